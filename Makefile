@@ -1,0 +1,63 @@
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint demo-bundle bench kafka servers clean
+
+help: ## show this list
+	@echo "dancerank: streaming virality prediction, ranking and similarity search for short dance clips"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "PYTHON=python3.12 make demo chooses the interpreter; a .venv that exists is kept."
+
+demo: $(VENV)/installed-cpu ## install without torch, then run the main job on embedded defaults
+	@$(BIN)/dancerank demo
+
+test: $(VENV)/installed-test servers lint ## install everything, check style, types and imports, run all tests
+	@echo "==> tests, on $(WORKERS) workers"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
+lint: $(VENV)/installed-test ## style, types and import rules only
+	@echo "==> style"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run '$(BIN)/ruff format .'"; exit 1; }
+	@echo "==> types"
+	@$(BIN)/mypy --no-error-summary
+	@echo "==> import rules"
+	@$(BIN)/lint-imports --no-logo > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+
+demo-bundle: $(VENV)/installed-test ## train the demo's networks and export the bundle that the repository ships
+	@$(BIN)/dancerank demo-bundle
+
+bench: $(VENV)/installed-test ## run every benchmark and write its table
+	@for benchmark in benchmarks/*.py; do echo "==> $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+
+kafka: $(VENV)/installed-test servers ## run a real Apache Kafka on 127.0.0.1:9092 in the foreground
+	@$(BIN)/python -m tests.servers.kafka
+
+servers: ## bring the servers that tests need: Kafka's jars and Prometheus
+	@deploy/test-servers.sh
+
+clean: ## remove the environment, caches and fetched jars
+	@echo "==> removing $(VENV), caches, deploy/kafka/jars"
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache deploy/kafka/jars *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@echo "==> making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+
+# Each stamp says that its extras are installed as these two files ask.
+$(VENV)/installed-cpu: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "==> installing dancerank[cpu]"
+	@$(PIP) --editable '.[cpu]' --constraint constraints.txt
+	@touch $@
+
+$(VENV)/installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "==> installing dancerank[cpu,train,dev] (torch and its CUDA libraries: 4.7 GB, some minutes)"
+	@$(PIP) --editable '.[cpu,train,dev]' --constraint constraints.txt
+	@touch $@ $(VENV)/installed-cpu
