@@ -1,0 +1,156 @@
+"""The model bundle: one folder that holds everything a scoring host needs, and the manifest that vouches for it.
+
+A bundle is ``bundle.json`` beside one ONNX file per stream and ``fusion.onnx``. Legend: N clips, T time steps, V
+joints, C channels, D embedding width, M streams in the bundle (in ``MODALITIES`` order).
+
+=================  ======================================================  ==========================================
+graph              inputs                                                  outputs
+=================  ======================================================  ==========================================
+``skeletal.onnx``  ``frames`` (N, T, V, C) float32, ``lengths`` (N,) int64  ``embedding`` (N, D), ``score`` (N,) float32
+other streams      ``frames`` (N, T, C) float32, ``lengths`` (N,) int64     ``embedding`` (N, D), ``score`` (N,) float32
+``fusion.onnx``    ``embeddings`` (N, sum of D) float32, ``scores`` (N, M)  ``attention`` (N, M), ``fused_score`` (N,)
+                   float32, ``present`` (N, M) bool                         float32
+=================  ======================================================  ==========================================
+
+Rows of ``embeddings`` and ``scores`` for an absent modality are zero; ``present`` is what excludes them.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from schemas.errors import BundleError
+from schemas.modalities import MODALITIES, Modality
+
+MANIFEST_NAME: Final = "bundle.json"
+SUPPORTED_OPSETS: Final = range(17, 24)
+
+FRAMES: Final = "frames"
+LENGTHS: Final = "lengths"
+EMBEDDING: Final = "embedding"
+SCORE: Final = "score"
+EMBEDDINGS: Final = "embeddings"
+SCORES: Final = "scores"
+PRESENT: Final = "present"
+ATTENTION: Final = "attention"
+FUSED_SCORE: Final = "fused_score"
+
+
+class GraphFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One ONNX file of the bundle: its name within the folder and the SHA-256 of its bytes (hex)."""
+
+    file: str
+    sha256: str
+
+
+class StreamGraph(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The graph of one modality: channels C that it reads per step (and joint), width D of the embedding it gives."""
+
+    modality: Modality
+    file: str
+    sha256: str
+    input_channels: int
+    embedding_dim: int
+
+
+class BundleManifest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", tag="model-bundle/1", kw_only=True
+):
+    """What ``bundle.json`` says.
+
+    ``generation`` identifies the embedding space: equal generations are comparable, others never are.
+    ``joint_layout`` names the layout that the skeletal stream reads (``None`` without one).
+    ``training_data`` is a fingerprint of the data that the networks were trained on; ``metrics`` are what they reached.
+    ``architecture`` repeats the sizes that the networks were built with, for a reader.
+    """
+
+    generation: str
+    streams: tuple[StreamGraph, ...]
+    fusion: GraphFile
+    opset: int
+    joint_layout: str | None = None
+    training_data: str = ""
+    metrics: dict[str, float] = {}
+    architecture: dict[str, str] = {}
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        return tuple(stream.modality for stream in self.streams)
+
+    def stream(self, modality: Modality) -> StreamGraph:
+        """The stream of ``modality``; ``KeyError`` if the bundle has none."""
+        for stream in self.streams:
+            if stream.modality == modality:
+                return stream
+        raise KeyError(modality)
+
+    def files(self) -> tuple[GraphFile, ...]:
+        return (*(GraphFile(stream.file, stream.sha256) for stream in self.streams), self.fusion)
+
+
+class Bundle(msgspec.Struct, frozen=True):
+    """A verified bundle. ``graphs`` maps file names to the ONNX bytes that matched their checksums."""
+
+    manifest: BundleManifest
+    graphs: dict[str, bytes]
+
+
+def sha256_hex(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def generation_of(manifest: BundleManifest) -> str:
+    """Content hash of everything that moves a number: the graphs and the joint layout. 16 hex digits."""
+    content = msgspec.json.encode([manifest.joint_layout, manifest.streams, manifest.fusion], order="deterministic")
+    return sha256_hex(content)[:16]
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read and verify a bundle.
+
+    Raises ``BundleError`` naming the file: manifest absent or malformed, streams out of order, unsupported opset, a
+    graph missing, outside the folder or with a changed byte, or a generation that is not the content's.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: no readable manifest ({error.strerror}); is {folder} a bundle?") from error
+    try:
+        manifest = msgspec.json.decode(raw, type=BundleManifest)
+    except msgspec.DecodeError as error:
+        raise BundleError(f"{path}: {error}; export the bundle again with this release") from error
+    _check_manifest(manifest, path)
+    return Bundle(manifest, {entry.file: _read_graph(folder, entry) for entry in manifest.files()})
+
+
+def _check_manifest(manifest: BundleManifest, path: Path) -> None:
+    order = [MODALITIES.index(modality) for modality in manifest.modalities]
+    if not order or order != sorted(set(order)):
+        raise BundleError(f"{path}: streams must be distinct, at least one, and in the order {', '.join(MODALITIES)}")
+    if manifest.opset not in SUPPORTED_OPSETS:
+        first, last = SUPPORTED_OPSETS[0], SUPPORTED_OPSETS[-1]
+        raise BundleError(f"{path}: opset {manifest.opset} is not supported; this release reads {first} to {last}")
+    if (Modality.SKELETAL in manifest.modalities) != (manifest.joint_layout is not None):
+        raise BundleError(f"{path}: a skeletal stream and a joint_layout go together; export the bundle again")
+    if manifest.generation != generation_of(manifest):
+        raise BundleError(
+            f"{path}: the generation does not match the content; the manifest was edited, export it again"
+        )
+
+
+def _read_graph(folder: Path, entry: GraphFile) -> bytes:
+    path = folder / entry.file
+    if Path(entry.file).name != entry.file:
+        raise BundleError(f"{path}: a bundle names files of its own folder only")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: listed in {MANIFEST_NAME} but cannot be read ({error.strerror})") from error
+    if sha256_hex(content) != entry.sha256:
+        raise BundleError(
+            f"{path}: checksum mismatch; the file was changed after export, copy or export the bundle again"
+        )
+    return content

@@ -1,0 +1,97 @@
+"""Events to bytes and back: MessagePack maps with field names; JSON is read as well, so that a person can send one by
+hand.
+"""
+
+import re
+from typing import Final, TypeVar
+
+import msgspec
+
+from schemas.errors import MalformedEvent, UnknownSchemaVersion
+from schemas.events import EVENT_TYPES, Event
+
+E = TypeVar("E", bound=Event)
+
+_TAGS: Final = {str(event_type.__struct_config__.tag): event_type for event_type in EVENT_TYPES}
+_AT_PATH: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_NAMED_FIELD: Final = re.compile(r"(?:required|unknown) field `(?P<name>[^`]*)`")
+_MAX_QUOTED: Final = 80
+
+_to_msgpack: Final = msgspec.msgpack.Encoder()
+_to_json: Final = msgspec.json.Encoder()
+
+
+class _Tag(msgspec.Struct):
+    schema: str
+
+
+class _ClipId(msgspec.Struct):
+    clip_id: str
+
+
+def encode(event: Event) -> bytes:
+    """Compact form, for the topics."""
+    return _to_msgpack.encode(event)
+
+
+def encode_json(event: Event) -> bytes:
+    """Readable form, accepted by ``decode`` as well; bytes become base64."""
+    return _to_json.encode(event)
+
+
+def decode(raw: bytes | None, *expected: type[E]) -> E:
+    """Decode one event that has to be of one of the ``expected`` types.
+
+    Raises ``UnknownSchemaVersion`` if the event names a schema or version that is unknown here, and
+    ``MalformedEvent``, with the field where there is one, for everything else that is wrong.
+    """
+    if not raw:
+        raise MalformedEvent("the record has no value; send an event as MessagePack or JSON")
+    tag = _read(raw, _Tag).schema
+    event_type = _TAGS.get(tag)
+    wanted = ", ".join(str(e.__struct_config__.tag) for e in expected)
+    if event_type is None:
+        raise UnknownSchemaVersion(
+            f"schema {tag[:_MAX_QUOTED]!r} is unknown to this release, which reads {wanted} here", field="schema"
+        )
+    for candidate in expected:
+        if candidate is event_type:
+            return _read(raw, candidate)
+    raise MalformedEvent(f"schema {tag!r} does not belong on this topic; expected {wanted}", field="schema")
+
+
+def peek_clip_id(raw: bytes | None) -> str | None:
+    """The clip id of an event that may be broken elsewhere; ``None`` if even that cannot be read."""
+    try:
+        return _read(raw or b"", _ClipId).clip_id
+    except MalformedEvent:
+        return None
+
+
+T = TypeVar("T")
+
+
+def _read(raw: bytes, as_type: type[T]) -> T:
+    try:
+        if _looks_like_json(raw):
+            return msgspec.json.decode(raw, type=as_type)
+        return msgspec.msgpack.decode(raw, type=as_type)
+    except msgspec.ValidationError as error:
+        raise MalformedEvent(
+            f"{error}; correct the field and send the event again", field=_field(str(error))
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        form = "JSON" if _looks_like_json(raw) else "MessagePack"
+        raise MalformedEvent(f"the value is no complete {form}: {error}") from error
+
+
+def _looks_like_json(raw: bytes) -> bool:
+    # A MessagePack map never starts with white space or a brace: those bytes are small integers there.
+    return raw.lstrip(b" \t\r\n")[:1] == b"{"
+
+
+def _field(message: str) -> str | None:
+    path = _AT_PATH.search(message)
+    name = _NAMED_FIELD.search(message)
+    parts = [match.group(1) for match in (path, name) if match and match.group(1)]
+    return ".".join(parts) or None

@@ -1,0 +1,143 @@
+"""Events on the topics, version 1. Time stamps are milliseconds since the epoch, UTC.
+
+The tag ``schema`` ("clip-uploaded/1") makes every encoded event self-describing. A field is never added, removed or
+reinterpreted within a version; a change makes a new version, and the codec then reads both.
+"""
+
+import math
+from typing import Annotated, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from schemas.modalities import MODALITIES, Dimension, Modality
+
+MIN_DURATION_S: Final = 3.0
+MAX_DURATION_S: Final = 60.0
+
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[^\s\x00-\x1f\x7f]+$")]
+TimestampMs = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="schema"):
+    """Base of all events."""
+
+
+class FeatureFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="file"):
+    """Features in a file. ``uri``: ``file:///…``, or any scheme that the consumer allows; the checksum is optional."""
+
+    uri: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
+    sha256: Sha256 | None = None
+
+
+class InlineFeatures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="inline"):
+    """A small feature file carried in the event itself (base64 in JSON)."""
+
+    content: bytes
+
+
+class ClipUploaded(Event, frozen=True, tag="clip-uploaded/1"):
+    """A new upload, to be scored."""
+
+    clip_id: Identifier
+    dancer_id: Identifier
+    challenge_id: Identifier
+    uploaded_at_ms: TimestampMs
+    duration_s: Annotated[float, msgspec.Meta(ge=MIN_DURATION_S, le=MAX_DURATION_S)]
+    features: FeatureFile | InlineFeatures
+
+
+class ModalityResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One stream's answer. ``embedding``: (D,) float16, little-endian bytes. ``attention`` weighs it in Eq. (12)."""
+
+    score: float
+    attention: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+    embedding: bytes
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.score):
+            raise ValueError("score must be a finite number")
+        if not self.embedding or len(self.embedding) % 2:
+            raise ValueError("embedding must hold a whole number of float16 values, at least one")
+        if not np.isfinite(embedding_array(self)).all():
+            raise ValueError("embedding must hold finite values only")
+
+
+class ClipScored(Event, frozen=True, tag="clip-scored/1"):
+    """A clip's scores and embeddings under one model generation: a record of the log that all views are built from.
+
+    ``missing`` names the modalities that the model has and the clip lacks; the attention is over those present.
+    """
+
+    clip_id: Identifier
+    dancer_id: Identifier
+    challenge_id: Identifier
+    uploaded_at_ms: TimestampMs
+    duration_s: Annotated[float, msgspec.Meta(ge=MIN_DURATION_S, le=MAX_DURATION_S)]
+    generation: Identifier
+    modalities: dict[Modality, ModalityResult]
+    missing: tuple[Modality, ...]
+    fused_score: float
+    scored_at_ms: TimestampMs
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.fused_score):
+            raise ValueError("fused_score must be a finite number")
+        if not self.modalities:
+            raise ValueError("modalities must hold at least one result")
+        if set(self.modalities) & set(self.missing):
+            raise ValueError("missing must not name a modality that has a result")
+
+    def scores(self) -> dict[Dimension, float]:
+        """The score of every present modality, and the fused one."""
+        scores = {Dimension(m): self.modalities[m].score for m in MODALITIES if m in self.modalities}
+        return scores | {Dimension.FUSED: self.fused_score}
+
+
+class EngagementObserved(Event, frozen=True, tag="engagement-observed/1"):
+    """Cumulative reactions to a clip, as counted at ``observed_at_ms``."""
+
+    clip_id: Identifier
+    observed_at_ms: TimestampMs
+    likes: Count
+    comments: Count
+    reposts: Count
+    views: Count | None = None
+
+
+class ClipDeleted(Event, frozen=True, tag="clip-deleted/1"):
+    """A clip that must disappear from every view."""
+
+    clip_id: Identifier
+    reason: Annotated[str, msgspec.Meta(max_length=1024)]
+
+
+class PoolDecision(Event, frozen=True, tag="pool-decision/1"):
+    """A clip was put into a traffic pool, and why."""
+
+    clip_id: Identifier
+    tier: Identifier
+    previous_tier: Identifier | None
+    rule: Identifier
+    decided_by: Dimension | None
+    policy_version: Identifier
+    decided_at_ms: TimestampMs
+
+
+EVENT_TYPES: Final[tuple[type[Event], ...]] = (ClipUploaded, ClipScored, EngagementObserved, ClipDeleted, PoolDecision)
+
+
+def embedding_bytes(embedding: npt.NDArray[np.floating]) -> bytes:
+    """(D,) any float type → float16, little-endian. Values beyond ±65504 become infinite and are refused on
+    construction.
+    """
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(embedding).astype("<f2").tobytes()
+
+
+def embedding_array(result: ModalityResult) -> npt.NDArray[np.float16]:
+    """The embedding (D,) of a result, without copying."""
+    return np.frombuffer(result.embedding, dtype="<f2")

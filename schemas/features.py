@@ -1,0 +1,194 @@
+"""Feature files: one safetensors file per clip, tensors named by modality, metadata that says how they were made.
+
+Legend: T time steps (differs between modalities), V joints, C channels. ``skeletal`` is (T, V, C), the others (T, C);
+float16 or float32. Metadata (all strings): ``schema`` = ``clip-features/1``, ``joint_layout`` (with ``skeletal``),
+``frame_rate_hz.<modality>`` for every tensor and, optionally, ``extractor.<modality>``.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.numpy
+
+from schemas.errors import (
+    FeatureError,
+    FeatureFileCorrupt,
+    FeatureFileOversized,
+    FeatureShapeInvalid,
+    FeatureValueInvalid,
+    NoUsableModality,
+)
+from schemas.events import MAX_DURATION_S
+from schemas.joints import LAYOUTS
+from schemas.modalities import FEATURE_DIM, FRAME_RATE_HZ, MODALITIES, Modality
+
+FEATURES_SCHEMA: Final = "clip-features/1"
+DEFAULT_MAX_BYTES: Final = 64 * 1024 * 1024
+
+_HEADER_LENGTH_BYTES: Final = 8
+_DTYPES: Final = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
+_FRAME_RATE_TOLERANCE: Final = 0.02
+_FLOAT16_EXPONENT: Final = 0x7C00
+
+Frames = npt.NDArray[np.float16] | npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ClipFeatures:
+    """The features of one clip, verified. ``frames`` holds only the modalities that the clip has."""
+
+    frames: dict[Modality, Frames]
+    joint_layout: str | None = None
+    extractors: dict[Modality, str] = field(default_factory=dict)
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        return tuple(m for m in MODALITIES if m in self.frames)
+
+
+class _Header(msgspec.Struct):
+    metadata: dict[str, str] = msgspec.field(default_factory=dict, name="__metadata__")
+
+
+def encode_features(features: ClipFeatures) -> bytes:
+    """The bytes of a feature file at the nominal frame rates. Raises what ``decode_features`` would raise on reading
+    them.
+    """
+    metadata = {"schema": FEATURES_SCHEMA}
+    metadata |= {f"frame_rate_hz.{m}": f"{FRAME_RATE_HZ[m]:g}" for m in features.modalities}
+    metadata |= {f"extractor.{m}": version for m, version in features.extractors.items()}
+    if features.joint_layout is not None:
+        metadata["joint_layout"] = features.joint_layout
+    tensors = {str(m): np.ascontiguousarray(features.frames[m]) for m in features.modalities}
+    content = safetensors.numpy.save(tensors, metadata)
+    decode_features(content)
+    return content
+
+
+def decode_features(content: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> ClipFeatures:
+    """Read and verify a feature file; arrays keep the file's float type.
+
+    Raises ``FeatureFileOversized``, ``FeatureFileCorrupt``, ``FeatureShapeInvalid``, ``FeatureValueInvalid`` or
+    ``NoUsableModality``, naming the tensor or metadata key.
+    """
+    if len(content) > max_bytes:
+        raise FeatureFileOversized(
+            f"{len(content)} bytes, over the limit of {max_bytes}; shorten the clip or use float16"
+        )
+    metadata = _metadata(content)
+    try:
+        tensors = safetensors.deserialize(content)  # type: ignore[no-untyped-call]
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise FeatureFileCorrupt(f"not a complete safetensors file ({error}); write it again") from error
+    if metadata.get("schema") != FEATURES_SCHEMA:
+        raise FeatureFileCorrupt(
+            f"metadata 'schema' is {metadata.get('schema', 'absent')!r}, expected {FEATURES_SCHEMA!r}", field="schema"
+        )
+    if not tensors:
+        raise NoUsableModality(f"the file holds no tensor; expected at least one of {', '.join(MODALITIES)}")
+    frames = {_modality(name): _array(name, info, metadata) for name, info in tensors}
+    extractors = {m: metadata[key] for m in frames if (key := f"extractor.{m}") in metadata}
+    layout = metadata.get("joint_layout") if Modality.SKELETAL in frames else None
+    return ClipFeatures({m: frames[m] for m in MODALITIES if m in frames}, layout, extractors)
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    # The library reads metadata from paths only, so the header's JSON (its length stands in the first 8 bytes) is read
+    # here.
+    length = int.from_bytes(content[:_HEADER_LENGTH_BYTES], "little")
+    header = content[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + length]
+    if len(content) < _HEADER_LENGTH_BYTES or len(header) < length:
+        raise FeatureFileCorrupt(f"truncated: {len(content)} bytes do not hold the safetensors header; write it again")
+    try:
+        return msgspec.json.decode(header, type=_Header).metadata
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FeatureFileCorrupt(f"the safetensors header is unreadable ({error}); write the file again") from error
+
+
+def _modality(name: str) -> Modality:
+    try:
+        return Modality(name)
+    except ValueError:
+        raise FeatureShapeInvalid(
+            f"tensor {name[:80]!r} names no modality; expected {', '.join(MODALITIES)}", field=name[:80]
+        ) from None
+
+
+def _array(name: str, info: dict[str, object], metadata: dict[str, str]) -> Frames:
+    modality = Modality(name)
+    dtype = _DTYPES.get(str(info["dtype"]))
+    if dtype is None:
+        raise FeatureShapeInvalid(f"tensor {name!r} is {info['dtype']}; save it as F16 or F32", field=name)
+    shape: tuple[int, ...] = tuple(info["shape"])  # type: ignore[arg-type]
+    _check_rate(modality, metadata)
+    _check_shape(modality, shape, metadata.get("joint_layout"))
+    array: Frames = np.frombuffer(info["data"], dtype=dtype).reshape(shape)  # type: ignore[call-overload]
+    check_finite(modality, array)
+    return array
+
+
+def _check_rate(modality: Modality, metadata: dict[str, str]) -> None:
+    key = f"frame_rate_hz.{modality}"
+    nominal = FRAME_RATE_HZ[modality]
+    try:
+        rate = float(metadata[key])
+    except (KeyError, ValueError):
+        raise FeatureShapeInvalid(
+            f"metadata {key!r} must give the frame rate as a number, here {nominal:g}", field=key
+        ) from None
+    if not abs(rate - nominal) <= _FRAME_RATE_TOLERANCE * nominal:
+        raise FeatureShapeInvalid(f"{key} is {rate:g}; resample {modality} to {nominal:g} Hz", field=key)
+
+
+def _check_shape(modality: Modality, shape: tuple[int, ...], joint_layout: str | None) -> None:
+    if modality is Modality.SKELETAL:
+        layout = LAYOUTS.get(joint_layout or "")
+        if layout is None:
+            raise FeatureShapeInvalid(
+                f"metadata 'joint_layout' is {joint_layout!r}; expected one of {', '.join(LAYOUTS)}",
+                field="joint_layout",
+            )
+        expected = f"(T, {layout.joint_count}, {' or '.join(map(str, layout.channel_counts))})"
+        fits = len(shape) == 3 and shape[1] == layout.joint_count and shape[2] in layout.channel_counts
+    else:
+        expected = f"(T, {FEATURE_DIM[modality]})"
+        fits = len(shape) == 2 and shape[1] == FEATURE_DIM[modality]
+    if not fits:
+        raise FeatureShapeInvalid(f"tensor {str(modality)!r} has shape {shape}; expected {expected}", field=modality)
+    longest = round(MAX_DURATION_S * FRAME_RATE_HZ[modality] * (1 + _FRAME_RATE_TOLERANCE)) + 1
+    if not 1 <= shape[0] <= longest:
+        raise FeatureShapeInvalid(
+            f"tensor {str(modality)!r} has {shape[0]} time steps; expected 1 to {longest} (leave out what is absent)",
+            field=modality,
+        )
+
+
+def check_finite(modality: Modality, array: Frames) -> None:
+    """Raise ``FeatureValueInvalid``, naming the first bad time step, if a value is NaN or infinite."""
+    if array.dtype == np.float16:
+        exponent = array.view(np.uint16) & _FLOAT16_EXPONENT  # several times faster than isfinite on float16
+        bad = exponent == _FLOAT16_EXPONENT
+    else:
+        bad = ~np.isfinite(array)
+    if bad.any():
+        step = int(np.argwhere(bad)[0][0])
+        raise FeatureValueInvalid(
+            f"tensor {str(modality)!r} holds NaN or an infinity, first at step {step}; leave out what failed",
+            field=modality,
+        )
+
+
+__all__ = [
+    "DEFAULT_MAX_BYTES",
+    "FEATURES_SCHEMA",
+    "ClipFeatures",
+    "FeatureError",
+    "Frames",
+    "check_finite",
+    "decode_features",
+    "encode_features",
+]

@@ -1,0 +1,173 @@
+"""Ports: what the streamer and the ranking need from the outside world, as Protocols.
+
+Implementations: Kafka and in-memory sources and sinks in ``transport``; FAISS and exact indexes in ``ranking``.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from schemas.errors import DancerankError
+from schemas.events import ClipScored
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+
+
+class TopicPartition(NamedTuple):
+    topic: str
+    partition: int
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One record as it was read. ``timestamp_ms`` is Kafka's, UTC."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def topic_partition(self) -> TopicPartition:
+        return TopicPartition(self.topic, self.partition)
+
+
+class OutgoingRecord(msgspec.Struct, frozen=True):
+    """One record to write.
+
+    ``partition_by`` (a challenge id) chooses the partition; records with equal ``partition_by`` share one and keep
+    their order. Without it the key chooses.
+    """
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    partition_by: str | None = None
+
+
+class RebalanceListener(Protocol):
+    """Told by a source, from within ``poll``, when its partitions change."""
+
+    def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Where to start the partitions whose position is kept outside Kafka; those left out start at the committed
+        offset.
+        """
+        ...
+
+    def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """Last chance to commit offsets of these partitions; another member gets them after it returns."""
+        ...
+
+
+class RecordSource(Protocol):
+    """Reads records of one or more topics, in order within a partition."""
+
+    def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
+        """Up to ``max_records`` records, waiting at most ``timeout_s`` for the first. Empty is no error.
+
+        While paused it returns nothing but keeps the group membership alive. Raises ``TransportError``.
+        """
+        ...
+
+    def pause(self) -> None:
+        """Stop fetching every assigned partition, also ones assigned later, until ``resume``."""
+        ...
+
+    def resume(self) -> None: ...
+
+    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Store the next offset to read of each partition and wait for the broker. Raises ``TransportError``."""
+        ...
+
+    def assignment(self) -> frozenset[TopicPartition]: ...
+
+    def lag(self) -> Mapping[TopicPartition, int]:
+        """Records between the next one to be returned and the end, for each assigned partition whose end is known."""
+        ...
+
+    def end_offsets(self) -> Mapping[TopicPartition, int]:
+        """Offset after the last record of each assigned partition, asked of the broker."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group without committing. Idempotent."""
+        ...
+
+
+class RecordSink(Protocol):
+    """Writes records; they are safe once ``flush`` has returned."""
+
+    def send(self, record: OutgoingRecord) -> None:
+        """Queue a record. May block for room. Raises ``TransportError``."""
+        ...
+
+    def flush(self, timeout_s: float) -> None:
+        """Return when every record sent so far is acknowledged by all in-sync replicas; ``TransportError`` if one is
+        not.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class ScoredRecord(NamedTuple):
+    """A record of the log of scored clips, decoded."""
+
+    record: Record
+    clip: ClipScored
+
+
+class Refusal(NamedTuple):
+    """A record that can never be applied, and why."""
+
+    record: Record
+    error: DancerankError
+
+
+class View(Protocol):
+    """A view of the log that remembers how far it has come together with what it holds."""
+
+    def positions(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Next offset to apply, for those of ``partitions`` that it has a position of."""
+        ...
+
+    def apply(self, scored: Sequence[ScoredRecord], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
+        """Apply records and advance to ``positions``, both or neither; a position never goes back.
+
+        Applying a record again changes nothing. Of two records of one clip and generation the one with the greater
+        (partition, offset) holds, in whichever order they come. Returns the records that this view can never apply;
+        they changed nothing and the positions are past them. Raises ``StoreUnavailable`` if a later try may succeed.
+        """
+        ...
+
+
+class VectorIndex(Protocol):
+    """Unit vectors of one modality under int64 ids. Legend: Q queries, B vectors, K hits, D width."""
+
+    def __len__(self) -> int: ...
+
+    def upsert(self, ids: Int64, vectors: Float32) -> None:
+        """Set the vectors (B, D) of ``ids`` (B,), replacing those that are there. Ids are distinct."""
+        ...
+
+    def remove(self, ids: Int64) -> int:
+        """Take ids out; those absent are ignored. Returns how many there were."""
+        ...
+
+    def search(self, queries: Float32, k: int, *, among: Int64 | None = None) -> tuple[Float32, Int64]:
+        """The k nearest by cosine, best first: similarities (Q, K) and ids (Q, K), K = min(k, candidates).
+
+        ``among`` restricts the candidates to these ids. Ties are broken by the smaller id.
+        """
+        ...
+
+    def vectors(self, ids: Int64) -> Float32:
+        """(B, D), in the order asked; ``KeyError`` for an id that is absent."""
+        ...
