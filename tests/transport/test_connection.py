@@ -1,0 +1,69 @@
+"""Reaching a broker, and saying so when there is none."""
+
+import gc
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from schemas.errors import ConfigurationError, TransportError
+from transport.connection import KafkaConnection
+from transport.kafka_sink import KafkaSink
+from transport.kafka_source import KafkaSource
+from transport.topics import TopicSpec, ensure_topics
+
+
+@pytest.fixture(params=["nothing listens", "something listens and never answers"])
+def dead_address(request: pytest.FixtureRequest) -> Iterator[str]:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        if request.param != "nothing listens":
+            holder.listen()
+        yield f"127.0.0.1:{holder.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("api_version", [None, (2, 0)])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda connection: KafkaSource(connection, ["clips"], group="g"),
+        lambda connection: KafkaSource(connection, ["clips"], group=None),
+        KafkaSink,
+        lambda connection: ensure_topics(connection, [TopicSpec(name="clips")]),
+    ],
+    ids=["source", "source without group", "sink", "topics"],
+)
+def test_an_unreachable_broker_is_named_in_time_and_nothing_is_left_open(
+    dead_address: str, use: Callable[[KafkaConnection], object], api_version: tuple[int, ...] | None
+) -> None:
+    threads_before = threading.active_count()
+    started_s = time.monotonic()
+    with pytest.raises(TransportError, match=dead_address) as caught:
+        use(KafkaConnection(servers=(dead_address,), timeout_s=0.3, api_version=api_version))
+    assert time.monotonic() - started_s < 3.0
+    assert caught.value.retriable
+    del caught
+    gc.collect()  # a socket left open would be warned of here, and warnings are errors
+    assert threading.active_count() == threads_before
+
+
+def test_a_setting_that_is_not_of_security_is_refused_by_name() -> None:
+    with pytest.raises(ConfigurationError, match="acks is no security setting"):
+        KafkaConnection(servers=("127.0.0.1:9092",), security={"acks": "0"})
+
+
+def test_a_connection_needs_a_server() -> None:
+    with pytest.raises(ConfigurationError, match="host:port"):
+        KafkaConnection(servers=())
+
+
+def test_an_impossible_security_setting_is_a_configuration_error() -> None:
+    impossible = KafkaConnection(
+        servers=("127.0.0.1:9",),
+        timeout_s=0.3,
+        security={"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "NONE"},
+    )
+    with pytest.raises((ConfigurationError, TransportError), match=r"127\.0\.0\.1:9|NONE"):
+        KafkaSink(impossible)

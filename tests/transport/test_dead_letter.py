@@ -1,0 +1,59 @@
+"""Dead letters say where a record was, what was wrong with it, and keep it as it came."""
+
+import pytest
+
+from schemas.errors import FeatureValueInvalid, MalformedEvent
+from schemas.ports import Record
+from transport.dead_letter import dead_letter, dead_letter_spec, dead_letter_topic, reason
+from transport.topics import TopicSpec
+
+RECORD = Record(
+    "clips.uploaded", 3, 42, 1_700_000_000_000, b"clip-9", b"\x00\xff", (("trace", b"\x01"), ("code", b"x"))
+)
+
+
+def test_a_dead_letter_keeps_key_and_value_and_names_place_and_reason() -> None:
+    error = FeatureValueInvalid("holistic has NaN at frame 7; extract it again", field="holistic")
+    letter = dead_letter(RECORD, error, clip_id="clip-9", failed_at_ms=1_700_000_000_123)
+    assert (letter.topic, letter.key, letter.value) == ("clips.uploaded.dead-letter", b"clip-9", b"\x00\xff")
+    assert reason(letter.headers) == {
+        "code": "feature_value_invalid",
+        "message": "holistic has NaN at frame 7; extract it again",
+        "field": "holistic",
+        "topic": "clips.uploaded",
+        "partition": "3",
+        "offset": "42",
+        "clip_id": "clip-9",
+        "failed_at_ms": "1700000000123",
+    }
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    letter = dead_letter(RECORD, MalformedEvent("no event"), clip_id=None, failed_at_ms=0)
+    assert not {"field", "clip_id"} & reason(letter.headers).keys()
+
+
+def test_the_records_own_headers_are_kept_apart_from_ours() -> None:
+    letter = dead_letter(RECORD, MalformedEvent("no event"), clip_id=None, failed_at_ms=0)
+    assert letter.headers[-2:] == (("original.trace", b"\x01"), ("original.code", b"x"))
+    assert reason(letter.headers)["code"] == "malformed_event"
+
+
+@pytest.mark.parametrize(
+    "text", ["größer als erlaubt", "a lone surrogate \udc80", "two\nlines"], ids=["umlaut", "surrogate", "lines"]
+)
+def test_any_message_can_be_carried(text: str) -> None:
+    letter = dead_letter(RECORD, MalformedEvent(text), clip_id=text, failed_at_ms=0)
+    assert reason(letter.headers)["message"] == text.replace("\udc80", "\\udc80")
+
+
+def test_a_record_without_key_and_value_still_makes_a_writable_letter() -> None:
+    nothing = Record("clips.uploaded", 0, 0, 0, None, None)
+    assert dead_letter(nothing, MalformedEvent("empty"), clip_id=None, failed_at_ms=0).value == b""
+
+
+def test_the_dead_letter_topic_has_room_for_the_largest_record_and_the_headers() -> None:
+    source = TopicSpec(name="clips.uploaded", partitions=8, replication=3, config={"max.message.bytes": "2000000"})
+    spec = dead_letter_spec(source)
+    assert (spec.name, spec.partitions, spec.replication) == (dead_letter_topic("clips.uploaded"), 8, 3)
+    assert int(spec.config["max.message.bytes"]) > 2_000_000

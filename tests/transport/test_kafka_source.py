@@ -1,0 +1,129 @@
+"""A source on a real Kafka outlives the broker's restarts and the loss of its partitions."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from schemas.errors import TransportError
+from schemas.ports import OutgoingRecord, Record, TopicPartition
+from tests.servers.kafka import KafkaServer
+from transport.connection import KafkaConnection
+from transport.kafka_sink import KafkaSink
+from transport.kafka_source import KafkaSource, SourceSettings
+from transport.topics import TopicSpec, ensure_topics
+
+pytestmark = pytest.mark.kafka
+PATIENCE_S = 30.0
+
+
+def write(connection: KafkaConnection, topic: str, numbers: range) -> None:
+    sink = KafkaSink(connection)
+    for number in numbers:
+        sink.send(OutgoingRecord(topic, b"clip-%d" % number, b"%d" % number))
+    sink.flush(PATIENCE_S)
+    sink.close()
+
+
+def read(source: KafkaSource, count: int) -> list[Record]:
+    records: list[Record] = []
+    deadline_s = time.monotonic() + PATIENCE_S
+    while len(records) < count:
+        assert time.monotonic() < deadline_s, "waited in vain"
+        records.extend(source.poll(max_records=100, timeout_s=0.5))
+    return records
+
+
+@pytest.mark.slow
+def test_a_source_outlives_a_restart_of_the_broker(own_kafka_server: KafkaServer) -> None:
+    connection = KafkaConnection(servers=(own_kafka_server.address,), timeout_s=2.0)
+    ensure_topics(connection, [TopicSpec(name="clips")])
+    write(connection, "clips", range(50))
+    source = KafkaSource(connection, ["clips"], group="g", settings=SourceSettings(heartbeat_interval_s=0.5))
+    first = read(source, 50)
+    source.commit({record.topic_partition: record.offset + 1 for record in first})
+    own_kafka_server.stop()
+    assert not source.poll(max_records=10, timeout_s=0.5)
+    started_s = time.monotonic()
+    with pytest.raises(TransportError, match=f"cannot commit clips.*{own_kafka_server.address}"):
+        source.commit({first[-1].topic_partition: first[-1].offset + 1})
+    assert time.monotonic() - started_s < 10.0
+    own_kafka_server.start()
+    write(connection, "clips", range(50, 80))
+    values = [record.value for record in read(source, 30)]
+    assert sorted(values) == sorted(b"%d" % number for number in range(50, 80))
+    source.close()
+
+
+class Committer:
+    """A listener that commits on revocation whatever it is told to."""
+
+    def __init__(self) -> None:
+        self.source: KafkaSource | None = None
+        self.refused: list[TransportError] = []
+
+    def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return {}
+
+    def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        assert self.source is not None
+        try:
+            self.source.commit(dict.fromkeys(partitions, 0))
+        except TransportError as error:
+            self.refused.append(error)
+            raise
+
+
+def test_a_member_that_was_put_out_of_its_group_cannot_commit_and_comes_back(
+    kafka_connection: KafkaConnection, fresh_name: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    topic, group = fresh_name("clips"), fresh_name("group")
+    ensure_topics(kafka_connection, [TopicSpec(name=topic)])
+    listener = Committer()
+    impatient = SourceSettings(max_poll_interval_s=1.0, heartbeat_interval_s=0.2, session_timeout_s=2.0)
+    idle = KafkaSource(kafka_connection, [topic], group=group, listener=listener, settings=impatient)
+    listener.source = idle
+    while len(idle.assignment()) < 4:
+        idle.poll(max_records=1, timeout_s=0.2)
+    other = KafkaSource(kafka_connection, [topic], group=group, settings=SourceSettings(heartbeat_interval_s=0.2))
+    deadline_s = time.monotonic() + PATIENCE_S
+    while len(other.assignment()) < 4:  # the idle member does not poll, so it is put out
+        assert time.monotonic() < deadline_s
+        other.poll(max_records=1, timeout_s=0.2)
+    stop = threading.Event()
+
+    def keep_polling() -> None:
+        while not stop.is_set():
+            other.poll(max_records=1, timeout_s=0.1)
+
+    polling = threading.Thread(target=keep_polling)
+    polling.start()
+    idle.poll(max_records=1, timeout_s=0.2)
+    while not idle.assignment():
+        assert time.monotonic() < deadline_s
+        idle.poll(max_records=1, timeout_s=0.2)
+    stop.set()
+    polling.join()
+    assert len(listener.refused) == 1
+    assert f"of group {group}" in caplog.text
+    idle.close()
+    other.close()
+
+
+def test_a_position_that_is_no_longer_kept_continues_at_the_oldest_record(
+    kafka_connection: KafkaConnection, fresh_name: Callable[[str], str]
+) -> None:
+    topic = fresh_name("clips")
+    ensure_topics(kafka_connection, [TopicSpec(name=topic, partitions=1)])
+    write(kafka_connection, topic, range(5))
+
+    class Beyond:
+        def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
+            return dict.fromkeys(partitions, 1000)
+
+        def revoked(self, partitions: frozenset[TopicPartition]) -> None: ...
+
+    source = KafkaSource(kafka_connection, [topic], group=None, listener=Beyond())
+    assert [record.offset for record in read(source, 5)] == [0, 1, 2, 3, 4]
+    source.close()

@@ -1,0 +1,62 @@
+"""Dead letters: a record that cannot be processed, kept as it was, with the reason in its headers."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from schemas.errors import DancerankError
+from schemas.ports import OutgoingRecord, Record
+from transport.topics import TopicSpec
+
+SUFFIX: Final = ".dead-letter"
+
+ORIGINAL: Final = "original."
+"""Prefix of the headers that the record came with, so that they are not confused with ours."""
+
+_HEADER_ROOM_BYTES: Final = 64 * 1024
+
+
+def dead_letter_topic(topic: str) -> str:
+    return topic + SUFFIX
+
+
+def dead_letter_spec(source: TopicSpec) -> TopicSpec:
+    """The topic for what cannot be processed of ``source``: as many partitions, room for its largest record."""
+    source_limit_bytes = int(source.config.get("max.message.bytes", 1024 * 1024))
+    limit = {"max.message.bytes": str(source_limit_bytes + _HEADER_ROOM_BYTES)}
+    return TopicSpec(
+        name=dead_letter_topic(source.name), partitions=source.partitions, replication=source.replication, config=limit
+    )
+
+
+def dead_letter(record: Record, error: DancerankError, *, clip_id: str | None, failed_at_ms: int) -> OutgoingRecord:
+    """The record for the dead-letter topic of ``record.topic``: key and value unchanged.
+
+    Headers, UTF-8: ``code``, ``message`` and ``field`` of the error; ``topic``, ``partition`` and ``offset`` of the
+    record; ``clip_id``; ``failed_at_ms``. Those not known (``field``, ``clip_id``) are left out. The record's own
+    headers follow, named ``original.…``.
+    """
+    reason = {
+        "code": error.code,
+        "message": error.message,
+        "field": error.field,
+        "topic": record.topic,
+        "partition": str(record.partition),
+        "offset": str(record.offset),
+        "clip_id": clip_id,
+        "failed_at_ms": str(failed_at_ms),
+    }
+    return OutgoingRecord(
+        dead_letter_topic(record.topic),
+        record.key,
+        # Kafka has no record without key and value; one that came so (as a null tombstone) is kept as an empty value.
+        record.value if record.value is not None or record.key is not None else b"",
+        (
+            *((name, text.encode(errors="backslashreplace")) for name, text in reason.items() if text is not None),
+            *((ORIGINAL + name, content) for name, content in record.headers),
+        ),
+    )
+
+
+def reason(headers: Sequence[tuple[str, bytes]]) -> dict[str, str]:
+    """Our headers of a dead letter, read back."""
+    return {name: content.decode() for name, content in headers if not name.startswith(ORIGINAL)}

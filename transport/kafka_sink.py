@@ -1,0 +1,180 @@
+"""Writes records to Kafka: batched, idempotent, acknowledged by all in-sync replicas."""
+
+import itertools
+import threading
+from functools import partial
+
+import msgspec
+from kafka import KafkaProducer
+from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
+
+from schemas.errors import RecordRefused, TransportError
+from schemas.ports import OutgoingRecord, TopicPartition
+from transport.connection import KafkaConnection, open_client, transport_errors
+from transport.partitioning import partition_of
+
+
+class SinkSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a ``KafkaSink`` batches and how long it tries.
+
+    A batch of one partition leaves when it holds ``batch_bytes`` or is ``linger_s`` old. A record that is not
+    acknowledged within ``delivery_timeout_s`` has failed. ``send`` blocks while ``max_queued_bytes`` await
+    acknowledgement. ``max_record_bytes`` refuses a larger record; the topic's ``max.message.bytes`` (1 MiB by default)
+    applies besides.
+    """
+
+    batch_bytes: int = 256 * 1024
+    linger_s: float = 0.005
+    delivery_timeout_s: float = 30.0
+    max_queued_bytes: int = 32 * 1024 * 1024
+    max_record_bytes: int = 1024 * 1024
+    compression: str | None = None
+
+
+_DEFAULTS = SinkSettings()
+
+
+class _Failure(msgspec.Struct, frozen=True):
+    at: TopicPartition
+    key: bytes | None
+    error: Exception
+
+    def __str__(self) -> str:
+        return f"topic {self.at.topic} partition {self.at.partition} key {self.key!r}: {self.error}"
+
+
+class KafkaSink:
+    """A ``RecordSink`` on an idempotent producer: the client's own retries write nothing twice and keep the order.
+
+    After a ``TransportError`` it is unknown which of the records since the last successful ``flush`` were written;
+    sending them again may write some of them twice.
+    """
+
+    def __init__(self, connection: KafkaConnection, settings: SinkSettings = _DEFAULTS) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._room = threading.Condition()
+        self._queued_bytes = 0
+        self._failures: list[_Failure] = []
+        self._turn = itertools.count()
+        self._closed = False
+        self._producer: KafkaProducer | None = self._opened()
+
+    @property
+    def queued_bytes(self) -> int:
+        """Keys and values sent and not acknowledged yet."""
+        return self._queued_bytes
+
+    def send(self, record: OutgoingRecord) -> None:
+        """Queue a record; see ``RecordSink``. Raises ``RecordRefused`` for one that this topic can never take."""
+        if record.key is None and record.value is None:
+            raise RecordRefused(f"a record for topic {record.topic} has neither key nor value")
+        size_bytes = len(record.key or b"") + len(record.value or b"")
+        if size_bytes > self._settings.max_record_bytes:
+            raise RecordRefused(self._too_large(record, size_bytes))
+        self._await_room(size_bytes)
+        try:
+            if self._producer is None:
+                self._producer = self._opened()
+            with transport_errors(self._connection, f"cannot send to topic {record.topic}; does it exist?"):
+                partition = partition_of(record, len(self._producer.partitions_for(record.topic)), next(self._turn))
+                future = self._producer.send(
+                    record.topic,
+                    key=record.key,
+                    value=record.value,
+                    headers=list(record.headers),
+                    partition=partition,
+                )
+        except TransportError as error:
+            self._acknowledged(size_bytes)
+            if isinstance(error.__cause__, MessageSizeTooLargeError):
+                raise RecordRefused(self._too_large(record, size_bytes)) from error
+            raise
+        future.add_callback(partial(self._acknowledged, size_bytes))
+        future.add_errback(partial(self._failed, TopicPartition(record.topic, partition), record.key, size_bytes))
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait for every acknowledgement; see ``RecordSink``. The error names topic, partition and key of a failure."""
+        try:
+            if self._producer is not None:
+                with transport_errors(self._connection, "cannot flush"):
+                    self._producer.flush(timeout_s)
+        except TransportError as error:
+            if isinstance(error.__cause__, KafkaTimeoutError):
+                raise TransportError(
+                    f"{self._queued_bytes} bytes were not acknowledged within {timeout_s} s "
+                    f"(Kafka at {self._connection})"
+                ) from error
+            raise
+        with self._room:
+            failures, self._failures = self._failures, []
+        if failures:
+            # An idempotent producer may refuse everything after one failed batch; the next send begins with a new one.
+            self._end_producer()
+            first = failures[0]
+            kind = RecordRefused if isinstance(first.error, MessageSizeTooLargeError) else TransportError
+            more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+            raise kind(f"not written: {first}{more} (Kafka at {self._connection})") from first.error
+
+    def close(self) -> None:
+        """Wait for what is queued, at most ``delivery_timeout_s``, and disconnect. Tells of no failure: flush first."""
+        if self._closed:
+            return
+        self._closed = True
+        self._end_producer()
+
+    def _opened(self) -> KafkaProducer:
+        settings = self._settings
+        producer, _ = open_client(
+            KafkaProducer,
+            self._connection,
+            acks="all",
+            enable_idempotence=True,
+            batch_size=settings.batch_bytes,
+            linger_ms=round(settings.linger_s * 1000),
+            delivery_timeout_ms=round(settings.delivery_timeout_s * 1000),
+            max_block_ms=self._connection.timeout_ms,
+            max_request_size=max(settings.max_record_bytes, settings.batch_bytes),
+            compression_type=settings.compression,
+            allow_auto_create_topics=self._connection.topics_on_demand,
+        )
+        return producer
+
+    def _end_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with transport_errors(self._connection, "cannot close the producer"):
+                # Every record succeeds or fails within the delivery timeout, so this ends by then.
+                producer.close(timeout=self._settings.delivery_timeout_s + self._connection.timeout_s)
+
+    def _await_room(self, size_bytes: int) -> None:
+        limit = self._settings.max_queued_bytes
+        with self._room:
+            # A record larger than the limit passes when nothing else is queued.
+            has_room = self._room.wait_for(
+                lambda: self._queued_bytes == 0 or self._queued_bytes + size_bytes <= limit,
+                timeout=self._settings.delivery_timeout_s,
+            )
+            if not has_room:
+                raise TransportError(
+                    f"{self._queued_bytes} bytes await acknowledgement and none came within "
+                    f"{self._settings.delivery_timeout_s} s (Kafka at {self._connection})"
+                )
+            self._queued_bytes += size_bytes
+
+    def _acknowledged(self, size_bytes: int, _: object = None) -> None:
+        with self._room:
+            self._queued_bytes -= size_bytes
+            self._room.notify_all()
+
+    def _failed(self, at: TopicPartition, key: bytes | None, size_bytes: int, error: Exception) -> None:
+        with self._room:
+            self._failures.append(_Failure(at, key, error))
+            self._queued_bytes -= size_bytes
+            self._room.notify_all()
+
+    def _too_large(self, record: OutgoingRecord, size_bytes: int) -> str:
+        return (
+            f"a record of {size_bytes} bytes (key {record.key!r}) exceeds the {self._settings.max_record_bytes} bytes "
+            f"allowed for topic {record.topic}; make it smaller or raise the limits of sink and topic"
+        )

@@ -1,0 +1,257 @@
+"""Reads records from Kafka, as a member of a consumer group or, without a group, every partition of its topics."""
+
+import logging
+import queue
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+import msgspec
+from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata
+from kafka import TopicPartition as KafkaTopicPartition
+from kafka.future import Future
+
+from schemas.errors import ConfigurationError, TransportError
+from schemas.ports import RebalanceListener, Record, TopicPartition
+from transport.connection import KafkaConnection, open_client, transport_errors
+
+log = logging.getLogger(__name__)
+
+
+class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a ``KafkaSource`` fetches and how long it may be silent.
+
+    A member that sends no heartbeat for ``session_timeout_s``, or does not poll for ``max_poll_interval_s``, loses its
+    partitions. ``start`` is where a partition without any position begins, and where one continues whose position is no
+    longer kept. ``fetch_bytes``: at most this much of one partition per request; more only for a single larger record.
+    """
+
+    start: Literal["earliest", "latest"] = "earliest"
+    session_timeout_s: float = 30.0
+    heartbeat_interval_s: float = 3.0
+    max_poll_interval_s: float = 300.0
+    fetch_bytes: int = 1024 * 1024
+
+
+_DEFAULTS = SourceSettings()
+
+
+class KafkaSource:
+    """A ``RecordSource``.
+
+    With a ``group`` the members share the partitions and start at the committed offsets; without one this source reads
+    all partitions of ``topics`` that exist at its first poll, and cannot commit. In both cases ``listener`` may name
+    the positions to start at. It is called on the thread that polls, where it may commit. Records of aborted
+    transactions are skipped.
+
+    A broker that goes away while this runs is waited for: ``poll`` returns nothing, ``commit`` raises in time. Not
+    thread-safe. Raises ``TransportError`` if no broker answers.
+    """
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        topics: Iterable[str],
+        *,
+        group: str | None,
+        listener: RebalanceListener | None = None,
+        settings: SourceSettings = _DEFAULTS,
+    ) -> None:
+        self._connection = connection
+        self._topics = sorted(set(topics))
+        self._group = group
+        self._listener = listener
+        self._assigned: frozenset[TopicPartition] = frozenset()
+        self._next_offset: dict[TopicPartition, int] = {}
+        self._paused = False
+        self._closed = False
+        # Kafka's client calls back on its own network thread; such calls come through here to the thread that polls.
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._poller = ThreadPoolExecutor(1, thread_name_prefix="kafka-poll")
+        group_settings = {
+            "group_id": group,
+            "session_timeout_ms": round(settings.session_timeout_s * 1000),
+            "heartbeat_interval_ms": round(settings.heartbeat_interval_s * 1000),
+            "max_poll_interval_ms": round(settings.max_poll_interval_s * 1000),
+        }
+        self._consumer, self._network = open_client(
+            KafkaConsumer,
+            connection,
+            enable_auto_commit=False,
+            auto_offset_reset=settings.start,
+            isolation_level="read_committed",
+            fetch_max_wait_ms=min(500, connection.timeout_ms // 2),
+            max_partition_fetch_bytes=settings.fetch_bytes,
+            allow_auto_create_topics=connection.topics_on_demand,
+            metadata_max_age_ms=30_000,
+            **(group_settings if group is not None else {}),
+        )
+        if group is not None:
+            self._consumer.subscribe(self._topics, listener=_Rebalances(self))
+            # Joining before the partitions are known would first share out nothing, then rebalance.
+            self._partitions()
+
+    def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
+        if self._group is None and not self._assigned:
+            self._assign_all()
+        polling = self._poller.submit(self._consumer.poll, timeout_ms=round(timeout_s * 1000), max_records=max_records)
+        polling.add_done_callback(lambda _: self._calls.put(None))
+        errors: list[BaseException] = []
+        while (call := self._calls.get()) is not None:
+            errors += call.answer()
+            self._network.wakeup()
+        if errors:
+            raise errors[0]
+        with transport_errors(self._connection, f"cannot read {', '.join(self._topics)}"):
+            fetched = polling.result()
+        return self._received(fetched)
+
+    def pause(self) -> None:
+        self._paused = True
+        self._consumer.pause(*map(_theirs, self._assigned))
+
+    def resume(self) -> None:
+        self._paused = False
+        self._consumer.resume(*map(_theirs, self._assigned))
+
+    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        if self._group is None:
+            raise ConfigurationError("a source without a group cannot commit; its positions are kept by the listener")
+        offsets = {_theirs(at): OffsetAndMetadata(offset) for at, offset in positions.items()}
+        with transport_errors(self._connection, f"cannot commit {_listed(positions)} for group {self._group}"):
+            self._consumer.commit(offsets, timeout_ms=self._connection.timeout_ms)
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        return self._assigned
+
+    def lag(self) -> Mapping[TopicPartition, int]:
+        ends = {at: self._consumer.highwater(_theirs(at)) for at in self._assigned}
+        return {at: max(0, end - self._position(at)) for at, end in ends.items() if end is not None}
+
+    def end_offsets(self) -> Mapping[TopicPartition, int]:
+        with transport_errors(self._connection, "cannot read end offsets"):
+            ends = self._consumer.end_offsets([*map(_theirs, self._assigned)], timeout_ms=self._connection.timeout_ms)
+        return {_ours(at): end for at, end in ends.items()}
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._poller.shutdown()
+        with transport_errors(self._connection, "cannot leave the group"):
+            self._consumer.close(autocommit=False, timeout_ms=self._connection.timeout_ms)
+
+    def _received(self, fetched: Mapping[KafkaTopicPartition, Sequence[Any]]) -> list[Record]:
+        records = [
+            Record(
+                record.topic,
+                record.partition,
+                record.offset,
+                record.timestamp,
+                record.key,
+                record.value,
+                tuple((name, value or b"") for name, value in record.headers),
+            )
+            for batch in fetched.values()
+            for record in batch
+        ]
+        for record in records:
+            self._next_offset[record.topic_partition] = record.offset + 1
+        return records
+
+    def _position(self, at: TopicPartition) -> int:
+        known = self._next_offset.get(at)
+        return known if known is not None else (self._consumer.position(_theirs(at), timeout_ms=0) or 0)
+
+    def _assign_all(self) -> None:
+        everything = self._partitions()
+        absent = set(self._topics) - {at.topic for at in everything}
+        if absent:
+            raise TransportError(f"no topic {', '.join(absent)} (Kafka at {self._connection}); create it first")
+        self._consumer.assign([*map(_theirs, everything)])
+        self._start(everything)
+
+    def _partitions(self) -> frozenset[TopicPartition]:
+        with transport_errors(self._connection, f"cannot read {', '.join(self._topics)}"):
+            found = {topic: self._consumer.partitions_for_topic(topic) for topic in self._topics}
+        return frozenset(TopicPartition(topic, number) for topic, numbers in found.items() for number in numbers)
+
+    def _start(self, partitions: frozenset[TopicPartition]) -> None:
+        """Partitions were assigned: begin where the listener says."""
+        self._assigned = partitions
+        self._next_offset.clear()
+        positions = self._listener.assigned(partitions) if self._listener and partitions else {}
+        for at, offset in positions.items():
+            self._consumer.seek(_theirs(at), offset)
+        if self._paused:
+            self._consumer.pause(*map(_theirs, partitions))
+
+    def _give_up(self, partitions: frozenset[TopicPartition]) -> None:
+        if self._listener and partitions:
+            self._listener.revoked(partitions)
+        self._assigned -= partitions
+
+    def _lose(self, partitions: frozenset[TopicPartition]) -> None:
+        """The group went on without us: a last commit will be refused, and the records come to another member."""
+        try:
+            self._give_up(partitions)
+        except TransportError as error:
+            self._assigned -= partitions
+            log.warning("lost %s of group %s: %s", _listed(partitions), self._group, error)
+
+    def _on_polling_thread(self, action: Callable[[frozenset[TopicPartition]], None], theirs: Iterable[Any]) -> Future:
+        call = _Call(action, frozenset(map(_ours, theirs)))
+        if self._closed:
+            call.done.success(None)  # ``close`` promises to commit nothing
+        else:
+            self._calls.put(call)
+        return call.done
+
+
+class _Call:
+    """A call of Kafka's client that the thread which polls must answer."""
+
+    def __init__(
+        self, action: Callable[[frozenset[TopicPartition]], None], partitions: frozenset[TopicPartition]
+    ) -> None:
+        self._action = action
+        self._partitions = partitions
+        self.done = Future()
+
+    def answer(self) -> list[BaseException]:
+        """Make the call and let Kafka's client go on; what the listener raised, if it did."""
+        try:
+            self._action(self._partitions)
+        except BaseException as error:  # noqa: BLE001 - raised by ``poll``, once the client has finished its own
+            self.done.failure(error)
+            return [error]
+        self.done.success(None)
+        return []
+
+
+class _Rebalances(AsyncConsumerRebalanceListener):  # type: ignore[misc]
+    """Carries the changes of a group from Kafka's network thread to the source."""
+
+    def __init__(self, source: KafkaSource) -> None:
+        self._source = source
+
+    async def on_partitions_assigned(self, assigned: set[Any]) -> None:
+        await self._source._on_polling_thread(self._source._start, assigned)
+
+    async def on_partitions_revoked(self, revoked: set[Any]) -> None:
+        await self._source._on_polling_thread(self._source._give_up, revoked)
+
+    async def on_partitions_lost(self, lost: set[Any]) -> None:
+        await self._source._on_polling_thread(self._source._lose, lost)
+
+
+def _theirs(at: TopicPartition) -> KafkaTopicPartition:
+    return KafkaTopicPartition(at.topic, at.partition)
+
+
+def _ours(at: Any) -> TopicPartition:
+    return TopicPartition(at.topic, at.partition)
+
+
+def _listed(partitions: Iterable[TopicPartition]) -> str:
+    return ", ".join(f"{at.topic}[{at.partition}]" for at in sorted(partitions))

@@ -1,0 +1,90 @@
+"""Topics: create those that are absent, describe those that exist."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from typing import Any
+
+import msgspec
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import TopicAlreadyExistsError
+
+from schemas.errors import TransportError
+from transport.connection import KafkaConnection, open_client, transport_errors
+
+
+class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A topic as it should be created. ``config``: Kafka's topic settings, as ``{"cleanup.policy": "compact"}``."""
+
+    name: str
+    partitions: int = 4
+    replication: int = 1
+    config: Mapping[str, str] = {}
+
+
+class TopicDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """A topic as it is. ``config`` holds every setting in force; empty where the broker cannot tell."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str]
+
+
+def ensure_topics(connection: KafkaConnection, specs: Iterable[TopicSpec]) -> None:
+    """Create the topics that are absent and return once they can be written to; those that exist are left as they are.
+
+    A broker with ``topics_on_demand`` gives a new topic its own number of partitions and settings, whatever ``specs``
+    say. Raises ``TransportError``.
+    """
+    wanted = {spec.name: spec for spec in specs}
+    if connection.topics_on_demand:
+        _name_topics(connection, wanted)
+        return
+    admin, _ = open_client(KafkaAdminClient, connection)
+    with closing(admin), transport_errors(connection, f"cannot create topics {', '.join(wanted)}"):
+        absent = wanted.keys() - {topic["name"] for topic in _existing(admin, wanted)}
+        for name in sorted(absent):
+            spec = wanted[name]
+            options = {
+                "num_partitions": spec.partitions,
+                "replication_factor": spec.replication,
+                "configs": dict(spec.config),
+            }
+            try:
+                admin.create_topics({name: options}, timeout_ms=connection.timeout_ms)
+            except TopicAlreadyExistsError:
+                continue  # another process was faster
+        admin.wait_for_topics(sorted(wanted), timeout_ms=connection.timeout_ms)
+
+
+def describe_topics(connection: KafkaConnection, names: Iterable[str]) -> dict[str, TopicDescription]:
+    """Those of the named topics that exist. Raises ``TransportError``."""
+    admin, _ = open_client(KafkaAdminClient, connection)
+    with closing(admin), transport_errors(connection, "cannot describe topics"):
+        existing = _existing(admin, names)
+        configs = {} if connection.topics_on_demand or not existing else _configs(admin, [t["name"] for t in existing])
+        return {
+            topic["name"]: TopicDescription(
+                name=topic["name"], partitions=len(topic["partitions"]), config=configs.get(topic["name"], {})
+            )
+            for topic in existing
+        }
+
+
+def _existing(admin: KafkaAdminClient, names: Iterable[str]) -> list[dict[str, Any]]:
+    return [topic for topic in admin.describe_topics(list(names)) if topic["error_code"] == 0]
+
+
+def _configs(admin: KafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    described = admin.describe_configs(resources, config_filter="all")["topic"]
+    return {name: {key: str(entry["value"]) for key, entry in described[name].items()} for name in names}
+
+
+def _name_topics(connection: KafkaConnection, names: Iterable[str]) -> None:
+    """A producer's request for metadata is what brings a topic into being."""
+    producer, _ = open_client(KafkaProducer, connection, max_block_ms=connection.timeout_ms)
+    with closing(producer), transport_errors(connection, "cannot create topics"):
+        for name in names:
+            if not producer.partitions_for(name):
+                raise TransportError(f"topic {name} was not created (Kafka at {connection})")
