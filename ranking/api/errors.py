@@ -1,0 +1,97 @@
+"""Every error leaves as ``{"error": {"code", "message", "parameter"}}``; none carries a stack trace."""
+
+import logging
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from schemas.errors import DancerankError, NotFound, QueryError
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_S: Final = 5
+_HTTP_CODES: Final = {404: "no_such_path", 405: "method_not_allowed"}
+
+
+class ErrorBody(BaseModel):
+    code: Annotated[str, Field(examples=["not_found"], description="Stable name of the kind of error.")]
+    message: Annotated[str, Field(examples=["clip c-17 is not known here"], description="What is wrong, for a person.")]
+    parameter: Annotated[
+        str | None, Field(examples=["clip_id"], description="The parameter that is to blame, if one is.")
+    ]
+
+
+class ErrorAnswer(BaseModel):
+    """The body of every answer with a status of 400 or above."""
+
+    error: ErrorBody
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The errors of an operation, for OpenAPI."""
+    descriptions = {
+        404: "The clip, dancer or challenge is not known.",
+        422: "A parameter is missing or wrong; `parameter` names it.",
+        503: "Not ready, or the database does not answer. Try again after `Retry-After` seconds.",
+    }
+    return {status: {"model": ErrorAnswer, "description": descriptions[status]} for status in statuses}
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(DancerankError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _answer(
+    status: int, code: str, message: str, parameter: str | None = None, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    body = ErrorAnswer(error=ErrorBody(code=code, message=message, parameter=parameter))
+    return JSONResponse(body.model_dump(), status, headers)
+
+
+async def _ours(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, DancerankError):
+        raise TypeError("this handler is registered for our own errors") from error
+    if isinstance(error, QueryError):
+        return _answer(404 if isinstance(error, NotFound) else 422, error.code, error.message, error.field)
+    if error.retriable:
+        log.warning("%s: %s", error.code, error)
+        # What the database said is for the operator's log, not for the caller.
+        return _answer(503, error.code, "not available now; try again", headers={"Retry-After": str(RETRY_AFTER_S)})
+    log.error("%s: %s", error.code, error)
+    return _answer(500, error.code, "the service is set up wrongly; its log says how")
+
+
+async def _invalid_request(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise TypeError("this handler is registered for validation errors") from error
+    first = error.errors()[0]
+    parameter = _parameter(first["loc"])
+    if first["type"] == "json_invalid":
+        return _answer(422, QueryError.code, f"the body is no JSON: {first['ctx']['error']}", "body")
+    return _answer(422, QueryError.code, f"{parameter}: {first['msg']}", parameter)
+
+
+def _parameter(location: Sequence[int | str]) -> str:
+    """``("query", "k")`` → ``k``; ``("body", "weights", "skeletal", "[key]")`` → ``weights.skeletal``."""
+    where, *path = location
+    return ".".join(str(part) for part in path if part != "[key]") or str(where)
+
+
+async def _http(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        raise TypeError("this handler is registered for HTTP errors") from error
+    code = _HTTP_CODES.get(error.status_code, "http")
+    return _answer(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _answer(500, "internal", "something unforeseen went wrong; the service's log has the details")

@@ -1,0 +1,117 @@
+"""Which clips the index view holds: clip id ↔ int64 id, dancer, challenge and modalities present."""
+
+from array import array
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from schemas.errors import NotFound, SnapshotError
+from schemas.modalities import MODALITIES, Modality
+from schemas.ports import Int64
+
+Bool = npt.NDArray[np.bool_]
+_BIT: Final = {modality: 1 << number for number, modality in enumerate(MODALITIES)}
+
+
+class CatalogueEntry(msgspec.Struct, array_like=True):
+    """What the view knows of one clip. ``log_partition`` and ``log_offset`` name the record that it comes from."""
+
+    clip_id: str
+    dancer_id: str
+    challenge_id: str
+    log_partition: int
+    log_offset: int
+    modalities: tuple[Modality, ...]
+
+
+class Catalogue:
+    """Clips under dense ids 0, 1, 2, … in the order of their first application; an id is never given twice."""
+
+    def __init__(self, entries: Iterable[CatalogueEntry] = ()) -> None:
+        self._entries: list[CatalogueEntry] = []
+        self._ids: dict[str, int] = {}
+        self._presence = array("B")
+        self._of_challenge: dict[str, array[int]] = {}
+        self._of_dancer: dict[str, array[int]] = {}
+        for entry in entries:
+            self.put(entry)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, clip_id: str) -> CatalogueEntry | None:
+        clip = self._ids.get(clip_id)
+        return None if clip is None else self._entries[clip]
+
+    def put(self, entry: CatalogueEntry) -> int:
+        """Add a clip, or replace what is known of it; returns its id."""
+        clip = self._ids.setdefault(entry.clip_id, len(self._entries))
+        if clip == len(self._entries):
+            self._entries.append(entry)
+            self._presence.append(_bits(entry))
+            self._of_challenge.setdefault(entry.challenge_id, array("q")).append(clip)
+            self._of_dancer.setdefault(entry.dancer_id, array("q")).append(clip)
+            return clip
+        before, self._entries[clip] = self._entries[clip], entry
+        self._presence[clip] = _bits(entry)
+        _move(self._of_challenge, clip, before.challenge_id, entry.challenge_id)
+        _move(self._of_dancer, clip, before.dancer_id, entry.dancer_id)
+        return clip
+
+    def entry(self, clip: int) -> CatalogueEntry:
+        """The clip with int64 id ``clip``."""
+        return self._entries[clip]
+
+    def id_of(self, clip_id: str) -> int:
+        """Raises ``NotFound`` naming ``clip_id``."""
+        try:
+            return self._ids[clip_id]
+        except KeyError:
+            raise NotFound(f"clip {clip_id} is not known here", field="clip_id") from None
+
+    def ids_of_challenge(self, challenge_id: str) -> Int64:
+        """Ids of the challenge's clips. Raises ``NotFound`` naming ``challenge_id``."""
+        return _members(self._of_challenge, "challenge", challenge_id)
+
+    def ids_of_dancer(self, dancer_id: str) -> Int64:
+        """Ids of the dancer's clips. Raises ``NotFound`` naming ``dancer_id``."""
+        return _members(self._of_dancer, "dancer", dancer_id)
+
+    def having(self, modality: Modality, ids: Int64) -> Bool:
+        """Which of the clips ``ids`` (N,) have the modality, (N,)."""
+        if not len(ids):
+            return np.empty(0, bool)
+        having: Bool = (np.frombuffer(self._presence, np.uint8)[ids] & _BIT[modality]) != 0
+        return having
+
+    def encode(self) -> bytes:
+        """For ``decode``; the order of the entries is that of their ids."""
+        return msgspec.msgpack.encode(self._entries)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> "Catalogue":
+        """Raises ``SnapshotError``."""
+        try:
+            return cls(msgspec.msgpack.decode(raw, type=list[CatalogueEntry]))
+        except msgspec.DecodeError as error:
+            raise SnapshotError(f"the catalogue cannot be read ({error}); delete the snapshot") from error
+
+
+def _bits(entry: CatalogueEntry) -> int:
+    return sum(_BIT[modality] for modality in entry.modalities)
+
+
+def _members(groups: dict[str, "array[int]"], kind: str, name: str) -> Int64:
+    members = groups.get(name)
+    if not members:
+        raise NotFound(f"{kind} {name} is not known here", field=f"{kind}_id")
+    return np.array(members, np.int64)
+
+
+def _move(groups: dict[str, "array[int]"], clip: int, before: str, after: str) -> None:
+    if before != after:
+        groups[before].remove(clip)
+        groups.setdefault(after, array("q")).append(clip)

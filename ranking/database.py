@@ -1,0 +1,107 @@
+"""Opening a database and speaking of its failures in our own errors."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import sqlalchemy as sa
+import stamina
+from sqlalchemy import exc
+from sqlalchemy.engine.interfaces import DBAPIConnection
+
+from schemas.errors import ConfigurationError, StoreError, StoreUnavailable
+
+SQLITE_BUSY_TIMEOUT_MS: Final = 10_000
+CONNECT_TIMEOUT_S: Final = 5
+# As many as the HTTP server has threads; who still finds none free waits, and then is told to try again.
+_POOL: Final[dict[str, Any]] = {"pool_size": 8, "max_overflow": 32, "pool_timeout": 10}
+_IMMEDIATE: Final = "begin_immediate"
+_SCHEMA_MISSING: Final = ("no such table", "no such column", "has no column", "UndefinedTable", "UndefinedColumn")
+
+
+def open_engine(url: str) -> sa.Engine:
+    """An engine for ``sqlite:///file`` (WAL, foreign keys enforced) or ``postgresql://…`` (through psycopg).
+
+    Nothing is connected yet. Raises ``ConfigurationError`` for a URL that is malformed or of another database.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except exc.ArgumentError as error:
+        raise ConfigurationError(
+            "the database URL is malformed; expected sqlite:///path or postgresql://user@host/name",
+            field="database_url",
+        ) from error
+    if parsed.get_backend_name() == "postgresql":
+        postgresql = parsed.set(drivername="postgresql+psycopg")
+        return sa.create_engine(
+            postgresql, connect_args={"connect_timeout": CONNECT_TIMEOUT_S}, pool_pre_ping=True, **_POOL
+        )
+    if parsed.get_backend_name() == "sqlite":
+        return _open_sqlite(parsed)
+    raise ConfigurationError(
+        f"no support for {parsed.get_backend_name()} databases; use sqlite or postgresql", field="database_url"
+    )
+
+
+def _open_sqlite(url: sa.URL) -> sa.Engine:
+    # An in-memory database lives and dies with its one connection; every thread has to share it.
+    in_memory = url.database in (None, "", ":memory:")
+    pool: dict[str, Any] = {"poolclass": sa.StaticPool} if in_memory else _POOL
+    engine = sa.create_engine(url, connect_args={"check_same_thread": False}, **pool)
+
+    @sa.event.listens_for(engine, "connect")
+    def configure(connection: DBAPIConnection, _record: object) -> None:
+        # The driver would open transactions late and not at all for reads; a read has to see one state throughout.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        # Processes that open a new file together refuse each other the switch, without waiting for the busy timeout.
+        for attempt in stamina.retry_context(on=sqlite3.OperationalError, attempts=50, wait_initial=0.01, wait_max=0.2):
+            with attempt:
+                cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        # A writer that takes the lock at once waits its turn; one that upgrades a read later would fail instead.
+        immediate = connection.get_execution_options().get(_IMMEDIATE, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection on which all statements see one and the same state. Raises as ``store_errors`` says."""
+    with store_errors(), engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection in a transaction that commits on leaving, or rolls back if left by an error."""
+    with store_errors(), engine.execution_options(**{_IMMEDIATE: True}).begin() as connection:
+        yield connection
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn database errors into ``StoreUnavailable`` (try again) or ``StoreError`` (a person is needed)."""
+    try:
+        yield
+    except exc.DBAPIError as error:
+        # Only the driver's message: SQLAlchemy's own would quote the statement's parameters.
+        reason = f"{type(error.orig).__name__}: {error.orig}"
+        if any(mark in reason for mark in _SCHEMA_MISSING):
+            raise StoreError(f"the database lacks our tables ({reason}); run the migrations first") from error
+        if error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError):
+            raise StoreUnavailable(f"the database did not answer ({reason})") from error
+        raise StoreError(f"the database refused a statement ({reason})") from error
+    except exc.TimeoutError as error:
+        raise StoreUnavailable("no database connection became free in time") from error

@@ -1,0 +1,214 @@
+"""The ranking loop: scored clips from the log into a view."""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+
+import msgspec
+import stamina
+
+from ranking.log import positions_after, read_scored
+from schemas.clock import Clock
+from schemas.codec import peek_clip_id
+from schemas.errors import StoreUnavailable, TransportError
+from schemas.observation import Observer
+from schemas.ports import Record, RecordSink, RecordSource, Refusal, ScoredRecord, TopicPartition, View
+from transport.dead_letter import dead_letter
+
+log = logging.getLogger(__name__)
+
+
+class LoopSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the loop reads and how patient it is.
+
+    ``commits`` tells Kafka how far the view is, which only lag tools read; a source without a group cannot. A retriable
+    error of the view is tried again ``attempts`` times, waiting from ``retry_wait_s`` up to ``retry_wait_max_s``.
+    """
+
+    max_records: int = 500
+    poll_timeout_s: float = 0.5
+    flush_timeout_s: float = 30.0
+    commits: bool = True
+    save_interval_s: float = 60.0
+    attempts: int = 8
+    retry_wait_s: float = 0.2
+    retry_wait_max_s: float = 10.0
+
+
+class StoredPositions:
+    """``schemas.ports.RebalanceListener`` for the loop's source: the view knows where to continue, not Kafka."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return self._view.positions(partitions)
+
+    def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """Nothing is under way: a batch is applied whole between two polls."""
+
+
+class ViewLoop:
+    """Keeps one view up to date: read, apply, put aside what cannot be applied, commit.
+
+    The order matters: dead letters are safe before the view's position passes an unreadable record, and the view's
+    own position, stored with its data, is the one that counts. A crash anywhere repeats work and changes nothing. The
+    source has to be built with ``StoredPositions(view)``; the loop closes it. ``save`` writes a snapshot, if the view
+    needs one. Views that every replica builds from the whole log have no ``dead_letters``: the one shared view puts a
+    bad record aside, the replicas only report that they skipped it.
+    """
+
+    def __init__(
+        self,
+        source: RecordSource,
+        view: View,
+        dead_letters: RecordSink | None,
+        observer: Observer,
+        clock: Clock,
+        settings: LoopSettings | None = None,
+        *,
+        save: Callable[[], object] | None = None,
+    ) -> None:
+        self._source = source
+        self._view = view
+        self._dead_letters = dead_letters
+        self._observer = observer
+        self._clock = clock
+        self._settings = settings or LoopSettings()
+        self._save = save
+        self._saved_at_s = clock.monotonic_s()
+        self._started_ms = clock.now_ms()
+        self._last_read_ms: dict[TopicPartition, int] = {}
+        self._targets: dict[TopicPartition, int] | None = None
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the view holds all that the log held when the loop first had partitions. Once true, it stays so."""
+        return self._targets == {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Until ``stop`` is set: finish the batch, save, close the source.
+
+        Errors end it too; the view stays consistent.
+        """
+        with closing(self._source):
+            while not stop.is_set():
+                self.step()
+                self._save_if_due()
+            if self._save:
+                self._save()
+
+    def step(self) -> int:
+        """One batch, poll to commit; returns how many records it had."""
+        records = self._source.poll(max_records=self._settings.max_records, timeout_s=self._settings.poll_timeout_s)
+        if records:
+            scored, unreadable = read_scored(records)
+            self._put_aside(unreadable)
+            self._put_aside(self._applied(scored, positions_after(records)))
+            self._commit(positions_after(records))
+        self._report(records)
+        self._approach_targets()
+        return len(records)
+
+    def _applied(self, scored: Sequence[ScoredRecord], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
+        started_s = self._clock.monotonic_s()
+        refused: Sequence[Refusal] = ()
+        for attempt in stamina.retry_context(
+            on=StoreUnavailable,
+            attempts=self._settings.attempts,
+            timeout=None,
+            wait_initial=self._settings.retry_wait_s,
+            wait_max=self._settings.retry_wait_max_s,
+        ):
+            with attempt:
+                refused = self._view.apply(scored, positions)
+        self._observer.stage_timed("apply", self._clock.monotonic_s() - started_s)
+        return refused
+
+    def _put_aside(self, refused: Sequence[Refusal]) -> None:
+        """Return once the dead letters are safe."""
+        for record, error in refused:
+            log.warning("%s:%d@%d put aside: %s", record.topic, record.partition, record.offset, error)
+        if self._dead_letters is None:
+            for record, error in refused:
+                self._observer.skipped(record.topic, error.code)
+            return
+        for record, error in refused:
+            clip_id = peek_clip_id(record.value)
+            self._dead_letters.send(dead_letter(record, error, clip_id=clip_id, failed_at_ms=self._clock.now_ms()))
+        if refused:
+            self._dead_letters.flush(self._settings.flush_timeout_s)
+        for record, error in refused:
+            self._observer.dead_lettered(record.topic, error.code)
+
+    def _commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        if not self._settings.commits:
+            return
+        try:
+            self._source.commit(positions)
+        except TransportError as error:
+            # The view's own positions count; the next commit tells Kafka the same and more.
+            log.warning("offsets not committed: %s", error)
+
+    def _save_if_due(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if self._save and now_s - self._saved_at_s >= self._settings.save_interval_s:
+            self._save()
+            self._saved_at_s = now_s
+
+    def _report(self, records: Sequence[Record]) -> None:
+        for topic, count in Counter(record.topic for record in records).items():
+            self._observer.consumed(topic, count)
+        self._last_read_ms |= {record.topic_partition: record.timestamp_ms for record in records}
+        lags, now_ms = self._source.lag(), self._clock.now_ms()
+        for at, behind in lags.items():
+            age_ms = now_ms - self._last_read_ms.setdefault(at, self._started_ms)
+            self._observer.lag(at, behind, max(0, age_ms) / 1000 if behind else 0.0)
+        for given_up in self._last_read_ms.keys() - self._source.assignment():
+            # Another member has it now; the last value reported here would stand for ever.
+            self._observer.lag(given_up, 0, 0.0)
+            del self._last_read_ms[given_up]
+
+    def _approach_targets(self) -> None:
+        if self.caught_up:
+            return
+        assigned = self._source.assignment()
+        if self._targets is None:
+            if not assigned:
+                return
+            self._targets = dict(self._source.end_offsets())
+        lags, positions = self._source.lag(), self._view.positions(self._targets)
+        # The end may lie past the last record: transaction markers take offsets too. Nothing left to read is enough.
+        self._targets = {
+            at: end
+            for at, end in self._targets.items()
+            if at in assigned and positions.get(at, 0) < end and lags.get(at) != 0
+        }
+
+
+class LoopThread:
+    """Runs a loop beside the HTTP server. ``failure`` is the error that ended it, if one did."""
+
+    def __init__(self, loop: ViewLoop, *, name: str) -> None:
+        self.loop = loop
+        self.failure: BaseException | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Ask the loop to finish its batch and wait for it; ``False`` if it is still busy after ``timeout_s``."""
+        self._stop.set()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self.loop.run(self._stop)
+        except Exception as error:
+            log.exception("the loop %s ended", self._thread.name)
+            self.failure = error

@@ -1,0 +1,140 @@
+"""The one object to ask: similarity is answered by the index view, everything else by the store."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import msgspec
+
+from ranking.index_view import IndexView
+from ranking.loop import LoopThread
+from ranking.store import ScoreStore
+from schemas.errors import DancerankError, NotReady, QueryError
+from schemas.events import Identifier
+from schemas.modalities import Dimension
+from schemas.observation import Observer
+from schemas.queries import (
+    Challenge,
+    ChallengeAttention,
+    ClipSummary,
+    Order,
+    RankedClip,
+    Ranking,
+    SimilarAnswer,
+    SimilarQuery,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whether to send requests here; if not, why."""
+
+    ready: bool
+    reasons: list[str]
+
+
+class RankingService:
+    """Answers of both views.
+
+    Every method takes a ``generation``; without one it is the index view's, else the one scored last. Every method
+    raises ``NotFound`` and ``QueryError`` naming the parameter, and ``NotReady`` or ``StoreUnavailable`` if a later
+    try may succeed.
+    """
+
+    def __init__(
+        self,
+        store: ScoreStore,
+        index: IndexView | None = None,
+        *,
+        loops: Sequence[LoopThread] = (),
+        observer: Observer | None = None,
+    ) -> None:
+        """``loops`` feed the views here: ready once all have caught up, unhealthy if one has ended."""
+        self._store = store
+        self._index = index
+        self._loops = loops
+        self._observer = observer or Observer()
+
+    def similar(self, query: SimilarQuery, *, generation: str | None = None) -> SimilarAnswer:
+        """Similar clips or dancers. Only the index view's generation can be asked for."""
+        if self._index is None:
+            raise NotReady("no index view runs here; ask a serving process")
+        for name in ("clip_id", "dancer_id", "challenge_id"):
+            if (value := getattr(query, name)) is not None:
+                _check_identifier(name, value)
+        held = self._index.generation
+        if held is not None and generation not in (None, held):
+            raise QueryError(f"generation {generation} is not indexed here, only {held}", field="generation")
+        started_s = perf_counter()
+        answer = self._index.similar(query)
+        self._observer.stage_timed("query", perf_counter() - started_s)
+        return answer
+
+    def ranking(
+        self,
+        challenge_id: str,
+        dimension: Dimension = Dimension.FUSED,
+        *,
+        order: Order = "top",
+        k: int = 10,
+        generation: str | None = None,
+    ) -> Ranking:
+        """The first or the last ``k`` clips of a challenge by one dimension."""
+        _check_identifier("challenge_id", challenge_id)
+        return self._store.ranking(challenge_id, dimension, self._generation(generation), order=order, k=k)
+
+    def attention(self, challenge_id: str, *, generation: str | None = None) -> ChallengeAttention:
+        """Which aspect matters most in a challenge."""
+        _check_identifier("challenge_id", challenge_id)
+        return self._store.attention(challenge_id, self._generation(generation))
+
+    def challenges(self, *, generation: str | None = None) -> list[Challenge]:
+        """Every challenge and how many clips it has."""
+        return self._store.challenges(self._generation(generation))
+
+    def clip(self, clip_id: str, *, generation: str | None = None) -> ClipSummary:
+        """All that is known of a clip."""
+        _check_identifier("clip_id", clip_id)
+        return self._store.clip(clip_id, self._generation(generation))
+
+    def place(self, clip_id: str, dimension: Dimension, *, generation: str | None = None) -> RankedClip:
+        """A clip's place in its challenge by one dimension."""
+        _check_identifier("clip_id", clip_id)
+        return self._store.place(clip_id, dimension, self._generation(generation))
+
+    def healthy(self) -> bool:
+        """Whether this process can still do its work; if not, it has to be started again."""
+        return all(thread.failure is None for thread in self._loops)
+
+    def readiness(self) -> Readiness:
+        reasons = [] if self.healthy() else ["a loop has ended; start the process again"]
+        if not all(thread.loop.caught_up for thread in self._loops):
+            reasons.append("the log of scored clips has not been read to its end yet")
+        try:
+            self._store.check()
+        except DancerankError as error:
+            log.warning("not ready: %s", error)
+            reasons.append(f"the store does not answer ({error.code})")
+        return Readiness(not reasons, reasons)
+
+    def _generation(self, generation: str | None) -> str:
+        if generation is not None:
+            _check_identifier("generation", generation)
+            return generation
+        if self._index is not None and self._index.generation is not None:
+            return self._index.generation
+        newest = next(iter(self._store.generations()), None)
+        if newest is None:
+            raise NotReady("no scored clip has been read yet; try again shortly")
+        return newest
+
+
+def _check_identifier(name: str, value: str) -> None:
+    """What is no identifier need not be looked up; a database may even refuse to."""
+    try:
+        msgspec.convert(value, Identifier)
+    except msgspec.ValidationError:
+        raise QueryError(f"{name} must be 1 to 128 characters without white space", field=name) from None

@@ -1,0 +1,187 @@
+"""Snapshots of the index view on disk: written aside, vouched for by checksums, switched to in one step.
+
+``CURRENT`` names the folder in force; each folder holds ``manifest.json`` beside the files that it lists. Whatever
+moment a writer dies at, ``CURRENT`` names a complete snapshot or the newest complete folder is found without it.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from schemas.errors import SnapshotError
+from schemas.modalities import Modality
+from schemas.ports import TopicPartition
+
+log = logging.getLogger(__name__)
+
+CURRENT: Final = "CURRENT"
+MANIFEST: Final = "manifest.json"
+_PREFIX: Final = "snapshot-"
+_PARTIAL: Final = ".partial-"
+_KEEP: Final = 2
+
+
+class SnapshotFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file of the snapshot's folder: length and SHA-256 (hex) of its bytes."""
+
+    size_bytes: int
+    sha256: str
+
+
+class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The next offset to apply of one partition."""
+
+    topic: str
+    partition: int
+    next_offset: int
+
+
+class SnapshotManifest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", tag="index-snapshot/1", kw_only=True
+):
+    """What ``manifest.json`` says: the generation, how far it is, how much it holds, and its files by name."""
+
+    generation: str | None
+    positions: tuple[Position, ...]
+    clips: int
+    vectors: dict[Modality, int]
+    created_at_ms: int
+    files: dict[str, SnapshotFile] = {}
+
+    def next_offsets(self) -> dict[TopicPartition, int]:
+        return {TopicPartition(at.topic, at.partition): at.next_offset for at in self.positions}
+
+
+def write_snapshot(root: Path, manifest: SnapshotManifest, files: Mapping[str, Callable[[Path], None]]) -> Path:
+    """Write a snapshot under ``root``, make it the current one and keep one more; returns its folder.
+
+    ``files`` maps a file name to what writes that file; ``manifest.files`` is filled in here. Raises
+    ``SnapshotError`` if the disk refuses; the snapshot in force stays as it was.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        for leftover in root.glob(f"{_PARTIAL}*"):
+            shutil.rmtree(leftover)
+        name = f"{_PREFIX}{_next_number(root):08d}"
+        folder = root / f"{_PARTIAL}{name}"
+        folder.mkdir()
+        _fill(folder, manifest, files)
+        folder.replace(root / name)
+        _sync_folder(root)
+        _point_current_at(root, name)
+        _prune(root, name)
+    except OSError as error:
+        raise SnapshotError(
+            f"{root}: the snapshot could not be written ({error}); free space or mend the disk"
+        ) from error
+    return root / name
+
+
+def read_snapshot(root: Path) -> tuple[Path, SnapshotManifest] | None:
+    """The folder and manifest of the newest intact snapshot, the current one first; ``None`` if there is none at all.
+
+    A damaged one is logged and passed over. Raises ``SnapshotError`` naming the damaged file if none is intact.
+    """
+    damaged: SnapshotError | None = None
+    for name in _newest_first(root):
+        try:
+            return root / name, _verified(root / name)
+        except SnapshotError as error:
+            log.warning("snapshot passed over: %s", error)
+            damaged = damaged or error
+    if damaged:
+        raise SnapshotError(
+            f"{damaged}; no intact snapshot is left in {root}: delete the folder to rebuild the index from the log"
+        ) from damaged
+    return None
+
+
+def _fill(folder: Path, manifest: SnapshotManifest, files: Mapping[str, Callable[[Path], None]]) -> None:
+    listed: dict[str, SnapshotFile] = {}
+    for name, write in files.items():
+        write(folder / name)
+        _sync(folder / name)
+        listed[name] = SnapshotFile((folder / name).stat().st_size, _sha256(folder / name))
+    content = msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(manifest, files=listed)))
+    (folder / MANIFEST).write_bytes(content)
+    _sync(folder / MANIFEST)
+    _sync_folder(folder)
+
+
+def _point_current_at(root: Path, name: str) -> None:
+    pointer = root / f"{_PARTIAL}{CURRENT}"
+    shutil.rmtree(pointer, ignore_errors=True)
+    pointer.mkdir()
+    (pointer / CURRENT).write_text(name)
+    _sync(pointer / CURRENT)
+    (pointer / CURRENT).replace(root / CURRENT)
+    _sync_folder(root)
+    pointer.rmdir()
+
+
+def _prune(root: Path, current: str) -> None:
+    names = [name for name in _numbered(root) if name != current]
+    for name in names[: max(0, len(names) - (_KEEP - 1))]:
+        shutil.rmtree(root / name)
+
+
+def _numbered(root: Path) -> list[str]:
+    """Names of the snapshots, oldest first."""
+    return sorted(path.name for path in root.glob(f"{_PREFIX}*") if path.is_dir())
+
+
+def _next_number(root: Path) -> int:
+    names = _numbered(root)
+    return int(names[-1].removeprefix(_PREFIX)) + 1 if names else 1
+
+
+def _newest_first(root: Path) -> list[str]:
+    names = _numbered(root)[::-1]
+    try:
+        current = (root / CURRENT).read_text().strip()
+    except OSError:
+        return names
+    return sorted(names, key=lambda name: name != current)
+
+
+def _verified(folder: Path) -> SnapshotManifest:
+    path = folder / MANIFEST
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=SnapshotManifest)
+    except OSError as error:
+        raise SnapshotError(f"{path}: cannot be read ({error.strerror})") from error
+    except msgspec.DecodeError as error:
+        raise SnapshotError(f"{path}: {error}") from error
+    for name, listed in manifest.files.items():
+        path = folder / name
+        try:
+            intact = path.stat().st_size == listed.size_bytes and _sha256(path) == listed.sha256
+        except OSError as error:
+            raise SnapshotError(f"{path}: cannot be read ({error.strerror})") from error
+        if not intact:
+            raise SnapshotError(f"{path}: not the bytes that were written (length or checksum differs)")
+    return manifest
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

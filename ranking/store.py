@@ -1,0 +1,340 @@
+"""The SQL view: clips, scores and attention, written from the log and asked for rankings."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ranking.database import open_engine, reading, writing
+from ranking.migrations import upgrade_engine
+from ranking.ranks import place, places_from_bottom, places_from_top
+from ranking.tables import applied_offsets, clips, scored_clips, scores
+from schemas.errors import NotFound, QueryError
+from schemas.events import ClipScored
+from schemas.modalities import DIMENSIONS, MODALITIES, Dimension, Modality
+from schemas.ports import Refusal, ScoredRecord, TopicPartition
+from schemas.queries import MAX_HITS, Challenge, ChallengeAttention, ClipSummary, Order, RankedClip, Ranking
+
+K = TypeVar("K")
+Row = dict[str, Any]
+
+_VIEW: Final = "scores"
+
+
+class ScoreStore:
+    """``schemas.ports.View`` of the log in a database, and the answers that it gives.
+
+    Any number of workers may write to one database, and any number of threads may ask. Every method raises
+    ``StoreUnavailable`` if the database does not answer and ``StoreError`` if it refuses.
+    """
+
+    def __init__(self, url: str) -> None:
+        """``url``: ``sqlite:///file`` or ``postgresql://…``. Connects on first use; raises ``ConfigurationError``."""
+        self._engine = open_engine(url)
+
+    def migrate(self) -> None:
+        """Bring the database to this release's schema; safe to call at every start."""
+        upgrade_engine(self._engine)
+
+    def check(self) -> None:
+        """Return if the database answers and has our tables."""
+        with reading(self._engine) as connection:
+            connection.execute(sa.select(applied_offsets.c.next_offset).limit(1))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def positions(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        wanted = set(partitions)
+        table = applied_offsets.c
+        with reading(self._engine) as connection:
+            rows = connection.execute(
+                sa.select(table.topic, table.partition, table.next_offset).where(table.view == _VIEW)
+            ).all()
+        found = {TopicPartition(row.topic, row.partition): int(row.next_offset) for row in rows}
+        return {partition: offset for partition, offset in found.items() if partition in wanted}
+
+    def apply(self, scored: Sequence[ScoredRecord], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
+        """In one transaction; rows are locked in the order of their keys, so that workers cannot deadlock."""
+        newest = _newest(scored, lambda clip: (clip.generation, clip.clip_id))
+        newest_clips = _newest(scored, lambda clip: clip.clip_id)
+        with writing(self._engine) as connection:
+            if newest:
+                self._upsert(connection, clips, [_clip_row(newest_clips[key]) for key in sorted(newest_clips)])
+                ordered = [newest[key] for key in sorted(newest, key=lambda key: (key[1], key[0]))]
+                self._upsert(connection, scored_clips, [_scored_row(entry) for entry in ordered])
+                self._replace_scores(connection, ordered)
+            self._advance(connection, positions)
+        return []
+
+    def _upsert(self, connection: sa.Connection, table: sa.Table, rows: list[Row]) -> None:
+        """Insert rows, or overwrite those that come from an earlier record."""
+        insert = self._insert(table)
+        new = insert.excluded
+        statement = insert.on_conflict_do_update(
+            index_elements=list(table.primary_key),
+            set_={column.name: new[column.name] for column in table.c if not column.primary_key},
+            where=sa.tuple_(new.log_partition, new.log_offset) > sa.tuple_(table.c.log_partition, table.c.log_offset),
+        )
+        connection.execute(statement, rows)
+
+    def _replace_scores(self, connection: sa.Connection, entries: Sequence[ScoredRecord]) -> None:
+        """Write the scores of the records that hold their row of ``scored_clips``; a later one may hold it instead."""
+        table = scored_clips.c
+        held = {
+            (row.generation, row.clip_id, row.log_partition, row.log_offset)
+            for row in connection.execute(
+                sa.select(table.generation, table.clip_id, table.log_partition, table.log_offset).where(
+                    table.clip_id.in_(sorted({entry.clip.clip_id for entry in entries}))
+                )
+            )
+        }
+        holders = [
+            entry
+            for entry in entries
+            if (entry.clip.generation, entry.clip.clip_id, entry.record.partition, entry.record.offset) in held
+        ]
+        if not holders:
+            return
+        connection.execute(
+            sa.delete(scores).where(
+                scores.c.generation == sa.bindparam("of_generation"), scores.c.clip_id == sa.bindparam("of_clip")
+            ),
+            [{"of_generation": entry.clip.generation, "of_clip": entry.clip.clip_id} for entry in holders],
+        )
+        connection.execute(sa.insert(scores), [row for entry in holders for row in _score_rows(entry.clip)])
+
+    def _advance(self, connection: sa.Connection, positions: Mapping[TopicPartition, int]) -> None:
+        if not positions:
+            return
+        insert = self._insert(applied_offsets)
+        statement = insert.on_conflict_do_update(
+            index_elements=list(applied_offsets.primary_key),
+            set_={"next_offset": insert.excluded.next_offset},
+            where=insert.excluded.next_offset > applied_offsets.c.next_offset,
+        )
+        rows = [
+            {"view": _VIEW, "topic": partition.topic, "partition": partition.partition, "next_offset": offset}
+            for partition, offset in sorted(positions.items())
+        ]
+        connection.execute(statement, rows)
+
+    def _insert(self, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+        return postgresql.insert(table) if self._engine.dialect.name == "postgresql" else sqlite.insert(table)
+
+    def generations(self) -> dict[str, int]:
+        """Clips scored under each generation, the one scored last first."""
+        table = scored_clips.c
+        newest = sa.func.max(table.scored_at_ms).desc()
+        query = (
+            sa.select(table.generation, sa.func.count()).group_by(table.generation).order_by(newest, table.generation)
+        )
+        with reading(self._engine) as connection:
+            return {generation: int(count) for generation, count in connection.execute(query)}
+
+    def challenges(self, generation: str) -> list[Challenge]:
+        """Every challenge with clips under ``generation``, by id."""
+        table = scored_clips.c
+        query = (
+            sa.select(table.challenge_id, sa.func.count())
+            .where(table.generation == generation)
+            .group_by(table.challenge_id)
+            .order_by(table.challenge_id)
+        )
+        with reading(self._engine) as connection:
+            return [Challenge(challenge_id, int(count)) for challenge_id, count in connection.execute(query)]
+
+    def ranking(self, challenge_id: str, dimension: Dimension, generation: str, *, order: Order, k: int) -> Ranking:
+        """One end of a challenge's ranking. Raises ``NotFound`` (challenge) and ``QueryError`` (``k``)."""
+        if not 1 <= k <= MAX_HITS:
+            raise QueryError(f"k is {k}; expected 1 to {MAX_HITS}", field="k")
+        table = scores.c
+        within = _within(generation, challenge_id, dimension)
+        end = table.score.desc() if order == "top" else table.score
+        page = sa.select(table.clip_id, table.score).where(within).order_by(end, table.clip_id).limit(k).subquery()
+        with_dancers = (
+            sa.select(page.c.clip_id, clips.c.dancer_id, page.c.score)
+            .join(clips, clips.c.clip_id == page.c.clip_id)
+            .order_by(page.c.score.desc() if order == "top" else page.c.score, page.c.clip_id)
+        )
+        with reading(self._engine) as connection:
+            _challenge_size(connection, generation, challenge_id)
+            rows = connection.execute(with_dancers).all()
+            total = _count(connection, within)
+            equal_to_last = _count(connection, within, table.score == rows[-1].score) if rows else 0
+        values = [float(row.score) for row in rows]
+        places = (places_from_top if order == "top" else places_from_bottom)(
+            values, total=total, equal_to_last=equal_to_last
+        )
+        entries = [
+            RankedClip(where.rank, where.percentile, row.clip_id, row.dancer_id, score)
+            for where, row, score in zip(places, rows, values, strict=True)
+        ]
+        return Ranking(challenge_id, dimension, generation, order, total, entries)
+
+    def clip(self, clip_id: str, generation: str) -> ClipSummary:
+        """All that is known of a clip under ``generation``. Raises ``NotFound``."""
+        table = scored_clips.c
+        query = (
+            sa.select(clips, table.challenge_id.label("challenge"), table.scored_at_ms, table.missing)
+            .join(scored_clips, table.clip_id == clips.c.clip_id)
+            .where(clips.c.clip_id == clip_id, table.generation == generation)
+        )
+        with reading(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                raise NotFound(f"clip {clip_id} is not known under generation {generation}", field="clip_id")
+            places, attention = _places(connection, clip_id, generation, row.dancer_id)
+        return ClipSummary(
+            clip_id=clip_id,
+            dancer_id=row.dancer_id,
+            challenge_id=row.challenge,
+            uploaded_at_ms=int(row.uploaded_at_ms),
+            duration_s=float(row.duration_s),
+            generation=generation,
+            scored_at_ms=int(row.scored_at_ms),
+            scores={dimension: ranked.score for dimension, ranked in places.items()},
+            attention=attention,
+            missing=[Modality(name) for name in row.missing.split(",") if name],
+            places=places,
+        )
+
+    def place(self, clip_id: str, dimension: Dimension, generation: str) -> RankedClip:
+        """A clip's place in its challenge. Raises ``NotFound``, also for a dimension that the clip lacks."""
+        places = self.clip(clip_id, generation).places
+        if dimension not in places:
+            raise NotFound(f"clip {clip_id} has no {dimension} score; it has {', '.join(places)}", field="dimension")
+        return places[dimension]
+
+    def attention(self, challenge_id: str, generation: str) -> ChallengeAttention:
+        """Mean attention of each modality in a challenge. Raises ``NotFound``."""
+        table = scores.c
+        query = (
+            sa.select(table.dimension, sa.func.avg(table.attention), sa.func.count())
+            .where(
+                table.generation == generation,
+                table.challenge_id == challenge_id,
+                table.dimension.in_([str(modality) for modality in MODALITIES]),
+            )
+            .group_by(table.dimension)
+        )
+        with reading(self._engine) as connection:
+            size = _challenge_size(connection, generation, challenge_id)
+            found = {Modality(name): (float(mean), int(count)) for name, mean, count in connection.execute(query)}
+        ordered = [modality for modality in MODALITIES if modality in found]
+        return ChallengeAttention(
+            challenge_id=challenge_id,
+            generation=generation,
+            clips=size,
+            mean_attention={modality: found[modality][0] for modality in ordered},
+            present={modality: found[modality][1] for modality in ordered},
+        )
+
+
+def _newest(scored: Iterable[ScoredRecord], key: Callable[[ClipScored], K]) -> dict[K, ScoredRecord]:
+    """The record with the greatest (partition, offset) for each key."""
+    newest: dict[K, ScoredRecord] = {}
+    for entry in scored:
+        held = newest.setdefault(key(entry.clip), entry)
+        if (entry.record.partition, entry.record.offset) > (held.record.partition, held.record.offset):
+            newest[key(entry.clip)] = entry
+    return newest
+
+
+def _clip_row(entry: ScoredRecord) -> Row:
+    clip = entry.clip
+    return {
+        "clip_id": clip.clip_id,
+        "dancer_id": clip.dancer_id,
+        "challenge_id": clip.challenge_id,
+        "uploaded_at_ms": clip.uploaded_at_ms,
+        "duration_s": clip.duration_s,
+        "log_partition": entry.record.partition,
+        "log_offset": entry.record.offset,
+    }
+
+
+def _scored_row(entry: ScoredRecord) -> Row:
+    clip = entry.clip
+    return {
+        "generation": clip.generation,
+        "clip_id": clip.clip_id,
+        "challenge_id": clip.challenge_id,
+        "scored_at_ms": clip.scored_at_ms,
+        "missing": ",".join(clip.missing),
+        "log_partition": entry.record.partition,
+        "log_offset": entry.record.offset,
+    }
+
+
+def _score_rows(clip: ClipScored) -> list[Row]:
+    attention = {Dimension(modality): result.attention for modality, result in clip.modalities.items()}
+    return [
+        {
+            "generation": clip.generation,
+            "clip_id": clip.clip_id,
+            "dimension": str(dimension),
+            "challenge_id": clip.challenge_id,
+            "score": score,
+            "attention": attention.get(dimension),
+        }
+        for dimension, score in clip.scores().items()
+    ]
+
+
+def _within(generation: str, challenge_id: str, dimension: Dimension) -> sa.ColumnElement[bool]:
+    table = scores.c
+    return sa.and_(
+        table.generation == generation, table.challenge_id == challenge_id, table.dimension == str(dimension)
+    )
+
+
+def _count(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> int:
+    return int(connection.execute(sa.select(sa.func.count()).select_from(scores).where(*conditions)).scalar_one())
+
+
+def _challenge_size(connection: sa.Connection, generation: str, challenge_id: str) -> int:
+    table = scored_clips.c
+    query = sa.select(sa.func.count()).where(table.generation == generation, table.challenge_id == challenge_id)
+    size = int(connection.execute(query).scalar_one())
+    if not size:
+        raise NotFound(f"challenge {challenge_id} has no clips under generation {generation}", field="challenge_id")
+    return size
+
+
+def _places(
+    connection: sa.Connection, clip_id: str, generation: str, dancer_id: str
+) -> tuple[dict[Dimension, RankedClip], dict[Modality, float]]:
+    """The clip's place by every dimension that it has, from counts over one range of the index, and its attention."""
+    own, other = scores.alias("own"), scores.alias("other")
+    query = (
+        sa.select(
+            own.c.dimension,
+            own.c.score,
+            own.c.attention,
+            sa.func.count().filter(other.c.score > own.c.score).label("higher"),
+            sa.func.count().filter(other.c.score == own.c.score).label("equal"),
+            sa.func.count().label("total"),
+        )
+        .join(
+            other,
+            sa.and_(
+                other.c.generation == own.c.generation,
+                other.c.challenge_id == own.c.challenge_id,
+                other.c.dimension == own.c.dimension,
+            ),
+        )
+        .where(own.c.generation == generation, own.c.clip_id == clip_id)
+        .group_by(own.c.dimension, own.c.score, own.c.attention)
+    )
+    rows = {Dimension(row.dimension): row for row in connection.execute(query)}
+    places: dict[Dimension, RankedClip] = {}
+    attention: dict[Modality, float] = {}
+    for dimension in DIMENSIONS:
+        if row := rows.get(dimension):
+            rank, percentile = place(int(row.higher), int(row.equal), int(row.total))
+            places[dimension] = RankedClip(rank, percentile, clip_id, dancer_id, float(row.score))
+            if row.attention is not None:
+                attention[Modality(dimension)] = float(row.attention)
+    return places, attention

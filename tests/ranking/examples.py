@@ -1,0 +1,63 @@
+"""Scored clips, records and small fakes for the tests of the ranking."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ranking.log import positions_after
+from schemas.codec import encode
+from schemas.events import ClipScored, ModalityResult, embedding_bytes
+from schemas.modalities import MODALITIES, Modality
+from schemas.ports import Record, ScoredRecord, TopicPartition, View
+
+TOPIC = "clips.scored"
+NOW_MS = 1_700_000_000_000
+
+
+def result(embedding: Iterable[float] = (1.0, 0.0), *, score: float = 0.5, attention: float = 0.25) -> ModalityResult:
+    return ModalityResult(score, attention, embedding_bytes(np.array(list(embedding))))
+
+
+def scored_clip(clip_id: str = "c1", **changes: Any) -> ClipScored:
+    modalities = changes.pop("modalities", None)
+    if modalities is None:
+        modalities = {modality: result() for modality in MODALITIES}
+    fields: dict[str, Any] = {
+        "clip_id": clip_id,
+        "dancer_id": f"dancer-of-{clip_id}",
+        "challenge_id": "ch",
+        "uploaded_at_ms": NOW_MS,
+        "duration_s": 10.0,
+        "generation": "g1",
+        "modalities": modalities,
+        "missing": tuple(m for m in MODALITIES if m not in modalities),
+        "fused_score": 0.5,
+        "scored_at_ms": NOW_MS + 1000,
+    }
+    return ClipScored(**(fields | changes))
+
+
+def with_scores(clip_id: str, scores: Mapping[Modality, float], fused: float, **changes: Any) -> ClipScored:
+    share = 1 / len(scores)
+    modalities = {m: result(score=score, attention=share) for m, score in scores.items()}
+    return scored_clip(clip_id, modalities=modalities, fused_score=fused, **changes)
+
+
+def record(clip: ClipScored | bytes | None, offset: int, *, partition: int = 0, timestamp_ms: int = NOW_MS) -> Record:
+    value = encode(clip) if isinstance(clip, ClipScored) else clip
+    return Record(TOPIC, partition, offset, timestamp_ms, None, value)
+
+
+def logged(clips: Iterable[ClipScored], *, start: int = 0, partition: int = 0) -> list[ScoredRecord]:
+    """The clips as consecutive records of one partition."""
+    return [ScoredRecord(record(c, start + i, partition=partition), c) for i, c in enumerate(clips)]
+
+
+def apply(view: View, clips: Iterable[ClipScored], *, start: int = 0, partition: int = 0) -> None:
+    entries = logged(clips, start=start, partition=partition)
+    assert not view.apply(entries, positions_after(entry.record for entry in entries))
+
+
+def at(partition: int = 0) -> TopicPartition:
+    return TopicPartition(TOPIC, partition)
