@@ -1,0 +1,1 @@
+"""Out of our world into other formats: networks into ONNX bundles, measurements into Prometheus."""

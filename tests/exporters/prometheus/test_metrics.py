@@ -1,0 +1,223 @@
+import inspect
+import json
+import re
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporters.prometheus import PrometheusObserver
+from schemas.modalities import Modality
+from schemas.observation import Observer
+from schemas.ports import TopicPartition
+from tests.servers import free_port
+from tests.servers.prometheus import PrometheusServer
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
+RULES = DEPLOY / "prometheus" / "dancerank-rules.yml"
+AT = TopicPartition("clips.uploaded", 3)
+
+Labels = dict[str, str]
+REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
+    ("consumed", lambda o: o.consumed("t", 5), "dancerank_records_consumed_total", {"topic": "t"}, 5),
+    ("produced", lambda o: o.produced("t", 4), "dancerank_records_produced_total", {"topic": "t"}, 4),
+    (
+        "dead_lettered",
+        lambda o: o.dead_lettered("t", "malformed_event"),
+        "dancerank_records_dead_lettered_total",
+        {"topic": "t", "reason": "malformed_event"},
+        1,
+    ),
+    (
+        "skipped",
+        lambda o: o.skipped("t", "other_generation"),
+        "dancerank_records_skipped_total",
+        {"topic": "t", "reason": "other_generation"},
+        1,
+    ),
+    (
+        "lag",
+        lambda o: o.lag(AT, 7, 1.5),
+        "dancerank_consumer_lag_records",
+        {"topic": "clips.uploaded", "partition": "3"},
+        7,
+    ),
+    (
+        "lag",
+        lambda o: o.lag(AT, 7, 1.5),
+        "dancerank_consumer_lag_seconds",
+        {"topic": "clips.uploaded", "partition": "3"},
+        1.5,
+    ),
+    ("batch_formed", lambda o: o.batch_formed(8, 750, 1000), "dancerank_batch_clips_sum", {}, 8),
+    ("batch_formed", lambda o: o.batch_formed(8, 750, 1000), "dancerank_batch_frames_total", {}, 750),
+    ("batch_formed", lambda o: o.batch_formed(8, 750, 1000), "dancerank_batch_padded_frames_total", {}, 1000),
+    ("batch_formed", lambda o: o.batch_formed(8, 750, 1000), "dancerank_batch_padding_ratio_sum", {}, 0.25),
+    (
+        "stage_timed",
+        lambda o: o.stage_timed("inference", 0.2, Modality.FACIAL),
+        "dancerank_stage_duration_seconds_sum",
+        {"stage": "inference", "modality": "facial"},
+        0.2,
+    ),
+    (
+        "stage_timed",
+        lambda o: o.stage_timed("load", 0.1),
+        "dancerank_stage_duration_seconds_count",
+        {"stage": "load", "modality": "all"},
+        1,
+    ),
+    (
+        "provider_in_use",
+        lambda o: o.provider_in_use(None, "CPUExecutionProvider"),
+        "dancerank_execution_provider_info",
+        {"modality": "all", "provider": "CPUExecutionProvider"},
+        1,
+    ),
+    ("in_flight", lambda o: o.in_flight(12), "dancerank_clips_in_flight", {}, 12),
+    (
+        "index_size",
+        lambda o: o.index_size(Modality.SCENIC, 9),
+        "dancerank_index_vectors",
+        {"modality": "scenic"},
+        9,
+    ),
+    ("retrievable", lambda o: o.retrievable(3.0), "dancerank_freshness_seconds_sum", {}, 3),
+]
+
+
+def observed() -> PrometheusObserver:
+    """An observer that everything was reported to."""
+    observer = PrometheusObserver()
+    for _, report, *_ in REPORTS:
+        report(observer)
+    return observer
+
+
+@pytest.mark.parametrize(
+    ("method", "report", "metric", "labels", "value"), REPORTS, ids=[f"{r[0]}-{r[2]}" for r in REPORTS]
+)
+def test_a_report_moves_its_metric(
+    method: str, report: Callable[[Observer], None], metric: str, labels: Labels, value: float
+) -> None:
+    observer = PrometheusObserver()
+    report(observer)
+    assert observer.registry.get_sample_value(metric, labels) == pytest.approx(value)
+
+
+def test_every_report_has_a_metric() -> None:
+    methods = {name for name, _ in inspect.getmembers(Observer, inspect.isfunction) if not name.startswith("_")}
+    assert {report[0] for report in REPORTS} == methods
+    assert methods <= vars(PrometheusObserver).keys()
+
+
+def test_a_provider_that_is_no_longer_in_use_disappears() -> None:
+    observer = PrometheusObserver()
+    observer.provider_in_use(Modality.FACIAL, "CUDAExecutionProvider")
+    observer.provider_in_use(Modality.FACIAL, "CPUExecutionProvider")
+    body = observer.render()[1].decode()
+    assert 'provider="CPUExecutionProvider"' in body
+    assert "CUDA" not in body
+
+
+def test_two_observers_share_nothing() -> None:
+    first, second = PrometheusObserver(), PrometheusObserver()
+    first.in_flight(3)
+    assert second.registry.get_sample_value("dancerank_clips_in_flight") == 0
+
+
+def test_the_number_of_series_does_not_grow_with_the_clips() -> None:
+    observer = observed()
+    before = len(observer.render()[1].splitlines())
+    for number in range(500):
+        observer.consumed("t", 1)
+        observer.retrievable(number / 10)
+        observer.stage_timed("inference", number / 100, Modality.FACIAL)
+    assert len(observer.render()[1].splitlines()) == before
+
+
+def test_the_metrics_are_served_over_http() -> None:
+    observer, port = observed(), free_port()
+    stop = observer.start_server(port, host="127.0.0.1")
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+            assert response.headers["Content-Type"].startswith("text/plain")
+            assert b"dancerank_index_vectors" in response.read()
+    finally:
+        stop()
+
+
+@pytest.mark.prometheus
+def test_promtool_has_nothing_to_say_about_the_metrics(promtool: str) -> None:
+    body = observed().render()[1]
+    # Those of the process and the platform have names that are not ours to choose.
+    ours = b"".join(line for line in body.splitlines(keepends=True) if b"dancerank_" in line)
+    checked = subprocess.run([promtool, "check", "metrics"], input=ours, capture_output=True, timeout=30, check=False)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+@pytest.mark.prometheus
+def test_a_real_prometheus_scrapes_the_metrics_and_loads_the_rules(prometheus_binary: str) -> None:
+    observer, port = observed(), free_port()
+    stop = observer.start_server(port, host="127.0.0.1")
+    configuration = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+    configuration["global"]["scrape_interval"] = "1s"
+    for job in configuration["scrape_configs"]:
+        job["static_configs"] = [{"targets": [f"127.0.0.1:{port}"]}]
+    try:
+        with PrometheusServer(yaml.safe_dump(configuration), files={RULES.name: RULES.read_text()}) as server:
+            found = awaited(server.url, 'dancerank_consumer_lag_seconds{job="dancerank-streamer"}')
+            with urllib.request.urlopen(f"{server.url}/api/v1/rules", timeout=5) as response:
+                rules = json.load(response)["data"]["groups"][0]["rules"]
+    finally:
+        stop()
+    assert [sample["value"][1] for sample in found] == ["1.5"]
+    assert {rule["name"] for rule in rules if rule["type"] == "alerting"} >= {
+        "DancerankDeadLetters",
+        "DancerankNoProgress",
+    }
+
+
+def awaited(url: str, expression: str) -> list[dict[str, list[str]]]:
+    deadline_s = time.monotonic() + 20
+    while time.monotonic() < deadline_s:
+        with urllib.request.urlopen(
+            f"{url}/api/v1/query?query={urllib.request.quote(expression)}", timeout=5
+        ) as response:
+            if found := json.load(response)["data"]["result"]:
+                return list(found)
+        time.sleep(0.1)
+    raise TimeoutError(f"{expression} was not scraped in time")
+
+
+@pytest.mark.prometheus
+def test_promtool_accepts_the_rules_and_the_example(promtool: str) -> None:
+    for command in (["check", "rules", str(RULES)], ["check", "config", str(RULES.with_name("prometheus.yml"))]):
+        checked = subprocess.run([promtool, *command], capture_output=True, text=True, timeout=30, check=False)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def expressions(kind: str) -> list[str]:
+    if kind == "dashboard":
+        dashboard = json.loads((DEPLOY / "grafana" / "dancerank.json").read_text())
+        return [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    rules = yaml.safe_load(RULES.read_text())
+    return [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+
+
+@pytest.mark.parametrize("kind", ["dashboard", "rules"])
+def test_everything_that_is_queried_exists(kind: str) -> None:
+    exported = {sample.name for metric in observed().registry.collect() for sample in metric.samples}
+    queried = {n for e in expressions(kind) for n in re.findall(r"(?<![:\w])(?:dancerank|process)_\w+(?![:\w])", e)}
+    assert queried
+    assert queried <= exported
+
+
+def test_every_metric_of_ours_is_on_the_dashboard() -> None:
+    text = "\n".join(expressions("dashboard"))
+    ours = {metric.name for metric in observed().registry.collect() if metric.name.startswith("dancerank_")}
+    assert {name for name in ours if name not in text} == set()
