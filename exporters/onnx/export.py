@@ -1,0 +1,113 @@
+"""A trained framework becomes a model bundle, or an error: never a folder that must not be served."""
+
+import copy
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from exporters.onnx.graphs import OPSET, fusion_graph, stream_graph
+from exporters.onnx.parity import check_fusion, check_stream
+from networks.framework import Framework
+from schemas.bundle import (
+    MANIFEST_NAME,
+    BundleManifest,
+    GraphFile,
+    StreamGraph,
+    generation_of,
+    read_bundle,
+    sha256_hex,
+)
+from schemas.errors import BundleError
+from schemas.modalities import Modality
+
+FUSION_FILE = "fusion.onnx"
+
+
+def export_bundle(
+    framework: Framework,
+    folder: Path,
+    *,
+    training_data: str,
+    metrics: Mapping[str, float],
+    overwrite: bool = False,
+) -> BundleManifest:
+    """Write ``framework`` as a bundle at ``folder`` and return its manifest.
+
+    ``training_data`` is a fingerprint of the data that it was trained on, ``metrics`` what it reached.
+    Everything is exported and checked against ONNX Runtime in a hidden folder beside ``folder``, which takes its
+    place at the very end. Raises ``BundleError`` if ``folder`` exists (``overwrite`` replaces a bundle, nothing
+    else), or if a graph does not compute what torch computes; nothing is written then.
+    """
+    _refuse_to_overwrite(folder, overwrite=overwrite)
+    framework = copy.deepcopy(framework).cpu().eval()
+    graphs: dict[str, bytes] = {}
+    for modality in framework.config.modalities:
+        graphs[f"{modality}.onnx"] = graph = stream_graph(framework, modality)
+        check_stream(framework, modality, graph)
+    graphs[FUSION_FILE] = fusion_graph(framework)
+    check_fusion(framework, graphs[FUSION_FILE])
+    manifest = _manifest(framework, graphs, training_data, metrics)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        staged = Path(scratch) / "bundle"
+        staged.mkdir()
+        for name, content in graphs.items():
+            (staged / name).write_bytes(content)
+        (staged / MANIFEST_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+        read_bundle(staged)
+        if folder.exists():
+            folder.rename(Path(scratch) / "replaced")
+        staged.rename(folder)
+    return manifest
+
+
+def _refuse_to_overwrite(folder: Path, *, overwrite: bool) -> None:
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise BundleError(f"{folder}: exists already; choose another folder or ask for it to be overwritten")
+    if not (folder / MANIFEST_NAME).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise BundleError(f"{folder}: holds something else than a bundle; it is not overwritten")
+
+
+def _manifest(
+    framework: Framework, graphs: Mapping[str, bytes], training_data: str, metrics: Mapping[str, float]
+) -> BundleManifest:
+    config = framework.config
+    streams = tuple(
+        StreamGraph(
+            modality=modality,
+            file=f"{modality}.onnx",
+            sha256=sha256_hex(graphs[f"{modality}.onnx"]),
+            input_channels=config.input_channels(modality),
+            embedding_dim=width,
+        )
+        for modality, width in zip(config.modalities, framework.embedding_dims, strict=True)
+    )
+    manifest = BundleManifest(
+        generation="",
+        streams=streams,
+        fusion=GraphFile(FUSION_FILE, sha256_hex(graphs[FUSION_FILE])),
+        opset=OPSET,
+        joint_layout=config.joint_layout if Modality.SKELETAL in config.modalities else None,
+        training_data=training_data,
+        metrics=dict(metrics),
+        architecture=_architecture(framework),
+    )
+    return msgspec.structs.replace(manifest, generation=generation_of(manifest))
+
+
+def _architecture(framework: Framework) -> dict[str, str]:
+    """The configuration, flat, and ``parameters.<graph>``: the number of trained values in each graph."""
+    sizes = {
+        name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        for name, value in msgspec.to_builtins(framework.config).items()
+        if name != "modalities"
+    }
+    networks = {**{str(m): framework.stream(m) for m in framework.config.modalities}, "fusion": framework.fusion}
+    return sizes | {
+        f"parameters.{name}": str(sum(parameter.numel() for parameter in network.parameters()))
+        for name, network in networks.items()
+    }

@@ -1,0 +1,155 @@
+"""The exported graphs compute what the networks compute, on clips of any length, alone or in any batch.
+
+One small framework is exported for the whole module: skeletal, scenic and fusion. The other streams are scenic's twins.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from exporters.onnx.graphs import OPSET, fusion_graph, stream_graph
+from exporters.onnx.parity import check_fusion, check_stream
+from networks.datasets import collate
+from networks.evaluation import predict
+from networks.framework import Framework, FrameworkConfig
+from schemas.bundle import SUPPORTED_OPSETS
+from schemas.errors import BundleError
+from schemas.modalities import Modality
+
+MODALITIES = (Modality.SKELETAL, Modality.SCENIC)
+CONFIG = FrameworkConfig(modalities=MODALITIES, graph_width=1 / 8, temporal_width=1 / 32, fusion_width=1 / 8)
+
+pytestmark = pytest.mark.slow
+
+
+def build(seed: int) -> Framework:
+    """A framework with statistics and connectivity unlike those of a fresh one."""
+    torch.manual_seed(seed)
+    framework = Framework(CONFIG)
+    with torch.no_grad():
+        for name, parameter in framework.named_parameters():
+            if name.endswith("learned"):
+                parameter.normal_(std=0.05)
+    generator = np.random.default_rng(seed)
+    samples = [
+        ({m: generator.random((30, *CONFIG.frame_shape(m))).astype(np.float32) for m in MODALITIES}, 0.0)
+        for _ in range(4)
+    ]
+    batch = collate(samples, MODALITIES)
+    for _ in range(10):
+        framework.train()(batch.inputs, batch.present)
+    return framework.eval()
+
+
+@pytest.fixture(scope="module")
+def framework() -> Framework:
+    return build(0)
+
+
+@pytest.fixture(scope="module")
+def graphs(framework: Framework) -> dict[str, bytes]:
+    return {**{m: stream_graph(framework, m) for m in MODALITIES}, "fusion": fusion_graph(framework)}
+
+
+def session(graph: bytes) -> Any:
+    return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_a_stream_passes_the_parity_check(framework: Framework, graphs: dict[str, bytes], modality: Modality) -> None:
+    check_stream(framework, modality, graphs[modality])
+
+
+def test_the_fusion_passes_the_parity_check(framework: Framework, graphs: dict[str, bytes]) -> None:
+    check_fusion(framework, graphs["fusion"])
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_the_graph_of_another_network_fails_the_parity_check(graphs: dict[str, bytes], modality: Modality) -> None:
+    with pytest.raises(BundleError, match=rf"{modality}: torch and ONNX differ by .* at length 1, "):
+        check_stream(build(1), modality, graphs[modality])
+
+
+def test_the_fusion_of_another_framework_fails_the_parity_check(graphs: dict[str, bytes]) -> None:
+    with pytest.raises(BundleError, match=r"fusion: torch and ONNX differ by .* for a clip with skeletal, scenic"):
+        check_fusion(build(1), graphs["fusion"])
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+@pytest.mark.parametrize("filling", [1e6, float("nan")])
+def test_clips_score_the_same_alone_and_in_any_batch(
+    graphs: dict[str, bytes], modality: Modality, filling: float
+) -> None:
+    run, generator = session(graphs[modality]), np.random.default_rng(5)
+    lengths = np.array([*range(1, 20), 50, 125, 250])
+    frames = np.full((len(lengths), 300, *CONFIG.frame_shape(modality)), filling, np.float32)
+    for row, length in enumerate(lengths):
+        frames[row, :length] = generator.random(frames[row, :length].shape)
+    _, together = run.run(None, {"frames": frames, "lengths": lengths})
+    for row, length in enumerate(lengths):
+        alone = run.run(None, {"frames": frames[[row], :length], "lengths": lengths[[row]]})[1]
+        assert abs(alone[0] - together[row]) <= 1e-5, length
+
+
+def test_streams_and_fusion_chained_as_a_server_does_give_the_frameworks_scores(
+    framework: Framework, graphs: dict[str, bytes]
+) -> None:
+    generator = np.random.default_rng(2)
+    samples = []
+    for length, kept in ((1, MODALITIES), (40, MODALITIES[:1]), (9, MODALITIES[1:]), (130, MODALITIES)):
+        clip = {m: generator.random((length, *CONFIG.frame_shape(m))).astype(np.float32) for m in kept}
+        samples.append((clip, 0.0))
+    expected = predict(framework, samples)
+    embeddings, scores, present = np.zeros_like(expected.embeddings), np.zeros_like(expected.scores), []
+    ends = np.cumsum([0, *framework.embedding_dims])
+    for row, (clip, _) in enumerate(samples):
+        present.append([m in clip for m in MODALITIES])
+        for index, modality in enumerate(MODALITIES):
+            if modality in clip:
+                inputs = {"frames": clip[modality][None], "lengths": np.array([len(clip[modality])])}
+                embedding, score = session(graphs[modality]).run(["embedding", "score"], inputs)
+                embeddings[row, ends[index] : ends[index + 1]], scores[row, index] = embedding[0], score[0]
+    inputs = {"embeddings": embeddings, "scores": scores, "present": np.array(present)}
+    attention, fused = session(graphs["fusion"]).run(["attention", "fused_score"], inputs)
+    np.testing.assert_allclose(fused, expected.fused.numpy(), atol=1e-5)
+    np.testing.assert_allclose(attention, expected.attention.numpy(), atol=1e-5)
+
+
+def test_graphs_have_the_agreed_names_shapes_and_opset(graphs: dict[str, bytes]) -> None:
+    onnx = pytest.importorskip("onnx")
+    expected = {
+        Modality.SKELETAL: ([["frames", 4], ["lengths", 1]], [["embedding", 2], ["score", 1]]),
+        Modality.SCENIC: ([["frames", 3], ["lengths", 1]], [["embedding", 2], ["score", 1]]),
+        "fusion": ([["embeddings", 2], ["scores", 2], ["present", 2]], [["attention", 2], ["fused_score", 1]]),
+    }
+    for name, interface in expected.items():
+        run = session(graphs[name])
+        found = tuple(
+            [[value.name, len(value.shape)] for value in values] for values in (run.get_inputs(), run.get_outputs())
+        )
+        assert found == interface
+        assert all(isinstance(value.shape[0], str) for value in (*run.get_inputs(), *run.get_outputs()))
+        model = onnx.load_from_string(graphs[name])
+        assert [entry.version for entry in model.opset_import if entry.domain == ""] == [OPSET]
+    assert OPSET in SUPPORTED_OPSETS
+
+
+def test_equal_networks_give_equal_bytes_without_a_path_of_the_exporting_machine(
+    framework: Framework, graphs: dict[str, bytes]
+) -> None:
+    assert fusion_graph(framework) == graphs["fusion"]
+    for graph in graphs.values():
+        assert b"site-packages" not in graph
+        assert b".py" not in graph
+
+
+def test_the_connectivity_is_a_constant_of_the_graph(framework: Framework, graphs: dict[str, bytes]) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_from_string(graphs[Modality.SKELETAL])
+    stored = [onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
+    for block in framework.stream(Modality.SKELETAL).blocks:
+        for subset in block.connectivity().detach().numpy():
+            assert any(a.shape == subset.shape and np.allclose(a, subset.T, atol=1e-6) for a in stored)

@@ -1,0 +1,107 @@
+"""Writing a bundle: what it says, and that nothing is written when it must not be."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from exporters.onnx import export
+from exporters.onnx.export import export_bundle
+from exporters.onnx.graphs import fusion_graph, stream_graph
+from exporters.onnx.inspect import describe
+from networks.framework import Framework, FrameworkConfig
+from schemas.bundle import BundleManifest, read_bundle
+from schemas.errors import BundleError
+from schemas.modalities import Modality
+
+CONFIG = FrameworkConfig(modalities=(Modality.SCENIC,), temporal_width=1 / 64, fusion_width=1 / 8)
+Export = Callable[..., BundleManifest]
+
+pytestmark = pytest.mark.slow
+
+
+def build(seed: int) -> Framework:
+    torch.manual_seed(seed)
+    return Framework(CONFIG).eval()
+
+
+@pytest.fixture(scope="module")
+def graphs() -> dict[str, bytes]:
+    return {"scenic": stream_graph(build(0), Modality.SCENIC), "fusion": fusion_graph(build(0))}
+
+
+@pytest.fixture
+def export_it(graphs: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Export:
+    """Exports a framework with the graphs of framework 0, which are traced once for all tests."""
+    monkeypatch.setattr(export, "stream_graph", lambda framework, modality: graphs[modality])
+    monkeypatch.setattr(export, "fusion_graph", lambda framework: graphs["fusion"])
+
+    def run(folder: Path, seed: int = 0, metrics: dict[str, float] | None = None, **options: bool) -> BundleManifest:
+        return export_bundle(
+            build(seed), folder, training_data="made up", metrics=metrics or {"spearman_fused": 0.5}, **options
+        )
+
+    return run
+
+
+def test_a_bundle_is_readable_and_says_what_it_was_built_from(tmp_path: Path, export_it: Export) -> None:
+    manifest = export_it(tmp_path / "bundles" / "first")
+    assert [path.name for path in (tmp_path / "bundles").iterdir()] == ["first"]
+    bundle = read_bundle(tmp_path / "bundles" / "first")
+    assert bundle.manifest == manifest
+    assert manifest.joint_layout is None
+    assert manifest.training_data == "made up"
+    assert manifest.metrics == {"spearman_fused": 0.5}
+    assert manifest.architecture["temporal_width"] == "0.015625"
+    assert manifest.stream(Modality.SCENIC).input_channels == 512
+    assert export_it(tmp_path / "second").generation == manifest.generation
+
+
+def test_a_graph_that_differs_from_torch_is_refused_and_nothing_is_written(tmp_path: Path, export_it: Export) -> None:
+    with pytest.raises(BundleError, match="scenic: torch and ONNX differ"):
+        export_it(tmp_path / "bundle", seed=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failing_export_leaves_the_bundle_that_was_there(tmp_path: Path, export_it: Export) -> None:
+    manifest = export_it(tmp_path / "bundle")
+    with pytest.raises(BundleError, match="differ"):
+        export_it(tmp_path / "bundle", seed=1, overwrite=True)
+    assert read_bundle(tmp_path / "bundle").manifest == manifest
+
+
+def test_a_metric_that_is_no_number_is_refused_before_anything_is_written(tmp_path: Path, export_it: Export) -> None:
+    with pytest.raises(BundleError, match="metrics"):
+        export_it(tmp_path / "bundle", metrics={"spearman_fused": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_folder_is_only_overwritten_on_request_and_only_if_it_is_a_bundle(
+    tmp_path: Path, export_it: Export
+) -> None:
+    export_it(tmp_path / "bundle")
+    with pytest.raises(BundleError, match="exists already"):
+        export_it(tmp_path / "bundle")
+    (tmp_path / "bundle" / "stray").write_text("gone with the old bundle")
+    export_it(tmp_path / "bundle", overwrite=True)
+    assert not (tmp_path / "bundle" / "stray").exists()
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "thesis.tex").write_text("precious")
+    with pytest.raises(BundleError, match="something else than a bundle"):
+        export_it(home, overwrite=True)
+    assert (home / "thesis.tex").read_text() == "precious"
+
+
+def test_a_description_gives_sizes_parameters_and_interfaces(tmp_path: Path, export_it: Export) -> None:
+    export_it(tmp_path / "bundle")
+    scenic, fusion = describe(read_bundle(tmp_path / "bundle"))
+    network = build(0).stream(Modality.SCENIC)
+    assert scenic.parameters == sum(parameter.numel() for parameter in network.parameters())
+    assert scenic.size_bytes == (tmp_path / "bundle" / "scenic.onnx").stat().st_size
+    assert scenic.inputs == ("frames (N, T, 512) float32", "lengths (N,) int64")
+    assert scenic.outputs == ("embedding (N, 16) float32", "score (N,) float32")
+    assert fusion.inputs == ("embeddings (N, 16) float32", "scores (N, 1) float32", "present (N, 1) bool")
+    assert fusion.outputs == ("attention (N, 1) float32", "fused_score (N,) float32")
+    assert len(scenic.sha256) == 64
