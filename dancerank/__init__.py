@@ -1,0 +1,1 @@
+"""The command: settings, wiring, the demonstration and its synthetic clips."""

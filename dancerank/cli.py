@@ -1,0 +1,47 @@
+"""The command line: ``dancerank COMMAND --help`` explains each."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+import typer
+from rich.console import Console
+
+from dancerank.commands import bundles, demonstrate, produce, questions, serve
+from schemas.errors import DancerankError
+
+P = ParamSpec("P")
+
+app = typer.Typer(
+    help="Virality prediction, ranking and similarity search for short dance clips, as they are uploaded.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _reporting(command: Callable[P, None]) -> Callable[P, None]:
+    """Print our errors as a sentence and exit with 1; anything else is a defect and keeps its traceback."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except DancerankError as error:
+            Console(stderr=True).print(f"[bold red]error[/] ({error.code}): ", end="")
+            Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(error.message)
+            raise typer.Exit(1) from error
+
+    return run
+
+
+for panel, commands in {
+    "Try it": (demonstrate.demo,),
+    "Run it": (serve.stream, serve.rank, serve.serve, serve.settings),
+    "Feed it and ask it": (produce.produce, questions.similar, questions.rankings),
+    "Model bundles": (bundles.inspect, bundles.export, bundles.demo_bundle),
+}.items():
+    for function in commands:
+        app.command(rich_help_panel=panel)(_reporting(function))

@@ -1,0 +1,1 @@
+"""One module per group of commands: arguments in, parts wired, results printed."""

@@ -1,0 +1,81 @@
+"""``inspect``, ``export`` and ``demo-bundle``: model bundles. The last two need the ``[train]`` extra."""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dancerank import wiring
+from exporters.onnx.inspect import describe
+from schemas.bundle import Bundle, read_bundle
+from schemas.errors import ConfigurationError
+
+
+def inspect(
+    bundle: Annotated[Path | None, typer.Argument(help="Folder of the bundle; absent: the one that ships.")] = None,
+) -> None:
+    """Verify a bundle's checksums and show what is in it."""
+    folder = bundle or wiring.shipped_bundle()
+    Console().print(*bundle_tables(folder, read_bundle(folder)), sep="\n")
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of a trained framework (.safetensors).")],
+    bundle: Annotated[Path, typer.Argument(help="Folder to write the bundle to.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+) -> None:
+    """Turn a checkpoint into an ONNX bundle; refuse if ONNX Runtime and torch disagree."""
+    console = Console()
+    with console.status(f"exporting {checkpoint} and checking torch against ONNX Runtime"):
+        training().export_checkpoint(checkpoint, bundle, overwrite=overwrite)
+    console.print(*bundle_tables(bundle, read_bundle(bundle)), sep="\n")
+
+
+def demo_bundle(
+    bundle: Annotated[Path, typer.Option(help="Folder of the bundle; replaced.")] = Path("dancerank/bundle"),
+    checkpoint: Annotated[Path, typer.Option(help="Where to keep the checkpoint.")] = Path("out/small.safetensors"),
+    clips: Annotated[int, typer.Option(help="Synthetic clips to train on.")] = 960,
+    epochs: Annotated[int, typer.Option(help="Passes over them.")] = 16,
+) -> None:
+    """Train the small bundle that ships with the package, on synthetic clips (about half an hour on two cores)."""
+    console = Console()
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    training().train_small_bundle(
+        bundle, clips=clips, epochs=epochs, checkpoint=checkpoint, progress=console.print, overwrite=True
+    )
+    console.print(*bundle_tables(bundle, read_bundle(bundle)), sep="\n")
+
+
+def training() -> ModuleType:
+    """``dancerank.training``, loaded only here: everything else runs without torch."""
+    try:
+        return importlib.import_module("dancerank.training")
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"this command needs {error.name}; install the extra: pip install 'dancerank[cpu,train]'"
+        ) from error
+
+
+def bundle_tables(folder: Path, bundle: Bundle) -> list[Table]:
+    """What the manifest says, and the graphs with their sizes."""
+    manifest = bundle.manifest
+    facts = Table(title=f"Bundle {folder}", show_header=False)
+    facts.add_row("generation", manifest.generation)
+    facts.add_row("joint layout", manifest.joint_layout or "–")
+    facts.add_row("opset", str(manifest.opset))
+    facts.add_row("trained on", manifest.training_data or "–")
+    for name, value in manifest.metrics.items():
+        facts.add_row(name, f"{value:.3f}")
+    for name, text in manifest.architecture.items():
+        if not name.startswith("parameters."):
+            facts.add_row(name, text)
+    graphs = Table("graph", "file", "inputs", "outputs", "parameters", "KiB", title="Graphs (checksums match)")
+    for graph in describe(bundle):
+        parameters = "–" if graph.parameters is None else f"{graph.parameters:,}"
+        ports = ("\n".join(graph.inputs), "\n".join(graph.outputs))
+        graphs.add_row(graph.name, graph.file, *ports, parameters, f"{graph.size_bytes / 1024:.0f}")
+    return [facts, graphs]

@@ -1,0 +1,48 @@
+"""``produce``: send a folder of clips as uploads."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from dancerank import wiring
+from dancerank.clip_folder import count_clips, read_uploads
+from dancerank.commands.options import Config
+from dancerank.settings import load_settings
+from schemas.clock import SystemClock
+from schemas.codec import encode
+from schemas.events import ClipUploaded
+from schemas.ports import OutgoingRecord, RecordSink
+from transport.kafka_sink import KafkaSink
+
+
+def produce(
+    folder: Annotated[Path, typer.Argument(help="Folder with clips.csv and the feature files that it names.")],
+    inline: Annotated[bool, typer.Option("--inline", help="Carry the features in the event, not by URI.")] = False,
+    config: Config = None,
+) -> None:
+    """Send a folder of clips to the uploads topic.
+
+    clips.csv has the columns clip_id, dancer_id, challenge_id, duration_s, features and, optionally, uploaded_at_ms.
+    The streamer reads the feature files where they lie, so the folder has to be within its feature_roots (or use
+    --inline).
+    """
+    settings = load_settings(config)
+    console = Console(stderr=True)
+    total = count_clips(folder)
+    connection = wiring.connect(settings)
+    wiring.create_topics(settings, connection)
+    with closing(KafkaSink(connection)) as sink:
+        uploads = read_uploads(folder, now_ms=SystemClock().now_ms(), inline=inline)
+        for upload in track(uploads, "Sending", total, console=console):
+            send_upload(sink, settings.streamer.uploads_topic, upload)
+        sink.flush(settings.streamer.flush_timeout_s)
+    console.print(f"{total} uploads are on {settings.streamer.uploads_topic}")
+
+
+def send_upload(sink: RecordSink, topic: str, upload: ClipUploaded) -> None:
+    """Key and partition as the streamer and the log expect them: by clip, and by challenge."""
+    sink.send(OutgoingRecord(topic, upload.clip_id.encode(), encode(upload), partition_by=upload.challenge_id))

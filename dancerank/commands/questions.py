@@ -1,0 +1,101 @@
+"""``similar`` and ``rankings``: the questions of the HTTP API, asked of the database and the latest index snapshot."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from dancerank import wiring
+from dancerank.commands.options import Config
+from dancerank.settings import load_settings
+from ranking.service import RankingService
+from ranking.weights import parse_weights
+from schemas.clock import SystemClock
+from schemas.modalities import MODALITIES, Dimension
+from schemas.observation import Observer
+from schemas.queries import Grouping, Order, Ranking, SimilarAnswer, SimilarQuery, uniform_weights
+
+
+def similar(
+    clip: Annotated[str | None, typer.Option(help="The example is this clip.")] = None,
+    dancer: Annotated[str | None, typer.Option(help="The example is the mean of this dancer's clips.")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="How much each modality matters, e.g. skeletal:1,facial:0.5. Default: all alike."),
+    ] = None,
+    challenge: Annotated[str | None, typer.Option(help="Only clips of this challenge.")] = None,
+    k: Annotated[int, typer.Option("-k", help="How many hits.")] = 10,
+    by: Annotated[Grouping, typer.Option(help="One hit per clip, or the best clip of each dancer.")] = "dancer",
+    include_own: Annotated[bool, typer.Option(help="Admit other clips of the example's own dancer.")] = False,
+    config: Config = None,
+) -> None:
+    """Who dances like this? Asks the index snapshot that a serving process saved last."""
+    query = SimilarQuery(
+        clip_id=clip,
+        dancer_id=dancer,
+        weights=uniform_weights() if weights is None else parse_weights(weights),
+        challenge_id=challenge,
+        k=k,
+        group_by=by,
+        include_own=include_own,
+    )
+    with _service(config) as service:
+        Console().print(hits_table(service.similar(query), f"Similar to {clip or dancer}"))
+
+
+def rankings(
+    challenge: Annotated[str | None, typer.Argument(help="The challenge; without one, all are listed.")] = None,
+    by: Annotated[Dimension, typer.Option(help="The modality to rank by, or the fused score.")] = Dimension.FUSED,
+    order: Annotated[Order, typer.Option(help="Best first, or worst first.")] = "top",
+    k: Annotated[int, typer.Option("-k", help="How many clips.")] = 10,
+    config: Config = None,
+) -> None:
+    """The ranking of a challenge by any visual dimension, and which one matters most in it."""
+    console = Console()
+    with _service(config) as service:
+        if challenge is None:
+            table = Table(
+                "challenge", "clips", *MODALITIES, title="Challenges, with the mean attention on each modality"
+            )
+            for found in service.challenges():
+                attention = service.attention(found.challenge_id).mean_attention
+                shares = (f"{attention[m]:.2f}" if m in attention else "–" for m in MODALITIES)
+                table.add_row(found.challenge_id, str(found.clips), *shares)
+            console.print(table)
+        else:
+            console.print(ranking_table(service.ranking(challenge, by, order=order, k=k)))
+
+
+def hits_table(answer: SimilarAnswer, title: str) -> Table:
+    """Hits with their similarity by modality; a dash where a clip lacks it."""
+    weights = ", ".join(f"{modality} {weight:.2f}" for modality, weight in answer.weights.items())
+    named = (Column(name, overflow="fold") for name in ("dancer", "clip", "challenge"))
+    table = Table(*named, "all", *MODALITIES, title=title, caption=f"weights: {weights}")
+    for hit in answer.hits:
+        parts = (f"{hit.similarities[m]:.3f}" if m in hit.similarities else "–" for m in MODALITIES)
+        table.add_row(hit.dancer_id, hit.clip_id, hit.challenge_id, f"{hit.similarity:.3f}", *parts)
+    return table
+
+
+def ranking_table(ranking: Ranking) -> Table:
+    title = f"{ranking.challenge_id} by {ranking.dimension}: {ranking.order} of {ranking.clips} clips"
+    named = (Column(name, overflow="fold") for name in ("clip", "dancer"))
+    table = Table("rank", "percentile", *named, "score", title=title)
+    for entry in ranking.entries:
+        table.add_row(str(entry.rank), f"{entry.percentile:.1f}", entry.clip_id, entry.dancer_id, f"{entry.score:.4f}")
+    return table
+
+
+@contextmanager
+def _service(config: Config) -> Iterator[RankingService]:
+    settings = load_settings(config)
+    observer = Observer()
+    index = wiring.open_index(settings, observer, SystemClock())
+    store = wiring.open_store(settings)
+    try:
+        yield RankingService(store, index, observer=observer)
+    finally:
+        store.close()

@@ -1,0 +1,188 @@
+"""The demonstration on synthetic clips: stream them, then hold the answers against what was planted."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import Final, NamedTuple
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from dancerank.agreement import spearman
+from dancerank.clip_folder import ClipRow, read_uploads, write_clip_folder
+from dancerank.demo.running import demo_settings, keep_serving, running, show_dead_letters, show_throughput
+from dancerank.embedded import EmbeddedSystem
+from dancerank.synthetic import CHALLENGES, IMPORTANCE, MOVEMENT_STYLES, ROOMS, Dancer, SyntheticClip, synthesize
+from exporters.prometheus import PrometheusObserver
+from ranking.service import RankingService
+from schemas.bundle import read_bundle
+from schemas.clock import SystemClock
+from schemas.codec import encode
+from schemas.events import ClipUploaded, FeatureFile
+from schemas.modalities import MODALITIES, Dimension, Modality
+from schemas.queries import MAX_HITS, SimilarQuery
+
+_BROKEN: Final = 2
+_TOP: Final = 5
+
+
+class Planted(NamedTuple):
+    """The truth about one clip."""
+
+    dancer: Dancer
+    challenge_id: str
+    quality: dict[Dimension, float]
+
+
+def run_synthetic_demo(console: Console, folder: Path, *, clips: int, seed: int, bundle: Path, serve: bool) -> None:
+    """Make clips, stream every one through the broker, and print what came of it."""
+    loaded = read_bundle(bundle)
+    console.rule("[bold]1. New uploads")
+    truth = _make_clips(console, folder, clips, seed)
+    lacking = sum(Dimension.FACIAL not in planted.quality for planted in truth.values())
+    console.print(
+        f"{clips} clips of 5–15 s by {len({p.dancer.dancer_id for p in truth.values()})} dancers in {CHALLENGES} "
+        f"challenges; {lacking} lack a face. {_BROKEN} broken uploads are mixed in."
+    )
+    console.rule("[bold]2. Through the broker: scored by ONNX streams, indexed, ranked")
+    observer = PrometheusObserver()
+    with running(demo_settings(folder), loaded, observer) as system:
+        system.await_ready()
+        started_s = perf_counter()
+        _send(system, folder)
+        with console.status("") as status:
+            system.await_clips(clips, lambda held: status.update(f"{held} of {clips} clips are retrievable"))
+        show_throughput(console, observer, clips, perf_counter() - started_s)
+        show_dead_letters(console, system.dead_letters(_BROKEN))
+        console.rule("[bold]3. Rankings by each modality, against what was planted")
+        _show_rankings(console, system.service, truth)
+        console.rule("[bold]4. Which aspect matters most, by challenge")
+        _show_attention(console, system.service)
+        console.rule("[bold]5. Similar dancers, under two weightings")
+        _show_similar(console, system.service, truth)
+        if serve:
+            keep_serving(console, system, observer)
+
+
+def _make_clips(console: Console, folder: Path, clips: int, seed: int) -> dict[str, Planted]:
+    truth: dict[str, Planted] = {}
+
+    def rows() -> Iterator[ClipRow]:
+        for clip in track(synthesize(clips, seed=seed), "Filming", clips, console=console, transient=True):
+            truth[clip.clip_id] = _planted(clip)
+            yield ClipRow(clip.clip_id, clip.dancer.dancer_id, clip.challenge_id, clip.duration_s, clip.features)
+
+    for _ in write_clip_folder(folder, rows()):
+        pass
+    return truth
+
+
+def _planted(clip: SyntheticClip) -> Planted:
+    quality = {Dimension(m): clip.quality[m] for m in clip.features.modalities}
+    return Planted(clip.dancer, clip.challenge_id, quality | {Dimension.FUSED: clip.virality})
+
+
+def _send(system: EmbeddedSystem, folder: Path) -> None:
+    now_ms = SystemClock().now_ms()
+    system.send_raw("broken-1", b'{"schema": "clip-uploaded/1", "clip_id": "broken-1", "dancer_id": 7}')
+    absent = FeatureFile((folder / "features" / "absent.safetensors").as_uri())
+    system.send_raw("broken-2", encode(ClipUploaded(
+        clip_id="broken-2", dancer_id="d", challenge_id="c", uploaded_at_ms=now_ms, duration_s=9.0, features=absent
+    )))  # fmt: skip
+    system.send(read_uploads(folder, now_ms=now_ms))
+
+
+def _show_rankings(console: Console, service: RankingService, truth: dict[str, Planted]) -> None:
+    challenge = service.challenges()[0].challenge_id
+    table = Table("rank", *Dimension, title=f"Top {_TOP} of {challenge}: clip, and its planted percentile")
+    columns = []
+    for dimension in Dimension:
+        entries = service.ranking(challenge, dimension, k=_TOP).entries
+        rivals = [
+            p.quality[dimension] for p in truth.values() if p.challenge_id == challenge and dimension in p.quality
+        ]
+        shares = (sum(q < truth[e.clip_id].quality[dimension] for q in rivals) / len(rivals) for e in entries)
+        columns.append([f"{_short(e.clip_id)} {share:.0%}" for e, share in zip(entries, shares, strict=True)])
+    for rank, cells in enumerate(zip(*columns, strict=True), start=1):
+        table.add_row(str(rank), *cells)
+    table.add_section()
+    agreements = {d: [_agreement(service, truth, c.challenge_id, d) for c in service.challenges()] for d in Dimension}
+    table.add_row("ρ here", *(f"{agreements[d][0]:.2f}" for d in Dimension))
+    table.add_row("ρ all", *(f"{sum(agreements[d]) / len(agreements[d]):.2f}" for d in Dimension))
+    console.print(table)
+    console.print(
+        "The planted truth was never seen in training; the fused score is compared with the planted virality."
+    )
+
+
+def _agreement(service: RankingService, truth: dict[str, Planted], challenge: str, dimension: Dimension) -> float:
+    entries = service.ranking(challenge, dimension, k=MAX_HITS).entries
+    return spearman([e.score for e in entries], [truth[e.clip_id].quality[dimension] for e in entries])
+
+
+def _show_attention(console: Console, service: RankingService) -> None:
+    table = Table("challenge", "clips", *MODALITIES, title="Mean attention (planted importance)")
+    matches = 0
+    for found in service.challenges():
+        attention = service.attention(found.challenge_id).mean_attention
+        planted = dict(zip(MODALITIES, IMPORTANCE[int(found.challenge_id.rpartition("-")[2]) - 1], strict=True))
+        leader = max(attention, key=lambda m: attention[m])
+        matches += planted[leader] == max(planted.values())
+        cells = (f"{'[bold]' if m is leader else ''}{attention[m]:.2f} ({planted[m]:.2f})" for m in MODALITIES)
+        table.add_row(found.challenge_id, str(found.clips), *cells)
+    console.print(table)
+    console.print(
+        f"In {matches} of {CHALLENGES} challenges the fusion attends most to what was planted as most important."
+    )
+
+
+def _show_similar(console: Console, service: RankingService, truth: dict[str, Planted]) -> None:
+    dancers = {p.dancer.dancer_id: p.dancer for p in truth.values()}
+    chosen = next(iter(truth.values())).dancer
+    console.print(f"{chosen.dancer_id} moves [bold]{_style(chosen)}[/] and films in the [bold]{_room(chosen)}[/].")
+    weightings = {"movement only": {Modality.SKELETAL: 1.0}, "the place only": {Modality.SCENIC: 1.0}}
+    for name, weights in weightings.items():
+        table = Table(
+            "dancer", "similarity", *MODALITIES, "moves", "films in", title=f"Like {chosen.dancer_id}: {name}"
+        )
+        query = SimilarQuery(dancer_id=chosen.dancer_id, weights=weights, group_by="dancer", k=_TOP)
+        for hit in service.similar(query).hits:
+            parts = (f"{hit.similarities[m]:.2f}" if m in hit.similarities else "–" for m in MODALITIES)
+            dancer = dancers[hit.dancer_id]
+            table.add_row(_short(hit.dancer_id), f"{hit.similarity:.2f}", *parts, _style(dancer), _room(dancer))
+        console.print(table)
+    _show_precision(console, service, dancers, weightings)
+
+
+def _show_precision(
+    console: Console, service: RankingService, dancers: dict[str, Dancer], weightings: dict[str, dict[Modality, float]]
+) -> None:
+    """Over all dancers: how many of the five most similar share the planted style, or the planted room."""
+    table = Table("weighting", "same movement style", "same room", title=f"Share of the {_TOP} most similar dancers")
+    chance = [0.0, 0.0]
+    for name, weights in weightings.items():
+        shared = [0.0, 0.0]
+        for dancer in dancers.values():
+            query = SimilarQuery(dancer_id=dancer.dancer_id, weights=weights, group_by="dancer", k=_TOP)
+            hits = [dancers[hit.dancer_id] for hit in service.similar(query).hits]
+            others = [other for other in dancers.values() if other is not dancer]
+            for index, kind in enumerate((_style, _room)):
+                shared[index] += sum(kind(h) == kind(dancer) for h in hits) / len(hits) / len(dancers)
+                chance[index] += sum(kind(o) == kind(dancer) for o in others) / len(others) / len(dancers)
+        table.add_row(name, *(f"{value:.0%}" for value in shared))
+    table.add_row("chance", *(f"{value / len(weightings):.0%}" for value in chance))
+    console.print(table)
+
+
+def _short(identifier: str) -> str:
+    """The number at the end of a synthetic id."""
+    return identifier.rpartition("-")[2]
+
+
+def _style(dancer: Dancer) -> str:
+    return MOVEMENT_STYLES[dancer.style]
+
+
+def _room(dancer: Dancer) -> str:
+    return ROOMS[dancer.room]

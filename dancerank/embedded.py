@@ -1,0 +1,127 @@
+"""The whole system in one process: streamer, both views and the service, on the embedded broker or any other Kafka."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from dancerank import wiring
+from dancerank.commands.produce import send_upload
+from dancerank.settings import Settings
+from ranking.index_view import IndexView
+from ranking.loop import LoopThread
+from ranking.service import RankingService
+from ranking.store import ScoreStore
+from schemas.bundle import Bundle
+from schemas.clock import SystemClock
+from schemas.errors import TransportError
+from schemas.events import ClipUploaded
+from schemas.observation import Observer
+from schemas.ports import OutgoingRecord, Record
+from streamer.pipeline import Streamer
+from transport.connection import KafkaConnection
+from transport.dead_letter import dead_letter_topic
+from transport.kafka_sink import KafkaSink
+from transport.kafka_source import KafkaSource
+
+_POLL_S: Final = 0.1
+_NO_PROGRESS_S: Final = 60.0
+
+
+@dataclass(frozen=True)
+class EmbeddedSystem:
+    """A running system. ``uploads`` is a sink of the uploads topic; its flush makes them visible."""
+
+    settings: Settings
+    connection: KafkaConnection
+    uploads: KafkaSink
+    store: ScoreStore
+    index: IndexView
+    service: RankingService
+    streamer: Streamer
+    streaming: Future[None]
+    loops: tuple[LoopThread, ...]
+
+    def await_ready(self) -> None:
+        """Wait until the streamer has its partitions and both views have read the log to its end."""
+        while not (self.streamer.is_reading and all(thread.loop.caught_up for thread in self.loops)):
+            self.raise_failures()
+            time.sleep(_POLL_S)
+
+    def send(self, uploads: Iterable[ClipUploaded]) -> int:
+        """Send uploads and wait until the broker has them; returns how many."""
+        count = 0
+        for upload in uploads:
+            send_upload(self.uploads, self.settings.streamer.uploads_topic, upload)
+            count += 1
+        self.uploads.flush(self.settings.streamer.flush_timeout_s)
+        return count
+
+    def send_raw(self, key: str, value: bytes) -> None:
+        """Send what may be no upload at all."""
+        self.uploads.send(OutgoingRecord(self.settings.streamer.uploads_topic, key.encode(), value))
+
+    def await_clips(self, clips: int, on_progress: Callable[[int], object] = lambda _: None) -> None:
+        """Wait until both views hold ``clips`` clips, telling ``on_progress`` how many they hold.
+
+        Raises what ended the streamer or a loop, and ``TransportError`` if nothing moves for a minute.
+        """
+        held, deadline_s = -1, 0.0
+        while held < clips:
+            self.raise_failures()
+            now_s, before = time.monotonic(), held
+            in_store = self.store.generations().get(self.index.generation or "", 0)
+            held = min(self.index.clips(), in_store)
+            if held > before:
+                on_progress(held)
+                deadline_s = now_s + _NO_PROGRESS_S
+            elif now_s > deadline_s:
+                raise TransportError(f"only {held} of {clips} clips became retrievable and nothing moves any more")
+            time.sleep(_POLL_S)
+
+    def raise_failures(self) -> None:
+        if self.streaming.done():
+            self.streaming.result()
+        for loop in self.loops:
+            if loop.failure is not None:
+                raise loop.failure
+
+    def dead_letters(self, count: int) -> list[Record]:
+        """Wait for ``count`` dead letters of the uploads topic and return them."""
+        topic = dead_letter_topic(self.settings.streamer.uploads_topic)
+        letters: list[Record] = []
+        deadline_s = time.monotonic() + _NO_PROGRESS_S
+        with closing(KafkaSource(self.connection, [topic], group=None)) as source:
+            while len(letters) < count:
+                letters += source.poll(max_records=count - len(letters), timeout_s=0.5)
+                if time.monotonic() > deadline_s:
+                    raise TransportError(f"only {len(letters)} of {count} dead letters arrived on {topic}")
+        return letters
+
+
+@contextmanager
+def run_embedded(
+    settings: Settings, connection: KafkaConnection, bundle: Bundle, observer: Observer
+) -> Iterator[EmbeddedSystem]:
+    """Run streamer, SQL view and index view on threads of this process until the context ends; all drain and commit."""
+    clock, stop = SystemClock(), threading.Event()
+    wiring.create_topics(settings, connection)
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(wiring.open_store(settings)))
+        index = wiring.open_index(settings, observer, clock)
+        sql_loop = stack.enter_context(wiring.sql_loop(settings, connection, store, observer, clock))
+        index_loop = wiring.index_loop(settings, connection, index, observer, clock)
+        loops = (
+            stack.enter_context(wiring.in_thread(sql_loop, "sql-view")),
+            stack.enter_context(wiring.in_thread(index_loop, "index-view")),
+        )
+        streamer = stack.enter_context(wiring.streamer(settings, connection, bundle, observer, clock))
+        pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="streamer"))
+        stack.callback(stop.set)
+        uploads = stack.enter_context(closing(KafkaSink(connection)))
+        streaming = pool.submit(streamer.run, stop)
+        service = RankingService(store, index, loops=loops, observer=observer)
+        yield EmbeddedSystem(settings, connection, uploads, store, index, service, streamer, streaming, loops)

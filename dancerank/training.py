@@ -1,0 +1,64 @@
+"""Training the small bundle on synthetic clips. The only module of the command that needs the ``[train]`` extra."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from dancerank.synthetic import SyntheticClip, synthesize
+from exporters.onnx.export import export_bundle
+from networks.checkpoint import load_checkpoint, save_checkpoint
+from networks.datasets import Sample
+from networks.framework import FrameworkConfig
+from networks.training import TrainingSettings, fit
+from schemas.bundle import BundleManifest
+
+TRAINING_SEED: Final = 7
+HELD_OUT_SEED: Final = 8
+HELD_OUT_CLIPS: Final = 240
+
+SMALL: Final = FrameworkConfig(graph_width=0.25, temporal_width=0.0625, fusion_width=0.25, dropout=0.1)
+"""The paper's architecture at a size whose bundle a repository can hold."""
+
+
+def train_small_bundle(
+    folder: Path,
+    *,
+    clips: int,
+    epochs: int,
+    checkpoint: Path,
+    progress: Callable[[str], None],
+    overwrite: bool = False,
+) -> BundleManifest:
+    """Train ``SMALL`` on ``clips`` synthetic clips, save the checkpoint and export it to ``folder``."""
+    progress(f"making {clips} training and {HELD_OUT_CLIPS} held-out clips")
+    training = samples(list(synthesize(clips, seed=TRAINING_SEED)))
+    held_out = samples(list(synthesize(HELD_OUT_CLIPS, seed=HELD_OUT_SEED)))
+    progress(f"training for {epochs} epochs")
+    settings = TrainingSettings(epochs=epochs, learning_rate=2e-3, decay_epochs=max(1, epochs // 4), seed=TRAINING_SEED)
+    framework, metrics = fit(SMALL, training, held_out, settings)
+    data = f"synthetic clips={clips} seed={TRAINING_SEED} epochs={epochs}"
+    notes = {"training_data": data, **{name: f"{value:.4f}" for name, value in metrics.items()}}
+    save_checkpoint(framework, checkpoint, notes)
+    progress("exporting and checking torch against ONNX Runtime")
+    return export_checkpoint(checkpoint, folder, overwrite=overwrite)
+
+
+def export_checkpoint(checkpoint: Path, folder: Path, *, overwrite: bool = False) -> BundleManifest:
+    """Turn a checkpoint into a bundle; its notes become the manifest's training data and metrics."""
+    framework, notes = load_checkpoint(checkpoint)
+    data = notes.pop("training_data", "unknown")
+    metrics = {name: float(value) for name, value in notes.items()}
+    return export_bundle(framework, folder, training_data=data, metrics=metrics, overwrite=overwrite)
+
+
+def samples(clips: Sequence[SyntheticClip]) -> list[Sample]:
+    """Features with the target of Eq. (2): the planted virality, min-max normalised within each challenge."""
+    virality = np.array([clip.virality for clip in clips])
+    challenges = np.array([clip.challenge_id for clip in clips])
+    for challenge in np.unique(challenges):
+        members = challenges == challenge
+        lowest, highest = virality[members].min(), virality[members].max()
+        virality[members] = (virality[members] - lowest) / (highest - lowest)
+    return [(clip.features.frames, float(target)) for clip, target in zip(clips, virality, strict=True)]

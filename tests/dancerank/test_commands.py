@@ -1,0 +1,93 @@
+"""The command line: what a person sees, and what is said when something is wrong."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dancerank.cli import app
+from dancerank.wiring import shipped_bundle
+
+COMMANDS = [
+    *("demo", "stream", "rank", "serve", "settings", "produce"),
+    *("similar", "rankings", "inspect", "export", "demo-bundle"),
+]
+
+
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(arguments))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_and_each_of_its_options(command: str) -> None:
+    code, output = run(command, "--help")
+    assert code == 0
+    options = re.findall(r"^│[ *]+(?:\S+ +)?(--[a-z-]+)(.*)│$", output, flags=re.MULTILINE)
+    assert options
+    for option, text in options:
+        assert len(re.findall(r"[a-z]{2,}", text)) >= 3, f"{option} is not explained"
+
+
+def test_inspect_shows_the_shipped_bundle() -> None:
+    code, output = run("inspect")
+    assert code == 0
+    for expected in ("generation", "mpii-16", "skeletal.onnx", "fusion.onnx", "frames (N, T, 2048) float32"):
+        assert expected in output
+
+
+def test_inspect_names_the_file_that_was_changed(tmp_path: Path) -> None:
+    for path in shipped_bundle().iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    graph = tmp_path / "facial.onnx"
+    content = bytearray(graph.read_bytes())
+    content[len(content) // 2] ^= 1
+    graph.write_bytes(content)
+    code, output = run("inspect", str(tmp_path))
+    assert code == 1
+    assert "facial.onnx" in output
+    assert "checksum" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["inspect", "/nowhere"], "bundle.json"),
+        (["produce", "/nowhere"], "clips.csv"),
+        (["similar"], "clip_id"),
+        (["similar", "--clip", "a", "--weights", "elbow:1"], "elbow"),
+        (["similar", "--clip", "a", "-k", "0"], "k is 0"),
+        (["settings", "--config", "/nowhere.toml"], "/nowhere.toml"),
+    ],
+)
+def test_a_mistake_is_answered_with_a_sentence_that_names_it(arguments: list[str], named: str) -> None:
+    code, output = run(*arguments)
+    assert code == 1
+    assert output.startswith("error (")
+    assert named in output
+    assert "Traceback" not in output
+
+
+def test_a_wrong_setting_stops_every_command_and_names_itself(tmp_path: Path) -> None:
+    config = tmp_path / "dancerank.toml"
+    config.write_text("[server]\nprot = 1\n")
+    for command in ("stream", "rank", "serve", "settings"):
+        code, output = run(command, "--config", str(config))
+        assert code == 1
+        assert "server.prot" in output
+
+
+def test_an_unreachable_broker_is_named(tmp_path: Path) -> None:
+    config = tmp_path / "dancerank.toml"
+    config.write_text('[kafka]\nbootstrap_servers = ["127.0.0.1:1"]\ntimeout_s = 1.0\n')
+    code, output = run("stream", "--config", str(config))
+    assert code == 1
+    assert "127.0.0.1:1" in output
