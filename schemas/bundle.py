@@ -22,6 +22,7 @@ from typing import Final
 import msgspec
 
 from schemas.errors import BundleError
+from schemas.joints import LAYOUTS
 from schemas.modalities import MODALITIES, Modality
 
 MANIFEST_NAME: Final = "bundle.json"
@@ -120,7 +121,7 @@ def read_bundle(folder: Path) -> Bundle:
         raise BundleError(f"{path}: no readable manifest ({error.strerror}); is {folder} a bundle?") from error
     try:
         manifest = msgspec.json.decode(raw, type=BundleManifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{path}: {error}; export the bundle again with this release") from error
     _check_manifest(manifest, path)
     return Bundle(manifest, {entry.file: _read_graph(folder, entry) for entry in manifest.files()})
@@ -135,6 +136,9 @@ def _check_manifest(manifest: BundleManifest, path: Path) -> None:
         raise BundleError(f"{path}: opset {manifest.opset} is not supported; this release reads {first} to {last}")
     if (Modality.SKELETAL in manifest.modalities) != (manifest.joint_layout is not None):
         raise BundleError(f"{path}: a skeletal stream and a joint_layout go together; export the bundle again")
+    if manifest.joint_layout is not None and manifest.joint_layout not in LAYOUTS:
+        known = ", ".join(LAYOUTS)
+        raise BundleError(f"{path}: joint_layout {manifest.joint_layout!r} is unknown; this release reads {known}")
     if manifest.generation != generation_of(manifest):
         raise BundleError(
             f"{path}: the generation does not match the content; the manifest was edited, export it again"
@@ -143,7 +147,7 @@ def _check_manifest(manifest: BundleManifest, path: Path) -> None:
 
 def _read_graph(folder: Path, entry: GraphFile) -> bytes:
     path = folder / entry.file
-    if Path(entry.file).name != entry.file:
+    if Path(entry.file).name != entry.file or "\0" in entry.file:
         raise BundleError(f"{path}: a bundle names files of its own folder only")
     try:
         content = path.read_bytes()

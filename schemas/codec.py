@@ -13,8 +13,9 @@ from schemas.events import EVENT_TYPES, Event
 E = TypeVar("E", bound=Event)
 
 _TAGS: Final = {str(event_type.__struct_config__.tag): event_type for event_type in EVENT_TYPES}
-_AT_PATH: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_AT_PATH: Final = re.compile(r" - at `(?:key` in `)?\$\.?(?P<path>[^`]*)`$")
 _NAMED_FIELD: Final = re.compile(r"(?:required|unknown) field `(?P<name>[^`]*)`")
+_RULE_OF_FIELD: Final = re.compile(r"^(?P<name>[a-z0-9_]+) must ")  # how the checks of ``schemas.events`` begin
 _MAX_QUOTED: Final = 80
 
 _to_msgpack: Final = msgspec.msgpack.Encoder()
@@ -92,6 +93,6 @@ def _looks_like_json(raw: bytes) -> bool:
 
 def _field(message: str) -> str | None:
     path = _AT_PATH.search(message)
-    name = _NAMED_FIELD.search(message)
+    name = _NAMED_FIELD.search(message) or _RULE_OF_FIELD.search(message)
     parts = [match.group(1) for match in (path, name) if match and match.group(1)]
     return ".".join(parts) or None

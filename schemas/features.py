@@ -5,13 +5,13 @@ float16 or float32. Metadata (all strings): ``schema`` = ``clip-features/1``, ``
 ``frame_rate_hz.<modality>`` for every tensor and, optionally, ``extractor.<modality>``.
 """
 
+import math
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import safetensors
 import safetensors.numpy
 
 from schemas.errors import (
@@ -30,7 +30,7 @@ FEATURES_SCHEMA: Final = "clip-features/1"
 DEFAULT_MAX_BYTES: Final = 64 * 1024 * 1024
 
 _HEADER_LENGTH_BYTES: Final = 8
-_DTYPES: Final = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
+_DTYPES: Final[dict[str, np.dtype[Any]]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
 _FRAME_RATE_TOLERANCE: Final = 0.02
 _FLOAT16_EXPONENT: Final = 0x7C00
 
@@ -50,8 +50,12 @@ class ClipFeatures:
         return tuple(m for m in MODALITIES if m in self.frames)
 
 
-class _Header(msgspec.Struct):
-    metadata: dict[str, str] = msgspec.field(default_factory=dict, name="__metadata__")
+class _Tensor(msgspec.Struct):
+    """An entry of the header; ``data_offsets`` count from the end of the header."""
+
+    dtype: str
+    shape: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
+    data_offsets: tuple[int, int]
 
 
 def encode_features(features: ClipFeatures) -> bytes:
@@ -70,7 +74,7 @@ def encode_features(features: ClipFeatures) -> bytes:
 
 
 def decode_features(content: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> ClipFeatures:
-    """Read and verify a feature file; arrays keep the file's float type.
+    """Read and verify a feature file. Arrays keep the file's float type; they are read-only views of ``content``.
 
     Raises ``FeatureFileOversized``, ``FeatureFileCorrupt``, ``FeatureShapeInvalid``, ``FeatureValueInvalid`` or
     ``NoUsableModality``, naming the tensor or metadata key.
@@ -79,34 +83,52 @@ def decode_features(content: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Cl
         raise FeatureFileOversized(
             f"{len(content)} bytes, over the limit of {max_bytes}; shorten the clip or use float16"
         )
-    metadata = _metadata(content)
-    try:
-        tensors = safetensors.deserialize(content)  # type: ignore[no-untyped-call]
-    except (safetensors.SafetensorError, ValueError) as error:
-        raise FeatureFileCorrupt(f"not a complete safetensors file ({error}); write it again") from error
+    header_bytes, metadata, tensors = _header(content)
     if metadata.get("schema") != FEATURES_SCHEMA:
         raise FeatureFileCorrupt(
             f"metadata 'schema' is {metadata.get('schema', 'absent')!r}, expected {FEATURES_SCHEMA!r}", field="schema"
         )
     if not tensors:
         raise NoUsableModality(f"the file holds no tensor; expected at least one of {', '.join(MODALITIES)}")
-    frames = {_modality(name): _array(name, info, metadata) for name, info in tensors}
+    frames = {
+        _modality(name): _array(_modality(name), tensor, metadata, content, header_bytes)
+        for name, tensor in tensors.items()
+    }
+    _check_layout(tensors, len(content) - header_bytes)
+    for modality, array in frames.items():
+        check_finite(modality, array)
     extractors = {m: metadata[key] for m in frames if (key := f"extractor.{m}") in metadata}
     layout = metadata.get("joint_layout") if Modality.SKELETAL in frames else None
     return ClipFeatures({m: frames[m] for m in MODALITIES if m in frames}, layout, extractors)
 
 
-def _metadata(content: bytes) -> dict[str, str]:
-    # The library reads metadata from paths only, so the header's JSON (its length stands in the first 8 bytes) is read
-    # here.
-    length = int.from_bytes(content[:_HEADER_LENGTH_BYTES], "little")
-    header = content[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + length]
-    if len(content) < _HEADER_LENGTH_BYTES or len(header) < length:
+def _header(content: bytes) -> tuple[int, dict[str, str], dict[str, _Tensor]]:
+    """Where the data begins, the metadata and the tensors. Read here because the library copies every tensor."""
+    end = _HEADER_LENGTH_BYTES + int.from_bytes(content[:_HEADER_LENGTH_BYTES], "little")
+    if len(content) < max(end, _HEADER_LENGTH_BYTES):
         raise FeatureFileCorrupt(f"truncated: {len(content)} bytes do not hold the safetensors header; write it again")
+    header = content[_HEADER_LENGTH_BYTES:end]
     try:
-        return msgspec.json.decode(header, type=_Header).metadata
+        if not header.startswith(b"{"):
+            raise msgspec.ValidationError("it does not begin with a brace")
+        entries = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
+        metadata = msgspec.json.decode(entries.pop("__metadata__", b"{}"), type=dict[str, str])
+        return end, metadata, {name: msgspec.json.decode(entry, type=_Tensor) for name, entry in entries.items()}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FeatureFileCorrupt(f"the safetensors header is unreadable ({error}); write the file again") from error
+
+
+def _check_layout(tensors: dict[str, _Tensor], data_bytes: int) -> None:
+    """The tensors have to fill the data one after the other, without holes, as the safetensors format demands."""
+    at = 0
+    for begin, end in sorted(tensor.data_offsets for tensor in tensors.values()):
+        if begin != at or end < begin:
+            raise FeatureFileCorrupt(f"no complete safetensors file: gap or overlap at byte {at}; write it again")
+        at = end
+    if at != data_bytes:
+        raise FeatureFileCorrupt(
+            f"no complete safetensors file: {at} bytes of data described, {data_bytes} there; write it again"
+        )
 
 
 def _modality(name: str) -> Modality:
@@ -118,16 +140,21 @@ def _modality(name: str) -> Modality:
         ) from None
 
 
-def _array(name: str, info: dict[str, object], metadata: dict[str, str]) -> Frames:
-    modality = Modality(name)
-    dtype = _DTYPES.get(str(info["dtype"]))
+def _array(modality: Modality, tensor: _Tensor, metadata: dict[str, str], content: bytes, header_bytes: int) -> Frames:
+    dtype = _DTYPES.get(tensor.dtype)
     if dtype is None:
-        raise FeatureShapeInvalid(f"tensor {name!r} is {info['dtype']}; save it as F16 or F32", field=name)
-    shape: tuple[int, ...] = tuple(info["shape"])  # type: ignore[arg-type]
+        raise FeatureShapeInvalid(f"tensor {str(modality)!r} is {tensor.dtype}; save it as F16 or F32", field=modality)
     _check_rate(modality, metadata)
-    _check_shape(modality, shape, metadata.get("joint_layout"))
-    array: Frames = np.frombuffer(info["data"], dtype=dtype).reshape(shape)  # type: ignore[call-overload]
-    check_finite(modality, array)
+    _check_shape(modality, tensor.shape, metadata.get("joint_layout"))
+    begin, end = tensor.data_offsets
+    count = math.prod(tensor.shape)
+    if not 0 <= begin <= end <= len(content) - header_bytes or end - begin != count * dtype.itemsize:
+        raise FeatureFileCorrupt(
+            f"no complete safetensors file: tensor {str(modality)!r} of shape {tensor.shape} does not lie in its bytes "
+            f"{begin} to {end}; write it again",
+            field=modality,
+        )
+    array: Frames = np.frombuffer(content, dtype, count, header_bytes + begin).reshape(tensor.shape)
     return array
 
 
@@ -170,12 +197,12 @@ def _check_shape(modality: Modality, shape: tuple[int, ...], joint_layout: str |
 def check_finite(modality: Modality, array: Frames) -> None:
     """Raise ``FeatureValueInvalid``, naming the first bad time step, if a value is NaN or infinite."""
     if array.dtype == np.float16:
-        exponent = array.view(np.uint16) & _FLOAT16_EXPONENT  # several times faster than isfinite on float16
-        bad = exponent == _FLOAT16_EXPONENT
+        # Several times faster than isfinite, which converts every float16.
+        finite = (array.view(np.uint16) & _FLOAT16_EXPONENT).max() != _FLOAT16_EXPONENT
     else:
-        bad = ~np.isfinite(array)
-    if bad.any():
-        step = int(np.argwhere(bad)[0][0])
+        finite = np.isfinite(array).all()
+    if not finite:
+        step = int(np.argwhere(~np.isfinite(array))[0][0])
         raise FeatureValueInvalid(
             f"tensor {str(modality)!r} holds NaN or an infinity, first at step {step}; leave out what failed",
             field=modality,

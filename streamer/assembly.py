@@ -1,0 +1,66 @@
+"""A streamer from its settings and a bundle."""
+
+import threading
+
+from schemas.bundle import Bundle
+from schemas.clock import Clock, SystemClock
+from schemas.observation import Observer
+from schemas.ports import RecordSink
+from streamer.loading import FeatureLoader
+from streamer.pipeline import OpenSource, Streamer
+from streamer.prefetch import Prefetcher
+from streamer.roots import FeatureRoots
+from streamer.scoring import Scorer
+from streamer.sessions import StreamSessions
+from streamer.settings import StreamerSettings
+from streamer.stores import FeatureStore
+
+
+def open_streamer(
+    settings: StreamerSettings,
+    bundle: Bundle,
+    *,
+    open_source: OpenSource,
+    sink: RecordSink,
+    observer: Observer | None = None,
+    clock: Clock | None = None,
+) -> Streamer:
+    """A streamer that is ready to ``run``.
+
+    Raises ``ConfigurationError`` for a root or provider that cannot work here, ``BundleError`` for a bundle that does
+    not hold what it promises, and what ``open_source`` raises, which is called last.
+    """
+    observer, clock = observer or Observer(), clock or SystemClock()
+    sessions = StreamSessions(
+        bundle, providers=settings.providers, threads=settings.inference_threads, observer=observer
+    )
+    abandoned = threading.Event()
+    store = FeatureStore(
+        FeatureRoots(settings.feature_roots),
+        max_bytes=settings.max_feature_bytes,
+        patience_s=settings.store_patience_s,
+        options=settings.store_options,
+        stopped=abandoned.is_set,
+    )
+    loader = FeatureLoader(store, bundle.manifest, max_bytes=settings.max_feature_bytes)
+    prefetcher = Prefetcher(
+        loader.load,
+        threads=settings.loader_threads,
+        max_clips=settings.max_in_flight_clips,
+        max_bytes=settings.max_in_flight_bytes,
+        clock=clock,
+        abandoned=abandoned,
+    )
+    try:
+        return Streamer(
+            settings,
+            open_source=open_source,
+            sink=sink,
+            prefetcher=prefetcher,
+            scorer=Scorer(sessions, observer=observer, clock=clock),
+            observer=observer,
+            clock=clock,
+        )
+    except BaseException:
+        prefetcher.close()
+        raise

@@ -1,0 +1,82 @@
+"""From an upload to arrays that the bundle can score: read, verify, convert, drop what is not needed."""
+
+import hashlib
+from collections.abc import Callable
+
+from schemas.bundle import BundleManifest
+from schemas.errors import FeatureError, FeatureFileCorrupt, FeatureShapeInvalid, NoUsableModality
+from schemas.events import ClipUploaded, FeatureFile
+from schemas.features import ClipFeatures, Frames, decode_features
+from schemas.joints import LAYOUTS, convert, layout_named
+from schemas.modalities import Modality
+from streamer.stores import Admission, FeatureStore
+
+
+def admit_any(size_bytes: int) -> None:
+    """Room for every file."""
+
+
+class FeatureLoader:
+    """Loads the features of one clip as a bundle reads them. Safe to call from several threads."""
+
+    def __init__(self, store: FeatureStore, manifest: BundleManifest, *, max_bytes: int) -> None:
+        self._store = store
+        self._max_bytes = max_bytes
+        self._channels = {stream.modality: stream.input_channels for stream in manifest.streams}
+        self._layout = None if manifest.joint_layout is None else layout_named(manifest.joint_layout)
+
+    def load(self, clip: ClipUploaded, admit: Admission = admit_any) -> ClipFeatures:
+        """The verified features of the bundle's modalities, skeletal ones in its joint layout and channel count.
+
+        Raises a ``FeatureError``: what the store and ``decode_features`` raise, ``FeatureFileCorrupt`` for a checksum
+        that differs, ``FeatureShapeInvalid`` for a pose that cannot be converted, ``NoUsableModality`` if nothing
+        remains.
+        """
+        source = clip.features
+        if isinstance(source, FeatureFile):
+            content = self._store.read(source.uri, admit)
+            _check_sha256(content, source)
+            where = source.uri
+        else:
+            content, where = source.content, "inline features"
+        return _at(where, lambda: self._fit(decode_features(content, max_bytes=self._max_bytes)))
+
+    def _fit(self, features: ClipFeatures) -> ClipFeatures:
+        frames = {m: features.frames[m] for m in features.modalities if m in self._channels}
+        if not frames:
+            raise NoUsableModality(
+                f"the clip has only {', '.join(features.modalities)}; this model scores {', '.join(self._channels)}"
+            )
+        if Modality.SKELETAL in frames:
+            frames[Modality.SKELETAL] = self._pose(frames[Modality.SKELETAL], features.joint_layout or "")
+        for modality, array in frames.items():
+            if array.shape[-1] != self._channels[modality]:
+                raise FeatureShapeInvalid(
+                    f"tensor {str(modality)!r} has {array.shape[-1]} channels; this model reads "
+                    f"{self._channels[modality]}",
+                    field=modality,
+                )
+        layout = None if self._layout is None or Modality.SKELETAL not in frames else self._layout.name
+        return ClipFeatures(frames, layout, features.extractors)
+
+    def _pose(self, frames: Frames, layout: str) -> Frames:
+        if self._layout is None:
+            raise FeatureShapeInvalid("this model reads no joint layout", field=Modality.SKELETAL)
+        # Confidence comes last in C, so keeping the first channels drops it.
+        pose: Frames = convert(frames, LAYOUTS[layout], self._layout)[..., : self._channels[Modality.SKELETAL]]
+        return pose
+
+
+def _check_sha256(content: bytes, source: FeatureFile) -> None:
+    if source.sha256 is not None and hashlib.sha256(content).hexdigest() != source.sha256:
+        raise FeatureFileCorrupt(
+            f"{source.uri!r}: checksum mismatch with the upload's sha256; send the file again, or the right checksum",
+            field="features.sha256",
+        )
+
+
+def _at(where: str, decode: Callable[[], ClipFeatures]) -> ClipFeatures:
+    try:
+        return decode()
+    except FeatureError as error:
+        raise type(error)(f"{where}: {error.message}", field=error.field) from error

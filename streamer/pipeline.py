@@ -1,0 +1,284 @@
+"""The loop that turns uploads into scored clips."""
+
+import logging
+import math
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+import msgspec
+
+from schemas.clock import Clock, SystemClock
+from schemas.codec import decode, encode, peek_clip_id
+from schemas.errors import DancerankError, RecordRefused
+from schemas.events import ClipScored, ClipUploaded
+from schemas.observation import Observer
+from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSink, RecordSource, TopicPartition
+from streamer.batching import LengthBatcher
+from streamer.offsets import OffsetTracker, Ticket
+from streamer.prefetch import Loaded, Prefetcher, Upload
+from streamer.scoring import PreparedBatch, Scorer, ScoringInput, length_in_steps
+from streamer.settings import StreamerSettings
+from transport.dead_letter import dead_letter
+
+log = logging.getLogger(__name__)
+
+_RECORDS_PER_POLL: Final = 64
+"""So that the first batch need not wait until everything that may be in flight has been taken on."""
+
+OpenSource = Callable[[RebalanceListener], RecordSource]
+Upcoming = tuple[list[Loaded], Future[PreparedBatch]]
+
+
+class Streamer:
+    """Uploads → scored clips, each at least once; none is committed before its result, or its dead letter, is safe.
+
+    Inference runs on the calling thread, loading on the prefetcher's, padding of the next batch on one more.
+    ``open_source`` gets this object as the listener of the source that it opens. The streamer closes source and
+    prefetcher; the sink stays its owner's.
+    """
+
+    def __init__(
+        self,
+        settings: StreamerSettings,
+        *,
+        open_source: OpenSource,
+        sink: RecordSink,
+        prefetcher: Prefetcher,
+        scorer: Scorer,
+        observer: Observer | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._settings = settings
+        self._sink = sink
+        self._prefetcher = prefetcher
+        self._scorer = scorer
+        self._observer = observer or Observer()
+        self._clock = clock or SystemClock()
+        self._tracker = OffsetTracker()
+        self._batcher: LengthBatcher[tuple[Loaded, ScoringInput]] = LengthBatcher(
+            max_clips=settings.max_batch_clips,
+            max_steps=settings.max_batch_steps,
+            max_wait_s=settings.max_batch_wait_s,
+            ratio=settings.length_ratio,
+        )
+        self._padding = ThreadPoolExecutor(1, thread_name_prefix="pad-batches")
+        self._upcoming: Upcoming | None = None
+        self._clip_ids: set[str] = set()
+        self._unflushed: dict[str, int] = {}
+        self._last_read_ms: dict[TopicPartition, int] = {}
+        self._paused = False
+        self._draining = False
+        self._commit_at_s = self._clock.monotonic_s() + settings.commit_interval_s
+        self._source = open_source(self)
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set, then finish what is in flight, commit, and leave the group.
+
+        Raises ``TransportError`` if Kafka does not accept a result or a commit, and ``FeatureStoreUnavailable`` if a
+        feature store stays silent; both mean: start again, from the last commit.
+        """
+        try:
+            while not stop.is_set():
+                self._read_uploads()
+                self._collect_loaded()
+                self._score_next_batch()
+                self._commit_when_due()
+            self._drain(self._clock.monotonic_s() + self._settings.drain_timeout_s)
+            self._commit()
+        finally:
+            self.close()
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether partitions are assigned, so that uploads are read as they come."""
+        return bool(self._source.assignment())
+
+    def close(self) -> None:
+        """Leave without committing. What is in flight is read again by whoever comes next. Idempotent."""
+        self._padding.shutdown(cancel_futures=True)
+        self._prefetcher.close()
+        self._source.close()
+
+    def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:  # noqa: ARG002
+        """Positions are kept in Kafka: every partition starts at its commit."""
+        return {}
+
+    def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """Finish what is in flight, so that the next owner need not do it again, and commit; then let go."""
+        try:
+            self._drain(self._clock.monotonic_s() + self._settings.drain_timeout_s)
+            self._commit()
+        finally:
+            self._tracker.forget(partitions)
+            for partition in partitions:
+                self._last_read_ms.pop(partition, None)
+
+    def _read_uploads(self) -> None:
+        room = self._prefetcher.room
+        if not self._paused and room == 0:
+            self._paused = True
+            self._source.pause()
+        elif self._paused and room >= min(_RECORDS_PER_POLL, self._settings.max_in_flight_clips / 2):
+            self._paused = False
+            self._source.resume()
+        most = max(1, min(room, _RECORDS_PER_POLL))
+        timeout_s = 0.0 if self._prefetcher.loading else self._leisure_s()
+        records = self._source.poll(max_records=most, timeout_s=timeout_s)
+        for record in records:
+            self._take(record)
+        if records:
+            self._observer.consumed(self._settings.uploads_topic, len(records))
+            self._observer.in_flight(self._prefetcher.clips)
+
+    def _take(self, record: Record) -> None:
+        ticket = self._tracker.started(record.topic_partition, record.offset)
+        self._last_read_ms[record.topic_partition] = record.timestamp_ms
+        try:
+            clip = decode(record.value, ClipUploaded)
+        except DancerankError as error:
+            self._reject(record, ticket, error, peek_clip_id(record.value))
+            return
+        if clip.clip_id in self._clip_ids:
+            # Batches may overtake each other, but two uploads of one clip have to come out in the order they came in.
+            self._drain(math.inf)
+        self._clip_ids.add(clip.clip_id)
+        self._prefetcher.submit(Upload(record, clip, ticket, self._clock.monotonic_s()))
+
+    def _collect_loaded(self, *, patience_s: float = math.inf) -> None:
+        for loaded in self._prefetcher.ready(min(self._leisure_s(), patience_s)):
+            upload = loaded.upload
+            self._observer.stage_timed("load", loaded.loading_s)
+            if isinstance(loaded.outcome, DancerankError):
+                if self._tracker.is_open(upload.ticket):
+                    self._reject(upload.record, upload.ticket, loaded.outcome, upload.clip.clip_id)
+                self._release(upload)
+            else:
+                item = (loaded, (upload.clip, loaded.outcome))
+                self._batcher.add(item, length_in_steps(loaded.outcome), loaded.loaded_at_s)
+
+    def _nobody_joins(self) -> bool:
+        """Whether waiting for company is in vain: no clip can be loaded until some have gone."""
+        if self._prefetcher.loading:
+            return self._prefetcher.is_stuck
+        return self._draining or self._paused
+
+    def _leisure_s(self) -> float:
+        """How long nothing need be done unless a record or features arrive."""
+        if self._upcoming is not None:
+            return 0.0
+        next_due_s = self._batcher.next_due_s()
+        if next_due_s is None:
+            return self._settings.poll_timeout_s
+        if self._nobody_joins():
+            return 0.0
+        return min(max(0.0, next_due_s - self._clock.monotonic_s()), self._settings.poll_timeout_s)
+
+    def _score_next_batch(self) -> None:
+        batch, self._upcoming = self._upcoming or self._prepare_next(), None
+        if batch is not None:
+            self._upcoming = self._prepare_next()  # is padded while the networks run
+            self._score(*batch)
+
+    def _prepare_next(self) -> Upcoming | None:
+        # One at a time: a batch that has to wait for the networks had better wait where it can still fill.
+        now_s = self._clock.monotonic_s()
+        for batch in self._batcher.drain(most=1) if self._nobody_joins() else self._batcher.due(now_s, most=1):
+            self._observer.batch_formed(len(batch.items), batch.steps, batch.padded_steps)
+            loaded = [item for item, _ in batch.items]
+            return loaded, self._padding.submit(self._scorer.prepare, [clip for _, clip in batch.items])
+        return None
+
+    def _score(self, batch: list[Loaded], prepared: Future[PreparedBatch]) -> None:
+        padded = prepared.result()
+        started_s = self._clock.monotonic_s()
+        for loaded in batch:
+            self._observer.stage_timed("wait", started_s - loaded.loaded_at_s)
+        for loaded, result in zip(batch, self._scorer.score_prepared(padded), strict=True):
+            upload = loaded.upload
+            if self._tracker.is_open(upload.ticket):
+                if isinstance(result, ClipScored):
+                    self._publish(upload, result)
+                else:
+                    self._reject(upload.record, upload.ticket, result, upload.clip.clip_id)
+            self._release(upload)
+        self._observer.in_flight(self._prefetcher.clips)
+
+    def _publish(self, upload: Upload, result: ClipScored) -> None:
+        topic = self._settings.scored_topic
+        try:
+            self._send(OutgoingRecord(topic, result.clip_id.encode(), encode(result), partition_by=result.challenge_id))
+        except RecordRefused as error:
+            self._reject(upload.record, upload.ticket, error, result.clip_id)
+            return
+        self._tracker.finished(upload.ticket)
+        self._observer.stage_timed("total", self._clock.monotonic_s() - upload.read_at_s)
+
+    def _reject(self, record: Record, ticket: Ticket, error: DancerankError, clip_id: str | None) -> None:
+        if error.retriable:
+            self._commit()
+            raise error
+        letter = dead_letter(record, error, clip_id=clip_id, failed_at_ms=self._clock.now_ms())
+        try:
+            self._send(letter)
+        except RecordRefused:
+            # Too large to be kept: topic, partition and offset in the headers still lead to the original.
+            self._send(msgspec.structs.replace(letter, value=b""))
+        self._tracker.finished(ticket)
+        self._observer.dead_lettered(record.topic, error.code)
+        log.warning(
+            "%s[%d]@%d clip %s: %s (%s)",
+            *(record.topic, record.partition, record.offset, clip_id, error.message, error.code),
+        )
+
+    def _send(self, record: OutgoingRecord) -> None:
+        self._sink.send(record)
+        self._unflushed[record.topic] = self._unflushed.get(record.topic, 0) + 1
+
+    def _release(self, upload: Upload) -> None:
+        self._prefetcher.release(upload)
+        self._clip_ids.discard(upload.clip.clip_id)
+
+    def _drain(self, deadline_s: float) -> None:
+        """Finish what is in flight; what is not finished by the deadline is left for whoever reads it again."""
+        self._draining = True
+        while self._prefetcher.clips:
+            left_s = deadline_s - self._clock.monotonic_s()
+            if left_s <= 0:
+                log.warning("%d clips were not finished in time; they will be read again", self._prefetcher.clips)
+                break
+            self._collect_loaded(patience_s=left_s)
+            self._score_next_batch()
+        self._draining = False
+
+    def _commit_when_due(self) -> None:
+        if self._clock.monotonic_s() >= self._commit_at_s:
+            self._commit()
+            self._report_lag()
+
+    def _commit(self) -> None:
+        """Make progress durable. The order is what keeps a crash from losing a clip:
+
+        1. flush results and dead letters;
+        2. commit the offsets up to the lowest unfinished record.
+        """
+        # 1.
+        if self._unflushed:
+            started_s = self._clock.monotonic_s()
+            self._sink.flush(self._settings.flush_timeout_s)
+            self._observer.stage_timed("publish", self._clock.monotonic_s() - started_s)
+            for topic, records in self._unflushed.items():
+                self._observer.produced(topic, records)
+            self._unflushed = {}
+        # 2.
+        if positions := self._tracker.committable():
+            self._source.commit(positions)
+            self._tracker.committed(positions)
+        self._commit_at_s = self._clock.monotonic_s() + self._settings.commit_interval_s
+
+    def _report_lag(self) -> None:
+        for partition, records in self._source.lag().items():
+            read_ms = self._last_read_ms.get(partition)
+            age_s = 0.0 if read_ms is None or records == 0 else (self._clock.now_ms() - read_ms) / 1000
+            self._observer.lag(partition, records, max(0.0, age_s))

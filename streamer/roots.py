@@ -1,0 +1,108 @@
+"""Which feature files an upload may name: an allow-list of roots that no spelling of a URI escapes."""
+
+import os
+import posixpath
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from schemas.errors import ConfigurationError, FeatureFileForbidden
+
+FILE: Final = "file"
+_SCHEME: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
+_MAX_QUOTED: Final = 200
+
+
+@dataclass(frozen=True)
+class Location:
+    """A file that may be read: an absolute local path without symbolic links, or ``bucket/key`` of another scheme."""
+
+    scheme: str
+    path: str
+
+
+class FeatureRoots:
+    """Resolves the URIs of uploads against the folders that they may lie in.
+
+    ``file`` paths are compared after following every symbolic link; those of other schemes after normalisation. Raises
+    ``ConfigurationError`` for a root that is no absolute URI.
+    """
+
+    def __init__(self, roots: Iterable[str]) -> None:
+        self._roots = tuple(roots)
+        self._prefixes: dict[str, list[str]] = {}
+        for root in self._roots:
+            try:
+                place = _parse(root)
+            except FeatureFileForbidden as error:
+                raise ConfigurationError(f"feature root {error.message}", field="feature_roots") from error
+            self._prefixes.setdefault(place.scheme, []).append(place.path.rstrip("/") + "/")
+
+    @property
+    def schemes(self) -> frozenset[str]:
+        return frozenset(self._prefixes)
+
+    def resolve(self, uri: str) -> Location:
+        """The file that ``uri`` names; ``FeatureFileForbidden`` if it lies outside every root."""
+        place = _parse(uri)
+        if place.scheme not in self._prefixes:
+            schemes = ", ".join(sorted(self._prefixes)) or "none: send the features inline"
+            raise FeatureFileForbidden(
+                f"{_quote(uri)}: scheme {place.scheme!r} is not allowed here; allowed: {schemes}", field="features.uri"
+            )
+        if not any(place.path.startswith(prefix) for prefix in self._prefixes[place.scheme]):
+            raise FeatureFileForbidden(
+                f"{_quote(uri)} leads outside the allowed roots; put the file under {', '.join(self._roots)}",
+                field="features.uri",
+            )
+        return place
+
+
+def _parse(uri: str) -> Location:
+    match = _SCHEME.match(uri)
+    if match is None:
+        remedy = f"file://{uri}" if uri.startswith("/") else "file:///folder/clip.safetensors"
+        raise FeatureFileForbidden(f"{_quote(uri)} has no scheme; write {_quote(remedy)}", field="features.uri")
+    scheme = match.group(1).lower()
+    if "\0" in uri or "::" in uri:
+        raise FeatureFileForbidden(
+            f"{_quote(uri)} chains file systems or holds NUL; name one file", field="features.uri"
+        )
+    return Location(scheme, _local_path(uri) if scheme == FILE else _remote_path(uri[match.end() :], uri))
+
+
+def _local_path(uri: str) -> str:
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise FeatureFileForbidden(
+            f"{_quote(uri)} is no URI ({error}); write file:///…", field="features.uri"
+        ) from error
+    path = unquote(parts.path)
+    if (
+        parts.netloc not in ("", "localhost")
+        or parts.query
+        or parts.fragment
+        or not path.startswith("/")
+        or "\0" in path
+    ):
+        raise FeatureFileForbidden(
+            f"{_quote(uri)} names no absolute local path; write file:///folder/clip.safetensors, ?, # and % escaped",
+            field="features.uri",
+        )
+    return os.path.realpath(Path(path))
+
+
+def _remote_path(rest: str, uri: str) -> str:
+    path = rest.removeprefix("//")
+    normal = posixpath.normpath(path).lstrip("/")
+    if not normal or normal == "." or ".." in path.split("/"):
+        raise FeatureFileForbidden(f"{_quote(uri)} names nothing, or steps upwards with '..'", field="features.uri")
+    return normal
+
+
+def _quote(uri: str) -> str:
+    return repr(uri if len(uri) <= _MAX_QUOTED else uri[:_MAX_QUOTED] + "…")

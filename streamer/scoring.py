@@ -1,0 +1,180 @@
+"""From batches of features to scored clips: every stream on the clips that have it, then the fusion.
+
+Legend: N clips of the batch, D embedding width of a stream, M streams of the bundle.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.clock import Clock, SystemClock
+from schemas.errors import InferenceFailed
+from schemas.events import ClipScored, ClipUploaded, ModalityResult, embedding_bytes
+from schemas.features import ClipFeatures
+from schemas.modalities import FRAME_RATE_HZ, MODALITIES, Modality
+from schemas.observation import Observer
+from schemas.ports import Float32, Int64
+from streamer.padding import PaddedBuffer
+from streamer.sessions import FusionResult, StreamResult, StreamSessions
+
+ScoringInput = tuple[ClipUploaded, ClipFeatures]
+
+_STEP_RATE_HZ = max(FRAME_RATE_HZ.values())
+
+
+def length_in_steps(features: ClipFeatures) -> int:
+    """A clip's length for batching: its longest modality, in steps of 25 Hz.
+
+    The sequences of a clip span the same seconds, so one number orders all of its modalities, and the densest ones,
+    which cost most, are counted as they are.
+    """
+    return max(
+        round(len(frames) * _STEP_RATE_HZ / FRAME_RATE_HZ[modality]) for modality, frames in features.frames.items()
+    )
+
+
+Buffers = dict[Modality, PaddedBuffer]
+
+
+class StreamInput(NamedTuple):
+    """What one stream reads: which ``rows`` of the batch have the modality, their padded ``frames``, their lengths."""
+
+    rows: npt.NDArray[np.intp]
+    frames: Float32
+    lengths: Int64
+
+
+class PreparedBatch(NamedTuple):
+    """A batch ready for the networks. ``present`` (N, M); ``buffers`` hold the memory of ``inputs``."""
+
+    clips: Sequence[ScoringInput]
+    present: npt.NDArray[np.bool_]
+    inputs: dict[Modality, StreamInput]
+    buffers: Buffers
+
+
+class Scorer:
+    """Runs the streams and the fusion of a bundle.
+
+    Memory of padded arrays is reused, so there is as much of it as batches were prepared and not yet scored at once.
+    One thread may prepare while another scores; otherwise it is not thread-safe.
+    """
+
+    def __init__(
+        self, sessions: StreamSessions, *, observer: Observer | None = None, clock: Clock | None = None
+    ) -> None:
+        self._sessions = sessions
+        self._observer = observer or Observer()
+        self._clock = clock or SystemClock()
+        self._generation = sessions.manifest.generation
+        self._modalities = sessions.manifest.modalities
+        self._spare: list[Buffers] = []
+        ends = np.cumsum([stream.embedding_dim for stream in sessions.manifest.streams]).tolist()
+        self._columns = {
+            m: slice(start, end) for m, start, end in zip(self._modalities, [0, *ends], ends, strict=False)
+        }
+        self._width = ends[-1]
+
+    def prepare(self, batch: Sequence[ScoringInput]) -> PreparedBatch:
+        """Pad a batch; may run on another thread while ``score_prepared`` works on the one before.
+
+        Features must hold at least one modality of the bundle and no other.
+        """
+        present = np.array([[m in features.frames for m in self._modalities] for _, features in batch], np.bool_)
+        buffers = self._spare.pop() if self._spare else {modality: PaddedBuffer() for modality in self._modalities}
+        inputs = {}
+        for column, modality in enumerate(self._modalities):
+            rows = np.flatnonzero(present[:, column])
+            if rows.size:
+                clips = [batch[row][1].frames[modality] for row in rows.tolist()]
+                inputs[modality] = StreamInput(rows, *buffers[modality].fill(clips))
+        return PreparedBatch(batch, present, inputs, buffers)
+
+    def score(self, batch: Sequence[ScoringInput]) -> list[ClipScored | InferenceFailed]:
+        """``score_prepared`` of the batch, which is prepared first."""
+        return self.score_prepared(self.prepare(batch))
+
+    def score_prepared(self, prepared: PreparedBatch) -> list[ClipScored | InferenceFailed]:
+        """One result per clip, in order.
+
+        A clip on which inference fails, or gives anything but finite numbers, gets the error; the others get the
+        results that they would have had without it. A prepared batch is scored once.
+        """
+        try:
+            return list(self._run(prepared))
+        except InferenceFailed as error:
+            if len(prepared.clips) == 1:
+                return [error]
+        finally:
+            self._spare.append(prepared.buffers)
+        return [result for clip in prepared.clips for result in self.score([clip])]
+
+    def _run(self, prepared: PreparedBatch) -> Sequence[ClipScored]:
+        embeddings = np.zeros((len(prepared.clips), self._width), np.float32)
+        scores = np.zeros(prepared.present.shape, np.float32)
+        for column, modality in enumerate(self._modalities):
+            if modality in prepared.inputs:
+                rows, frames, lengths = prepared.inputs[modality]
+                result = self._run_stream(modality, frames, lengths)
+                embeddings[rows, self._columns[modality]] = result.embeddings
+                scores[rows, column] = result.scores
+        fused = self._run_fusion(embeddings, scores, prepared.present)
+        return self._results(prepared, embeddings, scores, fused)
+
+    def _run_stream(self, modality: Modality, frames: Float32, lengths: Int64) -> StreamResult:
+        started_s = self._clock.monotonic_s()
+        result = self._sessions.run_stream(modality, frames, lengths)
+        self._observer.stage_timed("inference", self._clock.monotonic_s() - started_s, modality)
+        return result
+
+    def _run_fusion(self, embeddings: Float32, scores: Float32, present: npt.NDArray[np.bool_]) -> FusionResult:
+        started_s = self._clock.monotonic_s()
+        fused = self._sessions.run_fusion(embeddings, scores, present)
+        self._observer.stage_timed("fusion", self._clock.monotonic_s() - started_s)
+        return fused
+
+    def _results(
+        self, prepared: PreparedBatch, embeddings: Float32, scores: Float32, fused: FusionResult
+    ) -> Sequence[ClipScored]:
+        for name, values in (("score", scores), ("attention", fused.attention), ("fused score", fused.scores)):
+            if not np.isfinite(values).all():
+                raise InferenceFailed(
+                    f"the {name} is not a finite number; check the clip's features for extreme values"
+                )
+        scored_at_ms = self._clock.now_ms()
+        # Rounding can put a weight a hair above 1.
+        attention = np.clip(fused.attention, 0.0, 1.0).tolist()
+        score_lists, fused_scores = scores.tolist(), fused.scores.tolist()
+        results = []
+        for row, (upload, _) in enumerate(prepared.clips):
+            modalities = {
+                modality: _modality_result(
+                    modality, score_lists[row][column], attention[row][column], embeddings[row, self._columns[modality]]
+                )
+                for column, modality in enumerate(self._modalities)
+                if prepared.present[row, column]
+            }
+            results.append(
+                ClipScored(
+                    clip_id=upload.clip_id,
+                    dancer_id=upload.dancer_id,
+                    challenge_id=upload.challenge_id,
+                    uploaded_at_ms=upload.uploaded_at_ms,
+                    duration_s=upload.duration_s,
+                    generation=self._generation,
+                    modalities=modalities,
+                    missing=tuple(m for m in MODALITIES if m in self._modalities and m not in modalities),
+                    fused_score=fused_scores[row],
+                    scored_at_ms=scored_at_ms,
+                )
+            )
+        return results
+
+
+def _modality_result(modality: Modality, score: float, attention: float, embedding: Float32) -> ModalityResult:
+    try:
+        return ModalityResult(score, attention, embedding_bytes(embedding))
+    except ValueError as error:
+        raise InferenceFailed(f"{modality}: {error} (as float16); check the clip's features", field=modality) from error

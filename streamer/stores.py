@@ -1,0 +1,141 @@
+"""Reading one file of bounded size from a disk or an object store."""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+import fsspec
+import stamina
+
+from schemas.errors import (
+    ConfigurationError,
+    FeatureError,
+    FeatureFileMissing,
+    FeatureFileOversized,
+    FeatureStoreUnavailable,
+)
+from streamer.roots import FILE, FeatureRoots, Location
+
+_FOREVER: Final = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO}
+)
+"""Errors of a file that asking again does not mend."""
+
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 5.0
+
+
+class Admission(Protocol):
+    """Asked for room before a file is read."""
+
+    def __call__(self, size_bytes: int) -> None: ...
+
+
+class FeatureStore:
+    """Reads the files that an allow-list of roots admits.
+
+    A store that does not answer is asked again for ``patience_s`` seconds, unless ``stopped`` says that nobody waits
+    any more. Raises ``ConfigurationError`` for a root whose scheme needs a package that is not installed.
+    """
+
+    def __init__(
+        self,
+        roots: FeatureRoots,
+        *,
+        max_bytes: int,
+        patience_s: float,
+        options: Mapping[str, Mapping[str, object]],
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._roots = roots
+        self._max_bytes = max_bytes
+        self._patience_s = patience_s
+        self._options = options
+        self._stopped = stopped
+        for scheme in roots.schemes - {FILE}:
+            try:
+                fsspec.get_filesystem_class(scheme)
+            except (ImportError, ValueError) as error:
+                raise ConfigurationError(
+                    f"feature roots of scheme {scheme!r} cannot be read here: {error}", field="feature_roots"
+                ) from error
+
+    def read(self, uri: str, admit: Admission) -> bytes:
+        """The content of the file.
+
+        ``admit`` is called with its size once that is known and before anything is read. Raises
+        ``FeatureFileForbidden``, ``FeatureFileMissing``, ``FeatureFileOversized`` or, when the store stays silent,
+        ``FeatureStoreUnavailable``.
+        """
+        location = self._roots.resolve(uri)
+        read = self._read_local if location.scheme == FILE else self._read_remote
+        try:
+            for attempt in stamina.retry_context(
+                on=self._may_pass,
+                attempts=None,
+                timeout=self._patience_s,
+                wait_initial=_FIRST_PAUSE_S,
+                wait_max=_LONGEST_PAUSE_S,
+                wait_jitter=_FIRST_PAUSE_S,
+            ):
+                with attempt:
+                    return read(location, uri, admit)
+        except FeatureError:
+            raise
+        except Exception as error:
+            # Object store clients raise types of their own, so the boundary is the call, not the type.
+            if _is_missing(error):
+                raise FeatureFileMissing(
+                    f"{uri!r} cannot be read ({_text(error)}); upload the file before the event", field="features.uri"
+                ) from error
+            raise FeatureStoreUnavailable(
+                f"{uri!r}: the store did not answer within {self._patience_s:g} s ({_text(error)}); check the store",
+                field="features.uri",
+            ) from error
+        raise FeatureStoreUnavailable(f"{uri!r} was not tried", field="features.uri")  # pragma: no cover
+
+    def _may_pass(self, error: Exception) -> bool:
+        return not (isinstance(error, FeatureError) or _is_missing(error) or self._stopped())
+
+    def _read_local(self, location: Location, uri: str, admit: Admission) -> bytes:
+        # Without O_NONBLOCK, opening a named pipe would wait for a writer.
+        handle = os.open(location.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise FeatureFileMissing(f"{uri!r} is no regular file; name one file", field="features.uri")
+            self._check_size(status.st_size, uri)
+            admit(status.st_size)
+            return file.read(status.st_size)
+
+    def _read_remote(self, location: Location, uri: str, admit: Admission) -> bytes:
+        files = fsspec.filesystem(location.scheme, **self._options.get(location.scheme, {}))
+        info = files.info(location.path)
+        if info.get("type") == "directory":
+            raise FeatureFileMissing(f"{uri!r} is a folder; name one file", field="features.uri")
+        size = info.get("size")
+        self._check_size(size or 0, uri)
+        bound = self._max_bytes + 1 if size is None else size
+        admit(bound)
+        content: bytes = files.cat_file(location.path, start=0, end=bound) if bound else b""
+        self._check_size(len(content), uri)
+        return content
+
+    def _check_size(self, size_bytes: int, uri: str) -> None:
+        if size_bytes > self._max_bytes:
+            raise FeatureFileOversized(
+                f"{uri!r} has {size_bytes} bytes, over the limit of {self._max_bytes}; shorten the clip or use float16",
+                field="features.uri",
+            )
+
+
+def _is_missing(error: Exception) -> bool:
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
+        return True
+    return isinstance(error, OSError) and error.errno in _FOREVER
+
+
+def _text(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -1,0 +1,51 @@
+"""Uploads and their features for tests of the streamer: random, but the same for the same seed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from schemas.events import ClipUploaded, FeatureFile, InlineFeatures
+from schemas.features import ClipFeatures, encode_features
+from schemas.joints import LAYOUTS
+from schemas.modalities import FEATURE_DIM, FRAME_RATE_HZ, MODALITIES, Modality
+
+UPLOADED_AT_MS = 1_700_000_000_000
+
+
+def random_features(
+    duration_s: float,
+    *,
+    modalities: Sequence[Modality] = MODALITIES,
+    seed: int = 0,
+    joint_layout: str = "mpii-16",
+    joint_channels: int = 2,
+    dtype: type[np.floating] = np.float16,
+) -> ClipFeatures:
+    """Features of a clip of this length, standard normal."""
+    rng = np.random.default_rng(seed)
+    shapes: dict[Modality, tuple[int, ...]] = {m: (FEATURE_DIM[m],) for m in FEATURE_DIM}
+    shapes[Modality.SKELETAL] = (LAYOUTS[joint_layout].joint_count, joint_channels)
+    frames = {
+        m: rng.standard_normal((max(1, round(duration_s * FRAME_RATE_HZ[m])), *shapes[m])).astype(dtype)
+        for m in modalities
+    }
+    return ClipFeatures(frames, joint_layout if Modality.SKELETAL in frames else None)
+
+
+def upload(
+    clip_id: str,
+    features: ClipFeatures | FeatureFile | InlineFeatures,
+    *,
+    duration_s: float = 10.0,
+    challenge_id: str = "challenge-1",
+) -> ClipUploaded:
+    """An upload event; features are carried inline unless a file is named."""
+    content = InlineFeatures(encode_features(features)) if isinstance(features, ClipFeatures) else features
+    return ClipUploaded(
+        clip_id=clip_id,
+        dancer_id=f"dancer-of-{clip_id}",
+        challenge_id=challenge_id,
+        uploaded_at_ms=UPLOADED_AT_MS,
+        duration_s=duration_s,
+        features=content,
+    )

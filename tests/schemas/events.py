@@ -1,0 +1,92 @@
+"""Hypothesis strategies for every event."""
+
+import msgspec
+import numpy as np
+from hypothesis import strategies as st
+
+from schemas.events import (
+    MAX_DURATION_S,
+    MIN_DURATION_S,
+    ClipDeleted,
+    ClipScored,
+    ClipUploaded,
+    EngagementObserved,
+    Event,
+    FeatureFile,
+    InlineFeatures,
+    ModalityResult,
+    PoolDecision,
+)
+from schemas.modalities import MODALITIES, Dimension
+
+identifiers = st.text(
+    st.characters(blacklist_categories=("Cs", "Cc", "Zs", "Zl", "Zp"), blacklist_characters="\x7f"),
+    min_size=1,
+    max_size=20,
+).filter(lambda text: not any(c.isspace() for c in text))
+times_ms = st.integers(0, (1 << 53) - 1)
+durations_s = st.floats(MIN_DURATION_S, MAX_DURATION_S)
+finite = st.floats(allow_nan=False, allow_infinity=False)
+sha256 = st.text("0123456789abcdef", min_size=64, max_size=64)
+plain_text = st.text(st.characters(blacklist_categories=("Cs",)), max_size=50)
+
+feature_sources = st.one_of(
+    st.builds(FeatureFile, plain_text.filter(bool), st.none() | sha256),
+    st.builds(InlineFeatures, st.binary(max_size=100)),
+)
+embeddings = st.lists(st.floats(-60000, 60000, width=16), min_size=1, max_size=12).map(
+    lambda values: np.array(values, "<f2").tobytes()
+)
+results = st.builds(ModalityResult, finite, st.floats(0, 1), embeddings)
+
+clips_uploaded = st.builds(
+    ClipUploaded,
+    clip_id=identifiers,
+    dancer_id=identifiers,
+    challenge_id=identifiers,
+    uploaded_at_ms=times_ms,
+    duration_s=durations_s,
+    features=feature_sources,
+)
+clips_scored = st.sets(st.sampled_from(MODALITIES), min_size=1).flatmap(
+    lambda present: st.builds(
+        ClipScored,
+        clip_id=identifiers,
+        dancer_id=identifiers,
+        challenge_id=identifiers,
+        uploaded_at_ms=times_ms,
+        duration_s=durations_s,
+        generation=identifiers,
+        modalities=st.fixed_dictionaries({m: results for m in MODALITIES if m in present}),
+        missing=st.sampled_from([(), tuple(m for m in MODALITIES if m not in present)]),
+        fused_score=finite,
+        scored_at_ms=times_ms,
+    )
+)
+engagements = st.builds(
+    EngagementObserved,
+    clip_id=identifiers,
+    observed_at_ms=times_ms,
+    likes=times_ms,
+    comments=times_ms,
+    reposts=times_ms,
+    views=st.none() | times_ms,
+)
+deletions = st.builds(ClipDeleted, clip_id=identifiers, reason=plain_text)
+decisions = st.builds(
+    PoolDecision,
+    clip_id=identifiers,
+    tier=identifiers,
+    previous_tier=st.none() | identifiers,
+    rule=identifiers,
+    decided_by=st.none() | st.sampled_from(Dimension),
+    policy_version=identifiers,
+    decided_at_ms=times_ms,
+)
+events: st.SearchStrategy[Event] = st.one_of(clips_uploaded, clips_scored, engagements, deletions, decisions)
+
+
+def as_map(event: Event) -> dict[str, object]:
+    """The event as it stands in MessagePack, ready to be spoilt."""
+    content: dict[str, object] = msgspec.msgpack.decode(msgspec.msgpack.encode(event))
+    return content

@@ -1,0 +1,180 @@
+import json
+import math
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.codec import decode, encode, encode_json, peek_clip_id
+from schemas.errors import DancerankError, MalformedEvent, UnknownSchemaVersion
+from schemas.events import EVENT_TYPES, ClipDeleted, ClipScored, ClipUploaded, Event, FeatureFile
+from tests.schemas.events import as_map, clips_scored, clips_uploaded, events
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 64) - 1)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.binary(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def attempt(raw: bytes) -> Event | DancerankError:
+    """The event, or the refusal; anything else that is raised is a defect."""
+    try:
+        return decode(raw, *EVENT_TYPES)
+    except (MalformedEvent, UnknownSchemaVersion) as error:
+        return error
+
+
+@given(events)
+def test_every_event_survives_messagepack_and_json(event: Event) -> None:
+    assert decode(encode(event), type(event)) == event
+    assert decode(encode_json(event), type(event)) == event
+    assert decode(b" \n\t" + encode_json(event), *EVENT_TYPES) == event
+
+
+@given(events)
+def test_the_clip_id_can_be_read_without_the_rest(event: Event) -> None:
+    assert peek_clip_id(encode(event)) == peek_clip_id(encode_json(event)) == event.clip_id  # type: ignore[attr-defined]
+
+
+@given(events, st.data())
+def test_flipped_bits_give_another_event_or_a_refusal_and_never_a_crash(event: Event, data: st.DataObject) -> None:
+    for form in (encode, encode_json):
+        raw = bytearray(form(event))
+        for _ in range(data.draw(st.integers(1, 4))):
+            raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+        attempt(bytes(raw))
+        peek_clip_id(bytes(raw))
+
+
+@given(events, st.data())
+def test_a_truncated_event_is_refused(event: Event, data: st.DataObject) -> None:
+    for form in (encode, encode_json):
+        raw = form(event)
+        with pytest.raises(MalformedEvent):
+            decode(raw[: data.draw(st.integers(0, len(raw) - 1))], *EVENT_TYPES)
+
+
+@given(events, st.binary(min_size=1, max_size=10))
+def test_bytes_after_the_event_are_refused(event: Event, more: bytes) -> None:
+    with pytest.raises(MalformedEvent):
+        decode(encode(event) + more, *EVENT_TYPES)
+
+
+@given(st.binary(max_size=300))
+def test_random_bytes_are_refused(raw: bytes) -> None:
+    assert isinstance(attempt(raw), DancerankError)
+    assert isinstance(attempt(b"{" + raw), DancerankError)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"[" * 100_000, b"{" * 100_000, b'{"a":' * 100_000, b"\x91" * 100_000, b"\x81\xa1a" * 100_000]
+)
+def test_deep_nesting_is_refused(raw: bytes) -> None:
+    with pytest.raises(MalformedEvent):
+        decode(raw, ClipUploaded)
+    assert peek_clip_id(raw) is None
+
+
+def test_deep_nesting_beside_good_fields_is_refused() -> None:
+    for depth in (1_000, 100_000):
+        nested = '{"schema":"clip-uploaded/1","clip_id":"a","extra":' + "[" * depth + "]" * depth + "}"
+        with pytest.raises(MalformedEvent):
+            decode(nested.encode(), ClipUploaded)
+
+
+@given(events, st.data())
+def test_a_field_of_a_wrong_type_is_refused_by_name_or_was_right(event: Event, data: st.DataObject) -> None:
+    fields = as_map(event)
+    name = data.draw(st.sampled_from(sorted(fields)))
+    fields[name] = data.draw(json_values)
+    outcome = attempt(msgspec.msgpack.encode(fields))
+    if isinstance(outcome, Event):
+        assert msgspec.msgpack.decode(encode(outcome))[name] == fields[name]
+    else:
+        assert outcome.field is not None
+        assert outcome.field.split(".")[0].split("[")[0] == name
+
+
+@given(events, st.data())
+def test_a_missing_field_is_refused_by_name_unless_it_is_optional(event: Event, data: st.DataObject) -> None:
+    fields = as_map(event)
+    name = data.draw(st.sampled_from(sorted(fields)))
+    del fields[name]
+    outcome = attempt(msgspec.msgpack.encode(fields))
+    assert name == "views" if isinstance(outcome, Event) else outcome.field == name
+
+
+@given(events, st.text("abcdefg_", min_size=1, max_size=8))
+def test_an_unknown_field_is_refused_by_name(event: Event, name: str) -> None:
+    fields = as_map(event)
+    if name not in fields:
+        with pytest.raises(MalformedEvent) as caught:
+            decode(msgspec.msgpack.encode({**fields, name: 1}), *EVENT_TYPES)
+        assert caught.value.field == name
+
+
+@pytest.mark.parametrize("number", [-1, 1 << 53, 1 << 63, 1 << 64, 1 << 5000])
+def test_a_huge_or_negative_time_is_refused_by_name(number: int) -> None:
+    event = json.dumps(
+        {
+            **{"schema": "clip-uploaded/1", "clip_id": "a", "dancer_id": "b", "challenge_id": "c", "duration_s": 5},
+            **{"uploaded_at_ms": number, "features": {"kind": "file", "uri": "file:///x"}},
+        }
+    )
+    with pytest.raises(MalformedEvent) as caught:
+        decode(event.encode(), ClipUploaded)
+    assert caught.value.field == "uploaded_at_ms"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@given(clips_scored)
+def test_a_score_that_is_no_finite_number_is_refused(value: float, event: ClipScored) -> None:
+    fields = as_map(event)
+    with pytest.raises(MalformedEvent, match="fused_score must be a finite number") as caught:
+        decode(msgspec.msgpack.encode({**fields, "fused_score": value}), ClipScored)
+    assert caught.value.field == "fused_score"
+    modality, result = next(iter(fields["modalities"].items()))  # type: ignore[attr-defined]
+    spoilt = {**fields, "modalities": {modality: {**result, "score": value}}}
+    with pytest.raises(MalformedEvent, match="score must be a finite number") as caught:
+        decode(msgspec.msgpack.encode(spoilt), ClipScored)
+    assert caught.value.field == "modalities[...].score"
+
+
+@given(clips_uploaded)
+def test_an_unknown_version_is_told_apart_from_a_malformed_event(event: ClipUploaded) -> None:
+    for tag in ("clip-uploaded/2", "clip-uploaded", "", "x" * 1000):
+        fields = {**as_map(event), "schema": tag, "more": 1}
+        with pytest.raises(UnknownSchemaVersion) as caught:
+            decode(msgspec.msgpack.encode(fields), ClipUploaded)
+        assert caught.value.field == "schema"
+        assert "clip-uploaded/1" in caught.value.message
+        assert len(caught.value.message) < 300
+
+
+def test_an_event_of_another_topic_is_refused_with_what_belongs_there() -> None:
+    raw = encode(ClipDeleted(clip_id="a", reason="b"))
+    with pytest.raises(MalformedEvent, match=r"does not belong on this topic; expected clip-uploaded/1, clip-scored/1"):
+        decode(raw, ClipUploaded, ClipScored)
+
+
+@pytest.mark.parametrize("raw", [None, b""])
+def test_a_record_without_a_value_is_refused(raw: bytes | None) -> None:
+    with pytest.raises(MalformedEvent, match="no value"):
+        decode(raw, ClipUploaded)
+    assert peek_clip_id(raw) is None
+
+
+def test_an_upload_can_be_written_by_hand() -> None:
+    by_hand = b"""
+    {"schema": "clip-uploaded/1", "clip_id": "clip-1", "dancer_id": "dancer-1", "challenge_id": "challenge-1",
+     "uploaded_at_ms": 1700000000000, "duration_s": 9.5,
+     "features": {"kind": "file", "uri": "file:///srv/features/clip-1.safetensors"}}
+    """
+    assert decode(by_hand, ClipUploaded).features == FeatureFile("file:///srv/features/clip-1.safetensors")

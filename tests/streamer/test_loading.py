@@ -1,0 +1,115 @@
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from schemas.errors import (
+    FeatureFileCorrupt,
+    FeatureFileOversized,
+    FeatureShapeInvalid,
+    FeatureValueInvalid,
+    NoUsableModality,
+)
+from schemas.events import FeatureFile
+from schemas.features import ClipFeatures, encode_features
+from schemas.joints import LAYOUTS, convert
+from schemas.modalities import Modality
+from streamer.loading import FeatureLoader
+from streamer.roots import FeatureRoots
+from streamer.stores import FeatureStore
+from tests.clips import random_features, upload
+from tests.small_bundle import small_bundle
+
+S, H, F, B = Modality
+
+
+def loader(tmp_path: Path, *roots: str, max_bytes: int = 1 << 26, **bundle: object) -> FeatureLoader:
+    store = FeatureStore(FeatureRoots(roots), max_bytes=max_bytes, patience_s=1.0, options={})
+    return FeatureLoader(store, small_bundle(tmp_path / "bundle", **bundle).manifest, max_bytes=max_bytes)
+
+
+def test_features_come_as_they_were_written(tmp_path: Path, feature_root: Path) -> None:
+    features = random_features(4.0)
+    content = encode_features(features)
+    (feature_root / "clip").write_bytes(content)
+    file = FeatureFile(f"{feature_root.as_uri()}/clip", hashlib.sha256(content).hexdigest())
+    load = loader(tmp_path, feature_root.as_uri()).load
+    for loaded in (load(upload("clip", features)), load(upload("clip", file))):
+        assert loaded.frames.keys() == features.frames.keys()
+        for modality, frames in features.frames.items():
+            assert loaded.frames[modality].dtype == np.float16
+            np.testing.assert_array_equal(loaded.frames[modality], frames)
+
+
+def test_modalities_that_the_bundle_does_not_score_are_ignored(tmp_path: Path) -> None:
+    loaded = loader(tmp_path, modalities=(H, B)).load(upload("clip", random_features(4.0)))
+    assert set(loaded.frames) == {H, B}
+    assert loaded.joint_layout is None
+
+
+def test_a_clip_with_none_of_the_bundles_modalities_says_what_it_has_and_what_is_scored(tmp_path: Path) -> None:
+    load = loader(tmp_path, modalities=(H, B)).load
+    with pytest.raises(
+        NoUsableModality, match=r"inline features: the clip has only skeletal, facial.* holistic, scenic"
+    ):
+        load(upload("clip", random_features(4.0, modalities=(S, F))))
+
+
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "mpii-16"])
+def test_another_joint_layout_is_converted_to_the_bundles(tmp_path: Path, layout: str) -> None:
+    channels = LAYOUTS[layout].coordinates
+    features = random_features(4.0, joint_layout=layout, joint_channels=channels)
+    loaded = loader(tmp_path).load(upload("clip", features))
+    expected = convert(features.frames[S], LAYOUTS[layout], LAYOUTS["mpii-16"])
+    np.testing.assert_array_equal(loaded.frames[S], expected)
+    assert loaded.joint_layout == "mpii-16"
+
+
+def test_a_confidence_that_the_bundle_does_not_read_is_dropped(tmp_path: Path) -> None:
+    features = random_features(4.0, joint_channels=3)
+    loaded = loader(tmp_path).load(upload("clip", features))
+    np.testing.assert_array_equal(loaded.frames[S], features.frames[S][..., :2])
+
+
+def test_a_confidence_that_the_bundle_needs_and_the_clip_lacks_is_an_error(tmp_path: Path) -> None:
+    load = loader(tmp_path, joint_channels=3).load
+    with pytest.raises(FeatureShapeInvalid, match="has 2 channels; this model reads 3") as caught:
+        load(upload("clip", random_features(4.0)))
+    assert caught.value.field == "skeletal"
+
+
+def test_a_layout_that_cannot_be_read_as_the_bundles_is_an_error(tmp_path: Path) -> None:
+    load = loader(tmp_path, joint_layout="dance-23", joint_channels=3).load
+    with pytest.raises(FeatureShapeInvalid, match="coco-17 cannot be read as dance-23"):
+        load(upload("clip", random_features(4.0, joint_layout="coco-17")))
+
+
+def test_a_checksum_that_differs_names_its_field(tmp_path: Path, feature_root: Path) -> None:
+    (feature_root / "clip").write_bytes(encode_features(random_features(4.0)))
+    file = FeatureFile(f"{feature_root.as_uri()}/clip", "0" * 64)
+    with pytest.raises(FeatureFileCorrupt, match="checksum mismatch") as caught:
+        loader(tmp_path, feature_root.as_uri()).load(upload("clip", file))
+    assert caught.value.field == "features.sha256"
+
+
+def test_the_size_limit_holds_for_inline_features_too(tmp_path: Path) -> None:
+    with pytest.raises(FeatureFileOversized):
+        loader(tmp_path, max_bytes=1000).load(upload("clip", random_features(4.0)))
+
+
+def test_an_error_in_a_file_names_the_file_and_the_tensor(tmp_path: Path, feature_root: Path) -> None:
+    features = random_features(4.0)
+    content = bytearray(encode_features(features))
+    content[-2:] = np.float16(np.nan).tobytes()
+    (feature_root / "clip").write_bytes(content)
+    with pytest.raises(FeatureValueInvalid, match=f"{feature_root.as_uri()}/clip: tensor") as caught:
+        loader(tmp_path, feature_root.as_uri()).load(upload("clip", FeatureFile(f"{feature_root.as_uri()}/clip")))
+    assert caught.value.field in features.frames
+
+
+def test_values_that_overflow_in_the_conversion_of_joints_are_refused(tmp_path: Path) -> None:
+    """float16 holds 65504 at most; averages of such values stay within, so nothing infinite reaches the networks."""
+    frames = np.full((80, 17, 2), 65504, np.float16)
+    loaded = loader(tmp_path).load(upload("clip", ClipFeatures({S: frames}, "coco-17")))
+    assert np.isfinite(loaded.frames[S]).all()

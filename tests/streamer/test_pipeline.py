@@ -1,0 +1,379 @@
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from schemas.bundle import Bundle
+from schemas.errors import FeatureStoreUnavailable, RecordRefused, TransportError
+from schemas.events import FeatureFile
+from schemas.features import encode_features
+from schemas.modalities import Modality
+from schemas.observation import Observer
+from schemas.ports import OutgoingRecord, RebalanceListener, Record, TopicPartition
+from streamer.pipeline import Streamer
+from streamer.scoring import Scorer
+from streamer.stores import FeatureStore
+from tests.clips import random_features, upload
+from tests.streaming import DEAD, SCORED, UPLOADS, Log, process, quick_settings, running, wait_until
+from transport.memory import MemorySink, MemorySource
+
+FEATURES = random_features(3.0, modalities=(Modality.SKELETAL, Modality.SCENIC))
+LONGER = random_features(9.0, modalities=(Modality.SKELETAL,))
+
+
+def uploads(count: int, *, first: int = 0) -> list:
+    """Clips of two lengths in three challenges."""
+    return [
+        upload(f"clip-{n}", LONGER if n % 3 else FEATURES, challenge_id=f"challenge-{n % 3}")
+        for n in range(first, first + count)
+    ]
+
+
+def test_every_upload_comes_out_once_and_everything_is_committed(bundle: Bundle) -> None:
+    log = Log()
+    log.upload(*uploads(40))
+    process(log, log.streamer(bundle, quick_settings(max_in_flight_clips=8)), 40)
+    assert sorted(clip.clip_id for clip in log.scored()) == sorted(f"clip-{n}" for n in range(40))
+    assert log.dead() == []
+    counts = dict.fromkeys((TopicPartition(UPLOADS, 0), TopicPartition(UPLOADS, 1)), 0)
+    for record in log.broker.records(UPLOADS):
+        counts[record.topic_partition] += 1
+    assert log.committed() == {partition: count for partition, count in counts.items() if count}
+
+
+def test_results_are_keyed_by_clip_and_partitioned_by_challenge(bundle: Bundle) -> None:
+    log = Log(partitions=4)
+    log.upload(*uploads(12))
+    process(log, log.streamer(bundle, quick_settings()), 12)
+    partitions: dict[str, set[int]] = {}
+    for record, clip in zip(log.broker.records(SCORED), log.scored(), strict=True):
+        assert record.key == clip.clip_id.encode()
+        partitions.setdefault(clip.challenge_id, set()).add(record.partition)
+    assert all(len(found) == 1 for found in partitions.values())
+
+
+def test_two_uploads_of_one_clip_come_out_in_the_order_they_came_in(bundle: Bundle) -> None:
+    log = Log()
+    versions = [
+        msgspec.structs.replace(upload("same", LONGER if n % 2 else FEATURES), uploaded_at_ms=n) for n in range(6)
+    ]
+    log.upload(*versions)
+    process(log, log.streamer(bundle, quick_settings(max_batch_wait_s=0.3)), 6)
+    assert [clip.uploaded_at_ms for clip in log.scored()] == list(range(6))
+
+
+class Order:
+    """Remembers the order of writes, flushes and commits."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+
+
+class SpySink(MemorySink):
+    def __init__(self, log: Log, order: Order) -> None:
+        super().__init__(log.broker)
+        self.order = order
+
+    def send(self, record: OutgoingRecord) -> None:
+        self.order.steps.append("send")
+        super().send(record)
+
+    def flush(self, timeout_s: float) -> None:
+        super().flush(timeout_s)
+        self.order.steps.append("flush")
+
+
+def spying_source(log: Log, order: Order, listener: RebalanceListener) -> MemorySource:
+    class SpySource(MemorySource):
+        def commit(self, positions) -> None:  # type: ignore[no-untyped-def]
+            order.steps.append("commit")
+            super().commit(positions)
+
+    return SpySource(log.broker, [UPLOADS], group="streamers", listener=listener)
+
+
+def test_offsets_are_committed_only_after_everything_written_was_flushed(bundle: Bundle) -> None:
+    log, order = Log(), Order()
+    log.upload(*uploads(9), b"no event")
+    streamer = log.streamer(
+        bundle,
+        quick_settings(max_batch_clips=2),
+        sink=SpySink(log, order),
+        open_source=lambda listener: spying_source(log, order, listener),
+    )
+    process(log, streamer, 10)
+    assert order.steps.count("send") == 10
+    assert "commit" in order.steps
+    unflushed = 0
+    for step in order.steps:
+        unflushed = {"send": unflushed + 1, "flush": 0}.get(step, unflushed)
+        assert step != "commit" or unflushed == 0
+
+
+class FailingSink(MemorySink):
+    def flush(self, timeout_s: float) -> None:
+        raise TransportError("not acknowledged")
+
+
+def test_a_failed_flush_ends_the_run_without_a_commit_and_a_new_streamer_does_the_work(bundle: Bundle) -> None:
+    log = Log()
+    log.upload(*uploads(5))
+    with (
+        pytest.raises(TransportError, match="not acknowledged"),
+        running(log.streamer(bundle, quick_settings(), sink=FailingSink(log.broker))) as stop,
+    ):
+        wait_until(lambda: stop.is_set() or not _alive("streamer"))
+    assert log.committed() == {}
+    process(log, log.streamer(bundle, quick_settings()), 5)
+    assert sorted(clip.clip_id for clip in log.scored()) == [f"clip-{n}" for n in range(5)]
+
+
+def _alive(name: str) -> bool:
+    return any(thread.name == name for thread in threading.enumerate())
+
+
+def test_a_restart_continues_from_the_commit(bundle: Bundle) -> None:
+    log = Log()
+    log.upload(*uploads(10))
+    process(log, log.streamer(bundle, quick_settings()), 10)
+    log.upload(*uploads(10, first=10))
+    process(log, log.streamer(bundle, quick_settings()), 20)
+    assert sorted(clip.clip_id for clip in log.scored()) == sorted(f"clip-{n}" for n in range(20))
+
+
+class Gate:
+    """Holds inference until it is opened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self.open = threading.Event(), threading.Event()
+        score = Scorer.score_prepared
+
+        def held(scorer: Scorer, batch):  # type: ignore[no-untyped-def]
+            self.reached.set()
+            self.open.wait(60)
+            return score(scorer, batch)
+
+        monkeypatch.setattr(Scorer, "score_prepared", held)
+
+
+class InFlight(Observer):
+    def __init__(self) -> None:
+        self.most = 0
+
+    def in_flight(self, clips: int) -> None:
+        self.most = max(self.most, clips)
+
+
+def test_stopping_finishes_and_commits_what_is_in_flight(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, gate = Log(partitions=1), Gate(monkeypatch)
+    log.upload(*uploads(12))
+    with running(log.streamer(bundle, quick_settings(max_batch_clips=2))) as stop:
+        assert gate.reached.wait(60)
+        stop.set()
+        gate.open.set()
+    assert log.committed() == {TopicPartition(UPLOADS, 0): 12}
+    assert len(log.scored()) == 12
+
+
+def test_what_is_not_finished_by_the_deadline_is_left_uncommitted(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Log(partitions=1)
+    log.upload(*uploads(4))
+    blocked = threading.Event()
+    monkeypatch.setattr("streamer.loading.FeatureLoader.load", lambda *_: blocked.wait(60))
+    with running(log.streamer(bundle, quick_settings(drain_timeout_s=0.1))) as stop:
+        stop.set()
+    blocked.set()
+    assert log.committed() in ({}, {TopicPartition(UPLOADS, 0): 0})
+    assert log.settled() == 0
+
+
+def test_reading_pauses_while_inference_stalls_so_memory_stays_bounded(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, gate, seen = Log(), Gate(monkeypatch), InFlight()
+    log.upload(*uploads(60))
+    settings = quick_settings(max_in_flight_clips=10, max_batch_clips=4)
+    with running(log.streamer(bundle, settings, observer=seen)):
+        assert gate.reached.wait(60)
+        gate.open.set()
+        wait_until(lambda: log.settled() >= 60)
+    assert seen.most <= 10
+    assert len(log.scored()) == 60
+
+
+def test_files_are_loaded_within_the_limit_of_bytes_and_all_come_out(bundle: Bundle, feature_root: Path) -> None:
+    content = encode_features(FEATURES)
+    clips = []
+    for number in range(12):
+        (feature_root / str(number)).write_bytes(content)
+        clips.append(upload(f"clip-{number}", FeatureFile(f"{feature_root.as_uri()}/{number}")))
+    log = Log()
+    log.upload(*clips)
+    # Room for two files at once, and a wait for company that nobody could sit out.
+    settings = quick_settings(
+        feature_roots=(feature_root.as_uri(),), max_in_flight_bytes=2 * len(content), max_batch_wait_s=1000.0
+    )
+    with running(log.streamer(bundle, settings)):
+        wait_until(lambda: log.settled() >= 10)  # the last two wait for company, until the end
+    assert len(log.scored()) == 12
+
+
+def test_a_partition_that_is_taken_away_is_finished_and_committed_first(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Log(partitions=2)
+    log.upload(*uploads(30))
+    first = log.streamer(bundle, quick_settings(max_batch_clips=4, max_in_flight_clips=8))
+    second = log.streamer(bundle, quick_settings(max_batch_clips=4, max_in_flight_clips=8))
+    with running(first), running(second):
+        wait_until(lambda: log.settled() >= 30)
+        log.upload(*uploads(30, first=30))
+        wait_until(lambda: log.settled() >= 60)
+    assert sorted(clip.clip_id for clip in log.scored()) == sorted(f"clip-{n}" for n in range(60))
+
+
+def test_results_of_a_partition_that_was_lost_meanwhile_are_not_written(bundle: Bundle) -> None:
+    log = Log(partitions=1)
+    log.upload(*uploads(3))
+    streamer = log.streamer(bundle, quick_settings())
+    streamer._read_uploads()  # takes on the partition
+    streamer._read_uploads()
+    streamer._tracker.forget([TopicPartition(UPLOADS, 0)])
+    streamer._drain(float("inf"))
+    streamer._commit()
+    streamer.close()
+    assert log.settled() == 0
+    assert streamer._prefetcher.clips == 0
+
+
+def test_a_feature_store_that_stays_silent_ends_the_run_and_commits_what_was_done_before(
+    bundle: Bundle, feature_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: object) -> bytes:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(FeatureStore, "_read_local", silent)
+    log = Log(partitions=1)
+    log.upload(upload("good", FEATURES), upload("bad", FeatureFile(f"{feature_root.as_uri()}/clip")), *uploads(3))
+    settings = quick_settings(feature_roots=(feature_root.as_uri(),))
+    with (
+        pytest.raises(FeatureStoreUnavailable, match="did not answer"),
+        running(log.streamer(bundle, settings)),
+    ):
+        wait_until(lambda: not _alive("streamer"))
+    assert log.committed() == {TopicPartition(UPLOADS, 0): 1}
+    assert log.dead() == []
+
+
+class RefusingSink(MemorySink):
+    """Takes no record of the scored topic for one clip, and no dead letter with a value."""
+
+    def send(self, record: OutgoingRecord) -> None:
+        if record.key == b"clip-1" and (record.topic == SCORED or record.value):
+            raise RecordRefused("too large")
+        super().send(record)
+
+
+def test_a_result_that_the_topic_refuses_becomes_a_dead_letter_if_need_be_without_the_record(bundle: Bundle) -> None:
+    log = Log()
+    log.upload(*uploads(3))
+    process(log, log.streamer(bundle, quick_settings(), sink=RefusingSink(log.broker)), 3)
+    (letter,) = log.broker.records(DEAD)
+    assert (letter.key, letter.value) == (b"clip-1", b"")
+    assert log.dead()[0]["code"] == "record_refused"
+    assert sorted(clip.clip_id for clip in log.scored()) == ["clip-0", "clip-2"]
+
+
+class Everything(Observer):
+    """Counts what is reported."""
+
+    def __init__(self) -> None:
+        self.counts: dict[object, float] = {}
+        self.lags: list[tuple[TopicPartition, int, float]] = []
+        self.steps: list[tuple[int, int, int]] = []
+
+    def _add(self, what: object, count: float = 1) -> None:
+        self.counts[what] = self.counts.get(what, 0) + count
+
+    def consumed(self, topic: str, records: int) -> None:
+        self._add(("consumed", topic), records)
+
+    def produced(self, topic: str, records: int) -> None:
+        self._add(("produced", topic), records)
+
+    def dead_lettered(self, topic: str, reason: str) -> None:
+        self._add(("dead", topic, reason))
+
+    def lag(self, partition: TopicPartition, records: int, seconds: float) -> None:
+        self.lags.append((partition, records, seconds))
+
+    def batch_formed(self, clips: int, frames: int, padded_frames: int) -> None:
+        self.steps.append((clips, frames, padded_frames))
+
+    def stage_timed(self, stage: str, duration_s: float, modality: Modality | None = None) -> None:
+        assert duration_s >= 0
+        self._add((stage, modality))
+
+    def provider_in_use(self, modality: Modality | None, provider: str) -> None:
+        self._add(("provider", modality, provider))
+
+
+def test_everything_that_happens_is_reported(bundle: Bundle) -> None:
+    log, seen = Log(), Everything()
+    log.upload(*uploads(6), b"no event")
+    streamer = log.streamer(bundle, quick_settings(), observer=seen)
+    with running(streamer):
+        wait_until(lambda: log.settled() >= 7)
+        wait_until(lambda: len(seen.lags) >= 2)
+    counts = seen.counts
+    assert counts["consumed", UPLOADS] == 7
+    assert (counts["produced", SCORED], counts["produced", DEAD]) == (6, 1)
+    assert counts["dead", UPLOADS, "malformed_event"] == 1
+    assert [counts[stage, None] for stage in ("load", "wait", "total")] == [6, 6, 6]
+    batches = len(seen.steps)
+    assert sum(clips for clips, _, _ in seen.steps) == 6
+    assert counts["fusion", None] == batches
+    assert counts["inference", Modality.SKELETAL] == batches
+    assert 1 <= counts["inference", Modality.SCENIC] <= batches
+    assert counts["publish", None] >= 1
+    assert counts["provider", Modality.FACIAL, "CPUExecutionProvider"] == 1
+    assert {partition.topic for partition, _, _ in seen.lags} == {UPLOADS}
+    assert all(records == 0 and seconds == 0 for _, records, seconds in seen.lags[-1:])
+
+
+class LaggingSource(MemorySource):
+    """Says that more is to come than can be read."""
+
+    def lag(self) -> dict[TopicPartition, int]:
+        return dict.fromkeys(self.assignment(), 5)
+
+    def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
+        records = super().poll(max_records=max_records, timeout_s=timeout_s)
+        return [msgspec.structs.replace(record, timestamp_ms=record.timestamp_ms - 60_000) for record in records]
+
+
+def test_lag_in_seconds_is_the_age_of_the_last_record_read(bundle: Bundle) -> None:
+    log, seen = Log(partitions=1), Everything()
+    log.upload(*uploads(2))
+    streamer = log.streamer(
+        bundle,
+        quick_settings(),
+        observer=seen,
+        open_source=lambda listener: LaggingSource(log.broker, [UPLOADS], group="streamers", listener=listener),
+    )
+    with running(streamer):
+        wait_until(lambda: log.settled() >= 2)
+        wait_until(lambda: bool(seen.lags) and seen.lags[-1][2] > 0)
+    partition, records, seconds = seen.lags[-1]
+    assert (partition, records) == (TopicPartition(UPLOADS, 0), 5)
+    assert 60 <= seconds < 120
+
+
+def test_a_streamer_that_was_closed_can_be_closed_again(bundle: Bundle) -> None:
+    streamer: Streamer = Log().streamer(bundle, quick_settings())
+    streamer.close()
+    streamer.close()

@@ -1,0 +1,217 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from schemas.clock import SystemClock
+from schemas.errors import FeatureFileMissing, FeatureStoreUnavailable
+from schemas.events import ClipUploaded, InlineFeatures
+from schemas.features import ClipFeatures
+from schemas.modalities import Modality
+from schemas.ports import Record, TopicPartition
+from streamer.offsets import Ticket
+from streamer.prefetch import ByteBudget, Load, Loaded, Prefetcher, Upload
+from streamer.stores import Admission
+from tests.clips import upload
+
+TIMEOUT_S = 20.0
+
+
+def an_upload(number: int, *, value: bytes = b"") -> Upload:
+    record = Record("clips.uploaded", 0, number, 0, None, value)
+    ticket = Ticket(TopicPartition("clips.uploaded", 0), number, 1)
+    return Upload(record, upload(f"clip-{number}", InlineFeatures(b"-")), ticket, 0.0)
+
+
+def nothing(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
+    return ClipFeatures({Modality.SCENIC: np.zeros((1, 512), np.float16)})
+
+
+Open = Callable[..., Prefetcher]
+
+
+@pytest.fixture
+def open_prefetcher() -> Iterator[Open]:
+    opened: list[Prefetcher] = []
+
+    def start(load: Load, *, threads: int = 2, max_clips: int = 8, max_bytes: int = 100) -> Prefetcher:
+        opened.append(
+            Prefetcher(
+                load,
+                threads=threads,
+                max_clips=max_clips,
+                max_bytes=max_bytes,
+                clock=SystemClock(),
+                abandoned=threading.Event(),
+            )
+        )
+        return opened[-1]
+
+    yield start
+    for prefetcher in opened:
+        prefetcher.close()
+
+
+def collect(prefetcher: Prefetcher, count: int) -> list[Loaded]:
+    loaded: list[Loaded] = []
+    while len(loaded) < count:
+        more = prefetcher.ready(TIMEOUT_S)
+        assert more, "nothing was loaded in time"
+        loaded += more
+    return loaded
+
+
+def test_every_clip_comes_out_once_with_its_features_or_its_error(open_prefetcher: Open) -> None:
+    def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
+        if clip.clip_id == "clip-1":
+            raise FeatureFileMissing("not there")
+        return nothing(clip, admit)
+
+    prefetcher = open_prefetcher(load)
+    uploads = [an_upload(number) for number in range(5)]
+    for item in uploads:
+        prefetcher.submit(item)
+    outcomes = {loaded.upload: loaded.outcome for loaded in collect(prefetcher, 5)}
+    assert set(outcomes) == set(uploads)
+    assert [isinstance(outcomes[item], ClipFeatures) for item in uploads] == [True, False, True, True, True]
+    assert prefetcher.ready(0.0) == []
+
+
+def test_a_defect_while_loading_is_raised_and_not_taken_for_a_bad_clip(open_prefetcher: Open) -> None:
+    def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
+        raise ZeroDivisionError
+
+    prefetcher = open_prefetcher(load)
+    prefetcher.submit(an_upload(0))
+    with pytest.raises(ZeroDivisionError):
+        collect(prefetcher, 1)
+
+
+def test_clips_are_loaded_side_by_side(open_prefetcher: Open) -> None:
+    together = threading.Barrier(2)
+
+    def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
+        together.wait(TIMEOUT_S)
+        return nothing(clip, admit)
+
+    prefetcher = open_prefetcher(load, threads=2)
+    prefetcher.submit(an_upload(0))
+    prefetcher.submit(an_upload(1))
+    collect(prefetcher, 2)
+
+
+def test_there_is_no_room_beyond_the_limit_of_clips_until_one_is_released(open_prefetcher: Open) -> None:
+    prefetcher = open_prefetcher(nothing, max_clips=2)
+    first, second = an_upload(0), an_upload(1)
+    prefetcher.submit(first)
+    assert prefetcher.room == 1
+    prefetcher.submit(second)
+    assert prefetcher.room == 0
+    collect(prefetcher, 2)
+    assert (prefetcher.room, prefetcher.clips) == (0, 2)
+    prefetcher.release(first)
+    prefetcher.release(first)
+    assert (prefetcher.room, prefetcher.clips) == (1, 1)
+
+
+def test_there_is_no_room_while_records_hold_the_limit_of_bytes(open_prefetcher: Open) -> None:
+    prefetcher = open_prefetcher(nothing, max_clips=8, max_bytes=100)
+    large = an_upload(0, value=bytes(100))
+    prefetcher.submit(large)
+    assert prefetcher.room == 0
+    collect(prefetcher, 1)
+    prefetcher.release(large)
+    assert prefetcher.room == 8
+
+
+def test_files_held_never_exceed_the_limit_of_bytes(open_prefetcher: Open) -> None:
+    def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
+        admit(60)
+        return nothing(clip, admit)
+
+    prefetcher = open_prefetcher(load, threads=2, max_bytes=100)
+    for number in range(3):
+        prefetcher.submit(an_upload(number))
+    for _ in range(3):
+        (loaded,) = collect(prefetcher, 1)
+        assert prefetcher.held_bytes == 60
+        assert prefetcher.ready(0.05) == []
+        assert prefetcher.is_stuck == (prefetcher.loading > 0)
+        prefetcher.release(loaded.upload)
+    assert prefetcher.held_bytes == 0
+
+
+def test_a_file_above_the_limit_is_loaded_alone(open_prefetcher: Open) -> None:
+    def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
+        admit(500)
+        return nothing(clip, admit)
+
+    prefetcher = open_prefetcher(load, max_bytes=100)
+    prefetcher.submit(an_upload(0))
+    prefetcher.submit(an_upload(1))
+    (first,) = collect(prefetcher, 1)
+    assert prefetcher.ready(0.05) == []
+    prefetcher.release(first.upload)
+    collect(prefetcher, 1)
+
+
+def test_a_file_that_is_asked_for_again_is_counted_once(open_prefetcher: Open) -> None:
+    def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
+        admit(60)
+        admit(60)
+        return nothing(clip, admit)
+
+    prefetcher = open_prefetcher(load, max_bytes=100)
+    prefetcher.submit(an_upload(0))
+    collect(prefetcher, 1)
+    assert prefetcher.held_bytes == 60
+
+
+def test_closing_wakes_whoever_waits_for_room(open_prefetcher: Open) -> None:
+    errors: list[Exception] = []
+    asked = threading.Event()
+
+    def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
+        if clip.clip_id == "clip-1":
+            asked.set()
+        try:
+            admit(100)
+        except FeatureStoreUnavailable as error:
+            errors.append(error)
+            raise
+        return nothing(clip, admit)
+
+    prefetcher = open_prefetcher(load, threads=1, max_bytes=100)
+    prefetcher.submit(an_upload(0))
+    prefetcher.submit(an_upload(1))
+    collect(prefetcher, 1)
+    assert asked.wait(TIMEOUT_S)
+    prefetcher.close()
+    assert isinstance(collect(prefetcher, 1)[0].outcome, FeatureStoreUnavailable)
+    assert len(errors) == 1
+
+
+def test_who_asks_for_bytes_first_is_served_first() -> None:
+    budget, served = ByteBudget(100), []
+    budget.acquire(100)
+    threads = []
+    for name, size in (("large", 100), ("small", 1)):
+
+        def ask(name: str = name, size: int = size) -> None:
+            budget.acquire(size)
+            served.append(name)
+            budget.release(size)
+
+        waiting = budget.waiting
+        threads.append(threading.Thread(target=ask))
+        threads[-1].start()
+        while budget.waiting == waiting:
+            time.sleep(0.001)
+    budget.release(50)
+    assert served == []
+    budget.release(50)
+    for thread in threads:
+        thread.join(TIMEOUT_S)
+    assert served == ["large", "small"]

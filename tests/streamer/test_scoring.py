@@ -1,0 +1,178 @@
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from schemas.bundle import Bundle
+from schemas.clock import ManualClock
+from schemas.codec import decode, encode
+from schemas.errors import InferenceFailed
+from schemas.events import ClipScored, embedding_array
+from schemas.features import ClipFeatures
+from schemas.modalities import MODALITIES, Modality
+from schemas.observation import Observer
+from schemas.ports import Float32, Int64
+from streamer.scoring import Scorer, ScoringInput, length_in_steps
+from streamer.sessions import StreamResult, StreamSessions
+from tests.clips import random_features, upload
+from tests.small_bundle import BREAKS_ABOVE
+
+SUBSETS = (
+    MODALITIES,
+    (Modality.SKELETAL,),
+    (Modality.HOLISTIC, Modality.SCENIC),
+    (Modality.SKELETAL, Modality.HOLISTIC, Modality.SCENIC),
+    (Modality.FACIAL,),
+)
+
+
+def clip(name: str, features: ClipFeatures) -> ScoringInput:
+    return upload(name, features), features
+
+
+def clips() -> list[ScoringInput]:
+    return [
+        clip(f"clip-{number}", random_features(3.0 + 1.7 * number, modalities=subset, seed=number))
+        for number, subset in enumerate(SUBSETS)
+    ]
+
+
+def scored(scorer: Scorer, batch: list[ScoringInput]) -> list[ClipScored]:
+    results = scorer.score(batch)
+    assert all(isinstance(result, ClipScored) for result in results), results
+    return results  # type: ignore[return-value]
+
+
+def assert_alike(one: ClipScored, other: ClipScored, tolerance: float) -> None:
+    assert (one.clip_id, one.missing, one.generation) == (other.clip_id, other.missing, other.generation)
+    assert one.modalities.keys() == other.modalities.keys()
+    assert one.fused_score == pytest.approx(other.fused_score, abs=tolerance)
+    for modality, result in one.modalities.items():
+        assert result.score == pytest.approx(other.modalities[modality].score, abs=tolerance)
+        assert result.attention == pytest.approx(other.modalities[modality].attention, abs=tolerance)
+        np.testing.assert_allclose(
+            embedding_array(result), embedding_array(other.modalities[modality]), rtol=2e-3, atol=1e-4
+        )
+
+
+def test_a_result_is_what_the_graphs_give_for_the_clip_alone(bundle: Bundle) -> None:
+    sessions = StreamSessions(bundle)
+    upload_event, features = clip("clip-1", random_features(4.0))
+    (result,) = scored(Scorer(sessions, clock=ManualClock(start_ms=77)), [(upload_event, features)])
+    streams = {
+        m: sessions.run_stream(m, features.frames[m][None].astype(np.float32), np.array([len(features.frames[m])]))
+        for m in MODALITIES
+    }
+    fused = sessions.run_fusion(
+        np.concatenate([streams[m].embeddings for m in MODALITIES], 1),
+        np.stack([streams[m].scores for m in MODALITIES], 1),
+        np.ones((1, 4), np.bool_),
+    )
+    assert result.fused_score == pytest.approx(float(fused.scores[0]), abs=1e-6)
+    for column, modality in enumerate(MODALITIES):
+        assert result.modalities[modality].score == pytest.approx(float(streams[modality].scores[0]), abs=1e-6)
+        assert result.modalities[modality].attention == pytest.approx(float(fused.attention[0, column]), abs=1e-6)
+        expected = streams[modality].embeddings[0].astype(np.float16)
+        np.testing.assert_array_equal(embedding_array(result.modalities[modality]), expected)
+    assert (result.scored_at_ms, result.generation) == (77, bundle.manifest.generation)
+    assert decode(encode(result), ClipScored) == result
+
+
+def test_a_clip_scores_the_same_alone_and_in_a_mixed_batch(bundle: Bundle) -> None:
+    scorer, batch = Scorer(StreamSessions(bundle)), clips()
+    for together, item in zip(scored(scorer, batch), batch, strict=True):
+        assert_alike(scored(scorer, [item])[0], together, 1e-5)
+
+
+def test_absent_modalities_are_named_and_the_attention_is_over_those_present(bundle: Bundle) -> None:
+    for result, subset in zip(scored(Scorer(StreamSessions(bundle)), clips()), SUBSETS, strict=True):
+        assert tuple(result.modalities) == subset
+        assert result.missing == tuple(m for m in MODALITIES if m not in subset)
+        assert sum(r.attention for r in result.modalities.values()) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_clip_whose_score_is_not_finite_fails_alone(bundle: Bundle) -> None:
+    scorer, batch = Scorer(StreamSessions(bundle)), clips()
+    extreme = random_features(5.0, seed=9)
+    extreme.frames[Modality.SCENIC][0, 0] = 2 * BREAKS_ABOVE
+    before, bad, after = batch[:2], clip("bad", extreme), batch[2:]
+    results = scorer.score([*before, bad, *after])
+    assert isinstance(results[2], InferenceFailed)
+    assert not results[2].retriable
+    neighbours = [*results[:2], *results[3:]]
+    for result, item in zip(neighbours, batch, strict=True):
+        assert isinstance(result, ClipScored)
+        assert_alike(result, scored(scorer, [item])[0], 1e-6)
+
+
+class FailsOnLongClips(StreamSessions):
+    """Stands for a runtime error that one clip provokes, such as memory that does not suffice."""
+
+    def run_stream(self, modality: Modality, frames: Float32, lengths: Int64) -> StreamResult:
+        if frames.shape[1] > 300:
+            raise InferenceFailed("out of memory")
+        return super().run_stream(modality, frames, lengths)
+
+
+def test_a_failure_of_the_runtime_on_one_clip_spares_its_neighbours(bundle: Bundle) -> None:
+    durations = {"short": 5.0, "long": 20.0, "other": 8.0}
+    batch = [clip(name, random_features(duration_s)) for name, duration_s in durations.items()]
+    results = Scorer(FailsOnLongClips(bundle)).score(batch)
+    assert [isinstance(result, ClipScored) for result in results] == [True, False, True]
+
+
+class HugeEmbeddings(StreamSessions):
+    def run_stream(self, modality: Modality, frames: Float32, lengths: Int64) -> StreamResult:
+        result = super().run_stream(modality, frames, lengths)
+        return StreamResult(result.embeddings * np.float32(1e6), result.scores)
+
+
+def test_an_embedding_that_does_not_fit_float16_fails_the_clip_and_names_the_modality(bundle: Bundle) -> None:
+    (result,) = Scorer(HugeEmbeddings(bundle)).score([clip("clip-1", random_features(3.0))])
+    assert isinstance(result, InferenceFailed)
+    assert result.field in MODALITIES
+
+
+class RoundedAttention(StreamSessions):
+    def run_fusion(self, embeddings: Float32, scores: Float32, present: npt.NDArray[np.bool_]):  # type: ignore[no-untyped-def]
+        result = super().run_fusion(embeddings, scores, present)
+        return result._replace(attention=result.attention + np.float32(1e-7))
+
+
+def test_attention_that_rounding_put_above_one_is_still_a_valid_event(bundle: Bundle) -> None:
+    only = clip("clip-1", random_features(3.0, modalities=(Modality.SCENIC,)))
+    (result,) = scored(Scorer(RoundedAttention(bundle)), [only])
+    assert decode(encode(result), ClipScored).modalities[Modality.SCENIC].attention == 1.0
+
+
+class Stages(Observer):
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, Modality | None]] = []
+
+    def stage_timed(self, stage: str, duration_s: float, modality: Modality | None = None) -> None:
+        self.seen.append((stage, modality))
+
+
+def test_every_stream_that_ran_is_timed_and_no_other(bundle: Bundle) -> None:
+    stages = Stages()
+    features = random_features(3.0, modalities=(Modality.SKELETAL, Modality.SCENIC))
+    Scorer(StreamSessions(bundle), observer=stages).score([clip("clip-1", features)])
+    expected = [("inference", Modality.SKELETAL), ("inference", Modality.SCENIC), ("fusion", None)]
+    assert stages.seen == expected
+
+
+@pytest.mark.parametrize(
+    ("modalities", "steps"), [(MODALITIES, 250), ((Modality.SCENIC,), 250), ((Modality.FACIAL,), 250)]
+)
+def test_the_length_of_a_clip_is_its_duration_at_25_hz_whatever_it_has(
+    modalities: tuple[Modality, ...], steps: int
+) -> None:
+    assert length_in_steps(random_features(10.0, modalities=modalities)) == steps
+
+
+def test_a_batch_that_is_prepared_while_another_waits_does_not_disturb_it(bundle: Bundle) -> None:
+    scorer, batch = Scorer(StreamSessions(bundle)), clips()
+    waiting = [scorer.prepare([item]) for item in batch]
+    for item, prepared in zip(batch, waiting, strict=True):
+        (result,) = scorer.score_prepared(prepared)
+        assert isinstance(result, ClipScored)
+        assert_alike(result, scored(Scorer(StreamSessions(bundle)), [item])[0], 1e-6)

@@ -1,0 +1,158 @@
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from schemas.errors import (
+    ConfigurationError,
+    FeatureFileForbidden,
+    FeatureFileMissing,
+    FeatureFileOversized,
+    FeatureStoreUnavailable,
+)
+from streamer.roots import FeatureRoots
+from streamer.stores import FeatureStore
+
+
+class Admissions:
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def __call__(self, size_bytes: int) -> None:
+        self.sizes.append(size_bytes)
+
+
+def store(*roots: str, max_bytes: int = 100, patience_s: float = 5.0, stopped: bool = False) -> FeatureStore:
+    return FeatureStore(
+        FeatureRoots(roots), max_bytes=max_bytes, patience_s=patience_s, options={}, stopped=lambda: stopped
+    )
+
+
+def test_a_file_is_read_once_its_size_is_admitted(feature_root: Path) -> None:
+    (feature_root / "a b").write_bytes(b"12345")
+    admitted = Admissions()
+    assert store(feature_root.as_uri()).read(f"{feature_root.as_uri()}/a%20b", admitted) == b"12345"
+    assert admitted.sizes == [5]
+
+
+def test_a_larger_file_is_refused_unread(feature_root: Path) -> None:
+    (feature_root / "clip").write_bytes(bytes(101))
+    admitted = Admissions()
+    with pytest.raises(FeatureFileOversized, match="101 bytes, over the limit of 100"):
+        store(feature_root.as_uri()).read(f"{feature_root.as_uri()}/clip", admitted)
+    assert admitted.sizes == []
+
+
+def test_what_is_no_readable_file_is_missing_and_is_asked_for_once(feature_root: Path) -> None:
+    (feature_root / "folder").mkdir()
+    os.mkfifo(feature_root / "pipe")
+    for name in ("absent", "folder", "pipe", "folder/../absent", "pipe/clip", "x" * 300):
+        with pytest.raises(FeatureFileMissing):
+            store(feature_root.as_uri(), patience_s=60).read(f"{feature_root.as_uri()}/{name}", Admissions())
+
+
+@pytest.fixture
+def memory() -> Iterator[MemoryFileSystem]:
+    files = fsspec.filesystem("memory")
+    files.store.clear()
+    yield files
+    files.store.clear()
+
+
+def test_another_scheme_is_read_through_fsspec_within_the_same_bounds(memory: MemoryFileSystem) -> None:
+    memory.pipe_file("/clips/small", b"12345")
+    memory.pipe_file("/clips/large", bytes(101))
+    memory.pipe_file("/clips/empty", b"")
+    reader, admitted = store("memory://clips"), Admissions()
+    assert reader.read("memory://clips/small", admitted) == b"12345"
+    assert reader.read("memory://clips/empty", admitted) == b""
+    assert admitted.sizes == [5, 0]
+    with pytest.raises(FeatureFileOversized):
+        reader.read("memory://clips/large", admitted)
+    with pytest.raises(FeatureFileMissing):
+        reader.read("memory://clips/absent", admitted)
+    with pytest.raises(FeatureFileForbidden):
+        reader.read("memory://others/small", admitted)
+
+
+def test_a_store_that_hides_sizes_is_read_no_further_than_the_limit(
+    memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.pipe_file("/clips/large", bytes(10_000))
+    monkeypatch.setattr(MemoryFileSystem, "info", lambda self, path: {"type": "file", "size": None})
+    admitted = Admissions()
+    with pytest.raises(FeatureFileOversized, match="101 bytes"):
+        store("memory://clips").read("memory://clips/large", admitted)
+    assert admitted.sizes == [101]
+
+
+class Flaky:
+    """A store whose first calls fail."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.calls = 0
+
+    def info(self, path: str) -> dict[str, object]:
+        self.calls += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        return {"type": "file", "size": 3}
+
+    def cat_file(self, path: str, start: int, end: int) -> bytes:
+        return b"abc"
+
+
+class ClientError(Exception):
+    """What the client of an object store may raise: none of Python's own types."""
+
+
+@pytest.mark.parametrize(
+    "failure", [TimeoutError("timed out"), OSError(errno.EIO, "input/output error"), ClientError("503 slow down")]
+)
+def test_a_store_that_answers_again_within_the_patience_is_waited_for(
+    failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flaky = Flaky(failure)
+    monkeypatch.setattr(fsspec, "filesystem", lambda scheme: flaky)
+    assert store("memory://clips").read("memory://clips/clip", Admissions()) == b"abc"
+    assert flaky.calls == 2
+
+
+def test_a_store_that_stays_silent_is_unavailable_which_is_retriable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fsspec, "filesystem", lambda scheme: Flaky(*[TimeoutError("timed out")] * 1000))
+    with pytest.raises(FeatureStoreUnavailable, match=r"did not answer within 0\.2 s \(timed out\)") as caught:
+        store("memory://clips", patience_s=0.2).read("memory://clips/clip", Admissions())
+    assert caught.value.retriable
+
+
+def test_nobody_is_asked_again_once_loading_was_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    flaky = Flaky(*[TimeoutError("timed out")] * 1000)
+    monkeypatch.setattr(fsspec, "filesystem", lambda scheme: flaky)
+    with pytest.raises(FeatureStoreUnavailable):
+        store("memory://clips", patience_s=60, stopped=True).read("memory://clips/clip", Admissions())
+    assert flaky.calls == 1
+
+
+def test_a_root_whose_scheme_cannot_be_read_here_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError, match="nowhere") as caught:
+        store("nowhere://bucket")
+    assert caught.value.field == "feature_roots"
+
+
+def test_a_named_pipe_does_not_hold_the_thread(feature_root: Path) -> None:
+    os.mkfifo(feature_root / "pipe")
+
+    def read() -> None:
+        with pytest.raises(FeatureFileMissing, match="no regular file"):
+            store(feature_root.as_uri()).read(f"{feature_root.as_uri()}/pipe", Admissions())
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(timeout=10)
+    assert not thread.is_alive()
