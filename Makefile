@@ -33,8 +33,8 @@ lint: $(VENV)/installed-test ## style, types and import rules only
 demo-bundle: $(VENV)/installed-test ## train the demo's networks and export the bundle that the repository ships
 	@$(BIN)/dancerank demo-bundle
 
-bench: $(VENV)/installed-test ## run every benchmark and write its table
-	@for benchmark in benchmarks/*.py; do echo "==> $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+bench: $(VENV)/installed-test ## measure the pipeline against the bare networks, and its memory; writes out/
+	@$(BIN)/python -m benchmarks.pipeline --memory 5000
 
 kafka: $(VENV)/installed-test servers ## run a real Apache Kafka on 127.0.0.1:9092 in the foreground
 	@$(BIN)/python -m tests.servers.kafka

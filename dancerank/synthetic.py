@@ -59,8 +59,8 @@ _STYLE_GAIN: Final = np.array(  # (style, limb): right leg, left leg, trunk, rig
 
 IMPORTANCE: Final = np.array(
     [
-        *([0.6, 0.2, 0.1, 0.1], [0.1, 0.6, 0.2, 0.1], [0.1, 0.1, 0.6, 0.2], [0.2, 0.1, 0.1, 0.6]),
-        *([0.6, 0.1, 0.2, 0.1], [0.2, 0.6, 0.1, 0.1], [0.1, 0.2, 0.6, 0.1], [0.1, 0.1, 0.2, 0.6]),
+        *([0.45, 0.25, 0.15, 0.15], [0.15, 0.45, 0.25, 0.15], [0.15, 0.15, 0.45, 0.25], [0.25, 0.15, 0.15, 0.45]),
+        *([0.45, 0.15, 0.25, 0.15], [0.25, 0.45, 0.15, 0.15], [0.15, 0.25, 0.45, 0.15], [0.15, 0.15, 0.25, 0.45]),
     ]
 )
 """Planted weight of each modality in a challenge's virality: (CHALLENGES, 4); each modality leads in two."""
@@ -154,7 +154,7 @@ def _extractor(width: int, rng: np.random.Generator) -> _Extractor:
         quality=directions(1, 0.12)[0],
         identity=directions(_IDENTITY_WIDTH, 0.07),
         room=directions(len(ROOMS), 0.3),
-        challenge=directions(CHALLENGES, 0.3),
+        challenge=directions(CHALLENGES, 0.12),
         noise=rng.normal(0, 0.25, (_NOISE_STEPS, width)).astype(np.float32),
     )
 

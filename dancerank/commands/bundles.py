@@ -39,7 +39,7 @@ def demo_bundle(
     bundle: Annotated[Path, typer.Option(help="Folder of the bundle; replaced.")] = Path("dancerank/bundle"),
     checkpoint: Annotated[Path, typer.Option(help="Where to keep the checkpoint.")] = Path("out/small.safetensors"),
     clips: Annotated[int, typer.Option(help="Synthetic clips to train on.")] = 960,
-    epochs: Annotated[int, typer.Option(help="Passes over them.")] = 16,
+    epochs: Annotated[int, typer.Option(help="Passes over them.")] = 14,
 ) -> None:
     """Train the small bundle that ships with the package, on synthetic clips (about half an hour on two cores)."""
     console = Console()

@@ -12,7 +12,9 @@ from dancerank import wiring
 from dancerank.commands.bundles import training
 from dancerank.demo.recorded import run_recorded_demo
 from dancerank.demo.synthetic import run_synthetic_demo
+from dancerank.logs import configure_logs
 from dancerank.recordings import recordings_folder
+from dancerank.settings import LogSettings
 
 
 def demo(
@@ -31,6 +33,7 @@ def demo(
     dance sequences are streamed instead of synthetic clips.
     """
     console = Console()
+    configure_logs(LogSettings(level="error"))  # what is put aside is shown in a table
     with ExitStack() as stack:
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dancerank-demo-")))

@@ -52,13 +52,12 @@ def show_throughput(console: Console, observer: PrometheusObserver, clips: int, 
 
 
 def show_dead_letters(console: Console, letters: Sequence[Record]) -> None:
-    table = Table(
-        "clip", "at", "code", "reason", title="Put aside in clips.uploaded.dead-letter; nobody else is affected"
-    )
+    """What could not be processed: where it stood, and why."""
+    table = Table("clip", "where", "why", title="Put aside in clips.uploaded.dead-letter; nobody else is affected")
     for letter in letters:
         why = reason(letter.headers)
-        at = f"{why['topic']}[{why['partition']}]@{why['offset']}"
-        table.add_row(why.get("clip_id", "–"), at, why["code"], why["message"])
+        where = f"{why['topic']}\npartition {why['partition']}, offset {why['offset']}"
+        table.add_row(why.get("clip_id", "–"), where, f"{why['code']}: {why['message']}")
     console.print(table)
 
 

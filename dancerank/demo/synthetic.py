@@ -112,7 +112,8 @@ def _show_rankings(console: Console, service: RankingService, truth: dict[str, P
     table.add_row("ρ all", *(f"{sum(agreements[d]) / len(agreements[d]):.2f}" for d in Dimension))
     console.print(table)
     console.print(
-        "The planted truth was never seen in training; the fused score is compared with the planted virality."
+        "ρ: Spearman's correlation of the scores with the planted quality (fused: with the planted virality), in this "
+        "challenge and as the mean of all. These dancers and clips were not in the training data."
     )
 
 
@@ -143,14 +144,12 @@ def _show_similar(console: Console, service: RankingService, truth: dict[str, Pl
     console.print(f"{chosen.dancer_id} moves [bold]{_style(chosen)}[/] and films in the [bold]{_room(chosen)}[/].")
     weightings = {"movement only": {Modality.SKELETAL: 1.0}, "the place only": {Modality.SCENIC: 1.0}}
     for name, weights in weightings.items():
-        table = Table(
-            "dancer", "similarity", *MODALITIES, "moves", "films in", title=f"Like {chosen.dancer_id}: {name}"
-        )
+        table = Table("dancer", "all", *MODALITIES, "moves", "films in", title=f"Like {chosen.dancer_id}: {name}")
         query = SimilarQuery(dancer_id=chosen.dancer_id, weights=weights, group_by="dancer", k=_TOP)
         for hit in service.similar(query).hits:
-            parts = (f"{hit.similarities[m]:.2f}" if m in hit.similarities else "–" for m in MODALITIES)
+            parts = (f"{hit.similarities[m]:.3f}" if m in hit.similarities else "–" for m in MODALITIES)
             dancer = dancers[hit.dancer_id]
-            table.add_row(_short(hit.dancer_id), f"{hit.similarity:.2f}", *parts, _style(dancer), _room(dancer))
+            table.add_row(_short(hit.dancer_id), f"{hit.similarity:.3f}", *parts, _style(dancer), _room(dancer))
         console.print(table)
     _show_precision(console, service, dancers, weightings)
 
