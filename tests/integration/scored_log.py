@@ -1,0 +1,50 @@
+"""The log of scored clips as a test reads it, and plain Python's idea of what the views should answer."""
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+
+import numpy as np
+
+from dancerank.settings import Settings
+from schemas.codec import decode
+from schemas.events import ClipScored, embedding_array
+from schemas.modalities import MODALITIES, Dimension
+from transport.connection import KafkaConnection
+from transport.kafka_source import KafkaSource
+
+_QUIET_S = 2.0
+
+
+def read_log(settings: Settings, connection: KafkaConnection) -> list[ClipScored]:
+    """Every record of the log, also what stands there twice: reads on until nothing has come for two seconds."""
+    clips: list[ClipScored] = []
+    with closing(KafkaSource(connection, [settings.streamer.scored_topic], group=None)) as source:
+        last_s = time.monotonic()
+        while time.monotonic() - last_s < _QUIET_S:
+            if records := source.poll(max_records=1000, timeout_s=0.5):
+                clips += [decode(record.value, ClipScored) for record in records]
+                last_s = time.monotonic()
+    return clips
+
+
+def plainly_ranked(clips: Sequence[ClipScored], dimension: Dimension) -> list[tuple[str, float, int]]:
+    """Clip, score and rank, sorted as the contract says: best first, ties by clip id under the smallest rank."""
+    scores = {clip.clip_id: clip.scores()[dimension] for clip in clips if dimension in clip.scores()}
+    in_order = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    return [(clip_id, score, 1 + sum(other > score for other in scores.values())) for clip_id, score in in_order]
+
+
+def plain_similarities(example: ClipScored, clips: Sequence[ClipScored]) -> dict[str, float]:
+    """Mean cosine over the example's modalities, absent ones counting zero, of every clip by another dancer."""
+    mine = {m: _unit(example, m) for m in MODALITIES if m in example.modalities}
+    return {
+        clip.clip_id: sum(float(mine[m] @ _unit(clip, m)) for m in mine if m in clip.modalities) / len(mine)
+        for clip in clips
+        if clip.dancer_id != example.dancer_id
+    }
+
+
+def _unit(clip: ClipScored, modality: str) -> np.ndarray:
+    vector = embedding_array(clip.modalities[modality]).astype(np.float64)  # type: ignore[index]
+    return vector / np.linalg.norm(vector)

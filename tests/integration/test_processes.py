@@ -1,0 +1,168 @@
+"""The commands as an operator runs them: separate processes, a real Kafka, signals, HTTP."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dancerank import wiring
+from dancerank.commands.produce import send_upload
+from dancerank.settings import Settings
+from schemas.events import ClipUploaded
+from schemas.modalities import Dimension
+from tests.integration.scored_log import plainly_ranked, read_log
+from transport.connection import KafkaConnection
+from transport.kafka_sink import KafkaSink
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+CLIPS = 400
+PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A settings file, where the processes that it starts answer, and where they write what they say."""
+
+    config: Path
+    api: str
+    metrics: str
+    folder: Path
+
+    @contextmanager
+    def process(self, command: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a command until the context ends; SIGTERM must end it with 0."""
+        with (self.folder / f"{command}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dancerank", command, *arguments, "--config", str(self.config)],
+                stdout=log,
+                stderr=log,
+            )
+            try:
+                yield process
+                if process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+                assert process.wait(PATIENCE_S) == 0, self.log(command)
+            finally:
+                process.kill()
+                process.wait()
+
+    def log(self, command: str) -> str:
+        return (self.folder / f"{command}.log").read_text()
+
+    def run(self, *arguments: str) -> str:
+        """Run a command to its end and return what it printed."""
+        command = [sys.executable, "-m", "dancerank", *arguments, "--config", str(self.config)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+
+@pytest.fixture
+def deployment(settings: Settings, tmp_path: Path) -> Deployment:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        api_port, metrics_port = (each.getsockname()[1] for each in sockets)
+    config = tmp_path / "dancerank.toml"
+    config.write_text(f"""
+        [kafka]
+        bootstrap_servers = ["{settings.kafka.bootstrap_servers[0]}"]
+        streamer_group = "{settings.kafka.streamer_group}"
+        ranking_group = "{settings.kafka.ranking_group}"
+        [streamer]
+        feature_roots = ["{settings.streamer.feature_roots[0]}"]
+        uploads_topic = "{settings.streamer.uploads_topic}"
+        scored_topic = "{settings.streamer.scored_topic}"
+        max_in_flight_clips = 64
+        [ranking]
+        database_url = "{settings.ranking.database_url}"
+        index_folder = "{settings.ranking.index_folder}"
+        [server]
+        port = {api_port}
+        metrics_port = {metrics_port}
+    """)
+    return Deployment(config, f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{metrics_port}/metrics", tmp_path)
+
+
+def test_a_streamer_stopped_in_mid_stream_continues_from_its_commit(
+    deployment: Deployment, settings: Settings, uploads: list[ClipUploaded], kafka_connection: KafkaConnection
+) -> None:
+    sent = uploads[:CLIPS]
+    wiring.create_topics(settings, kafka_connection)
+    with closing(KafkaSink(kafka_connection)) as sink:
+        for upload in sent:
+            send_upload(sink, settings.streamer.uploads_topic, upload)
+        sink.flush(PATIENCE_S)
+
+    with deployment.process("stream"):
+        await_that(lambda: metric(deployment.metrics, "dancerank_records_produced_total") > 20)
+    before = len(read_log(settings, kafka_connection))
+    assert 20 < before < CLIPS, deployment.log("stream")
+
+    with deployment.process("stream"), deployment.process("serve", "--with-rank"):
+        await_that(lambda: metric(f"{deployment.api}/metrics", 'dancerank_index_vectors{modality="scenic"}') == CLIPS)
+        await_that(lambda: sum(c["clips"] for c in get(deployment, "/v1/challenges")) == CLIPS)
+        assert get(deployment, "/readyz")["ready"]
+        log = read_log(settings, kafka_connection)
+        assert Counter(clip.clip_id for clip in log) == Counter(upload.clip_id for upload in sent)
+
+        challenge = log[0].challenge_id
+        members = [clip for clip in log if clip.challenge_id == challenge]
+        entries = get(deployment, f"/v1/challenges/{challenge}/rankings?by=skeletal&k=1000")["entries"]
+        expected = plainly_ranked(members, Dimension.SKELETAL)
+        assert [(e["clip_id"], e["rank"]) for e in entries] == [(clip_id, rank) for clip_id, _, rank in expected]
+
+
+def test_a_folder_is_produced_and_the_questions_are_answered_on_the_command_line(
+    deployment: Deployment, settings: Settings, clip_folder: Path, tmp_path: Path
+) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    (few / "features").symlink_to(clip_folder / "features")
+    table = (clip_folder / "clips.csv").read_text().splitlines()[:33]
+    (few / "clips.csv").write_text("\n".join(table) + "\n")
+    clip_id, dancer_id, challenge, *_ = table[1].split(",")
+
+    assert "32 uploads" in deployment.run("produce", str(few))
+    with deployment.process("stream"), deployment.process("serve", "--with-rank"):
+        await_that(lambda: metric(f"{deployment.api}/metrics", 'dancerank_index_vectors{modality="scenic"}') == 32)
+        await_that(lambda: sum(c["clips"] for c in get(deployment, "/v1/challenges")) == 32)
+
+    assert challenge in deployment.run("rankings")
+    assert re.search(r"│ 1 +│ .*clip", deployment.run("rankings", challenge, "--by", "scenic"))
+    similar = deployment.run("similar", "--clip", clip_id, "--weights", "skeletal:1", "-k", "3")
+    assert similar.count("│ dancer") == 3
+    assert dancer_id not in similar
+
+
+def await_that(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline_s, "not within the patience of this test"
+        time.sleep(0.05)
+
+
+def get(deployment: Deployment, path: str) -> object:
+    answer = httpx.get(deployment.api + path)
+    return answer.json() if answer.status_code == 200 else []
+
+
+def metric(url: str, name: str) -> float:
+    """The sum of the samples whose name, and labels if given, begin so; 0 while nobody answers."""
+    try:
+        lines = httpx.get(url).text.splitlines()
+    except httpx.TransportError:
+        return 0.0
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
