@@ -20,7 +20,7 @@ class Observer:
         """A record of ``topic`` was rightly left unapplied, for example one of another generation."""
 
     def lag(self, partition: TopicPartition, records: int, seconds: float) -> None:
-        """How far behind the end a consumer is: records not yet read, and the age of the last one that was."""
+        """How far behind the end a consumer is: records not yet read, and the age of the last that was (0: none)."""
 
     def batch_formed(self, clips: int, frames: int, padded_frames: int) -> None:
         """A batch of ``clips`` holds ``frames`` real steps in ``padded_frames`` steps of padded array."""
