@@ -1,5 +1,6 @@
 """The command line: ``dancerank COMMAND --help`` explains each."""
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
@@ -8,6 +9,7 @@ import typer
 from rich.console import Console
 
 from dancerank.commands import bundles, demonstrate, produce, questions, serve
+from dancerank.logs import writes_json
 from schemas.errors import DancerankError
 
 P = ParamSpec("P")
@@ -30,8 +32,11 @@ def _reporting(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except DancerankError as error:
-            Console(stderr=True).print(f"[bold red]error[/] ({error.code}): ", end="")
-            Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(error.message)
+            if writes_json():
+                logging.getLogger(__name__).critical(error.message, extra={"code": error.code})
+            else:
+                Console(stderr=True).print(f"[bold red]error[/] ({error.code}): ", end="")
+                Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True).print(error.message)
             raise typer.Exit(1) from error
 
     return run

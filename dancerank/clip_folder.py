@@ -85,7 +85,7 @@ def read_uploads(folder: Path, *, now_ms: int, inline: bool = False) -> Iterator
 def _rows(folder: Path) -> Iterator[tuple[int, dict[str, str]]]:
     path = folder / TABLE_NAME
     try:
-        table = path.open(newline="", encoding="utf-8")
+        table = path.open(newline="", encoding="utf-8-sig")  # spreadsheets put a byte order mark first
     except OSError as error:
         raise ClipFolderError(
             f"{path}: cannot be read ({error.strerror}); a folder of clips needs this table with the columns "
@@ -93,10 +93,19 @@ def _rows(folder: Path) -> Iterator[tuple[int, dict[str, str]]]:
         ) from error
     with table:
         reader = csv.DictReader(table)
-        absent = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-        if absent:
-            raise ClipFolderError(f"{path}: the columns {', '.join(absent)} are missing")
-        for row in reader:
-            if None in row.values() or None in row:
-                raise ClipFolderError(f"{path}, row {reader.line_num}: expected {len(reader.fieldnames or ())} values")
-            yield reader.line_num, row
+        try:
+            absent = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+            if absent:
+                raise ClipFolderError(f"{path}: the columns {', '.join(absent)} are missing")
+            for row in reader:
+                if None in row.values() or None in row:
+                    expected = len(reader.fieldnames or ())
+                    raise ClipFolderError(f"{path}, row {reader.line_num}: expected {expected} values")
+                yield reader.line_num, row
+        except UnicodeDecodeError as error:
+            byte = error.object[error.start]
+            raise ClipFolderError(
+                f"{path}, after row {reader.line_num}: byte 0x{byte:02x} is no UTF-8; save the table as UTF-8"
+            ) from error
+        except csv.Error as error:
+            raise ClipFolderError(f"{path}, row {reader.line_num}: no CSV ({error})") from error

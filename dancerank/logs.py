@@ -2,10 +2,45 @@
 
 import logging
 import sys
+from collections import Counter
+from math import inf
+from typing import Final
 
+import stamina
 import structlog
 
 from dancerank.settings import LogSettings
+
+_CLIENT_INTERVAL_S: Final = 60.0
+_HICCUP_S: Final = 1.0
+
+
+class _JsonLines(structlog.stdlib.ProcessorFormatter):
+    """One JSON object a line."""
+
+
+class _ClientFilter(logging.Filter):
+    """Lets through one line of each level of the Kafka client a minute, and says how many it kept back.
+
+    During an outage the client writes several lines per attempt and connection; the transport reports the outage too.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed_s: dict[int, float] = {}
+        self._kept_back: Counter[int] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("kafka") or record.levelno >= logging.CRITICAL:
+            return True
+        level = record.levelno
+        if 0 <= record.created - self._passed_s.get(level, -inf) < _CLIENT_INTERVAL_S:
+            self._kept_back[level] += 1
+            return False
+        if kept_back := self._kept_back.pop(level, 0):
+            record.msg, record.args = f"{record.getMessage()} ({kept_back} lines before were left out)", ()
+        self._passed_s[level] = record.created
+        return True
 
 
 def configure_logs(settings: LogSettings) -> None:
@@ -19,13 +54,20 @@ def configure_logs(settings: LogSettings) -> None:
     if settings.format == "json":
         rendering: list[structlog.typing.Processor] = [
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(default=str),
         ]
     else:
-        rendering = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        rendering = [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                exception_formatter=structlog.dev.plain_traceback,  # others show local variables: secrets, features
+            )
+        ]
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_ClientFilter())
+    formatter = _JsonLines if settings.format == "json" else structlog.stdlib.ProcessorFormatter
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        formatter(
             foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
@@ -35,3 +77,17 @@ def configure_logs(settings: LogSettings) -> None:
     root.setLevel(settings.level.upper())
     for chatty in ("alembic", "kafka", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    stamina.instrumentation.set_on_retry_hooks([_log_retry])  # its own prints past the handler
+
+
+def writes_json() -> bool:
+    """Whether this process was told to write JSON lines, and nothing else, to standard error."""
+    return any(isinstance(handler.formatter, _JsonLines) for handler in logging.getLogger().handlers)
+
+
+def _log_retry(details: stamina.instrumentation.RetryDetails) -> None:
+    level = logging.WARNING if details.waited_so_far + details.wait_for >= _HICCUP_S else logging.DEBUG
+    logging.getLogger("dancerank.retries").log(
+        level, "attempt %d failed, the next is in %.1f s: %r", details.retry_num, details.wait_for, details.caused_by
+    )

@@ -8,12 +8,25 @@ settings`` prints the values in force.
 import os
 import re
 import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from dancerank.settings_values import decoded, keys_of, passwords_among, refusal, without_password, without_secrets
 from schemas.errors import ConfigurationError
 from streamer.settings import StreamerSettings
 
@@ -23,10 +36,16 @@ DATA_VARIABLE: Final = "DANCERANK_DATA"
 _OTHER_VARIABLES: Final = re.compile(rf"^({CONFIG_VARIABLE}|{DATA_VARIABLE}|DANCERANK_TEST_\w+)$")
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+PortOrOff = Annotated[int, Field(ge=0, le=65535)]
 
 
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_json(cls, values: Any) -> Any:
+        return decoded(cls, values)
 
 
 class KafkaSettings(_Group):
@@ -40,12 +59,19 @@ class KafkaSettings(_Group):
     """Partitions of topics that are created because they are absent."""
     replication: Annotated[int, Field(ge=1)] = 1
     """Replicas of topics that are created because they are absent. Use 3 in production."""
-    timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
     """How long connecting and a single request may take, in seconds."""
     security: dict[str, str | bool] = {}
     """kafka-python's security_protocol, sasl_* and ssl_* settings, for example ssl_cafile."""
     secrets: dict[str, SecretStr] = {}
     """Likewise, for values that are never shown: sasl_plain_password, ssl_password."""
+
+    @field_validator("security")
+    @classmethod
+    def _without_secrets(cls, security: dict[str, str | bool]) -> dict[str, str | bool]:
+        for key in passwords_among(security):
+            raise refusal(key, "a password is shown here; put it under kafka.secrets")
+        return security
 
 
 class RankingSettings(_Group):
@@ -64,7 +90,7 @@ class RankingSettings(_Group):
 
     @field_serializer("database_url")
     def _without_password(self, url: str) -> str:
-        return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+        return without_password(url)
 
 
 class ServerSettings(_Group):
@@ -72,8 +98,10 @@ class ServerSettings(_Group):
     """Address of the HTTP API. Use 0.0.0.0 inside a container."""
     port: Port = 8080
     """Port of the HTTP API."""
-    metrics_port: Port = 9464
-    """Port of /metrics of the streamer and of the SQL view, which serve no API."""
+    stream_metrics_port: PortOrOff = 9464
+    """Port of /metrics of the streamer, which serves no API; 0: none."""
+    rank_metrics_port: PortOrOff = 9465
+    """Port of /metrics of the SQL view where it has a process of its own; 0: none."""
 
 
 class LogSettings(_Group):
@@ -87,7 +115,12 @@ class Settings(BaseSettings):
     """Everything that can be set."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__", use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        enable_decoding=False,  # the groups decode, so that an error is one of validation and names its key
+        use_attribute_docstrings=True,
     )
 
     kafka: KafkaSettings = KafkaSettings()
@@ -102,6 +135,19 @@ class Settings(BaseSettings):
     """HTTP."""
     log: LogSettings = LogSettings()
     """Logging."""
+
+    @field_validator("streamer", mode="wrap")
+    @classmethod
+    def _checked_streamer(cls, values: Any, handler: ValidatorFunctionWrapHandler) -> StreamerSettings:
+        try:
+            checked: StreamerSettings = handler(decoded(StreamerSettings, values))
+        except ConfigurationError as error:
+            raise refusal(error.field or "", error.message) from None
+        return checked
+
+    @field_serializer("streamer")
+    def _streamer_without_secrets(self, streamer: StreamerSettings) -> dict[str, Any]:
+        return {**asdict(streamer), "store_options": without_secrets(streamer.store_options)}
 
     @classmethod
     def settings_customise_sources(  # type: ignore[override]
@@ -120,7 +166,8 @@ def load_settings(config: Path | None = None) -> Settings:
     try:
         return Settings(**(_read_toml(path) if path else {}))
     except ValidationError as error:
-        problems = "\n".join(f"  {_problem(detail)}" for detail in error.errors(include_url=False, include_input=False))
+        details = error.errors(include_url=False, include_input=False)
+        problems = "\n".join(f"  {_problem(detail, os.environ)}" for detail in details)
         origin = f"{path} and the environment" if path else "the environment"
         raise ConfigurationError(f"settings from {origin} cannot be used:\n{problems}") from None
 
@@ -146,17 +193,17 @@ def _check_environment() -> None:
             )
 
 
-def _problem(detail: Any) -> str:
-    path = ".".join(str(part) for part in detail["loc"])
+def _problem(detail: Any, environment: Mapping[str, str]) -> str:
+    location = [str(part) for part in detail["loc"]]
+    if key := detail.get("ctx", {}).get("key"):
+        location.append(key)
+    variables = (ENV_PREFIX + "__".join(location[:end]).upper() for end in range(len(location), 0, -1))
+    variable = next((name for name in variables if name in environment), None)
+    named = ".".join(location) + (f" (variable {variable})" if variable else "")
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        allowed = ", ".join(_fields_at(detail["loc"][:-1]))
-        return f"{path}: there is no such key; keys here are {allowed}"
-    return f"{path}: {detail['msg']}"
+        return f"{named}: there is no such key; keys here are {', '.join(_keys_at(location[:-1]))}"
+    return f"{named}: {detail['msg']}"
 
 
-def _fields_at(location: tuple[str | int, ...]) -> list[str]:
-    fields: Any = Settings.model_fields
-    for part in location:
-        annotation = fields[part].annotation
-        fields = getattr(annotation, "model_fields", None) or getattr(annotation, "__dataclass_fields__", {})
-    return list(fields)
+def _keys_at(location: list[str]) -> list[str]:
+    return keys_of(Settings.model_fields[location[0]].annotation if location else Settings)

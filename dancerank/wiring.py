@@ -33,8 +33,12 @@ def shipped_bundle() -> Path:
     return Path(str(files("dancerank") / "bundle"))
 
 
+def bundle_folder(settings: Settings) -> Path:
+    return settings.bundle or shipped_bundle()
+
+
 def load_bundle(settings: Settings) -> Bundle:
-    return read_bundle(settings.bundle or shipped_bundle())
+    return read_bundle(bundle_folder(settings))
 
 
 def connect(settings: Settings) -> KafkaConnection:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dancerank import wiring
 from exporters.onnx.inspect import describe
@@ -63,16 +64,16 @@ def training() -> ModuleType:
 def bundle_tables(folder: Path, bundle: Bundle) -> list[Table]:
     """What the manifest says, and the graphs with their sizes."""
     manifest = bundle.manifest
-    facts = Table(title=f"Bundle {folder}", show_header=False)
-    facts.add_row("generation", manifest.generation)
+    facts = Table(title=Text(f"Bundle {folder}", style="table.title"), show_header=False)
+    facts.add_row("generation", Text(manifest.generation))
     facts.add_row("joint layout", manifest.joint_layout or "–")
     facts.add_row("opset", str(manifest.opset))
-    facts.add_row("trained on", manifest.training_data or "–")
+    facts.add_row("trained on", Text(manifest.training_data or "–"))
     for name, value in manifest.metrics.items():
         facts.add_row(name, f"{value:.3f}")
     for name, text in manifest.architecture.items():
         if not name.startswith("parameters."):
-            facts.add_row(name, text)
+            facts.add_row(Text(name), Text(text))
     graphs = Table("graph", "file", "inputs", "outputs", "parameters", "KiB", title="Graphs (checksums match)")
     for graph in describe(bundle):
         parameters = "–" if graph.parameters is None else f"{graph.parameters:,}"

@@ -11,17 +11,19 @@ from rich.console import Console
 from dancerank import wiring
 from dancerank.commands.bundles import training
 from dancerank.demo.recorded import run_recorded_demo
+from dancerank.demo.running import check_folder
 from dancerank.demo.synthetic import run_synthetic_demo
+from dancerank.listening import bound
 from dancerank.logs import configure_logs
 from dancerank.recordings import recordings_folder
-from dancerank.settings import LogSettings
+from dancerank.settings import LogSettings, load_settings
 
 
 def demo(
     clips: Annotated[int, typer.Option(min=16, help="Synthetic clips to stream.")] = 320,
     seed: Annotated[int, typer.Option(help="Seed of the synthetic dancers and clips.")] = 42,
     train: Annotated[
-        bool, typer.Option("--train", help="Train the bundle first, on other synthetic clips (needs [train]).")
+        bool, typer.Option("--train", help="Train the bundle first, on other synthetic clips (needs \\[train]).")
     ] = False,
     bundle: Annotated[Path | None, typer.Option(help="Bundle to use instead of the one that ships.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Keep clips, database and index here. Default: discard.")] = None,
@@ -29,13 +31,19 @@ def demo(
 ) -> None:
     """Watch uploads arrive on Kafka, get scored, ranked and become retrievable: all in this process.
 
-    Broker, database and indexes are embedded; nothing has to be installed or running. With DANCERANK_DATA set, recorded
+    Broker, database and indexes are embedded; nothing has to be installed or running, and no setting counts but the
+    bundle, those of inference and, with --serve, those of the server. With DANCERANK_DATA set, recorded
     dance sequences are streamed instead of synthetic clips.
     """
     console = Console()
     configure_logs(LogSettings(level="error"))  # what is put aside is shown in a table
+    settings = load_settings()
+    recordings = recordings_folder()
     with ExitStack() as stack:
-        if folder is None:
+        port = stack.enter_context(bound(settings.server.host, settings.server.port)) if serve else None
+        if folder is not None:
+            check_folder(folder)
+        else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dancerank-demo-")))
         folder.mkdir(parents=True, exist_ok=True)
         if train:
@@ -44,9 +52,8 @@ def demo(
             training().train_small_bundle(
                 bundle, clips=480, epochs=10, checkpoint=checkpoint, progress=console.print, overwrite=True
             )
-        chosen = bundle or wiring.shipped_bundle()
-        recordings = recordings_folder()
+        chosen = bundle or wiring.bundle_folder(settings)
         if recordings is not None:
-            run_recorded_demo(console, recordings, folder, bundle=chosen, serve=serve)
+            run_recorded_demo(console, recordings, folder, bundle=chosen, settings=settings, port=port)
         else:
-            run_synthetic_demo(console, folder, clips=clips, seed=seed, bundle=chosen, serve=serve)
+            run_synthetic_demo(console, folder, clips=clips, seed=seed, bundle=chosen, settings=settings, port=port)

@@ -1,22 +1,34 @@
 """``similar`` and ``rankings``: the questions of the HTTP API, asked of the database and the latest index snapshot."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from dancerank import wiring
 from dancerank.commands.options import Config
-from dancerank.settings import load_settings
+from dancerank.settings import RankingSettings, load_settings
+from dancerank.settings_values import without_password
+from ranking.index_view import IndexView
 from ranking.service import RankingService
+from ranking.store import ScoreStore
 from ranking.weights import parse_weights
 from schemas.clock import SystemClock
+from schemas.errors import DancerankError
 from schemas.modalities import MODALITIES, Dimension
 from schemas.observation import Observer
 from schemas.queries import Grouping, Order, Ranking, SimilarAnswer, SimilarQuery, uniform_weights
+
+
+class NoData(DancerankError):
+    """A question to a database or an index that nobody has filled yet; the message names it and what fills it."""
+
+    code = "no_data"
 
 
 def similar(
@@ -42,7 +54,7 @@ def similar(
         group_by=by,
         include_own=include_own,
     )
-    with _service(config) as service:
+    with _index_service(config) as service:
         Console().print(hits_table(service.similar(query), f"Similar to {clip or dancer}"))
 
 
@@ -55,7 +67,7 @@ def rankings(
 ) -> None:
     """The ranking of a challenge by any visual dimension, and which one matters most in it."""
     console = Console()
-    with _service(config) as service:
+    with _store_service(config) as service:
         if challenge is None:
             table = Table(
                 "challenge", "clips", *MODALITIES, title="Challenges, with the mean attention on each modality"
@@ -63,7 +75,7 @@ def rankings(
             for found in service.challenges():
                 attention = service.attention(found.challenge_id).mean_attention
                 shares = (f"{attention[m]:.2f}" if m in attention else "–" for m in MODALITIES)
-                table.add_row(found.challenge_id, str(found.clips), *shares)
+                table.add_row(Text(found.challenge_id), str(found.clips), *shares)
             console.print(table)
         else:
             console.print(ranking_table(service.ranking(challenge, by, order=order, k=k)))
@@ -73,29 +85,67 @@ def hits_table(answer: SimilarAnswer, title: str) -> Table:
     """Hits with their similarity by modality; a dash where a clip lacks it."""
     weights = ", ".join(f"{modality} {weight:.2f}" for modality, weight in answer.weights.items())
     named = (Column(name, overflow="fold") for name in ("dancer", "clip", "challenge"))
-    table = Table(*named, "all", *MODALITIES, title=title, caption=f"weights: {weights}")
+    table = Table(*named, "all", *MODALITIES, title=_title(title), caption=f"weights: {weights}")
     for hit in answer.hits:
         parts = (f"{hit.similarities[m]:.3f}" if m in hit.similarities else "–" for m in MODALITIES)
-        table.add_row(hit.dancer_id, hit.clip_id, hit.challenge_id, f"{hit.similarity:.3f}", *parts)
+        ids = map(Text, (hit.dancer_id, hit.clip_id, hit.challenge_id))
+        table.add_row(*ids, f"{hit.similarity:.3f}", *parts)
     return table
 
 
 def ranking_table(ranking: Ranking) -> Table:
     title = f"{ranking.challenge_id} by {ranking.dimension}: {ranking.order} of {ranking.clips} clips"
     named = (Column(name, overflow="fold") for name in ("clip", "dancer"))
-    table = Table("rank", "percentile", *named, "score", title=title)
+    table = Table("rank", "percentile", *named, "score", title=_title(title))
     for entry in ranking.entries:
-        table.add_row(str(entry.rank), f"{entry.percentile:.1f}", entry.clip_id, entry.dancer_id, f"{entry.score:.4f}")
+        place, ids = (str(entry.rank), f"{entry.percentile:.1f}"), map(Text, (entry.clip_id, entry.dancer_id))
+        table.add_row(*place, *ids, f"{entry.score:.4f}")
     return table
 
 
+def _title(text: str) -> Text:
+    """Ids are data: read as markup, [b] would vanish from one."""
+    return Text(text, style="table.title")
+
+
 @contextmanager
-def _service(config: Config) -> Iterator[RankingService]:
+def _index_service(config: Config) -> Iterator[RankingService]:
+    """Answers of the index snapshot; raises ``NoData`` without one. The database is not touched."""
+    ranking, index = _opened_index(config)
+    if index.clips() == 0:
+        raise NoData(
+            f"no index snapshot in {ranking.index_folder} (ranking.index_folder); dancerank serve saves one there "
+            f"every {ranking.snapshot_interval_s:g} s and when it stops"
+        )
+    with closing(ScoreStore("sqlite://")) as nowhere:
+        yield RankingService(nowhere, index)
+
+
+@contextmanager
+def _store_service(config: Config) -> Iterator[RankingService]:
+    """Answers of the database, of the index's generation if there is a snapshot; raises ``NoData`` if it is empty."""
+    ranking, index = _opened_index(config)
+    if _sqlite_file_missing(ranking.database_url):
+        raise _no_rankings(ranking.database_url)
+    with closing(wiring.open_store(load_settings(config))) as store:
+        if not store.generations():
+            raise _no_rankings(ranking.database_url)
+        yield RankingService(store, index)
+
+
+def _opened_index(config: Config) -> tuple[RankingSettings, IndexView]:
     settings = load_settings(config)
-    observer = Observer()
-    index = wiring.open_index(settings, observer, SystemClock())
-    store = wiring.open_store(settings)
-    try:
-        yield RankingService(store, index, observer=observer)
-    finally:
-        store.close()
+    return settings.ranking, wiring.open_index(settings, Observer(), SystemClock())
+
+
+def _no_rankings(url: str) -> NoData:
+    return NoData(
+        f"no rankings in {without_password(url)} (ranking.database_url); dancerank rank, or dancerank serve "
+        "--with-rank, fills it from the log"
+    )
+
+
+def _sqlite_file_missing(url: str) -> bool:
+    """Whether opening the database would create its file."""
+    scheme, _, path = url.partition("?")[0].partition(":///")
+    return scheme.startswith("sqlite") and path not in ("", ":memory:") and not Path(path).exists()

@@ -1,18 +1,18 @@
 """The long-running processes ``stream``, ``rank`` and ``serve``; ``settings`` shows what they would run with."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from typing import Annotated
 
 import typer
-import uvicorn
 from rich.console import Console
 from rich.syntax import Syntax
 
 from dancerank import wiring
 from dancerank.commands.options import Config
+from dancerank.listening import answer, bound, metrics
 from dancerank.logs import configure_logs
+from dancerank.providers import providers_in_use
 from dancerank.settings import Settings, load_settings
 from dancerank.signals import stop_on_signals
 from exporters.prometheus import PrometheusObserver
@@ -24,17 +24,26 @@ from schemas.errors import DancerankError
 log = logging.getLogger(__name__)
 
 
+class ViewEnded(DancerankError):
+    """A serving process whose view could not be kept up to date; the message says why."""
+
+    code = "view_ended"
+
+
 def stream(config: Config = None) -> None:
     """Score uploads: read clips.uploaded, run the bundle, write clips.scored. Stops cleanly on SIGTERM."""
     settings = _start(config)
     stop = stop_on_signals()
     observer, clock = PrometheusObserver(), SystemClock()
+    server = settings.server
     connection, bundle = wiring.connect(settings), wiring.load_bundle(settings)
     wiring.create_topics(settings, connection)
     with (
-        _metrics(observer, settings),
+        metrics(observer, server.host, server.stream_metrics_port, "stream_metrics_port"),
         wiring.streamer(settings, connection, bundle, observer, clock) as streamer,
     ):
+        providers = ", ".join(f"{name} on {provider}" for name, provider in providers_in_use(observer).items())
+        log.info("bundle %s, generation %s: %s", wiring.bundle_folder(settings), bundle.manifest.generation, providers)
         log.info("streaming %s to %s", settings.streamer.uploads_topic, settings.streamer.scored_topic)
         streamer.run(stop)
     log.info("drained and committed")
@@ -45,11 +54,12 @@ def rank(config: Config = None) -> None:
     settings = _start(config)
     stop = stop_on_signals()
     observer = PrometheusObserver()
+    server = settings.server
     connection = wiring.connect(settings)
     wiring.create_topics(settings, connection)
     with (
+        metrics(observer, server.host, server.rank_metrics_port, "rank_metrics_port"),
         closing(wiring.open_store(settings)) as store,
-        _metrics(observer, settings),
         wiring.sql_loop(settings, connection, store, observer, SystemClock()) as loop,
     ):
         log.info("ranking %s", settings.streamer.scored_topic)
@@ -63,11 +73,17 @@ def serve(
     ] = False,
     config: Config = None,
 ) -> None:
-    """Answer over HTTP: keep a whole index view in memory, and serve /v1, /healthz, /readyz and /metrics."""
+    """Answer over HTTP: keep a whole index view in memory, and serve /v1, /healthz, /readyz and /metrics.
+
+    Rankings come from the database, which the rank process fills, or this one with --with-rank; without either they
+    stay as they are.
+    """
     settings = _start(config)
     observer, clock = PrometheusObserver(), SystemClock()
-    connection = wiring.connect(settings)
+    host, port = settings.server.host, settings.server.port
     with ExitStack() as stack:
+        taken = stack.enter_context(bound(host, port))
+        connection = wiring.connect(settings)
         store = stack.enter_context(closing(wiring.open_store(settings)))
         wiring.create_topics(settings, connection)
         index = wiring.open_index(settings, observer, clock)
@@ -78,11 +94,10 @@ def serve(
             loops.append(stack.enter_context(wiring.in_thread(loop, "sql-view")))
         app = create_app(RankingService(store, index, loops=loops, observer=observer), observer.render)
         stop_on_signals()  # uvicorn handles the signal first, and raises it again once it has shut down
-        log.info("serving on http://%s:%d, described at /docs", settings.server.host, settings.server.port)
-        uvicorn.run(app, host=settings.server.host, port=settings.server.port, log_config=None)
+        answer(app, taken, lambda: log.info("serving on http://%s:%d, described at /docs", host, port))
     for thread in loops:
         if thread.failure is not None:
-            raise DancerankError(f"a view could not be kept up to date: {thread.failure}") from thread.failure
+            raise ViewEnded(f"a view could not be kept up to date: {thread.failure}") from thread.failure
 
 
 def settings(config: Config = None) -> None:
@@ -94,14 +109,3 @@ def _start(config: Config) -> Settings:
     settings = load_settings(config)
     configure_logs(settings.log)
     return settings
-
-
-@contextmanager
-def _metrics(observer: PrometheusObserver, settings: Settings) -> Iterator[None]:
-    """Serve ``/metrics`` of a process that has no HTTP API."""
-    stop = observer.start_server(settings.server.metrics_port, host=settings.server.host)
-    log.info("metrics on http://%s:%d/metrics", settings.server.host, settings.server.metrics_port)
-    try:
-        yield
-    finally:
-        stop()

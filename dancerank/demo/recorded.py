@@ -1,5 +1,6 @@
 """The demonstration on recorded dances: skeletal-only uploads in another joint layout, and retrieval by dance style."""
 
+import socket
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.table import Table
 from dancerank.clip_folder import read_uploads, write_clip_folder
 from dancerank.demo.running import demo_settings, keep_serving, running, show_throughput
 from dancerank.recordings import CLIP_S, cut, read_sequences
+from dancerank.settings import Settings
 from exporters.prometheus import PrometheusObserver
 from ranking.service import RankingService
 from schemas.bundle import read_bundle
@@ -23,8 +25,10 @@ from schemas.queries import SimilarQuery
 _K: Final = 5
 
 
-def run_recorded_demo(console: Console, recordings: Path, folder: Path, *, bundle: Path, serve: bool) -> None:
-    """Stream the sequences as clips and show how often retrieval brings back the same style."""
+def run_recorded_demo(
+    console: Console, recordings: Path, folder: Path, *, bundle: Path, settings: Settings, port: socket.socket | None
+) -> None:
+    """Stream the sequences as clips and show how often retrieval brings back the same style; serve if given a port."""
     loaded = read_bundle(bundle)
     console.rule("[bold]1. Recorded dances as uploads")
     sequences = read_sequences(recordings)
@@ -40,7 +44,7 @@ def run_recorded_demo(console: Console, recordings: Path, folder: Path, *, bundl
     )
     console.rule("[bold]2. Through the broker")
     observer = PrometheusObserver()
-    with running(demo_settings(folder), loaded, observer) as system:
+    with running(demo_settings(settings, folder), loaded, observer) as system:
         system.await_ready()
         started_s = perf_counter()
         system.send(read_uploads(folder, now_ms=SystemClock().now_ms()))
@@ -49,8 +53,8 @@ def run_recorded_demo(console: Console, recordings: Path, folder: Path, *, bundl
         show_throughput(console, observer, len(clips), perf_counter() - started_s)
         console.rule("[bold]3. Does “dances like this” bring back the same style?")
         _show_retrieval(console, system.service, {clip.clip_id: clip.dancer_id for clip in clips}, style)
-        if serve:
-            keep_serving(console, system, observer)
+        if port is not None:
+            keep_serving(console, system, observer, port)
 
 
 def _show_retrieval(
@@ -67,6 +71,8 @@ def _show_retrieval(
             continue  # the style was danced in one sequence only: there is nothing to find
         query = SimilarQuery(clip_id=clip_id, weights={Modality.SKELETAL: 1.0}, k=_K)
         hits = service.similar(query).hits
+        if not hits:
+            continue
         found.setdefault(mine, []).append(sum(style[hit.dancer_id] == mine for hit in hits) / len(hits))
         chance.setdefault(mine, []).append(others.count(mine) / len(others))
     for name, values in found.items():

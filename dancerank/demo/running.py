@@ -1,31 +1,46 @@
 """What both demonstrations share: the embedded system on a folder, what it did, and serving on."""
 
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import uvicorn
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dancerank.embedded import EmbeddedSystem, run_embedded
-from dancerank.settings import Settings
+from dancerank.listening import answer
+from dancerank.providers import providers_in_use
+from dancerank.settings import KafkaSettings, RankingSettings, Settings
 from exporters.prometheus import PrometheusObserver
 from ranking.api import create_app
 from schemas.bundle import Bundle
+from schemas.errors import ConfigurationError
 from schemas.ports import Record
+from streamer.settings import StreamerSettings
 from transport.dead_letter import reason
 from transport.embedded import EmbeddedBroker
 
 
-def demo_settings(folder: Path) -> Settings:
-    """Everything within ``folder``."""
-    return Settings.model_validate(
-        {
-            "streamer": {"feature_roots": [folder.resolve().as_uri()]},
-            "ranking": {"database_url": f"sqlite:///{folder / 'dancerank.db'}", "index_folder": folder / "index"},
-        }
+def check_folder(folder: Path) -> None:
+    """Raise ``ConfigurationError`` unless ``folder`` is empty or absent: old clips would mix with the new ones."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigurationError(f"{folder} is not empty; name an empty or new folder with --folder, or delete it")
+
+
+def demo_settings(settings: Settings, folder: Path) -> Settings:
+    """``settings`` with everything that the demonstration writes within ``folder``, and its own topics and index.
+
+    Of the streamer's settings only those of inference are kept.
+    """
+    streamer = StreamerSettings(
+        feature_roots=(folder.resolve().as_uri(),),
+        providers=settings.streamer.providers,
+        inference_threads=settings.streamer.inference_threads,
     )
+    ranking = RankingSettings(database_url=f"sqlite:///{folder / 'dancerank.db'}", index_folder=folder / "index")
+    return settings.model_copy(update={"kafka": KafkaSettings(), "streamer": streamer, "ranking": ranking})
 
 
 @contextmanager
@@ -39,8 +54,7 @@ def show_throughput(console: Console, observer: PrometheusObserver, clips: int, 
     """What the system's own metrics say about the run."""
     samples = [sample for metric in observer.registry.collect() for sample in metric.samples]
     value = {sample.name: sample.value for sample in samples if not sample.labels}
-    provider_info = "dancerank_execution_provider_info"
-    providers = sorted({s.labels["provider"] for s in samples if s.name == provider_info and s.value})
+    providers = sorted(set(providers_in_use(observer).values()))
     padding = 1 - value["dancerank_batch_frames_total"] / value["dancerank_batch_padded_frames_total"]
     batches = value["dancerank_batch_clips_count"]
     freshness_s = value["dancerank_freshness_seconds_sum"] / value["dancerank_freshness_seconds_count"]
@@ -57,14 +71,18 @@ def show_dead_letters(console: Console, letters: Sequence[Record]) -> None:
     for letter in letters:
         why = reason(letter.headers)
         where = f"{why['topic']}\npartition {why['partition']}, offset {why['offset']}"
-        table.add_row(why.get("clip_id", "–"), where, f"{why['code']}: {why['message']}")
+        cells = (why.get("clip_id", "–"), where, f"{why['code']}: {why['message']}")
+        table.add_row(*map(Text, cells))
     console.print(table)
 
 
-def keep_serving(console: Console, system: EmbeddedSystem, observer: PrometheusObserver) -> None:
-    """Answer over HTTP until Ctrl-C."""
-    server = system.settings.server
-    root = f"http://{server.host}:{server.port}"
+def keep_serving(console: Console, system: EmbeddedSystem, observer: PrometheusObserver, taken: socket.socket) -> None:
+    """Answer over HTTP on the port ``taken`` until Ctrl-C."""
+    answer(create_app(system.service, observer.render), taken, lambda: _show_addresses(console, system.settings))
+
+
+def _show_addresses(console: Console, settings: Settings) -> None:
+    root = f"http://{settings.server.host}:{settings.server.port}"
     console.rule("[bold]Serving; Ctrl-C ends")
     for path, what in {
         "/docs": "the API, to try out",
@@ -74,4 +92,3 @@ def keep_serving(console: Console, system: EmbeddedSystem, observer: PrometheusO
         "/readyz": "readiness",
     }.items():
         console.print(f"  {root}{path}  [dim]{what}[/]")
-    uvicorn.run(create_app(system.service, observer.render), host=server.host, port=server.port, log_level="warning")

@@ -1,6 +1,9 @@
 """The demonstration on synthetic clips: stream them, then hold the answers against what was planted."""
 
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from math import isnan, nan
 from pathlib import Path
 from time import perf_counter
 from typing import Final, NamedTuple
@@ -13,6 +16,7 @@ from dancerank.agreement import spearman
 from dancerank.clip_folder import ClipRow, read_uploads, write_clip_folder
 from dancerank.demo.running import demo_settings, keep_serving, running, show_dead_letters, show_throughput
 from dancerank.embedded import EmbeddedSystem
+from dancerank.settings import Settings
 from dancerank.synthetic import CHALLENGES, IMPORTANCE, MOVEMENT_STYLES, ROOMS, Dancer, SyntheticClip, synthesize
 from exporters.prometheus import PrometheusObserver
 from ranking.service import RankingService
@@ -25,6 +29,7 @@ from schemas.queries import MAX_HITS, SimilarQuery
 
 _BROKEN: Final = 2
 _TOP: Final = 5
+_NONE: Final = "–"
 
 
 class Planted(NamedTuple):
@@ -35,8 +40,17 @@ class Planted(NamedTuple):
     quality: dict[Dimension, float]
 
 
-def run_synthetic_demo(console: Console, folder: Path, *, clips: int, seed: int, bundle: Path, serve: bool) -> None:
-    """Make clips, stream every one through the broker, and print what came of it."""
+def run_synthetic_demo(
+    console: Console,
+    folder: Path,
+    *,
+    clips: int,
+    seed: int,
+    bundle: Path,
+    settings: Settings,
+    port: socket.socket | None,
+) -> None:
+    """Make clips, stream every one through the broker, print what came of it, and serve it if given a ``port``."""
     loaded = read_bundle(bundle)
     console.rule("[bold]1. New uploads")
     truth = _make_clips(console, folder, clips, seed)
@@ -47,7 +61,7 @@ def run_synthetic_demo(console: Console, folder: Path, *, clips: int, seed: int,
     )
     console.rule("[bold]2. Through the broker: scored by ONNX streams, indexed, ranked")
     observer = PrometheusObserver()
-    with running(demo_settings(folder), loaded, observer) as system:
+    with running(demo_settings(settings, folder), loaded, observer) as system:
         system.await_ready()
         started_s = perf_counter()
         _send(system, folder)
@@ -61,8 +75,8 @@ def run_synthetic_demo(console: Console, folder: Path, *, clips: int, seed: int,
         _show_attention(console, system.service)
         console.rule("[bold]5. Similar dancers, under two weightings")
         _show_similar(console, system.service, truth)
-        if serve:
-            keep_serving(console, system, observer)
+        if port is not None:
+            keep_serving(console, system, observer, port)
 
 
 def _make_clips(console: Console, folder: Path, clips: int, seed: int) -> dict[str, Planted]:
@@ -104,12 +118,12 @@ def _show_rankings(console: Console, service: RankingService, truth: dict[str, P
         ]
         shares = (sum(q < truth[e.clip_id].quality[dimension] for q in rivals) / len(rivals) for e in entries)
         columns.append([f"{_short(e.clip_id)} {share:.0%}" for e, share in zip(entries, shares, strict=True)])
-    for rank, cells in enumerate(zip(*columns, strict=True), start=1):
+    for rank, cells in enumerate(zip_longest(*columns, fillvalue=_NONE), start=1):
         table.add_row(str(rank), *cells)
     table.add_section()
     agreements = {d: [_agreement(service, truth, c.challenge_id, d) for c in service.challenges()] for d in Dimension}
-    table.add_row("ρ here", *(f"{agreements[d][0]:.2f}" for d in Dimension))
-    table.add_row("ρ all", *(f"{sum(agreements[d]) / len(agreements[d]):.2f}" for d in Dimension))
+    table.add_row("ρ here", *(_number(agreements[d][0]) for d in Dimension))
+    table.add_row("ρ all", *(_number(_mean(agreements[d])) for d in Dimension))
     console.print(table)
     console.print(
         "ρ: Spearman's correlation of the scores with the planted quality (fused: with the planted virality), in this "
@@ -118,8 +132,21 @@ def _show_rankings(console: Console, service: RankingService, truth: dict[str, P
 
 
 def _agreement(service: RankingService, truth: dict[str, Planted], challenge: str, dimension: Dimension) -> float:
+    """Spearman's correlation of scores and truth; NaN with fewer than two clips that have the dimension."""
     entries = service.ranking(challenge, dimension, k=MAX_HITS).entries
+    if len(entries) < 2:
+        return nan
     return spearman([e.score for e in entries], [truth[e.clip_id].quality[dimension] for e in entries])
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean of the numbers among ``values``; NaN if there are none."""
+    numbers = [value for value in values if not isnan(value)]
+    return sum(numbers) / len(numbers) if numbers else nan
+
+
+def _number(value: float) -> str:
+    return _NONE if isnan(value) else f"{value:.2f}"
 
 
 def _show_attention(console: Console, service: RankingService) -> None:
@@ -159,19 +186,23 @@ def _show_precision(
 ) -> None:
     """Over all dancers: how many of the five most similar share the planted style, or the planted room."""
     table = Table("weighting", "same movement style", "same room", title=f"Share of the {_TOP} most similar dancers")
-    chance = [0.0, 0.0]
+    chance: tuple[list[float], list[float]] = ([], [])
     for name, weights in weightings.items():
-        shared = [0.0, 0.0]
+        shared: tuple[list[float], list[float]] = ([], [])
         for dancer in dancers.values():
             query = SimilarQuery(dancer_id=dancer.dancer_id, weights=weights, group_by="dancer", k=_TOP)
             hits = [dancers[hit.dancer_id] for hit in service.similar(query).hits]
             others = [other for other in dancers.values() if other is not dancer]
             for index, kind in enumerate((_style, _room)):
-                shared[index] += sum(kind(h) == kind(dancer) for h in hits) / len(hits) / len(dancers)
-                chance[index] += sum(kind(o) == kind(dancer) for o in others) / len(others) / len(dancers)
-        table.add_row(name, *(f"{value:.0%}" for value in shared))
-    table.add_row("chance", *(f"{value / len(weightings):.0%}" for value in chance))
+                shared[index].append(_mean([kind(hit) == kind(dancer) for hit in hits]))
+                chance[index].append(_mean([kind(other) == kind(dancer) for other in others]))
+        table.add_row(name, *(_share(_mean(values)) for values in shared))
+    table.add_row("chance", *(_share(_mean(values)) for values in chance))
     console.print(table)
+
+
+def _share(value: float) -> str:
+    return _NONE if isnan(value) else f"{value:.0%}"
 
 
 def _short(identifier: str) -> str:

@@ -52,6 +52,27 @@ def test_a_wrong_table_is_refused_with_the_place_named(tmp_path: Path, table: st
         list(read_uploads(tmp_path, now_ms=0))
 
 
+def test_a_table_saved_by_a_spreadsheet_reads_like_any_other(folder: Path) -> None:
+    plain = list(read_uploads(folder, now_ms=5))
+    table = folder / "clips.csv"
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
+    assert list(read_uploads(folder, now_ms=5)) == plain
+
+
+@pytest.mark.parametrize("place", ["clip_id", "caf\xe9"])
+def test_a_table_that_is_no_utf_8_is_refused_with_the_remedy(tmp_path: Path, place: str) -> None:
+    rows = f"{place},dancer_id,challenge_id,duration_s,features\ncaf\xe9,b,c,9,x\n"
+    (tmp_path / "clips.csv").write_bytes(rows.encode("latin-1"))
+    with pytest.raises(ClipFolderError, match=r"clips\.csv.*0xe9.*UTF-8"):
+        count_clips(tmp_path)
+
+
+def test_a_table_that_is_no_csv_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").write_text("clip_id,dancer_id,challenge_id,duration_s,features\n" + "a" * 200_000)
+    with pytest.raises(ClipFolderError, match="no CSV"):
+        count_clips(tmp_path)
+
+
 def test_a_folder_without_a_table_is_refused_with_the_columns_it_needs(tmp_path: Path) -> None:
     with pytest.raises(ClipFolderError, match=r"clips\.csv.*challenge_id"):
         count_clips(tmp_path)

@@ -7,7 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from dancerank.cli import app
+from dancerank.commands.produce import send_clips
 from dancerank.wiring import shipped_bundle
+from schemas.errors import RecordRefused
+from schemas.events import ClipUploaded, InlineFeatures
+from schemas.ports import OutgoingRecord
 
 COMMANDS = [
     *("demo", "stream", "rank", "serve", "settings", "produce"),
@@ -35,6 +39,39 @@ def test_every_command_explains_itself_and_each_of_its_options(command: str) -> 
     assert options
     for option, text in options:
         assert len(re.findall(r"[a-z]{2,}", text)) >= 3, f"{option} is not explained"
+
+
+def test_help_names_the_extra_that_training_needs() -> None:
+    assert "(needs [train])" in run("demo", "--help")[1]
+
+
+def test_help_of_serve_says_who_fills_the_rankings() -> None:
+    assert re.search(r"Rankings come from the database, which the rank\W+process\W+fills", run("serve", "--help")[1])
+
+
+@pytest.mark.parametrize("at", ["send", "flush"])
+def test_features_that_fit_no_record_name_the_clip_and_the_remedy(at: str) -> None:
+    upload = ClipUploaded(
+        clip_id="clip-7",
+        dancer_id="d",
+        challenge_id="c",
+        uploaded_at_ms=0,
+        duration_s=9.0,
+        features=InlineFeatures(b"0" * 100),
+    )
+
+    class Full:
+        def send(self, record: OutgoingRecord) -> None:
+            if at == "send":
+                raise RecordRefused("too large")
+
+        def flush(self, timeout_s: float) -> None:
+            raise RecordRefused("not written: topic uploads key b'clip-7'")
+
+        def close(self) -> None: ...
+
+    with pytest.raises(RecordRefused, match=r"clip-7.*leave out --inline.*shorter clip"):
+        send_clips(Full(), "uploads", [upload], 1.0)
 
 
 def test_inspect_shows_the_shipped_bundle() -> None:

@@ -1,4 +1,8 @@
+import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +37,9 @@ def test_the_environment_wins_over_the_file_key_by_key(tmp_path: Path, monkeypat
         ("[streamer]\nmax_wait = 81\n", r"streamer\.max_wait: .*_s"),
         ("[servers]\nport = 81\n", r"servers: .* server"),
         ("[server]\nport = 99999\n", r"server\.port: "),
-        ("[streamer]\nmax_batch_clips = 0\n", "max_batch_clips"),
+        ("[streamer]\nmax_batch_clips = 0\n", r"dancerank\.toml[^:]*:\n  streamer\.max_batch_clips: .*above 0"),
+        ('[streamer]\nproviders = "cpu"\n', r"streamer\.providers: .*a list is written"),
+        ("[kafka]\ntimeout_s = inf\n", r"kafka\.timeout_s: "),
         ("port = [\n", "no valid TOML"),
     ],
 )
@@ -51,6 +57,76 @@ def test_a_wrong_environment_variable_names_itself(monkeypatch: pytest.MonkeyPat
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("DANCERANK_KAFKA__BOOTSTRAP_SERVERS", "localhost:9092", r'bootstrap_servers .*written \["one", "two"\]'),
+        ("DANCERANK_KAFKA__BOOTSTRAP_SERVERS", '{"a": 1}', r"kafka\.bootstrap_servers .*a list is written"),
+        ("DANCERANK_STREAMER__FEATURE_ROOTS", "file:///data", r"streamer\.feature_roots .*a list is written"),
+        ("DANCERANK_STREAMER__STORE_OPTIONS", "[]", r"streamer\.store_options .*a table is written"),
+        ("DANCERANK_STREAMER__MAX_BATCH_CLIPS", "0", r"streamer\.max_batch_clips .*above 0"),
+        ("DANCERANK_SERVER__PORT", "none", r"server\.port .*integer"),
+    ],
+)
+def test_a_wrong_value_in_a_variable_names_the_variable_and_the_form(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, named: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=named) as caught:
+        load_settings()
+    assert f"(variable {variable})" in caught.value.message
+
+
+def test_an_unknown_key_is_answered_with_the_keys_there_are_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "dancerank.toml"
+    path.write_text("[streamer]\nmax_wait = 81\n")
+    with pytest.raises(ConfigurationError, match="uploads_topic, scored_topic") as caught:
+        load_settings(path)
+    assert "__" not in caught.value.message
+
+
+OTHER_VALUES = {
+    "DANCERANK_LOG__LEVEL": "debug",
+    "DANCERANK_LOG__FORMAT": "json",
+    "DANCERANK_STREAMER__STORE_OPTIONS": '{"s3": {"endpoint_url": "http://minio:9000"}}',
+    "DANCERANK_KAFKA__SECURITY": '{"ssl_cafile": "ca.pem"}',
+    "DANCERANK_KAFKA__SECRETS": '{"ssl_password": "1234"}',
+}
+ROWS = re.findall(r"^\| `(\w+)` .*`(DANCERANK_\w+)` \|$", Path("docs/settings.md").read_text(), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(("key", "variable"), ROWS, ids=[variable for _, variable in ROWS])
+def test_every_row_of_the_reference_can_be_set_through_its_variable(
+    monkeypatch: pytest.MonkeyPatch, key: str, variable: str
+) -> None:
+    default = _value(Settings(), key, variable)
+    text = OTHER_VALUES.get(variable) or _another(default)
+    monkeypatch.setenv(variable, text)
+    value = _value(load_settings(), key, variable)
+    assert value != default
+    if isinstance(value, Mapping):
+        assert value.keys() == json.loads(text).keys()
+    else:
+        assert value == (tuple(json.loads(text)) if isinstance(value, tuple) else type(value)(text))
+
+
+def _value(settings: Settings, key: str, variable: str) -> Any:
+    *group, _ = variable.removeprefix("DANCERANK_").split("__")
+    return getattr(getattr(settings, group[0].lower()) if group else settings, key)
+
+
+def _another(default: object) -> str:
+    if isinstance(default, tuple):
+        return '["file:///data", "file:///more"]'
+    return str(default + 1) if isinstance(default, int | float) else "other"
+
+
+@pytest.mark.parametrize("password", ["1234", "true", "null", '"quoted"', "a__b"])
+def test_one_secret_can_be_set_through_a_variable_of_its_own(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    monkeypatch.setenv("DANCERANK_KAFKA__SECRETS__SSL_PASSWORD", password)
+    assert load_settings().kafka.secrets["ssl_password"].get_secret_value() == password
+
+
 def test_every_key_has_a_meaning_and_the_reference_is_current() -> None:
     page = reference()
     assert page == Path("docs/settings.md").read_text(), "python -m dancerank.settings_reference > docs/settings.md"
@@ -58,12 +134,38 @@ def test_every_key_has_a_meaning_and_the_reference_is_current() -> None:
         assert f"`{group}`" in page or f"`[{group}]`" in page
 
 
-def test_a_password_in_the_database_url_is_never_shown() -> None:
-    url = "postgresql+psycopg://ranker:open-sesame@db/clips"
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql+psycopg://ranker:open-sesame@db/clips", "postgresql+psycopg://ranker:***@db/clips"),
+        ("postgresql://ranker:open@sesame@db/clips", "postgresql://ranker:***@db/clips"),
+        ("postgresql://ranker:open/sesame?@db/clips", "postgresql://ranker:***@db/clips"),
+        ("postgresql://db/clips?user=u&password=sesame", "postgresql://db/clips?user=u&password=***"),
+        ("postgresql://db/clips?sslPassword=sesame&user=u", "postgresql://db/clips?sslPassword=***&user=u"),
+        ("sqlite:///sesame-free.db", "sqlite:///sesame-free.db"),
+    ],
+)
+def test_a_password_in_the_database_url_is_never_shown(url: str, shown: str) -> None:
     settings = Settings(ranking={"database_url": url})
     assert settings.ranking.database_url == url
-    assert "sesame" not in repr(settings) + settings.model_dump_json()
-    assert "ranker:***@db/clips" in settings.model_dump_json()
+    assert settings.model_dump()["ranking"]["database_url"] == shown
+    assert url not in repr(settings)
+
+
+def test_a_password_among_what_is_shown_is_refused_with_the_place_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "dancerank.toml"
+    path.write_text('[kafka.security]\nsasl_plain_password = "open sesame"\n')
+    with pytest.raises(ConfigurationError, match=r"kafka\.security\.sasl_plain_password: .*kafka\.secrets") as caught:
+        load_settings(path)
+    assert "sesame" not in caught.value.message
+
+
+def test_credentials_of_a_feature_store_are_kept_and_never_shown() -> None:
+    options = {"s3": {"key": "sesame", "secret": "sesame", "endpoint_url": "http://minio:9000"}}
+    settings = Settings(streamer={"store_options": options})
+    assert settings.streamer.store_options == options
+    assert "sesame" not in settings.model_dump_json()
+    assert "minio" in settings.model_dump_json()
 
 
 def test_secrets_are_kept_and_never_shown() -> None:

@@ -160,6 +160,18 @@ CASES = {
         "resample skeletal to 25 Hz",
         field="frame_rate_hz.skeletal",
     ),
+    "metadata of megabytes": Case(
+        lambda place: place.file(
+            tensors(METADATA | {"schema": "x" * 1_500_000}, scenic=np.zeros((12, 512), np.float32))
+        ),
+        "feature_file_corrupt",
+        "expected 'clip-features/1'",
+        field="schema",
+    ),
+    "JSON of another shape": Case(
+        lambda _: b'[{"schema": "clip-uploaded/1"}]', "malformed_event", "neither a JSON object", clip_id=None
+    ),
+    "id with a slash": Case(lambda _: edited(dancer_id="a/b"), "malformed_event", "dancer_id", field="dancer_id"),
     "NaN": Case(lambda _: InlineFeatures(with_value(np.nan)), "feature_value_invalid", "step 7", field="scenic"),
     "infinity": Case(lambda _: InlineFeatures(with_value(-np.inf)), "feature_value_invalid", "step 7", field="scenic"),
     "zero frames": Case(

@@ -91,7 +91,7 @@ def deployment(settings: Settings, tmp_path: Path) -> Deployment:
         index_folder = "{settings.ranking.index_folder}"
         [server]
         port = {api_port}
-        metrics_port = {metrics_port}
+        stream_metrics_port = {metrics_port}
     """)
     return Deployment(config, f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{metrics_port}/metrics", tmp_path)
 

@@ -1,0 +1,67 @@
+"""Ports that a process listens on: taken early, and a port that cannot be had is an error that names its setting."""
+
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from dancerank.settings import ENV_PREFIX
+from exporters.prometheus import PrometheusObserver
+from schemas.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def bound(host: str, port: int) -> Iterator[socket.socket]:
+    """The port of the API, taken but not answering yet. Raises ``ConfigurationError`` naming ``server.port``."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind((host, port))
+        except OSError as error:
+            raise _not_to_be_had("port", host, port, error) from error
+        yield taken
+
+
+def answer(app: Any, taken: socket.socket, on_start: Callable[[], object]) -> None:
+    """Serve the ASGI ``app`` on the port until SIGINT or SIGTERM; ``on_start`` is called once requests are accepted."""
+    _Server(uvicorn.Config(app, log_config=None), on_start).run([taken])
+
+
+@contextmanager
+def metrics(observer: PrometheusObserver, host: str, port: int, setting: str) -> Iterator[None]:
+    """Serve ``/metrics`` of a process that has no HTTP API, on the port that ``setting`` of the group gives; 0: no."""
+    if port == 0:
+        yield
+        return
+    try:
+        stop = observer.start_server(port, host=host)
+    except OSError as error:
+        raise _not_to_be_had(setting, host, port, error, " or 0 for none") from error
+    log.info("metrics on http://%s:%d/metrics", host, port)
+    try:
+        yield
+    finally:
+        stop()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_start()
+
+
+def _not_to_be_had(setting: str, host: str, port: int, error: OSError, otherwise: str = "") -> ConfigurationError:
+    return ConfigurationError(
+        f"server.{setting} is {port}, which cannot be listened on at {host}: {error.strerror or error}; set another"
+        f"{otherwise} (variable {ENV_PREFIX}SERVER__{setting.upper()}), or correct server.host",
+        field=f"server.{setting}",
+    )

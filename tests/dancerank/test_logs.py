@@ -1,0 +1,87 @@
+"""What the lines of a process look like, and which are left out."""
+
+import json
+import logging
+import warnings
+
+import pytest
+import stamina
+import typer
+from typer.testing import CliRunner
+
+from dancerank import cli
+from dancerank.logs import configure_logs
+from dancerank.settings import LogSettings
+from schemas.errors import TransportError
+
+
+def fail_with_a_secret() -> None:
+    secret = "open sesame"
+    raise ValueError(len(secret))
+
+
+def retry_once() -> None:
+    for attempt in stamina.retry_context(on=OSError, attempts=2, wait_initial=0.0, wait_jitter=0.0, wait_max=0.0):
+        with attempt:
+            if attempt.num == 1:
+                raise OSError("away")
+
+
+@pytest.mark.parametrize("format", ["console", "json"])
+def test_a_traceback_shows_where_and_no_local_variables(capsys: pytest.CaptureFixture[str], format: str) -> None:
+    configure_logs(LogSettings.model_validate({"format": format}))
+    try:
+        fail_with_a_secret()
+    except ValueError:
+        logging.getLogger("ranking.loop").exception("the loop ended")
+    written = capsys.readouterr().err
+    assert "fail_with_a_secret" in written
+    assert "open sesame" not in written
+
+
+def test_as_json_every_line_parses_whoever_writes_it(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(LogSettings(format="json", level="debug"))
+    try:
+        fail_with_a_secret()
+    except ValueError:
+        logging.getLogger("uvicorn.error").exception("a request failed")
+    logging.getLogger("transport").warning("odd", extra={"at": object()})
+    logging.getLogger("kafka.client").error("unreachable")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("deprecated", stacklevel=1)
+    retry_once()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert len(lines) == 5
+    assert all({"event", "level", "logger", "timestamp"} <= line.keys() for line in lines)
+    assert "away" in lines[-1]["event"]
+
+
+def test_as_json_the_error_that_ends_a_command_is_a_line_with_its_code() -> None:
+    app = typer.Typer()
+
+    def ending() -> None:
+        configure_logs(LogSettings(format="json"))
+        raise TransportError("no broker")
+
+    app.command()(cli._reporting(ending))
+    result = CliRunner().invoke(app, [])
+    line = json.loads(result.stderr)
+    assert (result.exit_code, line["event"], line["code"]) == (1, "no broker", "transport")
+
+
+def test_an_outage_fills_no_log_with_the_clients_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(LogSettings())
+    for attempt in range(300):
+        logging.getLogger("kafka.conn").error("attempt %d", attempt)
+        logging.getLogger("kafka.cluster").warning("attempt %d", attempt)
+    logging.getLogger("transport").warning("ours")
+    logging.getLogger("kafka.conn").critical("the end")
+    later = logging.makeLogRecord({"name": "kafka.conn", "levelno": logging.ERROR, "msg": "attempt %d", "args": (300,)})
+    later.created += 61
+    logging.getLogger("kafka.conn").handle(later)
+    lines = capsys.readouterr().err.splitlines()
+    expected = ["attempt 0", "attempt 0", "ours", "the end", "attempt 300 (299 lines before"]
+    assert len(lines) == len(expected)
+    for line, part in zip(lines, expected, strict=True):
+        assert part in line

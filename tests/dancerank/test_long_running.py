@@ -1,0 +1,64 @@
+"""``stream``, ``rank`` and ``serve`` on the embedded broker: what they say, and how they end."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from dancerank import wiring
+from dancerank.commands import serve
+from dancerank.settings import ServerSettings, Settings
+from dancerank.wiring import load_bundle, shipped_bundle
+from ranking.loop import ViewLoop
+from transport.connection import KafkaConnection
+from transport.embedded import EmbeddedBroker
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[KafkaConnection]:
+    with EmbeddedBroker() as connection:
+        monkeypatch.setattr(wiring, "connect", lambda _: connection)
+        yield connection
+
+
+@pytest.fixture(autouse=True)
+def ended_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    monkeypatch.setattr(serve, "stop_on_signals", lambda: stop)
+    monkeypatch.setattr(serve, "configure_logs", lambda _: None)
+    monkeypatch.chdir(tmp_path)
+    for port in ("PORT", "STREAM_METRICS_PORT", "RANK_METRICS_PORT"):
+        monkeypatch.setenv(f"DANCERANK_SERVER__{port}", "0" if "METRICS" in port else "18080")
+
+
+@pytest.mark.usefixtures("broker")
+def test_stream_says_once_which_bundle_it_runs_and_on_what(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    serve.stream()
+    (line,) = [record.getMessage() for record in caplog.records if "generation" in record.getMessage()]
+    manifest = load_bundle(Settings()).manifest
+    assert str(shipped_bundle()) in line
+    assert manifest.generation in line
+    for name in (*(stream.modality for stream in manifest.streams), "fusion"):
+        assert f"{name} on CPUExecutionProvider" in line
+
+
+@pytest.mark.usefixtures("broker")
+def test_a_view_that_ended_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(*_: object) -> NoReturn:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(ViewLoop, "run", end)
+    monkeypatch.setattr(serve, "answer", lambda *_: None)
+    with pytest.raises(serve.ViewEnded, match="disk full") as caught:
+        serve.serve()
+    assert caught.value.code == "view_ended"
+
+
+def test_two_processes_of_one_machine_have_metrics_ports_of_their_own() -> None:
+    server = ServerSettings()
+    assert len({server.port, server.stream_metrics_port, server.rank_metrics_port}) == 3

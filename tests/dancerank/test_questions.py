@@ -1,0 +1,76 @@
+"""Questions on the command line: what is shown, and what is said when there is nothing to ask."""
+
+from contextlib import closing
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+from typer.testing import CliRunner
+
+from dancerank.cli import app
+from dancerank.commands.questions import hits_table, ranking_table
+from dancerank.demo.running import show_dead_letters
+from ranking.index_view import IndexView
+from ranking.store import ScoreStore
+from schemas.modalities import Dimension, Modality
+from schemas.ports import Record
+from schemas.queries import RankedClip, Ranking, SimilarAnswer, SimilarHit
+
+AWKWARD = "a[/b]:smile:[red]"
+
+
+def shown(table: Table) -> str:
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(table)
+    return console.export_text()
+
+
+def test_ids_are_shown_as_they_are_whatever_they_look_like() -> None:
+    hit = SimilarHit(AWKWARD, AWKWARD, AWKWARD, 0.5, {Modality.SKELETAL: 0.5}, [])
+    answer = SimilarAnswer("g", {Modality.SKELETAL: 1.0}, [hit])
+    assert shown(hits_table(answer, f"Similar to {AWKWARD}")).count(AWKWARD) == 4
+    ranking = Ranking(AWKWARD, Dimension.FUSED, "g", "top", 1, [RankedClip(1, 50.0, AWKWARD, AWKWARD, 0.5)])
+    assert shown(ranking_table(ranking)).count(AWKWARD) == 3
+
+
+def test_dead_letters_are_shown_as_they_are() -> None:
+    texts = {"topic": "t", "partition": "0", "offset": "1", "code": "c", "message": AWKWARD, "clip_id": AWKWARD}
+    letter = Record("dead", 0, 0, 0, None, None, tuple((name, text.encode()) for name, text in texts.items()))
+    console = Console(width=200, record=True, file=StringIO())
+    show_dead_letters(console, [letter])
+    assert console.export_text().count(AWKWARD) == 2
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_question_before_there_is_data_names_the_place_and_what_fills_it_and_creates_nothing(empty: Path) -> None:
+    similar = CliRunner().invoke(app, ["similar", "--clip", "a"])
+    assert (similar.exit_code, "error (no_data)" in similar.output) == (1, True)
+    assert "dancerank-index (ranking.index_folder); dancerank serve" in similar.output
+    for arguments in ([], ["challenge"]):
+        rankings = CliRunner().invoke(app, ["rankings", *arguments])
+        assert (rankings.exit_code, "error (no_data)" in rankings.output) == (1, True)
+        assert "sqlite:///dancerank.db (ranking.database_url); dancerank rank" in rankings.output
+    assert list(empty.iterdir()) == []
+
+
+def test_similar_needs_no_database(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dancerank.wiring.open_store", lambda _: pytest.fail("the database was opened"))
+    monkeypatch.setattr(IndexView, "clips", lambda _: 1)
+    result = CliRunner().invoke(app, ["similar", "--clip", "nobody"])
+    assert (result.exit_code, "error (not_" in result.output) == (1, True), result.output
+    assert list(empty.iterdir()) == []
+
+
+def test_an_empty_database_is_named(empty: Path) -> None:
+    with closing(ScoreStore("sqlite:///dancerank.db")) as store:
+        store.migrate()
+    result = CliRunner().invoke(app, ["rankings"])
+    assert result.exit_code == 1
+    assert "no rankings in sqlite:///dancerank.db" in result.output
