@@ -8,7 +8,8 @@ import msgspec
 from kafka.errors import KafkaConfigurationError, KafkaError
 from kafka.net.compat import KafkaNetClient
 
-from schemas.errors import ConfigurationError, TransportError
+from schemas.errors import ConfigurationError, PositionBeyondLog, TransportError
+from schemas.ports import TopicPartition
 
 Client = TypeVar("Client")
 
@@ -56,6 +57,22 @@ def transport_errors(connection: KafkaConnection, doing: str) -> Iterator[None]:
         raise ConfigurationError(f"{doing}: {error}") from error
     except (KafkaError, OSError) as error:
         raise TransportError(f"{doing} (Kafka at {connection}): {error or type(error).__name__}") from error
+
+
+def check_start(positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int], place: str) -> None:
+    """Raise ``PositionBeyondLog`` if a position to start at lies beyond the end of its partition.
+
+    Kafka would go to one end of the partition without a word, and a log that was created anew, and is shorter, would be
+    skipped up to where the old one ended.
+    """
+    for at, offset in sorted(positions.items()):
+        end = ends.get(at, offset)
+        if offset > end:
+            raise PositionBeyondLog(
+                f"{at.topic}[{at.partition}] ends at offset {end}, but the position to continue at is {offset} "
+                f"({place}): the view was built from another log; connect to that log's Kafka, or delete the view (the "
+                "database or the index folder) to build it anew"
+            )
 
 
 def open_client(

@@ -1,9 +1,11 @@
 """Dead letters: a record that cannot be processed, kept as it was, with the reason in its headers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from schemas.errors import DancerankError
+import msgspec
+
+from schemas.errors import DancerankError, RecordRefused
 from schemas.ports import OutgoingRecord, Record
 from transport.topics import TopicSpec
 
@@ -13,6 +15,8 @@ ORIGINAL: Final = "original."
 """Prefix of the headers that the record came with, so that they are not confused with ours."""
 
 _HEADER_ROOM_BYTES: Final = 64 * 1024
+# An error may quote what the record holds; uncut, it would make the letter larger than any record may be.
+_LONGEST: Final = {"message": 2048, "field": 256, "clip_id": 128}
 
 
 def dead_letter_topic(topic: str) -> str:
@@ -32,8 +36,8 @@ def dead_letter(record: Record, error: DancerankError, *, clip_id: str | None, f
     """The record for the dead-letter topic of ``record.topic``: key and value unchanged.
 
     Headers, UTF-8: ``code``, ``message`` and ``field`` of the error; ``topic``, ``partition`` and ``offset`` of the
-    record; ``clip_id``; ``failed_at_ms``. Those not known (``field``, ``clip_id``) are left out. The record's own
-    headers follow, named ``original.…``.
+    record; ``clip_id``; ``failed_at_ms``. Those not known (``field``, ``clip_id``) are left out; ``message`` is cut to
+    2048 characters, ``field`` to 256, ``clip_id`` to 128. The record's own headers follow, named ``original.…``.
     """
     reason = {
         "code": error.code,
@@ -51,10 +55,31 @@ def dead_letter(record: Record, error: DancerankError, *, clip_id: str | None, f
         # Kafka has no record without key and value; one that came so (as a null tombstone) is kept as an empty value.
         record.value if record.value is not None or record.key is not None else b"",
         (
-            *((name, text.encode(errors="backslashreplace")) for name, text in reason.items() if text is not None),
+            *(
+                (name, text[: _LONGEST.get(name)].encode(errors="backslashreplace"))
+                for name, text in reason.items()
+                if text is not None
+            ),
             *((ORIGINAL + name, content) for name, content in record.headers),
         ),
     )
+
+
+def send_dead_letter(send: Callable[[OutgoingRecord], None], letter: OutgoingRecord) -> None:
+    """Send a dead letter whole or, if it is refused, without value and original headers, then without key as well.
+
+    Topic, partition and offset in the headers still lead to the original. Raises what ``send`` raises, and
+    ``RecordRefused`` only if even the smallest letter is refused.
+    """
+    ours = tuple((name, content) for name, content in letter.headers if not name.startswith(ORIGINAL))
+    without_value = msgspec.structs.replace(letter, value=b"", headers=ours)
+    for form in (letter, without_value):
+        try:
+            send(form)
+        except RecordRefused:
+            continue
+        return
+    send(msgspec.structs.replace(without_value, key=None))
 
 
 def reason(headers: Sequence[tuple[str, bytes]]) -> dict[str, str]:

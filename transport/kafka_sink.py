@@ -1,8 +1,10 @@
 """Writes records to Kafka: batched, idempotent, acknowledged by all in-sync replicas."""
 
 import itertools
+import logging
 import threading
 from functools import partial
+from typing import Final
 
 import msgspec
 from kafka import KafkaProducer
@@ -12,6 +14,10 @@ from schemas.errors import RecordRefused, TransportError
 from schemas.ports import OutgoingRecord, TopicPartition
 from transport.connection import KafkaConnection, open_client, transport_errors
 from transport.partitioning import partition_of
+
+log = logging.getLogger(__name__)
+
+_AFTER_FAILURE_S: Final = 1.0
 
 
 class SinkSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +64,7 @@ class KafkaSink:
         self._failures: list[_Failure] = []
         self._turn = itertools.count()
         self._closed = False
+        self._flush_failed = False
         self._producer: KafkaProducer | None = self._opened()
 
     @property
@@ -100,6 +107,7 @@ class KafkaSink:
                 with transport_errors(self._connection, "cannot flush"):
                     self._producer.flush(timeout_s)
         except TransportError as error:
+            self._flush_failed = True
             if isinstance(error.__cause__, KafkaTimeoutError):
                 raise TransportError(
                     f"{self._queued_bytes} bytes were not acknowledged within {timeout_s} s "
@@ -108,6 +116,7 @@ class KafkaSink:
             raise
         with self._room:
             failures, self._failures = self._failures, []
+        self._flush_failed = bool(failures)
         if failures:
             # An idempotent producer may refuse everything after one failed batch; the next send begins with a new one.
             self._end_producer()
@@ -117,7 +126,10 @@ class KafkaSink:
             raise kind(f"not written: {first}{more} (Kafka at {self._connection})") from first.error
 
     def close(self) -> None:
-        """Wait for what is queued, at most ``delivery_timeout_s``, and disconnect. Tells of no failure: flush first."""
+        """Wait for what is queued, at most ``delivery_timeout_s``, and disconnect. Tells of no failure: flush first.
+
+        After a flush that failed there is nobody left to wait for: it takes a moment only.
+        """
         if self._closed:
             return
         self._closed = True
@@ -143,9 +155,15 @@ class KafkaSink:
     def _end_producer(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            with transport_errors(self._connection, "cannot close the producer"):
-                # Every record succeeds or fails within the delivery timeout, so this ends by then.
-                producer.close(timeout=self._settings.delivery_timeout_s + self._connection.timeout_s)
+            # Every record succeeds or fails within the delivery timeout, so this ends by then.
+            patience_s = self._settings.delivery_timeout_s + self._connection.timeout_s
+            try:
+                with transport_errors(self._connection, "the producer did not close cleanly"):
+                    producer.close(timeout=_AFTER_FAILURE_S if self._flush_failed else patience_s)
+            except TransportError as error:
+                log.warning("%s", error)
+                producer._sender.force_close()  # which kafka-python leaves out when it gives up waiting
+            self._flush_failed = False
 
     def _await_room(self, size_bytes: int) -> None:
         limit = self._settings.max_queued_bytes

@@ -2,6 +2,8 @@
 
 import logging
 import queue
+import random
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
@@ -9,11 +11,12 @@ from typing import Any, Literal
 import msgspec
 from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata
 from kafka import TopicPartition as KafkaTopicPartition
+from kafka.errors import KafkaError
 from kafka.future import Future
 
 from schemas.errors import ConfigurationError, TransportError
 from schemas.ports import RebalanceListener, Record, TopicPartition
-from transport.connection import KafkaConnection, open_client, transport_errors
+from transport.connection import KafkaConnection, check_start, open_client, transport_errors
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +48,8 @@ class KafkaSource:
     transactions are skipped.
 
     A broker that goes away while this runs is waited for: ``poll`` returns nothing, ``commit`` raises in time. Not
-    thread-safe. Raises ``TransportError`` if no broker answers.
+    thread-safe. Raises ``TransportError`` if no broker answers. ``poll`` raises ``PositionBeyondLog`` for a position of
+    the listener that its partition does not reach.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class KafkaSource:
         self._next_offset: dict[TopicPartition, int] = {}
         self._paused = False
         self._closed = False
+        self._is_away = False
         # Kafka's client calls back on its own network thread; such calls come through here to the thread that polls.
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._poller = ThreadPoolExecutor(1, thread_name_prefix="kafka-poll")
@@ -88,12 +93,19 @@ class KafkaSource:
         )
         if group is not None:
             self._consumer.subscribe(self._topics, listener=_Rebalances(self))
-            # Joining before the partitions are known would first share out nothing, then rebalance.
-            self._partitions()
+            # The client compares the partitions at joining with those of the first update after subscribing. What it
+            # fetched earlier does not count: without this update it would join, share out, and join once more.
+            with transport_errors(connection, f"cannot read {', '.join(self._topics)}"):
+                self._consumer.topics()
 
     def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
         if self._group is None and not self._assigned:
             self._assign_all()
+        elif not self._assigned:
+            # A poll that ends just as the group answers makes the client join once more. Brokers answer after whole
+            # seconds, so polls of a round length would end then again and again.
+            timeout_s *= random.uniform(0.5, 1.0)
+        deadline_s = time.monotonic() + timeout_s
         polling = self._poller.submit(self._consumer.poll, timeout_ms=round(timeout_s * 1000), max_records=max_records)
         polling.add_done_callback(lambda _: self._calls.put(None))
         errors: list[BaseException] = []
@@ -103,7 +115,13 @@ class KafkaSource:
         if errors:
             raise errors[0]
         with transport_errors(self._connection, f"cannot read {', '.join(self._topics)}"):
-            fetched = polling.result()
+            try:
+                fetched = polling.result()
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                self._await_broker(error, deadline_s)
+                return []
         return self._received(fetched)
 
     def pause(self) -> None:
@@ -141,6 +159,13 @@ class KafkaSource:
         with transport_errors(self._connection, "cannot leave the group"):
             self._consumer.close(autocommit=False, timeout_ms=self._connection.timeout_ms)
 
+    def _await_broker(self, error: KafkaError, deadline_s: float) -> None:
+        if not self._is_away:
+            self._is_away = True
+            log.warning("cannot read %s for now (Kafka at %s): %s", ", ".join(self._topics), self._connection, error)
+        # The client failed at once; callers that poll in a loop count on being held for as long as they said.
+        time.sleep(max(0.0, deadline_s - time.monotonic()))
+
     def _received(self, fetched: Mapping[KafkaTopicPartition, Sequence[Any]]) -> list[Record]:
         records = [
             Record(
@@ -155,6 +180,7 @@ class KafkaSource:
             for batch in fetched.values()
             for record in batch
         ]
+        self._is_away = self._is_away and not records
         for record in records:
             self._next_offset[record.topic_partition] = record.offset + 1
         return records
@@ -169,7 +195,11 @@ class KafkaSource:
         if absent:
             raise TransportError(f"no topic {', '.join(absent)} (Kafka at {self._connection}); create it first")
         self._consumer.assign([*map(_theirs, everything)])
-        self._start(everything)
+        try:
+            self._start(everything)
+        except BaseException:
+            self._assigned = frozenset()  # the next poll must not read from where nobody said
+            raise
 
     def _partitions(self) -> frozenset[TopicPartition]:
         with transport_errors(self._connection, f"cannot read {', '.join(self._topics)}"):
@@ -181,6 +211,8 @@ class KafkaSource:
         self._assigned = partitions
         self._next_offset.clear()
         positions = self._listener.assigned(partitions) if self._listener and partitions else {}
+        if positions:
+            check_start(positions, self.end_offsets(), f"Kafka at {self._connection}")
         for at, offset in positions.items():
             self._consumer.seek(_theirs(at), offset)
         if self._paused:

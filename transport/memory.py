@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from schemas.clock import Clock, SystemClock
 from schemas.errors import ConfigurationError, RecordRefused, TransportError
 from schemas.ports import OutgoingRecord, RebalanceListener, Record, TopicPartition
+from transport.connection import check_start
 from transport.partitioning import partition_of
 from transport.topics import TopicSpec
 
@@ -54,6 +55,9 @@ class MemoryBroker:
             return self._topics[topic]
         except KeyError:
             raise TransportError(f"no topic {topic} (in memory); create it first") from None
+
+    def _ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return {at: len(self._log(at.topic)[at.partition]) for at in partitions}
 
     def _partitions(self, topics: Iterable[str]) -> list[TopicPartition]:
         return [TopicPartition(topic, number) for topic in topics for number in range(len(self._log(topic)))]
@@ -155,7 +159,7 @@ class MemorySource:
 
     def end_offsets(self) -> Mapping[TopicPartition, int]:
         with self._broker._changed:
-            return {at: len(self._broker._log(at.topic)[at.partition]) for at in self._next_offset}
+            return self._broker._ends(self._next_offset)
 
     def close(self) -> None:
         if self._closed:
@@ -197,6 +201,7 @@ class MemorySource:
         assigned = frozenset(partitions)
         positions = self._listener.assigned(assigned) if self._listener and assigned else {}
         with self._broker._changed:
+            check_start(positions, self._broker._ends(assigned), "in memory")
             committed = self._group.committed if self._group is not None else {}
             self._next_offset = {at: positions.get(at, committed.get(at, 0)) for at in sorted(assigned)}
 

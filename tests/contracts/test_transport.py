@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pytest
 
-from schemas.errors import ConfigurationError, RecordRefused, TransportError
+from schemas.errors import ConfigurationError, PositionBeyondLog, RecordRefused, TransportError
 from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSink, RecordSource, TopicPartition
 from transport.connection import KafkaConnection
 from transport.kafka_sink import KafkaSink, SinkSettings
@@ -282,6 +282,31 @@ def test_without_a_group_the_positions_are_the_listeners(transport: Transport, t
     assert [record.offset for record in read(source, 4)] == [6, 7, 8, 9]
     with pytest.raises(ConfigurationError, match="without a group"):
         source.commit({at: 10})
+
+
+@pytest.mark.parametrize("grouped", [True, False], ids=["group", "no group"])
+def test_a_position_beyond_the_end_belongs_to_another_log_and_is_refused(
+    transport: Transport, topic: str, group: str, grouped: bool
+) -> None:
+    write(transport, [upload(topic, n, challenge="one partition") for n in range(10)])
+    at = read(transport.source([topic], group=None), 10)[0].topic_partition
+    source = transport.source([topic], group=group if grouped else None, listener=Watcher({at: 11}))
+    says = rf"{topic}\[{at.partition}\] ends at offset 10.*is 11.*delete"
+    with pytest.raises(PositionBeyondLog, match=says) as caught:
+        until(lambda: False, lambda: source.poll(max_records=1, timeout_s=0.2))
+    assert not caught.value.retriable
+    if not grouped:
+        with pytest.raises(PositionBeyondLog, match=says):
+            source.poll(max_records=1, timeout_s=0.2)
+
+
+def test_a_position_at_the_end_waits_for_what_comes(transport: Transport, topic: str) -> None:
+    write(transport, [upload(topic, n, challenge="one partition") for n in range(3)])
+    at = read(transport.source([topic], group=None), 3)[0].topic_partition
+    source = transport.source([topic], group=None, listener=Watcher({at: 3}))
+    assert not source.poll(max_records=1, timeout_s=0.2)
+    write(transport, [upload(topic, 3, challenge="one partition")])
+    assert [record.offset for record in read(source, 1)] == [3]
 
 
 @topics_are_created_first

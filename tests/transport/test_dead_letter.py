@@ -2,9 +2,9 @@
 
 import pytest
 
-from schemas.errors import FeatureValueInvalid, MalformedEvent
-from schemas.ports import Record
-from transport.dead_letter import dead_letter, dead_letter_spec, dead_letter_topic, reason
+from schemas.errors import FeatureValueInvalid, MalformedEvent, RecordRefused, TransportError
+from schemas.ports import OutgoingRecord, Record
+from transport.dead_letter import dead_letter, dead_letter_spec, dead_letter_topic, reason, send_dead_letter
 from transport.topics import TopicSpec
 
 RECORD = Record(
@@ -57,3 +57,57 @@ def test_the_dead_letter_topic_has_room_for_the_largest_record_and_the_headers()
     spec = dead_letter_spec(source)
     assert (spec.name, spec.partitions, spec.replication) == (dead_letter_topic("clips.uploaded"), 8, 3)
     assert int(spec.config["max.message.bytes"]) > 2_000_000
+
+
+def test_what_an_error_quotes_is_cut_to_what_headers_have_room_for() -> None:
+    long = "ü" * 2_000_000
+    letter = dead_letter(RECORD, MalformedEvent(long, field=long), clip_id=long, failed_at_ms=0)
+    lengths = {name: len(text) for name, text in reason(letter.headers).items()}
+    assert (lengths["message"], lengths["field"], lengths["clip_id"]) == (2048, 256, 128)
+
+
+def size_bytes(record: OutgoingRecord) -> int:
+    return (
+        len(record.key or b"")
+        + len(record.value or b"")
+        + sum(len(name) + len(content) for name, content in record.headers)
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "trace", "kept"),
+    [
+        (b"k", b"v" * 100, b"t", (b"k", b"v" * 100, True)),
+        (b"k", b"v" * 2000, b"t", (b"k", b"", False)),
+        (b"k", b"v", b"t" * 2000, (b"k", b"", False)),
+        (b"k" * 2000, b"v", b"t", (None, b"", False)),
+    ],
+    ids=["small", "large value", "large header", "large key"],
+)
+def test_a_letter_that_is_too_large_sheds_what_it_must_and_keeps_its_reason(
+    key: bytes, value: bytes, trace: bytes, kept: tuple[bytes | None, bytes, bool]
+) -> None:
+    sent: list[OutgoingRecord] = []
+
+    def send(record: OutgoingRecord) -> None:
+        if size_bytes(record) > 1000:
+            raise RecordRefused("too large")
+        sent.append(record)
+
+    record = Record("clips.uploaded", 3, 42, 0, key, value, (("trace", trace),))
+    send_dead_letter(send, dead_letter(record, MalformedEvent("no event"), clip_id=None, failed_at_ms=0))
+    (letter,) = sent
+    assert (letter.key, letter.value, ("original.trace", trace) in letter.headers) == kept
+    assert (reason(letter.headers)["code"], reason(letter.headers)["offset"]) == ("malformed_event", "42")
+
+
+def test_a_letter_that_kafka_does_not_take_now_is_not_made_smaller() -> None:
+    attempts: list[OutgoingRecord] = []
+
+    def send(record: OutgoingRecord) -> None:
+        attempts.append(record)
+        raise TransportError("no broker")
+
+    with pytest.raises(TransportError, match="no broker"):
+        send_dead_letter(send, dead_letter(RECORD, MalformedEvent("no event"), clip_id=None, failed_at_ms=0))
+    assert len(attempts) == 1

@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from schemas.errors import RecordRefused, TransportError
 from schemas.ports import OutgoingRecord
 from tests.servers.kafka import KafkaServer
 from transport.connection import KafkaConnection
+from transport.embedded import EmbeddedBroker
 from transport.kafka_sink import KafkaSink, SinkSettings
 from transport.kafka_source import KafkaSource
 from transport.topics import TopicSpec, ensure_topics
@@ -39,6 +41,22 @@ def test_a_record_over_the_topics_limit_fails_the_flush_naming_topic_partition_a
     sink.send(OutgoingRecord(topic, b"clip-2", bytes(500)))
     sink.flush(10.0)
     sink.close()
+
+
+def test_closing_after_a_failed_flush_takes_a_moment_and_tells_of_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    with EmbeddedBroker() as connection:
+        impatient = msgspec.structs.replace(connection, timeout_s=2.0)
+        ensure_topics(impatient, [TopicSpec(name="clips")])
+        sink = KafkaSink(impatient, SinkSettings(delivery_timeout_s=60.0))
+        sink.send(OutgoingRecord("clips", b"clip-0", b"value"))
+        sink.flush(10.0)
+    sink.send(OutgoingRecord("clips", b"clip-1", b"value"))
+    with pytest.raises(TransportError, match="not acknowledged within"):
+        sink.flush(0.2)
+    started_s = time.monotonic()
+    sink.close()
+    assert time.monotonic() - started_s < 5.0
+    assert "the producer did not close cleanly" in caplog.text
 
 
 @pytest.mark.kafka

@@ -1,20 +1,23 @@
-"""A source on a real Kafka outlives the broker's restarts and the loss of its partitions."""
+"""A source outlives the broker's restarts and the loss of its partitions."""
 
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 
 import pytest
+from kafka import KafkaAdminClient
+from kafka import TopicPartition as KafkaTopicPartition
+from kafka.errors import KafkaConnectionError, KafkaError, TopicAuthorizationFailedError
 
 from schemas.errors import TransportError
 from schemas.ports import OutgoingRecord, Record, TopicPartition
 from tests.servers.kafka import KafkaServer
-from transport.connection import KafkaConnection
+from transport.connection import KafkaConnection, open_client
 from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource, SourceSettings
 from transport.topics import TopicSpec, ensure_topics
 
-pytestmark = pytest.mark.kafka
 PATIENCE_S = 30.0
 
 
@@ -35,6 +38,7 @@ def read(source: KafkaSource, count: int) -> list[Record]:
     return records
 
 
+@pytest.mark.kafka
 @pytest.mark.slow
 def test_a_source_outlives_a_restart_of_the_broker(own_kafka_server: KafkaServer) -> None:
     connection = KafkaConnection(servers=(own_kafka_server.address,), timeout_s=2.0)
@@ -75,6 +79,7 @@ class Committer:
             raise
 
 
+@pytest.mark.kafka
 def test_a_member_that_was_put_out_of_its_group_cannot_commit_and_comes_back(
     kafka_connection: KafkaConnection, fresh_name: Callable[[str], str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -111,6 +116,60 @@ def test_a_member_that_was_put_out_of_its_group_cannot_commit_and_comes_back(
     other.close()
 
 
+class Away:
+    """A client whose broker is away: what it raises, until it is back."""
+
+    def __init__(self, consumer: object, error: KafkaError) -> None:
+        self._poll, self.error = consumer.poll, error  # type: ignore[attr-defined]
+        self.is_away = True
+
+    def poll(self, **options: object) -> object:
+        if self.is_away:
+            raise self.error
+        return self._poll(**options)
+
+
+def test_an_error_that_passes_is_waited_for_and_told_once_an_outage(
+    embedded_broker: KafkaConnection,
+    fresh_name: Callable[[str], str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    topic = fresh_name("clips")
+    ensure_topics(embedded_broker, [TopicSpec(name=topic)])
+    write(embedded_broker, topic, range(3))
+    source = KafkaSource(embedded_broker, [topic], group=None)
+    assert len(read(source, 3)) == 3
+    away = Away(source._consumer, KafkaConnectionError("the socket was closed"))
+    monkeypatch.setattr(source._consumer, "poll", away.poll)
+    for outage in (1, 2):
+        started_s = time.monotonic()
+        for _ in range(3):
+            assert source.poll(max_records=10, timeout_s=0.1) == []
+        assert time.monotonic() - started_s >= 0.3  # no busy loop for the caller
+        assert caplog.text.count("the socket was closed") == outage
+        away.is_away = False
+        write(embedded_broker, topic, range(1))
+        assert len(read(source, 1)) == 1
+        away.is_away = True
+    source.close()
+
+
+def test_an_error_that_does_not_pass_comes_out_of_poll(
+    embedded_broker: KafkaConnection, fresh_name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = fresh_name("clips")
+    ensure_topics(embedded_broker, [TopicSpec(name=topic)])
+    source = KafkaSource(embedded_broker, [topic], group=None)
+    source.poll(max_records=1, timeout_s=0.0)
+    away = Away(source._consumer, TopicAuthorizationFailedError(topic))
+    monkeypatch.setattr(source._consumer, "poll", away.poll)
+    with pytest.raises(TransportError, match=f"cannot read {topic}"):
+        source.poll(max_records=1, timeout_s=0.1)
+    source.close()
+
+
+@pytest.mark.kafka
 def test_a_position_that_is_no_longer_kept_continues_at_the_oldest_record(
     kafka_connection: KafkaConnection, fresh_name: Callable[[str], str]
 ) -> None:
@@ -118,12 +177,16 @@ def test_a_position_that_is_no_longer_kept_continues_at_the_oldest_record(
     ensure_topics(kafka_connection, [TopicSpec(name=topic, partitions=1)])
     write(kafka_connection, topic, range(5))
 
-    class Beyond:
+    admin, _ = open_client(KafkaAdminClient, kafka_connection)
+    with closing(admin):
+        admin.delete_records({KafkaTopicPartition(topic, 0): 3})
+
+    class Early:
         def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
-            return dict.fromkeys(partitions, 1000)
+            return dict.fromkeys(partitions, 1)
 
         def revoked(self, partitions: frozenset[TopicPartition]) -> None: ...
 
-    source = KafkaSource(kafka_connection, [topic], group=None, listener=Beyond())
-    assert [record.offset for record in read(source, 5)] == [0, 1, 2, 3, 4]
+    source = KafkaSource(kafka_connection, [topic], group=None, listener=Early())
+    assert [record.offset for record in read(source, 2)] == [3, 4]
     source.close()
