@@ -17,11 +17,15 @@ _BIT: Final = {modality: 1 << number for number, modality in enumerate(MODALITIE
 
 
 class CatalogueEntry(msgspec.Struct, array_like=True):
-    """What the view knows of one clip. ``log_partition`` and ``log_offset`` name the record that it comes from."""
+    """What the view knows of one clip.
+
+    ``uploaded_at_ms`` is the upload's time; ``log_partition`` and ``log_offset`` name the record that it comes from.
+    """
 
     clip_id: str
     dancer_id: str
     challenge_id: str
+    uploaded_at_ms: int
     log_partition: int
     log_offset: int
     modalities: tuple[Modality, ...]

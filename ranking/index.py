@@ -96,8 +96,10 @@ class FaissIndex:
         return vectors
 
     def write(self, path: Path) -> None:
-        """Write all of it to ``path``, for ``FaissIndexes.read``."""
-        faiss.write_index(self._index, str(path))
+        """Write all of it to ``path``, for ``FaissIndexes.read``. Raises ``OSError``."""
+        # FAISS's own files raise RuntimeError for a full disk, or only print it when the last bytes are refused.
+        with path.open("wb") as file:
+            faiss.write_index(self._index, faiss.PyCallbackIOWriter(file.write))  # type: ignore[attr-defined]
 
     def _present(self, ids: Int64) -> Int64:
         return np.array([i for i in np.unique(ids).tolist() if i in self._ids], np.int64) if len(ids) else NO_IDS

@@ -114,7 +114,13 @@ class IndexView:
             widths |= {modality: len(vector) for modality, vector in vectors.items()}
             present = tuple(modality for modality in MODALITIES if modality in vectors)
             entry = CatalogueEntry(
-                clip.clip_id, clip.dancer_id, clip.challenge_id, record.partition, record.offset, present
+                clip_id=clip.clip_id,
+                dancer_id=clip.dancer_id,
+                challenge_id=clip.challenge_id,
+                uploaded_at_ms=clip.uploaded_at_ms,
+                log_partition=record.partition,
+                log_offset=record.offset,
+                modalities=present,
             )
             held = changes[clip.clip_id].entry if clip.clip_id in changes else self._catalogue.get(clip.clip_id)
             if held is None or _written(entry) > _written(held):
@@ -202,8 +208,8 @@ class IndexView:
         return True
 
 
-def _written(entry: CatalogueEntry) -> tuple[int, int]:
-    return entry.log_partition, entry.log_offset
+def _written(entry: CatalogueEntry) -> tuple[int, int, int]:
+    return entry.uploaded_at_ms, entry.log_partition, entry.log_offset
 
 
 def _misfit(vectors: Mapping[Modality, Float32], widths: Mapping[Modality, int], clip_id: str) -> DancerankError | None:

@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from typing import Final
 
 import msgspec
 import stamina
@@ -12,12 +13,14 @@ import stamina
 from ranking.log import positions_after, read_scored
 from schemas.clock import Clock
 from schemas.codec import peek_clip_id
-from schemas.errors import StoreUnavailable, TransportError
+from schemas.errors import SnapshotError, StoreUnavailable, TransportError
 from schemas.observation import Observer
 from schemas.ports import Record, RecordSink, RecordSource, Refusal, ScoredRecord, TopicPartition, View
-from transport.dead_letter import dead_letter
+from transport.dead_letter import dead_letter, send_dead_letter
 
 log = logging.getLogger(__name__)
+
+TOMBSTONE: Final = "tombstone"
 
 
 class LoopSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,26 +94,32 @@ class ViewLoop:
     def run(self, stop: threading.Event) -> None:
         """Until ``stop`` is set: finish the batch, save, close the source.
 
-        Errors end it too; the view stays consistent.
+        Errors end it too, but for a snapshot that could not be written; the view stays consistent.
         """
         with closing(self._source):
             while not stop.is_set():
                 self.step()
                 self._save_if_due()
-            if self._save:
-                self._save()
+            self._save_now()
 
     def step(self) -> int:
         """One batch, poll to commit; returns how many records it had."""
         records = self._source.poll(max_records=self._settings.max_records, timeout_s=self._settings.poll_timeout_s)
         if records:
-            scored, unreadable = read_scored(records)
+            scored, unreadable = read_scored(self._without_tombstones(records))
             self._put_aside(unreadable)
             self._put_aside(self._applied(scored, positions_after(records)))
             self._commit(positions_after(records))
         self._report(records)
         self._approach_targets()
         return len(records)
+
+    def _without_tombstones(self, records: Sequence[Record]) -> list[Record]:
+        """A null value is how a compacted topic forgets a key: no event, and nothing wrong with it."""
+        for record in records:
+            if record.value is None:
+                self._observer.skipped(record.topic, TOMBSTONE)
+        return [record for record in records if record.value is not None]
 
     def _applied(self, scored: Sequence[ScoredRecord], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
         started_s = self._clock.monotonic_s()
@@ -137,7 +146,8 @@ class ViewLoop:
             return
         for record, error in refused:
             clip_id = peek_clip_id(record.value)
-            self._dead_letters.send(dead_letter(record, error, clip_id=clip_id, failed_at_ms=self._clock.now_ms()))
+            letter = dead_letter(record, error, clip_id=clip_id, failed_at_ms=self._clock.now_ms())
+            send_dead_letter(self._dead_letters.send, letter)
         if refused:
             self._dead_letters.flush(self._settings.flush_timeout_s)
         for record, error in refused:
@@ -154,9 +164,19 @@ class ViewLoop:
 
     def _save_if_due(self) -> None:
         now_s = self._clock.monotonic_s()
-        if self._save and now_s - self._saved_at_s >= self._settings.save_interval_s:
-            self._save()
+        if now_s - self._saved_at_s >= self._settings.save_interval_s:
+            self._save_now()
             self._saved_at_s = now_s
+
+    def _save_now(self) -> None:
+        if self._save is None:
+            return
+        try:
+            self._save()
+        except SnapshotError as error:
+            # The view answers without a snapshot, only the next start takes longer; the next interval tries again.
+            log.warning("no snapshot was written: %s", error)
+            self._observer.snapshot_failed()
 
     def _report(self, records: Sequence[Record]) -> None:
         for topic, count in Counter(record.topic for record in records).items():

@@ -137,4 +137,4 @@ def _check_identifier(name: str, value: str) -> None:
     try:
         msgspec.convert(value, Identifier)
     except msgspec.ValidationError:
-        raise QueryError(f"{name} must be 1 to 128 characters without white space", field=name) from None
+        raise QueryError(f"{name} must be 1 to 128 characters without white space or /", field=name) from None

@@ -20,6 +20,8 @@ K = TypeVar("K")
 Row = dict[str, Any]
 
 _VIEW: Final = "scores"
+_WRITTEN: Final = ("uploaded_at_ms", "log_partition", "log_offset")
+"""What says which of two rows is the later one, as ``_written`` says it of records."""
 
 
 class ScoreStore:
@@ -69,13 +71,13 @@ class ScoreStore:
         return []
 
     def _upsert(self, connection: sa.Connection, table: sa.Table, rows: list[Row]) -> None:
-        """Insert rows, or overwrite those that come from an earlier record."""
+        """Insert rows, or overwrite those that come from an earlier upload or record."""
         insert = self._insert(table)
         new = insert.excluded
         statement = insert.on_conflict_do_update(
             index_elements=list(table.primary_key),
             set_={column.name: new[column.name] for column in table.c if not column.primary_key},
-            where=sa.tuple_(new.log_partition, new.log_offset) > sa.tuple_(table.c.log_partition, table.c.log_offset),
+            where=sa.tuple_(*(new[name] for name in _WRITTEN)) > sa.tuple_(*(table.c[name] for name in _WRITTEN)),
         )
         connection.execute(statement, rows)
 
@@ -233,13 +235,17 @@ class ScoreStore:
 
 
 def _newest(scored: Iterable[ScoredRecord], key: Callable[[ClipScored], K]) -> dict[K, ScoredRecord]:
-    """The record with the greatest (partition, offset) for each key."""
+    """The record written last for each key."""
     newest: dict[K, ScoredRecord] = {}
     for entry in scored:
         held = newest.setdefault(key(entry.clip), entry)
-        if (entry.record.partition, entry.record.offset) > (held.record.partition, held.record.offset):
+        if _written(entry) > _written(held):
             newest[key(entry.clip)] = entry
     return newest
+
+
+def _written(entry: ScoredRecord) -> tuple[int, int, int]:
+    return entry.clip.uploaded_at_ms, entry.record.partition, entry.record.offset
 
 
 def _clip_row(entry: ScoredRecord) -> Row:
@@ -261,6 +267,7 @@ def _scored_row(entry: ScoredRecord) -> Row:
         "generation": clip.generation,
         "clip_id": clip.clip_id,
         "challenge_id": clip.challenge_id,
+        "uploaded_at_ms": clip.uploaded_at_ms,
         "scored_at_ms": clip.scored_at_ms,
         "missing": ",".join(clip.missing),
         "log_partition": entry.record.partition,

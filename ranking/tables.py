@@ -1,7 +1,8 @@
 """Tables of the SQL view.
 
-``log_partition`` and ``log_offset`` say which record of the log a row comes from: the greater pair wins, so that late
-duplicates and replays leave the same rows in whichever order they are applied.
+``log_partition`` and ``log_offset`` say which record of the log a row comes from. The greater (``uploaded_at_ms``,
+``log_partition``, ``log_offset``) wins, so that late duplicates and replays leave the same rows in whichever order they
+are applied; the upload's time comes first because a clip that moves to another challenge moves to another partition.
 """
 
 from typing import Final
@@ -42,6 +43,7 @@ scored_clips: Final = sa.Table(
     sa.Column("generation", _identifier, primary_key=True),
     sa.Column("clip_id", _identifier, sa.ForeignKey("clips.clip_id", ondelete="CASCADE"), primary_key=True),
     sa.Column("challenge_id", _identifier, nullable=False),
+    sa.Column("uploaded_at_ms", sa.BigInteger, nullable=False),
     sa.Column("scored_at_ms", sa.BigInteger, nullable=False),
     sa.Column("missing", sa.String(64), nullable=False, comment="modalities, separated by commas"),
     sa.Column("log_partition", sa.Integer, nullable=False),

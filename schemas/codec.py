@@ -17,6 +17,10 @@ _AT_PATH: Final = re.compile(r" - at `(?:key` in `)?\$\.?(?P<path>[^`]*)`$")
 _NAMED_FIELD: Final = re.compile(r"(?:required|unknown) field `(?P<name>[^`]*)`")
 _RULE_OF_FIELD: Final = re.compile(r"^(?P<name>[a-z0-9_]+) must ")  # how the checks of ``schemas.events`` begin
 _MAX_QUOTED: Final = 80
+_MAX_CLIP_ID: Final = 128
+_BEGINNING: Final = 16
+_MAX_MESSAGE: Final = 1024  # the decoder quotes names of unknown fields whole
+_UTF8_BOM: Final = b"\xef\xbb\xbf"
 
 _to_msgpack: Final = msgspec.msgpack.Encoder()
 _to_json: Final = msgspec.json.Encoder()
@@ -62,9 +66,11 @@ def decode(raw: bytes | None, *expected: type[E]) -> E:
 
 
 def peek_clip_id(raw: bytes | None) -> str | None:
-    """The clip id of an event that may be broken elsewhere; ``None`` if even that cannot be read."""
+    """The clip id, cut to 128 characters, of an event that may be broken elsewhere; ``None`` if even that cannot be
+    read.
+    """
     try:
-        return _read(raw or b"", _ClipId).clip_id
+        return _read(raw or b"", _ClipId).clip_id[:_MAX_CLIP_ID]
     except MalformedEvent:
         return None
 
@@ -73,13 +79,18 @@ T = TypeVar("T")
 
 
 def _read(raw: bytes, as_type: type[T]) -> T:
+    raw = raw.removeprefix(_UTF8_BOM)  # editors on Windows begin a JSON file with it; no MessagePack map begins so
+    if raw and not (_looks_like_json(raw) or _looks_like_a_map(raw)):
+        raise MalformedEvent(
+            f"the value is neither a JSON object nor a MessagePack map; it begins with {raw[:_BEGINNING]!r}"
+        )
     try:
         if _looks_like_json(raw):
             return msgspec.json.decode(raw, type=as_type)
         return msgspec.msgpack.decode(raw, type=as_type)
     except msgspec.ValidationError as error:
         raise MalformedEvent(
-            f"{error}; correct the field and send the event again", field=_field(str(error))
+            f"{str(error)[:_MAX_MESSAGE]}; correct the field and send the event again", field=_field(str(error))
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         form = "JSON" if _looks_like_json(raw) else "MessagePack"
@@ -89,6 +100,11 @@ def _read(raw: bytes, as_type: type[T]) -> T:
 def _looks_like_json(raw: bytes) -> bool:
     # A MessagePack map never starts with white space or a brace: those bytes are small integers there.
     return raw.lstrip(b" \t\r\n")[:1] == b"{"
+
+
+def _looks_like_a_map(raw: bytes) -> bool:
+    # fixmap, map 16, map 32
+    return 0x80 <= raw[0] <= 0x8F or raw[0] in (0xDE, 0xDF)
 
 
 def _field(message: str) -> str | None:

@@ -162,6 +162,13 @@ class TransportError(DancerankError):
     retriable = True
 
 
+class PositionBeyondLog(TransportError):
+    """A view continues behind the end of the log: it was built from another one, and would skip records unnoticed."""
+
+    code = "position_beyond_log"
+    retriable = False
+
+
 class RecordRefused(TransportError):
     """A record that cannot be written as it is: larger than its topic allows, or with neither key nor value."""
 

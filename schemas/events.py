@@ -16,7 +16,9 @@ from schemas.modalities import MODALITIES, Dimension, Modality
 MIN_DURATION_S: Final = 3.0
 MAX_DURATION_S: Final = 60.0
 
-Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[^\s\x00-\x1f\x7f]+$")]
+# A slash, "." and ".." do not survive as part of an HTTP path, however they are escaped. Python's $ admits a line end.
+_IDENTIFIER: Final = r"^(?!\.{1,2}$)[^\s\x00-\x1f\x7f/]+$(?!\n)"
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=_IDENTIFIER)]
 TimestampMs = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]

@@ -33,6 +33,7 @@ _HEADER_LENGTH_BYTES: Final = 8
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
 _FRAME_RATE_TOLERANCE: Final = 0.02
 _FLOAT16_EXPONENT: Final = 0x7C00
+_MAX_QUOTED: Final = 80
 
 Frames = npt.NDArray[np.float16] | npt.NDArray[np.float32]
 
@@ -86,7 +87,8 @@ def decode_features(content: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Cl
     header_bytes, metadata, tensors = _header(content)
     if metadata.get("schema") != FEATURES_SCHEMA:
         raise FeatureFileCorrupt(
-            f"metadata 'schema' is {metadata.get('schema', 'absent')!r}, expected {FEATURES_SCHEMA!r}", field="schema"
+            f"metadata 'schema' is {metadata.get('schema', 'absent')[:_MAX_QUOTED]!r}, expected {FEATURES_SCHEMA!r}",
+            field="schema",
         )
     if not tensors:
         raise NoUsableModality(f"the file holds no tensor; expected at least one of {', '.join(MODALITIES)}")
@@ -135,15 +137,18 @@ def _modality(name: str) -> Modality:
     try:
         return Modality(name)
     except ValueError:
+        quoted = name[:_MAX_QUOTED]
         raise FeatureShapeInvalid(
-            f"tensor {name[:80]!r} names no modality; expected {', '.join(MODALITIES)}", field=name[:80]
+            f"tensor {quoted!r} names no modality; expected {', '.join(MODALITIES)}", field=quoted
         ) from None
 
 
 def _array(modality: Modality, tensor: _Tensor, metadata: dict[str, str], content: bytes, header_bytes: int) -> Frames:
     dtype = _DTYPES.get(tensor.dtype)
     if dtype is None:
-        raise FeatureShapeInvalid(f"tensor {str(modality)!r} is {tensor.dtype}; save it as F16 or F32", field=modality)
+        raise FeatureShapeInvalid(
+            f"tensor {str(modality)!r} is {tensor.dtype[:_MAX_QUOTED]}; save it as F16 or F32", field=modality
+        )
     _check_rate(modality, metadata)
     _check_shape(modality, tensor.shape, metadata.get("joint_layout"))
     begin, end = tensor.data_offsets
@@ -176,7 +181,8 @@ def _check_shape(modality: Modality, shape: tuple[int, ...], joint_layout: str |
         layout = LAYOUTS.get(joint_layout or "")
         if layout is None:
             raise FeatureShapeInvalid(
-                f"metadata 'joint_layout' is {joint_layout!r}; expected one of {', '.join(LAYOUTS)}",
+                f"metadata 'joint_layout' is {(joint_layout or 'absent')[:_MAX_QUOTED]!r}; "
+                f"expected one of {', '.join(LAYOUTS)}",
                 field="joint_layout",
             )
         expected = f"(T, {layout.joint_count}, {' or '.join(map(str, layout.channel_counts))})"
@@ -185,7 +191,8 @@ def _check_shape(modality: Modality, shape: tuple[int, ...], joint_layout: str |
         expected = f"(T, {FEATURE_DIM[modality]})"
         fits = len(shape) == 2 and shape[1] == FEATURE_DIM[modality]
     if not fits:
-        raise FeatureShapeInvalid(f"tensor {str(modality)!r} has shape {shape}; expected {expected}", field=modality)
+        found = str(shape)[:_MAX_QUOTED]
+        raise FeatureShapeInvalid(f"tensor {str(modality)!r} has shape {found}; expected {expected}", field=modality)
     longest = round(MAX_DURATION_S * FRAME_RATE_HZ[modality] * (1 + _FRAME_RATE_TOLERANCE)) + 1
     if not 1 <= shape[0] <= longest:
         raise FeatureShapeInvalid(

@@ -37,5 +37,8 @@ class Observer:
     def index_size(self, modality: Modality, vectors: int) -> None:
         """Vectors in the index of a modality."""
 
+    def snapshot_failed(self) -> None:
+        """The index could not be saved; it is tried again later."""
+
     def retrievable(self, freshness_s: float) -> None:
         """A clip became retrievable ``freshness_s`` seconds after its upload."""

@@ -57,7 +57,7 @@ class RebalanceListener(Protocol):
 
     def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Where to start the partitions whose position is kept outside Kafka; those left out start at the committed
-        offset.
+        offset. A position beyond the end of its partition makes ``poll`` raise ``PositionBeyondLog``.
         """
         ...
 
@@ -142,8 +142,10 @@ class View(Protocol):
         """Apply records and advance to ``positions``, both or neither; a position never goes back.
 
         Applying a record again changes nothing. Of two records of one clip and generation the one with the greater
-        (partition, offset) holds, in whichever order they come. Returns the records that this view can never apply;
-        they changed nothing and the positions are past them. Raises ``StoreUnavailable`` if a later try may succeed.
+        (``uploaded_at_ms``, partition, offset) holds, in whichever order they come: a clip uploaded again for another
+        challenge is in another partition, whose offsets compare with nothing. Returns the records that this view can
+        never apply; they changed nothing and the positions are past them. Raises ``StoreUnavailable`` if a later try
+        may succeed.
         """
         ...
 

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
-import msgspec
-
 from schemas.clock import Clock, SystemClock
 from schemas.codec import decode, encode, peek_clip_id
 from schemas.errors import DancerankError, RecordRefused
@@ -20,7 +18,7 @@ from streamer.offsets import OffsetTracker, Ticket
 from streamer.prefetch import Loaded, Prefetcher, Upload
 from streamer.scoring import PreparedBatch, Scorer, ScoringInput, length_in_steps
 from streamer.settings import StreamerSettings
-from transport.dead_letter import dead_letter
+from transport.dead_letter import dead_letter, send_dead_letter
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +112,8 @@ class Streamer:
             self._tracker.forget(partitions)
             for partition in partitions:
                 self._last_read_ms.pop(partition, None)
+                # Another worker may have it now; the last value reported here would stand for ever.
+                self._observer.lag(partition, 0, 0.0)
 
     def _read_uploads(self) -> None:
         room = self._prefetcher.room
@@ -142,6 +142,8 @@ class Streamer:
             return
         if clip.clip_id in self._clip_ids:
             # Batches may overtake each other, but two uploads of one clip have to come out in the order they came in.
+            # No deadline is needed: loading succeeds or fails within the store's patience, a store that stays silent
+            # ends the run, and nothing new is taken on meanwhile.
             self._drain(math.inf)
         self._clip_ids.add(clip.clip_id)
         self._prefetcher.submit(Upload(record, clip, ticket, self._clock.monotonic_s()))
@@ -220,11 +222,7 @@ class Streamer:
             self._commit()
             raise error
         letter = dead_letter(record, error, clip_id=clip_id, failed_at_ms=self._clock.now_ms())
-        try:
-            self._send(letter)
-        except RecordRefused:
-            # Too large to be kept: topic, partition and offset in the headers still lead to the original.
-            self._send(msgspec.structs.replace(letter, value=b""))
+        send_dead_letter(self._send, letter)
         self._tracker.finished(ticket)
         self._observer.dead_lettered(record.topic, error.code)
         log.warning(

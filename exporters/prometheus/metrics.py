@@ -98,6 +98,9 @@ class PrometheusObserver(Observer):
             buckets=_FRESHNESS_BUCKETS_S,
             registry=registry,
         )
+        self._snapshots_failed = Counter(
+            "dancerank_snapshots_failed_total", "Snapshots of the index that could not be written.", registry=registry
+        )
         self._providers: dict[str, str] = {}
 
     def render(self) -> tuple[str, bytes]:
@@ -153,6 +156,9 @@ class PrometheusObserver(Observer):
 
     def index_size(self, modality: Modality, vectors: int) -> None:
         self._index_vectors.labels(modality).set(vectors)
+
+    def snapshot_failed(self) -> None:
+        self._snapshots_failed.inc()
 
     def retrievable(self, freshness_s: float) -> None:
         self._freshness_s.observe(freshness_s)

@@ -1,5 +1,6 @@
 import asyncio
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -270,3 +271,15 @@ def test_the_service_answers_without_an_index_view(store: ScoreStore, service: R
         alone.similar(SimilarQuery(clip_id="c1"))
     with pytest.raises(QueryError):
         alone.clip("no clip")
+
+
+def test_every_id_that_an_upload_may_have_can_be_asked_for(
+    service: RankingService, store: ScoreStore, client: Client
+) -> None:
+    ids = ["...", ".a", "a?b#c%d", "%2F", "a\\\\b", "日本-🕺", "a:b;c=d&e+f"]
+    examples = logged([scored_clip(clip_id, challenge_id=clip_id) for clip_id in ids], start=1000)
+    store.apply(examples, positions_after(entry.record for entry in examples))
+    for clip_id in ids:
+        answer = client.get(f"/v1/clips/{quote(clip_id, safe='')}")
+        assert (answer.status_code, answer.json().get("clip_id")) == (200, clip_id)
+        assert client.get(f"/v1/challenges/{quote(clip_id, safe='')}/rankings").json()["challenge_id"] == clip_id

@@ -7,7 +7,7 @@ from schemas.modalities import Modality
 
 
 def entry(clip_id: str, dancer: str = "d", challenge: str = "ch", offset: int = 0) -> CatalogueEntry:
-    return CatalogueEntry(clip_id, dancer, challenge, 0, offset, (Modality.SCENIC,))
+    return CatalogueEntry(clip_id, dancer, challenge, 0, 0, offset, (Modality.SCENIC,))
 
 
 def test_ids_are_dense_and_stay() -> None:
@@ -48,7 +48,7 @@ def test_a_catalogue_survives_encoding() -> None:
 
 def test_presence_is_known_by_modality() -> None:
     catalogue = Catalogue([entry("a"), entry("b")])
-    catalogue.put(CatalogueEntry("a", "d", "ch", 0, 1, (Modality.SKELETAL, Modality.FACIAL)))
+    catalogue.put(CatalogueEntry("a", "d", "ch", 0, 0, 1, (Modality.SKELETAL, Modality.FACIAL)))
     ids = np.array([1, 0, 1])
     assert catalogue.having(Modality.SCENIC, ids).tolist() == [True, False, True]
     assert catalogue.having(Modality.FACIAL, ids).tolist() == [False, True, False]

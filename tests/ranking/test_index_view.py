@@ -14,7 +14,7 @@ from ranking.index_view import IndexView
 from ranking.log import positions_after
 from ranking.vectors import IndexFormat
 from schemas.clock import ManualClock
-from schemas.errors import GenerationMismatch, NotFound, NotReady, QueryError
+from schemas.errors import GenerationMismatch, NotFound, NotReady, QueryError, SnapshotError
 from schemas.events import ClipScored
 from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
@@ -22,6 +22,7 @@ from schemas.ports import ScoredRecord
 from schemas.queries import SimilarQuery
 from tests.ranking.examples import NOW_MS, apply, at, logged, record, result, scored_clip
 
+FULL = Path("/dev/full")
 SKELETAL, FACIAL, SCENIC = Modality.SKELETAL, Modality.FACIAL, Modality.SCENIC
 
 
@@ -126,6 +127,39 @@ def test_an_embedding_of_another_width_is_refused_alone(make: Callable[..., Inde
     assert isinstance(refusals[0].error, GenerationMismatch)
     assert refusals[0].error.field == "modalities.skeletal.embedding"
     assert (view.clips(), view.positions([at()])) == (2, {at(): 3})
+
+
+@pytest.mark.parametrize("arrival", [(0, 1), (1, 0)], ids=["in order", "late first"])
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "two batches"])
+def test_the_later_upload_of_a_clip_holds_also_if_its_challenge_moved_it_to_a_lower_partition(
+    make: Callable[..., IndexView], arrival: tuple[int, int], together: bool
+) -> None:
+    older = logged([scored_clip("a", challenge_id="old", uploaded_at_ms=1000)], start=50, partition=1)
+    later = logged([scored_clip("a", challenge_id="new", uploaded_at_ms=2000)], start=4, partition=0)
+    view = make()
+    apply(view, [scored_clip("b", challenge_id="old"), scored_clip("c", challenge_id="new")])
+    records = [(older, later)[number][0] for number in arrival]
+    for batch in [records] if together else [[entry] for entry in records]:
+        view.apply(batch, positions_after(entry.record for entry in batch))
+    found = {
+        challenge: [hit.clip_id for hit in view.similar(SimilarQuery(clip_id=example, challenge_id=challenge)).hits]
+        for challenge, example in (("old", "c"), ("new", "b"))
+    }
+    assert found == {"old": ["b"], "new": ["a", "c"]}
+
+
+def test_an_index_that_the_disk_refuses_fails_the_snapshot_and_nothing_else(
+    make: Callable[..., IndexView], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = make()
+    apply(view, [embedded("a", skeletal=[1, 0])])
+    with monkeypatch.context() as full:
+        full.setattr(
+            "ranking.snapshot._fill", lambda folder, _, files: files["skeletal" + view._format.extension](FULL)
+        )
+        with pytest.raises(SnapshotError, match="could not be written"):
+            view.save(tmp_path)
+    assert view.save(tmp_path) is not None
 
 
 def test_a_replay_changes_nothing_and_positions_never_go_back(make: Callable[..., IndexView]) -> None:

@@ -9,7 +9,14 @@ from ranking.loop import LoopSettings, LoopThread, StoredPositions, ViewLoop
 from ranking.store import ScoreStore
 from schemas.clock import ManualClock
 from schemas.codec import encode
-from schemas.errors import DancerankError, GenerationMismatch, StoreUnavailable, TransportError
+from schemas.errors import (
+    DancerankError,
+    GenerationMismatch,
+    RecordRefused,
+    SnapshotError,
+    StoreUnavailable,
+    TransportError,
+)
 from schemas.events import ClipScored
 from schemas.modalities import Dimension, Modality
 from schemas.observation import Observer
@@ -30,6 +37,10 @@ class Reports(Observer):
         self.lags: dict[TopicPartition, tuple[int, float]] = {}
         self.stages: list[str] = []
         self.left_out: list[tuple[str, str]] = []
+        self.failed_snapshots = 0
+
+    def snapshot_failed(self) -> None:
+        self.failed_snapshots += 1
 
     def skipped(self, topic: str, reason: str) -> None:
         self.left_out.append((topic, reason))
@@ -72,7 +83,7 @@ class Setting:
         self.broker.ensure_topics([TopicSpec(name=TOPIC, partitions=2), TopicSpec(name=DEAD, partitions=1)])
         self.reports = Reports()
 
-    def send(self, *values: ClipScored | bytes) -> None:
+    def send(self, *values: ClipScored | bytes | None) -> None:
         sink = MemorySink(self.broker)
         for value in values:
             raw = encode(value) if isinstance(value, ClipScored) else value
@@ -278,6 +289,67 @@ def test_an_empty_log_is_caught_up_with_at_once(setting: Setting) -> None:
     loop = setting.loop(index_view(), group=None)
     loop.step()
     assert loop.caught_up
+
+
+class SmallTopic(MemorySink):
+    """Takes records of up to 1000 bytes."""
+
+    def send(self, record: OutgoingRecord) -> None:
+        if len(record.key or b"") + len(record.value or b"") > 1000:
+            raise RecordRefused("too large")
+        super().send(record)
+
+
+def test_poison_too_large_for_the_dead_letters_is_put_aside_without_its_value(
+    setting: Setting, store: ScoreStore
+) -> None:
+    setting.send(scored_clip("a"), b"\xc1" * 1001, scored_clip("b"))
+    source = MemorySource(setting.broker, [TOPIC], group="ranking", listener=StoredPositions(store))
+    drain(ViewLoop(source, store, SmallTopic(setting.broker), setting.reports, setting.clock, SETTINGS))
+    (letter,) = setting.broker.records(DEAD)
+    assert (letter.value, setting.dead_letters()[0]["offset"]) == (b"", "1")
+    assert store.generations() == {"g1": 2}
+    assert sum(store.positions([at(0), at(1)]).values()) == 3
+
+
+def test_a_tombstone_is_skipped_and_passed_and_is_no_dead_letter(setting: Setting, store: ScoreStore) -> None:
+    setting.send(scored_clip("a"), None, scored_clip("b"), None)
+    assert drain(setting.loop(store)) == 4
+    assert setting.reports.left_out == [(TOPIC, "tombstone")] * 2
+    assert setting.dead_letters() == []
+    assert store.generations() == {"g1": 2}
+    assert sum(store.positions([at(0), at(1)]).values()) == 4
+
+
+@pytest.mark.parametrize("failing", [{1}, {1, 2, 3}], ids=["once", "to the end"])
+def test_a_snapshot_that_fails_is_reported_and_tried_again_and_ends_nothing(
+    setting: Setting, store: ScoreStore, failing: set[int]
+) -> None:
+    stop, tries, steps = threading.Event(), 0, 0
+
+    def save() -> None:
+        nonlocal tries
+        tries += 1
+        if tries in failing:
+            raise SnapshotError("no space left on the device")
+
+    class Stepping(ViewLoop):
+        def step(self) -> int:
+            nonlocal steps
+            steps += 1
+            setting.clock.advance(30)
+            if steps == 5:
+                stop.set()
+            return super().step()
+
+    source = MemorySource(setting.broker, [TOPIC], group=None, listener=StoredPositions(store))
+    settings = LoopSettings(commits=False, poll_timeout_s=0, save_interval_s=60)
+    loop = Stepping(source, store, None, setting.reports, setting.clock, settings, save=save)
+    setting.send(scored_clip("a"))
+    loop.run(stop)
+    assert (steps, tries) == (5, 3)  # after 60 s, after 120 s, and at the end
+    assert setting.reports.failed_snapshots == len(failing)
+    assert store.generations() == {"g1": 1}
 
 
 def test_snapshots_are_taken_on_the_interval_and_at_the_end(setting: Setting) -> None:

@@ -42,7 +42,7 @@ def search(clips: Clips, *, exact: bool = False) -> SimilaritySearch:
     catalogue = Catalogue()
     indexes: dict[Modality, StoredIndex] = {}
     for clip_id, (dancer, challenge, vectors) in clips.items():
-        clip = catalogue.put(CatalogueEntry(clip_id, dancer, challenge, 0, 0, tuple(vectors)))
+        clip = catalogue.put(CatalogueEntry(clip_id, dancer, challenge, 0, 0, 0, tuple(vectors)))
         for modality, vector in vectors.items():
             if modality not in indexes:
                 indexes[modality] = ExactIndex(DIMS[modality]) if exact else FaissIndex(DIMS[modality])
@@ -218,7 +218,7 @@ def test_equal_vectors_tie_at_any_width_and_place() -> None:
         same = unit(rng.normal(size=width))
         assert same is not None
         catalogue = Catalogue(
-            CatalogueEntry(f"c{n:03d}", f"d{n}", "ch", 0, 0, (Modality.SKELETAL,)) for n in range(299, -1, -1)
+            CatalogueEntry(f"c{n:03d}", f"d{n}", "ch", 0, 0, 0, (Modality.SKELETAL,)) for n in range(299, -1, -1)
         )
         index.upsert(np.arange(300), np.repeat(same[None], 300, axis=0))
         engine = SimilaritySearch("g1", catalogue, {Modality.SKELETAL: index})

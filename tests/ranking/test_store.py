@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import percentileofscore, rankdata
 
 from ranking.database import open_engine
+from ranking.log import positions_after
 from ranking.migrations import upgrade
 from ranking.store import ScoreStore
 from ranking.tables import clips, scored_clips, scores
@@ -108,6 +109,22 @@ def test_mean_attention_is_over_the_clips_that_have_the_modality(any_store: Scor
 def test_mean_attentions_sum_to_one_if_no_modality_is_missing(store: ScoreStore) -> None:
     apply(store, [with_scores(f"c{n}", dict.fromkeys(MODALITIES, 0.1), 0.5) for n in range(5)])
     assert sum(store.attention("ch", "g1").mean_attention.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("arrival", [(0, 1), (1, 0)], ids=["in order", "late first"])
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "two batches"])
+def test_the_later_upload_of_a_clip_holds_also_if_its_challenge_moved_it_to_a_lower_partition(
+    any_store: ScoreStore, arrival: tuple[int, int], together: bool
+) -> None:
+    older = logged([scored_clip("c1", challenge_id="old", uploaded_at_ms=1000)], start=50, partition=3)
+    later = logged([scored_clip("c1", challenge_id="new", uploaded_at_ms=2000)], start=4, partition=1)
+    records = [(older, later)[number][0] for number in arrival]
+    for batch in [records] if together else [[entry] for entry in records]:
+        any_store.apply(batch, positions_after(entry.record for entry in batch))
+    summary = any_store.clip("c1", "g1")
+    assert (summary.challenge_id, summary.uploaded_at_ms) == ("new", 2000)
+    assert [challenge.challenge_id for challenge in any_store.challenges("g1")] == ["new"]
+    assert [entry.clip_id for entry in any_store.ranking("new", FUSED, "g1", order="top", k=9).entries] == ["c1"]
 
 
 def test_a_replay_changes_nothing(any_store: ScoreStore, any_url: str) -> None:

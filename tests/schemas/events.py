@@ -20,10 +20,10 @@ from schemas.events import (
 from schemas.modalities import MODALITIES, Dimension
 
 identifiers = st.text(
-    st.characters(blacklist_categories=("Cs", "Cc", "Zs", "Zl", "Zp"), blacklist_characters="\x7f"),
+    st.characters(blacklist_categories=("Cs", "Cc", "Zs", "Zl", "Zp"), blacklist_characters="\x7f/"),
     min_size=1,
     max_size=20,
-).filter(lambda text: not any(c.isspace() for c in text))
+).filter(lambda text: text not in (".", "..") and not any(c.isspace() for c in text))
 times_ms = st.integers(0, (1 << 53) - 1)
 durations_s = st.floats(MIN_DURATION_S, MAX_DURATION_S)
 finite = st.floats(allow_nan=False, allow_infinity=False)

@@ -178,3 +178,42 @@ def test_an_upload_can_be_written_by_hand() -> None:
      "features": {"kind": "file", "uri": "file:///srv/features/clip-1.safetensors"}}
     """
     assert decode(by_hand, ClipUploaded).features == FeatureFile("file:///srv/features/clip-1.safetensors")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b'[{"schema": "clip-uploaded/1"}]', b"\x91\xc0", b"clip-1", b'"text"', b"42", b"\xff\xfe{\x00"],
+    ids=["JSON array", "MessagePack array", "plain text", "JSON text", "number", "UTF-16"],
+)
+def test_what_is_no_map_is_refused_as_such(raw: bytes) -> None:
+    with pytest.raises(MalformedEvent, match="neither a JSON object nor a MessagePack map") as caught:
+        decode(raw, ClipUploaded)
+    assert repr(raw[:16]) in caught.value.message
+
+
+@given(events)
+def test_json_may_begin_with_a_byte_order_mark(event: Event) -> None:
+    assert decode(b"\xef\xbb\xbf" + encode_json(event), type(event)) == event
+    assert peek_clip_id(b"\xef\xbb\xbf" + encode_json(event)) == event.clip_id  # type: ignore[attr-defined]
+
+
+def test_what_a_refusal_quotes_is_short() -> None:
+    long = "x" * 1_000_000
+    assert peek_clip_id(json.dumps({"clip_id": long}).encode()) == "x" * 128
+    for event in ({"schema": "clip-deleted/1", long: 1}, {"schema": "clip-deleted/1", "clip_id": long, "reason": ""}):
+        with pytest.raises(MalformedEvent) as caught:
+            decode(json.dumps(event).encode(), ClipDeleted)
+        assert len(caught.value.message) < 2000
+
+
+@pytest.mark.parametrize("clip_id", ["a/b", "/", ".", "..", "a b", "a\n", ""])
+def test_an_id_that_is_no_part_of_a_path_is_refused(clip_id: str) -> None:
+    with pytest.raises(MalformedEvent) as caught:
+        decode(json.dumps({"schema": "clip-deleted/1", "clip_id": clip_id, "reason": ""}).encode(), ClipDeleted)
+    assert caught.value.field == "clip_id"
+
+
+@pytest.mark.parametrize("clip_id", ["...", ".a", "a?b#c%d", "%2F", "a\\b", "日本-🕺", "a:b;c=d&e+f"])
+def test_an_id_may_hold_what_can_be_escaped(clip_id: str) -> None:
+    event = ClipDeleted(clip_id=clip_id, reason="")
+    assert decode(encode(event), ClipDeleted) == event

@@ -243,6 +243,29 @@ def test_metadata_that_does_not_fit_is_refused_by_key(
     assert caught.value.field == field
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        saved({"schema": "x" * 2_000_000}, scenic=np.zeros((4, 512), np.float32)),
+        saved(METADATA | {"joint_layout": "x" * 2_000_000}, skeletal=np.zeros((4, 16, 2), np.float32)),
+        saved(**{"x" * 2_000_000: np.zeros((4, 512), np.float32)}),
+        raw_file(
+            {"__metadata__": METADATA, "scenic": {"dtype": "F" * 2_000_000, "shape": [0, 512], "data_offsets": [0, 0]}}
+        ),
+        raw_file(
+            {"__metadata__": METADATA, "scenic": {"dtype": "F32", "shape": [1] * 500_000, "data_offsets": [0, 4]}},
+            bytes(4),
+        ),
+    ],
+    ids=["schema", "joint layout", "tensor name", "number type", "shape"],
+)
+def test_a_refusal_quotes_no_more_of_the_file_than_a_person_reads(content: bytes) -> None:
+    with pytest.raises(FeatureError) as caught:
+        decode_features(content)
+    assert len(caught.value.message) < 300
+    assert len(caught.value.field or "") <= 80
+
+
 def test_a_file_without_tensors_has_no_usable_modality() -> None:
     with pytest.raises(NoUsableModality):
         decode_features(saved())

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from schemas.bundle import Bundle
-from schemas.errors import FeatureStoreUnavailable, RecordRefused, TransportError
+from schemas.errors import FeatureStoreUnavailable, TransportError
 from schemas.events import FeatureFile
 from schemas.features import encode_features
 from schemas.modalities import Modality
@@ -269,25 +269,6 @@ def test_a_feature_store_that_stays_silent_ends_the_run_and_commits_what_was_don
     assert log.dead() == []
 
 
-class RefusingSink(MemorySink):
-    """Takes no record of the scored topic for one clip, and no dead letter with a value."""
-
-    def send(self, record: OutgoingRecord) -> None:
-        if record.key == b"clip-1" and (record.topic == SCORED or record.value):
-            raise RecordRefused("too large")
-        super().send(record)
-
-
-def test_a_result_that_the_topic_refuses_becomes_a_dead_letter_if_need_be_without_the_record(bundle: Bundle) -> None:
-    log = Log()
-    log.upload(*uploads(3))
-    process(log, log.streamer(bundle, quick_settings(), sink=RefusingSink(log.broker)), 3)
-    (letter,) = log.broker.records(DEAD)
-    assert (letter.key, letter.value) == (b"clip-1", b"")
-    assert log.dead()[0]["code"] == "record_refused"
-    assert sorted(clip.clip_id for clip in log.scored()) == ["clip-0", "clip-2"]
-
-
 class Everything(Observer):
     """Counts what is reported."""
 
@@ -371,6 +352,16 @@ def test_lag_in_seconds_is_the_age_of_the_last_record_read(bundle: Bundle) -> No
     partition, records, seconds = seen.lags[-1]
     assert (partition, records) == (TopicPartition(UPLOADS, 0), 5)
     assert 60 <= seconds < 120
+
+
+def test_a_partition_given_up_no_longer_shows_a_lag(bundle: Bundle) -> None:
+    log, seen = Log(partitions=1), Everything()
+    streamer = log.streamer(bundle, quick_settings(), observer=seen)
+    given_up = TopicPartition(UPLOADS, 0)
+    seen.lags.append((given_up, 5, 60.0))
+    streamer.revoked(frozenset([given_up]))
+    streamer.close()
+    assert seen.lags[-1] == (given_up, 0, 0.0)
 
 
 def test_a_streamer_that_was_closed_can_be_closed_again(bundle: Bundle) -> None:

@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("generation", _identifier(), nullable=False),
         sa.Column("clip_id", _identifier(), nullable=False),
         sa.Column("challenge_id", _identifier(), nullable=False),
+        sa.Column("uploaded_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("scored_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("missing", sa.String(64), nullable=False, comment="modalities, separated by commas"),
         sa.Column("log_partition", sa.Integer(), nullable=False),

@@ -86,6 +86,7 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
         {"modality": "scenic"},
         9,
     ),
+    ("snapshot_failed", lambda o: o.snapshot_failed(), "dancerank_snapshots_failed_total", {}, 1),
     ("retrievable", lambda o: o.retrievable(3.0), "dancerank_freshness_seconds_sum", {}, 3),
 ]
 

@@ -1,0 +1,64 @@
+"""A result or a dead letter that is larger than its topic allows stops nothing."""
+
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+
+from schemas.bundle import Bundle
+from schemas.errors import RecordRefused
+from schemas.events import ClipUploaded, FeatureFile
+from schemas.ports import OutgoingRecord
+from tests.clips import random_features, upload
+from tests.streaming import DEAD, SCORED, Log, process, quick_settings
+from transport.memory import MemorySink
+
+FEATURES = random_features(3.0)
+
+
+def clips() -> list[ClipUploaded]:
+    return [upload(f"clip-{n}", FEATURES) for n in range(3)]
+
+
+class RefusingSink(MemorySink):
+    """Takes no record of the scored topic for one clip, and no dead letter with a value."""
+
+    def send(self, record: OutgoingRecord) -> None:
+        if record.key == b"clip-1" and (record.topic == SCORED or record.value):
+            raise RecordRefused("too large")
+        super().send(record)
+
+
+def test_a_result_that_the_topic_refuses_becomes_a_dead_letter_if_need_be_without_the_record(bundle: Bundle) -> None:
+    log = Log()
+    log.upload(*clips())
+    process(log, log.streamer(bundle, quick_settings(), sink=RefusingSink(log.broker)), 3)
+    (letter,) = log.broker.records(DEAD)
+    assert (letter.key, letter.value) == (b"clip-1", b"")
+    assert log.dead()[0]["code"] == "record_refused"
+    assert sorted(clip.clip_id for clip in log.scored()) == ["clip-0", "clip-2"]
+
+
+class SmallTopicSink(MemorySink):
+    """Takes records of up to 100 kB with their headers, as Kafka counts them."""
+
+    def send(self, record: OutgoingRecord) -> None:
+        headers = sum(len(name) + len(content) for name, content in record.headers)
+        if len(record.key or b"") + len(record.value or b"") + headers > 100_000:
+            raise RecordRefused("too large")
+        super().send(record)
+
+
+def test_a_file_whose_metadata_would_make_a_huge_message_is_put_aside_and_the_rest_goes_on(
+    bundle: Bundle, feature_root: Path
+) -> None:
+    metadata = {"schema": "x" * 2_000_000}
+    (feature_root / "huge").write_bytes(safetensors.numpy.save({"scenic": np.zeros((4, 512), np.float32)}, metadata))
+    log = Log()
+    log.upload(upload("bad", FeatureFile(f"{feature_root.as_uri()}/huge")), *clips())
+    settings = quick_settings(feature_roots=(feature_root.as_uri(),))
+    process(log, log.streamer(bundle, settings, sink=SmallTopicSink(log.broker)), 4)
+    (letter,) = log.dead()
+    assert (letter["code"], letter["field"], letter["clip_id"]) == ("feature_file_corrupt", "schema", "bad")
+    assert len(letter["message"]) < 300
+    assert len(log.scored()) == 3
