@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -211,35 +211,46 @@ def pipeline(
     *,
     views: bool,
 ) -> float:
-    """Clips per second from the first poll to the last acknowledged (with ``views``: retrievable) clip."""
+    """Clips per second from the moment they are sent to a system that is up until the last one is acknowledged on the
+    log or, with ``views``, retrievable."""
     settings = settings_for(folder)
-    wiring.create_topics(settings, connection)
-    with closing(KafkaSink(connection)) as sink:
-        for upload in repeated(uploads, clips):
-            send_upload(sink, settings.streamer.uploads_topic, upload)
-        sink.flush(60.0)
     if views:
-        started_s = time.perf_counter()
         with run_embedded(settings, connection, bundle, Observer()) as system:
+            system.await_ready()
+            started_s = time.perf_counter()
+            system.send(repeated(uploads, clips))
             system.await_clips(clips)
             return clips / (time.perf_counter() - started_s)
     progress = Progress()
-    with streaming(settings, connection, bundle, progress):
+    with streaming(settings, connection, bundle, progress), closing(KafkaSink(connection)) as sink:
         started_s = time.perf_counter()
+        send(sink, settings, repeated(uploads, clips))
         while progress.written < clips:
             time.sleep(0.01)
         return clips / (time.perf_counter() - started_s)
 
 
+def send(sink: KafkaSink, settings: Settings, uploads: Iterable[ClipUploaded]) -> None:
+    for upload in uploads:
+        send_upload(sink, settings.streamer.uploads_topic, upload)
+    sink.flush(60.0)
+
+
 @contextmanager
 def streaming(settings: Settings, connection: KafkaConnection, bundle: Bundle, observer: Observer) -> Iterator[None]:
+    """A streamer at work on a thread, its partitions assigned."""
     stop = threading.Event()
+    wiring.create_topics(settings, connection)
     with wiring.streamer(settings, connection, bundle, observer, SystemClock()) as streamer:
         thread = threading.Thread(target=streamer.run, args=(stop,))
         thread.start()
-        yield
-        stop.set()
-        thread.join()
+        try:
+            while not streamer.is_reading and thread.is_alive():
+                time.sleep(0.01)
+            yield
+        finally:
+            stop.set()
+            thread.join()
 
 
 def memory(
@@ -252,12 +263,9 @@ def memory(
 ) -> dict[str, Any]:
     """Resident memory of this process while ``clips`` go through the streamer: at each tenth of the way."""
     settings, progress, process = settings_for(folder), Progress(), psutil.Process()
-    wiring.create_topics(settings, connection)
     samples: list[tuple[int, float]] = []
-    with closing(KafkaSink(connection)) as sink, streaming(settings, connection, bundle, progress):
-        for upload in repeated(uploads, clips):
-            send_upload(sink, settings.streamer.uploads_topic, upload)
-        sink.flush(60.0)
+    with streaming(settings, connection, bundle, progress), closing(KafkaSink(connection)) as sink:
+        send(sink, settings, repeated(uploads, clips))
         while progress.written < clips:
             samples.append((progress.written, process.memory_info().rss / 2**20))
             time.sleep(0.2)

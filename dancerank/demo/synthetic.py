@@ -169,14 +169,17 @@ def _show_similar(console: Console, service: RankingService, truth: dict[str, Pl
     dancers = {p.dancer.dancer_id: p.dancer for p in truth.values()}
     chosen = next(iter(truth.values())).dancer
     console.print(f"{chosen.dancer_id} moves [bold]{_style(chosen)}[/] and films in the [bold]{_room(chosen)}[/].")
+    console.print(
+        "Embeddings of the small networks share a large mean, so all cosines lie close to 1; their order is what tells."
+    )
     weightings = {"movement only": {Modality.SKELETAL: 1.0}, "the place only": {Modality.SCENIC: 1.0}}
     for name, weights in weightings.items():
         table = Table("dancer", "all", *MODALITIES, "moves", "films in", title=f"Like {chosen.dancer_id}: {name}")
         query = SimilarQuery(dancer_id=chosen.dancer_id, weights=weights, group_by="dancer", k=_TOP)
         for hit in service.similar(query).hits:
-            parts = (f"{hit.similarities[m]:.3f}" if m in hit.similarities else "–" for m in MODALITIES)
+            parts = (f"{hit.similarities[m]:.4f}" if m in hit.similarities else "–" for m in MODALITIES)
             dancer = dancers[hit.dancer_id]
-            table.add_row(_short(hit.dancer_id), f"{hit.similarity:.3f}", *parts, _style(dancer), _room(dancer))
+            table.add_row(_short(hit.dancer_id), f"{hit.similarity:.4f}", *parts, _style(dancer), _room(dancer))
         console.print(table)
     _show_precision(console, service, dancers, weightings)
 
