@@ -1,26 +1,29 @@
-"""A bundle at the paper's full width, untrained, for measuring speed: ``python -m benchmarks.paper_bundle [FOLDER]``.
+"""An untrained bundle, by default at the paper's full width: for measuring speed, and to see what training adds.
 
-Needs the ``[train]`` extra; the bundle takes 0.5 GB and some minutes.
+    python -m benchmarks.paper_bundle [--small] [FOLDER]
+
+Needs the ``[train]`` extra; the full width takes 0.5 GB and some minutes.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import torch
 
+from dancerank.training import SMALL
 from exporters.onnx.export import export_bundle
 from networks.framework import Framework, FrameworkConfig
 
-DEFAULT = Path("out/paper-bundle")
-
 
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("out/paper-bundle"))
+    parser.add_argument("--small", action="store_true", help="the size of the bundle that ships")
+    arguments = parser.parse_args()
     torch.manual_seed(0)
-    manifest = export_bundle(
-        Framework(FrameworkConfig()).eval(), folder, training_data="none", metrics={}, overwrite=True
-    )
-    print(f"generation {manifest.generation} written to {folder}")
+    framework = Framework(SMALL if arguments.small else FrameworkConfig()).eval()
+    manifest = export_bundle(framework, arguments.folder, training_data="none", metrics={}, overwrite=True)
+    print(f"generation {manifest.generation} written to {arguments.folder}")
 
 
 if __name__ == "__main__":
