@@ -31,10 +31,10 @@ from rich.table import Table
 
 from dancerank import wiring
 from dancerank.clip_folder import ClipRow, read_uploads, write_clip_folder
-from dancerank.commands.produce import send_upload
 from dancerank.embedded import run_embedded
 from dancerank.settings import Settings
 from dancerank.synthetic import synthesize
+from dancerank.uploads import send_upload
 from schemas.bundle import Bundle, read_bundle
 from schemas.clock import SystemClock
 from schemas.events import ClipUploaded

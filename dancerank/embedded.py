@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from dancerank import wiring
-from dancerank.commands.produce import send_upload
 from dancerank.settings import Settings
+from dancerank.uploads import send_upload
 from ranking.index_view import IndexView
 from ranking.loop import LoopThread
 from ranking.service import RankingService

@@ -1,6 +1,5 @@
 """``produce``: send a folder of clips as uploads."""
 
-from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -13,11 +12,8 @@ from dancerank import wiring
 from dancerank.clip_folder import count_clips, read_uploads
 from dancerank.commands.options import Config
 from dancerank.settings import load_settings
+from dancerank.uploads import send_clips
 from schemas.clock import SystemClock
-from schemas.codec import encode
-from schemas.errors import RecordRefused
-from schemas.events import ClipUploaded
-from schemas.ports import OutgoingRecord, RecordSink
 from transport.kafka_sink import KafkaSink
 
 
@@ -42,25 +38,3 @@ def produce(
         topic = settings.streamer.uploads_topic
         send_clips(sink, topic, track(uploads, "Sending", total, console=console), settings.streamer.flush_timeout_s)
     console.print(f"{total} uploads are on {topic}", markup=False)
-
-
-def send_clips(sink: RecordSink, topic: str, uploads: Iterable[ClipUploaded], timeout_s: float) -> None:
-    """Send and flush. A ``RecordRefused`` names the clip, and what to do about features that do not fit a record."""
-    clip_id = None
-    try:
-        for upload in uploads:
-            clip_id = upload.clip_id
-            send_upload(sink, topic, upload)
-        clip_id = None
-        sink.flush(timeout_s)
-    except RecordRefused as error:
-        clip = f"clip {clip_id}: " if clip_id is not None else ""  # a flush names the key, which is the clip
-        raise RecordRefused(
-            f"{clip}{error.message}. Features in the event have to fit one record: leave out --inline so that they are "
-            "read from their files, or send a shorter clip"
-        ) from error
-
-
-def send_upload(sink: RecordSink, topic: str, upload: ClipUploaded) -> None:
-    """Key and partition as the streamer and the log expect them: by clip, and by challenge."""
-    sink.send(OutgoingRecord(topic, upload.clip_id.encode(), encode(upload), partition_by=upload.challenge_id))

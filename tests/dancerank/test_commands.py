@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dancerank.cli import app
-from dancerank.commands.produce import send_clips
+from dancerank.uploads import send_clips
 from dancerank.wiring import shipped_bundle
 from schemas.errors import RecordRefused
 from schemas.events import ClipUploaded, InlineFeatures

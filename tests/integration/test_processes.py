@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from dancerank import wiring
-from dancerank.commands.produce import send_upload
 from dancerank.settings import Settings
+from dancerank.uploads import send_upload
 from schemas.events import ClipUploaded
 from schemas.modalities import Dimension
 from tests.integration.scored_log import plainly_ranked, read_log
