@@ -30,7 +30,6 @@ from rich.progress import track
 from rich.table import Table
 
 from dancerank import wiring
-from dancerank.clip_folder import ClipRow, read_uploads, write_clip_folder
 from dancerank.embedded import run_embedded
 from dancerank.settings import Settings
 from dancerank.synthetic import synthesize
@@ -47,6 +46,8 @@ from streamer.sessions import StreamSessions
 from transport.connection import KafkaConnection
 from transport.embedded import EmbeddedBroker
 from transport.kafka_sink import KafkaSink
+from vdv.folder import write_data_set
+from vdv.uploads import read_uploads
 
 OUT = Path("out")
 
@@ -84,10 +85,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def make_uploads(console: Console, folder: Path, files: int) -> list[ClipUploaded]:
     clips = track(synthesize(files, seed=5), "Making clips", files, console=console, transient=True)
-    rows = (ClipRow(c.clip_id, c.dancer.dancer_id, c.challenge_id, c.duration_s, c.features) for c in clips)
-    for _ in write_clip_folder(folder, rows):
-        pass
-    return list(read_uploads(folder, now_ms=SystemClock().now_ms()))
+    data = write_data_set(folder, (clip.labelled() for clip in clips))
+    return list(read_uploads(data, now_ms=SystemClock().now_ms()))
 
 
 def repeated(uploads: Sequence[ClipUploaded], count: int) -> Iterator[ClipUploaded]:

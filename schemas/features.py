@@ -60,8 +60,8 @@ class _Tensor(msgspec.Struct):
 
 
 def encode_features(features: ClipFeatures) -> bytes:
-    """The bytes of a feature file at the nominal frame rates. Raises what ``decode_features`` would raise on reading
-    them.
+    """The bytes of a feature file at the nominal frame rates; equal features give equal bytes. Raises what
+    ``decode_features`` would raise on reading them.
     """
     metadata = {"schema": FEATURES_SCHEMA}
     metadata |= {f"frame_rate_hz.{m}": f"{FRAME_RATE_HZ[m]:g}" for m in features.modalities}
@@ -69,9 +69,17 @@ def encode_features(features: ClipFeatures) -> bytes:
     if features.joint_layout is not None:
         metadata["joint_layout"] = features.joint_layout
     tensors = {str(m): np.ascontiguousarray(features.frames[m]) for m in features.modalities}
-    content = safetensors.numpy.save(tensors, metadata)
+    content = _in_order(safetensors.numpy.save(tensors, metadata))
     decode_features(content)
     return content
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same file with the keys of its header sorted: the library writes the metadata in random order."""
+    end = _HEADER_LENGTH_BYTES + int.from_bytes(content[:_HEADER_LENGTH_BYTES], "little")
+    header = msgspec.json.encode(msgspec.json.decode(content[_HEADER_LENGTH_BYTES:end]), order="sorted")
+    header += b" " * (-len(header) % _HEADER_LENGTH_BYTES)  # as the format aligns the data
+    return b"".join((len(header).to_bytes(_HEADER_LENGTH_BYTES, "little"), header, content[end:]))
 
 
 def decode_features(content: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> ClipFeatures:

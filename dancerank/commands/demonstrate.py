@@ -10,12 +10,11 @@ from rich.console import Console
 
 from dancerank import wiring
 from dancerank.commands.bundles import training
-from dancerank.demo.recorded import run_recorded_demo
+from dancerank.demo.recorded import recordings_folder, run_recorded_demo
 from dancerank.demo.running import check_folder
 from dancerank.demo.synthetic import run_synthetic_demo
 from dancerank.listening import bound
 from dancerank.logs import configure_logs
-from dancerank.recordings import recordings_folder
 from dancerank.settings import LogSettings, load_settings
 
 

@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.progress import track
 
 from dancerank import wiring
-from dancerank.clip_folder import count_clips, read_uploads
 from dancerank.commands.options import Config
 from dancerank.settings import load_settings
 from dancerank.uploads import send_clips
 from schemas.clock import SystemClock
 from transport.kafka_sink import KafkaSink
+from vdv.folder import open_data_set
+from vdv.uploads import read_uploads
 
 
 def produce(
@@ -30,11 +31,13 @@ def produce(
     """
     settings = load_settings(config)
     console = Console(stderr=True)
-    total = count_clips(folder)
+    data = open_data_set(folder)
     connection = wiring.connect(settings)
     wiring.create_topics(settings, connection)
     with closing(KafkaSink(connection)) as sink:
-        uploads = read_uploads(folder, now_ms=SystemClock().now_ms(), inline=inline)
+        uploads = read_uploads(data, now_ms=SystemClock().now_ms(), inline=inline)
         topic = settings.streamer.uploads_topic
-        send_clips(sink, topic, track(uploads, "Sending", total, console=console), settings.streamer.flush_timeout_s)
-    console.print(f"{total} uploads are on {topic}", markup=False)
+        send_clips(
+            sink, topic, track(uploads, "Sending", len(data), console=console), settings.streamer.flush_timeout_s
+        )
+    console.print(f"{len(data)} uploads are on {topic}", markup=False)

@@ -1,5 +1,6 @@
 """The demonstration on recorded dances: skeletal-only uploads in another joint layout, and retrieval by dance style."""
 
+import os
 import socket
 from collections import Counter
 from itertools import chain
@@ -11,18 +12,30 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from dancerank.clip_folder import read_uploads, write_clip_folder
 from dancerank.demo.running import demo_settings, keep_serving, running, show_throughput
-from dancerank.recordings import CLIP_S, cut, read_sequences
-from dancerank.settings import Settings
+from dancerank.settings import DATA_VARIABLE, Settings
 from exporters.prometheus import PrometheusObserver
 from ranking.service import RankingService
 from schemas.bundle import read_bundle
 from schemas.clock import SystemClock
+from schemas.errors import ConfigurationError
 from schemas.modalities import Modality
 from schemas.queries import SimilarQuery
+from vdv.folder import write_data_set
+from vdv.importers.dance import ARCHIVE_NAME, CLIP_S, cut, read_sequences
+from vdv.uploads import read_uploads
 
 _K: Final = 5
+
+
+def recordings_folder() -> Path | None:
+    """The folder that ``DANCERANK_DATA`` names, ``None`` if unset; ``ConfigurationError`` if it holds no archive."""
+    value = os.environ.get(DATA_VARIABLE)
+    if not value:
+        return None
+    if not (Path(value) / ARCHIVE_NAME).is_file():
+        raise ConfigurationError(f"{DATA_VARIABLE} is {value}, which holds no {ARCHIVE_NAME}; correct or unset it")
+    return Path(value)
 
 
 def run_recorded_demo(
@@ -34,12 +47,12 @@ def run_recorded_demo(
     sequences = read_sequences(recordings)
     style = {sequence.name: sequence.style for sequence in sequences}
     clips = list(chain.from_iterable(map(cut, sequences)))
-    written = write_clip_folder(folder, clips)
-    for _ in track(written, "Writing", len(clips), console=console, transient=True):
-        pass
+    data = write_data_set(folder, track(clips, "Writing", console=console, transient=True))
     console.print(
         f"{len(clips)} clips of {CLIP_S:g} s from {len(sequences)} sequences: "
-        + ", ".join(f"{count} {name}" for name, count in Counter(style[c.dancer_id] for c in clips).most_common())
+        + ", ".join(
+            f"{count} {name}" for name, count in Counter(style[a.dancer_id] for a in data.annotations).most_common()
+        )
         + ". Skeletons only, 23 joints in 3-D; the bundle reads them as 16 joints in the picture plane."
     )
     console.rule("[bold]2. Through the broker")
@@ -47,12 +60,12 @@ def run_recorded_demo(
     with running(demo_settings(settings, folder), loaded, observer) as system:
         system.await_ready()
         started_s = perf_counter()
-        system.send(read_uploads(folder, now_ms=SystemClock().now_ms()))
+        system.send(read_uploads(data, now_ms=SystemClock().now_ms()))
         with console.status("") as status:
             system.await_clips(len(clips), lambda held: status.update(f"{held} of {len(clips)} clips are retrievable"))
         show_throughput(console, observer, len(clips), perf_counter() - started_s)
         console.rule("[bold]3. Does “dances like this” bring back the same style?")
-        _show_retrieval(console, system.service, {clip.clip_id: clip.dancer_id for clip in clips}, style)
+        _show_retrieval(console, system.service, {a.clip_id: a.dancer_id for a in data.annotations}, style)
         if port is not None:
             keep_serving(console, system, observer, port)
 

@@ -13,7 +13,6 @@ from rich.progress import track
 from rich.table import Table
 
 from dancerank.agreement import spearman
-from dancerank.clip_folder import ClipRow, read_uploads, write_clip_folder
 from dancerank.demo.running import demo_settings, keep_serving, running, show_dead_letters, show_throughput
 from dancerank.embedded import EmbeddedSystem
 from dancerank.settings import Settings
@@ -26,6 +25,8 @@ from schemas.codec import encode
 from schemas.events import ClipUploaded, FeatureFile
 from schemas.modalities import MODALITIES, Dimension, Modality
 from schemas.queries import MAX_HITS, SimilarQuery
+from vdv.folder import Clip, DataSet, write_data_set
+from vdv.uploads import read_uploads
 
 _BROKEN: Final = 2
 _TOP: Final = 5
@@ -53,7 +54,7 @@ def run_synthetic_demo(
     """Make clips, stream every one through the broker, print what came of it, and serve it if given a ``port``."""
     loaded = read_bundle(bundle)
     console.rule("[bold]1. New uploads")
-    truth = _make_clips(console, folder, clips, seed)
+    data, truth = _make_clips(console, folder, clips, seed)
     lacking = sum(Dimension.FACIAL not in planted.quality for planted in truth.values())
     console.print(
         f"{clips} clips of 5–15 s by {len({p.dancer.dancer_id for p in truth.values()})} dancers in {CHALLENGES} "
@@ -64,7 +65,7 @@ def run_synthetic_demo(
     with running(demo_settings(settings, folder), loaded, observer) as system:
         system.await_ready()
         started_s = perf_counter()
-        _send(system, folder)
+        _send(system, data)
         with console.status("") as status:
             system.await_clips(clips, lambda held: status.update(f"{held} of {clips} clips are retrievable"))
         show_throughput(console, observer, clips, perf_counter() - started_s)
@@ -79,17 +80,15 @@ def run_synthetic_demo(
             keep_serving(console, system, observer, port)
 
 
-def _make_clips(console: Console, folder: Path, clips: int, seed: int) -> dict[str, Planted]:
+def _make_clips(console: Console, folder: Path, clips: int, seed: int) -> tuple[DataSet, dict[str, Planted]]:
     truth: dict[str, Planted] = {}
 
-    def rows() -> Iterator[ClipRow]:
+    def rows() -> Iterator[Clip]:
         for clip in track(synthesize(clips, seed=seed), "Filming", clips, console=console, transient=True):
             truth[clip.clip_id] = _planted(clip)
-            yield ClipRow(clip.clip_id, clip.dancer.dancer_id, clip.challenge_id, clip.duration_s, clip.features)
+            yield clip.labelled()
 
-    for _ in write_clip_folder(folder, rows()):
-        pass
-    return truth
+    return write_data_set(folder, rows()), truth
 
 
 def _planted(clip: SyntheticClip) -> Planted:
@@ -97,14 +96,14 @@ def _planted(clip: SyntheticClip) -> Planted:
     return Planted(clip.dancer, clip.challenge_id, quality | {Dimension.FUSED: clip.virality})
 
 
-def _send(system: EmbeddedSystem, folder: Path) -> None:
+def _send(system: EmbeddedSystem, data: DataSet) -> None:
     now_ms = SystemClock().now_ms()
     system.send_raw("broken-1", b'{"schema": "clip-uploaded/1", "clip_id": "broken-1", "dancer_id": 7}')
-    absent = FeatureFile((folder / "features" / "absent.safetensors").as_uri())
+    absent = FeatureFile((data.folder / "features" / "absent.safetensors").as_uri())
     system.send_raw("broken-2", encode(ClipUploaded(
         clip_id="broken-2", dancer_id="d", challenge_id="c", uploaded_at_ms=now_ms, duration_s=9.0, features=absent
     )))  # fmt: skip
-    system.send(read_uploads(folder, now_ms=now_ms))
+    system.send(read_uploads(data, now_ms=now_ms))
 
 
 def _show_rankings(console: Console, service: RankingService, truth: dict[str, Planted]) -> None:

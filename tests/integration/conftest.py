@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from dancerank.clip_folder import ClipRow, read_uploads, write_clip_folder
 from dancerank.settings import Settings
 from dancerank.synthetic import synthesize
 from schemas.events import ClipUploaded
 from transport.connection import KafkaConnection
+from vdv.folder import open_data_set, write_data_set
+from vdv.uploads import read_uploads
 
 CLIPS = 1000
 
@@ -19,15 +20,13 @@ CLIPS = 1000
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of a thousand synthetic clips, about 1.2 GB."""
     folder = tmp_path_factory.mktemp("clips")
-    clips = synthesize(CLIPS, seed=11)
-    rows = (ClipRow(c.clip_id, c.dancer.dancer_id, c.challenge_id, c.duration_s, c.features) for c in clips)
-    assert sum(1 for _ in write_clip_folder(folder, rows)) == CLIPS
+    assert len(write_data_set(folder, (clip.labelled() for clip in synthesize(CLIPS, seed=11)))) == CLIPS
     return folder
 
 
 @pytest.fixture
 def uploads(clip_folder: Path) -> list[ClipUploaded]:
-    return list(read_uploads(clip_folder, now_ms=int(time.time() * 1000)))
+    return list(read_uploads(open_data_set(clip_folder), now_ms=int(time.time() * 1000)))
 
 
 @pytest.fixture

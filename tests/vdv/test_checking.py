@@ -1,0 +1,199 @@
+"""The check: everything that is wrong is found at once, each with file, row and remedy."""
+
+import weakref
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from schemas.features import ClipFeatures, decode_features
+from schemas.modalities import Modality
+from tests.clips import random_features
+from tests.vdv.data_sets import LABEL, annotation, labelled, written
+from vdv.annotations import Annotation, write_table
+from vdv.checking import check_data_set, check_folder
+from vdv.errors import DataSetError
+from vdv.folder import DataSet
+from vdv.splits import draw_split
+
+
+def findings(data: DataSet, **options: Any) -> list[str]:
+    return [str(finding) for finding in check_data_set(data, **options).findings]
+
+
+def table_findings(annotations: list[Annotation], folder: Path, **options: Any) -> list[str]:
+    """What is found in a table, all feature files being well."""
+    data = written(folder, labelled(len(annotations)))
+    placed = [
+        msgspec.structs.replace(a, features=b.features, row=b.row)
+        for a, b in zip(annotations, data.annotations, strict=True)
+    ]
+    return findings(DataSet(data.folder, tuple(placed)), **options)
+
+
+def test_a_good_data_set_has_no_findings_and_its_files_are_counted(tmp_path: Path) -> None:
+    data = written(tmp_path, draw_split(labelled(10)))
+    seen: list[tuple[int, int]] = []
+    report = check_data_set(data, progress=lambda done, total: seen.append((done, total)))
+    assert report.findings == ()
+    report.raise_if_bad()
+    assert seen == [(i, 10) for i in range(1, 11)]
+    assert report.statistics[-1].steps[Modality.SKELETAL] == 250
+    assert check_folder(tmp_path) == report
+
+
+def test_everything_wrong_is_found_at_once_and_raised_as_one_error(tmp_path: Path) -> None:
+    data = written(tmp_path, labelled(6))
+    (tmp_path / data.annotations[1].features).unlink()
+    (tmp_path / data.annotations[2].features).write_bytes(b"no features at all")
+    content = bytearray((tmp_path / data.annotations[3].features).read_bytes())
+    content[-2:] = b"\x00\x7e"  # NaN in float16
+    (tmp_path / data.annotations[3].features).write_bytes(content)
+    wide = random_features(1.0, modalities=[Modality.SKELETAL], joint_channels=3)
+    other = written(tmp_path / "other", [annotation("clip-4")], **{"clip-4": wide})
+    (tmp_path / data.annotations[4].features).write_bytes(other.content(other.annotations[0]))
+    found = findings(data, challenges=["challenge-0"])
+    assert all(line.startswith(f"{tmp_path / 'clips.csv'}, row ") for line in found)
+    for row, named in (
+        (3, "challenge_id: 'challenge-1' is none of challenge-0"),
+        (3, "clip-1.safetensors cannot be read"),
+        (4, "clip-2.safetensors: truncated"),
+        (5, "skeletal: features/clip-3.safetensors: tensor 'skeletal' holds NaN"),
+        (6, "mpii-16 with 3 channels, clips before it have mpii-16 with 2"),
+    ):
+        assert any(f", row {row}, " in line and named in line and ";" in line for line in found), named
+    assert len(found) == 7
+    with pytest.raises(DataSetError, match="7 things are wrong"):
+        check_data_set(data, challenges=["challenge-0"]).raise_if_bad()
+
+
+def test_a_table_with_bad_rows_is_checked_as_far_as_it_can_be_read(tmp_path: Path) -> None:
+    data = written(tmp_path, labelled(4))
+    table = (tmp_path / "clips.csv").read_text().replace("clip-1,", "clip 1,", 1)
+    (tmp_path / "clips.csv").write_text(table)
+    (tmp_path / data.annotations[3].features).unlink()
+    report = check_folder(tmp_path)
+    assert [(f.row, f.field) for f in report.findings] == [(3, "clip_id"), (5, "features")]
+    assert report.statistics == ()
+
+
+def test_a_folder_without_a_table_is_a_finding(tmp_path: Path) -> None:
+    (finding,) = check_folder(tmp_path).findings
+    assert "cannot be read" in str(finding)
+    write_table(tmp_path, [])
+    (finding,) = check_folder(tmp_path).findings
+    assert "has no rows; add a row per clip" in str(finding)
+
+
+def test_ids_and_files_that_come_twice_are_found(tmp_path: Path) -> None:
+    data = written(tmp_path, labelled(4))
+    first, second, *others = data.annotations
+    again = annotation(first.clip_id, features=first.features, row=second.row, **LABEL)
+    found = findings(DataSet(tmp_path, (first, again, *others)))
+    assert len([line for line in found if "row 3" in line and "in row 2 already" in line]) == 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "named"),
+    [
+        ({}, "no labels to learn from; add likes, comments, reposts, days_online, or score"),
+        (LABEL | {"score": 1.0}, "has both score and some of likes"),
+        ({"likes": 3, "comments": 1}, "row 2, reposts: reposts, days_online are missing"),
+    ],
+)
+def test_labels_that_are_absent_double_or_partial_are_found(tmp_path: Path, labels: dict[str, Any], named: str) -> None:
+    rows = [annotation(f"clip-{i}", **labels) for i in range(3)]
+    assert any(named in line for line in table_findings(rows, tmp_path))
+
+
+def test_clips_without_labels_are_accepted_if_they_need_none(tmp_path: Path) -> None:
+    rows = [annotation(f"clip-{i}") for i in range(3)]
+    assert table_findings(rows, tmp_path, labelled=False) == []
+
+
+def test_a_missing_score_is_found_by_row(tmp_path: Path) -> None:
+    rows = [annotation("a", score=1.0), annotation("b"), annotation("c", score=2.0)]
+    (found,) = table_findings(rows, tmp_path)
+    assert "row 3, score: score is missing; complete or remove the row" in found
+
+
+def test_a_challenge_whose_clips_are_all_alike_is_refused(tmp_path: Path) -> None:
+    rows = [
+        annotation(f"clip-{i}", challenge_id=c, score=s)
+        for i, (c, s) in enumerate([("a", 1), ("a", 2), ("b", 7), ("b", 7), ("c", 3)])
+    ]
+    found = table_findings(rows, tmp_path)
+    assert [
+        named in line for named, line in zip(("'b': all its clips (2)", "'c': all its clips (1)"), found, strict=True)
+    ]
+    assert all("clips.csv" in line and "leave the challenge out" in line for line in found)
+
+
+def test_a_training_part_whose_clips_are_all_alike_is_refused(tmp_path: Path) -> None:
+    rows = [
+        annotation(f"clip-{i}", score=score, split=split)
+        for i, (score, split) in enumerate([(1, "train"), (1, "train"), (2, "test")])
+    ]
+    (found,) = table_findings(rows, tmp_path)
+    assert "'renegade': its clips to learn from in split (2) have the same target 1" in found
+    folds = [
+        annotation(f"clip-{i}", score=score, fold=fold)
+        for i, (score, fold) in enumerate([(1, 0), (1, 0), (2, 1), (3, 2)])
+    ]
+    assert table_findings(folds, tmp_path / "folds") == []
+    one, two = table_findings(folds[:3], tmp_path / "fewer")
+    assert "in fold 0 (1)" in one
+    assert "in fold 1 (2)" in two
+
+
+def test_a_leaking_split_is_found_when_asked_for(tmp_path: Path) -> None:
+    rows = [annotation(f"clip-{i}", "ada", score=i, split="test" if i == 3 else "train") for i in range(4)]
+    assert table_findings(rows, tmp_path) == []
+    (found,) = table_findings(rows, tmp_path / "again", by_dancer=True)
+    assert "row 2, split: dancer 'ada' straddles it (test in row 5; train in rows 2, 3, 4)" in found
+
+
+def test_asking_for_no_leak_without_a_split_is_answered_with_the_command(tmp_path: Path) -> None:
+    (found,) = findings(written(tmp_path, labelled(4)), by_dancer=True)
+    assert f"run: dancerank data split {tmp_path}" in found
+
+
+@pytest.mark.parametrize(
+    ("parts", "named"),
+    [
+        ([{"split": "train"}, {}, {"split": "test"}], "row 3, split: is empty; give every clip a part"),
+        ([{"split": "train"}, {"fold": 1}, {}], "both split and fold"),
+        ([{"split": "train"}] * 3, "no clip is held out"),
+    ],
+)
+def test_a_partition_that_cannot_be_used_is_found(tmp_path: Path, parts: list[dict[str, Any]], named: str) -> None:
+    rows = [annotation(f"clip-{i}", score=i, **part) for i, part in enumerate(parts)]
+    assert any(named in line for line in table_findings(rows, tmp_path))
+
+
+def test_a_challenge_on_one_side_of_the_split_is_found(tmp_path: Path) -> None:
+    sides = [("a", "train"), ("a", "test"), ("a", "train"), ("b", "train"), ("b", "train")]
+    rows = [annotation(f"clip-{i}", challenge_id=c, score=i, split=part) for i, (c, part) in enumerate(sides)]
+    (found,) = table_findings(rows, tmp_path)
+    assert "challenge 'b' is in train only" in found
+
+
+def test_a_challenge_called_all_is_found(tmp_path: Path) -> None:
+    rows = [annotation(f"clip-{i}", challenge_id="all", score=i) for i in range(2)]
+    assert all("names the track of all challenges; rename" in line for line in table_findings(rows, tmp_path))
+
+
+def test_features_are_held_one_clip_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = written(tmp_path, labelled(6))
+    alive: list[weakref.ref[ClipFeatures]] = []
+
+    def watched(content: bytes) -> ClipFeatures:
+        assert sum(ref() is not None for ref in alive) <= 1
+        features = decode_features(content)
+        alive.append(weakref.ref(features))
+        return features
+
+    monkeypatch.setattr("vdv.checking.decode_features", watched)
+    assert check_data_set(data).findings == ()
+    assert len(alive) == 6

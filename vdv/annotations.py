@@ -1,0 +1,184 @@
+"""``clips.csv``: what is known about each clip of a data set, one row a clip.
+
+Every column is a field of ``Annotation``; columns of other names are kept as they are in ``Annotation.extra``. An empty
+cell is an absent value.
+"""
+
+import csv
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+import msgspec
+
+from schemas.events import Count, Identifier, TimestampMs
+from vdv.errors import Finding
+
+TABLE_NAME: Final = "clips.csv"
+REQUIRED: Final = ("clip_id", "dancer_id", "challenge_id", "duration_s", "features")
+COUNTS: Final = ("likes", "comments", "reposts", "days_online")
+PARTITIONS: Final = ("split", "fold")
+SPLITS: Final = ("train", "test")
+
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Annotation(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about one clip.
+
+    ``features`` is the path of its feature file, relative to the folder of the table; the writer of a data set chooses
+    it. The label is either the four counts, ``days_online`` being the age of the clip when they were taken, or
+    ``score``: a judged score, higher is better. ``split`` or ``fold`` is the part that the clip was given. ``row`` is
+    the line of the table, 0 if it was not read from one.
+    """
+
+    clip_id: Identifier
+    dancer_id: Identifier
+    challenge_id: Identifier
+    duration_s: Positive
+    features: Annotated[str, msgspec.Meta(min_length=1)] = ""
+    uploaded_at_ms: TimestampMs | None = None
+    likes: Count | None = None
+    comments: Count | None = None
+    reposts: Count | None = None
+    days_online: NotNegative | None = None
+    views: Count | None = None
+    score: float | None = None
+    split: Literal["train", "test"] | None = None
+    fold: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    extra: dict[str, str] = {}
+    row: int = 0
+
+
+_TYPES: Final[dict[str, Any]] = {
+    field.name: field.type for field in msgspec.structs.fields(Annotation) if field.name not in ("extra", "row")
+}
+COLUMNS: Final = tuple(_TYPES)
+_REMEDIES: Final = {
+    **dict.fromkeys(("clip_id", "dancer_id", "challenge_id"), "use 1 to 128 characters, no white space and no slash"),
+    **dict.fromkeys(("likes", "comments", "reposts", "views"), "give a whole number, 0 or more"),
+    "days_online": "give the clip's age in days, 0 or more",
+    "duration_s": "give the clip's length in seconds",
+    "features": "give the path of the feature file, relative to the folder",
+    "uploaded_at_ms": "give milliseconds since 1970, UTC",
+    "score": "give a finite number, higher is better",
+    "split": "write train or test",
+    "fold": "number the folds 0, 1, …",
+}
+
+
+class Cells(NamedTuple):
+    """One row of a table as text: its line, and what stands in each column."""
+
+    row: int
+    values: dict[str, str]
+
+
+def read_cells(path: Path, required: Sequence[str] = REQUIRED) -> tuple[list[Cells], list[Finding]]:
+    """The rows of a CSV table and what is wrong with it as a table: unreadable, not UTF-8, no CSV, columns of
+    ``required`` missing or given twice, rows of another width (left out of the rows)."""
+    cells: list[Cells] = []
+    findings: list[Finding] = []
+    try:
+        table = path.open(newline="", encoding="utf-8-sig")  # spreadsheets put a byte order mark first
+    except OSError as error:
+        remedy = f"a folder of clips needs this table, with the columns {', '.join(required)}"
+        return [], [Finding(path, f"cannot be read ({error.strerror})", remedy)]
+    with table:
+        reader = csv.reader(table)
+        try:
+            header = next(reader, [])
+            findings += _header_findings(path, header, required)
+            if findings:
+                return [], findings
+            for values in reader:
+                if not values:
+                    continue
+                if len(values) != len(header):
+                    problem = f"has {len(values)} values, expected {len(header)}"
+                    findings.append(Finding(path, problem, "quote values that hold a comma", row=reader.line_num))
+                else:
+                    cells.append(Cells(reader.line_num, dict(zip(header, values, strict=True))))
+        except UnicodeDecodeError as error:
+            byte = error.object[error.start]
+            problem = f"byte 0x{byte:02x} after row {reader.line_num} is no UTF-8"
+            findings.append(Finding(path, problem, "save the table as UTF-8"))
+        except csv.Error as error:
+            findings.append(Finding(path, f"no CSV ({error})", "write it again", row=reader.line_num))
+    return cells, findings
+
+
+def annotation_of(path: Path, cells: Cells) -> Annotation | list[Finding]:
+    """A row as an ``Annotation``, or everything that is wrong with it. Columns of ``REQUIRED`` must be there."""
+    values: dict[str, Any] = {}
+    findings = []
+    for column, kind in _TYPES.items():
+        text = cells.values.get(column, "").strip()
+        if not text and column not in REQUIRED:
+            continue
+        try:
+            value = msgspec.convert(text, kind, strict=False)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise msgspec.ValidationError("Expected a finite number")
+        except msgspec.ValidationError as error:
+            problem = f"{text[:80]!r} is refused ({error})" if text else "is empty"
+            findings.append(Finding(path, problem, _REMEDIES[column], row=cells.row, field=column))
+        else:
+            values[column] = value
+    if findings:
+        return findings
+    extra = {column: text for column, text in cells.values.items() if column not in _TYPES}
+    return Annotation(**values, extra=extra, row=cells.row)
+
+
+def read_table(folder: Path) -> tuple[list[Annotation], list[Finding]]:
+    """The rows of ``folder``'s table that can be read, and everything that is wrong with the others."""
+    path = folder / TABLE_NAME
+    rows, findings = read_cells(path)
+    annotations = []
+    for cells in rows:
+        read = annotation_of(path, cells)
+        if isinstance(read, Annotation):
+            annotations.append(read)
+        else:
+            findings += read
+    return annotations, findings
+
+
+def write_table(folder: Path, annotations: Iterable[Annotation]) -> None:
+    """Write the table in one step: an interrupted write leaves what was there.
+
+    Optional columns are written if some clip has a value; numbers are written so that they read back exactly.
+    """
+    rows = list(annotations)
+    used = [c for c in COLUMNS if c in REQUIRED or any(getattr(row, c) is not None for row in rows)]
+    extra = list(dict.fromkeys(column for row in rows for column in row.extra))
+    path = folder / TABLE_NAME
+    unfinished = path.with_name(f".{TABLE_NAME}.{os.getpid()}")
+    try:
+        with unfinished.open("w", newline="", encoding="utf-8") as table:
+            writer = csv.writer(table)
+            writer.writerow([*used, *extra])
+            for row in rows:
+                known = ["" if (value := getattr(row, column)) is None else value for column in used]
+                writer.writerow([*known, *(row.extra.get(column, "") for column in extra)])
+            table.flush()
+            os.fsync(table.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _header_findings(path: Path, header: Sequence[str], required: Sequence[str]) -> list[Finding]:
+    absent = [column for column in required if column not in header]
+    twice = sorted({column for column in header if header.count(column) > 1})
+    findings = []
+    if absent:
+        problem = f"the columns {', '.join(absent)} are missing" if header else "is empty"
+        findings.append(Finding(path, problem, f"add {', '.join(absent)} to the first row"))
+    if twice:
+        findings.append(Finding(path, f"the columns {', '.join(twice)} are there twice", "rename or remove one"))
+    return findings

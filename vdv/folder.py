@@ -1,0 +1,150 @@
+"""A data set on disk: ``clips.csv`` beside ``features/*.safetensors``. Features are read one clip at a time."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from schemas.errors import FeatureError, FeatureFileForbidden, FeatureFileMissing, FeatureFileOversized
+from schemas.features import DEFAULT_MAX_BYTES, ClipFeatures, decode_features, encode_features
+from vdv.annotations import TABLE_NAME, Annotation, read_table, write_table
+from vdv.errors import DataSetError, Finding, refusal
+
+FEATURES_FOLDER: Final = "features"
+
+
+class Clip(NamedTuple):
+    """A clip to be written. The writer sets ``annotation.features``."""
+
+    annotation: Annotation
+    features: ClipFeatures
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The table of a data set in memory; everything else stays on disk. ``annotations`` are in the table's order."""
+
+    folder: Path
+    annotations: tuple[Annotation, ...]
+
+    def __len__(self) -> int:
+        return len(self.annotations)
+
+    @property
+    def table(self) -> Path:
+        return self.folder / TABLE_NAME
+
+    @property
+    def challenges(self) -> tuple[str, ...]:
+        """The challenges, sorted."""
+        return tuple(sorted({annotation.challenge_id for annotation in self.annotations}))
+
+    def path(self, annotation: Annotation) -> Path:
+        """The feature file, absolute. Raises ``FeatureFileForbidden`` if it lies outside the folder, links followed."""
+        return confined(self.folder, annotation.features)
+
+    def content(self, annotation: Annotation) -> bytes:
+        """The bytes of the feature file, unverified. Raises ``FeatureFileForbidden``, ``FeatureFileMissing`` or
+        ``FeatureFileOversized``."""
+        path = self.path(annotation)
+        try:
+            size = path.stat().st_size
+            if size > DEFAULT_MAX_BYTES:
+                raise FeatureFileOversized(
+                    f"{annotation.features} has {size} bytes, over the limit of {DEFAULT_MAX_BYTES}; shorten the clip "
+                    "or use float16",
+                    field="features",
+                )
+            return path.read_bytes()
+        except OSError as error:
+            raise FeatureFileMissing(
+                f"{annotation.features} cannot be read ({error.strerror}); extract the clip's features or remove the "
+                "row",
+                field="features",
+            ) from error
+
+    def features(self, annotation: Annotation) -> ClipFeatures:
+        """The verified features of a clip. Raises a ``DataSetError`` that names row and file."""
+        try:
+            return decode_features(self.content(annotation))
+        except FeatureError as error:
+            raise refusal([self.finding_of(annotation, error)]) from error
+
+    def finding_of(self, annotation: Annotation, error: FeatureError) -> Finding:
+        """An error of a clip's features with its place; the message of such an error says its remedy itself."""
+        problem = error.message if error.field == "features" else f"{annotation.features}: {error.message}"
+        return Finding(self.table, problem, "", row=annotation.row, field=error.field or "features")
+
+
+def confined(folder: Path, relative: str) -> Path:
+    """``relative`` within ``folder``, absolute, links followed.
+
+    Raises ``FeatureFileForbidden`` if it leads outside, ``FeatureFileMissing`` if it cannot be followed.
+    """
+    root = folder.resolve()
+    try:
+        path = (root / relative).resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a zero byte
+        raise FeatureFileMissing(f"{relative!r} is no path ({error}); correct it", field="features") from error
+    if not path.is_relative_to(root):
+        raise FeatureFileForbidden(
+            f"{relative!r} leads outside {folder}; move the file into the folder", field="features"
+        )
+    return path
+
+
+def open_data_set(folder: Path) -> DataSet:
+    """The data set in ``folder``. Raises one ``DataSetError`` with all that is wrong with its table."""
+    annotations, findings = read_table(folder)
+    if findings:
+        raise refusal(findings)
+    return DataSet(folder, tuple(annotations))
+
+
+def write_data_set(folder: Path, clips: Iterable[Clip]) -> DataSet:
+    """Write clips as they come, one in memory at a time; the table appears when all are written.
+
+    Raises ``DataSetError`` if the folder holds a data set already, if a clip id comes twice, or if an annotation or the
+    features would not read back; the table is then not written.
+    """
+    if (folder / TABLE_NAME).exists():
+        raise DataSetError(f"{folder / TABLE_NAME} is there already; choose a folder without a data set")
+    (folder / FEATURES_FOLDER).mkdir(parents=True, exist_ok=True)
+    annotations: dict[str, Annotation] = {}
+    for clip in clips:
+        annotation = _checked(folder, clip.annotation, row=len(annotations) + 2)
+        if annotation.clip_id in annotations:
+            raise DataSetError(f"{folder}: two clips are called {annotation.clip_id!r}; give each an id of its own")
+        try:
+            content = encode_features(clip.features)
+        except FeatureError as error:
+            raise DataSetError(f"clip {annotation.clip_id}: {error.message}", field=error.field) from error
+        try:
+            (folder / annotation.features).write_bytes(content)
+        except OSError as error:
+            raise DataSetError(
+                f"{folder / annotation.features} cannot be written ({error.strerror}); choose another folder, or a "
+                "shorter clip id if it is the name"
+            ) from error
+        annotations[annotation.clip_id] = annotation
+    write_table(folder, annotations.values())
+    return DataSet(folder, tuple(annotations.values()))
+
+
+def rewrite_annotations(data: DataSet, annotations: Sequence[Annotation]) -> DataSet:
+    """``data`` with other annotations of the same clips, in the same order, on disk too."""
+    write_table(data.folder, annotations)
+    return DataSet(data.folder, tuple(annotations))
+
+
+def _checked(folder: Path, annotation: Annotation, *, row: int) -> Annotation:
+    """The annotation with its place in the data set, verified as the table's reader would."""
+    path = f"{FEATURES_FOLDER}/{annotation.clip_id}.safetensors"
+    placed = msgspec.structs.replace(annotation, features=path, row=row)
+    try:
+        msgspec.convert(msgspec.structs.asdict(placed), Annotation)
+    except msgspec.ValidationError as error:
+        raise DataSetError(f"{folder}: clip {annotation.clip_id!r} cannot be written: {error}") from error
+    return placed

@@ -1,0 +1,71 @@
+"""What a data set holds, per challenge and in total: the rows of Table 1 of Wang et al. (2021), and more."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.modalities import FRAME_RATE_HZ, MODALITIES, Modality
+from vdv.annotations import Annotation
+from vdv.virality import is_labelled, targets
+
+TOTAL: Final = "total"
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """One column of the table.
+
+    ``views`` is ``None`` unless all clips have them. ``frames`` are those of the videos at 25 Hz; ``steps`` those of
+    the feature files: skeletons, holistic features, facial and scenic images. ``scores`` is the range of Eq. 1 (or of
+    the judged scores), ``None`` without labels. ``parts`` counts the clips of each part of the stored partition.
+    """
+
+    name: str
+    clips: int
+    dancers: int
+    views: int | None
+    duration_s: float
+    frames: int
+    steps: dict[Modality, int]
+    scores: tuple[float, float] | None
+    parts: dict[str, int]
+
+
+def summarise(annotations: Sequence[Annotation], steps: Mapping[str, Mapping[Modality, int]]) -> list[Statistics]:
+    """The statistics of each challenge, the largest first, and their total.
+
+    ``steps`` gives, by clip id, the time steps of the modalities that the clip has.
+    """
+    members: dict[str, list[Annotation]] = {}
+    for annotation in annotations:
+        members.setdefault(annotation.challenge_id, []).append(annotation)
+    ordered = sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))
+    return [*(_column(name, rows, steps) for name, rows in ordered), _column(TOTAL, annotations, steps)]
+
+
+def part_of(annotation: Annotation) -> str | None:
+    """``train``, ``test``, ``fold 0`` …; ``None`` if the clip was given no part."""
+    return annotation.split or (None if annotation.fold is None else f"fold {annotation.fold}")
+
+
+def _column(name: str, rows: Sequence[Annotation], steps: Mapping[str, Mapping[Modality, int]]) -> Statistics:
+    labelled = bool(rows) and all(map(is_labelled, rows))
+    raw = targets(rows).raw if labelled else None
+    views = [row.views for row in rows if row.views is not None]
+    return Statistics(
+        name=name,
+        clips=len(rows),
+        dancers=len({row.dancer_id for row in rows}),
+        views=sum(views) if rows and len(views) == len(rows) else None,
+        duration_s=sum(row.duration_s for row in rows),
+        frames=sum(round(row.duration_s * FRAME_RATE_HZ[Modality.HOLISTIC]) for row in rows),
+        steps={m: sum(steps.get(row.clip_id, {}).get(m, 0) for row in rows) for m in MODALITIES},
+        scores=None if raw is None else (float(raw.min()), float(raw.max())),
+        parts=_counted(part for row in rows if (part := part_of(row)) is not None),
+    )
+
+
+def _counted(parts: Iterable[str]) -> dict[str, int]:
+    order = {"train": 0, "test": 1}
+    return dict(sorted(Counter(parts).items(), key=lambda item: (order.get(item[0], 2), len(item[0]), item[0])))
