@@ -4,17 +4,25 @@ Legend: N clips, T time steps, V joints, C channels, D embedding width, M modali
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import torch
 from torch import Tensor, nn
 
-from networks.fusion import AttentiveFusion
+from networks.baselines.dmgnn import DMGNN
+from networks.baselines.lstm import LSTM
+from networks.baselines.segments import SegmentRegression
+from networks.baselines.spatial_attention import SpatialAttention
+from networks.baselines.stgcn import STGCN
+from networks.baselines.tcn import TCN
+from networks.baselines.usdl import USDL
+from networks.fusion import AttentiveFusion, MeanFusion
 from networks.psgcn import PSGCN
 from networks.rtcn import RTCN
 from networks.sampling import SampleReading
-from networks.sequences import StreamOutput, scaled_channels
+from networks.sequences import scaled_channels
+from networks.streams import StreamNetwork, StreamOutput
 from schemas.errors import ConfigurationError
 from schemas.joints import layout_named
 from schemas.modalities import FEATURE_DIM, MODALITIES, Modality
@@ -23,17 +31,25 @@ FUSION_HIDDEN = 128
 """C' of Eq. (12) at full width. The paper gives no number."""
 
 
+SkeletalNetwork = Literal["psgcn", "st-gcn", "dmgnn"]
+AppearanceNetwork = Literal["rtcn", "lstm", "tcn", "segments", "spatial-attention", "usdl"]
+
+
 class FrameworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that decides the shapes of a framework; the defaults are the paper's full size.
 
     ``modalities`` are the streams, in ``MODALITIES`` order. The skeletal one reads ``joint_channels`` values per
     joint of ``joint_layout``: coordinates, and a confidence if one more than the layout's coordinates.
     The three widths multiply the channel counts of PSGCN, RTCN and the hidden layer of the fusion.
-    ``sampling`` is the reading of Eq. (6); ``pyramid`` and ``relational_pooling`` are the paper's ablations.
+    ``skeletal_network`` and ``appearance_network`` put a baseline in the place of PSGCN or RTCN; one modality then
+    gives that baseline alone. ``sampling`` is the reading of Eq. (6). ``pyramid``, ``relational_pooling`` and
+    ``attentive_fusion`` (without it, the mean of the streams' scores) are the paper's ablations.
     Impossible values raise ``ConfigurationError``.
     """
 
     modalities: tuple[Modality, ...] = MODALITIES
+    skeletal_network: SkeletalNetwork = "psgcn"
+    appearance_network: AppearanceNetwork = "rtcn"
     joint_layout: str = "mpii-16"
     joint_channels: int = 2
     graph_width: float = 1.0
@@ -44,6 +60,7 @@ class FrameworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     sampling: SampleReading = "bounded"
     pyramid: bool = True
     relational_pooling: bool = True
+    attentive_fusion: bool = True
 
     def __post_init__(self) -> None:
         order = [MODALITIES.index(modality) for modality in self.modalities]
@@ -93,12 +110,16 @@ class Framework(nn.Module):
         self.streams = nn.ModuleDict({str(modality): _stream(config, modality) for modality in config.modalities})
         self.embedding_dims = tuple(self.stream(modality).embedding_dim for modality in config.modalities)
         hidden = scaled_channels(FUSION_HIDDEN, config.fusion_width)
-        self.fusion = AttentiveFusion(sum(self.embedding_dims), len(config.modalities), hidden)
+        self.fusion: AttentiveFusion | MeanFusion = (
+            AttentiveFusion(sum(self.embedding_dims), len(config.modalities), hidden)
+            if config.attentive_fusion
+            else MeanFusion()
+        )
 
-    def stream(self, modality: Modality) -> "PSGCN | RTCN":
+    def stream(self, modality: Modality) -> StreamNetwork:
         """The stream of ``modality``; ``KeyError`` if the framework has none."""
         network = self.streams[str(modality)]
-        if not isinstance(network, PSGCN | RTCN):
+        if not isinstance(network, StreamNetwork):
             raise TypeError(f"the {modality} stream is a {type(network).__name__}")
         return network
 
@@ -122,8 +143,8 @@ class Framework(nn.Module):
     def _stream_output(self, modality: Modality, batch: tuple[Tensor, Tensor] | None, present: Tensor) -> StreamOutput:
         network = self.stream(modality)
         clips = present.shape[0]
-        embedding = network.score.weight.new_zeros(clips, network.embedding_dim)
-        score = network.score.weight.new_zeros(clips)
+        embedding = next(network.parameters()).new_zeros(clips, network.embedding_dim)
+        score = embedding.new_zeros(clips)
         rows = present.nonzero().squeeze(1)
         if batch is None or rows.numel() == 0:
             return StreamOutput(embedding, score)
@@ -132,21 +153,47 @@ class Framework(nn.Module):
         return StreamOutput(embedding.index_copy(0, rows, output.embedding), score.index_copy(0, rows, output.score))
 
 
-def _stream(config: FrameworkConfig, modality: Modality) -> nn.Module:
-    if modality is Modality.SKELETAL:
-        return PSGCN(
-            layout_named(config.joint_layout),
-            config.joint_channels,
-            width=config.graph_width,
-            dropout=config.dropout,
-            temporal_kernel=config.temporal_kernel,
-            sampling=config.sampling,
-            pyramid=config.pyramid,
-        )
-    return RTCN(
-        FEATURE_DIM[modality],
-        width=config.temporal_width,
-        dropout=config.dropout,
-        temporal_kernel=config.temporal_kernel,
-        relational_pooling=config.relational_pooling,
-    )
+def _stream(config: FrameworkConfig, modality: Modality) -> StreamNetwork:
+    return _graph_network(config) if modality is Modality.SKELETAL else _temporal_network(config, FEATURE_DIM[modality])
+
+
+def _graph_network(config: FrameworkConfig) -> StreamNetwork:
+    layout, channels = layout_named(config.joint_layout), config.joint_channels
+    match config.skeletal_network:
+        case "st-gcn":
+            return STGCN(layout, channels, width=config.graph_width, dropout=config.dropout)
+        case "dmgnn":
+            return DMGNN(layout, channels, width=config.graph_width, dropout=config.dropout)
+        case "psgcn":
+            return PSGCN(
+                layout,
+                channels,
+                width=config.graph_width,
+                dropout=config.dropout,
+                temporal_kernel=config.temporal_kernel,
+                sampling=config.sampling,
+                pyramid=config.pyramid,
+            )
+
+
+def _temporal_network(config: FrameworkConfig, channels: int) -> StreamNetwork:
+    width, dropout, kernel = config.temporal_width, config.dropout, config.temporal_kernel
+    match config.appearance_network:
+        case "lstm":
+            return LSTM(channels, width=width, dropout=dropout)
+        case "tcn":
+            return TCN(channels, width=width, dropout=dropout, temporal_kernel=kernel)
+        case "segments":
+            return SegmentRegression(channels, width=width, dropout=dropout)
+        case "spatial-attention":
+            return SpatialAttention(channels, width=width, dropout=dropout)
+        case "usdl":
+            return USDL(channels, width=width)
+        case "rtcn":
+            return RTCN(
+                channels,
+                width=width,
+                dropout=dropout,
+                temporal_kernel=kernel,
+                relational_pooling=config.relational_pooling,
+            )

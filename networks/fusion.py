@@ -3,6 +3,7 @@
 import math
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from networks.sequences import masked
@@ -36,3 +37,12 @@ class AttentiveFusion(nn.Module):
         logits = self.output(self.hidden(embeddings)).masked_fill(~present, -math.inf)
         attention = masked(logits.softmax(dim=1), present)
         return FusionOutput(attention, (attention * masked(scores, present)).sum(dim=1))
+
+
+class MeanFusion(nn.Module):
+    """The mean of the scores of the modalities that a clip has: the ablation of the attention (paper, Table 5)."""
+
+    def forward(self, embeddings: Tensor, scores: Tensor, present: Tensor) -> FusionOutput:  # noqa: ARG002
+        """As ``AttentiveFusion.forward``; ``embeddings`` play no part."""
+        share = present.to(scores.dtype) / present.sum(dim=1, keepdim=True).clamp(min=1)
+        return FusionOutput(share, (share * torch.where(present, scores, 0.0)).sum(dim=1))

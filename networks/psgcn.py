@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from networks.graph import SUBSETS, normalised_adjacency, vertex_mask
-from networks.normalisation import MaskedBatchNorm
+from networks.normalisation import MaskedBatchNorm, RunningStandardisation
 from networks.sampling import SampleReading, sample, sampling_matrix
-from networks.sequences import StreamOutput, halved, masked, masked_mean, scaled_channels, time_mask
+from networks.sequences import halved, masked, masked_mean, scaled_channels, time_mask
+from networks.streams import StreamNetwork, StreamOutput
 from schemas.joints import JointLayout
 
 BLOCK_CHANNELS = (64, 64, 64, 128, 128, 128, 256, 256, 256)
@@ -130,7 +131,7 @@ class GraphBlock(nn.Module):
         return masked(torch.relu(hidden + x), mask), lengths
 
 
-class PSGCN(nn.Module):
+class PSGCN(StreamNetwork):
     """Skeletal stream: nine graph convolution blocks, V and T halved at the fourth and the seventh.
 
     The video-level feature is the mean over real steps and vertices that hold joints; the score is a linear map of it.
@@ -177,6 +178,7 @@ class PSGCN(nn.Module):
             blocks.append(block)
         self.blocks = nn.ModuleList(blocks)
         self.register_buffer("real", real, persistent=False)
+        self.standardise = RunningStandardisation(self.embedding_dim)
         self.score = nn.Linear(self.embedding_dim, 1)
 
     def forward(self, frames: Tensor, lengths: Tensor) -> StreamOutput:
@@ -186,5 +188,6 @@ class PSGCN(nn.Module):
         for block in self.blocks:
             x, lengths = block(x, lengths)
         mask = time_mask(lengths, x.shape[2])[:, None, :, None] & self.real
-        embedding = masked_mean(x, mask, (2, 3)).flatten(1)
-        return StreamOutput(embedding, self.score(embedding).squeeze(1))
+        pooled = masked_mean(x, mask, (2, 3)).flatten(1)
+        feature, embedding = self.standardise(pooled)
+        return StreamOutput(embedding, self.score(feature).squeeze(1))

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from networks.attention import MultiHeadSelfAttention
-from networks.normalisation import MaskedBatchNorm
-from networks.sequences import StreamOutput, halved, masked, masked_mean, scaled_channels, time_mask
+from networks.normalisation import MaskedBatchNorm, RunningStandardisation
+from networks.sequences import halved, masked, masked_mean, scaled_channels, time_mask
+from networks.streams import StreamNetwork, StreamOutput
 
 BLOCK_CHANNELS = (256, 256, 512, 512, 1024, 1024)
 POOLED_BLOCKS = (1, 3, 5)
@@ -60,7 +61,7 @@ class RelationalPooling(nn.Module):
         return masked(attended.transpose(1, 2), mask[:, None]), lengths
 
 
-class RTCN(nn.Module):
+class RTCN(StreamNetwork):
     """Appearance stream: 1 x 1 reduction, six temporal blocks with dilation 2^n (n = 1..6), three relational poolings.
 
     The video-level feature is the mean over the remaining real steps (the paper does not say how time is removed); the
@@ -88,16 +89,20 @@ class RTCN(nn.Module):
         self.poolings = nn.ModuleDict()
         if relational_pooling:
             self.poolings.update({str(index): RelationalPooling(widths[index]) for index in POOLED_BLOCKS})
+        self.standardise = RunningStandardisation(self.embedding_dim)
         self.score = nn.Linear(self.embedding_dim, 1)
 
     def forward(self, frames: Tensor, lengths: Tensor) -> StreamOutput:
         """Score (N, T, C) features of which the first ``lengths`` (N,) steps are real."""
         mask = time_mask(lengths, frames.shape[1])[:, None]
-        x = masked(self.reduction(masked(frames.transpose(1, 2), mask)), mask)
+        # A 1 x 1 convolution is a linear map of each step; as such it needs no transposed copy of the wide input.
+        reduced = nn.functional.linear(frames, self.reduction.weight.squeeze(2), self.reduction.bias)
+        x = masked(reduced.transpose(1, 2), mask)
         for index, block in enumerate(self.blocks):
             x = block(x, mask)
             if str(index) in self.poolings:
                 x, lengths = self.poolings[str(index)](x, lengths)
                 mask = time_mask(lengths, x.shape[2])[:, None]
-        embedding = masked_mean(x, mask, (2,)).flatten(1)
-        return StreamOutput(embedding, self.score(embedding).squeeze(1))
+        pooled = masked_mean(x, mask, (2,)).flatten(1)
+        feature, embedding = self.standardise(pooled)
+        return StreamOutput(embedding, self.score(feature).squeeze(1))

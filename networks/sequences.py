@@ -4,17 +4,8 @@ The rule of every network here: a padded step is replaced by zero (selected, nev
 before anything mixes time steps. What a clip yields then depends on neither the padding nor its batch mates.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
-
-
-class StreamOutput(NamedTuple):
-    """What a stream network says of N clips: ``embedding`` (N, D), the video-level feature, and ``score`` (N,)."""
-
-    embedding: Tensor
-    score: Tensor
 
 
 def scaled_channels(channels: int, width: float) -> int:
