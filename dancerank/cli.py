@@ -1,14 +1,14 @@
 """The command line: ``dancerank COMMAND --help`` explains each."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import ParamSpec
 
 import typer
 from rich.console import Console
 
-from dancerank.commands import bundles, demonstrate, produce, questions, serve
+from dancerank.commands import bundles, data, demonstrate, learn, produce, questions, serve
 from dancerank.logs import writes_json
 from schemas.errors import DancerankError
 
@@ -46,7 +46,21 @@ for panel, commands in {
     "Try it": (demonstrate.demo,),
     "Run it": (serve.stream, serve.rank, serve.serve, serve.settings),
     "Feed it and ask it": (produce.produce, questions.similar, questions.rankings),
+    "Learn": (learn.train, learn.evaluate),
     "Model bundles": (bundles.inspect, bundles.export, bundles.demo_bundle),
 }.items():
     for function in commands:
         app.command(rich_help_panel=panel)(_reporting(function))
+
+
+def _group(name: str, commands: Mapping[str, Callable[..., None]], explained: str) -> typer.Typer:
+    """Commands below a name of their own."""
+    group = typer.Typer(name=name, help=explained, no_args_is_help=True, rich_markup_mode="rich")
+    for below, function in commands.items():
+        group.command(below)(_reporting(function))
+    return group
+
+
+_data = _group("data", data.COMMANDS, "Check, split and import data sets of labelled clips.")
+_data.add_typer(_group("import", data.IMPORTERS, "Bring other people's data into the layout of our data sets."))
+app.add_typer(_data, rich_help_panel="Learn")

@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from dancerank.synthetic import SyntheticClip, synthesize
 from exporters.onnx.export import export_bundle
 from networks.checkpoint import load_checkpoint, save_checkpoint
@@ -13,6 +11,7 @@ from networks.datasets import Sample
 from networks.framework import FrameworkConfig
 from networks.training import TrainingSettings, fit
 from schemas.bundle import BundleManifest
+from vdv.virality import targets
 
 TRAINING_SEED: Final = 7
 HELD_OUT_SEED: Final = 8
@@ -37,10 +36,10 @@ def train_small_bundle(
     held_out = samples(list(synthesize(HELD_OUT_CLIPS, seed=HELD_OUT_SEED)))
     progress(f"training for {epochs} epochs")
     settings = TrainingSettings(epochs=epochs, learning_rate=2e-3, decay_epochs=max(1, epochs // 4), seed=TRAINING_SEED)
-    framework, metrics = fit(SMALL, training, held_out, settings)
+    result = fit(SMALL, training, held_out, settings)
     data = f"synthetic clips={clips} seed={TRAINING_SEED} epochs={epochs}"
-    notes = {"training_data": data, **{name: f"{value:.4f}" for name, value in metrics.items()}}
-    save_checkpoint(framework, checkpoint, notes)
+    notes = {"training_data": data, **{name: f"{value:.4f}" for name, value in result.metrics.items()}}
+    save_checkpoint(result.framework, checkpoint, notes)
     progress("exporting and checking torch against ONNX Runtime")
     return export_checkpoint(checkpoint, folder, overwrite=overwrite)
 
@@ -54,11 +53,6 @@ def export_checkpoint(checkpoint: Path, folder: Path, *, overwrite: bool = False
 
 
 def samples(clips: Sequence[SyntheticClip]) -> list[Sample]:
-    """Features with the target of Eq. (2): the planted virality, min-max normalised within each challenge."""
-    virality = np.array([clip.virality for clip in clips])
-    challenges = np.array([clip.challenge_id for clip in clips])
-    for challenge in np.unique(challenges):
-        members = challenges == challenge
-        lowest, highest = virality[members].min(), virality[members].max()
-        virality[members] = (virality[members] - lowest) / (highest - lowest)
-    return [(clip.features.frames, float(target)) for clip, target in zip(clips, virality, strict=True)]
+    """Features with the target of Eq. (2), from the clips' counts."""
+    scores = targets([clip.annotation for clip in clips]).normalised
+    return [(clip.features.frames, float(score)) for clip, score in zip(clips, scores, strict=True)]

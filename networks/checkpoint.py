@@ -1,12 +1,13 @@
 """Trained frameworks on disk: one safetensors file, with the configuration and training notes in its metadata."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from networks.framework import Framework, FrameworkConfig
 from schemas.errors import CheckpointError, ConfigurationError
@@ -14,15 +15,21 @@ from schemas.errors import CheckpointError, ConfigurationError
 FORMAT: Final = "dancerank-framework/1"
 
 
-def save_checkpoint(framework: Framework, path: Path, notes: Mapping[str, str] | None = None) -> None:
-    """Write parameters, configuration and ``notes`` (free text by name: data, seed, metrics) to ``path``."""
+def save_checkpoint(
+    framework: Framework, path: Path, notes: Mapping[str, str] | None = None, *, clip_ids: Iterable[str] = ()
+) -> None:
+    """Write parameters, configuration and ``notes`` (free text by name: data, seed, metrics) to ``path``.
+
+    Of ``clip_ids``, the training clips, only hashes are written: a model is passed on more freely than a list of clips.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in framework.state_dict().items()}
     metadata = {
         "format": FORMAT,
         "config": msgspec.json.encode(framework.config).decode(),
         "notes": msgspec.json.encode(dict(notes or {})).decode(),
+        "training_clips": " ".join(sorted(map(_clip_hash, clip_ids))),
     }
-    save_file(tensors, path, metadata)
+    path.write_bytes(save(tensors, metadata))  # save_file would make a file that only its owner can read
 
 
 def load_checkpoint(path: Path) -> tuple[Framework, dict[str, str]]:
@@ -46,3 +53,14 @@ def load_checkpoint(path: Path) -> tuple[Framework, dict[str, str]]:
     except (KeyError, msgspec.DecodeError, ConfigurationError, RuntimeError) as error:
         raise CheckpointError(f"{path}: content and configuration do not fit ({error}); train it again") from error
     return framework.eval(), notes
+
+
+def trained_on(path: Path, clip_ids: Iterable[str]) -> list[str]:
+    """Those of ``clip_ids`` that the checkpoint at ``path``, which ``load_checkpoint`` has accepted, was trained on."""
+    with safe_open(path, framework="pt") as file:
+        trained = set((file.metadata() or {}).get("training_clips", "").split())
+    return [clip_id for clip_id in clip_ids if _clip_hash(clip_id) in trained]
+
+
+def _clip_hash(clip_id: str) -> str:
+    return hashlib.sha256(clip_id.encode()).hexdigest()[:16]

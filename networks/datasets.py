@@ -1,7 +1,11 @@
-"""Clips in memory and their padded batches. Legend: N clips, T time steps, V joints, C channels, M modalities."""
+"""Clips with their scores, and padded batches of them.
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+Legend: N clips, T time steps, V joints, C channels, M modalities.
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple, overload
 
 import numpy as np
 import torch
@@ -15,6 +19,65 @@ Features = Mapping[Modality, NDArray[np.floating]]
 
 Sample = tuple[Features, float]
 """A clip's features and its virality score."""
+
+
+class LazySamples(Sequence[Sample]):
+    """Samples whose features are loaded each time that they are asked for, so that not all have to be in memory."""
+
+    def __init__(
+        self,
+        load: Callable[[int], Features],
+        targets: Sequence[float],
+        modalities: Sequence[Collection[Modality]],
+        fingerprint: str,
+    ) -> None:
+        """``load`` yields the features of a row. Without loading anything are known: ``targets`` (N,), the
+        ``modalities`` that each clip has, and a ``fingerprint``, another for other clips, features or targets."""
+        self._load = load
+        self.targets = targets
+        self.modalities = modalities
+        self.fingerprint = fingerprint
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @overload
+    def __getitem__(self, row: int) -> Sample: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Sample]: ...
+    def __getitem__(self, row: int | slice) -> Sample | list[Sample]:
+        if isinstance(row, slice):
+            return [self[index] for index in range(*row.indices(len(self)))]
+        if not -len(self) <= row < len(self):
+            raise IndexError(row)
+        return self._load(row % len(self)), self.targets[row]
+
+
+def targets_of(samples: Sequence[Sample]) -> NDArray[np.float64]:
+    """The scores (N,) of ``samples``; loads no features."""
+    targets = samples.targets if isinstance(samples, LazySamples) else [target for _, target in samples]
+    return np.array(targets, np.float64)
+
+
+def presence_of(samples: Sequence[Sample], modalities: Sequence[Modality]) -> NDArray[np.bool_]:
+    """Which clip has which of ``modalities``, (N, M); loads no features."""
+    had = samples.modalities if isinstance(samples, LazySamples) else [features for features, _ in samples]
+    present = [[modality in features for modality in modalities] for features in had]
+    return np.array(present, bool).reshape(len(samples), len(modalities))
+
+
+def fingerprint_of(samples: Sequence[Sample]) -> str:
+    """SHA-256, in hexadecimal, of everything in ``samples``; of lazy ones, the fingerprint that they came with."""
+    if isinstance(samples, LazySamples):
+        return samples.fingerprint
+    digest = hashlib.sha256()
+    for features, target in samples:
+        digest.update(f"{target!r}".encode())
+        for modality in sorted(features):
+            frames = np.ascontiguousarray(features[modality])
+            digest.update(f"{modality} {frames.dtype} {frames.shape}".encode())
+            digest.update(frames.tobytes())
+    return digest.hexdigest()
 
 
 class Batch(NamedTuple):

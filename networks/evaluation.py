@@ -1,16 +1,28 @@
-"""How well a framework ranks clips that it has not seen: Spearman's rank correlation (paper, Section 5.1)."""
+"""How well a framework ranks clips that it has not seen (paper, Section 5.1). Legend: N clips, M modalities."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import torch
-from torchmetrics.functional.regression import spearman_corrcoef
 
-from networks.datasets import Sample, batches
+from networks.correlation import spearman
+from networks.datasets import Sample, batches, presence_of, targets_of
 from networks.framework import Framework, FrameworkOutput
 
 FEWEST_CLIPS: Final = 2
 """A rank correlation needs two clips."""
+
+
+@contextmanager
+def accelerated(framework: Framework) -> Iterator[None]:
+    """``framework`` is on a GPU inside the context, if there is one, and afterwards where it was."""
+    device = next(framework.parameters()).device
+    framework.to("cuda" if torch.cuda.is_available() else device)
+    try:
+        yield
+    finally:
+        framework.to(device)
 
 
 @torch.inference_mode()
@@ -33,13 +45,10 @@ def rank_correlations(framework: Framework, samples: Sequence[Sample], batch_siz
     A correlation over fewer than two clips is left out. Equal predictions for all clips correlate with nothing: zero.
     """
     output = predict(framework, samples, batch_size)
-    truth = torch.tensor([target for _, target in samples], dtype=torch.float32)
-    columns = [("fused", output.fused, torch.ones(len(samples), dtype=torch.bool))]
-    for index, modality in enumerate(framework.config.modalities):
-        present = torch.tensor([modality in features for features, _ in samples])
-        columns.append((str(modality), output.scores[:, index], present))
-    return {
-        f"spearman_{name}": float(spearman_corrcoef(scores[rows], truth[rows]))
-        for name, scores, rows in columns
-        if int(rows.sum()) >= FEWEST_CLIPS
-    }
+    truth = targets_of(samples)
+    modalities = framework.config.modalities
+    correlations = {"spearman_fused": spearman(output.fused, truth)} if len(samples) >= FEWEST_CLIPS else {}
+    for index, rows in enumerate(presence_of(samples, modalities).T):
+        if rows.sum() >= FEWEST_CLIPS:
+            correlations[f"spearman_{modalities[index]}"] = spearman(output.scores[:, index].numpy()[rows], truth[rows])
+    return correlations

@@ -41,13 +41,17 @@ def margin_ranking_loss(predicted: Tensor, truth: Tensor, margin: float) -> Tens
 
 
 def loss_terms(output: FrameworkOutput, truth: Tensor, present: Tensor, margin: float) -> LossTerms:
-    """The terms of Eq. (14) for ``truth`` (N,). A stream's ranking loss is over the clips that have its modality."""
+    """The terms of Eq. (14) for ``truth`` (N,), in float32 whatever the precision of ``output``.
+
+    A stream's ranking loss is over the clips that have its modality, ``present`` (N, M); the mean is over all M.
+    """
+    scores, fused = output.scores.float(), output.fused.float()
     streams = [
-        margin_ranking_loss(output.scores[rows, index], truth[rows], margin)
+        margin_ranking_loss(scores[rows, index], truth[rows], margin)
         for index, rows in enumerate(present.unbind(dim=1))
     ]
     return LossTerms(
-        functional.mse_loss(output.fused, truth),
-        margin_ranking_loss(output.fused, truth, margin),
+        functional.mse_loss(fused, truth),
+        margin_ranking_loss(fused, truth, margin),
         torch.stack(streams).mean(),
     )

@@ -1,0 +1,182 @@
+"""``train`` and ``evaluate``: the networks on data sets of labelled clips. Both need the ``[train]`` extra."""
+
+import importlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from schemas.errors import ConfigurationError
+from vdv.folder import DataSet, open_data_set
+from vdv.splits import ALL
+
+_NONE: Final = "–"
+
+Data = Annotated[Path, typer.Argument(help="Folder with clips.csv and its feature files (docs/data.md).")]
+Track = Annotated[str, typer.Option(help="One challenge, or all of them together.")]
+
+
+def train(
+    data: Data,
+    run: Annotated[Path, typer.Argument(help="Folder of the run: state, history, curves, the trained model.")],
+    track: Track = ALL,
+    settings: Annotated[
+        Path | None, typer.Option(help="TOML file with the tables \\[network] and \\[training] (docs/learning.md).")
+    ] = None,
+    modalities: Annotated[
+        str | None, typer.Option(help="Streams to train, e.g. skeletal,facial. Default: all that the data set has.")
+    ] = None,
+    width: Annotated[float | None, typer.Option(help="Channels of all networks, as a share of the paper's.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training clips.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the first weights, the order of clips and all dropout.")] = None,
+    validation: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of the training clips kept apart to choose the best epoch.")
+    ] = 0.0,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many epochs without a better validation correlation.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--fresh", help="Continue what is in RUN, or delete it and start again.")
+    ] = True,
+) -> None:
+    """Train on a data set, with what is held out never looked at; then predict that and show the correlations.
+
+    Interrupt it at any moment: the same command goes on after the last finished epoch and comes to the same result.
+    A data set with folds trains once per fold. RUN/model.safetensors goes straight into [bold]dancerank export[/].
+    """
+    learning, recipes = _loaded("dancerank.learning"), _loaded("dancerank.recipe")
+    chosen = None if modalities is None else [name.strip() for name in modalities.split(",") if name.strip()]
+    recipe = recipes.read_recipe(
+        settings,
+        network={
+            "modalities": chosen, "graph_width": width, "temporal_width": width, "fusion_width": width,
+        },
+        training={"epochs": epochs, "seed": seed, "patience": patience},
+    )  # fmt: skip
+    opened = open_data_set(data)
+    try:
+        with _steps() as told:
+            trained = learning.train(
+                opened, run, recipe, track=track, validation_share=validation, fresh=not resume, told=told
+            )
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted; the same command goes on after the last finished epoch")
+        raise
+    if trained is None:
+        return
+    console = Console()
+    epochs_done = {name: len(history) for name, history in trained.histories.items()}
+    console.print(*correlation_tables(opened, trained.predictions), sep="\n")
+    files = "model.safetensors, history.csv, curves.png"
+    where = f"in {run}" if len(epochs_done) == 1 else f"in the folders of {run}"
+    console.print(f"{files} {where}; predictions of held-out clips in {trained.file}", markup=False, soft_wrap=True)
+
+
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="Trained framework (model.safetensors of a run).")],
+    data: Data,
+    track: Track = ALL,
+    part: Annotated[
+        Literal["test", "train", "all"] | None,
+        typer.Option(help="Which clips. Default: test if the data set has a split, else all."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the predictions here, as CSV.")] = None,
+) -> None:
+    """Predict a data set's held-out clips and show how well their order is met, with 95 % intervals.
+
+    Warns of clips that the checkpoint was trained on.
+    """
+    learning, predictions = _loaded("dancerank.learning"), _loaded("networks.predictions")
+    opened = open_data_set(data)
+    with _steps() as told:
+        evaluated = learning.evaluate(checkpoint, opened, track=track, part=part, told=told)
+    console = Console()
+    console.print(*correlation_tables(opened, evaluated.predictions), sep="\n")
+    if evaluated.seen:
+        count = f"{len(evaluated.seen)} of {len(evaluated.predictions.clip_ids)} clips"
+        Console(stderr=True).print(
+            f"[bold yellow]warning[/]: {count} are clips that this checkpoint was trained on; "
+            "these figures say nothing about new clips",
+            soft_wrap=True,
+        )
+    if out is not None:
+        predictions.write_predictions(evaluated.predictions, out)
+        console.print(f"predictions in {out}", markup=False, soft_wrap=True)
+
+
+def correlation_tables(data: DataSet, predictions: Any) -> list[Table]:
+    """Spearman's correlations of ``predictions`` with their intervals, then per challenge with the mean attention."""
+    dancers = {annotation.clip_id: annotation.dancer_id for annotation in data.annotations}
+    groups = [dancers[clip] for clip in predictions.clip_ids]
+    compute = _loaded("networks.predictions")
+    statistics = ["pooled"] + (["fold-mean"] if len(set(predictions.folds)) > 1 else [])
+    found = {s: compute.intervals(predictions, groups=groups, statistic=s) for s in statistics}
+    headings = [heading for s in statistics for heading in (s.replace("-", " "), "95 % interval")]
+    overall = Table("score", "clips", *headings, title="Spearman's correlation on these clips; dancers resampled")
+    counts = {"fused": len(groups)}
+    counts |= {m: int((~np.isnan(predictions.scores[:, i])).sum()) for i, m in enumerate(predictions.modalities)}
+    for name, count in counts.items():
+        cells = [cell for s in statistics for cell in _interval(found[s].get(name))]
+        overall.add_row(Text(name), f"{count:,}", *cells)
+    return [overall, _challenges(data, predictions)]
+
+
+def _challenges(data: DataSet, predictions: Any) -> Table:
+    """The attention's mean is over the clips that have the modality."""
+    spearman = _loaded("networks.correlation").spearman
+    challenge_of = {annotation.clip_id: annotation.challenge_id for annotation in data.annotations}
+    challenges = np.array([challenge_of[clip] for clip in predictions.clip_ids])
+    title = "By challenge: correlation of the fused score (pooled), and mean attention"
+    table = Table("challenge", "clips", "fused", *predictions.modalities, title=title)
+    for challenge in sorted(set(challenges.tolist())):
+        rows = np.flatnonzero(challenges == challenge)
+        fused = f"{spearman(predictions.fused[rows], predictions.truth[rows]):.3f}" if len(rows) > 1 else _NONE
+        means = [_mean(column) for column in predictions.attention[rows].T]
+        table.add_row(Text(challenge), f"{len(rows):,}", fused, *means)
+    return table
+
+
+def _mean(column: Any) -> str:
+    numbers = column[~np.isnan(column)]
+    return f"{numbers.mean():.2f}" if len(numbers) else _NONE
+
+
+def _interval(interval: Sequence[float] | None) -> tuple[str, str]:
+    if interval is None:
+        return _NONE, _NONE
+    estimate, low, high = interval
+    return f"{estimate:.3f}", f"{low:.3f} to {high:.3f}"
+
+
+@contextmanager
+def _steps() -> Iterator[Any]:
+    """A bar for every kind of step that is reported, on a terminal; each goes when it is full."""
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        tasks: dict[str, Any] = {}
+
+        def told(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done, visible=done < total)
+            if done >= total and all(task.finished for task in progress.tasks) and what == "reading":
+                progress.stop()  # training has a bar of its own
+
+        yield told
+
+
+def _loaded(module: str) -> ModuleType:
+    """A module that needs torch, loaded only here: everything else runs without."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"this command needs {error.name}; install the extra: pip install 'dancerank[cpu,train]'"
+        ) from error

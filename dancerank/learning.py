@@ -1,0 +1,225 @@
+"""Training and evaluating on data sets on disk: where ``vdv`` and ``networks`` meet. Needs the ``[train]`` extra."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from dancerank.recipe import Recipe
+from networks.checkpoint import load_checkpoint, trained_on
+from networks.datasets import Features, LazySamples
+from networks.predictions import Predictions, concatenated, held_out_predictions, write_predictions
+from networks.training import fit
+from networks.training.fitting import is_first_process
+from networks.training.history import EpochRow
+from networks.training.progress import TrainingProgress
+from schemas.features import ClipFeatures, decode_features
+from schemas.modalities import MODALITIES, Modality
+from vdv.annotations import PARTITIONS
+from vdv.checking import check_data_set
+from vdv.errors import Finding, refusal
+from vdv.folder import DataSet
+from vdv.splits import ALL, Fold, draw_split, leaks, track_folds
+from vdv.virality import targets
+
+IN_MEMORY_BYTES: Final = 4 * 2**30
+"""Feature files up to this size, all together, are held in memory; of larger data sets they are read when needed."""
+
+Part = Literal["test", "train", "all"]
+Steps = Callable[[str, int, int], None]
+"""Told what is being done, how many steps of it are done, and how many there are."""
+
+
+class Clips(NamedTuple):
+    """A checked data set, with what is known of its features without loading them again. Everything is per clip.
+
+    ``features`` are those in memory, ``None`` if they are read when needed. ``joints`` are the layout and the channels
+    of the poses, if there are any.
+    """
+
+    data: DataSet
+    targets: NDArray[np.float64]
+    modalities: tuple[frozenset[Modality], ...]
+    digests: tuple[str, ...]
+    features: tuple[Features, ...] | None
+    joints: tuple[str, int] | None
+
+    def samples(self, rows: Sequence[int]) -> LazySamples:
+        """The clips at ``rows``, to learn from or to predict."""
+        chosen = [self.data.annotations[row] for row in rows]
+        scores = [float(self.targets[row]) for row in rows]
+        known = ((a.clip_id, score, self.digests[row]) for a, score, row in zip(chosen, scores, rows, strict=True))
+        held = self.features
+
+        def load(index: int) -> Features:
+            return self.data.features(chosen[index]).frames if held is None else held[rows[index]]
+
+        return LazySamples(load, scores, [self.modalities[row] for row in rows], _digest(map(repr, known)))
+
+    def names(self, rows: Iterable[int]) -> list[str]:
+        """The ids of the clips at ``rows``."""
+        return [self.data.annotations[row].clip_id for row in rows]
+
+
+class Trained(NamedTuple):
+    """What came of a training: the held-out predictions of all folds, where they are, and the folds' histories."""
+
+    predictions: Predictions
+    file: Path
+    histories: dict[str, tuple[EpochRow, ...]]
+
+
+class Evaluated(NamedTuple):
+    """Predictions of a trained framework, and those clips among them that it was trained on."""
+
+    predictions: Predictions
+    seen: list[str]
+
+
+def open_clips(data: DataSet, told: Steps) -> Clips:
+    """``data``, checked: raises one ``DataSetError`` with all that is wrong, before anything is learned."""
+    check_data_set(data, progress=lambda done, total: told("checking", done, total)).raise_if_bad()
+    in_memory = sum(data.path(annotation).stat().st_size for annotation in data.annotations) <= IN_MEMORY_BYTES
+    modalities, digests, held = [], [], []
+    joints: tuple[str, int] | None = None
+    for done, annotation in enumerate(data.annotations, start=1):
+        content = data.content(annotation)
+        clip = decode_features(content)
+        modalities.append(frozenset(clip.frames))
+        digests.append(hashlib.sha256(content).hexdigest())
+        joints = joints or _joints(clip)
+        if in_memory:
+            held.append(clip.frames)
+        told("reading", done, len(data))
+    features = tuple(held) if in_memory else None
+    scores = targets(data.annotations).normalised
+    return Clips(data, scores, tuple(modalities), tuple(digests), features, joints)
+
+
+def train(
+    data: DataSet,
+    run: Path,
+    recipe: Recipe,
+    *,
+    track: str = ALL,
+    validation_share: float = 0.0,
+    fresh: bool = False,
+    told: Steps,
+    progress: TrainingProgress | bool = True,
+) -> Trained | None:
+    """Train on every fold of ``track`` and predict what is held out; several folds have a folder each in ``run``.
+
+    ``validation_share`` of each challenge's training clips choose the epoch; whole dancers if the data set keeps them
+    apart. Continues what is in ``run`` unless ``fresh``. Returns nothing in the processes of further devices.
+    Raises ``DataSetError`` for data that cannot be learned from, and as ``fit`` does.
+    """
+    folds = track_folds(data, track)
+    clips = open_clips(data, told)
+    members = sorted({row for fold in folds for row in (*fold.train, *fold.test)})
+    defaults: dict[str, Any] = {
+        "modalities": [m for m in MODALITIES if any(m in clips.modalities[row] for row in members)]
+    }
+    if clips.joints:
+        defaults["joint_layout"], defaults["joint_channels"] = clips.joints
+    config, settings = recipe.config(defaults), recipe.settings()
+    _refuse_unreadable(clips, members, config.modalities)
+    if len(folds) > 1 and settings.devices == "auto":
+        settings = msgspec.structs.replace(settings, devices=1)  # processes for further devices serve one fit only
+    predicted, histories = [], {}
+    for fold in folds:
+        folder = run if len(folds) == 1 else run / fold.name.replace(" ", "-")
+        learned, chosen = _validation(clips, fold, validation_share, settings.seed)
+        result = fit(
+            config,
+            clips.samples(learned),
+            clips.samples(fold.test),
+            settings,
+            validation=clips.samples(chosen),
+            clip_ids=clips.names(learned),
+            run=folder,
+            fresh=fresh,
+            training_data=f"{data.folder.resolve().name}, track {track}, {fold.name}: {len(learned)} clips",
+            progress=progress,
+        )
+        test = clips.samples(fold.test)
+        predicted.append(held_out_predictions(result.framework, test, clips.names(fold.test), fold.name))
+        histories[fold.name] = result.history
+    if not is_first_process():
+        return None
+    predictions = concatenated(predicted)
+    write_predictions(predictions, run / "predictions.csv")
+    return Trained(predictions, run / "predictions.csv", histories)
+
+
+def evaluate(checkpoint: Path, data: DataSet, *, track: str = ALL, part: Part | None = None, told: Steps) -> Evaluated:
+    """Predictions of ``checkpoint`` for a ``part`` of ``track``.
+
+    Without ``part``: the test clips if the data set has a split, all clips if it has not.
+    """
+    framework, _ = load_checkpoint(checkpoint)
+    rows = _rows(data, track, part)
+    clips = open_clips(data, told)
+    _refuse_unreadable(clips, rows, framework.config.modalities)
+    if clips.joints and Modality.SKELETAL in framework.config.modalities:
+        _refuse_other_joints(clips, framework.config.joint_layout, framework.config.joint_channels)
+    names = clips.names(rows)
+    predictions = held_out_predictions(framework, clips.samples(rows), names, part or "held out")
+    return Evaluated(predictions, trained_on(checkpoint, names))
+
+
+def _rows(data: DataSet, track: str, part: Part | None) -> list[int]:
+    split = all(annotation.split is not None for annotation in data.annotations)
+    if part == "all" or (part is None and not split):
+        if track != ALL and track not in data.challenges:
+            track_folds(data, track)  # names the challenges that there are
+        return [row for row, a in enumerate(data.annotations) if track in (ALL, a.challenge_id)]
+    if not split:
+        problem = f"has no split, so there is no part {part!r}"
+        raise refusal([Finding(data.table, problem, f"draw one: dancerank data split {data.folder}", field="split")])
+    (fold,) = track_folds(data, track)
+    return fold.train if part == "train" else fold.test
+
+
+def _validation(clips: Clips, fold: Fold, share: float, seed: int) -> tuple[list[int], list[int]]:
+    """The rows of ``fold`` to learn from and those to choose the epoch by."""
+    if not share:
+        return fold.train, []
+    learned = [clips.data.annotations[row] for row in fold.train]
+    bare = [msgspec.structs.replace(annotation, **dict.fromkeys(PARTITIONS)) for annotation in learned]
+    drawn = draw_split(bare, seed=seed, test_share=share, by_dancer=not leaks(clips.data))
+    parts: dict[str | None, list[int]] = {"train": [], "test": []}
+    for row, annotation in zip(fold.train, drawn, strict=True):
+        parts[annotation.split].append(row)
+    return parts["train"], parts["test"]
+
+
+def _refuse_unreadable(clips: Clips, rows: Sequence[int], modalities: Sequence[Modality]) -> None:
+    findings = []
+    for row in rows:
+        if not clips.modalities[row].intersection(modalities):
+            annotation = clips.data.annotations[row]
+            problem = f"{annotation.features} has none of {', '.join(modalities)}"
+            remedy = "choose other modalities, or remove the row"
+            findings.append(Finding(clips.data.table, problem, remedy, row=annotation.row, field="features"))
+    if findings:
+        raise refusal(findings)
+
+
+def _refuse_other_joints(clips: Clips, layout: str, channels: int) -> None:
+    if clips.joints != (layout, channels):
+        there = "{} with {} channels".format(*clips.joints or ("none", 0))
+        problem = f"the poses are {there}, the checkpoint was trained on {layout} with {channels}"
+        raise refusal([Finding(clips.data.table, problem, "use the layout that it was trained on", field="skeletal")])
+
+
+def _joints(clip: ClipFeatures) -> tuple[str, int] | None:
+    pose = clip.frames.get(Modality.SKELETAL)
+    return None if pose is None or clip.joint_layout is None else (clip.joint_layout, pose.shape[-1])
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,0 +1,72 @@
+"""What to train and how, from a TOML file and the options of the command. Needs the ``[train]`` extra."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
+
+from networks.framework import FrameworkConfig
+from networks.training import TrainingSettings
+from schemas.errors import ConfigurationError
+
+Section = TypeVar("Section", FrameworkConfig, TrainingSettings)
+
+_SECTIONS: Final = {"network": FrameworkConfig, "training": TrainingSettings}
+
+
+class Recipe(NamedTuple):
+    """The keys that were given of ``[network]`` (``FrameworkConfig``) and ``[training]`` (``TrainingSettings``)."""
+
+    network: Mapping[str, Any]
+    training: Mapping[str, Any]
+
+    def settings(self) -> TrainingSettings:
+        """The training settings. Raises ``ConfigurationError`` naming a wrong key or value."""
+        return _section("training", TrainingSettings, self.training)
+
+    def config(self, defaults: Mapping[str, Any]) -> FrameworkConfig:
+        """The network; what was not given is taken from ``defaults``. Raises as ``settings``."""
+        return _section("network", FrameworkConfig, {**defaults, **self.network})
+
+
+def read_recipe(path: Path | None, *, network: Mapping[str, Any], training: Mapping[str, Any]) -> Recipe:
+    """The recipe in the TOML file at ``path``; options in ``network`` and ``training`` win, unless they are ``None``.
+
+    Raises ``ConfigurationError`` naming file, table and key, with those that are allowed.
+    """
+    tables: dict[str, Any] = {}
+    if path is not None:
+        try:
+            tables = tomllib.loads(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigurationError(f"{path}: no readable TOML file ({error})") from error
+    for name, table in tables.items():
+        if name not in _SECTIONS or not isinstance(table, dict):
+            raise ConfigurationError(f"{path}: {name!r} is no table of a recipe; allowed: [network], [training]")
+        allowed = _SECTIONS[name].__struct_fields__
+        for key in table:
+            if key not in allowed:
+                raise ConfigurationError(
+                    f"{path}: [{name}] has no key {key!r}; allowed: {', '.join(allowed)}", field=f"{name}.{key}"
+                )
+    given = {"network": network, "training": training}
+    merged = {
+        name: {**tables.get(name, {}), **{key: value for key, value in options.items() if value is not None}}
+        for name, options in given.items()
+    }
+    recipe = Recipe(**merged)
+    recipe.settings()
+    recipe.config({})
+    return recipe
+
+
+def _section(name: str, kind: type[Section], values: Mapping[str, Any]) -> Section:
+    for key, value in values.items():  # one at a time, as the error of the whole would not always name the key
+        field = next(field for field in msgspec.structs.fields(kind) if field.name == key)
+        try:
+            msgspec.convert(value, field.type)
+        except msgspec.ValidationError as error:
+            raise ConfigurationError(f"{name}.{key}: {value!r} is refused ({error})", field=f"{name}.{key}") from error
+    return msgspec.convert(dict(values), kind)

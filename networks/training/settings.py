@@ -1,0 +1,81 @@
+"""How to train."""
+
+import math
+from typing import Literal
+
+import msgspec
+
+from networks.augmentation import PoseAugmentation
+from networks.losses import LossWeights
+from schemas.errors import ConfigurationError
+
+Objective = Literal["eq14", "distribution"]
+Term = Literal["error", "ranking"]
+Weighting = Literal["gradnorm", "fixed"]
+Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
+
+
+class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How to train; the defaults are the paper's, where it says. Impossible values raise ``ConfigurationError``."""
+
+    epochs: int = 30
+    """Passes over the training clips."""
+    batch_size: int = 8
+    """Clips in a batch, on each device."""
+    learning_rate: float = 1e-4
+    """Adam's rate at the start."""
+    decay: float = 0.5
+    """What the rate is multiplied by every ``decay_epochs``."""
+    decay_epochs: int = 10
+    """Epochs between two decays."""
+    margin: float = 0.05
+    """δ of Eq. (13)."""
+    objective: Objective = "eq14"
+    """Eq. (14), or learning the distribution of the score (only for the usdl network, alone)."""
+    terms: tuple[Term, ...] = ("error", "ranking")
+    """Which terms of Eq. (14) count: the squared error, and both ranking losses (fused and per stream)."""
+    weighting: Weighting = "gradnorm"
+    """How α, β and γ are set: moved by GradNorm, or left as they are."""
+    weights: LossWeights = LossWeights()
+    """α, β, γ: where GradNorm starts, up to a factor, or the fixed values."""
+    gradnorm_restoring: float = 1.5
+    """Exponent of the relative training rates in GradNorm (called α there). At 0 all gradients get one norm."""
+    gradnorm_rate: float = 0.025
+    """Rate of the Adam that moves GradNorm's weights."""
+    initial_losses: LossWeights | None = None
+    """Losses that GradNorm measures progress against; absent: those of the first batch."""
+    modality_dropout: float = 0.15
+    """Probability with which a modality is taken from a clip for one step (one always stays), so that the attention
+    learns to work without it."""
+    pose_augmentation: PoseAugmentation = PoseAugmentation()
+    """How poses are turned, stretched and shaken at random in each step; by default they are not."""
+    patience: int | None = None
+    """Epochs without a better validation correlation after which training stops; absent: never before ``epochs``."""
+    precision: Precision = "auto"
+    """auto: bf16-mixed where the GPU has it, 16-mixed on other GPUs, 32 bits on the CPU."""
+    devices: int | Literal["auto"] = "auto"
+    """GPUs to train on at once, or processes where there is no GPU; auto: all GPUs, or one process."""
+    loader_workers: int = 0
+    """Processes that load clips ahead. Useful when features are read from disk."""
+    seed: int = 0
+    """Of the first weights, the order of clips, and all dropout."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "decay_epochs"):
+            _require(getattr(self, name) >= 1, name, "must be at least 1")
+        for name in ("learning_rate", "decay", "gradnorm_rate"):
+            _require(0 < getattr(self, name) < math.inf, name, "must be above zero")
+        for name in ("margin", "gradnorm_restoring", "loader_workers", "seed"):
+            _require(0 <= getattr(self, name) < math.inf, name, "must not be negative")
+        _require(0 <= self.modality_dropout < 1, "modality_dropout", "must be at least 0 and below 1")
+        _require(self.patience is None or self.patience >= 1, "patience", "must be at least 1")
+        _require(self.devices == "auto" or self.devices >= 1, "devices", 'must be at least 1 or "auto"')
+        _require(len(set(self.terms)) == len(self.terms) > 0, "terms", "must name error, ranking or both, once")
+        for name in ("weights", "initial_losses"):
+            values = getattr(self, name) or ()
+            _require(all(0 < value < math.inf for value in values), name, "must be above zero")
+
+
+def _require(condition: bool, name: str, rule: str) -> None:
+    if not condition:
+        raise ConfigurationError(f"{name} {rule}", field=name)

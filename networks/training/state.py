@@ -1,0 +1,64 @@
+"""What is needed to go on after an epoch as if nothing had happened."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from zipfile import BadZipFile
+
+import msgspec
+import torch
+from torch import Tensor
+
+from networks.atomic import replacing
+from networks.training.history import EpochRow
+from schemas.errors import CheckpointError
+
+FORMAT: Final = "dancerank-training/1"
+
+
+class Best(msgspec.Struct, frozen=True):
+    """The epoch with the highest validation correlation so far; -1 before there is one."""
+
+    epoch: int = -1
+    validation: float = float("-inf")
+
+
+class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
+    """After ``epochs_done`` epochs: parameters and buffers, the state of both optimisers and of the loss scaling.
+
+    ``stopped`` says that patience ran out.
+    """
+
+    epochs_done: int
+    framework: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any]
+    scaler: Mapping[str, Any]
+    gradnorm: Mapping[str, Any]
+    history: tuple[EpochRow, ...]
+    best: Best
+    stopped: bool
+
+
+def save_state(state: TrainingState, path: Path) -> None:
+    """Write ``state`` to ``path`` in one move; what stood there stays until then."""
+    fields = {name: getattr(state, name) for name in state.__struct_fields__}
+    fields["history"] = msgspec.to_builtins(state.history)
+    fields["best"] = msgspec.to_builtins(state.best)
+    with replacing(path) as draft:
+        torch.save({"format": FORMAT, **fields}, draft)
+
+
+def load_state(path: Path) -> TrainingState:
+    """The state saved at ``path``, on the CPU. Raises ``CheckpointError`` naming the file if it cannot be read."""
+    try:
+        fields = torch.load(path, map_location="cpu", weights_only=True)
+        if fields.pop("format") != FORMAT:
+            raise CheckpointError(f"{path}: saved by another release; start again with a new folder")
+        history = msgspec.convert(fields.pop("history"), tuple[EpochRow, ...])
+        best = msgspec.convert(fields.pop("best"), Best)
+        return TrainingState(**fields, history=history, best=best)
+    except (OSError, RuntimeError, BadZipFile, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: not a readable training state ({error}); start the run again") from error
+    except msgspec.ValidationError as error:
+        raise CheckpointError(f"{path}: not a readable training state ({error}); start the run again") from error

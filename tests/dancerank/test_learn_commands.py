@@ -1,0 +1,206 @@
+"""``train`` and ``evaluate`` on small data sets on disk, through the functions behind the command line."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from dancerank import learning
+from dancerank.commands import learn
+from dancerank.recipe import read_recipe
+from dancerank.training import export_checkpoint
+from networks.checkpoint import load_checkpoint
+from networks.predictions import read_predictions
+from networks.training.errors import RunMismatch
+from schemas.errors import ConfigurationError
+from schemas.features import ClipFeatures
+from schemas.modalities import Modality
+from vdv.annotations import Annotation
+from vdv.errors import DataSetError
+from vdv.folder import Clip, DataSet, rewrite_annotations, write_data_set
+from vdv.splits import draw_folds, draw_split
+
+app = typer.Typer()
+app.command()(learn.train)
+app.command()(learn.evaluate)
+
+RECIPE = """
+[network]
+dropout = 0.1
+
+[training]
+learning_rate = 3e-3
+modality_dropout = 0.1
+"""
+
+
+def told(what: str, done: int, total: int) -> None: ...
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"})
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataSet:
+    """Two challenges of judged clips by ten dancers; the brightness of the scene tells the score."""
+    generator = np.random.default_rng(0)
+    clips = []
+    for number in range(40):
+        score = generator.random()
+        frames = {Modality.SCENIC: generator.normal(0.3 + score, 0.3, (5, 512)).astype(np.float32)}
+        if number % 4:
+            frames[Modality.SKELETAL] = generator.normal(size=(12, 16, 2)).astype(np.float32)
+        annotation = Annotation(
+            clip_id=f"clip-{number}",
+            dancer_id=f"dancer-{number % 10}",
+            challenge_id="ab"[number % 2],
+            duration_s=5.0,
+            score=float(score),
+        )
+        layout = "mpii-16" if Modality.SKELETAL in frames else None
+        clips.append(Clip(annotation, ClipFeatures(frames, joint_layout=layout)))
+    written = write_data_set(tmp_path / "data", clips)
+    return rewrite_annotations(written, draw_split(written.annotations, by_dancer=True))
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "train.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+def test_a_data_set_is_trained_on_evaluated_and_continued(data: DataSet, recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = ("train", data.folder, run, "--settings", recipe, "--width", 0.03, "--epochs", 6, "--seed", 1)
+    result = invoke(*command, "--validation", 0.2)
+    assert result.exit_code == 0, result.output
+    held_out = {a.clip_id for a in data.annotations if a.split == "test"}
+    predictions = read_predictions(run / "predictions.csv")
+    assert set(predictions.clip_ids) == held_out
+    framework, notes = load_checkpoint(run / "model.safetensors")
+    assert framework.config.modalities == (Modality.SKELETAL, Modality.SCENIC)
+    assert framework.config.dropout == 0.1
+    assert notes["training_data"].startswith("data, track all, split:")
+    assert set(notes) == {"training_data", "spearman_fused", "spearman_skeletal", "spearman_scenic", "validation"}
+    assert msgspec.json.decode((run / "config.json").read_bytes())["data"]["validation_clips"] > 0
+
+    state = (run / "last.ckpt").read_bytes()
+    assert invoke(*command, "--validation", 0.2).exit_code == 0
+    assert (run / "last.ckpt").read_bytes() == state
+    other = invoke(*command, "--validation", 0.2, "--epochs", 7)
+    assert isinstance(other.exception, RunMismatch)
+    assert "training.epochs was 6, is 7" in str(other.exception)
+    assert invoke(*command, "--epochs", 1, "--fresh").exit_code == 0
+
+    out = tmp_path / "out.csv"
+    result = invoke("evaluate", run / "model.safetensors", data.folder, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "trained on" not in result.output
+    assert set(read_predictions(out).clip_ids) == held_out
+    result = invoke("evaluate", run / "model.safetensors", data.folder, "--part", "all", "--track", "a")
+    assert result.exit_code == 0, result.output
+    learned = sum(a.split == "train" and a.challenge_id == "a" for a in data.annotations)
+    assert f"{learned} of 20 clips are clips that this checkpoint was trained on" in result.output
+
+
+def test_every_fold_is_trained_every_clip_held_out_once_and_a_checkpoint_exported(
+    data: DataSet, recipe: Path, tmp_path: Path
+) -> None:
+    rewrite_annotations(data, draw_folds(data.annotations, 3, by_dancer=True))
+    result = invoke(
+        "train", data.folder, tmp_path / "run", "--settings", recipe, "--width", 0.03, "--epochs", 1,
+        "--modalities", "scenic", "--track", "b",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    predictions = read_predictions(tmp_path / "run/predictions.csv")
+    assert sorted(predictions.clip_ids) == sorted(a.clip_id for a in data.annotations if a.challenge_id == "b")
+    assert set(predictions.folds) == {"fold 0", "fold 1", "fold 2"}
+    assert all((tmp_path / f"run/fold-{number}/model.safetensors").exists() for number in range(3))
+    assert "fold mean" in result.output
+    manifest = export_checkpoint(tmp_path / "run/fold-1/model.safetensors", tmp_path / "bundle")
+    assert manifest.training_data == "data, track b, fold 1: 12 clips"
+    assert set(manifest.metrics) == {"spearman_fused", "spearman_scenic"}
+
+
+def test_validation_clips_are_training_clips_of_other_dancers(data: DataSet) -> None:
+    clips = learning.open_clips(data, told)
+    (fold,) = learning.track_folds(data, "all")
+    learned, chosen = learning._validation(clips, fold, 0.25, seed=0)
+    assert sorted([*learned, *chosen]) == sorted(fold.train)
+    dancers = [{data.annotations[row].dancer_id for row in rows} for rows in (learned, chosen)]
+    assert chosen
+    assert not dancers[0] & dancers[1]
+
+
+def test_features_too_large_for_memory_are_read_when_needed(data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = learning.open_clips(data, told)
+    monkeypatch.setattr(learning, "IN_MEMORY_BYTES", 0)
+    lazy = learning.open_clips(data, told)
+    assert held.features is not None
+    assert lazy.features is None
+    rows = [3, 1, 38]
+    first, second = held.samples(rows), lazy.samples(rows)
+    assert first.fingerprint == second.fingerprint != held.samples([1, 3, 38]).fingerprint
+    for (features, target), (others, its_target) in zip(first, second, strict=True):
+        assert target == its_target
+        assert features.keys() == others.keys()
+        assert all(np.array_equal(frames, others[modality]) for modality, frames in features.items())
+
+
+def test_data_that_cannot_be_learned_from_are_refused_before_training(data: DataSet, tmp_path: Path) -> None:
+    recipe = read_recipe(None, network={}, training={})
+    with pytest.raises(DataSetError, match="no challenge is called 'z'"):
+        learning.train(data, tmp_path / "run", recipe, track="z", told=told)
+    skeletal = read_recipe(None, network={"modalities": ["skeletal"]}, training={})
+    with pytest.raises(DataSetError, match=r"row 2, features: .*clip-0\.safetensors has none of skeletal"):
+        learning.train(data, tmp_path / "run", skeletal, told=told)
+    data.path(data.annotations[5]).write_bytes(b"")
+    with pytest.raises(DataSetError, match="row 7"):
+        learning.train(data, tmp_path / "run", recipe, told=told)
+    flat = [msgspec.structs.replace(a, score=1.0) for a in data.annotations]
+    with pytest.raises(DataSetError, match="same target"):
+        learning.train(rewrite_annotations(data, flat), tmp_path / "run", recipe, told=told)
+    unsplit = [msgspec.structs.replace(a, split=None) for a in data.annotations]
+    with pytest.raises(DataSetError, match="dancerank data split"):
+        learning.train(rewrite_annotations(data, unsplit), tmp_path / "run", recipe, told=told)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("[trainning]\nepochs = 1", r"'trainning' is no table.*\[training\]"),
+        ("epochs = 1", r"'epochs' is no table"),
+        ("[training]\nepoch = 1", r"\[training\] has no key 'epoch'; allowed: epochs, batch_size"),
+        ("[network]\nwidth = 1", r"\[network\] has no key 'width'; allowed: modalities"),
+        ('[training]\nepochs = "many"', "training.epochs: 'many' is refused"),
+        ('[network]\nmodalities = ["smell"]', "network.modalities"),
+        ("[training]\nlearning_rate = -1.0", "learning_rate must be above zero"),
+        ("[training", "no readable TOML"),
+    ],
+)
+def test_a_wrong_recipe_names_file_or_key_and_what_is_allowed(tmp_path: Path, content: str, problem: str) -> None:
+    path = tmp_path / "train.toml"
+    path.write_text(content)
+    with pytest.raises(ConfigurationError, match=problem):
+        read_recipe(path, network={}, training={})
+
+
+def test_options_win_over_the_file(recipe: Path) -> None:
+    read = read_recipe(recipe, network={"dropout": 0.3}, training={"learning_rate": None, "seed": 4})
+    assert read.config({"graph_width": 0.5, "dropout": 0.2}).dropout == 0.3
+    assert read.config({"graph_width": 0.5}).graph_width == 0.5
+    assert read.settings().learning_rate == 3e-3
+    assert read.settings().seed == 4
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_help_names_every_option(command: str) -> None:
+    text = invoke(command, "--help").output
+    assert "--track" in text
+    assert "clips.csv" in text

@@ -1,0 +1,43 @@
+"""Small clips whose virality can be learned, and a small framework to learn it."""
+
+import numpy as np
+
+from networks.datasets import Sample
+from networks.framework import FrameworkConfig
+from schemas.modalities import Modality
+
+CONFIG = FrameworkConfig(
+    modalities=(Modality.SKELETAL, Modality.SCENIC),
+    graph_width=1 / 16,
+    temporal_width=1 / 32,
+    fusion_width=1 / 8,
+    dropout=0.1,
+)
+SCENIC = FrameworkConfig(modalities=(Modality.SCENIC,), temporal_width=1 / 64, fusion_width=1 / 8)
+
+
+def planted(count: int, seed: int) -> list[Sample]:
+    """Virality is the energy of the pose's motion, plus a brightness of the scene; every fifth clip has no scene."""
+    stance = np.random.default_rng(0).normal(size=(16, 2))
+    generator = np.random.default_rng(seed)
+    samples: list[Sample] = []
+    for clip in range(count):
+        virality = generator.random()
+        steps = int(generator.integers(8, 20))
+        pose = stance + virality * generator.normal(size=(steps, 16, 2))
+        scene = generator.normal(0.3 + virality, 0.3, (steps // 4, 512)).clip(min=0)
+        features = {Modality.SKELETAL: pose.astype(np.float32), Modality.SCENIC: scene.astype(np.float16)}
+        if clip % 5 == 0:
+            del features[Modality.SCENIC]
+        samples.append((features, virality))
+    return samples
+
+
+def scenes(count: int, seed: int) -> list[Sample]:
+    """Clips that have nothing but a scene."""
+    generator = np.random.default_rng(seed)
+    viralities = generator.random(count)
+    return [
+        ({Modality.SCENIC: generator.normal(0.3 + virality, 0.6, (4, 512)).astype(np.float32)}, float(virality))
+        for virality in viralities
+    ]
