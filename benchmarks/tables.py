@@ -1,0 +1,247 @@
+"""The paper's tables for any data set in the VDV layout (docs/data.md).
+
+    python -m benchmarks.tables DATA --table 3|4|5|eq6|streams [--methods a,b] [--tracks all,single] [--seeds 0,1,2]
+                                [--settings recipe.toml] [--workers 2] [--out FOLDER]
+
+Table 3 compares all methods, 4 is for sports (skeletal and holistic only), 5 holds the ablations; eq6 compares the two
+readings of Eq. (6), streams every stream alone with all of them together. Every method is trained by the same recipe on
+the stored split or folds, from every seed, and measured by Spearman's rank correlation (SRC) on what is held out.
+
+Each (method, track, fold, seed) is stored in FOLDER/cells when it is done. The command goes on where it stopped, and
+tables share what they have in common; another recipe, or other data, makes new cells. The table is printed, and written
+to FOLDER as CSV (every seed), Markdown and PNG; of fusions, the mean attention per challenge too.
+
+A clip is learned from, and predicted, by the methods that can read one of its modalities. Needs the ``[train]`` extra.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import Progress
+
+from benchmarks.tables_cells import Cell, Plan, planned, read_cell
+from benchmarks.tables_figures import Attention, Figure, attention_of, figure_of
+from benchmarks.tables_rendering import NOTHING, Results, as_markdown, as_text, draw, grids, write_attention, write_csv
+from benchmarks.tables_running import make_cells
+from dancerank.learning import Clips, open_clips
+from dancerank.recipe import Recipe, read_recipe
+from networks.atomic import replacing
+from networks.methods import METHODS, TABLES, Method
+from schemas.errors import ConfigurationError, DancerankError
+from vdv.folder import open_data_set
+from vdv.splits import ALL, leaks, track_folds
+
+SINGLE: Final = "single"
+MOST_WORKERS: Final = 4
+"""By default; every process holds the data set."""
+
+WIDTH: Final = 120
+"""Of the printed table, where there is no terminal to ask."""
+
+FAILED: Final = "failed"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print and write the table. Returns 1 if a cell failed, 2 if there is nothing to begin with."""
+    options = parse(arguments)
+    console, progress = Console(), Console(stderr=True)
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    try:
+        return run(options, console, progress)
+    except DancerankError as error:
+        progress.print(f"error: {error.message}", markup=False, highlight=False, soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        progress.print("interrupted; the same command goes on from here")
+        return 130
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with clips.csv and its feature files")
+    parser.add_argument("--table", choices=list(TABLES), required=True)
+    parser.add_argument("--methods", metavar="A,B", help="only these of the table's methods")
+    parser.add_argument("--tracks", default=ALL, metavar="A,B", help="all, single (every challenge), or challenges")
+    parser.add_argument("--seeds", default="0,1,2", metavar="A,B")
+    parser.add_argument("--settings", type=Path, help="TOML file with [network] and [training] (docs/learning.md)")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    parser.add_argument("--workers", type=int, default=min(cores, MOST_WORKERS), help="processes (%(default)s)")
+    parser.add_argument("--out", type=Path, help="default: out/tables/ and the data folder's name")
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace, console: Console, progress: Console) -> int:
+    recipe = read_recipe(options.settings, network={}, training={})
+    methods = chosen_methods(options.table, options.methods)
+    refuse_overridden(options.table, recipe, options.settings)
+    seeds = chosen_seeds(options.seeds)
+    if options.workers < 1:
+        raise ConfigurationError("--workers must be at least 1", field="workers")
+    data = open_data_set(options.data)
+    tracks = chosen_tracks(options.tracks, data.challenges)
+    for track in tracks:
+        track_folds(data, track)  # refuses what cannot be run, before all files are read
+    out = options.out or Path("out/tables") / data.folder.resolve().name
+    clips = checked(options.data, progress)
+    plan = planned(clips, methods, tracks, seeds, recipe)
+    for (method, track), reason in plan.refused.items():
+        progress.print(f"{NOTHING} {METHODS[method].label} ({track}): {reason}", markup=False, soft_wrap=True)
+    jobs = plan.distinct()
+    cells = {job.name: cell for job in jobs if (cell := read_cell(out / "cells", job)) is not None}
+    missing = [job for job in jobs if job.name not in cells]
+    progress.print(f"{len(jobs)} cells, {len(cells)} of them done before", highlight=False)
+    done = list(cells.values())
+    failed = make_cells(missing, out / "cells", workers=options.workers, done=done, console=progress)
+    cells |= {job.name: cell for job in missing if (cell := read_cell(out / "cells", job)) is not None}
+    results, attention = assembled(options.table, clips, plan, cells, failed, tracks, methods)
+    write(results, attention, out, stem(options.table), console)
+    for job in missing:
+        if job.name in failed:
+            report(failed[job.name], str(job), progress)
+    return 1 if failed else 0
+
+
+def chosen_methods(table: str, names: str | None) -> list[Method]:
+    """The methods of a table, or those of them that are named. Raises ``ConfigurationError`` naming all there are."""
+    known = [method for section in TABLES[table].sections for method in section]
+    wanted = known if names is None else [name.strip() for name in names.split(",") if name.strip()]
+    for name in wanted:
+        if name not in known:
+            raise ConfigurationError(
+                f"--methods: {name!r} is no method of table {table}; they are {', '.join(known)}", field="methods"
+            )
+    return [METHODS[name] for name in known if name in wanted]
+
+
+def chosen_tracks(names: str, challenges: Sequence[str]) -> tuple[str, ...]:
+    """Tracks in the order of the paper's columns: challenges, then all."""
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    single = [*challenges] if SINGLE in wanted else [name for name in wanted if name != ALL]
+    tracks = tuple(dict.fromkeys((*single, *([ALL] if ALL in wanted else []))))
+    if not tracks:
+        raise ConfigurationError(f"--tracks names none; give {ALL}, {SINGLE} or challenges", field="tracks")
+    return tracks
+
+
+def chosen_seeds(names: str) -> list[int]:
+    """Distinct whole numbers."""
+    try:
+        seeds = list(dict.fromkeys(int(name) for name in names.split(",")))
+    except ValueError as error:
+        raise ConfigurationError(f"--seeds: {names!r} is no list like 0,1,2", field="seeds") from error
+    return seeds
+
+
+def refuse_overridden(table: str, recipe: Recipe, path: Path | None) -> None:
+    """A recipe must not set what the rows of the table differ in."""
+    rows = [METHODS[name] for section in TABLES[table].sections for name in section]
+    differ: Mapping[str, set[str]] = {
+        "network": {"modalities", *(key for row in rows for key in row.network)},
+        "training": {"seed", *(key for row in rows for key in row.training)},
+    }
+    for section, keys in differ.items():
+        for key in getattr(recipe, section):
+            if key in keys:
+                raise ConfigurationError(
+                    f"{path}: [{section}] sets {key}, which rows of table {table} or --seeds set; remove it",
+                    field=f"{section}.{key}",
+                )
+
+
+def checked(folder: Path, progress: Console) -> Clips:
+    """The data set, without holding its features: the processes that make cells have their own."""
+    with Progress(console=progress, transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def told(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done)
+
+        return open_clips(open_data_set(folder), told)._replace(features=None)
+
+
+def assembled(
+    table: str,
+    clips: Clips,
+    plan: Plan,
+    cells: Mapping[str, Cell],
+    failed: Mapping[str, BaseException],
+    tracks: tuple[str, ...],
+    methods: Sequence[Method],
+) -> tuple[Results, list[Attention]]:
+    """The figures of the table, and the attention of its fusions where there are several challenges."""
+    annotations = clips.data.annotations
+    dancers = None if leaks(clips.data) else {a.clip_id: a.dancer_id for a in annotations}
+    challenges = {a.clip_id: a.challenge_id for a in annotations}
+    figures: dict[tuple[str, str], Figure] = {}
+    attention: list[Attention] = []
+    for method in methods:
+        for track in tracks:
+            jobs = plan.jobs.get((method.name, track), [])
+            errors = [failed[job.name] for job in jobs if job.name in failed]
+            if errors:
+                why = f"{len(errors)} of {len(jobs)} cells failed: {message(errors[0])}"
+                figures[method.name, track] = Figure(method.name, track, mark=FAILED, missing=why)
+            elif not jobs:
+                why = plan.refused[method.name, track]
+                figures[method.name, track] = Figure(method.name, track, mark=NOTHING, missing=why)
+            else:
+                figures[method.name, track] = figure_of(jobs, cells, dancers)
+                several = len(jobs[0].network.modalities) > 1 and jobs[0].network.attentive_fusion
+                if several and track == ALL and len(clips.data.challenges) > 1:
+                    attention += attention_of(jobs, cells, challenges)
+    return Results(TABLES[table], clips.data.folder.resolve().name, tracks, figures), attention
+
+
+def write(results: Results, attention: Sequence[Attention], out: Path, name: str, console: Console) -> None:
+    """Print the table, and write it in all its forms."""
+    out.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for grid in grids(results):
+        console.print(as_text(grid))
+        parts.append(as_markdown(grid))
+    notes = results.notes()
+    console.print(*notes, sep="\n", markup=False, highlight=False, soft_wrap=True)
+    if notes:
+        parts.append("\n".join(f"- {note}" for note in notes))
+    with replacing(out / f"{name}.md") as draft:
+        draft.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_csv(results, out / f"{name}.csv")
+    draw(results, out / f"{name}.png")
+    forms = "csv,md,png"
+    if attention:
+        write_attention(attention, out / f"{name}-attention.csv")
+    more = f" and {name}-attention.csv" if attention else ""
+    console.print(f"written to {out}/{name}.{{{forms}}}{more}", markup=False, highlight=False, soft_wrap=True)
+
+
+def stem(table: str) -> str:
+    """Of the names of files."""
+    return f"table{table}" if table.isdigit() else table
+
+
+def message(error: BaseException) -> str:
+    """For a person: ours say all; others come with their type."""
+    if isinstance(error, BrokenProcessPool):
+        return "a process died, perhaps for want of memory; try fewer --workers"
+    return error.message if isinstance(error, DancerankError) else f"{type(error).__name__}: {error}"
+
+
+def report(error: BaseException, job: str, console: Console) -> None:
+    """Why a cell failed; with a traceback if it was not foreseen."""
+    console.print(f"failed: {job}: {message(error)}", markup=False, highlight=False, soft_wrap=True)
+    if not isinstance(error, DancerankError):
+        console.print("".join(traceback.format_exception(error)), markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
