@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint demo-bundle bench kafka servers clean
+.PHONY: help demo test lint tables demo-bundle bench kafka servers clean
 
 help: ## show this list
 	@echo "dancerank: streaming virality prediction, ranking and similarity search for short dance clips"
@@ -29,6 +29,9 @@ lint: $(VENV)/installed-test ## style, types and import rules only
 	@$(BIN)/mypy --no-error-summary
 	@echo "==> import rules"
 	@$(BIN)/lint-imports --no-logo > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+
+tables: $(VENV)/installed-test ## the paper's tables for the data set in DATA (TABLE=3, 4, 5, eq6 or streams)
+	@$(BIN)/python -m benchmarks.tables $(DATA) --table $(or $(TABLE),3)
 
 demo-bundle: $(VENV)/installed-test ## train the demo's networks and export the bundle that the repository ships
 	@$(BIN)/dancerank demo-bundle

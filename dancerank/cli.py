@@ -61,6 +61,6 @@ def _group(name: str, commands: Mapping[str, Callable[..., None]], explained: st
     return group
 
 
-_data = _group("data", data.COMMANDS, "Check, split and import data sets of labelled clips.")
+_data = _group("data", data.COMMANDS, "Check, split, import and synthesize data sets of labelled clips.")
 _data.add_typer(_group("import", data.IMPORTERS, "Bring other people's data into the layout of our data sets."))
 app.add_typer(_data, rich_help_panel="Learn")

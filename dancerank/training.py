@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from dancerank.synthetic import SyntheticClip, synthesize
+from dancerank.synthetic import Plan, SyntheticClip, synthesize
 from exporters.onnx.export import export_bundle
 from networks.checkpoint import load_checkpoint, save_checkpoint
 from networks.datasets import Sample
@@ -20,6 +20,9 @@ HELD_OUT_CLIPS: Final = 240
 SMALL: Final = FrameworkConfig(graph_width=0.25, temporal_width=0.0625, fusion_width=0.25, dropout=0.1)
 """The paper's architecture at a size whose bundle a repository can hold."""
 
+SHORT: Final = Plan(shortest_s=3.0, longest_s=6.0)
+"""Many short clips, each seen a few times, teach more than few long ones seen often. Held-out clips are 5 to 15 s."""
+
 
 def train_small_bundle(
     folder: Path,
@@ -32,10 +35,18 @@ def train_small_bundle(
 ) -> BundleManifest:
     """Train ``SMALL`` on ``clips`` synthetic clips, save the checkpoint and export it to ``folder``."""
     progress(f"making {clips} training and {HELD_OUT_CLIPS} held-out clips")
-    training = samples(list(synthesize(clips, seed=TRAINING_SEED)))
+    training = samples(list(synthesize(clips, seed=TRAINING_SEED, plan=SHORT)))
     held_out = samples(list(synthesize(HELD_OUT_CLIPS, seed=HELD_OUT_SEED)))
     progress(f"training for {epochs} epochs")
-    settings = TrainingSettings(epochs=epochs, learning_rate=2e-3, decay_epochs=max(1, epochs // 4), seed=TRAINING_SEED)
+    settings = TrainingSettings(
+        epochs=epochs,
+        learning_rate=2e-3,
+        decay=0.3,
+        decay_epochs=max(1, epochs // 2),
+        margin=0.6,
+        modality_dropout=0.1,
+        seed=TRAINING_SEED,
+    )
     result = fit(SMALL, training, held_out, settings)
     data = f"synthetic clips={clips} seed={TRAINING_SEED} epochs={epochs}"
     notes = {"training_data": data, **{name: f"{value:.4f}" for name, value in result.metrics.items()}}

@@ -285,3 +285,11 @@ def test_impossible_settings_name_themselves(name: str, value: object) -> None:
 def test_clip_ids_must_be_one_per_clip() -> None:
     with pytest.raises(ConfigurationError, match="1 clip ids for 4 clips"):
         fit(SCENIC, scenes(4, 0), [], SHORT, clip_ids=["a"], progress=False)
+
+
+def test_every_stream_starts_at_the_middle_of_the_scores_whatever_the_clip() -> None:
+    settings = TrainingSettings(epochs=1, batch_size=8, learning_rate=1e-12)
+    framework = fit(CONFIG, planted(8, seed=0), [], settings, progress=False, trainer_options=QUIET).framework
+    predicted = predict(framework, planted(6, seed=1))
+    scores = predicted.scores[predicted.attention > 0]
+    torch.testing.assert_close(scores, torch.full_like(scores, 0.5), atol=1e-6, rtol=0.0)
