@@ -49,7 +49,7 @@ def demo(
             bundle = folder / "bundle"
             checkpoint = folder / "small.safetensors"
             training().train_small_bundle(
-                bundle, clips=480, epochs=10, checkpoint=checkpoint, progress=console.print, overwrite=True
+                bundle, clips=960, epochs=5, checkpoint=checkpoint, progress=console.print, overwrite=True
             )
         chosen = bundle or wiring.bundle_folder(settings)
         if recordings is not None:

@@ -168,9 +168,6 @@ def _show_similar(console: Console, service: RankingService, truth: dict[str, Pl
     dancers = {p.dancer.dancer_id: p.dancer for p in truth.values()}
     chosen = next(iter(truth.values())).dancer
     console.print(f"{chosen.dancer_id} moves [bold]{_style(chosen)}[/] and films in the [bold]{_room(chosen)}[/].")
-    console.print(
-        "Embeddings of the small networks share a large mean, so all cosines lie close to 1; their order is what tells."
-    )
     weightings = {"movement only": {Modality.SKELETAL: 1.0}, "the place only": {Modality.SCENIC: 1.0}}
     for name, weights in weightings.items():
         table = Table("dancer", "all", *MODALITIES, "moves", "films in", title=f"Like {chosen.dancer_id}: {name}")
