@@ -30,7 +30,7 @@ from benchmarks.tables_cells import Cell, Plan, planned, read_cell
 from benchmarks.tables_figures import Attention, Figure, attention_of, figure_of
 from benchmarks.tables_rendering import NOTHING, Results, as_markdown, as_text, draw, grids, write_attention, write_csv
 from benchmarks.tables_running import make_cells
-from dancerank.learning import Clips, open_clips
+from dancerank.learning import Clips, make_folder, open_clips, refuse_other_joints
 from dancerank.recipe import Recipe, read_recipe
 from networks.atomic import replacing
 from networks.methods import METHODS, TABLES, Method
@@ -91,9 +91,14 @@ def run(options: argparse.Namespace, console: Console, progress: Console) -> int
         track_folds(data, track)  # refuses what cannot be run, before all files are read
     out = options.out or Path("out/tables") / data.folder.resolve().name
     clips = checked(options.data, progress)
+    if clips.joints:
+        layout, channels = clips.joints
+        asked = (recipe.network.get("joint_layout", layout), recipe.network.get("joint_channels", channels))
+        refuse_other_joints(clips, asked, "the settings ask for", "remove joint_layout and joint_channels from them")
     plan = planned(clips, methods, tracks, seeds, recipe)
     for (method, track), reason in plan.refused.items():
         progress.print(f"{NOTHING} {METHODS[method].label} ({track}): {reason}", markup=False, soft_wrap=True)
+    make_folder(out)
     jobs = plan.distinct()
     cells = {job.name: cell for job in jobs if (cell := read_cell(out / "cells", job)) is not None}
     missing = [job for job in jobs if job.name not in cells]
@@ -113,6 +118,8 @@ def chosen_methods(table: str, names: str | None) -> list[Method]:
     """The methods of a table, or those of them that are named. Raises ``ConfigurationError`` naming all there are."""
     known = [method for section in TABLES[table].sections for method in section]
     wanted = known if names is None else [name.strip() for name in names.split(",") if name.strip()]
+    if not wanted:
+        raise ConfigurationError(f"--methods names none; they are {', '.join(known)}", field="methods")
     for name in wanted:
         if name not in known:
             raise ConfigurationError(

@@ -1,6 +1,7 @@
 """Training and evaluating on data sets on disk: where ``vdv`` and ``networks`` meet. Needs the ``[train]`` extra."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
@@ -17,6 +18,7 @@ from networks.training import fit
 from networks.training.fitting import is_first_process
 from networks.training.history import EpochRow
 from networks.training.progress import TrainingProgress
+from schemas.errors import ConfigurationError
 from schemas.features import ClipFeatures, decode_features
 from schemas.modalities import MODALITIES, Modality
 from vdv.annotations import PARTITIONS
@@ -115,7 +117,8 @@ def train(
 
     ``validation_share`` of each challenge's training clips choose the epoch; whole dancers if the data set keeps them
     apart. Continues what is in ``run`` unless ``fresh``. Returns nothing in the processes of further devices.
-    Raises ``DataSetError`` for data that cannot be learned from, and as ``fit`` does.
+    Raises ``DataSetError`` for data that cannot be learned from by this recipe, ``ConfigurationError`` if ``run`` cannot
+    be made or the machine has fewer devices, and as ``fit`` does.
     """
     folds = track_folds(data, track)
     clips = open_clips(data, told)
@@ -127,6 +130,12 @@ def train(
         defaults["joint_layout"], defaults["joint_channels"] = clips.joints
     config, settings = recipe.config(defaults), recipe.settings()
     _refuse_unreadable(clips, members, config.modalities)
+    _refuse_unlearnable(clips, folds, config.modalities)
+    if clips.joints and Modality.SKELETAL in config.modalities:
+        asked = (config.joint_layout, config.joint_channels)
+        refuse_other_joints(clips, asked, "the settings ask for", "remove joint_layout and joint_channels from them")
+    _refuse_devices(settings.devices)
+    make_folder(run)
     if len(folds) > 1 and settings.devices == "auto":
         settings = msgspec.structs.replace(settings, devices=1)  # processes for further devices serve one fit only
     predicted, histories = [], {}
@@ -165,10 +174,27 @@ def evaluate(checkpoint: Path, data: DataSet, *, track: str = ALL, part: Part | 
     clips = open_clips(data, told)
     _refuse_unreadable(clips, rows, framework.config.modalities)
     if clips.joints and Modality.SKELETAL in framework.config.modalities:
-        _refuse_other_joints(clips, framework.config.joint_layout, framework.config.joint_channels)
+        asked = (framework.config.joint_layout, framework.config.joint_channels)
+        refuse_other_joints(clips, asked, "the checkpoint was trained on", "use the layout that it was trained on")
     names = clips.names(rows)
     predictions = held_out_predictions(framework, clips.samples(rows), names, part or "held out")
     return Evaluated(predictions, trained_on(checkpoint, names))
+
+
+def refuse_other_joints(clips: Clips, asked: tuple[str, int], who: str, remedy: str) -> None:
+    """Raises ``DataSetError`` unless the poses have the layout and the channels that ``who`` has ``asked`` for."""
+    if clips.joints != asked:
+        there = "{} with {} channels".format(*clips.joints or ("none", 0))
+        problem = f"the poses are {there}, {who} {asked[0]} with {asked[1]}"
+        raise refusal([Finding(clips.data.table, problem, remedy, field="skeletal")])
+
+
+def make_folder(folder: Path) -> None:
+    """Raises ``ConfigurationError`` if it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be made ({error.strerror}); choose another folder") from error
 
 
 def _rows(data: DataSet, track: str, part: Part | None) -> list[int]:
@@ -209,11 +235,19 @@ def _refuse_unreadable(clips: Clips, rows: Sequence[int], modalities: Sequence[M
         raise refusal(findings)
 
 
-def _refuse_other_joints(clips: Clips, layout: str, channels: int) -> None:
-    if clips.joints != (layout, channels):
-        there = "{} with {} channels".format(*clips.joints or ("none", 0))
-        problem = f"the poses are {there}, the checkpoint was trained on {layout} with {channels}"
-        raise refusal([Finding(clips.data.table, problem, "use the layout that it was trained on", field="skeletal")])
+def _refuse_unlearnable(clips: Clips, folds: Sequence[Fold], modalities: Sequence[Modality]) -> None:
+    """A stream without a clip to learn from would stay as it was drawn."""
+    for fold in folds:
+        for modality in modalities:
+            if not any(modality in clips.modalities[row] for row in fold.train):
+                problem = f"no clip to learn from in {fold.name} has {modality}"
+                raise refusal([Finding(clips.data.table, problem, "choose other modalities", field=modality)])
+
+
+def _refuse_devices(devices: int | str) -> None:
+    cores = os.cpu_count() or 1  # a machine has fewer GPUs than cores
+    if isinstance(devices, int) and devices > cores:
+        raise ConfigurationError(f"devices is {devices}; this machine has at most {cores}", field="training.devices")
 
 
 def _joints(clip: ClipFeatures) -> tuple[str, int] | None:

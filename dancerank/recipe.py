@@ -51,12 +51,20 @@ def read_recipe(path: Path | None, *, network: Mapping[str, Any], training: Mapp
                 raise ConfigurationError(
                     f"{path}: [{name}] has no key {key!r}; allowed: {', '.join(allowed)}", field=f"{name}.{key}"
                 )
+    if path is not None:
+        try:
+            _verified(Recipe(tables.get("network", {}), tables.get("training", {})))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{path}: {error.message}", field=error.field) from error
     given = {"network": network, "training": training}
     merged = {
         name: {**tables.get(name, {}), **{key: value for key, value in options.items() if value is not None}}
         for name, options in given.items()
     }
-    recipe = Recipe(**merged)
+    return _verified(Recipe(**merged))
+
+
+def _verified(recipe: Recipe) -> Recipe:
     recipe.settings()
     recipe.config({})
     return recipe

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 import msgspec
 
 from schemas.events import Count, Identifier, TimestampMs
-from vdv.errors import Finding
+from vdv.errors import DataSetError, Finding
 
 TABLE_NAME: Final = "clips.csv"
 REQUIRED: Final = ("clip_id", "dancer_id", "challenge_id", "duration_s", "features")
@@ -23,7 +23,7 @@ PARTITIONS: Final = ("split", "fold")
 SPLITS: Final = ("train", "test")
 
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+Duration = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
 
 class Annotation(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True):
     clip_id: Identifier
     dancer_id: Identifier
     challenge_id: Identifier
-    duration_s: Positive
+    duration_s: Duration
     features: Annotated[str, msgspec.Meta(min_length=1)] = ""
     uploaded_at_ms: TimestampMs | None = None
     likes: Count | None = None
@@ -61,13 +61,16 @@ _REMEDIES: Final = {
     **dict.fromkeys(("clip_id", "dancer_id", "challenge_id"), "use 1 to 128 characters, no white space and no slash"),
     **dict.fromkeys(("likes", "comments", "reposts", "views"), "give a whole number, 0 or more"),
     "days_online": "give the clip's age in days, 0 or more",
-    "duration_s": "give the clip's length in seconds",
+    "duration_s": "give the clip's length in seconds, a day at most",
     "features": "give the path of the feature file, relative to the folder",
     "uploaded_at_ms": "give milliseconds since 1970, UTC",
     "score": "give a finite number, higher is better",
     "split": "write train or test",
     "fold": "number the folds 0, 1, …",
 }
+
+
+_OTHER_SEPARATORS: Final = ";\t|"
 
 
 class Cells(NamedTuple):
@@ -90,12 +93,12 @@ def read_cells(path: Path, required: Sequence[str] = REQUIRED) -> tuple[list[Cel
     with table:
         reader = csv.reader(table)
         try:
-            header = next(reader, [])
+            header = [name.strip() for name in next(reader, [])]
             findings += _header_findings(path, header, required)
             if findings:
                 return [], findings
             for values in reader:
-                if not values:
+                if not any(values):  # spreadsheets leave rows of commas behind the last
                     continue
                 if len(values) != len(header):
                     problem = f"has {len(values)} values, expected {len(header)}"
@@ -151,7 +154,8 @@ def read_table(folder: Path) -> tuple[list[Annotation], list[Finding]]:
 def write_table(folder: Path, annotations: Iterable[Annotation]) -> None:
     """Write the table in one step: an interrupted write leaves what was there.
 
-    Optional columns are written if some clip has a value; numbers are written so that they read back exactly.
+    Optional columns are written if some clip has a value; numbers are written so that they read back exactly. Raises
+    ``DataSetError`` where nothing can be written.
     """
     rows = list(annotations)
     used = [c for c in COLUMNS if c in REQUIRED or any(getattr(row, c) is not None for row in rows)]
@@ -168,8 +172,13 @@ def write_table(folder: Path, annotations: Iterable[Annotation]) -> None:
             table.flush()
             os.fsync(table.fileno())
         unfinished.replace(path)
-    finally:
+    except OSError as error:
         unfinished.unlink(missing_ok=True)
+        remedy = "make the folder writable, or choose another"
+        raise DataSetError(f"{path} cannot be written ({error.strerror}); {remedy}") from error
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def _header_findings(path: Path, header: Sequence[str], required: Sequence[str]) -> list[Finding]:
@@ -177,8 +186,15 @@ def _header_findings(path: Path, header: Sequence[str], required: Sequence[str])
     twice = sorted({column for column in header if header.count(column) > 1})
     findings = []
     if absent:
-        problem = f"the columns {', '.join(absent)} are missing" if header else "is empty"
-        findings.append(Finding(path, problem, f"add {', '.join(absent)} to the first row"))
+        problem = f"{_columns(absent)} missing" if header else "is empty"
+        remedy = f"add {', '.join(absent)} to the first row"
+        if len(header) == 1 and any(separator in header[0] for separator in _OTHER_SEPARATORS):
+            remedy = "save the table with commas between the columns"
+        findings.append(Finding(path, problem, remedy))
     if twice:
-        findings.append(Finding(path, f"the columns {', '.join(twice)} are there twice", "rename or remove one"))
+        findings.append(Finding(path, f"{_columns(twice)} there twice", "rename or remove one"))
     return findings
+
+
+def _columns(names: Sequence[str]) -> str:
+    return f"the column {names[0]} is" if len(names) == 1 else f"the columns {', '.join(names)} are"

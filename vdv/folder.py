@@ -106,12 +106,15 @@ def open_data_set(folder: Path) -> DataSet:
 def write_data_set(folder: Path, clips: Iterable[Clip]) -> DataSet:
     """Write clips as they come, one in memory at a time; the table appears when all are written.
 
-    Raises ``DataSetError`` if the folder holds a data set already, if a clip id comes twice, or if an annotation or the
-    features would not read back; the table is then not written.
+    Raises ``DataSetError`` if the folder holds a data set already, if a clip id comes twice, if an annotation or the
+    features would not read back, or if something cannot be written; the table is then not written.
     """
     if (folder / TABLE_NAME).exists():
         raise DataSetError(f"{folder / TABLE_NAME} is there already; choose a folder without a data set")
-    (folder / FEATURES_FOLDER).mkdir(parents=True, exist_ok=True)
+    try:
+        (folder / FEATURES_FOLDER).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataSetError(f"{folder} cannot be made ({error.strerror}); choose another folder") from error
     annotations: dict[str, Annotation] = {}
     for clip in clips:
         annotation = _checked(folder, clip.annotation, row=len(annotations) + 2)

@@ -95,6 +95,8 @@ def evaluate(
     Warns of clips that the checkpoint was trained on.
     """
     learning, predictions = _loaded("dancerank.learning"), _loaded("networks.predictions")
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise ConfigurationError(f"--out {out} is no file in a folder that is there; name one", field="out")
     opened = open_data_set(data)
     with _steps() as told:
         evaluated = learning.evaluate(checkpoint, opened, track=track, part=part, told=told)
@@ -108,7 +110,12 @@ def evaluate(
             soft_wrap=True,
         )
     if out is not None:
-        predictions.write_predictions(evaluated.predictions, out)
+        try:
+            predictions.write_predictions(evaluated.predictions, out)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{out} cannot be written ({error.strerror}); name another", field="out"
+            ) from error
         console.print(f"predictions in {out}", markup=False, soft_wrap=True)
 
 

@@ -29,7 +29,7 @@ def annotations(draw: st.DrawFn) -> Annotation:
         clip_id=draw(identifiers),
         dancer_id=draw(identifiers),
         challenge_id=draw(identifiers),
-        duration_s=draw(st.floats(min_value=1e-3, max_value=1e6)),
+        duration_s=draw(st.floats(min_value=1e-3, max_value=86_400)),
         features=draw(identifiers),
         uploaded_at_ms=draw(counts),
         days_online=draw(st.none() | numbers),

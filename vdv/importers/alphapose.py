@@ -26,6 +26,7 @@ LONGEST_GAP_S: Final = 0.5
 REQUIRED: Final = ("clip_id", "dancer_id", "challenge_id", "poses")
 LAYOUTS: Final[dict[int, JointLayout]] = {layout.joint_count: layout for layout in (MPII_16, COCO_17, OPENPOSE_18)}
 _LEAST_SEEN: Final = 0.5
+_LONGEST_S: Final = 86_400.0
 _NUMBER: Final = re.compile(r"(\d+)\D*$")
 
 
@@ -69,6 +70,8 @@ def read_clips(
     that person are left out; frames in between without are interpolated, up to ``longest_gap_s`` in a row.
     Raises one ``DataSetError`` with everything that is wrong, after the last clip.
     """
+    if not longest_gap_s >= 0:
+        raise DataSetError(f"the longest gap is {longest_gap_s} s; give 0 or more", field="longest_gap_s")
     path = source / TABLE_NAME
     rows, findings = read_cells(path, REQUIRED)
     for cells in rows:
@@ -144,6 +147,10 @@ def _clip(source: Path, cells: Cells, fps: float, longest_gap_s: float, confiden
             f"clip {values['clip_id']}: the dancer is lost for {gap_s:.2f} s, over the limit of {longest_gap_s:g} s"
         )
         raise refusal([Finding(table, problem, "leave the clip out, or raise the limit", row=cells.row, field="poses")])
+    lasted_s = float(numbers[-1] - numbers[0]) / rate_hz
+    if lasted_s > _LONGEST_S:
+        problem = f"clip {values['clip_id']}: at {rate_hz:g} frames per second it lasts {lasted_s:g} s, over a day"
+        raise refusal([Finding(table, problem, "correct fps or the frames' numbers", row=cells.row, field="fps")])
     known = np.zeros(numbers[-1] - numbers[0] + 1, bool)
     known[numbers - numbers[0]] = True
     joints = np.zeros((len(known), *frames[numbers[0]].joints.shape), np.float32)
@@ -167,7 +174,8 @@ def _person(path: Path, image_id: str | int, keypoints: list[float], score: floa
     number = _NUMBER.search(Path(str(image_id)).stem)
     if number is None:
         raise DataSetError(f"{path}: frame {image_id!r} has no number; name the frames 0.jpg, 1.jpg, …")
-    joints = np.array(keypoints, np.float32)
+    with np.errstate(over="ignore"):  # an infinity is refused below
+        joints = np.array(keypoints, np.float32)
     if len(joints) % 3 or len(joints) // 3 not in LAYOUTS:
         known = ", ".join(f"{count} ({layout.name})" for count, layout in LAYOUTS.items())
         raise DataSetError(
@@ -194,6 +202,8 @@ def _rate(table: Path, row: int, text: str, default: float) -> float:
     except ValueError:
         rate_hz = float("nan")
     if not 0 < rate_hz < float("inf"):
-        finding = Finding(table, f"{text!r} is no frame rate", "give frames per second", row=row, field="fps")
+        finding = Finding(
+            table, f"{text.strip() or default} is no frame rate", "give frames per second", row=row, field="fps"
+        )
         raise refusal([finding])
     return rate_hz
