@@ -117,8 +117,8 @@ def train(
 
     ``validation_share`` of each challenge's training clips choose the epoch; whole dancers if the data set keeps them
     apart. Continues what is in ``run`` unless ``fresh``. Returns nothing in the processes of further devices.
-    Raises ``DataSetError`` for data that cannot be learned from by this recipe, ``ConfigurationError`` if ``run`` cannot
-    be made or the machine has fewer devices, and as ``fit`` does.
+    Raises ``DataSetError`` for data that cannot be learned from by this recipe, ``ConfigurationError`` if ``run``
+    cannot be made or the machine has fewer devices, and as ``fit`` does.
     """
     folds = track_folds(data, track)
     clips = open_clips(data, told)
@@ -136,11 +136,13 @@ def train(
         refuse_other_joints(clips, asked, "the settings ask for", "remove joint_layout and joint_channels from them")
     _refuse_devices(settings.devices)
     make_folder(run)
+    folders = {fold.name: run if len(folds) == 1 else run / fold.name.replace(" ", "-") for fold in folds}
+    if not fresh:
+        _refuse_model_without_run(folders.values())
     if len(folds) > 1 and settings.devices == "auto":
         settings = msgspec.structs.replace(settings, devices=1)  # processes for further devices serve one fit only
     predicted, histories = [], {}
     for fold in folds:
-        folder = run if len(folds) == 1 else run / fold.name.replace(" ", "-")
         learned, chosen = _validation(clips, fold, validation_share, settings.seed)
         result = fit(
             config,
@@ -149,7 +151,7 @@ def train(
             settings,
             validation=clips.samples(chosen),
             clip_ids=clips.names(learned),
-            run=folder,
+            run=folders[fold.name],
             fresh=fresh,
             training_data=f"{data.folder.resolve().name}, track {track}, {fold.name}: {len(learned)} clips",
             progress=progress,
@@ -220,6 +222,9 @@ def _validation(clips: Clips, fold: Fold, share: float, seed: int) -> tuple[list
     parts: dict[str | None, list[int]] = {"train": [], "test": []}
     for row, annotation in zip(fold.train, drawn, strict=True):
         parts[annotation.split].append(row)
+    if not parts["test"]:
+        problem = f"{fold.name}: no challenge has two clips to learn from, so none can be kept apart for validation"
+        raise refusal([Finding(clips.data.table, problem, "train without validation", field="split")])
     return parts["train"], parts["test"]
 
 
@@ -248,6 +253,17 @@ def _refuse_devices(devices: int | str) -> None:
     cores = os.cpu_count() or 1  # a machine has fewer GPUs than cores
     if isinstance(devices, int) and devices > cores:
         raise ConfigurationError(f"devices is {devices}; this machine has at most {cores}", field="training.devices")
+
+
+def _refuse_model_without_run(folders: Iterable[Path]) -> None:
+    """A run starts by deleting what is left over; a model that cannot be continued is no leftover."""
+    for folder in folders:
+        if (folder / "model.safetensors").exists() and not (folder / "last.ckpt").exists():
+            raise ConfigurationError(
+                f"{folder} holds a model.safetensors but no last.ckpt to continue from; choose another folder, or "
+                "delete the model with --fresh",
+                field="run",
+            )
 
 
 def _joints(clip: ClipFeatures) -> tuple[str, int] | None:

@@ -37,8 +37,7 @@ def draw_split(
     never all) is held out; a challenge of one clip is learned from.
 
     With ``by_dancer`` a dancer's clips, in whatever challenges, stay together, and each challenge comes as near to its
-    share as whole dancers allow. Raises ``DataSetError`` for a challenge that then has no clip on one side, and
-    if there is nothing to hold out.
+    share as whole dancers allow. Raises ``DataSetError`` for a challenge that then has no clip on one side.
     """
     if not 0 < test_share < 1:
         raise DataSetError(f"the test share is {test_share}; give a number between 0 and 1", field="test_share")
@@ -65,10 +64,6 @@ def draw_split(
                 f"{test_share:.0%}; take another seed, a larger test share, grouped folds, or leave the challenge out",
                 field="split",
             )
-    if not test:
-        raise DataSetError(
-            f"nothing can be held out of {len(annotations)} clips; give some challenge two or more", field="split"
-        )
     chosen = [_group(a, by_dancer) in test for a in annotations]
     return [
         msgspec.structs.replace(a, split="test" if held_out else "train", fold=None)

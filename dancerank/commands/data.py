@@ -87,6 +87,8 @@ def split(
         drawn = draw_split(data.annotations, seed=seed, test_share=test_share, by_dancer=by_dancer)
     else:
         drawn = draw_folds(data.annotations, folds, seed=seed, by_dancer=by_dancer)
+    if folds is None and all(a.split == "train" for a in drawn):
+        raise DataSetError(f"{data.table}: none of {len(data)} clips can be held out; give some challenge two or more")
     rewrite_annotations(data, drawn)
     Console().print(f"{data.table}: {_sizes(drawn)}", markup=False, soft_wrap=True)
 

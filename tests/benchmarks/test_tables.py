@@ -312,6 +312,8 @@ def test_tracks_are_in_the_order_of_the_papers_columns() -> None:
         (["--seeds", "a"], "'a' is no list"),
         (["--tracks", "waltz"], "no challenge is called 'waltz'"),
         (["--tracks", ","], "names none"),
+        (["--methods", ","], "--methods names none; they are psgcn, rtcn"),
+        (["--out", "/dev/null/out"], "cannot be made"),
         (["--workers", "0"], "at least 1"),
     ],
 )
@@ -329,6 +331,13 @@ def test_a_recipe_cannot_set_what_the_rows_differ_in(
     path.write_text('[training]\nterms = ["error"]\n')
     assert tables.main([str(data.folder), "--table", "5", "--settings", str(path)]) == 2
     assert "[training] sets terms" in capsys.readouterr().err
+
+
+def test_a_recipe_for_other_poses_is_refused(data: DataSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text('[network]\njoint_layout = "coco-17"\n')
+    assert tables.main([str(data.folder), "--table", "streams", "--settings", str(path)]) == 2
+    assert "the settings ask for coco-17" in capsys.readouterr().err
 
 
 def test_data_without_a_partition_is_refused_with_the_remedy(

@@ -94,6 +94,22 @@ def test_a_split_is_stored_shown_and_not_replaced_unasked(tmp_path: Path) -> Non
     assert open_data_set(tmp_path).annotations == first
 
 
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_split_that_holds_nothing_out_is_refused_and_not_stored(tmp_path: Path, count: int) -> None:
+    data = written(tmp_path, labelled(count))
+    before = data.table.read_bytes()
+    code, output = run("split", str(tmp_path))
+    assert (code, f"none of {count} clips can be held out" in output) == (1, True)
+    assert data.table.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", [["synthesize"], ["import", "alphapose", "."]])
+def test_a_target_that_is_a_file_is_answered_with_a_sentence(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    code, output = run(*command, str(tmp_path / "file"))
+    assert (code, "file cannot be made" in output, "Traceback" in output) == (1, True, False)
+
+
 def test_folds_by_dancer_pass_the_check_that_a_split_of_clips_fails(tmp_path: Path) -> None:
     written(tmp_path, labelled(40, dancers=10))
     assert run("split", str(tmp_path))[0] == 0

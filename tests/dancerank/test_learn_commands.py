@@ -21,7 +21,7 @@ from schemas.modalities import Modality
 from vdv.annotations import Annotation
 from vdv.errors import DataSetError
 from vdv.folder import Clip, DataSet, rewrite_annotations, write_data_set
-from vdv.splits import draw_folds, draw_split
+from vdv.splits import Fold, draw_folds, draw_split
 
 app = typer.Typer()
 app.command()(learn.train)
@@ -172,6 +172,57 @@ def test_data_that_cannot_be_learned_from_are_refused_before_training(data: Data
 
 
 @pytest.mark.parametrize(
+    ("network", "named"),
+    [
+        ({"modalities": ["facial", "scenic"]}, "no clip to learn from in split has facial"),
+        ({"joint_layout": "coco-17"}, "are mpii-16 with 2 channels, the settings ask for coco-17 with 2"),
+        ({"joint_channels": 3}, "are mpii-16 with 2 channels, the settings ask for mpii-16 with 3"),
+    ],
+)
+def test_a_network_that_does_not_fit_the_data_is_refused(
+    data: DataSet, tmp_path: Path, network: dict[str, object], named: str
+) -> None:
+    with pytest.raises(DataSetError, match=named):
+        learning.train(data, tmp_path / "run", read_recipe(None, network=network, training={}), told=told)
+
+
+def test_more_devices_than_there_can_be_are_refused(data: DataSet, tmp_path: Path) -> None:
+    recipe = read_recipe(None, network={}, training={"devices": 100_000})
+    with pytest.raises(ConfigurationError, match="devices is 100000; this machine has at most"):
+        learning.train(data, tmp_path / "run", recipe, told=told)
+
+
+def test_a_run_folder_that_cannot_be_made_is_refused(data: DataSet, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(ConfigurationError, match="file cannot be made"):
+        learning.train(data, tmp_path / "file", read_recipe(None, network={}, training={}), told=told)
+
+
+def test_a_model_that_is_no_run_is_not_deleted_unasked(data: DataSet, tmp_path: Path) -> None:
+    model = tmp_path / "run" / "model.safetensors"
+    model.parent.mkdir()
+    model.write_text("of somebody else")
+    with pytest.raises(ConfigurationError, match=r"no last\.ckpt to continue from; choose another folder"):
+        learning.train(data, model.parent, read_recipe(None, network={}, training={}), told=told)
+    assert model.read_text() == "of somebody else"
+
+
+def test_validation_without_a_clip_to_spare_is_refused(data: DataSet, tmp_path: Path) -> None:
+    rows = [msgspec.structs.replace(a, split="test") for a in data.annotations]
+    rows[0], rows[1] = (msgspec.structs.replace(a, split="train") for a in rows[:2])
+    clips = learning.Clips(DataSet(tmp_path, tuple(rows)), np.zeros(40), (), (), None, None)
+    with pytest.raises(DataSetError, match="none can be kept apart for validation"):
+        learning._validation(clips, Fold("split", [0, 1], [*range(2, 40)]), 0.5, seed=0)
+
+
+@pytest.mark.parametrize("out", [".", "absent/predictions.csv"])
+def test_predictions_that_could_not_be_written_are_refused_first(tmp_path: Path, out: str) -> None:
+    result = invoke("evaluate", "absent.safetensors", "absent", "--out", tmp_path / out)
+    assert isinstance(result.exception, ConfigurationError)
+    assert "--out" in result.exception.message
+
+
+@pytest.mark.parametrize(
     ("content", "problem"),
     [
         ("[trainning]\nepochs = 1", r"'trainning' is no table.*\[training\]"),
@@ -187,7 +238,7 @@ def test_data_that_cannot_be_learned_from_are_refused_before_training(data: Data
 def test_a_wrong_recipe_names_file_or_key_and_what_is_allowed(tmp_path: Path, content: str, problem: str) -> None:
     path = tmp_path / "train.toml"
     path.write_text(content)
-    with pytest.raises(ConfigurationError, match=problem):
+    with pytest.raises(ConfigurationError, match=f"train.toml: .*{problem}"):
         read_recipe(path, network={}, training={})
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.vdv.data_sets import annotation, values_of, write_rows
 from vdv.annotations import COLUMNS, Annotation, read_table, write_table
+from vdv.errors import DataSetError
 
 HEADER = "clip_id,dancer_id,challenge_id,duration_s,features"
 identifiers = st.text(
@@ -100,12 +101,35 @@ def test_empty_cells_are_absent_values(tmp_path: Path) -> None:
     assert (read.likes, read.score, read.split, read.extra, findings) == (None, None, None, {"style": ""}, [])
 
 
+def test_what_spreadsheets_add_is_read_over(tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").write_bytes(
+        b"\xef\xbb\xbf" + HEADER.replace(",", ", ").encode() + b"\r\na,b,c,9,f\r\n,,,,\r\n"
+    )
+    (read,), findings = read_table(tmp_path)
+    assert (read.clip_id, read.features, read.extra, findings) == ("a", "f", {}, [])
+
+
+def test_a_clip_longer_than_a_day_is_refused(tmp_path: Path) -> None:
+    write_rows(tmp_path, HEADER, "a,b,c,1e308,f")
+    _, (finding,) = read_table(tmp_path)
+    assert (finding.row, finding.field, "a day at most" in finding.remedy) == (2, "duration_s", True)
+
+
+def test_a_table_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").mkdir()
+    with pytest.raises(DataSetError, match=r"clips\.csv cannot be written"):
+        write_table(tmp_path, [annotation("a", features="f")])
+    assert [path.name for path in tmp_path.iterdir()] == ["clips.csv"]
+
+
 @pytest.mark.parametrize(
     ("table", "named"),
     [
         (b"", "the first row"),
         (b"clip_id,dancer_id,features\n", "challenge_id, duration_s are missing"),
-        (HEADER.encode() + b",likes,likes\n", "likes are there twice"),
+        (HEADER.encode() + b",likes,likes\n", "the column likes is there twice"),
+        (HEADER.replace(",", ";").encode() + b"\na;b;c;9;f\n", "save the table with commas"),
+        (HEADER.replace(",", "\t").encode() + b"\na\tb\tc\t9\tf\n", "save the table with commas"),
         (HEADER.encode() + b"\na,b,c\n", "row 2: has 3 values, expected 5"),
         (HEADER.encode() + b"\na,b,c,9,f,x\n", "row 2: has 6 values, expected 5"),
         (HEADER.encode() + b"\ncaf\xe9,b,c,9,x\n", "0xe9.*no UTF-8; save the table as UTF-8"),

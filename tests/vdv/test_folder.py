@@ -136,3 +136,10 @@ def test_features_that_cannot_be_read_are_named_with_row_and_file(
     data = open_data_set(tmp_path)
     with pytest.raises(DataSetError, match=rf"(?s)row 2.*{named}"):
         data.features(data.annotations[0])
+
+
+@pytest.mark.parametrize("target", ["file", "file/below"])
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, target: str) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(DataSetError, match=f"{target} cannot be made"):
+        write_data_set(tmp_path / target, clips(labelled(1)))

@@ -203,7 +203,11 @@ def _rate(table: Path, row: int, text: str, default: float) -> float:
         rate_hz = float("nan")
     if not 0 < rate_hz < float("inf"):
         finding = Finding(
-            table, f"{text.strip() or default} is no frame rate", "give frames per second", row=row, field="fps"
+            table,
+            f"{(text.strip() or str(default))!r} is no frame rate",
+            "give frames per second",
+            row=row,
+            field="fps",
         )
         raise refusal([finding])
     return rate_hz

@@ -199,6 +199,25 @@ def test_a_wrong_cell_of_the_table_is_named(tmp_path: Path, columns: str, values
         read(source(tmp_path, [person(i) for i in range(100)], columns=columns, values=values))
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"fps": 0.0}, "row 2, fps: '0.0' is no frame rate"),
+        ({"fps": 1e-9}, r"row 2, fps: clip clip-0: at 1e-09 frames per second it lasts .* s, over a day"),
+        ({"longest_gap_s": float("nan")}, "longest gap is nan"),
+        ({"longest_gap_s": -1.0}, "longest gap is -1"),
+    ],
+)
+def test_an_impossible_rate_or_gap_is_refused(tmp_path: Path, options: dict[str, float], named: str) -> None:
+    with pytest.raises(DataSetError, match=named):
+        read(source(tmp_path, [person(i) for i in range(100)]), **options)
+
+
+def test_a_coordinate_too_large_for_its_type_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match="coordinate that is no number"):
+        read(source(tmp_path, [person(i, 1e300) for i in range(100)]))
+
+
 def test_results_outside_the_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "clips.csv").write_text(f"{HEADER}\na,b,c,../../secret.json\n")
     with pytest.raises(DataSetError, match=r"row 2, poses: .*leads outside"):
@@ -207,5 +226,5 @@ def test_results_outside_the_folder_are_refused(tmp_path: Path) -> None:
 
 def test_a_table_without_the_poses_is_refused(tmp_path: Path) -> None:
     (tmp_path / "clips.csv").write_text("clip_id,dancer_id,challenge_id\n")
-    with pytest.raises(DataSetError, match="poses are missing"):
+    with pytest.raises(DataSetError, match="poses is missing"):
         list(read_clips(tmp_path, fps=25.0))
