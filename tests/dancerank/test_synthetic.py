@@ -280,7 +280,7 @@ def test_clips_are_written_with_few_in_memory(tmp_path: Path) -> None:
     alive = []
 
     def count(done: int, total: int) -> None:
-        alive.append(sum(isinstance(found, SyntheticClip) for found in gc.get_objects()))
+        alive.append(sum(type(found) is SyntheticClip for found in gc.get_objects()))
 
     write_synthetic(tmp_path, 24, seed=2, plan=SMALL, progress=count)
     assert len(alive) == 24
