@@ -13,6 +13,7 @@ Objective = Literal["eq14", "distribution"]
 Term = Literal["error", "ranking"]
 Weighting = Literal["gradnorm", "fixed"]
 Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
+Schedule = Literal["steps", "one-cycle"]
 
 
 class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -23,7 +24,9 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     batch_size: int = 8
     """Clips in a batch, on each device."""
     learning_rate: float = 1e-4
-    """Adam's rate at the start."""
+    """Adam's rate at the start; with the one-cycle schedule, at its highest."""
+    schedule: Schedule = "steps"
+    """How the rate changes: multiplied by ``decay`` every ``decay_epochs``, or once up and down over all epochs."""
     decay: float = 0.5
     """What the rate is multiplied by every ``decay_epochs``."""
     decay_epochs: int = 10

@@ -17,7 +17,9 @@ import torch
 from networks.training import TrainingSettings, fit
 from tests.networks.planted import CONFIG, planted
 
-SETTINGS = TrainingSettings(epochs=4, learning_rate=3e-3, decay_epochs=2, modality_dropout=0.2, seed=4, patience=3)
+SETTINGS = TrainingSettings(
+    epochs=4, learning_rate=3e-3, schedule="one-cycle", modality_dropout=0.2, seed=4, patience=3
+)
 
 
 def train(folder: Path) -> None:

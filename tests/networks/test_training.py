@@ -17,7 +17,7 @@ from networks.evaluation import predict, rank_correlations
 from networks.framework import Framework
 from networks.training import TrainingSettings, fit
 from networks.training.errors import TrainingDiverged
-from networks.training.optimisation import hide_modalities
+from networks.training.optimisation import hide_modalities, learning_rate
 from networks.training.order import EpochOrder
 from networks.training.progress import ConsoleProgress
 from schemas.errors import ConfigurationError
@@ -89,6 +89,28 @@ def test_the_rate_is_halved_as_set() -> None:
     settings = msgspec.structs.replace(SHORT, epochs=5, decay_epochs=2)
     result = fit(SCENIC, scenes(8, 0), [], settings, progress=False, trainer_options=QUIET)
     assert [row.learning_rate for row in result.history] == [3e-3, 3e-3, 1.5e-3, 1.5e-3, 7.5e-4]
+
+
+def test_one_cycle_is_that_of_torch() -> None:
+    settings, steps = TrainingSettings(epochs=20, learning_rate=1e-3, schedule="one-cycle"), 1000
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
+    reference = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 1e-3, steps, pct_start=0.15, div_factor=25, final_div_factor=1e9, cycle_momentum=False
+    )
+    for step in range(steps):
+        # Its phases end one step before their share of all steps.
+        assert learning_rate(settings, 20 * step / steps) == pytest.approx(reference.get_last_lr()[0], abs=1e-5)
+        optimizer.step()
+        reference.step()
+
+
+def test_the_rate_of_one_cycle_moves_within_an_epoch_and_ends_near_zero() -> None:
+    settings = msgspec.structs.replace(SHORT, epochs=4, schedule="one-cycle")
+    result = fit(SCENIC, scenes(40, 0), [], settings, progress=False, trainer_options=QUIET)
+    # Of 20 steps, the last of each epoch.
+    expected = [learning_rate(settings, step / 5) for step in (4, 9, 14, 19)]
+    assert [row.learning_rate for row in result.history] == pytest.approx(expected)
+    assert expected[-1] < 0.02 * settings.learning_rate
 
 
 @pytest.mark.parametrize(
