@@ -132,6 +132,9 @@ def synthesize(
     missing_faces: Annotated[
         float, typer.Option(help="Share of the clips that have no facial features.")
     ] = STANDARD.missing_face_share,
+    lucky: Annotated[
+        float, typer.Option(help="Share of the clips whose reactions are multiplied by chance alone, often 16 times.")
+    ] = STANDARD.lucky_share,
     test_share: Annotated[float, typer.Option(help="Share of each challenge that is held out.")] = TEST_SHARE,
     by_dancer: Annotated[bool, typer.Option("--by-dancer", help="Keep all clips of a dancer together.")] = False,
 ) -> None:
@@ -139,7 +142,13 @@ def synthesize(
 
     planted.csv and importance.csv, beside the data set, say what was planted. About 1.2 MB a clip.
     """
-    plan = Plan(dancers=dancers, shortest_s=min_duration, longest_s=max_duration, missing_face_share=missing_faces)
+    plan = Plan(
+        dancers=dancers,
+        shortest_s=min_duration,
+        longest_s=max_duration,
+        missing_face_share=missing_faces,
+        lucky_share=lucky,
+    )
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("Filming", total=clips)
         data = write_synthetic(

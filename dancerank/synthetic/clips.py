@@ -8,7 +8,7 @@ import numpy as np
 
 from dancerank.synthetic.appearance import appearance
 from dancerank.synthetic.plan import CHALLENGES, STANDARD, Plan, challenge_id
-from dancerank.synthetic.popularity import Reactions, draw_reactions, expected_score
+from dancerank.synthetic.popularity import Reactions, draw_luck, draw_reactions, expected_score
 from dancerank.synthetic.poses import pose_sequence
 from dancerank.synthetic.world import IDENTITY_WIDTH, MOVEMENT_STYLES, ROOMS, Float
 from schemas.features import ClipFeatures, Frames
@@ -125,6 +125,7 @@ def _planned(origin: tuple[int, int, int], dancer: Dancer, challenge: int, plan:
     quality = {m: float(spread * dancer.skill[m] + _CLIP_VARIATION * rng.normal()) for m in MODALITIES}
     weighted = sum(weight * quality[m] for weight, m in zip(plan.importance[challenge], MODALITIES, strict=True))
     virality = float(weighted + plan.virality_noise * rng.normal())
+    luck = draw_luck(plan, _generator(origin, "luck"))
     seed, _, number = origin
     return PlannedClip(
         clip_id=f"clip-{seed}-{number:05d}",
@@ -134,7 +135,7 @@ def _planned(origin: tuple[int, int, int], dancer: Dancer, challenge: int, plan:
         modalities=tuple(m for m in MODALITIES if m in plan.modalities and (has_face or m is not Modality.FACIAL)),
         quality=quality,
         virality=virality,
-        reactions=draw_reactions(expected_score(virality, challenge, plan), rng),
+        reactions=draw_reactions(expected_score(virality, challenge, plan) + luck, rng),
         origin=origin,
     )
 
@@ -148,5 +149,5 @@ def _frames(clip: PlannedClip, modality: Modality, plan: Plan) -> Frames:
 
 def _generator(origin: tuple[int, int, int], purpose: str) -> np.random.Generator:
     """Random numbers of one clip for one purpose."""
-    number = 1 + ("plan", *MODALITIES).index(purpose)  # a zero at the end of a seed would change nothing
+    number = 1 + ("plan", *MODALITIES, "luck").index(purpose)  # a zero at the end of a seed would change nothing
     return np.random.default_rng([*origin, number])

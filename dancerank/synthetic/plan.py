@@ -37,7 +37,9 @@ class Plan:
     ``tempo_spread``, by which a clip plays its choreography faster or slower (standard deviation of the logarithm);
     ``joint_noise``, the most by which joints tremble besides the dancer's own tremor (in torso lengths; each clip has
     its own level); ``pose_failure_share`` of the clips, in which the pose failed for moments and was interpolated;
-    ``missing_face_share`` of the clips, which have no facial features.
+    ``missing_face_share`` of the clips, which have no facial features; ``lucky_share`` of the clips, whose reactions
+    are doubled by chance alone, an exponentially distributed number of times with a mean of ``luck_doublings``: Eq. 1
+    then has a long tail, as when somebody famous passes a clip on.
 
     ``dancers`` is their number, ``None`` one for every five clips. ``modalities`` are those that get features; virality
     depends on all four nevertheless. Raises ``ConfigurationError`` naming the field that cannot be.
@@ -50,6 +52,8 @@ class Plan:
     tempo_spread: float = 0.05
     joint_noise: float = 0.02
     pose_failure_share: float = 0.1
+    lucky_share: float = 0.0
+    luck_doublings: float = 4.0
     modalities: tuple[Modality, ...] = MODALITIES
     importance: tuple[Weights, ...] = IMPORTANCE
     virality_noise: float = 0.25
@@ -60,10 +64,10 @@ class Plan:
         if not MIN_DURATION_S <= self.shortest_s <= self.longest_s <= MAX_DURATION_S:
             lengths = f"{self.shortest_s:g} to {self.longest_s:g} s"
             raise _refused("shortest_s", lengths, f"lengths from {MIN_DURATION_S:g} to {MAX_DURATION_S:g} s, in order")
-        for share in ("missing_face_share", "pose_failure_share"):
+        for share in ("missing_face_share", "pose_failure_share", "lucky_share"):
             if not 0 <= getattr(self, share) <= 1:
                 raise _refused(share, getattr(self, share), "a number from 0 to 1")
-        for strength in ("tempo_spread", "joint_noise", "virality_noise"):
+        for strength in ("tempo_spread", "joint_noise", "luck_doublings", "virality_noise"):
             if not 0 <= getattr(self, strength) < math.inf:
                 raise _refused(strength, getattr(self, strength), "a number, 0 or more")
         if not self.modalities or len(set(self.modalities)) < len(self.modalities):

@@ -1,4 +1,7 @@
-"""How a synthetic clip is received: the counts of Eq. 1, drawn so that its score is affine in the planted virality."""
+"""How a synthetic clip is received: the counts of Eq. 1, drawn so that its score is affine in the planted virality.
+
+Luck, where a plan has it, comes on top.
+"""
 
 from typing import Final, NamedTuple
 
@@ -14,6 +17,8 @@ _SLOPE: Final = 1.5
 _LONGEST_ONLINE: Final = 30
 _KINDS: Final = (45.0, 3.0, 2.0)
 """Likes, comments and reposts: parameters of the Dirichlet distribution of their shares."""
+_MOST_DOUBLINGS: Final = 24.0
+"""Sixteen million times as many: still a count that every reader of JSON holds exactly."""
 _VIEWS: Final = (8.0, 40.0)
 """Views for each reaction, from least to most."""
 
@@ -31,6 +36,12 @@ class Reactions(NamedTuple):
 def expected_score(virality: float, challenge: int, plan: Plan) -> float:
     """Eq. 1's raw score of a clip, but for the rounding of counts."""
     return _BASE[challenge] + _SLOPE * virality / plan.spread(challenge)
+
+
+def draw_luck(plan: Plan, rng: np.random.Generator) -> float:
+    """What chance adds to a clip's raw score: its reactions are doubled so many times. Mostly 0."""
+    is_lucky, doublings = rng.random() < plan.lucky_share, plan.luck_doublings * rng.exponential()
+    return min(doublings, _MOST_DOUBLINGS) if is_lucky else 0.0
 
 
 def draw_reactions(score: float, rng: np.random.Generator) -> Reactions:

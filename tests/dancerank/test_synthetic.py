@@ -132,6 +132,27 @@ def test_nuisances_do_not_touch_what_is_planted(planned: list[PlannedClip]) -> N
         assert abs(spearmanr(lengths, [clip.quality[modality] for clip in planned]).statistic) < 0.1
 
 
+def test_luck_multiplies_the_reactions_of_some_clips_and_touches_nothing_else(planned: list[PlannedClip]) -> None:
+    lucky = plan_clips(960, seed=5, plan=Plan(lucky_share=0.1))
+    doublings = np.array(
+        [
+            float(np.diff([np.log2(sum(clip.reactions[:3]) + 1) for clip in pair])[0])
+            for pair in zip(planned, lucky, strict=True)
+        ]
+    )
+    for clip, again in zip(planned, lucky, strict=True):
+        assert (again.quality, again.virality, again.reactions.days_online) == (
+            clip.quality,
+            clip.virality,
+            clip.reactions.days_online,
+        )
+    struck = doublings > 0.01
+    assert 0.07 < struck.mean() < 0.13
+    assert (doublings[~struck] == 0).all()
+    assert 3 < doublings[struck].mean() < 5
+    assert abs(spearmanr(struck, [clip.virality for clip in planned]).statistic) < 0.1
+
+
 def test_leaving_out_a_modality_changes_no_other(clips: list[SyntheticClip]) -> None:
     plan = Plan(modalities=(Modality.FACIAL, Modality.SCENIC))
     for clip, other in zip(clips[:8], synthesize(240, seed=3, plan=plan), strict=False):
@@ -235,6 +256,8 @@ def test_the_challenge_is_plain_in_the_whole_picture(clips: list[SyntheticClip])
         ({"pose_failure_share": -0.1}, "pose_failure_share"),
         ({"tempo_spread": math.nan}, "tempo_spread"),
         ({"joint_noise": -1.0}, "joint_noise"),
+        ({"lucky_share": 1.5}, "lucky_share"),
+        ({"luck_doublings": math.inf}, "luck_doublings"),
         ({"virality_noise": math.inf}, "virality_noise"),
         ({"modalities": ()}, "modalities"),
         ({"modalities": (Modality.SCENIC, Modality.SCENIC)}, "modalities"),
