@@ -95,6 +95,8 @@ class RTCN(StreamNetwork):
     def forward(self, frames: Tensor, lengths: Tensor) -> StreamOutput:
         """Score (N, T, C) features of which the first ``lengths`` (N,) steps are real."""
         mask = time_mask(lengths, frames.shape[1])[:, None]
+        if self.training:  # the reduction's gradient is a sum over all steps, in which NaN times zero is NaN
+            frames = masked(frames, mask.transpose(1, 2))
         # A 1 x 1 convolution is a linear map of each step; as such it needs no transposed copy of the wide input.
         reduced = nn.functional.linear(frames, self.reduction.weight.squeeze(2), self.reduction.bias)
         x = masked(reduced.transpose(1, 2), mask)
