@@ -44,6 +44,7 @@ def train_small_bundle(
         decay=0.3,
         decay_epochs=max(1, epochs // 2),
         margin=0.6,
+        gradnorm_restoring=1.5,
         modality_dropout=0.1,
         seed=TRAINING_SEED,
     )

@@ -41,7 +41,7 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """How α, β and γ are set: moved by GradNorm, or left as they are."""
     weights: LossWeights = LossWeights()
     """α, β, γ: where GradNorm starts, up to a factor, or the fixed values."""
-    gradnorm_restoring: float = 1.5
+    gradnorm_restoring: float = 0.12
     """Exponent of the relative training rates in GradNorm (called α there). At 0 all gradients get one norm."""
     gradnorm_rate: float = 0.025
     """Rate of the Adam that moves GradNorm's weights."""
