@@ -117,14 +117,37 @@ class ClipDeleted(Event, frozen=True, tag="clip-deleted/1"):
     reason: Annotated[str, msgspec.Meta(max_length=1024)]
 
 
-class PoolDecision(Event, frozen=True, tag="pool-decision/1"):
-    """A clip was put into a traffic pool, and why."""
+class PoolDecision(Event, frozen=True, kw_only=True, tag="pool-decision/1"):
+    """What was decided about a clip in the traffic pools, and why. ``number`` counts the clip's decisions from 0; with
+    ``clip_id`` it identifies this one, however often it is delivered.
+    """
 
     clip_id: Identifier
-    tier: Identifier
+    number: Count
+    tier: Identifier | None
+    """The pool that the clip is in from now on; ``None``: in none."""
     previous_tier: Identifier | None
     rule: Identifier
-    decided_by: Dimension | None
+    """What applied: nominated, not-nominated, queued, explored, promoted, held, kept, demoted, expired, retired or
+    deleted.
+    """
+    decided_by: Dimension | None = None
+    """The dimension whose percentile nominated it."""
+    exposures: Count = 0
+    """Views granted with this decision."""
+    percentile: float | None = None
+    """Of ``decided_by`` within the challenge, or of the fused score where none nominated."""
+    reactions: Count = 0
+    views: Count = 0
+    """What the clip was observed to have had."""
+    bound: float | None = None
+    """Confidence bound of the reaction rate that was compared: the lower one to promote, the upper one to demote."""
+    limit: float | None = None
+    """What ``percentile`` or ``bound`` was compared with."""
+    budget: Annotated[str, msgspec.Meta(max_length=512)] | None = None
+    """What had no room, where a clip has to wait: a tier, its lane, a dancer's or a challenge's cap."""
+    budget_left: Count | None = None
+    """Views left in that budget, or after a grant in the lane that paid it."""
     policy_version: Identifier
     decided_at_ms: TimestampMs
 

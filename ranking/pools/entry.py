@@ -1,0 +1,71 @@
+"""Entering a tier, or waiting for it; and the record of every decision."""
+
+from typing import Any
+
+import msgspec
+
+from ranking.pools.budgets import Room, room
+from ranking.pools.policy import Policy, Tier
+from ranking.pools.state import NOTHING, Lane, PooledClip, PoolView, Transition
+from schemas.events import PoolDecision
+
+
+def enter(
+    policy: Policy, view: PoolView, clip: PooledClip, tier: Tier, lane: Lane, at_ms: int, *, bound: float | None = None
+) -> Transition:
+    """Let ``clip`` into ``tier`` if every budget has room, or let it wait; what is explored does not wait.
+
+    ``bound`` is that of its reaction rate, where it was compared.
+    """
+    found = room(policy, view, clip, tier, lane, at_ms)
+    told = {"bound": bound, "limit": _limit(policy, clip, lane)}
+    if found.short is None:
+        return _let_in(policy, clip, tier, lane, at_ms, found, told)
+    if lane == "explored":
+        return NOTHING
+    known = view.clip(clip.clip_id)
+    waiting = msgspec.structs.replace(clip, wants=tier.name)
+    if known is not None and known.wants == tier.name:
+        return Transition(clip=waiting)  # told once, not at every try
+    budget = " ".join(filter(None, (f"{tier.name},", found.short.scope, found.short.holder)))
+    rule = "queued" if clip.tier is None else "held"
+    return decided(policy, waiting, rule, at_ms, tier=clip.tier, budget=budget, budget_left=found.short_left, **told)
+
+
+def decided(policy: Policy, clip: PooledClip, rule: str, at_ms: int, *, tier: str | None, **told: Any) -> Transition:
+    """``clip`` in ``tier`` by ``rule``, with the record of it; ``told`` are its fields beyond those of the clip."""
+    seen = clip.seen
+    decision = PoolDecision(
+        clip_id=clip.clip_id,
+        number=clip.decisions,
+        tier=tier,
+        previous_tier=clip.tier,
+        rule=rule,
+        decided_by=clip.nominated_by,
+        percentile=clip.percentile,
+        reactions=seen.reactions,
+        views=seen.views,
+        policy_version=policy.version,
+        decided_at_ms=at_ms,
+        **told,
+    )
+    clip = msgspec.structs.replace(clip, tier=tier, decisions=clip.decisions + 1)
+    return Transition(clip=clip, decisions=(decision,))
+
+
+def _let_in(
+    policy: Policy, clip: PooledClip, tier: Tier, lane: Lane, at_ms: int, found: Room, told: dict[str, float | None]
+) -> Transition:
+    views, left = tier.exposures, found.lane_left - tier.exposures
+    change = decided(policy, clip, lane, at_ms, tier=tier.name, exposures=views, budget_left=left, **told)
+    moved = msgspec.structs.replace(change.clip or clip, wants=None, entered_at_ms=at_ms, granted=clip.granted + views)
+    return change._replace(clip=moved, spent=dict.fromkeys(found.budgets, views))
+
+
+def _limit(policy: Policy, clip: PooledClip, lane: Lane) -> float | None:
+    """What let it in: the threshold that its percentile reached, or the gate of the tier that it leaves."""
+    if lane == "nominated" and clip.nominated_by is not None:
+        return policy.nomination.thresholds.get(clip.nominated_by)
+    if lane == "promoted" and clip.tier is not None:
+        return policy.tiers[policy.index(clip.tier)].gate
+    return None

@@ -1,0 +1,35 @@
+"""Who is nominated, and who is alike."""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from ranking.pools.policy import Policy
+from schemas.modalities import DIMENSIONS, Dimension
+
+TENTHS: Final = 10
+NO_TENTH: Final = -1
+"""``Kind.tenth`` of a clip without a fused percentile, as in a challenge that is too small."""
+
+
+class Nomination(NamedTuple):
+    """``standing`` is how far ``percentile`` lies above the threshold, as a share of the way to the top."""
+
+    standing: float
+    by: Dimension
+    percentile: float
+
+
+def nomination(policy: Policy, percentiles: Mapping[Dimension, float]) -> Nomination | None:
+    """By the dimension that stands furthest above its threshold; of equals, the first."""
+    found = []
+    for dimension in DIMENSIONS:
+        threshold, percentile = policy.nomination.thresholds.get(dimension), percentiles.get(dimension)
+        if threshold is not None and percentile is not None and percentile >= threshold:
+            standing = (percentile - threshold) / (100 - threshold) if threshold < 100 else 1.0
+            found.append(Nomination(standing, dimension, percentile))
+    return max(found, key=lambda each: each.standing, default=None)
+
+
+def tenth_of(percentile: float | None) -> int:
+    """Which tenth of a challenge, from 0."""
+    return NO_TENTH if percentile is None else min(int(percentile * TENTHS / 100), TENTHS - 1)

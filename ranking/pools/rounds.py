@@ -1,0 +1,60 @@
+"""What is done from time to time over all clips: let go, let in who waits, explore."""
+
+from collections.abc import Iterator
+from random import Random
+
+from ranking.pools.bounds import wilson
+from ranking.pools.budgets import lane_has_room
+from ranking.pools.policy import Policy
+from ranking.pools.state import Explored, PoolBook, PooledClip, PoolEvent, Reviewed
+
+
+def round_events(policy: Policy, book: PoolBook, at_ms: int) -> Iterator[PoolEvent]:
+    """The events of one round, each to be applied before the next is asked for: later ones depend on what is left.
+
+    First clips leave that have stayed long enough. Then those that wait go on: to a higher tier by the lower bound of
+    their reaction rate, to the first by how far they stand above the threshold. At last candidates are drawn.
+    """
+    for clip_id in sorted(clip.clip_id for clip in book.due(at_ms)):
+        yield Reviewed(clip_id=clip_id, at_ms=at_ms)
+    waiting = sorted(book.waiting(), key=lambda clip: (-_priority(policy, clip), clip.rated_at_ms, clip.clip_id))
+    for clip in waiting:
+        if _may_enter(policy, book, clip, at_ms):
+            yield Reviewed(clip_id=clip.clip_id, at_ms=at_ms)
+    first = policy.tiers[0]
+    if lane_has_room(policy, book, first, "explored", at_ms):
+        for clip_id in _drawn(policy, book, at_ms):
+            if not lane_has_room(policy, book, first, "explored", at_ms):
+                return
+            yield Explored(clip_id=clip_id, at_ms=at_ms)
+
+
+def _priority(policy: Policy, clip: PooledClip) -> float:
+    return clip.standing if clip.tier is None else wilson(*clip.seen, policy.z).low
+
+
+def _may_enter(policy: Policy, book: PoolBook, clip: PooledClip, at_ms: int) -> bool:
+    """Whether a clip that waits is worth another look."""
+    if clip.tier is None:
+        return lane_has_room(policy, book, policy.tiers[0], "nominated", at_ms)
+    if clip.wants is None or not policy.has(clip.wants):
+        return True  # placed by another policy: its own event will tell
+    return lane_has_room(policy, book, policy.tiers[policy.index(clip.wants)], "promoted", at_ms)
+
+
+def _drawn(policy: Policy, book: PoolBook, at_ms: int) -> list[str]:
+    """Candidates in the order of their draws: from a Beta posterior of their kind's reaction rate, or uniform.
+
+    A draw depends on the seed, the clip and the moment alone, so that a replay repeats it.
+    """
+    explore = policy.exploration
+    draws: list[tuple[float, str]] = []
+    for clip in book.candidates():
+        random = Random(f"{policy.seed}/{at_ms}/{clip.clip_id}")
+        if explore.method == "uniform":
+            draw = random.random()
+        else:
+            reactions, views = book.counts(clip.kind)
+            draw = random.betavariate(explore.prior_reactions + reactions, explore.prior_views + views - reactions)
+        draws.append((-draw, clip.clip_id))
+    return [clip_id for _, clip_id in sorted(draws)]
