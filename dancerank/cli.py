@@ -8,7 +8,7 @@ from typing import ParamSpec
 import typer
 from rich.console import Console
 
-from dancerank.commands import bundles, data, demonstrate, learn, produce, questions, serve
+from dancerank.commands import bundles, data, demonstrate, learn, pools, produce, questions, serve
 from dancerank.logs import writes_json
 from schemas.errors import DancerankError
 
@@ -64,3 +64,7 @@ def _group(name: str, commands: Mapping[str, Callable[..., None]], explained: st
 _data = _group("data", data.COMMANDS, "Check, split, import and synthesize data sets of labelled clips.")
 _data.add_typer(_group("import", data.IMPORTERS, "Bring other people's data into the layout of our data sets."))
 app.add_typer(_data, rich_help_panel="Learn")
+app.add_typer(
+    _group("pools", pools.COMMANDS, "Check traffic-pool policies and compare them in simulation."),
+    rich_help_panel="Traffic pools",
+)

@@ -1,0 +1,190 @@
+"""``pools``: try policies of the traffic pools before they meet anybody (docs/pools.md)."""
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from dancerank import wiring
+from dancerank.commands.options import Config
+from dancerank.settings import load_settings
+from dancerank.simulation.comparison import Told, compare
+from dancerank.simulation.policy_tables import policy_tables
+from dancerank.simulation.recorded import recorded_clips, recorded_world
+from dancerank.simulation.synthetic import SyntheticWorlds
+from dancerank.simulation.tables import outcome_tables
+from dancerank.simulation.world import MEDIAN_RATE, World, check_world
+from dancerank.simulation.writing import make_folder, write_tables
+from ranking.pools.policy import Policy
+from ranking.pools.policy_file import parse_policy
+from schemas.bundle import read_bundle
+from schemas.errors import ConfigurationError
+from vdv.folder import open_data_set
+
+MOST_SEED: Final = 2**31
+_CLIPS: Final = 2400
+
+
+def check(file: Annotated[Path, typer.Argument(help="TOML file with a policy (docs/pools.md).")]) -> None:
+    """Show a policy and what it implies: entries a window, and the reaction rates that pass its gates.
+
+    A policy that cannot work is refused, naming the line; the exit status is 1.
+    """
+    Console().print(policy_tables(read_policy(file)))
+
+
+def simulate(
+    policy: Annotated[
+        list[Path] | None,
+        typer.Option(help="TOML file with a policy; may be given several times. Default: four tiers."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Replay the held-out clips of this data set, not synthetic ones.")
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="What was predicted of them: the file that dancerank evaluate --out writes.")
+    ] = None,
+    clips: Annotated[int | None, typer.Option(help=f"Synthetic clips in each world. Default: {_CLIPS}.")] = None,
+    days: Annotated[float, typer.Option(help="Days in which they are uploaded.")] = 7.0,
+    seeds: Annotated[str, typer.Option(help="Worlds to replay, by their seeds, separated by commas.")] = "1,2,3",
+    median_rate: Annotated[
+        float, typer.Option(help="Reactions per view of the median clip of a challenge.")
+    ] = MEDIAN_RATE,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Bundle that scores synthetic clips, if not the shipped one.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the figures as CSV and charts as PNG (needs \\[train]).")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Replay uploads and engagement under policies, beside other ways to give out the same views.
+
+    References: promotion by popularity only, the same exposure for everybody, and an oracle that knows every clip's
+    true reaction rate. Equal options give equal figures; arrivals and viewers are the same under every policy.
+    """
+    console = Console()
+    chosen = _distinct([read_policy(path) for path in policy or [shipped_policy()]])
+    numbers = parse_seeds(seeds)
+    charts = None if out is None else _charts()
+    worlds = _worlds(data, predictions, clips, days, median_rate, bundle, config)
+    if out is not None:
+        make_folder(out)
+    with _steps() as told:
+        made = [worlds(seed, told) for seed in numbers]
+        by_policy = compare(made, chosen, told)
+    for outcomes in by_policy:
+        console.print(outcome_tables(outcomes))
+    if out is not None and charts is not None:
+        written = [*write_tables(out, by_policy), *charts.draw_charts(out, by_policy)]
+        console.print(f"{', '.join(path.name for path in written)} in {out}", markup=False, soft_wrap=True)
+
+
+COMMANDS: Final[dict[str, Callable[..., None]]] = {"simulate": simulate, "check": check}
+
+
+def shipped_policy() -> Path:
+    """The example with four tiers inside this package."""
+    return Path(str(files("dancerank") / "policies" / "four-tiers.toml"))
+
+
+def read_policy(path: Path) -> Policy:
+    """Raises ``ConfigurationError`` if the file cannot be read, or ``PolicyError`` naming the line that is wrong."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no UTF-8"
+        raise ConfigurationError(
+            f"{path} cannot be read ({why}); name a TOML file with a policy", field="policy"
+        ) from error
+    return parse_policy(text, str(path))
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Raises ``ConfigurationError`` unless they are distinct whole numbers that a generator takes."""
+    try:
+        seeds = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        seeds = ()
+    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < MOST_SEED for seed in seeds):
+        raise ConfigurationError(
+            f"--seeds {text!r} cannot be; give different whole numbers, 0 or more, as in 1,2,3", field="seeds"
+        )
+    return seeds
+
+
+def _distinct(policies: Sequence[Policy]) -> Sequence[Policy]:
+    versions = [policy.version for policy in policies]
+    for version in versions:
+        if versions.count(version) > 1:
+            raise ConfigurationError(
+                f"two policies are called {version}, which figures are told apart by; give each a version of its own",
+                field="version",
+            )
+    return policies
+
+
+def _worlds(
+    data: Path | None,
+    predictions: Path | None,
+    clips: int | None,
+    days: float,
+    median_rate: float,
+    bundle: Path | None,
+    config: Config,
+) -> Callable[[int, Told], World]:
+    """What makes the world of a seed. Files are read now."""
+    if data is None and predictions is not None:
+        raise ConfigurationError("--predictions are of no clips; name their data set with --data", field="data")
+    if data is not None and predictions is None:
+        raise ConfigurationError(
+            "--data needs --predictions; dancerank evaluate CHECKPOINT DATA --out FILE writes them", field="predictions"
+        )
+    if data is not None and predictions is not None:
+        if clips is not None or bundle is not None:
+            given = "--clips" if clips is not None else "--bundle"
+            raise ConfigurationError(f"{given} is about synthetic clips; leave it out with --data", field="data")
+        rows, times = recorded_clips(open_data_set(data), predictions)
+        check_world(len(rows), days=days, median_rate=median_rate)
+        return lambda seed, _: recorded_world(rows, times, seed=seed, days=days, median_rate=median_rate)
+    settings = load_settings(config)
+    loaded = read_bundle(bundle or wiring.bundle_folder(settings))
+    size = _CLIPS if clips is None else clips
+    check_world(size, days=days, median_rate=median_rate)
+    synthetic = SyntheticWorlds(loaded, size, days, median_rate, settings.streamer)
+    return lambda seed, told: synthetic.world(
+        seed, lambda done: told(f"Filming and scoring the clips of seed {seed}", done, size)
+    )
+
+
+@contextmanager
+def _steps() -> Iterator[Told]:
+    """A bar for every kind of step that is reported, on a terminal; each goes when it is full."""
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        tasks: dict[str, Any] = {}
+
+        def told(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done, visible=done < total)
+
+        yield told
+
+
+def _charts() -> ModuleType:
+    """The charts, loaded only here: everything else runs without matplotlib."""
+    try:
+        return importlib.import_module("dancerank.simulation.charts")
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"--out draws charts and needs {error.name}; install the extra: pip install 'dancerank[cpu,train]', or "
+            "leave it out",
+            field="out",
+        ) from error

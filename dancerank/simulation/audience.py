@@ -1,0 +1,81 @@
+"""Viewers: how views are delivered, and which of them end in a reaction. Legend: N clips of the world."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from dancerank.simulation.world import Int64, World, generator
+
+DELIVERY_MS: Final = 2 * 3_600_000
+"""How long the platform takes to deliver a grant."""
+REPORT_MS: Final = 15 * 60_000
+"""Time between two reports of views and reactions."""
+
+_BLOCK: Final = 64
+
+
+class Grant(NamedTuple):
+    """Views promised to a clip (its index in the world) at a moment; ``tier`` counts from 0, the smallest exposure."""
+
+    at_ms: int
+    clip: int
+    tier: int
+    exposures: int
+
+
+class Reactions:
+    """Which views of each clip end in a reaction: independently, at the clip's true rate.
+
+    The k-th view of a clip has one outcome, whoever asks and in whatever order. Drawn are the distances between one
+    reaction and the next (geometric), so that the effort grows with reactions, not with views.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._generators: dict[int, np.random.Generator] = {}
+        self._views: dict[int, Int64] = {}
+
+    def among_first(self, clip: int, views: int) -> int:
+        """How many of the first ``views`` views of a clip end in a reaction."""
+        known = self._views.get(clip, np.zeros(0, np.int64))
+        while not known.size or known[-1] < views:
+            random = self._generators.setdefault(clip, generator(self._world.seed, "reactions", clip))
+            start, rate = int(known[-1]) if known.size else 0, float(self._world.rates[clip])
+            # A generator gives the same numbers in whatever portions they are asked for.
+            portion = _BLOCK + int((views - start) * rate)
+            known = self._views[clip] = np.concatenate([known, start + np.cumsum(random.geometric(rate, portion))])
+        return int(np.searchsorted(known, views, side="right"))
+
+
+class Audience:
+    """What became of grants by now: ``views`` and ``reactions`` (N,), as they were reported last."""
+
+    def __init__(self, world: World, reactions: Reactions) -> None:
+        self.views = np.zeros(len(world), np.int64)
+        self.reactions = np.zeros(len(world), np.int64)
+        self._outcomes = reactions
+        self._delivered = np.zeros(len(world), np.int64)
+        self._running: dict[int, list[Grant]] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything granted was delivered."""
+        return not self._running
+
+    def grant(self, grant: Grant) -> None:
+        self._running.setdefault(grant.clip, []).append(grant)
+
+    def report(self, at_ms: int) -> list[int]:
+        """Deliver what is due by ``at_ms``; returns the clips whose views grew."""
+        grown = []
+        for clip, grants in list(self._running.items()):
+            for grant in [grant for grant in grants if grant.at_ms + DELIVERY_MS <= at_ms]:
+                grants.remove(grant)
+                self._delivered[clip] += grant.exposures
+            views = int(self._delivered[clip]) + sum(g.exposures * (at_ms - g.at_ms) // DELIVERY_MS for g in grants)
+            if not grants:
+                del self._running[clip]
+            if views > self.views[clip]:
+                self.views[clip], self.reactions[clip] = views, self._outcomes.among_first(clip, views)
+                grown.append(clip)
+        return grown
