@@ -1,4 +1,4 @@
-"""Tables of the SQL view.
+"""Tables of the database: the rankings, the traffic pools, and what was observed of clips.
 
 ``log_partition`` and ``log_offset`` say which record of the log a row comes from. The greater (``uploaded_at_ms``,
 ``log_partition``, ``log_offset``) wins, so that late duplicates and replays leave the same rows in whichever order they
@@ -75,4 +75,115 @@ applied_offsets: Final = sa.Table(
     sa.Column("topic", sa.String(249), primary_key=True),
     sa.Column("partition", sa.Integer, primary_key=True),
     sa.Column("next_offset", sa.BigInteger, nullable=False),
+)
+
+pool_clips: Final = sa.Table(
+    "pool_clips",
+    metadata,
+    sa.Column("clip_id", _identifier, primary_key=True),
+    sa.Column("dancer_id", _identifier, nullable=False, comment="empty once deleted"),
+    sa.Column("challenge_id", _identifier, nullable=False),
+    sa.Column("rated_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("tenth", sa.Integer, nullable=False, comment="of its challenge's fused percentiles; -1: unknown"),
+    sa.Column("standing", sa.Double, nullable=False),
+    sa.Column("nominated_by", _slug, nullable=True),
+    sa.Column("percentile", sa.Double, nullable=True),
+    sa.Column("tier", _identifier, nullable=True),
+    sa.Column("wants", _identifier, nullable=True),
+    sa.Column("entered_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("granted", sa.BigInteger, nullable=False),
+    sa.Column("reactions", sa.BigInteger, nullable=False),
+    sa.Column("observed_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("views", sa.BigInteger, nullable=True),
+    sa.Column("views_observed_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("gone", sa.Boolean, nullable=False),
+    sa.Column("deleted", sa.Boolean, nullable=False),
+    sa.Column("decisions", sa.BigInteger, nullable=False),
+    sa.Column("leaves_at_ms", sa.BigInteger, nullable=True, comment="null: has left for good"),
+    # A round asks for those whose time is over, those that wait, and those that are in no tier; occupancy by tier.
+    sa.Index(None, "leaves_at_ms"),
+    sa.Index(None, "wants"),
+    sa.Index("ix_pool_clips_tier", "gone", "tier"),
+)
+
+pool_budgets: Final = sa.Table(
+    "pool_budgets",
+    metadata,
+    sa.Column("tier", _identifier, primary_key=True),
+    sa.Column("window_start_ms", sa.BigInteger, primary_key=True),
+    sa.Column("scope", _slug, primary_key=True),
+    sa.Column("holder", _identifier, primary_key=True, comment="a dancer or a challenge; empty for others"),
+    sa.Column("used", sa.BigInteger, nullable=False, comment="views granted"),
+)
+
+pool_kinds: Final = sa.Table(
+    "pool_kinds",
+    metadata,
+    sa.Column("challenge_id", _identifier, primary_key=True),
+    sa.Column("tenth", sa.Integer, primary_key=True),
+    sa.Column("reactions", sa.BigInteger, nullable=False),
+    sa.Column("views", sa.BigInteger, nullable=False),
+)
+
+pool_decisions: Final = sa.Table(
+    "pool_decisions",
+    metadata,
+    sa.Column("clip_id", _identifier, primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True),
+    sa.Column("sequence", sa.BigInteger, nullable=False, comment="of all decisions, from 1 without gaps"),
+    sa.Column("decided_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False, comment="pool-decision/1 as MessagePack"),
+    sa.Index(None, "sequence", unique=True),
+)
+
+pool_policies: Final = sa.Table(
+    "pool_policies",
+    metadata,
+    sa.Column("adoption", sa.BigInteger, primary_key=True, autoincrement=False, comment="the greatest is in force"),
+    sa.Column("version", _identifier, nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False, comment="the policy as MessagePack"),
+    sa.Column("adopted_at_ms", sa.BigInteger, nullable=False),
+)
+
+pool_journal: Final = sa.Table(
+    "pool_journal",
+    metadata,
+    sa.Column("batch", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("adoption", sa.BigInteger, nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False, comment="events as MessagePack, in the order handled"),
+)
+
+pool_counters: Final = sa.Table(
+    "pool_counters",
+    metadata,
+    sa.Column("name", _slug, primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+
+engagement: Final = sa.Table(
+    "engagement",
+    metadata,
+    sa.Column("clip_id", _identifier, primary_key=True),
+    sa.Column("challenge_id", _identifier, nullable=False),
+    sa.Column("observed_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("likes", sa.BigInteger, nullable=False),
+    sa.Column("comments", sa.BigInteger, nullable=False),
+    sa.Column("reposts", sa.BigInteger, nullable=False),
+    sa.Column("views", sa.BigInteger, nullable=True),
+    sa.Column("views_observed_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("days_online", sa.Double, nullable=False, comment="when the reactions were counted"),
+    sa.Column("virality", sa.Double, nullable=False, comment="Eq. (1)"),
+    # The bounds of Eq. (2) are the two ends of a challenge's range.
+    sa.Index(None, "challenge_id", "virality"),
+    sa.Index(None, "challenge_id", "observed_at_ms"),
+)
+
+engagement_aside: Final = sa.Table(
+    "engagement_aside",
+    metadata,
+    sa.Column("clip_id", _identifier, primary_key=True),
+    sa.Column("observed_at_ms", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("reason", _slug, nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False, comment="engagement-observed/1 as MessagePack"),
+    sa.Index(None, "reason", "observed_at_ms"),
 )

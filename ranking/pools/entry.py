@@ -27,7 +27,7 @@ def enter(
     waiting = msgspec.structs.replace(clip, wants=tier.name)
     if known is not None and known.wants == tier.name:
         return Transition(clip=waiting)  # told once, not at every try
-    budget = " ".join(filter(None, (f"{tier.name},", found.short.scope, found.short.holder)))
+    budget = f"{tier.name}, {found.short.scope}"
     rule = "queued" if clip.tier is None else "held"
     return decided(policy, waiting, rule, at_ms, tier=clip.tier, budget=budget, budget_left=found.short_left, **told)
 
