@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from schemas.bundle import BundleManifest
 from schemas.errors import FeatureError, FeatureFileCorrupt, FeatureShapeInvalid, NoUsableModality
-from schemas.events import ClipUploaded, FeatureFile
+from schemas.events import ClipUploaded, FeatureFile, InlineFeatures
 from schemas.features import ClipFeatures, Frames, decode_features
 from schemas.joints import LAYOUTS, convert, layout_named
 from schemas.modalities import Modality
@@ -32,14 +32,8 @@ class FeatureLoader:
         that differs, ``FeatureShapeInvalid`` for a pose that cannot be converted, ``NoUsableModality`` if nothing
         remains.
         """
-        source = clip.features
-        if isinstance(source, FeatureFile):
-            content = self._store.read(source.uri, admit)
-            _check_sha256(content, source)
-            where = source.uri
-        else:
-            content, where = source.content, "inline features"
-        return _at(where, lambda: self._fit(decode_features(content, max_bytes=self._max_bytes)))
+        content, where = read_content(self._store, clip.features, admit)
+        return in_place(where, lambda: self._fit(decode_features(content, max_bytes=self._max_bytes)))
 
     def _fit(self, features: ClipFeatures) -> ClipFeatures:
         frames = {m: features.frames[m] for m in features.modalities if m in self._channels}
@@ -67,16 +61,31 @@ class FeatureLoader:
         return pose
 
 
+def read_content(
+    store: FeatureStore, source: FeatureFile | InlineFeatures, admit: Admission = admit_any
+) -> tuple[bytes, str]:
+    """The bytes of an upload's features, verified against its checksum, and what to call the place that they are from.
+
+    Raises what the store raises, and ``FeatureFileCorrupt`` for a checksum that differs.
+    """
+    if isinstance(source, InlineFeatures):
+        return source.content, "inline features"
+    content = store.read(source.uri, admit)
+    _check_sha256(content, source)
+    return content, source.uri
+
+
+def in_place(where: str, decode: Callable[[], ClipFeatures]) -> ClipFeatures:
+    """What ``decode`` returns; a ``FeatureError`` that it raises begins with the place."""
+    try:
+        return decode()
+    except FeatureError as error:
+        raise type(error)(f"{where}: {error.message}", field=error.field) from error
+
+
 def _check_sha256(content: bytes, source: FeatureFile) -> None:
     if source.sha256 is not None and hashlib.sha256(content).hexdigest() != source.sha256:
         raise FeatureFileCorrupt(
             f"{source.uri!r}: checksum mismatch with the upload's sha256; send the file again, or the right checksum",
             field="features.sha256",
         )
-
-
-def _at(where: str, decode: Callable[[], ClipFeatures]) -> ClipFeatures:
-    try:
-        return decode()
-    except FeatureError as error:
-        raise type(error)(f"{where}: {error.message}", field=error.field) from error

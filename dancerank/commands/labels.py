@@ -1,0 +1,143 @@
+"""``labels``: what was observed of clips, to learn from (docs/data.md)."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from dancerank import wiring
+from dancerank.commands.options import Config
+from dancerank.labelling.export import FEWEST_CLIPS, LEAST_DAYS, Exported, export_labels
+from dancerank.labelling.features import UploadedFeatures
+from dancerank.labelling.reading import Progress as Told
+from dancerank.labelling.reading import read_to_end
+from dancerank.settings import Settings, load_settings
+from ranking.observed import Observations
+from schemas.clock import SystemClock
+from schemas.errors import ConfigurationError
+from schemas.joints import layout_named
+from streamer.roots import FeatureRoots
+from streamer.stores import FeatureStore
+from transport.kafka_source import KafkaSource
+from vdv.errors import MOST_SHOWN
+
+
+def export(
+    target: Annotated[Path, typer.Argument(help="Folder to write the data set to; it must not hold one.")],
+    least_days: Annotated[
+        float, typer.Option(help="Leave out clips whose reactions were counted when they were younger, in days.")
+    ] = LEAST_DAYS,
+    challenge: Annotated[
+        list[str] | None, typer.Option(help="Only clips of this challenge; may be given several times.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only clips uploaded then or later: an ISO date or time, in UTC unless it says.")
+    ] = None,
+    fewest_clips: Annotated[
+        int, typer.Option(help="Leave out challenges with fewer clips, in which there is little to rank.")
+    ] = FEWEST_CLIPS,
+    joint_layout: Annotated[
+        str | None,
+        typer.Option(help="Convert all skeletons to this layout, without confidences. Default: as uploaded."),
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Write what really happened as a data set to learn from: counts from the database, features as they were uploaded.
+
+    Reads the uploads topic from beginning to end, and the feature files where the uploads say. What cannot be learned
+    from is left out and counted.
+    """
+    settings = load_settings(config)
+    layout = None if joint_layout is None else layout_named(joint_layout)
+    since_ms = None if since is None else parse_moment(since)
+    features = UploadedFeatures(_store(settings), max_bytes=settings.streamer.max_feature_bytes, layout=layout)
+    with closing(Observations(settings.ranking.database_url)) as observations, _bars() as bar:
+        _check_challenges(challenge or (), observations)
+        exported = export_labels(
+            target,
+            observations.clips(challenges=challenge or (), since_ms=since_ms),
+            _uploads(settings, bar("Reading uploads")),
+            features,
+            least_days=least_days,
+            fewest_clips=fewest_clips,
+            progress=bar("Writing clips"),
+        )
+    _show(Console(), target, exported)
+
+
+COMMANDS: Final[dict[str, Callable[..., None]]] = {"export": export}
+
+
+def parse_moment(text: str) -> int:
+    """Milliseconds since 1970 of an ISO date or time, UTC unless it has an offset. Raises ``ConfigurationError``."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"--since {text!r} is no date; write 2026-03-01 or 2026-03-01T12:00", field="since"
+        ) from error
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _check_challenges(named: Sequence[str], observations: Observations) -> None:
+    known = observations.challenges() if named else set()
+    for challenge in named:
+        if challenge not in known:
+            some = ", ".join(sorted(known)[:MOST_SHOWN]) or "none"
+            raise ConfigurationError(
+                f"nothing was observed in a challenge called {challenge!r}; of those with counts: {some}",
+                field="challenge",
+            )
+
+
+def _store(settings: Settings) -> FeatureStore:
+    streamer = settings.streamer
+    return FeatureStore(
+        FeatureRoots(streamer.feature_roots),
+        max_bytes=streamer.max_feature_bytes,
+        patience_s=streamer.store_patience_s,
+        options=streamer.store_options,
+    )
+
+
+def _uploads(settings: Settings, told: Told) -> Iterator[bytes | None]:
+    """The values of the uploads topic. Kafka is not asked before the first is."""
+    connection = wiring.connect(settings)
+    with closing(KafkaSource(connection, [settings.streamer.uploads_topic], group=None)) as source:
+        yield from read_to_end(source, SystemClock(), patience_s=connection.timeout_s, progress=told)
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[str], Told]]:
+    """Makes progress bars, each shown from its first step until it is full."""
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+
+        def bar(what: str) -> Told:
+            task = progress.add_task(what, visible=False)
+            return lambda done, total: progress.update(task, completed=done, total=total, visible=done < total)
+
+        yield bar
+
+
+def _show(console: Console, target: Path, exported: Exported) -> None:
+    def say(line: str) -> None:
+        console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+    data, left_out = exported.data, exported.left_out
+    say(f"{target}: {len(data):,} clips in {_number(len(data.challenges), 'challenge')}")
+    say(f"divide them with: dancerank data split {target}")
+    if left_out.counts:
+        say(f"left out: {_number(sum(left_out.counts.values()), 'clip')}")
+        for line in left_out.lines():
+            say(line)
+    if exported.no_uploads:
+        say(f"{_number(exported.no_uploads, 'record')} of the uploads topic could not be read as uploads")
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
