@@ -169,6 +169,15 @@ class PositionBeyondLog(TransportError):
     retriable = False
 
 
+class Fenced(TransportError):
+    """Another process has taken this one's place, in its group or under its name; what it was about to write is not
+    written.
+    """
+
+    code = "fenced"
+    retriable = False
+
+
 class RecordRefused(TransportError):
     """A record that cannot be written as it is: larger than its topic allows, or with neither key nor value."""
 

@@ -4,7 +4,7 @@ Implementations: Kafka and in-memory sources and sinks in ``transport``; FAISS a
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -15,6 +15,7 @@ from schemas.events import ClipScored
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
+Entry = TypeVar("Entry", contravariant=True)
 
 
 class TopicPartition(NamedTuple):
@@ -96,6 +97,10 @@ class RecordSource(Protocol):
         """Offset after the last record of each assigned partition, asked of the broker."""
         ...
 
+    def membership(self) -> object:
+        """What a ``TransactionalSink`` of the same transport needs to know of this member of its group."""
+        ...
+
     def close(self) -> None:
         """Leave the group without committing. Idempotent."""
         ...
@@ -117,6 +122,27 @@ class RecordSink(Protocol):
     def close(self) -> None: ...
 
 
+class TransactionalSink(Protocol):
+    """Writes what was made of records together with how far they were read: all of it or nothing."""
+
+    def check(self, record: OutgoingRecord) -> None:
+        """Raise ``RecordRefused`` for a record that its topic could never take."""
+        ...
+
+    def commit(
+        self, records: Sequence[OutgoingRecord], positions: Mapping[TopicPartition, int], source: RecordSource
+    ) -> None:
+        """Write ``records``, in order, and store the next offset to read of each partition; return when both are done.
+
+        ``source`` is where they were read: a member that its group has given up on writes nothing. Raises
+        ``TransportError``; what was to be written is then not written, or, if the broker's answer was lost, wholly
+        written. ``Fenced`` if another process has taken this one's place.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
 class ScoredRecord(NamedTuple):
     """A record of the log of scored clips, decoded."""
 
@@ -131,21 +157,24 @@ class Refusal(NamedTuple):
     error: DancerankError
 
 
-class View(Protocol):
-    """A view of the log that remembers how far it has come together with what it holds."""
+class View(Protocol[Entry]):
+    """A view of one or more topics that remembers how far it has come together with what it holds.
+
+    ``Entry`` is what its records are read as: ``ScoredRecord`` for the views of the log.
+    """
 
     def positions(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Next offset to apply, for those of ``partitions`` that it has a position of."""
         ...
 
-    def apply(self, scored: Sequence[ScoredRecord], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
-        """Apply records and advance to ``positions``, both or neither; a position never goes back.
+    def apply(self, entries: Sequence[Entry], positions: Mapping[TopicPartition, int], /) -> Sequence[Refusal]:
+        """Apply entries and advance to ``positions``, both or neither; a position never goes back.
 
-        Applying a record again changes nothing. Of two records of one clip and generation the one with the greater
-        (``uploaded_at_ms``, partition, offset) holds, in whichever order they come: a clip uploaded again for another
-        challenge is in another partition, whose offsets compare with nothing. Returns the records that this view can
-        never apply; they changed nothing and the positions are past them. Raises ``StoreUnavailable`` if a later try
-        may succeed.
+        Applying an entry again changes nothing. Of two scored records of one clip and generation the one with the
+        greater (``uploaded_at_ms``, partition, offset) holds, in whichever order they come: a clip uploaded again for
+        another challenge is in another partition, whose offsets compare with nothing. Returns the records that this
+        view can never apply; they changed nothing and the positions are past them. Raises ``StoreUnavailable`` if a
+        later try may succeed.
         """
         ...
 

@@ -5,7 +5,7 @@ import threading
 from schemas.bundle import Bundle
 from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
-from schemas.ports import RecordSink
+from schemas.ports import TransactionalSink
 from streamer.loading import FeatureLoader
 from streamer.pipeline import OpenSource, Streamer
 from streamer.prefetch import Prefetcher
@@ -21,7 +21,7 @@ def open_streamer(
     bundle: Bundle,
     *,
     open_source: OpenSource,
-    sink: RecordSink,
+    sink: TransactionalSink,
     observer: Observer | None = None,
     clock: Clock | None = None,
 ) -> Streamer:

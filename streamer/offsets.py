@@ -1,9 +1,9 @@
-"""Which offsets may be committed when clips finish in another order than they were read. Pure logic."""
+"""What may be written and committed when clips finish in another order than they were read. Pure logic."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from schemas.ports import TopicPartition
+from schemas.ports import OutgoingRecord, TopicPartition
 
 
 class Ticket(NamedTuple):
@@ -23,6 +23,7 @@ class _Progress:
         self.unfinished: dict[int, None] = {}  # in the order read, which is the order of offsets
         self.next_offset: int | None = None
         self.committed: int | None = None
+        self.outputs: dict[int, OutgoingRecord] = {}  # of finished records, until they are committed
 
     def position(self) -> int | None:
         """Where to read on after a restart: the lowest unfinished offset, or the one after the last that was read."""
@@ -30,7 +31,11 @@ class _Progress:
 
 
 class OffsetTracker:
-    """Counts records that were started and finished, per partition, and knows how far a commit may go."""
+    """Counts records that were started and finished, per partition, and knows how far a commit may go.
+
+    It keeps what was made of each record until all before it are finished: a commit then writes just what the position
+    that it stores is past, and a crash repeats nothing that was written.
+    """
 
     def __init__(self) -> None:
         self._partitions: dict[TopicPartition, _Progress] = {}
@@ -54,12 +59,30 @@ class OffsetTracker:
         progress = self._partitions.get(ticket.partition)
         return progress is not None and progress.epoch == ticket.epoch and ticket.offset in progress.unfinished
 
-    def finished(self, ticket: Ticket) -> bool:
-        """The record needs no more work. False, and nothing happens, if it was not open."""
+    def finished(self, ticket: Ticket, output: OutgoingRecord | None = None) -> bool:
+        """The record needs no more work; ``output`` was made of it. False, and nothing happens, if it was not open."""
         if not self.is_open(ticket):
             return False
-        del self._partitions[ticket.partition].unfinished[ticket.offset]
+        progress = self._partitions[ticket.partition]
+        del progress.unfinished[ticket.offset]
+        if output is not None:
+            progress.outputs[ticket.offset] = output
         return True
+
+    @property
+    def held(self) -> int:
+        """Outputs that wait to be written."""
+        return sum(len(progress.outputs) for progress in self._partitions.values())
+
+    def outputs(self, positions: Mapping[TopicPartition, int]) -> list[OutgoingRecord]:
+        """What was made of the records before ``positions``, in the order read within each partition."""
+        return [
+            progress.outputs[offset]
+            for partition, position in positions.items()
+            if (progress := self._partitions.get(partition)) is not None
+            for offset in sorted(progress.outputs)
+            if offset < position
+        ]
 
     def committable(self) -> dict[TopicPartition, int]:
         """Next offset to read, for each partition where it moved since the last ``committed``."""
@@ -70,11 +93,13 @@ class OffsetTracker:
             if position is not None and position != self._partitions[partition].committed
         }
 
-    def committed(self, positions: dict[TopicPartition, int]) -> None:
-        """These positions are stored; they are not offered again."""
+    def committed(self, positions: Mapping[TopicPartition, int]) -> None:
+        """These positions are stored, and what comes before them is written; neither is offered again."""
         for partition, position in positions.items():
-            if partition in self._partitions:
-                self._partitions[partition].committed = position
+            if (progress := self._partitions.get(partition)) is not None:
+                progress.committed = position
+                for offset in [offset for offset in progress.outputs if offset < position]:
+                    del progress.outputs[offset]
 
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
         """Partitions that belong to somebody else now. Their open records can no longer be finished here."""

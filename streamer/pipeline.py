@@ -3,6 +3,7 @@
 import logging
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
@@ -12,7 +13,7 @@ from schemas.codec import decode, encode, peek_clip_id
 from schemas.errors import DancerankError, RecordRefused
 from schemas.events import ClipScored, ClipUploaded
 from schemas.observation import Observer
-from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSink, RecordSource, TopicPartition
+from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSource, TopicPartition, TransactionalSink
 from streamer.batching import LengthBatcher
 from streamer.offsets import OffsetTracker, Ticket
 from streamer.prefetch import Loaded, Prefetcher, Upload
@@ -25,12 +26,16 @@ log = logging.getLogger(__name__)
 _RECORDS_PER_POLL: Final = 64
 """So that the first batch need not wait until everything that may be in flight has been taken on."""
 
+_HELD_PER_CLIP: Final = 16
+"""Results that may wait for an earlier clip to finish, for each that may be in flight; then reading pauses."""
+
 OpenSource = Callable[[RebalanceListener], RecordSource]
 Upcoming = tuple[list[Loaded], Future[PreparedBatch]]
 
 
 class Streamer:
-    """Uploads → scored clips, each at least once; none is committed before its result, or its dead letter, is safe.
+    """Uploads → scored clips, each exactly once: its result, or its dead letter, is written in one transaction with the
+    position after it.
 
     Inference runs on the calling thread, loading on the prefetcher's, padding of the next batch on one more.
     ``open_source`` gets this object as the listener of the source that it opens. The streamer closes source and
@@ -42,7 +47,7 @@ class Streamer:
         settings: StreamerSettings,
         *,
         open_source: OpenSource,
-        sink: RecordSink,
+        sink: TransactionalSink,
         prefetcher: Prefetcher,
         scorer: Scorer,
         observer: Observer | None = None,
@@ -64,7 +69,6 @@ class Streamer:
         self._padding = ThreadPoolExecutor(1, thread_name_prefix="pad-batches")
         self._upcoming: Upcoming | None = None
         self._clip_ids: set[str] = set()
-        self._unflushed: dict[str, int] = {}
         self._last_read_ms: dict[TopicPartition, int] = {}
         self._paused = False
         self._draining = False
@@ -116,8 +120,8 @@ class Streamer:
                 self._observer.lag(partition, 0, 0.0)
 
     def _read_uploads(self) -> None:
-        room = self._prefetcher.room
-        if not self._paused and room == 0:
+        room = min(self._prefetcher.room, _HELD_PER_CLIP * self._settings.max_in_flight_clips - self._tracker.held)
+        if not self._paused and room <= 0:
             self._paused = True
             self._source.pause()
         elif self._paused and room >= min(_RECORDS_PER_POLL, self._settings.max_in_flight_clips / 2):
@@ -209,12 +213,13 @@ class Streamer:
 
     def _publish(self, upload: Upload, result: ClipScored) -> None:
         topic = self._settings.scored_topic
+        scored = OutgoingRecord(topic, result.clip_id.encode(), encode(result), partition_by=result.challenge_id)
         try:
-            self._send(OutgoingRecord(topic, result.clip_id.encode(), encode(result), partition_by=result.challenge_id))
+            self._sink.check(scored)
         except RecordRefused as error:
             self._reject(upload.record, upload.ticket, error, result.clip_id)
             return
-        self._tracker.finished(upload.ticket)
+        self._tracker.finished(upload.ticket, scored)
         self._observer.stage_timed("total", self._clock.monotonic_s() - upload.read_at_s)
 
     def _reject(self, record: Record, ticket: Ticket, error: DancerankError, clip_id: str | None) -> None:
@@ -222,17 +227,12 @@ class Streamer:
             self._commit()
             raise error
         letter = dead_letter(record, error, clip_id=clip_id, failed_at_ms=self._clock.now_ms())
-        send_dead_letter(self._send, letter)
-        self._tracker.finished(ticket)
+        self._tracker.finished(ticket, send_dead_letter(self._sink.check, letter))
         self._observer.dead_lettered(record.topic, error.code)
         log.warning(
             "%s[%d]@%d clip %s: %s (%s)",
             *(record.topic, record.partition, record.offset, clip_id, error.message, error.code),
         )
-
-    def _send(self, record: OutgoingRecord) -> None:
-        self._sink.send(record)
-        self._unflushed[record.topic] = self._unflushed.get(record.topic, 0) + 1
 
     def _release(self, upload: Upload) -> None:
         self._prefetcher.release(upload)
@@ -256,23 +256,14 @@ class Streamer:
             self._report_lag()
 
     def _commit(self) -> None:
-        """Make progress durable. The order is what keeps a crash from losing a clip:
-
-        1. flush results and dead letters;
-        2. commit the offsets up to the lowest unfinished record.
-        """
-        # 1.
-        if self._unflushed:
-            started_s = self._clock.monotonic_s()
-            self._sink.flush(self._settings.flush_timeout_s)
-            self._observer.stage_timed("publish", self._clock.monotonic_s() - started_s)
-            for topic, records in self._unflushed.items():
-                self._observer.produced(topic, records)
-            self._unflushed = {}
-        # 2.
+        """Write what is finished up to the lowest unfinished record, and store that position, in one transaction."""
         if positions := self._tracker.committable():
-            self._source.commit(positions)
+            outputs, started_s = self._tracker.outputs(positions), self._clock.monotonic_s()
+            self._sink.commit(outputs, positions, self._source)
             self._tracker.committed(positions)
+            self._observer.stage_timed("publish", self._clock.monotonic_s() - started_s)
+            for topic, records in Counter(record.topic for record in outputs).items():
+                self._observer.produced(topic, records)
         self._commit_at_s = self._clock.monotonic_s() + self._settings.commit_interval_s
 
     def _report_lag(self) -> None:

@@ -58,8 +58,8 @@ class StreamerSettings:
     inference_threads: int = 0
     """Threads of one ONNX Runtime operator; 0 takes one per core."""
 
-    commit_interval_s: float = 1.0
-    """Time between two commits, in seconds: how much is done again after a crash."""
+    commit_interval_s: float = 0.25
+    """Time between two transactions, in seconds. Results can be read once theirs is committed."""
     flush_timeout_s: float = 30.0
     """How long the broker may take to acknowledge what was written, in seconds."""
     drain_timeout_s: float = 25.0

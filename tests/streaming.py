@@ -10,12 +10,12 @@ from schemas.bundle import Bundle
 from schemas.codec import decode, encode
 from schemas.events import ClipScored, ClipUploaded
 from schemas.observation import Observer
-from schemas.ports import OutgoingRecord, RecordSink, RecordSource, TopicPartition
+from schemas.ports import OutgoingRecord, RecordSource, TopicPartition, TransactionalSink
 from streamer.assembly import open_streamer
 from streamer.pipeline import OpenSource, Streamer
 from streamer.settings import StreamerSettings
 from transport.dead_letter import dead_letter_topic, reason
-from transport.memory import MemoryBroker, MemorySink, MemorySource
+from transport.memory import MemoryBroker, MemorySink, MemorySource, MemoryTransactionalSink
 from transport.topics import TopicSpec
 
 UPLOADS, SCORED = "clips.uploaded", "clips.scored"
@@ -65,7 +65,7 @@ class Log:
         bundle: Bundle,
         settings: StreamerSettings,
         *,
-        sink: RecordSink | None = None,
+        sink: TransactionalSink | None = None,
         open_source: OpenSource | None = None,
         observer: Observer | None = None,
     ) -> Streamer:
@@ -73,7 +73,7 @@ class Log:
             settings,
             bundle,
             open_source=open_source or self.open_source,
-            sink=sink or MemorySink(self.broker),
+            sink=sink or MemoryTransactionalSink(self.broker),
             observer=observer,
         )
 

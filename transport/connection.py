@@ -22,7 +22,7 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
     ``servers``: ``host:port`` of one broker or more, enough to find the others. ``security``: kafka-python's
     ``security_protocol``, ``sasl_*`` and ``ssl_*`` settings. ``api_version`` pins the protocol for a broker that cannot
     tell its own. ``timeout_s`` bounds connecting and every single request. ``topics_on_demand``: the broker has no
-    request that creates topics; they come into being when first named.
+    request that creates topics; they come into being when first named. ``transactions``: whether it has them.
     """
 
     servers: tuple[str, ...]
@@ -30,6 +30,7 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
     api_version: tuple[int, ...] | None = None
     timeout_s: float = 10.0
     topics_on_demand: bool = False
+    transactions: bool = True
 
     def __post_init__(self) -> None:
         if not self.servers:

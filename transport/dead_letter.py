@@ -65,11 +65,11 @@ def dead_letter(record: Record, error: DancerankError, *, clip_id: str | None, f
     )
 
 
-def send_dead_letter(send: Callable[[OutgoingRecord], None], letter: OutgoingRecord) -> None:
+def send_dead_letter(send: Callable[[OutgoingRecord], None], letter: OutgoingRecord) -> OutgoingRecord:
     """Send a dead letter whole or, if it is refused, without value and original headers, then without key as well.
 
-    Topic, partition and offset in the headers still lead to the original. Raises what ``send`` raises, and
-    ``RecordRefused`` only if even the smallest letter is refused.
+    Topic, partition and offset in the headers still lead to the original. Returns the form that was sent. Raises what
+    ``send`` raises, and ``RecordRefused`` only if even the smallest letter is refused.
     """
     ours = tuple((name, content) for name, content in letter.headers if not name.startswith(ORIGINAL))
     without_value = msgspec.structs.replace(letter, value=b"", headers=ours)
@@ -78,8 +78,10 @@ def send_dead_letter(send: Callable[[OutgoingRecord], None], letter: OutgoingRec
             send(form)
         except RecordRefused:
             continue
-        return
-    send(msgspec.structs.replace(without_value, key=None))
+        return form
+    bare = msgspec.structs.replace(without_value, key=None)
+    send(bare)
+    return bare
 
 
 def reason(headers: Sequence[tuple[str, bytes]]) -> dict[str, str]:

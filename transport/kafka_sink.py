@@ -14,6 +14,7 @@ from schemas.errors import RecordRefused, TransportError
 from schemas.ports import OutgoingRecord, TopicPartition
 from transport.connection import KafkaConnection, open_client, transport_errors
 from transport.partitioning import partition_of
+from transport.refusals import check_size, too_large
 
 log = logging.getLogger(__name__)
 
@@ -74,11 +75,7 @@ class KafkaSink:
 
     def send(self, record: OutgoingRecord) -> None:
         """Queue a record; see ``RecordSink``. Raises ``RecordRefused`` for one that this topic can never take."""
-        if record.key is None and record.value is None:
-            raise RecordRefused(f"a record for topic {record.topic} has neither key nor value")
-        size_bytes = len(record.key or b"") + len(record.value or b"")
-        if size_bytes > self._settings.max_record_bytes:
-            raise RecordRefused(self._too_large(record, size_bytes))
+        size_bytes = check_size(record, self._settings.max_record_bytes)
         self._await_room(size_bytes)
         try:
             if self._producer is None:
@@ -95,10 +92,14 @@ class KafkaSink:
         except TransportError as error:
             self._acknowledged(size_bytes)
             if isinstance(error.__cause__, MessageSizeTooLargeError):
-                raise RecordRefused(self._too_large(record, size_bytes)) from error
+                raise too_large(record, size_bytes, self._settings.max_record_bytes) from error
             raise
         future.add_callback(partial(self._acknowledged, size_bytes))
         future.add_errback(partial(self._failed, TopicPartition(record.topic, partition), record.key, size_bytes))
+
+    def check(self, record: OutgoingRecord) -> None:
+        """Raise ``RecordRefused`` for a record that ``send`` would refuse."""
+        check_size(record, self._settings.max_record_bytes)
 
     def flush(self, timeout_s: float) -> None:
         """Wait for every acknowledgement; see ``RecordSink``. The error names topic, partition and key of a failure."""
@@ -190,9 +191,3 @@ class KafkaSink:
             self._failures.append(_Failure(at, key, error))
             self._queued_bytes -= size_bytes
             self._room.notify_all()
-
-    def _too_large(self, record: OutgoingRecord, size_bytes: int) -> str:
-        return (
-            f"a record of {size_bytes} bytes (key {record.key!r}) exceeds the {self._settings.max_record_bytes} bytes "
-            f"allowed for topic {record.topic}; make it smaller or raise the limits of sink and topic"
-        )

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata
 from kafka import TopicPartition as KafkaTopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError
 from kafka.future import Future
 
@@ -27,6 +28,7 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
     A member that sends no heartbeat for ``session_timeout_s``, or does not poll for ``max_poll_interval_s``, loses its
     partitions. ``start`` is where a partition without any position begins, and where one continues whose position is no
     longer kept. ``fetch_bytes``: at most this much of one partition per request; more only for a single larger record.
+    ``instance`` is the name of a static member, for whose partitions a restart within ``session_timeout_s`` is nothing.
     """
 
     start: Literal["earliest", "latest"] = "earliest"
@@ -34,6 +36,7 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_interval_s: float = 3.0
     max_poll_interval_s: float = 300.0
     fetch_bytes: int = 1024 * 1024
+    instance: str | None = None
 
 
 _DEFAULTS = SourceSettings()
@@ -78,6 +81,9 @@ class KafkaSource:
             "session_timeout_ms": round(settings.session_timeout_s * 1000),
             "heartbeat_interval_ms": round(settings.heartbeat_interval_s * 1000),
             "max_poll_interval_ms": round(settings.max_poll_interval_s * 1000),
+            "group_instance_id": settings.instance,
+            # Members keep what they have while others come and go; only what moves stands still.
+            "partition_assignment_strategy": [CooperativeStickyAssignor],
         }
         self._consumer, self._network = open_client(
             KafkaConsumer,
@@ -142,6 +148,10 @@ class KafkaSource:
     def assignment(self) -> frozenset[TopicPartition]:
         return self._assigned
 
+    def membership(self) -> object:
+        """kafka-python's metadata of this member, by which brokers from 2.5 on refuse one that was given up."""
+        return self._consumer.group_metadata() if self._group is not None else None
+
     def lag(self) -> Mapping[TopicPartition, int]:
         ends = {at: self._consumer.highwater(_theirs(at)) for at in self._assigned}
         return {at: max(0, end - self._position(at)) for at, end in ends.items() if end is not None}
@@ -186,8 +196,8 @@ class KafkaSource:
         return records
 
     def _position(self, at: TopicPartition) -> int:
-        known = self._next_offset.get(at)
-        return known if known is not None else (self._consumer.position(_theirs(at), timeout_ms=0) or 0)
+        # The client's own position also passes what is no record: the markers at the ends of transactions.
+        return max(self._next_offset.get(at, 0), self._consumer.position(_theirs(at), timeout_ms=0) or 0)
 
     def _assign_all(self) -> None:
         everything = self._partitions()
@@ -207,9 +217,10 @@ class KafkaSource:
         return frozenset(TopicPartition(topic, number) for topic, numbers in found.items() for number in numbers)
 
     def _start(self, partitions: frozenset[TopicPartition]) -> None:
-        """Partitions were assigned: begin where the listener says."""
-        self._assigned = partitions
-        self._next_offset.clear()
+        """Partitions were assigned, beside those that stayed: begin where the listener says."""
+        self._assigned |= partitions
+        for at in partitions:
+            self._next_offset.pop(at, None)
         positions = self._listener.assigned(partitions) if self._listener and partitions else {}
         if positions:
             check_start(positions, self.end_offsets(), f"Kafka at {self._connection}")

@@ -9,14 +9,18 @@ its group.
 import itertools
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from schemas.clock import Clock, SystemClock
-from schemas.errors import ConfigurationError, RecordRefused, TransportError
-from schemas.ports import OutgoingRecord, RebalanceListener, Record, TopicPartition
+from schemas.errors import ConfigurationError, TransportError
+from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSource, TopicPartition
 from transport.connection import check_start
 from transport.partitioning import partition_of
+from transport.refusals import check_size
 from transport.topics import TopicSpec
+
+_ANY_SIZE: Final = 1 << 62
 
 
 class MemoryBroker:
@@ -56,6 +60,16 @@ class MemoryBroker:
         except KeyError:
             raise TransportError(f"no topic {topic} (in memory); create it first") from None
 
+    def _append(self, records: Iterable[OutgoingRecord], turn: Iterator[int]) -> None:
+        with self._changed:
+            for record in records:
+                log = self._log(record.topic)
+                number = partition_of(record, len(log), next(turn))
+                offset, now_ms = len(log[number]), self._clock.now_ms()
+                stored = Record(record.topic, number, offset, now_ms, record.key, record.value, record.headers)
+                log[number].append(stored)
+            self._notify()
+
     def _ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {at: len(self._log(at.topic)[at.partition]) for at in partitions}
 
@@ -72,28 +86,38 @@ class MemorySink:
         self._turn = itertools.count()
 
     def send(self, record: OutgoingRecord) -> None:
-        if record.key is None and record.value is None:
-            raise RecordRefused(f"a record for topic {record.topic} has neither key nor value")
+        check_size(record, _ANY_SIZE)
         with self._broker._changed:
             self._broker._log(record.topic)
         self._queued.append(record)
 
     def flush(self, timeout_s: float) -> None:  # noqa: ARG002 - memory keeps nobody waiting
-        broker = self._broker
-        with broker._changed:
-            queued, self._queued = self._queued, []
-            for record in queued:
-                log = broker._log(record.topic)
-                number = partition_of(record, len(log), next(self._turn))
-                now_ms = broker._clock.now_ms()
-                stored = Record(
-                    record.topic, number, len(log[number]), now_ms, record.key, record.value, record.headers
-                )
-                log[number].append(stored)
-            broker._notify()
+        queued, self._queued = self._queued, []
+        self._broker._append(queued, self._turn)
 
     def close(self) -> None:
         self.flush(0.0)
+
+
+class MemoryTransactionalSink:
+    """A ``TransactionalSink`` on a ``MemoryBroker``, for a ``MemorySource``."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self._broker = broker
+        self._turn = itertools.count()
+
+    def check(self, record: OutgoingRecord) -> None:
+        check_size(record, _ANY_SIZE)
+
+    def commit(
+        self, records: Sequence[OutgoingRecord], positions: Mapping[TopicPartition, int], source: RecordSource
+    ) -> None:
+        with self._broker._changed:
+            source.commit(positions)
+            self._broker._append(records, self._turn)
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 class MemorySource:
@@ -152,6 +176,9 @@ class MemorySource:
 
     def assignment(self) -> frozenset[TopicPartition]:
         return frozenset(self._next_offset)
+
+    def membership(self) -> object:
+        return self
 
     def lag(self) -> Mapping[TopicPartition, int]:
         ends = self.end_offsets()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import pytest
@@ -130,6 +131,13 @@ def read(source: RecordSource, count: int) -> list[Record]:
     records: list[Record] = []
     until(lambda: len(records) >= count, lambda: records.extend(source.poll(max_records=100, timeout_s=0.5)))
     return records
+
+
+def polled_together(*members: RecordSource) -> list[Record]:
+    """What members that poll at the same time get: in turns, Kafka's clients would keep each other from settling."""
+    with ThreadPoolExecutor(len(members)) as pool:
+        found = pool.map(lambda member: member.poll(max_records=100, timeout_s=0.2), members)
+        return [record for records in found for record in records]
 
 
 def positions(records: Sequence[Record]) -> dict[TopicPartition, int]:
@@ -344,8 +352,7 @@ def test_what_one_member_committed_on_revocation_the_next_does_not_read(
     late: list[Record] = []
 
     def both_poll() -> None:
-        for member in (first, second):
-            late.extend(member.poll(max_records=100, timeout_s=0.2))
+        late.extend(polled_together(first, second))
 
     until(lambda: bool(first.assignment() and second.assignment()), both_poll)
     write(transport, [upload(topic, n) for n in range(100, 140)])
@@ -368,10 +375,12 @@ def test_partitions_are_reported_revoked_before_another_member_gets_them(
     second = transport.source([topic], group=group, listener=watchers[1])
     until(
         lambda: bool(first.assignment() and second.assignment()),
-        lambda: [member.poll(max_records=1, timeout_s=0.2) for member in (first, second)],
+        lambda: polled_together(first, second),
     )
-    assert watchers[0].told[1] == ("revoked", watchers[0].told[0][1])
-    assert watchers[1].told == [("assigned", second.assignment())]
+    what, given_up = watchers[0].told[1]
+    assert what == "revoked"
+    assert second.assignment() <= given_up  # Kafka moves just these; in memory all are given up and divided anew
+    assert [told for told in watchers[1].told if told[1]] == [("assigned", second.assignment())]
 
 
 @groups_of_several
@@ -380,7 +389,7 @@ def test_a_member_that_leaves_hands_its_partitions_over(transport: Transport, to
     second = transport.source([topic], group=group)
     until(
         lambda: bool(first.assignment() and second.assignment()),
-        lambda: [member.poll(max_records=1, timeout_s=0.2) for member in (first, second)],
+        lambda: polled_together(first, second),
     )
     first.close()
     until(lambda: len(second.assignment()) == PARTITIONS, lambda: second.poll(max_records=1, timeout_s=0.2))

@@ -27,8 +27,10 @@ from tests.small_bundle import small_bundle
 from tests.streaming import DEAD, UPLOADS, Log, process, quick_settings, running, wait_until
 from transport.connection import KafkaConnection
 from transport.dead_letter import dead_letter_topic, reason
+from transport.kafka_flushes import open_results
 from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
+from transport.kafka_transactions import TransactionSettings
 from transport.topics import TopicSpec, ensure_topics
 
 S, H, F, B = Modality
@@ -312,6 +314,7 @@ def test_all_kinds_of_bad_uploads_together_on_the_embedded_broker(
 
     with (
         closing(KafkaSink(embedded_broker)) as sink,
+        closing(open_results(embedded_broker, group, TransactionSettings())) as results,
         closing(KafkaSource(embedded_broker, topics[1:], group=None)) as reader,
     ):
         for event in events:
@@ -322,7 +325,7 @@ def test_all_kinds_of_bad_uploads_together_on_the_embedded_broker(
             here,
             bundle,
             open_source=lambda listener: KafkaSource(embedded_broker, topics[:1], group=group, listener=listener),
-            sink=sink,
+            sink=results,
         )
         seen: list[Record] = []
 

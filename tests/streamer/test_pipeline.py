@@ -1,23 +1,26 @@
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from schemas.bundle import Bundle
 from schemas.errors import FeatureStoreUnavailable, TransportError
-from schemas.events import FeatureFile
+from schemas.events import ClipUploaded, FeatureFile
 from schemas.features import encode_features
 from schemas.modalities import Modality
 from schemas.observation import Observer
-from schemas.ports import OutgoingRecord, RebalanceListener, Record, TopicPartition
+from schemas.ports import Record, TopicPartition
+from streamer.loading import FeatureLoader
 from streamer.pipeline import Streamer
 from streamer.scoring import Scorer
 from streamer.stores import FeatureStore
 from tests.clips import random_features, upload
 from tests.streaming import DEAD, SCORED, UPLOADS, Log, process, quick_settings, running, wait_until
-from transport.memory import MemorySink, MemorySource
+from transport.memory import MemorySource, MemoryTransactionalSink
 
 FEATURES = random_features(3.0, modalities=(Modality.SKELETAL, Modality.SCENIC))
 LONGER = random_features(9.0, modalities=(Modality.SKELETAL,))
@@ -64,60 +67,12 @@ def test_two_uploads_of_one_clip_come_out_in_the_order_they_came_in(bundle: Bund
     assert [clip.uploaded_at_ms for clip in log.scored()] == list(range(6))
 
 
-class Order:
-    """Remembers the order of writes, flushes and commits."""
-
-    def __init__(self) -> None:
-        self.steps: list[str] = []
-
-
-class SpySink(MemorySink):
-    def __init__(self, log: Log, order: Order) -> None:
-        super().__init__(log.broker)
-        self.order = order
-
-    def send(self, record: OutgoingRecord) -> None:
-        self.order.steps.append("send")
-        super().send(record)
-
-    def flush(self, timeout_s: float) -> None:
-        super().flush(timeout_s)
-        self.order.steps.append("flush")
-
-
-def spying_source(log: Log, order: Order, listener: RebalanceListener) -> MemorySource:
-    class SpySource(MemorySource):
-        def commit(self, positions) -> None:  # type: ignore[no-untyped-def]
-            order.steps.append("commit")
-            super().commit(positions)
-
-    return SpySource(log.broker, [UPLOADS], group="streamers", listener=listener)
-
-
-def test_offsets_are_committed_only_after_everything_written_was_flushed(bundle: Bundle) -> None:
-    log, order = Log(), Order()
-    log.upload(*uploads(9), b"no event")
-    streamer = log.streamer(
-        bundle,
-        quick_settings(max_batch_clips=2),
-        sink=SpySink(log, order),
-        open_source=lambda listener: spying_source(log, order, listener),
-    )
-    process(log, streamer, 10)
-    assert order.steps.count("send") == 10
-    assert "commit" in order.steps
-    unflushed = 0
-    for step in order.steps:
-        unflushed = {"send": unflushed + 1, "flush": 0}.get(step, unflushed)
-        assert step != "commit" or unflushed == 0
-
-
-class FailingSink(MemorySink):
-    def flush(self, timeout_s: float) -> None:
+class FailingSink(MemoryTransactionalSink):
+    def commit(self, *_: object) -> None:
         raise TransportError("not acknowledged")
 
 
-def test_a_failed_flush_ends_the_run_without_a_commit_and_a_new_streamer_does_the_work(bundle: Bundle) -> None:
+def test_a_failed_transaction_ends_the_run_and_a_new_streamer_does_the_work(bundle: Bundle) -> None:
     log = Log()
     log.upload(*uploads(5))
     with (
@@ -126,8 +81,47 @@ def test_a_failed_flush_ends_the_run_without_a_commit_and_a_new_streamer_does_th
     ):
         wait_until(lambda: stop.is_set() or not _alive("streamer"))
     assert log.committed() == {}
+    assert log.settled() == 0
     process(log, log.streamer(bundle, quick_settings()), 5)
     assert sorted(clip.clip_id for clip in log.scored()) == [f"clip-{n}" for n in range(5)]
+
+
+class Transactions(MemoryTransactionalSink):
+    """Remembers how many records each transaction wrote, and the positions with them."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(log.broker)
+        self.done: list[tuple[int, dict[TopicPartition, int]]] = []
+
+    def commit(self, records, positions, source) -> None:  # type: ignore[no-untyped-def]
+        super().commit(records, positions, source)
+        self.done.append((len(records), dict(positions)))
+
+
+def test_every_transaction_writes_just_what_lies_before_its_positions(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, load, slow = Log(partitions=1), FeatureLoader.load, threading.Event()
+
+    def load_the_third_late(loader: FeatureLoader, clip: ClipUploaded, *admit: Any) -> object:
+        if clip.clip_id == "clip-2":
+            slow.wait(60)
+        return load(loader, clip, *admit)
+
+    monkeypatch.setattr(FeatureLoader, "load", load_the_third_late)
+    log.upload(*uploads(9), b"no event")
+    sink = Transactions(log)
+    with running(log.streamer(bundle, quick_settings(max_batch_clips=2), sink=sink)):
+        wait_until(lambda: log.settled() >= 2)
+        time.sleep(0.3)  # all but the third could be written by now
+        assert log.settled() == 2
+        assert log.committed() == {TopicPartition(UPLOADS, 0): 2}
+        slow.set()
+        wait_until(lambda: log.settled() >= 10)
+    written = 0
+    for records, positions in sink.done:
+        written += records
+        assert positions == {TopicPartition(UPLOADS, 0): written}
 
 
 def _alive(name: str) -> bool:

@@ -11,7 +11,7 @@ from schemas.events import ClipUploaded, FeatureFile
 from schemas.ports import OutgoingRecord
 from tests.clips import random_features, upload
 from tests.streaming import DEAD, SCORED, Log, process, quick_settings
-from transport.memory import MemorySink
+from transport.memory import MemoryTransactionalSink
 
 FEATURES = random_features(3.0)
 
@@ -20,13 +20,13 @@ def clips() -> list[ClipUploaded]:
     return [upload(f"clip-{n}", FEATURES) for n in range(3)]
 
 
-class RefusingSink(MemorySink):
+class RefusingSink(MemoryTransactionalSink):
     """Takes no record of the scored topic for one clip, and no dead letter with a value."""
 
-    def send(self, record: OutgoingRecord) -> None:
+    def check(self, record: OutgoingRecord) -> None:
         if record.key == b"clip-1" and (record.topic == SCORED or record.value):
             raise RecordRefused("too large")
-        super().send(record)
+        super().check(record)
 
 
 def test_a_result_that_the_topic_refuses_becomes_a_dead_letter_if_need_be_without_the_record(bundle: Bundle) -> None:
@@ -39,14 +39,14 @@ def test_a_result_that_the_topic_refuses_becomes_a_dead_letter_if_need_be_withou
     assert sorted(clip.clip_id for clip in log.scored()) == ["clip-0", "clip-2"]
 
 
-class SmallTopicSink(MemorySink):
+class SmallTopicSink(MemoryTransactionalSink):
     """Takes records of up to 100 kB with their headers, as Kafka counts them."""
 
-    def send(self, record: OutgoingRecord) -> None:
+    def check(self, record: OutgoingRecord) -> None:
         headers = sum(len(name) + len(content) for name, content in record.headers)
         if len(record.key or b"") + len(record.value or b"") + headers > 100_000:
             raise RecordRefused("too large")
-        super().send(record)
+        super().check(record)
 
 
 def test_a_file_whose_metadata_would_make_a_huge_message_is_put_aside_and_the_rest_goes_on(

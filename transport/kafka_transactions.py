@@ -1,0 +1,139 @@
+"""Writes records to Kafka in one transaction with the offsets that they were made of."""
+
+import itertools
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+from kafka import KafkaProducer, OffsetAndMetadata
+from kafka import TopicPartition as KafkaTopicPartition
+from kafka.errors import (
+    CommitFailedError,
+    FencedInstanceIdError,
+    IllegalGenerationError,
+    InvalidProducerEpochError,
+    KafkaError,
+    ProducerFencedError,
+    UnknownMemberIdError,
+)
+
+from schemas.errors import Fenced, TransportError
+from schemas.ports import OutgoingRecord, RecordSource, TopicPartition
+from transport.connection import KafkaConnection, open_client, transport_errors
+from transport.partitioning import partition_of
+from transport.refusals import check_size
+
+log = logging.getLogger(__name__)
+
+# Of brokers older than 2.5, which do not know who is a member, only the last three come.
+_FENCED: Final = (
+    CommitFailedError,
+    FencedInstanceIdError,
+    IllegalGenerationError,
+    UnknownMemberIdError,
+    InvalidProducerEpochError,
+    ProducerFencedError,
+)
+_HEADER_ROOM_BYTES: Final = 64 * 1024
+
+
+class TransactionSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``timeout_s``: a transaction that is open for longer the broker ends by itself, as after a crash; until then it
+    holds up those who read only what is committed. ``delivery_timeout_s``: within this a record is acknowledged or has
+    failed. ``max_record_bytes`` refuses a larger record; the topic's ``max.message.bytes`` (1 MiB by default) applies
+    besides.
+    """
+
+    timeout_s: float = 30.0
+    delivery_timeout_s: float = 20.0
+    batch_bytes: int = 256 * 1024
+    max_record_bytes: int = 1024 * 1024
+
+
+_DEFAULTS: Final = TransactionSettings()
+
+
+class KafkaTransactionalSink:
+    """A ``TransactionalSink``, for a ``KafkaSource`` with a group.
+
+    ``transactional_id`` names this process among all that write to this Kafka. Who opens a sink under a name that is
+    taken ends the other's transaction, and the other is ``Fenced``. After a ``TransportError`` the sink can be used
+    again, after ``Fenced`` not.
+    """
+
+    def __init__(
+        self, connection: KafkaConnection, transactional_id: str, settings: TransactionSettings = _DEFAULTS
+    ) -> None:
+        """Ends what another process left open under this name. Raises ``TransportError``."""
+        self._connection = connection
+        self._settings = settings
+        self._turn = itertools.count()
+        self._closed = False
+        self._producer, _ = open_client(
+            KafkaProducer,
+            connection,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=round(settings.timeout_s * 1000),
+            acks="all",
+            enable_idempotence=True,
+            batch_size=settings.batch_bytes,
+            linger_ms=0,
+            delivery_timeout_ms=round(settings.delivery_timeout_s * 1000),
+            max_block_ms=connection.timeout_ms,
+            max_request_size=max(settings.max_record_bytes, settings.batch_bytes) + _HEADER_ROOM_BYTES,
+            allow_auto_create_topics=connection.topics_on_demand,
+        )
+        try:
+            with transport_errors(connection, f"cannot begin as {transactional_id}"):
+                self._producer.init_transactions()
+        except BaseException:
+            self.close()
+            raise
+
+    def check(self, record: OutgoingRecord) -> None:
+        check_size(record, self._settings.max_record_bytes)
+
+    def commit(
+        self, records: Sequence[OutgoingRecord], positions: Mapping[TopicPartition, int], source: RecordSource
+    ) -> None:
+        offsets = {
+            KafkaTopicPartition(at.topic, at.partition): OffsetAndMetadata(offset) for at, offset in positions.items()
+        }
+        try:
+            self._producer.begin_transaction()
+            for record in records:
+                partition = partition_of(record, len(self._producer.partitions_for(record.topic)), next(self._turn))
+                self._producer.send(
+                    record.topic,
+                    key=record.key,
+                    value=record.value,
+                    headers=list(record.headers),
+                    partition=partition,
+                )
+            self._producer.send_offsets_to_transaction(offsets, source.membership())
+            self._producer.commit_transaction()
+        except (KafkaError, OSError) as error:
+            self._abort()
+            doing = f"cannot write {len(records)} records with the offsets that they were made of"
+            if isinstance(error, _FENCED):
+                raise Fenced(
+                    f"{doing}: another process has taken this one's place (Kafka at {self._connection}): {error}"
+                ) from error
+            with transport_errors(self._connection, doing):
+                raise
+
+    def close(self) -> None:
+        """Leave; nothing is open between two commits."""
+        if self._closed:
+            return
+        self._closed = True
+        with suppress(TransportError), transport_errors(self._connection, "the producer did not close cleanly"):
+            self._producer.close(timeout=self._connection.timeout_s)
+
+    def _abort(self) -> None:
+        try:
+            self._producer.abort_transaction()
+        except (KafkaError, OSError) as error:
+            log.warning("the transaction is left to the broker to end (Kafka at %s): %s", self._connection, error)
