@@ -1,4 +1,4 @@
-"""Tables of the database: the rankings, the traffic pools, and what was observed of clips.
+"""Tables of the database: the rankings, the traffic pools, what was observed of clips, and samples of their scores.
 
 ``log_partition`` and ``log_offset`` say which record of the log a row comes from. The greater (``uploaded_at_ms``,
 ``log_partition``, ``log_offset``) wins, so that late duplicates and replays leave the same rows in whichever order they
@@ -186,4 +186,15 @@ engagement_aside: Final = sa.Table(
     sa.Column("reason", _slug, nullable=False),
     sa.Column("content", sa.LargeBinary, nullable=False, comment="engagement-observed/1 as MessagePack"),
     sa.Index(None, "reason", "observed_at_ms"),
+)
+
+drift_samples: Final = sa.Table(
+    "drift_samples",
+    metadata,
+    sa.Column("generation", _identifier, primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False, comment="in the order stored, from 1"),
+    sa.Column("reference", sa.Boolean, nullable=False, comment="of the first clips; else of the latest"),
+    sa.Column("clips", sa.BigInteger, nullable=False),
+    sa.Column("scored_at_ms", sa.BigInteger, nullable=False, comment="of the clip scored last"),
+    sa.Column("content", sa.LargeBinary, nullable=False, comment="float64, a row per clip, NaN where absent"),
 )

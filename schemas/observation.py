@@ -1,7 +1,57 @@
 """What the running system reports of itself. The base class reports nothing; ``exporters.prometheus`` does."""
 
-from schemas.modalities import Modality
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from schemas.modalities import Dimension, Modality
 from schemas.ports import TopicPartition
+
+
+class Agreement(NamedTuple):
+    """Spearman's correlation of a dimension's scores with observed virality over ``clips`` clips of a challenge.
+
+    ``challenge_id`` ``None``: the mean of the correlations of all challenges, and the sum of their clips.
+    """
+
+    challenge_id: str | None
+    dimension: Dimension
+    correlation: float
+    clips: int
+
+
+class Calibration(NamedTuple):
+    """How far a dimension's scores are from the observed virality of Eq. (2), over all challenges.
+
+    ``bias``: mean of predicted minus observed. ``error``: expected calibration error over tenths.
+    """
+
+    dimension: Dimension
+    bias: float
+    error: float
+
+
+class Drift(NamedTuple):
+    """The latest scored clips against the first of their model generation; empty until there are enough of both.
+
+    ``score_psi`` and ``norm_psi``: population stability index of the scores and of the embeddings' norms.
+    ``norm_ratio``: mean norm now over mean norm at first.
+    """
+
+    score_psi: Mapping[Dimension, float]
+    norm_psi: Mapping[Modality, float]
+    norm_ratio: Mapping[Modality, float]
+    reference_clips: int
+    window_clips: int
+
+
+class TierFilling(NamedTuple):
+    """How full a traffic pool is: clips in it and waiting for it, views granted in this window and most of them."""
+
+    tier: str
+    clips: int
+    waiting: int
+    used: int
+    capacity: int
 
 
 class Observer:
@@ -42,3 +92,24 @@ class Observer:
 
     def retrievable(self, freshness_s: float) -> None:
         """A clip became retrievable ``freshness_s`` seconds after its upload."""
+
+    def pool_decided(self, rule: str, tier: str | None, exposures: int) -> None:
+        """A clip is in ``tier`` of the traffic pools by ``rule``, which granted it so many views."""
+
+    def pools_filled(self, tiers: Collection[TierFilling], unpublished: int) -> None:
+        """All traffic pools now, and how many decisions are not on their topic yet."""
+
+    def agreement_measured(self, agreements: Collection[Agreement]) -> None:
+        """All that is known of the predictions' order now; what was reported before and is not here is over."""
+
+    def calibration_measured(self, calibrations: Collection[Calibration]) -> None:
+        """All that is known of the predictions' calibration now, likewise."""
+
+    def drift_measured(self, drift: Drift) -> None:
+        """All that is known of drift now, likewise."""
+
+    def model_measured(self, measured_at_ms: int) -> None:
+        """Agreement, calibration and drift were all reported as of ``measured_at_ms``."""
+
+    def model_not_measured(self) -> None:
+        """The database did not answer; what was reported before stands."""

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dancerank.agreement import mean_ranks
 from dancerank.simulation.standings import Standings
+from ranking.monitoring.correlation import mean_ranks
 from ranking.pools.state import Rated
 from schemas.errors import ConfigurationError
 from schemas.modalities import Dimension

@@ -1,9 +1,11 @@
-"""Metric definitions, moved by the observer's calls; the only module that knows ``prometheus_client``.
+"""Metric definitions, moved by the observer's calls; this package alone knows ``prometheus_client``.
 
-Labels are bounded: topics, partitions, modalities, stages, providers, error codes; never a clip, dancer or challenge.
+Labels are bounded: topics, partitions, modalities, stages, providers, error codes, tiers; never a clip or dancer.
+Challenges are labels of the model's agreement alone, as many as are told at once; one that is no longer told
+disappears.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from prometheus_client import (
@@ -18,8 +20,10 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from exporters.prometheus.model import ModelGauges
+from exporters.prometheus.pools import PoolMetrics
 from schemas.modalities import Modality
-from schemas.observation import Observer
+from schemas.observation import Agreement, Calibration, Drift, Observer, TierFilling
 from schemas.ports import TopicPartition
 
 ALL: Final = "all"
@@ -101,7 +105,9 @@ class PrometheusObserver(Observer):
         self._snapshots_failed = Counter(
             "dancerank_snapshots_failed_total", "Snapshots of the index that could not be written.", registry=registry
         )
+        self._pools = PoolMetrics(registry)
         self._providers: dict[str, str] = {}
+        self._model = ModelGauges(registry)
 
     def render(self) -> tuple[str, bytes]:
         """Content type and body for a scrape."""
@@ -162,3 +168,24 @@ class PrometheusObserver(Observer):
 
     def retrievable(self, freshness_s: float) -> None:
         self._freshness_s.observe(freshness_s)
+
+    def pool_decided(self, rule: str, tier: str | None, exposures: int) -> None:
+        self._pools.decided(rule, tier, exposures)
+
+    def pools_filled(self, tiers: Collection[TierFilling], unpublished: int) -> None:
+        self._pools.filled(tiers, unpublished)
+
+    def agreement_measured(self, agreements: Collection[Agreement]) -> None:
+        self._model.tell_agreement(agreements)
+
+    def calibration_measured(self, calibrations: Collection[Calibration]) -> None:
+        self._model.tell_calibration(calibrations)
+
+    def drift_measured(self, drift: Drift) -> None:
+        self._model.tell_drift(drift)
+
+    def model_measured(self, measured_at_ms: int) -> None:
+        self._model.measured_at_s.set(measured_at_ms / 1000)
+
+    def model_not_measured(self) -> None:
+        self._model.failed.inc()

@@ -6,7 +6,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from dancerank.agreement import spearman
 from dancerank.simulation.recorded import recorded_clips, recorded_world
 from dancerank.simulation.synthetic import FIRST_SEED, SHORT, SyntheticWorlds
 from dancerank.simulation.world import BEFORE
@@ -14,6 +13,7 @@ from dancerank.synthetic import plan_clips, synthesize
 from dancerank.training import HELD_OUT_SEED, TRAINING_SEED
 from dancerank.wiring import shipped_bundle
 from networks.predictions import Predictions, write_predictions
+from ranking.monitoring.correlation import spearman
 from schemas.bundle import Bundle, read_bundle
 from schemas.errors import ConfigurationError
 from schemas.events import ClipScored, ClipUploaded, InlineFeatures

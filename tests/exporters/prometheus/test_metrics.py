@@ -7,12 +7,15 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 
 from exporters.prometheus import PrometheusObserver
-from schemas.modalities import Modality
-from schemas.observation import Observer
+from exporters.prometheus.model import ALL_CHALLENGES
+from schemas.events import Identifier
+from schemas.modalities import Dimension, Modality
+from schemas.observation import Agreement, Calibration, Drift, Observer, TierFilling
 from schemas.ports import TopicPartition
 from tests.servers import free_port
 from tests.servers.prometheus import PrometheusServer
@@ -20,6 +23,10 @@ from tests.servers.prometheus import PrometheusServer
 DEPLOY = Path(__file__).parents[3] / "deploy"
 RULES = DEPLOY / "prometheus" / "dancerank-rules.yml"
 AT = TopicPartition("clips.uploaded", 3)
+
+AGREEMENTS = [Agreement("ch-1", Dimension.FUSED, 0.5, 40), Agreement(None, Dimension.FUSED, 0.25, 70)]
+CALIBRATIONS = [Calibration(Dimension.FUSED, -0.1, 0.2)]
+DRIFT = Drift({Dimension.SCENIC: 0.3}, {Modality.FACIAL: 0.04}, {Modality.FACIAL: 1.5}, 1000, 900)
 
 Labels = dict[str, str]
 REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
@@ -31,6 +38,62 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
         "dancerank_records_dead_lettered_total",
         {"topic": "t", "reason": "malformed_event"},
         1,
+    ),
+    (
+        "pool_decided",
+        lambda o: o.pool_decided("nominated", "t", 100),
+        "dancerank_pool_decisions_total",
+        {"rule": "nominated", "tier": "t"},
+        1,
+    ),
+    (
+        "pool_decided",
+        lambda o: o.pool_decided("expired", None, 0),
+        "dancerank_pool_decisions_total",
+        {"rule": "expired", "tier": ""},
+        1,
+    ),
+    (
+        "pool_decided",
+        lambda o: o.pool_decided("nominated", "t", 100),
+        "dancerank_pool_exposures_granted_total",
+        {"tier": "t"},
+        100,
+    ),
+    (
+        "pools_filled",
+        lambda o: o.pools_filled([TierFilling("trial", 7, 3, 400, 1000)], 2),
+        "dancerank_pool_clips",
+        {"tier": "trial"},
+        7,
+    ),
+    (
+        "pools_filled",
+        lambda o: o.pools_filled([TierFilling("trial", 7, 3, 400, 1000)], 2),
+        "dancerank_pool_waiting_clips",
+        {"tier": "trial"},
+        3,
+    ),
+    (
+        "pools_filled",
+        lambda o: o.pools_filled([TierFilling("trial", 7, 3, 400, 1000)], 2),
+        "dancerank_pool_window_used_views",
+        {"tier": "trial"},
+        400,
+    ),
+    (
+        "pools_filled",
+        lambda o: o.pools_filled([TierFilling("trial", 7, 3, 400, 1000)], 2),
+        "dancerank_pool_window_capacity_views",
+        {"tier": "trial"},
+        1000,
+    ),
+    (
+        "pools_filled",
+        lambda o: o.pools_filled([TierFilling("trial", 7, 3, 400, 1000)], 2),
+        "dancerank_pool_decisions_unpublished",
+        {},
+        2,
     ),
     (
         "skipped",
@@ -88,6 +151,46 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
     ),
     ("snapshot_failed", lambda o: o.snapshot_failed(), "dancerank_snapshots_failed_total", {}, 1),
     ("retrievable", lambda o: o.retrievable(3.0), "dancerank_freshness_seconds_sum", {}, 3),
+    (
+        "agreement_measured",
+        lambda o: o.agreement_measured(AGREEMENTS),
+        "dancerank_agreement_spearman",
+        {"challenge": "ch-1", "dimension": "fused"},
+        0.5,
+    ),
+    (
+        "agreement_measured",
+        lambda o: o.agreement_measured(AGREEMENTS),
+        "dancerank_agreement_clips",
+        {"challenge": "all challenges", "dimension": "fused"},
+        70,
+    ),
+    (
+        "calibration_measured",
+        lambda o: o.calibration_measured(CALIBRATIONS),
+        "dancerank_calibration_bias",
+        {"dimension": "fused"},
+        -0.1,
+    ),
+    (
+        "calibration_measured",
+        lambda o: o.calibration_measured(CALIBRATIONS),
+        "dancerank_calibration_error",
+        {"dimension": "fused"},
+        0.2,
+    ),
+    ("drift_measured", lambda o: o.drift_measured(DRIFT), "dancerank_drift_score_psi", {"dimension": "scenic"}, 0.3),
+    ("drift_measured", lambda o: o.drift_measured(DRIFT), "dancerank_drift_norm_psi", {"modality": "facial"}, 0.04),
+    ("drift_measured", lambda o: o.drift_measured(DRIFT), "dancerank_drift_norm_ratio", {"modality": "facial"}, 1.5),
+    ("drift_measured", lambda o: o.drift_measured(DRIFT), "dancerank_drift_clips", {"sample": "window"}, 900),
+    (
+        "model_measured",
+        lambda o: o.model_measured(1_700_000_000_500),
+        "dancerank_model_measured_timestamp_seconds",
+        {},
+        1_700_000_000.5,
+    ),
+    ("model_not_measured", lambda o: o.model_not_measured(), "dancerank_model_measurements_failed_total", {}, 1),
 ]
 
 
@@ -139,6 +242,32 @@ def test_the_number_of_series_does_not_grow_with_the_clips() -> None:
         observer.retrievable(number / 10)
         observer.stage_timed("inference", number / 100, Modality.FACIAL)
     assert len(observer.render()[1].splitlines()) == before
+
+
+def test_challenges_that_are_told_no_longer_disappear() -> None:
+    observer = PrometheusObserver()
+    for number in range(30):
+        observer.agreement_measured([Agreement(f"ch-{number}", d, 0.5, 40) for d in Dimension])
+    body = observer.render()[1].decode()
+    assert {line.split('challenge="')[1].split('"')[0] for line in body.splitlines() if "challenge=" in line} == {
+        "ch-29"
+    }
+    assert body.count("challenge=") == 2 * len(Dimension)
+    observer.agreement_measured([])
+    assert "challenge=" not in observer.render()[1].decode()
+
+
+def test_drift_that_is_told_no_longer_disappears() -> None:
+    observer = PrometheusObserver()
+    observer.drift_measured(DRIFT)
+    observer.drift_measured(Drift({}, {}, {}, 3, 0))
+    assert observer.registry.get_sample_value("dancerank_drift_score_psi", {"dimension": "scenic"}) is None
+    assert observer.registry.get_sample_value("dancerank_drift_clips", {"sample": "reference"}) == 3
+
+
+def test_no_challenge_can_be_called_as_all_of_them_are() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(ALL_CHALLENGES, Identifier)
 
 
 def test_the_metrics_are_served_over_http() -> None:

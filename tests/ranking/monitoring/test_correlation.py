@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
-from dancerank.agreement import mean_ranks, spearman
+from ranking.monitoring.correlation import mean_ranks, spearman
 from schemas.errors import QueryError
 
 few_values = st.integers(-3, 3).map(float)

@@ -1,0 +1,95 @@
+"""The model under observation: a worker gives it what was scored, and asks it to measure from time to time."""
+
+import logging
+from collections.abc import Iterable
+
+import msgspec
+
+from ranking.database import open_engine, reading
+from ranking.monitoring.agreement import Comparison, compare
+from ranking.monitoring.drift import DriftMonitor
+from ranking.monitoring.samples import DriftSamples
+from ranking.monitoring.windows import challenge_windows
+from schemas.clock import Clock
+from schemas.errors import ConfigurationError, StoreError
+from schemas.events import ClipScored
+from schemas.observation import Observer
+
+log = logging.getLogger(__name__)
+
+
+class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is measured. Raises ``ConfigurationError`` for a value that cannot work, naming it."""
+
+    agreement_clips: int = 500
+    """Clips of a challenge that are compared with what was predicted of them: those observed last."""
+    least_clips: int = 20
+    """Clips that a challenge needs before it is measured."""
+    least_days: float = 1.0
+    """Days online that a clip's reactions need to be counted over before they say anything."""
+    most_challenges: int = 50
+    """Challenges that are told one by one, those with most clips. All others count in the mean."""
+    reference_clips: int = 1000
+    """First clips of a model generation, which later ones are compared with."""
+    drift_clips: int = 1000
+    """Latest clips, which are compared with the first."""
+
+    def __post_init__(self) -> None:
+        least = {"agreement_clips": self.least_clips, "least_clips": 2, "reference_clips": 1, "drift_clips": 1}
+        for name, value in (least | {"least_days": 0, "most_challenges": 0}).items():
+            if not getattr(self, name) >= value:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; expected {value} or more", field=name)
+
+
+class ModelMonitor:
+    """Agreement with what was observed, calibration, and drift, told to the observer. Threads may add and measure at
+    once. Any number of workers may measure one database; they tell the same.
+    """
+
+    def __init__(self, url: str, observer: Observer, clock: Clock, settings: MonitorSettings | None = None) -> None:
+        """``url`` as for ``ScoreStore``, migrated. Connects on first use; raises ``ConfigurationError``."""
+        self._settings = settings or MonitorSettings()
+        self._observer = observer
+        self._clock = clock
+        self._engine = open_engine(url)
+        samples = DriftSamples(
+            self._engine,
+            reference_clips=self._settings.reference_clips,
+            window_clips=self._settings.drift_clips,
+        )
+        self._drift = DriftMonitor(samples, observer)
+
+    def add(self, clips: Iterable[ClipScored]) -> None:
+        """Clips that were just read from the log; returns at once."""
+        self._drift.add(clips)
+
+    def measure(self) -> None:
+        """Tell the observer how right the newest generation is now.
+
+        If the database fails, a warning is logged, what was told before stands, and the next call tries again.
+        """
+        try:
+            generation = self._drift.report()
+            found = self._compared(generation) if generation is not None else Comparison([], [])
+        except StoreError as error:
+            log.warning("the model was not measured: %s", error)
+            self._observer.model_not_measured()
+            return
+        self._observer.agreement_measured(found.agreements)
+        self._observer.calibration_measured(found.calibrations)
+        self._observer.model_measured(self._clock.now_ms())
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _compared(self, generation: str) -> Comparison:
+        settings = self._settings
+        with reading(self._engine) as connection:
+            windows = challenge_windows(
+                connection,
+                generation,
+                most_clips=settings.agreement_clips,
+                least_clips=settings.least_clips,
+                least_days=settings.least_days,
+            )
+            return compare(windows, least_clips=settings.least_clips, most_challenges=settings.most_challenges)

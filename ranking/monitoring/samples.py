@@ -1,0 +1,126 @@
+"""Samples of what was scored, kept in the database: the first clips of each model generation, and the latest.
+
+All workers add to the same samples, so each tells the drift of all partitions, and a restart forgets nothing. Nothing
+in them names a clip. Legend: N clips, Q quantities.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+from ranking.database import reading, writing
+from ranking.tables import drift_samples, scored_clips
+
+Float64 = npt.NDArray[np.float64]
+
+_ADVISORY_LOCK: Final = 0x6472696674  # "drift"
+_FORMAT: Final = "<f8"
+
+
+class Sample(NamedTuple):
+    """``values`` (N, Q) of clips of one generation, NaN where absent; ``scored_at_ms`` of the clip scored last."""
+
+    generation: str
+    values: Float64
+    scored_at_ms: int
+
+
+class Samples(NamedTuple):
+    """The first clips of a generation and the latest, (N, Q) each; ``complete``: as many as wanted of both."""
+
+    reference: Float64
+    window: Float64
+    complete: bool
+
+
+class DriftSamples:
+    """The samples of every generation. Raises ``StoreUnavailable`` or ``StoreError`` if the database fails."""
+
+    def __init__(self, engine: sa.Engine, *, reference_clips: int, window_clips: int) -> None:
+        self.reference_clips = reference_clips
+        self.window_clips = window_clips
+        self._engine = engine
+
+    def add(self, samples: Sequence[Sample]) -> None:
+        """Store what was seen since the last call, and forget what has left the window.
+
+        Clips fill the reference of their generation first; whoever comes first, it never changes once it is full.
+        """
+        if not samples:
+            return
+        with writing(self._engine) as connection:
+            # One worker at a time, or two would both fill the reference. SQLite's writers queue by themselves.
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+            for sample in samples:
+                self._store(connection, sample)
+                self._forget(connection, sample.generation)
+
+    def read(self, generation: str) -> Samples:
+        """The samples of ``generation``; both sides are empty where there are none."""
+        table = drift_samples.c
+        query = (
+            sa.select(table.reference, table.clips, table.content)
+            .where(table.generation == generation)
+            .order_by(table.number)
+        )
+        with reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+        reference = _joined([(clips, content) for referred, clips, content in rows if referred])
+        window = _joined([(clips, content) for referred, clips, content in rows if not referred])[-self.window_clips :]
+        complete = len(reference) >= self.reference_clips and len(window) >= self.window_clips
+        return Samples(reference, window, complete)
+
+    def newest_generation(self) -> str | None:
+        """The generation of the clip that was scored last, as far as is known; ``None`` if none was."""
+        with reading(self._engine) as connection:
+            for table in (drift_samples, scored_clips):
+                query = sa.select(table.c.generation).order_by(table.c.scored_at_ms.desc(), table.c.generation).limit(1)
+                if generation := connection.execute(query).scalar():
+                    return str(generation)
+        return None
+
+    def _store(self, connection: sa.Connection, sample: Sample) -> None:
+        table = drift_samples.c
+        row = connection.execute(
+            sa.select(
+                sa.func.coalesce(sa.func.max(table.number), 0).label("number"),
+                sa.func.coalesce(sa.func.sum(table.clips).filter(table.reference), 0).label("referred"),
+            ).where(table.generation == sample.generation)
+        ).one()
+        lacking = max(0, self.reference_clips - int(row.referred))
+        parts = [(True, sample.values[:lacking]), (False, sample.values[lacking:][-self.window_clips :])]
+        rows = [
+            {
+                "generation": sample.generation,
+                "number": row.number + number,
+                "reference": reference,
+                "clips": len(values),
+                "scored_at_ms": sample.scored_at_ms,
+                "content": values.astype(_FORMAT).tobytes(),
+            }
+            for number, (reference, values) in enumerate(parts, start=1)
+            if len(values)
+        ]
+        if rows:
+            connection.execute(sa.insert(drift_samples), rows)
+
+    def _forget(self, connection: sa.Connection, generation: str) -> None:
+        table = drift_samples.c
+        of_window = sa.and_(table.generation == generation, table.reference.is_(False))
+        query = sa.select(table.number, table.clips).where(of_window).order_by(table.number.desc())
+        newer = 0
+        for number, clips in connection.execute(query).all():
+            if newer >= self.window_clips:
+                connection.execute(sa.delete(drift_samples).where(of_window, table.number <= number))
+                return
+            newer += clips
+
+
+def _joined(parts: Sequence[tuple[int, bytes]]) -> Float64:
+    """(N, Q) of stored parts in their order; (0, 0) without any."""
+    arrays = [np.frombuffer(content, _FORMAT).reshape(clips, -1) for clips, content in parts]
+    return np.concatenate(arrays).astype(np.float64) if arrays else np.empty((0, 0))

@@ -1,0 +1,126 @@
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from exporters.prometheus import PrometheusObserver
+from ranking.migrations import upgrade
+from ranking.monitoring.monitor import ModelMonitor, MonitorSettings
+from schemas.clock import ManualClock
+from schemas.errors import ConfigurationError
+from schemas.modalities import Dimension
+from tests.ranking.examples import NOW_MS
+from tests.ranking.monitoring.seen import Told, observe, plain_clips, random_clips
+
+SETTINGS = MonitorSettings(agreement_clips=40, reference_clips=30, drift_clips=20)
+
+
+class Watched:
+    """A monitor of a database, what it told, and its clock."""
+
+    def __init__(self, url: str) -> None:
+        self.told, self.clock = Told(), ManualClock()
+        self.monitor = ModelMonitor(url, self.told, self.clock, SETTINGS)
+
+
+@pytest.fixture
+def watched(any_url: str) -> Iterator[Watched]:
+    made = Watched(any_url)
+    yield made
+    made.monitor.close()
+
+
+def test_the_newest_generation_is_measured(any_url: str, watched: Watched) -> None:
+    upgrade(any_url)
+    clips = random_clips("ch", 80, np.random.default_rng(7), absent=0.0)
+    observe(any_url, clips)
+    watched.monitor.measure()
+    latest = sorted((c for c in clips if c.days_online >= 1), key=lambda c: -c.observed_at_ms)[:40]
+    virality = [clip.virality for clip in latest]
+    expected = spearmanr([clip.fused for clip in latest], virality).statistic
+    told = watched.told.agreements
+    assert told["ch", "fused"].correlation == pytest.approx(expected)
+    assert told[None, "fused"] == told["ch", "fused"]._replace(challenge_id=None)
+    lowest, highest = min(c.virality for c in clips), max(c.virality for c in clips)
+    above = [c.fused - (c.virality - lowest) / (highest - lowest) for c in latest]
+    assert watched.told.calibrations["fused"].bias == pytest.approx(np.mean(above))
+    assert watched.told.measured_at_ms == watched.clock.now_ms()
+
+
+def test_drift_and_agreement_are_told_together(any_url: str, watched: Watched) -> None:
+    upgrade(any_url)
+    observe(any_url, random_clips("ch", 40, np.random.default_rng(8), absent=0.0))
+    watched.monitor.add(plain_clips(50))
+    watched.monitor.measure()
+    assert watched.told.drift is not None
+    assert watched.told.drift.score_psi[Dimension.FUSED] > 0
+    assert ("ch", "fused") in watched.told.agreements
+
+
+def test_before_anything_was_scored_there_is_nothing_to_tell(any_url: str, watched: Watched) -> None:
+    upgrade(any_url)
+    watched.monitor.measure()
+    assert (watched.told.agreements, watched.told.calibrations, watched.told.drift) == ({}, {}, None)
+    assert watched.told.failures == 0
+
+
+def test_a_database_that_fails_leaves_what_was_told(
+    any_url: str, watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        watched.monitor.measure()
+    assert watched.told.failures == 1
+    assert "not measured" in caplog.text
+    assert watched.told.measured_at_ms is None
+    upgrade(any_url)
+    watched.clock.advance(60)
+    watched.monitor.measure()
+    assert watched.told.measured_at_ms == watched.clock.now_ms()
+
+
+def test_a_server_that_is_away_does_not_end_the_worker(caplog: pytest.LogCaptureFixture) -> None:
+    away = ModelMonitor("postgresql://nobody@127.0.0.1:1/none", told := Told(), ManualClock(), SETTINGS)
+    away.add(plain_clips(3))
+    with caplog.at_level(logging.WARNING):
+        away.measure()
+    away.close()
+    assert told.failures == 1
+    assert "did not answer" in caplog.text
+
+
+def test_what_is_told_becomes_metrics(sqlite_url: str) -> None:
+    upgrade(sqlite_url)
+    observe(sqlite_url, random_clips("ch", 40, np.random.default_rng(9)))
+    observer = PrometheusObserver()
+    monitor = ModelMonitor(sqlite_url, observer, ManualClock(start_ms=NOW_MS), SETTINGS)
+    monitor.add(plain_clips(50))
+    monitor.measure()
+    monitor.close()
+    told = observer.registry.get_sample_value
+    assert told("dancerank_agreement_spearman", {"challenge": "ch", "dimension": "fused"}) is not None
+    assert told("dancerank_agreement_clips", {"challenge": "all challenges", "dimension": "fused"}) is not None
+    assert told("dancerank_calibration_error", {"dimension": "fused"}) is not None
+    assert told("dancerank_drift_score_psi", {"dimension": "fused"}) is not None
+    assert told("dancerank_drift_norm_psi", {"modality": "skeletal"}) is not None
+    assert told("dancerank_drift_norm_ratio", {"modality": "skeletal"}) is not None
+    assert told("dancerank_model_measured_timestamp_seconds") == NOW_MS / 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("agreement_clips", 19),
+        ("least_clips", 1),
+        ("least_days", -1.0),
+        ("least_days", float("nan")),
+        ("most_challenges", -1),
+        ("reference_clips", 0),
+        ("drift_clips", 0),
+    ],
+)
+def test_a_setting_that_cannot_work_names_itself(name: str, value: float) -> None:
+    with pytest.raises(ConfigurationError, match=name) as refused:
+        MonitorSettings(**{name: value})
+    assert refused.value.field == name
