@@ -17,7 +17,6 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -27,9 +26,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from dancerank.policies import read_policy, shipped_policy
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.policy import Policy
-from ranking.pools.policy_file import parse_policy
 from ranking.pools.state import Counts, Engaged, Kind, Rated
 from schemas.modalities import Dimension
 
@@ -71,7 +70,7 @@ class BareCounts:
 def main() -> None:
     arguments = parse()
     console = Console()
-    policy = shipped_policy()
+    policy = many_times_policy()
     uploads, events = made_uploads(arguments.clips), made_events(arguments.clips, arguments.events)
     speeds: dict[str, list[float]] = {POOLS: [], BARE: []}
     decisions = pooled = 0
@@ -116,9 +115,8 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def shipped_policy() -> Policy:
-    file = resources.files("dancerank") / "policies" / "four-tiers.toml"
-    policy = parse_policy(file.read_text("utf-8"), str(file))
+def many_times_policy() -> Policy:
+    policy = read_policy(shipped_policy())
     larger = (msgspec.structs.replace(tier, capacity=tier.capacity * CAPACITIES) for tier in policy.tiers)
     return msgspec.structs.replace(policy, tiers=tuple(larger))
 

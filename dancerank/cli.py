@@ -8,7 +8,18 @@ from typing import ParamSpec
 import typer
 from rich.console import Console
 
-from dancerank.commands import bundles, data, demonstrate, learn, pools, produce, questions, serve
+from dancerank.commands import (
+    bundles,
+    data,
+    demonstrate,
+    labels,
+    learn,
+    pool_questions,
+    pools,
+    produce,
+    questions,
+    serve,
+)
 from dancerank.logs import writes_json
 from schemas.errors import DancerankError
 
@@ -65,6 +76,13 @@ _data = _group("data", data.COMMANDS, "Check, split, import and synthesize data 
 _data.add_typer(_group("import", data.IMPORTERS, "Bring other people's data into the layout of our data sets."))
 app.add_typer(_data, rich_help_panel="Learn")
 app.add_typer(
-    _group("pools", pools.COMMANDS, "Check traffic-pool policies and compare them in simulation."),
+    _group("labels", labels.COMMANDS, "Make a data set of what was observed of clips."), rich_help_panel="Learn"
+)
+app.add_typer(
+    _group(
+        "pools",
+        {"run": serve.run_pools, **pools.COMMANDS, **pool_questions.COMMANDS},
+        "Decide how often clips are shown, by a policy: try it, run it, ask it.",
+    ),
     rich_help_panel="Traffic pools",
 )

@@ -1,4 +1,4 @@
-"""The whole system in one process: streamer, both views and the service, on the embedded broker or any other Kafka."""
+"""The whole system in one process, on the embedded broker or any other Kafka."""
 
 import threading
 import time
@@ -6,19 +6,21 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from dancerank import wiring
 from dancerank.settings import Settings
 from dancerank.uploads import send_upload
 from ranking.index_view import IndexView
-from ranking.loop import LoopThread
+from ranking.loop import LoopThread, ViewLoop
+from ranking.observed import Observations
 from ranking.service import RankingService
 from ranking.store import ScoreStore
 from schemas.bundle import Bundle
 from schemas.clock import SystemClock
+from schemas.codec import decode
 from schemas.errors import TransportError
-from schemas.events import ClipUploaded
+from schemas.events import ClipUploaded, PoolDecision
 from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, Record
 from streamer.pipeline import Streamer
@@ -89,6 +91,32 @@ class EmbeddedSystem:
             if loop.failure is not None:
                 raise loop.failure
 
+    def await_decisions(self, clips: int) -> list[PoolDecision]:
+        """All decisions of the traffic pools on their topic, once ``clips`` clips were decided about."""
+        with closing(KafkaSource(self.connection, [self.settings.pools.decisions_topic], group=None)) as source:
+            decisions: dict[tuple[str, int], PoolDecision] = {}
+            deadline_s, expected = time.monotonic() + _NO_PROGRESS_S, -1
+            while len({clip_id for clip_id, _ in decisions}) < clips or len(decisions) < expected:
+                for record in source.poll(max_records=500, timeout_s=_POLL_S):
+                    decision = decode(record.value, PoolDecision)
+                    decisions[decision.clip_id, decision.number] = decision
+                expected = self.service.pools().decisions
+                self._check_progress(deadline_s, f"only {len(decisions)} decisions of the pools arrived")
+        return list(decisions.values())
+
+    def await_observed(self, clips: int) -> None:
+        """Wait until the pools know how ``clips`` clips were received."""
+        deadline_s = time.monotonic() + _NO_PROGRESS_S
+        with closing(Observations(self.settings.ranking.database_url)) as observations:
+            while (known := sum(1 for _ in observations.clips())) < clips:
+                self._check_progress(deadline_s, f"only {known} of {clips} observations were taken up")
+                time.sleep(_POLL_S)
+
+    def _check_progress(self, deadline_s: float, told: str) -> None:
+        self.raise_failures()
+        if time.monotonic() > deadline_s:
+            raise TransportError(f"{told} and nothing moves any more")
+
     def dead_letters(self, count: int) -> list[Record]:
         """Wait for ``count`` dead letters of the uploads topic and return them."""
         topic = dead_letter_topic(self.settings.streamer.uploads_topic)
@@ -106,7 +134,7 @@ class EmbeddedSystem:
 def run_embedded(
     settings: Settings, connection: KafkaConnection, bundle: Bundle, observer: Observer
 ) -> Iterator[EmbeddedSystem]:
-    """Run streamer, SQL view and index view on threads of this process until the context ends; all drain and commit."""
+    """Run streamer, both views and the traffic pools on threads until the context ends; all drain and commit."""
     clock, stop = SystemClock(), threading.Event()
     wiring.create_topics(settings, connection)
     with ExitStack() as stack:
@@ -114,14 +142,14 @@ def run_embedded(
         index = wiring.open_index(settings, observer, clock)
         sql_loop = stack.enter_context(wiring.sql_loop(settings, connection, store, observer, clock))
         index_loop = wiring.index_loop(settings, connection, index, observer, clock)
-        loops = (
-            stack.enter_context(wiring.in_thread(sql_loop, "sql-view")),
-            stack.enter_context(wiring.in_thread(index_loop, "index-view")),
-        )
+        pool_loop = stack.enter_context(wiring.pool_loop(settings, connection, observer, clock))
+        named: dict[str, ViewLoop[Any]] = {"sql-view": sql_loop, "index-view": index_loop, "pools": pool_loop}
+        loops = tuple(stack.enter_context(wiring.in_thread(loop, name)) for name, loop in named.items())
+        pools = stack.enter_context(closing(wiring.open_pool_reader(settings, clock)))
         streamer = stack.enter_context(wiring.streamer(settings, connection, bundle, observer, clock))
         pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="streamer"))
         stack.callback(stop.set)
         uploads = stack.enter_context(closing(KafkaSink(connection)))
         streaming = pool.submit(streamer.run, stop)
-        service = RankingService(store, index, loops=loops, observer=observer)
+        service = RankingService(store, index, pools=pools, loops=loops, observer=observer)
         yield EmbeddedSystem(settings, connection, uploads, store, index, service, streamer, streaming, loops)

@@ -55,6 +55,14 @@ class KafkaSettings(_Group):
     """Consumer group of the streamer's workers, which divide the uploads among them."""
     ranking_group: str = "dancerank-ranking"
     """Consumer group of the SQL view's workers, which divide the log among them."""
+    pools_group: str = "dancerank-pools"
+    """Consumer group of the traffic pools' workers."""
+    instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,150}$")] | None = None
+    """Name of this process among those of its groups that stays through restarts, such as its pod's. Its partitions
+    wait for it, and what it left unfinished is ended when it is back. Absent: another one at each start, and after a
+    crash both take until a timeout."""
+    session_timeout_s: Annotated[float, Field(ge=6, le=1800)] = 30.0
+    """Seconds without a sign of life after which a member's partitions go to others."""
     partitions: Annotated[int, Field(ge=1)] = 8
     """Partitions of topics that are created because they are absent."""
     replication: Annotated[int, Field(ge=1)] = 1
@@ -93,6 +101,40 @@ class RankingSettings(_Group):
         return without_password(url)
 
 
+class PoolSettings(_Group):
+    policy: Path | None = None
+    """TOML file with the policy in force; absent: the example with four tiers that ships with the package."""
+    engagement_topic: str = "clips.engagement"
+    """Where reactions to clips are reported."""
+    deletions_topic: str = "clips.deleted"
+    """Where clips are named that must disappear."""
+    decisions_topic: str = "clips.pool-decisions"
+    """Where decisions go, keyed by clip."""
+    batch_records: Annotated[int, Field(ge=1)] = 500
+    """Most records handled in one transaction."""
+    round_interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    """Seconds between two rounds, which let clips go, let in who waits and explore."""
+    journal: bool = True
+    """Whether every event is kept in the database, so that ``dancerank pools replay`` can make all decisions again."""
+
+
+class MonitoringSettings(_Group):
+    measure_interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 300.0
+    """Seconds between two comparisons of predictions with what was observed."""
+    agreement_clips: Annotated[int, Field(ge=2)] = 500
+    """Clips of a challenge that are compared with what was predicted of them: those observed last."""
+    least_clips: Annotated[int, Field(ge=2)] = 20
+    """Clips that a challenge needs before it is measured."""
+    least_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    """Days online that a clip's reactions need to be counted over before they say anything."""
+    most_challenges: Annotated[int, Field(ge=0)] = 50
+    """Challenges that are told one by one, those with most clips. All others count in the mean."""
+    reference_clips: Annotated[int, Field(ge=1)] = 1000
+    """First clips of a model generation, which later ones are compared with."""
+    drift_clips: Annotated[int, Field(ge=1)] = 1000
+    """Latest clips, which are compared with the first."""
+
+
 class ServerSettings(_Group):
     host: str = "127.0.0.1"
     """Address of the HTTP API. Use 0.0.0.0 inside a container."""
@@ -102,6 +144,8 @@ class ServerSettings(_Group):
     """Port of /metrics of the streamer, which serves no API; 0: none."""
     rank_metrics_port: PortOrOff = 9465
     """Port of /metrics of the SQL view where it has a process of its own; 0: none."""
+    pools_metrics_port: PortOrOff = 9466
+    """Port of /metrics of a worker of the traffic pools; 0: none."""
 
 
 class LogSettings(_Group):
@@ -131,6 +175,10 @@ class Settings(BaseSettings):
     """Topics, features, batching, inference and commits of the streamer."""
     ranking: RankingSettings = RankingSettings()
     """The SQL view and the index view."""
+    pools: PoolSettings = PoolSettings()
+    """The traffic pools."""
+    monitoring: MonitoringSettings = MonitoringSettings()
+    """Whether the model is right: measured by the workers of the traffic pools."""
     server: ServerSettings = ServerSettings()
     """HTTP."""
     log: LogSettings = LogSettings()

@@ -1,13 +1,14 @@
 """Opening a database and speaking of its failures in our own errors."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 import sqlalchemy as sa
 import stamina
 from sqlalchemy import exc
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from schemas.errors import ConfigurationError, StoreError, StoreUnavailable
@@ -16,6 +17,8 @@ SQLITE_BUSY_TIMEOUT_MS: Final = 10_000
 CONNECT_TIMEOUT_S: Final = 5
 # As many as the HTTP server has threads; who still finds none free waits, and then is told to try again.
 _POOL: Final[dict[str, Any]] = {"pool_size": 8, "max_overflow": 32, "pool_timeout": 10}
+# SQLite takes 32,766 at most, PostgreSQL 65,535.
+_PARAMETERS: Final = 10_000
 _IMMEDIATE: Final = "begin_immediate"
 _SCHEMA_MISSING: Final = ("no such table", "no such column", "has no column", "UndefinedTable", "UndefinedColumn")
 
@@ -33,9 +36,9 @@ def open_engine(url: str) -> sa.Engine:
             field="database_url",
         ) from error
     if parsed.get_backend_name() == "postgresql":
-        postgresql = parsed.set(drivername="postgresql+psycopg")
+        through_psycopg = parsed.set(drivername="postgresql+psycopg")
         return sa.create_engine(
-            postgresql, connect_args={"connect_timeout": CONNECT_TIMEOUT_S}, pool_pre_ping=True, **_POOL
+            through_psycopg, connect_args={"connect_timeout": CONNECT_TIMEOUT_S}, pool_pre_ping=True, **_POOL
         )
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed)
@@ -105,3 +108,24 @@ def store_errors() -> Iterator[None]:
         raise StoreError(f"the database refused a statement ({reason})") from error
     except exc.TimeoutError as error:
         raise StoreUnavailable("no database connection became free in time") from error
+
+
+def in_parts(keys: Iterable[str]) -> Iterator[list[str]]:
+    """Distinct keys in order, in parts that one statement takes as parameters."""
+    distinct = sorted(set(keys))
+    for start in range(0, len(distinct), _PARAMETERS):
+        yield distinct[start : start + _PARAMETERS]
+
+
+def insert_into(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    """An insert that can say what to do on conflict, which each database's dialect spells for itself."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert whole rows, or overwrite those with their keys."""
+    if not rows:
+        return
+    insert = insert_into(connection, table)
+    changed = {column.name: insert.excluded[column.name] for column in table.c if not column.primary_key}
+    connection.execute(insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed), list(rows))

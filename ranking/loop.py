@@ -1,24 +1,28 @@
-"""The ranking loop: scored clips from the log into a view."""
+"""The loop that keeps a view: records of topics into what they change."""
 
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 import stamina
 
-from ranking.log import positions_after, read_scored
+from ranking.log import positions_after
 from schemas.clock import Clock
 from schemas.codec import peek_clip_id
 from schemas.errors import SnapshotError, StoreUnavailable, TransportError
 from schemas.observation import Observer
-from schemas.ports import Record, RecordSink, RecordSource, Refusal, ScoredRecord, TopicPartition, View
+from schemas.ports import Record, RecordSink, RecordSource, Refusal, TopicPartition, View
 from transport.dead_letter import dead_letter, send_dead_letter
 
 log = logging.getLogger(__name__)
+
+Entry = TypeVar("Entry")
+Reader = Callable[[Iterable[Record]], tuple[list[Entry], list[Refusal]]]
+"""Records into what a view applies, or into what is wrong with them."""
 
 TOMBSTONE: Final = "tombstone"
 
@@ -34,7 +38,7 @@ class LoopSettings(msgspec.Struct, frozen=True, kw_only=True):
     poll_timeout_s: float = 0.5
     flush_timeout_s: float = 30.0
     commits: bool = True
-    save_interval_s: float = 60.0
+    upkeep_interval_s: float = 60.0
     attempts: int = 8
     retry_wait_s: float = 0.2
     retry_wait_max_s: float = 10.0
@@ -43,7 +47,7 @@ class LoopSettings(msgspec.Struct, frozen=True, kw_only=True):
 class StoredPositions:
     """``schemas.ports.RebalanceListener`` for the loop's source: the view knows where to continue, not Kafka."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View[Any]) -> None:
         self._view = view
 
     def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -53,35 +57,38 @@ class StoredPositions:
         """Nothing is under way: a batch is applied whole between two polls."""
 
 
-class ViewLoop:
+class ViewLoop(Generic[Entry]):
     """Keeps one view up to date: read, apply, put aside what cannot be applied, commit.
 
     The order matters: dead letters are safe before the view's position passes an unreadable record, and the view's
     own position, stored with its data, is the one that counts. A crash anywhere repeats work and changes nothing. The
-    source has to be built with ``StoredPositions(view)``; the loop closes it. ``save`` writes a snapshot, if the view
-    needs one. Views that every replica builds from the whole log have no ``dead_letters``: the one shared view puts a
-    bad record aside, the replicas only report that they skipped it.
+    source has to be built with ``StoredPositions(view)``; the loop closes it. ``read`` makes entries of records.
+    ``upkeep`` is what the view needs from time to time: a snapshot, a round of the pools. Views that every replica
+    builds from the whole log have no ``dead_letters``: the one shared view puts a bad record aside, the replicas only
+    report that they skipped it.
     """
 
     def __init__(
         self,
         source: RecordSource,
-        view: View,
+        view: View[Entry],
+        read: Reader[Entry],
         dead_letters: RecordSink | None,
         observer: Observer,
         clock: Clock,
         settings: LoopSettings | None = None,
         *,
-        save: Callable[[], object] | None = None,
+        upkeep: Callable[[], object] | None = None,
     ) -> None:
         self._source = source
         self._view = view
+        self._read = read
         self._dead_letters = dead_letters
         self._observer = observer
         self._clock = clock
         self._settings = settings or LoopSettings()
-        self._save = save
-        self._saved_at_s = clock.monotonic_s()
+        self._upkeep = upkeep
+        self._kept_up_at_s = clock.monotonic_s()
         self._started_ms = clock.now_ms()
         self._last_read_ms: dict[TopicPartition, int] = {}
         self._targets: dict[TopicPartition, int] | None = None
@@ -92,23 +99,23 @@ class ViewLoop:
         return self._targets == {}
 
     def run(self, stop: threading.Event) -> None:
-        """Until ``stop`` is set: finish the batch, save, close the source.
+        """Until ``stop`` is set: finish the batch, do the upkeep, close the source.
 
         Errors end it too, but for a snapshot that could not be written; the view stays consistent.
         """
         with closing(self._source):
             while not stop.is_set():
                 self.step()
-                self._save_if_due()
-            self._save_now()
+                self._keep_up_if_due()
+            self._keep_up()
 
     def step(self) -> int:
         """One batch, poll to commit; returns how many records it had."""
         records = self._source.poll(max_records=self._settings.max_records, timeout_s=self._settings.poll_timeout_s)
         if records:
-            scored, unreadable = read_scored(self._without_tombstones(records))
+            entries, unreadable = self._read(self._without_tombstones(records))
             self._put_aside(unreadable)
-            self._put_aside(self._applied(scored, positions_after(records)))
+            self._put_aside(self._applied(entries, positions_after(records)))
             self._commit(positions_after(records))
         self._report(records)
         self._approach_targets()
@@ -121,7 +128,7 @@ class ViewLoop:
                 self._observer.skipped(record.topic, TOMBSTONE)
         return [record for record in records if record.value is not None]
 
-    def _applied(self, scored: Sequence[ScoredRecord], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
+    def _applied(self, entries: Sequence[Entry], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
         started_s = self._clock.monotonic_s()
         refused: Sequence[Refusal] = ()
         for attempt in stamina.retry_context(
@@ -132,7 +139,7 @@ class ViewLoop:
             wait_max=self._settings.retry_wait_max_s,
         ):
             with attempt:
-                refused = self._view.apply(scored, positions)
+                refused = self._view.apply(entries, positions)
         self._observer.stage_timed("apply", self._clock.monotonic_s() - started_s)
         return refused
 
@@ -162,17 +169,17 @@ class ViewLoop:
             # The view's own positions count; the next commit tells Kafka the same and more.
             log.warning("offsets not committed: %s", error)
 
-    def _save_if_due(self) -> None:
+    def _keep_up_if_due(self) -> None:
         now_s = self._clock.monotonic_s()
-        if now_s - self._saved_at_s >= self._settings.save_interval_s:
-            self._save_now()
-            self._saved_at_s = now_s
+        if now_s - self._kept_up_at_s >= self._settings.upkeep_interval_s:
+            self._keep_up()
+            self._kept_up_at_s = now_s
 
-    def _save_now(self) -> None:
-        if self._save is None:
+    def _keep_up(self) -> None:
+        if self._upkeep is None:
             return
         try:
-            self._save()
+            self._upkeep()
         except SnapshotError as error:
             # The view answers without a snapshot, only the next start takes longer; the next interval tries again.
             log.warning("no snapshot was written: %s", error)
@@ -211,7 +218,7 @@ class ViewLoop:
 class LoopThread:
     """Runs a loop beside the HTTP server. ``failure`` is the error that ended it, if one did."""
 
-    def __init__(self, loop: ViewLoop, *, name: str) -> None:
+    def __init__(self, loop: ViewLoop[Any], *, name: str) -> None:
         self.loop = loop
         self.failure: BaseException | None = None
         self._stop = threading.Event()

@@ -1,4 +1,4 @@
-"""The one object to ask: similarity is answered by the index view, everything else by the store."""
+"""The one object to ask: the index view answers similarity, the pools' tables exposure, the store everything else."""
 
 import logging
 from collections.abc import Sequence
@@ -9,11 +9,13 @@ import msgspec
 
 from ranking.index_view import IndexView
 from ranking.loop import LoopThread
+from ranking.pool_service.reading import PoolReader
 from ranking.store import ScoreStore
-from schemas.errors import DancerankError, NotReady, QueryError
+from schemas.errors import DancerankError, NotFound, NotReady, QueryError
 from schemas.events import Identifier
 from schemas.modalities import Dimension
 from schemas.observation import Observer
+from schemas.pool_queries import HypotheticalClip, PooledClipAnswer, PoolsAnswer, PoolTryAnswer
 from schemas.queries import (
     Challenge,
     ChallengeAttention,
@@ -37,11 +39,11 @@ class Readiness:
 
 
 class RankingService:
-    """Answers of both views.
+    """Answers of both views, and of the traffic pools where they are read.
 
-    Every method takes a ``generation``; without one it is the index view's, else the one scored last. Every method
-    raises ``NotFound`` and ``QueryError`` naming the parameter, and ``NotReady`` or ``StoreUnavailable`` if a later
-    try may succeed.
+    Every method about scores takes a ``generation``; without one it is the index view's, else the one scored last.
+    Every method raises ``NotFound`` and ``QueryError`` naming the parameter, and ``NotReady`` or ``StoreUnavailable``
+    if a later try may succeed.
     """
 
     def __init__(
@@ -49,12 +51,14 @@ class RankingService:
         store: ScoreStore,
         index: IndexView | None = None,
         *,
+        pools: PoolReader | None = None,
         loops: Sequence[LoopThread] = (),
         observer: Observer | None = None,
     ) -> None:
         """``loops`` feed the views here: ready once all have caught up, unhealthy if one has ended."""
         self._store = store
         self._index = index
+        self._pools = pools
         self._loops = loops
         self._observer = observer or Observer()
 
@@ -105,6 +109,27 @@ class RankingService:
         _check_identifier("clip_id", clip_id)
         return self._store.place(clip_id, dimension, self._generation(generation))
 
+    def pooled_clip(self, clip_id: str) -> PooledClipAnswer:
+        """A clip's tier, what it waits for and needs, and its history with reasons."""
+        _check_identifier("clip_id", clip_id)
+        return self._pools_here().clip(clip_id)
+
+    def pools(self) -> PoolsAnswer:
+        """How full every tier is, and what is left of its budgets."""
+        return self._pools_here().pools()
+
+    def try_in_pools(self, clip: HypotheticalClip, *, generation: str | None = None) -> PoolTryAnswer:
+        """What the pools would decide now about a clip that is made up."""
+        pools = self._pools_here()
+        _check_identifier("challenge_id", clip.challenge_id)
+        if clip.dancer_id is not None:
+            _check_identifier("dancer_id", clip.dancer_id)
+        if generation is not None:
+            _check_identifier("generation", generation)
+            if generation not in self._store.generations():
+                raise NotFound(f"no clip was scored under generation {generation}", field="generation")
+        return pools.try_clip(clip, generation or self._served_generation())
+
     def healthy(self) -> bool:
         """Whether this process can still do its work; if not, it has to be started again."""
         return all(thread.failure is None for thread in self._loops)
@@ -124,12 +149,20 @@ class RankingService:
         if generation is not None:
             _check_identifier("generation", generation)
             return generation
+        served = self._served_generation()
+        if served is None:
+            raise NotReady("no scored clip has been read yet; try again shortly")
+        return served
+
+    def _served_generation(self) -> str | None:
         if self._index is not None and self._index.generation is not None:
             return self._index.generation
-        newest = next(iter(self._store.generations()), None)
-        if newest is None:
-            raise NotReady("no scored clip has been read yet; try again shortly")
-        return newest
+        return next(iter(self._store.generations()), None)
+
+    def _pools_here(self) -> PoolReader:
+        if self._pools is None:
+            raise NotReady("the traffic pools are not read here; ask a serving process")
+        return self._pools
 
 
 def _check_identifier(name: str, value: str) -> None:

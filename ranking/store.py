@@ -4,22 +4,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from ranking.database import open_engine, reading, writing
+from ranking.database import insert_into, open_engine, reading, writing
 from ranking.migrations import upgrade_engine
-from ranking.ranks import place, places_from_bottom, places_from_top
+from ranking.offsets import advance, stored_positions
+from ranking.ranks import places_from_bottom, places_from_top
+from ranking.standings import standings
 from ranking.tables import applied_offsets, clips, scored_clips, scores
 from schemas.errors import NotFound, QueryError
 from schemas.events import ClipScored
-from schemas.modalities import DIMENSIONS, MODALITIES, Dimension, Modality
+from schemas.modalities import MODALITIES, Dimension, Modality
 from schemas.ports import Refusal, ScoredRecord, TopicPartition
 from schemas.queries import MAX_HITS, Challenge, ChallengeAttention, ClipSummary, Order, RankedClip, Ranking
 
 K = TypeVar("K")
 Row = dict[str, Any]
 
-_VIEW: Final = "scores"
+SCORES_VIEW: Final = "scores"
+"""Name of this view among the stored offsets."""
 _WRITTEN: Final = ("uploaded_at_ms", "log_partition", "log_offset")
 """What says which of two rows is the later one, as ``_written`` says it of records."""
 
@@ -48,14 +50,8 @@ class ScoreStore:
         self._engine.dispose()
 
     def positions(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        wanted = set(partitions)
-        table = applied_offsets.c
         with reading(self._engine) as connection:
-            rows = connection.execute(
-                sa.select(table.topic, table.partition, table.next_offset).where(table.view == _VIEW)
-            ).all()
-        found = {TopicPartition(row.topic, row.partition): int(row.next_offset) for row in rows}
-        return {partition: offset for partition, offset in found.items() if partition in wanted}
+            return stored_positions(connection, SCORES_VIEW, partitions)
 
     def apply(self, scored: Sequence[ScoredRecord], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
         """In one transaction; rows are locked in the order of their keys, so that workers cannot deadlock."""
@@ -67,12 +63,12 @@ class ScoreStore:
                 ordered = [newest[key] for key in sorted(newest, key=lambda key: (key[1], key[0]))]
                 self._upsert(connection, scored_clips, [_scored_row(entry) for entry in ordered])
                 self._replace_scores(connection, ordered)
-            self._advance(connection, positions)
+            advance(connection, SCORES_VIEW, positions)
         return []
 
     def _upsert(self, connection: sa.Connection, table: sa.Table, rows: list[Row]) -> None:
         """Insert rows, or overwrite those that come from an earlier upload or record."""
-        insert = self._insert(table)
+        insert = insert_into(connection, table)
         new = insert.excluded
         statement = insert.on_conflict_do_update(
             index_elements=list(table.primary_key),
@@ -106,24 +102,6 @@ class ScoreStore:
             [{"of_generation": entry.clip.generation, "of_clip": entry.clip.clip_id} for entry in holders],
         )
         connection.execute(sa.insert(scores), [row for entry in holders for row in _score_rows(entry.clip)])
-
-    def _advance(self, connection: sa.Connection, positions: Mapping[TopicPartition, int]) -> None:
-        if not positions:
-            return
-        insert = self._insert(applied_offsets)
-        statement = insert.on_conflict_do_update(
-            index_elements=list(applied_offsets.primary_key),
-            set_={"next_offset": insert.excluded.next_offset},
-            where=insert.excluded.next_offset > applied_offsets.c.next_offset,
-        )
-        rows = [
-            {"view": _VIEW, "topic": partition.topic, "partition": partition.partition, "next_offset": offset}
-            for partition, offset in sorted(positions.items())
-        ]
-        connection.execute(statement, rows)
-
-    def _insert(self, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
-        return postgresql.insert(table) if self._engine.dialect.name == "postgresql" else sqlite.insert(table)
 
     def generations(self) -> dict[str, int]:
         """Clips scored under each generation, the one scored last first."""
@@ -187,7 +165,7 @@ class ScoreStore:
             row = connection.execute(query).one_or_none()
             if row is None:
                 raise NotFound(f"clip {clip_id} is not known under generation {generation}", field="clip_id")
-            places, attention = _places(connection, clip_id, generation, row.dancer_id)
+            stands = standings(connection, [clip_id], generation).get(clip_id, {})
         return ClipSummary(
             clip_id=clip_id,
             dancer_id=row.dancer_id,
@@ -196,10 +174,10 @@ class ScoreStore:
             duration_s=float(row.duration_s),
             generation=generation,
             scored_at_ms=int(row.scored_at_ms),
-            scores={dimension: ranked.score for dimension, ranked in places.items()},
-            attention=attention,
+            scores={dimension: stands[dimension].score for dimension in stands},
+            attention={Modality(d): found.attention for d, found in stands.items() if found.attention is not None},
             missing=[Modality(name) for name in row.missing.split(",") if name],
-            places=places,
+            places={d: RankedClip(*found.place, clip_id, row.dancer_id, found.score) for d, found in stands.items()},
         )
 
     def place(self, clip_id: str, dimension: Dimension, generation: str) -> RankedClip:
@@ -308,40 +286,3 @@ def _challenge_size(connection: sa.Connection, generation: str, challenge_id: st
     if not size:
         raise NotFound(f"challenge {challenge_id} has no clips under generation {generation}", field="challenge_id")
     return size
-
-
-def _places(
-    connection: sa.Connection, clip_id: str, generation: str, dancer_id: str
-) -> tuple[dict[Dimension, RankedClip], dict[Modality, float]]:
-    """The clip's place by every dimension that it has, from counts over one range of the index, and its attention."""
-    own, other = scores.alias("own"), scores.alias("other")
-    query = (
-        sa.select(
-            own.c.dimension,
-            own.c.score,
-            own.c.attention,
-            sa.func.count().filter(other.c.score > own.c.score).label("higher"),
-            sa.func.count().filter(other.c.score == own.c.score).label("equal"),
-            sa.func.count().label("total"),
-        )
-        .join(
-            other,
-            sa.and_(
-                other.c.generation == own.c.generation,
-                other.c.challenge_id == own.c.challenge_id,
-                other.c.dimension == own.c.dimension,
-            ),
-        )
-        .where(own.c.generation == generation, own.c.clip_id == clip_id)
-        .group_by(own.c.dimension, own.c.score, own.c.attention)
-    )
-    rows = {Dimension(row.dimension): row for row in connection.execute(query)}
-    places: dict[Dimension, RankedClip] = {}
-    attention: dict[Modality, float] = {}
-    for dimension in DIMENSIONS:
-        if row := rows.get(dimension):
-            rank, percentile = place(int(row.higher), int(row.equal), int(row.total))
-            places[dimension] = RankedClip(rank, percentile, clip_id, dancer_id, float(row.score))
-            if row.attention is not None:
-                attention[Modality(dimension)] = float(row.attention)
-    return places, attention

@@ -2,8 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from importlib.resources import files
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Final
@@ -14,6 +13,7 @@ from rich.progress import Progress
 
 from dancerank import wiring
 from dancerank.commands.options import Config
+from dancerank.policies import read_policy, shipped_policy
 from dancerank.settings import load_settings
 from dancerank.simulation.comparison import Told, compare
 from dancerank.simulation.policy_tables import policy_tables
@@ -22,11 +22,18 @@ from dancerank.simulation.synthetic import SyntheticWorlds
 from dancerank.simulation.tables import outcome_tables
 from dancerank.simulation.world import MEDIAN_RATE, World, check_world
 from dancerank.simulation.writing import make_folder, write_tables
+from ranking.pool_service.store import PoolStore
 from ranking.pools.policy import Policy
-from ranking.pools.policy_file import parse_policy
 from schemas.bundle import read_bundle
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, DancerankError
 from vdv.folder import open_data_set
+
+
+class ReplayDiffers(DancerankError):
+    """The journal of the pools does not give what stands in their books."""
+
+    code = "replay_differs"
+
 
 MOST_SEED: Final = 2**31
 _CLIPS: Final = 2400
@@ -87,24 +94,24 @@ def simulate(
         console.print(f"{', '.join(path.name for path in written)} in {out}", markup=False, soft_wrap=True)
 
 
-COMMANDS: Final[dict[str, Callable[..., None]]] = {"simulate": simulate, "check": check}
+def replay(config: Config = None) -> None:
+    """Make every decision again from the journal in the database, and compare it with what was decided.
+
+    Exits with 1 if anything differs, or if the journal was not kept from the beginning (pools.journal).
+    """
+    settings = load_settings(config)
+    with closing(PoolStore(settings.ranking.database_url)) as store:
+        store.migrate()
+        made = store.replay()
+    if made.difference is not None:
+        raise ReplayDiffers(f"after {made.events:,} events and {made.decisions:,} decisions: {made.difference}")
+    Console().print(
+        f"{made.events:,} events give the same {made.decisions:,} decisions, and leave {made.clips:,} clips the same",
+        highlight=False,
+    )
 
 
-def shipped_policy() -> Path:
-    """The example with four tiers inside this package."""
-    return Path(str(files("dancerank") / "policies" / "four-tiers.toml"))
-
-
-def read_policy(path: Path) -> Policy:
-    """Raises ``ConfigurationError`` if the file cannot be read, or ``PolicyError`` naming the line that is wrong."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "no UTF-8"
-        raise ConfigurationError(
-            f"{path} cannot be read ({why}); name a TOML file with a policy", field="policy"
-        ) from error
-    return parse_policy(text, str(path))
+COMMANDS: Final[dict[str, Callable[..., None]]] = {"simulate": simulate, "check": check, "replay": replay}
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -125,7 +125,7 @@ def _index_service(config: Config) -> Iterator[RankingService]:
 def _store_service(config: Config) -> Iterator[RankingService]:
     """Answers of the database, of the index's generation if there is a snapshot; raises ``NoData`` if it is empty."""
     ranking, index = _opened_index(config)
-    if _sqlite_file_missing(ranking.database_url):
+    if sqlite_file_missing(ranking.database_url):
         raise _no_rankings(ranking.database_url)
     with closing(wiring.open_store(load_settings(config))) as store:
         if not store.generations():
@@ -145,7 +145,7 @@ def _no_rankings(url: str) -> NoData:
     )
 
 
-def _sqlite_file_missing(url: str) -> bool:
+def sqlite_file_missing(url: str) -> bool:
     """Whether opening the database would create its file."""
     scheme, _, path = url.partition("?")[0].partition(":///")
     return scheme.startswith("sqlite") and path not in ("", ":memory:") and not Path(path).exists()

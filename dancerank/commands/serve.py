@@ -1,4 +1,4 @@
-"""The long-running processes ``stream``, ``rank`` and ``serve``; ``settings`` shows what they would run with."""
+"""The long-running ``stream``, ``rank``, ``pools run`` and ``serve``; ``settings`` shows what they would run with."""
 
 import logging
 from contextlib import ExitStack, closing
@@ -67,6 +67,27 @@ def rank(config: Config = None) -> None:
     log.info("stopped")
 
 
+def run_pools(config: Config = None) -> None:
+    """Decide about traffic pools: read scored clips, engagement and deletions, write clips.pool-decisions.
+
+    The policy of the settings (pools.policy) is in force from now on. Several workers may share one database. A clip
+    is looked at once the rankings hold it, so a rank process has to run on that database too.
+    """
+    settings = _start(config)
+    stop = stop_on_signals()
+    observer = PrometheusObserver()
+    server, pools = settings.server, settings.pools
+    connection = wiring.connect(settings)
+    wiring.create_topics(settings, connection)
+    with (
+        metrics(observer, server.host, server.pools_metrics_port, "pools_metrics_port"),
+        wiring.pool_loop(settings, connection, observer, SystemClock()) as loop,
+    ):
+        log.info("policy %s, decisions to %s", wiring.pool_policy(settings).version, pools.decisions_topic)
+        loop.run(stop)
+    log.info("stopped")
+
+
 def serve(
     with_rank: Annotated[
         bool, typer.Option("--with-rank", help="Also keep the SQL view in this process, as rank does.")
@@ -92,7 +113,8 @@ def serve(
         if with_rank:
             loop = stack.enter_context(wiring.sql_loop(settings, connection, store, observer, clock))
             loops.append(stack.enter_context(wiring.in_thread(loop, "sql-view")))
-        app = create_app(RankingService(store, index, loops=loops, observer=observer), observer.render)
+        pools = stack.enter_context(closing(wiring.open_pool_reader(settings, clock)))
+        app = create_app(RankingService(store, index, pools=pools, loops=loops, observer=observer), observer.render)
         stop_on_signals()  # uvicorn handles the signal first, and raises it again once it has shut down
         answer(app, taken, lambda: log.info("serving on http://%s:%d, described at /docs", host, port))
     for thread in loops:

@@ -12,7 +12,7 @@ from rich.text import Text
 from dancerank.embedded import EmbeddedSystem, run_embedded
 from dancerank.listening import answer
 from dancerank.providers import providers_in_use
-from dancerank.settings import KafkaSettings, RankingSettings, Settings
+from dancerank.settings import KafkaSettings, MonitoringSettings, PoolSettings, RankingSettings, Settings
 from exporters.prometheus import PrometheusObserver
 from ranking.api import create_app
 from schemas.bundle import Bundle
@@ -40,7 +40,8 @@ def demo_settings(settings: Settings, folder: Path) -> Settings:
         inference_threads=settings.streamer.inference_threads,
     )
     ranking = RankingSettings(database_url=f"sqlite:///{folder / 'dancerank.db'}", index_folder=folder / "index")
-    return settings.model_copy(update={"kafka": KafkaSettings(), "streamer": streamer, "ranking": ranking})
+    own = {"kafka": KafkaSettings(), "streamer": streamer, "ranking": ranking, "pools": PoolSettings()}
+    return settings.model_copy(update=own | {"monitoring": MonitoringSettings()})
 
 
 @contextmanager

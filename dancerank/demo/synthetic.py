@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from dancerank.agreement import spearman
+from dancerank.demo.pools import show_pools
 from dancerank.demo.running import demo_settings, keep_serving, running, show_dead_letters, show_throughput
 from dancerank.embedded import EmbeddedSystem
 from dancerank.settings import Settings
 from dancerank.synthetic import CHALLENGES, IMPORTANCE, MOVEMENT_STYLES, ROOMS, Dancer, SyntheticClip, synthesize
 from exporters.prometheus import PrometheusObserver
+from ranking.monitoring.correlation import spearman
 from ranking.service import RankingService
 from schemas.bundle import read_bundle
 from schemas.clock import SystemClock
@@ -76,6 +77,8 @@ def run_synthetic_demo(
         _show_attention(console, system.service)
         console.rule("[bold]5. Similar dancers, under two weightings")
         _show_similar(console, system.service, truth)
+        console.rule("[bold]6. Traffic pools: who is shown, and what comes of it")
+        show_pools(console, system, _virality_percentiles(truth), seed)
         if port is not None:
             keep_serving(console, system, observer, port)
 
@@ -89,6 +92,15 @@ def _make_clips(console: Console, folder: Path, clips: int, seed: int) -> tuple[
             yield clip.labelled()
 
     return write_data_set(folder, rows()), truth
+
+
+def _virality_percentiles(truth: dict[str, Planted]) -> dict[str, float]:
+    """Share of each clip's challenge that was planted as less viral."""
+    found: dict[str, float] = {}
+    for clip_id, planted in truth.items():
+        rivals = [p.quality[Dimension.FUSED] for p in truth.values() if p.challenge_id == planted.challenge_id]
+        found[clip_id] = sum(rival < planted.quality[Dimension.FUSED] for rival in rivals) / len(rivals)
+    return found
 
 
 def _planted(clip: SyntheticClip) -> Planted:

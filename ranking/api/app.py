@@ -16,6 +16,7 @@ from ranking.api.parameters import (
     SimilarParameters,
     SimilarRequest,
 )
+from ranking.api.pools import add_pools
 from ranking.service import RankingService, Readiness
 from schemas.queries import Challenge, ChallengeAttention, ClipSummary, Ranking, SimilarAnswer
 
@@ -28,6 +29,7 @@ Every clip is scored and embedded by up to four modalities: `skeletal` (movement
 
 * **Rankings** order a challenge's clips by one modality or by the fused score.
 * **Similarity** is the weighted mean of cosines; the caller chooses how much each modality matters.
+* **Traffic pools** say how often a clip is shown: tiers of exposure, and a reason for every step between them.
 """
 _SIMILAR_ERRORS: Final = documented(404, 422, 503)
 
@@ -46,12 +48,14 @@ def create_app(service: RankingService, metrics: RenderMetrics) -> FastAPI:
         openapi_tags=[
             {"name": "similarity", "description": "Who dances like this?"},
             {"name": "rankings", "description": "Who leads a challenge, and by what?"},
+            {"name": "pools", "description": "How often is a clip shown, and why?"},
             {"name": "operation", "description": "For load balancers and monitoring."},
         ],
     )
     install_error_handlers(app)
     _add_similarity(app, service)
     _add_rankings(app, service)
+    add_pools(app, service)
     _add_operation(app, service, metrics)
     return app
 

@@ -9,7 +9,7 @@ from benchmarks import pool_events
 
 
 def test_bare_counts_are_those_that_the_pools_learn() -> None:
-    policy = pool_events.shipped_policy()
+    policy = pool_events.many_times_policy()
     ledger = pool_events.ledger_of(policy, pool_events.made_uploads(60))
     kinds = {clip.clip_id: clip.kind for clip in ledger.clips()}
     bare = pool_events.BareCounts(kinds)

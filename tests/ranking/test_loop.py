@@ -5,6 +5,7 @@ import pytest
 
 from ranking.exact import ExactIndexes
 from ranking.index_view import IndexView
+from ranking.log import read_scored
 from ranking.loop import LoopSettings, LoopThread, StoredPositions, ViewLoop
 from ranking.store import ScoreStore
 from schemas.clock import ManualClock
@@ -95,7 +96,8 @@ class Setting:
         settings = LoopSettings(
             **{**{f: getattr(SETTINGS, f) for f in SETTINGS.__struct_fields__}, "commits": group is not None}
         )
-        return ViewLoop(source, view, MemorySink(self.broker), self.reports, self.clock, settings, **options)  # type: ignore[arg-type]
+        sink = MemorySink(self.broker)
+        return ViewLoop(source, view, read_scored, sink, self.reports, self.clock, settings, **options)  # type: ignore[arg-type]
 
     def dead_letters(self) -> list[dict[str, str]]:
         return [reason(record.headers) for record in self.broker.records(DEAD)]
@@ -159,7 +161,7 @@ def test_a_replica_skips_what_it_cannot_read_and_leaves_the_dead_letter_to_the_s
     view = index_view()
     source = MemorySource(setting.broker, [TOPIC], group=None, listener=StoredPositions(view))
     settings = LoopSettings(poll_timeout_s=0.0, commits=False)
-    drain(ViewLoop(source, view, None, setting.reports, setting.clock, settings))
+    drain(ViewLoop(source, view, read_scored, None, setting.reports, setting.clock, settings))
     assert view.clips() == 2
     assert sum(view.positions([at(0), at(1)]).values()) == 3
     assert setting.reports.left_out == [(TOPIC, "malformed_event")]
@@ -305,7 +307,7 @@ def test_poison_too_large_for_the_dead_letters_is_put_aside_without_its_value(
 ) -> None:
     setting.send(scored_clip("a"), b"\xc1" * 1001, scored_clip("b"))
     source = MemorySource(setting.broker, [TOPIC], group="ranking", listener=StoredPositions(store))
-    drain(ViewLoop(source, store, SmallTopic(setting.broker), setting.reports, setting.clock, SETTINGS))
+    drain(ViewLoop(source, store, read_scored, SmallTopic(setting.broker), setting.reports, setting.clock, SETTINGS))
     (letter,) = setting.broker.records(DEAD)
     assert (letter.value, setting.dead_letters()[0]["offset"]) == (b"", "1")
     assert store.generations() == {"g1": 2}
@@ -343,8 +345,8 @@ def test_a_snapshot_that_fails_is_reported_and_tried_again_and_ends_nothing(
             return super().step()
 
     source = MemorySource(setting.broker, [TOPIC], group=None, listener=StoredPositions(store))
-    settings = LoopSettings(commits=False, poll_timeout_s=0, save_interval_s=60)
-    loop = Stepping(source, store, None, setting.reports, setting.clock, settings, save=save)
+    settings = LoopSettings(commits=False, poll_timeout_s=0, upkeep_interval_s=60)
+    loop = Stepping(source, store, read_scored, None, setting.reports, setting.clock, settings, upkeep=save)
     setting.send(scored_clip("a"))
     loop.run(stop)
     assert (steps, tries) == (5, 3)  # after 60 s, after 120 s, and at the end
@@ -367,15 +369,16 @@ def test_snapshots_are_taken_on_the_interval_and_at_the_end(setting: Setting) ->
             return super().poll(max_records=max_records, timeout_s=timeout_s)
 
     source = StoppingSource(setting.broker, [TOPIC], group=None, listener=StoredPositions(view))
-    settings = LoopSettings(commits=False, poll_timeout_s=0, save_interval_s=60)
+    settings = LoopSettings(commits=False, poll_timeout_s=0, upkeep_interval_s=60)
     ViewLoop(
         source,
         view,
+        read_scored,
         MemorySink(setting.broker),
         setting.reports,
         setting.clock,
         settings,
-        save=lambda: saves.append(source.polls),
+        upkeep=lambda: saves.append(source.polls),
     ).run(stop)
     assert saves == [3, 6, 7]
     with pytest.raises(TransportError, match="closed"):

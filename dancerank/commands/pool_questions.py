@@ -1,0 +1,115 @@
+"""``pools clip``, ``pools status`` and ``pools try``: what HTTP answers about the traffic pools, from the database."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from dancerank import wiring
+from dancerank.commands.options import Config
+from dancerank.commands.pool_tables import clip_tables, pools_tables, try_tables
+from dancerank.commands.questions import NoData, sqlite_file_missing
+from dancerank.settings import load_settings
+from dancerank.settings_values import without_password
+from ranking.service import RankingService
+from schemas.clock import SystemClock
+from schemas.errors import QueryError
+from schemas.modalities import DIMENSIONS, Dimension
+from schemas.observation import Observer
+from schemas.pool_queries import HypotheticalClip
+
+
+def clip(
+    clip_id: Annotated[str, typer.Argument(help="The clip, as its upload named it.")], config: Config = None
+) -> None:
+    """Where is a clip, and why? Its tier, what it waits for and needs, and every decision about it."""
+    with _pool_service(config) as service:
+        Console().print(clip_tables(service.pooled_clip(clip_id)))
+
+
+def status(config: Config = None) -> None:
+    """How full is every tier, and what is left of its budgets in this window?"""
+    with _pool_service(config) as service:
+        Console().print(pools_tables(service.pools()))
+
+
+def try_clip(
+    challenge: Annotated[str, typer.Argument(help="Its challenge; one that has no clips yet will do.")],
+    percentiles: Annotated[
+        str | None,
+        typer.Option(help="Its percentiles within the challenge, fused or by modality, e.g. fused:80,skeletal:95."),
+    ] = None,
+    scores: Annotated[
+        str | None, typer.Option(help="Or its scores, which are compared with the clips of the challenge.")
+    ] = None,
+    dancer: Annotated[str | None, typer.Option(help="Its dancer. Default: somebody new.")] = None,
+    clips: Annotated[
+        int | None,
+        typer.Option(help="Pretend that its challenge has so many clips, with this one. Default: as many as it has."),
+    ] = None,
+    reactions: Annotated[
+        int | None, typer.Option(help="What would so many likes, comments and reposts lead to, once it was let in?")
+    ] = None,
+    views: Annotated[
+        int | None, typer.Option(help="Views that brought these reactions. Default: unknown, those granted stand in.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """What would be decided now about a clip that is made up? Nothing is written."""
+    asked = HypotheticalClip(
+        challenge_id=challenge,
+        dancer_id=dancer,
+        percentiles=None if percentiles is None else parse_by_dimension(percentiles, "percentiles"),
+        scores=None if scores is None else parse_by_dimension(scores, "scores"),
+        challenge_clips=clips,
+        reactions=reactions,
+        views=views,
+    )
+    with _pool_service(config, ranked=True) as service:
+        Console().print(try_tables(service.try_in_pools(asked)))
+
+
+COMMANDS: Final[dict[str, Callable[..., None]]] = {"status": status, "clip": clip, "try": try_clip}
+
+
+def parse_by_dimension(text: str, named: str) -> dict[Dimension, float]:
+    """``fused:80,skeletal:95``. Raises ``QueryError`` naming the option ``named``."""
+    numbers: dict[Dimension, float] = {}
+    for part in text.split(","):
+        name, _, number = (piece.strip() for piece in part.partition(":"))
+        if name not in DIMENSIONS:
+            allowed = ", ".join(DIMENSIONS)
+            raise QueryError(f"{named} name {name!r}; expected dimension:number pairs of {allowed}", field=named)
+        if name in numbers:
+            raise QueryError(f"{named} name {name} twice", field=named)
+        try:
+            numbers[Dimension(name)] = float(number)
+        except ValueError:
+            raise QueryError(f"{named}.{name} is {number!r}; expected a number", field=f"{named}.{name}") from None
+    return numbers
+
+
+@contextmanager
+def _pool_service(config: Config, *, ranked: bool = False) -> Iterator[RankingService]:
+    """Answers of the pools' tables; raises ``NoData`` if no policy was adopted. ``ranked`` questions compare with the
+    clips of the index's generation if there is a snapshot.
+    """
+    settings = load_settings(config)
+    url = settings.ranking.database_url
+    if sqlite_file_missing(url):
+        raise _no_pools(url)
+    clock = SystemClock()
+    with closing(wiring.open_store(settings)) as store, closing(wiring.open_pool_reader(settings, clock)) as pools:
+        if not pools.has_policy():
+            raise _no_pools(url)
+        index = wiring.open_index(settings, Observer(), clock) if ranked else None
+        yield RankingService(store, index, pools=pools)
+
+
+def _no_pools(url: str) -> NoData:
+    return NoData(
+        f"no traffic pools in {without_password(url)} (ranking.database_url), for they have no policy yet; "
+        "dancerank pools run adopts one"
+    )

@@ -1,0 +1,66 @@
+"""The traffic pools of the demonstration: who is let in, what viewers make of it, and who goes on."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from dancerank.embedded import EmbeddedSystem
+from schemas.clock import SystemClock
+from schemas.codec import encode
+from schemas.events import EngagementObserved, PoolDecision
+from schemas.modalities import DIMENSIONS
+from schemas.ports import OutgoingRecord
+
+_VIEWS: Final = 150
+_LEAST_RATE: Final = 0.01
+_DOUBLINGS: Final = 4.0
+"""From the least viral clip of a challenge to the most: 1 % to 16 % of viewers react, 4 % to the median clip."""
+_LET_IN: Final = ("nominated", "explored")
+
+
+def show_pools(console: Console, system: EmbeddedSystem, virality: Mapping[str, float], seed: int) -> None:
+    """Let viewers react to the clips that were let in, by their planted percentile of ``virality`` in their challenge,
+    and tell what was decided before and after.
+    """
+    first = system.await_decisions(len(virality))
+    entered = [decision.clip_id for decision in first if decision.rule in _LET_IN]
+    rng, now_ms = np.random.default_rng([seed, 7]), SystemClock().now_ms()
+    topic = system.settings.pools.engagement_topic
+    for clip_id in entered:
+        rate = _LEAST_RATE * 2.0 ** (_DOUBLINGS * virality[clip_id])
+        likes = int(rng.binomial(_VIEWS, rate))
+        seen = EngagementObserved(
+            clip_id=clip_id, observed_at_ms=now_ms, likes=likes, comments=0, reposts=0, views=_VIEWS
+        )
+        system.uploads.send(OutgoingRecord(topic, clip_id.encode(), encode(seen)))
+    system.uploads.flush(system.settings.streamer.flush_timeout_s)
+    system.await_observed(len(entered))
+    decisions = system.await_decisions(len(first))
+    console.print(_table(decisions, virality))
+    promoted = {decision.clip_id for decision in decisions if decision.rule == "promoted"}
+    best = sum(virality[clip_id] >= 0.75 for clip_id in promoted)
+    console.print(
+        f"{len(entered)} of {len(virality)} clips were shown {_VIEWS} times each, and viewers reacted as planted: "
+        f"{len(promoted)} went on to the next tier, {best} of them of the planted best quarter of their challenge."
+    )
+    if promoted:
+        clip_id = max(promoted, key=lambda promoted_id: virality[promoted_id])
+        console.print(f"Why {clip_id} is where it is:")
+        for told in system.service.pooled_clip(clip_id).history:
+            console.print(f"  {told.number + 1}. {told.sentence}", highlight=False)
+
+
+def _table(decisions: list[PoolDecision], virality: Mapping[str, float]) -> Table:
+    """What was decided: how often, about how viral clips, and for nominations by which dimension."""
+    table = Table("decision", "clips", "mean planted percentile", "decided by", title="What the pools decided")
+    for rule, count in Counter(decision.rule for decision in decisions).items():
+        about = [decision for decision in decisions if decision.rule == rule]
+        by = Counter(decision.decided_by for decision in about if rule in ("nominated", "queued"))
+        names = ", ".join(f"{dimension} {by[dimension]}" for dimension in DIMENSIONS if by[dimension])
+        mean = sum(virality[decision.clip_id] for decision in about) / count
+        table.add_row(rule, str(count), f"{mean:.0%}", names or "–")
+    return table

@@ -1,0 +1,38 @@
+"""How far each view in the database has come, written in the transaction that holds what it read."""
+
+from collections.abc import Iterable, Mapping
+
+import sqlalchemy as sa
+
+from ranking.database import insert_into
+from ranking.tables import applied_offsets
+from schemas.ports import TopicPartition
+
+
+def stored_positions(
+    connection: sa.Connection, view: str, partitions: Iterable[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """Next offset to apply, for those of ``partitions`` that ``view`` has a position of."""
+    wanted, table = set(partitions), applied_offsets.c
+    rows = connection.execute(
+        sa.select(table.topic, table.partition, table.next_offset).where(table.view == view)
+    ).all()
+    found = {TopicPartition(row.topic, row.partition): int(row.next_offset) for row in rows}
+    return {partition: offset for partition, offset in found.items() if partition in wanted}
+
+
+def advance(connection: sa.Connection, view: str, positions: Mapping[TopicPartition, int]) -> None:
+    """Move ``view`` on to ``positions``; it never goes back."""
+    if not positions:
+        return
+    insert = insert_into(connection, applied_offsets)
+    statement = insert.on_conflict_do_update(
+        index_elements=list(applied_offsets.primary_key),
+        set_={"next_offset": insert.excluded.next_offset},
+        where=insert.excluded.next_offset > applied_offsets.c.next_offset,
+    )
+    rows = [
+        {"view": view, "topic": partition.topic, "partition": partition.partition, "next_offset": offset}
+        for partition, offset in sorted(positions.items())
+    ]
+    connection.execute(statement, rows)

@@ -1,0 +1,160 @@
+"""What a decision of the pools says, in a sentence for people."""
+
+from collections.abc import Callable
+from typing import Final
+
+from ranking.pools.bounds import wilson
+from ranking.pools.policy import Policy, Tier
+from ranking.pools.state import PooledClip
+from schemas.events import PoolDecision
+
+
+def sentence(decision: PoolDecision) -> str:
+    """The decision and its reason. It begins with the rule and has no full stop."""
+    return _SENTENCES.get(decision.rule, _other)(decision)
+
+
+def unchanged(policy: Policy, clip: PooledClip) -> str:
+    """Why what was observed of ``clip`` leads to no decision."""
+    if clip.tier is None:
+        why = f"waits for {clip.wants}" if clip.wants is not None else "is in no tier; exploration may draw it"
+        return f"no decision: it {why}, and reactions count only in a tier"
+    tier = policy.tiers[policy.index(clip.tier)]
+    if clip.seen.views < tier.least_views:
+        return f"stays in {tier.name}: judged from {_views(tier.least_views)} on; it has {clip.seen.views:,}"
+    low, high = wilson(*clip.seen, policy.z)
+    limits = [f"gate {_rate(tier.gate)}"] * (tier.gate is not None) + [f"floor {_rate(tier.floor)}"] * (tier.floor > 0)
+    told = f"; {', '.join(limits)}" if limits else ""
+    unknown = "; nothing is demoted while views are unknown" if clip.views is None and high < tier.floor else ""
+    return f"stays in {tier.name}: {_rate(low)} to {_rate(high)} of viewers react ({_of(*clip.seen)}{told}){unknown}"
+
+
+def needed(policy: Policy, tier: Tier) -> str:
+    """What decides about a clip in ``tier``."""
+    index = policy.index(tier.name)
+    told = f"judged from {_views(tier.least_views)} in all"
+    if tier.gate is not None:
+        told += f"; to {policy.tiers[index + 1].name} if surely {_rate(tier.gate)} of viewers react, or more"
+    if tier.floor:
+        down = f"back to {policy.tiers[index - 1].name}" if index else "out"
+        told += f"; {down} if surely less than {_rate(tier.floor)} react"
+    return told
+
+
+def _nominated(d: PoolDecision) -> str:
+    return f"nominated into {d.tier} by {_score(d)}; {_granted(d)} for nominated clips in this window"
+
+
+def _not_nominated(d: PoolDecision) -> str:
+    if d.percentile is None:
+        return "not nominated: its challenge has too few clips for percentiles; exploration may draw it"
+    fused = f"its fused one is {d.percentile:.4g}" + ("" if d.limit is None else f", the threshold {d.limit:g}")
+    return f"not nominated: no percentile reaches its threshold ({fused}); exploration may draw it"
+
+
+def _queued(d: PoolDecision) -> str:
+    tier, no_room = _no_room(d)
+    return f"queued for {tier}: nominated by {_score(d)}, but {no_room}"
+
+
+def _explored(d: PoolDecision) -> str:
+    return f"explored: drawn into {d.tier}; {_granted(d)} that exploration may grant by then"
+
+
+def _promoted(d: PoolDecision) -> str:
+    return f"promoted from {d.previous_tier} to {d.tier}: {_at_least(d)}; {_granted(d)} there in this window"
+
+
+def _held(d: PoolDecision) -> str:
+    tier, no_room = _no_room(d)
+    return f"held in {d.tier}: {_at_least(d)}, which leads to {tier}, but {no_room}"
+
+
+def _kept(d: PoolDecision) -> str:
+    stays = f"kept in {d.tier}, no longer waiting"
+    if d.limit is None:
+        return f"{stays}: it is the last tier now"
+    if d.bound is not None and d.bound >= d.limit:
+        return f"{stays}: {_views(d.views)} are too few to judge it again"
+    told = f"at least {_rate(d.bound)} of viewers react ({_of(d.reactions, d.views)})"
+    return f"{stays}: {told}, below the gate of {_rate(d.limit)}"
+
+
+def _demoted(d: PoolDecision) -> str:
+    where = f"demoted from {d.previous_tier} to {d.tier}" if d.tier is not None else f"demoted out of {d.previous_tier}"
+    return f"{where}: at most {_rate(d.bound)} of viewers react ({_of(d.reactions, d.views)}; floor {_rate(d.limit)})"
+
+
+def _expired(d: PoolDecision) -> str:
+    if d.previous_tier is None:
+        return "expired: no tier let it in before its time was over"
+    seen = f"reactions of {_of(d.reactions, d.views)} viewers" if d.views else "nothing observed"
+    return f"expired: its time in {d.previous_tier} was over, with {seen}"
+
+
+def _retired(d: PoolDecision) -> str:
+    return f"retired: policy {d.policy_version} has no tier {d.previous_tier}"
+
+
+def _deleted(d: PoolDecision) -> str:
+    return "deleted" if d.previous_tier is None else f"deleted: it was in {d.previous_tier}"
+
+
+def _other(d: PoolDecision) -> str:
+    """Of a rule that only another release knows."""
+    return f"{d.rule}: from {d.previous_tier or 'no tier'} to {d.tier or 'no tier'}"
+
+
+_SENTENCES: Final[dict[str, Callable[[PoolDecision], str]]] = {
+    "nominated": _nominated,
+    "not-nominated": _not_nominated,
+    "queued": _queued,
+    "explored": _explored,
+    "promoted": _promoted,
+    "held": _held,
+    "kept": _kept,
+    "demoted": _demoted,
+    "expired": _expired,
+    "retired": _retired,
+    "deleted": _deleted,
+}
+
+
+def _score(d: PoolDecision) -> str:
+    threshold = "" if d.limit is None else f", threshold {d.limit:g}"
+    percentile = "unknown" if d.percentile is None else f"{d.percentile:.4g}"
+    return f"its {d.decided_by} score (percentile {percentile} in its challenge{threshold})"
+
+
+def _at_least(d: PoolDecision) -> str:
+    return f"at least {_rate(d.bound)} of viewers react ({_of(d.reactions, d.views)}; gate {_rate(d.limit)})"
+
+
+def _granted(d: PoolDecision) -> str:
+    return f"{_views(d.exposures)} granted, {d.budget_left or 0:,} left"
+
+
+def _no_room(d: PoolDecision) -> tuple[str, str]:
+    """The tier that is waited for, and what has no room in it."""
+    tier, _, scope = (d.budget or "").partition(", ")
+    whose = {
+        "tier": tier,
+        "promoted": tier,
+        "nominated": f"{tier}'s part for nominated clips",
+        "dancer": f"its dancer's cap in {tier}",
+        "challenge": f"its challenge's cap in {tier}",
+    }.get(scope, scope)
+    left = f"only {_views(d.budget_left)}" if d.budget_left else "no views"
+    return tier, f"{whose} has {left} left in this window"
+
+
+def _of(reactions: int, views: int) -> str:
+    return f"{reactions:,} of {views:,}"
+
+
+def _views(views: int) -> str:
+    return f"{views:,} view{'' if views == 1 else 's'}"
+
+
+def _rate(rate: float | None) -> str:
+    return "an unknown share" if rate is None else f"{100 * rate:.3g}%"

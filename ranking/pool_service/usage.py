@@ -1,0 +1,43 @@
+"""How full a tier is in the window of a moment."""
+
+from ranking.pools.budgets import lane_capacity
+from ranking.pools.policy import Policy, Tier
+from ranking.pools.state import Budget, Lane, PoolView
+from schemas.pool_queries import LaneUse, TierUse
+
+
+def tier_use(policy: Policy, view: PoolView, tier: Tier, at_ms: int, *, clips: int, waiting: int) -> TierUse:
+    """The budgets of ``tier``, with the ``clips`` that are in it and those ``waiting`` to enter."""
+    start_ms = policy.window_start_ms(at_ms)
+    used = view.used(Budget(tier.name, start_ms, "tier"))
+    left = max(tier.capacity - used, 0)
+    ways: tuple[Lane, ...] = ("nominated", "explored") if policy.index(tier.name) == 0 else ("promoted",)
+    lanes = [_lane_use(policy, view, tier, lane, at_ms, left) for lane in ways]
+    return TierUse(
+        tier=tier.name,
+        clips=clips,
+        waiting=waiting,
+        exposures=tier.exposures,
+        capacity=tier.capacity,
+        used=used,
+        left=left,
+        entries=min(sum(lane.entries for lane in lanes), left // tier.exposures),
+        lanes=lanes,
+        dancer_cap=lane_capacity(policy, Budget(tier.name, start_ms, "dancer"), at_ms),
+        challenge_cap=lane_capacity(policy, Budget(tier.name, start_ms, "challenge"), at_ms),
+    )
+
+
+def _lane_use(policy: Policy, view: PoolView, tier: Tier, lane: Lane, at_ms: int, tier_left: int) -> LaneUse:
+    start_ms = policy.window_start_ms(at_ms)
+    budget = Budget(tier.name, start_ms, lane)
+    now, used = lane_capacity(policy, budget, at_ms), view.used(budget)
+    left = max(now - used, 0)
+    return LaneUse(
+        lane=lane,
+        capacity=lane_capacity(policy, budget, start_ms + policy.window_ms),
+        capacity_now=now,
+        used=used,
+        left=left,
+        entries=min(left, tier_left) // tier.exposures,
+    )

@@ -1,0 +1,337 @@
+"""Questions to the traffic pools and their answers. Plain dataclasses, shared by HTTP, the command line and tests."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import ClassVar, Final, Literal
+
+from schemas.errors import QueryError
+from schemas.modalities import Dimension
+
+MAX_COUNT: Final = (1 << 53) - 1
+
+PoolState = Literal["candidate", "queued", "in-tier", "held", "gone", "deleted"]
+PoolLane = Literal["nominated", "explored", "promoted"]
+BudgetScope = Literal["nominated", "explored", "promoted", "tier", "challenge", "dancer"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HypotheticalClip:
+    """What would the pools decide about such a clip? Exactly one of ``percentiles`` and ``scores`` says how good it is.
+
+    ``percentiles`` (0 to 100) are within the challenge, ``scores`` are compared with the clips that are there.
+    ``challenge_clips`` pretends that the challenge has so many clips, this one included; it goes with ``percentiles``.
+    Without ``dancer_id`` the dancer is new. With ``reactions``, and ``views`` if known, the clip is judged by them once
+    it is let in. Raises ``QueryError`` naming the parameter.
+    """
+
+    challenge_id: str
+    dancer_id: str | None = None
+    percentiles: Mapping[Dimension, float] | None = None
+    scores: Mapping[Dimension, float] | None = None
+    challenge_clips: int | None = None
+    reactions: int | None = None
+    views: int | None = None
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("percentiles", "scores") if getattr(self, name)]
+        if len(given) != 1:
+            told = "both" if given else "neither"
+            raise QueryError(f"give percentiles or scores of at least one dimension; got {told}", field="percentiles")
+        for dimension, percentile in (self.percentiles or {}).items():
+            if not 0 <= percentile <= 100:
+                field = f"percentiles.{dimension}"
+                raise QueryError(f"{field} is {percentile}; expected 0 to 100", field=field)
+        for dimension, score in (self.scores or {}).items():
+            if not isfinite(score):
+                raise QueryError(f"scores.{dimension} is {score}; expected a number", field=f"scores.{dimension}")
+        self._check_counts()
+
+    def _check_counts(self) -> None:
+        for name, least in (("challenge_clips", 1), ("reactions", 0), ("views", 0)):
+            value = getattr(self, name)
+            if value is not None and not least <= value <= MAX_COUNT:
+                raise QueryError(f"{name} is {value}; expected {least} or more, below 2^53", field=name)
+        if self.challenge_clips is not None and self.scores:
+            problem = "scores are compared with the clips that are there; leave it out, or give percentiles"
+            raise QueryError(problem, field="challenge_clips")
+        if self.views is not None and self.reactions is None:
+            raise QueryError("views say nothing without reactions; give both", field="reactions")
+
+
+class _Described:
+    """Base of the answers: HTTP describes every field by the text below it."""
+
+    __pydantic_config__: ClassVar[Mapping[str, bool]] = {"use_attribute_docstrings": True}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainedDecision(_Described):
+    """A decision about a clip, all of its record, and what it says in a sentence. Times are milliseconds since the
+    epoch, UTC.
+    """
+
+    sentence: str
+    """The decision and its reason, for a person."""
+    clip_id: str
+    """The clip; of one that was made up, `hypothetical/clip`, which no clip can be called."""
+    number: int
+    """Counts the clip's decisions from 0."""
+    tier: str | None
+    """The tier that the clip is in from then on; null: in none."""
+    previous_tier: str | None
+    """The tier that it was in before; null: in none."""
+    rule: str
+    """What applied: `nominated`, `not-nominated`, `queued`, `explored`, `promoted`, `held`, `kept`, `demoted`,
+    `expired`, `retired` or `deleted`."""
+    decided_by: Dimension | None
+    """The dimension whose percentile nominated it."""
+    exposures: int
+    """Views granted with this decision."""
+    percentile: float | None
+    """Of `decided_by` within the challenge, or of the fused score where none nominated."""
+    reactions: int
+    """Reactions that were known then, at most one a view."""
+    views: int
+    """Views that were known then, or those granted while views are unknown."""
+    bound: float | None
+    """Confidence bound of the reaction rate that was compared: the lower one to promote, the upper one to demote."""
+    limit: float | None
+    """What `percentile` or `bound` was compared with."""
+    budget: str | None
+    """What had no room, where the clip has to wait: tier and scope."""
+    budget_left: int | None
+    """Views left in that budget, or after a grant in the lane that paid it."""
+    policy_version: str
+    """The policy that decided."""
+    decided_at_ms: int
+    """When."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReactionRate(_Described):
+    """(likes + comments + reposts) / views of a clip, and how sure that is: Wilson's bounds, each one-sided."""
+
+    reactions: int
+    """Reactions counted, at most one a view."""
+    views: int
+    """Views counted, or those granted while views are unknown."""
+    rate: float | None
+    """Their ratio; null without views."""
+    low: float
+    """Lower bound, which is compared with the gate."""
+    high: float
+    """Upper bound, which is compared with the floor."""
+    confidence: float
+    """Of each bound, by the policy in force."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs(_Described):
+    """What decides about a clip next, by its tier in the policy in force."""
+
+    sentence: str
+    """The same for a person."""
+    least_views: int
+    """Views in all before it is judged."""
+    gate: float | None
+    """Lower bound of its reaction rate that leads to the next tier; null in the last one."""
+    next_tier: str | None
+    """The tier that the gate leads to."""
+    floor: float
+    """Upper bound of its reaction rate below which it goes down, or out of the first tier."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetRoom(_Described):
+    """A budget of one window that entering a tier is paid from."""
+
+    tier: str
+    """The tier that would be entered."""
+    scope: BudgetScope
+    """What is limited: the tier, one of its lanes, or what one challenge or one dancer may get."""
+    holder: str | None
+    """The challenge or the dancer, for these scopes; null for a dancer who is new."""
+    capacity: int
+    """Most views that may be granted from it by now; exploration's grows over the window."""
+    used: int
+    """Views granted so far."""
+    left: int
+    """Views left, before this clip."""
+    spends: int
+    """Views that this decision takes from it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting(_Described):
+    """What a clip waits for, and why."""
+
+    tier: str
+    """The tier that it waits for."""
+    since_ms: int
+    """When it began to wait, milliseconds since the epoch, UTC."""
+    budget: str | None
+    """What had no room then: tier and scope."""
+    budget_left: int | None
+    """Views that were left in it then."""
+    short_now: BudgetRoom | None
+    """What has no room now; null if all have, and it may enter with the next round."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PooledClipAnswer(_Described):
+    """A clip in the traffic pools: where it is, what it waits for and needs, and how it got there. Times are
+    milliseconds since the epoch, UTC. Of a deleted clip little more is kept than that it was deleted.
+    """
+
+    clip_id: str
+    """The clip."""
+    dancer_id: str | None
+    """Its dancer; null once it is deleted."""
+    challenge_id: str | None
+    """Its challenge; null if it was deleted before it was scored."""
+    at_ms: int
+    """When this was asked."""
+    policy_version: str
+    """The policy in force."""
+    state: PoolState
+    """`candidate`: in no tier, exploration may draw it. `queued`: nominated, and waits for the first tier. `in-tier`.
+    `held`: in a tier, and waits for the next one. `gone`: has left for good. `deleted`."""
+    tier: str | None
+    """The tier that it is in; null: in none."""
+    waiting: Waiting | None
+    """What it waits for, if it does."""
+    nominated_by: Dimension | None
+    """The dimension whose percentile nominated it."""
+    percentile: float | None
+    """Of that dimension within the challenge when it was scored, or of the fused score where none nominated."""
+    rated_at_ms: int
+    """When the pools first looked at it."""
+    entered_at_ms: int | None
+    """When it entered its last tier; null if it never entered any."""
+    leaves_at_ms: int | None
+    """When its time is over; null once it has left."""
+    granted: int
+    """Views granted to it so far."""
+    reactions: int
+    """Likes, comments and reposts of the latest observation."""
+    views: int | None
+    """Views of the latest observation that knew them."""
+    rate: ReactionRate | None
+    """Its reaction rate; null before anything was observed."""
+    needs: Needs | None
+    """What decides about it next, while it is in a tier that the policy has."""
+    history: list[ExplainedDecision]
+    """Every decision about it, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneUse(_Described):
+    """How much of a lane of a tier is used in this window."""
+
+    lane: PoolLane
+    """By what clips enter."""
+    capacity: int
+    """Most views in the whole window."""
+    capacity_now: int
+    """Most views by now: exploration's part grows evenly over the window."""
+    used: int
+    """Views granted so far."""
+    left: int
+    """Views left by now."""
+    entries: int
+    """Clips that could enter by it now, the caps aside."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TierUse(_Described):
+    """How full a tier is in this window."""
+
+    tier: str
+    """Its name."""
+    clips: int
+    """Clips that are in it."""
+    waiting: int
+    """Clips that wait to enter it."""
+    exposures: int
+    """Views that a clip is granted when it enters."""
+    capacity: int
+    """Most views in the whole window."""
+    used: int
+    """Views granted so far."""
+    left: int
+    """Views left."""
+    entries: int
+    """Clips that could enter it now, the caps aside."""
+    lanes: list[LaneUse]
+    """The ways in: nominated and explored into the first tier, promoted into the others."""
+    dancer_cap: int
+    """Most views that one dancer gets in a window."""
+    challenge_cap: int
+    """Most views that one challenge gets in a window."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolsAnswer(_Described):
+    """All traffic pools at a moment. Times are milliseconds since the epoch, UTC."""
+
+    at_ms: int
+    """When this was asked."""
+    policy_version: str
+    """The policy in force."""
+    adopted_at_ms: int
+    """Since when it is."""
+    window_start_ms: int
+    """When the current window began."""
+    window_end_ms: int
+    """When it ends, and all budgets begin anew."""
+    dancer_cap: float
+    """Share of each tier's capacity that one dancer may get in a window."""
+    challenge_cap: float
+    """Share of each tier's capacity that one challenge may get in a window."""
+    tiers: list[TierUse]
+    """From the smallest exposure to the greatest."""
+    candidates: int
+    """Clips in no tier that exploration may draw."""
+    retiring: int
+    """Clips in tiers that the policy no longer has; they leave when they are next looked at."""
+    decisions: int
+    """Decisions made since the beginning."""
+    published: int
+    """Decisions of these that were written to their topic."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Afterwards(_Described):
+    """What the reactions would lead to."""
+
+    sentence: str
+    """The decision, or why there would be none."""
+    decision: ExplainedDecision | None
+    """What would be decided; null: nothing would change."""
+    rate: ReactionRate
+    """The reaction rate that is judged."""
+    budgets: list[BudgetRoom]
+    """What the next tier would be paid from, where its gate is reached."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolTryAnswer(_Described):
+    """What would be decided now about a clip that was made up. Nothing was written."""
+
+    at_ms: int
+    """The moment it was tried for, milliseconds since the epoch, UTC."""
+    policy_version: str
+    """The policy in force."""
+    percentiles: dict[Dimension, float]
+    """The percentiles it was tried with, within its challenge."""
+    challenge_clips: int
+    """Clips of the challenge, this one included."""
+    fewest_clips: int
+    """Clips that a challenge needs before percentiles in it count."""
+    decision: ExplainedDecision
+    """What would be decided."""
+    budgets: list[BudgetRoom]
+    """What the first tier is paid from; for a clip that is not nominated, if exploration drew it now."""
+    afterwards: Afterwards | None
+    """What the given reactions would lead to; null if none were given."""

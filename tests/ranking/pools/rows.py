@@ -1,0 +1,82 @@
+"""The tables of the pools, filled from a ledger in memory."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from msgspec.msgpack import encode as encoded
+
+from ranking.database import open_engine, writing
+from ranking.migrations import upgrade_engine
+from ranking.pool_service.book import clip_row
+from ranking.pools.ledger import PoolLedger
+from ranking.pools.policy import Policy
+from ranking.pools.state import PoolEvent
+from ranking.tables import pool_budgets, pool_clips, pool_counters, pool_decisions, pool_policies
+from schemas.codec import encode
+from schemas.events import PoolDecision
+
+ADOPTED_MS = 7
+"""Between two adoptions, the first after as many."""
+
+
+class Pools:
+    """A ledger and its rows: ``handle`` decides, ``write`` puts all of it into the database."""
+
+    def __init__(self, url: str, policy: Policy) -> None:
+        self.engine = open_engine(url)
+        upgrade_engine(self.engine)
+        self.policies: list[Policy] = []
+        self.start(policy)
+
+    def start(self, policy: Policy) -> None:
+        """Begin anew, without clips."""
+        self.policies = [policy]
+        self.ledger = PoolLedger(policy)
+        self.decisions: list[PoolDecision] = []
+
+    def handle(self, *events: PoolEvent) -> None:
+        for event in events:
+            self.decisions += self.ledger.handle(event)
+
+    def round(self, at_ms: int) -> None:
+        self.decisions += self.ledger.round(at_ms)
+
+    def adopt(self, policy: Policy) -> None:
+        self.policies.append(policy)
+        self.ledger.adopt(policy)
+
+    def write(self, *, published: int = 0) -> None:
+        """Replace what the database holds."""
+        budgets = [budget._asdict() | {"used": used} for budget, used in self.ledger.budgets().items()]
+        policies = [
+            {"adoption": n, "version": made.version, "content": encoded(made), "adopted_at_ms": n * ADOPTED_MS}
+            for n, made in enumerate(self.policies, start=1)
+        ]
+        counters = [{"name": "decisions", "value": len(self.decisions)}, {"name": "published", "value": published}]
+        with writing(self.engine) as connection:
+            for table, rows in {
+                pool_policies: policies,
+                pool_clips: [clip_row(self.ledger.policy, clip) for clip in self.ledger.clips()],
+                pool_budgets: budgets,
+                pool_decisions: decision_rows(self.decisions),
+                pool_counters: counters,
+            }.items():
+                connection.execute(sa.delete(table))
+                if rows:
+                    connection.execute(sa.insert(table), rows)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def decision_rows(decisions: Sequence[PoolDecision]) -> list[dict[str, object]]:
+    return [
+        {
+            "clip_id": decision.clip_id,
+            "number": decision.number,
+            "sequence": sequence,
+            "decided_at_ms": decision.decided_at_ms,
+            "content": encode(decision),
+        }
+        for sequence, decision in enumerate(decisions, start=1)
+    ]
