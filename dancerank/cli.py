@@ -11,9 +11,12 @@ from rich.console import Console
 from dancerank.commands import (
     bundles,
     data,
+    dead_letters,
     demonstrate,
+    keys,
     labels,
     learn,
+    offsets,
     pool_questions,
     pools,
     produce,
@@ -85,4 +88,16 @@ app.add_typer(
         "Decide how often clips are shown, by a policy: try it, run it, ask it.",
     ),
     rich_help_panel="Traffic pools",
+)
+app.add_typer(
+    _group("dead-letters", dead_letters.COMMANDS, "See what could not be processed and why, and put it back."),
+    rich_help_panel="Look after it",
+)
+app.add_typer(
+    _group("offsets", offsets.COMMANDS, "See how far each group of workers is, and let it continue elsewhere."),
+    rich_help_panel="Look after it",
+)
+app.add_typer(
+    _group("keys", keys.COMMANDS, "Say who may use the HTTP API: make, list and revoke keys."),
+    rich_help_panel="Look after it",
 )

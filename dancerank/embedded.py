@@ -132,9 +132,11 @@ class EmbeddedSystem:
 
 @contextmanager
 def run_embedded(
-    settings: Settings, connection: KafkaConnection, bundle: Bundle, observer: Observer
+    settings: Settings, connection: KafkaConnection, bundle: Bundle, observer: Observer, *, with_pools: bool = False
 ) -> Iterator[EmbeddedSystem]:
-    """Run streamer, both views and the traffic pools on threads until the context ends; all drain and commit."""
+    """Run streamer, both views and, if asked for, the traffic pools on threads until the context ends; all drain and
+    commit.
+    """
     clock, stop = SystemClock(), threading.Event()
     wiring.create_topics(settings, connection)
     with ExitStack() as stack:
@@ -142,8 +144,9 @@ def run_embedded(
         index = wiring.open_index(settings, observer, clock)
         sql_loop = stack.enter_context(wiring.sql_loop(settings, connection, store, observer, clock))
         index_loop = wiring.index_loop(settings, connection, index, observer, clock)
-        pool_loop = stack.enter_context(wiring.pool_loop(settings, connection, observer, clock))
-        named: dict[str, ViewLoop[Any]] = {"sql-view": sql_loop, "index-view": index_loop, "pools": pool_loop}
+        named: dict[str, ViewLoop[Any]] = {"sql-view": sql_loop, "index-view": index_loop}
+        if with_pools:
+            named["pools"] = stack.enter_context(wiring.pool_loop(settings, connection, observer, clock))
         loops = tuple(stack.enter_context(wiring.in_thread(loop, name)) for name, loop in named.items())
         pools = stack.enter_context(closing(wiring.open_pool_reader(settings, clock)))
         streamer = stack.enter_context(wiring.streamer(settings, connection, bundle, observer, clock))

@@ -4,11 +4,13 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import uvicorn
 
 from dancerank.settings import ENV_PREFIX
+from dancerank.signals import end_by_signal, end_within
 from exporters.prometheus import PrometheusObserver
 from schemas.errors import ConfigurationError
 
@@ -27,9 +29,18 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
         yield taken
 
 
-def answer(app: Any, taken: socket.socket, on_start: Callable[[], object]) -> None:
-    """Serve the ASGI ``app`` on the port until SIGINT or SIGTERM; ``on_start`` is called once requests are accepted."""
-    _Server(uvicorn.Config(app, log_config=None), on_start).run([taken])
+def answer(
+    app: Any, taken: socket.socket, on_start: Callable[[], object], shutdown_timeout_s: float | None = None
+) -> None:
+    """Serve the ASGI ``app`` on the port until SIGINT or SIGTERM; ``on_start`` is called once requests are accepted.
+
+    Requests that are under way at the signal have half of ``shutdown_timeout_s``, then they are cancelled; after all of
+    it the process is ended. A second signal ends it at once.
+    """
+    config = uvicorn.Config(app, log_config=None, server_header=False)
+    if shutdown_timeout_s is not None:
+        config.timeout_graceful_shutdown = int(shutdown_timeout_s / 2)
+    _Server(config, on_start, shutdown_timeout_s).run([taken])
 
 
 @contextmanager
@@ -50,9 +61,19 @@ def metrics(observer: PrometheusObserver, host: str, port: int, setting: str) ->
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_start: Callable[[], object]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_start: Callable[[], object], shutdown_timeout_s: float | None
+    ) -> None:
         super().__init__(config)
         self._on_start = on_start
+        self._shutdown_timeout_s = shutdown_timeout_s
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            end_by_signal(sig)
+        elif self._shutdown_timeout_s is not None:
+            end_within(self._shutdown_timeout_s)
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

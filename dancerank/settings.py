@@ -40,7 +40,7 @@ PortOrOff = Annotated[int, Field(ge=0, le=65535)]
 
 
 class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -61,8 +61,9 @@ class KafkaSettings(_Group):
     """Name of this process among those of its groups that stays through restarts, such as its pod's. Its partitions
     wait for it, and what it left unfinished is ended when it is back. Absent: another one at each start, and after a
     crash both take until a timeout."""
-    session_timeout_s: Annotated[float, Field(ge=6, le=1800)] = 30.0
-    """Seconds without a sign of life after which a member's partitions go to others."""
+    session_timeout_s: Annotated[float, Field(ge=1, le=1800)] = 30.0
+    """Seconds without a sign of life after which a member's partitions go to others. Brokers refuse less than 6 unless
+    told otherwise."""
     partitions: Annotated[int, Field(ge=1)] = 8
     """Partitions of topics that are created because they are absent."""
     replication: Annotated[int, Field(ge=1)] = 1
@@ -85,6 +86,11 @@ class KafkaSettings(_Group):
 class RankingSettings(_Group):
     database_url: Annotated[str, Field(repr=False)] = "sqlite:///dancerank.db"
     """SQLAlchemy URL of the SQL view; in production postgresql+psycopg://user:password@host/database."""
+    deletions_topic: str = "clips.deleted"
+    """Where clips are named that must disappear from rankings, indexes, traffic pools and the log. Nothing on it may be
+    lost: it is created to keep its records for ever."""
+    erased_within_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 7 * 86_400.0
+    """Seconds within which Kafka drops what a tombstone erases from the log, if the log is created here."""
     index_folder: Path = Path("dancerank-index")
     """Folder of the index snapshots."""
     generation: str | None = None
@@ -106,8 +112,6 @@ class PoolSettings(_Group):
     """TOML file with the policy in force; absent: the example with four tiers that ships with the package."""
     engagement_topic: str = "clips.engagement"
     """Where reactions to clips are reported."""
-    deletions_topic: str = "clips.deleted"
-    """Where clips are named that must disappear."""
     decisions_topic: str = "clips.pool-decisions"
     """Where decisions go, keyed by clip."""
     batch_records: Annotated[int, Field(ge=1)] = 500
@@ -146,6 +150,17 @@ class ServerSettings(_Group):
     """Port of /metrics of the SQL view where it has a process of its own; 0: none."""
     pools_metrics_port: PortOrOff = 9466
     """Port of /metrics of a worker of the traffic pools; 0: none."""
+    api_keys: Path | None = None
+    """File of API keys, kept with ``dancerank keys`` and read again when it changes; absent: no key is asked for."""
+    requests_per_minute: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
+    """Requests that a key without a limit of its own may make, counted in each process; 0: any number."""
+    metrics_without_key: bool = False
+    """Whether /metrics of the API is answered without a key where keys are asked for."""
+    max_request_bytes: Annotated[int, Field(ge=1)] = 8 * 1024 * 1024
+    """Largest body of a request, in bytes."""
+    shutdown_timeout_s: Annotated[float, Field(ge=2, le=86_400)] = 30.0
+    """Seconds from SIGTERM within which every process ends. It finishes what is under way; what is not finished by then
+    is done again after the next start. Requests have half of it."""
 
 
 class LogSettings(_Group):
@@ -165,6 +180,7 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         enable_decoding=False,  # the groups decode, so that an error is one of validation and names its key
         use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # it may be a secret
     )
 
     kafka: KafkaSettings = KafkaSettings()

@@ -11,7 +11,9 @@ from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
 HIDDEN: Final = "***"
-_SECRET_KEY: Final = re.compile(r"password|secret|token|key$", re.IGNORECASE)
+_SECRET_KEY: Final = re.compile(
+    r"passw|passphrase|secret|token|credential|connection_string|signature|^auth|key$", re.IGNORECASE
+)
 _CREDENTIALS: Final = re.compile(r"(://[^:/@]*):.*@", re.DOTALL)
 _PASSWORD_PARAMETER: Final = re.compile(r"([?&][^=&]*password[^=&]*=)[^&]*", re.IGNORECASE)
 _FORMS: Final = MappingProxyType({tuple: 'a list is written ["one", "two"]', Mapping: 'a table is written {"key": …}'})
@@ -49,7 +51,7 @@ def without_password(url: str) -> str:
 
 
 def without_secrets(table: Mapping[str, Any]) -> dict[str, Any]:
-    """A table, with the values hidden whose key says that they are secret, at any depth."""
+    """A table, with the values hidden whose key says that they are secret, and the passwords in URLs, at any depth."""
     return {key: _shown(key, value) for key, value in table.items()}
 
 
@@ -60,7 +62,11 @@ def passwords_among(keys: Iterable[str]) -> list[str]:
 def _shown(key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return without_secrets(value)
-    return HIDDEN if _SECRET_KEY.search(key) else value
+    if _SECRET_KEY.search(key):
+        return HIDDEN
+    if isinstance(value, list | tuple):
+        return [_shown(key, one) for one in value]
+    return without_password(value) if isinstance(value, str) else value
 
 
 def _decoded(key: str, annotation: Any, value: Any) -> Any:

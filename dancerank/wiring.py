@@ -11,21 +11,23 @@ from typing import Any, Final
 
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.settings import Settings
+from ranking.api import Access, KeyRing
 from ranking.index import FaissIndexes
 from ranking.index_view import IndexView
-from ranking.log import read_scored
-from ranking.loop import LoopSettings, LoopThread, StoredPositions, ViewLoop
+from ranking.log import LogEntry, read_log
+from ranking.loop import LoopSettings, LoopThread, Reader, StoredPositions, ViewLoop
 from ranking.monitoring.monitor import ModelMonitor, MonitorSettings
 from ranking.monitoring.periodic import measuring
 from ranking.pool_service.reading import PoolReader
 from ranking.pool_service.store import PoolStore
 from ranking.pool_service.worker import PoolEntry, PoolWorker, WorkerSettings, read_pool_entries
 from ranking.pools.policy import Policy
+from ranking.score_view import ScoreView
 from ranking.store import ScoreStore
 from schemas.bundle import Bundle, read_bundle
 from schemas.clock import Clock
 from schemas.observation import Observer
-from schemas.ports import ScoredRecord, View
+from schemas.ports import View
 from streamer.assembly import open_streamer
 from streamer.pipeline import Streamer
 from transport.connection import KafkaConnection
@@ -39,6 +41,9 @@ from transport.topics import TopicSpec, ensure_topics
 log = logging.getLogger(__name__)
 
 _LOOP_STOP_S: Final = 30.0
+_COMMIT_INTERVAL_S: Final = 1.0
+_HEARTBEAT_S: Final = 3.0
+_HEARTBEATS: Final = 5  # that may be lost before a member is given up
 
 
 def shipped_bundle() -> Path:
@@ -63,20 +68,41 @@ def connect(settings: Settings) -> KafkaConnection:
 
 
 def create_topics(settings: Settings, connection: KafkaConnection) -> None:
-    """Create the topics that are absent: those read, the log compacted, with a dead-letter topic each; decisions."""
-    pools = settings.pools
-    uploads, engagement, deletions, decisions = (
+    """Create the topics that are absent: those read, with a dead-letter topic each, and decisions.
+
+    The log is compacted, and soon enough for a deletion to be one. Deletions are kept for ever and not compacted: one
+    under a wrong key would drop another, and a view that is rebuilt needs them all.
+    """
+    uploads, engagement, decisions = (
         _topic(settings, name)
         for name in (
             settings.streamer.uploads_topic,
-            pools.engagement_topic,
-            pools.deletions_topic,
-            pools.decisions_topic,
+            settings.pools.engagement_topic,
+            settings.pools.decisions_topic,
         )
     )
-    scored = _topic(settings, settings.streamer.scored_topic, {"cleanup.policy": "compact"})
+    lag_ms = str(round(settings.ranking.erased_within_s * 1000))
+    compacted = {"cleanup.policy": "compact", "max.compaction.lag.ms": lag_ms}
+    for_ever = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+    scored = _topic(settings, settings.streamer.scored_topic, compacted)
+    deletions = _topic(settings, settings.ranking.deletions_topic, for_ever)
     read = [uploads, scored, engagement, deletions]
     ensure_topics(connection, [*read, *map(dead_letter_spec, read), decisions])
+
+
+def topics_read(settings: Settings) -> dict[str, list[str]]:
+    """What the members of the groups ``streamer``, ``ranking`` and ``pools`` read."""
+    log = _log_topics(settings)
+    return {
+        "streamer": [settings.streamer.uploads_topic],
+        "ranking": log,
+        "pools": [*log, settings.pools.engagement_topic],
+    }
+
+
+def _log_topics(settings: Settings) -> list[str]:
+    """What the views are built from."""
+    return [settings.streamer.scored_topic, settings.ranking.deletions_topic]
 
 
 def _topic(settings: Settings, name: str, config: Mapping[str, str] | None = None) -> TopicSpec:
@@ -107,44 +133,67 @@ def streamer(
     group, patience_s = settings.kafka.streamer_group, settings.streamer.flush_timeout_s
     name = f"{group}-{settings.kafka.instance or uuid.uuid4().hex}"
     transactions = TransactionSettings(timeout_s=patience_s + connection.timeout_s, delivery_timeout_s=patience_s)
-    with closing(open_results(connection, name, transactions)) as sink:
-        opened = open_streamer(
-            settings.streamer,
-            bundle,
-            open_source=lambda listener: KafkaSource(
-                connection,
-                [settings.streamer.uploads_topic],
-                group=group,
-                listener=listener,
-                settings=_member(settings),
-            ),
-            sink=sink,
-            observer=observer,
-            clock=clock,
-        )
-        with closing(opened):
-            yield opened
+    opened = open_streamer(
+        settings.streamer,
+        bundle,
+        open_source=lambda listener: KafkaSource(
+            connection,
+            topics_read(settings)["streamer"],
+            group=group,
+            listener=listener,
+            settings=_member(settings),
+        ),
+        open_sink=lambda: open_results(connection, name, transactions),
+        observer=observer,
+        clock=clock,
+    )
+    with closing(opened):
+        yield opened
 
 
 @contextmanager
 def sql_loop(
     settings: Settings, connection: KafkaConnection, store: ScoreStore, observer: Observer, clock: Clock
-) -> Iterator[ViewLoop[ScoredRecord]]:
+) -> Iterator[ViewLoop[LogEntry]]:
     """Keeps the SQL view up to date, as a member of the ranking group."""
-    topics = [settings.streamer.scored_topic]
+    topics = topics_read(settings)["ranking"]
     with closing(KafkaSink(connection)) as sink:
-        source = _shared_source(settings, connection, topics, settings.kafka.ranking_group, store)
-        yield ViewLoop(source, store, read_scored, sink, observer, clock, _loop_settings(settings, commits=True))
+        view = ScoreView(store, sink, observer, scored_topic=settings.streamer.scored_topic)
+        opened = partial(_shared_source, settings, connection, topics, settings.kafka.ranking_group, view)
+        loop_settings, read = _loop_settings(settings, commits=True), _log_reader(settings)
+        yield ViewLoop(opened(), view, read, sink, observer, clock, loop_settings, reopen=opened)
 
 
 def index_loop(
     settings: Settings, connection: KafkaConnection, view: IndexView, observer: Observer, clock: Clock
-) -> ViewLoop[ScoredRecord]:
+) -> ViewLoop[LogEntry]:
     """Keeps the index view up to date: reads every partition, belongs to no group, and saves snapshots."""
     folder = settings.ranking.index_folder
-    source = KafkaSource(connection, [settings.streamer.scored_topic], group=None, listener=StoredPositions(view))
-    loop_settings = _loop_settings(settings, commits=False)
-    return ViewLoop(source, view, read_scored, None, observer, clock, loop_settings, upkeep=lambda: view.save(folder))
+    topics, listener = _log_topics(settings), StoredPositions(view)
+    opened = partial(KafkaSource, connection, topics, group=None, listener=listener)
+    loop_settings, read, save = (
+        _loop_settings(settings, commits=False),
+        _log_reader(settings),
+        partial(view.save, folder),
+    )
+    return ViewLoop(opened(), view, read, None, observer, clock, loop_settings, upkeep=save, reopen=opened)
+
+
+def _log_reader(settings: Settings) -> Reader[LogEntry]:
+    return partial(read_log, deletions_topic=settings.ranking.deletions_topic)
+
+
+def api_access(settings: Settings, observer: Observer, clock: Clock) -> Access:
+    """Who may use the HTTP API; raises ``ConfigurationError`` for a file of keys that cannot be read."""
+    server = settings.server
+    return Access(
+        keys=None if server.api_keys is None else KeyRing(server.api_keys),
+        requests_per_minute=server.requests_per_minute,
+        metrics_are_open=server.metrics_without_key,
+        max_request_bytes=server.max_request_bytes,
+        clock=clock,
+        observer=observer,
+    )
 
 
 def open_pool_reader(settings: Settings, clock: Clock) -> PoolReader:
@@ -170,9 +219,13 @@ def pool_loop(
     right the model was.
     """
     pools, policy = settings.pools, pool_policy(settings)
-    topics = [settings.streamer.scored_topic, pools.engagement_topic, pools.deletions_topic]
+    topics = topics_read(settings)["pools"]
     worker_settings = WorkerSettings(decisions_topic=pools.decisions_topic, round_interval_s=pools.round_interval_s)
-    loop_settings = LoopSettings(max_records=pools.batch_records, upkeep_interval_s=pools.round_interval_s)
+    loop_settings = LoopSettings(
+        max_records=pools.batch_records,
+        upkeep_interval_s=pools.round_interval_s,
+        commit_interval_s=_COMMIT_INTERVAL_S,
+    )
     measured_s = settings.monitoring.measure_interval_s
     with ExitStack() as stack:
         store = stack.enter_context(closing(PoolStore(settings.ranking.database_url, keeps_journal=pools.journal)))
@@ -181,27 +234,31 @@ def pool_loop(
         store.migrate()
         monitor = stack.enter_context(measuring(_model_monitor(settings, observer, clock), measured_s))
         worker = PoolWorker(store, policy, sink, observer, clock, worker_settings, seen=monitor.add, look=reader.pools)
-        source = _shared_source(settings, connection, topics, settings.kafka.pools_group, worker)
+        opened = partial(_shared_source, settings, connection, topics, settings.kafka.pools_group, worker)
         read = partial(read_pool_entries, scored_topic=settings.streamer.scored_topic)
-        yield ViewLoop(source, worker, read, sink, observer, clock, loop_settings, upkeep=worker.round)
+        upkeep = worker.round
+        yield ViewLoop(opened(), worker, read, sink, observer, clock, loop_settings, upkeep=upkeep, reopen=opened)
 
 
 @contextmanager
-def in_thread(loop: ViewLoop[Any], name: str) -> Iterator[LoopThread]:
-    """Run a loop beside the caller; it finishes its batch at the end."""
+def in_thread(loop: ViewLoop[Any], name: str, within_s: float = _LOOP_STOP_S) -> Iterator[LoopThread]:
+    """Run a loop beside the caller; at the end it has ``within_s`` seconds to finish its batch and its upkeep."""
     thread = LoopThread(loop, name=name)
     thread.start()
     try:
         yield thread
     finally:
-        if not thread.stop(_LOOP_STOP_S):
-            log.warning("%s was still busy after %s s; it continues from its last position", name, _LOOP_STOP_S)
+        if not thread.stop(within_s):
+            log.warning("%s was still busy after %s s; it continues from its last position", name, within_s)
 
 
 def _member(settings: Settings) -> SourceSettings:
     """How this process is a member of its groups."""
-    kafka = settings.kafka
-    return SourceSettings(session_timeout_s=kafka.session_timeout_s, instance=kafka.instance)
+    session_s = settings.kafka.session_timeout_s
+    heartbeat_s = min(_HEARTBEAT_S, session_s / _HEARTBEATS)
+    return SourceSettings(
+        session_timeout_s=session_s, heartbeat_interval_s=heartbeat_s, instance=settings.kafka.instance
+    )
 
 
 def _shared_source(

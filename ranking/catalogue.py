@@ -1,4 +1,4 @@
-"""Which clips the index view holds: clip id ↔ int64 id, dancer, challenge and modalities present."""
+"""Which clips the index view holds, clip id ↔ int64 id, dancer, challenge and modalities; and which were deleted."""
 
 from array import array
 from collections.abc import Iterable
@@ -31,12 +31,23 @@ class CatalogueEntry(msgspec.Struct, array_like=True):
     modalities: tuple[Modality, ...]
 
 
+class _Stored(msgspec.Struct, array_like=True):
+    """A catalogue in a file. ``entries`` by int64 id, ``None`` for an id whose clip was deleted."""
+
+    entries: list[CatalogueEntry | None]
+    deleted: list[str]
+
+
 class Catalogue:
-    """Clips under dense ids 0, 1, 2, … in the order of their first application; an id is never given twice."""
+    """Clips under dense ids 0, 1, 2, … in the order of their first application; an id is never given twice.
+
+    Of a deleted clip only its clip id is kept, so that a late upload does not bring it back.
+    """
 
     def __init__(self, entries: Iterable[CatalogueEntry] = ()) -> None:
-        self._entries: list[CatalogueEntry] = []
+        self._entries: list[CatalogueEntry | None] = []
         self._ids: dict[str, int] = {}
+        self._deleted: set[str] = set()
         self._presence = array("B")
         self._of_challenge: dict[str, array[int]] = {}
         self._of_dancer: dict[str, array[int]] = {}
@@ -44,30 +55,46 @@ class Catalogue:
             self.put(entry)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._ids)
+
+    @property
+    def deleted(self) -> int:
+        """Clips of which no more is known than that they were deleted."""
+        return len(self._deleted)
 
     def get(self, clip_id: str) -> CatalogueEntry | None:
         clip = self._ids.get(clip_id)
         return None if clip is None else self._entries[clip]
 
     def put(self, entry: CatalogueEntry) -> int:
-        """Add a clip, or replace what is known of it; returns its id."""
+        """Add a clip that was not deleted, or replace what is known of it; returns its id."""
         clip = self._ids.setdefault(entry.clip_id, len(self._entries))
         if clip == len(self._entries):
-            self._entries.append(entry)
-            self._presence.append(_bits(entry))
-            self._of_challenge.setdefault(entry.challenge_id, array("q")).append(clip)
-            self._of_dancer.setdefault(entry.dancer_id, array("q")).append(clip)
-            return clip
-        before, self._entries[clip] = self._entries[clip], entry
-        self._presence[clip] = _bits(entry)
-        _move(self._of_challenge, clip, before.challenge_id, entry.challenge_id)
-        _move(self._of_dancer, clip, before.dancer_id, entry.dancer_id)
+            self._skip_id()
+        before = self._entries[clip]
+        self._entries[clip], self._presence[clip] = entry, _bits(entry)
+        self._regroup(clip, before, entry)
         return clip
 
+    def delete(self, clip_id: str) -> int | None:
+        """Forget all of a clip but that it was deleted; returns the id that it had, which stays unused."""
+        self._deleted.add(clip_id)
+        clip = self._ids.pop(clip_id, None)
+        if clip is None:
+            return None
+        before, self._entries[clip], self._presence[clip] = self._entries[clip], None, 0
+        self._regroup(clip, before, None)
+        return clip
+
+    def was_deleted(self, clip_id: str) -> bool:
+        return clip_id in self._deleted
+
     def entry(self, clip: int) -> CatalogueEntry:
-        """The clip with int64 id ``clip``."""
-        return self._entries[clip]
+        """The clip with int64 id ``clip``. Raises ``KeyError`` for one that was deleted."""
+        entry = self._entries[clip]
+        if entry is None:
+            raise KeyError(clip)
+        return entry
 
     def id_of(self, clip_id: str) -> int:
         """Raises ``NotFound`` naming ``clip_id``."""
@@ -92,16 +119,32 @@ class Catalogue:
         return having
 
     def encode(self) -> bytes:
-        """For ``decode``; the order of the entries is that of their ids."""
-        return msgspec.msgpack.encode(self._entries)
+        """For ``decode``."""
+        return msgspec.msgpack.encode(_Stored(self._entries, sorted(self._deleted)))
 
     @classmethod
     def decode(cls, raw: bytes) -> "Catalogue":
         """Raises ``SnapshotError``."""
         try:
-            return cls(msgspec.msgpack.decode(raw, type=list[CatalogueEntry]))
+            stored = msgspec.msgpack.decode(raw, type=_Stored)
         except msgspec.DecodeError as error:
             raise SnapshotError(f"the catalogue cannot be read ({error}); delete the snapshot") from error
+        catalogue = cls()
+        for entry in stored.entries:
+            if entry is not None:
+                catalogue.put(entry)
+            else:
+                catalogue._skip_id()
+        catalogue._deleted.update(stored.deleted)
+        return catalogue
+
+    def _regroup(self, clip: int, before: CatalogueEntry | None, after: CatalogueEntry | None) -> None:
+        for groups, field in ((self._of_challenge, "challenge_id"), (self._of_dancer, "dancer_id")):
+            _move(groups, clip, getattr(before, field, None), getattr(after, field, None))
+
+    def _skip_id(self) -> None:
+        self._entries.append(None)
+        self._presence.append(0)
 
 
 def _bits(entry: CatalogueEntry) -> int:
@@ -115,7 +158,13 @@ def _members(groups: dict[str, "array[int]"], kind: str, name: str) -> Int64:
     return np.array(members, np.int64)
 
 
-def _move(groups: dict[str, "array[int]"], clip: int, before: str, after: str) -> None:
-    if before != after:
+def _move(groups: dict[str, "array[int]"], clip: int, before: str | None, after: str | None) -> None:
+    """From one group into another; ``None`` is none."""
+    if before == after:
+        return
+    if before is not None:
         groups[before].remove(clip)
+        if not groups[before]:
+            del groups[before]
+    if after is not None:
         groups.setdefault(after, array("q")).append(clip)

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -30,7 +31,7 @@ def open_engine(url: str) -> sa.Engine:
     """
     try:
         parsed = sa.make_url(url)
-    except exc.ArgumentError as error:
+    except (exc.ArgumentError, ValueError) as error:
         raise ConfigurationError(
             "the database URL is malformed; expected sqlite:///path or postgresql://user@host/name",
             field="database_url",
@@ -119,13 +120,23 @@ def in_parts(keys: Iterable[str]) -> Iterator[list[str]]:
 
 def insert_into(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
     """An insert that can say what to do on conflict, which each database's dialect spells for itself."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    return insert_of(connection.dialect.name, table)
+
+
+def insert_of(dialect: str, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert whole rows, or overwrite those with their keys."""
     if not rows:
         return
-    insert = insert_into(connection, table)
+    connection.execute(_upserting(connection.dialect.name, table), list(rows))
+
+
+@lru_cache
+def _upserting(dialect: str, table: sa.Table) -> sa.Insert:
+    # Made once: to put it together takes as long as to execute it.
+    insert = insert_of(dialect, table)
     changed = {column.name: insert.excluded[column.name] for column in table.c if not column.primary_key}
-    connection.execute(insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed), list(rows))
+    return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)

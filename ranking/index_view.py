@@ -1,7 +1,7 @@
 """The vector view of the log: one index per modality and the catalogue, for exactly one model generation."""
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -10,8 +10,9 @@ import numpy as np
 
 from ranking.catalogue import Catalogue, CatalogueEntry
 from ranking.locking import ReadWriteLock
+from ranking.log import DELETED_CLIP, DeletedRecord, LogEntry
 from ranking.similarity import SimilaritySearch
-from ranking.snapshot import Position, SnapshotManifest, read_snapshot, write_snapshot
+from ranking.snapshot import Position, SnapshotManifest, knows_deletions, read_snapshot, write_snapshot
 from ranking.vectors import IndexFormat, StoredIndex, unit
 from schemas.clock import Clock
 from schemas.errors import DancerankError, GenerationMismatch, NotReady, SnapshotError
@@ -32,10 +33,11 @@ class _Change(NamedTuple):
 
 
 class IndexView:
-    """``schemas.ports.View`` of the log in vector indexes, and the similarity search over them.
+    """``schemas.ports.View`` of the log and the deletions in vector indexes, and the similarity search over them.
 
     It holds one generation: the one given, else that of the snapshot, else that of the first record. Records of
-    others are reported as skipped. An embedding that is all zero has no direction: its modality counts as absent.
+    others are reported as skipped, and so are those of deleted clips. An embedding that is all zero has no direction:
+    its modality counts as absent.
 
     ``apply`` and ``save`` belong to one thread; any number of others may ask meanwhile. Queries wait for a batch
     being applied and for nothing else, a snapshot least of all.
@@ -55,6 +57,7 @@ class IndexView:
         self._lock = ReadWriteLock()
         self._changing = threading.Lock()
         self._saved: Mapping[TopicPartition, int] = {}
+        self._reported: set[Modality] = set()
 
     @property
     def generation(self) -> str | None:
@@ -82,17 +85,32 @@ class IndexView:
         held = self._positions
         return {partition: held[partition] for partition in partitions if partition in held}
 
-    def apply(self, scored: Sequence[ScoredRecord], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
+    def apply(self, entries: Sequence[LogEntry], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
         with self._changing:
+            deleted = {entry.event.clip_id for entry in entries if isinstance(entry, DeletedRecord)}
+            scored = self._living(entries, deleted)
             generation = self._generation or next((entry.clip.generation for entry in scored), None)
             changes, refusals = self._changes(generation, scored)
             later = {at: max(offset, self._positions.get(at, 0)) for at, offset in positions.items()}
             with self._lock.writing():
                 self._generation = generation
+                self._delete(deleted)
                 self._change(changes)
+                self._indexes = {modality: index for modality, index in self._indexes.items() if len(index)}
                 self._positions = self._positions | later
         self._report(changes)
         return refusals
+
+    def _living(self, entries: Sequence[LogEntry], deleted: Set[str]) -> list[ScoredRecord]:
+        """The scored records of clips that are neither among ``deleted`` nor were deleted before."""
+        living: list[ScoredRecord] = []
+        for entry in entries:
+            if isinstance(entry, ScoredRecord):
+                if entry.clip.clip_id in deleted or self._catalogue.was_deleted(entry.clip.clip_id):
+                    self._observer.skipped(entry.record.topic, DELETED_CLIP)
+                else:
+                    living.append(entry)
+        return living
 
     def _changes(self, generation: str | None, scored: Sequence[ScoredRecord]) -> tuple[list[_Change], list[Refusal]]:
         """What the records change, the last of each clip alone, and those that do not fit the indexes."""
@@ -127,6 +145,12 @@ class IndexView:
                 changes[clip.clip_id] = _Change(entry, vectors, ScoredRecord(record, clip))
         return list(changes.values()), refusals
 
+    def _delete(self, deleted: Set[str]) -> None:
+        ids = [clip for clip_id in sorted(deleted) if (clip := self._catalogue.delete(clip_id)) is not None]
+        if ids:
+            for index in self._indexes.values():
+                index.remove(np.array(ids, np.int64))
+
     def _change(self, changes: Sequence[_Change]) -> None:
         put: dict[Modality, tuple[list[int], list[Float32]]] = {modality: ([], []) for modality in MODALITIES}
         gone: dict[Modality, list[int]] = {modality: [] for modality in MODALITIES}
@@ -148,8 +172,10 @@ class IndexView:
                 self._indexes[modality].upsert(np.array(ids, np.int64), np.stack(vectors))
 
     def _report(self, changes: Sequence[_Change]) -> None:
-        for modality, vectors in self.sizes().items():
-            self._observer.index_size(modality, vectors)
+        sizes = self.sizes()
+        self._reported |= sizes.keys()
+        for modality in sorted(self._reported):
+            self._observer.index_size(modality, sizes.get(modality, 0))
         now_ms = self._clock.now_ms()
         for change in changes:
             # What was scored before this process began may have been retrievable long ago, from another replica.
@@ -157,12 +183,13 @@ class IndexView:
                 self._observer.retrievable(max(0, now_ms - change.scored.clip.uploaded_at_ms) / 1000)
 
     def save(self, root: Path) -> Path | None:
-        """Write a snapshot under ``root``; returns its folder, or ``None`` if nothing changed since the last.
+        """Write a snapshot under ``root``; returns its folder, or ``None`` if none is called for.
 
-        Raises ``SnapshotError`` if the disk refuses.
+        It is if anything changed since the last, or if one that is kept may still hold a deleted clip: the new one
+        pushes it out. Raises ``SnapshotError`` if the disk refuses.
         """
         with self._changing:
-            if self._positions == self._saved:
+            if self._positions == self._saved and knows_deletions(root, self._catalogue.deleted):
                 return None
             manifest = SnapshotManifest(
                 generation=self._generation,
@@ -170,6 +197,7 @@ class IndexView:
                     Position(at.topic, at.partition, next_) for at, next_ in sorted(self._positions.items())
                 ),
                 clips=len(self._catalogue),
+                deleted=self._catalogue.deleted,
                 vectors={modality: len(index) for modality, index in self._indexes.items()},
                 created_at_ms=self._clock.now_ms(),
             )
@@ -198,7 +226,8 @@ class IndexView:
         indexes = {
             modality: self._format.read(folder / f"{modality}{self._format.extension}") for modality in manifest.vectors
         }
-        if len(catalogue) != manifest.clips or {m: len(index) for m, index in indexes.items()} != manifest.vectors:
+        counted = (len(catalogue), catalogue.deleted, {modality: len(index) for modality, index in indexes.items()})
+        if counted != (manifest.clips, manifest.deleted, manifest.vectors):
             raise SnapshotError(f"{folder}: holds another number of clips or vectors than its manifest says; delete it")
         with self._changing, self._lock.writing():
             self._generation = manifest.generation

@@ -1,23 +1,44 @@
-"""Reading the log of scored clips: records into clips, or into what is wrong with them."""
+"""Reading the log of scored clips and the deletions: records into what the views apply, or into what is wrong."""
 
 from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 from schemas.codec import decode
 from schemas.errors import DancerankError
-from schemas.events import ClipScored
+from schemas.events import ClipDeleted, ClipScored
 from schemas.ports import Record, Refusal, ScoredRecord, TopicPartition
 
+DELETED_CLIP: Final = "deleted_clip"
+"""Why a scored record is skipped: its clip was deleted."""
 
-def read_scored(records: Iterable[Record]) -> tuple[list[ScoredRecord], list[Refusal]]:
-    """The records that are scored clips, and those that are not, each in order."""
-    scored: list[ScoredRecord] = []
+
+class DeletedRecord(NamedTuple):
+    """A record that names a clip to be deleted, decoded."""
+
+    record: Record
+    event: ClipDeleted
+
+
+LogEntry = ScoredRecord | DeletedRecord
+"""What the views of the log apply."""
+
+
+def read_log(records: Iterable[Record], deletions_topic: str) -> tuple[list[LogEntry], list[Refusal]]:
+    """The scored clips and, from ``deletions_topic``, the deletions; and the records that are neither. Each in order.
+
+    Either is refused on the other's topic: there compaction would drop what has to stay.
+    """
+    entries: list[LogEntry] = []
     refused: list[Refusal] = []
     for record in records:
         try:
-            scored.append(ScoredRecord(record, decode(record.value, ClipScored)))
+            if record.topic == deletions_topic:
+                entries.append(DeletedRecord(record, decode(record.value, ClipDeleted)))
+            else:
+                entries.append(ScoredRecord(record, decode(record.value, ClipScored)))
         except DancerankError as error:
             refused.append(Refusal(record, error))
-    return scored, refused
+    return entries, refused
 
 
 def positions_after(records: Iterable[Record]) -> dict[TopicPartition, int]:

@@ -4,7 +4,6 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -13,7 +12,7 @@ import stamina
 from ranking.log import positions_after
 from schemas.clock import Clock
 from schemas.codec import peek_clip_id
-from schemas.errors import SnapshotError, StoreUnavailable, TransportError
+from schemas.errors import DancerankError, SnapshotError, TransportError
 from schemas.observation import Observer
 from schemas.ports import Record, RecordSink, RecordSource, Refusal, TopicPartition, View
 from transport.dead_letter import dead_letter, send_dead_letter
@@ -30,14 +29,16 @@ TOMBSTONE: Final = "tombstone"
 class LoopSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the loop reads and how patient it is.
 
-    ``commits`` tells Kafka how far the view is, which only lag tools read; a source without a group cannot. A retriable
-    error of the view is tried again ``attempts`` times, waiting from ``retry_wait_s`` up to ``retry_wait_max_s``.
+    ``commits`` tells Kafka how far the view is, at most every ``commit_interval_s``, which only lag tools read; a
+    source without a group cannot. A retriable error of the view is tried again ``attempts`` times, waiting from
+    ``retry_wait_s`` up to ``retry_wait_max_s``.
     """
 
     max_records: int = 500
     poll_timeout_s: float = 0.5
     flush_timeout_s: float = 30.0
     commits: bool = True
+    commit_interval_s: float = 0.0
     upkeep_interval_s: float = 60.0
     attempts: int = 8
     retry_wait_s: float = 0.2
@@ -51,7 +52,8 @@ class StoredPositions:
         self._view = view
 
     def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
-        return self._view.positions(partitions)
+        """A view without a position begins at the beginning, whatever the group has committed for another database."""
+        return {**dict.fromkeys(partitions, 0), **self._view.positions(partitions)}
 
     def revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """Nothing is under way: a batch is applied whole between two polls."""
@@ -63,9 +65,10 @@ class ViewLoop(Generic[Entry]):
     The order matters: dead letters are safe before the view's position passes an unreadable record, and the view's
     own position, stored with its data, is the one that counts. A crash anywhere repeats work and changes nothing. The
     source has to be built with ``StoredPositions(view)``; the loop closes it. ``read`` makes entries of records.
-    ``upkeep`` is what the view needs from time to time: a snapshot, a round of the pools. Views that every replica
-    builds from the whole log have no ``dead_letters``: the one shared view puts a bad record aside, the replicas only
-    report that they skipped it.
+    ``upkeep`` is what the view needs from time to time: a snapshot, a round of the pools. ``reopen`` gives another
+    source after an error that may be over by itself; without it such an error ends the loop, as others do. Views that
+    every replica builds from the whole log have no ``dead_letters``: the one shared view puts a bad record aside, the
+    replicas only report that they skipped it.
     """
 
     def __init__(
@@ -79,8 +82,10 @@ class ViewLoop(Generic[Entry]):
         settings: LoopSettings | None = None,
         *,
         upkeep: Callable[[], object] | None = None,
+        reopen: Callable[[], RecordSource] | None = None,
     ) -> None:
         self._source = source
+        self._reopen = reopen
         self._view = view
         self._read = read
         self._dead_letters = dead_letters
@@ -91,6 +96,8 @@ class ViewLoop(Generic[Entry]):
         self._kept_up_at_s = clock.monotonic_s()
         self._started_ms = clock.now_ms()
         self._last_read_ms: dict[TopicPartition, int] = {}
+        self._uncommitted: dict[TopicPartition, int] = {}
+        self._committed_at_s = float("-inf")
         self._targets: dict[TopicPartition, int] | None = None
 
     @property
@@ -101,13 +108,44 @@ class ViewLoop(Generic[Entry]):
     def run(self, stop: threading.Event) -> None:
         """Until ``stop`` is set: finish the batch, do the upkeep, close the source.
 
-        Errors end it too, but for a snapshot that could not be written; the view stays consistent.
+        Errors end it too, but for a snapshot that could not be written, and for what may be over by itself: a broker or
+        database that does not answer is waited for, and the view goes on from its own positions.
         """
-        with closing(self._source):
+        try:
             while not stop.is_set():
-                self.step()
-                self._keep_up_if_due()
+                try:
+                    self.step()
+                    self._keep_up_if_due()
+                except DancerankError as error:
+                    if not error.retriable or self._reopen is None:
+                        raise
+                    self._begin_again(error, self._reopen, stop)
             self._keep_up()
+        finally:
+            self._source.close()
+
+    def _begin_again(self, error: DancerankError, reopen: Callable[[], RecordSource], stop: threading.Event) -> None:
+        """Connect anew as soon as that works, with longer and longer waits."""
+        log.warning("%s (%s); beginning again from the view's positions", error, error.code)
+        self._observer.interrupted(error.code)
+        self._close_source()
+        wait_s = self._settings.retry_wait_s
+        while not stop.wait(wait_s):
+            wait_s = min(2 * wait_s, self._settings.retry_wait_max_s)
+            try:
+                self._source = reopen()
+            except TransportError as failure:
+                if not failure.retriable:
+                    raise
+                log.warning("%s", failure)
+            else:
+                return
+
+    def _close_source(self) -> None:
+        try:
+            self._source.close()
+        except TransportError as error:
+            log.warning("%s", error)
 
     def step(self) -> int:
         """One batch, poll to commit; returns how many records it had."""
@@ -132,7 +170,7 @@ class ViewLoop(Generic[Entry]):
         started_s = self._clock.monotonic_s()
         refused: Sequence[Refusal] = ()
         for attempt in stamina.retry_context(
-            on=StoreUnavailable,
+            on=_may_succeed_later,
             attempts=self._settings.attempts,
             timeout=None,
             wait_initial=self._settings.retry_wait_s,
@@ -163,8 +201,14 @@ class ViewLoop(Generic[Entry]):
     def _commit(self, positions: Mapping[TopicPartition, int]) -> None:
         if not self._settings.commits:
             return
+        self._uncommitted |= positions
+        now_s = self._clock.monotonic_s()
+        if now_s - self._committed_at_s < self._settings.commit_interval_s:
+            return
+        held = {at: offset for at, offset in self._uncommitted.items() if at in self._source.assignment()}
+        self._committed_at_s, self._uncommitted = now_s, {}
         try:
-            self._source.commit(positions)
+            self._source.commit(held)
         except TransportError as error:
             # The view's own positions count; the next commit tells Kafka the same and more.
             log.warning("offsets not committed: %s", error)
@@ -213,6 +257,10 @@ class ViewLoop(Generic[Entry]):
             for at, end in self._targets.items()
             if at in assigned and positions.get(at, 0) < end and lags.get(at) != 0
         }
+
+
+def _may_succeed_later(error: Exception) -> bool:
+    return isinstance(error, DancerankError) and error.retriable
 
 
 class LoopThread:

@@ -20,6 +20,7 @@ from schemas.ports import TopicPartition
 
 log = logging.getLogger(__name__)
 
+FORMAT: Final = "index-snapshot/2"
 CURRENT: Final = "CURRENT"
 MANIFEST: Final = "manifest.json"
 _PREFIX: Final = "snapshot-"
@@ -42,14 +43,22 @@ class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     next_offset: int
 
 
+class _Written(msgspec.Struct):
+    schema: str
+
+
 class SnapshotManifest(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", tag="index-snapshot/1", kw_only=True
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", tag=FORMAT, kw_only=True
 ):
-    """What ``manifest.json`` says: the generation, how far it is, how much it holds, and its files by name."""
+    """What ``manifest.json`` says: the generation, how far it is, how much it holds, and its files by name.
+
+    ``deleted`` counts the clips of which it knows that they were deleted; it never falls.
+    """
 
     generation: str | None
     positions: tuple[Position, ...]
     clips: int
+    deleted: int
     vectors: dict[Modality, int]
     created_at_ms: int
     files: dict[str, SnapshotFile] = {}
@@ -102,6 +111,14 @@ def read_snapshot(root: Path) -> tuple[Path, SnapshotManifest] | None:
     return None
 
 
+def knows_deletions(root: Path, deleted: int) -> bool:
+    """Whether no snapshot under ``root`` is older than the last of so many deletions, and may hold what they erase."""
+    try:
+        return all(_manifest(root / name).deleted >= deleted for name in _numbered(root))
+    except SnapshotError:
+        return False
+
+
 def _fill(folder: Path, manifest: SnapshotManifest, files: Mapping[str, Callable[[Path], None]]) -> None:
     listed: dict[str, SnapshotFile] = {}
     for name, write in files.items():
@@ -150,14 +167,22 @@ def _newest_first(root: Path) -> list[str]:
     return sorted(names, key=lambda name: name != current)
 
 
-def _verified(folder: Path) -> SnapshotManifest:
+def _manifest(folder: Path) -> SnapshotManifest:
     path = folder / MANIFEST
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=SnapshotManifest)
+        content = path.read_bytes()
+        written = msgspec.json.decode(content, type=_Written).schema
+        if written != FORMAT:
+            raise SnapshotError(f"{path}: another release wrote it as {written}; this one reads {FORMAT}")
+        return msgspec.json.decode(content, type=SnapshotManifest)
     except OSError as error:
         raise SnapshotError(f"{path}: cannot be read ({error.strerror})") from error
     except msgspec.DecodeError as error:
         raise SnapshotError(f"{path}: {error}") from error
+
+
+def _verified(folder: Path) -> SnapshotManifest:
+    manifest = _manifest(folder)
     for name, listed in manifest.files.items():
         path = folder / name
         try:

@@ -1,29 +1,25 @@
-"""The SQL view: clips, scores and attention, written from the log and asked for rankings."""
+"""The SQL view: clips, scores and attention, kept from the log and asked for rankings."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import sqlalchemy as sa
 
-from ranking.database import insert_into, open_engine, reading, writing
+from ranking.database import open_engine, reading, writing
+from ranking.log import LogEntry
 from ranking.migrations import upgrade_engine
 from ranking.offsets import advance, stored_positions
 from ranking.ranks import places_from_bottom, places_from_top
+from ranking.score_rows import Erasure, write_entries
 from ranking.standings import standings
 from ranking.tables import applied_offsets, clips, scored_clips, scores
 from schemas.errors import NotFound, QueryError
-from schemas.events import ClipScored
 from schemas.modalities import MODALITIES, Dimension, Modality
-from schemas.ports import Refusal, ScoredRecord, TopicPartition
+from schemas.ports import Refusal, TopicPartition
 from schemas.queries import MAX_HITS, Challenge, ChallengeAttention, ClipSummary, Order, RankedClip, Ranking
-
-K = TypeVar("K")
-Row = dict[str, Any]
 
 SCORES_VIEW: Final = "scores"
 """Name of this view among the stored offsets."""
-_WRITTEN: Final = ("uploaded_at_ms", "log_partition", "log_offset")
-"""What says which of two rows is the later one, as ``_written`` says it of records."""
 
 
 class ScoreStore:
@@ -53,55 +49,27 @@ class ScoreStore:
         with reading(self._engine) as connection:
             return stored_positions(connection, SCORES_VIEW, partitions)
 
-    def apply(self, scored: Sequence[ScoredRecord], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
-        """In one transaction; rows are locked in the order of their keys, so that workers cannot deadlock."""
-        newest = _newest(scored, lambda clip: (clip.generation, clip.clip_id))
-        newest_clips = _newest(scored, lambda clip: clip.clip_id)
+    def apply(
+        self,
+        entries: Sequence[LogEntry],
+        positions: Mapping[TopicPartition, int],
+        erase: Callable[[Erasure], None] | None = None,
+    ) -> Sequence[Refusal]:
+        """In one transaction, as long as nothing was deleted.
+
+        Otherwise ``erase`` is told, once the transaction is over, what has to go from the log, and the positions pass
+        in another when it returns. Without ``erase`` the log is left to others.
+        """
         with writing(self._engine) as connection:
-            if newest:
-                self._upsert(connection, clips, [_clip_row(newest_clips[key]) for key in sorted(newest_clips)])
-                ordered = [newest[key] for key in sorted(newest, key=lambda key: (key[1], key[0]))]
-                self._upsert(connection, scored_clips, [_scored_row(entry) for entry in ordered])
-                self._replace_scores(connection, ordered)
-            advance(connection, SCORES_VIEW, positions)
+            erasure = write_entries(connection, entries)
+            if not erasure:
+                advance(connection, SCORES_VIEW, positions)
+        if erasure:
+            if erase is not None:
+                erase(erasure)
+            with writing(self._engine) as connection:
+                advance(connection, SCORES_VIEW, positions)
         return []
-
-    def _upsert(self, connection: sa.Connection, table: sa.Table, rows: list[Row]) -> None:
-        """Insert rows, or overwrite those that come from an earlier upload or record."""
-        insert = insert_into(connection, table)
-        new = insert.excluded
-        statement = insert.on_conflict_do_update(
-            index_elements=list(table.primary_key),
-            set_={column.name: new[column.name] for column in table.c if not column.primary_key},
-            where=sa.tuple_(*(new[name] for name in _WRITTEN)) > sa.tuple_(*(table.c[name] for name in _WRITTEN)),
-        )
-        connection.execute(statement, rows)
-
-    def _replace_scores(self, connection: sa.Connection, entries: Sequence[ScoredRecord]) -> None:
-        """Write the scores of the records that hold their row of ``scored_clips``; a later one may hold it instead."""
-        table = scored_clips.c
-        held = {
-            (row.generation, row.clip_id, row.log_partition, row.log_offset)
-            for row in connection.execute(
-                sa.select(table.generation, table.clip_id, table.log_partition, table.log_offset).where(
-                    table.clip_id.in_(sorted({entry.clip.clip_id for entry in entries}))
-                )
-            )
-        }
-        holders = [
-            entry
-            for entry in entries
-            if (entry.clip.generation, entry.clip.clip_id, entry.record.partition, entry.record.offset) in held
-        ]
-        if not holders:
-            return
-        connection.execute(
-            sa.delete(scores).where(
-                scores.c.generation == sa.bindparam("of_generation"), scores.c.clip_id == sa.bindparam("of_clip")
-            ),
-            [{"of_generation": entry.clip.generation, "of_clip": entry.clip.clip_id} for entry in holders],
-        )
-        connection.execute(sa.insert(scores), [row for entry in holders for row in _score_rows(entry.clip)])
 
     def generations(self) -> dict[str, int]:
         """Clips scored under each generation, the one scored last first."""
@@ -210,62 +178,6 @@ class ScoreStore:
             mean_attention={modality: found[modality][0] for modality in ordered},
             present={modality: found[modality][1] for modality in ordered},
         )
-
-
-def _newest(scored: Iterable[ScoredRecord], key: Callable[[ClipScored], K]) -> dict[K, ScoredRecord]:
-    """The record written last for each key."""
-    newest: dict[K, ScoredRecord] = {}
-    for entry in scored:
-        held = newest.setdefault(key(entry.clip), entry)
-        if _written(entry) > _written(held):
-            newest[key(entry.clip)] = entry
-    return newest
-
-
-def _written(entry: ScoredRecord) -> tuple[int, int, int]:
-    return entry.clip.uploaded_at_ms, entry.record.partition, entry.record.offset
-
-
-def _clip_row(entry: ScoredRecord) -> Row:
-    clip = entry.clip
-    return {
-        "clip_id": clip.clip_id,
-        "dancer_id": clip.dancer_id,
-        "challenge_id": clip.challenge_id,
-        "uploaded_at_ms": clip.uploaded_at_ms,
-        "duration_s": clip.duration_s,
-        "log_partition": entry.record.partition,
-        "log_offset": entry.record.offset,
-    }
-
-
-def _scored_row(entry: ScoredRecord) -> Row:
-    clip = entry.clip
-    return {
-        "generation": clip.generation,
-        "clip_id": clip.clip_id,
-        "challenge_id": clip.challenge_id,
-        "uploaded_at_ms": clip.uploaded_at_ms,
-        "scored_at_ms": clip.scored_at_ms,
-        "missing": ",".join(clip.missing),
-        "log_partition": entry.record.partition,
-        "log_offset": entry.record.offset,
-    }
-
-
-def _score_rows(clip: ClipScored) -> list[Row]:
-    attention = {Dimension(modality): result.attention for modality, result in clip.modalities.items()}
-    return [
-        {
-            "generation": clip.generation,
-            "clip_id": clip.clip_id,
-            "dimension": str(dimension),
-            "challenge_id": clip.challenge_id,
-            "score": score,
-            "attention": attention.get(dimension),
-        }
-        for dimension, score in clip.scores().items()
-    ]
 
 
 def _within(generation: str, challenge_id: str, dimension: Dimension) -> sa.ColumnElement[bool]:

@@ -68,6 +68,14 @@ scores: Final = sa.Table(
     sa.Index("ix_scores_ranking", "generation", "challenge_id", "dimension", "score", "clip_id"),
 )
 
+deleted_clips: Final = sa.Table(
+    "deleted_clips",
+    metadata,
+    sa.Column("clip_id", _identifier, primary_key=True),
+    sa.Column("deleted_at_ms", sa.BigInteger, nullable=False, comment="when it was last asked for"),
+)
+"""All that is kept of a deleted clip, and kept for good: a late upload must not bring it back."""
+
 applied_offsets: Final = sa.Table(
     "applied_offsets",
     metadata,

@@ -169,10 +169,14 @@ class PositionBeyondLog(TransportError):
     retriable = False
 
 
+class MembershipLost(TransportError):
+    """The group went on without this member; what it was about to write is not written, and it may join again."""
+
+    code = "membership_lost"
+
+
 class Fenced(TransportError):
-    """Another process has taken this one's place, in its group or under its name; what it was about to write is not
-    written.
-    """
+    """Another process has taken this one's name; what this one was about to write is not written."""
 
     code = "fenced"
     retriable = False

@@ -69,6 +69,9 @@ class Observer:
     def skipped(self, topic: str, reason: str) -> None:
         """A record of ``topic`` was rightly left unapplied, for example one of another generation."""
 
+    def interrupted(self, reason: str) -> None:
+        """The work had to begin again from what is committed; ``reason`` is an error ``code``."""
+
     def lag(self, partition: TopicPartition, records: int, seconds: float) -> None:
         """How far behind the end a consumer is: records not yet read, and the age of the last that was (0: none)."""
 
@@ -113,3 +116,6 @@ class Observer:
 
     def model_not_measured(self) -> None:
         """The database did not answer; what was reported before stands."""
+
+    def request_refused(self, reason: str) -> None:
+        """A request to the API was turned away: ``no_key``, ``unknown_key``, ``rate_limited`` or ``too_large``."""

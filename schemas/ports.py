@@ -43,7 +43,7 @@ class OutgoingRecord(msgspec.Struct, frozen=True):
     """One record to write.
 
     ``partition_by`` (a challenge id) chooses the partition; records with equal ``partition_by`` share one and keep
-    their order. Without it the key chooses.
+    their order. Without it the key chooses. ``partition`` names one, whatever the others say.
     """
 
     topic: str
@@ -51,6 +51,7 @@ class OutgoingRecord(msgspec.Struct, frozen=True):
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
     partition_by: str | None = None
+    partition: int | None = None
 
 
 class RebalanceListener(Protocol):
@@ -113,6 +114,10 @@ class RecordSink(Protocol):
         """Queue a record. May block for room. Raises ``TransportError``."""
         ...
 
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has. Raises ``TransportError``."""
+        ...
+
     def flush(self, timeout_s: float) -> None:
         """Return when every record sent so far is acknowledged by all in-sync replicas; ``TransportError`` if one is
         not.
@@ -136,7 +141,7 @@ class TransactionalSink(Protocol):
 
         ``source`` is where they were read: a member that its group has given up on writes nothing. Raises
         ``TransportError``; what was to be written is then not written, or, if the broker's answer was lost, wholly
-        written. ``Fenced`` if another process has taken this one's place.
+        written. ``MembershipLost`` if the group gave the member up, ``Fenced`` if another process has taken its name.
         """
         ...
 
@@ -172,9 +177,9 @@ class View(Protocol[Entry]):
 
         Applying an entry again changes nothing. Of two scored records of one clip and generation the one with the
         greater (``uploaded_at_ms``, partition, offset) holds, in whichever order they come: a clip uploaded again for
-        another challenge is in another partition, whose offsets compare with nothing. Returns the records that this
-        view can never apply; they changed nothing and the positions are past them. Raises ``StoreUnavailable`` if a
-        later try may succeed.
+        another challenge is in another partition, whose offsets compare with nothing. Nothing brings back a clip that
+        was deleted. Returns the records that this view can never apply; they changed nothing and the positions are past
+        them. Raises ``StoreUnavailable`` if a later try may succeed.
         """
         ...
 

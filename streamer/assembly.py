@@ -5,9 +5,8 @@ import threading
 from schemas.bundle import Bundle
 from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
-from schemas.ports import TransactionalSink
 from streamer.loading import FeatureLoader
-from streamer.pipeline import OpenSource, Streamer
+from streamer.pipeline import OpenSink, OpenSource, Streamer
 from streamer.prefetch import Prefetcher
 from streamer.roots import FeatureRoots
 from streamer.scoring import Scorer
@@ -21,14 +20,14 @@ def open_streamer(
     bundle: Bundle,
     *,
     open_source: OpenSource,
-    sink: TransactionalSink,
+    open_sink: OpenSink,
     observer: Observer | None = None,
     clock: Clock | None = None,
 ) -> Streamer:
     """A streamer that is ready to ``run``.
 
     Raises ``ConfigurationError`` for a root or provider that cannot work here, ``BundleError`` for a bundle that does
-    not hold what it promises, and what ``open_source`` raises, which is called last.
+    not hold what it promises, and what ``open_sink`` and ``open_source`` raise, which are called last.
     """
     observer, clock = observer or Observer(), clock or SystemClock()
     sessions = StreamSessions(
@@ -55,7 +54,7 @@ def open_streamer(
         return Streamer(
             settings,
             open_source=open_source,
-            sink=sink,
+            open_sink=open_sink,
             prefetcher=prefetcher,
             scorer=Scorer(sessions, observer=observer, clock=clock),
             observer=observer,

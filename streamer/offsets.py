@@ -106,6 +106,10 @@ class OffsetTracker:
         for partition in partitions:
             self._partitions.pop(partition, None)
 
+    def forget_all(self) -> None:
+        """Every partition belongs to somebody else now."""
+        self._partitions.clear()
+
     def unfinished(self) -> int:
         """Records started and not finished."""
         return sum(len(progress.unfinished) for progress in self._partitions.values())

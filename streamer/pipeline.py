@@ -10,7 +10,7 @@ from typing import Final
 
 from schemas.clock import Clock, SystemClock
 from schemas.codec import decode, encode, peek_clip_id
-from schemas.errors import DancerankError, RecordRefused
+from schemas.errors import DancerankError, MembershipLost, RecordRefused, TransportError
 from schemas.events import ClipScored, ClipUploaded
 from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSource, TopicPartition, TransactionalSink
@@ -29,7 +29,11 @@ _RECORDS_PER_POLL: Final = 64
 _HELD_PER_CLIP: Final = 16
 """Results that may wait for an earlier clip to finish, for each that may be in flight; then reading pauses."""
 
+_FIRST_WAIT_S: Final = 0.2
+_LONGEST_WAIT_S: Final = 10.0
+
 OpenSource = Callable[[RebalanceListener], RecordSource]
+OpenSink = Callable[[], TransactionalSink]
 Upcoming = tuple[list[Loaded], Future[PreparedBatch]]
 
 
@@ -38,8 +42,8 @@ class Streamer:
     position after it.
 
     Inference runs on the calling thread, loading on the prefetcher's, padding of the next batch on one more.
-    ``open_source`` gets this object as the listener of the source that it opens. The streamer closes source and
-    prefetcher; the sink stays its owner's.
+    ``open_source`` gets this object as the listener of the source that it opens. The streamer closes what it opens, and
+    the prefetcher.
     """
 
     def __init__(
@@ -47,14 +51,13 @@ class Streamer:
         settings: StreamerSettings,
         *,
         open_source: OpenSource,
-        sink: TransactionalSink,
+        open_sink: OpenSink,
         prefetcher: Prefetcher,
         scorer: Scorer,
         observer: Observer | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._settings = settings
-        self._sink = sink
         self._prefetcher = prefetcher
         self._scorer = scorer
         self._observer = observer or Observer()
@@ -73,22 +76,34 @@ class Streamer:
         self._paused = False
         self._draining = False
         self._commit_at_s = self._clock.monotonic_s() + settings.commit_interval_s
-        self._source = open_source(self)
+        self._wait_s = _FIRST_WAIT_S
+        self._open_source, self._open_sink = open_source, open_sink
+        self._sink = open_sink()
+        try:
+            self._source = open_source(self)
+        except BaseException:
+            self._sink.close()
+            raise
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set, then finish what is in flight, commit, and leave the group.
 
-        Raises ``TransportError`` if Kafka does not accept a result or a commit, and ``FeatureStoreUnavailable`` if a
-        feature store stays silent; both mean: start again, from the last commit.
+        What may be over by itself, as a broker or a feature store that does not answer, is waited for: it begins again,
+        from what is committed, as it does when its group gave it up. Raises what will not be over, and what keeps it
+        from ending in order.
         """
         try:
             while not stop.is_set():
-                self._read_uploads()
-                self._collect_loaded()
-                self._score_next_batch()
-                self._commit_when_due()
+                try:
+                    self._step()
+                except DancerankError as error:
+                    if not error.retriable:
+                        raise
+                    self._begin_again(error, stop)
             self._drain(self._clock.monotonic_s() + self._settings.drain_timeout_s)
             self._commit()
+        except MembershipLost as error:
+            log.warning("%s; others will read again what was not written", error)
         finally:
             self.close()
 
@@ -101,7 +116,7 @@ class Streamer:
         """Leave without committing. What is in flight is read again by whoever comes next. Idempotent."""
         self._padding.shutdown(cancel_futures=True)
         self._prefetcher.close()
-        self._source.close()
+        self._disconnect()
 
     def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:  # noqa: ARG002
         """Positions are kept in Kafka: every partition starts at its commit."""
@@ -118,6 +133,43 @@ class Streamer:
                 self._last_read_ms.pop(partition, None)
                 # Another worker may have it now; the last value reported here would stand for ever.
                 self._observer.lag(partition, 0, 0.0)
+
+    def _step(self) -> None:
+        self._read_uploads()
+        self._collect_loaded()
+        self._score_next_batch()
+        self._commit_when_due()
+
+    def _begin_again(self, error: DancerankError, stop: threading.Event) -> None:
+        """Forget what is in flight, it will be read again by us or others, and connect anew as soon as that works.
+
+        Waits longer from time to time, until something is committed again.
+        """
+        log.warning("%s (%s); beginning again from what is committed", error, error.code)
+        self._observer.interrupted(error.code)
+        self._tracker.forget_all()
+        self._last_read_ms.clear()
+        self._paused = False
+        self._disconnect()
+        while not stop.wait(0.0 if isinstance(error, MembershipLost) else self._wait_s):
+            self._wait_s = min(2 * self._wait_s, _LONGEST_WAIT_S)
+            try:
+                self._sink = self._open_sink()
+                self._source = self._open_source(self)
+            except TransportError as failure:
+                if not failure.retriable:
+                    raise
+                error = failure
+                self._disconnect()
+            else:
+                return
+
+    def _disconnect(self) -> None:
+        for end in (self._source, self._sink):
+            try:
+                end.close()
+            except TransportError as error:
+                log.warning("%s", error)
 
     def _read_uploads(self) -> None:
         room = min(self._prefetcher.room, _HELD_PER_CLIP * self._settings.max_in_flight_clips - self._tracker.held)
@@ -153,16 +205,23 @@ class Streamer:
         self._prefetcher.submit(Upload(record, clip, ticket, self._clock.monotonic_s()))
 
     def _collect_loaded(self, *, patience_s: float = math.inf) -> None:
+        """Raises the error of a store that does not answer, once all else is in order and what is done is committed."""
+        unanswered: DancerankError | None = None
         for loaded in self._prefetcher.ready(min(self._leisure_s(), patience_s)):
-            upload = loaded.upload
+            upload, outcome = loaded.upload, loaded.outcome
             self._observer.stage_timed("load", loaded.loading_s)
-            if isinstance(loaded.outcome, DancerankError):
-                if self._tracker.is_open(upload.ticket):
-                    self._reject(upload.record, upload.ticket, loaded.outcome, upload.clip.clip_id)
-                self._release(upload)
-            else:
-                item = (loaded, (upload.clip, loaded.outcome))
-                self._batcher.add(item, length_in_steps(loaded.outcome), loaded.loaded_at_s)
+            if not isinstance(outcome, DancerankError):
+                self._batcher.add((loaded, (upload.clip, outcome)), length_in_steps(outcome), loaded.loaded_at_s)
+                continue
+            if self._tracker.is_open(upload.ticket):
+                if outcome.retriable:
+                    unanswered = unanswered or outcome
+                else:
+                    self._reject(upload.record, upload.ticket, outcome, upload.clip.clip_id)
+            self._release(upload)
+        if unanswered is not None:
+            self._commit()
+            raise unanswered
 
     def _nobody_joins(self) -> bool:
         """Whether waiting for company is in vain: no clip can be loaded until some have gone."""
@@ -223,9 +282,6 @@ class Streamer:
         self._observer.stage_timed("total", self._clock.monotonic_s() - upload.read_at_s)
 
     def _reject(self, record: Record, ticket: Ticket, error: DancerankError, clip_id: str | None) -> None:
-        if error.retriable:
-            self._commit()
-            raise error
         letter = dead_letter(record, error, clip_id=clip_id, failed_at_ms=self._clock.now_ms())
         self._tracker.finished(ticket, send_dead_letter(self._sink.check, letter))
         self._observer.dead_lettered(record.topic, error.code)
@@ -261,6 +317,7 @@ class Streamer:
             outputs, started_s = self._tracker.outputs(positions), self._clock.monotonic_s()
             self._sink.commit(outputs, positions, self._source)
             self._tracker.committed(positions)
+            self._wait_s = _FIRST_WAIT_S
             self._observer.stage_timed("publish", self._clock.monotonic_s() - started_s)
             for topic, records in Counter(record.topic for record in outputs).items():
                 self._observer.produced(topic, records)

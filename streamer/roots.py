@@ -13,6 +13,7 @@ from schemas.errors import ConfigurationError, FeatureFileForbidden
 
 FILE: Final = "file"
 _SCHEME: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
+_PASSWORD: Final = re.compile(r"^[^/]*//[^/@]*:[^/]*@")
 _MAX_QUOTED: Final = 200
 
 
@@ -28,13 +29,18 @@ class FeatureRoots:
     """Resolves the URIs of uploads against the folders that they may lie in.
 
     ``file`` paths are compared after following every symbolic link; those of other schemes after normalisation. Raises
-    ``ConfigurationError`` for a root that is no absolute URI.
+    ``ConfigurationError`` for a root that is no absolute URI, or that holds a password: roots are named in errors.
     """
 
     def __init__(self, roots: Iterable[str]) -> None:
         self._roots = tuple(roots)
         self._prefixes: dict[str, list[str]] = {}
-        for root in self._roots:
+        for number, root in enumerate(self._roots, 1):
+            if _PASSWORD.match(root):
+                raise ConfigurationError(
+                    f"feature root {number} holds a password; put it under streamer.store_options",
+                    field="feature_roots",
+                )
             try:
                 place = _parse(root)
             except FeatureFileForbidden as error:

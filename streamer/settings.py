@@ -25,7 +25,7 @@ class StreamerSettings:
     feature_roots: tuple[str, ...] = ()
     """Folders that feature files may be read from, as URIs (``file:///data/features``, ``s3://bucket/prefix``).
     Without any, only inline features are accepted."""
-    store_options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    store_options: Mapping[str, Mapping[str, object]] = field(default_factory=dict, repr=False)
     """fsspec options by scheme, for example ``{"s3": {"endpoint_url": "http://minio:9000"}}``."""
     max_feature_bytes: int = DEFAULT_MAX_BYTES
     """Largest feature file, in bytes. Larger ones are refused unread."""
@@ -60,7 +60,7 @@ class StreamerSettings:
 
     commit_interval_s: float = 0.25
     """Time between two transactions, in seconds. Results can be read once theirs is committed."""
-    flush_timeout_s: float = 30.0
+    flush_timeout_s: float = 15.0
     """How long the broker may take to acknowledge what was written, in seconds."""
     drain_timeout_s: float = 25.0
     """How long finishing what is in flight may take when the process stops or loses partitions, in seconds."""

@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final, Protocol
 
 import fsspec
@@ -23,6 +24,11 @@ _FOREVER: Final = frozenset(
 )
 """Errors of a file that asking again does not mend."""
 
+_OBJECT_STORES: Final = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"})
+"""Schemes where a name is a key and leads nowhere else. Others have links (sftp), follow redirects to any host and send
+more than was asked for (http), or reach for other file systems by themselves (zip, simplecache, local)."""
+
+_FOLDER: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
 
@@ -37,7 +43,8 @@ class FeatureStore:
     """Reads the files that an allow-list of roots admits.
 
     A store that does not answer is asked again for ``patience_s`` seconds, unless ``stopped`` says that nobody waits
-    any more. Raises ``ConfigurationError`` for a root whose scheme needs a package that is not installed.
+    any more. Raises ``ConfigurationError`` for a root whose scheme is no object store's, or needs a package that is not
+    installed.
     """
 
     def __init__(
@@ -55,6 +62,12 @@ class FeatureStore:
         self._options = options
         self._stopped = stopped
         for scheme in roots.schemes - {FILE}:
+            if scheme not in _OBJECT_STORES:
+                raise ConfigurationError(
+                    f"feature roots of scheme {scheme!r} may lead elsewhere; allowed are {FILE}, "
+                    f"{', '.join(sorted(_OBJECT_STORES))}",
+                    field="feature_roots",
+                )
             try:
                 fsspec.get_filesystem_class(scheme)
             except (ImportError, ValueError) as error:
@@ -100,8 +113,7 @@ class FeatureStore:
         return not (isinstance(error, FeatureError) or _is_missing(error) or self._stopped())
 
     def _read_local(self, location: Location, uri: str, admit: Admission) -> bytes:
-        # Without O_NONBLOCK, opening a named pipe would wait for a writer.
-        handle = os.open(location.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        handle = _opened(location.path)
         with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
@@ -129,6 +141,24 @@ class FeatureStore:
                 f"{uri!r} has {size_bytes} bytes, over the limit of {self._max_bytes}; shorten the clip or use float16",
                 field="features.uri",
             )
+
+
+def _opened(path: str) -> int:
+    """A file that can be read, at a path without symbolic links: where one has taken a part's place, ELOOP or ENOTDIR.
+
+    Resolving a path and opening it are two moments; who may write below a root must not gain by what happens between.
+    """
+    *folders, name = Path(path).parts
+    held = os.open(folders[0], _FOLDER)
+    try:
+        for folder in folders[1:]:
+            inner = os.open(folder, _FOLDER, dir_fd=held)
+            os.close(held)
+            held = inner
+        # Without O_NONBLOCK, opening a named pipe would wait for a writer.
+        return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=held)
+    finally:
+        os.close(held)
 
 
 def _is_missing(error: Exception) -> bool:

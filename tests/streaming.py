@@ -73,7 +73,7 @@ class Log:
             settings,
             bundle,
             open_source=open_source or self.open_source,
-            sink=sink or MemoryTransactionalSink(self.broker),
+            open_sink=lambda: sink or MemoryTransactionalSink(self.broker),
             observer=observer,
         )
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
-from kafka.errors import KafkaConfigurationError, KafkaError
+from kafka.errors import KafkaConfigurationError, KafkaError, KafkaTimeoutError, RequestTimedOutError
 from kafka.net.compat import KafkaNetClient
 
 from schemas.errors import ConfigurationError, PositionBeyondLog, TransportError
@@ -13,16 +13,34 @@ from schemas.ports import TopicPartition
 
 Client = TypeVar("Client")
 
-_SECURITY_PREFIXES = ("security_protocol", "sasl_", "ssl_")
+_PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_SECURITY: Final = (
+    "security_protocol",
+    "sasl_mechanism",
+    "sasl_plain_username",
+    "sasl_plain_password",
+    "sasl_kerberos_name",
+    "sasl_kerberos_service_name",
+    "sasl_kerberos_domain_name",
+    "ssl_check_hostname",
+    "ssl_cafile",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_password",
+    "ssl_crlfile",
+)
+_TIME_RAN_OUT: Final = (KafkaTimeoutError, RequestTimedOutError)
+_WITH_PASSWORD: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
     """Where the brokers are and how to talk to them.
 
-    ``servers``: ``host:port`` of one broker or more, enough to find the others. ``security``: kafka-python's
-    ``security_protocol``, ``sasl_*`` and ``ssl_*`` settings. ``api_version`` pins the protocol for a broker that cannot
-    tell its own. ``timeout_s`` bounds connecting and every single request. ``topics_on_demand``: the broker has no
-    request that creates topics; they come into being when first named. ``transactions``: whether it has them.
+    ``servers``: ``host:port`` of one broker or more, enough to find the others. ``security``: those of kafka-python's
+    settings that begin with ``security_protocol``, ``sasl_`` and ``ssl_`` and hold texts; never shown.
+    ``api_version`` pins the protocol for a broker that cannot tell its own. ``timeout_s`` bounds connecting and every
+    single request. ``topics_on_demand``: the broker has no request that creates topics; they come into being when first
+    named. ``transactions``: whether it has them.
     """
 
     servers: tuple[str, ...]
@@ -35,11 +53,10 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.servers:
             raise ConfigurationError("no Kafka server named; give at least one host:port", field="servers")
-        for name in self.security:
-            if not name.startswith(_SECURITY_PREFIXES):
-                raise ConfigurationError(
-                    f"{name} is no security setting; allowed are security_protocol, sasl_* and ssl_*", field="security"
-                )
+        _check_security(self.security)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self})"
 
     @property
     def timeout_ms(self) -> int:
@@ -47,6 +64,32 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return ", ".join(self.servers)
+
+
+def _check_security(security: Mapping[str, str | bool]) -> None:
+    """Raise ``ConfigurationError`` for what Kafka's clients would refuse with all values in the text, or pass over."""
+    for name in security:
+        if name not in _SECURITY:
+            raise ConfigurationError(
+                f"{name} is no security setting; allowed are {', '.join(_SECURITY)}", field=f"security.{name}"
+            )
+    protocol = security.get("security_protocol", "PLAINTEXT")
+    if protocol not in _PROTOCOLS:
+        raise ConfigurationError(f"security_protocol is none of {', '.join(_PROTOCOLS)}", field="security_protocol")
+    for prefix, part in (("sasl_", "SASL"), ("ssl_", "SSL")):
+        idle = next((name for name in security if name.startswith(prefix)), None)
+        if idle is not None and part not in str(protocol):
+            raise ConfigurationError(
+                f"{idle} has no effect with security_protocol {protocol}; set one with {part} in it",
+                field="security_protocol",
+            )
+    if security.get("sasl_mechanism") in _WITH_PASSWORD:
+        for needed in ("sasl_plain_username", "sasl_plain_password"):
+            if not security.get(needed):
+                raise ConfigurationError(
+                    f"sasl_mechanism {security['sasl_mechanism']} needs {needed}; set it under kafka.secrets",
+                    field=needed,
+                )
 
 
 @contextmanager
@@ -88,13 +131,18 @@ def open_client(
     def reach_a_broker(**configs: Any) -> KafkaNetClient:
         network = KafkaNetClient(**configs)
         opened.append(network)
-        network.check_version(timeout_ms=connection.timeout_ms)
+        failures = _failures_of(network)
+        try:
+            network.check_version(timeout_ms=connection.timeout_ms)
+        except KafkaTimeoutError as error:
+            raise _most_telling([*failures, error]) from error
         return network
 
+    doing = "cannot connect; check the address, that Kafka runs and the security settings"
+    if "SASL" in str(connection.security.get("security_protocol")):
+        doing += " (a broker hangs up on a wrong user name or password)"
     try:
-        with transport_errors(
-            connection, "cannot connect; check the address, that Kafka runs and the security settings"
-        ):
+        with transport_errors(connection, doing):
             client = kind(
                 bootstrap_servers=list(connection.servers),
                 api_version=connection.api_version,
@@ -111,3 +159,23 @@ def open_client(
             network.close()
         raise
     return client, opened[0]
+
+
+def _most_telling(failures: list[BaseException]) -> BaseException:
+    """The last one that says more than that time ran out."""
+    return next((one for one in reversed(failures) if not isinstance(one, _TIME_RAN_OUT)), failures[-1])
+
+
+def _failures_of(network: KafkaNetClient) -> list[BaseException]:
+    """What will have gone wrong with each connection: in the end the client tells only that none came about."""
+    failures: list[BaseException] = []
+    manager = network._manager
+    connect = manager.get_connection
+
+    def remembering(*args: Any, **kwargs: Any) -> Any:
+        connection = connect(*args, **kwargs)
+        connection.init_future.add_errback(failures.append)
+        return connection
+
+    manager.get_connection = remembering
+    return failures

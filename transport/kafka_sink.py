@@ -97,6 +97,12 @@ class KafkaSink:
         future.add_callback(partial(self._acknowledged, size_bytes))
         future.add_errback(partial(self._failed, TopicPartition(record.topic, partition), record.key, size_bytes))
 
+    def partitions(self, topic: str) -> int:
+        if self._producer is None:
+            self._producer = self._opened()
+        with transport_errors(self._connection, f"cannot tell the partitions of topic {topic}; does it exist?"):
+            return len(self._producer.partitions_for(topic))
+
     def check(self, record: OutgoingRecord) -> None:
         """Raise ``RecordRefused`` for a record that ``send`` would refuse."""
         check_size(record, self._settings.max_record_bytes)

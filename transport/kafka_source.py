@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata
@@ -15,11 +15,14 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import KafkaError
 from kafka.future import Future
 
-from schemas.errors import ConfigurationError, TransportError
+from schemas.errors import ConfigurationError, MembershipLost, TransportError
 from schemas.ports import RebalanceListener, Record, TopicPartition
 from transport.connection import KafkaConnection, check_start, open_client, transport_errors
 
 log = logging.getLogger(__name__)
+
+STANDSTILL_S: Final = 10.0
+"""Time between two looks for records that wait and are not read."""
 
 
 class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,9 +53,10 @@ class KafkaSource:
     the positions to start at. It is called on the thread that polls, where it may commit. Records of aborted
     transactions are skipped.
 
-    A broker that goes away while this runs is waited for: ``poll`` returns nothing, ``commit`` raises in time. Not
-    thread-safe. Raises ``TransportError`` if no broker answers. ``poll`` raises ``PositionBeyondLog`` for a position of
-    the listener that its partition does not reach.
+    A broker that goes away while this runs is waited for: ``poll`` returns nothing, ``commit`` raises in time. Of a
+    client that does not find back ``poll`` tells with a ``TransportError``: open another source then. Not thread-safe.
+    Raises ``TransportError`` if no broker answers. ``poll`` raises ``PositionBeyondLog`` for a position of the listener
+    that its partition does not reach.
     """
 
     def __init__(
@@ -73,6 +77,8 @@ class KafkaSource:
         self._paused = False
         self._closed = False
         self._is_away = False
+        self._standing: dict[TopicPartition, int] = {}
+        self._looked_s = time.monotonic()
         # Kafka's client calls back on its own network thread; such calls come through here to the thread that polls.
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._poller = ThreadPoolExecutor(1, thread_name_prefix="kafka-poll")
@@ -128,10 +134,14 @@ class KafkaSource:
                     raise
                 self._await_broker(error, deadline_s)
                 return []
-        return self._received(fetched)
+        records = self._received(fetched)
+        if not records:
+            self._look_for_standstill()
+        return records
 
     def pause(self) -> None:
         self._paused = True
+        self._standing = {}
         self._consumer.pause(*map(_theirs, self._assigned))
 
     def resume(self) -> None:
@@ -149,8 +159,14 @@ class KafkaSource:
         return self._assigned
 
     def membership(self) -> object:
-        """kafka-python's metadata of this member, by which brokers from 2.5 on refuse one that was given up."""
-        return self._consumer.group_metadata() if self._group is not None else None
+        """kafka-python's metadata of this member, by which brokers from 2.5 on refuse one that was given up.
+
+        Raises ``MembershipLost`` for one that knows it: brokers would let through who says nothing of a membership.
+        """
+        metadata = self._consumer.group_metadata()
+        if metadata.generation_id < 0 or not metadata.member_id:
+            raise MembershipLost(f"no member of group {self._group} at the moment")
+        return metadata
 
     def lag(self) -> Mapping[TopicPartition, int]:
         ends = {at: self._consumer.highwater(_theirs(at)) for at in self._assigned}
@@ -176,20 +192,29 @@ class KafkaSource:
         # The client failed at once; callers that poll in a loop count on being held for as long as they said.
         time.sleep(max(0.0, deadline_s - time.monotonic()))
 
-    def _received(self, fetched: Mapping[KafkaTopicPartition, Sequence[Any]]) -> list[Record]:
-        records = [
-            Record(
-                record.topic,
-                record.partition,
-                record.offset,
-                record.timestamp,
-                record.key,
-                record.value,
-                tuple((name, value or b"") for name, value in record.headers),
+    def _look_for_standstill(self) -> None:
+        """Raise ``TransportError`` if records wait where none was returned from one look to the next.
+
+        Kafka's client may wait for ever for the answer to a request that went down with its broker.
+        """
+        if self._paused or not self._assigned or time.monotonic() - self._looked_s < STANDSTILL_S:
+            return
+        self._looked_s = time.monotonic()
+        try:
+            ends = self.end_offsets()
+        except TransportError:
+            return  # the broker is away, which is no standstill
+        now = {at: self._position(at) for at in self._assigned if ends.get(at, 0) > self._position(at)}
+        stuck = sorted(at for at, offset in now.items() if self._standing.get(at) == offset)
+        self._standing = now
+        if stuck:
+            raise TransportError(
+                f"nothing was read of {_listed(stuck)} for {STANDSTILL_S:g} s, though records are there (Kafka at "
+                f"{self._connection}); connect anew"
             )
-            for batch in fetched.values()
-            for record in batch
-        ]
+
+    def _received(self, fetched: Mapping[KafkaTopicPartition, Sequence[Any]]) -> list[Record]:
+        records = [as_record(record) for batch in fetched.values() for record in batch]
         self._is_away = self._is_away and not records
         for record in records:
             self._next_offset[record.topic_partition] = record.offset + 1
@@ -219,6 +244,7 @@ class KafkaSource:
     def _start(self, partitions: frozenset[TopicPartition]) -> None:
         """Partitions were assigned, beside those that stayed: begin where the listener says."""
         self._assigned |= partitions
+        self._standing = {}
         for at in partitions:
             self._next_offset.pop(at, None)
         positions = self._listener.assigned(partitions) if self._listener and partitions else {}
@@ -286,6 +312,19 @@ class _Rebalances(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_lost(self, lost: set[Any]) -> None:
         await self._source._on_polling_thread(self._source._lose, lost)
+
+
+def as_record(record: Any) -> Record:
+    """A record of Kafka's client as ours."""
+    return Record(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp,
+        record.key,
+        record.value,
+        tuple((name, value or b"") for name, value in record.headers),
+    )
 
 
 def _theirs(at: TopicPartition) -> KafkaTopicPartition:

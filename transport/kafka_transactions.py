@@ -3,8 +3,7 @@
 import itertools
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from kafka import KafkaProducer, OffsetAndMetadata
@@ -15,11 +14,12 @@ from kafka.errors import (
     IllegalGenerationError,
     InvalidProducerEpochError,
     KafkaError,
+    KafkaTimeoutError,
     ProducerFencedError,
     UnknownMemberIdError,
 )
 
-from schemas.errors import Fenced, TransportError
+from schemas.errors import Fenced, MembershipLost, TransportError
 from schemas.ports import OutgoingRecord, RecordSource, TopicPartition
 from transport.connection import KafkaConnection, open_client, transport_errors
 from transport.partitioning import partition_of
@@ -27,15 +27,9 @@ from transport.refusals import check_size
 
 log = logging.getLogger(__name__)
 
-# Of brokers older than 2.5, which do not know who is a member, only the last three come.
-_FENCED: Final = (
-    CommitFailedError,
-    FencedInstanceIdError,
-    IllegalGenerationError,
-    UnknownMemberIdError,
-    InvalidProducerEpochError,
-    ProducerFencedError,
-)
+_MEMBERSHIP_LOST: Final = (CommitFailedError, IllegalGenerationError, UnknownMemberIdError)
+_ABORT_S: Final = 2.0
+_FENCED: Final = (FencedInstanceIdError, InvalidProducerEpochError, ProducerFencedError)
 _HEADER_ROOM_BYTES: Final = 64 * 1024
 
 
@@ -71,6 +65,8 @@ class KafkaTransactionalSink:
         self._settings = settings
         self._turn = itertools.count()
         self._closed = False
+        self._is_broken = False
+        self._patience_s = settings.delivery_timeout_s + connection.timeout_s
         self._producer, _ = open_client(
             KafkaProducer,
             connection,
@@ -85,6 +81,7 @@ class KafkaTransactionalSink:
             max_request_size=max(settings.max_record_bytes, settings.batch_bytes) + _HEADER_ROOM_BYTES,
             allow_auto_create_topics=connection.topics_on_demand,
         )
+        self._transactions = self._producer._transaction_manager
         try:
             with transport_errors(connection, f"cannot begin as {transactional_id}"):
                 self._producer.init_transactions()
@@ -98,29 +95,42 @@ class KafkaTransactionalSink:
     def commit(
         self, records: Sequence[OutgoingRecord], positions: Mapping[TopicPartition, int], source: RecordSource
     ) -> None:
+        membership: Any = source.membership()
+        try:
+            self._commit(records, positions, membership)
+        except MembershipLost:
+            now: Any = source.membership()
+            if now.member_id != membership.member_id or now.generation_id == membership.generation_id:
+                raise
+            # The group was divided anew between the two. What is ours still we were not yet asked to give up.
+            self._commit(records, positions, now)
+
+    def _commit(
+        self, records: Sequence[OutgoingRecord], positions: Mapping[TopicPartition, int], membership: Any
+    ) -> None:
         offsets = {
             KafkaTopicPartition(at.topic, at.partition): OffsetAndMetadata(offset) for at, offset in positions.items()
         }
         try:
             self._producer.begin_transaction()
             for record in records:
-                partition = partition_of(record, len(self._producer.partitions_for(record.topic)), next(self._turn))
+                partitions = len(self._producer.partitions_for(record.topic))
                 self._producer.send(
                     record.topic,
                     key=record.key,
                     value=record.value,
                     headers=list(record.headers),
-                    partition=partition,
+                    partition=partition_of(record, partitions, next(self._turn)),
                 )
-            self._producer.send_offsets_to_transaction(offsets, source.membership())
-            self._producer.commit_transaction()
+            self._await(self._transactions.send_offsets_to_transaction(offsets, membership), self._patience_s)
+            self._await(self._transactions.begin_commit(), self._patience_s)
         except (KafkaError, OSError) as error:
             self._abort()
             doing = f"cannot write {len(records)} records with the offsets that they were made of"
+            if isinstance(error, _MEMBERSHIP_LOST):
+                raise MembershipLost(f"{doing}: the group went on without this member: {error}") from error
             if isinstance(error, _FENCED):
-                raise Fenced(
-                    f"{doing}: another process has taken this one's place (Kafka at {self._connection}): {error}"
-                ) from error
+                raise Fenced(f"{doing}: another process has taken this one's name: {error}") from error
             with transport_errors(self._connection, doing):
                 raise
 
@@ -129,11 +139,22 @@ class KafkaTransactionalSink:
         if self._closed:
             return
         self._closed = True
-        with suppress(TransportError), transport_errors(self._connection, "the producer did not close cleanly"):
-            self._producer.close(timeout=self._connection.timeout_s)
+        try:
+            with transport_errors(self._connection, "the producer did not close cleanly"):
+                self._producer.close(timeout=_ABORT_S if self._is_broken else self._connection.timeout_s)
+        except TransportError as error:
+            log.warning("%s", error)
+            self._producer._sender.force_close()  # which kafka-python leaves out when it gives up waiting
 
     def _abort(self) -> None:
         try:
-            self._producer.abort_transaction()
+            self._await(self._transactions.begin_abort(), _ABORT_S)
         except (KafkaError, OSError) as error:
+            self._is_broken = True
             log.warning("the transaction is left to the broker to end (Kafka at %s): %s", self._connection, error)
+
+    def _await(self, result: Any, patience_s: float) -> None:
+        """kafka-python's own calls wait for ever, and a request that goes down with its broker is never answered."""
+        self._producer._sender.wakeup()
+        if not result.wait(timeout_ms=round(patience_s * 1000)):
+            raise KafkaTimeoutError(f"no answer within {patience_s:g} s")

@@ -91,6 +91,10 @@ class MemorySink:
             self._broker._log(record.topic)
         self._queued.append(record)
 
+    def partitions(self, topic: str) -> int:
+        with self._broker._changed:
+            return len(self._broker._log(topic))
+
     def flush(self, timeout_s: float) -> None:  # noqa: ARG002 - memory keeps nobody waiting
         queued, self._queued = self._queued, []
         self._broker._append(queued, self._turn)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -11,11 +10,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from dancerank import wiring
-from dancerank.commands.options import Config
+from dancerank.commands.options import Config, parse_moment
 from dancerank.labelling.export import FEWEST_CLIPS, LEAST_DAYS, Exported, export_labels
 from dancerank.labelling.features import UploadedFeatures
-from dancerank.labelling.reading import Progress as Told
-from dancerank.labelling.reading import read_to_end
 from dancerank.settings import Settings, load_settings
 from ranking.observed import Observations
 from schemas.clock import SystemClock
@@ -24,6 +21,8 @@ from schemas.joints import layout_named
 from streamer.roots import FeatureRoots
 from streamer.stores import FeatureStore
 from transport.kafka_source import KafkaSource
+from transport.reading import Progress as Told
+from transport.reading import read_to_end
 from vdv.errors import MOST_SHOWN
 
 
@@ -54,7 +53,7 @@ def export(
     """
     settings = load_settings(config)
     layout = None if joint_layout is None else layout_named(joint_layout)
-    since_ms = None if since is None else parse_moment(since)
+    since_ms = None if since is None else parse_moment(since, "since")
     features = UploadedFeatures(_store(settings), max_bytes=settings.streamer.max_feature_bytes, layout=layout)
     with closing(Observations(settings.ranking.database_url)) as observations, _bars() as bar:
         _check_challenges(challenge or (), observations)
@@ -71,17 +70,6 @@ def export(
 
 
 COMMANDS: Final[dict[str, Callable[..., None]]] = {"export": export}
-
-
-def parse_moment(text: str) -> int:
-    """Milliseconds since 1970 of an ISO date or time, UTC unless it has an offset. Raises ``ConfigurationError``."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"--since {text!r} is no date; write 2026-03-01 or 2026-03-01T12:00", field="since"
-        ) from error
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _check_challenges(named: Sequence[str], observations: Observations) -> None:
@@ -109,7 +97,8 @@ def _uploads(settings: Settings, told: Told) -> Iterator[bytes | None]:
     """The values of the uploads topic. Kafka is not asked before the first is."""
     connection = wiring.connect(settings)
     with closing(KafkaSource(connection, [settings.streamer.uploads_topic], group=None)) as source:
-        yield from read_to_end(source, SystemClock(), patience_s=connection.timeout_s, progress=told)
+        records = read_to_end(source, SystemClock(), patience_s=connection.timeout_s, progress=told)
+        yield from (record.value for record in records)
 
 
 @contextmanager

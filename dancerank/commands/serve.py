@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.syntax import Syntax
 
 from dancerank import wiring
+from dancerank.checks import check_start
 from dancerank.commands.options import Config
 from dancerank.listening import answer, bound, metrics
 from dancerank.logs import configure_logs
@@ -33,11 +34,12 @@ class ViewEnded(DancerankError):
 def stream(config: Config = None) -> None:
     """Score uploads: read clips.uploaded, run the bundle, write clips.scored. Stops cleanly on SIGTERM."""
     settings = _start(config)
-    stop = stop_on_signals()
+    stop = stop_on_signals(settings.server.shutdown_timeout_s)
     observer, clock = PrometheusObserver(), SystemClock()
     server = settings.server
-    connection, bundle = wiring.connect(settings), wiring.load_bundle(settings)
-    wiring.create_topics(settings, connection)
+    connection = wiring.connect(settings)
+    check_start(settings, connection, "stream")
+    bundle = wiring.load_bundle(settings)
     with (
         metrics(observer, server.host, server.stream_metrics_port, "stream_metrics_port"),
         wiring.streamer(settings, connection, bundle, observer, clock) as streamer,
@@ -52,11 +54,11 @@ def stream(config: Config = None) -> None:
 def rank(config: Config = None) -> None:
     """Keep the SQL view: read clips.scored into the database. Several workers divide the partitions."""
     settings = _start(config)
-    stop = stop_on_signals()
+    stop = stop_on_signals(settings.server.shutdown_timeout_s)
     observer = PrometheusObserver()
     server = settings.server
     connection = wiring.connect(settings)
-    wiring.create_topics(settings, connection)
+    check_start(settings, connection, "rank")
     with (
         metrics(observer, server.host, server.rank_metrics_port, "rank_metrics_port"),
         closing(wiring.open_store(settings)) as store,
@@ -74,11 +76,11 @@ def run_pools(config: Config = None) -> None:
     is looked at once the rankings hold it, so a rank process has to run on that database too.
     """
     settings = _start(config)
-    stop = stop_on_signals()
+    stop = stop_on_signals(settings.server.shutdown_timeout_s)
     observer = PrometheusObserver()
     server, pools = settings.server, settings.pools
     connection = wiring.connect(settings)
-    wiring.create_topics(settings, connection)
+    check_start(settings, connection, "pools run")
     with (
         metrics(observer, server.host, server.pools_metrics_port, "pools_metrics_port"),
         wiring.pool_loop(settings, connection, observer, SystemClock()) as loop,
@@ -101,22 +103,24 @@ def serve(
     """
     settings = _start(config)
     observer, clock = PrometheusObserver(), SystemClock()
-    host, port = settings.server.host, settings.server.port
+    host, port, patience_s = settings.server.host, settings.server.port, settings.server.shutdown_timeout_s
+    access = wiring.api_access(settings, observer, clock)
     with ExitStack() as stack:
         taken = stack.enter_context(bound(host, port))
         connection = wiring.connect(settings)
+        check_start(settings, connection, "serve")
         store = stack.enter_context(closing(wiring.open_store(settings)))
-        wiring.create_topics(settings, connection)
         index = wiring.open_index(settings, observer, clock)
         loop = wiring.index_loop(settings, connection, index, observer, clock)
-        loops = [stack.enter_context(wiring.in_thread(loop, "index-view"))]
+        loops = [stack.enter_context(wiring.in_thread(loop, "index-view", patience_s))]
         if with_rank:
             loop = stack.enter_context(wiring.sql_loop(settings, connection, store, observer, clock))
-            loops.append(stack.enter_context(wiring.in_thread(loop, "sql-view")))
+            loops.append(stack.enter_context(wiring.in_thread(loop, "sql-view", patience_s)))
         pools = stack.enter_context(closing(wiring.open_pool_reader(settings, clock)))
-        app = create_app(RankingService(store, index, pools=pools, loops=loops, observer=observer), observer.render)
+        service = RankingService(store, index, pools=pools, loops=loops, observer=observer)
+        app = create_app(service, observer.render, access)
         stop_on_signals()  # uvicorn handles the signal first, and raises it again once it has shut down
-        answer(app, taken, lambda: log.info("serving on http://%s:%d, described at /docs", host, port))
+        answer(app, taken, lambda: log.info("serving on http://%s:%d, described at /docs", host, port), patience_s)
     for thread in loops:
         if thread.failure is not None:
             raise ViewEnded(f"a view could not be kept up to date: {thread.failure}") from thread.failure

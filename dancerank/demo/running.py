@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dancerank import wiring
 from dancerank.embedded import EmbeddedSystem, run_embedded
 from dancerank.listening import answer
 from dancerank.providers import providers_in_use
@@ -16,6 +17,7 @@ from dancerank.settings import KafkaSettings, MonitoringSettings, PoolSettings, 
 from exporters.prometheus import PrometheusObserver
 from ranking.api import create_app
 from schemas.bundle import Bundle
+from schemas.clock import SystemClock
 from schemas.errors import ConfigurationError
 from schemas.ports import Record
 from streamer.settings import StreamerSettings
@@ -47,7 +49,10 @@ def demo_settings(settings: Settings, folder: Path) -> Settings:
 @contextmanager
 def running(settings: Settings, bundle: Bundle, observer: PrometheusObserver) -> Iterator[EmbeddedSystem]:
     """The whole system on the embedded broker."""
-    with EmbeddedBroker() as connection, run_embedded(settings, connection, bundle, observer) as system:
+    with (
+        EmbeddedBroker() as connection,
+        run_embedded(settings, connection, bundle, observer, with_pools=True) as system,
+    ):
         yield system
 
 
@@ -79,7 +84,8 @@ def show_dead_letters(console: Console, letters: Sequence[Record]) -> None:
 
 def keep_serving(console: Console, system: EmbeddedSystem, observer: PrometheusObserver, taken: socket.socket) -> None:
     """Answer over HTTP on the port ``taken`` until Ctrl-C."""
-    answer(create_app(system.service, observer.render), taken, lambda: _show_addresses(console, system.settings))
+    app = create_app(system.service, observer.render, wiring.api_access(system.settings, observer, SystemClock()))
+    answer(app, taken, lambda: _show_addresses(console, system.settings))
 
 
 def _show_addresses(console: Console, settings: Settings) -> None:

@@ -9,11 +9,11 @@ from typing import Final
 
 from dancerank.labelling.features import UploadedFeatures
 from dancerank.labelling.left_out import LeftOut, Reason
-from dancerank.labelling.reading import Progress
 from dancerank.labelling.uploads import Uploads
 from ranking.observed import ObservedClip
 from schemas.errors import ConfigurationError, FeatureError
 from schemas.modalities import Modality
+from transport.reading import Progress
 from vdv.annotations import TABLE_NAME, Annotation
 from vdv.errors import DataSetError
 from vdv.folder import Clip, DataSet, write_data_set

@@ -55,6 +55,12 @@ class PrometheusObserver(Observer):
         self._skipped = Counter(
             "dancerank_records_skipped_total", "Records rightly left unapplied.", ["topic", "reason"], registry=registry
         )
+        self._interrupted = Counter(
+            "dancerank_interruptions_total",
+            "Times that work began again from what was committed, by the error code.",
+            ["reason"],
+            registry=registry,
+        )
         self._lag_records = Gauge(
             "dancerank_consumer_lag_records", "Records not yet read.", ["topic", "partition"], registry=registry
         )
@@ -105,6 +111,9 @@ class PrometheusObserver(Observer):
         self._snapshots_failed = Counter(
             "dancerank_snapshots_failed_total", "Snapshots of the index that could not be written.", registry=registry
         )
+        self._requests_refused = Counter(
+            "dancerank_requests_refused_total", "Requests to the API turned away.", ["reason"], registry=registry
+        )
         self._pools = PoolMetrics(registry)
         self._providers: dict[str, str] = {}
         self._model = ModelGauges(registry)
@@ -135,6 +144,9 @@ class PrometheusObserver(Observer):
 
     def skipped(self, topic: str, reason: str) -> None:
         self._skipped.labels(topic, reason).inc()
+
+    def interrupted(self, reason: str) -> None:
+        self._interrupted.labels(reason).inc()
 
     def lag(self, partition: TopicPartition, records: int, seconds: float) -> None:
         self._lag_records.labels(partition.topic, str(partition.partition)).set(records)
@@ -189,3 +201,6 @@ class PrometheusObserver(Observer):
 
     def model_not_measured(self) -> None:
         self._model.failed.inc()
+
+    def request_refused(self, reason: str) -> None:
+        self._requests_refused.labels(reason).inc()

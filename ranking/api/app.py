@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from fastapi import FastAPI, Query, Response
 
 from ranking.api.errors import RETRY_AFTER_S, documented, install_error_handlers
+from ranking.api.guard import Access, install_guards
 from ranking.api.parameters import (
     ChallengeId,
     ClipId,
@@ -39,8 +40,11 @@ class Health:
     status: str
 
 
-def create_app(service: RankingService, metrics: RenderMetrics) -> FastAPI:
-    """The API around ``service``; ``metrics`` gives the content type and the body of ``/metrics``."""
+def create_app(service: RankingService, metrics: RenderMetrics, access: Access | None = None) -> FastAPI:
+    """The API around ``service``; ``metrics`` gives the content type and the body of ``/metrics``.
+
+    ``access``: who may ask; absent: everybody.
+    """
     app = FastAPI(
         title="dancerank",
         version="1",
@@ -57,6 +61,7 @@ def create_app(service: RankingService, metrics: RenderMetrics) -> FastAPI:
     _add_rankings(app, service)
     add_pools(app, service)
     _add_operation(app, service, metrics)
+    install_guards(app, access or Access())
     return app
 
 
@@ -73,7 +78,7 @@ def _add_similarity(app: FastAPI, service: RankingService) -> None:
         """The clips, or dancers, most similar to a dancer: to the mean of the dancer's clips."""
         return service.similar(parameters.query(dancer_id=dancer_id), generation=parameters.generation)
 
-    @app.post("/v1/similar", tags=["similarity"], responses=_SIMILAR_ERRORS)
+    @app.post("/v1/similar", tags=["similarity"], responses=documented(404, 413, 422, 503))
     def clips_similar_to_an_example(request: SimilarRequest) -> SimilarAnswer:
         """The same for any example, also for embeddings of a clip that was never uploaded."""
         return service.similar(request.query(), generation=request.generation)

@@ -15,7 +15,7 @@ from schemas.errors import DancerankError, NotFound, QueryError
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S: Final = 5
-_HTTP_CODES: Final = {404: "no_such_path", 405: "method_not_allowed"}
+_HTTP_CODES: Final = {404: "no_such_path", 405: "method_not_allowed", 413: "too_large"}
 
 
 class ErrorBody(BaseModel):
@@ -36,6 +36,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors of an operation, for OpenAPI."""
     descriptions = {
         404: "The clip, dancer or challenge is not known.",
+        413: "The body is larger than allowed.",
         422: "A parameter is missing or wrong; `parameter` names it.",
         503: "Not ready, or the database does not answer. Try again after `Retry-After` seconds.",
     }
@@ -49,9 +50,10 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-def _answer(
+def error_answer(
     status: int, code: str, message: str, parameter: str | None = None, headers: dict[str, str] | None = None
 ) -> JSONResponse:
+    """An answer with the body that every error has."""
     body = ErrorAnswer(error=ErrorBody(code=code, message=message, parameter=parameter))
     return JSONResponse(body.model_dump(), status, headers)
 
@@ -60,13 +62,15 @@ async def _ours(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, DancerankError):
         raise TypeError("this handler is registered for our own errors") from error
     if isinstance(error, QueryError):
-        return _answer(404 if isinstance(error, NotFound) else 422, error.code, error.message, error.field)
+        return error_answer(404 if isinstance(error, NotFound) else 422, error.code, error.message, error.field)
     if error.retriable:
         log.warning("%s: %s", error.code, error)
         # What the database said is for the operator's log, not for the caller.
-        return _answer(503, error.code, "not available now; try again", headers={"Retry-After": str(RETRY_AFTER_S)})
+        return error_answer(
+            503, error.code, "not available now; try again", headers={"Retry-After": str(RETRY_AFTER_S)}
+        )
     log.error("%s: %s", error.code, error)
-    return _answer(500, error.code, "the service is set up wrongly; its log says how")
+    return error_answer(500, error.code, "the service is set up wrongly; its log says how")
 
 
 async def _invalid_request(_: Request, error: Exception) -> JSONResponse:
@@ -75,8 +79,8 @@ async def _invalid_request(_: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0]
     parameter = _parameter(first["loc"])
     if first["type"] == "json_invalid":
-        return _answer(422, QueryError.code, f"the body is no JSON: {first['ctx']['error']}", "body")
-    return _answer(422, QueryError.code, f"{parameter}: {first['msg']}", parameter)
+        return error_answer(422, QueryError.code, f"the body is no JSON: {first['ctx']['error']}", "body")
+    return error_answer(422, QueryError.code, f"{parameter}: {first['msg']}", parameter)
 
 
 def _parameter(location: Sequence[int | str]) -> str:
@@ -89,9 +93,9 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise TypeError("this handler is registered for HTTP errors") from error
     code = _HTTP_CODES.get(error.status_code, "http")
-    return _answer(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
+    return error_answer(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _answer(500, "internal", "something unforeseen went wrong; the service's log has the details")
+    return error_answer(500, "internal", "something unforeseen went wrong; the service's log has the details")

@@ -77,7 +77,7 @@ def add_pools(app: FastAPI, service: RankingService) -> None:
         """The policy in force, and of each tier: its clips, and what is left of its budgets in this window."""
         return service.pools()
 
-    @app.post("/v1/pools/try", tags=["pools"], responses=documented(404, 422, 503))
+    @app.post("/v1/pools/try", tags=["pools"], responses=documented(404, 413, 422, 503))
     def try_in_the_pools(request: PoolTryRequest) -> PoolTryAnswer:
         """What would be decided now about a clip that is made up, and what it would take from which budget. Nothing is
         written.

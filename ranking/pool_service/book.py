@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
-from ranking.database import in_parts, insert_into, upsert
+from ranking.database import in_parts, insert_of, upsert
 from ranking.pools.machine import leaves_at_ms, transition
 from ranking.pools.policy import Policy
 from ranking.pools.rounds import round_events
@@ -15,6 +16,12 @@ from ranking.pools.state import Budget, Counts, Kind, PooledClip, PoolEvent, Tra
 from ranking.tables import pool_budgets, pool_clips, pool_kinds
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
+
+_CLIPS: Final = sa.select(pool_clips).where(pool_clips.c.clip_id.in_(sa.bindparam("clips", expanding=True)))
+_BUDGETS: Final = sa.select(pool_budgets).where(
+    pool_budgets.c.window_start_ms == sa.bindparam("start_ms"),
+    pool_budgets.c.holder.in_(sa.bindparam("holders", expanding=True)),
+)
 
 
 class SqlPoolBook:
@@ -31,6 +38,7 @@ class SqlPoolBook:
         self._used: dict[Budget, int] = {}
         self._read_holders: set[tuple[int, str]] = set()
         self._spent: set[Budget] = set()
+        self._kinds: dict[Kind, Counts] = {}
         self._learned: Counter[tuple[Kind, str]] = Counter()
         self.events: list[PoolEvent] = []
         self.decisions: list[PoolDecision] = []
@@ -53,13 +61,15 @@ class SqlPoolBook:
 
     def round(self, at_ms: int) -> None:
         """What is done from time to time: ``round_events``, applied."""
+        waiting = self.waiting()
+        self.load_budgets(at_ms, {holder for clip in waiting for holder in (clip.dancer_id, clip.challenge_id)})
         for event in round_events(self._policy, self, at_ms):
             self.handle(event)
 
     def load(self, clip_ids: Iterable[str]) -> None:
         """Read clips that will be asked for, all at once."""
         for part in in_parts(clip_id for clip_id in clip_ids if clip_id not in self._clips):
-            found = {clip.clip_id: clip for clip in self._read(pool_clips.c.clip_id.in_(part))}
+            found = {clip.clip_id: clip for clip in map(clip_of, self._connection.execute(_CLIPS, {"clips": part}))}
             self._clips |= {clip_id: found.get(clip_id) for clip_id in part}
 
     def load_budgets(self, at_ms: int, holders: Iterable[str]) -> None:
@@ -67,9 +77,8 @@ class SqlPoolBook:
         start_ms = self._policy.window_start_ms(at_ms)
         known = {holder for window_ms, holder in self._read_holders if window_ms == start_ms}
         for part in in_parts({"", *holders} - known):
-            table = pool_budgets.c
-            query = sa.select(pool_budgets).where(table.window_start_ms == start_ms, table.holder.in_(part))
-            for tier, window_ms, scope, holder, used in self._connection.execute(query):
+            rows = self._connection.execute(_BUDGETS, {"start_ms": start_ms, "holders": part})
+            for tier, window_ms, scope, holder, used in rows:
                 self._used.setdefault(Budget(tier, window_ms, scope, holder), int(used))
             self._read_holders |= {(start_ms, holder) for holder in part}
 
@@ -92,13 +101,17 @@ class SqlPoolBook:
         return self._used[budget]
 
     def counts(self, kind: Kind) -> Counts:
-        table = pool_kinds.c
-        query = sa.select(table.reactions, table.views).where(
-            table.challenge_id == kind.challenge_id, table.tenth == kind.tenth
+        if kind not in self._kinds:
+            table = pool_kinds.c
+            query = sa.select(table.reactions, table.views).where(
+                table.challenge_id == kind.challenge_id, table.tenth == kind.tenth
+            )
+            reactions, views = self._connection.execute(query).one_or_none() or (0, 0)
+            self._kinds[kind] = Counts(int(reactions), int(views))
+        stored = self._kinds[kind]
+        return Counts(
+            stored.reactions + self._learned[(kind, "reactions")], stored.views + self._learned[(kind, "views")]
         )
-        stored = self._connection.execute(query).one_or_none() or (0, 0)
-        more = (self._learned[(kind, "reactions")], self._learned[(kind, "views")])
-        return Counts(int(stored[0]) + more[0], int(stored[1]) + more[1])
 
     def waiting(self) -> list[PooledClip]:
         return self._asked(pool_clips.c.wants.is_not(None))
@@ -119,18 +132,14 @@ class SqlPoolBook:
         self._spent.clear()
         kinds = {kind for kind, _ in self._learned}
         if kinds:
-            insert = insert_into(self._connection, pool_kinds)
-            table, new = pool_kinds.c, insert.excluded
-            added = {"reactions": table.reactions + new.reactions, "views": table.views + new.views}
             rows = [
                 {"challenge_id": kind.challenge_id, "tenth": kind.tenth}
                 | {name: self._learned[(kind, name)] for name in ("reactions", "views")}
                 for kind in sorted(kinds)
             ]
-            self._connection.execute(
-                insert.on_conflict_do_update(index_elements=list(pool_kinds.primary_key), set_=added), rows
-            )
+            self._connection.execute(_adding_up(self._connection.dialect.name), rows)
             self._learned.clear()
+            self._kinds.clear()
 
     def _flush_clips(self) -> None:
         upsert(self._connection, pool_clips, [clip_row(self._policy, clip) for clip in self._changed.values()])
@@ -145,6 +154,14 @@ class SqlPoolBook:
     def _read(self, condition: sa.ColumnElement[bool]) -> Iterator[PooledClip]:
         for row in self._connection.execute(sa.select(pool_clips).where(condition)):
             yield clip_of(row)
+
+
+@lru_cache
+def _adding_up(dialect: str) -> sa.Insert:
+    insert = insert_of(dialect, pool_kinds)
+    table, new = pool_kinds.c, insert.excluded
+    added = {"reactions": table.reactions + new.reactions, "views": table.views + new.views}
+    return insert.on_conflict_do_update(index_elements=list(pool_kinds.primary_key), set_=added)
 
 
 def clip_row(policy: Policy, clip: PooledClip) -> dict[str, Any]:

@@ -15,12 +15,15 @@ from vdv.virality import raw_score
 MS_A_DAY: Final = 86_400_000
 
 
+_ROWS: Final = sa.select(engagement).where(engagement.c.clip_id.in_(sa.bindparam("clips", expanding=True)))
+
+
 class EngagementBook:
     """Counts for the length of one transaction, kept until ``flush``.
 
     The latest observation holds, of two at one moment that with more reactions, then with more likes, then comments;
-    views are kept apart, as some observations lack them (as in ``ranking.pools.machine``). Eq. (1) is reckoned at once;
-    the bounds of Eq. (2), least and greatest of a challenge, are the two ends of an index.
+    views are kept apart, as some observations lack them (as in ``ranking.pools.machine``). Eq. (1) is reckoned for
+    every row that is written; the bounds of Eq. (2), least and greatest of a challenge, are the two ends of an index.
     """
 
     def __init__(self, connection: sa.Connection) -> None:
@@ -32,9 +35,9 @@ class EngagementBook:
     def load(self, clip_ids: Iterable[str]) -> None:
         """Read what is known of clips that will be observed, all at once."""
         for part in in_parts(clip_id for clip_id in clip_ids if clip_id not in self._rows):
-            query = sa.select(engagement).where(engagement.c.clip_id.in_(part))
+            rows = self._connection.execute(_ROWS, {"clips": part})
             self._rows |= dict.fromkeys(part)
-            self._rows |= {row.clip_id: dict(row._mapping) for row in self._connection.execute(query)}
+            self._rows |= {row.clip_id: dict(row._mapping) for row in rows}
 
     def load_aside(self, clip_ids: Iterable[str]) -> None:
         """Read of which clips that may be taken up something is aside."""
@@ -50,9 +53,8 @@ class EngagementBook:
         row = row | {"challenge_id": challenge_id}
         if (event.observed_at_ms, *_counts(event)) > (row["observed_at_ms"], *_counts_of(row)):
             days = max(0, event.observed_at_ms - uploaded_at_ms) / MS_A_DAY
-            virality = float(raw_score(event.likes, event.comments, event.reposts, days)[0])
             row |= {"likes": event.likes, "comments": event.comments, "reposts": event.reposts}
-            row |= {"observed_at_ms": event.observed_at_ms, "days_online": days, "virality": virality}
+            row |= {"observed_at_ms": event.observed_at_ms, "days_online": days}
         if event.views is not None and (event.observed_at_ms, event.views) > (
             row["views_observed_at_ms"],
             row["views"] or 0,
@@ -105,8 +107,13 @@ class EngagementBook:
         )
 
     def flush(self) -> None:
-        """Write all changes."""
-        upsert(self._connection, engagement, [row for name in sorted(self._changed) if (row := self._rows[name])])
+        """Write all changes, with the virality of each."""
+        rows = [row for name in sorted(self._changed) if (row := self._rows[name])]
+        if rows:
+            columns = ([row[name] for row in rows] for name in ("likes", "comments", "reposts", "days_online"))
+            for row, virality in zip(rows, raw_score(*columns), strict=True):
+                row["virality"] = float(virality)
+        upsert(self._connection, engagement, rows)
         self._changed.clear()
 
     def _taken(self, condition: sa.ColumnElement[bool], *, reason: str) -> list[EngagementObserved]:

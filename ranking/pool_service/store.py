@@ -27,6 +27,22 @@ POOLS_VIEW: Final = "pools"
 """Name of this view among the stored offsets."""
 
 _KEPT_WINDOWS: Final = 2
+
+_NAMED: Final = pool_counters.c.name == sa.bindparam("counter")
+_VALUE: Final = sa.select(pool_counters.c.value).where(_NAMED)
+_LOCKED_VALUE: Final = _VALUE.with_for_update()
+_FREE_VALUE: Final = _VALUE.with_for_update(skip_locked=True)
+_SET_VALUE: Final = sa.update(pool_counters).where(_NAMED).values(value=sa.bindparam("reached"))
+_HAS_UNPUBLISHED: Final = sa.select(
+    sa.func.max(pool_counters.c.value).filter(pool_counters.c.name == "decisions")
+    > sa.func.max(pool_counters.c.value).filter(pool_counters.c.name == "published")
+)
+_ADOPTED: Final = (
+    sa.select(pool_policies.c.adoption, pool_policies.c.content).order_by(pool_policies.c.adoption.desc()).limit(1)
+)
+_UPLOADED: Final = sa.select(clips.c.clip_id, clips.c.uploaded_at_ms).where(
+    clips.c.clip_id.in_(sa.bindparam("clips", expanding=True))
+)
 _encode_policy: Final = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
@@ -54,10 +70,10 @@ class PoolTransaction:
 
     def uploaded_at_ms(self, clip_ids: Iterable[str]) -> dict[str, int]:
         """When clips were uploaded, for those that the rankings hold."""
-        table, found = clips.c, dict[str, int]()
+        found: dict[str, int] = {}
         for part in in_parts(clip_ids):
-            query = sa.select(table.clip_id, table.uploaded_at_ms).where(table.clip_id.in_(part))
-            found |= {row.clip_id: int(row.uploaded_at_ms) for row in self._connection.execute(query)}
+            rows = self._connection.execute(_UPLOADED, {"clips": part})
+            found |= {clip_id: int(uploaded_at_ms) for clip_id, uploaded_at_ms in rows}
         return found
 
     def standings(self, clips_of: Mapping[str, Collection[str]]) -> dict[tuple[str, str], dict[Dimension, Standing]]:
@@ -194,7 +210,9 @@ class PoolStore:
         decided meanwhile they have left to it.
         """
         with writing(self._engine) as connection:
-            published = connection.scalars(_value("published").with_for_update(skip_locked=True)).one_or_none()
+            published = connection.scalars(
+                _VALUE.with_for_update(skip_locked=True), {"counter": "published"}
+            ).one_or_none()
             if published is None:
                 return None
             table = pool_decisions.c
@@ -212,7 +230,7 @@ class PoolStore:
     def has_unpublished(self) -> bool:
         """Whether there are decisions that were not published yet."""
         with reading(self._engine) as connection:
-            return _counter(connection, "decisions") > _counter(connection, "published")
+            return connection.scalars(_HAS_UNPUBLISHED).one()
 
     def replay(self) -> Replay:
         """Make all decisions again from the journal and compare. Raises ``StoreError`` if it is not complete."""
@@ -222,25 +240,19 @@ class PoolStore:
 
 def _take_turn(connection: sa.Connection) -> None:
     """Wait until no other transaction decides; SQLite's writers have done so already."""
-    connection.execute(_value("decisions").with_for_update())
-
-
-def _value(name: str) -> sa.Select[int]:
-    return sa.select(pool_counters.c.value).where(pool_counters.c.name == name)
+    connection.execute(_LOCKED_VALUE, {"counter": "decisions"})
 
 
 def _counter(connection: sa.Connection, name: str) -> int:
-    return int(connection.scalars(_value(name)).one())
+    return int(connection.scalars(_VALUE, {"counter": name}).one())
 
 
 def _count(connection: sa.Connection, name: str, value: int) -> None:
-    connection.execute(sa.update(pool_counters).where(pool_counters.c.name == name).values(value=value))
+    connection.execute(_SET_VALUE, {"counter": name, "reached": value})
 
 
 def _adopted(connection: sa.Connection) -> tuple[int, bytes] | None:
-    table = pool_policies.c
-    query = sa.select(table.adoption, table.content).order_by(table.adoption.desc()).limit(1)
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_ADOPTED).one_or_none()
     return None if row is None else (int(row.adoption), bytes(row.content))
 
 

@@ -217,7 +217,12 @@ class Intake:
             self._engaged(event, None)
 
     def _prepare(self, clip_ids: Sequence[str]) -> None:
-        self._transaction.book.load(clip_ids)
+        book = self._transaction.book
+        book.load(clip_ids)
+        pooled = [clip for clip in map(book.clip, clip_ids) if clip is not None and clip.tier is not None]
+        if pooled:  # each may go up, which its dancer and its challenge have to pay for
+            holders = {holder for clip in pooled for holder in (clip.dancer_id, clip.challenge_id)}
+            book.load_budgets(self._at_ms, holders)
         self._transaction.engagement.load(clip_ids)
         self._uploaded |= self._transaction.uploaded_at_ms(clip_ids)
 

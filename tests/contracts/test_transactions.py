@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import Fenced, RecordRefused
+from schemas.errors import Fenced, MembershipLost, RecordRefused
 from schemas.ports import OutgoingRecord, Record, RecordSource, TopicPartition, TransactionalSink
 from transport.connection import KafkaConnection
 from transport.kafka_flushes import open_results
@@ -158,7 +158,7 @@ def test_who_comes_under_a_name_fences_who_had_it_and_nothing_of_that_one_is_wri
     source, first = transport.source(transport.read, transport.group), transport.sink("one name")
     records = polled(source, 2)
     second = transport.sink("one name")
-    with pytest.raises(Fenced, match="another process has taken this one's place"):
+    with pytest.raises(Fenced, match="another process has taken this one's name"):
         first.commit(made_of(transport, records), after(records), source)
     second.commit(made_of(transport, records[:1]), after(records[:1]), source)
     assert [r.key for r in polled(transport.source(transport.written), 1)] == [b"clip-0"]
@@ -175,6 +175,13 @@ class GivenUp:
 
 
 @only_on_kafka
+def test_who_is_no_member_yet_cannot_write(transport: Transport) -> None:
+    source, sink = transport.source(transport.read, transport.group), transport.sink()
+    with pytest.raises(MembershipLost, match="no member of group"):
+        sink.commit([], {TopicPartition(transport.read, 0): 1}, source)
+
+
+@only_on_kafka
 def test_a_member_that_its_group_gave_up_writes_nothing(transport: Transport) -> None:
     transport.upload(2)
     source, sink = transport.source(transport.read, transport.group), transport.sink("a zombie")
@@ -183,9 +190,9 @@ def test_a_member_that_its_group_gave_up_writes_nothing(transport: Transport) ->
     source.close()
     successor = transport.source(transport.read, transport.group)
     again = polled(successor, 2)
-    with pytest.raises(Fenced, match="another process has taken this one's place"):
+    with pytest.raises(MembershipLost, match="the group went on without this member"):
         sink.commit(made_of(transport, records), after(records), zombie)
-    transport.sink("its successor").commit(made_of(transport, again), after(again), successor)
+    sink.commit(made_of(transport, again), after(again), successor)  # the sink itself is as good as before
     written = transport.source(transport.written)
     assert len(polled(written, 2)) == 2
     assert not written.poll(max_records=10, timeout_s=1.0)

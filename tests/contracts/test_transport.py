@@ -190,6 +190,17 @@ def test_a_record_with_neither_key_nor_value_is_refused(transport: Transport, to
         transport.sink().send(OutgoingRecord(topic, None, None))
 
 
+def test_a_record_goes_to_the_partition_that_it_names(transport: Transport, topic: str) -> None:
+    partitions = transport.sink().partitions(topic)
+    assert partitions > 1
+    write(
+        transport,
+        [OutgoingRecord(topic, b"clip-1", None, partition_by="any", partition=number) for number in range(partitions)],
+    )
+    records = read(transport.source([topic], group=None), partitions)
+    assert sorted(record.partition for record in records) == [*range(partitions)]
+
+
 def test_one_challenge_stays_in_one_partition_and_in_order(transport: Transport, topic: str) -> None:
     write(transport, [upload(topic, n, challenge=f"challenge-{n % 8}") for n in range(80)])
     records = read(transport.source([topic], group=None), 80)

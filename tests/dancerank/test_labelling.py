@@ -12,23 +12,18 @@ import pytest
 from dancerank.labelling.export import Exported, export_labels
 from dancerank.labelling.features import UploadedFeatures
 from dancerank.labelling.left_out import MOST_EXAMPLES, LeftOut, Reason
-from dancerank.labelling.reading import read_to_end
 from dancerank.labelling.uploads import Uploads
 from ranking.observed import ObservedClip
-from schemas.clock import ManualClock
 from schemas.codec import encode, encode_json
-from schemas.errors import ConfigurationError, FeatureFileMissing, FeatureStoreUnavailable, TransportError
+from schemas.errors import ConfigurationError, FeatureFileMissing, FeatureStoreUnavailable
 from schemas.events import FeatureFile
 from schemas.features import ClipFeatures
 from schemas.joints import CONVERSIONS, LAYOUTS, JointLayout
 from schemas.modalities import Modality
-from schemas.ports import OutgoingRecord, Record, TopicPartition
 from streamer.roots import FeatureRoots
 from streamer.stores import FeatureStore
 from tests.clips import random_features, upload
 from tests.ranking.observed_rows import UPLOADED_AT_MS, observed
-from transport.memory import MemoryBroker, MemorySink, MemorySource
-from transport.topics import TopicSpec
 from vdv.annotations import Annotation
 from vdv.checking import check_folder
 from vdv.errors import DataSetError
@@ -68,65 +63,6 @@ def export(
 
 def ids(data: DataSet) -> list[str]:
     return sorted(annotation.clip_id for annotation in data.annotations)
-
-
-def records(count: int, *, partitions: int = 3) -> MemorySource:
-    broker = MemoryBroker()
-    broker.ensure_topics([TopicSpec(name=TOPIC, partitions=partitions)])
-    sink = MemorySink(broker)
-    for number in range(count):
-        sink.send(OutgoingRecord(TOPIC, str(number).encode(), str(number).encode()))
-    sink.flush(1.0)
-    return MemorySource(broker, [TOPIC], group=None)
-
-
-class Marked(MemorySource):
-    """A source whose partitions end one offset after the last record, as a transaction's marker leaves them."""
-
-    def end_offsets(self) -> dict[TopicPartition, int]:
-        if self.is_gone:
-            raise TransportError("the broker is away")
-        return {at: end + 1 for at, end in super().end_offsets().items()}
-
-    def poll(self, *, max_records: int, timeout_s: float) -> list[Record]:
-        taken = list(super().poll(max_records=max_records, timeout_s=0.0))
-        if not taken:
-            self.clock.advance(timeout_s)
-            self.is_gone = self.goes
-        return taken
-
-    def lag(self) -> dict[TopicPartition, int]:
-        return dict.fromkeys(self.assignment(), 1)
-
-    clock: ManualClock
-    goes = False
-    is_gone = False
-
-
-@pytest.mark.parametrize("count", [0, 1, 1700])
-def test_a_topic_is_read_from_its_beginning_to_its_end(count: int) -> None:
-    told: list[tuple[int, int]] = []
-    values = list(
-        read_to_end(records(count), ManualClock(), patience_s=10.0, progress=lambda done, of: told.append((done, of)))
-    )
-    assert sorted(int(value or b"") for value in values) == list(range(count))
-    assert told[-1] == (count, count)
-    assert told == sorted(told)
-
-
-@pytest.mark.parametrize("goes", [False, True])
-def test_silence_is_the_end_only_while_the_broker_answers(goes: bool) -> None:
-    source = records(20)
-    source.__class__ = Marked
-    assert isinstance(source, Marked)
-    source.clock, source.goes = ManualClock(), goes
-    reading = read_to_end(source, source.clock, patience_s=3.0, progress=lambda *_: None)
-    if goes:
-        with pytest.raises(TransportError, match="away"):
-            list(reading)
-    else:
-        assert len(list(reading)) == 20
-    assert 3.0 <= source.clock.monotonic_s() < 4.0
 
 
 def annotations(*rows: ObservedClip) -> dict[str, Annotation]:

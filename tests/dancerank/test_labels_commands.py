@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dancerank.cli import app
-from dancerank.commands.labels import parse_moment
+from dancerank.commands.options import parse_moment
 from dancerank.uploads import send_clips
 from ranking.migrations import upgrade
 from ranking.observed import ObservedClip
@@ -262,11 +262,11 @@ def test_challenges_time_and_age_narrow_what_is_exported(platform: Platform, tmp
 
 
 def test_dates_are_utc_unless_they_say() -> None:
-    assert parse_moment("2023-11-14T22:13:20") == UPLOADED_AT_MS
-    assert parse_moment("2023-11-14T23:13:20+01:00") == UPLOADED_AT_MS
-    assert parse_moment("2023-11-14") == UPLOADED_AT_MS - (22 * 3600 + 13 * 60 + 20) * 1000
+    assert parse_moment("2023-11-14T22:13:20", "since") == UPLOADED_AT_MS
+    assert parse_moment("2023-11-14T23:13:20+01:00", "since") == UPLOADED_AT_MS
+    assert parse_moment("2023-11-14", "since") == UPLOADED_AT_MS - (22 * 3600 + 13 * 60 + 20) * 1000
     with pytest.raises(ConfigurationError, match="--since 'yesterday'"):
-        parse_moment("yesterday")
+        parse_moment("yesterday", "since")
 
 
 def test_a_folder_that_holds_a_data_set_is_left_alone(platform: Platform) -> None:

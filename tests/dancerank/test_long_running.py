@@ -28,7 +28,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[KafkaConnection]:
 def ended_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stop = threading.Event()
     stop.set()
-    monkeypatch.setattr(serve, "stop_on_signals", lambda: stop)
+    monkeypatch.setattr(serve, "stop_on_signals", lambda *_: stop)
     monkeypatch.setattr(serve, "configure_logs", lambda _: None)
     monkeypatch.chdir(tmp_path)
     for port in ("PORT", "STREAM_METRICS_PORT", "RANK_METRICS_PORT"):

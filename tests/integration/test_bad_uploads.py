@@ -314,7 +314,6 @@ def test_all_kinds_of_bad_uploads_together_on_the_embedded_broker(
 
     with (
         closing(KafkaSink(embedded_broker)) as sink,
-        closing(open_results(embedded_broker, group, TransactionSettings())) as results,
         closing(KafkaSource(embedded_broker, topics[1:], group=None)) as reader,
     ):
         for event in events:
@@ -325,7 +324,7 @@ def test_all_kinds_of_bad_uploads_together_on_the_embedded_broker(
             here,
             bundle,
             open_source=lambda listener: KafkaSource(embedded_broker, topics[:1], group=group, listener=listener),
-            sink=results,
+            open_sink=lambda: open_results(embedded_broker, group, TransactionSettings()),
         )
         seen: list[Record] = []
 

@@ -19,6 +19,15 @@ def store(sqlite_url: str) -> Iterator[ScoreStore]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def shared_store() -> Iterator[ScoreStore]:
+    """A store in memory for the examples of a property, which begin by emptying it."""
+    made = ScoreStore("sqlite://")
+    made.migrate()
+    yield made
+    made.close()
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def any_url(request: pytest.FixtureRequest) -> str:
     """The URL of an empty database, of every kind in turn."""

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from ranking.log import positions_after
+from ranking.log import DeletedRecord, LogEntry, positions_after
 from schemas.codec import encode
-from schemas.events import ClipScored, ModalityResult, embedding_bytes
+from schemas.events import ClipDeleted, ClipScored, ModalityResult, embedding_bytes
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Record, ScoredRecord, TopicPartition, View
 
 TOPIC = "clips.scored"
+DELETIONS = "clips.deleted"
 NOW_MS = 1_700_000_000_000
 
 
@@ -52,6 +53,15 @@ def record(clip: ClipScored | bytes | None, offset: int, *, partition: int = 0, 
 def logged(clips: Iterable[ClipScored], *, start: int = 0, partition: int = 0) -> list[ScoredRecord]:
     """The clips as consecutive records of one partition."""
     return [ScoredRecord(record(c, start + i, partition=partition), c) for i, c in enumerate(clips)]
+
+
+def deletion(clip_id: str, offset: int = 0, *, partition: int = 0, timestamp_ms: int = NOW_MS) -> DeletedRecord:
+    event = ClipDeleted(clip_id=clip_id, reason="asked for")
+    return DeletedRecord(Record(DELETIONS, partition, offset, timestamp_ms, clip_id.encode(), encode(event)), event)
+
+
+def apply_entries(view: View, *entries: LogEntry) -> None:
+    assert not view.apply(entries, positions_after(entry.record for entry in entries))
 
 
 def apply(view: View, clips: Iterable[ClipScored], *, start: int = 0, partition: int = 0) -> None:

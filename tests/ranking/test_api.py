@@ -207,6 +207,24 @@ def test_misuse_is_answered_with_the_parameter_to_blame(
     assert "Traceback" not in answer.text
 
 
+@pytest.mark.parametrize(
+    "text", ["'", '"', "x'OR'1'='1", "x';DROP TABLE clips;--", "c1'--", "%", "_1", "\\'", "$1", ":p", "?"]
+)
+def test_what_is_sql_to_a_database_is_a_name_that_nobody_has(client: Client, text: str) -> None:
+    before, name = get(client, "/v1/challenges"), quote(text, safe="")
+    for path in (
+        f"/v1/clips/{name}",
+        f"/v1/clips/{name}/similar",
+        f"/v1/dancers/{name}/similar",
+        f"/v1/challenges/{name}/rankings",
+        f"/v1/challenges/{name}/attention",
+        f"/v1/challenges/ch/rankings?generation={name}",
+        f"/v1/clips/c1/similar?challenge_id={name}",
+    ):
+        assert client.get(path).status_code in (404, 422), path
+    assert get(client, "/v1/challenges") == before
+
+
 def test_nothing_unforeseen_leaks(service: RankingService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "challenges", lambda **_: 1 / 0)
     answer = client_of(service).get("/v1/challenges")

@@ -1,11 +1,13 @@
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import pytest
 
 from ranking.exact import ExactIndexes
 from ranking.index_view import IndexView
-from ranking.log import read_scored
+from ranking.log import read_log
 from ranking.loop import LoopSettings, LoopThread, StoredPositions, ViewLoop
 from ranking.store import ScoreStore
 from schemas.clock import ManualClock
@@ -21,13 +23,14 @@ from schemas.errors import (
 from schemas.events import ClipScored
 from schemas.modalities import Dimension, Modality
 from schemas.observation import Observer
-from schemas.ports import OutgoingRecord, Refusal, ScoredRecord, TopicPartition, View
+from schemas.ports import OutgoingRecord, Record, Refusal, ScoredRecord, TopicPartition, View
 from tests.ranking.examples import TOPIC, at, result, scored_clip
 from transport.dead_letter import dead_letter_topic, reason
 from transport.memory import MemoryBroker, MemorySink, MemorySource
 from transport.topics import TopicSpec
 
 DEAD = dead_letter_topic(TOPIC)
+READ = partial(read_log, deletions_topic="clips.deleted")
 SETTINGS = LoopSettings(poll_timeout_s=0.0, retry_wait_s=0.001, retry_wait_max_s=0.002, attempts=4)
 
 
@@ -97,7 +100,7 @@ class Setting:
             **{**{f: getattr(SETTINGS, f) for f in SETTINGS.__struct_fields__}, "commits": group is not None}
         )
         sink = MemorySink(self.broker)
-        return ViewLoop(source, view, read_scored, sink, self.reports, self.clock, settings, **options)  # type: ignore[arg-type]
+        return ViewLoop(source, view, READ, sink, self.reports, self.clock, settings, **options)  # type: ignore[arg-type]
 
     def dead_letters(self) -> list[dict[str, str]]:
         return [reason(record.headers) for record in self.broker.records(DEAD)]
@@ -161,7 +164,7 @@ def test_a_replica_skips_what_it_cannot_read_and_leaves_the_dead_letter_to_the_s
     view = index_view()
     source = MemorySource(setting.broker, [TOPIC], group=None, listener=StoredPositions(view))
     settings = LoopSettings(poll_timeout_s=0.0, commits=False)
-    drain(ViewLoop(source, view, read_scored, None, setting.reports, setting.clock, settings))
+    drain(ViewLoop(source, view, READ, None, setting.reports, setting.clock, settings))
     assert view.clips() == 2
     assert sum(view.positions([at(0), at(1)]).values()) == 3
     assert setting.reports.left_out == [(TOPIC, "malformed_event")]
@@ -196,9 +199,10 @@ def test_a_loop_continues_from_the_views_positions_whatever_kafka_says(setting: 
     assert store.generations() == {"g1": 3}
 
 
-def test_an_unavailable_store_is_tried_again(setting: Setting, store: ScoreStore) -> None:
+@pytest.mark.parametrize("error", [StoreUnavailable("down"), TransportError("no broker for the tombstones")])
+def test_what_is_unavailable_is_tried_again(setting: Setting, store: ScoreStore, error: DancerankError) -> None:
     setting.send(b"poison", scored_clip("a"))
-    drain(setting.loop(FailingView(store, 3, StoreUnavailable("down"))))
+    drain(setting.loop(FailingView(store, 3, error)))
     assert store.generations() == {"g1": 1}
     assert len(setting.dead_letters()) == 1
 
@@ -307,7 +311,7 @@ def test_poison_too_large_for_the_dead_letters_is_put_aside_without_its_value(
 ) -> None:
     setting.send(scored_clip("a"), b"\xc1" * 1001, scored_clip("b"))
     source = MemorySource(setting.broker, [TOPIC], group="ranking", listener=StoredPositions(store))
-    drain(ViewLoop(source, store, read_scored, SmallTopic(setting.broker), setting.reports, setting.clock, SETTINGS))
+    drain(ViewLoop(source, store, READ, SmallTopic(setting.broker), setting.reports, setting.clock, SETTINGS))
     (letter,) = setting.broker.records(DEAD)
     assert (letter.value, setting.dead_letters()[0]["offset"]) == (b"", "1")
     assert store.generations() == {"g1": 2}
@@ -346,7 +350,7 @@ def test_a_snapshot_that_fails_is_reported_and_tried_again_and_ends_nothing(
 
     source = MemorySource(setting.broker, [TOPIC], group=None, listener=StoredPositions(store))
     settings = LoopSettings(commits=False, poll_timeout_s=0, upkeep_interval_s=60)
-    loop = Stepping(source, store, read_scored, None, setting.reports, setting.clock, settings, upkeep=save)
+    loop = Stepping(source, store, READ, None, setting.reports, setting.clock, settings, upkeep=save)
     setting.send(scored_clip("a"))
     loop.run(stop)
     assert (steps, tries) == (5, 3)  # after 60 s, after 120 s, and at the end
@@ -373,7 +377,7 @@ def test_snapshots_are_taken_on_the_interval_and_at_the_end(setting: Setting) ->
     ViewLoop(
         source,
         view,
-        read_scored,
+        READ,
         MemorySink(setting.broker),
         setting.reports,
         setting.clock,
@@ -399,3 +403,35 @@ def test_a_stopped_thread_finishes_its_batch_and_a_failed_one_says_why(setting: 
     failing.start()
     failing._thread.join(10)
     assert isinstance(failing.failure, GenerationMismatch)
+
+
+class Stumbling(MemorySource):
+    """Cannot be read the first time that something is there."""
+
+    def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
+        if records := super().poll(max_records=max_records, timeout_s=timeout_s):
+            raise TransportError(f"{len(records)} records are lost on the way")
+        return records
+
+
+def test_a_loop_that_can_open_another_source_goes_on_from_the_views_positions(
+    setting: Setting, store: ScoreStore
+) -> None:
+    setting.send(*(scored_clip(f"c{n}") for n in range(5)))
+    listener = StoredPositions(store)
+
+    def reopen() -> MemorySource:
+        return MemorySource(setting.broker, [TOPIC], group="ranking", listener=listener)
+
+    first = Stumbling(setting.broker, [TOPIC], group="ranking", listener=listener)
+    sink = MemorySink(setting.broker)
+    settings = LoopSettings(poll_timeout_s=0.01, retry_wait_s=0.01)
+    loop = ViewLoop(first, store, READ, sink, setting.reports, setting.clock, settings, reopen=reopen)
+    thread = LoopThread(loop, name="stumbling")
+    thread.start()
+    deadline_s = time.monotonic() + 20
+    while store.generations() != {"g1": 5} and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert thread.stop(10)
+    assert thread.failure is None
+    assert store.generations() == {"g1": 5}

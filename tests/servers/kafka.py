@@ -52,6 +52,7 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+log.cleaner.backoff.ms=1000
 group.min.session.timeout.ms=1000
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
@@ -144,14 +145,21 @@ class KafkaServer:
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _properties(self) -> str:
+        return _PROPERTIES.format(port=self.port, controller_port=free_port(), folder=self._folder)
+
+    def _storage_options(self) -> list[str]:
+        return []
+
     def _format(self) -> None:
         self.port = self._chosen_port or free_port()
-        properties = _PROPERTIES.format(port=self.port, controller_port=free_port(), folder=self._folder)
-        (self._folder / "server.properties").write_text(properties)
+        properties = self._folder / "server.properties"
+        properties.write_text(self._properties())
         cluster_id = uuid.uuid4().hex[:22]
-        command = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id, "-c"]
+        command = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id, "-c", properties]
+        command += self._storage_options()
         done = subprocess.run(
-            [self._java, "-Xmx128m", *_LOGGING, "-cp", self._class_path, *command, self._folder / "server.properties"],
+            [self._java, "-Xmx128m", *_LOGGING, "-cp", self._class_path, *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

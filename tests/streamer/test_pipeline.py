@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from schemas.bundle import Bundle
-from schemas.errors import FeatureStoreUnavailable, TransportError
+from schemas.errors import MembershipLost, PositionBeyondLog, TransportError
 from schemas.events import ClipUploaded, FeatureFile
 from schemas.features import encode_features
 from schemas.modalities import Modality
 from schemas.observation import Observer
-from schemas.ports import Record, TopicPartition
+from schemas.ports import Record, RecordSource, TopicPartition
 from streamer.loading import FeatureLoader
 from streamer.pipeline import Streamer
 from streamer.scoring import Scorer
@@ -68,22 +68,80 @@ def test_two_uploads_of_one_clip_come_out_in_the_order_they_came_in(bundle: Bund
 
 
 class FailingSink(MemoryTransactionalSink):
-    def commit(self, *_: object) -> None:
-        raise TransportError("not acknowledged")
+    """Fails a few times before it writes."""
+
+    failures = 3
+
+    def commit(self, records, positions, source) -> None:  # type: ignore[no-untyped-def]
+        self.failures -= 1
+        if self.failures >= 0:
+            raise TransportError("not acknowledged")
+        super().commit(records, positions, source)
 
 
-def test_a_failed_transaction_ends_the_run_and_a_new_streamer_does_the_work(bundle: Bundle) -> None:
+def test_a_broker_that_does_not_answer_is_waited_for_and_everything_comes_out_once(bundle: Bundle) -> None:
+    log, seen = Log(), Everything()
+    log.upload(*uploads(5))
+    process(log, log.streamer(bundle, quick_settings(), sink=FailingSink(log.broker), observer=seen), 5)
+    assert sorted(clip.clip_id for clip in log.scored()) == [f"clip-{n}" for n in range(5)]
+    assert seen.counts["interrupted", "transport"] == 3
+
+
+class Unreachable:
+    """Opens a source, then fails to for a while, then for good."""
+
+    def __init__(self, log: Log, errors: list[TransportError]) -> None:
+        self.log, self.errors, self.opened = log, errors, 0
+
+    def __call__(self, listener: object) -> RecordSource:
+        self.opened += 1
+        if self.opened > 1 and self.errors:
+            raise self.errors.pop(0)
+        return self.log.open_source(listener)
+
+
+def test_a_broker_that_is_away_is_tried_again_until_it_is_back(bundle: Bundle) -> None:
     log = Log()
     log.upload(*uploads(5))
-    with (
-        pytest.raises(TransportError, match="not acknowledged"),
-        running(log.streamer(bundle, quick_settings(), sink=FailingSink(log.broker))) as stop,
-    ):
-        wait_until(lambda: stop.is_set() or not _alive("streamer"))
+    source = Unreachable(log, [TransportError("away"), TransportError("still away")])
+    sink = FailingSink(log.broker)
+    sink.failures = 1
+    process(log, log.streamer(bundle, quick_settings(), sink=sink, open_source=source), 5)
+    assert source.opened == 4
+    assert len(log.scored()) == 5
+
+
+def test_what_trying_again_cannot_help_ends_the_run(bundle: Bundle) -> None:
+    log = Log()
+    log.upload(*uploads(5))
+    source = Unreachable(log, [PositionBeyondLog("another log")])
+    streamer = log.streamer(bundle, quick_settings(), sink=FailingSink(log.broker), open_source=source)
+    with pytest.raises(PositionBeyondLog), running(streamer):
+        wait_until(lambda: not _alive("streamer"))
     assert log.committed() == {}
-    assert log.settled() == 0
-    process(log, log.streamer(bundle, quick_settings()), 5)
-    assert sorted(clip.clip_id for clip in log.scored()) == [f"clip-{n}" for n in range(5)]
+
+
+def _alive(name: str) -> bool:
+    return any(thread.name == name for thread in threading.enumerate())
+
+
+class GivenUpOnce(MemoryTransactionalSink):
+    """The group gave the member up before its first transaction."""
+
+    commits = 0
+
+    def commit(self, records, positions, source) -> None:  # type: ignore[no-untyped-def]
+        self.commits += 1
+        if self.commits == 1:
+            raise MembershipLost("the group went on without this member")
+        super().commit(records, positions, source)
+
+
+def test_a_member_that_its_group_gave_up_joins_again_and_everything_comes_out_once(bundle: Bundle) -> None:
+    log = Log()
+    log.upload(*uploads(20))
+    process(log, log.streamer(bundle, quick_settings(max_batch_clips=2), sink=GivenUpOnce(log.broker)), 20)
+    assert sorted(clip.clip_id for clip in log.scored()) == sorted(f"clip-{n}" for n in range(20))
 
 
 class Transactions(MemoryTransactionalSink):
@@ -122,10 +180,6 @@ def test_every_transaction_writes_just_what_lies_before_its_positions(
     for records, positions in sink.done:
         written += records
         assert positions == {TopicPartition(UPLOADS, 0): written}
-
-
-def _alive(name: str) -> bool:
-    return any(thread.name == name for thread in threading.enumerate())
 
 
 def test_a_restart_continues_from_the_commit(bundle: Bundle) -> None:
@@ -244,22 +298,27 @@ def test_results_of_a_partition_that_was_lost_meanwhile_are_not_written(bundle: 
     assert streamer._prefetcher.clips == 0
 
 
-def test_a_feature_store_that_stays_silent_ends_the_run_and_commits_what_was_done_before(
+def test_a_feature_store_that_stays_silent_is_waited_for_and_what_was_done_before_is_committed(
     bundle: Bundle, feature_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def silent(*_: object) -> bytes:
-        raise TimeoutError("timed out")
+    answers, read = threading.Event(), FeatureStore._read_local
 
-    monkeypatch.setattr(FeatureStore, "_read_local", silent)
-    log = Log(partitions=1)
-    log.upload(upload("good", FEATURES), upload("bad", FeatureFile(f"{feature_root.as_uri()}/clip")), *uploads(3))
+    def silent_at_first(store: FeatureStore, *asked: Any) -> Any:
+        if not answers.is_set():
+            raise TimeoutError("timed out")
+        return read(store, *asked)
+
+    monkeypatch.setattr(FeatureStore, "_read_local", silent_at_first)
+    (feature_root / "clip").write_bytes(encode_features(FEATURES))
+    log, seen = Log(partitions=1), Everything()
+    log.upload(upload("good", FEATURES), upload("late", FeatureFile(f"{feature_root.as_uri()}/clip")), *uploads(3))
     settings = quick_settings(feature_roots=(feature_root.as_uri(),))
-    with (
-        pytest.raises(FeatureStoreUnavailable, match="did not answer"),
-        running(log.streamer(bundle, settings)),
-    ):
-        wait_until(lambda: not _alive("streamer"))
-    assert log.committed() == {TopicPartition(UPLOADS, 0): 1}
+    with running(log.streamer(bundle, settings, observer=seen)):
+        wait_until(lambda: seen.counts.get(("interrupted", "feature_store_unavailable"), 0) >= 2)
+        assert log.committed() == {TopicPartition(UPLOADS, 0): 1}
+        answers.set()
+        wait_until(lambda: log.settled() >= 5)
+    assert sorted(clip.clip_id for clip in log.scored()) == ["clip-0", "clip-1", "clip-2", "good", "late"]
     assert log.dead() == []
 
 
@@ -282,6 +341,9 @@ class Everything(Observer):
 
     def dead_lettered(self, topic: str, reason: str) -> None:
         self._add(("dead", topic, reason))
+
+    def interrupted(self, reason: str) -> None:
+        self._add(("interrupted", reason))
 
     def lag(self, partition: TopicPartition, records: int, seconds: float) -> None:
         self.lags.append((partition, records, seconds))

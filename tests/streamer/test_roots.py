@@ -117,3 +117,15 @@ def test_a_root_that_is_no_absolute_uri_is_a_configuration_error(root: str) -> N
     with pytest.raises(ConfigurationError) as caught:
         FeatureRoots([root])
     assert caught.value.field == "feature_roots"
+
+
+@pytest.mark.parametrize("root", ["s3://user:sesame@bucket/clips", "S3://:sesame@bucket", "file://user:sesame@/clips"])
+def test_a_root_that_holds_a_password_is_refused_without_saying_it(root: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"root 2 .*store_options") as caught:
+        FeatureRoots(["file:///clips", root])
+    assert "sesame" not in caught.value.message
+
+
+def test_a_root_that_names_its_account_is_no_secret() -> None:
+    roots = FeatureRoots(["abfs://clips@account.dfs.core.windows.net/features"])
+    assert roots.schemes == {"abfs"}

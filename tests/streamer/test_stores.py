@@ -1,5 +1,7 @@
+import contextlib
 import errno
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from schemas.errors import (
     FeatureFileOversized,
     FeatureStoreUnavailable,
 )
-from streamer.roots import FeatureRoots
+from streamer.roots import FeatureRoots, Location
 from streamer.stores import FeatureStore
 
 
@@ -143,6 +145,57 @@ def test_a_root_whose_scheme_cannot_be_read_here_is_a_configuration_error() -> N
     with pytest.raises(ConfigurationError, match="nowhere") as caught:
         store("nowhere://bucket")
     assert caught.value.field == "feature_roots"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "ftp", "sftp", "local", "zip", "simplecache", "data", "github"])
+def test_a_scheme_that_may_lead_elsewhere_is_no_root(scheme: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{scheme}.*may lead elsewhere; allowed are file, .*s3") as caught:
+        store(f"{scheme}://place/clips")
+    assert caught.value.field == "feature_roots"
+
+
+def test_no_server_is_ever_asked_for_what_an_upload_names_so_none_can_redirect(feature_root: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host, port = server.getsockname()
+        for uri in (f"http://{host}:{port}/clip", f"HTTP://{host}:{port}/clip", f"file://{host}:{port}/clip"):
+            with pytest.raises(FeatureFileForbidden):
+                store(feature_root.as_uri()).read(uri, Admissions())
+        server.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+@pytest.mark.parametrize("swapped", ["folder", "folder/inner", "folder/inner/clip"])
+def test_a_part_of_the_path_that_becomes_a_link_after_it_was_resolved_is_not_followed(
+    tmp_path: Path, feature_root: Path, monkeypatch: pytest.MonkeyPatch, swapped: str
+) -> None:
+    secret = tmp_path / "elsewhere" / "inner"
+    for folder in (secret, feature_root / "folder" / "inner"):
+        folder.mkdir(parents=True)
+        (folder / "clip").write_bytes(folder.name.encode())
+    reader, resolve = store(feature_root.as_uri()), FeatureRoots.resolve
+
+    def resolve_and_lose_the_race(roots: FeatureRoots, uri: str) -> Location:
+        location = resolve(roots, uri)
+        target = tmp_path / "elsewhere" / Path(swapped).relative_to("folder")
+        (feature_root / swapped).rename(tmp_path / "moved")
+        (feature_root / swapped).symlink_to(target)
+        return location
+
+    uri = f"{feature_root.as_uri()}/folder/inner/clip"
+    assert reader.read(uri, Admissions()) == b"inner"
+    monkeypatch.setattr(FeatureRoots, "resolve", resolve_and_lose_the_race)
+    with pytest.raises(FeatureFileMissing):
+        reader.read(uri, Admissions())
+
+
+def test_reading_leaves_no_descriptor_open(feature_root: Path) -> None:
+    (feature_root / "clip").write_bytes(b"12345")
+    reader, before = store(feature_root.as_uri()), len([*Path("/proc/self/fd").iterdir()])
+    for name in ("clip", "absent", "clip/below", "folder/absent"):
+        with contextlib.suppress(FeatureFileMissing):
+            reader.read(f"{feature_root.as_uri()}/{name}", Admissions())
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
 def test_a_named_pipe_does_not_hold_the_thread(feature_root: Path) -> None:

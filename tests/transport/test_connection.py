@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 from schemas.errors import ConfigurationError, TransportError
-from transport.connection import KafkaConnection
+from transport.connection import _SECURITY, KafkaConnection
 from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
 from transport.topics import TopicSpec, ensure_topics
@@ -68,3 +69,47 @@ def test_an_impossible_security_setting_is_a_configuration_error() -> None:
     )
     with pytest.raises((ConfigurationError, TransportError), match=r"127\.0\.0\.1:9|NONE"):
         KafkaSink(impossible)
+
+
+SECRET = "sesame"
+
+
+def connect(**security: str | bool) -> KafkaConnection:
+    return KafkaConnection(servers=("127.0.0.1:9092",), security=security)
+
+
+@pytest.mark.parametrize(
+    ("security", "named"),
+    [
+        ({"sasl_pasword": SECRET}, "sasl_pasword is no security setting; allowed are .*sasl_plain_password"),
+        ({"security_protocol": SECRET}, "security_protocol is none of PLAINTEXT, SSL"),
+        ({"sasl_plain_password": SECRET}, "sasl_plain_password has no effect with security_protocol PLAINTEXT"),
+        ({"ssl_password": SECRET}, "ssl_password has no effect with security_protocol PLAINTEXT"),
+        ({"security_protocol": "SSL", "sasl_plain_password": SECRET}, "no effect with security_protocol SSL"),
+        (
+            {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_plain_password": SECRET},
+            "PLAIN needs sasl_plain_username",
+        ),
+        (
+            {"security_protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-512", "sasl_plain_username": SECRET},
+            "SCRAM-SHA-512 needs sasl_plain_password.*kafka.secrets",
+        ),
+    ],
+)
+def test_security_that_cannot_work_is_named_and_its_values_are_not(security: dict[str, str], named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named) as caught:
+        connect(**security)
+    assert SECRET not in caught.value.message
+
+
+@pytest.mark.parametrize("client", [KafkaProducer, KafkaConsumer, KafkaAdminClient])
+def test_every_client_knows_every_security_setting_that_is_allowed(client: type) -> None:
+    assert set(_SECURITY) <= client.DEFAULT_CONFIG.keys()  # type: ignore[attr-defined]
+
+
+def test_a_connection_shows_its_servers_and_nothing_else() -> None:
+    given = connect(
+        security_protocol="SASL_SSL", sasl_mechanism="PLAIN", sasl_plain_username="u", sasl_plain_password=SECRET
+    )
+    assert "127.0.0.1:9092" in repr(given)
+    assert SECRET not in f"{given} {given!r} {[given]}"

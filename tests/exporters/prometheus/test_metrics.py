@@ -102,6 +102,14 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
         {"topic": "t", "reason": "other_generation"},
         1,
     ),
+    ("interrupted", lambda o: o.interrupted("transport"), "dancerank_interruptions_total", {"reason": "transport"}, 1),
+    (
+        "request_refused",
+        lambda o: o.request_refused("no_key"),
+        "dancerank_requests_refused_total",
+        {"reason": "no_key"},
+        1,
+    ),
     (
         "lag",
         lambda o: o.lag(AT, 7, 1.5),

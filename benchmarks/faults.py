@@ -1,0 +1,156 @@
+"""Kills streamers, rankers and a serving process again and again, and looks for what was lost or done twice.
+
+    python -m benchmarks.faults [--kills 100] [--clips 20000] [--every 5.0] [--seed 1]
+
+A real Kafka and a real PostgreSQL; two streamers, a ranker and a serving process that keeps the index, each SIGKILLed
+at random moments and started again at once, while all uploads lie on the topic. At the end the uploads are compared
+with the log as committed (each clip once), the log with every row of the database, and with every vector of the
+snapshot.
+*Recovery*: from SIGKILL until the process has made progress again, its start included.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.pipeline import OUT, make_uploads, repeated, settings_for
+from dancerank import wiring
+from dancerank.uploads import send_upload
+from ranking.store import ScoreStore
+from schemas.events import ClipUploaded
+from tests.faults.killing import Cached, Killer, await_all
+from tests.faults.processes import Worker, ranker, server, streamer, write_config
+from tests.faults.verification import Verdict, verify
+from tests.servers.kafka import KafkaServer
+from tests.servers.postgresql import PostgresqlServer
+from transport.connection import KafkaConnection
+from transport.kafka_sink import KafkaSink
+
+_PATIENCE_S = 1800.0
+
+
+def main() -> None:
+    arguments = parse()
+    console = Console()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dancerank-faults-")))
+        kafka = stack.enter_context(KafkaServer())
+        database = PostgresqlServer()
+        stack.callback(database.stop)
+        uploads = make_uploads(console, folder, arguments.files)
+        sent = list(repeated(uploads, arguments.clips))
+        started_s = time.monotonic()
+        killer, verdict = kill_and_verify(
+            folder,
+            KafkaConnection(servers=(kafka.address,)),
+            database.new_database(),
+            sent,
+            kills=arguments.kills,
+            every_s=arguments.every,
+            random=Random(arguments.seed),
+        )
+        duration_s = time.monotonic() - started_s
+    report(console, killer, verdict, duration_s)
+    OUT.mkdir(exist_ok=True)
+    path = OUT / "faults.json"
+    figures = verdict._asdict() | {"kills": killer.kills, "recoveries_s": killer.recoveries_s, "duration_s": duration_s}
+    path.write_text(json.dumps(figures, indent=2) + "\n")
+    console.print(f"written to {path}")
+    if not verdict.is_right:
+        raise SystemExit(1)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--clips", type=int, default=20_000)
+    parser.add_argument("--every", type=float, default=5.0, help="mean seconds from one kill to the next")
+    parser.add_argument("--files", type=int, default=200, help="distinct feature files")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+def kill_and_verify(
+    folder: Path,
+    connection: KafkaConnection,
+    database_url: str,
+    sent: Sequence[ClipUploaded],
+    *,
+    kills: int,
+    every_s: float,
+    random: Random,
+) -> tuple[Killer, Verdict]:
+    """Send everything, let it through while workers are killed, and look at what came of it."""
+    base = settings_for(folder)
+    ranking = base.ranking.model_copy(update={"database_url": database_url})
+    kafka = base.kafka.model_copy(update={"bootstrap_servers": connection.servers, "session_timeout_s": 6.0})
+    settings = base.model_copy(update={"ranking": ranking, "kafka": kafka})
+    config = write_config(folder / "dancerank.toml", settings, kafka={"session_timeout_s": 6.0}, **_QUICK)
+    wiring.create_topics(settings, connection)
+    with closing(KafkaSink(connection)) as sink:
+        for upload in sent:
+            send_upload(sink, settings.streamer.uploads_topic, upload)
+        sink.flush(120.0)
+    snapshots = folder / "snapshots"
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(ScoreStore(database_url)))
+        store.migrate()
+        workers = [
+            streamer("streamer-0", config),
+            streamer("streamer-1", config),
+            ranker("ranker-0", config),
+            server("server-0", config, snapshots),
+        ]
+        for worker in workers:
+            stack.enter_context(worker)
+        all_ranked = Cached(lambda: sum(store.generations().values()) >= len(sent), every_s=1.0)
+        killer = Killer(workers, every_s, random)
+        killer.run(kills, all_ranked)
+        await_all(all_ranked, workers, _PATIENCE_S)
+        _await_index(workers[-1], sent)
+        for worker in workers:  # one that has just been started again has to come up before it can end in order
+            await_all(Cached(partial(worker.metric, "process_start_time_seconds"), every_s=0.1), [worker], _PATIENCE_S)
+            assert worker.stop() == 0, worker.log()[-3000:]
+    return killer, verify(sent, settings, connection, snapshots)
+
+
+_QUICK: dict[str, Mapping[str, object]] = {
+    "ranking": {"snapshot_interval_s": 5.0},
+    "streamer": {"inference_threads": 1},
+}
+
+
+def _await_index(serving: Worker, sent: Sequence[ClipUploaded]) -> None:
+    """Return once the serving process holds every clip; scenery is what no clip of these lacks."""
+    held = Cached(lambda: serving.metric('dancerank_index_vectors{modality="scenic"}') >= len(sent), every_s=0.5)
+    await_all(held, [serving], _PATIENCE_S)
+
+
+def report(console: Console, killer: Killer, verdict: Verdict, duration_s: float) -> None:
+    table = Table("", "figure", title="Faults survived")
+    table.add_row("kills", str(killer.kills))
+    table.add_row("clips compared", f"{verdict.clips:,}")
+    table.add_row("lost", str(verdict.lost))
+    table.add_row("duplicated", str(verdict.duplicated))
+    table.add_row("rows wrong", str(verdict.rows_wrong))
+    table.add_row("vectors wrong", str(verdict.vectors_wrong))
+    everything = [s for found in killer.recoveries_s.values() for s in found]
+    for role, found in (killer.recoveries_s | {"all": everything}).items():
+        if found:
+            table.add_row(f"recovery of {role}, p50 and max", f"{statistics.median(found):.1f} s, {max(found):.1f} s")
+    table.add_row("duration", f"{duration_s:.0f} s")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""``dead-letters``: what could not be processed and why, and putting it back (docs/operation.md)."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from dancerank import wiring
+from dancerank.commands.letter_tables import counts_table, letter_tables, letters_tables, replay_table
+from dancerank.commands.options import Config, parse_moment
+from dancerank.letters import Letters, as_json, chosen
+from dancerank.settings import Settings, load_settings
+from schemas.errors import ConfigurationError
+from schemas.ports import OutgoingRecord, Record
+from transport.kafka_sink import KafkaSink, SinkSettings
+from transport.letters import Letter, LetterError, LetterFilter, LetterId, latest, parse_letter_id
+
+_SHOWN: Final = 50
+# The topic has the say; a record that once came through it has to pass here too.
+_LARGEST_BYTES: Final = 128 * 1024 * 1024
+
+Topic = Annotated[
+    str | None,
+    typer.Option(help="The topic that was read, such as clips.uploaded. Default: all that the settings name."),
+]
+Reason = Annotated[str | None, typer.Option(help="Only letters with this code, such as feature_file_missing.")]
+Since = Annotated[
+    str | None, typer.Option(help="Only what failed then or later: an ISO date or time, in UTC unless it says.")
+]
+_LETTER: Final = "PARTITION:OFFSET, of the uploads' dead letters unless --topic says, or TOPIC:PARTITION:OFFSET."
+
+
+def list_letters(
+    topic: Topic = None,
+    reason: Reason = None,
+    since: Since = None,
+    limit: Annotated[
+        int, typer.Option(min=0, help="Most letters shown, the newest; 0: all. All are counted.")
+    ] = _SHOWN,
+    config: Config = None,
+) -> None:
+    """What could not be processed, and why; counts by reason at the end.
+
+    A letter that was put back and failed again is shown once, as it failed last. Letters stay until the topic's
+    retention ends, also those that were put back.
+    """
+    letters, console = Letters(load_settings(config)), Console()
+    found = _read(letters, topic, _filter(reason, since))
+    shown = chosen(found, limit)
+    if shown:
+        console.print(letters_tables(shown))
+    if len(shown) < len(found):
+        console.print(f"{len(found) - len(shown):,} older ones are not shown; --limit 0 shows all", highlight=False)
+    if found:
+        console.print(counts_table(found))
+    else:
+        console.print("No dead letters.")
+    _tell_strange(console, letters)
+
+
+def show(
+    letter: Annotated[str, typer.Argument(help=_LETTER)],
+    topic: Topic = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the value to this file, to repair it: as it is, or as JSON if the name ends in .json, which "
+            "replay --value takes as well."
+        ),
+    ] = None,
+    config: Config = None,
+) -> None:
+    """All about one letter: its headers, and the event, or how it begins if it is none."""
+    settings, console = load_settings(config), Console()
+    letters = Letters(settings)
+    named = _named(settings, letter, topic)
+    found, record = letters.get(named)
+    try:
+        content = letters.outgoing(found, record).value
+    except LetterError:
+        content = None  # told in the table
+    console.print(letter_tables(found, record, content))
+    if save is not None:
+        _save(named, content, save)
+        console.print(f"The value is in {save}; put it back with: dancerank dead-letters replay {named} --value {save}",
+                      markup=False, highlight=False, soft_wrap=True)  # fmt: skip
+
+
+def replay(
+    letter: Annotated[list[str] | None, typer.Argument(help=f"{_LETTER} Default: all.")] = None,
+    topic: Topic = None,
+    reason: Reason = None,
+    since: Since = None,
+    limit: Annotated[int, typer.Option(min=0, help="Most letters put back, the newest; 0: all.")] = 0,
+    value: Annotated[
+        Path | None, typer.Option(help="Put this file back as the value of the one letter named, MessagePack or JSON.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be put back.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    config: Config = None,
+) -> None:
+    """Put letters back on the topic that they came from, with the key, value and headers that they came with.
+
+    Putting one back twice does no harm: scores, rankings and pools know a clip by its id, and the last result holds. A
+    record that was put back says so in its headers replayed-from and attempts. Of letters that failed again only the
+    last is put back, unless they are named.
+    """
+    settings, console = load_settings(config), Console()
+    if letter and (reason or since or limit):
+        raise ConfigurationError(
+            "letters are named, or chosen by --reason, --since and --limit; not both", field="letter"
+        )
+    if value is not None and len(letter or ()) != 1:
+        raise ConfigurationError("--value is the value of one letter; name just that one", field="value")
+    letters = Letters(settings)
+    if letter:
+        picked = [letters.get(_named(settings, text, topic)) for text in letter]
+        repaired = None if value is None else letters.repaired(picked[0][0], _content_of(value), str(value))
+        wanted, found = len(picked), iter(picked)
+    else:
+        repaired, ids = None, {each.id for each in chosen(_read(letters, topic, _filter(reason, since)), limit)}
+        wanted = len(ids)
+        found = (pair for pair in letters.read(sorted({named.topic for named in ids})) if pair[0].id in ids)
+    if wanted == 0:
+        console.print("No dead letters.")
+        return
+    refused: list[LetterError] = []
+    records = _outgoing(letters, found, repaired, refused)
+    if dry_run:
+        console.print(replay_table(records))
+        console.print(f"Nothing was put back; this would put back {_number(wanted - len(refused))}.", highlight=False)
+    else:
+        if not yes:
+            typer.confirm(f"Put back {_number(wanted)}?", abort=True)
+        _send(settings, (record for _, record in records))
+        console.print(f"{_number(wanted - len(refused))} put back.", highlight=False)
+    for error in refused:
+        console.print(error.message, markup=False, highlight=False, soft_wrap=True)
+    if refused:
+        raise LetterError(f"{len(refused)} of {_number(wanted)} cannot be put back; see above")
+
+
+COMMANDS: Final[dict[str, Callable[..., None]]] = {"list": list_letters, "show": show, "replay": replay}
+
+
+def _filter(reason: str | None, since: str | None) -> LetterFilter:
+    return LetterFilter(code=reason, since_ms=None if since is None else parse_moment(since, "since"))
+
+
+def _read(letters: Letters, topic: str | None, wanted: LetterFilter) -> list[Letter]:
+    """The last letter of each record, without values."""
+    topics = letters.topics(topic)
+    with Console(stderr=True).status("Reading dead letters"):
+        return [letter for letter in latest(letter for letter, _ in letters.read(topics)) if wanted.admits(letter)]
+
+
+def _named(settings: Settings, text: str, topic: str | None) -> LetterId:
+    return parse_letter_id(text, topic or settings.streamer.uploads_topic)
+
+
+def _outgoing(
+    letters: Letters,
+    found: Iterator[tuple[Letter, Record]],
+    repaired: tuple[bytes, bytes] | None,
+    refused: list[LetterError],
+) -> Iterator[tuple[Letter, OutgoingRecord]]:
+    """What puts the letters back; those that cannot be are added to ``refused``."""
+    for letter, record in found:
+        try:
+            yield letter, letters.outgoing(letter, record, repaired)
+        except LetterError as error:
+            refused.append(error)
+
+
+def _send(settings: Settings, records: Iterator[OutgoingRecord]) -> None:
+    connection = wiring.connect(settings)
+    with (
+        closing(KafkaSink(connection, SinkSettings(max_record_bytes=_LARGEST_BYTES))) as sink,
+        Console(stderr=True).status("Putting letters back"),
+    ):
+        for record in records:
+            sink.send(record)
+        sink.flush(settings.streamer.flush_timeout_s)
+
+
+def _content_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error.strerror})", field="value") from error
+
+
+def _save(named: LetterId, content: bytes | None, path: Path) -> None:
+    if content is None:
+        raise LetterError(f"{named} has no value that could be saved, and its original is no longer kept")
+    written = as_json(content) if path.suffix == ".json" else content
+    if written is None:
+        raise LetterError(
+            f"{named} holds neither JSON nor MessagePack; save it as it is, under another name than {path}"
+        )
+    try:
+        path.write_bytes(written)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be written ({error.strerror})", field="save") from error
+
+
+def _tell_strange(console: Console, letters: Letters) -> None:
+    if letters.strange:
+        count = len(letters.strange)
+        told = "1 record there is no letter" if count == 1 else f"{count:,} records there are no letters; the first"
+        told = f"{told}: {letters.strange[0].message}"
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
+
+
+def _number(count: int) -> str:
+    return "1 letter" if count == 1 else f"{count:,} letters"

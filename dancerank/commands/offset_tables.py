@@ -1,0 +1,101 @@
+"""Where groups of workers stand, on the terminal."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from rich.table import Column, Table
+from rich.text import Text
+
+from schemas.ports import TopicPartition
+from transport.offsets import Member, PartitionEnds
+
+_NONE: Final = "–"
+
+
+class Workers(StrEnum):
+    """Groups of workers that divide partitions among them."""
+
+    STREAMER = "streamer"
+    RANKING = "ranking"
+    POOLS = "pools"
+
+
+class Standing(NamedTuple):
+    """Where a group stands. ``view`` names the positions in the database that count for it, if any do; ``place`` is
+    that database.
+    """
+
+    workers: Workers
+    group: str
+    view: str | None
+    place: str
+    ends: Mapping[TopicPartition, PartitionEnds]
+    positions: Mapping[TopicPartition, int]
+    members: list[Member]
+
+    def position(self, at: TopicPartition) -> int:
+        """Where it continues: without a position, at the first record that is kept."""
+        return max(self.positions.get(at, 0), self.ends[at].start)
+
+
+def standing_table(standing: Standing) -> Table:
+    kept = "in Kafka" if standing.view is None else f"in the database, as view {standing.view}"
+    reader = {at: member for member in standing.members for at in member.partitions}
+    columns = [Column("topic", overflow="fold")]
+    columns += [Column(name, justify="right") for name in ("partition", "first", "position", "end", "lag")]
+    members = "1 member" if len(standing.members) == 1 else f"{len(standing.members)} members"
+    title = f"{standing.workers}: group {standing.group}, {members}; positions are kept {kept}"
+    table = Table(*columns, Column("read by", overflow="fold"), title=_title(title))
+    behind = 0
+    for at, ends in sorted(standing.ends.items()):
+        lag = max(0, ends.end - standing.position(at))
+        behind += lag
+        numbers = map(str, (ends.end, lag))
+        member = Text(str(reader[at]) if at in reader else _NONE)
+        table.add_row(Text(at.topic), str(at.partition), str(ends.start), _told(standing, at), *numbers, member)
+    table.caption = f"lag in all: {behind:,}"
+    if standing.view is not None:
+        table.caption += "; 1 per partition may be the mark at the end of a transaction, which is no record"
+    return table
+
+
+def reset_table(standing: Standing, targets: Mapping[TopicPartition, int]) -> Table:
+    """What would be set, beside what is."""
+    columns = [Column("topic", overflow="fold")]
+    columns += [Column(name, justify="right") for name in ("partition", "first", "end", "now at", "set to", "change")]
+    table = Table(*columns, title=_title(f"{standing.workers}: group {standing.group}"))
+    for at, target in sorted(targets.items()):
+        ends, change = standing.ends[at], target - standing.position(at)
+        told = f"{change:+,}" if change else "0"
+        numbers = map(str, (at.partition, ends.start, ends.end))
+        table.add_row(Text(at.topic), *numbers, _told(standing, at), str(target), told)
+    return table
+
+
+def meaning(standing: Standing, targets: Mapping[TopicPartition, int]) -> str:
+    """Where it is set, and what will be read again or never."""
+    changes = [target - standing.position(at) for at, target in targets.items()]
+    again, passed = -sum(min(0, change) for change in changes), sum(max(0, change) for change in changes)
+    if standing.view is None:
+        lines = ["Set in Kafka, for the group."]
+        read_again = "uploads are scored again; the log then holds a later result of the same clip."
+    else:
+        lines = [
+            f"Set in {standing.place} for view {standing.view}, and in Kafka for lag tools. What the view holds stays."
+        ]
+        read_again = "records are applied again, which changes nothing that they have changed before."
+    if again:
+        lines.append(f"Up to {again:,} {read_again}")
+    if passed:
+        lines.append(f"Up to {passed:,} records are passed over: this group will not see them.")
+    return "\n".join(lines)
+
+
+def _told(standing: Standing, at: TopicPartition) -> str:
+    return str(standing.positions[at]) if at in standing.positions else _NONE
+
+
+def _title(text: str) -> Text:
+    """Names are data, not markup."""
+    return Text(text, style="table.title")

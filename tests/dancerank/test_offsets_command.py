@@ -1,0 +1,180 @@
+"""Groups of workers are shown and set to another place from the command line, where their positions are kept."""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dancerank import wiring
+from dancerank.cli import app
+from dancerank.settings import Settings, load_settings
+from ranking.offsets import ViewPositions
+from ranking.pool_service.store import POOLS_VIEW
+from ranking.store import SCORES_VIEW
+from schemas.ports import OutgoingRecord, TopicPartition
+from transport.connection import KafkaConnection
+from transport.kafka_sink import KafkaSink
+from transport.kafka_source import KafkaSource
+from transport.offsets import committed_offsets, set_offsets
+
+pytestmark = pytest.mark.kafka
+
+RECORDS = 6
+
+
+@dataclass
+class Desk:
+    """Topics with six records each, in the second of two partitions, and the command that looks at them."""
+
+    settings: Settings
+    config: Path
+    connection: KafkaConnection
+
+    def run(self, *arguments: str, answer: str | None = None) -> tuple[int, str]:
+        result = CliRunner().invoke(app, ["offsets", *arguments, "--config", str(self.config)], input=answer)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, " ".join(result.output.split())
+
+    def fill(self) -> None:
+        uploads, scored = self.settings.streamer.uploads_topic, self.settings.streamer.scored_topic
+        wiring.create_topics(self.settings, self.connection)
+        with closing(KafkaSink(self.connection)) as sink:
+            for topic in (uploads, scored):
+                for _ in range(RECORDS):
+                    sink.send(OutgoingRecord(topic, b"k", b"v"))
+            sink.flush(10.0)
+
+    def stored(self, view: str) -> dict[TopicPartition, int]:
+        topics = wiring.topics_read(self.settings)["pools"]
+        partitions = [TopicPartition(topic, number) for topic in topics for number in range(2)]
+        with closing(ViewPositions(self.settings.ranking.database_url)) as positions:
+            return positions.of(view, partitions)
+
+    def store(self, view: str, positions: dict[TopicPartition, int]) -> None:
+        wiring.open_store(self.settings).close()
+        with closing(ViewPositions(self.settings.ranking.database_url)) as stored:
+            stored.set(view, positions)
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, kafka_connection: KafkaConnection, fresh_name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> Desk:
+    monkeypatch.setenv("COLUMNS", "250")
+    config = tmp_path / "dancerank.toml"
+    config.write_text(f"""
+        [kafka]
+        bootstrap_servers = ["{kafka_connection.servers[0]}"]
+        streamer_group = "{fresh_name("streamer")}"
+        ranking_group = "{fresh_name("ranking")}"
+        pools_group = "{fresh_name("pools")}"
+        partitions = 2
+        [streamer]
+        uploads_topic = "{fresh_name("up")}"
+        scored_topic = "{fresh_name("scored")}"
+        [ranking]
+        database_url = "sqlite:///{tmp_path / "view.db"}"
+        deletions_topic = "{fresh_name("deleted")}"
+        [pools]
+        engagement_topic = "{fresh_name("engagement")}"
+    """)
+    return Desk(load_settings(config), config, kafka_connection)
+
+
+def filled(topic: str) -> TopicPartition:
+    return TopicPartition(topic, 1)  # CRC-32 of "k" is odd
+
+
+def test_before_anything_runs_there_is_nothing_to_show_or_set(desk: Desk) -> None:
+    code, told = desk.run("show")
+    assert code == 0
+    assert told.count("reads exists yet") == 3
+    code, told = desk.run("reset", "--group", "streamer", "--to", "earliest")
+    assert code == 1
+    assert "none of the topics that group" in told
+
+
+def test_positions_ends_and_lag_are_shown_by_partition_with_who_reads(desk: Desk) -> None:
+    desk.fill()
+    group, uploads = desk.settings.kafka.streamer_group, desk.settings.streamer.uploads_topic
+    set_offsets(desk.connection, group, {filled(uploads): 4})
+    with closing(KafkaSource(desk.connection, [uploads], group=group)) as source:
+        while not source.poll(max_records=1, timeout_s=1.0):
+            continue
+        told = desk.run("show", "--group", "streamer")[1]
+    assert f"group {group}, 1 member; positions are kept in Kafka" in told
+    assert f"│ {uploads} │ 0 │ 0 │ – │ 0 │ 0 │ kafka-python" in told
+    assert f"│ {uploads} │ 1 │ 0 │ 4 │ 6 │ 2 │ kafka-python" in told
+    assert "lag in all: 2" in told
+
+
+def test_the_streamer_is_set_in_kafka_once_it_is_stopped(desk: Desk) -> None:
+    desk.fill()
+    group, uploads = desk.settings.kafka.streamer_group, desk.settings.streamer.uploads_topic
+    with closing(KafkaSource(desk.connection, [uploads], group=group)) as source:
+        while not source.poll(max_records=1, timeout_s=1.0):
+            continue
+        code, told = desk.run("reset", "--group", "streamer", "--to", "latest", "--yes")
+        assert code == 1
+        assert f"group {group} has 1 live member: kafka-python" in told
+    code, told = desk.run("reset", "--group", "streamer", "--to", "latest", "--yes")
+    assert code == 0
+    assert "Up to 6 records are passed over" in told
+    assert committed_offsets(desk.connection, group)[filled(uploads)] == RECORDS
+    told = desk.run("reset", "--group", "streamer", "--to", "2020-01-01", "--yes")[1]
+    assert "Up to 6 uploads are scored again" in told
+    assert committed_offsets(desk.connection, group)[filled(uploads)] == 0
+
+
+def test_a_view_is_set_where_its_positions_count_and_no_other_view_is(desk: Desk) -> None:
+    desk.fill()
+    log = filled(desk.settings.streamer.scored_topic)
+    desk.store(SCORES_VIEW, {log: 5})
+    desk.store(POOLS_VIEW, {log: 5})
+    code, told = desk.run("reset", "--group", "ranking", "--to", "earliest", "--yes")
+    assert code == 0
+    assert "Set in sqlite:///" in told
+    assert "for view scores, and in Kafka for lag tools" in told
+    assert "Up to 5 records are applied again, which changes nothing" in told
+    assert desk.stored(SCORES_VIEW)[log] == 0
+    assert desk.stored(POOLS_VIEW)[log] == 5
+    assert committed_offsets(desk.connection, desk.settings.kafka.ranking_group)[log] == 0
+
+
+def test_only_the_topics_that_are_named_are_set(desk: Desk) -> None:
+    desk.fill()
+    log, engagement = filled(desk.settings.streamer.scored_topic), filled(desk.settings.pools.engagement_topic)
+    desk.store(POOLS_VIEW, {log: 2, engagement: 0})
+    assert desk.run("reset", "--group", "pools", "--to", "latest", "--topic", log.topic, "--yes")[0] == 0
+    stored = desk.stored(POOLS_VIEW)
+    assert (stored[log], stored[engagement]) == (RECORDS, 0)
+    code, told = desk.run("reset", "--group", "pools", "--to", "latest", "--topic", "x", "--yes")
+    assert code == 1
+    assert "reads no topic 'x' that exists; those are" in told
+
+
+def test_nothing_is_set_by_a_dry_run_or_without_a_yes(desk: Desk) -> None:
+    desk.fill()
+    log = filled(desk.settings.streamer.scored_topic)
+    desk.store(SCORES_VIEW, {log: 5})
+    code, told = desk.run("reset", "--group", "ranking", "--to", "earliest", "--dry-run")
+    assert code == 0
+    assert f"│ {log.topic} │ 1 │ 0 │ 6 │ 5 │ 0 │ -5 │" in told
+    assert told.endswith("Nothing was set.")
+    assert desk.run("reset", "--group", "ranking", "--to", "earliest", answer="n\n")[0] == 1
+    assert desk.stored(SCORES_VIEW)[log] == 5
+
+
+def test_a_place_or_a_database_that_is_not_there_is_said_so(desk: Desk) -> None:
+    desk.fill()
+    code, told = desk.run("reset", "--group", "ranking", "--to", "yesterday")
+    assert code == 1
+    assert "--to 'yesterday' is no place; write earliest, latest, or a date or time" in told
+    code, told = desk.run("reset", "--group", "ranking", "--to", "earliest", "--yes")
+    assert code == 1
+    assert "there is no database sqlite:///" in told
+    assert "│ – │ 6 │ 6 │" in desk.run("show", "--group", "ranking")[1]

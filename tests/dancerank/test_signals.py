@@ -1,0 +1,120 @@
+"""Processes that are asked to stop: what is under way is finished, and nothing outlives its time."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from dancerank.signals import OVERDUE
+
+SERVER = """
+import logging, sys, time
+from fastapi import FastAPI
+from dancerank.listening import answer, bound
+from dancerank.signals import stop_on_signals
+
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+app = FastAPI()
+app.get("/takes/{seconds}")(lambda seconds: time.sleep(float(seconds)) or "done")
+with bound("127.0.0.1", int(sys.argv[1])) as taken:
+    stop_on_signals()
+    answer(app, taken, lambda: print("serving", flush=True), float(sys.argv[2]))
+print("ended", flush=True)
+"""
+LOOP = """
+import logging, sys, time
+from dancerank.signals import stop_on_signals
+
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+stop = stop_on_signals(float(sys.argv[1]))
+print("running", flush=True)
+stop.wait()
+time.sleep(float(sys.argv[2]))
+print("ended", flush=True)
+"""
+
+
+@contextmanager
+def process(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Run a script that says in one line when it is there."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:
+        try:
+            assert started.stdout is not None
+            assert started.stdout.readline()
+            yield started
+        finally:
+            started.kill()
+
+
+def ended(started: subprocess.Popen[str]) -> tuple[int, str]:
+    said, _ = started.communicate(timeout=60)
+    return started.returncode, said
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def test_requests_under_way_at_the_signal_are_answered_and_the_process_ends_well() -> None:
+    port, answers = free_port(), []
+    with process(SERVER, port, 30) as server:
+        url = f"http://127.0.0.1:{port}/takes/1.0"
+        clients = [threading.Thread(target=lambda: answers.append(httpx.get(url, timeout=30))) for _ in range(12)]
+        for client in clients:
+            client.start()
+        time.sleep(0.5)  # all are under way
+        server.send_signal(signal.SIGTERM)
+        for client in clients:
+            client.join()
+        assert ended(server) == (0, "ended\n")
+    assert [(answer.status_code, answer.json()) for answer in answers] == [(200, "done")] * 12
+
+
+def test_a_request_that_never_ends_does_not_hold_the_process_beyond_its_time() -> None:
+    port = free_port()
+    with process(SERVER, port, 2) as server, httpx.Client() as client:
+        with pytest.raises(httpx.TimeoutException):
+            client.get(f"http://127.0.0.1:{port}/takes/600", timeout=0.5)
+        started_s = time.monotonic()
+        server.send_signal(signal.SIGTERM)
+        status, said = ended(server)
+    assert time.monotonic() - started_s < 10
+    assert status == OVERDUE
+    assert "2 s after it was asked to stop (server.shutdown_timeout_s)" in said
+
+
+def test_a_loop_that_ends_in_time_ends_well() -> None:
+    with process(LOOP, 20, 0.2) as loop:
+        loop.send_signal(signal.SIGTERM)
+        assert ended(loop) == (0, "ended\n")
+
+
+def test_a_loop_that_hangs_is_ended_with_a_line_in_the_log() -> None:
+    with process(LOOP, 0.5, 600) as loop:
+        loop.send_signal(signal.SIGINT)
+        status, said = ended(loop)
+    assert (status, "still busy 0.5 s after" in said, "ended\n" in said) == (OVERDUE, True, False)
+
+
+@pytest.mark.parametrize("code", [LOOP, SERVER], ids=["loop", "server"])
+def test_a_second_signal_ends_the_process_at_once(code: str) -> None:
+    port = free_port()
+    arguments = (60, 600) if code == LOOP else (port, 60)
+    with process(code, *arguments) as started:
+        if code == SERVER:
+            with pytest.raises(httpx.TimeoutException):
+                httpx.get(f"http://127.0.0.1:{port}/takes/600", timeout=0.5)
+        started.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        started.send_signal(signal.SIGTERM)
+        assert ended(started)[0] == -signal.SIGTERM

@@ -1,0 +1,63 @@
+"""Uploads, and settings that keep a test to topics, groups and a database of its own."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks.pipeline import make_uploads, repeated, settings_for
+from dancerank import wiring
+from dancerank.settings import Settings
+from dancerank.uploads import send_clips
+from schemas.events import ClipUploaded
+from tests.faults.processes import write_config
+from transport.connection import KafkaConnection
+from transport.kafka_sink import KafkaSink
+
+FILES = 40
+SESSION_S = 6.0
+
+
+@pytest.fixture(scope="session")
+def feature_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("faults")
+
+
+@pytest.fixture(scope="session")
+def distinct_uploads(feature_folder: Path) -> list[ClipUploaded]:
+    return make_uploads(Console(quiet=True), feature_folder, FILES)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Uploads that lie on their topic, and what processes need to work on them."""
+
+    settings: Settings
+    connection: KafkaConnection
+    config: Path
+    sent: Sequence[ClipUploaded]
+
+
+@pytest.fixture
+def scene(
+    feature_folder: Path, distinct_uploads: list[ClipUploaded], tmp_path: Path
+) -> Callable[[KafkaConnection, str, int], Scene]:
+    """Sends so many uploads to a Kafka, for views in a database."""
+
+    def made(connection: KafkaConnection, database_url: str, clips: int) -> Scene:
+        base = settings_for(feature_folder)
+        kafka = base.kafka.model_copy(update={"bootstrap_servers": connection.servers, "session_timeout_s": SESSION_S})
+        ranking = base.ranking.model_copy(update={"database_url": database_url})
+        settings = base.model_copy(update={"kafka": kafka, "ranking": ranking})
+        more = {"kafka": {"session_timeout_s": SESSION_S}, "streamer": {"inference_threads": 1}}
+        config = write_config(tmp_path / "dancerank.toml", settings, **more)
+        wiring.create_topics(settings, connection)
+        sent = list(repeated(distinct_uploads, clips))
+        sink = KafkaSink(connection)
+        send_clips(sink, settings.streamer.uploads_topic, sent, 60.0)
+        sink.close()
+        return Scene(settings, connection, config, sent)
+
+    return made

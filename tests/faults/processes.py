@@ -1,0 +1,166 @@
+"""The system's processes on a real Kafka and PostgreSQL, to be killed and started again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from dancerank.settings import Settings
+from tests.servers import free_port
+
+START_S = 60.0
+
+
+class Worker:
+    """One process, under a name of its own that it keeps through restarts. ``progress`` is a metric that grows."""
+
+    def __init__(
+        self,
+        name: str,
+        command: str,
+        config: Path,
+        *,
+        port_variable: str,
+        progress: str,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.port = free_port()
+        self._progress = progress
+        self._command = [sys.executable, "-m", "dancerank", *command.split(), "--config", str(config)]
+        self._log = config.parent / f"{name}.log"
+        self._variables = os.environ | {
+            "OMP_NUM_THREADS": "1",
+            "DANCERANK_KAFKA__INSTANCE": name,
+            f"DANCERANK_SERVER__{port_variable}": str(self.port),
+            **(variables or {}),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=self._variables)
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is finished, flushed or said."""
+        self._end(signal.SIGKILL)
+
+    def send(self, number: signal.Signals) -> None:
+        """Any other signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit status."""
+        return self._end(signal.SIGTERM)
+
+    def is_alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def log(self) -> str:
+        return self._log.read_text() if self._log.exists() else ""
+
+    def progress(self) -> float:
+        """Sum of its progress metric since it was started; 0 while it does not answer."""
+        return self.metric(self._progress)
+
+    def metric(self, beginning: str) -> float:
+        """Sum of the samples that begin so; 0 while it does not answer."""
+        try:
+            lines = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=5.0).text.splitlines()
+        except httpx.TransportError:
+            return 0.0
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(beginning))
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> int:
+        if self._process is None:
+            return 0
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        return self._process.wait(START_S)
+
+
+def streamer(name: str, config: Path) -> Worker:
+    return Worker(
+        name, "stream", config, port_variable="STREAM_METRICS_PORT", progress="dancerank_records_produced_total"
+    )
+
+
+def ranker(name: str, config: Path) -> Worker:
+    return Worker(name, "rank", config, port_variable="RANK_METRICS_PORT", progress="dancerank_records_consumed_total")
+
+
+def server(name: str, config: Path, index_folder: Path) -> Worker:
+    return Worker(
+        name,
+        "serve",
+        config,
+        port_variable="PORT",
+        progress="dancerank_records_consumed_total",
+        variables={"DANCERANK_RANKING__INDEX_FOLDER": str(index_folder)},
+    )
+
+
+def write_config(path: Path, settings: Settings, **more: Mapping[str, object]) -> Path:
+    """A settings file for the processes, like ``settings`` where they must agree; ``more`` are keys by group."""
+    groups: dict[str, dict[str, object]] = {
+        "kafka": {
+            "bootstrap_servers": list(settings.kafka.bootstrap_servers),
+            "streamer_group": settings.kafka.streamer_group,
+            "ranking_group": settings.kafka.ranking_group,
+        },
+        "streamer": {
+            "feature_roots": list(settings.streamer.feature_roots),
+            "uploads_topic": settings.streamer.uploads_topic,
+            "scored_topic": settings.streamer.scored_topic,
+        },
+        "ranking": {"database_url": settings.ranking.database_url},
+    }
+    for group, keys in more.items():
+        groups.setdefault(group, {}).update(keys)
+    lines = []
+    for group, keys in groups.items():
+        lines.append(f"[{group}]")
+        lines += [f"{key} = {_toml(value)}" for key, value in keys.items()]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@contextmanager
+def patience(seconds: float, what: str) -> Iterator[Callable[[], None]]:
+    """Gives what raises ``TimeoutError`` once ``seconds`` have passed."""
+    deadline_s = time.monotonic() + seconds
+
+    def check() -> None:
+        if time.monotonic() > deadline_s:
+            raise TimeoutError(f"{what} within {seconds:g} s")
+        time.sleep(0.05)
+
+    yield check
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,89 @@
+"""Members that come, go and freeze: every partition makes progress, and no clip is scored twice."""
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+
+import pytest
+
+from tests.faults.conftest import SESSION_S, Scene
+from tests.faults.killing import Cached, await_all
+from tests.faults.processes import patience, streamer
+from tests.integration.scored_log import read_log
+from transport.connection import KafkaConnection
+from transport.kafka_source import KafkaSource
+from transport.offsets import committed_offsets
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+CLIPS = 900
+PATIENCE_S = 120.0
+MakeScene = Callable[[KafkaConnection, str, int], Scene]
+
+
+def assert_each_once(scene: Scene) -> None:
+    log = Counter(clip.clip_id for clip in read_log(scene.settings, scene.connection))
+    assert log == Counter(upload.clip_id for upload in scene.sent)
+
+
+def all_written(scene: Scene) -> Cached:
+    """Whether the group has committed every partition of the uploads to its end."""
+    topic, group = scene.settings.streamer.uploads_topic, scene.settings.kafka.streamer_group
+
+    def committed() -> bool:
+        with closing(KafkaSource(scene.connection, [topic], group=None)) as source:
+            source.poll(max_records=1, timeout_s=0.1)
+            ends = source.end_offsets()
+        return sum(ends.values()) <= sum(committed_offsets(scene.connection, group).values())
+
+    return Cached(committed, every_s=1.0)
+
+
+def test_members_that_join_and_leave_every_few_seconds_score_every_clip_once(
+    scene: MakeScene, kafka_connection: KafkaConnection
+) -> None:
+    here = scene(kafka_connection, "sqlite:///unused.db", CLIPS)
+    workers = [streamer(f"streamer-{number}", here.config) for number in range(3)]
+    done = all_written(here)
+    with ExitStack() as stack:
+        for worker in workers:
+            stack.enter_context(worker)
+        turns = 0
+        with patience(PATIENCE_S, "not everything was scored") as check:
+            while not done():
+                leaving = workers[turns % len(workers)]
+                if leaving.metric("process_start_time_seconds"):
+                    assert leaving.stop() == 0, leaving.log()[-3000:]
+                    turns += 1
+                    time.sleep(1.0)
+                    leaving.start()
+                time.sleep(1.0)
+                check()
+        assert turns >= 2
+    assert_each_once(here)
+
+
+def test_a_member_that_froze_until_others_had_its_partitions_writes_nothing_and_joins_again(
+    scene: MakeScene, kafka_connection: KafkaConnection
+) -> None:
+    here = scene(kafka_connection, "sqlite:///unused.db", CLIPS)
+    with streamer("zombie-0", here.config) as zombie:
+        with patience(PATIENCE_S, "the first member wrote nothing") as check:
+            while not zombie.progress():
+                check()
+        zombie.send(signal.SIGSTOP)
+        with streamer("healthy-0", here.config) as healthy:
+            done = all_written(here)
+            before_s = time.monotonic()
+            with patience(PATIENCE_S, "the second member wrote nothing") as check:
+                while not healthy.progress():
+                    check()
+            assert time.monotonic() - before_s < PATIENCE_S
+            time.sleep(SESSION_S / 2)
+            zombie.send(signal.SIGCONT)
+            await_all(done, [healthy, zombie], PATIENCE_S)
+            assert zombie.stop() == 0, zombie.log()[-3000:]
+            assert healthy.stop() == 0, healthy.log()[-3000:]
+    assert_each_once(here)

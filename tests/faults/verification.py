@@ -1,0 +1,91 @@
+"""Whether anything was lost, or done twice: the log, the database and a snapshot against the uploads and each other."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import sqlalchemy as sa
+
+from dancerank.settings import Settings
+from ranking.database import open_engine, reading
+from ranking.index import FaissIndexes
+from ranking.index_view import IndexView
+from ranking.tables import clips, scored_clips, scores
+from schemas.clock import SystemClock
+from schemas.errors import NotFound
+from schemas.events import ClipScored, ClipUploaded, embedding_array
+from schemas.observation import Observer
+from tests.integration.scored_log import read_log
+from transport.connection import KafkaConnection
+
+
+class Verdict(NamedTuple):
+    """What was found. All but ``clips`` have to be 0."""
+
+    clips: int
+    lost: int
+    duplicated: int
+    rows_wrong: int
+    vectors_wrong: int
+
+    @property
+    def is_right(self) -> bool:
+        return not any(self[1:])
+
+
+def verify(
+    sent: Sequence[ClipUploaded], settings: Settings, connection: KafkaConnection, snapshot: Path | None
+) -> Verdict:
+    """Compare the uploads with the log, as committed; the log with every row; and with every vector of ``snapshot``."""
+    log = read_log(settings, connection)
+    counts = Counter(clip.clip_id for clip in log)
+    wanted = {upload.clip_id for upload in sent}
+    return Verdict(
+        clips=len(log),
+        lost=len(wanted - counts.keys()),
+        duplicated=sum(counts.values()) - len(counts) + len(counts.keys() - wanted),
+        rows_wrong=_wrong_rows(log, settings),
+        vectors_wrong=_wrong_vectors(log, snapshot) if snapshot is not None else 0,
+    )
+
+
+def _wrong_rows(log: Sequence[ClipScored], settings: Settings) -> int:
+    """Clips, scored clips and scores that differ between the log and the database, either way."""
+    expected_clips = Counter((c.clip_id, c.dancer_id, c.challenge_id, c.uploaded_at_ms) for c in log)
+    expected_scored = Counter((c.generation, c.clip_id, c.scored_at_ms) for c in log)
+    expected = Counter((c.clip_id, str(d), c.challenge_id, score) for c in log for d, score in c.scores().items())
+    engine = open_engine(settings.ranking.database_url)
+    with reading(engine) as connection:
+        c, s, v = clips.c, scored_clips.c, scores.c
+        held = connection.execute(sa.select(c.clip_id, c.dancer_id, c.challenge_id, c.uploaded_at_ms))
+        found_clips = Counter(tuple(row) for row in held)
+        found_scored = Counter(
+            tuple(row) for row in connection.execute(sa.select(s.generation, s.clip_id, s.scored_at_ms))
+        )
+        found = Counter(
+            tuple(row) for row in connection.execute(sa.select(v.clip_id, v.dimension, v.challenge_id, v.score))
+        )
+    engine.dispose()
+    pairs = ((expected_clips, found_clips), (expected_scored, found_scored), (expected, found))
+    return sum(((one - other) + (other - one)).total() for one, other in pairs)
+
+
+def _wrong_vectors(log: Sequence[ClipScored], snapshot: Path) -> int:
+    """Vectors of the snapshot that are not those of the log, and those that it lacks or has too many."""
+    view = IndexView(FaissIndexes(threads=1), Observer(), SystemClock())
+    if not view.restore(snapshot):
+        return len(log)
+    present = Counter(modality for clip in log for modality in clip.modalities)
+    wrong = sum(abs(present[modality] - held) for modality, held in view.sizes().items())
+    for modality, index in view._indexes.items():
+        having = [clip for clip in log if modality in clip.modalities]
+        try:
+            ids = np.array([view._catalogue.id_of(clip.clip_id) for clip in having], np.int64)
+        except NotFound:
+            return len(log)
+        raw = np.array([embedding_array(clip.modalities[modality]) for clip in having], np.float64)
+        units = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+        wrong += int((~np.isclose(index.vectors(ids), units, atol=1e-6).all(axis=1)).sum())
+    return wrong

@@ -1,0 +1,333 @@
+"""The worker of the pools: what it makes of records, when it waits, and what outlasts its misfortunes."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from random import Random
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from exporters.prometheus import PrometheusObserver
+from ranking.loop import LoopSettings, StoredPositions, ViewLoop
+from ranking.pool_service.store import POOLS_VIEW
+from ranking.pool_service.worker import PoolEntry, PoolWorker, read_pool_entries
+from ranking.tables import applied_offsets, engagement, metadata, pool_budgets, pool_clips, pool_decisions
+from schemas.codec import encode
+from schemas.errors import StoreUnavailable, TransportError
+from schemas.events import ClipScored, PoolDecision
+from schemas.modalities import Dimension, Modality
+from schemas.ports import OutgoingRecord, Record, TopicPartition
+from tests.ranking.examples import NOW_MS, result, scored_clip
+from tests.ranking.pools.audit import stored_decisions
+from tests.ranking.pools.examples import WINDOW_S
+from tests.ranking.pools.service import (
+    DECISIONS,
+    DELETED,
+    ENGAGEMENT,
+    SCORED,
+    Service,
+    deleted,
+    observed,
+    scored,
+)
+from transport.dead_letter import dead_letter_topic, reason
+from transport.memory import MemorySink, MemorySource
+from transport.topics import TopicSpec
+
+POOL_TABLES = [table for name, table in metadata.tables.items() if name.startswith(("pool_", "engagement"))]
+
+
+@pytest.fixture
+def service(sqlite_url: str) -> Iterator[Service]:
+    with Service(sqlite_url, patience_s=-1.0) as made:
+        made.fill()
+        yield made
+
+
+def test_a_clip_is_rated_among_all_that_came_before(service: Service) -> None:
+    random = Random(3)
+    scores = [random.random() for _ in range(30)]
+    for start in range(0, 30, 6):
+        service.feed(*(scored(f"c{n}", scores[n], challenge_id="new") for n in range(start, start + 6)))
+    for number in range(18, 30):
+        known = scores[: number - number % 6 + 6]
+        below = sum(score < scores[number] for score in known)
+        clip = service.clip(f"c{number}")
+        assert clip["percentile"] == pytest.approx(100 * (below + 0.5) / len(known))
+        assert clip["tenth"] >= 0
+    assert {service.clip(f"c{n}")["tenth"] for n in range(18)} == {-1}, "too few clips for percentiles"
+
+
+def test_a_clip_is_rated_by_every_dimension_that_it_has(service: Service) -> None:
+    plain = scored_clip("c1", modalities={Modality.SCENIC: result(score=0.99)}, fused_score=0.1)
+    service.feed(plain)
+    (decision,) = service.published()
+    assert (decision.rule, decision.decided_by) == ("nominated", Dimension.SCENIC)
+    assert decision.percentile == pytest.approx(100 * 20.5 / 21)
+
+
+def test_a_clip_is_rated_once_under_whichever_generation(service: Service) -> None:
+    service.feed(scored("c1", 0.9))
+    service.feed(scored("c1", 0.1, generation="g2"), scored("c1", 0.1, uploaded_at_ms=NOW_MS + 5))
+    assert service.rules("c1") == ["nominated"]
+
+
+def test_clips_that_the_rankings_lack_are_waited_for_by_name(service: Service) -> None:
+    entries = service.entries(scored("c1", 0.9), observed("c1", 5))
+    offset = entries[0].record.offset + 1
+    with pytest.raises(StoreUnavailable, match=rf"clips\.scored\[0\]@{offset}.*dancerank rank"):
+        service.apply(entries)
+    assert not service.rows(pool_clips)
+    assert not service.aside()
+    assert POOLS_VIEW not in {row["view"] for row in service.rows(applied_offsets)}
+    service.rank(entries)
+    service.apply(entries)
+    assert service.rules("c1") == ["nominated"]
+
+
+def test_a_clip_that_the_rankings_come_to_in_time_is_rated(sqlite_url: str) -> None:
+    with Service(sqlite_url, patience_s=60.0) as service:
+        service.fill()
+        entries = service.entries(scored("c1", 0.9))
+        waiting = threading.Event()
+        behind = service.worker._behind
+
+        def watched(wanted: Any) -> str:
+            found = behind(wanted)
+            if found:
+                waiting.set()
+            return found
+
+        service.worker._behind = watched  # type: ignore[method-assign]
+        with ThreadPoolExecutor(1) as pool:
+            applied = pool.submit(service.apply, entries)
+            assert waiting.wait(10)
+            service.rank(entries)
+            applied.result(10)
+        assert service.rules("c1") == ["nominated"]
+
+
+@pytest.mark.parametrize("topic", [ENGAGEMENT, DELETED])
+def test_a_scored_clip_on_another_topic_holds_nothing_up(service: Service, topic: str) -> None:
+    """No ranking will ever come to that record."""
+    records = [entry.record for entry in service.entries(scored("c1", 0.9), topic=topic)]
+    entries, refused = read_pool_entries(records, SCORED)
+    service.apply(entries)
+    assert [refusal.record for refusal in refused] == records
+    assert all(SCORED in refusal.error.message for refusal in refused)
+
+
+def test_the_same_records_again_change_nothing(service: Service) -> None:
+    entries = service.entries(
+        observed("c1", 20, 100), scored("c1", 0.9), scored("c2", 0.1), observed("c2", 2, 10), observed("c9", 1),
+        observed("c1", 1, 3, observed_at_ms=NOW_MS + 10**7), scored("c3", 0.9), deleted("c3"), observed("c3", 1),
+    )  # fmt: skip
+    service.rank(entries)
+    service.apply(entries)
+    tables = [table for table in POOL_TABLES if table.name not in ("pool_journal", "pool_counters")]
+    before = [service.rows(table) for table in tables]
+    for again in (entries, entries[3:], list(reversed(entries))):
+        service.apply(again)
+        assert [service.rows(table) for table in tables] == before
+    assert len(service.published()) == len(service.rows(pool_decisions))
+
+
+class Unreliable(MemorySink):
+    """Fails while ``away``; with ``forgets`` it sends, and then fails."""
+
+    away = False
+    forgets = False
+
+    def flush(self, timeout_s: float) -> None:
+        if self.away:
+            self._queued.clear()
+            raise TransportError("nobody answers")
+        super().flush(timeout_s)
+        if self.forgets:
+            raise TransportError("no acknowledgement came")
+
+
+def test_decisions_outlast_an_outage_of_kafka_and_are_published_in_sequence(sqlite_url: str) -> None:
+    with Service(sqlite_url, publish_records=2) as service:
+        service.fill()
+        service.broker.ensure_topics([TopicSpec(name=DECISIONS, partitions=1)])
+        sink = Unreliable(service.broker)
+        worker = service.another(sink=sink)
+        sink.away = True
+        for number in range(5):
+            service.feed(scored(f"c{number}", 0.9), worker=worker)
+        worker.round()
+        assert not service.published()
+        sink.away, sink.forgets = False, True
+        service.feed(deleted("c0"), worker=worker)
+        made = stored_decisions(sqlite_url)
+        assert _ordered(service.published(), made[:2])
+        sink.forgets = False
+        worker.publish()
+        assert len(made) >= 6
+        assert {(d.clip_id, d.number) for d in service.published()} == {(d.clip_id, d.number) for d in made}
+        _in_first_appearance(service, made)
+
+
+def _ordered(published: Sequence[PoolDecision], expected: Sequence[PoolDecision]) -> bool:
+    return sorted(published, key=str) == sorted(expected, key=str)
+
+
+def _in_first_appearance(service: Service, made: Sequence[PoolDecision]) -> None:
+    """Of every partition the records, without those that came before, are in sequence; repetitions are the same."""
+    sequence = {encode(decision): number for number, decision in enumerate(made)}
+    for partition in range(2):
+        values = [r.value for r in service.broker.records(DECISIONS) if r.partition == partition]
+        first = [sequence[value] for value in dict.fromkeys(values)]  # type: ignore[index]
+        assert first == sorted(first)
+
+
+def test_a_database_that_is_lost_while_publishing_makes_nothing_twice(service: Service) -> None:
+    store, publish = service.pools, service.pools.publish
+
+    def lost(*_: object) -> int:
+        store.publish = publish  # type: ignore[method-assign]
+        raise StoreUnavailable("gone")
+
+    store.publish = lost  # type: ignore[assignment,method-assign]
+    entries = service.entries(scored("c1", 0.9), observed("c1", 30, 100), observed("c9", 1))
+    service.rank(entries)
+    with pytest.raises(StoreUnavailable):
+        service.apply(entries)
+    service.apply(entries)
+    assert service.rules("c1") == ["nominated", "promoted"]
+    assert service.pools.replay().difference is None
+
+
+def test_of_a_deleted_clip_no_table_of_the_pools_names_the_dancer(service: Service) -> None:
+    """But for what this window's cap counts, which goes with the window."""
+    dancer = "the-dancer-in-question"
+    service.feed(scored("c1", 0.9, dancer_id=dancer), observed("c1", 30, 100), scored("c2", 0.1, dancer_id=dancer))
+    service.feed(deleted("c1"), deleted("c2"), observed("c1", 31, 100, observed_at_ms=NOW_MS + 5))
+    service.worker.round()
+
+    def naming() -> set[str]:
+        return {
+            table.name
+            for table in POOL_TABLES
+            for row in service.rows(table)
+            for value in row.values()
+            if dancer in str(value) or (isinstance(value, bytes) and dancer.encode() in value)
+        }
+
+    assert naming() <= {pool_budgets.name}
+    for _ in range(4):
+        service.clock.advance(WINDOW_S)
+        service.worker.round()
+    assert naming() == set()
+    assert service.engagement("c1") is None
+    assert service.clip("c1")["deleted"]
+
+
+def test_a_round_lets_in_who_waits_explores_and_lets_go(service: Service) -> None:
+    service.fill(clips=80)
+    service.feed(*(scored(f"c{n}", 0.6 + n / 100, dancer_id=f"d{n}") for n in range(12)))
+    rules = {clip_id: service.rules(clip_id) for clip_id in (f"c{n}" for n in range(12))}
+    assert ["queued"] in rules.values()
+    service.clock.advance(WINDOW_S)
+    service.worker.round()
+    assert ["queued", "nominated"] in [service.rules(clip_id) for clip_id in rules]
+    for _ in range(5):
+        service.clock.advance(WINDOW_S)
+        service.worker.round()
+    assert {service.rules(clip_id)[-1] for clip_id in rules} == {"expired"}
+
+
+def test_whoever_asks_is_told_of_every_scored_clip(service: Service) -> None:
+    seen: list[ClipScored] = []
+    worker = service.another(seen=seen.extend)
+    clips = [scored("c1", 0.9), scored("c2", 0.1)]
+    service.feed(clips[0], observed("c1", 1), clips[1], worker=worker)
+    assert seen == clips
+
+
+def test_decisions_and_exposures_are_counted(sqlite_url: str) -> None:
+    with Service(sqlite_url) as service:
+        service.fill()
+        observer = PrometheusObserver()
+        worker = PoolWorker(service.pools, service.worker._policy, MemorySink(service.broker), observer, service.clock)
+        service.feed(scored("c1", 0.9), scored("c2", 0.1), observed("c1", 30, 100), observed("c9", 3), worker=worker)
+        value = observer.registry.get_sample_value
+        made = "dancerank_pool_decisions_total"
+        assert value(made, {"rule": "nominated", "tier": "t1"}) == 1
+        assert value(made, {"rule": "promoted", "tier": "t2"}) == 1
+        assert value(made, {"rule": "not-nominated", "tier": ""}) == 1
+        granted = "dancerank_pool_exposures_granted_total"
+        assert (value(granted, {"tier": "t1"}), value(granted, {"tier": "t2"})) == (100, 400)
+        assert value("dancerank_records_produced_total", {"topic": DECISIONS}) == 3
+        left_out = {"topic": ENGAGEMENT, "reason": "unknown_clip"}
+        assert value("dancerank_records_skipped_total", left_out) == 1
+        service.feed(deleted("c1"), worker=worker)
+        assert value(made, {"rule": "deleted", "tier": ""}) == 1
+
+
+def test_the_loop_puts_bad_records_aside_and_goes_on(sqlite_url: str) -> None:
+    with Service(sqlite_url) as service:
+        service.fill()
+        topics = [SCORED, ENGAGEMENT, DELETED]
+        service.broker.ensure_topics(TopicSpec(name=name, partitions=1) for name in topics)
+        service.broker.ensure_topics(TopicSpec(name=dead_letter_topic(name), partitions=1) for name in topics)
+        sink = MemorySink(service.broker)
+        bad = encode(observed("c1", 10**12 + 1))
+        good = scored("c1", 0.9)
+        service.rank([PoolEntry(Record(SCORED, 0, 0, NOW_MS, None, encode(good)), good)])
+        for topic, value in [
+            (SCORED, encode(good)), (ENGAGEMENT, b"\x93no"), (ENGAGEMENT, bad), (ENGAGEMENT, encode(observed("c1", 7))),
+            (SCORED, None), (DELETED, b"{}"),
+        ]:  # fmt: skip
+            sink.send(OutgoingRecord(topic, b"key", value))
+        sink.flush(1.0)
+        source = MemorySource(service.broker, topics, group="pools", listener=StoredPositions(service.worker))
+        loop = ViewLoop(
+            source,
+            service.worker,
+            partial(read_pool_entries, scored_topic=SCORED),
+            sink,
+            service.reports,
+            service.clock,
+            LoopSettings(poll_timeout_s=0.0, upkeep_interval_s=1.0),
+            upkeep=service.worker.round,
+        )
+        while loop.step() or not loop.caught_up:
+            pass
+        source.close()
+        letters = service.broker.records(dead_letter_topic(ENGAGEMENT))
+        assert [letter.value for letter in letters] == [b"\x93no", bad]
+        assert {reason(letter.headers)["code"] for letter in letters} == {"malformed_event"}
+        assert [letter.value for letter in service.broker.records(dead_letter_topic(DELETED))] == [b"{}"]
+        row = service.engagement("c1")
+        assert row is not None
+        assert row["likes"] == 7
+        ends = {TopicPartition(SCORED, 0): 2, TopicPartition(ENGAGEMENT, 0): 3, TopicPartition(DELETED, 0): 1}
+        assert service.pools.positions(ends) == ends
+
+
+def test_counts_of_expired_clips_are_kept_up(service: Service) -> None:
+    service.feed(scored("c1", 0.9))
+    for _ in range(4):
+        service.clock.advance(WINDOW_S)
+        service.worker.round()
+    assert service.rules("c1")[-1] == "expired"
+    service.feed(observed("c1", 9, 100, observed_at_ms=NOW_MS + 5))
+    assert [row["likes"] for row in service.rows(engagement)] == [9]
+
+
+def test_no_more_rows_are_left_locked_than_a_turn_needs(service: Service) -> None:
+    """A worker that fails within its turn lets the next one in."""
+
+    def fails(*_: object) -> None:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError), service.pools.deciding(service.worker._policy, 1):
+        fails()
+    service.feed(scored("c1", 0.9))
+    with service.engine.connect() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(pool_clips)).scalar() == 1

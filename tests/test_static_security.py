@@ -1,0 +1,160 @@
+"""What our code never does, whatever it is given: unpickle, evaluate, put values into SQL, skip a certificate."""
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+PACKAGES = ("schemas", "vdv", "networks", "exporters", "transport", "streamer", "ranking", "dancerank", "benchmarks")
+SOURCES = sorted(path for package in PACKAGES for path in (PROJECT / package).rglob("*.py"))
+
+UNPICKLERS = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "jsonpickle", "yaml"}
+ERRORS_ONLY = {"networks/training/state.py": "pickle.UnpicklingError"}
+"""Files that name a module of these to catch what torch raises, and nothing else of it."""
+
+
+def call_name(call: ast.Call) -> str:
+    return ast.unparse(call.func)
+
+
+def keyword(call: ast.Call, name: str) -> str | None:
+    return next((ast.unparse(given.value) for given in call.keywords if given.arg == name), None)
+
+
+def unpickles(tree: ast.AST, allowed: str) -> Iterator[ast.AST]:
+    """Imports of modules that run what they read, but for one name of theirs."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in UNPICKLERS:
+            yield node
+        elif isinstance(node, ast.Import) and not allowed:
+            yield from (node for alias in node.names if alias.name.split(".")[0] in UNPICKLERS)
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) in UNPICKLERS and ast.unparse(node) != allowed:
+            yield node
+
+
+def loads_objects(tree: ast.AST, _: str) -> Iterator[ast.AST]:
+    """``torch.load`` without ``weights_only=True``, ``np.load`` without ``allow_pickle=False``."""
+    for call in calls(tree):
+        name = call_name(call)
+        if name.endswith("torch.load") and keyword(call, "weights_only") != "True":
+            yield call
+        if name in ("np.load", "numpy.load") and keyword(call, "allow_pickle") != "False":
+            yield call
+        if "load_from_checkpoint" in name or name in ("torch.jit.load", "torch.package.PackageImporter", "np.fromfile"):
+            yield call
+
+
+def evaluates(tree: ast.AST, _: str) -> Iterator[ast.AST]:
+    """``eval``, ``exec``, ``compile`` and ``__import__``; a shell."""
+    for call in calls(tree):
+        if call_name(call) in ("eval", "exec", "compile", "__import__", "os.system", "os.popen"):
+            yield call
+        if keyword(call, "shell") not in (None, "False"):
+            yield call
+
+
+def builds_sql(tree: ast.AST, _: str) -> Iterator[ast.AST]:
+    """SQL in a text that is put together of more than constants."""
+    for call in calls(tree):
+        name = call_name(call).rpartition(".")[2]
+        if not call.args or is_constant(call.args[0]):
+            continue
+        raw = name in ("text", "exec_driver_sql", "literal_column", "DDL") and of_sqlalchemy(call)
+        given = name in ("execute", "executemany", "executescript", "scalars", "scalar") and is_made(call.args[0])
+        if raw or given:
+            yield call
+
+
+def of_sqlalchemy(call: ast.Call) -> bool:
+    """SQLAlchemy's own are called by their name alone, or on one of these; others are called ``text`` too."""
+    return isinstance(call.func, ast.Name) or ast.unparse(call.func).startswith(("sa.", "sqlalchemy.", "connection."))
+
+
+def is_made(node: ast.expr) -> bool:
+    formatted = isinstance(node, ast.Call) and call_name(node).endswith((".format", ".join"))
+    return formatted or isinstance(node, ast.JoinedStr | ast.BinOp)
+
+
+def is_constant(node: ast.expr) -> bool:
+    match node:
+        case ast.Constant():
+            return True
+        case ast.Name(id=name):
+            return name.isupper()
+        case ast.IfExp(body=one, orelse=other) | ast.BinOp(left=one, right=other):
+            return is_constant(one) and is_constant(other)
+        case ast.JoinedStr(values=parts):
+            return all(is_constant(part.value) if isinstance(part, ast.FormattedValue) else True for part in parts)
+    return False
+
+
+def trusts_blindly(tree: ast.AST, _: str) -> Iterator[ast.AST]:
+    """Certificates that are not checked, hosts that are not compared."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            if call_name(node).endswith(("_create_unverified_context", "disable_warnings")):
+                yield node
+            if keyword(node, "verify") == "False" or keyword(node, "ssl_check_hostname") == "False":
+                yield node
+        if isinstance(node, ast.Attribute) and node.attr == "CERT_NONE":
+            yield node
+
+
+def opens_kafka(tree: ast.AST, _: str) -> Iterator[ast.AST]:
+    """Clients of a Kafka that are opened without the security of the settings: ``open_client`` passes it to all."""
+    return (call for call in calls(tree) if call_name(call) in ("KafkaProducer", "KafkaConsumer", "KafkaAdminClient"))
+
+
+def calls(tree: ast.AST) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+RULES: dict[str, Callable[[ast.AST, str], Iterator[ast.AST]]] = {
+    rule.__name__: rule for rule in (unpickles, loads_objects, evaluates, builds_sql, trusts_blindly, opens_kafka)
+}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_no_source_breaks_the_rule(rule: Callable[[ast.AST, str], Iterator[ast.AST]]) -> None:
+    assert len(SOURCES) > 100
+    broken = [
+        f"{path.relative_to(PROJECT)}:{getattr(node, 'lineno', 0)}: {ast.unparse(node)}"
+        for path in SOURCES
+        for node in rule(ast.parse(path.read_text()), ERRORS_ONLY.get(str(path.relative_to(PROJECT).as_posix()), ""))
+    ]
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize(
+    ("rule", "source"),
+    [
+        ("unpickles", "import pickle"),
+        ("unpickles", "from marshal import loads"),
+        ("unpickles", "import yaml as y"),
+        ("unpickles", "def f():\n    import dill"),
+        ("loads_objects", "torch.load(path)"),
+        ("loads_objects", "torch.load(path, weights_only=False)"),
+        ("loads_objects", "np.load(path)"),
+        ("loads_objects", "Model.load_from_checkpoint(path)"),
+        ("evaluates", "eval(text)"),
+        ("evaluates", "subprocess.run(command, shell=True)"),
+        ("builds_sql", 'text(f"SELECT {name}")'),
+        ("builds_sql", 'connection.execute("SELECT " + name)'),
+        ("builds_sql", 'connection.exec_driver_sql("SELECT %s" % name)'),
+        ("builds_sql", 'sa.text("SELECT {}".format(name))'),
+        ("builds_sql", 'cursor.execute("SELECT {}".format(name))'),
+        ("trusts_blindly", "context.verify_mode = ssl.CERT_NONE"),
+        ("trusts_blindly", "httpx.get(url, verify=False)"),
+        ("opens_kafka", 'KafkaProducer(bootstrap_servers="kafka:9092")'),
+    ],
+)
+def test_the_rule_sees_what_breaks_it(rule: str, source: str) -> None:
+    assert list(RULES[rule](ast.parse(source), ""))
+
+
+def test_the_exception_of_a_file_is_for_one_name() -> None:
+    allowed = "pickle.UnpicklingError"
+    assert not list(unpickles(ast.parse("import pickle\ntry: ...\nexcept pickle.UnpicklingError: ..."), allowed))
+    assert list(unpickles(ast.parse("import pickle\npickle.loads(x)"), allowed))
