@@ -21,6 +21,8 @@ from transport.connection import KafkaConnection, check_start, open_client, tran
 
 log = logging.getLogger(__name__)
 
+_JOINING_POLL_S: Final = 1.0
+
 STANDSTILL_S: Final = 10.0
 """Time between two looks for records that wait and are not read."""
 
@@ -114,9 +116,9 @@ class KafkaSource:
         if self._group is None and not self._assigned:
             self._assign_all()
         elif not self._assigned:
-            # A poll that ends just as the group answers makes the client join once more. Brokers answer after whole
-            # seconds, so polls of a round length would end then again and again.
-            timeout_s *= random.uniform(0.5, 1.0)
+            # A poll that ends just as the group answers makes the client join once more. So few end while it joins, and
+            # not all after a round length: brokers answer after whole seconds.
+            timeout_s = max(timeout_s, _JOINING_POLL_S) * random.uniform(0.5, 1.0)
         deadline_s = time.monotonic() + timeout_s
         polling = self._poller.submit(self._consumer.poll, timeout_ms=round(timeout_s * 1000), max_records=max_records)
         polling.add_done_callback(lambda _: self._calls.put(None))
