@@ -18,6 +18,7 @@ from ranking.log import LogEntry, read_log
 from ranking.loop import LoopSettings, LoopThread, Reader, StoredPositions, ViewLoop
 from ranking.monitoring.monitor import ModelMonitor, MonitorSettings
 from ranking.monitoring.periodic import measuring
+from ranking.pool_service.publishing import publishing
 from ranking.pool_service.reading import PoolReader
 from ranking.pool_service.store import PoolStore
 from ranking.pool_service.worker import PoolEntry, PoolWorker, WorkerSettings, read_pool_entries
@@ -33,7 +34,7 @@ from streamer.pipeline import Streamer
 from transport.connection import KafkaConnection
 from transport.dead_letter import dead_letter_spec
 from transport.kafka_flushes import open_results
-from transport.kafka_sink import KafkaSink
+from transport.kafka_sink import KafkaSink, SinkSettings
 from transport.kafka_source import KafkaSource, SourceSettings
 from transport.kafka_transactions import TransactionSettings
 from transport.topics import TopicSpec, ensure_topics
@@ -233,7 +234,11 @@ def pool_loop(
         reader = stack.enter_context(closing(open_pool_reader(settings, clock)))
         store.migrate()
         monitor = stack.enter_context(measuring(_model_monitor(settings, observer, clock), measured_s))
-        worker = PoolWorker(store, policy, sink, observer, clock, worker_settings, seen=monitor.add, look=reader.pools)
+        results = stack.enter_context(closing(KafkaSink(connection, SinkSettings(linger_s=0.0))))
+        worker = PoolWorker(
+            store, policy, results, observer, clock, worker_settings, seen=monitor.add, look=reader.pools
+        )
+        worker.announce = stack.enter_context(publishing(worker.publish))
         opened = partial(_shared_source, settings, connection, topics, settings.kafka.pools_group, worker)
         read = partial(read_pool_entries, scored_topic=settings.streamer.scored_topic)
         upkeep = worker.round

@@ -104,6 +104,8 @@ class PoolWorker:
         self._settings = settings or WorkerSettings()
         self._seen = seen
         self._look = look
+        self.announce: Callable[[], None] = self.publish
+        """Called when there are decisions to publish; may have somebody else do it soon."""
         self._adoption = store.adopt(policy, clock.now_ms())
 
     def positions(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -117,7 +119,8 @@ class PoolWorker:
             transaction.advance(positions)
         self._tell(transaction.book.decisions)
         self._seen([entry.event for entry in entries if isinstance(entry.event, ClipScored)])
-        self.publish()
+        if transaction.book.decisions:
+            self.announce()
         return []
 
     def round(self) -> None:
@@ -130,7 +133,7 @@ class PoolWorker:
                     transaction.book.round(at_ms)
                     transaction.forget_windows(at_ms)
             self._tell(transaction.book.decisions)
-            self.publish()
+            self.announce()
             self._tell_filling()
         except StoreUnavailable as error:
             log.warning("no round of the pools: %s", error)

@@ -198,6 +198,7 @@ def test_a_database_that_is_lost_while_publishing_makes_nothing_twice(service: S
     with pytest.raises(StoreUnavailable):
         service.apply(entries)
     service.apply(entries)
+    service.worker.round()
     assert service.rules("c1") == ["nominated", "promoted"]
     assert service.pools.replay().difference is None
 
