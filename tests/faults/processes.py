@@ -1,6 +1,7 @@
 """The system's processes on a real Kafka and PostgreSQL, to be killed and started again."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -48,6 +49,11 @@ class Worker:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=self._variables)
+
+    def limit_files(self, most_bytes: int) -> None:
+        """From now on no file may grow beyond so much, as on a disk that is full; -1: any size."""
+        assert self._process is not None
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
 
     def kill(self) -> None:
         """SIGKILL: nothing is finished, flushed or said."""

@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
 
 import pytest
 
 from ranking.store import ScoreStore
+from schemas.errors import StoreUnavailable
 from tests.faults.conftest import Scene
 from tests.faults.killing import Cached, await_all
-from tests.faults.processes import patience, ranker, streamer
+from tests.faults.processes import patience, ranker, server, streamer
 from tests.faults.verification import verify
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgresql import PostgresqlServer
@@ -18,6 +20,8 @@ from transport.connection import KafkaConnection
 pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow]
 
 CLIPS = 600
+FEW = 80
+FULL_AT_BYTES = 16_384
 PATIENCE_S = 180.0
 AWAY_S = 4.0
 MakeScene = Callable[[KafkaConnection, str, int], Scene]
@@ -51,3 +55,53 @@ def test_a_broker_that_is_killed_in_mid_transaction_and_comes_back_costs_nothing
         for worker in workers:
             assert worker.stop() == 0, worker.log()[-3000:]
     assert verify(here.sent, here.settings, here.connection, None).is_right
+
+
+def test_a_database_that_is_killed_and_comes_back_costs_nothing(
+    scene: MakeScene, kafka_connection: KafkaConnection, own_postgresql_server: PostgresqlServer
+) -> None:
+    here = scene(kafka_connection, own_postgresql_server.new_database(), CLIPS)
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(ScoreStore(here.settings.ranking.database_url)))
+        store.migrate()
+        workers = [streamer("streamer-0", here.config), ranker("ranker-0", here.config)]
+        for worker in workers:
+            stack.enter_context(worker)
+        with patience(PATIENCE_S, "nothing was ranked") as check:
+            while not store.generations():
+                check()
+        own_postgresql_server.kill()
+        time.sleep(AWAY_S)
+        own_postgresql_server.start()
+
+        def all_ranked() -> bool:
+            with suppress(StoreUnavailable):  # the first to ask finds the connections of before
+                return sum(store.generations().values()) >= CLIPS
+            return False
+
+        await_all(Cached(all_ranked, every_s=0.5), workers, PATIENCE_S)
+        for worker in workers:
+            assert worker.stop() == 0, worker.log()[-3000:]
+    assert verify(here.sent, here.settings, here.connection, None).is_right
+
+
+def test_a_disk_that_takes_no_snapshot_is_waited_for(
+    scene: MakeScene, kafka_connection: KafkaConnection, postgresql_url: str, tmp_path: Path
+) -> None:
+    here = scene(kafka_connection, postgresql_url, FEW)
+    snapshots = tmp_path / "snapshots"
+    config = here.config
+    config.write_text(config.read_text().replace("[ranking]", "[ranking]\nsnapshot_interval_s = 0.5"))
+    with streamer("streamer-0", config), ranker("ranker-0", config), server("server-0", config, snapshots) as serving:
+        with patience(PATIENCE_S, "the server did not start") as check:
+            while not serving.metric("process_start_time_seconds"):
+                check()
+        serving.limit_files(FULL_AT_BYTES)
+        with patience(PATIENCE_S, "no snapshot failed") as check:
+            while serving.metric("dancerank_snapshots_failed_total") < 2:
+                check()
+        held = Cached(lambda: serving.metric('dancerank_index_vectors{modality="scenic"}') >= FEW, every_s=0.5)
+        await_all(held, [serving], PATIENCE_S)
+        serving.limit_files(-1)
+        assert serving.stop() == 0, serving.log()[-3000:]
+    assert verify(here.sent, here.settings, here.connection, snapshots).is_right

