@@ -1,6 +1,6 @@
 """Kills streamers, rankers and a serving process again and again, and looks for what was lost or done twice.
 
-    python -m benchmarks.faults [--kills 100] [--clips 20000] [--every 5.0] [--seed 1]
+    python -m benchmarks.faults [--kills 100] [--clips 20000] [--every 1.6] [--seed 1]
 
 A real Kafka and a real PostgreSQL; two streamers, a ranker and a serving process that keeps the index, each SIGKILLed
 at random moments and started again at once, while all uploads lie on the topic. At the end the uploads are compared
@@ -74,7 +74,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--clips", type=int, default=20_000)
-    parser.add_argument("--every", type=float, default=5.0, help="mean seconds from one kill to the next")
+    parser.add_argument("--every", type=float, default=1.6, help="mean seconds from one kill to the next")
     parser.add_argument("--files", type=int, default=200, help="distinct feature files")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
