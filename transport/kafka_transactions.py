@@ -16,6 +16,7 @@ from kafka.errors import (
     KafkaError,
     KafkaTimeoutError,
     ProducerFencedError,
+    TransactionAbortedError,
     UnknownMemberIdError,
 )
 
@@ -113,15 +114,15 @@ class KafkaTransactionalSink:
         }
         try:
             self._producer.begin_transaction()
-            for record in records:
-                partitions = len(self._producer.partitions_for(record.topic))
-                self._producer.send(
-                    record.topic,
-                    key=record.key,
-                    value=record.value,
-                    headers=list(record.headers),
-                    partition=partition_of(record, partitions, next(self._turn)),
-                )
+            epoch = self._transactions.producer_id_and_epoch
+            written = [self._send(record) for record in records]
+            # kafka-python also commits a transaction of which it has lost records, or that it began anew in between
+            # because the broker had forgotten the producer. So each record has to be acknowledged first, in this one.
+            self._producer.flush(timeout=self._patience_s)
+            for future in written:
+                future.get(timeout=0)
+            if self._transactions.producer_id_and_epoch != epoch:
+                raise TransactionAbortedError("the producer had to begin anew")
             self._await(self._transactions.send_offsets_to_transaction(offsets, membership), self._patience_s)
             self._await(self._transactions.begin_commit(), self._patience_s)
         except (KafkaError, OSError) as error:
@@ -133,6 +134,16 @@ class KafkaTransactionalSink:
                 raise Fenced(f"{doing}: another process has taken this one's name: {error}") from error
             with transport_errors(self._connection, doing):
                 raise
+
+    def _send(self, record: OutgoingRecord) -> Any:
+        partitions = len(self._producer.partitions_for(record.topic))
+        return self._producer.send(
+            record.topic,
+            key=record.key,
+            value=record.value,
+            headers=list(record.headers),
+            partition=partition_of(record, partitions, next(self._turn)),
+        )
 
     def close(self) -> None:
         """Leave; nothing is open between two commits."""
