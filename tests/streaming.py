@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from schemas.bundle import Bundle
 from schemas.codec import decode, encode
 from schemas.events import ClipScored, ClipUploaded
+from schemas.modalities import Modality
 from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, RecordSource, TopicPartition, TransactionalSink
 from streamer.assembly import open_streamer
 from streamer.pipeline import OpenSource, Streamer
 from streamer.settings import StreamerSettings
+from tests.clips import random_features, upload
 from transport.dead_letter import dead_letter_topic, reason
 from transport.memory import MemoryBroker, MemorySink, MemorySource, MemoryTransactionalSink
 from transport.topics import TopicSpec
@@ -22,6 +24,18 @@ UPLOADS, SCORED = "clips.uploaded", "clips.scored"
 DEAD = dead_letter_topic(UPLOADS)
 GROUP = "streamers"
 TIMEOUT_S = 60.0
+
+
+FEATURES = random_features(3.0, modalities=(Modality.SKELETAL, Modality.SCENIC))
+LONGER = random_features(9.0, modalities=(Modality.SKELETAL,))
+
+
+def uploads(count: int, *, first: int = 0) -> list:
+    """Clips of two lengths in three challenges."""
+    return [
+        upload(f"clip-{n}", LONGER if n % 3 else FEATURES, challenge_id=f"challenge-{n % 3}")
+        for n in range(first, first + count)
+    ]
 
 
 @dataclass
@@ -76,6 +90,43 @@ class Log:
             open_sink=lambda: sink or MemoryTransactionalSink(self.broker),
             observer=observer,
         )
+
+
+class Everything(Observer):
+    """Counts what is reported."""
+
+    def __init__(self) -> None:
+        self.counts: dict[object, float] = {}
+        self.lags: list[tuple[TopicPartition, int, float]] = []
+        self.steps: list[tuple[int, int, int]] = []
+
+    def _add(self, what: object, count: float = 1) -> None:
+        self.counts[what] = self.counts.get(what, 0) + count
+
+    def consumed(self, topic: str, records: int) -> None:
+        self._add(("consumed", topic), records)
+
+    def produced(self, topic: str, records: int) -> None:
+        self._add(("produced", topic), records)
+
+    def dead_lettered(self, topic: str, reason: str) -> None:
+        self._add(("dead", topic, reason))
+
+    def interrupted(self, reason: str) -> None:
+        self._add(("interrupted", reason))
+
+    def lag(self, partition: TopicPartition, records: int, seconds: float) -> None:
+        self.lags.append((partition, records, seconds))
+
+    def batch_formed(self, clips: int, frames: int, padded_frames: int) -> None:
+        self.steps.append((clips, frames, padded_frames))
+
+    def stage_timed(self, stage: str, duration_s: float, modality: Modality | None = None) -> None:
+        assert duration_s >= 0
+        self._add((stage, modality))
+
+    def provider_in_use(self, modality: Modality | None, provider: str) -> None:
+        self._add(("provider", modality, provider))
 
 
 def quick_settings(**choices: object) -> StreamerSettings:

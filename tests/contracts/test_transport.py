@@ -1,171 +1,26 @@
 """What every source and sink must do, held against memory, the embedded broker and a real Apache Kafka."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from schemas.errors import ConfigurationError, PositionBeyondLog, RecordRefused, TransportError
-from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSink, RecordSource, TopicPartition
+from schemas.ports import OutgoingRecord, Record, TopicPartition
+from tests.contracts.transports import (
+    PARTITIONS,
+    OnKafka,
+    Transport,
+    Watcher,
+    positions,
+    read,
+    topics_are_created_first,
+    until,
+    upload,
+    values,
+    write,
+)
 from transport.connection import KafkaConnection
-from transport.kafka_sink import KafkaSink, SinkSettings
-from transport.kafka_source import KafkaSource, SourceSettings
-from transport.memory import MemoryBroker, MemorySink, MemorySource
-from transport.topics import TopicSpec, ensure_topics
-
-PATIENCE_S = 20.0
-PARTITIONS = 4
-
-
-class Transport(Protocol):
-    """One implementation under test."""
-
-    def ensure_topic(self, name: str) -> None: ...
-
-    def source(
-        self, topics: Iterable[str], *, group: str | None, listener: RebalanceListener | None = None
-    ) -> RecordSource: ...
-
-    def sink(self) -> RecordSink: ...
-
-    def close(self) -> None: ...
-
-
-class InMemory:
-    def __init__(self) -> None:
-        self._broker = MemoryBroker()
-
-    def ensure_topic(self, name: str) -> None:
-        self._broker.ensure_topics([TopicSpec(name=name, partitions=PARTITIONS)])
-
-    def source(
-        self, topics: Iterable[str], *, group: str | None, listener: RebalanceListener | None = None
-    ) -> RecordSource:
-        return MemorySource(self._broker, topics, group=group, listener=listener)
-
-    def sink(self) -> RecordSink:
-        return MemorySink(self._broker)
-
-    def close(self) -> None:
-        pass
-
-
-class OnKafka:
-    def __init__(self, connection: KafkaConnection) -> None:
-        self._connection = connection
-        self._opened: list[KafkaSource | KafkaSink] = []
-
-    def ensure_topic(self, name: str) -> None:
-        ensure_topics(self._connection, [TopicSpec(name=name, partitions=PARTITIONS)])
-
-    def source(
-        self, topics: Iterable[str], *, group: str | None, listener: RebalanceListener | None = None
-    ) -> RecordSource:
-        settings = SourceSettings(session_timeout_s=6.0, heartbeat_interval_s=0.2)
-        source = KafkaSource(self._connection, topics, group=group, listener=listener, settings=settings)
-        self._opened.append(source)
-        return source
-
-    def sink(self) -> RecordSink:
-        sink = KafkaSink(self._connection, SinkSettings(linger_s=0.0))
-        self._opened.append(sink)
-        return sink
-
-    def close(self) -> None:
-        for client in self._opened:
-            client.close()
-
-
-ON_KAFKA = pytest.param("kafka", marks=pytest.mark.kafka)
-
-# What the embedded broker cannot do, by its own account, is not asked of it.
-groups_of_several = pytest.mark.parametrize("transport", ["memory", ON_KAFKA], indirect=True)
-topics_are_created_first = pytest.mark.parametrize("transport", ["memory", ON_KAFKA], indirect=True)
-
-
-@pytest.fixture(params=["memory", "embedded", ON_KAFKA])
-def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
-    if request.param == "memory":
-        transport: Transport = InMemory()
-    else:
-        connection = request.getfixturevalue("embedded_broker" if request.param == "embedded" else "kafka_connection")
-        transport = OnKafka(connection)
-    yield transport
-    transport.close()
-
-
-@pytest.fixture
-def topic(transport: Transport, fresh_name: Callable[[str], str]) -> str:
-    name = fresh_name("clips")
-    transport.ensure_topic(name)
-    return name
-
-
-@pytest.fixture
-def group(fresh_name: Callable[[str], str]) -> str:
-    return fresh_name("group")
-
-
-def upload(topic: str, number: int, challenge: str | None = None) -> OutgoingRecord:
-    return OutgoingRecord(topic, b"clip-%d" % number, b"value-%d" % number, partition_by=challenge)
-
-
-def write(transport: Transport, records: Iterable[OutgoingRecord]) -> None:
-    sink = transport.sink()
-    for record in records:
-        sink.send(record)
-    sink.flush(PATIENCE_S)
-
-
-def until(condition: Callable[[], bool], act: Callable[[], object]) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, "waited in vain"
-        act()
-
-
-def read(source: RecordSource, count: int) -> list[Record]:
-    """Poll until ``count`` records have come."""
-    records: list[Record] = []
-    until(lambda: len(records) >= count, lambda: records.extend(source.poll(max_records=100, timeout_s=0.5)))
-    return records
-
-
-def polled_together(*members: RecordSource) -> list[Record]:
-    """What members that poll at the same time get: in turns, Kafka's clients would keep each other from settling."""
-    with ThreadPoolExecutor(len(members)) as pool:
-        found = pool.map(lambda member: member.poll(max_records=100, timeout_s=0.2), members)
-        return [record for records in found for record in records]
-
-
-def positions(records: Sequence[Record]) -> dict[TopicPartition, int]:
-    after: dict[TopicPartition, int] = {}
-    for record in records:
-        after[record.topic_partition] = max(after.get(record.topic_partition, 0), record.offset + 1)
-    return after
-
-
-def values(records: Iterable[Record]) -> list[bytes | None]:
-    return sorted((record.value for record in records), key=lambda value: value or b"")
-
-
-class Watcher:
-    """A listener that remembers what it was told, starts where it is told, and commits as it is asked to."""
-
-    def __init__(self, start: Mapping[TopicPartition, int] | None = None) -> None:
-        self.start = start or {}
-        self.told: list[tuple[str, frozenset[TopicPartition]]] = []
-        self.on_revoked: Callable[[frozenset[TopicPartition]], None] = lambda partitions: None
-
-    def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
-        self.told.append(("assigned", partitions))
-        return {at: offset for at, offset in self.start.items() if at in partitions}
-
-    def revoked(self, partitions: frozenset[TopicPartition]) -> None:
-        self.told.append(("revoked", partitions))
-        self.on_revoked(partitions)
 
 
 def test_a_record_comes_out_as_it_went_in(transport: Transport, topic: str) -> None:
@@ -333,77 +188,6 @@ def test_without_a_group_an_absent_topic_is_named(transport: Transport, fresh_na
     absent = fresh_name("absent")
     with pytest.raises(TransportError, match=absent):
         transport.source([absent], group=None).poll(max_records=1, timeout_s=0.1)
-
-
-@groups_of_several
-def test_two_members_share_the_partitions(transport: Transport, topic: str, group: str) -> None:
-    write(transport, [upload(topic, n) for n in range(100)])
-    members = [transport.source([topic], group=group) for _ in range(2)]
-    both_have_some = lambda: all(member.assignment() for member in members)  # noqa: E731
-    until(both_have_some, lambda: [member.poll(max_records=1, timeout_s=0.2) for member in members])
-    first, second = (member.assignment() for member in members)
-    assert not first & second
-    assert first | second == {TopicPartition(topic, number) for number in range(PARTITIONS)}
-
-
-@groups_of_several
-def test_what_one_member_committed_on_revocation_the_next_does_not_read(
-    transport: Transport, topic: str, group: str
-) -> None:
-    write(transport, [upload(topic, n) for n in range(100)])
-    watcher = Watcher()
-    first = transport.source([topic], group=group, listener=watcher)
-    seen = read(first, 100)
-
-    def commit_what_was_seen(partitions: frozenset[TopicPartition]) -> None:
-        first.commit({at: offset for at, offset in positions(seen).items() if at in partitions})
-
-    watcher.on_revoked = commit_what_was_seen
-    second = transport.source([topic], group=group)
-    late: list[Record] = []
-
-    def both_poll() -> None:
-        late.extend(polled_together(first, second))
-
-    until(lambda: bool(first.assignment() and second.assignment()), both_poll)
-    write(transport, [upload(topic, n) for n in range(100, 140)])
-    until(lambda: len(late) >= 40, both_poll)
-    assert values(late) == sorted(b"value-%d" % n for n in range(100, 140))
-
-
-@groups_of_several
-def test_partitions_are_reported_revoked_before_another_member_gets_them(
-    transport: Transport, topic: str, group: str
-) -> None:
-    watchers = [Watcher(), Watcher()]
-    first = transport.source([topic], group=group, listener=watchers[0])
-    until(lambda: len(first.assignment()) == PARTITIONS, lambda: first.poll(max_records=1, timeout_s=0.2))
-    watchers[0].on_revoked = lambda partitions: assert_nobody_has_them_yet()
-
-    def assert_nobody_has_them_yet() -> None:
-        assert not any(what == "assigned" for what, _ in watchers[1].told)
-
-    second = transport.source([topic], group=group, listener=watchers[1])
-    until(
-        lambda: bool(first.assignment() and second.assignment()),
-        lambda: polled_together(first, second),
-    )
-    what, given_up = watchers[0].told[1]
-    assert what == "revoked"
-    assert second.assignment() <= given_up  # Kafka moves just these; in memory all are given up and divided anew
-    assert [told for told in watchers[1].told if told[1]] == [("assigned", second.assignment())]
-
-
-@groups_of_several
-def test_a_member_that_leaves_hands_its_partitions_over(transport: Transport, topic: str, group: str) -> None:
-    first = transport.source([topic], group=group)
-    second = transport.source([topic], group=group)
-    until(
-        lambda: bool(first.assignment() and second.assignment()),
-        lambda: polled_together(first, second),
-    )
-    first.close()
-    until(lambda: len(second.assignment()) == PARTITIONS, lambda: second.poll(max_records=1, timeout_s=0.2))
 
 
 def test_what_the_listener_raises_comes_out_of_poll(transport: Transport, topic: str, group: str) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from ranking.store import ScoreStore
+from tests.ranking.loops import Setting
 
 
 @pytest.fixture
@@ -40,3 +41,8 @@ def any_store(any_url: str) -> Iterator[ScoreStore]:
     made.migrate()
     yield made
     made.close()
+
+
+@pytest.fixture
+def setting() -> Setting:
+    return Setting()

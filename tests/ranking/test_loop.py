@@ -1,128 +1,21 @@
 import threading
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import pytest
 
-from ranking.exact import ExactIndexes
-from ranking.index_view import IndexView
-from ranking.log import read_log
 from ranking.loop import LoopSettings, LoopThread, StoredPositions, ViewLoop
 from ranking.store import ScoreStore
-from schemas.clock import ManualClock
 from schemas.codec import encode
 from schemas.errors import (
-    DancerankError,
     GenerationMismatch,
     RecordRefused,
-    SnapshotError,
-    StoreUnavailable,
     TransportError,
 )
-from schemas.events import ClipScored
 from schemas.modalities import Dimension, Modality
-from schemas.observation import Observer
-from schemas.ports import OutgoingRecord, Record, Refusal, ScoredRecord, TopicPartition, View
+from schemas.ports import OutgoingRecord, View
 from tests.ranking.examples import TOPIC, at, result, scored_clip
-from transport.dead_letter import dead_letter_topic, reason
-from transport.memory import MemoryBroker, MemorySink, MemorySource
-from transport.topics import TopicSpec
-
-DEAD = dead_letter_topic(TOPIC)
-READ = partial(read_log, deletions_topic="clips.deleted")
-SETTINGS = LoopSettings(poll_timeout_s=0.0, retry_wait_s=0.001, retry_wait_max_s=0.002, attempts=4)
-
-
-class Reports(Observer):
-    def __init__(self) -> None:
-        self.read = 0
-        self.dead: list[tuple[str, str]] = []
-        self.lags: dict[TopicPartition, tuple[int, float]] = {}
-        self.stages: list[str] = []
-        self.left_out: list[tuple[str, str]] = []
-        self.failed_snapshots = 0
-
-    def snapshot_failed(self) -> None:
-        self.failed_snapshots += 1
-
-    def skipped(self, topic: str, reason: str) -> None:
-        self.left_out.append((topic, reason))
-
-    def consumed(self, topic: str, records: int) -> None:
-        self.read += records
-
-    def dead_lettered(self, topic: str, reason: str) -> None:
-        self.dead.append((topic, reason))
-
-    def lag(self, partition: TopicPartition, records: int, seconds: float) -> None:
-        self.lags[partition] = (records, seconds)
-
-    def stage_timed(self, stage: str, duration_s: float, modality: Modality | None = None) -> None:
-        self.stages.append(stage)
-
-
-class FailingView:
-    """A view that fails ``failures`` times before it lets each batch through."""
-
-    def __init__(self, inner: View, failures: int, error: DancerankError) -> None:
-        self.inner, self.failures, self.error = inner, failures, error
-
-    def positions(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
-        return self.inner.positions(partitions)
-
-    def apply(self, scored: Sequence[ScoredRecord], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
-        self.failures -= 1
-        if self.failures >= 0:
-            raise self.error
-        return self.inner.apply(scored, positions)
-
-
-class Setting:
-    """A broker with the log and its dead letters, and loops that read it."""
-
-    def __init__(self) -> None:
-        self.clock = ManualClock()
-        self.broker = MemoryBroker(self.clock)
-        self.broker.ensure_topics([TopicSpec(name=TOPIC, partitions=2), TopicSpec(name=DEAD, partitions=1)])
-        self.reports = Reports()
-
-    def send(self, *values: ClipScored | bytes | None) -> None:
-        sink = MemorySink(self.broker)
-        for value in values:
-            raw = encode(value) if isinstance(value, ClipScored) else value
-            sink.send(OutgoingRecord(TOPIC, b"k", raw, partition_by="one challenge"))
-        sink.flush(1)
-
-    def loop(self, view: View, *, group: str | None = "ranking", **options: object) -> ViewLoop:
-        source = MemorySource(self.broker, [TOPIC], group=group, listener=StoredPositions(view))
-        settings = LoopSettings(
-            **{**{f: getattr(SETTINGS, f) for f in SETTINGS.__struct_fields__}, "commits": group is not None}
-        )
-        sink = MemorySink(self.broker)
-        return ViewLoop(source, view, READ, sink, self.reports, self.clock, settings, **options)  # type: ignore[arg-type]
-
-    def dead_letters(self) -> list[dict[str, str]]:
-        return [reason(record.headers) for record in self.broker.records(DEAD)]
-
-
-@pytest.fixture
-def setting() -> Setting:
-    return Setting()
-
-
-def drain(loop: ViewLoop) -> int:
-    """Step until there is nothing left; returns how many records were read."""
-    total, idle = 0, 0
-    while idle < 3:
-        read = loop.step()
-        total += read
-        idle = 0 if read else idle + 1
-    return total
-
-
-def index_view() -> IndexView:
-    return IndexView(ExactIndexes(), Observer(), ManualClock())
+from tests.ranking.loops import DEAD, READ, SETTINGS, FailingView, Setting, drain, index_view
+from transport.memory import MemorySink, MemorySource
 
 
 @pytest.mark.parametrize("kind", ["store", "index"])
@@ -199,60 +92,6 @@ def test_a_loop_continues_from_the_views_positions_whatever_kafka_says(setting: 
     assert store.generations() == {"g1": 3}
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("down"), TransportError("no broker for the tombstones")])
-def test_what_is_unavailable_is_tried_again(setting: Setting, store: ScoreStore, error: DancerankError) -> None:
-    setting.send(b"poison", scored_clip("a"))
-    drain(setting.loop(FailingView(store, 3, error)))
-    assert store.generations() == {"g1": 1}
-    assert len(setting.dead_letters()) == 1
-
-
-def test_a_store_that_stays_away_ends_the_loop_and_nothing_is_lost(setting: Setting, store: ScoreStore) -> None:
-    setting.send(scored_clip("a"))
-    loop = setting.loop(FailingView(store, 4, StoreUnavailable("down")))
-    with pytest.raises(StoreUnavailable):
-        drain(loop)
-    assert setting.broker.committed("ranking") == {}
-    drain(setting.loop(store, group="restarted"))
-    assert store.generations() == {"g1": 1}
-
-
-def test_an_error_that_time_does_not_heal_is_not_tried_again(setting: Setting, store: ScoreStore) -> None:
-    setting.send(scored_clip("a"))
-    view = FailingView(store, 2, GenerationMismatch("no"))
-    with pytest.raises(GenerationMismatch):
-        drain(setting.loop(view))
-    assert view.failures == 1
-
-
-def test_a_failed_commit_is_no_failure_of_the_view(
-    setting: Setting, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise TransportError("rebalancing")
-
-    monkeypatch.setattr(MemorySource, "commit", refuse)
-    setting.send(scored_clip("a"))
-    assert drain(setting.loop(store)) == 1
-    assert store.generations() == {"g1": 1}
-
-
-def test_nothing_passes_before_its_dead_letter_is_safe(
-    setting: Setting, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise TransportError("no broker")
-
-    setting.send(b"poison", scored_clip("a"))
-    with monkeypatch.context() as broken:
-        broken.setattr(MemorySink, "flush", refuse)
-        with pytest.raises(TransportError):
-            drain(setting.loop(store))
-    assert store.positions([at(0), at(1)]) == {}
-    assert drain(setting.loop(store, group="restarted")) == 2
-    assert len(setting.dead_letters()) == 1
-
-
 def test_the_lag_is_reported_in_records_and_seconds(setting: Setting, store: ScoreStore) -> None:
     view: View = store
     loop = setting.loop(view)
@@ -327,37 +166,6 @@ def test_a_tombstone_is_skipped_and_passed_and_is_no_dead_letter(setting: Settin
     assert sum(store.positions([at(0), at(1)]).values()) == 4
 
 
-@pytest.mark.parametrize("failing", [{1}, {1, 2, 3}], ids=["once", "to the end"])
-def test_a_snapshot_that_fails_is_reported_and_tried_again_and_ends_nothing(
-    setting: Setting, store: ScoreStore, failing: set[int]
-) -> None:
-    stop, tries, steps = threading.Event(), 0, 0
-
-    def save() -> None:
-        nonlocal tries
-        tries += 1
-        if tries in failing:
-            raise SnapshotError("no space left on the device")
-
-    class Stepping(ViewLoop):
-        def step(self) -> int:
-            nonlocal steps
-            steps += 1
-            setting.clock.advance(30)
-            if steps == 5:
-                stop.set()
-            return super().step()
-
-    source = MemorySource(setting.broker, [TOPIC], group=None, listener=StoredPositions(store))
-    settings = LoopSettings(commits=False, poll_timeout_s=0, upkeep_interval_s=60)
-    loop = Stepping(source, store, READ, None, setting.reports, setting.clock, settings, upkeep=save)
-    setting.send(scored_clip("a"))
-    loop.run(stop)
-    assert (steps, tries) == (5, 3)  # after 60 s, after 120 s, and at the end
-    assert setting.reports.failed_snapshots == len(failing)
-    assert store.generations() == {"g1": 1}
-
-
 def test_snapshots_are_taken_on_the_interval_and_at_the_end(setting: Setting) -> None:
     stop, saves = threading.Event(), []
     view = index_view()
@@ -403,35 +211,3 @@ def test_a_stopped_thread_finishes_its_batch_and_a_failed_one_says_why(setting: 
     failing.start()
     failing._thread.join(10)
     assert isinstance(failing.failure, GenerationMismatch)
-
-
-class Stumbling(MemorySource):
-    """Cannot be read the first time that something is there."""
-
-    def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
-        if records := super().poll(max_records=max_records, timeout_s=timeout_s):
-            raise TransportError(f"{len(records)} records are lost on the way")
-        return records
-
-
-def test_a_loop_that_can_open_another_source_goes_on_from_the_views_positions(
-    setting: Setting, store: ScoreStore
-) -> None:
-    setting.send(*(scored_clip(f"c{n}") for n in range(5)))
-    listener = StoredPositions(store)
-
-    def reopen() -> MemorySource:
-        return MemorySource(setting.broker, [TOPIC], group="ranking", listener=listener)
-
-    first = Stumbling(setting.broker, [TOPIC], group="ranking", listener=listener)
-    sink = MemorySink(setting.broker)
-    settings = LoopSettings(poll_timeout_s=0.01, retry_wait_s=0.01)
-    loop = ViewLoop(first, store, READ, sink, setting.reports, setting.clock, settings, reopen=reopen)
-    thread = LoopThread(loop, name="stumbling")
-    thread.start()
-    deadline_s = time.monotonic() + 20
-    while store.generations() != {"g1": 5} and time.monotonic() < deadline_s:
-        time.sleep(0.01)
-    assert thread.stop(10)
-    assert thread.failure is None
-    assert store.generations() == {"g1": 5}

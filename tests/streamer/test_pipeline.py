@@ -8,30 +8,30 @@ import msgspec
 import pytest
 
 from schemas.bundle import Bundle
-from schemas.errors import MembershipLost, PositionBeyondLog, TransportError
 from schemas.events import ClipUploaded, FeatureFile
 from schemas.features import encode_features
 from schemas.modalities import Modality
 from schemas.observation import Observer
-from schemas.ports import Record, RecordSource, TopicPartition
+from schemas.ports import Record, TopicPartition
 from streamer.loading import FeatureLoader
 from streamer.pipeline import Streamer
 from streamer.scoring import Scorer
-from streamer.stores import FeatureStore
-from tests.clips import random_features, upload
-from tests.streaming import DEAD, SCORED, UPLOADS, Log, process, quick_settings, running, wait_until
+from tests.clips import upload
+from tests.streaming import (
+    DEAD,
+    FEATURES,
+    LONGER,
+    SCORED,
+    UPLOADS,
+    Everything,
+    Log,
+    process,
+    quick_settings,
+    running,
+    uploads,
+    wait_until,
+)
 from transport.memory import MemorySource, MemoryTransactionalSink
-
-FEATURES = random_features(3.0, modalities=(Modality.SKELETAL, Modality.SCENIC))
-LONGER = random_features(9.0, modalities=(Modality.SKELETAL,))
-
-
-def uploads(count: int, *, first: int = 0) -> list:
-    """Clips of two lengths in three challenges."""
-    return [
-        upload(f"clip-{n}", LONGER if n % 3 else FEATURES, challenge_id=f"challenge-{n % 3}")
-        for n in range(first, first + count)
-    ]
 
 
 def test_every_upload_comes_out_once_and_everything_is_committed(bundle: Bundle) -> None:
@@ -65,83 +65,6 @@ def test_two_uploads_of_one_clip_come_out_in_the_order_they_came_in(bundle: Bund
     log.upload(*versions)
     process(log, log.streamer(bundle, quick_settings(max_batch_wait_s=0.3)), 6)
     assert [clip.uploaded_at_ms for clip in log.scored()] == list(range(6))
-
-
-class FailingSink(MemoryTransactionalSink):
-    """Fails a few times before it writes."""
-
-    failures = 3
-
-    def commit(self, records, positions, source) -> None:  # type: ignore[no-untyped-def]
-        self.failures -= 1
-        if self.failures >= 0:
-            raise TransportError("not acknowledged")
-        super().commit(records, positions, source)
-
-
-def test_a_broker_that_does_not_answer_is_waited_for_and_everything_comes_out_once(bundle: Bundle) -> None:
-    log, seen = Log(), Everything()
-    log.upload(*uploads(5))
-    process(log, log.streamer(bundle, quick_settings(), sink=FailingSink(log.broker), observer=seen), 5)
-    assert sorted(clip.clip_id for clip in log.scored()) == [f"clip-{n}" for n in range(5)]
-    assert seen.counts["interrupted", "transport"] == 3
-
-
-class Unreachable:
-    """Opens a source, then fails to for a while, then for good."""
-
-    def __init__(self, log: Log, errors: list[TransportError]) -> None:
-        self.log, self.errors, self.opened = log, errors, 0
-
-    def __call__(self, listener: object) -> RecordSource:
-        self.opened += 1
-        if self.opened > 1 and self.errors:
-            raise self.errors.pop(0)
-        return self.log.open_source(listener)
-
-
-def test_a_broker_that_is_away_is_tried_again_until_it_is_back(bundle: Bundle) -> None:
-    log = Log()
-    log.upload(*uploads(5))
-    source = Unreachable(log, [TransportError("away"), TransportError("still away")])
-    sink = FailingSink(log.broker)
-    sink.failures = 1
-    process(log, log.streamer(bundle, quick_settings(), sink=sink, open_source=source), 5)
-    assert source.opened == 4
-    assert len(log.scored()) == 5
-
-
-def test_what_trying_again_cannot_help_ends_the_run(bundle: Bundle) -> None:
-    log = Log()
-    log.upload(*uploads(5))
-    source = Unreachable(log, [PositionBeyondLog("another log")])
-    streamer = log.streamer(bundle, quick_settings(), sink=FailingSink(log.broker), open_source=source)
-    with pytest.raises(PositionBeyondLog), running(streamer):
-        wait_until(lambda: not _alive("streamer"))
-    assert log.committed() == {}
-
-
-def _alive(name: str) -> bool:
-    return any(thread.name == name for thread in threading.enumerate())
-
-
-class GivenUpOnce(MemoryTransactionalSink):
-    """The group gave the member up before its first transaction."""
-
-    commits = 0
-
-    def commit(self, records, positions, source) -> None:  # type: ignore[no-untyped-def]
-        self.commits += 1
-        if self.commits == 1:
-            raise MembershipLost("the group went on without this member")
-        super().commit(records, positions, source)
-
-
-def test_a_member_that_its_group_gave_up_joins_again_and_everything_comes_out_once(bundle: Bundle) -> None:
-    log = Log()
-    log.upload(*uploads(20))
-    process(log, log.streamer(bundle, quick_settings(max_batch_clips=2), sink=GivenUpOnce(log.broker)), 20)
-    assert sorted(clip.clip_id for clip in log.scored()) == sorted(f"clip-{n}" for n in range(20))
 
 
 class Transactions(MemoryTransactionalSink):
@@ -296,67 +219,6 @@ def test_results_of_a_partition_that_was_lost_meanwhile_are_not_written(bundle: 
     streamer.close()
     assert log.settled() == 0
     assert streamer._prefetcher.clips == 0
-
-
-def test_a_feature_store_that_stays_silent_is_waited_for_and_what_was_done_before_is_committed(
-    bundle: Bundle, feature_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answers, read = threading.Event(), FeatureStore._read_local
-
-    def silent_at_first(store: FeatureStore, *asked: Any) -> Any:
-        if not answers.is_set():
-            raise TimeoutError("timed out")
-        return read(store, *asked)
-
-    monkeypatch.setattr(FeatureStore, "_read_local", silent_at_first)
-    (feature_root / "clip").write_bytes(encode_features(FEATURES))
-    log, seen = Log(partitions=1), Everything()
-    log.upload(upload("good", FEATURES), upload("late", FeatureFile(f"{feature_root.as_uri()}/clip")), *uploads(3))
-    settings = quick_settings(feature_roots=(feature_root.as_uri(),))
-    with running(log.streamer(bundle, settings, observer=seen)):
-        wait_until(lambda: seen.counts.get(("interrupted", "feature_store_unavailable"), 0) >= 2)
-        assert log.committed() == {TopicPartition(UPLOADS, 0): 1}
-        answers.set()
-        wait_until(lambda: log.settled() >= 5)
-    assert sorted(clip.clip_id for clip in log.scored()) == ["clip-0", "clip-1", "clip-2", "good", "late"]
-    assert log.dead() == []
-
-
-class Everything(Observer):
-    """Counts what is reported."""
-
-    def __init__(self) -> None:
-        self.counts: dict[object, float] = {}
-        self.lags: list[tuple[TopicPartition, int, float]] = []
-        self.steps: list[tuple[int, int, int]] = []
-
-    def _add(self, what: object, count: float = 1) -> None:
-        self.counts[what] = self.counts.get(what, 0) + count
-
-    def consumed(self, topic: str, records: int) -> None:
-        self._add(("consumed", topic), records)
-
-    def produced(self, topic: str, records: int) -> None:
-        self._add(("produced", topic), records)
-
-    def dead_lettered(self, topic: str, reason: str) -> None:
-        self._add(("dead", topic, reason))
-
-    def interrupted(self, reason: str) -> None:
-        self._add(("interrupted", reason))
-
-    def lag(self, partition: TopicPartition, records: int, seconds: float) -> None:
-        self.lags.append((partition, records, seconds))
-
-    def batch_formed(self, clips: int, frames: int, padded_frames: int) -> None:
-        self.steps.append((clips, frames, padded_frames))
-
-    def stage_timed(self, stage: str, duration_s: float, modality: Modality | None = None) -> None:
-        assert duration_s >= 0
-        self._add((stage, modality))
-
-    def provider_in_use(self, modality: Modality | None, provider: str) -> None:
-        self._add(("provider", modality, provider))
 
 
 def test_everything_that_happens_is_reported(bundle: Bundle) -> None:

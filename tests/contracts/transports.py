@@ -1,0 +1,144 @@
+"""Every transport, seen through one face: memory, the embedded broker and a real Apache Kafka."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import pytest
+
+from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSink, RecordSource, TopicPartition
+from transport.connection import KafkaConnection
+from transport.kafka_sink import KafkaSink, SinkSettings
+from transport.kafka_source import KafkaSource, SourceSettings
+from transport.memory import MemoryBroker, MemorySink, MemorySource
+from transport.topics import TopicSpec, ensure_topics
+
+PATIENCE_S = 20.0
+PARTITIONS = 4
+
+
+class Transport(Protocol):
+    """One implementation under test."""
+
+    def ensure_topic(self, name: str) -> None: ...
+
+    def source(
+        self, topics: Iterable[str], *, group: str | None, listener: RebalanceListener | None = None
+    ) -> RecordSource: ...
+
+    def sink(self) -> RecordSink: ...
+
+    def close(self) -> None: ...
+
+
+class InMemory:
+    def __init__(self) -> None:
+        self._broker = MemoryBroker()
+
+    def ensure_topic(self, name: str) -> None:
+        self._broker.ensure_topics([TopicSpec(name=name, partitions=PARTITIONS)])
+
+    def source(
+        self, topics: Iterable[str], *, group: str | None, listener: RebalanceListener | None = None
+    ) -> RecordSource:
+        return MemorySource(self._broker, topics, group=group, listener=listener)
+
+    def sink(self) -> RecordSink:
+        return MemorySink(self._broker)
+
+    def close(self) -> None:
+        pass
+
+
+class OnKafka:
+    def __init__(self, connection: KafkaConnection) -> None:
+        self._connection = connection
+        self._opened: list[KafkaSource | KafkaSink] = []
+
+    def ensure_topic(self, name: str) -> None:
+        ensure_topics(self._connection, [TopicSpec(name=name, partitions=PARTITIONS)])
+
+    def source(
+        self, topics: Iterable[str], *, group: str | None, listener: RebalanceListener | None = None
+    ) -> RecordSource:
+        settings = SourceSettings(session_timeout_s=6.0, heartbeat_interval_s=0.2)
+        source = KafkaSource(self._connection, topics, group=group, listener=listener, settings=settings)
+        self._opened.append(source)
+        return source
+
+    def sink(self) -> RecordSink:
+        sink = KafkaSink(self._connection, SinkSettings(linger_s=0.0))
+        self._opened.append(sink)
+        return sink
+
+    def close(self) -> None:
+        for client in self._opened:
+            client.close()
+
+
+ON_KAFKA = pytest.param("kafka", marks=pytest.mark.kafka)
+
+# What the embedded broker cannot do, by its own account, is not asked of it.
+groups_of_several = pytest.mark.parametrize("transport", ["memory", ON_KAFKA], indirect=True)
+topics_are_created_first = pytest.mark.parametrize("transport", ["memory", ON_KAFKA], indirect=True)
+
+
+def upload(topic: str, number: int, challenge: str | None = None) -> OutgoingRecord:
+    return OutgoingRecord(topic, b"clip-%d" % number, b"value-%d" % number, partition_by=challenge)
+
+
+def write(transport: Transport, records: Iterable[OutgoingRecord]) -> None:
+    sink = transport.sink()
+    for record in records:
+        sink.send(record)
+    sink.flush(PATIENCE_S)
+
+
+def until(condition: Callable[[], bool], act: Callable[[], object]) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline_s, "waited in vain"
+        act()
+
+
+def read(source: RecordSource, count: int) -> list[Record]:
+    """Poll until ``count`` records have come."""
+    records: list[Record] = []
+    until(lambda: len(records) >= count, lambda: records.extend(source.poll(max_records=100, timeout_s=0.5)))
+    return records
+
+
+def polled_together(*members: RecordSource) -> list[Record]:
+    """What members that poll at the same time get: in turns, Kafka's clients would keep each other from settling."""
+    with ThreadPoolExecutor(len(members)) as pool:
+        found = pool.map(lambda member: member.poll(max_records=100, timeout_s=0.2), members)
+        return [record for records in found for record in records]
+
+
+def positions(records: Sequence[Record]) -> dict[TopicPartition, int]:
+    after: dict[TopicPartition, int] = {}
+    for record in records:
+        after[record.topic_partition] = max(after.get(record.topic_partition, 0), record.offset + 1)
+    return after
+
+
+def values(records: Iterable[Record]) -> list[bytes | None]:
+    return sorted((record.value for record in records), key=lambda value: value or b"")
+
+
+class Watcher:
+    """A listener that remembers what it was told, starts where it is told, and commits as it is asked to."""
+
+    def __init__(self, start: Mapping[TopicPartition, int] | None = None) -> None:
+        self.start = start or {}
+        self.told: list[tuple[str, frozenset[TopicPartition]]] = []
+        self.on_revoked: Callable[[frozenset[TopicPartition]], None] = lambda partitions: None
+
+    def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
+        self.told.append(("assigned", partitions))
+        return {at: offset for at, offset in self.start.items() if at in partitions}
+
+    def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        self.told.append(("revoked", partitions))
+        self.on_revoked(partitions)

@@ -1,0 +1,138 @@
+"""What a loop does when its view, its broker or its disk fails it: nothing is lost, and it goes on where it can."""
+
+import threading
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from ranking.loop import LoopSettings, LoopThread, StoredPositions, ViewLoop
+from ranking.store import ScoreStore
+from schemas.errors import (
+    DancerankError,
+    GenerationMismatch,
+    SnapshotError,
+    StoreUnavailable,
+    TransportError,
+)
+from schemas.ports import Record
+from tests.ranking.examples import TOPIC, at, scored_clip
+from tests.ranking.loops import READ, FailingView, Setting, drain
+from transport.memory import MemorySink, MemorySource
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("down"), TransportError("no broker for the tombstones")])
+def test_what_is_unavailable_is_tried_again(setting: Setting, store: ScoreStore, error: DancerankError) -> None:
+    setting.send(b"poison", scored_clip("a"))
+    drain(setting.loop(FailingView(store, 3, error)))
+    assert store.generations() == {"g1": 1}
+    assert len(setting.dead_letters()) == 1
+
+
+def test_a_store_that_stays_away_ends_the_loop_and_nothing_is_lost(setting: Setting, store: ScoreStore) -> None:
+    setting.send(scored_clip("a"))
+    loop = setting.loop(FailingView(store, 4, StoreUnavailable("down")))
+    with pytest.raises(StoreUnavailable):
+        drain(loop)
+    assert setting.broker.committed("ranking") == {}
+    drain(setting.loop(store, group="restarted"))
+    assert store.generations() == {"g1": 1}
+
+
+def test_an_error_that_time_does_not_heal_is_not_tried_again(setting: Setting, store: ScoreStore) -> None:
+    setting.send(scored_clip("a"))
+    view = FailingView(store, 2, GenerationMismatch("no"))
+    with pytest.raises(GenerationMismatch):
+        drain(setting.loop(view))
+    assert view.failures == 1
+
+
+def test_a_failed_commit_is_no_failure_of_the_view(
+    setting: Setting, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise TransportError("rebalancing")
+
+    monkeypatch.setattr(MemorySource, "commit", refuse)
+    setting.send(scored_clip("a"))
+    assert drain(setting.loop(store)) == 1
+    assert store.generations() == {"g1": 1}
+
+
+def test_nothing_passes_before_its_dead_letter_is_safe(
+    setting: Setting, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise TransportError("no broker")
+
+    setting.send(b"poison", scored_clip("a"))
+    with monkeypatch.context() as broken:
+        broken.setattr(MemorySink, "flush", refuse)
+        with pytest.raises(TransportError):
+            drain(setting.loop(store))
+    assert store.positions([at(0), at(1)]) == {}
+    assert drain(setting.loop(store, group="restarted")) == 2
+    assert len(setting.dead_letters()) == 1
+
+
+@pytest.mark.parametrize("failing", [{1}, {1, 2, 3}], ids=["once", "to the end"])
+def test_a_snapshot_that_fails_is_reported_and_tried_again_and_ends_nothing(
+    setting: Setting, store: ScoreStore, failing: set[int]
+) -> None:
+    stop, tries, steps = threading.Event(), 0, 0
+
+    def save() -> None:
+        nonlocal tries
+        tries += 1
+        if tries in failing:
+            raise SnapshotError("no space left on the device")
+
+    class Stepping(ViewLoop):
+        def step(self) -> int:
+            nonlocal steps
+            steps += 1
+            setting.clock.advance(30)
+            if steps == 5:
+                stop.set()
+            return super().step()
+
+    source = MemorySource(setting.broker, [TOPIC], group=None, listener=StoredPositions(store))
+    settings = LoopSettings(commits=False, poll_timeout_s=0, upkeep_interval_s=60)
+    loop = Stepping(source, store, READ, None, setting.reports, setting.clock, settings, upkeep=save)
+    setting.send(scored_clip("a"))
+    loop.run(stop)
+    assert (steps, tries) == (5, 3)  # after 60 s, after 120 s, and at the end
+    assert setting.reports.failed_snapshots == len(failing)
+    assert store.generations() == {"g1": 1}
+
+
+class Stumbling(MemorySource):
+    """Cannot be read the first time that something is there."""
+
+    def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
+        if records := super().poll(max_records=max_records, timeout_s=timeout_s):
+            raise TransportError(f"{len(records)} records are lost on the way")
+        return records
+
+
+def test_a_loop_that_can_open_another_source_goes_on_from_the_views_positions(
+    setting: Setting, store: ScoreStore
+) -> None:
+    setting.send(*(scored_clip(f"c{n}") for n in range(5)))
+    listener = StoredPositions(store)
+
+    def reopen() -> MemorySource:
+        return MemorySource(setting.broker, [TOPIC], group="ranking", listener=listener)
+
+    first = Stumbling(setting.broker, [TOPIC], group="ranking", listener=listener)
+    sink = MemorySink(setting.broker)
+    settings = LoopSettings(poll_timeout_s=0.01, retry_wait_s=0.01)
+    loop = ViewLoop(first, store, READ, sink, setting.reports, setting.clock, settings, reopen=reopen)
+    thread = LoopThread(loop, name="stumbling")
+    thread.start()
+    deadline_s = time.monotonic() + 20
+    while store.generations() != {"g1": 5} and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert thread.stop(10)
+    assert thread.failure is None
+    assert store.generations() == {"g1": 5}
