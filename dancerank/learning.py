@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from dancerank.progress import Told
 from dancerank.recipe import Recipe
 from networks.checkpoint import load_checkpoint, trained_on
 from networks.datasets import Features, LazySamples
@@ -32,8 +33,6 @@ IN_MEMORY_BYTES: Final = 4 * 2**30
 """Feature files up to this size, all together, are held in memory; of larger data sets they are read when needed."""
 
 Part = Literal["test", "train", "all"]
-Steps = Callable[[str, int, int], None]
-"""Told what is being done, how many steps of it are done, and how many there are."""
 
 
 class Clips(NamedTuple):
@@ -82,7 +81,7 @@ class Evaluated(NamedTuple):
     seen: list[str]
 
 
-def open_clips(data: DataSet, told: Steps) -> Clips:
+def open_clips(data: DataSet, told: Told) -> Clips:
     """``data``, checked: raises one ``DataSetError`` with all that is wrong, before anything is learned."""
     check_data_set(data, progress=lambda done, total: told("checking", done, total)).raise_if_bad()
     in_memory = sum(data.path(annotation).stat().st_size for annotation in data.annotations) <= IN_MEMORY_BYTES
@@ -110,7 +109,7 @@ def train(
     track: str = ALL,
     validation_share: float = 0.0,
     fresh: bool = False,
-    told: Steps,
+    told: Told,
     progress: TrainingProgress | bool = True,
 ) -> Trained | None:
     """Train on every fold of ``track`` and predict what is held out; several folds have a folder each in ``run``.
@@ -166,7 +165,7 @@ def train(
     return Trained(predictions, run / "predictions.csv", histories)
 
 
-def evaluate(checkpoint: Path, data: DataSet, *, track: str = ALL, part: Part | None = None, told: Steps) -> Evaluated:
+def evaluate(checkpoint: Path, data: DataSet, *, track: str = ALL, part: Part | None = None, told: Told) -> Evaluated:
     """Predictions of ``checkpoint`` for a ``part`` of ``track``.
 
     Without ``part``: the test clips if the data set has a split, all clips if it has not.

@@ -1,8 +1,7 @@
 """``train`` and ``evaluate``: the networks on data sets of labelled clips. Both need the ``[train]`` extra."""
 
 import importlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Final, Literal
@@ -10,10 +9,10 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from dancerank.progress import steps
 from schemas.errors import ConfigurationError
 from vdv.folder import DataSet, open_data_set
 from vdv.splits import ALL
@@ -63,7 +62,7 @@ def train(
     )  # fmt: skip
     opened = open_data_set(data)
     try:
-        with _steps() as told:
+        with steps(until="reading") as told:
             trained = learning.train(
                 opened, run, recipe, track=track, validation_share=validation, fresh=not resume, told=told
             )
@@ -98,7 +97,7 @@ def evaluate(
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise ConfigurationError(f"--out {out} is no file in a folder that is there; name one", field="out")
     opened = open_data_set(data)
-    with _steps() as told:
+    with steps(until="reading") as told:
         evaluated = learning.evaluate(checkpoint, opened, track=track, part=part, told=told)
     console = Console()
     console.print(*correlation_tables(opened, evaluated.predictions), sep="\n")
@@ -161,22 +160,6 @@ def _interval(interval: Sequence[float] | None) -> tuple[str, str]:
         return _NONE, _NONE
     estimate, low, high = interval
     return f"{estimate:.3f}", f"{low:.3f} to {high:.3f}"
-
-
-@contextmanager
-def _steps() -> Iterator[Any]:
-    """A bar for every kind of step that is reported, on a terminal; each goes when it is full."""
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        tasks: dict[str, Any] = {}
-
-        def told(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=total)
-            progress.update(tasks[what], completed=done, visible=done < total)
-            if done >= total and all(task.finished for task in progress.tasks) and what == "reading":
-                progress.stop()  # training has a bar of its own
-
-        yield told
 
 
 def _loaded(module: str) -> ModuleType:

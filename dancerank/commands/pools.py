@@ -1,21 +1,21 @@
 """``pools``: try policies of the traffic pools before they meet anybody (docs/pools.md)."""
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
 from dancerank import wiring
 from dancerank.commands.options import Config
 from dancerank.policies import read_policy, shipped_policy
+from dancerank.progress import Told, steps
 from dancerank.settings import load_settings
-from dancerank.simulation.comparison import Told, compare
+from dancerank.simulation.comparison import compare
 from dancerank.simulation.policy_tables import policy_tables
 from dancerank.simulation.recorded import recorded_clips, recorded_world
 from dancerank.simulation.synthetic import SyntheticWorlds
@@ -84,7 +84,7 @@ def simulate(
     worlds = _worlds(data, predictions, clips, days, median_rate, bundle, config)
     if out is not None:
         make_folder(out)
-    with _steps() as told:
+    with steps() as told:
         made = [worlds(seed, told) for seed in numbers]
         by_policy = compare(made, chosen, told)
     for outcomes in by_policy:
@@ -169,20 +169,6 @@ def _worlds(
     return lambda seed, told: synthetic.world(
         seed, lambda done: told(f"Filming and scoring the clips of seed {seed}", done, size)
     )
-
-
-@contextmanager
-def _steps() -> Iterator[Told]:
-    """A bar for every kind of step that is reported, on a terminal; each goes when it is full."""
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        tasks: dict[str, Any] = {}
-
-        def told(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=total)
-            progress.update(tasks[what], completed=done, visible=done < total)
-
-        yield told
 
 
 def _charts() -> ModuleType:

@@ -1,10 +1,11 @@
 """Policies and references in the same worlds. Legend: N clips of a world."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from dancerank.progress import Told
 from dancerank.simulation.audience import Grant, Reactions
 from dancerank.simulation.measures import Measures, measure
 from dancerank.simulation.references import exposures_of, oracle, popularity_only, uniform
@@ -15,9 +16,6 @@ from schemas.errors import ConfigurationError
 
 POLICY: Final = "policy"
 ALLOCATIONS: Final = (POLICY, "popularity only", "uniform", "oracle")
-
-Told = Callable[[str, int, int], None]
-"""Told what is being done, how many steps of it are done, and how many there are."""
 
 
 class Allocation(NamedTuple):
