@@ -121,9 +121,9 @@ class KafkaTransactionalSink:
             self._producer.flush(timeout=self._patience_s)
             for future in written:
                 future.get(timeout=0)
+            self._await(self._transactions.send_offsets_to_transaction(offsets, membership), self._patience_s)
             if self._transactions.producer_id_and_epoch != epoch:
                 raise TransactionAbortedError("the producer had to begin anew")
-            self._await(self._transactions.send_offsets_to_transaction(offsets, membership), self._patience_s)
             self._await(self._transactions.begin_commit(), self._patience_s)
         except (KafkaError, OSError) as error:
             self._abort()
