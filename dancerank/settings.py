@@ -114,7 +114,7 @@ class PoolSettings(_Group):
     """Where reactions to clips are reported."""
     decisions_topic: str = "clips.pool-decisions"
     """Where decisions go, keyed by clip."""
-    batch_records: Annotated[int, Field(ge=1)] = 500
+    batch_records: Annotated[int, Field(ge=1, le=10_000)] = 500
     """Most records handled in one transaction."""
     round_interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
     """Seconds between two rounds, which let clips go, let in who waits and explore."""

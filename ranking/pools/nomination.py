@@ -25,7 +25,7 @@ def nomination(policy: Policy, percentiles: Mapping[Dimension, float]) -> Nomina
     for dimension in DIMENSIONS:
         threshold, percentile = policy.nomination.thresholds.get(dimension), percentiles.get(dimension)
         if threshold is not None and percentile is not None and percentile >= threshold:
-            standing = (percentile - threshold) / (100 - threshold) if threshold < 100 else 1.0
+            standing = (percentile - threshold) / (100 - threshold)
             found.append(Nomination(standing, dimension, percentile))
     return max(found, key=lambda each: each.standing, default=None)
 

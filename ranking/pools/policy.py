@@ -16,7 +16,7 @@ Positive = Annotated[int, msgspec.Meta(ge=1, lt=1 << 53)]
 Seconds = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 Prior = Annotated[float, msgspec.Meta(gt=0.0, le=1e9)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
-Percentile = Annotated[float, msgspec.Meta(ge=0.0, le=100.0)]
+Percentile = Annotated[float, msgspec.Meta(ge=0.0, lt=100.0)]  # no clip ever stands at 100 itself
 Rate = Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)]
 MS: Final = 1000
 

@@ -85,8 +85,8 @@ def _threshold(content: dict[str, Any], place: Place, problem: str) -> tuple[Pla
     for key, value in thresholds.items():
         if key not in tuple(DIMENSIONS):
             return (*place, key), f"there is no such modality; allowed: {', '.join(DIMENSIONS)}"
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
-            return (*place, key), f"{value!r} is refused: expected a percentile, from 0 to 100"
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 100:
+            return (*place, key), f"{value!r} is refused: expected a percentile, from 0 to less than 100"
     return place, problem
 
 

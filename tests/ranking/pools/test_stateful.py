@@ -64,6 +64,10 @@ class Pools(RuleBasedStateMachine):
     def wait(self, ms: int) -> None:
         self.now_ms += ms
 
+    @rule(ms=st.sampled_from([1, WINDOW_MS]))
+    def be_handled_by_a_clock_that_is_behind(self, ms: int) -> None:
+        self.now_ms = max(self.now_ms - ms, 0)
+
     @rule()
     def round(self) -> None:
         for event in round_events(self.books.policy, self.books.ledger, self.now_ms):
@@ -82,7 +86,7 @@ class Pools(RuleBasedStateMachine):
         assert granted == sum(totals)
 
 
-Pools.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+Pools.TestCase.settings = settings(max_examples=500, stateful_step_count=200, deadline=None)
 test_no_order_of_events_breaks_the_books = Pools.TestCase
 
 
