@@ -13,6 +13,7 @@ from schemas.modalities import DIMENSIONS, Dimension
 class Standing(NamedTuple):
     """``place`` is among ``clips`` clips of the challenge that have the dimension; the fused score has no attention."""
 
+    challenge_id: str
     place: Place
     clips: int
     score: float
@@ -27,6 +28,7 @@ def standings(
     query = (
         sa.select(
             own.c.clip_id,
+            own.c.challenge_id,
             own.c.dimension,
             own.c.score,
             own.c.attention,
@@ -43,11 +45,12 @@ def standings(
             ),
         )
         .where(own.c.generation == generation, own.c.clip_id.in_(sorted(clip_ids)))
-        .group_by(own.c.clip_id, own.c.dimension, own.c.score, own.c.attention)
+        .group_by(own.c.clip_id, own.c.challenge_id, own.c.dimension, own.c.score, own.c.attention)
     )
     found: dict[str, dict[Dimension, Standing]] = {}
     for row in connection.execute(query):
         found.setdefault(row.clip_id, {})[Dimension(row.dimension)] = Standing(
+            row.challenge_id,
             place(int(row.higher), int(row.equal), int(row.total)),
             int(row.total),
             float(row.score),

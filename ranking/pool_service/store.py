@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -27,6 +27,7 @@ POOLS_VIEW: Final = "pools"
 """Name of this view among the stored offsets."""
 
 _KEPT_WINDOWS: Final = 2
+_NEARLY: Final = 0.9
 
 _NAMED: Final = pool_counters.c.name == sa.bindparam("counter")
 _VALUE: Final = sa.select(pool_counters.c.value).where(_NAMED)
@@ -40,7 +41,7 @@ _HAS_UNPUBLISHED: Final = sa.select(
 _ADOPTED: Final = (
     sa.select(pool_policies.c.adoption, pool_policies.c.content).order_by(pool_policies.c.adoption.desc()).limit(1)
 )
-_UPLOADED: Final = sa.select(clips.c.clip_id, clips.c.uploaded_at_ms).where(
+_UPLOADED: Final = sa.select(clips.c.clip_id, clips.c.challenge_id, clips.c.uploaded_at_ms).where(
     clips.c.clip_id.in_(sa.bindparam("clips", expanding=True))
 )
 _encode_policy: Final = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -58,6 +59,13 @@ class _Windows(msgspec.Struct):
     window_s: int
 
 
+class UploadedTo(NamedTuple):
+    """To which challenge a clip was uploaded, and when."""
+
+    challenge_id: str
+    at_ms: int
+
+
 class PoolTransaction:
     """What one transaction may do: decide by ``book``, keep observations by ``engagement``, advance."""
 
@@ -68,12 +76,12 @@ class PoolTransaction:
         self.book = SqlPoolBook(connection, policy)
         self.engagement = EngagementBook(connection)
 
-    def uploaded_at_ms(self, clip_ids: Iterable[str]) -> dict[str, int]:
-        """When clips were uploaded, for those that the rankings hold."""
-        found: dict[str, int] = {}
+    def uploads(self, clip_ids: Iterable[str]) -> dict[str, UploadedTo]:
+        """The latest upload of clips, for those that the rankings hold."""
+        found: dict[str, UploadedTo] = {}
         for part in in_parts(clip_ids):
             rows = self._connection.execute(_UPLOADED, {"clips": part})
-            found |= {clip_id: int(uploaded_at_ms) for clip_id, uploaded_at_ms in rows}
+            found |= {row.clip_id: UploadedTo(row.challenge_id, int(row.uploaded_at_ms)) for row in rows}
         return found
 
     def standings(self, clips_of: Mapping[str, Collection[str]]) -> dict[tuple[str, str], dict[Dimension, Standing]]:
@@ -81,15 +89,19 @@ class PoolTransaction:
         return {
             (generation, clip_id): found
             for generation, clip_ids in clips_of.items()
-            for clip_id, found in standings(self._connection, clip_ids, generation).items()
+            for part in in_parts(clip_ids)
+            for clip_id, found in standings(self._connection, part, generation).items()
         }
 
     def advance(self, positions: Mapping[TopicPartition, int]) -> None:
         advance(self._connection, POOLS_VIEW, positions)
 
     def begin_round(self, at_ms: int, interval_ms: int) -> bool:
-        """Whether a round is due: no worker began one within ``interval_ms``."""
-        if at_ms - _counter(self._connection, "round") < interval_ms:
+        """Whether a round is due: no worker began one within nearly ``interval_ms``, by clocks that may differ.
+
+        A round that lies further ahead was begun by a clock that has been set since, and counts no more.
+        """
+        if abs(at_ms - _counter(self._connection, "round")) < interval_ms * _NEARLY:
             return False
         _count(self._connection, "round", at_ms)
         return True
@@ -209,23 +221,28 @@ class PoolStore:
         while another worker publishes. Whoever got a number has to look again, by ``has_unpublished``: what others
         decided meanwhile they have left to it.
         """
+        if self._engine.dialect.name == "sqlite":
+            return self._publish_unlocked(deliver, most)
         with writing(self._engine) as connection:
-            published = connection.scalars(
-                _VALUE.with_for_update(skip_locked=True), {"counter": "published"}
-            ).one_or_none()
+            published = connection.scalars(_FREE_VALUE, {"counter": "published"}).one_or_none()
             if published is None:
                 return None
-            table = pool_decisions.c
-            rows = connection.execute(
-                sa.select(table.sequence, table.content)
-                .where(table.sequence > published)
-                .order_by(table.sequence)
-                .limit(most)
-            ).all()
+            rows = _next_decisions(connection, int(published), most)
             if rows:
                 deliver([decode(row.content, PoolDecision) for row in rows])
                 _count(connection, "published", rows[-1].sequence)
             return len(rows)
+
+    def _publish_unlocked(self, deliver: Callable[[Sequence[PoolDecision]], None], most: int) -> int:
+        """Without holding the one lock of all writers while Kafka is waited for; of two workers both may send."""
+        with reading(self._engine) as connection:
+            rows = _next_decisions(connection, _counter(connection, "published"), most)
+        if rows:
+            deliver([decode(row.content, PoolDecision) for row in rows])
+            with writing(self._engine) as connection:
+                if rows[-1].sequence > _counter(connection, "published"):
+                    _count(connection, "published", rows[-1].sequence)
+        return len(rows)
 
     def has_unpublished(self) -> bool:
         """Whether there are decisions that were not published yet."""
@@ -241,6 +258,12 @@ class PoolStore:
 def _take_turn(connection: sa.Connection) -> None:
     """Wait until no other transaction decides; SQLite's writers have done so already."""
     connection.execute(_LOCKED_VALUE, {"counter": "decisions"})
+
+
+def _next_decisions(connection: sa.Connection, published: int, most: int) -> Sequence[sa.Row[Any]]:
+    table = pool_decisions.c
+    query = sa.select(table.sequence, table.content).where(table.sequence > published).order_by(table.sequence)
+    return connection.execute(query.limit(most)).all()
 
 
 def _counter(connection: sa.Connection, name: str) -> int:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, cast
 import msgspec
 
 from ranking.pool_service.engagement import reactions
-from ranking.pool_service.store import PoolStore, PoolTransaction
+from ranking.pool_service.store import PoolStore, PoolTransaction, UploadedTo
 from ranking.pools.machine import SKEW_MS
 from ranking.pools.policy import Policy
 from ranking.pools.state import Engaged, Rated, Removed
@@ -115,8 +115,11 @@ class PoolWorker:
         self._await_rankings(entries)
         at_ms = self._clock.now_ms()
         with self._store.deciding(self._policy, self._adoption) as transaction:
-            Intake(transaction, self._observer, at_ms).take(entries)
+            intake = Intake(transaction, at_ms)
+            intake.take(entries)
             transaction.advance(positions)
+        for topic, reason in intake.skipped:
+            self._observer.skipped(topic, reason)
         self._tell(transaction.book.decisions)
         self._seen([entry.event for entry in entries if isinstance(entry.event, ClipScored)])
         if transaction.book.decisions:
@@ -129,7 +132,7 @@ class PoolWorker:
         try:
             with self._store.deciding(self._policy, self._adoption) as transaction:
                 if transaction.begin_round(at_ms, round(self._settings.round_interval_s * 1000)):
-                    Intake(transaction, self._observer, at_ms).take_due()
+                    Intake(transaction, at_ms).take_due()
                     transaction.book.round(at_ms)
                     transaction.forget_windows(at_ms)
             self._tell(transaction.book.decisions)
@@ -191,11 +194,12 @@ class PoolWorker:
 class Intake:
     """Entries into events of the pools, within one transaction."""
 
-    def __init__(self, transaction: PoolTransaction, observer: Observer, at_ms: int) -> None:
+    def __init__(self, transaction: PoolTransaction, at_ms: int) -> None:
         self._transaction = transaction
-        self._observer = observer
         self._at_ms = at_ms
-        self._uploaded: dict[str, int] = {}
+        self._uploads: dict[str, UploadedTo] = {}
+        self.skipped: list[tuple[str, str]] = []
+        """Topics of observations that were set aside, and why; to be told once the transaction is done."""
         self._standings: dict[tuple[str, str], dict[Dimension, Standing]] = {}
 
     def take(self, entries: Sequence[PoolEntry]) -> None:
@@ -227,7 +231,7 @@ class Intake:
             holders = {holder for clip in pooled for holder in (clip.dancer_id, clip.challenge_id)}
             book.load_budgets(self._at_ms, holders)
         self._transaction.engagement.load(clip_ids)
-        self._uploaded |= self._transaction.uploaded_at_ms(clip_ids)
+        self._uploads |= self._transaction.uploads(clip_ids)
 
     def _prepare_scored(self, scored: Sequence[ClipScored]) -> None:
         book, new = self._transaction.book, defaultdict[str, set[str]](set)
@@ -246,6 +250,8 @@ class Intake:
         if book.clip(clip.clip_id) is not None:
             return
         places = self._standings.get((clip.generation, clip.clip_id))
+        if places and places[Dimension.FUSED].challenge_id != clip.challenge_id:
+            return  # it was uploaded again for another challenge, whose record rates it there
         book.handle(
             Rated(
                 clip_id=clip.clip_id,
@@ -273,12 +279,10 @@ class Intake:
         if change.set_aside is not None:
             self._transaction.engagement.set_aside(event, change.set_aside)
             if topic is not None:
-                self._observer.skipped(topic, change.set_aside)
+                self.skipped.append((topic, change.set_aside))
             return
-        clip = self._transaction.book.clip(event.clip_id)
-        uploaded_at_ms = self._uploaded.get(event.clip_id)
-        if clip is not None and uploaded_at_ms is not None:
-            self._transaction.engagement.observe(event, clip.challenge_id, uploaded_at_ms)
+        if (upload := self._uploads.get(event.clip_id)) is not None:
+            self._transaction.engagement.observe(event, upload.challenge_id, upload.at_ms)
 
 
 def _check_counts(event: EngagementObserved) -> None:

@@ -188,7 +188,7 @@ def test_more_clips_may_be_asked_for_at_once_than_a_statement_takes_parameters(p
         names = [f"c{n}" for n in range(66_000)]
         with service.pools.deciding(POLICY, 1) as transaction:
             transaction.engagement.load(names)
-            assert transaction.uploaded_at_ms(names) == {"c65999": NOW_MS}
+            assert transaction.uploads(names) == {"c65999": ("ch", NOW_MS)}
 
 
 def record(value: bytes | None, offset: int = 0) -> Record:

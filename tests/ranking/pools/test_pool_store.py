@@ -90,6 +90,16 @@ def test_one_worker_makes_the_round_of_an_interval(service: Service) -> None:
             assert begun == [True, False]
 
 
+def test_a_round_waits_for_its_interval_but_not_for_a_clock_that_was_set_back(service: Service) -> None:
+    ago_s = [(0, True), (8.9, False), (9.1, True), (0, False), (-3600, True), (-8.9, False)]
+    begun = []
+    for seconds, _ in ago_s:
+        service.clock.advance(seconds)
+        with service.pools.deciding(POLICY, 1) as transaction:
+            begun.append(transaction.begin_round(service.clock.now_ms(), 10_000))
+    assert begun == [due for _, due in ago_s]
+
+
 def test_caps_of_windows_that_are_over_are_forgotten_and_the_totals_kept(service: Service) -> None:
     service.feed(scored("c1", 0.9))
     for _ in range(4):
@@ -164,6 +174,17 @@ def test_a_crash_after_delivery_repeats_the_same_bytes(service: Service) -> None
         pass
     made = stored_decisions(service.url)
     assert got == made[:3] + made
+
+
+def test_others_decide_while_kafka_is_waited_for(service: Service) -> None:
+    fed(service, 5)
+
+    def slow(part: object) -> None:
+        with ThreadPoolExecutor(1) as other:
+            other.submit(fed, service, 2, start=5).result(timeout=10)
+
+    assert service.pools.publish(slow, 5) == 5
+    assert service.pools.publish(lambda part: None, 5) == 2
 
 
 @pytest.mark.postgresql

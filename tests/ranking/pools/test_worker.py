@@ -75,6 +75,19 @@ def test_a_clip_is_rated_once_under_whichever_generation(service: Service) -> No
     assert service.rules("c1") == ["nominated"]
 
 
+def test_a_clip_uploaded_again_for_another_challenge_is_rated_there(service: Service) -> None:
+    service.fill("other")
+    first, again = scored("c1", 0.9), scored("c1", 0.9, challenge_id="other", uploaded_at_ms=NOW_MS + 5)
+    entries = service.entries(first, observed("c1", 7), again)
+    service.rank(entries)
+    service.apply(entries)
+    assert service.clip("c1")["challenge_id"] == "other"
+    assert service.rules("c1") == ["nominated"]
+    row = service.engagement()
+    assert row is not None
+    assert row["challenge_id"] == "other"
+
+
 def test_clips_that_the_rankings_lack_are_waited_for_by_name(service: Service) -> None:
     entries = service.entries(scored("c1", 0.9), observed("c1", 5))
     offset = entries[0].record.offset + 1
