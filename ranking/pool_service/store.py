@@ -260,7 +260,7 @@ def _take_turn(connection: sa.Connection) -> None:
     connection.execute(_LOCKED_VALUE, {"counter": "decisions"})
 
 
-def _next_decisions(connection: sa.Connection, published: int, most: int) -> Sequence[sa.Row[Any]]:
+def _next_decisions(connection: sa.Connection, published: int, most: int) -> Sequence[sa.Row[Any, Any]]:
     table = pool_decisions.c
     query = sa.select(table.sequence, table.content).where(table.sequence > published).order_by(table.sequence)
     return connection.execute(query.limit(most)).all()
