@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
-import stamina
 
 from ranking.log import positions_after
 from schemas.clock import Clock
@@ -99,6 +98,7 @@ class ViewLoop(Generic[Entry]):
         self._uncommitted: dict[TopicPartition, int] = {}
         self._committed_at_s = float("-inf")
         self._targets: dict[TopicPartition, int] | None = None
+        self._stop = threading.Event()
 
     @property
     def caught_up(self) -> bool:
@@ -109,8 +109,10 @@ class ViewLoop(Generic[Entry]):
         """Until ``stop`` is set: finish the batch, do the upkeep, close the source.
 
         Errors end it too, but for a snapshot that could not be written, and for what may be over by itself: a broker or
-        database that does not answer is waited for, and the view goes on from its own positions.
+        database that does not answer is waited for, and the view goes on from its own positions. If ``stop`` is set
+        while it waits, the batch is left to the next start.
         """
+        self._stop = stop
         try:
             while not stop.is_set():
                 try:
@@ -119,7 +121,12 @@ class ViewLoop(Generic[Entry]):
                 except DancerankError as error:
                     if not error.retriable or self._reopen is None:
                         raise
-                    self._begin_again(error, self._reopen, stop)
+                    if stop.is_set():
+                        log.warning(
+                            "%s (%s); stopping, the next start begins from the view's positions", error, error.code
+                        )
+                    else:
+                        self._begin_again(error, self._reopen, stop)
             self._keep_up()
         finally:
             self._source.close()
@@ -167,17 +174,21 @@ class ViewLoop(Generic[Entry]):
         return [record for record in records if record.value is not None]
 
     def _applied(self, entries: Sequence[Entry], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
-        started_s = self._clock.monotonic_s()
-        refused: Sequence[Refusal] = ()
-        for attempt in stamina.retry_context(
-            on=_may_succeed_later,
-            attempts=self._settings.attempts,
-            timeout=None,
-            wait_initial=self._settings.retry_wait_s,
-            wait_max=self._settings.retry_wait_max_s,
-        ):
-            with attempt:
+        """What the view refused. Raises its error if that lasts for all attempts, or until the loop has to stop."""
+        started_s, wait_s = self._clock.monotonic_s(), self._settings.retry_wait_s
+        attempt = 1
+        while True:
+            try:
                 refused = self._view.apply(entries, positions)
+            except DancerankError as error:
+                if not error.retriable or attempt >= self._settings.attempts:
+                    raise
+                log.warning("attempt %d failed, the next is in %.1f s: %s (%s)", attempt, wait_s, error, error.code)
+                if self._stop.wait(wait_s):
+                    raise
+                attempt, wait_s = attempt + 1, min(2 * wait_s, self._settings.retry_wait_max_s)
+            else:
+                break
         self._observer.stage_timed("apply", self._clock.monotonic_s() - started_s)
         return refused
 
@@ -257,10 +268,6 @@ class ViewLoop(Generic[Entry]):
             for at, end in self._targets.items()
             if at in assigned and positions.get(at, 0) < end and lags.get(at) != 0
         }
-
-
-def _may_succeed_later(error: Exception) -> bool:
-    return isinstance(error, DancerankError) and error.retriable
 
 
 class LoopThread:

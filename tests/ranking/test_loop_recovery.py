@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 import pytest
 
@@ -15,7 +16,7 @@ from schemas.errors import (
     StoreUnavailable,
     TransportError,
 )
-from schemas.ports import Record
+from schemas.ports import Record, Refusal, ScoredRecord, TopicPartition
 from tests.ranking.examples import TOPIC, at, scored_clip
 from tests.ranking.loops import READ, FailingView, Setting, drain
 from transport.memory import MemorySink, MemorySource
@@ -136,3 +137,39 @@ def test_a_loop_that_can_open_another_source_goes_on_from_the_views_positions(
     assert thread.stop(10)
     assert thread.failure is None
     assert store.generations() == {"g1": 5}
+
+
+class Away(FailingView):
+    """A view that never comes back, and asks for the end once it has failed."""
+
+    def __init__(self, inner: ScoreStore, stop: threading.Event) -> None:
+        super().__init__(inner, 1000, StoreUnavailable("down"))
+        self._ending = threading.Timer(0.05, stop.set)
+
+    def apply(self, scored: Sequence[ScoredRecord], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
+        if not self._ending.is_alive():
+            self._ending.start()
+        return super().apply(scored, positions)
+
+
+@pytest.mark.parametrize("reopens", [True, False])
+def test_a_loop_that_waits_for_its_view_stops_at_once_and_leaves_the_batch(
+    setting: Setting, store: ScoreStore, reopens: bool
+) -> None:
+    setting.send(scored_clip("a"), scored_clip("b"))
+    stop = threading.Event()
+    view = Away(store, stop)
+    source = MemorySource(setting.broker, [TOPIC], group="ranking", listener=StoredPositions(view))
+    settings = LoopSettings(poll_timeout_s=0, retry_wait_s=60, retry_wait_max_s=60)
+    sink = MemorySink(setting.broker)
+    reopen = (lambda: pytest.fail("a loop that ends needs no source")) if reopens else None
+    loop = ViewLoop(source, view, READ, sink, setting.reports, setting.clock, settings, reopen=reopen)
+    began_s = time.monotonic()
+    with nullcontext() if reopens else pytest.raises(StoreUnavailable):
+        loop.run(stop)
+    assert time.monotonic() - began_s < 10
+    assert view.failures == 999  # one attempt
+    assert store.positions([at(0), at(1)]) == {}
+    assert setting.broker.committed("ranking") == {}
+    drain(setting.loop(store))
+    assert store.generations() == {"g1": 2}
