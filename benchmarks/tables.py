@@ -9,7 +9,8 @@ the stored split or folds, from every seed, and measured by Spearman's rank corr
 
 Each (method, track, fold, seed) is stored in FOLDER/cells when it is done. The command goes on where it stopped, and
 tables share what they have in common; another recipe, or other data, makes new cells. The table is printed, and written
-to FOLDER as CSV (every seed), Markdown and PNG; of fusions, the mean attention per challenge too.
+to FOLDER as CSV (every seed), Markdown and PNG; of fusions, the mean attention per challenge too. Of a data set that
+``dancerank data synthesize`` made, what was planted is printed beside it: tables_attention.py.
 
 A clip is learned from, and predicted, by the methods that can read one of its modalities. Needs the ``[train]`` extra.
 """
@@ -26,9 +27,20 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import Progress
 
+from benchmarks.tables_attention import Planted, ceiling, orders_of, planted_grids, read_planted
 from benchmarks.tables_cells import Cell, Plan, planned, read_cell
 from benchmarks.tables_figures import Attention, Figure, attention_of, figure_of
-from benchmarks.tables_rendering import NOTHING, Results, as_markdown, as_text, draw, grids, write_attention, write_csv
+from benchmarks.tables_rendering import (
+    NOTHING,
+    Grid,
+    Results,
+    as_markdown,
+    as_text,
+    draw,
+    grids,
+    write_attention,
+    write_csv,
+)
 from benchmarks.tables_running import make_cells
 from dancerank.learning import Clips, make_folder, open_clips, refuse_other_joints
 from dancerank.recipe import Recipe, read_recipe
@@ -90,6 +102,7 @@ def run(options: argparse.Namespace, console: Console, progress: Console) -> int
     for track in tracks:
         track_folds(data, track)  # refuses what cannot be run, before all files are read
     out = options.out or Path("out/tables") / data.folder.resolve().name
+    planted = read_planted(data) if ALL in tracks else None
     clips = checked(options.data, progress)
     if clips.joints:
         layout, channels = clips.joints
@@ -107,7 +120,10 @@ def run(options: argparse.Namespace, console: Console, progress: Console) -> int
     failed = make_cells(missing, out / "cells", workers=options.workers, done=done, console=progress)
     cells |= {job.name: cell for job in missing if (cell := read_cell(out / "cells", job)) is not None}
     results, attention = assembled(options.table, clips, plan, cells, failed, tracks, methods)
-    write(results, attention, out, stem(options.table), console)
+    beside = (
+        [] if planted is None else against_planted(planted, clips, plan, cells, [each.method for each in attention])
+    )
+    write(results, attention, beside, out, stem(options.table), console)
     for job in missing:
         if job.name in failed:
             report(failed[job.name], str(job), progress)
@@ -209,11 +225,26 @@ def assembled(
     return Results(TABLES[table], clips.data.folder.resolve().name, tracks, figures), attention
 
 
-def write(results: Results, attention: Sequence[Attention], out: Path, name: str, console: Console) -> None:
-    """Print the table, and write it in all its forms."""
+def against_planted(
+    planted: Planted, clips: Clips, plan: Plan, cells: Mapping[str, Cell], fusions: Sequence[str]
+) -> list[Grid]:
+    """What was planted, beside the attention of ``fusions`` and what anybody could reach."""
+    challenges = {a.clip_id: a.challenge_id for a in clips.data.annotations}
+    orders = [
+        order
+        for method in dict.fromkeys(fusions)
+        for order in orders_of(plan.jobs[method, ALL], cells, challenges, planted.importance)
+    ]
+    return planted_grids(clips.data.folder.resolve().name, orders, ceiling(clips, track_folds(clips.data), planted))
+
+
+def write(
+    results: Results, attention: Sequence[Attention], beside: Sequence[Grid], out: Path, name: str, console: Console
+) -> None:
+    """Print the table and what stands ``beside`` it, and write it in all its forms."""
     out.mkdir(parents=True, exist_ok=True)
     parts = []
-    for grid in grids(results):
+    for grid in (*grids(results), *beside):
         console.print(as_text(grid))
         parts.append(as_markdown(grid))
     notes = results.notes()
