@@ -54,6 +54,8 @@ KNOWN_CLIPS: Final = 2000
 WARM_UP_S: Final = 5.0
 PATIENCE_S: Final = 120.0
 PERCENTILES: Final = (50, 95, 99, 100)
+STAGES: Final = ("apply", "rankings")
+"""Of the worker: handling a batch up to its commit, and therein the wait until the rankings hold its clips."""
 BARE, ENGAGED, SCORED = "bare copy", "engagement to decision", "scored to decision"
 
 
@@ -324,7 +326,7 @@ def stage_sums(settings: Settings) -> dict[str, tuple[float, float]]:
     name = "dancerank_stage_duration_seconds"
     return {
         stage: tuple(values.get(f'{name}_{what}{{modality="all",stage="{stage}"}}', 0.0) for what in ("sum", "count"))
-        for stage in ("apply", "rankings", "publish")
+        for stage in STAGES
     }  # type: ignore[return-value]
 
 
@@ -344,7 +346,7 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
     for name, found in report["latency_ms"].items():
         table.add_row(name, *(f"{found[key]:.1f}" for key in list(found)[:-1]), f"{found['events']:,}")
     console.print(table)
-    for stage in ("apply", "rankings", "publish"):
+    for stage in STAGES:
         if times := report["stages"][f"{stage}_times"]:
             console.print(f"worker, {stage}: {report['stages'][f'{stage}_ms']:.1f} ms on average, {times:,.0f} times")
     console.print("of a core: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in report["cores"].items()))

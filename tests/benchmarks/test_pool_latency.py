@@ -61,7 +61,7 @@ def test_stages_are_means_between_two_looks() -> None:
 @pytest.mark.parametrize(("p99", "verdict"), [(50.0, "(met)"), (50.1, "(missed)")])
 def test_the_bar_is_named_beside_what_was_reached(p99: float, verdict: str, capsys: pytest.CaptureFixture[str]) -> None:
     one = {"p50": 1.0, "p95": 2.0, "p99": p99, "max": 99.0, "events": 1200}
-    stages = {f"{stage}_{what}": 1.0 for stage in ("apply", "rankings", "publish") for what in ("ms", "times")}
+    stages = {f"{stage}_{what}": 1.0 for stage in pool_latency.STAGES for what in ("ms", "times")}
     report = {
         "rate": 500.0, "seconds": 30.0, "workers": 1, "handled_per_s": 499.6, "ratio_to_bare": 3.25, "stages": stages,
         "cores": {"rank": 0.5}, "latency_ms": dict.fromkeys(("all decisions", pool_latency.BARE), one),
