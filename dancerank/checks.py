@@ -54,15 +54,15 @@ def check_start(settings: Settings, connection: KafkaConnection, process: Proces
 
 def doubts(settings: Settings, connection: KafkaConnection, process: Process) -> Iterator[str]:
     """What is not as it should be though ``process`` can run, a sentence each. Raises ``TransportError``."""
-    scored = settings.streamer.scored_topic
     topics = describe_topics(connection, {name for names in wiring.topics_read(settings).values() for name in names})
     config = {name: topic.config for name, topic in topics.items()}  # of what this user may see
-    policy = config.get(scored, {}).get("cleanup.policy")
-    if policy is not None and "compact" not in policy:
-        yield (
-            f"topic {scored} is not compacted (cleanup.policy={policy}): once its retention has passed, views can no "
-            "longer be rebuilt from it; set cleanup.policy=compact"
-        )
+    for scored in wiring.scored_topics(settings):
+        policy = config.get(scored, {}).get("cleanup.policy")
+        if policy is not None and "compact" not in policy:
+            yield (
+                f"topic {scored} is not compacted (cleanup.policy={policy}): once its retention has passed, views can "
+                "no longer be rebuilt from it; set cleanup.policy=compact"
+            )
     deletions = settings.ranking.deletions_topic
     kept_ms = config.get(deletions, {}).get("retention.ms", "-1")
     if kept_ms != "-1":

@@ -13,6 +13,7 @@ from dancerank.commands import (
     data,
     dead_letters,
     demonstrate,
+    generations,
     keys,
     labels,
     learn,
@@ -95,6 +96,10 @@ app.add_typer(
 )
 app.add_typer(
     _group("offsets", offsets.COMMANDS, "See how far each group of workers is, and let it continue elsewhere."),
+    rich_help_panel="Look after it",
+)
+app.add_typer(
+    _group("generations", generations.COMMANDS, "See which model generation answers, switch to another one, and back."),
     rich_help_panel="Look after it",
 )
 app.add_typer(

@@ -71,17 +71,14 @@ class EmbeddedSystem:
 
         Raises what ended the streamer or a loop, and ``TransportError`` if nothing moves for a minute.
         """
-        held, deadline_s = -1, 0.0
+        held, patience = -1, _Patience(self)
         while held < clips:
-            self.raise_failures()
-            now_s, before = time.monotonic(), held
+            before = held
             in_store = self.store.generations().get(self.index.generation or "", 0)
             held = min(self.index.clips(), in_store)
             if held > before:
                 on_progress(held)
-                deadline_s = now_s + _NO_PROGRESS_S
-            elif now_s > deadline_s:
-                raise TransportError(f"only {held} of {clips} clips became retrievable and nothing moves any more")
+            patience.check(held, f"only {held} of {clips} clips became retrievable")
             time.sleep(_POLL_S)
 
     def raise_failures(self) -> None:
@@ -95,39 +92,50 @@ class EmbeddedSystem:
         """All decisions of the traffic pools on their topic, once ``clips`` clips were decided about."""
         with closing(KafkaSource(self.connection, [self.settings.pools.decisions_topic], group=None)) as source:
             decisions: dict[tuple[str, int], PoolDecision] = {}
-            deadline_s, expected = time.monotonic() + _NO_PROGRESS_S, -1
+            patience, expected = _Patience(self), -1
             while len({clip_id for clip_id, _ in decisions}) < clips or len(decisions) < expected:
                 for record in source.poll(max_records=500, timeout_s=_POLL_S):
                     decision = decode(record.value, PoolDecision)
                     decisions[decision.clip_id, decision.number] = decision
                 expected = self.service.pools().decisions
-                self._check_progress(deadline_s, f"only {len(decisions)} decisions of the pools arrived")
+                patience.check(len(decisions), f"only {len(decisions)} decisions of the pools arrived")
         return list(decisions.values())
 
     def await_observed(self, clips: int) -> None:
         """Wait until the pools know how ``clips`` clips were received."""
-        deadline_s = time.monotonic() + _NO_PROGRESS_S
+        patience = _Patience(self)
         with closing(Observations(self.settings.ranking.database_url)) as observations:
             while (known := sum(1 for _ in observations.clips())) < clips:
-                self._check_progress(deadline_s, f"only {known} of {clips} observations were taken up")
+                patience.check(known, f"only {known} of {clips} observations were taken up")
                 time.sleep(_POLL_S)
-
-    def _check_progress(self, deadline_s: float, told: str) -> None:
-        self.raise_failures()
-        if time.monotonic() > deadline_s:
-            raise TransportError(f"{told} and nothing moves any more")
 
     def dead_letters(self, count: int) -> list[Record]:
         """Wait for ``count`` dead letters of the uploads topic and return them."""
         topic = dead_letter_topic(self.settings.streamer.uploads_topic)
         letters: list[Record] = []
-        deadline_s = time.monotonic() + _NO_PROGRESS_S
+        patience = _Patience(self)
         with closing(KafkaSource(self.connection, [topic], group=None)) as source:
             while len(letters) < count:
                 letters += source.poll(max_records=count - len(letters), timeout_s=0.5)
-                if time.monotonic() > deadline_s:
-                    raise TransportError(f"only {len(letters)} of {count} dead letters arrived on {topic}")
+                patience.check(len(letters), f"only {len(letters)} of {count} dead letters arrived on {topic}")
         return letters
+
+
+class _Patience:
+    """Waits for as long as a count grows."""
+
+    def __init__(self, system: EmbeddedSystem) -> None:
+        self._system = system
+        self._most, self._deadline_s = -1, 0.0
+
+    def check(self, count: int, told: str) -> None:
+        """Raise what ended the streamer or a loop, and ``TransportError`` if ``count`` has not grown for a minute."""
+        self._system.raise_failures()
+        now_s = time.monotonic()
+        if count > self._most:
+            self._most, self._deadline_s = count, now_s + _NO_PROGRESS_S
+        elif now_s > self._deadline_s:
+            raise TransportError(f"{told} and nothing moves any more")
 
 
 @contextmanager

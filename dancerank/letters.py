@@ -79,7 +79,7 @@ class Letters:
     def _event_type(self, topic: str) -> type[Event]:
         types: dict[str, type[Event]] = {
             self._settings.streamer.uploads_topic: ClipUploaded,
-            self._settings.streamer.scored_topic: ClipScored,
+            **dict.fromkeys(wiring.scored_topics(self._settings), ClipScored),
             self._settings.pools.engagement_topic: EngagementObserved,
             self._settings.ranking.deletions_topic: ClipDeleted,
         }

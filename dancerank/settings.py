@@ -86,6 +86,9 @@ class KafkaSettings(_Group):
 class RankingSettings(_Group):
     database_url: Annotated[str, Field(repr=False)] = "sqlite:///dancerank.db"
     """SQLAlchemy URL of the SQL view; in production postgresql+psycopg://user:password@host/database."""
+    scored_topics: Annotated[tuple[str, ...], Field(max_length=16)] = ()
+    """Logs of scored clips that rankings, indexes and traffic pools are built from, one of each model generation or a
+    common one; empty: the one that the streamer of these settings writes."""
     deletions_topic: str = "clips.deleted"
     """Where clips are named that must disappear from rankings, indexes, traffic pools and the log. Nothing on it may be
     lost: it is created to keep its records for ever."""
@@ -93,8 +96,6 @@ class RankingSettings(_Group):
     """Seconds within which Kafka drops what a tombstone erases from the log, if the log is created here."""
     index_folder: Path = Path("dancerank-index")
     """Folder of the index snapshots."""
-    generation: str | None = None
-    """Model generation that the index serves; absent: that of the snapshot, or of the first clip read."""
     snapshot_interval_s: Annotated[float, Field(gt=0)] = 300.0
     """Seconds between two snapshots of the index."""
     batch_records: Annotated[int, Field(ge=1)] = 500

@@ -18,12 +18,14 @@ from ranking.log import LogEntry, read_log
 from ranking.loop import LoopSettings, LoopThread, Reader, StoredPositions, ViewLoop
 from ranking.monitoring.monitor import ModelMonitor, MonitorSettings
 from ranking.monitoring.periodic import measuring
+from ranking.periodic import every
 from ranking.pool_service.publishing import publishing
 from ranking.pool_service.reading import PoolReader
 from ranking.pool_service.store import PoolStore
 from ranking.pool_service.worker import PoolEntry, PoolWorker, WorkerSettings, read_pool_entries
 from ranking.pools.policy import Policy
 from ranking.score_view import ScoreView
+from ranking.serving import ServingReport
 from ranking.store import ScoreStore
 from schemas.bundle import Bundle, read_bundle
 from schemas.clock import Clock
@@ -43,6 +45,7 @@ log = logging.getLogger(__name__)
 
 _LOOP_STOP_S: Final = 30.0
 _COMMIT_INTERVAL_S: Final = 1.0
+_REPORT_INTERVAL_S: Final = 1.0
 _HEARTBEAT_S: Final = 3.0
 _HEARTBEATS: Final = 5  # that may be lost before a member is given up
 
@@ -71,7 +74,7 @@ def connect(settings: Settings) -> KafkaConnection:
 def create_topics(settings: Settings, connection: KafkaConnection) -> None:
     """Create the topics that are absent: those read, with a dead-letter topic each, and decisions.
 
-    The log is compacted, and soon enough for a deletion to be one. Deletions are kept for ever and not compacted: one
+    Logs are compacted, and soon enough for a deletion to be one. Deletions are kept for ever and not compacted: one
     under a wrong key would drop another, and a view that is rebuilt needs them all.
     """
     uploads, engagement, decisions = (
@@ -85,9 +88,9 @@ def create_topics(settings: Settings, connection: KafkaConnection) -> None:
     lag_ms = str(round(settings.ranking.erased_within_s * 1000))
     compacted = {"cleanup.policy": "compact", "max.compaction.lag.ms": lag_ms}
     for_ever = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
-    scored = _topic(settings, settings.streamer.scored_topic, compacted)
+    logs = [_topic(settings, name, compacted) for name in {settings.streamer.scored_topic, *scored_topics(settings)}]
     deletions = _topic(settings, settings.ranking.deletions_topic, for_ever)
-    read = [uploads, scored, engagement, deletions]
+    read = [uploads, *logs, engagement, deletions]
     ensure_topics(connection, [*read, *map(dead_letter_spec, read), decisions])
 
 
@@ -101,9 +104,14 @@ def topics_read(settings: Settings) -> dict[str, list[str]]:
     }
 
 
+def scored_topics(settings: Settings) -> tuple[str, ...]:
+    """The logs of scored clips that the views are built from."""
+    return settings.ranking.scored_topics or (settings.streamer.scored_topic,)
+
+
 def _log_topics(settings: Settings) -> list[str]:
     """What the views are built from."""
-    return [settings.streamer.scored_topic, settings.ranking.deletions_topic]
+    return [*scored_topics(settings), settings.ranking.deletions_topic]
 
 
 def _topic(settings: Settings, name: str, config: Mapping[str, str] | None = None) -> TopicSpec:
@@ -121,7 +129,7 @@ def open_store(settings: Settings) -> ScoreStore:
 def open_index(settings: Settings, observer: Observer, clock: Clock) -> IndexView:
     """The index view as its newest snapshot left it, or empty."""
     ranking = settings.ranking
-    view = IndexView(FaissIndexes(threads=ranking.index_threads), observer, clock, generation=ranking.generation)
+    view = IndexView(FaissIndexes(threads=ranking.index_threads), observer, clock)
     view.restore(ranking.index_folder)
     return view
 
@@ -159,7 +167,7 @@ def sql_loop(
     """Keeps the SQL view up to date, as a member of the ranking group."""
     topics = topics_read(settings)["ranking"]
     with closing(KafkaSink(connection)) as sink:
-        view = ScoreView(store, sink, observer, scored_topic=settings.streamer.scored_topic)
+        view = ScoreView(store, sink, observer, scored_topics=scored_topics(settings))
         opened = partial(_shared_source, settings, connection, topics, settings.kafka.ranking_group, view)
         loop_settings, read = _loop_settings(settings, commits=True), _log_reader(settings)
         yield ViewLoop(opened(), view, read, sink, observer, clock, loop_settings, reopen=opened)
@@ -178,6 +186,17 @@ def index_loop(
         partial(view.save, folder),
     )
     return ViewLoop(opened(), view, read, None, observer, clock, loop_settings, upkeep=save, reopen=opened)
+
+
+@contextmanager
+def serving_report(
+    settings: Settings, replica: str, index: IndexView, loop: ViewLoop[LogEntry], observer: Observer, clock: Clock
+) -> Iterator[None]:
+    """Says from time to time, as ``replica``, what this process holds, and drops the generations that are retired."""
+    url = settings.ranking.database_url
+    report = ServingReport(replica, index, lambda: loop.caught_up, url, observer, clock)
+    with closing(report), every(_REPORT_INTERVAL_S, report.tell, name="serving-report", at_once=True):
+        yield
 
 
 def _log_reader(settings: Settings) -> Reader[LogEntry]:
@@ -240,7 +259,7 @@ def pool_loop(
         )
         worker.announce = stack.enter_context(publishing(worker.publish))
         opened = partial(_shared_source, settings, connection, topics, settings.kafka.pools_group, worker)
-        read = partial(read_pool_entries, scored_topic=settings.streamer.scored_topic)
+        read = partial(read_pool_entries, scored_topics=scored_topics(settings))
         upkeep = worker.round
         yield ViewLoop(opened(), worker, read, sink, observer, clock, loop_settings, upkeep=upkeep, reopen=opened)
 

@@ -1,4 +1,4 @@
-"""Which clips the index view holds, clip id ↔ int64 id, dancer, challenge and modalities; and which were deleted."""
+"""Which clips an embedding space holds: clip id ↔ int64 id, dancer, challenge and modalities."""
 
 from array import array
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ _BIT: Final = {modality: 1 << number for number, modality in enumerate(MODALITIE
 
 
 class CatalogueEntry(msgspec.Struct, array_like=True):
-    """What the view knows of one clip.
+    """What a space knows of one clip.
 
     ``uploaded_at_ms`` is the upload's time; ``log_partition`` and ``log_offset`` name the record that it comes from.
     """
@@ -31,23 +31,12 @@ class CatalogueEntry(msgspec.Struct, array_like=True):
     modalities: tuple[Modality, ...]
 
 
-class _Stored(msgspec.Struct, array_like=True):
-    """A catalogue in a file. ``entries`` by int64 id, ``None`` for an id whose clip was deleted."""
-
-    entries: list[CatalogueEntry | None]
-    deleted: list[str]
-
-
 class Catalogue:
-    """Clips under dense ids 0, 1, 2, … in the order of their first application; an id is never given twice.
-
-    Of a deleted clip only its clip id is kept, so that a late upload does not bring it back.
-    """
+    """Clips under dense ids 0, 1, 2, … in the order of their first application; an id is never given twice."""
 
     def __init__(self, entries: Iterable[CatalogueEntry] = ()) -> None:
         self._entries: list[CatalogueEntry | None] = []
         self._ids: dict[str, int] = {}
-        self._deleted: set[str] = set()
         self._presence = array("B")
         self._of_challenge: dict[str, array[int]] = {}
         self._of_dancer: dict[str, array[int]] = {}
@@ -57,17 +46,12 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self._ids)
 
-    @property
-    def deleted(self) -> int:
-        """Clips of which no more is known than that they were deleted."""
-        return len(self._deleted)
-
     def get(self, clip_id: str) -> CatalogueEntry | None:
         clip = self._ids.get(clip_id)
         return None if clip is None else self._entries[clip]
 
     def put(self, entry: CatalogueEntry) -> int:
-        """Add a clip that was not deleted, or replace what is known of it; returns its id."""
+        """Add a clip, or replace what is known of it; returns its id."""
         clip = self._ids.setdefault(entry.clip_id, len(self._entries))
         if clip == len(self._entries):
             self._skip_id()
@@ -77,17 +61,13 @@ class Catalogue:
         return clip
 
     def delete(self, clip_id: str) -> int | None:
-        """Forget all of a clip but that it was deleted; returns the id that it had, which stays unused."""
-        self._deleted.add(clip_id)
+        """Forget a clip; returns the id that it had, which stays unused, or ``None`` if it was not here."""
         clip = self._ids.pop(clip_id, None)
         if clip is None:
             return None
         before, self._entries[clip], self._presence[clip] = self._entries[clip], None, 0
         self._regroup(clip, before, None)
         return clip
-
-    def was_deleted(self, clip_id: str) -> bool:
-        return clip_id in self._deleted
 
     def entry(self, clip: int) -> CatalogueEntry:
         """The clip with int64 id ``clip``. Raises ``KeyError`` for one that was deleted."""
@@ -120,22 +100,21 @@ class Catalogue:
 
     def encode(self) -> bytes:
         """For ``decode``."""
-        return msgspec.msgpack.encode(_Stored(self._entries, sorted(self._deleted)))
+        return msgspec.msgpack.encode(self._entries)
 
     @classmethod
     def decode(cls, raw: bytes) -> "Catalogue":
         """Raises ``SnapshotError``."""
         try:
-            stored = msgspec.msgpack.decode(raw, type=_Stored)
+            entries = msgspec.msgpack.decode(raw, type=list[CatalogueEntry | None])
         except msgspec.DecodeError as error:
             raise SnapshotError(f"the catalogue cannot be read ({error}); delete the snapshot") from error
         catalogue = cls()
-        for entry in stored.entries:
+        for entry in entries:
             if entry is not None:
                 catalogue.put(entry)
             else:
                 catalogue._skip_id()
-        catalogue._deleted.update(stored.deleted)
         return catalogue
 
     def _regroup(self, clip: int, before: CatalogueEntry | None, after: CatalogueEntry | None) -> None:

@@ -20,6 +20,7 @@ CONNECT_TIMEOUT_S: Final = 5
 _POOL: Final[dict[str, Any]] = {"pool_size": 8, "max_overflow": 32, "pool_timeout": 10}
 # SQLite takes 32,766 at most, PostgreSQL 65,535.
 _PARAMETERS: Final = 10_000
+_CLIPS_LOCK: Final = 0x636C697073  # "clips"
 _IMMEDIATE: Final = "begin_immediate"
 _SCHEMA_MISSING: Final = ("no such table", "no such column", "has no column", "UndefinedTable", "UndefinedColumn")
 
@@ -109,6 +110,15 @@ def store_errors() -> Iterator[None]:
         raise StoreError(f"the database refused a statement ({reason})") from error
     except exc.TimeoutError as error:
         raise StoreUnavailable("no database connection became free in time") from error
+
+
+def lock_clips(connection: sa.Connection, *, alone: bool) -> None:
+    """Writers of scored clips go side by side, one that removes some goes alone: it would pass over a clip that another
+    has not committed, which in turn would not see that the clip has to go. SQLite's writers queue by themselves.
+    """
+    if connection.dialect.name == "postgresql":
+        lock = sa.func.pg_advisory_xact_lock if alone else sa.func.pg_advisory_xact_lock_shared
+        connection.execute(sa.select(lock(_CLIPS_LOCK)))
 
 
 def in_parts(keys: Iterable[str]) -> Iterator[list[str]]:

@@ -10,6 +10,10 @@ from schemas.ports import Record, Refusal, ScoredRecord, TopicPartition
 
 DELETED_CLIP: Final = "deleted_clip"
 """Why a scored record is skipped: its clip was deleted."""
+RETIRED_GENERATION: Final = "retired_generation"
+"""Likewise: its model generation is no longer held."""
+OTHER_GENERATION: Final = "other_generation"
+"""Likewise, by the pools: its model generation is not in force."""
 
 
 class DeletedRecord(NamedTuple):

@@ -5,7 +5,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from ranking.database import in_parts, insert_into
+from ranking.database import in_parts, insert_into, lock_clips
+from ranking.generations import adopt_first, retired
 from ranking.log import DeletedRecord, LogEntry
 from ranking.tables import clips, deleted_clips, scored_clips, scores
 from schemas.events import ClipScored
@@ -17,7 +18,6 @@ Row = dict[str, Any]
 
 _WRITTEN: Final = ("uploaded_at_ms", "log_partition", "log_offset")
 """What says which of two rows is the later one, as ``_written`` says it of records."""
-_ADVISORY_LOCK: Final = 0x636C697073  # "clips"
 
 
 class Erasure(NamedTuple):
@@ -31,27 +31,23 @@ class Erasure(NamedTuple):
 
 
 def write_entries(connection: sa.Connection, entries: Sequence[LogEntry]) -> Erasure:
-    """Apply entries in whichever order they come; a clip once deleted stays away.
+    """Apply entries in whichever order they come; a clip once deleted stays away, and so does a retired generation.
 
-    Rows are locked in the order of their keys, so that workers cannot deadlock.
+    The first clip ever scored puts its generation in force. Rows are locked in the order of their keys, so that workers
+    cannot deadlock.
     """
     deletions = [entry for entry in entries if isinstance(entry, DeletedRecord)]
     scored = [entry for entry in entries if isinstance(entry, ScoredRecord)]
-    _enter(connection, alone=bool(deletions))
+    lock_clips(connection, alone=bool(deletions))
     _delete(connection, deletions)
     gone = _deleted_among(connection, {entry.clip.clip_id for entry in scored})
-    _write_scored(connection, [entry for entry in scored if entry.clip.clip_id not in gone])
+    past = retired(connection) if scored else set()
+    living = [e for e in scored if e.clip.clip_id not in gone and e.clip.generation not in past]
+    _write_scored(connection, living)
+    if living:
+        adopt_first(connection, living[0].clip.generation, living[0].clip.scored_at_ms)
     late = [entry for entry in scored if entry.clip.clip_id in gone]
     return Erasure(sorted({entry.event.clip_id for entry in deletions}), late)
-
-
-def _enter(connection: sa.Connection, *, alone: bool) -> None:
-    """Writers go side by side, one that deletes goes alone: it would pass over a clip that another has not committed,
-    which in turn would not see that the clip is deleted. SQLite's writers queue by themselves.
-    """
-    if connection.dialect.name == "postgresql":
-        lock = sa.func.pg_advisory_xact_lock if alone else sa.func.pg_advisory_xact_lock_shared
-        connection.execute(sa.select(lock(_ADVISORY_LOCK)))
 
 
 def _delete(connection: sa.Connection, deletions: Sequence[DeletedRecord]) -> None:

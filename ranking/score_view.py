@@ -1,5 +1,6 @@
 """The SQL view as its workers keep it: rows in the database, and tombstones of deleted clips in the log."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from ranking.log import DELETED_CLIP, LogEntry
@@ -16,7 +17,7 @@ class ScoreView:
     partition. It is written once the clip is gone from the database, so that every record that was applied before
     stands before it; a record applied afterwards comes late and gets one of its own. The positions pass only then: a
     crash in between writes it again. A deletion puts one into every partition, for a clip that changed its challenge
-    stands in several, and after a crash the database no longer knows in which.
+    stands in several, and in every log, and after a crash the database no longer knows in which.
     """
 
     def __init__(
@@ -25,14 +26,14 @@ class ScoreView:
         sink: RecordSink,
         observer: Observer,
         *,
-        scored_topic: str = "clips.scored",
+        scored_topics: Sequence[str] = ("clips.scored",),
         flush_timeout_s: float = 30.0,
     ) -> None:
-        """Tombstones go to ``scored_topic`` through ``sink``; raises ``TransportError`` if they do not arrive."""
+        """Tombstones go to all ``scored_topics`` through ``sink``; raises ``TransportError`` if they do not arrive."""
         self._store = store
         self._sink = sink
         self._observer = observer
-        self._topic = scored_topic
+        self._topics = scored_topics
         self._flush_timeout_s = flush_timeout_s
 
     def positions(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -42,12 +43,15 @@ class ScoreView:
         return self._store.apply(entries, positions, erase=self._erase)
 
     def _erase(self, erasure: Erasure) -> None:
-        every = range(self._sink.partitions(self._topic)) if erasure.deleted else ()
-        places = {(clip_id, partition) for clip_id in erasure.deleted for partition in every}
-        places |= {(entry.clip.clip_id, entry.record.partition) for entry in erasure.late}
-        for clip_id, partition in sorted(places):
-            self._sink.send(OutgoingRecord(self._topic, clip_id.encode(), None, partition=partition))
+        places: set[tuple[str, int, str]] = set()
+        if erasure.deleted:
+            everywhere = [(topic, at) for topic in self._topics for at in range(self._sink.partitions(topic))]
+            places |= {(*place, clip_id) for place in everywhere for clip_id in erasure.deleted}
+        places |= {(entry.record.topic, entry.record.partition, entry.clip.clip_id) for entry in erasure.late}
+        for topic, partition, clip_id in sorted(places):
+            self._sink.send(OutgoingRecord(topic, clip_id.encode(), None, partition=partition))
         self._sink.flush(self._flush_timeout_s)
-        self._observer.produced(self._topic, len(places))
+        for topic, count in Counter(topic for topic, *_ in places).items():
+            self._observer.produced(topic, count)
         for entry in erasure.late:
             self._observer.skipped(entry.record.topic, DELETED_CLIP)

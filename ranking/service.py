@@ -3,15 +3,17 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import monotonic, perf_counter
+from typing import Final
 
 import msgspec
 
+from ranking.generations import GenerationState
 from ranking.index_view import IndexView
 from ranking.loop import LoopThread
 from ranking.pool_service.reading import PoolReader
 from ranking.store import ScoreStore
-from schemas.errors import DancerankError, NotFound, NotReady, QueryError
+from schemas.errors import DancerankError, NotFound, NotReady, QueryError, StoreError
 from schemas.events import Identifier
 from schemas.modalities import Dimension
 from schemas.observation import Observer
@@ -29,6 +31,8 @@ from schemas.queries import (
 
 log = logging.getLogger(__name__)
 
+_ASK_AGAIN_S: Final = 1.0
+
 
 @dataclass(frozen=True)
 class Readiness:
@@ -41,7 +45,10 @@ class Readiness:
 class RankingService:
     """Answers of both views, and of the traffic pools where they are read.
 
-    Every method about scores takes a ``generation``; without one it is the index view's, else the one scored last.
+    Every method about scores takes a ``generation``; without one it is the generation in force, which is asked of the
+    database each time: once another one is chosen, no later question is answered by the one before. Without an answer
+    it is the one known last.
+
     Every method raises ``NotFound`` and ``QueryError`` naming the parameter, and ``NotReady`` or ``StoreUnavailable``
     if a later try may succeed.
     """
@@ -61,19 +68,24 @@ class RankingService:
         self._pools = pools
         self._loops = loops
         self._observer = observer or Observer()
+        self._in_force: str | None = None
+        self._refused_at_s = float("-inf")
 
     def similar(self, query: SimilarQuery, *, generation: str | None = None) -> SimilarAnswer:
-        """Similar clips or dancers. Only the index view's generation can be asked for."""
+        """Similar clips or dancers. Embeddings mean nothing without the generation that they are of."""
         if self._index is None:
             raise NotReady("no index view runs here; ask a serving process")
         for name in ("clip_id", "dancer_id", "challenge_id"):
             if (value := getattr(query, name)) is not None:
                 _check_identifier(name, value)
-        held = self._index.generation
-        if held is not None and generation not in (None, held):
-            raise QueryError(f"generation {generation} is not indexed here, only {held}", field="generation")
+        if generation is None and query.embeddings is not None:
+            raise QueryError("name the generation whose bundle made these embeddings", field="generation")
+        asked = self._generation(generation)
+        held = self._index.generations()
+        if generation is None and asked not in held:
+            raise NotReady(f"generation {asked} is in force and not indexed here yet; try again shortly")
         started_s = perf_counter()
-        answer = self._index.similar(query)
+        answer = self._index.similar(query, asked)
         self._observer.stage_timed("query", perf_counter() - started_s)
         return answer
 
@@ -94,6 +106,10 @@ class RankingService:
         """Which aspect matters most in a challenge."""
         _check_identifier("challenge_id", challenge_id)
         return self._store.attention(challenge_id, self._generation(generation))
+
+    def generations(self) -> list[GenerationState]:
+        """Every model generation that scored clips, was in force or is retired."""
+        return self._store.generation_states()
 
     def challenges(self, *, generation: str | None = None) -> list[Challenge]:
         """Every challenge and how many clips it has."""
@@ -140,6 +156,9 @@ class RankingService:
             reasons.append("the log of scored clips has not been read to its end yet")
         try:
             self._store.check()
+            in_force = self._store.generation_in_force()
+            if self._index is not None and in_force is not None and in_force not in self._index.generations():
+                reasons.append(f"generation {in_force} is in force and not indexed here yet")
         except DancerankError as error:
             log.warning("not ready: %s", error)
             reasons.append(f"the store does not answer ({error.code})")
@@ -155,9 +174,15 @@ class RankingService:
         return served
 
     def _served_generation(self) -> str | None:
-        if self._index is not None and self._index.generation is not None:
-            return self._index.generation
-        return next(iter(self._store.generations()), None)
+        if monotonic() - self._refused_at_s > _ASK_AGAIN_S:  # a database that is away may take long to say nothing
+            try:
+                self._in_force = self._store.generation_in_force()
+            except StoreError as error:
+                self._refused_at_s = monotonic()
+                log.warning("which generation is in force is not known, %s is taken: %s", self._in_force, error)
+        if self._in_force is not None or self._index is None:
+            return self._in_force
+        return next(iter(self._index.generations()), None)  # an index alone, without rankings
 
     def _pools_here(self) -> PoolReader:
         if self._pools is None:

@@ -20,12 +20,14 @@ from schemas.ports import TopicPartition
 
 log = logging.getLogger(__name__)
 
-FORMAT: Final = "index-snapshot/2"
+FORMAT: Final = "index-snapshot/3"
 CURRENT: Final = "CURRENT"
 MANIFEST: Final = "manifest.json"
 _PREFIX: Final = "snapshot-"
 _PARTIAL: Final = ".partial-"
 _KEEP: Final = 2
+
+FileWriter = Callable[[Path], None]
 
 
 class SnapshotFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,6 +45,14 @@ class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     next_offset: int
 
 
+class SpaceContents(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much a snapshot holds of one model generation."""
+
+    generation: str
+    clips: int
+    vectors: dict[Modality, int]
+
+
 class _Written(msgspec.Struct):
     schema: str
 
@@ -50,16 +60,14 @@ class _Written(msgspec.Struct):
 class SnapshotManifest(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", tag=FORMAT, kw_only=True
 ):
-    """What ``manifest.json`` says: the generation, how far it is, how much it holds, and its files by name.
+    """What ``manifest.json`` says: how far it is, how much it holds of each generation, and its files by name.
 
     ``deleted`` counts the clips of which it knows that they were deleted; it never falls.
     """
 
-    generation: str | None
     positions: tuple[Position, ...]
-    clips: int
+    spaces: tuple[SpaceContents, ...]
     deleted: int
-    vectors: dict[Modality, int]
     created_at_ms: int
     files: dict[str, SnapshotFile] = {}
 
@@ -67,7 +75,7 @@ class SnapshotManifest(
         return {TopicPartition(at.topic, at.partition): at.next_offset for at in self.positions}
 
 
-def write_snapshot(root: Path, manifest: SnapshotManifest, files: Mapping[str, Callable[[Path], None]]) -> Path:
+def write_snapshot(root: Path, manifest: SnapshotManifest, files: Mapping[str, FileWriter]) -> Path:
     """Write a snapshot under ``root``, make it the current one and keep one more; returns its folder.
 
     ``files`` maps a file name to what writes that file; ``manifest.files`` is filled in here. Raises
@@ -90,6 +98,15 @@ def write_snapshot(root: Path, manifest: SnapshotManifest, files: Mapping[str, C
             f"{root}: the snapshot could not be written ({error}); free space or mend the disk"
         ) from error
     return root / name
+
+
+def writes(content: bytes) -> FileWriter:
+    """What writes ``content`` to a file of a snapshot."""
+
+    def write(path: Path) -> None:
+        path.write_bytes(content)
+
+    return write
 
 
 def read_snapshot(root: Path) -> tuple[Path, SnapshotManifest] | None:
@@ -119,7 +136,7 @@ def knows_deletions(root: Path, deleted: int) -> bool:
         return False
 
 
-def _fill(folder: Path, manifest: SnapshotManifest, files: Mapping[str, Callable[[Path], None]]) -> None:
+def _fill(folder: Path, manifest: SnapshotManifest, files: Mapping[str, FileWriter]) -> None:
     listed: dict[str, SnapshotFile] = {}
     for name, write in files.items():
         write(folder / name)

@@ -6,6 +6,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from ranking.database import open_engine, reading, writing
+from ranking.generations import GenerationState, clips_by_generation, generation_in_force, generation_states
 from ranking.log import LogEntry
 from ranking.migrations import upgrade_engine
 from ranking.offsets import advance, stored_positions
@@ -73,13 +74,18 @@ class ScoreStore:
 
     def generations(self) -> dict[str, int]:
         """Clips scored under each generation, the one scored last first."""
-        table = scored_clips.c
-        newest = sa.func.max(table.scored_at_ms).desc()
-        query = (
-            sa.select(table.generation, sa.func.count()).group_by(table.generation).order_by(newest, table.generation)
-        )
         with reading(self._engine) as connection:
-            return {generation: int(count) for generation, count in connection.execute(query)}
+            return clips_by_generation(connection)
+
+    def generation_states(self) -> list[GenerationState]:
+        """Every generation, those put in force before all others and the last one of them at first."""
+        with reading(self._engine) as connection:
+            return generation_states(connection)
+
+    def generation_in_force(self) -> str | None:
+        """``None`` until the first clip was scored."""
+        with reading(self._engine) as connection:
+            return generation_in_force(connection)
 
     def challenges(self, generation: str) -> list[Challenge]:
         """Every challenge with clips under ``generation``, by id."""

@@ -1,4 +1,4 @@
-"""Tables of the database: the rankings, the traffic pools, what was observed of clips, and samples of their scores.
+"""Tables of the database: rankings, model generations, traffic pools, what was observed of clips, samples of scores.
 
 ``log_partition`` and ``log_offset`` say which record of the log a row comes from. The greater (``uploaded_at_ms``,
 ``log_partition``, ``log_offset``) wins, so that late duplicates and replays leave the same rows in whichever order they
@@ -75,6 +75,32 @@ deleted_clips: Final = sa.Table(
     sa.Column("deleted_at_ms", sa.BigInteger, nullable=False, comment="when it was last asked for"),
 )
 """All that is kept of a deleted clip, and kept for good: a late upload must not bring it back."""
+
+generation_choices: Final = sa.Table(
+    "generation_choices",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False, comment="the last one is in force"),
+    sa.Column("generation", _identifier, nullable=False),
+    sa.Column("chosen_at_ms", sa.BigInteger, nullable=False),
+)
+
+retired_generations: Final = sa.Table(
+    "retired_generations",
+    metadata,
+    sa.Column("generation", _identifier, primary_key=True),
+    sa.Column("retired_at_ms", sa.BigInteger, nullable=False),
+)
+
+replicas: Final = sa.Table(
+    "replicas",
+    metadata,
+    sa.Column("replica", sa.String(256), primary_key=True),
+    sa.Column("generation", _identifier, primary_key=True),
+    sa.Column("clips", sa.BigInteger, nullable=False),
+    sa.Column("caught_up", sa.Boolean, nullable=False),
+    sa.Column("seen_at_ms", sa.BigInteger, nullable=False),
+)
+"""What each serving process last said that its indexes hold; one that holds nothing names no generation: ``-``."""
 
 applied_offsets: Final = sa.Table(
     "applied_offsets",

@@ -136,6 +136,12 @@ class StoreUnavailable(StoreError):
     retriable = True
 
 
+class GenerationRefused(DancerankError):
+    """A model generation cannot be put in force, or be retired, now."""
+
+    code = "generation_refused"
+
+
 class NotReady(DancerankError):
     """The service has not yet read enough of the log to answer."""
 

@@ -17,7 +17,6 @@ from ranking.service import RankingService
 from schemas.clock import SystemClock
 from schemas.errors import QueryError
 from schemas.modalities import DIMENSIONS, Dimension
-from schemas.observation import Observer
 from schemas.pool_queries import HypotheticalClip
 
 
@@ -67,7 +66,7 @@ def try_clip(
         reactions=reactions,
         views=views,
     )
-    with _pool_service(config, ranked=True) as service:
+    with _pool_service(config) as service:
         Console().print(try_tables(service.try_in_pools(asked)))
 
 
@@ -92,10 +91,8 @@ def parse_by_dimension(text: str, named: str) -> dict[Dimension, float]:
 
 
 @contextmanager
-def _pool_service(config: Config, *, ranked: bool = False) -> Iterator[RankingService]:
-    """Answers of the pools' tables; raises ``NoData`` if no policy was adopted. ``ranked`` questions compare with the
-    clips of the index's generation if there is a snapshot.
-    """
+def _pool_service(config: Config) -> Iterator[RankingService]:
+    """Answers of the pools' tables; raises ``NoData`` if no policy was adopted."""
     settings = load_settings(config)
     url = settings.ranking.database_url
     if sqlite_file_missing(url):
@@ -104,8 +101,7 @@ def _pool_service(config: Config, *, ranked: bool = False) -> Iterator[RankingSe
     with closing(wiring.open_store(settings)) as store, closing(wiring.open_pool_reader(settings, clock)) as pools:
         if not pools.has_policy():
             raise _no_pools(url)
-        index = wiring.open_index(settings, Observer(), clock) if ranked else None
-        yield RankingService(store, index, pools=pools)
+        yield RankingService(store, pools=pools)
 
 
 def _no_pools(url: str) -> NoData:

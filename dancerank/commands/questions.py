@@ -110,27 +110,33 @@ def _title(text: str) -> Text:
 
 @contextmanager
 def _index_service(config: Config) -> Iterator[RankingService]:
-    """Answers of the index snapshot; raises ``NoData`` without one. The database is not touched."""
+    """Answers of the index snapshot, of the generation that the database says is in force; raises ``NoData`` without
+    one. Without a database it is the one that came first.
+    """
     ranking, index = _opened_index(config)
     if index.clips() == 0:
         raise NoData(
             f"no index snapshot in {ranking.index_folder} (ranking.index_folder); dancerank serve saves one there "
             f"every {ranking.snapshot_interval_s:g} s and when it stops"
         )
-    with closing(ScoreStore("sqlite://")) as nowhere:
-        yield RankingService(nowhere, index)
+    is_missing = sqlite_file_missing(ranking.database_url)
+    with closing(ScoreStore("sqlite://" if is_missing else ranking.database_url)) as store:
+        if is_missing:
+            store.migrate()  # in memory
+        yield RankingService(store, index)
 
 
 @contextmanager
 def _store_service(config: Config) -> Iterator[RankingService]:
-    """Answers of the database, of the index's generation if there is a snapshot; raises ``NoData`` if it is empty."""
-    ranking, index = _opened_index(config)
-    if sqlite_file_missing(ranking.database_url):
-        raise _no_rankings(ranking.database_url)
-    with closing(wiring.open_store(load_settings(config))) as store:
+    """Answers of the database; raises ``NoData`` if it is empty."""
+    settings = load_settings(config)
+    url = settings.ranking.database_url
+    if sqlite_file_missing(url):
+        raise no_rankings(url)
+    with closing(wiring.open_store(settings)) as store:
         if not store.generations():
-            raise _no_rankings(ranking.database_url)
-        yield RankingService(store, index)
+            raise no_rankings(url)
+        yield RankingService(store)
 
 
 def _opened_index(config: Config) -> tuple[RankingSettings, IndexView]:
@@ -138,7 +144,7 @@ def _opened_index(config: Config) -> tuple[RankingSettings, IndexView]:
     return settings.ranking, wiring.open_index(settings, Observer(), SystemClock())
 
 
-def _no_rankings(url: str) -> NoData:
+def no_rankings(url: str) -> NoData:
     return NoData(
         f"no rankings in {without_password(url)} (ranking.database_url); dancerank rank, or dancerank serve "
         "--with-rank, fills it from the log"

@@ -1,6 +1,7 @@
 """The long-running ``stream``, ``rank``, ``pools run`` and ``serve``; ``settings`` shows what they would run with."""
 
 import logging
+import socket
 from contextlib import ExitStack, closing
 from typing import Annotated
 
@@ -64,7 +65,7 @@ def rank(config: Config = None) -> None:
         closing(wiring.open_store(settings)) as store,
         wiring.sql_loop(settings, connection, store, observer, SystemClock()) as loop,
     ):
-        log.info("ranking %s", settings.streamer.scored_topic)
+        log.info("ranking %s", ", ".join(wiring.scored_topics(settings)))
         loop.run(stop)
     log.info("stopped")
 
@@ -113,6 +114,8 @@ def serve(
         index = wiring.open_index(settings, observer, clock)
         loop = wiring.index_loop(settings, connection, index, observer, clock)
         loops = [stack.enter_context(wiring.in_thread(loop, "index-view", patience_s))]
+        replica = settings.kafka.instance or f"{socket.gethostname()}:{port}"
+        stack.enter_context(wiring.serving_report(settings, replica, index, loop, observer, clock))
         if with_rank:
             loop = stack.enter_context(wiring.sql_loop(settings, connection, store, observer, clock))
             loops.append(stack.enter_context(wiring.in_thread(loop, "sql-view", patience_s)))

@@ -102,6 +102,12 @@ class PrometheusObserver(Observer):
         self._index_vectors = Gauge(
             "dancerank_index_vectors", "Vectors in the similarity index.", ["modality"], registry=registry
         )
+        self._in_force = Gauge(
+            "dancerank_generation_in_force_info",
+            "1 for the model generation that answers questions.",
+            ["generation"],
+            registry=registry,
+        )
         self._freshness_s = Histogram(
             "dancerank_freshness_seconds",
             "From a clip's upload until it can be retrieved.",
@@ -116,6 +122,7 @@ class PrometheusObserver(Observer):
         )
         self._pools = PoolMetrics(registry)
         self._providers: dict[str, str] = {}
+        self._generation: str | None = None
         self._model = ModelGauges(registry)
 
     def render(self) -> tuple[str, bytes]:
@@ -174,6 +181,13 @@ class PrometheusObserver(Observer):
 
     def index_size(self, modality: Modality, vectors: int) -> None:
         self._index_vectors.labels(modality).set(vectors)
+
+    def generation_in_force(self, generation: str | None) -> None:
+        if self._generation not in (None, generation):
+            self._in_force.remove(self._generation)
+        self._generation = generation
+        if generation is not None:
+            self._in_force.labels(generation).set(1)
 
     def snapshot_failed(self) -> None:
         self._snapshots_failed.inc()

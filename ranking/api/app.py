@@ -13,11 +13,13 @@ from ranking.api.parameters import (
     ClipId,
     DancerId,
     GenerationParameters,
+    NoParameters,
     RankingParameters,
     SimilarParameters,
     SimilarRequest,
 )
 from ranking.api.pools import add_pools
+from ranking.generations import GenerationState
 from ranking.service import RankingService, Readiness
 from schemas.queries import Challenge, ChallengeAttention, ClipSummary, Ranking, SimilarAnswer
 
@@ -96,6 +98,11 @@ def _add_rankings(app: FastAPI, service: RankingService) -> None:
     def challenges(parameters: Annotated[GenerationParameters, Query()]) -> list[Challenge]:
         """Every challenge and how many clips it has."""
         return service.challenges(generation=parameters.generation)
+
+    @app.get("/v1/generations", tags=["rankings"], responses=documented(422, 503))
+    def generations(_: Annotated[NoParameters, Query()]) -> list[GenerationState]:
+        """The model generations: clips scored under each, and which one answers where none is asked for."""
+        return service.generations()
 
     @app.get("/v1/challenges/{challenge_id}/rankings", tags=["rankings"], responses=errors)
     def rankings(challenge_id: ChallengeId, parameters: Annotated[RankingParameters, Query()]) -> Ranking:

@@ -27,12 +27,18 @@ ChallengeId = Annotated[
 _Identifier = Annotated[str, Field(max_length=128)]
 
 
+class NoParameters(BaseModel):
+    """Of paths that take none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class GenerationParameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     generation: Annotated[
         _Identifier | None,
-        Field(description="Model generation that scored the clips. Default: the one being served."),
+        Field(description="Model generation that scored the clips. Default: the one in force."),
     ] = None
 
 

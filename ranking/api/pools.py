@@ -3,10 +3,10 @@
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from ranking.api.errors import documented
-from ranking.api.parameters import ClipId, GenerationParameters
+from ranking.api.parameters import ClipId, GenerationParameters, NoParameters
 from ranking.service import RankingService
 from schemas.modalities import Dimension
 from schemas.pool_queries import MAX_COUNT, HypotheticalClip, PooledClipAnswer, PoolsAnswer, PoolTryAnswer
@@ -21,12 +21,6 @@ _EXAMPLE: Final[dict[str, Any]] = {
 
 _Id = Annotated[str, Field(max_length=128)]
 _Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-
-
-class NoParameters(BaseModel):
-    """Of paths that take none."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class PoolTryRequest(GenerationParameters):

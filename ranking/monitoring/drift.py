@@ -19,7 +19,7 @@ Float64 = npt.NDArray[np.float64]
 
 
 class DriftMonitor:
-    """Compares the latest clips of the newest generation with its first ones. Threads may add and report at once."""
+    """Compares the latest clips of a generation with its first ones. Threads may add and report at once."""
 
     def __init__(self, samples: DriftSamples, observer: Observer) -> None:
         self._samples = samples
@@ -34,16 +34,14 @@ class DriftMonitor:
         with self._lock:
             self._keep(clips)
 
-    def report(self) -> str | None:
-        """Tell the observer the drift of the newest generation, and return which that is; ``None`` if none is known.
+    def report(self, generation: str | None) -> None:
+        """Tell the observer the drift of ``generation``, if there is one, and keep what was added.
 
         Raises ``StoreError`` if the database fails; what was added is then kept for the next report.
         """
         self._store()
-        generation = self._samples.newest_generation()
         if generation is not None:
             self._observer.drift_measured(drift_of(self._samples.read(generation)))
-        return generation
 
     def _store(self) -> None:
         with self._lock:

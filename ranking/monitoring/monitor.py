@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import msgspec
 
 from ranking.database import open_engine, reading
+from ranking.generations import generation_in_force
 from ranking.monitoring.agreement import Comparison, compare
 from ranking.monitoring.drift import DriftMonitor
 from ranking.monitoring.samples import DriftSamples
@@ -64,12 +65,14 @@ class ModelMonitor:
         self._drift.add(clips)
 
     def measure(self) -> None:
-        """Tell the observer how right the newest generation is now.
+        """Tell the observer how right the generation in force is now.
 
         If the database fails, a warning is logged, what was told before stands, and the next call tries again.
         """
         try:
-            generation = self._drift.report()
+            with reading(self._engine) as connection:
+                generation = generation_in_force(connection)
+            self._drift.report(generation)
             found = self._compared(generation) if generation is not None else Comparison([], [])
         except StoreError as error:
             log.warning("the model was not measured: %s", error)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from ranking.database import reading, writing
-from ranking.tables import drift_samples, scored_clips
+from ranking.tables import drift_samples
 
 Float64 = npt.NDArray[np.float64]
 
@@ -73,15 +73,6 @@ class DriftSamples:
         window = _joined([(clips, content) for referred, clips, content in rows if not referred])[-self.window_clips :]
         complete = len(reference) >= self.reference_clips and len(window) >= self.window_clips
         return Samples(reference, window, complete)
-
-    def newest_generation(self) -> str | None:
-        """The generation of the clip that was scored last, as far as is known; ``None`` if none was."""
-        with reading(self._engine) as connection:
-            for table in (drift_samples, scored_clips):
-                query = sa.select(table.c.generation).order_by(table.c.scored_at_ms.desc(), table.c.generation).limit(1)
-                if generation := connection.execute(query).scalar():
-                    return str(generation)
-        return None
 
     def _store(self, connection: sa.Connection, sample: Sample) -> None:
         table = drift_samples.c

@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from ranking.database import in_parts, open_engine, reading, writing
+from ranking.generations import generation_in_force, generations_chosen
 from ranking.migrations import upgrade_engine
 from ranking.offsets import advance, stored_positions
 from ranking.pool_service.book import SqlPoolBook
@@ -76,6 +77,14 @@ class PoolTransaction:
         self.book = SqlPoolBook(connection, policy)
         self.engagement = EngagementBook(connection)
 
+    def generation_in_force(self) -> str | None:
+        """``None`` until the first clip was scored."""
+        return generation_in_force(self._connection)
+
+    def generations_chosen(self) -> set[str]:
+        """All that are in force or were before."""
+        return generations_chosen(self._connection)
+
     def uploads(self, clip_ids: Iterable[str]) -> dict[str, UploadedTo]:
         """The latest upload of clips, for those that the rankings hold."""
         found: dict[str, UploadedTo] = {}
@@ -84,11 +93,10 @@ class PoolTransaction:
             found |= {row.clip_id: UploadedTo(row.challenge_id, int(row.uploaded_at_ms)) for row in rows}
         return found
 
-    def standings(self, clips_of: Mapping[str, Collection[str]]) -> dict[tuple[str, str], dict[Dimension, Standing]]:
-        """Where clips, given by generation, stand in their challenges; by generation and clip."""
+    def standings(self, clip_ids: Collection[str], generation: str) -> dict[str, dict[Dimension, Standing]]:
+        """Where clips that ``generation`` scored stand in their challenges."""
         return {
-            (generation, clip_id): found
-            for generation, clip_ids in clips_of.items()
+            clip_id: found
             for part in in_parts(clip_ids)
             for clip_id, found in standings(self._connection, part, generation).items()
         }

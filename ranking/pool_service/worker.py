@@ -2,12 +2,12 @@
 
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, cast
 
 import msgspec
 
+from ranking.log import OTHER_GENERATION
 from ranking.pool_service.engagement import reactions
 from ranking.pool_service.store import PoolStore, PoolTransaction, UploadedTo
 from ranking.pools.machine import SKEW_MS
@@ -51,9 +51,11 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     patience_s: float = 5.0
 
 
-def read_pool_entries(records: Iterable[Record], scored_topic: str) -> tuple[list[PoolEntry], list[Refusal]]:
+def read_pool_entries(
+    records: Iterable[Record], scored_topics: Collection[str]
+) -> tuple[list[PoolEntry], list[Refusal]]:
     """The records that the pools can learn from, and those that they cannot, each in order. A scored clip on another
-    topic than ``scored_topic`` is none: the rankings, which a clip waits for, never come to it.
+    topic than ``scored_topics`` is none: the rankings, which a clip waits for, never come to it.
     """
     entries: list[PoolEntry] = []
     refused: list[Refusal] = []
@@ -62,8 +64,9 @@ def read_pool_entries(records: Iterable[Record], scored_topic: str) -> tuple[lis
             event = cast(PoolInput, decode(record.value, ClipScored, EngagementObserved, ClipDeleted))
             if isinstance(event, EngagementObserved):
                 _check_counts(event)
-            if isinstance(event, ClipScored) and record.topic != scored_topic:
-                raise MalformedEvent(f"a scored clip does not belong here; send it to {scored_topic}", field="schema")
+            if isinstance(event, ClipScored) and record.topic not in scored_topics:
+                here = " or ".join(scored_topics)
+                raise MalformedEvent(f"a scored clip does not belong here; send it to {here}", field="schema")
         except DancerankError as error:
             refused.append(Refusal(record, error))
         else:
@@ -199,8 +202,10 @@ class Intake:
         self._at_ms = at_ms
         self._uploads: dict[str, UploadedTo] = {}
         self.skipped: list[tuple[str, str]] = []
-        """Topics of observations that were set aside, and why; to be told once the transaction is done."""
-        self._standings: dict[tuple[str, str], dict[Dimension, Standing]] = {}
+        """Topics of what was not counted, and why; to be told once the transaction is done."""
+        self._standings: dict[str, dict[Dimension, Standing]] = {}
+        self._in_force: str | None = None
+        self._chosen: set[str] = set()
 
     def take(self, entries: Sequence[PoolEntry]) -> None:
         """Handle ``entries`` in order."""
@@ -209,7 +214,7 @@ class Intake:
         for record, event in entries:
             match event:
                 case ClipScored():
-                    self._scored(event)
+                    self._scored(event, record.topic)
                 case EngagementObserved():
                     self._engaged(event, record.topic)
                 case ClipDeleted():
@@ -234,22 +239,29 @@ class Intake:
         self._uploads |= self._transaction.uploads(clip_ids)
 
     def _prepare_scored(self, scored: Sequence[ClipScored]) -> None:
-        book, new = self._transaction.book, defaultdict[str, set[str]](set)
-        for clip in scored:
-            if book.clip(clip.clip_id) is None:
-                new[clip.generation].add(clip.clip_id)
-        if new:
-            self._standings = self._transaction.standings(new)
+        if not scored:
+            return
+        book, self._in_force = self._transaction.book, self._transaction.generation_in_force()
+        self._chosen = self._transaction.generations_chosen()
+        new = {c.clip_id for c in scored if book.clip(c.clip_id) is None and c.generation in self._chosen}
+        if new and self._in_force is not None:
+            self._standings = self._transaction.standings(new, self._in_force)
             book.load_budgets(
                 self._at_ms, {holder for clip in scored for holder in (clip.dancer_id, clip.challenge_id)}
             )
-            self._transaction.engagement.load_aside(set().union(*new.values()))
+            self._transaction.engagement.load_aside(new)
 
-    def _scored(self, clip: ClipScored) -> None:
+    def _scored(self, clip: ClipScored, topic: str) -> None:
+        """Rate a clip by the generation in force, whether its record is of that one or of one in force before: when
+        another one is chosen, each clip still comes by at least one of the two.
+        """
         book = self._transaction.book
         if book.clip(clip.clip_id) is not None:
             return
-        places = self._standings.get((clip.generation, clip.clip_id))
+        places = self._standings.get(clip.clip_id)
+        if clip.generation not in self._chosen or (places is None and clip.generation != self._in_force):
+            self.skipped.append((topic, OTHER_GENERATION))
+            return
         if places and places[Dimension.FUSED].challenge_id != clip.challenge_id:
             return  # it was uploaded again for another challenge, whose record rates it there
         book.handle(

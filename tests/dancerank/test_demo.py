@@ -54,7 +54,7 @@ def test_of_the_operators_settings_the_demo_takes_inference_and_server_only(
     for variable, value in {
         "RANKING__DATABASE_URL": "postgresql://production/clips",
         "RANKING__INDEX_FOLDER": "/production",
-        "RANKING__GENERATION": "other",
+        "RANKING__SCORED_TOPICS": '["other"]',
         "STREAMER__UPLOADS_TOPIC": "production",
         "STREAMER__FEATURE_ROOTS": '["file:///production"]',
         "STREAMER__INFERENCE_THREADS": "3",
@@ -64,7 +64,7 @@ def test_of_the_operators_settings_the_demo_takes_inference_and_server_only(
         monkeypatch.setenv(f"DANCERANK_{variable}", value)
     settings = demo_settings(load_settings(), tmp_path)
     assert "production" not in repr(settings) + settings.ranking.database_url
-    assert (settings.ranking.generation, settings.kafka.replication) == (None, 1)
+    assert (settings.ranking.scored_topics, settings.kafka.replication) == ((), 1)
     assert (settings.streamer.inference_threads, settings.server.port) == (3, 81)
 
 

@@ -111,7 +111,7 @@ def test_searches_take_every_option(client: Client) -> None:
 
 
 def test_a_search_can_be_posted_with_raw_embeddings(client: Client) -> None:
-    posted = {"embeddings": {"skeletal": [0.6, 0.8]}, "k": 1, "weights": {"skeletal": 3}}
+    posted = {"embeddings": {"skeletal": [0.6, 0.8]}, **OF_G1, "k": 1, "weights": {"skeletal": 3}}
     answer = client.request("POST", "/v1/similar", json=posted)
     assert answer.status_code == 200
     assert answer.json()["hits"][0]["clip_id"] == "c2"
@@ -139,6 +139,7 @@ def test_rankings_and_attention_and_clips_are_those_of_the_store(client: Client,
     assert (clip["missing"], clip["places"]["skeletal"]["rank"]) == (["holistic", "facial", "scenic"], 1)
 
 
+OF_G1 = {"generation": "g1"}
 MISUSE = [
     ("GET", "/v1/clips/c9", None, 404, "clip_id"),
     ("GET", "/v1/clips/c9/similar", None, 404, "clip_id"),
@@ -175,13 +176,16 @@ MISUSE = [
     ("POST", "/v1/similar", {"clip_id": "c1", "colour": "red"}, 422, "colour"),
     ("POST", "/v1/similar", {"clip_id": "c1", "weights": {"charm": 1}}, 422, "weights.charm"),
     ("POST", "/v1/similar", {"clip_id": "c1", "weights": {"facial": -1}}, 422, "weights"),
-    ("POST", "/v1/similar", {"embeddings": {"skeletal": [1]}}, 422, "embeddings.skeletal"),
-    ("POST", "/v1/similar", {"embeddings": {"skeletal": [0, 0]}}, 422, "embeddings.skeletal"),
-    ("POST", "/v1/similar", {"embeddings": {"skeletal": ["a", 0]}}, 422, "embeddings.skeletal.0"),
-    ("POST", "/v1/similar", {"embeddings": {"scenic": [1, 0]}}, 422, "embeddings.scenic"),
-    ("POST", "/v1/similar", {"embeddings": {}}, 422, "embeddings"),
+    ("POST", "/v1/similar", {"embeddings": {"skeletal": [1]}, **OF_G1}, 422, "embeddings.skeletal"),
+    ("POST", "/v1/similar", {"embeddings": {"skeletal": [0, 0]}, **OF_G1}, 422, "embeddings.skeletal"),
+    ("POST", "/v1/similar", {"embeddings": {"skeletal": ["a", 0]}, **OF_G1}, 422, "embeddings.skeletal.0"),
+    ("POST", "/v1/similar", {"embeddings": {"scenic": [1, 0]}, **OF_G1}, 422, "embeddings.scenic"),
+    ("POST", "/v1/similar", {"embeddings": {}, **OF_G1}, 422, "embeddings"),
+    ("POST", "/v1/similar", {"embeddings": {"skeletal": [1, 0]}}, 422, "generation"),
+    ("POST", "/v1/similar", {"embeddings": {"skeletal": [1, 0]}, "generation": "g9"}, 422, "generation"),
+    ("GET", "/v1/generations?k=1", None, 422, "k"),
     ("POST", "/v1/similar", b"{not json", 422, "body"),
-    ("POST", "/v1/similar", b'{"embeddings": {"skeletal": [NaN, 1]}}', 422, "embeddings.skeletal"),
+    ("POST", "/v1/similar", b'{"embeddings": {"skeletal": [NaN, 1]}, "generation": "g1"}', 422, "embeddings.skeletal"),
     ("POST", "/v1/similar", b'{"clip_id": "\\ud800"}', 422, "clip_id"),
     ("POST", "/v1/similar", b"", 422, "body"),
     ("GET", "/v1/nothing", None, 404, None),

@@ -21,7 +21,7 @@ from schemas.errors import MalformedEvent, NotFound, TransportError
 from schemas.events import ClipDeleted
 from schemas.modalities import Dimension
 from schemas.observation import Observer
-from schemas.ports import Record, TopicPartition
+from schemas.ports import Record, ScoredRecord, TopicPartition
 from tests.ranking.examples import (
     DELETIONS,
     NOW_MS,
@@ -248,6 +248,8 @@ def test_a_deletion_and_a_score_of_one_clip_in_transactions_at_once_leave_no_cli
 def test_transactions_that_only_score_run_side_by_side(postgresql_url: str) -> None:
     upgrade(postgresql_url)
     engine = open_engine(postgresql_url)
+    with writing(engine) as connection:
+        write_entries(connection, logged([scored_clip("c0")]))  # the very first puts a generation in force
     both = [_Transaction(engine, logged([scored_clip(clip)])[0]) for clip in ("c1", "c2")]
     assert all(one.written.wait(30) for one in both)
     for one in both:
@@ -285,3 +287,16 @@ def test_workers_that_score_and_delete_the_same_clips_leave_none_that_was_delete
     assert deleted
     assert left
     assert not deleted & left
+
+
+def test_a_deletion_is_carried_out_in_every_log_and_a_late_clip_in_its_own(store: ScoreStore) -> None:
+    logs = ["log.g1", "log.g2"]
+    broker = MemoryBroker(ManualClock())
+    broker.ensure_topics([TopicSpec(name=log, partitions=2) for log in logs])
+    view = ScoreView(store, MemorySink(broker), Reports(), scored_topics=logs)
+    apply_entries(view, deletion("gone"))
+    assert {log: [r.partition for r in broker.records(log)] for log in logs} == {log: [0, 1] for log in logs}
+    clip = scored_clip("gone", generation="g2")
+    apply_entries(view, ScoredRecord(Record("log.g2", 1, 7, NOW_MS, b"gone", encode(clip)), clip))
+    assert [len(broker.records(log)) for log in logs] == [2, 3]
+    assert broker.records("log.g2")[-1].partition == 1

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from ranking.exact import ExactIndexes
 from ranking.index import FaissIndexes
@@ -20,7 +21,7 @@ from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import ScoredRecord
 from schemas.queries import SimilarQuery
-from tests.ranking.examples import NOW_MS, apply, at, logged, record, result, scored_clip
+from tests.ranking.examples import NOW_MS, apply, apply_entries, at, deletion, logged, record, result, scored_clip
 
 FULL = Path("/dev/full")
 SKELETAL, FACIAL, SCENIC = Modality.SKELETAL, Modality.FACIAL, Modality.SCENIC
@@ -82,7 +83,7 @@ def test_clips_become_retrievable_with_a_unit_vector_per_modality(make: Callable
     with pytest.raises(NotReady):
         view.similar(SimilarQuery(clip_id="a"))
     apply(view, [embedded("a", skeletal=[3, 4], facial=[0, 5, 0]), embedded("b", skeletal=[60, 80])])
-    assert (view.generation, view.clips(), view.sizes()) == ("g1", 2, {FACIAL: 1, SKELETAL: 2})
+    assert (view.generations(), view.clips(), view.sizes()) == ({"g1": 2}, 2, {FACIAL: 1, SKELETAL: 2})
     hit = view.similar(SimilarQuery(clip_id="a")).hits[0]
     assert (hit.clip_id, hit.missing) == ("b", [FACIAL])
     assert hit.similarities[SKELETAL] == pytest.approx(1, abs=1e-6)
@@ -102,19 +103,60 @@ def test_a_clip_scored_again_loses_the_modality_it_no_longer_has(make: Callable[
     assert view.similar(SimilarQuery(clip_id="b")).hits == []
 
 
-def test_records_of_another_generation_are_skipped_and_passed(make: Callable[..., IndexView], reports: Reports) -> None:
-    view = make(generation="g2")
-    apply(view, [scored_clip("a"), scored_clip("b", generation="g2")])
-    assert reports.skips == [("clips.scored", "other_generation")]
-    assert view.positions([at(), at(1)]) == {at(): 2}
-    with pytest.raises(NotFound):
-        view.similar(SimilarQuery(clip_id="a"))
-
-
-def test_the_first_record_decides_the_generation(make: Callable[..., IndexView], reports: Reports) -> None:
+def test_generations_lie_side_by_side_and_each_answers_alone(make: Callable[..., IndexView], tmp_path: Path) -> None:
     view = make()
-    apply(view, [scored_clip("a"), scored_clip("b", generation="g2")])
-    assert (view.generation, view.clips(), len(reports.skips)) == ("g1", 1, 1)
+    apply(view, [embedded("a", skeletal=[1, 0]), embedded("b", skeletal=[1, 0]), embedded("c", skeletal=[0, 1])])
+    upgraded = [embedded("a", skeletal=[1, 0, 0]), embedded("c", skeletal=[1, 0, 0]), embedded("d", skeletal=[1, 0, 0])]
+    apply(view, [structs.replace(clip, generation="g2") for clip in upgraded], start=3)
+    view.save(tmp_path)
+    restored = make()
+    restored.restore(tmp_path)
+    for each in (view, restored):
+        assert (each.generations(), each.sizes(), each.clips()) == ({"g1": 3, "g2": 3}, {SKELETAL: 6}, 6)
+        nearest = {g: each.similar(SimilarQuery(clip_id="a", k=2), g) for g in ("g1", "g2")}
+        assert [answer.generation for answer in nearest.values()] == ["g1", "g2"]
+        assert [hit.clip_id for hit in nearest["g1"].hits] == ["b", "c"]
+        assert [hit.clip_id for hit in nearest["g2"].hits] == ["c", "d"]
+        with pytest.raises(NotFound):
+            each.similar(SimilarQuery(clip_id="d"), "g1")
+        with pytest.raises(QueryError, match="g3 is not indexed here; held are g1, g2"):
+            each.similar(SimilarQuery(clip_id="a"), "g3")
+
+
+def test_without_a_choice_the_generation_that_came_first_answers(make: Callable[..., IndexView]) -> None:
+    view = make()
+    apply(view, [scored_clip("a", generation="g2"), scored_clip("a")])
+    assert view.similar(SimilarQuery(clip_id="a")).generation == "g2"
+
+
+def test_a_retired_generation_is_dropped_and_stays_away(
+    make: Callable[..., IndexView], reports: Reports, tmp_path: Path
+) -> None:
+    view = make()
+    log = [embedded("a", skeletal=[1, 0]), embedded("b", skeletal=[1, 0])]
+    upgraded = [structs.replace(clip, generation="g2") for clip in log]
+    apply(view, [*log, *upgraded])
+    before = view.save(tmp_path)
+    view.retire(["g1"])
+    apply(view, [scored_clip("c"), *upgraded], start=4)
+    assert (view.generations(), reports.sizes) == ({"g2": 2}, {SKELETAL: 2})
+    assert reports.skips == [("clips.scored", "retired_generation")]
+    after = view.save(tmp_path)
+    assert before is not None
+    assert after is not None
+    assert len([*after.iterdir()]) < len([*before.iterdir()])
+    restored = make()
+    restored.retire(["g2"])
+    restored.restore(tmp_path)
+    assert (restored.generations(), restored.positions([at()])) == ({}, {at(): 7})
+    assert restored.save(tmp_path) is not None
+
+
+def test_a_clip_deleted_before_a_generation_came_stays_away_from_it(make: Callable[..., IndexView]) -> None:
+    view = make()
+    apply_entries(view, deletion("a"))
+    apply(view, [scored_clip("a"), scored_clip("a", generation="g2"), scored_clip("b", generation="g2")])
+    assert view.generations() == {"g2": 1}
 
 
 def test_an_embedding_of_another_width_is_refused_alone(make: Callable[..., IndexView]) -> None:
@@ -155,7 +197,7 @@ def test_an_index_that_the_disk_refuses_fails_the_snapshot_and_nothing_else(
     apply(view, [embedded("a", skeletal=[1, 0])])
     with monkeypatch.context() as full:
         full.setattr(
-            "ranking.snapshot._fill", lambda folder, _, files: files["skeletal" + view._format.extension](FULL)
+            "ranking.snapshot._fill", lambda folder, _, files: files["0-skeletal" + view._format.extension](FULL)
         )
         with pytest.raises(SnapshotError, match="could not be written"):
             view.save(tmp_path)
@@ -215,7 +257,7 @@ def test_a_restored_view_answers_as_the_saved_one_and_goes_on(make: Callable[...
     restored = make()
     assert restored.restore(tmp_path)
     names = [f"c{n}" for n in range(12)]
-    assert restored.generation == "g1"
+    assert restored.generations() == {"g1": 8}
     assert state(restored, names) == state(view, names)
     assert restored.save(tmp_path) is None
     for each in (view, restored):
@@ -231,7 +273,7 @@ def test_a_damaged_snapshot_leads_to_the_one_before(make: Callable[..., IndexVie
     apply(view, [embedded("b", skeletal=[0, 1])], start=1)
     folder = view.save(tmp_path)
     assert folder is not None
-    (folder / "catalogue.msgpack").write_bytes(b"")
+    (folder / "0-catalogue.msgpack").write_bytes(b"")
     restored = make()
     assert restored.restore(tmp_path)
     assert (restored.clips(), restored.positions([at()])) == (1, {at(): 1})
@@ -241,22 +283,13 @@ def test_there_may_be_no_snapshot_yet(make: Callable[..., IndexView], tmp_path: 
     assert not make().restore(tmp_path / "none")
 
 
-def test_a_snapshot_of_another_generation_is_refused(make: Callable[..., IndexView], tmp_path: Path) -> None:
-    view = make()
-    apply(view, [scored_clip("a")])
-    view.save(tmp_path)
-    with pytest.raises(GenerationMismatch, match="snapshot folder of its own"):
-        make(generation="g2").restore(tmp_path)
-    assert make(generation="g1").restore(tmp_path)
-
-
 def test_a_snapshot_names_what_it_holds(make: Callable[..., IndexView], tmp_path: Path) -> None:
     view = make()
     apply(view, [embedded("a", skeletal=[1, 0])])
     folder = view.save(tmp_path)
     assert folder is not None
     manifest = msgspec.json.decode((folder / "manifest.json").read_bytes())
-    assert (manifest["generation"], manifest["clips"], manifest["vectors"]) == ("g1", 1, {"skeletal": 1})
+    assert manifest["spaces"] == [{"generation": "g1", "clips": 1, "vectors": {"skeletal": 1}}]
     assert manifest["positions"] == [{"topic": "clips.scored", "partition": 0, "next_offset": 1}]
 
 

@@ -87,21 +87,27 @@ def expected_sql(entries: Sequence[LogEntry]) -> dict[str, Any]:
 
 def index_state(view: IndexView) -> dict[str, Any]:
     known = {}
-    for clip_id in CLIPS:
-        if (entry := view._catalogue.get(clip_id)) is not None:
-            number = np.array([view._catalogue.id_of(clip_id)])
-            vectors = {m: tuple(view._indexes[m].vectors(number)[0].tolist()) for m in entry.modalities}
-            known[clip_id] = (entry.dancer_id, entry.challenge_id, entry.log_partition, entry.log_offset, vectors)
-    deleted = {clip_id for clip_id in CLIPS if view._catalogue.was_deleted(clip_id)}
-    return {"clips": known, "deleted": deleted, "sizes": view.sizes(), "positions": view.positions(PARTITIONS)}
+    for generation, space in view._spaces.items():
+        for clip_id in CLIPS:
+            if (entry := space._catalogue.get(clip_id)) is not None:
+                number = np.array([space._catalogue.id_of(clip_id)])
+                vectors = {m: tuple(space._indexes[m].vectors(number)[0].tolist()) for m in entry.modalities}
+                place = (entry.log_partition, entry.log_offset)
+                known[generation, clip_id] = (entry.dancer_id, entry.challenge_id, *place, vectors)
+    return {
+        "clips": known,
+        "deleted": view._deleted,
+        "sizes": view.sizes(),
+        "positions": view.positions(PARTITIONS),
+    }
 
 
 def expected_index(entries: Sequence[LogEntry]) -> dict[str, Any]:
     held, deleted = model(entries)
     known = {
-        clip_id: (c.dancer_id, c.challenge_id, r.partition, r.offset,
+        (generation, clip_id): (c.dancer_id, c.challenge_id, r.partition, r.offset,
                   {m: tuple(unit(embedding_array(one)).tolist()) for m, one in c.modalities.items()})  # type: ignore[union-attr]
-        for (generation, clip_id), (r, c) in held.items() if generation == GENERATIONS[0]
+        for (generation, clip_id), (r, c) in held.items()
     }  # fmt: skip
     present = [modality for *_, vectors in known.values() for modality in vectors]
     sizes = {modality: present.count(modality) for modality in sorted(set(present))}
@@ -243,12 +249,12 @@ def test_the_sql_view_ends_as_the_model_says_on_postgresql_too(
 def test_the_index_view_ends_as_the_model_says_also_from_snapshots(
     logs: dict[TopicPartition, list[LogEntry]], moves: list[Move]
 ) -> None:
-    views = [IndexView(ExactIndexes(), Observer(), ManualClock(), generation=GENERATIONS[0])]
+    views = [IndexView(ExactIndexes(), Observer(), ManualClock())]
     with TemporaryDirectory() as folder:
 
         def restart() -> None:
             views[-1].save(Path(folder))
-            views.append(IndexView(ExactIndexes(), Observer(), ManualClock(), generation=GENERATIONS[0]))
+            views.append(IndexView(ExactIndexes(), Observer(), ManualClock()))
             views[-1].restore(Path(folder))
 
         deliver(Delivery(logs, lambda entries, positions: views[-1].apply(entries, positions)), moves, restart)

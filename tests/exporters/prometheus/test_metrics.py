@@ -102,6 +102,13 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
         {"topic": "t", "reason": "other_generation"},
         1,
     ),
+    (
+        "generation_in_force",
+        lambda o: [o.generation_in_force(name) for name in (None, "g1", "g2")],
+        "dancerank_generation_in_force_info",
+        {"generation": "g2"},
+        1,
+    ),
     ("interrupted", lambda o: o.interrupted("transport"), "dancerank_interruptions_total", {"reason": "transport"}, 1),
     (
         "request_refused",

@@ -1,11 +1,13 @@
 import logging
 from collections.abc import Iterator
+from contextlib import closing
 
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
 from exporters.prometheus import PrometheusObserver
+from ranking.generations import Generations
 from ranking.migrations import upgrade
 from ranking.monitoring.monitor import ModelMonitor, MonitorSettings
 from schemas.clock import ManualClock
@@ -32,7 +34,7 @@ def watched(any_url: str) -> Iterator[Watched]:
     made.monitor.close()
 
 
-def test_the_newest_generation_is_measured(any_url: str, watched: Watched) -> None:
+def test_the_generation_in_force_is_measured(any_url: str, watched: Watched) -> None:
     upgrade(any_url)
     clips = random_clips("ch", 80, np.random.default_rng(7), absent=0.0)
     observe(any_url, clips)
@@ -47,6 +49,14 @@ def test_the_newest_generation_is_measured(any_url: str, watched: Watched) -> No
     above = [c.fused - (c.virality - lowest) / (highest - lowest) for c in latest]
     assert watched.told.calibrations["fused"].bias == pytest.approx(np.mean(above))
     assert watched.told.measured_at_ms == watched.clock.now_ms()
+    newer = random_clips("new", 80, np.random.default_rng(7), absent=0.0)
+    observe(any_url, [clip._replace(generation="g2") for clip in newer])
+    watched.monitor.measure()
+    assert watched.told.agreements == told
+    with closing(Generations(any_url)) as generations:
+        generations.use("g2", 5)
+    watched.monitor.measure()
+    assert {challenge for challenge, _ in watched.told.agreements} == {None, "new"}
 
 
 def test_drift_and_agreement_are_told_together(any_url: str, watched: Watched) -> None:

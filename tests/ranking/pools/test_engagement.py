@@ -198,8 +198,8 @@ def record(value: bytes | None, offset: int = 0) -> Record:
 @pytest.mark.parametrize("field", ["likes", "comments", "reposts", "views"])
 def test_counts_that_no_clip_has_are_refused_and_the_greatest_is_kept(service: Service, field: str) -> None:
     most = observed("c1", **{field: MOST_COUNT})
-    assert read_pool_entries([record(encode(most))], SCORED)[1] == []
-    _, (refusal,) = read_pool_entries([record(encode(observed("c1", **{field: MOST_COUNT + 1})))], SCORED)
+    assert read_pool_entries([record(encode(most))], [SCORED])[1] == []
+    _, (refusal,) = read_pool_entries([record(encode(observed("c1", **{field: MOST_COUNT + 1})))], [SCORED])
     assert refusal.error.code == "malformed_event"
     assert refusal.error.field == field
     service.feed(scored("c1"), most)
@@ -221,7 +221,7 @@ def test_sums_of_the_greatest_counts_fit_their_columns(any_url: str) -> None:
     "value", [b"", b"\x93no", b"{}", b'{"schema":"clip-uploaded/1"}', b'{"schema":"engagement-observed/9"}']
 )
 def test_records_that_are_no_events_are_refused(value: bytes) -> None:
-    entries, (refusal,) = read_pool_entries([record(value)], SCORED)
+    entries, (refusal,) = read_pool_entries([record(value)], [SCORED])
     assert not entries
     assert refusal.record.value == value
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from random import Random
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from exporters.prometheus import PrometheusObserver
+from ranking.generations import Generations
 from ranking.loop import LoopSettings, StoredPositions, ViewLoop
 from ranking.pool_service.store import POOLS_VIEW
 from ranking.pool_service.worker import PoolEntry, PoolWorker, read_pool_entries
@@ -69,10 +71,42 @@ def test_a_clip_is_rated_by_every_dimension_that_it_has(service: Service) -> Non
     assert decision.percentile == pytest.approx(100 * 20.5 / 21)
 
 
-def test_a_clip_is_rated_once_under_whichever_generation(service: Service) -> None:
+def choose(service: Service, generation: str) -> None:
+    with closing(Generations(service.url)) as generations:
+        generations.use(generation, NOW_MS)
+
+
+def test_a_clip_is_rated_once_whichever_generations_score_it(service: Service) -> None:
     service.feed(scored("c1", 0.9))
     service.feed(scored("c1", 0.1, generation="g2"), scored("c1", 0.1, uploaded_at_ms=NOW_MS + 5))
     assert service.rules("c1") == ["nominated"]
+
+
+def test_a_clip_is_rated_by_the_generation_in_force_alone(service: Service) -> None:
+    service.feed(scored("c1", 0.1, generation="g2"))
+    assert service.rules("c1") == []
+    assert service.reports.left_out == [(SCORED, "other_generation")]
+    service.feed(scored("c1", 0.9))
+    assert service.rules("c1") == ["nominated"]
+
+
+@pytest.mark.parametrize("last", ["scored before", "scored after"])
+def test_a_clip_that_is_scored_around_a_switch_is_rated_by_the_new_generation(service: Service, last: str) -> None:
+    """The record of the new one was passed over before; or it comes after that of the old one."""
+    with_rivals = [scored(f"ch-{n}", 0.5 * n / 20, generation="g2", dancer_id=f"other{n}") for n in range(20)]
+    service.rank(service.entries(*with_rivals))
+    old, new = scored("c1", 0.1), scored("c1", 0.9, generation="g2")
+    if last == "scored before":
+        service.feed(new)
+        choose(service, "g2")
+        service.feed(old)
+    else:
+        choose(service, "g2")
+        service.feed(old)
+        assert service.rules("c1") == []
+        service.feed(new)
+    assert service.rules("c1") == ["nominated"]
+    assert service.clip("c1")["percentile"] == pytest.approx(100 * 20.5 / 21)
 
 
 def test_a_clip_uploaded_again_for_another_challenge_is_rated_there(service: Service) -> None:
@@ -127,7 +161,7 @@ def test_a_clip_that_the_rankings_come_to_in_time_is_rated(sqlite_url: str) -> N
 def test_a_scored_clip_on_another_topic_holds_nothing_up(service: Service, topic: str) -> None:
     """No ranking will ever come to that record."""
     records = [entry.record for entry in service.entries(scored("c1", 0.9), topic=topic)]
-    entries, refused = read_pool_entries(records, SCORED)
+    entries, refused = read_pool_entries(records, [SCORED])
     service.apply(entries)
     assert [refusal.record for refusal in refused] == records
     assert all(SCORED in refusal.error.message for refusal in refused)
@@ -303,7 +337,7 @@ def test_the_loop_puts_bad_records_aside_and_goes_on(sqlite_url: str) -> None:
         loop = ViewLoop(
             source,
             service.worker,
-            partial(read_pool_entries, scored_topic=SCORED),
+            partial(read_pool_entries, scored_topics=[SCORED]),
             sink,
             service.reports,
             service.clock,

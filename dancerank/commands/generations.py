@@ -1,0 +1,172 @@
+"""``generations``: which model generation answers, and changing it (docs/operation.md)."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Final, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from dancerank import wiring
+from dancerank.commands.options import Config
+from dancerank.commands.questions import no_rankings, sqlite_file_missing
+from dancerank.progress import steps
+from dancerank.settings import load_settings
+from ranking.generations import Generations, GenerationState
+from ranking.replicas import Replicas, ReplicaState, obstacles
+from ranking.store import ScoreStore
+from schemas.clock import SystemClock
+from schemas.errors import GenerationRefused
+
+_LOOK_AGAIN_S: Final = 0.5
+
+Generation = Annotated[str, typer.Argument(help="The generation, as dancerank generations list names it.")]
+Patience = Annotated[
+    float, typer.Option("--patience", min=0, help="Seconds to wait until everything that serves can answer for it.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Switch although some cannot answer for it yet.")]
+
+
+class _Database(NamedTuple):
+    store: ScoreStore
+    generations: Generations
+    replicas: Replicas
+
+
+def list_generations(config: Config = None) -> None:
+    """Show every model generation: its clips, which one answers, and which serving processes hold it."""
+    with _opened(config) as database:
+        serving = database.replicas.alive(SystemClock().now_ms())
+        Console().print(generations_table(database.store.generation_states(), serving))
+
+
+def use(generation: Generation, patience_s: Patience = 30.0, force: Force = False, config: Config = None) -> None:
+    """Let a generation answer from now on: rankings, similarity and traffic pools, in all processes at once.
+
+    It has to have scored what the present one has, and every serving process has to hold that.
+    """
+    with _opened(config) as database:
+        before = database.generations.in_force()
+        database.generations.check(generation)
+        if not force and generation != before:
+            _await(database, generation, patience_s, complete=True)
+        _switch(database, generation, before)
+
+
+def rollback(patience_s: Patience = 30.0, force: Force = False, config: Config = None) -> None:
+    """Let the generation answer again that did before the present one. Clips that it has not scored are missing."""
+    with _opened(config) as database:
+        before, generation = database.generations.in_force(), database.generations.before()
+        if not force:
+            _await(database, generation, patience_s, complete=False)
+        lacking = database.generations.lacking(generation, SystemClock().now_ms())
+        _switch(database, generation, before)
+        if lacking:
+            Console(stderr=True).print(
+                f"{lacking:,} clips of {before} were not scored by it and are in no ranking now; "
+                "start its streamer again to have them scored",
+                highlight=False,
+            )
+
+
+def retire(
+    generation: Generation,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    config: Config = None,
+) -> None:
+    """Drop what is held of a generation, from the database and from every index, for good."""
+    with _opened(config) as database:
+        database.generations.check(generation)
+        if not yes:
+            typer.confirm(f"There is no way back to {generation} then. Drop it?", abort=True)
+        with steps() as told:
+            total = 0
+            for left in database.generations.retire(generation, SystemClock().now_ms()):
+                total = max(total, left)
+                told("dropping clips", total - left, total)
+        Console().print(
+            f"{generation} is retired: {total:,} clips dropped from the database, indexes follow within seconds.",
+            highlight=False,
+        )
+
+
+COMMANDS: Final[dict[str, Callable[..., None]]] = {
+    "list": list_generations,
+    "use": use,
+    "rollback": rollback,
+    "retire": retire,
+}
+
+
+def generations_table(states: list[GenerationState], serving: list[ReplicaState]) -> Table:
+    """A row for each generation; ``serving`` are the processes that are alive."""
+    table = Table(
+        Column("generation", overflow="fold"),
+        Column("clips", justify="right"),
+        "state",
+        Column("held by", overflow="fold"),
+        title="Model generations",
+    )
+    for state in states:
+        holders = [
+            f"{each.replica} ({each.clips[state.generation]:,})" for each in serving if state.generation in each.clips
+        ]
+        table.add_row(Text(state.generation), f"{state.clips:,}", _described(state), Text(", ".join(holders) or "–"))
+    return table
+
+
+def _described(state: GenerationState) -> Text:
+    if state.retired:
+        return Text("retired")
+    if state.chosen_at_ms is None:
+        return Text("never in force")
+    since = f"{datetime.fromtimestamp(state.chosen_at_ms / 1000, UTC):%Y-%m-%d %H:%M}"
+    return Text(f"in force since {since}", style="bold green") if state.in_force else Text(f"last put in force {since}")
+
+
+def _await(database: _Database, generation: str, patience_s: float, *, complete: bool) -> None:
+    """Return once all that serve can answer for ``generation``, and, if ``complete``, it has scored every clip that the
+    one in force has. Raises ``GenerationRefused`` saying what is still missing after ``patience_s``.
+    """
+    clock = SystemClock()
+    started_ms, deadline_s = clock.now_ms(), clock.monotonic_s() + patience_s
+    clips = database.store.generations().get(generation, 0)
+    with Console(stderr=True).status("waiting until everything that serves holds it"):
+        while True:
+            reasons = obstacles(generation, clips, database.replicas.alive(clock.now_ms()))
+            if complete and (lacking := database.generations.lacking(generation, started_ms)):
+                reasons.insert(0, f"it has not scored {lacking:,} clips of the generation in force")
+            if not reasons:
+                return
+            if clock.monotonic_s() >= deadline_s:
+                raise GenerationRefused(
+                    f"generation {generation} cannot answer yet: {'; '.join(reasons)}. Wait for it, or switch anyway "
+                    "with --force"
+                )
+            time.sleep(_LOOK_AGAIN_S)
+
+
+def _switch(database: _Database, generation: str, before: str | None) -> None:
+    if generation == before:
+        Console().print(f"{generation} is in force already.", highlight=False)
+        return
+    database.generations.use(generation, SystemClock().now_ms())
+    Console().print(f"{generation} is in force, instead of {before}.", highlight=False)
+
+
+@contextmanager
+def _opened(config: Config) -> Iterator[_Database]:
+    settings = load_settings(config)
+    url = settings.ranking.database_url
+    if sqlite_file_missing(url):
+        raise no_rankings(url)
+    with (
+        closing(wiring.open_store(settings)) as store,
+        closing(Generations(url)) as generations,
+        closing(Replicas(url)) as replicas,
+    ):
+        yield _Database(store, generations, replicas)

@@ -1,0 +1,47 @@
+"""What a serving process says of its indexes, so that nobody switches to a generation that it does not hold yet."""
+
+import logging
+from collections.abc import Callable
+
+from ranking.generations import Generations
+from ranking.index_view import IndexView
+from ranking.replicas import Replicas, ReplicaState
+from schemas.clock import Clock
+from schemas.errors import StoreError
+from schemas.observation import Observer
+
+log = logging.getLogger(__name__)
+
+
+class ServingReport:
+    """``tell`` is called from time to time: says what ``index`` holds, and drops what was retired."""
+
+    def __init__(
+        self, replica: str, index: IndexView, caught_up: Callable[[], bool], url: str, observer: Observer, clock: Clock
+    ) -> None:
+        """``replica``: name of this process among those on the database at ``url``."""
+        self._replica = replica
+        self._index = index
+        self._caught_up = caught_up
+        self._generations, self._replicas = Generations(url), Replicas(url)
+        self._observer = observer
+        self._clock = clock
+
+    def tell(self) -> None:
+        """If the database fails, a warning is logged and nothing changes."""
+        try:
+            self._index.retire(self._generations.retired())
+            state = ReplicaState(self._replica, self._index.generations(), self._caught_up())
+            self._replicas.report(state, self._clock.now_ms())
+            self._observer.generation_in_force(self._generations.in_force())
+        except StoreError as error:
+            log.warning("%s could not say what it holds: %s", self._replica, error)
+
+    def close(self) -> None:
+        """Take this process off the list."""
+        try:
+            self._replicas.leave(self._replica)
+        except StoreError as error:
+            log.warning("%s counts as serving until it is forgotten: %s", self._replica, error)
+        self._replicas.close()
+        self._generations.close()

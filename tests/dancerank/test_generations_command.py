@@ -1,0 +1,139 @@
+"""Model generations are shown, put in force, taken back and retired from the command line."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dancerank.cli import app
+from ranking.replicas import Replicas, ReplicaState
+from ranking.store import ScoreStore
+from schemas.clock import SystemClock
+from tests.ranking.examples import apply, scored_clip
+
+
+class Desk:
+    """A database with clips of two generations, serving processes, and the command."""
+
+    def __init__(self, folder: Path) -> None:
+        url = f"sqlite:///{folder / 'view.db'}"
+        self.config = folder / "dancerank.toml"
+        self.config.write_text(f'[ranking]\ndatabase_url = "{url}"\n')
+        self.store, self._replicas = ScoreStore(url), Replicas(url)
+        self.store.migrate()
+        self.scored("g1", 4)
+
+    def scored(self, generation: str, clips: int) -> None:
+        start = 100 * sum(self.store.generations().values())
+        apply(self.store, [scored_clip(f"c{n}", generation=generation) for n in range(clips)], start=start)
+
+    def serve(self, name: str, **clips: int) -> None:
+        self._replicas.report(ReplicaState(name, clips, True), SystemClock().now_ms())
+
+    def run(self, *arguments: str, answer: str | None = None) -> tuple[int, str]:
+        result = CliRunner().invoke(app, ["generations", *arguments, "--config", str(self.config)], input=answer)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, " ".join(result.output.split())
+
+    def close(self) -> None:
+        self.store.close()
+        self._replicas.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setenv("COLUMNS", "200")
+    with closing(Desk(tmp_path)) as made:
+        yield made
+
+
+def test_a_generation_is_put_in_force_and_taken_back_in_one_command_each(desk: Desk) -> None:
+    desk.scored("g2", 4)
+    desk.serve("host:8080", g1=4, g2=4)
+    assert desk.run("use", "g2") == (0, "g2 is in force, instead of g1.")
+    assert desk.store.generation_in_force() == "g2"
+    assert desk.run("use", "g2") == (0, "g2 is in force already.")
+    assert desk.run("rollback") == (0, "g1 is in force, instead of g2.")
+    assert desk.store.generation_in_force() == "g1"
+
+
+def test_what_is_held_and_by_whom_is_shown(desk: Desk) -> None:
+    desk.scored("g2", 3)
+    desk.serve("host:8080", g1=4, g2=2)
+    desk.serve("other:8080", g1=4)
+    code, shown = desk.run("list")
+    assert code == 0
+    assert "g1 │ 4 │ in force since 20" in shown
+    assert "host:8080 (4), other:8080 (4)" in shown
+    assert "g2 │ 3 │ never in force │ host:8080 (2)" in shown
+
+
+def test_a_generation_that_cannot_answer_for_all_is_refused_with_what_is_missing(desk: Desk) -> None:
+    desk.scored("g2", 3)
+    desk.serve("host:8080", g1=4, g2=2)
+    code, said = desk.run("use", "g2", "--patience", "0")
+    assert code == 1
+    assert "error (generation_refused): generation g2 cannot answer yet: it has not scored 1 clips" in said
+    assert "host:8080 holds 2 of its 3 clips. Wait for it, or switch anyway with --force" in said
+    assert desk.store.generation_in_force() == "g1"
+    assert desk.run("use", "g2", "--force")[0] == 0
+    assert desk.store.generation_in_force() == "g2"
+
+
+def test_whoever_comes_up_in_time_is_waited_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.scored("g2", 4)
+    desk.serve("host:8080", g1=4)
+    waits = []
+
+    def catch_up(seconds: float) -> None:
+        waits.append(seconds)
+        desk.serve("host:8080", g1=4, g2=4)
+
+    monkeypatch.setattr("dancerank.commands.generations.time.sleep", catch_up)
+    assert desk.run("use", "g2")[0] == 0
+    assert len(waits) == 1
+
+
+def test_a_way_back_is_open_though_clips_came_since_and_says_how_many(desk: Desk) -> None:
+    desk.scored("g2", 4)
+    assert desk.run("use", "g2")[0] == 0
+    desk.scored("g2", 9)
+    code, said = desk.run("rollback")
+    assert code == 0
+    assert "5 clips of g2 were not scored by it and are in no ranking now" in said
+    desk.serve("host:8080", g1=4)
+    code, said = desk.run("rollback", "--patience", "0")
+    assert (code, "host:8080 holds 0 of its 9 clips" in said) == (1, True)
+
+
+def test_there_is_no_way_back_to_what_never_was(desk: Desk) -> None:
+    code, said = desk.run("rollback")
+    assert (code, "error (generation_refused): there is no way back" in said) == (1, True)
+
+
+def test_a_generation_is_retired_only_when_told_so_and_out_of_force(desk: Desk) -> None:
+    desk.scored("g2", 4)
+    code, said = desk.run("retire", "g1", "--yes")
+    assert (code, "g1 is in force; put another one in force first" in said) == (1, True)
+    assert desk.run("use", "g2")[0] == 0
+    assert desk.run("retire", "g1", answer="n\n")[0] == 1
+    assert desk.store.generations() == {"g1": 4, "g2": 4}
+    code, said = desk.run("retire", "g1", answer="y\n")
+    assert (code, "g1 is retired: 4 clips dropped" in said) == (0, True)
+    assert desk.store.generations() == {"g2": 4}
+    assert "g1 │ 0 │ retired │ –" in desk.run("list")[1]
+    code, said = desk.run("use", "g1", "--force")
+    assert (code, "g1 is retired: what was held of it is gone" in said) == (1, True)
+
+
+def test_an_unknown_generation_and_a_missing_database_are_named(desk: Desk, tmp_path: Path) -> None:
+    for command in (("use", "g9"), ("retire", "g9", "--yes")):
+        code, said = desk.run(*command)
+        assert (code, "no clip was scored under generation g9; known are: g1" in said) == (1, True)
+    desk.config.write_text(f'[ranking]\ndatabase_url = "sqlite:///{tmp_path}/absent.db"\n')
+    code, said = desk.run("list")
+    assert (code, "error (no_data): no rankings in" in said) == (1, True)
+    assert not (tmp_path / "absent.db").exists()
