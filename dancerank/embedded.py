@@ -74,8 +74,7 @@ class EmbeddedSystem:
         held, patience = -1, _Patience(self)
         while held < clips:
             before = held
-            in_store = self.store.generations().get(self.index.generation or "", 0)
-            held = min(self.index.clips(), in_store)
+            held = min(self.index.clips(), sum(self.store.generations().values()))
             if held > before:
                 on_progress(held)
             patience.check(held, f"only {held} of {clips} clips became retrievable")

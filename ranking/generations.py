@@ -5,27 +5,18 @@ is asked for by name. The choice is one row: a transaction that adds it switches
 """
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 import sqlalchemy as sa
 
 from ranking.database import insert_into, lock_clips, open_engine, reading, writing
 from ranking.tables import drift_samples, generation_choices, retired_generations, scored_clips
 from schemas.errors import GenerationRefused, NotFound
+from schemas.queries import GenerationState
 
 _PART: Final = 10_000
 
 _IN_FORCE: Final = sa.select(generation_choices.c.generation).order_by(generation_choices.c.number.desc()).limit(1)
-
-
-class GenerationState(NamedTuple):
-    """``clips`` scored under it; ``chosen_at_ms``: when it was last put in force, ``None`` if it never was."""
-
-    generation: str
-    clips: int
-    in_force: bool
-    chosen_at_ms: int | None
-    retired: bool
 
 
 def generation_in_force(connection: sa.Connection) -> str | None:

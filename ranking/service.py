@@ -8,7 +8,6 @@ from typing import Final
 
 import msgspec
 
-from ranking.generations import GenerationState
 from ranking.index_view import IndexView
 from ranking.loop import LoopThread
 from ranking.pool_service.reading import PoolReader
@@ -22,6 +21,7 @@ from schemas.queries import (
     Challenge,
     ChallengeAttention,
     ClipSummary,
+    GenerationState,
     Order,
     RankedClip,
     Ranking,

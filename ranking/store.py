@@ -6,7 +6,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from ranking.database import open_engine, reading, writing
-from ranking.generations import GenerationState, clips_by_generation, generation_in_force, generation_states
+from ranking.generations import clips_by_generation, generation_in_force, generation_states
 from ranking.log import LogEntry
 from ranking.migrations import upgrade_engine
 from ranking.offsets import advance, stored_positions
@@ -17,7 +17,16 @@ from ranking.tables import applied_offsets, clips, scored_clips, scores
 from schemas.errors import NotFound, QueryError
 from schemas.modalities import MODALITIES, Dimension, Modality
 from schemas.ports import Refusal, TopicPartition
-from schemas.queries import MAX_HITS, Challenge, ChallengeAttention, ClipSummary, Order, RankedClip, Ranking
+from schemas.queries import (
+    MAX_HITS,
+    Challenge,
+    ChallengeAttention,
+    ClipSummary,
+    GenerationState,
+    Order,
+    RankedClip,
+    Ranking,
+)
 
 SCORES_VIEW: Final = "scores"
 """Name of this view among the stored offsets."""

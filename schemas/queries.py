@@ -49,6 +49,17 @@ class SimilarQuery:
 
 
 @dataclass(frozen=True)
+class GenerationState:
+    """A model generation: ``clips`` scored under it, and when it was last put in force, if ever."""
+
+    generation: str
+    clips: int
+    in_force: bool
+    chosen_at_ms: int | None
+    retired: bool
+
+
+@dataclass(frozen=True)
 class SimilarHit:
     """One hit. ``similarity`` = Σ_m w_m cos_m / Σ_m w_m over the modalities m that the example has.
 

@@ -23,7 +23,7 @@ from schemas.modalities import FEATURE_DIM, MODALITIES, Modality
 
 OPSET = 18
 WIDTHS = {Modality.SKELETAL: 6, Modality.HOLISTIC: 8, Modality.FACIAL: 4, Modality.SCENIC: 5}
-BREAKS_ABOVE = 1000.0
+BREAKS_ABOVE = 10_000.0
 """A clip with a larger feature value than this gets NaN as its score."""
 
 

@@ -16,11 +16,12 @@ from dancerank.commands.options import Config
 from dancerank.commands.questions import no_rankings, sqlite_file_missing
 from dancerank.progress import steps
 from dancerank.settings import load_settings
-from ranking.generations import Generations, GenerationState
+from ranking.generations import Generations
 from ranking.replicas import Replicas, ReplicaState, obstacles
 from ranking.store import ScoreStore
 from schemas.clock import SystemClock
 from schemas.errors import GenerationRefused
+from schemas.queries import GenerationState
 
 _LOOK_AGAIN_S: Final = 0.5
 

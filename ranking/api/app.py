@@ -19,9 +19,8 @@ from ranking.api.parameters import (
     SimilarRequest,
 )
 from ranking.api.pools import add_pools
-from ranking.generations import GenerationState
 from ranking.service import RankingService, Readiness
-from schemas.queries import Challenge, ChallengeAttention, ClipSummary, Ranking, SimilarAnswer
+from schemas.queries import Challenge, ChallengeAttention, ClipSummary, GenerationState, Ranking, SimilarAnswer
 
 RenderMetrics = Callable[[], tuple[str, bytes]]
 

@@ -79,10 +79,11 @@ def _wrong_vectors(log: Sequence[ClipScored], snapshot: Path) -> int:
         return len(log)
     present = Counter(modality for clip in log for modality in clip.modalities)
     wrong = sum(abs(present[modality] - held) for modality, held in view.sizes().items())
-    for modality, index in view._indexes.items():
+    (space,) = view._spaces.values()
+    for modality, index in space._indexes.items():
         having = [clip for clip in log if modality in clip.modalities]
         try:
-            ids = np.array([view._catalogue.id_of(clip.clip_id) for clip in having], np.int64)
+            ids = np.array([space._catalogue.id_of(clip.clip_id) for clip in having], np.int64)
         except NotFound:
             return len(log)
         raw = np.array([embedding_array(clip.modalities[modality]) for clip in having], np.float64)

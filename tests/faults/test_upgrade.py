@@ -1,0 +1,183 @@
+"""A new model beside the old one: built from its own log, switched to and back while people ask, and retired."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from dancerank import wiring
+from dancerank.cli import app
+from ranking.store import ScoreStore
+from schemas.bundle import read_bundle
+from tests.faults.conftest import Scene
+from tests.faults.processes import Worker, patience, ranker, server, streamer, write_config
+from tests.integration.scored_log import read_log
+from tests.small_bundle import write_small_bundle
+from transport.connection import KafkaConnection
+
+pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow]
+
+CLIPS = 160
+PATIENCE_S = 180.0
+ASKED_S = 1.5
+MakeScene = Callable[[KafkaConnection, str, int], Scene]
+
+
+@dataclass
+class Answer:
+    began_s: float
+    ended_s: float
+    status: int
+    generation: str
+    is_expected: bool
+
+
+@dataclass
+class Asking:
+    """People who ask ``servers`` the same questions all the time, and compare with what each generation answers."""
+
+    servers: list[Worker]
+    paths: list[str]
+    expected: dict[tuple[str, str], Any]
+    answers: list[Answer] = field(default_factory=list)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        stop = threading.Event()
+        threads = [threading.Thread(target=self._ask, args=(each, stop)) for each in self.servers]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+    def _ask(self, worker: Worker, stop: threading.Event) -> None:
+        with httpx.Client(base_url=f"http://127.0.0.1:{worker.port}", timeout=30.0) as client:
+            while not stop.is_set():
+                for path in self.paths:
+                    began_s = time.monotonic()
+                    response = client.get(path)
+                    generation = response.json().get("generation", "")
+                    as_expected = told(response.json()) == self.expected.get((path, generation))
+                    self.answers.append(
+                        Answer(began_s, time.monotonic(), response.status_code, generation, as_expected)
+                    )
+
+
+def told(answer: dict[str, Any]) -> list[str]:
+    """The clips that an answer names, in order."""
+    return [entry["clip_id"] for entry in answer.get("hits", answer.get("entries", ()))]
+
+
+def ask(worker: Worker, path: str) -> httpx.Response:
+    return httpx.get(f"http://127.0.0.1:{worker.port}{path}", timeout=30.0)
+
+
+def run(config: Path, *arguments: str) -> str:
+    result = CliRunner().invoke(app, ["generations", *arguments, "--config", str(config)], env={"COLUMNS": "250"})
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_questions_through_an_upgrade_are_answered_by_one_generation_each_and_never_refused(
+    scene: MakeScene, kafka_connection: KafkaConnection, postgresql_url: str, tmp_path: Path
+) -> None:
+    here = scene(kafka_connection, postgresql_url, CLIPS)
+    old = wiring.load_bundle(here.settings).manifest.generation
+    bundle = write_small_bundle(tmp_path / "bundle", seed=3)
+    new = read_bundle(bundle).manifest.generation
+    logs = [here.settings.streamer.scored_topic, f"{here.settings.streamer.scored_topic}.{new}"]
+    beside = here.settings.model_copy(
+        update={
+            "bundle": bundle,
+            "kafka": here.settings.kafka.model_copy(
+                update={"streamer_group": here.settings.kafka.streamer_group + "-2"}
+            ),
+            "streamer": replace(here.settings.streamer, scored_topic=logs[1]),
+        }
+    )
+    views = write_config(tmp_path / "views.toml", here.settings, ranking={"scored_topics": logs})
+    upgrade = write_config(tmp_path / "upgrade.toml", beside)
+    upgrade.write_text(f'bundle = "{bundle}"\n' + upgrade.read_text())
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(ScoreStore(postgresql_url)))
+        store.migrate()
+        before = stack.enter_context(streamer("streamer-old", here.config))
+        stack.enter_context(ranker("ranker-0", views))
+        servers = [
+            stack.enter_context(server(f"server-{number}", views, tmp_path / f"index-{number}")) for number in range(2)
+        ]
+        with patience(PATIENCE_S, "the old model did not score everything") as check:
+            while store.generations() != {old: CLIPS}:
+                check()
+        stack.enter_context(streamer("streamer-new", upgrade))
+        with patience(PATIENCE_S, "the new model did not score everything") as check:
+            while store.generations() != {old: CLIPS, new: CLIPS}:
+                check()
+        assert store.generation_in_force() == old
+
+        run(views, "use", new, "--patience", str(PATIENCE_S))  # returns once both servers hold it
+        run(views, "rollback")
+        clips = [upload.clip_id for upload in here.sent[:4]]
+        challenge = here.sent[0].challenge_id
+        paths = [f"/v1/clips/{clip}/similar?k=5" for clip in clips] + [f"/v1/challenges/{challenge}/rankings?k=5"]
+        expected = {
+            (path, generation): told(ask(servers[0], f"{path}&generation={generation}").json())
+            for path in paths
+            for generation in (old, new)
+        }
+        assert all(expected[path, old] != expected[path, new] for path in paths), "the models differ"
+        asking = Asking(servers, paths, expected)
+        moments: list[tuple[float, float, str]] = []
+        with asking.running():
+            time.sleep(ASKED_S)
+            for command, generation in (("use", new), ("rollback", old), ("rollback", new)):
+                began_s = time.monotonic()
+                run(views, command, *([generation] if command == "use" else []))
+                moments.append((began_s, time.monotonic(), generation))
+                time.sleep(ASKED_S)
+        check_answers(asking.answers, moments, first=old)
+
+        run(views, "retire", old, "--yes")
+        with patience(PATIENCE_S, "the old model was not dropped") as check:
+            while any(ask(each, f"{paths[0]}&generation={old}").status_code != 422 for each in servers):
+                check()
+        assert before.stop() == 0
+        assert servers[0].stop() == 0, servers[0].log()[-3000:]
+        servers[0].start()
+        with patience(PATIENCE_S, "a server did not come back") as check:
+            while servers[0].metric("dancerank_index_vectors") == 0:
+                check()
+        assert told(ask(servers[0], paths[0]).json()) == expected[paths[0], new]
+        assert [(each["generation"], each["in_force"]) for each in ask(servers[1], "/v1/generations").json()] == [
+            (new, True),
+            (old, False),
+        ]
+    for settings, generation in ((here.settings, old), (beside, new)):
+        log = read_log(settings, here.connection)
+        assert {clip.generation for clip in log} == {generation}
+        assert sorted(clip.clip_id for clip in log) == sorted(upload.clip_id for upload in here.sent)
+
+
+def check_answers(answers: list[Answer], moments: list[tuple[float, float, str]], *, first: str) -> None:
+    """None was refused or of two generations, and each is of the one chosen last: while a choice is made, of either."""
+    assert {answer.status for answer in answers} == {200}
+    assert all(answer.is_expected for answer in answers)
+    counted = dict.fromkeys(range(len(moments) + 1), 0)
+    for number, generation in enumerate([first, *(chosen for *_, chosen in moments)]):
+        since_s = moments[number - 1][1] if number else 0.0
+        until_s = moments[number][0] if number < len(moments) else float("inf")
+        settled = [answer for answer in answers if answer.began_s > since_s and answer.ended_s < until_s]
+        counted[number] = len(settled)
+        assert {answer.generation for answer in settled} == {generation}
+    assert min(counted.values()) > 10, counted
