@@ -26,16 +26,21 @@ class ServingReport:
         self._generations, self._replicas = Generations(url), Replicas(url)
         self._observer = observer
         self._clock = clock
+        self._is_heard = True
 
     def tell(self) -> None:
-        """If the database fails, a warning is logged and nothing changes."""
+        """While the database fails nothing changes; the first time a warning is logged."""
         try:
             self._index.retire(self._generations.retired())
             state = ReplicaState(self._replica, self._index.generations(), self._caught_up())
             self._replicas.report(state, self._clock.now_ms())
             self._observer.generation_in_force(self._generations.in_force())
         except StoreError as error:
-            log.warning("%s could not say what it holds: %s", self._replica, error)
+            if self._is_heard:
+                log.warning("%s cannot say what it holds: %s", self._replica, error)
+            self._is_heard = False
+        else:
+            self._is_heard = True
 
     def close(self) -> None:
         """Take this process off the list."""

@@ -24,6 +24,10 @@ from schemas.modalities import MODALITIES, Dimension
 from schemas.observation import Observer
 from schemas.queries import Grouping, Order, Ranking, SimilarAnswer, SimilarQuery, uniform_weights
 
+Generation = Annotated[
+    str | None, typer.Option(help="Model generation that scored the clips. Default: the one in force.")
+]
+
 
 class NoData(DancerankError):
     """A question to a database or an index that nobody has filled yet; the message names it and what fills it."""
@@ -42,6 +46,7 @@ def similar(
     k: Annotated[int, typer.Option("-k", help="How many hits.")] = 10,
     by: Annotated[Grouping, typer.Option(help="One hit per clip, or the best clip of each dancer.")] = "dancer",
     include_own: Annotated[bool, typer.Option(help="Admit other clips of the example's own dancer.")] = False,
+    generation: Generation = None,
     config: Config = None,
 ) -> None:
     """Who dances like this? Asks the index snapshot that a serving process saved last."""
@@ -55,7 +60,7 @@ def similar(
         include_own=include_own,
     )
     with _index_service(config) as service:
-        Console().print(hits_table(service.similar(query), f"Similar to {clip or dancer}"))
+        Console().print(hits_table(service.similar(query, generation=generation), f"Similar to {clip or dancer}"))
 
 
 def rankings(
@@ -63,6 +68,7 @@ def rankings(
     by: Annotated[Dimension, typer.Option(help="The modality to rank by, or the fused score.")] = Dimension.FUSED,
     order: Annotated[Order, typer.Option(help="Best first, or worst first.")] = "top",
     k: Annotated[int, typer.Option("-k", help="How many clips.")] = 10,
+    generation: Generation = None,
     config: Config = None,
 ) -> None:
     """The ranking of a challenge by any visual dimension, and which one matters most in it."""
@@ -72,13 +78,13 @@ def rankings(
             table = Table(
                 "challenge", "clips", *MODALITIES, title="Challenges, with the mean attention on each modality"
             )
-            for found in service.challenges():
-                attention = service.attention(found.challenge_id).mean_attention
+            for found in service.challenges(generation=generation):
+                attention = service.attention(found.challenge_id, generation=generation).mean_attention
                 shares = (f"{attention[m]:.2f}" if m in attention else "–" for m in MODALITIES)
                 table.add_row(Text(found.challenge_id), str(found.clips), *shares)
             console.print(table)
         else:
-            console.print(ranking_table(service.ranking(challenge, by, order=order, k=k)))
+            console.print(ranking_table(service.ranking(challenge, by, order=order, k=k, generation=generation)))
 
 
 def hits_table(answer: SimilarAnswer, title: str) -> Table:
