@@ -4,7 +4,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.ports import TopicPartition
+from schemas.ports import OutgoingRecord, TopicPartition
 from streamer.offsets import OffsetTracker
 
 P0, P1 = TopicPartition("clips.uploaded", 0), TopicPartition("clips.uploaded", 1)
@@ -78,6 +78,40 @@ def test_a_record_finishes_once() -> None:
     ticket = tracker.started(P0, 0)
     assert tracker.finished(ticket)
     assert not tracker.finished(ticket)
+
+
+def made_of(offset: int) -> OutgoingRecord:
+    return OutgoingRecord("clips.scored", b"%d" % offset, b"")
+
+
+def test_what_was_made_is_given_out_once_in_the_order_read_and_up_to_the_positions_only() -> None:
+    tracker = OffsetTracker()
+    tickets = {offset: tracker.started(P0, offset) for offset in range(5)}
+    other = tracker.started(P1, 7)
+    for offset in (4, 2, 1, 0):
+        tracker.finished(tickets[offset], made_of(offset))
+    assert tracker.held == 4
+    positions = tracker.committable()
+    assert positions == {P0: 3, P1: 7}
+    assert tracker.outputs(positions) == [made_of(0), made_of(1), made_of(2)]
+    tracker.committed(positions)
+    assert tracker.held == 1
+    tracker.finished(tickets[3])
+    tracker.finished(other, made_of(7))
+    positions = tracker.committable()
+    assert tracker.outputs(positions) == [made_of(4), made_of(7)]
+    tracker.committed(positions)
+    assert (tracker.held, tracker.outputs({P0: 100, P1: 100})) == (0, [])
+
+
+def test_nothing_is_kept_of_partitions_that_were_given_up() -> None:
+    tracker = OffsetTracker()
+    for partition in (P0, P1):
+        tracker.finished(tracker.started(partition, 0), made_of(0))
+    tracker.forget([P0])
+    assert (tracker.held, tracker.committable()) == (1, {P1: 1})
+    tracker.forget_all()
+    assert (tracker.held, tracker.committable(), tracker.outputs({P1: 1})) == (0, {}, [])
 
 
 @given(

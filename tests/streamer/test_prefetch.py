@@ -205,13 +205,37 @@ def test_who_asks_for_bytes_first_is_served_first() -> None:
             budget.release(size)
 
         waiting = budget.waiting
-        threads.append(threading.Thread(target=ask))
+        threads.append(threading.Thread(target=ask, daemon=True))
         threads[-1].start()
         while budget.waiting == waiting:
             time.sleep(0.001)
     budget.release(50)
+    time.sleep(0.1)  # the small one could have it by now
     assert served == []
     budget.release(50)
     for thread in threads:
         thread.join(TIMEOUT_S)
     assert served == ["large", "small"]
+
+
+def test_closing_tells_whoever_waits_on_a_store_and_waits_for_nobody() -> None:
+    abandoned, begun, hanging = threading.Event(), threading.Semaphore(0), threading.Event()
+    asked: list[str] = []
+
+    def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
+        asked.append(clip.clip_id)
+        begun.release()
+        assert hanging.wait(TIMEOUT_S)
+        return nothing(clip, admit)
+
+    prefetcher = Prefetcher(load, threads=1, max_clips=8, max_bytes=100, clock=SystemClock(), abandoned=abandoned)
+    prefetcher.submit(an_upload(0))
+    prefetcher.submit(an_upload(1))
+    assert begun.acquire(timeout=TIMEOUT_S)
+    started_s = time.monotonic()
+    prefetcher.close()
+    assert time.monotonic() - started_s < TIMEOUT_S / 4
+    assert abandoned.is_set()
+    hanging.set()
+    assert not begun.acquire(timeout=0.2)
+    assert asked == ["clip-0"]

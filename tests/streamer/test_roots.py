@@ -85,6 +85,7 @@ def test_keys_of_other_schemes_are_compared_after_normalisation() -> None:
     "uri",
     [
         *("zip://a::file:///clip", "simplecache::s3://bucket/features/clip", "file:///a\0b", "file:///a%00b"),
+        *("s3://bucket/features/clip::file:///etc/passwd", "file:///clip::zip", "s3://bucket/features/a\0b"),
         *(
             "file://other-host/clip",
             "file:relative/clip",
@@ -98,6 +99,14 @@ def test_keys_of_other_schemes_are_compared_after_normalisation() -> None:
 def test_what_could_name_something_else_than_one_file_is_refused(uri: str) -> None:
     with pytest.raises(FeatureFileForbidden):
         FeatureRoots(["file:///", "s3://bucket/features"]).resolve(uri)
+
+
+@pytest.mark.parametrize("start", ["file:///elsewhere/", "s3://bucket/", "zip://", "no-scheme/", "file://host/", "::"])
+def test_what_is_refused_is_quoted_in_short(start: str) -> None:
+    with pytest.raises(FeatureFileForbidden) as caught:
+        FeatureRoots(["file:///srv/features", "s3://bucket/features"]).resolve(start + "x" * 100_000)
+    assert start in caught.value.message
+    assert len(caught.value.message) < 1_000
 
 
 @given(st.text(max_size=60))

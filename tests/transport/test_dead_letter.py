@@ -95,8 +95,9 @@ def test_a_letter_that_is_too_large_sheds_what_it_must_and_keeps_its_reason(
         sent.append(record)
 
     record = Record("clips.uploaded", 3, 42, 0, key, value, (("trace", trace),))
-    send_dead_letter(send, dead_letter(record, MalformedEvent("no event"), clip_id=None, failed_at_ms=0))
+    told = send_dead_letter(send, dead_letter(record, MalformedEvent("no event"), clip_id=None, failed_at_ms=0))
     (letter,) = sent
+    assert told == letter
     assert (letter.key, letter.value, ("original.trace", trace) in letter.headers) == kept
     assert (reason(letter.headers)["code"], reason(letter.headers)["offset"]) == ("malformed_event", "42")
 

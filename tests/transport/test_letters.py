@@ -112,6 +112,7 @@ def test_of_one_record_only_the_last_letter_counts() -> None:
     )
     assert latest([first, other, by_another_reader, again]) == [other, again]
     assert latest([again, other, first]) == [again, other]
+    assert latest([first, other, by_another_reader]) == [other, by_another_reader]
 
 
 def test_a_value_that_was_left_out_is_taken_from_the_original() -> None:
@@ -120,6 +121,20 @@ def test_a_value_that_was_left_out_is_taken_from_the_original() -> None:
     sent = put_back(record, ORIGINAL)
     assert (sent.key, sent.value, sent.headers[0]) == (b"clip-9", b"an event", ("trace", b"\x01"))
     assert put_back(letter_record(most_bytes=0), ORIGINAL).key == b"clip-9"
+
+
+def test_an_original_that_had_been_put_back_before_keeps_its_own_headers_only() -> None:
+    record = letter_record(most_bytes=10)
+    marked = (("trace", b"\x01"), (REPLAYED_FROM, b"clips.uploaded.dead-letter:0:1"), (ATTEMPTS, b"4"))
+    sent = put_back(record, msgspec.structs.replace(ORIGINAL, headers=marked))
+    assert [name for name, _ in sent.headers] == ["trace", REPLAYED_FROM, ATTEMPTS]
+    assert dict(sent.headers)[ATTEMPTS] == b"1"
+
+
+def test_an_original_with_neither_key_nor_value_cannot_be_put_back() -> None:
+    nothing = msgspec.structs.replace(ORIGINAL, key=None, value=None)
+    with pytest.raises(LetterError, match="has neither key nor value; there is nothing to put back"):
+        put_back(letter_record(nothing), nothing)
 
 
 def test_a_value_that_is_nowhere_to_be_had_is_said_so() -> None:

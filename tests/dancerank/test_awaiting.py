@@ -1,0 +1,221 @@
+"""Whoever waits for the whole system waits while it moves, and is told why it does not."""
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dancerank import embedded
+from dancerank.embedded import EmbeddedSystem
+from dancerank.settings import Settings
+from schemas.codec import encode
+from schemas.errors import GenerationMismatch, StoreUnavailable, TransportError
+from schemas.events import PoolDecision
+from schemas.ports import Record
+from transport.connection import KafkaConnection
+
+SILENCE_S = 60.0
+STEP_S = 20.0
+
+
+class FastTime:
+    """Time that passes as fast as it is waited for."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+        time.sleep(0.001)
+
+
+class Steps:
+    """A count that takes its next value each time it is asked for, and then keeps the last."""
+
+    def __init__(self, *counts: int) -> None:
+        self.counts = list(counts)
+
+    def __call__(self) -> int:
+        return self.counts.pop(0) if len(self.counts) > 1 else self.counts[0]
+
+
+class System(EmbeddedSystem):
+    """A system whose parts say what a test has them say."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, Any] = {
+            "settings": Settings(),
+            "connection": KafkaConnection(servers=("broker:9092",)),
+            "uploads": None,
+            "store": SimpleNamespace(generations=lambda: {"g1": 0}),
+            "index": SimpleNamespace(clips=lambda: 0),
+            "service": SimpleNamespace(pools=lambda: SimpleNamespace(decisions=0)),
+            "streamer": SimpleNamespace(is_reading=True),
+            "streaming": Future(),
+            "loops": tuple(SimpleNamespace(failure=None, loop=SimpleNamespace(caught_up=True)) for _ in range(2)),
+        }
+        super().__init__(**self.parts)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FastTime:
+    fast = FastTime()
+    monkeypatch.setattr(embedded, "time", fast)
+    monkeypatch.setattr(embedded, "_POLL_S", STEP_S)
+    return fast
+
+
+@pytest.fixture
+def system(clock: FastTime) -> System:
+    return System()
+
+
+@pytest.fixture
+def observed(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """How many clips the database holds observations of."""
+    counted = SimpleNamespace(count=Steps(0))
+    opened = SimpleNamespace(clips=lambda: range(counted.count()), close=lambda: None)
+    monkeypatch.setattr(embedded, "Observations", lambda _: opened)
+    return counted
+
+
+def decision(clip: int, number: int = 0) -> PoolDecision:
+    return PoolDecision(
+        clip_id=f"clip-{clip}",
+        number=number,
+        tier="seed",
+        previous_tier=None,
+        rule="nominated",
+        policy_version="policy-1",
+        decided_at_ms=1,
+    )
+
+
+class Topic:
+    """In the place of a source: one value at each poll, which takes its time."""
+
+    def __init__(self, clock: FastTime, values: Sequence[bytes]) -> None:
+        self.clock, self.values, self.topics = clock, list(values), list[str]()
+
+    def __call__(self, _: object, topics: list[str], *, group: None) -> "Topic":
+        self.topics += topics
+        return self
+
+    def poll(self, *, max_records: int, timeout_s: float) -> list[Record]:
+        assert max_records > 0
+        assert timeout_s > 0
+        self.clock.sleep(STEP_S)
+        return [Record(self.topics[0], 0, 0, 0, None, self.values.pop(0))] if self.values else []
+
+    def close(self) -> None: ...
+
+
+def later(act: Any) -> threading.Timer:
+    timer = threading.Timer(0.1, act)
+    timer.start()
+    return timer
+
+
+def fails(system: System, where: str) -> None:
+    if where == "streamer":
+        system.streaming.set_exception(StoreUnavailable("the streamer ended"))
+    else:
+        system.loops[1].failure = GenerationMismatch("a loop ended")  # type: ignore[misc]
+
+
+WAITS = {
+    "ready": lambda system: system.await_ready(),
+    "clips": lambda system: system.await_clips(3),
+    "observed": lambda system: system.await_observed(3),
+    "decisions": lambda system: system.await_decisions(3),
+    "dead letters": lambda system: system.dead_letters(3),
+}
+
+
+@pytest.fixture
+def nothing_comes(
+    system: System, clock: FastTime, observed: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> System:
+    system.streamer.is_reading = False  # type: ignore[misc]
+    monkeypatch.setattr(embedded, "KafkaSource", Topic(clock, []))
+    return system
+
+
+@pytest.mark.parametrize("what", WAITS)
+@pytest.mark.parametrize(("where", "error"), [("streamer", StoreUnavailable), ("loop", GenerationMismatch)])
+def test_what_ended_a_part_of_the_system_comes_out_of_every_wait(
+    nothing_comes: System, what: str, where: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_NO_PROGRESS_S", float("inf"))
+    timer = later(lambda: fails(nothing_comes, where))
+    with pytest.raises(error):
+        WAITS[what](nothing_comes)
+    timer.join()
+
+
+@pytest.mark.parametrize("what", [what for what in WAITS if what != "ready"])
+def test_where_nothing_moves_for_a_minute_that_is_said(nothing_comes: System, clock: FastTime, what: str) -> None:
+    started_s = clock.now_s
+    with pytest.raises(TransportError, match=r"^only 0 .*nothing moves any more"):
+        WAITS[what](nothing_comes)
+    assert SILENCE_S <= clock.now_s - started_s <= SILENCE_S + 3 * STEP_S
+
+
+def test_ready_is_who_reads_and_has_caught_up_in_every_view(system: System) -> None:
+    for part, what in (*((thread.loop, "caught_up") for thread in system.loops), (system.streamer, "is_reading")):
+        setattr(part, what, False)
+        at_s = time.monotonic()
+        timer = later(lambda part=part, what=what: setattr(part, what, True))
+        system.await_ready()
+        assert time.monotonic() - at_s >= 0.05
+        timer.join()
+
+
+def test_clips_are_there_once_both_views_hold_them(system: System) -> None:
+    store, index, told = Steps(0, 5, 5, 5, 9), Steps(0, 2, 2, 9, 9), list[int]()
+    system.store.generations = lambda: {"g1": store()}  # type: ignore[method-assign]
+    system.index.clips = index  # type: ignore[method-assign]
+    system.await_clips(9, told.append)
+    assert told == [0, 2, 5, 9]
+
+
+def test_as_long_as_something_comes_it_is_waited_for(
+    system: System, clock: FastTime, observed: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes several times as long as nothing may move."""
+    steps = 9
+    assert steps * STEP_S > 2 * SILENCE_S
+    values = [encode(decision(number)) for number in range(steps)]
+    monkeypatch.setattr(embedded, "KafkaSource", Topic(clock, values))
+    assert len(system.await_decisions(steps)) == steps
+    letters = Topic(clock, values)
+    monkeypatch.setattr(embedded, "KafkaSource", letters)
+    assert len(system.dead_letters(steps)) == steps
+    assert letters.topics == ["clips.uploaded.dead-letter"]
+    observed.count = Steps(*range(steps + 1))
+    system.await_observed(steps)
+    both = Steps(*(number // 2 for number in range(2 * steps + 1)))
+    system.store.generations = lambda: {"g1": steps}  # type: ignore[method-assign]
+    system.index.clips = both  # type: ignore[method-assign]
+    system.await_clips(steps)
+
+
+def test_all_decisions_are_those_that_the_pools_have_made_and_each_counts_once(
+    system: System, clock: FastTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [decision(0), decision(0), decision(1), decision(0, 1), decision(1, 1)]
+    monkeypatch.setattr(embedded, "KafkaSource", Topic(clock, [encode(one) for one in made]))
+    system.service.pools = lambda: SimpleNamespace(decisions=4)  # type: ignore[method-assign,assignment,return-value]
+    assert [(one.clip_id, one.number) for one in system.await_decisions(2)] == [
+        ("clip-0", 0),
+        ("clip-1", 0),
+        ("clip-0", 1),
+        ("clip-1", 1),
+    ]

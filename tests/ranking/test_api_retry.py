@@ -1,0 +1,57 @@
+"""Who was told to come back is let in when they do."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from starlette.types import Message
+
+from ranking.api import Access, KeyRing, create_key
+from ranking.api.guard import KeyGuard
+from schemas.clock import ManualClock
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("per_minute", [1, 7, 59, 60, 61, 90, 1_000])
+@pytest.mark.parametrize("late_s", [0.0, 0.4, 0.999])
+def test_after_the_seconds_of_retry_after_the_next_request_is_answered(
+    tmp_path: Path, per_minute: int, late_s: float
+) -> None:
+    clock = ManualClock()
+    key = create_key(tmp_path / "keys", "app", created=NOW, requests_per_minute=per_minute, burst=1)
+    app = FastAPI()
+    app.get("/read")(lambda: "read")
+    guarded = KeyGuard(app, KeyRing(tmp_path / "keys"), Access(clock=clock), frozenset())
+
+    def ask() -> tuple[int, int]:
+        sent = list[Message]()
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "GET",
+            "path": "/read",
+            "raw_path": b"/read",
+            "query_string": b"",
+            "headers": [(b"authorization", f"Bearer {key}".encode())],
+        }
+        asyncio.run(guarded(scope, receive, send))
+        return sent[0]["status"], int(dict(sent[0]["headers"]).get(b"retry-after", b"0"))
+
+    assert ask() == (200, 0)
+    clock.advance(late_s * 60 / per_minute)
+    status, wait_s = ask()
+    assert status == 429
+    assert wait_s >= 1  # 0 would be an invitation to ask in a loop
+    assert wait_s - 1 < 60 / per_minute
+    clock.advance(wait_s)
+    assert ask() == (200, 0)

@@ -1,0 +1,85 @@
+"""Where there are no transactions, no record is passed before what was made of it is safe."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from schemas.errors import RecordRefused, TransportError
+from schemas.ports import OutgoingRecord, TopicPartition
+from transport import kafka_flushes
+from transport.connection import KafkaConnection
+from transport.kafka_flushes import FlushingSink, open_results
+from transport.kafka_transactions import TransactionSettings
+
+RECORDS = [OutgoingRecord("scored", b"clip-%d" % number, b"result") for number in range(3)]
+POSITIONS = {TopicPartition("uploads", 0): 3}
+CONNECTION = KafkaConnection(servers=("broker:9092",), transactions=False)
+
+
+class Steps:
+    """In the place of the sink and of the source; remembers what was asked of them, and fails where it is told to."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[object, ...]] = []
+        self.fails_at: str | None = None
+
+    def happens(self, what: str, *told: object) -> None:
+        if what == self.fails_at:
+            raise TransportError(f"cannot {what}")
+        self.done.append((what, *told))
+
+    def check(self, record: OutgoingRecord) -> None:
+        raise RecordRefused(record.topic)
+
+    def send(self, record: OutgoingRecord) -> None:
+        self.happens("send", record.key)
+
+    def flush(self, timeout_s: float) -> None:
+        self.happens("flush", timeout_s)
+
+    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        self.happens("commit", positions)
+
+    def close(self) -> None:
+        self.happens("close")
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    made = Steps()
+    monkeypatch.setattr(kafka_flushes, "KafkaSink", lambda _: made)
+    return made
+
+
+def commit(steps: Steps) -> None:
+    FlushingSink(CONNECTION, 7.0).commit(RECORDS, POSITIONS, steps)  # type: ignore[arg-type]
+
+
+def test_positions_are_committed_once_every_record_is_safe(steps: Steps) -> None:
+    commit(steps)
+    sent = [("send", record.key) for record in RECORDS]
+    assert steps.done == [*sent, ("flush", 7.0), ("commit", POSITIONS)]
+
+
+@pytest.mark.parametrize("step", ["send", "flush"])
+def test_a_record_that_is_not_safe_is_not_passed(steps: Steps, step: str) -> None:
+    steps.fails_at = step
+    with pytest.raises(TransportError, match=f"cannot {step}"):
+        commit(steps)
+    assert not [what for what, *_ in steps.done if what == "commit"]
+
+
+def test_what_the_sink_would_refuse_is_refused_before(steps: Steps) -> None:
+    with pytest.raises(RecordRefused, match="scored"):
+        FlushingSink(CONNECTION, 7.0).check(RECORDS[0])
+
+
+@pytest.mark.usefixtures("steps")
+def test_a_broker_with_transactions_is_written_to_in_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[object, ...]] = []
+    monkeypatch.setattr(kafka_flushes, "KafkaTransactionalSink", lambda *told: opened.append(told))
+    settings = TransactionSettings()
+    with_them = KafkaConnection(servers=("broker:9092",))
+    open_results(with_them, "streamer-0", settings)
+    assert opened == [(with_them, "streamer-0", settings)]
+    assert isinstance(open_results(CONNECTION, "streamer-0", settings), FlushingSink)
