@@ -1,12 +1,13 @@
 """Kills streamers, rankers and a serving process again and again, and looks for what was lost or done twice.
 
-    python -m benchmarks.faults [--kills 100] [--clips 20000] [--every 1.6] [--seed 1]
+    python -m benchmarks.faults [--kills 100] [--clips 20000] [--every 1.6] [--seed 1] [--recovery-clips 20000]
 
 A real Kafka and a real PostgreSQL; two streamers, a ranker and a serving process that keeps the index, each SIGKILLed
 at random moments and started again at once, while all uploads lie on the topic. At the end the uploads are compared
 with the log as committed (each clip once), the log with every row of the database, and with every vector of the
 snapshot.
-*Recovery*: from SIGKILL until the process has made progress again, its start included.
+*Recovery*: from SIGKILL until the process has made progress again, its start included. Then, on a log of its own, how
+long the views take to be up to date again from what they had stored and from nothing: ``benchmarks.recovery``.
 """
 
 import argparse
@@ -23,8 +24,10 @@ from random import Random
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import recovery
 from benchmarks.pipeline import OUT, make_uploads, repeated, settings_for
 from dancerank import wiring
+from dancerank.progress import steps
 from dancerank.uploads import send_upload
 from ranking.store import ScoreStore
 from schemas.events import ClipUploaded
@@ -60,24 +63,43 @@ def main() -> None:
             random=Random(arguments.seed),
         )
         duration_s = time.monotonic() - started_s
-    report(console, killer, verdict, duration_s)
+        report(console, killer, verdict, duration_s)
+        again = recover(folder, kafka, database, arguments.recovery_clips) if arguments.recovery_clips else None
+    if again is not None:
+        recovery.report(console, again)
     OUT.mkdir(exist_ok=True)
     path = OUT / "faults.json"
     figures = verdict._asdict() | {"kills": killer.kills, "recoveries_s": killer.recoveries_s, "duration_s": duration_s}
+    figures["up_to_date_again"] = None if again is None else recovery.figures(again)
     path.write_text(json.dumps(figures, indent=2) + "\n")
     console.print(f"written to {path}")
-    if not verdict.is_right:
+    if not verdict.is_right or (again is not None and not again.is_equal):
         raise SystemExit(1)
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--clips", type=int, default=20_000)
-    parser.add_argument("--every", type=float, default=1.6, help="mean seconds from one kill to the next")
-    parser.add_argument("--files", type=int, default=200, help="distinct feature files")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=100, help="how often a process is killed, at most (100)")
+    parser.add_argument("--clips", type=int, default=20_000, help="uploads that go through meanwhile (20000)")
+    parser.add_argument("--every", type=float, default=1.6, help="mean seconds from one kill to the next (1.6)")
+    parser.add_argument("--files", type=int, default=200, help="distinct feature files (200)")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments and the victims (1)")
+    parser.add_argument(
+        "--recovery-clips", type=int, default=20_000, help="scored clips to be up to date with again; 0: none (20000)"
+    )
     return parser.parse_args()
+
+
+def recover(folder: Path, kafka: KafkaServer, database: PostgresqlServer, clips: int) -> recovery.Recovery:
+    """Measure how long the views take to be up to date again, on the same servers."""
+    with steps() as told:
+        return recovery.measure(
+            folder,
+            KafkaConnection(servers=(kafka.address,)),
+            database.new_database,
+            told,
+            clips=clips,
+        )
 
 
 def kill_and_verify(

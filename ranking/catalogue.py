@@ -50,6 +50,10 @@ class Catalogue:
         clip = self._ids.get(clip_id)
         return None if clip is None else self._entries[clip]
 
+    def entries(self) -> list[CatalogueEntry]:
+        """Of all clips, in the order of their clip ids."""
+        return sorted((entry for entry in self._entries if entry is not None), key=lambda entry: entry.clip_id)
+
     def put(self, entry: CatalogueEntry) -> int:
         """Add a clip, or replace what is known of it; returns its id."""
         clip = self._ids.setdefault(entry.clip_id, len(self._entries))

@@ -118,7 +118,9 @@ def lock_clips(connection: sa.Connection, *, alone: bool) -> None:
     """
     if connection.dialect.name == "postgresql":
         lock = sa.func.pg_advisory_xact_lock if alone else sa.func.pg_advisory_xact_lock_shared
-        connection.execute(sa.select(lock(_CLIPS_LOCK)))
+        # A plan that was kept from when the tables were empty reads all of them for each row; a rebuild would not end.
+        fresh_plans = sa.func.set_config("plan_cache_mode", "force_custom_plan", True)
+        connection.execute(sa.select(lock(_CLIPS_LOCK), fresh_plans))
 
 
 def in_parts(keys: Iterable[str]) -> Iterator[list[str]]:

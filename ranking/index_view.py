@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from ranking.content import index_content
 from ranking.locking import ReadWriteLock
 from ranking.log import DELETED_CLIP, RETIRED_GENERATION, DeletedRecord, LogEntry
 from ranking.snapshot import (
@@ -69,6 +70,11 @@ class IndexView:
     def clips(self) -> int:
         """Clips held, one under two generations counted twice."""
         return sum(self.generations().values())
+
+    def content(self) -> str:
+        """Hash of all that is held; equal for two views that were built from one log."""
+        with self._lock.reading():
+            return index_content({name: space.parts() for name, space in self._spaces.items()}, self._deleted)
 
     def similar(self, query: SimilarQuery, generation: str | None = None) -> SimilarAnswer:
         """Of ``generation``, by default the one that came first.

@@ -52,6 +52,10 @@ class EmbeddingSpace:
         """Raises ``NotFound`` and ``QueryError`` naming the parameter."""
         return SimilaritySearch(self.generation, self._catalogue, self._indexes).answer(query)
 
+    def parts(self) -> tuple[Catalogue, Mapping[Modality, StoredIndex]]:
+        """The catalogue and the indexes by modality, to be looked at while nothing changes."""
+        return self._catalogue, self._indexes
+
     def changes(self, scored: Sequence[ScoredRecord]) -> tuple[list[SpaceChange], list[Refusal]]:
         """What records of this generation change, the last of each clip alone, and those that fit no index."""
         widths = {modality: index.dim for modality, index in self._indexes.items()}

@@ -11,6 +11,7 @@ from ranking.log import LogEntry
 from ranking.migrations import upgrade_engine
 from ranking.offsets import advance, stored_positions
 from ranking.ranks import places_from_bottom, places_from_top
+from ranking.score_content import score_content
 from ranking.score_rows import Erasure, write_entries
 from ranking.standings import standings
 from ranking.tables import applied_offsets, clips, scored_clips, scores
@@ -80,6 +81,10 @@ class ScoreStore:
             with writing(self._engine) as connection:
                 advance(connection, SCORES_VIEW, positions)
         return []
+
+    def content(self) -> str:
+        """Hash of all clips, scores and deletions; equal for two databases that were filled from one log."""
+        return score_content(self._engine)
 
     def generations(self) -> dict[str, int]:
         """Clips scored under each generation, the one scored last first."""
