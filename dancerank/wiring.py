@@ -17,7 +17,6 @@ from ranking.index_view import IndexView
 from ranking.log import LogEntry, read_log
 from ranking.loop import LoopSettings, LoopThread, Reader, StoredPositions, ViewLoop
 from ranking.monitoring.monitor import ModelMonitor, MonitorSettings
-from ranking.monitoring.periodic import measuring
 from ranking.periodic import every
 from ranking.pool_service.publishing import publishing
 from ranking.pool_service.reading import PoolReader
@@ -252,7 +251,8 @@ def pool_loop(
         sink = stack.enter_context(closing(KafkaSink(connection)))
         reader = stack.enter_context(closing(open_pool_reader(settings, clock)))
         store.migrate()
-        monitor = stack.enter_context(measuring(_model_monitor(settings, observer, clock), measured_s))
+        monitor = stack.enter_context(closing(_model_monitor(settings, observer, clock)))
+        stack.enter_context(every(measured_s, monitor.measure, name="model-monitor"))
         results = stack.enter_context(closing(KafkaSink(connection, SinkSettings(linger_s=0.0))))
         worker = PoolWorker(
             store, policy, results, observer, clock, worker_settings, seen=monitor.add, look=reader.pools

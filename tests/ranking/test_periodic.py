@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 
 import pytest
 
@@ -30,3 +31,16 @@ def test_it_waits_for_its_interval_unless_it_is_wanted_at_once() -> None:
         done = threading.Event()
         with every(WAIT_S, done.set, name="acting", at_once=at_once):
             assert done.wait(WAIT_S if at_once else 0.05) == at_once
+
+
+def test_the_end_waits_for_what_is_under_way() -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def act() -> None:
+        begun.set()
+        time.sleep(0.1)
+        ended.set()
+
+    with every(0.001, act, name="acting"):
+        assert begun.wait(WAIT_S)
+    assert ended.is_set()
