@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 
@@ -43,19 +43,40 @@ def answer(
     _Server(config, on_start, shutdown_timeout_s).run([taken])
 
 
+class _Waits(Protocol):
+    @property
+    def waiting_for(self) -> str | None: ...
+
+
+class Watched:
+    """Whether a process is ready: once its ``part`` is there, unless that waits for something."""
+
+    def __init__(self) -> None:
+        self.part: _Waits | None = None
+
+    def waiting(self) -> list[str]:
+        if self.part is None:
+            return ["it is starting"]
+        reason = self.part.waiting_for
+        return [] if reason is None else [reason]
+
+
 @contextmanager
-def metrics(observer: PrometheusObserver, host: str, port: int, setting: str) -> Iterator[None]:
-    """Serve ``/metrics`` of a process that has no HTTP API, on the port that ``setting`` of the group gives; 0: no."""
+def metrics(observer: PrometheusObserver, host: str, port: int, setting: str) -> Iterator[Watched]:
+    """Serve ``/metrics`` and ``/readyz`` of a process that has no HTTP API, on the port that ``setting`` of the group
+    gives; 0: no. Gives what has to be told of the part that does the work.
+    """
+    watched = Watched()
     if port == 0:
-        yield
+        yield watched
         return
     try:
-        stop = observer.start_server(port, host=host)
+        stop = observer.start_server(port, host=host, waiting=watched.waiting)
     except OSError as error:
         raise _not_to_be_had(setting, host, port, error, " or 0 for none") from error
     log.info("metrics on http://%s:%d/metrics", host, port)
     try:
-        yield
+        yield watched
     finally:
         stop()
 

@@ -146,11 +146,11 @@ class ServerSettings(_Group):
     port: Port = 8080
     """Port of the HTTP API."""
     stream_metrics_port: PortOrOff = 9464
-    """Port of /metrics of the streamer, which serves no API; 0: none."""
+    """Port of /metrics and /readyz of the streamer, which serves no API; 0: none."""
     rank_metrics_port: PortOrOff = 9465
-    """Port of /metrics of the SQL view where it has a process of its own; 0: none."""
+    """Port of /metrics and /readyz of the SQL view where it has a process of its own; 0: none."""
     pools_metrics_port: PortOrOff = 9466
-    """Port of /metrics of a worker of the traffic pools; 0: none."""
+    """Port of /metrics and /readyz of a worker of the traffic pools; 0: none."""
     api_keys: Path | None = None
     """File of API keys, kept with ``dancerank keys`` and read again when it changes; absent: no key is asked for."""
     requests_per_minute: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0

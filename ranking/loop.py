@@ -99,6 +99,14 @@ class ViewLoop(Generic[Entry]):
         self._committed_at_s = float("-inf")
         self._targets: dict[TopicPartition, int] | None = None
         self._stop = threading.Event()
+        self._waits_for: DancerankError | None = None
+
+    @property
+    def waiting_for(self) -> str | None:
+        """What it cannot go on without; ``None`` while it works, or has nothing to do."""
+        if self._waits_for is not None:
+            return f"{self._waits_for} ({self._waits_for.code})"
+        return "Kafka does not answer" if self._source.is_away else None
 
     @property
     def caught_up(self) -> bool:
@@ -117,6 +125,8 @@ class ViewLoop(Generic[Entry]):
             while not stop.is_set():
                 try:
                     self.step()
+                    if self._source.assignment():
+                        self._waits_for = None
                     self._keep_up_if_due()
                 except DancerankError as error:
                     if not error.retriable or self._reopen is None:
@@ -135,6 +145,7 @@ class ViewLoop(Generic[Entry]):
         """Connect anew as soon as that works, with longer and longer waits."""
         log.warning("%s (%s); beginning again from the view's positions", error, error.code)
         self._observer.interrupted(error.code)
+        self._waits_for = error
         self._close_source()
         wait_s = self._settings.retry_wait_s
         while not stop.wait(wait_s):
@@ -144,6 +155,7 @@ class ViewLoop(Generic[Entry]):
             except TransportError as failure:
                 if not failure.retriable:
                     raise
+                self._waits_for = failure
                 log.warning("%s", failure)
             else:
                 return
@@ -183,6 +195,7 @@ class ViewLoop(Generic[Entry]):
             except DancerankError as error:
                 if not error.retriable or attempt >= self._settings.attempts:
                     raise
+                self._waits_for = error
                 log.warning("attempt %d failed, the next is in %.1f s: %s (%s)", attempt, wait_s, error, error.code)
                 if self._stop.wait(wait_s):
                     raise

@@ -36,10 +36,11 @@ _ASK_AGAIN_S: Final = 1.0
 
 @dataclass(frozen=True)
 class Readiness:
-    """Whether to send requests here; if not, why."""
+    """Whether to send requests here; if not, why. ``waiting``: what is missing although it can answer."""
 
     ready: bool
     reasons: list[str]
+    waiting: list[str]
 
 
 class RankingService:
@@ -162,7 +163,8 @@ class RankingService:
         except DancerankError as error:
             log.warning("not ready: %s", error)
             reasons.append(f"the store does not answer ({error.code})")
-        return Readiness(not reasons, reasons)
+        waiting = [each for thread in self._loops if (each := thread.loop.waiting_for) is not None]
+        return Readiness(not reasons, reasons, waiting)
 
     def _generation(self, generation: str | None) -> str:
         if generation is not None:

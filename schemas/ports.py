@@ -98,6 +98,11 @@ class RecordSource(Protocol):
         """Offset after the last record of each assigned partition, asked of the broker."""
         ...
 
+    @property
+    def is_away(self) -> bool:
+        """Whether nobody answered when the broker was asked last. It is asked again and again, also while idle."""
+        ...
+
     def membership(self) -> object:
         """What a ``TransactionalSink`` of the same transport needs to know of this member of its group."""
         ...

@@ -71,12 +71,12 @@ class Streamer:
         )
         self._padding = ThreadPoolExecutor(1, thread_name_prefix="pad-batches")
         self._upcoming: Upcoming | None = None
-        self._clip_ids: set[str] = set()
         self._last_read_ms: dict[TopicPartition, int] = {}
         self._paused = False
         self._draining = False
         self._commit_at_s = self._clock.monotonic_s() + settings.commit_interval_s
         self._wait_s = _FIRST_WAIT_S
+        self._waits_for: DancerankError | None = None
         self._open_source, self._open_sink = open_source, open_sink
         self._sink = open_sink()
         try:
@@ -112,6 +112,13 @@ class Streamer:
         """Whether partitions are assigned, so that uploads are read as they come."""
         return bool(self._source.assignment())
 
+    @property
+    def waiting_for(self) -> str | None:
+        """What it cannot go on without; ``None`` while it works, or has nothing to do."""
+        if self._waits_for is not None:
+            return f"{self._waits_for} ({self._waits_for.code})"
+        return "Kafka does not answer" if self._source.is_away else None
+
     def close(self) -> None:
         """Leave without committing. What is in flight is read again by whoever comes next. Idempotent."""
         self._padding.shutdown(cancel_futures=True)
@@ -139,6 +146,8 @@ class Streamer:
         self._collect_loaded()
         self._score_next_batch()
         self._commit_when_due()
+        if not self._prefetcher.clips and self.is_reading:
+            self._waits_for = None
 
     def _begin_again(self, error: DancerankError, stop: threading.Event) -> None:
         """Forget what is in flight, it will be read again by us or others, and connect anew as soon as that works.
@@ -147,6 +156,7 @@ class Streamer:
         """
         log.warning("%s (%s); beginning again from what is committed", error, error.code)
         self._observer.interrupted(error.code)
+        self._waits_for = error
         self._tracker.forget_all()
         self._last_read_ms.clear()
         self._paused = False
@@ -159,7 +169,7 @@ class Streamer:
             except TransportError as failure:
                 if not failure.retriable:
                     raise
-                error = failure
+                self._waits_for = error = failure
                 self._disconnect()
             else:
                 return
@@ -196,12 +206,6 @@ class Streamer:
         except DancerankError as error:
             self._reject(record, ticket, error, peek_clip_id(record.value))
             return
-        if clip.clip_id in self._clip_ids:
-            # Batches may overtake each other, but two uploads of one clip have to come out in the order they came in.
-            # No deadline is needed: loading succeeds or fails within the store's patience, a store that stays silent
-            # ends the run, and nothing new is taken on meanwhile.
-            self._drain(math.inf)
-        self._clip_ids.add(clip.clip_id)
         self._prefetcher.submit(Upload(record, clip, ticket, self._clock.monotonic_s()))
 
     def _collect_loaded(self, *, patience_s: float = math.inf) -> None:
@@ -292,7 +296,6 @@ class Streamer:
 
     def _release(self, upload: Upload) -> None:
         self._prefetcher.release(upload)
-        self._clip_ids.discard(upload.clip.clip_id)
 
     def _drain(self, deadline_s: float) -> None:
         """Finish what is in flight; what is not finished by the deadline is left for whoever reads it again."""
@@ -317,7 +320,7 @@ class Streamer:
             outputs, started_s = self._tracker.outputs(positions), self._clock.monotonic_s()
             self._sink.commit(outputs, positions, self._source)
             self._tracker.committed(positions)
-            self._wait_s = _FIRST_WAIT_S
+            self._wait_s, self._waits_for = _FIRST_WAIT_S, None
             self._observer.stage_timed("publish", self._clock.monotonic_s() - started_s)
             for topic, records in Counter(record.topic for record in outputs).items():
                 self._observer.produced(topic, records)

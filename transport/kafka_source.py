@@ -160,6 +160,10 @@ class KafkaSource:
     def assignment(self) -> frozenset[TopicPartition]:
         return self._assigned
 
+    @property
+    def is_away(self) -> bool:
+        return self._is_away
+
     def membership(self) -> object:
         """kafka-python's metadata of this member, by which brokers from 2.5 on refuse one that was given up.
 
@@ -205,7 +209,9 @@ class KafkaSource:
         try:
             ends = self.end_offsets()
         except TransportError:
-            return  # the broker is away, which is no standstill
+            self._is_away = True
+            return  # which is no standstill
+        self._is_away = False
         now = {at: self._position(at) for at in self._assigned if ends.get(at, 0) > self._position(at)}
         stuck = sorted(at for at, offset in now.items() if self._standing.get(at) == offset)
         self._standing = now

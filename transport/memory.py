@@ -181,6 +181,10 @@ class MemorySource:
     def assignment(self) -> frozenset[TopicPartition]:
         return frozenset(self._next_offset)
 
+    @property
+    def is_away(self) -> bool:
+        return False
+
     def membership(self) -> object:
         return self
 

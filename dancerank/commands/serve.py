@@ -42,12 +42,13 @@ def stream(config: Config = None) -> None:
     check_start(settings, connection, "stream")
     bundle = wiring.load_bundle(settings)
     with (
-        metrics(observer, server.host, server.stream_metrics_port, "stream_metrics_port"),
+        metrics(observer, server.host, server.stream_metrics_port, "stream_metrics_port") as watched,
         wiring.streamer(settings, connection, bundle, observer, clock) as streamer,
     ):
         providers = ", ".join(f"{name} on {provider}" for name, provider in providers_in_use(observer).items())
         log.info("bundle %s, generation %s: %s", wiring.bundle_folder(settings), bundle.manifest.generation, providers)
         log.info("streaming %s to %s", settings.streamer.uploads_topic, settings.streamer.scored_topic)
+        watched.part = streamer
         streamer.run(stop)
     log.info("drained and committed")
 
@@ -61,11 +62,12 @@ def rank(config: Config = None) -> None:
     connection = wiring.connect(settings)
     check_start(settings, connection, "rank")
     with (
-        metrics(observer, server.host, server.rank_metrics_port, "rank_metrics_port"),
+        metrics(observer, server.host, server.rank_metrics_port, "rank_metrics_port") as watched,
         closing(wiring.open_store(settings)) as store,
         wiring.sql_loop(settings, connection, store, observer, SystemClock()) as loop,
     ):
         log.info("ranking %s", ", ".join(wiring.scored_topics(settings)))
+        watched.part = loop
         loop.run(stop)
     log.info("stopped")
 
@@ -83,10 +85,11 @@ def run_pools(config: Config = None) -> None:
     connection = wiring.connect(settings)
     check_start(settings, connection, "pools run")
     with (
-        metrics(observer, server.host, server.pools_metrics_port, "pools_metrics_port"),
+        metrics(observer, server.host, server.pools_metrics_port, "pools_metrics_port") as watched,
         wiring.pool_loop(settings, connection, observer, SystemClock()) as loop,
     ):
         log.info("policy %s, decisions to %s", wiring.pool_policy(settings).version, pools.decisions_topic)
+        watched.part = loop
         loop.run(stop)
     log.info("stopped")
 

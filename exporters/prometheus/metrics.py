@@ -5,7 +5,7 @@ Challenges are labels of the model's agreement alone, as many as are told at onc
 disappears.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from prometheus_client import (
@@ -16,12 +16,12 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
     generate_latest,
-    start_http_server,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from exporters.prometheus.model import ModelGauges
 from exporters.prometheus.pools import PoolMetrics
+from exporters.prometheus.server import serve_process
 from schemas.modalities import Modality
 from schemas.observation import Agreement, Calibration, Drift, Observer, TierFilling
 from schemas.ports import TopicPartition
@@ -129,16 +129,13 @@ class PrometheusObserver(Observer):
         """Content type and body for a scrape."""
         return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self.registry)
 
-    def start_server(self, port: int, *, host: str = "0.0.0.0") -> Callable[[], None]:
-        """Serve ``/metrics`` on a thread, for a process without an HTTP API; returns what stops it."""
-        server, thread = start_http_server(port, addr=host, registry=self.registry)
-
-        def stop() -> None:
-            server.shutdown()
-            server.server_close()
-            thread.join()
-
-        return stop
+    def start_server(
+        self, port: int, *, host: str = "0.0.0.0", waiting: Callable[[], Sequence[str]] = tuple
+    ) -> Callable[[], None]:
+        """Serve ``/metrics`` on a thread, for a process without an HTTP API, and ``/readyz`` by what it is ``waiting``
+        for; returns what stops it.
+        """
+        return serve_process(host, port, self.render, waiting)
 
     def consumed(self, topic: str, records: int) -> None:
         self._consumed.labels(topic).inc(records)

@@ -129,7 +129,9 @@ def _add_operation(app: FastAPI, service: RankingService, metrics: RenderMetrics
         "/readyz", tags=["operation"], responses={503: {"model": Readiness, "description": "Not yet, or not now."}}
     )
     def readyz(response: Response) -> Readiness:
-        """Whether to send requests here: the log has been read up to where it ended, and the database answers."""
+        """Whether to send requests here: the log has been read up to where it ended, and the database answers. What is
+        waited for meanwhile, though requests can be answered, is `waiting`.
+        """
         readiness = service.readiness()
         if not readiness.ready:
             response.status_code = 503

@@ -86,6 +86,14 @@ class Worker:
             return 0.0
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(beginning))
 
+    def waiting(self) -> list[str] | None:
+        """What ``/readyz`` says that it waits for; ``None`` if it does not answer."""
+        try:
+            answer = httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=15.0).json()
+        except httpx.TransportError:
+            return None
+        return [*answer.get("reasons", ()), *answer["waiting"]]
+
     def __enter__(self) -> Self:
         self.start()
         return self

@@ -1,7 +1,7 @@
 """A broker and a database that go away and come back: everything waits, goes on by itself, and nothing is lost."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ranking.store import ScoreStore
 from schemas.errors import StoreUnavailable
 from tests.faults.conftest import Scene
 from tests.faults.killing import Cached, await_all
-from tests.faults.processes import patience, ranker, server, streamer
+from tests.faults.processes import Worker, patience, ranker, server, streamer
 from tests.faults.verification import verify
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgresql import PostgresqlServer
@@ -27,6 +27,20 @@ AWAY_S = 4.0
 MakeScene = Callable[[KafkaConnection, str, int], Scene]
 
 
+def await_waiting(workers: Sequence[Worker]) -> None:
+    """Return once the readiness of each says that it waits; then some more time passes."""
+    with patience(PATIENCE_S, "not all of them said that they wait") as check:
+        while not all(worker.waiting() for worker in workers):
+            check()
+    time.sleep(AWAY_S)
+
+
+def await_ready(workers: Sequence[Worker]) -> None:
+    with patience(PATIENCE_S, "not all of them were ready again") as check:
+        while any(worker.waiting() != [] for worker in workers):
+            check()
+
+
 @pytest.fixture
 def own_postgresql_server(postgresql_server: PostgresqlServer) -> Iterator[PostgresqlServer]:
     """A PostgreSQL for one test alone; the shared one has shown that this machine can have one."""
@@ -36,22 +50,27 @@ def own_postgresql_server(postgresql_server: PostgresqlServer) -> Iterator[Postg
 
 
 def test_a_broker_that_is_killed_in_mid_transaction_and_comes_back_costs_nothing(
-    scene: MakeScene, own_kafka_server: KafkaServer, postgresql_url: str
+    scene: MakeScene, own_kafka_server: KafkaServer, postgresql_url: str, tmp_path: Path
 ) -> None:
     here = scene(KafkaConnection(servers=(own_kafka_server.address,)), postgresql_url, CLIPS)
     with ExitStack() as stack:
         store = stack.enter_context(closing(ScoreStore(postgresql_url)))
         store.migrate()
-        workers = [streamer("streamer-0", here.config), ranker("ranker-0", here.config)]
+        workers = [
+            streamer("streamer-0", here.config),
+            ranker("ranker-0", here.config),
+            server("server-0", here.config, tmp_path / "index"),
+        ]
         for worker in workers:
             stack.enter_context(worker)
         with patience(PATIENCE_S, "nothing was scored") as check:
             while not workers[0].progress():
                 check()
         own_kafka_server.kill()
-        time.sleep(AWAY_S)
+        await_waiting(workers)
         own_kafka_server.start()
         await_all(Cached(lambda: sum(store.generations().values()) >= CLIPS, every_s=0.5), workers, PATIENCE_S)
+        await_ready(workers)
         for worker in workers:
             assert worker.stop() == 0, worker.log()[-3000:]
     assert verify(here.sent, here.settings, here.connection, None).is_right
@@ -71,7 +90,8 @@ def test_a_database_that_is_killed_and_comes_back_costs_nothing(
             while not store.generations():
                 check()
         own_postgresql_server.kill()
-        time.sleep(AWAY_S)
+        await_waiting(workers[1:])
+        assert workers[0].waiting() == []
         own_postgresql_server.start()
 
         def all_ranked() -> bool:
@@ -80,6 +100,7 @@ def test_a_database_that_is_killed_and_comes_back_costs_nothing(
             return False
 
         await_all(Cached(all_ranked, every_s=0.5), workers, PATIENCE_S)
+        await_ready(workers)
         for worker in workers:
             assert worker.stop() == 0, worker.log()[-3000:]
     assert verify(here.sent, here.settings, here.connection, None).is_right

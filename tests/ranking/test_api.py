@@ -42,8 +42,11 @@ class Client:
 class Ended:
     """A loop as the service sees it."""
 
-    def __init__(self, *, caught_up: bool = True, failure: Exception | None = None) -> None:
+    def __init__(
+        self, *, caught_up: bool = True, failure: Exception | None = None, waiting_for: str | None = None
+    ) -> None:
         self.loop, self.caught_up, self.failure = self, caught_up, failure
+        self.waiting_for = waiting_for
 
 
 @pytest.fixture
@@ -265,6 +268,9 @@ def test_health_and_readiness_follow_the_loops(store: ScoreStore) -> None:
     assert [client.get("/healthz").status_code for client in (fine, behind, dead)] == [200, 200, 503]
     assert [client.get("/readyz").status_code for client in (fine, behind, dead)] == [200, 503, 503]
     assert "not been read to its end" in behind.get("/readyz").json()["reasons"][0]
+    waits = with_loop(Ended(waiting_for="Kafka does not answer")).get("/readyz")
+    assert waits.status_code == 200, "what is held can be asked for"
+    assert waits.json() == {"ready": True, "reasons": [], "waiting": ["Kafka does not answer"]}
 
 
 def test_metrics_come_from_the_exporter(client: Client) -> None:
@@ -288,7 +294,7 @@ def test_the_service_answers_without_an_index_view(store: ScoreStore, service: R
     alone = RankingService(store)
     assert alone.challenges() == service.challenges() == [Challenge("ch", 3), Challenge("other", 1)]
     assert alone.place("c1", Dimension.FUSED).rank == 1
-    assert alone.readiness() == Readiness(True, [])
+    assert alone.readiness() == Readiness(True, [], [])
     with pytest.raises(NotReady):
         alone.similar(SimilarQuery(clip_id="c1"))
     with pytest.raises(QueryError):

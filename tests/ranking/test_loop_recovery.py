@@ -173,3 +173,23 @@ def test_a_loop_that_waits_for_its_view_stops_at_once_and_leaves_the_batch(
     assert setting.broker.committed("ranking") == {}
     drain(setting.loop(store))
     assert store.generations() == {"g1": 2}
+
+
+def test_what_a_loop_waits_for_is_told_until_it_goes_on(setting: Setting, store: ScoreStore) -> None:
+    setting.send(scored_clip("a"))
+    view = FailingView(store, 1, StoreUnavailable("down"))
+    loop = setting.loop(view)
+    told = []
+
+    class Waiting(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            told.append(loop.waiting_for)
+            return False
+
+        def is_set(self) -> bool:
+            return bool(store.generations())
+
+    assert loop.waiting_for is None
+    loop.run(Waiting())
+    assert told == ["down (store_unavailable)"]
+    assert loop.waiting_for is None

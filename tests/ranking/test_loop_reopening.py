@@ -1,6 +1,5 @@
 """How a loop connects anew, and what it tells Kafka: only what is its own, and no more often than it is asked to."""
 
-import threading
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -13,23 +12,10 @@ from schemas.errors import DancerankError, GenerationMismatch, PositionBeyondLog
 from schemas.ports import OutgoingRecord, Record, RecordSource, TopicPartition
 from tests.ranking.examples import TOPIC, at, scored_clip
 from tests.ranking.loops import READ, SETTINGS, Reports, Setting
+from tests.stopping import Stop
 from transport.memory import MemorySink, MemorySource
 
 BUSY, OTHER = at(0), at(1)
-
-
-class Stop(threading.Event):
-    """Remembers for how long it was waited for, lets nobody wait, and is set in the last of so many waits."""
-
-    def __init__(self, waits: int) -> None:
-        super().__init__()
-        self.most, self.waited_s = waits, list[float | None]()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.waited_s.append(timeout)
-        if len(self.waited_s) == self.most:
-            self.set()
-        return self.is_set()
 
 
 class Interruptions(Reports):

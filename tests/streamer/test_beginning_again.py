@@ -12,24 +12,11 @@ from schemas.events import FeatureFile
 from schemas.ports import RecordSource, TopicPartition
 from streamer.stores import FeatureStore
 from tests.clips import upload
+from tests.stopping import Stop
 from tests.streaming import FEATURES, UPLOADS, Everything, Log, quick_settings, running, uploads, wait_until
 from transport.memory import MemorySource, MemoryTransactionalSink
 
 SOON_S = 20.0
-
-
-class Stop(threading.Event):
-    """Remembers for how long it was waited for, lets nobody wait, and is set in the last of so many waits."""
-
-    def __init__(self, waits: int = 1_000) -> None:
-        super().__init__()
-        self.most, self.waited_s = waits, list[float | None]()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.waited_s.append(timeout)
-        if len(self.waited_s) == self.most:
-            self.set()
-        return self.is_set()
 
 
 class Scripted(MemoryTransactionalSink):
@@ -119,6 +106,53 @@ def test_what_was_open_is_closed_before_anything_is_opened_and_after_each_try(bu
     opening = Opening(log, [None, away(), away(), away(), away()])
     log.streamer(bundle, quick_settings(), sink=sink, open_source=opening).run(stop)
     assert sink.closed >= opening.opened  # each try opened a sink, and the end closes once more
+
+
+class Deaf(MemorySource):
+    """A source whose broker does not answer."""
+
+    is_away = True
+
+
+def test_what_it_waits_for_is_told_until_something_is_committed_again(bundle: Bundle) -> None:
+    log, told = Log(partitions=1), list[str | None]()
+
+    class Waiting(Stop):
+        def wait(self, timeout: float | None = None) -> bool:
+            told.append(streamer.waiting_for)
+            return super().wait(timeout)
+
+    log.upload(*uploads(2))
+    opening = Opening(log, [None, TransportError("no broker")])
+    streamer = log.streamer(bundle, quick_settings(), sink=Scripted(log, [away()]), open_source=opening)
+    assert streamer.waiting_for is None
+    stop = Waiting()
+    thread = threading.Thread(target=streamer.run, args=(stop,))
+    thread.start()
+    wait_until(lambda: len(log.scored()) >= 2, SOON_S)
+    wait_until(lambda: streamer.waiting_for is None, SOON_S)
+    stop.set()
+    thread.join()
+    assert told == ["away (transport)", "no broker (transport)"]
+
+
+def test_what_it_waited_for_is_over_once_there_is_nothing_to_do(bundle: Bundle) -> None:
+    log = Log(partitions=1)
+    streamer = log.streamer(bundle, quick_settings())
+    streamer._begin_again(away(), Stop())
+    assert streamer.waiting_for == "away (transport)"
+    for _ in range(3):
+        streamer._step()
+    assert streamer.waiting_for is None
+    streamer.close()
+
+
+def test_a_broker_that_does_not_answer_is_waited_for_without_work_too(bundle: Bundle) -> None:
+    log = Log(partitions=1)
+    opening = lambda listener: Deaf(log.broker, [UPLOADS], group="g", listener=listener)  # noqa: E731
+    streamer = log.streamer(bundle, quick_settings(), open_source=opening)
+    assert streamer.waiting_for == "Kafka does not answer"
+    streamer.close()
 
 
 def test_a_client_that_does_not_close_cleanly_keeps_nobody_from_beginning_again(

@@ -123,8 +123,8 @@ def test_of_clips_that_are_done_nothing_is_remembered(bundle: Bundle) -> None:
     log.upload(*uploads(20), b"no event")
     streamer = log.streamer(bundle, quick_settings(max_in_flight_clips=8))
     process(log, streamer, 21)
-    assert (streamer._clip_ids, streamer._tracker.held, streamer._prefetcher.clips) == (set(), 0, 0)
-    assert (streamer._prefetcher.held_bytes, streamer._tracker.unfinished()) == (0, 0)
+    assert (streamer._tracker.held, streamer._tracker.unfinished()) == (0, 0)
+    assert (streamer._prefetcher.held_bytes, streamer._prefetcher.clips) == (0, 0)
 
 
 def test_results_wait_until_a_commit_is_due_and_are_then_written_together(bundle: Bundle) -> None:

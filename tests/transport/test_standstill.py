@@ -107,13 +107,27 @@ def test_a_broker_that_is_away_is_no_standstill(stalled: Stalled, monkeypatch: p
     def away() -> object:
         raise TransportError("no broker")
 
+    assert not stalled.source.is_away
     answer, stalled.answer = stalled.answer, away
     for _ in range(3):
         stalled.look()
+        assert stalled.source.is_away
     stalled.answer = answer
     time.sleep(LOOK_S)
     with pytest.raises(TransportError, match="nothing was read"):
         stalled.poll()
+
+
+def test_a_broker_that_answers_again_is_no_longer_away_though_nothing_is_there_to_read(
+    source: KafkaSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = 0
+    while read < RECORDS:
+        read += len(source.poll(max_records=10, timeout_s=1.0))
+    source._is_away = True
+    time.sleep(LOOK_S)
+    source.poll(max_records=10, timeout_s=0.0)
+    assert not source.is_away
 
 
 def test_who_has_read_everything_waits_for_as_long_as_it_takes(

@@ -285,17 +285,6 @@ def test_no_challenge_can_be_called_as_all_of_them_are() -> None:
         msgspec.convert(ALL_CHALLENGES, Identifier)
 
 
-def test_the_metrics_are_served_over_http() -> None:
-    observer, port = observed(), free_port()
-    stop = observer.start_server(port, host="127.0.0.1")
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
-            assert response.headers["Content-Type"].startswith("text/plain")
-            assert b"dancerank_index_vectors" in response.read()
-    finally:
-        stop()
-
-
 @pytest.mark.prometheus
 def test_promtool_has_nothing_to_say_about_the_metrics(promtool: str) -> None:
     body = observed().render()[1]
