@@ -7,11 +7,20 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from dancerank import checks, wiring
 from dancerank.cli import app
+from dancerank.letters import Letters
+from dancerank.settings import Settings
 from ranking.replicas import Replicas, ReplicaState
 from ranking.store import ScoreStore
 from schemas.clock import SystemClock
-from tests.ranking.examples import apply, scored_clip
+from schemas.codec import encode
+from schemas.events import ClipScored
+from schemas.observation import Observer
+from schemas.ports import Record
+from tests.ranking.examples import NOW_MS, apply, apply_entries, deletion, scored_clip
+from transport.memory import MemoryBroker, MemorySink
+from transport.topics import TopicDescription, TopicSpec
 
 
 class Desk:
@@ -137,3 +146,83 @@ def test_an_unknown_generation_and_a_missing_database_are_named(desk: Desk, tmp_
     code, said = desk.run("list")
     assert (code, "error (no_data): no rankings in" in said) == (1, True)
     assert not (tmp_path / "absent.db").exists()
+
+
+def test_what_is_in_force_already_is_not_waited_for(desk: Desk) -> None:
+    desk.serve("host:8080", g1=1)
+    assert desk.run("use", "g1", "--patience", "0") == (0, "g1 is in force already.")
+
+
+LOGS = ("clips.scored", "clips.scored.v2")
+
+
+@pytest.fixture
+def two_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, MemoryBroker]:
+    """Settings of the views while another model is built, and a broker in memory instead of Kafka."""
+    broker = MemoryBroker(SystemClock())
+    monkeypatch.setattr(wiring, "KafkaSink", lambda *_: MemorySink(broker))
+    monkeypatch.setattr(wiring, "KafkaSource", lambda *_, **__: None)
+    monkeypatch.setattr(wiring, "ensure_topics", lambda _, specs: broker.ensure_topics(specs))
+    settings = Settings(ranking={"database_url": f"sqlite:///{tmp_path / 'view.db'}", "scored_topics": LOGS})
+    return settings, broker
+
+
+def test_logs_of_several_generations_are_created_compacted_and_read_by_every_view(
+    two_logs: tuple[Settings, MemoryBroker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, _ = two_logs
+    created: dict[str, TopicSpec] = {}
+    monkeypatch.setattr(wiring, "ensure_topics", lambda _, specs: created.update({spec.name: spec for spec in specs}))
+    third = settings.model_copy(update={"ranking": settings.ranking.model_copy(update={"scored_topics": LOGS[1:]})})
+    for each in (settings, third):
+        created.clear()
+        wiring.create_topics(each, wiring.connect(each))
+        for log in LOGS:  # also the one that the streamer of these settings writes and nobody reads
+            assert (created[log].config["cleanup.policy"], f"{log}.dead-letter" in created) == ("compact", True)
+    read = wiring.topics_read(settings)
+    assert read["ranking"] == [*LOGS, "clips.deleted"]
+    assert read["pools"] == [*LOGS, "clips.deleted", "clips.engagement"]
+
+
+def test_a_deleted_clip_is_erased_from_the_log_of_every_generation(two_logs: tuple[Settings, MemoryBroker]) -> None:
+    settings, broker = two_logs
+    connection = wiring.connect(settings)
+    wiring.create_topics(settings, connection)
+    with (
+        closing(wiring.open_store(settings)) as store,
+        wiring.sql_loop(settings, connection, store, Observer(), SystemClock()) as loop,
+    ):
+        apply_entries(loop._view, deletion("c0"))
+    for log in LOGS:
+        erased = [(record.key, record.value) for record in broker.records(log)]
+        assert erased == [(b"c0", None)] * settings.kafka.partitions
+
+
+def test_the_pools_rate_by_the_log_of_every_generation(two_logs: tuple[Settings, MemoryBroker]) -> None:
+    settings, _ = two_logs
+    value = encode(scored_clip("c0"))
+    with wiring.pool_loop(settings, wiring.connect(settings), Observer(), SystemClock()) as loop:
+        entries, refused = loop._read(Record(log, 0, 0, NOW_MS, None, value) for log in (*LOGS, "clips.engagement"))
+    assert [entry.record.topic for entry in entries] == [*LOGS]
+    assert [refusal.record.topic for refusal in refused] == ["clips.engagement"]
+
+
+def test_a_log_of_any_generation_that_is_not_compacted_is_named_at_the_start(
+    two_logs: tuple[Settings, MemoryBroker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, _ = two_logs
+    policies = dict(zip(LOGS, ("compact", "delete"), strict=True))
+    there = {
+        name: TopicDescription(name=name, partitions=1, config={"cleanup.policy": policy})
+        for name, policy in policies.items()
+    }
+    monkeypatch.setattr(checks, "describe_topics", lambda *_: there)
+    (doubt,) = checks.doubts(settings, wiring.connect(settings), "serve")
+    assert doubt.startswith("topic clips.scored.v2 is not compacted")
+
+
+def test_a_dead_letter_from_the_log_of_any_generation_is_one_of_a_scored_clip(
+    two_logs: tuple[Settings, MemoryBroker],
+) -> None:
+    letters = Letters(two_logs[0])
+    assert {letters._event_type(log) for log in LOGS} == {ClipScored}

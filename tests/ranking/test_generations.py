@@ -1,21 +1,30 @@
 """Which model generation is in force: who decides first, how it is changed, and what is refused."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
-from ranking.database import open_engine, reading
-from ranking.generations import Generations
+import ranking.generations
+import ranking.migrations
+from ranking.database import open_engine, reading, writing
+from ranking.generations import Generations, adopt_first, generation_in_force
 from ranking.monitoring.drift import samples_of
 from ranking.monitoring.samples import DriftSamples
 from ranking.replicas import ALIVE_S, Replicas, ReplicaState, obstacles
+from ranking.score_rows import write_entries
 from ranking.store import ScoreStore
-from ranking.tables import drift_samples, scores
+from ranking.tables import clips, drift_samples, scored_clips, scores
 from schemas.errors import GenerationRefused, NotFound
 from schemas.modalities import Dimension
-from tests.ranking.examples import NOW_MS, apply, apply_entries, deletion, scored_clip
+from tests.ranking.examples import NOW_MS, apply, apply_entries, deletion, logged, scored_clip
 from tests.ranking.monitoring.seen import plain_clips
 
 
@@ -117,9 +126,11 @@ def test_of_a_retired_generation_no_samples_are_left(
     engine = open_engine(any_url)
     DriftSamples(engine, reference_clips=10, window_clips=10).add(samples_of(plain_clips(20)))
     scored(any_store, "g2", 1)
+    others = plain_clips(20, generation="g2")
+    DriftSamples(engine, reference_clips=10, window_clips=10).add(samples_of(others))
     list(generations.retire("g1", 1))
     with reading(engine) as connection:
-        assert connection.execute(sa.select(drift_samples)).all() == []
+        assert set(connection.scalars(sa.select(drift_samples.c.generation))) == {"g2"}
     engine.dispose()
 
 
@@ -152,3 +163,127 @@ def test_whoever_could_not_answer_for_a_generation_is_named() -> None:
         "reading has not read the logs to their end",
     ]
     assert obstacles("g2", 100, []) == []
+
+
+def test_generations_are_listed_by_when_they_were_put_in_force_then_by_when_they_scored(
+    any_store: ScoreStore, generations: Generations
+) -> None:
+    ages_s = {"g1": 0, "g3": 7, "g2": 9, "g5": 6, "g4": 8}
+    for number, (generation, age_s) in enumerate(ages_s.items()):
+        clip = scored_clip(generation=generation, scored_at_ms=NOW_MS + 1000 * age_s)
+        apply(any_store, [clip], start=number)
+    for at_ms, generation in enumerate(["g3", "g1"], start=NOW_MS + 10):
+        generations.use(generation, at_ms)
+    list(generations.retire("g4", 1))
+    shown = [(s.generation, s.chosen_at_ms) for s in any_store.generation_states()]
+    assert shown == [("g1", NOW_MS + 11), ("g3", NOW_MS + 10), ("g2", None), ("g5", None), ("g4", None)]
+
+
+def test_only_clips_of_the_generation_in_force_can_be_lacking(any_store: ScoreStore, generations: Generations) -> None:
+    scored(any_store, "g1", 2)
+    scored(any_store, "g2", 2, start=2)
+    scored(any_store, "g3", 9, start=4)
+    assert generations.lacking("g2", NOW_MS + 1000) == 0
+
+
+@pytest.fixture
+def beside() -> Iterator[ThreadPoolExecutor]:
+    """Whoever does something at the same time."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def waits(done: Future[Any]) -> bool:
+    """Whether it has not come to an end within a moment."""
+    with pytest.raises(TimeoutError):
+        done.result(0.3)
+    return True
+
+
+def test_of_two_workers_with_the_first_clips_one_decides(
+    any_url: str, any_store: ScoreStore, beside: ThreadPoolExecutor
+) -> None:
+    engine = open_engine(any_url)
+
+    def adopt(generation: str) -> str | None:
+        with writing(engine) as connection:
+            adopt_first(connection, generation, 1)
+            return generation_in_force(connection)
+
+    with writing(engine) as connection:
+        adopt_first(connection, "g1", 1)
+        second = beside.submit(adopt, "g2")
+        assert waits(second)
+    assert second.result(10) == any_store.generation_in_force() == "g1"
+    engine.dispose()
+
+
+def test_a_clip_that_is_being_written_is_dropped_with_its_retired_generation(
+    any_url: str, any_store: ScoreStore, generations: Generations, beside: ThreadPoolExecutor
+) -> None:
+    scored(any_store, "g1", 1)
+    engine = open_engine(any_url)
+    with writing(engine) as connection:
+        write_entries(connection, logged([scored_clip("c9", generation="g2")], start=9))
+        done = beside.submit(lambda: list(generations.retire("g2", 1)))
+        assert waits(done)
+    assert done.result(10) == [1, 0]
+    assert any_store.generations() == {"g1": 1}
+    engine.dispose()
+
+
+class Halt:
+    """Stands in for a step of a transaction: waits there until it is told to go on."""
+
+    def __init__(self, step: Callable[..., Any]) -> None:
+        self._step = step
+        self.is_there, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.is_there.set()
+        assert self.go_on.wait(10)
+        return self._step(*arguments)
+
+
+@pytest.mark.parametrize("first", ["use", "retire"])
+def test_what_is_in_force_is_never_retired_whoever_comes_first(
+    any_store: ScoreStore, generations: Generations, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    scored(any_store, "g1", 1)
+    scored(any_store, "g2", 1, start=1)
+    acts = {"use": lambda: generations.use("g2", 1), "retire": lambda: list(generations.retire("g2", 1))}
+    step = {"use": "_check", "retire": "insert_into"}[first]
+    halt = Halt(getattr(ranking.generations, step))
+    with ThreadPoolExecutor(2) as pool:
+        with monkeypatch.context() as patched:
+            patched.setattr(f"ranking.generations.{step}", halt)
+            before = pool.submit(acts.pop(first))
+            assert halt.is_there.wait(10)
+        after = pool.submit(acts.popitem()[1])
+        assert waits(after)
+        halt.go_on.set()
+        before.result(10)
+        with pytest.raises(GenerationRefused):
+            after.result(10)
+    assert generations.in_force() == ("g2" if first == "use" else "g1")
+    assert generations.retired() == (set() if first == "use" else {"g2"})
+
+
+def test_a_database_of_an_earlier_release_goes_on_with_the_generation_scored_last(any_url: str) -> None:
+    engine, config = open_engine(any_url), Config()
+    config.set_main_option("script_location", str(Path(ranking.migrations.__file__).parent).replace("%", "%%"))
+    place = {"challenge_id": "ch", "uploaded_at_ms": 1, "log_partition": 0, "log_offset": 0}
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        clip = {**place, "clip_id": "a", "dancer_id": "d", "duration_s": 1.0}
+        connection.execute(sa.insert(clips), clip)
+        rows = [
+            {**place, "clip_id": "a", "generation": name, "scored_at_ms": at_ms, "missing": ""}
+            for name, at_ms in (("g1", 5), ("g2", 7), ("g3", 6))
+        ]
+        connection.execute(sa.insert(scored_clips), rows)
+    engine.dispose()
+    with closing(ScoreStore(any_url)) as store:
+        store.migrate()
+        assert [(s.generation, s.chosen_at_ms) for s in store.generation_states() if s.in_force] == [("g2", 7)]

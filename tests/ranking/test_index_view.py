@@ -138,6 +138,7 @@ def test_a_retired_generation_is_dropped_and_stays_away(
     apply(view, [*log, *upgraded])
     before = view.save(tmp_path)
     view.retire(["g1"])
+    assert reports.sizes == {SKELETAL: 2}, "told at once, also where nothing is read any more"
     apply(view, [scored_clip("c"), *upgraded], start=4)
     assert (view.generations(), reports.sizes) == ({"g2": 2}, {SKELETAL: 2})
     assert reports.skips == [("clips.scored", "retired_generation")]
@@ -277,6 +278,46 @@ def test_a_damaged_snapshot_leads_to_the_one_before(make: Callable[..., IndexVie
     restored = make()
     assert restored.restore(tmp_path)
     assert (restored.clips(), restored.positions([at()])) == (1, {at(): 1})
+
+
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [('"clips": 1', '"clips": 2'), ('"skeletal": 1', '"skeletal": 2'), ('"deleted": 1', '"deleted": 0')],
+)
+def test_a_manifest_that_says_otherwise_than_its_files_is_not_believed(
+    make: Callable[..., IndexView], tmp_path: Path, said: str, instead: str
+) -> None:
+    view = make()
+    apply_entries(view, deletion("b"))
+    apply(view, [embedded("a", skeletal=[1, 0])])
+    folder = view.save(tmp_path)
+    assert folder is not None
+    manifest = folder / "manifest.json"
+    assert said in manifest.read_text()
+    manifest.write_text(manifest.read_text().replace(said, instead))
+    restored = make()
+    with pytest.raises(SnapshotError, match=r"another number of .* than its manifest says; delete it"):
+        restored.restore(tmp_path)
+    assert (restored.generations(), restored.positions([at()])) == ({}, {})
+
+
+def test_a_snapshot_of_another_release_is_named(make: Callable[..., IndexView], tmp_path: Path) -> None:
+    view = make()
+    apply(view, [embedded("a", skeletal=[1, 0])])
+    folder = view.save(tmp_path)
+    assert folder is not None
+    manifest = folder / "manifest.json"
+    manifest.write_text('{"schema": "index-snapshot/2", "generation": "g1"}')
+    with pytest.raises(SnapshotError, match="another release wrote it as index-snapshot/2; this one reads index-"):
+        make().restore(tmp_path)
+
+
+def test_once_no_clip_has_a_modality_its_embeddings_may_have_another_width(make: Callable[..., IndexView]) -> None:
+    view = make()
+    apply(view, [embedded("a", skeletal=[1, 0], facial=[1, 0])])
+    apply(view, [embedded("a", skeletal=[1, 0])], start=1)
+    apply(view, [embedded("a", facial=[1, 0, 0])], start=2)
+    assert view.sizes() == {FACIAL: 1}
 
 
 def test_there_may_be_no_snapshot_yet(make: Callable[..., IndexView], tmp_path: Path) -> None:

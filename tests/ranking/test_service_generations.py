@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -11,19 +12,22 @@ from ranking.database import open_engine, reading
 from ranking.exact import ExactIndexes
 from ranking.generations import Generations
 from ranking.index_view import IndexView
+from ranking.pool_service.reading import PoolReader
 from ranking.replicas import Replicas
 from ranking.service import RankingService
 from ranking.serving import ServingReport
 from ranking.store import ScoreStore
 from ranking.tables import generation_choices
 from schemas.clock import ManualClock
-from schemas.errors import NotReady, QueryError, StoreUnavailable
+from schemas.errors import NotFound, NotReady, QueryError, StoreUnavailable
 from schemas.modalities import Dimension, Modality
 from schemas.observation import Observer
+from schemas.pool_queries import HypotheticalClip
 from schemas.queries import SimilarQuery
 from tests.ranking.examples import apply, result, scored_clip
 
 QUERY = SimilarQuery(clip_id="a", include_own=True)
+MADE_UP = HypotheticalClip(challenge_id="ch", scores={Dimension.FUSED: 0.5})
 
 
 class Platform:
@@ -134,6 +138,9 @@ def test_a_process_that_lacks_the_generation_in_force_says_so_and_answers_for_no
         lacking.similar(QUERY)
     assert lacking.readiness().reasons == ["generation g2 is in force and not indexed here yet"]
     assert lacking.similar(QUERY, generation="g1").generation == "g1"
+    with pytest.raises(QueryError, match="generation g2 is not indexed here; held are g1") as caught:
+        lacking.similar(QUERY, generation="g2")
+    assert caught.value.field == "generation"
 
 
 def test_embeddings_are_compared_only_with_those_of_their_own_generation(platform: Platform) -> None:
@@ -172,8 +179,9 @@ def test_an_index_without_rankings_answers_by_the_generation_that_came_first(any
         store.migrate()
         index = IndexView(ExactIndexes(), Observer(), ManualClock())
         service = RankingService(store, index)
-        with pytest.raises(NotReady):
-            service.similar(QUERY)
+        for ask in (lambda: service.similar(QUERY), service.challenges):
+            with pytest.raises(NotReady, match="no scored clip has been read yet"):
+                ask()
         apply(index, [scored_clip("a", generation="g7"), scored_clip("b", generation="g8")])
         assert service.similar(QUERY).generation == "g7"
 
@@ -213,3 +221,68 @@ def test_a_serving_process_goes_on_when_the_database_does_not_answer(caplog: pyt
     assert caplog.text.count("here:1 cannot say what it holds") == 1
     assert "here:1 counts as serving until it is forgotten" in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_a_serving_process_that_still_reads_the_logs_says_so(platform: Platform) -> None:
+    with (
+        closing(Replicas(platform.url)) as replicas,
+        closing(
+            ServingReport("here:1", platform.indexes[0], lambda: False, platform.url, Observer(), ManualClock())
+        ) as report,
+    ):
+        report.tell()
+        assert [each.caught_up for each in replicas.alive(ManualClock().now_ms())] == [False]
+
+
+def test_each_time_that_a_serving_process_is_not_heard_it_is_logged_once(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(*_: object) -> None:
+        raise StoreUnavailable("gone")
+
+    index = platform.indexes[0]
+    with closing(ServingReport("here:1", index, lambda: True, platform.url, Observer(), ManualClock())) as report:
+        for times in (1, 2):
+            with monkeypatch.context() as patched:
+                patched.setattr("ranking.serving.Replicas.report", away)
+                report.tell()
+                report.tell()
+            assert caplog.text.count("here:1 cannot say what it holds") == times
+            report.tell()
+
+
+class Tried(PoolReader):
+    """Instead of the pools: by which generations they were asked."""
+
+    def __init__(self) -> None:
+        self.generations: list[str | None] = []
+
+    def try_clip(self, clip: HypotheticalClip, generation: str | None) -> Any:
+        self.generations.append(generation)
+
+
+def test_a_clip_that_is_made_up_is_tried_by_the_generation_in_force_or_the_one_named(platform: Platform) -> None:
+    platform.score("g2", "c", start=3)
+    platform.generations.use("g2", 1)
+    tried = Tried()
+    service = RankingService(platform.store, pools=tried)
+    for generation in (None, "g1", "g2"):
+        service.try_in_pools(MADE_UP, generation=generation)
+    assert tried.generations == ["g2", "g1", "g2"]
+    with pytest.raises(NotFound, match="no clip was scored under generation g9"):
+        service.try_in_pools(MADE_UP, generation="g9")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "a\0b", "g" * 129])
+def test_what_is_no_name_of_a_generation_is_refused_before_it_is_looked_up(platform: Platform, name: str) -> None:
+    service = RankingService(platform.store, platform.indexes[0], pools=Tried())
+    for ask in (
+        lambda: service.similar(QUERY, generation=name),
+        lambda: service.ranking("ch", Dimension.FUSED, generation=name),
+        lambda: service.clip("a", generation=name),
+        lambda: service.challenges(generation=name),
+        lambda: service.try_in_pools(MADE_UP, generation=name),
+    ):
+        with pytest.raises(QueryError, match="generation must be") as caught:
+            ask()
+        assert caught.value.field == "generation"
