@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 import httpx
+import psutil
 
 from dancerank.settings import Settings
 from tests.servers import free_port
@@ -85,6 +86,12 @@ class Worker:
         except httpx.TransportError:
             return 0.0
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(beginning))
+
+    def cpu_s(self) -> float:
+        """Processor seconds used since it was started."""
+        assert self._process is not None
+        times = psutil.Process(self._process.pid).cpu_times()
+        return times.user + times.system
 
     def waiting(self) -> list[str] | None:
         """What ``/readyz`` says that it waits for; ``None`` if it does not answer."""

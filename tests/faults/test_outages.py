@@ -24,15 +24,20 @@ FEW = 80
 FULL_AT_BYTES = 16_384
 PATIENCE_S = 180.0
 AWAY_S = 4.0
+SPINS_ABOVE = 0.4
+"""Share of a processor that nobody who only waits needs."""
 MakeScene = Callable[[KafkaConnection, str, int], Scene]
 
 
 def await_waiting(workers: Sequence[Worker]) -> None:
-    """Return once the readiness of each says that it waits; then some more time passes."""
+    """Return once the readiness of each says that it waits; then some more time passes, in which nothing spins."""
     with patience(PATIENCE_S, "not all of them said that they wait") as check:
         while not all(worker.waiting() for worker in workers):
             check()
+    before_s = [worker.cpu_s() for worker in workers]
     time.sleep(AWAY_S)
+    used_s = [worker.cpu_s() - before for worker, before in zip(workers, before_s, strict=True)]
+    assert max(used_s) < SPINS_ABOVE * AWAY_S, used_s
 
 
 def await_ready(workers: Sequence[Worker]) -> None:
