@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -86,7 +86,7 @@ class KafkaSettings(_Group):
 class RankingSettings(_Group):
     database_url: Annotated[str, Field(repr=False)] = "sqlite:///dancerank.db"
     """SQLAlchemy URL of the SQL view; in production postgresql+psycopg://user:password@host/database."""
-    scored_topics: Annotated[tuple[str, ...], Field(max_length=16)] = ()
+    scored_topics: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=16)] = ()
     """Logs of scored clips that rankings, indexes and traffic pools are built from, one of each model generation or a
     common one; empty: the one that the streamer of these settings writes."""
     deletions_topic: str = "clips.deleted"
@@ -102,6 +102,13 @@ class RankingSettings(_Group):
     """Most records applied in one transaction."""
     index_threads: Annotated[int, Field(ge=1)] = 1
     """Threads of one FAISS search. Several requests are answered at once whatever this says."""
+
+    @field_validator("scored_topics")
+    @classmethod
+    def _each_once(cls, topics: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(topics)) < len(topics):
+            raise ValueError("a log is named twice")
+        return topics
 
     @field_serializer("database_url")
     def _without_password(self, url: str) -> str:
@@ -209,6 +216,20 @@ class Settings(BaseSettings):
         except ConfigurationError as error:
             raise refusal(error.field or "", error.message) from None
         return checked
+
+    @model_validator(mode="after")
+    def _logs_are_logs_only(self) -> Self:
+        """Tombstones go to every log, and what else is on it is put aside as unreadable."""
+        others = {
+            "streamer.uploads_topic": self.streamer.uploads_topic,
+            "ranking.deletions_topic": self.ranking.deletions_topic,
+            "pools.engagement_topic": self.pools.engagement_topic,
+            "pools.decisions_topic": self.pools.decisions_topic,
+        }
+        for name, topic in others.items():
+            if topic in self.ranking.scored_topics:
+                raise refusal("ranking.scored_topics", f"{topic} is {name} already, and no log of scored clips")
+        return self
 
     @field_serializer("streamer")
     def _streamer_without_secrets(self, streamer: StreamerSettings) -> dict[str, Any]:

@@ -189,11 +189,11 @@ def index_loop(
 
 @contextmanager
 def serving_report(
-    settings: Settings, replica: str, index: IndexView, loop: ViewLoop[LogEntry], observer: Observer, clock: Clock
+    settings: Settings, replica: str, index: IndexView, loop: ViewLoop[LogEntry], observer: Observer
 ) -> Iterator[None]:
     """Says from time to time, as ``replica``, what this process holds, and drops the generations that are retired."""
     url = settings.ranking.database_url
-    report = ServingReport(replica, index, lambda: loop.caught_up, url, observer, clock)
+    report = ServingReport(replica, index, lambda: loop.caught_up, url, observer)
     with closing(report), every(_REPORT_INTERVAL_S, report.tell, name="serving-report", at_once=True):
         yield
 

@@ -86,13 +86,20 @@ class Generations:
         with reading(self._engine) as connection:
             return retired(connection)
 
-    def lacking(self, generation: str, until_ms: int) -> int:
-        """Clips that the generation in force had scored by ``until_ms`` and ``generation`` has not yet."""
+    def scored_until(self) -> int:
+        """When the generation in force scored its last clip, by the clock of whoever scored it; 0 without any."""
+        with reading(self._engine) as connection:
+            of = scored_clips.c
+            newest = sa.select(sa.func.max(of.scored_at_ms)).where(of.generation == generation_in_force(connection))
+            return connection.scalars(newest).one() or 0
+
+    def lacking(self, generation: str, until_ms: int | None = None) -> int:
+        """Clips that the generation in force has scored, by ``until_ms`` if given, and ``generation`` has not yet."""
         clip, other = scored_clips.c, scored_clips.alias("other").c
         with reading(self._engine) as connection:
             query = sa.select(sa.func.count()).where(
                 clip.generation == generation_in_force(connection),
-                clip.scored_at_ms <= until_ms,
+                sa.true() if until_ms is None else clip.scored_at_ms <= until_ms,
                 ~sa.exists().where(other.generation == generation, other.clip_id == clip.clip_id),
             )
             return connection.scalars(query).one()
@@ -144,9 +151,12 @@ class Generations:
             yield left
             part = sa.select(of.clip_id).where(of.generation == generation).limit(_PART)
             with writing(self._engine) as connection:
+                lock_clips(connection, alone=False)  # whoever deletes clips locks the same rows in another order
                 done = connection.execute(
                     sa.delete(scored_clips).where(of.generation == generation, of.clip_id.in_(part))
                 )
+            if not done.rowcount:
+                break  # deletions of clips took the rest
             left -= done.rowcount
         yield 0
 

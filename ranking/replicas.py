@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
-from ranking.database import open_engine, reading, writing
+from ranking.database import clock_ms, open_engine, reading, writing
 from ranking.tables import replicas
 
 ALIVE_S: Final = 30.0
@@ -23,7 +23,9 @@ class ReplicaState(NamedTuple):
 
 
 class Replicas:
-    """Every method raises ``StoreUnavailable`` or ``StoreError`` if the database fails."""
+    """Times are of the database's clock, for hosts' clocks differ. Every method raises ``StoreUnavailable`` or
+    ``StoreError`` if the database fails.
+    """
 
     def __init__(self, url: str) -> None:
         """``url``: ``sqlite:///file`` or ``postgresql://…``. Connects on first use; raises ``ConfigurationError``."""
@@ -32,22 +34,16 @@ class Replicas:
     def close(self) -> None:
         self._engine.dispose()
 
-    def report(self, state: ReplicaState, at_ms: int) -> None:
+    def report(self, state: ReplicaState) -> None:
         """A serving process says what it holds."""
-        rows = [
-            {
-                "replica": state.replica,
-                "generation": generation,
-                "clips": clips,
-                "caught_up": state.caught_up,
-                "seen_at_ms": at_ms,
-            }
-            for generation, clips in sorted((state.clips or {_NOTHING: 0}).items())
-        ]
         table = replicas.c
-        stale = sa.or_(table.replica == state.replica, table.seen_at_ms < at_ms - round(_FORGOTTEN_S * 1000))
+        held = sorted((state.clips or {_NOTHING: 0}).items())
+        said = {"replica": state.replica, "caught_up": state.caught_up}
         with writing(self._engine) as connection:
+            at_ms = clock_ms(connection)
+            stale = sa.or_(table.replica == state.replica, table.seen_at_ms < at_ms - round(_FORGOTTEN_S * 1000))
             connection.execute(sa.delete(replicas).where(stale))
+            rows = [{**said, "generation": name, "clips": clips, "seen_at_ms": at_ms} for name, clips in held]
             connection.execute(sa.insert(replicas), rows)
 
     def leave(self, replica: str) -> None:
@@ -55,18 +51,16 @@ class Replicas:
         with writing(self._engine) as connection:
             connection.execute(sa.delete(replicas).where(replicas.c.replica == replica))
 
-    def alive(self, now_ms: int) -> list[ReplicaState]:
+    def alive(self) -> list[ReplicaState]:
         """The serving processes that said something within ``ALIVE_S``, by name."""
         table = replicas.c
-        query = (
-            sa.select(table.replica, table.generation, table.clips, table.caught_up)
-            .where(table.seen_at_ms >= now_ms - round(ALIVE_S * 1000))
-            .order_by(table.replica, table.generation)
-        )
+        query = sa.select(table.replica, table.generation, table.clips, table.caught_up)
         clips: dict[str, dict[str, int]] = {}
         caught_up: dict[str, bool] = {}
         with reading(self._engine) as connection:
-            for row in connection.execute(query):
+            since_ms = clock_ms(connection) - round(ALIVE_S * 1000)
+            lately = query.where(table.seen_at_ms >= since_ms).order_by(table.replica, table.generation)
+            for row in connection.execute(lately):
                 caught_up[row.replica] = bool(row.caught_up)
                 held = clips.setdefault(row.replica, {})
                 if row.generation != _NOTHING:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from time import monotonic, perf_counter
 from typing import Final
 
@@ -70,7 +71,8 @@ class RankingService:
         self._loops = loops
         self._observer = observer or Observer()
         self._in_force: str | None = None
-        self._refused_at_s = float("-inf")
+        self._asked_at_s = self._refused_at_s = float("-inf")
+        self._learning = Lock()
 
     def similar(self, query: SimilarQuery, *, generation: str | None = None) -> SimilarAnswer:
         """Similar clips or dancers. Embeddings mean nothing without the generation that they are of."""
@@ -158,7 +160,8 @@ class RankingService:
         try:
             self._store.check()
             in_force = self._store.generation_in_force()
-            if self._index is not None and in_force is not None and in_force not in self._index.generations():
+            held = self._index.generations() if self._index is not None else None
+            if held is not None and in_force is not None and in_force not in held and self._store.has(in_force):
                 reasons.append(f"generation {in_force} is in force and not indexed here yet")
         except DancerankError as error:
             log.warning("not ready: %s", error)
@@ -176,15 +179,28 @@ class RankingService:
         return served
 
     def _served_generation(self) -> str | None:
-        if monotonic() - self._refused_at_s > _ASK_AGAIN_S:  # a database that is away may take long to say nothing
+        asked_at_s, in_force = monotonic(), self._in_force
+        if asked_at_s - self._refused_at_s > _ASK_AGAIN_S:  # a database that is away may take long to say nothing
             try:
-                self._in_force = self._store.generation_in_force()
+                in_force = self._store.generation_in_force()
             except StoreError as error:
                 self._refused_at_s = monotonic()
-                log.warning("which generation is in force is not known, %s is taken: %s", self._in_force, error)
-        if self._in_force is not None or self._index is None:
-            return self._in_force
-        return next(iter(self._index.generations()), None)  # an index alone, without rankings
+                log.warning("which generation is in force is not known, %s is taken: %s", in_force, error)
+            else:
+                self._learn(in_force, asked_at_s)
+                self._refused_at_s = float("-inf")
+        if in_force is not None or self._index is None:
+            return in_force
+        held = list(self._index.generations())  # an index alone, without rankings
+        if len(held) > 1 and self._refused_at_s > float("-inf"):
+            raise NotReady("the database cannot be asked which generation is in force; try again shortly, or name one")
+        return next(iter(held), None)
+
+    def _learn(self, in_force: str | None, asked_at_s: float) -> None:
+        """Of two threads that asked at once the later one is right, whichever comes back last."""
+        with self._learning:
+            if asked_at_s >= self._asked_at_s:
+                self._asked_at_s, self._in_force = asked_at_s, in_force
 
     def _pools_here(self) -> PoolReader:
         if self._pools is None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from ranking.generations import Generations
 from ranking.index_view import IndexView
 from ranking.replicas import Replicas, ReplicaState
-from schemas.clock import Clock
 from schemas.errors import StoreError
 from schemas.observation import Observer
 
@@ -17,7 +16,7 @@ class ServingReport:
     """``tell`` is called from time to time: says what ``index`` holds, and drops what was retired."""
 
     def __init__(
-        self, replica: str, index: IndexView, caught_up: Callable[[], bool], url: str, observer: Observer, clock: Clock
+        self, replica: str, index: IndexView, caught_up: Callable[[], bool], url: str, observer: Observer
     ) -> None:
         """``replica``: name of this process among those on the database at ``url``."""
         self._replica = replica
@@ -25,7 +24,6 @@ class ServingReport:
         self._caught_up = caught_up
         self._generations, self._replicas = Generations(url), Replicas(url)
         self._observer = observer
-        self._clock = clock
         self._is_heard = True
 
     def tell(self) -> None:
@@ -33,7 +31,7 @@ class ServingReport:
         try:
             self._index.retire(self._generations.retired())
             state = ReplicaState(self._replica, self._index.generations(), self._caught_up())
-            self._replicas.report(state, self._clock.now_ms())
+            self._replicas.report(state)
             self._observer.generation_in_force(self._generations.in_force())
         except StoreError as error:
             if self._is_heard:

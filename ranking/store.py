@@ -91,6 +91,11 @@ class ScoreStore:
         with reading(self._engine) as connection:
             return clips_by_generation(connection)
 
+    def has(self, generation: str) -> bool:
+        """Whether any clip is scored under ``generation``."""
+        with reading(self._engine) as connection:
+            return connection.scalars(sa.select(sa.exists().where(scored_clips.c.generation == generation))).one()
+
     def generation_states(self) -> list[GenerationState]:
         """Every generation, those put in force before all others and the last one of them at first."""
         with reading(self._engine) as connection:

@@ -41,7 +41,7 @@ class _Database(NamedTuple):
 def list_generations(config: Config = None) -> None:
     """Show every model generation: its clips, which one answers, and which serving processes hold it."""
     with _opened(config) as database:
-        serving = database.replicas.alive(SystemClock().now_ms())
+        serving = database.replicas.alive()
         Console().print(generations_table(database.store.generation_states(), serving))
 
 
@@ -64,7 +64,7 @@ def rollback(patience_s: Patience = 30.0, force: Force = False, config: Config =
         before, generation = database.generations.in_force(), database.generations.before()
         if not force:
             _await(database, generation, patience_s, complete=False)
-        lacking = database.generations.lacking(generation, SystemClock().now_ms())
+        lacking = database.generations.lacking(generation)
         _switch(database, generation, before)
         if lacking:
             Console(stderr=True).print(
@@ -81,9 +81,10 @@ def retire(
 ) -> None:
     """Drop what is held of a generation, from the database and from every index, for good."""
     with _opened(config) as database:
-        database.generations.check(generation)
-        if not yes:
-            typer.confirm(f"There is no way back to {generation} then. Drop it?", abort=True)
+        if generation not in database.generations.retired():  # else it goes on where it was interrupted
+            database.generations.check(generation)
+            if not yes:
+                typer.confirm(f"There is no way back to {generation} then. Drop it?", abort=True)
         with steps() as told:
             total = 0
             for left in database.generations.retire(generation, SystemClock().now_ms()):
@@ -134,12 +135,13 @@ def _await(database: _Database, generation: str, patience_s: float, *, complete:
     one in force has. Raises ``GenerationRefused`` saying what is still missing after ``patience_s``.
     """
     clock = SystemClock()
-    started_ms, deadline_s = clock.now_ms(), clock.monotonic_s() + patience_s
+    until_ms, deadline_s = database.generations.scored_until(), clock.monotonic_s() + patience_s
     clips = database.store.generations().get(generation, 0)
     with Console(stderr=True).status("waiting until everything that serves holds it"):
         while True:
-            reasons = obstacles(generation, clips, database.replicas.alive(clock.now_ms()))
-            if complete and (lacking := database.generations.lacking(generation, started_ms)):
+            clips = min(clips, database.store.generations().get(generation, 0))  # some may be deleted meanwhile
+            reasons = obstacles(generation, clips, database.replicas.alive())
+            if complete and (lacking := database.generations.lacking(generation, until_ms)):
                 reasons.insert(0, f"it has not scored {lacking:,} clips of the generation in force")
             if not reasons:
                 return
@@ -153,10 +155,10 @@ def _await(database: _Database, generation: str, patience_s: float, *, complete:
 
 def _switch(database: _Database, generation: str, before: str | None) -> None:
     if generation == before:
-        Console().print(f"{generation} is in force already.", highlight=False)
+        Console().print(f"{generation} is in force already.", highlight=False, markup=False)
         return
     database.generations.use(generation, SystemClock().now_ms())
-    Console().print(f"{generation} is in force, instead of {before}.", highlight=False)
+    Console().print(f"{generation} is in force, instead of {before}.", highlight=False, markup=False)
 
 
 @contextmanager

@@ -75,6 +75,8 @@ def rankings(
     console = Console()
     with _store_service(config) as service:
         if challenge is None:
+            # One for the whole table: another may be put in force between two questions.
+            generation = generation or next((s.generation for s in service.generations() if s.in_force), None)
             table = Table(
                 "challenge", "clips", *MODALITIES, title="Challenges, with the mean attention on each modality"
             )

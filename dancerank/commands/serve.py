@@ -117,8 +117,8 @@ def serve(
         index = wiring.open_index(settings, observer, clock)
         loop = wiring.index_loop(settings, connection, index, observer, clock)
         loops = [stack.enter_context(wiring.in_thread(loop, "index-view", patience_s))]
-        replica = settings.kafka.instance or f"{socket.gethostname()}:{port}"
-        stack.enter_context(wiring.serving_report(settings, replica, index, loop, observer, clock))
+        replica = f"{settings.kafka.instance or socket.gethostname()}:{port}"
+        stack.enter_context(wiring.serving_report(settings, replica, index, loop, observer))
         if with_rank:
             loop = stack.enter_context(wiring.sql_loop(settings, connection, store, observer, clock))
             loops.append(stack.enter_context(wiring.in_thread(loop, "sql-view", patience_s)))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from ranking.database import reading, writing
+from ranking.generations import retired
 from ranking.tables import drift_samples
 
 Float64 = npt.NDArray[np.float64]
@@ -55,9 +56,11 @@ class DriftSamples:
             # One worker at a time, or two would both fill the reference. SQLite's writers queue by themselves.
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+            past = retired(connection)
             for sample in samples:
-                self._store(connection, sample)
-                self._forget(connection, sample.generation)
+                if sample.generation not in past:
+                    self._store(connection, sample)
+                    self._forget(connection, sample.generation)
 
     def read(self, generation: str) -> Samples:
         """The samples of ``generation``; both sides are empty where there are none."""

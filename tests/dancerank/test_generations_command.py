@@ -10,14 +10,18 @@ from typer.testing import CliRunner
 from dancerank import checks, wiring
 from dancerank.cli import app
 from dancerank.letters import Letters
-from dancerank.settings import Settings
+from dancerank.settings import Settings, load_settings
+from ranking.generations import Generations
 from ranking.replicas import Replicas, ReplicaState
+from ranking.service import RankingService
 from ranking.store import ScoreStore
 from schemas.clock import SystemClock
 from schemas.codec import encode
+from schemas.errors import ConfigurationError
 from schemas.events import ClipScored
 from schemas.observation import Observer
 from schemas.ports import Record
+from schemas.queries import Challenge, ChallengeAttention
 from tests.ranking.examples import NOW_MS, apply, apply_entries, deletion, scored_clip
 from transport.memory import MemoryBroker, MemorySink
 from transport.topics import TopicDescription, TopicSpec
@@ -28,7 +32,7 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         url = f"sqlite:///{folder / 'view.db'}"
-        self.config = folder / "dancerank.toml"
+        self.url, self.config = url, folder / "dancerank.toml"
         self.config.write_text(f'[ranking]\ndatabase_url = "{url}"\n')
         self.store, self._replicas = ScoreStore(url), Replicas(url)
         self.store.migrate()
@@ -39,7 +43,7 @@ class Desk:
         apply(self.store, [scored_clip(f"c{n}", generation=generation) for n in range(clips)], start=start)
 
     def serve(self, name: str, **clips: int) -> None:
-        self._replicas.report(ReplicaState(name, clips, True), SystemClock().now_ms())
+        self._replicas.report(ReplicaState(name, clips, True))
 
     def run(self, *arguments: str, answer: str | None = None) -> tuple[int, str]:
         result = CliRunner().invoke(app, ["generations", *arguments, "--config", str(self.config)], input=answer)
@@ -148,6 +152,50 @@ def test_an_unknown_generation_and_a_missing_database_are_named(desk: Desk, tmp_
     assert not (tmp_path / "absent.db").exists()
 
 
+def test_a_retirement_that_was_interrupted_goes_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ranking.generations._PART", 3)
+    desk.scored("g2", 4)
+    assert desk.run("use", "g2")[0] == 0
+    with closing(Generations(desk.url)) as generations:
+        steps = generations.retire("g1", 1)
+        assert [next(steps), next(steps)] == [4, 1]
+    code, said = desk.run("retire", "g1")
+    assert (code, "g1 is retired: 1 clips dropped" in said) == (0, True)
+    assert desk.store.generations() == {"g2": 4}
+
+
+def test_clips_that_are_deleted_while_a_choice_waits_are_not_waited_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.scored("g2", 4)
+    desk.serve("host:8080", g1=4, g2=3)
+
+    def delete(seconds: float) -> None:
+        apply_entries(desk.store, deletion("c0"))
+
+    monkeypatch.setattr("dancerank.commands.generations.time.sleep", delete)
+    assert desk.run("use", "g2")[0] == 0
+
+
+def test_a_table_of_challenges_is_of_one_generation(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.scored("g2", 2)
+    asked, challenges, attention = [], RankingService.challenges, RankingService.attention
+
+    def then_another_is_chosen(service: RankingService, *, generation: str | None) -> list[Challenge]:
+        found = challenges(service, generation=generation)
+        assert desk.run("use", "g2", "--force")[0] == 0
+        return found
+
+    def told(service: RankingService, challenge_id: str, *, generation: str | None) -> ChallengeAttention:
+        asked.append(attention(service, challenge_id, generation=generation))
+        return asked[-1]
+
+    monkeypatch.setattr(RankingService, "challenges", then_another_is_chosen)
+    monkeypatch.setattr(RankingService, "attention", told)
+    assert CliRunner().invoke(app, ["rankings", "--config", str(desk.config)]).exit_code == 0
+    assert [each.generation for each in asked] == ["g1"]
+
+
 def test_what_is_in_force_already_is_not_waited_for(desk: Desk) -> None:
     desk.serve("host:8080", g1=1)
     assert desk.run("use", "g1", "--patience", "0") == (0, "g1 is in force already.")
@@ -226,3 +274,23 @@ def test_a_dead_letter_from_the_log_of_any_generation_is_one_of_a_scored_clip(
 ) -> None:
     letters = Letters(two_logs[0])
     assert {letters._event_type(log) for log in LOGS} == {ClipScored}
+
+
+@pytest.mark.parametrize(
+    ("topics", "problem"),
+    [
+        (["a", "a"], "a log is named twice"),
+        ([""], "at least 1 character"),
+        (["clips.uploaded"], "clips.uploaded is streamer.uploads_topic already"),
+        (["clips.deleted"], "clips.deleted is ranking.deletions_topic already"),
+        (["clips.engagement"], "clips.engagement is pools.engagement_topic already"),
+        (["clips.pool-decisions"], "clips.pool-decisions is pools.decisions_topic already"),
+    ],
+)
+def test_a_log_is_named_once_and_holds_nothing_but_scored_clips(
+    tmp_path: Path, topics: list[str], problem: str
+) -> None:
+    config = tmp_path / "dancerank.toml"
+    config.write_text(f"[ranking]\nscored_topics = {topics}\n".replace("'", '"'))
+    with pytest.raises(ConfigurationError, match=rf"ranking\.scored_topics.*{problem}"):
+        load_settings(config)

@@ -21,7 +21,7 @@ from ranking.monitoring.samples import DriftSamples
 from ranking.replicas import ALIVE_S, Replicas, ReplicaState, obstacles
 from ranking.score_rows import write_entries
 from ranking.store import ScoreStore
-from ranking.tables import clips, drift_samples, scored_clips, scores
+from ranking.tables import clips, drift_samples, replicas, scored_clips, scores
 from schemas.errors import GenerationRefused, NotFound
 from schemas.modalities import Dimension
 from tests.ranking.examples import NOW_MS, apply, apply_entries, deletion, logged, scored_clip
@@ -129,24 +129,36 @@ def test_of_a_retired_generation_no_samples_are_left(
     others = plain_clips(20, generation="g2")
     DriftSamples(engine, reference_clips=10, window_clips=10).add(samples_of(others))
     list(generations.retire("g1", 1))
+    DriftSamples(engine, reference_clips=10, window_clips=10).add(samples_of(plain_clips(5)))  # a worker that lags
     with reading(engine) as connection:
         assert set(connection.scalars(sa.select(drift_samples.c.generation))) == {"g2"}
     engine.dispose()
 
 
 def test_replicas_count_as_long_as_they_say_something(any_url: str, any_store: ScoreStore) -> None:
-    with closing(Replicas(any_url)) as replicas:
+    engine = open_engine(any_url)
+
+    def pass_by(seconds: float) -> None:
+        with writing(engine) as connection:
+            connection.execute(sa.update(replicas).values(seen_at_ms=replicas.c.seen_at_ms - round(seconds * 1000)))
+
+    with closing(Replicas(any_url)) as serving:
         full, empty = ReplicaState("a:1", {"g1": 5, "g2": 3}, True), ReplicaState("b:1", {}, False)
-        replicas.report(ReplicaState("a:1", {"g0": 1}, False), NOW_MS)
-        replicas.report(full, NOW_MS)
-        replicas.report(empty, NOW_MS + 10_000)
-        alive_ms = round(ALIVE_S * 1000)
-        assert replicas.alive(NOW_MS + alive_ms) == [full, empty]
-        assert replicas.alive(NOW_MS + alive_ms + 1) == [empty]
-        replicas.leave("b:1")
-        assert replicas.alive(NOW_MS) == [full]
-        replicas.report(empty, NOW_MS + 2 * 86_400_000)
-        assert replicas.alive(NOW_MS) == [empty], "one that was away for long is forgotten"
+        serving.report(ReplicaState("a:1", {"g0": 1}, False))
+        serving.report(full)
+        pass_by(ALIVE_S - 10)
+        serving.report(empty)
+        assert serving.alive() == [full, empty]
+        pass_by(11)
+        assert serving.alive() == [empty]
+        serving.leave("b:1")
+        pass_by(-11)
+        assert serving.alive() == [full]
+        pass_by(2 * 86_400)
+        serving.report(empty)
+        pass_by(-2 * 86_400)
+        assert serving.alive() == [empty], "one that was away for long is forgotten"
+    engine.dispose()
 
 
 def test_whoever_could_not_answer_for_a_generation_is_named() -> None:
@@ -267,6 +279,28 @@ def test_what_is_in_force_is_never_retired_whoever_comes_first(
             after.result(10)
     assert generations.in_force() == ("g2" if first == "use" else "g1")
     assert generations.retired() == (set() if first == "use" else {"g2"})
+
+
+def test_retiring_ends_though_clips_are_deleted_meanwhile(
+    any_store: ScoreStore, generations: Generations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ranking.generations._PART", 2)
+    scored(any_store, "g1", 5)
+    scored(any_store, "g2", 5, start=5)
+    generations.use("g2", 1)
+    steps = generations.retire("g1", 2)
+    assert next(steps) == 5
+    apply_entries(any_store, deletion("c0"))
+    assert [left for left, _ in zip(steps, range(9), strict=False)] == [3, 1, 0]
+    assert any_store.generations() == {"g2": 4}
+
+
+def test_what_is_lacking_does_not_depend_on_clocks(any_store: ScoreStore, generations: Generations) -> None:
+    assert generations.scored_until() == 0
+    scored(any_store, "g1", 2)
+    scored(any_store, "g2", 1, start=2)
+    assert generations.scored_until() == NOW_MS + 1000
+    assert generations.lacking("g2", generations.scored_until()) == generations.lacking("g2") == 1
 
 
 def test_a_database_of_an_earlier_release_goes_on_with_the_generation_scored_last(any_url: str) -> None:

@@ -24,7 +24,7 @@ from schemas.modalities import Dimension, Modality
 from schemas.observation import Observer
 from schemas.pool_queries import HypotheticalClip
 from schemas.queries import SimilarQuery
-from tests.ranking.examples import apply, result, scored_clip
+from tests.ranking.examples import apply, apply_entries, deletion, result, scored_clip
 
 QUERY = SimilarQuery(clip_id="a", include_own=True)
 MADE_UP = HypotheticalClip(challenge_id="ch", scores={Dimension.FUSED: 0.5})
@@ -174,6 +174,19 @@ def test_without_the_database_similarity_goes_on_with_the_generation_known_last(
     assert service.similar(QUERY).generation == "g1"
 
 
+def test_without_an_answer_ever_no_generation_of_several_is_taken_for_the_one_in_force() -> None:
+    with closing(ScoreStore("postgresql://someone:secret@127.0.0.1:1/none")) as store:
+        index = IndexView(ExactIndexes(), Observer(), ManualClock())
+        apply(index, [scored_clip("a", generation="g1")])
+        service = RankingService(store, index)
+        assert service.similar(QUERY).generation == "g1"
+        apply(index, [scored_clip("a", generation="g2")], start=1)
+        for _ in range(2):
+            with pytest.raises(NotReady, match="cannot be asked which generation is in force"):
+                service.similar(QUERY)
+        assert service.similar(QUERY, generation="g2").generation == "g2"
+
+
 def test_an_index_without_rankings_answers_by_the_generation_that_came_first(any_url: str) -> None:
     with closing(ScoreStore(any_url)) as store:
         store.migrate()
@@ -196,26 +209,24 @@ class InForce(Observer):
 
 def test_a_serving_process_says_what_it_holds_and_drops_what_is_retired(platform: Platform) -> None:
     platform.score("g2", "c", start=3, indexes=1)
-    observer, clock = InForce(), ManualClock()
+    observer = InForce()
     with closing(Replicas(platform.url)) as replicas:
-        with closing(
-            ServingReport("here:1", platform.indexes[0], lambda: True, platform.url, observer, clock)
-        ) as report:
+        with closing(ServingReport("here:1", platform.indexes[0], lambda: True, platform.url, observer)) as report:
             report.tell()
-            (here,) = replicas.alive(clock.now_ms())
+            (here,) = replicas.alive()
             assert here == ("here:1", {"g1": 3, "g2": 3}, True)
             platform.generations.use("g2", 1)
             list(platform.generations.retire("g1", 2))
             report.tell()
             assert platform.indexes[0].generations() == {"g2": 3}
-        assert replicas.alive(clock.now_ms()) == []
+        assert replicas.alive() == []
     assert observer.told == ["g1", "g2"]
 
 
 def test_a_serving_process_goes_on_when_the_database_does_not_answer(caplog: pytest.LogCaptureFixture) -> None:
     index = IndexView(ExactIndexes(), Observer(), ManualClock())
     url = "postgresql://someone:secret@127.0.0.1:1/none"
-    with closing(ServingReport("here:1", index, lambda: True, url, Observer(), ManualClock())) as report:
+    with closing(ServingReport("here:1", index, lambda: True, url, Observer())) as report:
         for _ in range(3):
             report.tell()
     assert caplog.text.count("here:1 cannot say what it holds") == 1
@@ -226,12 +237,10 @@ def test_a_serving_process_goes_on_when_the_database_does_not_answer(caplog: pyt
 def test_a_serving_process_that_still_reads_the_logs_says_so(platform: Platform) -> None:
     with (
         closing(Replicas(platform.url)) as replicas,
-        closing(
-            ServingReport("here:1", platform.indexes[0], lambda: False, platform.url, Observer(), ManualClock())
-        ) as report,
+        closing(ServingReport("here:1", platform.indexes[0], lambda: False, platform.url, Observer())) as report,
     ):
         report.tell()
-        assert [each.caught_up for each in replicas.alive(ManualClock().now_ms())] == [False]
+        assert [each.caught_up for each in replicas.alive()] == [False]
 
 
 def test_each_time_that_a_serving_process_is_not_heard_it_is_logged_once(
@@ -241,7 +250,7 @@ def test_each_time_that_a_serving_process_is_not_heard_it_is_logged_once(
         raise StoreUnavailable("gone")
 
     index = platform.indexes[0]
-    with closing(ServingReport("here:1", index, lambda: True, platform.url, Observer(), ManualClock())) as report:
+    with closing(ServingReport("here:1", index, lambda: True, platform.url, Observer())) as report:
         for times in (1, 2):
             with monkeypatch.context() as patched:
                 patched.setattr("ranking.serving.Replicas.report", away)
@@ -286,3 +295,40 @@ def test_what_is_no_name_of_a_generation_is_refused_before_it_is_looked_up(platf
         with pytest.raises(QueryError, match="generation must be") as caught:
             ask()
         assert caught.value.field == "generation"
+
+
+def test_a_question_that_was_slow_does_not_bring_back_the_generation_before(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.score("g2", "c", start=3)
+    service, ask = platform.services[0], platform.store.generation_in_force
+    has_read, go_on = threading.Event(), threading.Event()
+
+    def slow() -> str | None:
+        read = ask()
+        has_read.set()
+        assert go_on.wait(10)
+        return read
+
+    def away() -> str:
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(platform.store, "generation_in_force", slow)
+    asking = threading.Thread(target=service.similar, args=(QUERY,))
+    asking.start()
+    assert has_read.wait(10)
+    platform.generations.use("g2", 1)
+    monkeypatch.setattr(platform.store, "generation_in_force", ask)
+    assert service.similar(QUERY).generation == "g2"
+    go_on.set()
+    asking.join()
+    monkeypatch.setattr(platform.store, "generation_in_force", away)
+    assert service.similar(QUERY).generation == "g2", "it is the one known last"
+
+
+def test_a_generation_in_force_of_which_no_clip_is_left_keeps_nobody_waiting(any_store: ScoreStore) -> None:
+    index = IndexView(ExactIndexes(), Observer(), ManualClock())
+    apply(any_store, [scored_clip("a")])
+    apply_entries(any_store, deletion("a"))
+    apply_entries(index, deletion("a"))
+    assert RankingService(any_store, index).readiness().ready

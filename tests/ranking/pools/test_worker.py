@@ -109,6 +109,15 @@ def test_a_clip_that_is_scored_around_a_switch_is_rated_by_the_new_generation(se
     assert service.clip("c1")["percentile"] == pytest.approx(100 * 20.5 / 21)
 
 
+def test_a_generation_that_was_never_in_force_brings_no_clip_in(service: Service) -> None:
+    service.rank(service.entries(scored("c1", 0.9)))
+    entries = service.entries(scored("c1", 0.9, generation="g2"))
+    service.rank(entries)
+    service.apply(entries)
+    assert service.rules("c1") == []
+    assert service.reports.left_out == [(SCORED, "other_generation")]
+
+
 def test_a_clip_uploaded_again_for_another_challenge_is_rated_there(service: Service) -> None:
     service.fill("other")
     first, again = scored("c1", 0.9), scored("c1", 0.9, challenge_id="other", uploaded_at_ms=NOW_MS + 5)
