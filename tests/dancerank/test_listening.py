@@ -2,14 +2,20 @@
 
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+import httpx
 import pytest
 from fastapi import FastAPI
 
-from dancerank.listening import answer, bound, metrics
+from dancerank import wiring
+from dancerank.commands import serve
+from dancerank.listening import Watched, answer, bound, metrics
 from exporters.prometheus import PrometheusObserver
 from schemas.errors import ConfigurationError
+from tests.servers import free_port
 
 
 @pytest.fixture
@@ -59,3 +65,68 @@ def test_serving_is_announced_once_connections_are_accepted_and_not_before() -> 
         with pytest.raises(KeyboardInterrupt):  # uvicorn raises the signal again when it has shut down
             answer(FastAPI(), taken, announce)
     assert announced == [address]
+
+
+class Part:
+    """What does the work of a process."""
+
+    def __init__(self) -> None:
+        self.waiting_for: str | None = None
+        self.ready: list[bool] = []
+
+    def run(self, stop: object) -> None: ...
+
+
+def test_a_process_is_ready_once_its_part_is_there_and_waits_for_nothing() -> None:
+    port, part = free_port(), Part()
+    address = f"http://127.0.0.1:{port}"
+
+    def said() -> tuple[int, list[str]]:
+        answered = httpx.get(f"{address}/readyz", timeout=10)
+        return answered.status_code, answered.json()["waiting"]
+
+    with metrics(PrometheusObserver(), "127.0.0.1", port, "rank_metrics_port") as watched:
+        assert said() == (503, ["it is starting"])
+        watched.part = part
+        assert said() == (200, [])
+        part.waiting_for = "the database did not answer"
+        assert said() == (503, ["the database did not answer"])
+        part.waiting_for = None
+        assert said() == (200, [])
+    with pytest.raises(httpx.ConnectError):
+        said()
+
+
+@pytest.mark.parametrize(
+    ("command", "opens", "setting"),
+    [
+        (serve.stream, "streamer", "stream_metrics_port"),
+        (serve.rank, "sql_loop", "rank_metrics_port"),
+        (serve.run_pools, "pool_loop", "pools_metrics_port"),
+    ],
+    ids=["stream", "rank", "pools run"],
+)
+def test_the_readiness_of_a_process_is_that_of_the_part_that_works(
+    command: Callable[[], None], opens: str, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched, part, served = Watched(), Part(), list[str]()
+
+    @contextmanager
+    def watching(_observer: object, _host: str, _port: int, setting: str) -> Iterator[Watched]:
+        served.append(setting)
+        yield watched
+
+    @contextmanager
+    def opened(*_: object) -> Iterator[Part]:
+        assert watched.waiting() == ["it is starting"]
+        yield part
+        assert part.ready == [True]
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(wiring, opens, opened)
+    monkeypatch.setattr(part, "run", lambda _: part.ready.append(watched.part is part))
+    monkeypatch.setattr(serve, "metrics", watching)
+    for away in ("check_start", "stop_on_signals", "configure_logs"):
+        monkeypatch.setattr(serve, away, lambda *_: None)
+    command()
+    assert served == [setting]

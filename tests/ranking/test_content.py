@@ -3,7 +3,9 @@
 import math
 import random
 import sqlite3
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ from hypothesis import strategies as st
 
 from ranking.catalogue import Catalogue, CatalogueEntry
 from ranking.content import index_content
-from ranking.exact import ExactIndexes
+from ranking.exact import ExactIndex, ExactIndexes
 from ranking.index import FaissIndexes
+from ranking.index_view import IndexView
 from ranking.log import LogEntry, positions_after
 from ranking.store import ScoreStore
 from ranking.tables import clips, deleted_clips, scored_clips, scores
@@ -24,6 +27,7 @@ from ranking.vectors import IndexFormat, StoredIndex
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import ScoredRecord, TopicPartition
 from tests.ranking.examples import NOW_MS, deletion, logged, record, result, scored_clip
+from tests.ranking.loops import index_view
 from tests.ranking.test_ordering import Delivery, Move, deliver, empty, everything, moves, topics
 
 SKELETAL, HOLISTIC, FACIAL, SCENIC = MODALITIES
@@ -194,10 +198,75 @@ def test_the_hash_of_an_index_differs_for_every_single_field() -> None:
     assert len(set(found)) == len(found)
 
 
+def test_every_vector_counts_however_many_are_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ranking.content._CLIPS_AT_ONCE", 2)
+
+    def of(other: int | None) -> str:
+        made = Held()
+        for number in range(7):
+            made.put(f"c{number}", {SCENIC: (number, 0.0 if number != other else 1.0)})
+        return made.content()
+
+    assert len({of(other) for other in (None, *range(7))}) == 8
+
+
+def test_the_order_of_generations_and_deletions_does_not_count() -> None:
+    one, other = held(clip_id="a"), held(clip_id="b")
+    spaces = {name: (each.catalogue, each.indexes) for name, each in (("g1", one), ("g2", other))}
+    gone = [f"gone-{number}" for number in range(20)]
+    assert index_content(spaces, gone) == index_content(dict(reversed(spaces.items())), gone[::-1])
+
+
+def viewed(entries: Sequence[LogEntry]) -> IndexView:
+    view = index_view()
+    view.apply(entries, positions_after(entry.record for entry in entries))
+    return view
+
+
+def test_the_hash_of_an_index_view_covers_every_generation_and_every_deletion() -> None:
+    logs: list[list[LogEntry]] = [
+        [],
+        [scored()],
+        [scored(), scored(1, generation="g2")],
+        [scored(), scored(1, generation="g3")],
+        [scored(), scored(1, generation="g2", fused_score=0.75, modalities={SKELETAL: result([0.0, 1.0])})],
+        [scored(), deletion("c2")],
+        [scored(), deletion("c3")],
+        [deletion("c1")],
+    ]
+    assert len({viewed(log).content() for log in logs}) == len(logs)
+
+
+def test_a_view_is_hashed_between_two_batches_never_within_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    view, inside, goes_on = viewed([scored()]), threading.Event(), threading.Event()
+    upsert = ExactIndex.upsert
+
+    def slow(*arguments: Any) -> None:
+        upsert(*arguments)
+        inside.set()
+        assert goes_on.wait(20)
+
+    monkeypatch.setattr(ExactIndex, "upsert", slow)
+    batch = [scored(1, clip_id="c2"), scored(2, clip_id="c3")]
+    with ThreadPoolExecutor(2) as pool:
+        applied = pool.submit(view.apply, batch, positions_after(entry.record for entry in batch))
+        assert inside.wait(20)
+        asked = pool.submit(view.content)
+        with pytest.raises(TimeoutError):
+            asked.result(0.2)
+        goes_on.set()
+        applied.result(20)
+        assert asked.result(20) == viewed([scored(), *batch]).content()
+
+
 def test_a_vector_that_no_clip_accounts_for_is_seen() -> None:
     more = held()
     more.indexes[SCENIC].upsert(np.array([9]), np.array([[0.0, 1.0]], np.float32))
     assert more.content() != held().content()
+    other = held()
+    other.indexes[FACIAL] = ExactIndexes().create(2)
+    other.indexes[FACIAL].upsert(np.array([0]), np.array([[0.0, 1.0]], np.float32))
+    assert len({each.content() for each in (held(), more, other)}) == 3
     less = held()
     less.indexes[SCENIC].remove(np.array([0]))
     with pytest.raises(KeyError):
