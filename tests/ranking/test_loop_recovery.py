@@ -193,3 +193,58 @@ def test_what_a_loop_waits_for_is_told_until_it_goes_on(setting: Setting, store:
     loop.run(Waiting())
     assert told == ["down (store_unavailable)"]
     assert loop.waiting_for is None
+
+
+class Joining(MemorySource):
+    """Has no partitions before its third poll."""
+
+    polls = 0
+
+    def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
+        self.polls += 1
+        return super().poll(max_records=max_records, timeout_s=timeout_s) if self.polls > 2 else []
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        return super().assignment() if self.polls > 2 else frozenset()
+
+
+def test_a_loop_that_connects_anew_waits_until_it_has_partitions(setting: Setting, store: ScoreStore) -> None:
+    setting.send(scored_clip("a"))
+    listener = StoredPositions(store)
+    second = Joining(setting.broker, [TOPIC], group="ranking", listener=listener)
+    opens: list[TransportError | MemorySource] = [TransportError("no broker"), second]
+    told, waited = dict[int, str | None](), list[str | None]()
+
+    def reopen() -> MemorySource:
+        if isinstance(found := opens.pop(0), TransportError):
+            raise found
+        return found
+
+    class Waiting(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waited.append(loop.waiting_for)
+            return False
+
+        def is_set(self) -> bool:
+            told[second.polls] = loop.waiting_for
+            return second.polls > 2
+
+    first = Stumbling(setting.broker, [TOPIC], group="other", listener=listener)
+    loop = ViewLoop(first, store, READ, MemorySink(setting.broker), setting.reports, setting.clock, reopen=reopen)
+    loop.run(Waiting())
+    lost, away = "1 records are lost on the way (transport)", "no broker (transport)"
+    assert waited == [lost, away]
+    assert told == {0: away, 1: away, 2: away, 3: None}
+
+
+class Deaf(MemorySource):
+    """A source whose broker does not answer."""
+
+    is_away = True
+
+
+def test_a_broker_that_does_not_answer_is_waited_for_without_records_too(setting: Setting, store: ScoreStore) -> None:
+    source = Deaf(setting.broker, [TOPIC], group="ranking", listener=StoredPositions(store))
+    loop = ViewLoop(source, store, READ, MemorySink(setting.broker), setting.reports, setting.clock)
+    assert loop.waiting_for == "Kafka does not answer"
+    source.close()

@@ -8,8 +8,9 @@ import pytest
 
 from schemas.bundle import Bundle
 from schemas.errors import DancerankError, Fenced, MembershipLost, TransportError
-from schemas.events import FeatureFile
+from schemas.events import ClipUploaded, FeatureFile
 from schemas.ports import RecordSource, TopicPartition
+from streamer.loading import FeatureLoader
 from streamer.stores import FeatureStore
 from tests.clips import upload
 from tests.stopping import Stop
@@ -147,6 +148,55 @@ def test_what_it_waited_for_is_over_once_there_is_nothing_to_do(bundle: Bundle) 
     streamer.close()
 
 
+def test_what_it_waited_for_is_over_with_a_commit_and_not_before_though_more_is_in_flight(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, goes_on, load = Log(partitions=1), threading.Event(), FeatureLoader.load
+
+    def slow(loader: FeatureLoader, clip: ClipUploaded, *admission: Any) -> Any:
+        if clip.clip_id != "good":
+            goes_on.wait(SOON_S)
+        return load(loader, clip, *admission)
+
+    monkeypatch.setattr(FeatureLoader, "load", slow)
+    streamer = log.streamer(bundle, quick_settings())
+    try:
+        streamer._begin_again(away(), Stop())
+        log.upload(upload("good", FEATURES), upload("late", FEATURES))
+        streamer._read_uploads()
+        streamer._read_uploads()
+
+        def committed() -> bool:
+            assert streamer.waiting_for == "away (transport)"
+            streamer._step()
+            return bool(log.committed())
+
+        wait_until(committed, SOON_S)
+        assert streamer._prefetcher.clips == 1
+        assert streamer.waiting_for is None
+    finally:
+        goes_on.set()
+        streamer.close()
+
+
+class Outside(MemorySource):
+    """A source that its group has given no partitions."""
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        return frozenset()
+
+
+def test_who_has_no_partitions_yet_still_waits(bundle: Bundle) -> None:
+    log = Log(partitions=1)
+    opening = lambda listener: Outside(log.broker, [UPLOADS], group="g", listener=listener)  # noqa: E731
+    streamer = log.streamer(bundle, quick_settings(), open_source=opening)
+    streamer._begin_again(away(), Stop())
+    for _ in range(3):
+        streamer._step()
+    assert streamer.waiting_for == "away (transport)"
+    streamer.close()
+
+
 def test_a_broker_that_does_not_answer_is_waited_for_without_work_too(bundle: Bundle) -> None:
     log = Log(partitions=1)
     opening = lambda listener: Deaf(log.broker, [UPLOADS], group="g", listener=listener)  # noqa: E731
@@ -226,8 +276,10 @@ def test_a_store_that_stays_silent_holds_up_no_result_until_the_next_commit_is_d
     log, seen = Log(partitions=1), Everything()
     log.upload(upload("good", FEATURES), upload("late", FeatureFile(f"{feature_root.as_uri()}/clip")))
     settings = quick_settings(feature_roots=(feature_root.as_uri(),), commit_interval_s=600.0)
-    with running(log.streamer(bundle, settings, observer=seen)):
+    streamer = log.streamer(bundle, settings, observer=seen)
+    with running(streamer):
         wait_until(lambda: log.committed() == {TopicPartition(UPLOADS, 0): 1}, SOON_S)
-        wait_until(lambda: seen.counts.get(("interrupted", "feature_store_unavailable"), 0) >= 1, SOON_S)
+        wait_until(lambda: seen.counts.get(("interrupted", "feature_store_unavailable"), 0) >= 2, SOON_S)
+        assert "(feature_store_unavailable)" in str(streamer.waiting_for)
     assert [clip.clip_id for clip in log.scored()] == ["good"]
     assert log.dead() == []
