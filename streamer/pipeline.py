@@ -146,8 +146,13 @@ class Streamer:
         self._collect_loaded()
         self._score_next_batch()
         self._commit_when_due()
-        if not self._prefetcher.clips and self.is_reading:
+        if self._waits_for is not None and self._is_through():
             self._waits_for = None
+
+    def _is_through(self) -> bool:
+        """Whether all that is there was read, and nothing of it is in flight."""
+        lags, assigned = self._source.lag(), self._source.assignment()
+        return not self._prefetcher.clips and bool(assigned) and lags.keys() == assigned and not any(lags.values())
 
     def _begin_again(self, error: DancerankError, stop: threading.Event) -> None:
         """Forget what is in flight, it will be read again by us or others, and connect anew as soon as that works.

@@ -61,6 +61,17 @@ def own_kafka_server() -> Iterator[kafka_servers.KafkaServer]:
         yield server
 
 
+@pytest.fixture
+def own_postgresql_server() -> Iterator[postgresql_servers.PostgresqlServer]:
+    """A real PostgreSQL for one test alone, which may kill and restart it."""
+    try:
+        server = postgresql_servers.PostgresqlServer()
+    except ServerUnavailable as error:
+        _unavailable(error)
+    yield server
+    server.stop()
+
+
 @pytest.fixture(scope="session")
 def embedded_broker() -> Iterator[KafkaConnection]:
     """The connection to an embedded broker that the whole session shares."""

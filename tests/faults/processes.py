@@ -22,7 +22,10 @@ START_S = 60.0
 
 
 class Worker:
-    """One process, under a name of its own that it keeps through restarts. ``progress`` is a metric that grows."""
+    """One process, under a name of its own that it keeps through restarts, in its group too if it ``is_static``.
+
+    ``progress`` is a metric that grows.
+    """
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class Worker:
         port_variable: str,
         progress: str,
         variables: Mapping[str, str] | None = None,
+        is_static: bool = True,
     ) -> None:
         self.name = name
         self.port = free_port()
@@ -41,7 +45,7 @@ class Worker:
         self._log = config.parent / f"{name}.log"
         self._variables = os.environ | {
             "OMP_NUM_THREADS": "1",
-            "DANCERANK_KAFKA__INSTANCE": name,
+            **({"DANCERANK_KAFKA__INSTANCE": name} if is_static else {}),
             f"DANCERANK_SERVER__{port_variable}": str(self.port),
             **(variables or {}),
         }
@@ -118,9 +122,14 @@ class Worker:
         return self._process.wait(START_S)
 
 
-def streamer(name: str, config: Path) -> Worker:
+def streamer(name: str, config: Path, *, is_static: bool = True) -> Worker:
     return Worker(
-        name, "stream", config, port_variable="STREAM_METRICS_PORT", progress="dancerank_records_produced_total"
+        name,
+        "stream",
+        config,
+        port_variable="STREAM_METRICS_PORT",
+        progress="dancerank_records_produced_total",
+        is_static=is_static,
     )
 
 

@@ -14,11 +14,12 @@ from tests.faults.processes import patience, streamer
 from tests.integration.scored_log import read_log
 from transport.connection import KafkaConnection
 from transport.kafka_source import KafkaSource
-from transport.offsets import committed_offsets
+from transport.offsets import committed_offsets, members_of, partition_ends
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 CLIPS = 900
+CLIPS_OF_THE_RESTLESS = 3000
 PATIENCE_S = 120.0
 MakeScene = Callable[[KafkaConnection, str, int], Scene]
 
@@ -41,11 +42,12 @@ def all_written(scene: Scene) -> Cached:
     return Cached(committed, every_s=1.0)
 
 
+@pytest.mark.parametrize("is_static", [False, True], ids=["dynamic", "static"])
 def test_members_that_join_and_leave_every_few_seconds_score_every_clip_once(
-    scene: MakeScene, kafka_connection: KafkaConnection
+    scene: MakeScene, kafka_connection: KafkaConnection, is_static: bool
 ) -> None:
-    here = scene(kafka_connection, "sqlite:///unused.db", CLIPS)
-    workers = [streamer(f"streamer-{number}", here.config) for number in range(3)]
+    here = scene(kafka_connection, "sqlite:///unused.db", CLIPS_OF_THE_RESTLESS)
+    workers = [streamer(f"streamer-{number}", here.config, is_static=is_static) for number in range(3)]
     done = all_written(here)
     with ExitStack() as stack:
         for worker in workers:
@@ -54,15 +56,25 @@ def test_members_that_join_and_leave_every_few_seconds_score_every_clip_once(
         with patience(PATIENCE_S, "not everything was scored") as check:
             while not done():
                 leaving = workers[turns % len(workers)]
-                if leaving.metric("process_start_time_seconds"):
+                if leaving.metric("process_start_time_seconds") and (is_static or holders(here) == len(workers)):
                     assert leaving.stop() == 0, leaving.log()[-3000:]
                     turns += 1
+                    while not is_static and not done() and holders(here) != len(workers) - 1:
+                        check()
                     time.sleep(1.0)
                     leaving.start()
-                time.sleep(1.0)
+                time.sleep(0.2)
                 check()
         assert turns >= 2
     assert_each_once(here)
+
+
+def holders(scene: Scene) -> int:
+    """How many members share all partitions of the uploads; 0 while some of these are nobody's."""
+    members = members_of(scene.connection, scene.settings.kafka.streamer_group)
+    held = [at for member in members for at in member.partitions]
+    everything = partition_ends(scene.connection, [scene.settings.streamer.uploads_topic])
+    return sum(bool(member.partitions) for member in members) if set(held) == set(everything) else 0
 
 
 def test_a_member_that_froze_until_others_had_its_partitions_writes_nothing_and_joins_again(
@@ -84,6 +96,7 @@ def test_a_member_that_froze_until_others_had_its_partitions_writes_nothing_and_
             time.sleep(SESSION_S / 2)
             zombie.send(signal.SIGCONT)
             await_all(done, [healthy, zombie], PATIENCE_S)
+            assert zombie.metric("dancerank_interruptions_total") >= 1, "it was not turned away"
             assert zombie.stop() == 0, zombie.log()[-3000:]
             assert healthy.stop() == 0, healthy.log()[-3000:]
     assert_each_once(here)

