@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +27,7 @@ from ranking.tables import clips, deleted_clips, scored_clips, scores
 from ranking.vectors import IndexFormat, StoredIndex
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import ScoredRecord, TopicPartition
-from tests.ranking.examples import NOW_MS, deletion, logged, record, result, scored_clip
+from tests.ranking.examples import NOW_MS, apply, deletion, logged, record, result, scored_clip
 from tests.ranking.loops import index_view
 from tests.ranking.test_ordering import Delivery, Move, deliver, empty, everything, moves, topics
 
@@ -319,3 +320,21 @@ def test_two_indexes_hash_alike_if_and_only_if_they_hold_the_same(
 
     (hash_one, state_one), (hash_other, state_other) = state(one), state(other)
     assert (hash_one == hash_other) == (state_one == state_other)
+
+
+def test_a_hash_is_of_one_moment_though_others_write(any_url: str) -> None:
+    with closing(ScoreStore(any_url)) as store, closing(ScoreStore(any_url)) as other:
+        store.migrate()
+        apply(store, [scored_clip("c1")])
+        before, interrupted = store.content(), threading.Event()
+
+        def meanwhile(_c: object, _cursor: object, statement: str, *_: object) -> None:
+            if "FROM clips" in statement and not interrupted.is_set():
+                interrupted.set()
+                with ThreadPoolExecutor(1) as writing:
+                    writing.submit(apply, other, [scored_clip("c2")], start=1).result()
+
+        sa.event.listen(store._engine, "after_cursor_execute", meanwhile)
+        assert store.content() == before
+        assert interrupted.is_set()
+        assert store.content() != before
