@@ -5,6 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
 
 from schemas.bundle import Bundle
 from schemas.codec import decode, encode
@@ -13,6 +16,7 @@ from schemas.modalities import Modality
 from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, RecordSource, TopicPartition, TransactionalSink
 from streamer.assembly import open_streamer
+from streamer.loading import FeatureLoader
 from streamer.pipeline import OpenSource, Streamer
 from streamer.settings import StreamerSettings
 from tests.clips import random_features, upload
@@ -90,6 +94,19 @@ class Log:
             open_sink=lambda: sink or MemoryTransactionalSink(self.broker),
             observer=observer,
         )
+
+
+def stall_loading(monkeypatch: pytest.MonkeyPatch, *clip_ids: str) -> threading.Event:
+    """Features of these clips, of all if none is named, are loaded once the event is set that this returns."""
+    may_go_on, load = threading.Event(), FeatureLoader.load
+
+    def load_late(loader: FeatureLoader, clip: ClipUploaded, *admit: Any) -> object:
+        if not clip_ids or clip.clip_id in clip_ids:
+            may_go_on.wait(TIMEOUT_S)
+        return load(loader, clip, *admit)
+
+    monkeypatch.setattr(FeatureLoader, "load", load_late)
+    return may_go_on
 
 
 class Everything(Observer):

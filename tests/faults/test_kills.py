@@ -12,8 +12,8 @@ from transport.connection import KafkaConnection
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow]
 
-CLIPS = 1200
-KILLS = 4
+CLIPS = 3000
+KILLS = 12
 
 
 def test_no_upload_is_lost_and_none_has_its_effect_twice_when_workers_are_killed(
@@ -21,8 +21,8 @@ def test_no_upload_is_lost_and_none_has_its_effect_twice_when_workers_are_killed
 ) -> None:
     sent = list(repeated(distinct_uploads, CLIPS))
     killer, verdict = kill_and_verify(
-        feature_folder, kafka_connection, postgresql_url, sent, kills=KILLS, every_s=4.0, random=Random(3)
+        feature_folder, kafka_connection, postgresql_url, sent, kills=KILLS, every_s=1.6, random=Random(3)
     )
-    assert killer.kills >= 1
+    assert killer.kills == KILLS
     assert verdict.clips == CLIPS
     assert verdict.is_right, verdict

@@ -1,16 +1,15 @@
 """Who was told to come back is let in when they do."""
 
-import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
-from starlette.types import Message
 
 from ranking.api import Access, KeyRing, create_key
 from ranking.api.guard import KeyGuard
 from schemas.clock import ManualClock
+from tests.ranking.asgi import request
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -27,25 +26,8 @@ def test_after_the_seconds_of_retry_after_the_next_request_is_answered(
     guarded = KeyGuard(app, KeyRing(tmp_path / "keys"), Access(clock=clock), frozenset())
 
     def ask() -> tuple[int, int]:
-        sent = list[Message]()
-
-        async def receive() -> Message:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        async def send(message: Message) -> None:
-            sent.append(message)
-
-        scope = {
-            "type": "http",
-            "http_version": "1.1",
-            "method": "GET",
-            "path": "/read",
-            "raw_path": b"/read",
-            "query_string": b"",
-            "headers": [(b"authorization", f"Bearer {key}".encode())],
-        }
-        asyncio.run(guarded(scope, receive, send))
-        return sent[0]["status"], int(dict(sent[0]["headers"]).get(b"retry-after", b"0"))
+        answer = request(guarded, "GET", "/read", {"authorization": f"Bearer {key}"})
+        return answer.status, int(answer.headers.get("retry-after", "0"))
 
     assert ask() == (200, 0)
     clock.advance(late_s * 60 / per_minute)

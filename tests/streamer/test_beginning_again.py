@@ -14,7 +14,17 @@ from streamer.loading import FeatureLoader
 from streamer.stores import FeatureStore
 from tests.clips import upload
 from tests.stopping import Stop
-from tests.streaming import FEATURES, UPLOADS, Everything, Log, quick_settings, running, uploads, wait_until
+from tests.streaming import (
+    FEATURES,
+    UPLOADS,
+    Everything,
+    Log,
+    quick_settings,
+    running,
+    stall_loading,
+    uploads,
+    wait_until,
+)
 from transport.memory import MemorySource, MemoryTransactionalSink
 
 SOON_S = 20.0
@@ -247,9 +257,8 @@ def test_what_was_done_before_it_began_again_is_not_written_by_who_may_no_longer
 def test_memory_stays_bounded_when_it_begins_again_while_it_is_full(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log, silent = Log(partitions=1), threading.Event()
+    log, silent = Log(partitions=1), stall_loading(monkeypatch)
     log.upload(*uploads(20))
-    monkeypatch.setattr("streamer.loading.FeatureLoader.load", lambda *_: silent.wait(60))
     streamer = log.streamer(bundle, quick_settings(max_in_flight_clips=4))
     try:
         for _ in range(4):

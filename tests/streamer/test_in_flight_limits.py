@@ -12,7 +12,17 @@ from schemas.events import ClipUploaded
 from schemas.ports import TopicPartition
 from streamer.loading import FeatureLoader
 from streamer.pipeline import Streamer
-from tests.streaming import UPLOADS, Everything, Log, process, quick_settings, running, uploads, wait_until
+from tests.streaming import (
+    UPLOADS,
+    Everything,
+    Log,
+    process,
+    quick_settings,
+    running,
+    stall_loading,
+    uploads,
+    wait_until,
+)
 from transport.memory import MemoryTransactionalSink
 
 IN_FLIGHT = 2
@@ -24,14 +34,7 @@ UPLOADED = TopicPartition(UPLOADS, 0)
 def test_results_that_wait_for_a_slow_clip_are_limited_and_then_reading_pauses(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log, load, slow = Log(partitions=1), FeatureLoader.load, threading.Event()
-
-    def load_the_first_late(loader: FeatureLoader, clip: ClipUploaded, *admit: Any) -> object:
-        if clip.clip_id == "clip-0":
-            slow.wait(60)
-        return load(loader, clip, *admit)
-
-    monkeypatch.setattr(FeatureLoader, "load", load_the_first_late)
+    log, slow = Log(partitions=1), stall_loading(monkeypatch, "clip-0")
     log.upload(*uploads(CLIPS))
     streamer = log.streamer(bundle, quick_settings(max_in_flight_clips=IN_FLIGHT, max_batch_wait_s=0.0))
     with running(streamer):
@@ -49,9 +52,8 @@ def test_results_that_wait_for_a_slow_clip_are_limited_and_then_reading_pauses(
 def test_reading_that_paused_goes_on_once_half_of_the_room_is_free(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log, silent = Log(partitions=1), threading.Event()
+    log, silent = Log(partitions=1), stall_loading(monkeypatch)
     log.upload(*uploads(20))
-    monkeypatch.setattr("streamer.loading.FeatureLoader.load", lambda *_: silent.wait(60))
     streamer = log.streamer(bundle, quick_settings(max_in_flight_clips=8))
     try:
         for _ in range(4):

@@ -2,18 +2,16 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
 from schemas.bundle import Bundle
-from schemas.events import ClipUploaded, FeatureFile
+from schemas.events import FeatureFile
 from schemas.features import encode_features
 from schemas.modalities import Modality
 from schemas.observation import Observer
 from schemas.ports import Record, TopicPartition
-from streamer.loading import FeatureLoader
 from streamer.pipeline import Streamer
 from streamer.scoring import Scorer
 from tests.clips import upload
@@ -28,6 +26,7 @@ from tests.streaming import (
     process,
     quick_settings,
     running,
+    stall_loading,
     uploads,
     wait_until,
 )
@@ -82,14 +81,7 @@ class Transactions(MemoryTransactionalSink):
 def test_every_transaction_writes_just_what_lies_before_its_positions(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log, load, slow = Log(partitions=1), FeatureLoader.load, threading.Event()
-
-    def load_the_third_late(loader: FeatureLoader, clip: ClipUploaded, *admit: Any) -> object:
-        if clip.clip_id == "clip-2":
-            slow.wait(60)
-        return load(loader, clip, *admit)
-
-    monkeypatch.setattr(FeatureLoader, "load", load_the_third_late)
+    log, slow = Log(partitions=1), stall_loading(monkeypatch, "clip-2")
     log.upload(*uploads(9), b"no event")
     sink = Transactions(log)
     with running(log.streamer(bundle, quick_settings(max_batch_clips=2), sink=sink)):

@@ -12,14 +12,12 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.structs import ConsumerGroupMetadata
 
 from schemas.errors import MembershipLost, TransportError
-from schemas.ports import OutgoingRecord, TopicPartition
+from schemas.ports import TopicPartition
+from tests.transport.filled import RECORDS, read_all
 from transport import kafka_source
 from transport.connection import KafkaConnection
-from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource, SourceSettings
 from transport.topics import TopicSpec, ensure_topics
-
-RECORDS = 4
 
 
 class Listener:
@@ -40,28 +38,15 @@ class Listener:
 
 
 @pytest.fixture
-def topic(embedded_broker: KafkaConnection, fresh_name: Callable[[str], str]) -> str:
-    name = fresh_name("clips")
-    ensure_topics(embedded_broker, [TopicSpec(name=name)])
-    with closing(KafkaSink(embedded_broker)) as sink:
-        for number in range(RECORDS):
-            sink.send(OutgoingRecord(name, b"clip-%d" % number, b"", partition_by="one partition"))
-        sink.flush(10.0)
-    return name
-
-
-@pytest.fixture
 def listener() -> Listener:
     return Listener()
 
 
 @pytest.fixture
-def source(embedded_broker: KafkaConnection, topic: str, listener: Listener) -> Iterator[KafkaSource]:
+def source(embedded_broker: KafkaConnection, filled_topic: str, listener: Listener) -> Iterator[KafkaSource]:
     """A source that has read everything."""
-    with closing(KafkaSource(embedded_broker, [topic], group=None, listener=listener)) as opened:
-        read = 0
-        while read < RECORDS:
-            read += len(opened.poll(max_records=10, timeout_s=1.0))
+    with closing(KafkaSource(embedded_broker, [filled_topic], group=None, listener=listener)) as opened:
+        read_all(opened)
         yield opened
 
 
@@ -142,7 +127,7 @@ def test_partitions_that_are_given_up_are_told_of_and_then_no_longer_counted(
     assert not given_up & source.lag().keys()
 
 
-def test_a_partition_that_comes_back_begins_where_it_is_now_read(source: KafkaSource, topic: str) -> None:
+def test_a_partition_that_comes_back_begins_where_it_is_now_read(source: KafkaSource, filled_topic: str) -> None:
     (read,) = (at for at, offset in source._next_offset.items() if offset == RECORDS)
     source._give_up(frozenset([read]))
     source._consumer.seek(KafkaTopicPartition(*read), 1)
@@ -166,7 +151,7 @@ def test_closing_tells_nobody_to_commit_and_leaves_no_thread_behind(
 
 
 def test_what_a_listener_raised_while_it_was_told_where_to_start_is_not_passed_over(
-    embedded_broker: KafkaConnection, topic: str
+    embedded_broker: KafkaConnection, filled_topic: str
 ) -> None:
     class Gone(Listener):
         def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -174,7 +159,7 @@ def test_what_a_listener_raised_while_it_was_told_where_to_start_is_not_passed_o
             raise LookupError("the view is gone")
 
     listener = Gone()
-    with closing(KafkaSource(embedded_broker, [topic], group=None, listener=listener)) as source:
+    with closing(KafkaSource(embedded_broker, [filled_topic], group=None, listener=listener)) as source:
         for attempt in (1, 2):
             with pytest.raises(LookupError, match="the view is gone"):
                 source.poll(max_records=1, timeout_s=0.1)

@@ -1,20 +1,17 @@
 """A source that is given nothing though records wait says so, and one that has nothing to read never does."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
 from schemas.errors import TransportError
-from schemas.ports import OutgoingRecord
+from tests.transport.filled import read_all
 from transport.connection import KafkaConnection
-from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
-from transport.topics import TopicSpec, ensure_topics
 
 LOOK_S = 0.05
-RECORDS = 6
 
 
 class Stalled:
@@ -45,16 +42,10 @@ class Stalled:
 
 @pytest.fixture
 def source(
-    embedded_broker: KafkaConnection, fresh_name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+    embedded_broker: KafkaConnection, filled_topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[KafkaSource]:
-    topic = fresh_name("clips")
-    ensure_topics(embedded_broker, [TopicSpec(name=topic)])
-    with closing(KafkaSink(embedded_broker)) as sink:
-        for number in range(RECORDS):
-            sink.send(OutgoingRecord(topic, b"clip-%d" % number, b"", partition_by="one partition"))
-        sink.flush(10.0)
     monkeypatch.setattr("transport.kafka_source.STANDSTILL_S", LOOK_S)
-    with closing(KafkaSource(embedded_broker, [topic], group=None)) as opened:
+    with closing(KafkaSource(embedded_broker, [filled_topic], group=None)) as opened:
         yield opened
 
 
@@ -121,9 +112,7 @@ def test_a_broker_that_is_away_is_no_standstill(stalled: Stalled, monkeypatch: p
 def test_a_broker_that_answers_again_is_no_longer_away_though_nothing_is_there_to_read(
     source: KafkaSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = 0
-    while read < RECORDS:
-        read += len(source.poll(max_records=10, timeout_s=1.0))
+    read_all(source)
     source._is_away = True
     time.sleep(LOOK_S)
     source.poll(max_records=10, timeout_s=0.0)
@@ -133,9 +122,7 @@ def test_a_broker_that_answers_again_is_no_longer_away_though_nothing_is_there_t
 def test_who_has_read_everything_waits_for_as_long_as_it_takes(
     source: KafkaSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = 0
-    while read < RECORDS:
-        read += len(source.poll(max_records=10, timeout_s=1.0))
+    read_all(source)
     asked, answer = [], source.end_offsets
     monkeypatch.setattr(source, "end_offsets", lambda: asked.append(1) or answer())
     while len(asked) < 3:

@@ -1,0 +1,40 @@
+"""Requests to an application without a server, as a server would hand them on."""
+
+import asyncio
+from typing import NamedTuple
+
+from starlette.types import ASGIApp, Message
+
+
+class Answer(NamedTuple):
+    """``asked``: how many chunks of the request's body were asked for."""
+
+    status: int
+    headers: dict[str, str]
+    asked: int
+
+
+def request(app: ASGIApp, method: str, path: str, headers: dict[str, str], *chunks: bytes) -> Answer:
+    """Header names in lower case; ``chunks`` are the body."""
+    body, asked, sent = chunks or (b"",), 0, list[Message]()
+
+    async def receive() -> Message:
+        nonlocal asked
+        asked += 1
+        return {"type": "http.request", "body": body[asked - 1], "more_body": asked < len(body)}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
+    }
+    asyncio.run(app(scope, receive, send))
+    answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return Answer(sent[0]["status"], answered, asked)
