@@ -29,7 +29,7 @@ from benchmarks.pipeline import OUT, make_uploads, repeated, settings_for
 from dancerank import wiring
 from dancerank.progress import steps
 from dancerank.uploads import send_upload
-from ranking.store import ScoreStore
+from ranking.scores.store import ScoreStore
 from schemas.events import ClipUploaded
 from tests.faults.killing import Cached, Killer, await_all
 from tests.faults.processes import Worker, ranker, server, streamer, write_config

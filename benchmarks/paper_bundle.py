@@ -12,7 +12,7 @@ import torch
 
 from dancerank.training import SMALL
 from exporters.onnx.export import export_bundle
-from networks.framework import Framework, FrameworkConfig
+from networks.virality_model import ViralityModel, ViralityModelConfig
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="the size of the bundle that ships")
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    framework = Framework(SMALL if arguments.small else FrameworkConfig()).eval()
+    framework = ViralityModel(SMALL if arguments.small else ViralityModelConfig()).eval()
     manifest = export_bundle(framework, arguments.folder, training_data="none", metrics={}, overwrite=True)
     print(f"generation {manifest.generation} written to {arguments.folder}")
 

@@ -42,7 +42,7 @@ from schemas.modalities import Modality
 from schemas.observation import Observer
 from streamer.batching import Batch, LengthBatcher
 from streamer.scoring import length_in_steps
-from streamer.sessions import StreamSessions
+from streamer.sessions import BundleSessions
 from transport.connection import KafkaConnection
 from transport.embedded import EmbeddedBroker
 from transport.kafka_sink import KafkaSink
@@ -173,7 +173,7 @@ def padded(clips: Sequence[ClipFeatures], modalities: Sequence[Modality]) -> dic
 
 def bare(bundle: Bundle, batches: Sequence[dict[Modality, tuple[Any, Any]]], clips: int, settings: Settings) -> float:
     """Clips per second of the streams and the fusion alone."""
-    sessions = StreamSessions(
+    sessions = BundleSessions(
         bundle, providers=settings.streamer.providers, threads=settings.streamer.inference_threads
     )
     width = sum(stream.embedding_dim for stream in bundle.manifest.streams)

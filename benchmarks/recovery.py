@@ -31,7 +31,7 @@ from benchmarks.pipeline import OUT, settings_for
 from dancerank import wiring
 from dancerank.progress import Told, steps
 from dancerank.settings import Settings
-from ranking.loop import ViewLoop
+from ranking.views.loop import ViewLoop
 from schemas.clock import SystemClock
 from schemas.codec import encode
 from schemas.events import ClipScored, ModalityResult, embedding_bytes

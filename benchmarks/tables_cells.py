@@ -18,10 +18,10 @@ from dancerank.learning import Clips
 from dancerank.recipe import Recipe
 from networks.atomic import replacing
 from networks.evaluation import FEWEST_CLIPS
-from networks.framework import FrameworkConfig
 from networks.methods import METHODS, Method
 from networks.predictions import held_out_predictions
 from networks.training import TrainingSettings, fit
+from networks.virality_model import ViralityModelConfig
 from schemas.errors import ConfigurationError
 from schemas.modalities import MODALITIES
 from vdv.errors import DataSetError
@@ -60,7 +60,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     fold: str
     learned: list[int]
     held_out: list[int]
-    network: FrameworkConfig
+    network: ViralityModelConfig
     settings: TrainingSettings | None
     made_with: dict[str, Any]
 
@@ -209,7 +209,7 @@ def _jobs(
 
 
 def _made_with(
-    method: Method, network: FrameworkConfig, settings: TrainingSettings | None, data: Sequence[str]
+    method: Method, network: ViralityModelConfig, settings: TrainingSettings | None, data: Sequence[str]
 ) -> dict[str, Any]:
     if settings is None:
         config: dict[str, Any] = {"modalities": [str(m) for m in network.modalities], "layout": network.joint_layout}

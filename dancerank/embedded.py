@@ -11,11 +11,11 @@ from typing import Any, Final
 from dancerank import wiring
 from dancerank.settings import Settings
 from dancerank.uploads import send_upload
-from ranking.index_view import IndexView
-from ranking.loop import LoopThread, ViewLoop
-from ranking.observed import Observations
-from ranking.service import RankingService
-from ranking.store import ScoreStore
+from ranking.scores.observations import Observations
+from ranking.scores.store import ScoreStore
+from ranking.serving.service import RankingService
+from ranking.vectors.view import IndexView
+from ranking.views.loop import LoopThread, ViewLoop
 from schemas.bundle import Bundle
 from schemas.clock import SystemClock
 from schemas.codec import decode

@@ -7,17 +7,17 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from networks.framework import FrameworkConfig
 from networks.training import TrainingSettings
+from networks.virality_model import ViralityModelConfig
 from schemas.errors import ConfigurationError
 
-Section = TypeVar("Section", FrameworkConfig, TrainingSettings)
+Section = TypeVar("Section", ViralityModelConfig, TrainingSettings)
 
-_SECTIONS: Final = {"network": FrameworkConfig, "training": TrainingSettings}
+_SECTIONS: Final = {"network": ViralityModelConfig, "training": TrainingSettings}
 
 
 class Recipe(NamedTuple):
-    """The keys that were given of ``[network]`` (``FrameworkConfig``) and ``[training]`` (``TrainingSettings``)."""
+    """The keys that were given of ``[network]`` (``ViralityModelConfig``) and ``[training]`` (``TrainingSettings``)."""
 
     network: Mapping[str, Any]
     training: Mapping[str, Any]
@@ -26,9 +26,9 @@ class Recipe(NamedTuple):
         """The training settings. Raises ``ConfigurationError`` naming a wrong key or value."""
         return _section("training", TrainingSettings, self.training)
 
-    def config(self, defaults: Mapping[str, Any]) -> FrameworkConfig:
+    def config(self, defaults: Mapping[str, Any]) -> ViralityModelConfig:
         """The network; what was not given is taken from ``defaults``. Raises as ``settings``."""
-        return _section("network", FrameworkConfig, {**defaults, **self.network})
+        return _section("network", ViralityModelConfig, {**defaults, **self.network})
 
 
 def read_recipe(path: Path | None, *, network: Mapping[str, Any], training: Mapping[str, Any]) -> Recipe:

@@ -8,8 +8,8 @@ from dancerank.synthetic import Plan, SyntheticClip, synthesize
 from exporters.onnx.export import export_bundle
 from networks.checkpoint import load_checkpoint, save_checkpoint
 from networks.datasets import Sample
-from networks.framework import FrameworkConfig
 from networks.training import TrainingSettings, fit
+from networks.virality_model import ViralityModelConfig
 from schemas.bundle import BundleManifest
 from vdv.virality import targets
 
@@ -17,7 +17,7 @@ TRAINING_SEED: Final = 7
 HELD_OUT_SEED: Final = 8
 HELD_OUT_CLIPS: Final = 240
 
-SMALL: Final = FrameworkConfig(graph_width=0.25, temporal_width=0.0625, fusion_width=0.25, dropout=0.1)
+SMALL: Final = ViralityModelConfig(graph_width=0.25, temporal_width=0.0625, fusion_width=0.25, dropout=0.1)
 """The paper's architecture at a size whose bundle a repository can hold."""
 
 SHORT: Final = Plan(shortest_s=3.0, longest_s=6.0)

@@ -11,21 +11,21 @@ from typing import Any, Final
 
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.settings import Settings
-from ranking.api import Access, KeyRing
-from ranking.index import FaissIndexes
-from ranking.index_view import IndexView
-from ranking.log import LogEntry, read_log
-from ranking.loop import LoopSettings, LoopThread, Reader, StoredPositions, ViewLoop
 from ranking.monitoring.monitor import ModelMonitor, MonitorSettings
-from ranking.periodic import every
-from ranking.pool_service.publishing import publishing
-from ranking.pool_service.reading import PoolReader
-from ranking.pool_service.store import PoolStore
-from ranking.pool_service.worker import PoolEntry, PoolWorker, WorkerSettings, read_pool_entries
 from ranking.pools.policy import Policy
-from ranking.score_view import ScoreView
-from ranking.serving import ServingReport
-from ranking.store import ScoreStore
+from ranking.pools.service.publishing import publishing
+from ranking.pools.service.reading import PoolReader
+from ranking.pools.service.store import PoolStore
+from ranking.pools.service.worker import PoolEntry, PoolWorker, WorkerSettings, read_pool_entries
+from ranking.scores.store import ScoreStore
+from ranking.scores.view import ScoreView
+from ranking.serving.api import Access, KeyRing
+from ranking.serving.report import ServingReport
+from ranking.vectors.backends.faiss_flat import FaissIndexes
+from ranking.vectors.view import IndexView
+from ranking.views.log_records import LogEntry, read_log
+from ranking.views.loop import LoopSettings, LoopThread, Reader, StoredPositions, ViewLoop
+from ranking.views.periodic import every
 from schemas.bundle import Bundle, read_bundle
 from schemas.clock import Clock
 from schemas.observation import Observer
@@ -184,7 +184,7 @@ def index_loop(
         _log_reader(settings),
         partial(view.save, folder),
     )
-    return ViewLoop(opened(), view, read, None, observer, clock, loop_settings, upkeep=save, reopen=opened)
+    return ViewLoop(opened(), view, read, None, observer, clock, loop_settings, maintenance=save, reopen=opened)
 
 
 @contextmanager
@@ -242,7 +242,7 @@ def pool_loop(
     worker_settings = WorkerSettings(decisions_topic=pools.decisions_topic, round_interval_s=pools.round_interval_s)
     loop_settings = LoopSettings(
         max_records=pools.batch_records,
-        upkeep_interval_s=pools.round_interval_s,
+        maintenance_interval_s=pools.round_interval_s,
         commit_interval_s=_COMMIT_INTERVAL_S,
     )
     measured_s = settings.monitoring.measure_interval_s
@@ -260,13 +260,15 @@ def pool_loop(
         worker.announce = stack.enter_context(publishing(worker.publish))
         opened = partial(_shared_source, settings, connection, topics, settings.kafka.pools_group, worker)
         read = partial(read_pool_entries, scored_topics=scored_topics(settings))
-        upkeep = worker.round
-        yield ViewLoop(opened(), worker, read, sink, observer, clock, loop_settings, upkeep=upkeep, reopen=opened)
+        maintenance = worker.round
+        yield ViewLoop(
+            opened(), worker, read, sink, observer, clock, loop_settings, maintenance=maintenance, reopen=opened
+        )
 
 
 @contextmanager
 def in_thread(loop: ViewLoop[Any], name: str, within_s: float = _LOOP_STOP_S) -> Iterator[LoopThread]:
-    """Run a loop beside the caller; at the end it has ``within_s`` seconds to finish its batch and its upkeep."""
+    """Run a loop beside the caller; at the end it has ``within_s`` seconds to finish its batch and its maintenance."""
     thread = LoopThread(loop, name=name)
     thread.start()
     try:
@@ -295,5 +297,5 @@ def _shared_source(
 def _loop_settings(settings: Settings, *, commits: bool) -> LoopSettings:
     ranking = settings.ranking
     return LoopSettings(
-        max_records=ranking.batch_records, commits=commits, upkeep_interval_s=ranking.snapshot_interval_s
+        max_records=ranking.batch_records, commits=commits, maintenance_interval_s=ranking.snapshot_interval_s
     )

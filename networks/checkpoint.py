@@ -9,14 +9,14 @@ import msgspec
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from networks.framework import Framework, FrameworkConfig
+from networks.virality_model import ViralityModel, ViralityModelConfig
 from schemas.errors import CheckpointError, ConfigurationError
 
 FORMAT: Final = "dancerank-framework/1"
 
 
 def save_checkpoint(
-    framework: Framework, path: Path, notes: Mapping[str, str] | None = None, *, clip_ids: Iterable[str] = ()
+    framework: ViralityModel, path: Path, notes: Mapping[str, str] | None = None, *, clip_ids: Iterable[str] = ()
 ) -> None:
     """Write parameters, configuration and ``notes`` (free text by name: data, seed, metrics) to ``path``.
 
@@ -32,7 +32,7 @@ def save_checkpoint(
     path.write_bytes(save(tensors, metadata))  # save_file would make a file that only its owner can read
 
 
-def load_checkpoint(path: Path) -> tuple[Framework, dict[str, str]]:
+def load_checkpoint(path: Path) -> tuple[ViralityModel, dict[str, str]]:
     """The framework saved at ``path``, on the CPU and in evaluation mode, and its notes.
 
     Raises ``CheckpointError`` naming the file if it is absent, truncated, of another format, or does not fit its
@@ -47,7 +47,7 @@ def load_checkpoint(path: Path) -> tuple[Framework, dict[str, str]]:
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a {FORMAT} file but {metadata.get('format')!r}; train it with this release")
     try:
-        framework = Framework(msgspec.json.decode(metadata["config"], type=FrameworkConfig))
+        framework = ViralityModel(msgspec.json.decode(metadata["config"], type=ViralityModelConfig))
         framework.load_state_dict(tensors)
         notes = msgspec.json.decode(metadata["notes"], type=dict[str, str])
     except (KeyError, msgspec.DecodeError, ConfigurationError, RuntimeError) as error:

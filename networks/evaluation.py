@@ -8,14 +8,14 @@ import torch
 
 from networks.correlation import spearman
 from networks.datasets import Sample, batches, presence_of, targets_of
-from networks.framework import Framework, FrameworkOutput
+from networks.virality_model import ViralityModel, ViralityModelOutput
 
 FEWEST_CLIPS: Final = 2
 """A rank correlation needs two clips."""
 
 
 @contextmanager
-def accelerated(framework: Framework) -> Iterator[None]:
+def accelerated(framework: ViralityModel) -> Iterator[None]:
     """``framework`` is on a GPU inside the context, if there is one, and afterwards where it was."""
     device = next(framework.parameters()).device
     framework.to("cuda" if torch.cuda.is_available() else device)
@@ -26,7 +26,7 @@ def accelerated(framework: Framework) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def predict(framework: Framework, samples: Sequence[Sample], batch_size: int = 8) -> FrameworkOutput:
+def predict(framework: ViralityModel, samples: Sequence[Sample], batch_size: int = 8) -> ViralityModelOutput:
     """Outputs of ``framework`` for all ``samples``, in their order, computed in evaluation mode on its device."""
     was_training = framework.training
     framework.eval()
@@ -36,10 +36,10 @@ def predict(framework: Framework, samples: Sequence[Sample], batch_size: int = 8
         inputs = {name: (frames.to(device), lengths.to(device)) for name, (frames, lengths) in batch.inputs.items()}
         outputs.append(framework(inputs, batch.present.to(device)))
     framework.train(was_training)
-    return FrameworkOutput(*(torch.cat(parts).cpu() for parts in zip(*outputs, strict=True)))
+    return ViralityModelOutput(*(torch.cat(parts).cpu() for parts in zip(*outputs, strict=True)))
 
 
-def rank_correlations(framework: Framework, samples: Sequence[Sample], batch_size: int = 8) -> dict[str, float]:
+def rank_correlations(framework: ViralityModel, samples: Sequence[Sample], batch_size: int = 8) -> dict[str, float]:
     """``spearman_fused`` and, per modality, ``spearman_<modality>`` over the clips that have it.
 
     A correlation over fewer than two clips is left out. Equal predictions for all clips correlate with nothing: zero.

@@ -12,8 +12,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from networks.framework import Framework
 from networks.streams import StreamOutput
+from networks.virality_model import ViralityModel
 from schemas.errors import ConfigurationError
 
 SMALLEST_WEIGHT: Final = 1e-3
@@ -86,11 +86,11 @@ class GradNorm:
 
 
 @contextmanager
-def video_level_features(framework: Framework) -> Iterator[list[Tensor]]:
+def video_level_features(framework: ViralityModel) -> Iterator[list[Tensor]]:
     """The list that a forward pass of ``framework`` inside the context fills: one (clips, D) tensor per stream run.
 
     They are what a stream's layer ``score`` reads, from which its embedding is made too; of streams without such a
-    layer, the embedding. ``FrameworkOutput.embeddings`` is a copy that the scores do not come from.
+    layer, the embedding. ``ViralityModelOutput.embeddings`` is a copy that the scores do not come from.
     """
     features: list[Tensor] = []
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from networks.framework import FrameworkOutput
+from networks.virality_model import ViralityModelOutput
 
 
 class LossWeights(NamedTuple):
@@ -40,7 +40,7 @@ def margin_ranking_loss(predicted: Tensor, truth: Tensor, margin: float) -> Tens
     return ((predicted[i] - predicted[j]) * torch.sign(truth[j] - truth[i]) + margin).clamp(min=0).sum()
 
 
-def loss_terms(output: FrameworkOutput, truth: Tensor, present: Tensor, margin: float) -> LossTerms:
+def loss_terms(output: ViralityModelOutput, truth: Tensor, present: Tensor, margin: float) -> LossTerms:
     """The terms of Eq. (14) for ``truth`` (N,), in float32 whatever the precision of ``output``.
 
     A stream's ranking loss is over the clips that have its modality, ``present`` (N, M); the mean is over all M.

@@ -10,7 +10,7 @@ from typing import Any, Final
 from networks.baselines.pooled import PooledSVR
 from networks.baselines.pose_dct import PoseDCT
 from networks.baselines.selection import Regressor
-from networks.framework import FrameworkConfig
+from networks.virality_model import ViralityModelConfig
 from schemas.errors import ConfigurationError
 from schemas.joints import layout_named
 from schemas.modalities import MODALITIES, Modality
@@ -24,7 +24,7 @@ _HOLISTIC: Final = (Modality.HOLISTIC,)
 class Method:
     """One row: ``label`` as in the paper's tables, ``source`` where it comes from.
 
-    ``network`` and ``training`` are the fields of ``FrameworkConfig`` and ``TrainingSettings`` that it sets; a
+    ``network`` and ``training`` are the fields of ``ViralityModelConfig`` and ``TrainingSettings`` that it sets; a
     ``regressor`` is built instead of a framework and needs neither (it reads the joint layout of the config).
     ``modalities`` are its streams. Where ``fewest`` is given, those that a data set lacks are done without, as long
     as so many remain. ``removed`` is the stream whose loss the row shows.
@@ -38,7 +38,7 @@ class Method:
     removed: Modality | None = None
     network: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
-    regressor: Callable[[FrameworkConfig], Regressor] | None = None
+    regressor: Callable[[ViralityModelConfig], Regressor] | None = None
 
     def streams(self, available: Collection[Modality]) -> tuple[Modality, ...]:
         """Its modalities on a data set that has those ``available``.
@@ -59,11 +59,11 @@ class Method:
         return used
 
 
-def _pose_dct(config: FrameworkConfig) -> Regressor:
+def _pose_dct(config: ViralityModelConfig) -> Regressor:
     return PoseDCT(layout_named(config.joint_layout))
 
 
-def _pooled_svr(config: FrameworkConfig) -> Regressor:
+def _pooled_svr(config: ViralityModelConfig) -> Regressor:
     return PooledSVR(config.modalities[0])
 
 

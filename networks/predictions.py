@@ -15,7 +15,7 @@ from networks.atomic import replacing
 from networks.correlation import Interval, Statistic, bootstrap_interval
 from networks.datasets import Sample, presence_of, targets_of
 from networks.evaluation import FEWEST_CLIPS, accelerated, predict
-from networks.framework import Framework
+from networks.virality_model import ViralityModel
 from schemas.errors import ConfigurationError
 from schemas.modalities import Modality
 
@@ -38,7 +38,7 @@ class Predictions(NamedTuple):
 
 
 def held_out_predictions(
-    framework: Framework, samples: Sequence[Sample], clip_ids: Sequence[str], fold: str, batch_size: int = 8
+    framework: ViralityModel, samples: Sequence[Sample], clip_ids: Sequence[str], fold: str, batch_size: int = 8
 ) -> Predictions:
     """What ``framework`` says of ``samples``, which are ``clip_ids`` of one fold."""
     with accelerated(framework):

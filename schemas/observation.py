@@ -90,7 +90,7 @@ class Observer:
     def index_size(self, modality: Modality, vectors: int) -> None:
         """Vectors in the index of a modality."""
 
-    def generation_in_force(self, generation: str | None) -> None:
+    def active_generation(self, generation: str | None) -> None:
         """The model generation that answers questions; ``None`` until there is one."""
 
     def snapshot_failed(self) -> None:

@@ -99,7 +99,7 @@ class RecordSource(Protocol):
         ...
 
     @property
-    def is_away(self) -> bool:
+    def is_unreachable(self) -> bool:
         """Whether nobody answered when the broker was asked last. It is asked again and again, also while idle."""
         ...
 

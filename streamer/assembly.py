@@ -10,7 +10,7 @@ from streamer.pipeline import OpenSink, OpenSource, Streamer
 from streamer.prefetch import Prefetcher
 from streamer.roots import FeatureRoots
 from streamer.scoring import Scorer
-from streamer.sessions import StreamSessions
+from streamer.sessions import BundleSessions
 from streamer.settings import StreamerSettings
 from streamer.stores import FeatureStore
 
@@ -30,7 +30,7 @@ def open_streamer(
     not hold what it promises, and what ``open_sink`` and ``open_source`` raise, which are called last.
     """
     observer, clock = observer or Observer(), clock or SystemClock()
-    sessions = StreamSessions(
+    sessions = BundleSessions(
         bundle, providers=settings.providers, threads=settings.inference_threads, observer=observer
     )
     abandoned = threading.Event()

@@ -15,7 +15,7 @@ from schemas.events import ClipScored, ClipUploaded
 from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSource, TopicPartition, TransactionalSink
 from streamer.batching import LengthBatcher
-from streamer.offsets import OffsetTracker, Ticket
+from streamer.offset_tracker import OffsetTracker, Ticket
 from streamer.prefetch import Loaded, Prefetcher, Upload
 from streamer.scoring import PreparedBatch, Scorer, ScoringInput, length_in_steps
 from streamer.settings import StreamerSettings
@@ -99,7 +99,7 @@ class Streamer:
                 except DancerankError as error:
                     if not error.retriable:
                         raise
-                    self._begin_again(error, stop)
+                    self._reconnect(error, stop)
             self._drain(self._clock.monotonic_s() + self._settings.drain_timeout_s)
             self._commit()
         except MembershipLost as error:
@@ -117,7 +117,7 @@ class Streamer:
         """What it cannot go on without; ``None`` while it works, or has nothing to do."""
         if self._waits_for is not None:
             return f"{self._waits_for} ({self._waits_for.code})"
-        return "Kafka does not answer" if self._source.is_away else None
+        return "Kafka does not answer" if self._source.is_unreachable else None
 
     def close(self) -> None:
         """Leave without committing. What is in flight is read again by whoever comes next. Idempotent."""
@@ -154,7 +154,7 @@ class Streamer:
         lags, assigned = self._source.lag(), self._source.assignment()
         return not self._prefetcher.clips and bool(assigned) and lags.keys() == assigned and not any(lags.values())
 
-    def _begin_again(self, error: DancerankError, stop: threading.Event) -> None:
+    def _reconnect(self, error: DancerankError, stop: threading.Event) -> None:
         """Forget what is in flight, it will be read again by us or others, and connect anew as soon as that works.
 
         Waits longer from time to time, until something is committed again.
@@ -195,7 +195,7 @@ class Streamer:
             self._paused = False
             self._source.resume()
         most = max(1, min(room, _RECORDS_PER_POLL))
-        timeout_s = 0.0 if self._prefetcher.loading else self._leisure_s()
+        timeout_s = 0.0 if self._prefetcher.loading else self._idle_budget_s()
         records = self._source.poll(max_records=most, timeout_s=timeout_s)
         for record in records:
             self._take(record)
@@ -216,7 +216,7 @@ class Streamer:
     def _collect_loaded(self, *, patience_s: float = math.inf) -> None:
         """Raises the error of a store that does not answer, once all else is in order and what is done is committed."""
         unanswered: DancerankError | None = None
-        for loaded in self._prefetcher.ready(min(self._leisure_s(), patience_s)):
+        for loaded in self._prefetcher.ready(min(self._idle_budget_s(), patience_s)):
             upload, outcome = loaded.upload, loaded.outcome
             self._observer.stage_timed("load", loaded.loading_s)
             if not isinstance(outcome, DancerankError):
@@ -232,20 +232,20 @@ class Streamer:
             self._commit()
             raise unanswered
 
-    def _nobody_joins(self) -> bool:
+    def _batch_cannot_grow(self) -> bool:
         """Whether waiting for company is in vain: no clip can be loaded until some have gone."""
         if self._prefetcher.loading:
             return self._prefetcher.is_stuck
         return self._draining or self._paused
 
-    def _leisure_s(self) -> float:
+    def _idle_budget_s(self) -> float:
         """How long nothing need be done unless a record or features arrive."""
         if self._upcoming is not None:
             return 0.0
         next_due_s = self._batcher.next_due_s()
         if next_due_s is None:
             return self._settings.poll_timeout_s
-        if self._nobody_joins():
+        if self._batch_cannot_grow():
             return 0.0
         return min(max(0.0, next_due_s - self._clock.monotonic_s()), self._settings.poll_timeout_s)
 
@@ -258,7 +258,7 @@ class Streamer:
     def _prepare_next(self) -> Upcoming | None:
         # One at a time: a batch that has to wait for the networks had better wait where it can still fill.
         now_s = self._clock.monotonic_s()
-        for batch in self._batcher.drain(most=1) if self._nobody_joins() else self._batcher.due(now_s, most=1):
+        for batch in self._batcher.drain(most=1) if self._batch_cannot_grow() else self._batcher.due(now_s, most=1):
             self._observer.batch_formed(len(batch.items), batch.steps, batch.padded_steps)
             loaded = [item for item, _ in batch.items]
             return loaded, self._padding.submit(self._scorer.prepare, [clip for _, clip in batch.items])

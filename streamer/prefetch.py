@@ -14,7 +14,7 @@ from schemas.errors import DancerankError, FeatureStoreUnavailable
 from schemas.events import ClipUploaded
 from schemas.features import ClipFeatures
 from schemas.ports import Record
-from streamer.offsets import Ticket
+from streamer.offset_tracker import Ticket
 from streamer.stores import Admission
 
 Load = Callable[[ClipUploaded, Admission], ClipFeatures]

@@ -17,7 +17,7 @@ from schemas.modalities import FRAME_RATE_HZ, MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Float32, Int64
 from streamer.padding import PaddedBuffer
-from streamer.sessions import FusionResult, StreamResult, StreamSessions
+from streamer.sessions import BundleSessions, FusionResult, StreamResult
 
 ScoringInput = tuple[ClipUploaded, ClipFeatures]
 
@@ -63,7 +63,7 @@ class Scorer:
     """
 
     def __init__(
-        self, sessions: StreamSessions, *, observer: Observer | None = None, clock: Clock | None = None
+        self, sessions: BundleSessions, *, observer: Observer | None = None, clock: Clock | None = None
     ) -> None:
         self._sessions = sessions
         self._observer = observer or Observer()

@@ -57,7 +57,7 @@ class FusionResult(NamedTuple):
     scores: Float32
 
 
-class StreamSessions:
+class BundleSessions:
     """One session per graph of a bundle, on the first of ``providers`` that this machine has.
 
     ``providers`` are short names (``cuda``, ``cpu``), best first; ``threads`` run one operator (0: one per core).

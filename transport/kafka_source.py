@@ -161,7 +161,7 @@ class KafkaSource:
         return self._assigned
 
     @property
-    def is_away(self) -> bool:
+    def is_unreachable(self) -> bool:
         return self._is_away
 
     def membership(self) -> object:

@@ -182,7 +182,7 @@ class MemorySource:
         return frozenset(self._next_offset)
 
     @property
-    def is_away(self) -> bool:
+    def is_unreachable(self) -> bool:
         return False
 
     def membership(self) -> object:

@@ -9,14 +9,21 @@ import typer
 from rich.console import Console
 
 from dancerank import wiring
-from dancerank.commands.letter_tables import counts_table, letter_tables, letters_tables, replay_table
+from dancerank.commands.dead_letter_tables import counts_table, dead_letter_tables, dead_letters_tables, replay_table
 from dancerank.commands.options import Config, parse_moment
-from dancerank.letters import Letters, as_json, chosen
+from dancerank.dead_letters import DeadLetters, as_json, chosen
 from dancerank.settings import Settings, load_settings
 from schemas.errors import ConfigurationError
 from schemas.ports import OutgoingRecord, Record
+from transport.dead_letter_records import (
+    DeadLetter,
+    DeadLetterError,
+    DeadLetterFilter,
+    DeadLetterId,
+    latest,
+    parse_dead_letter_id,
+)
 from transport.kafka_sink import KafkaSink, SinkSettings
-from transport.letters import Letter, LetterError, LetterFilter, LetterId, latest, parse_letter_id
 
 _SHOWN: Final = 50
 # The topic has the say; a record that once came through it has to pass here too.
@@ -44,14 +51,14 @@ def list_letters(
 ) -> None:
     """What could not be processed, and why; counts by reason at the end.
 
-    A letter that was put back and failed again is shown once, as it failed last. Letters stay until the topic's
+    A letter that was put back and failed again is shown once, as it failed last. DeadLetters stay until the topic's
     retention ends, also those that were put back.
     """
-    letters, console = Letters(load_settings(config)), Console()
+    letters, console = DeadLetters(load_settings(config)), Console()
     found = _read(letters, topic, _filter(reason, since))
     shown = chosen(found, limit)
     if shown:
-        console.print(letters_tables(shown))
+        console.print(dead_letters_tables(shown))
     if len(shown) < len(found):
         console.print(f"{len(found) - len(shown):,} older ones are not shown; --limit 0 shows all", highlight=False)
     if found:
@@ -75,14 +82,14 @@ def show(
 ) -> None:
     """All about one letter: its headers, and the event, or how it begins if it is none."""
     settings, console = load_settings(config), Console()
-    letters = Letters(settings)
+    letters = DeadLetters(settings)
     named = _named(settings, letter, topic)
     found, record = letters.get(named)
     try:
         content = letters.outgoing(found, record).value
-    except LetterError:
+    except DeadLetterError:
         content = None  # told in the table
-    console.print(letter_tables(found, record, content))
+    console.print(dead_letter_tables(found, record, content))
     if save is not None:
         _save(named, content, save)
         console.print(f"The value is in {save}; put it back with: dancerank dead-letters replay {named} --value {save}",
@@ -115,7 +122,7 @@ def replay(
         )
     if value is not None and len(letter or ()) != 1:
         raise ConfigurationError("--value is the value of one letter; name just that one", field="value")
-    letters = Letters(settings)
+    letters = DeadLetters(settings)
     if letter:
         picked = [letters.get(_named(settings, text, topic)) for text in letter]
         repaired = None if value is None else letters.repaired(picked[0][0], _content_of(value), str(value))
@@ -127,7 +134,7 @@ def replay(
     if wanted == 0:
         console.print("No dead letters.")
         return
-    refused: list[LetterError] = []
+    refused: list[DeadLetterError] = []
     records = _outgoing(letters, found, repaired, refused)
     if dry_run:
         console.print(replay_table(records))
@@ -140,38 +147,38 @@ def replay(
     for error in refused:
         console.print(error.message, markup=False, highlight=False, soft_wrap=True)
     if refused:
-        raise LetterError(f"{len(refused)} of {_number(wanted)} cannot be put back; see above")
+        raise DeadLetterError(f"{len(refused)} of {_number(wanted)} cannot be put back; see above")
 
 
 COMMANDS: Final[dict[str, Callable[..., None]]] = {"list": list_letters, "show": show, "replay": replay}
 
 
-def _filter(reason: str | None, since: str | None) -> LetterFilter:
-    return LetterFilter(code=reason, since_ms=None if since is None else parse_moment(since, "since"))
+def _filter(reason: str | None, since: str | None) -> DeadLetterFilter:
+    return DeadLetterFilter(code=reason, since_ms=None if since is None else parse_moment(since, "since"))
 
 
-def _read(letters: Letters, topic: str | None, wanted: LetterFilter) -> list[Letter]:
+def _read(letters: DeadLetters, topic: str | None, wanted: DeadLetterFilter) -> list[DeadLetter]:
     """The last letter of each record, without values."""
     topics = letters.topics(topic)
     with Console(stderr=True).status("Reading dead letters"):
         return [letter for letter in latest(letter for letter, _ in letters.read(topics)) if wanted.admits(letter)]
 
 
-def _named(settings: Settings, text: str, topic: str | None) -> LetterId:
-    return parse_letter_id(text, topic or settings.streamer.uploads_topic)
+def _named(settings: Settings, text: str, topic: str | None) -> DeadLetterId:
+    return parse_dead_letter_id(text, topic or settings.streamer.uploads_topic)
 
 
 def _outgoing(
-    letters: Letters,
-    found: Iterator[tuple[Letter, Record]],
+    letters: DeadLetters,
+    found: Iterator[tuple[DeadLetter, Record]],
     repaired: tuple[bytes, bytes] | None,
-    refused: list[LetterError],
-) -> Iterator[tuple[Letter, OutgoingRecord]]:
+    refused: list[DeadLetterError],
+) -> Iterator[tuple[DeadLetter, OutgoingRecord]]:
     """What puts the letters back; those that cannot be are added to ``refused``."""
     for letter, record in found:
         try:
             yield letter, letters.outgoing(letter, record, repaired)
-        except LetterError as error:
+        except DeadLetterError as error:
             refused.append(error)
 
 
@@ -193,12 +200,12 @@ def _content_of(path: Path) -> bytes:
         raise ConfigurationError(f"{path}: cannot be read ({error.strerror})", field="value") from error
 
 
-def _save(named: LetterId, content: bytes | None, path: Path) -> None:
+def _save(named: DeadLetterId, content: bytes | None, path: Path) -> None:
     if content is None:
-        raise LetterError(f"{named} has no value that could be saved, and its original is no longer kept")
+        raise DeadLetterError(f"{named} has no value that could be saved, and its original is no longer kept")
     written = as_json(content) if path.suffix == ".json" else content
     if written is None:
-        raise LetterError(
+        raise DeadLetterError(
             f"{named} holds neither JSON nor MessagePack; save it as it is, under another name than {path}"
         )
     try:
@@ -207,7 +214,7 @@ def _save(named: LetterId, content: bytes | None, path: Path) -> None:
         raise ConfigurationError(f"{path}: cannot be written ({error.strerror})", field="save") from error
 
 
-def _tell_strange(console: Console, letters: Letters) -> None:
+def _tell_strange(console: Console, letters: DeadLetters) -> None:
     if letters.strange:
         count = len(letters.strange)
         told = "1 record there is no letter" if count == 1 else f"{count:,} records there are no letters; the first"

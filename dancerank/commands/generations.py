@@ -16,9 +16,9 @@ from dancerank.commands.options import Config
 from dancerank.commands.questions import no_rankings, sqlite_file_missing
 from dancerank.progress import steps
 from dancerank.settings import load_settings
-from ranking.generations import Generations
-from ranking.replicas import Replicas, ReplicaState, obstacles
-from ranking.store import ScoreStore
+from ranking.scores.generations import Generations
+from ranking.scores.store import ScoreStore
+from ranking.serving.replicas import Replicas, ReplicaState, obstacles
 from schemas.clock import SystemClock
 from schemas.errors import GenerationRefused
 from schemas.queries import GenerationState

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from dancerank.commands.options import Config
 from dancerank.settings import ServerSettings, load_settings
-from ranking.api import create_key, read_keys, revoke_key
+from ranking.serving.api import create_key, read_keys, revoke_key
 from schemas.clock import SystemClock
 from schemas.errors import ConfigurationError
 

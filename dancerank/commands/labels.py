@@ -14,7 +14,7 @@ from dancerank.commands.options import Config, parse_moment
 from dancerank.labelling.export import FEWEST_CLIPS, LEAST_DAYS, Exported, export_labels
 from dancerank.labelling.features import UploadedFeatures
 from dancerank.settings import Settings, load_settings
-from ranking.observed import Observations
+from ranking.scores.observations import Observations
 from schemas.clock import SystemClock
 from schemas.errors import ConfigurationError
 from schemas.joints import layout_named

@@ -8,7 +8,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from schemas.ports import TopicPartition
-from transport.offsets import Member, PartitionEnds
+from transport.group_offsets import Member, PartitionEnds
 
 _NONE: Final = "–"
 

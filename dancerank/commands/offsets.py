@@ -13,13 +13,13 @@ from dancerank.commands.options import Config, parse_moment
 from dancerank.commands.questions import sqlite_file_missing
 from dancerank.settings import Settings, load_settings
 from dancerank.settings_values import without_password
-from ranking.offsets import ViewPositions
-from ranking.pool_service.store import POOLS_VIEW
-from ranking.store import SCORES_VIEW
+from ranking.pools.service.store import POOLS_VIEW
+from ranking.scores.store import SCORES_VIEW
+from ranking.views.applied_offsets import ViewPositions
 from schemas.errors import ConfigurationError
 from schemas.ports import TopicPartition
 from transport.connection import KafkaConnection
-from transport.offsets import (
+from transport.group_offsets import (
     PartitionEnds,
     Place,
     check_empty,

@@ -13,7 +13,7 @@ from dancerank.commands.pool_tables import clip_tables, pools_tables, try_tables
 from dancerank.commands.questions import NoData, sqlite_file_missing
 from dancerank.settings import load_settings
 from dancerank.settings_values import without_password
-from ranking.service import RankingService
+from ranking.serving.service import RankingService
 from schemas.clock import SystemClock
 from schemas.errors import QueryError
 from schemas.modalities import DIMENSIONS, Dimension

@@ -22,8 +22,8 @@ from dancerank.simulation.synthetic import SyntheticWorlds
 from dancerank.simulation.tables import outcome_tables
 from dancerank.simulation.world import MEDIAN_RATE, World, check_world
 from dancerank.simulation.writing import make_folder, write_tables
-from ranking.pool_service.store import PoolStore
 from ranking.pools.policy import Policy
+from ranking.pools.service.store import PoolStore
 from schemas.bundle import read_bundle
 from schemas.errors import ConfigurationError, DancerankError
 from vdv.folder import open_data_set

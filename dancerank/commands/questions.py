@@ -14,10 +14,10 @@ from dancerank import wiring
 from dancerank.commands.options import Config
 from dancerank.settings import RankingSettings, load_settings
 from dancerank.settings_values import without_password
-from ranking.index_view import IndexView
-from ranking.service import RankingService
-from ranking.store import ScoreStore
-from ranking.weights import parse_weights
+from ranking.scores.store import ScoreStore
+from ranking.serving.service import RankingService
+from ranking.vectors.view import IndexView
+from ranking.vectors.weights import parse_weights
 from schemas.clock import SystemClock
 from schemas.errors import DancerankError
 from schemas.modalities import MODALITIES, Dimension

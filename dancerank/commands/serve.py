@@ -10,16 +10,16 @@ from rich.console import Console
 from rich.syntax import Syntax
 
 from dancerank import wiring
-from dancerank.checks import check_start
 from dancerank.commands.options import Config
 from dancerank.listening import answer, bound, metrics
 from dancerank.logs import configure_logs
 from dancerank.providers import providers_in_use
 from dancerank.settings import Settings, load_settings
 from dancerank.signals import stop_on_signals
+from dancerank.start_checks import check_start
 from exporters.prometheus import PrometheusObserver
-from ranking.api import create_app
-from ranking.service import RankingService
+from ranking.serving.api import create_app
+from ranking.serving.service import RankingService
 from schemas.clock import SystemClock
 from schemas.errors import DancerankError
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from dancerank.demo.running import demo_settings, keep_serving, running, show_throughput
 from dancerank.settings import DATA_VARIABLE, Settings
 from exporters.prometheus import PrometheusObserver
-from ranking.service import RankingService
+from ranking.serving.service import RankingService
 from schemas.bundle import read_bundle
 from schemas.clock import SystemClock
 from schemas.errors import ConfigurationError

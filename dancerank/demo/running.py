@@ -15,7 +15,7 @@ from dancerank.listening import answer
 from dancerank.providers import providers_in_use
 from dancerank.settings import KafkaSettings, MonitoringSettings, PoolSettings, RankingSettings, Settings
 from exporters.prometheus import PrometheusObserver
-from ranking.api import create_app
+from ranking.serving.api import create_app
 from schemas.bundle import Bundle
 from schemas.clock import SystemClock
 from schemas.errors import ConfigurationError

@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from dancerank.demo.pools import show_pools
+from dancerank.demo.pool_rounds import show_pools
 from dancerank.demo.running import demo_settings, keep_serving, running, show_dead_letters, show_throughput
 from dancerank.embedded import EmbeddedSystem
 from dancerank.settings import Settings
 from dancerank.synthetic import CHALLENGES, IMPORTANCE, MOVEMENT_STYLES, ROOMS, Dancer, SyntheticClip, synthesize
 from exporters.prometheus import PrometheusObserver
 from ranking.monitoring.correlation import spearman
-from ranking.service import RankingService
+from ranking.serving.service import RankingService
 from schemas.bundle import read_bundle
 from schemas.clock import SystemClock
 from schemas.codec import encode

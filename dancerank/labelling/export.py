@@ -7,10 +7,10 @@ from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Final
 
+from dancerank.labelling.exclusions import LeftOut, Reason
 from dancerank.labelling.features import UploadedFeatures
-from dancerank.labelling.left_out import LeftOut, Reason
 from dancerank.labelling.uploads import Uploads
-from ranking.observed import ObservedClip
+from ranking.scores.observations import ObservedClip
 from schemas.errors import ConfigurationError, FeatureError
 from schemas.modalities import Modality
 from transport.reading import Progress

@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-from ranking.ranks import place
+from ranking.scores.ranks import place
 from schemas.modalities import Dimension
 
 

@@ -14,7 +14,7 @@ from schemas.joints import MPII_16
 from schemas.modalities import Dimension
 from streamer.batching import Batch, LengthBatcher
 from streamer.scoring import Scorer, ScoringInput, length_in_steps
-from streamer.sessions import StreamSessions
+from streamer.sessions import BundleSessions
 from streamer.settings import StreamerSettings
 from vdv.virality import targets
 
@@ -50,7 +50,7 @@ class SyntheticWorlds:
         self, planned: list[PlannedClip], plan: Plan, progress: Callable[[int], None]
     ) -> dict[str, dict[Dimension, float]]:
         settings = self.settings
-        sessions = StreamSessions(self.bundle, providers=settings.providers, threads=settings.inference_threads)
+        sessions = BundleSessions(self.bundle, providers=settings.providers, threads=settings.inference_threads)
         scorer = Scorer(sessions)
         batcher: LengthBatcher[ScoringInput] = LengthBatcher(
             max_clips=settings.max_batch_clips,

@@ -142,7 +142,7 @@ def reaction_rates(virality: Float64, challenges: Sequence[str], median_rate: fl
 
 
 def eventual_percentiles(virality: Float64, challenges: Sequence[str]) -> Float64:
-    """Percentile of each clip within its challenge, (N,), in percent; ``ranking.ranks.place`` of all together."""
+    """Percentile of each clip within its challenge, (N,), in percent, as ``ranking.scores.ranks.place`` gives it."""
     percentiles = np.zeros(len(virality))
     for name in set(challenges):
         rows = np.array([challenge == name for challenge in challenges])

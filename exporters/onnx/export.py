@@ -9,7 +9,7 @@ import msgspec
 
 from exporters.onnx.graphs import OPSET, fusion_graph, stream_graph
 from exporters.onnx.parity import check_fusion, check_stream
-from networks.framework import Framework
+from networks.virality_model import ViralityModel
 from schemas.bundle import (
     MANIFEST_NAME,
     BundleManifest,
@@ -26,7 +26,7 @@ FUSION_FILE = "fusion.onnx"
 
 
 def export_bundle(
-    framework: Framework,
+    framework: ViralityModel,
     folder: Path,
     *,
     training_data: str,
@@ -73,7 +73,7 @@ def _refuse_to_overwrite(folder: Path, *, overwrite: bool) -> None:
 
 
 def _manifest(
-    framework: Framework, graphs: Mapping[str, bytes], training_data: str, metrics: Mapping[str, float]
+    framework: ViralityModel, graphs: Mapping[str, bytes], training_data: str, metrics: Mapping[str, float]
 ) -> BundleManifest:
     config = framework.config
     streams = tuple(
@@ -99,7 +99,7 @@ def _manifest(
     return msgspec.structs.replace(manifest, generation=generation_of(manifest))
 
 
-def _architecture(framework: Framework) -> dict[str, str]:
+def _architecture(framework: ViralityModel) -> dict[str, str]:
     """The configuration, flat, and ``parameters.<graph>``: the number of trained values in each graph."""
     sizes = {
         name: value if isinstance(value, str) else msgspec.json.encode(value).decode()

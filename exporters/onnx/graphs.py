@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from networks.framework import Framework
+from networks.virality_model import ViralityModel
 from schemas.bundle import ATTENTION, EMBEDDING, EMBEDDINGS, FRAMES, FUSED_SCORE, LENGTHS, PRESENT, SCORE, SCORES
 from schemas.errors import BundleError
 from schemas.modalities import Modality
@@ -26,7 +26,7 @@ TRACED_CLIPS: Final = 2
 TRACED_STEPS: Final = 37
 
 
-def stream_graph(framework: Framework, modality: Modality) -> bytes:
+def stream_graph(framework: ViralityModel, modality: Modality) -> bytes:
     """The stream of ``modality``: ``frames`` (N, T, ...) and ``lengths`` (N,) to ``embedding`` (N, D), ``score``
     (N,)."""
     frames = torch.rand(TRACED_CLIPS, TRACED_STEPS, *framework.config.frame_shape(modality))
@@ -36,7 +36,7 @@ def stream_graph(framework: Framework, modality: Modality) -> bytes:
     return _graph(framework.stream(modality), (frames, lengths), (FRAMES, LENGTHS), (EMBEDDING, SCORE), axes)
 
 
-def fusion_graph(framework: Framework) -> bytes:
+def fusion_graph(framework: ViralityModel) -> bytes:
     """The fusion: ``embeddings``, ``scores`` and ``present`` to ``attention`` (N, M) and ``fused_score`` (N,)."""
     modalities = len(framework.config.modalities)
     embeddings = torch.rand(TRACED_CLIPS, sum(framework.embedding_dims))

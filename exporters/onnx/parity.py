@@ -12,7 +12,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from networks.framework import Framework
+from networks.virality_model import ViralityModel
 from schemas.bundle import ATTENTION, EMBEDDING, EMBEDDINGS, FRAMES, FUSED_SCORE, LENGTHS, PRESENT, SCORE, SCORES
 from schemas.errors import BundleError
 from schemas.joints import layout_named
@@ -31,7 +31,7 @@ BATCHES: Final[tuple[tuple[int, ...], ...]] = (
 
 
 def check_stream(
-    framework: Framework, modality: Modality, graph: bytes, batches: Sequence[Sequence[int]] = BATCHES
+    framework: ViralityModel, modality: Modality, graph: bytes, batches: Sequence[Sequence[int]] = BATCHES
 ) -> None:
     """Compare the stream of ``modality`` with its ONNX ``graph`` on batches of clips of the given lengths.
 
@@ -56,7 +56,7 @@ def check_stream(
         _compare("a clip alone and in its batch", modality, batch, (rows[0], rows[1]), (embeddings, scores))
 
 
-def check_fusion(framework: Framework, graph: bytes) -> None:
+def check_fusion(framework: ViralityModel, graph: bytes) -> None:
     """Compare the fusion with its ONNX ``graph`` on every combination of present modalities, none included.
 
     Raises ``BundleError`` naming the combination and the difference.
@@ -130,7 +130,9 @@ def _padded(clips: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return frames
 
 
-def _clip(framework: Framework, modality: Modality, length: int, generator: np.random.Generator) -> NDArray[np.float32]:
+def _clip(
+    framework: ViralityModel, modality: Modality, length: int, generator: np.random.Generator
+) -> NDArray[np.float32]:
     """(T, V, C) pixel coordinates of a moving pose, or (T, C) features as they leave a ReLU."""
     shape = framework.config.frame_shape(modality)
     if modality is not Modality.SKELETAL:

@@ -19,8 +19,8 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from exporters.prometheus.model import ModelGauges
-from exporters.prometheus.pools import PoolMetrics
+from exporters.prometheus.model_metrics import ModelGauges
+from exporters.prometheus.pool_metrics import PoolMetrics
 from exporters.prometheus.server import serve_process
 from schemas.modalities import Modality
 from schemas.observation import Agreement, Calibration, Drift, Observer, TierFilling
@@ -179,7 +179,7 @@ class PrometheusObserver(Observer):
     def index_size(self, modality: Modality, vectors: int) -> None:
         self._index_vectors.labels(modality).set(vectors)
 
-    def generation_in_force(self, generation: str | None) -> None:
+    def active_generation(self, generation: str | None) -> None:
         if self._generation not in (None, generation):
             self._in_force.remove(self._generation)
         self._generation = generation
@@ -199,13 +199,13 @@ class PrometheusObserver(Observer):
         self._pools.filled(tiers, unpublished)
 
     def agreement_measured(self, agreements: Collection[Agreement]) -> None:
-        self._model.tell_agreement(agreements)
+        self._model.report_agreement(agreements)
 
     def calibration_measured(self, calibrations: Collection[Calibration]) -> None:
-        self._model.tell_calibration(calibrations)
+        self._model.report_calibration(calibrations)
 
     def drift_measured(self, drift: Drift) -> None:
-        self._model.tell_drift(drift)
+        self._model.report_drift(drift)
 
     def model_measured(self, measured_at_ms: int) -> None:
         self._model.measured_at_s.set(measured_at_ms / 1000)

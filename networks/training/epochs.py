@@ -13,7 +13,7 @@ from networks.datasets import Sample, targets_of
 from networks.evaluation import predict
 from networks.training.errors import TrainingDiverged
 from networks.training.history import EpochRow
-from networks.training.optimisation import FrameworkTraining, TracedBatch
+from networks.training.optimisation import TracedBatch, ViralityModelTraining
 from networks.training.progress import TrainingProgress
 from networks.training.run_folder import RunFolder
 from networks.training.state import Best, TrainingState
@@ -98,7 +98,7 @@ class EpochEnd(lightning.Callback):
             self._progress.epoch(row)
         trainer.should_stop = trainer.should_stop or stopped
 
-    def _validate(self, module: FrameworkTraining) -> float:
+    def _validate(self, module: ViralityModelTraining) -> float:
         fused = predict(module.framework, self._validation, module.settings.batch_size).fused.numpy()
         if not np.isfinite(fused).all():
             raise TrainingDiverged(

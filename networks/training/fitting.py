@@ -17,14 +17,14 @@ from torch.utils.data import DataLoader
 
 from networks.datasets import Sample, fingerprint_of, presence_of
 from networks.evaluation import FEWEST_CLIPS, accelerated, rank_correlations
-from networks.framework import Framework, FrameworkConfig
 from networks.training.epochs import EpochEnd
 from networks.training.history import EpochRow
-from networks.training.optimisation import FrameworkTraining, TracedBatch, traced_collate
+from networks.training.optimisation import TracedBatch, ViralityModelTraining, traced_collate
 from networks.training.order import EpochOrder, NumberedSamples
 from networks.training.progress import ConsoleProgress, Silence, TrainingProgress
 from networks.training.run_folder import RunFolder
 from networks.training.settings import TrainingSettings
+from networks.virality_model import ViralityModel, ViralityModelConfig
 from schemas.errors import ConfigurationError
 
 
@@ -32,13 +32,13 @@ class FitResult(NamedTuple):
     """A trained framework in evaluation mode on the CPU, its rank correlations on the held-out clips (and, as
     ``validation``, that of the chosen epoch on the validation clips), and what happened in each epoch."""
 
-    framework: Framework
+    framework: ViralityModel
     metrics: dict[str, float]
     history: tuple[EpochRow, ...]
 
 
 def fit(
-    config: FrameworkConfig,
+    config: ViralityModelConfig,
     training: Sequence[Sample],
     held_out: Sequence[Sample],
     settings: TrainingSettings | None = None,
@@ -79,7 +79,7 @@ def fit(
         state = folder.begin(started_with, fresh=fresh, read_only=not is_first_process())
     with torch.random.fork_rng(), _quiet_lightning():
         torch.manual_seed(settings.seed)
-        framework = Framework(config)
+        framework = ViralityModel(config)
         for modality in config.modalities:
             framework.stream(modality).start_score()
         if state:
@@ -87,7 +87,7 @@ def fit(
         best_weights = folder.load_best(state.best) if folder and state and state.best.epoch >= 0 else None
         epochs = EpochEnd(validation, folder, reporter, state, best_weights)
         if not state or not (state.stopped or state.epochs_done >= settings.epochs):
-            module = FrameworkTraining(framework, settings, names, folder.bad_batch if folder else None, state)
+            module = ViralityModelTraining(framework, settings, names, folder.bad_batch if folder else None, state)
             try:
                 _train(module, training, settings, epochs, dict(trainer_options or {}))
             finally:
@@ -107,7 +107,7 @@ def fit(
 
 
 def _train(
-    module: FrameworkTraining,
+    module: ViralityModelTraining,
     samples: Sequence[Sample],
     settings: TrainingSettings,
     epochs: EpochEnd,
@@ -156,7 +156,7 @@ def _train(
         raise KeyboardInterrupt from error
 
 
-def _check(config: FrameworkConfig, settings: TrainingSettings, parts: Mapping[str, Sequence[Sample]]) -> None:
+def _check(config: ViralityModelConfig, settings: TrainingSettings, parts: Mapping[str, Sequence[Sample]]) -> None:
     for name, samples in parts.items():
         if not presence_of(samples, config.modalities).any(axis=1).all():
             raise ConfigurationError(f"a clip of {name} has none of {', '.join(config.modalities)}", field=name)
@@ -172,7 +172,7 @@ def _check(config: FrameworkConfig, settings: TrainingSettings, parts: Mapping[s
 
 
 def _started_with(
-    config: FrameworkConfig, settings: TrainingSettings, training: Sequence[Sample], validation: Sequence[Sample]
+    config: ViralityModelConfig, settings: TrainingSettings, training: Sequence[Sample], validation: Sequence[Sample]
 ) -> dict[str, Any]:
     """All that the result depends on."""
     how = msgspec.to_builtins(settings)

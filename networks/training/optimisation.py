@@ -13,13 +13,13 @@ from torch import Tensor
 from networks.atomic import replacing
 from networks.baselines.usdl import distribution_loss
 from networks.datasets import Batch, Sample, collate
-from networks.framework import Framework, FrameworkOutput
 from networks.gradnorm import GradNorm, gradient_norms, video_level_features
 from networks.losses import LossWeights, loss_terms
 from networks.training.errors import TrainingDiverged
 from networks.training.order import dropout_seed
 from networks.training.settings import TrainingSettings
 from networks.training.state import TrainingState
+from networks.virality_model import ViralityModel, ViralityModelOutput
 from schemas.joints import layout_named
 from schemas.modalities import Modality
 
@@ -45,7 +45,7 @@ def traced_collate(numbered: Sequence[tuple[int, Sample]], modalities: Sequence[
     return TracedBatch(rows, collate(samples, modalities))
 
 
-class FrameworkTraining(lightning.LightningModule):
+class ViralityModelTraining(lightning.LightningModule):
     """The optimisation of one framework, from the start or from where ``state`` left it.
 
     ``epoch_losses`` are the sums of the epoch's losses by name, ``epoch_steps`` the number summed.
@@ -53,7 +53,7 @@ class FrameworkTraining(lightning.LightningModule):
 
     def __init__(
         self,
-        framework: Framework,
+        framework: ViralityModel,
         settings: TrainingSettings,
         clip_names: Sequence[str],
         bad_batch: Path | None,
@@ -141,7 +141,7 @@ class FrameworkTraining(lightning.LightningModule):
             self._state = None
         return optimizer
 
-    def _terms(self, output: FrameworkOutput, targets: Tensor, present: Tensor) -> list[Tensor]:
+    def _terms(self, output: ViralityModelOutput, targets: Tensor, present: Tensor) -> list[Tensor]:
         if self.settings.objective == DISTRIBUTION:
             return [distribution_loss(output.embeddings.float(), targets)]
         terms = loss_terms(output, targets, present, self.settings.margin)

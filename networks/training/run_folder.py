@@ -10,10 +10,10 @@ from torch import Tensor
 
 from networks.atomic import DRAFT_SUFFIX, replacing
 from networks.checkpoint import load_checkpoint, save_checkpoint
-from networks.framework import Framework
 from networks.training.errors import RunMismatch
 from networks.training.history import EpochRow, draw_curves, write_history
 from networks.training.state import Best, TrainingState, load_state, save_state
+from networks.virality_model import ViralityModel
 
 CURVES_INTERVAL_S: Final = 60.0
 """Curves are drawn this often while training goes on; drawing takes longer than an epoch of a tiny network."""
@@ -57,7 +57,7 @@ class RunFolder:
                 draft.write_bytes(msgspec.json.format(msgspec.json.encode(wanted), indent=2))
         return None
 
-    def save_best(self, framework: Framework, best: Best) -> None:
+    def save_best(self, framework: ViralityModel, best: Best) -> None:
         """Keep the best epoch so far beside the previous one, which the saved state may still refer to."""
         with replacing(self._best(best)) as draft:
             save_checkpoint(framework, draft, {"validation": f"{best.validation:.4f}"})
@@ -84,7 +84,7 @@ class RunFolder:
 
     def finish(
         self,
-        framework: Framework,
+        framework: ViralityModel,
         metrics: Mapping[str, float],
         history: Sequence[EpochRow],
         best: Best,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ranking.monitoring.calibration import Bounds, Tenths, normalised
+from ranking.monitoring.calibration import Bounds, Deciles, normalised
 from ranking.monitoring.correlation import spearman
 from schemas.modalities import DIMENSIONS, Dimension
 from schemas.observation import Agreement, Calibration
@@ -43,7 +43,7 @@ def compare(windows: Iterable[ChallengeWindow], *, least_clips: int, most_challe
     the mean is over all challenges that have one. Calibration counts the clips of challenges with ``least_clips``
     clips: the bounds of Eq. (2) mean nothing in smaller ones.
     """
-    tenths = {dimension: Tenths() for dimension in DIMENSIONS}
+    deciles = {dimension: Deciles() for dimension in DIMENSIONS}
     found: list[tuple[tuple[int, int, str], list[Agreement]]] = []
     for window in windows:
         clips = len(window.virality)
@@ -54,7 +54,7 @@ def compare(windows: Iterable[ChallengeWindow], *, least_clips: int, most_challe
         for column, dimension in enumerate(DIMENSIONS):
             scores = window.scores[:, column]
             present = ~np.isnan(scores)
-            tenths[dimension].add(scores[present], target[present])
+            deciles[dimension].add(scores[present], target[present])
             count = int(present.sum())
             correlation = spearman(scores[present], window.virality[present]) if count >= least_clips else np.nan
             if not np.isnan(correlation):
@@ -63,7 +63,7 @@ def compare(windows: Iterable[ChallengeWindow], *, least_clips: int, most_challe
     found.sort(key=lambda entry: entry[0])
     told = [agreement for _, agreements in found[:most_challenges] for agreement in agreements]
     means = _means([agreement for _, agreements in found for agreement in agreements])
-    return Comparison(told + means, _calibrations(tenths))
+    return Comparison(told + means, _calibrations(deciles))
 
 
 def _means(agreements: list[Agreement]) -> list[Agreement]:
@@ -76,5 +76,5 @@ def _means(agreements: list[Agreement]) -> list[Agreement]:
     return means
 
 
-def _calibrations(tenths: Mapping[Dimension, Tenths]) -> list[Calibration]:
-    return [Calibration(dimension, t.bias, t.error) for dimension, t in tenths.items() if t.clips.any()]
+def _calibrations(deciles: Mapping[Dimension, Deciles]) -> list[Calibration]:
+    return [Calibration(dimension, t.bias, t.error) for dimension, t in deciles.items() if t.clips.any()]

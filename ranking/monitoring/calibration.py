@@ -13,7 +13,7 @@ from vdv.virality import MIDDLE
 Float64 = npt.NDArray[np.float64]
 
 BINS: Final = 10
-"""Tenths of [0, 1], the range of Eq. (2). A prediction outside it belongs to the tenth at that end."""
+"""Deciles of [0, 1], the range of Eq. (2). A prediction outside it belongs to the decile at that end."""
 
 
 class Bounds(NamedTuple):
@@ -33,8 +33,8 @@ def normalised(virality: Float64, bounds: Bounds) -> Float64:
     return shares
 
 
-class Tenths:
-    """Sums over clips by the tenth of their prediction; clips of any number of challenges are added."""
+class Deciles:
+    """Sums over clips by the decile of their prediction; clips of any number of challenges are added."""
 
     def __init__(self) -> None:
         self.clips = np.zeros(BINS)
@@ -42,9 +42,9 @@ class Tenths:
 
     def add(self, predicted: Float64, observed: Float64) -> None:
         """``predicted`` and ``observed``, (N,) both: scores, and Eq. (2) of what came of the clips."""
-        tenth = np.minimum(np.clip(predicted, 0, 1) * BINS, BINS - 1).astype(np.intp)
-        self.clips += np.bincount(tenth, minlength=BINS)
-        self._above += np.bincount(tenth, weights=predicted - observed, minlength=BINS)
+        decile = np.minimum(np.clip(predicted, 0, 1) * BINS, BINS - 1).astype(np.intp)
+        self.clips += np.bincount(decile, minlength=BINS)
+        self._above += np.bincount(decile, weights=predicted - observed, minlength=BINS)
 
     @property
     def bias(self) -> float:

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ranking.database import open_engine, reading
-from ranking.generations import generation_in_force
+from ranking.database.connection import open_engine, reading
 from ranking.monitoring.agreement import Comparison, compare
 from ranking.monitoring.drift import DriftMonitor
 from ranking.monitoring.samples import DriftSamples
 from ranking.monitoring.windows import challenge_windows
+from ranking.scores.generations import active_generation
 from schemas.clock import Clock
 from schemas.errors import ConfigurationError, StoreError
 from schemas.events import ClipScored
@@ -71,7 +71,7 @@ class ModelMonitor:
         """
         try:
             with reading(self._engine) as connection:
-                generation = generation_in_force(connection)
+                generation = active_generation(connection)
             self._drift.report(generation)
             found = self._compared(generation) if generation is not None else Comparison([], [])
         except StoreError as error:

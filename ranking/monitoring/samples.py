@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from ranking.database import reading, writing
-from ranking.generations import retired
-from ranking.tables import drift_samples
+from ranking.database.connection import reading, writing
+from ranking.database.tables import drift_samples
+from ranking.scores.generations import retired
 
 Float64 = npt.NDArray[np.float64]
 

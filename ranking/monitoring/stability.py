@@ -14,8 +14,8 @@ _HALF: Final = 0.5
 def population_stability(reference: Float64, window: Float64) -> float:
     """PSI = Σ_b (p_b - q_b) ln(p_b / q_b) of ``reference`` (N,), q, and ``window`` (M,), p; 0 if nothing has changed.
 
-    Bins are the tenths of the reference, open at both ends, with one more for values that are absent (NaN): what a
-    clip lacks more often than before has drifted as well. Where a value is so frequent that several tenths end in it,
+    Bins are the deciles of the reference, open at both ends, with one more for values that are absent (NaN): what a
+    clip lacks more often than before has drifted as well. Where a value is so frequent that several deciles end in it,
     it is a bin of its own. Half a clip is added to every bin of both sides (the Jeffreys prior), so that none is
     empty. By chance alone PSI is about (B - 1)(1/N + 1/M), 0.02 for 1000 and 1000 clips (Yurdakul and Naranjo 2020,
     Statistical properties of the population stability index). NaN without values on one of the sides.
@@ -31,8 +31,8 @@ def _cuts(present: Float64) -> Float64:
     """Where bins end, ascending; each bin contains its lower end and not its upper one."""
     if not len(present):
         return np.empty(0)
-    ends, tenths = np.unique(np.quantile(present, _TENTHS, method="higher"), return_counts=True)
-    frequent = ends[tenths > 1]
+    ends, deciles = np.unique(np.quantile(present, _TENTHS, method="higher"), return_counts=True)
+    frequent = ends[deciles > 1]
     return np.union1d(ends, np.nextafter(frequent, np.inf))
 
 

@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 import sqlalchemy as sa
 
+from ranking.database.tables import engagement, scored_clips, scores
 from ranking.monitoring.agreement import ChallengeWindow
 from ranking.monitoring.calibration import Bounds
-from ranking.tables import engagement, scored_clips, scores
 from schemas.modalities import DIMENSIONS
 
 

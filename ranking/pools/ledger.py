@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from ranking.pools.machine import leaves_at_ms, transition
 from ranking.pools.policy import Policy
 from ranking.pools.rounds import round_events
-from ranking.pools.state import Budget, Counts, Kind, PooledClip, PoolEvent, Transition
+from ranking.pools.state import Budget, Cohort, Counts, PooledClip, PoolEvent, Transition
 from schemas.events import PoolDecision
 
 
 class PoolLedger:
-    """``ranking.pools.state.PoolBook`` under one policy. ``set_aside`` counts events that could not be used, by why."""
+    """``ranking.pools.state.PoolState`` under one policy. ``set_aside`` counts unused events by reason."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.set_aside: Counter[str] = Counter()
         self._clips: dict[str, PooledClip] = {}
         self._used: defaultdict[Budget, int] = defaultdict(int)
-        self._counts: dict[Kind, Counts] = {}
+        self._counts: dict[Cohort, Counts] = {}
         self._waiting: set[str] = set()
         self._candidates: set[str] = set()
         self._due: list[tuple[int, str]] = []
@@ -50,7 +50,7 @@ class PoolLedger:
         """Views granted from every budget that was ever used."""
         return dict(self._used)
 
-    def counts(self, kind: Kind) -> Counts:
+    def counts(self, kind: Cohort) -> Counts:
         return self._counts.get(kind, Counts(0, 0))
 
     def waiting(self) -> list[PooledClip]:

@@ -20,10 +20,10 @@ from ranking.pools.nomination import NO_TENTH, nomination, tenth_of
 from ranking.pools.policy import MS, Policy
 from ranking.pools.state import (
     NOTHING,
+    Cohort,
     Counts,
     Engaged,
     Explored,
-    Kind,
     PooledClip,
     PoolEvent,
     PoolView,
@@ -73,7 +73,7 @@ def _rated(policy: Policy, view: PoolView, known: PooledClip | None, event: Rate
         dancer_id=event.dancer_id,
         challenge_id=event.challenge_id,
         rated_at_ms=event.at_ms,
-        kind=Kind(event.challenge_id, tenth_of(fused)),
+        kind=Cohort(event.challenge_id, tenth_of(fused)),
         percentile=fused,
     )
     if best is None:
@@ -130,7 +130,7 @@ def _explored(policy: Policy, view: PoolView, clip: PooledClip | None, event: Ex
 def _removed(policy: Policy, _view: PoolView, clip: PooledClip | None, event: Removed) -> Transition:
     if clip is None:
         # Remembered, so that a late upload does not bring it back.
-        kind = Kind("", NO_TENTH)
+        kind = Cohort("", NO_TENTH)
         absent = PooledClip(clip_id=event.clip_id, dancer_id="", challenge_id="", rated_at_ms=event.at_ms, kind=kind)
         return Transition(clip=msgspec.structs.replace(absent, gone=True, deleted=True))
     if clip.deleted:

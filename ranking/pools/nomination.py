@@ -8,7 +8,7 @@ from schemas.modalities import DIMENSIONS, Dimension
 
 TENTHS: Final = 10
 NO_TENTH: Final = -1
-"""``Kind.tenth`` of a clip without a fused percentile, as in a challenge that is too small."""
+"""``Cohort.tenth`` of a clip without a fused percentile, as in a challenge that is too small."""
 
 
 class Nomination(NamedTuple):

@@ -6,10 +6,10 @@ from random import Random
 from ranking.pools.bounds import wilson
 from ranking.pools.budgets import lane_has_room
 from ranking.pools.policy import Policy
-from ranking.pools.state import Explored, PoolBook, PooledClip, PoolEvent, Reviewed
+from ranking.pools.state import Explored, PooledClip, PoolEvent, PoolState, Reviewed
 
 
-def round_events(policy: Policy, book: PoolBook, at_ms: int) -> Iterator[PoolEvent]:
+def round_events(policy: Policy, book: PoolState, at_ms: int) -> Iterator[PoolEvent]:
     """The events of one round, each to be applied before the next is asked for: later ones depend on what is left.
 
     First clips leave that have stayed long enough. Then those that wait go on: to a higher tier by the lower bound of
@@ -33,7 +33,7 @@ def _priority(policy: Policy, clip: PooledClip) -> float:
     return clip.standing if clip.tier is None else wilson(*clip.seen, policy.z).low
 
 
-def _may_enter(policy: Policy, book: PoolBook, clip: PooledClip, at_ms: int) -> bool:
+def _may_enter(policy: Policy, book: PoolState, clip: PooledClip, at_ms: int) -> bool:
     """Whether a clip that waits is worth another look."""
     if clip.tier is None:
         return lane_has_room(policy, book, policy.tiers[0], "nominated", at_ms)
@@ -42,7 +42,7 @@ def _may_enter(policy: Policy, book: PoolBook, clip: PooledClip, at_ms: int) -> 
     return lane_has_room(policy, book, policy.tiers[policy.index(clip.wants)], "promoted", at_ms)
 
 
-def _drawn(policy: Policy, book: PoolBook, at_ms: int) -> list[str]:
+def _drawn(policy: Policy, book: PoolState, at_ms: int) -> list[str]:
     """Candidates in the order of their draws: from a Beta posterior of their kind's reaction rate, or uniform.
 
     A draw depends on the seed, the clip and the moment alone, so that a replay repeats it.

@@ -19,7 +19,7 @@ class Counts(NamedTuple):
     views: int
 
 
-class Kind(NamedTuple):
+class Cohort(NamedTuple):
     """Clips that are alike to whoever has not shown them: one challenge, one tenth of its fused percentiles.
 
     ``tenth`` counts from 0; it is -1 while the challenge is too small for percentiles.
@@ -53,7 +53,7 @@ class PooledClip(msgspec.Struct, frozen=True, kw_only=True):
     dancer_id: str
     challenge_id: str
     rated_at_ms: int
-    kind: Kind
+    kind: Cohort
     standing: float = 0.0
     """How far above the threshold that nominated it, as a share of the way to the top; waiting clips go by it."""
     nominated_by: Dimension | None = None
@@ -142,7 +142,7 @@ class Transition(NamedTuple):
 
     clip: PooledClip | None = None
     spent: Mapping[Budget, int] = {}
-    learned: tuple[Kind, Counts] | None = None
+    learned: tuple[Cohort, Counts] | None = None
     decisions: tuple[PoolDecision, ...] = ()
     set_aside: SetAside | None = None
 
@@ -160,7 +160,7 @@ class PoolView(Protocol):
         ...
 
 
-class PoolBook(PoolView, Protocol):
+class PoolState(PoolView, Protocol):
     """What a round over all clips may look at besides. Orders need not be stable; the round sorts."""
 
     def due(self, at_ms: int) -> Iterable[PooledClip]:
@@ -177,6 +177,6 @@ class PoolBook(PoolView, Protocol):
         """Clips that exploration may pick."""
         ...
 
-    def counts(self, kind: Kind) -> Counts:
+    def counts(self, kind: Cohort) -> Counts:
         """What was observed of a kind of clips."""
         ...

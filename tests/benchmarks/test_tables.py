@@ -15,9 +15,9 @@ from benchmarks.tables_figures import Figure, SeedFigure, attention_of, figure_o
 from benchmarks.tables_rendering import Results, as_markdown, draw, grids, write_csv
 from dancerank.learning import Clips, open_clips
 from dancerank.recipe import Recipe
-from networks.framework import FrameworkConfig
 from networks.methods import METHODS, TABLES
 from networks.training import TrainingSettings
+from networks.virality_model import ViralityModelConfig
 from schemas.errors import ConfigurationError
 from schemas.features import ClipFeatures
 from schemas.modalities import Modality
@@ -118,7 +118,7 @@ def job(fold: str, seed: int | None) -> Job:
         fold=fold,
         learned=[0],
         held_out=[1],
-        network=FrameworkConfig(modalities=(Modality.SKELETAL,)),
+        network=ViralityModelConfig(modalities=(Modality.SKELETAL,)),
         settings=None if seed is None else TrainingSettings(seed=seed),
         made_with={"fold": fold, "seed": seed},
     )

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ranking.exact import ExactIndex
-from ranking.index import FaissIndex
+from ranking.vectors.backends.faiss_flat import FaissIndex
+from ranking.vectors.backends.numpy_exact import ExactIndex
 
 
 @pytest.mark.parametrize("threads", [1, 2])

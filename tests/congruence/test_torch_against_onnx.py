@@ -14,21 +14,21 @@ from exporters.onnx.graphs import OPSET, fusion_graph, stream_graph
 from exporters.onnx.parity import check_fusion, check_stream
 from networks.datasets import collate
 from networks.evaluation import predict
-from networks.framework import Framework, FrameworkConfig
+from networks.virality_model import ViralityModel, ViralityModelConfig
 from schemas.bundle import SUPPORTED_OPSETS
 from schemas.errors import BundleError
 from schemas.modalities import Modality
 
 MODALITIES = (Modality.SKELETAL, Modality.SCENIC)
-CONFIG = FrameworkConfig(modalities=MODALITIES, graph_width=1 / 8, temporal_width=1 / 32, fusion_width=1 / 8)
+CONFIG = ViralityModelConfig(modalities=MODALITIES, graph_width=1 / 8, temporal_width=1 / 32, fusion_width=1 / 8)
 
 pytestmark = pytest.mark.slow
 
 
-def build(seed: int) -> Framework:
+def build(seed: int) -> ViralityModel:
     """A framework with statistics and connectivity unlike those of a fresh one."""
     torch.manual_seed(seed)
-    framework = Framework(CONFIG)
+    framework = ViralityModel(CONFIG)
     with torch.no_grad():
         for name, parameter in framework.named_parameters():
             if name.endswith("learned"):
@@ -45,12 +45,12 @@ def build(seed: int) -> Framework:
 
 
 @pytest.fixture(scope="module")
-def framework() -> Framework:
+def framework() -> ViralityModel:
     return build(0)
 
 
 @pytest.fixture(scope="module")
-def graphs(framework: Framework) -> dict[str, bytes]:
+def graphs(framework: ViralityModel) -> dict[str, bytes]:
     return {**{m: stream_graph(framework, m) for m in MODALITIES}, "fusion": fusion_graph(framework)}
 
 
@@ -59,11 +59,13 @@ def session(graph: bytes) -> Any:
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
-def test_a_stream_passes_the_parity_check(framework: Framework, graphs: dict[str, bytes], modality: Modality) -> None:
+def test_a_stream_passes_the_parity_check(
+    framework: ViralityModel, graphs: dict[str, bytes], modality: Modality
+) -> None:
     check_stream(framework, modality, graphs[modality])
 
 
-def test_the_fusion_passes_the_parity_check(framework: Framework, graphs: dict[str, bytes]) -> None:
+def test_the_fusion_passes_the_parity_check(framework: ViralityModel, graphs: dict[str, bytes]) -> None:
     check_fusion(framework, graphs["fusion"])
 
 
@@ -95,7 +97,7 @@ def test_clips_score_the_same_alone_and_in_any_batch(
 
 
 def test_streams_and_fusion_chained_as_a_server_does_give_the_frameworks_scores(
-    framework: Framework, graphs: dict[str, bytes]
+    framework: ViralityModel, graphs: dict[str, bytes]
 ) -> None:
     generator = np.random.default_rng(2)
     samples = []
@@ -138,7 +140,7 @@ def test_graphs_have_the_agreed_names_shapes_and_opset(graphs: dict[str, bytes])
 
 
 def test_equal_networks_give_equal_bytes_without_a_path_of_the_exporting_machine(
-    framework: Framework, graphs: dict[str, bytes]
+    framework: ViralityModel, graphs: dict[str, bytes]
 ) -> None:
     assert fusion_graph(framework) == graphs["fusion"]
     for graph in graphs.values():
@@ -146,7 +148,7 @@ def test_equal_networks_give_equal_bytes_without_a_path_of_the_exporting_machine
         assert b".py" not in graph
 
 
-def test_the_connectivity_is_a_constant_of_the_graph(framework: Framework, graphs: dict[str, bytes]) -> None:
+def test_the_connectivity_is_a_constant_of_the_graph(framework: ViralityModel, graphs: dict[str, bytes]) -> None:
     onnx = pytest.importorskip("onnx")
     model = onnx.load_from_string(graphs[Modality.SKELETAL])
     stored = [onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer]

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from ranking.exact import ExactIndexes
-from ranking.index import FaissIndexes
-from ranking.vectors import IndexFormat, StoredIndex, unit
+from ranking.vectors.backends.faiss_flat import FaissIndexes
+from ranking.vectors.backends.numpy_exact import ExactIndexes
+from ranking.vectors.backends.port import IndexFormat, StoredIndex, unit
 from schemas.errors import GenerationMismatch, SnapshotError
 
 FORMATS: dict[str, IndexFormat] = {"faiss": FaissIndexes(), "exact": ExactIndexes()}

@@ -1,4 +1,4 @@
-"""Letters are listed, shown, saved and put back from the command line."""
+"""DeadLetters are listed, shown, saved and put back from the command line."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dancerank.cli import app
-from dancerank.letters import as_json, beginning, in_short
+from dancerank.dead_letters import as_json, beginning, in_short
 from schemas.codec import decode, encode, encode_json
 from schemas.errors import DancerankError, FeatureFileMissing, MalformedEvent
 from schemas.events import ClipUploaded, FeatureFile, InlineFeatures

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dancerank.demo.pools import show_pools
+from dancerank.demo.pool_rounds import show_pools
 from schemas.codec import decode
 from schemas.events import EngagementObserved, PoolDecision
 from schemas.modalities import Dimension

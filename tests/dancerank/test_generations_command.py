@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dancerank import checks, wiring
+from dancerank import start_checks, wiring
 from dancerank.cli import app
-from dancerank.letters import Letters
+from dancerank.dead_letters import DeadLetters
 from dancerank.settings import Settings, load_settings
-from ranking.generations import Generations
-from ranking.replicas import Replicas, ReplicaState
-from ranking.service import RankingService
-from ranking.store import ScoreStore
+from ranking.scores.generations import Generations
+from ranking.scores.store import ScoreStore
+from ranking.serving.replicas import Replicas, ReplicaState
+from ranking.serving.service import RankingService
 from schemas.clock import SystemClock
 from schemas.codec import encode
 from schemas.errors import ConfigurationError
@@ -67,10 +67,10 @@ def test_a_generation_is_put_in_force_and_taken_back_in_one_command_each(desk: D
     desk.scored("g2", 4)
     desk.serve("host:8080", g1=4, g2=4)
     assert desk.run("use", "g2") == (0, "g2 is in force, instead of g1.")
-    assert desk.store.generation_in_force() == "g2"
+    assert desk.store.active_generation() == "g2"
     assert desk.run("use", "g2") == (0, "g2 is in force already.")
     assert desk.run("rollback") == (0, "g1 is in force, instead of g2.")
-    assert desk.store.generation_in_force() == "g1"
+    assert desk.store.active_generation() == "g1"
 
 
 def test_what_is_held_and_by_whom_is_shown(desk: Desk) -> None:
@@ -91,9 +91,9 @@ def test_a_generation_that_cannot_answer_for_all_is_refused_with_what_is_missing
     assert code == 1
     assert "error (generation_refused): generation g2 cannot answer yet: it has not scored 1 clips" in said
     assert "host:8080 holds 2 of its 3 clips. Wait for it, or switch anyway with --force" in said
-    assert desk.store.generation_in_force() == "g1"
+    assert desk.store.active_generation() == "g1"
     assert desk.run("use", "g2", "--force")[0] == 0
-    assert desk.store.generation_in_force() == "g2"
+    assert desk.store.active_generation() == "g2"
 
 
 def test_whoever_comes_up_in_time_is_waited_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def test_an_unknown_generation_and_a_missing_database_are_named(desk: Desk, tmp_
 
 
 def test_a_retirement_that_was_interrupted_goes_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ranking.generations._PART", 3)
+    monkeypatch.setattr("ranking.scores.generations._PART", 3)
     desk.scored("g2", 4)
     assert desk.run("use", "g2")[0] == 0
     with closing(Generations(desk.url)) as generations:
@@ -264,15 +264,15 @@ def test_a_log_of_any_generation_that_is_not_compacted_is_named_at_the_start(
         name: TopicDescription(name=name, partitions=1, config={"cleanup.policy": policy})
         for name, policy in policies.items()
     }
-    monkeypatch.setattr(checks, "describe_topics", lambda *_: there)
-    (doubt,) = checks.doubts(settings, wiring.connect(settings), "serve")
+    monkeypatch.setattr(start_checks, "describe_topics", lambda *_: there)
+    (doubt,) = start_checks.start_warnings(settings, wiring.connect(settings), "serve")
     assert doubt.startswith("topic clips.scored.v2 is not compacted")
 
 
 def test_a_dead_letter_from_the_log_of_any_generation_is_one_of_a_scored_clip(
     two_logs: tuple[Settings, MemoryBroker],
 ) -> None:
-    letters = Letters(two_logs[0])
+    letters = DeadLetters(two_logs[0])
     assert {letters._event_type(log) for log in LOGS} == {ClipScored}
 
 

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dancerank.cli import app
-from ranking.api import KeyRing, read_keys
+from ranking.serving.api import KeyRing, read_keys
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from dancerank.labelling.exclusions import MOST_EXAMPLES, LeftOut, Reason
 from dancerank.labelling.export import Exported, export_labels
 from dancerank.labelling.features import UploadedFeatures
-from dancerank.labelling.left_out import MOST_EXAMPLES, LeftOut, Reason
 from dancerank.labelling.uploads import Uploads
-from ranking.observed import ObservedClip
+from ranking.scores.observations import ObservedClip
 from schemas.codec import encode, encode_json
 from schemas.errors import ConfigurationError, FeatureFileMissing, FeatureStoreUnavailable
 from schemas.events import FeatureFile
@@ -23,7 +23,7 @@ from schemas.modalities import Modality
 from streamer.roots import FeatureRoots
 from streamer.stores import FeatureStore
 from tests.clips import random_features, upload
-from tests.ranking.observed_rows import UPLOADED_AT_MS, observed
+from tests.ranking.scores.observed_rows import UPLOADED_AT_MS, observed
 from vdv.annotations import Annotation
 from vdv.checking import check_folder
 from vdv.errors import DataSetError

@@ -16,15 +16,15 @@ from typer.testing import CliRunner
 from dancerank.cli import app
 from dancerank.commands.options import parse_moment
 from dancerank.uploads import send_clips
-from ranking.migrations import upgrade
-from ranking.observed import ObservedClip
+from ranking.database.migrations import upgrade
+from ranking.scores.observations import ObservedClip
 from schemas.errors import ConfigurationError
 from schemas.events import ClipUploaded, FeatureFile
 from schemas.features import ClipFeatures, decode_features, encode_features
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import OutgoingRecord
 from tests.clips import random_features, upload
-from tests.ranking.observed_rows import UPLOADED_AT_MS, observed, write_observed
+from tests.ranking.scores.observed_rows import UPLOADED_AT_MS, observed, write_observed
 from transport.connection import KafkaConnection
 from transport.kafka_sink import KafkaSink
 from vdv.checking import check_data_set

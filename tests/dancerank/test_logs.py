@@ -33,7 +33,7 @@ def test_a_traceback_shows_where_and_no_local_variables(capsys: pytest.CaptureFi
     try:
         fail_with_a_secret()
     except ValueError:
-        logging.getLogger("ranking.loop").exception("the loop ended")
+        logging.getLogger("ranking.views.loop").exception("the loop ended")
     written = capsys.readouterr().err
     assert "fail_with_a_secret" in written
     assert "open sesame" not in written

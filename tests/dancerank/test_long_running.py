@@ -12,7 +12,7 @@ from dancerank import wiring
 from dancerank.commands import serve
 from dancerank.settings import ServerSettings, Settings
 from dancerank.wiring import load_bundle, shipped_bundle
-from ranking.loop import ViewLoop
+from ranking.views.loop import ViewLoop
 from transport.connection import KafkaConnection
 from transport.embedded import EmbeddedBroker
 

@@ -11,14 +11,14 @@ from typer.testing import CliRunner
 from dancerank import wiring
 from dancerank.cli import app
 from dancerank.settings import Settings, load_settings
-from ranking.offsets import ViewPositions
-from ranking.pool_service.store import POOLS_VIEW
-from ranking.store import SCORES_VIEW
+from ranking.pools.service.store import POOLS_VIEW
+from ranking.scores.store import SCORES_VIEW
+from ranking.views.applied_offsets import ViewPositions
 from schemas.ports import OutgoingRecord, TopicPartition
 from transport.connection import KafkaConnection
+from transport.group_offsets import committed_offsets, set_offsets
 from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
-from transport.offsets import committed_offsets, set_offsets
 
 pytestmark = pytest.mark.kafka
 

@@ -12,7 +12,7 @@ from dancerank.cli import app
 from dancerank.commands import offsets
 from dancerank.commands.offset_tables import Standing, Workers, meaning, reset_table, standing_table
 from schemas.ports import TopicPartition
-from transport.offsets import GroupBusy, Member, PartitionEnds
+from transport.group_offsets import GroupBusy, Member, PartitionEnds
 
 SECRET = "sesame-2f7"
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 from dancerank.cli import app
 from dancerank.commands.pool_questions import parse_by_dimension
 from dancerank.commands.pool_tables import clip_tables, try_tables
-from ranking.pool_service.reading import PoolReader
-from ranking.store import ScoreStore
+from ranking.pools.service.reading import PoolReader
+from ranking.scores.store import ScoreStore
 from schemas.clock import ManualClock
 from schemas.errors import QueryError
 from schemas.modalities import Dimension, Modality

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from dancerank.cli import app
 from dancerank.commands.questions import hits_table, ranking_table
 from dancerank.demo.running import show_dead_letters
-from ranking.index_view import IndexView
-from ranking.store import ScoreStore
+from ranking.scores.store import ScoreStore
+from ranking.vectors.view import IndexView
 from schemas.modalities import Dimension, Modality
 from schemas.ports import Record
 from schemas.queries import RankedClip, Ranking, SimilarAnswer, SimilarHit

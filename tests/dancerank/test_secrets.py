@@ -19,9 +19,9 @@ from dancerank.cli import app
 from dancerank.logs import configure_logs
 from dancerank.settings import LogSettings, load_settings
 from exporters.prometheus import PrometheusObserver
-from ranking.api import create_app, create_key
-from ranking.service import RankingService
-from ranking.store import ScoreStore
+from ranking.scores.store import ScoreStore
+from ranking.serving.api import create_app, create_key
+from ranking.serving.service import RankingService
 from schemas.clock import SystemClock
 from schemas.errors import DancerankError
 from streamer.roots import FeatureRoots

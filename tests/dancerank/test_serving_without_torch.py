@@ -44,7 +44,9 @@ def run_without(blocked: set[str], code: str, *arguments: str) -> subprocess.Com
     return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
 
 
-@pytest.mark.parametrize("package", ["streamer.assembly", "ranking.service", "ranking.api", "dancerank.cli"])
+@pytest.mark.parametrize(
+    "package", ["streamer.assembly", "ranking.serving.service", "ranking.serving.api", "dancerank.cli"]
+)
 def test_importing_what_serves_never_imports_torch(package: str) -> None:
     code = f"import {package}; print(sorted({{'torch', 'lightning', 'onnx', 'networks'}} & set(sys.modules)))"
     done = run_without(set(), code)

@@ -10,20 +10,20 @@ from exporters.onnx import export
 from exporters.onnx.export import export_bundle
 from exporters.onnx.graphs import fusion_graph, stream_graph
 from exporters.onnx.inspect import describe
-from networks.framework import Framework, FrameworkConfig
+from networks.virality_model import ViralityModel, ViralityModelConfig
 from schemas.bundle import BundleManifest, read_bundle
 from schemas.errors import BundleError
 from schemas.modalities import Modality
 
-CONFIG = FrameworkConfig(modalities=(Modality.SCENIC,), temporal_width=1 / 64, fusion_width=1 / 8)
+CONFIG = ViralityModelConfig(modalities=(Modality.SCENIC,), temporal_width=1 / 64, fusion_width=1 / 8)
 Export = Callable[..., BundleManifest]
 
 pytestmark = pytest.mark.slow
 
 
-def build(seed: int) -> Framework:
+def build(seed: int) -> ViralityModel:
     torch.manual_seed(seed)
-    return Framework(CONFIG).eval()
+    return ViralityModel(CONFIG).eval()
 
 
 @pytest.fixture(scope="module")

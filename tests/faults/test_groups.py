@@ -13,8 +13,8 @@ from tests.faults.killing import Cached, await_all
 from tests.faults.processes import patience, streamer
 from tests.integration.scored_log import read_log
 from transport.connection import KafkaConnection
+from transport.group_offsets import committed_offsets, members_of, partition_ends
 from transport.kafka_source import KafkaSource
-from transport.offsets import committed_offsets, members_of, partition_ends
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ranking.snapshot import read_snapshot
-from ranking.store import ScoreStore
+from ranking.scores.store import ScoreStore
+from ranking.vectors.snapshots import read_snapshot
 from schemas.errors import StoreUnavailable
 from tests.faults.conftest import Scene
 from tests.faults.killing import Cached, await_all

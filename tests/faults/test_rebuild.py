@@ -22,7 +22,7 @@ from schemas.ports import OutgoingRecord
 from tests.faults.processes import patience
 from tests.servers.postgresql import PostgresqlServer
 from transport.connection import KafkaConnection
-from transport.offsets import committed_offsets, partition_ends
+from transport.group_offsets import committed_offsets, partition_ends
 from vdv.folder import open_data_set, write_data_set
 from vdv.uploads import read_uploads
 

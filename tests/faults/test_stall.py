@@ -22,9 +22,9 @@ from tests.faults.stalling import Running, Stalling, running
 from tests.integration.scored_log import read_log
 from tests.small_bundle import write_small_bundle
 from transport.connection import KafkaConnection
+from transport.group_offsets import Member, committed_offsets, members_of, partition_ends
 from transport.kafka_sink import KafkaSink
 from transport.kafka_source import SourceSettings
-from transport.offsets import Member, committed_offsets, members_of, partition_ends
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

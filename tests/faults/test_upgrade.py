@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from dancerank import wiring
 from dancerank.cli import app
-from ranking.store import ScoreStore
+from ranking.scores.store import ScoreStore
 from schemas.bundle import read_bundle
 from tests.faults.conftest import Scene
 from tests.faults.processes import Worker, patience, ranker, server, streamer, write_config
@@ -124,7 +124,7 @@ def test_questions_through_an_upgrade_are_answered_by_one_generation_each_and_ne
         with patience(PATIENCE_S, "the new model did not score everything") as check:
             while store.generations() != {old: CLIPS, new: CLIPS}:
                 check()
-        assert store.generation_in_force() == old
+        assert store.active_generation() == old
 
         run(views, "use", new, "--patience", str(PATIENCE_S))  # returns once both servers hold it
         run(views, "rollback")

@@ -9,10 +9,10 @@ import numpy as np
 import sqlalchemy as sa
 
 from dancerank.settings import Settings
-from ranking.database import open_engine, reading
-from ranking.index import FaissIndexes
-from ranking.index_view import IndexView
-from ranking.tables import clips, scored_clips, scores
+from ranking.database.connection import open_engine, reading
+from ranking.database.tables import clips, scored_clips, scores
+from ranking.vectors.backends.faiss_flat import FaissIndexes
+from ranking.vectors.view import IndexView
 from schemas.clock import SystemClock
 from schemas.errors import NotFound
 from schemas.events import ClipScored, ClipUploaded, embedding_array

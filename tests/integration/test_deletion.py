@@ -20,16 +20,16 @@ from dancerank.embedded import EmbeddedSystem, run_embedded
 from dancerank.settings import load_settings
 from dancerank.synthetic import synthesize
 from dancerank.uploads import send_upload
-from ranking.api import create_app
-from ranking.log import DELETED_CLIP
-from ranking.tables import metadata
+from ranking.database.tables import metadata
+from ranking.serving.api import create_app
+from ranking.views.log_records import DELETED_CLIP
 from schemas.codec import decode, encode
 from schemas.events import ClipDeleted, ClipScored, ClipUploaded, EngagementObserved, embedding_array
 from schemas.modalities import DIMENSIONS
 from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, Record
 from schemas.queries import SimilarQuery, uniform_weights
-from tests.ranking.test_api import Client
+from tests.ranking.serving.test_api import Client
 from transport.connection import KafkaConnection
 from transport.kafka_source import KafkaSource
 from transport.topics import TopicSpec, describe_topics, ensure_topics

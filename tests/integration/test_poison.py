@@ -17,8 +17,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dancerank.cli import app
+from dancerank.dead_letters import DeadLetters
 from dancerank.embedded import EmbeddedSystem, run_embedded
-from dancerank.letters import Letters
 from dancerank.settings import Settings, load_settings
 from schemas.bundle import Bundle
 from schemas.clock import SystemClock
@@ -41,9 +41,9 @@ from tests.integration.test_bad_uploads import (
 from tests.small_bundle import small_bundle
 from tests.streaming import wait_until
 from transport.connection import KafkaConnection
+from transport.dead_letter_records import DeadLetter
+from transport.group_offsets import committed_offsets, partition_ends
 from transport.kafka_source import KafkaSource
-from transport.letters import Letter
-from transport.offsets import committed_offsets, partition_ends
 from transport.reading import read_to_end
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -187,8 +187,8 @@ class Mixture:
         self.add_garbage(topic)
 
 
-def letters_of(settings: Settings, topic: str) -> list[Letter]:
-    letters = Letters(settings)
+def dead_letters_of(settings: Settings, topic: str) -> list[DeadLetter]:
+    letters = DeadLetters(settings)
     return [letter for letter, _ in letters.read(letters.topics(topic))]
 
 
@@ -239,10 +239,10 @@ def test_poison_is_put_aside_exactly_once_and_what_is_repaired_comes_out(
         system.await_clips(GOOD)
         system.await_observed(GOOD)
         wait_until(lambda: all_is_read(settings, kafka_connection))
-        wait_until(lambda: len(letters_of(settings, settings.pools.engagement_topic)) >= GARBAGE)
+        wait_until(lambda: len(dead_letters_of(settings, settings.pools.engagement_topic)) >= GARBAGE)
         assert system.index.clips() == GOOD
 
-        letters = letters_of(settings, uploads)
+        letters = dead_letters_of(settings, uploads)
         assert len(letters) == mixture.bad == len({(letter.source, letter.source_offset) for letter in letters})
         assert counted(run(config, "list", "--topic", uploads)) == mixture.bad
 
@@ -260,15 +260,15 @@ def test_poison_is_put_aside_exactly_once_and_what_is_repaired_comes_out(
     repaired_ids = [f"to-come-{number}" for number in range(FILES_TO_COME)] + mixture.mistyped
     assert scored_ids(kafka_connection, scored) == Counter([clip.clip_id for clip in mixture.good] + repaired_ids)
 
-    letters = letters_of(settings, uploads)
+    letters = dead_letters_of(settings, uploads)
     failed_again = [letter for letter in letters if letter.attempts]
     assert [(letter.code, letter.attempts, letter.original) for letter in failed_again] == [
         ("feature_file_missing", 1, (("trace", b"\x01"),))
     ]
     assert len(letters) == mixture.bad + 1
-    put_aside = Counter((letter.source, letter.source_offset) for letter in letters_of(settings, scored))
+    put_aside = Counter((letter.source, letter.source_offset) for letter in dead_letters_of(settings, scored))
     assert list(put_aside.values()) == [2] * GARBAGE  # by the rankings, and by the pools
-    assert len(letters_of(settings, settings.pools.engagement_topic)) == GARBAGE
+    assert len(dead_letters_of(settings, settings.pools.engagement_topic)) == GARBAGE
     assert counted(run(config, "list", "--topic", scored)) == GARBAGE  # several letters of one record are one
 
 
@@ -277,7 +277,7 @@ def counted(told: str) -> int:
     return int(re.search(r"│ all +│ +│ +(\d+) │", told)[1])  # type: ignore[index]
 
 
-def repair(config: Path, letter: Letter, file: Path) -> None:
+def repair(config: Path, letter: DeadLetter, file: Path) -> None:
     """As a person would: save, correct, put back."""
     run(config, "show", str(letter.id), "--save", str(file))
     file.write_text(file.read_text().replace('"ten"', "10.0"))

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from dancerank import wiring
 from dancerank.policies import read_policy
 from dancerank.settings import Settings, load_settings
-from ranking.pool_service.store import PoolStore
-from ranking.tables import engagement, engagement_aside, pool_clips, pool_counters
+from ranking.database.tables import engagement, engagement_aside, pool_clips, pool_counters
+from ranking.pools.service.store import PoolStore
 from schemas.codec import decode, encode
 from schemas.events import ClipDeleted, ClipScored, EngagementObserved, PoolDecision
 from schemas.ports import OutgoingRecord, Record, TopicPartition

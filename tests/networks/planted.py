@@ -3,17 +3,17 @@
 import numpy as np
 
 from networks.datasets import Sample
-from networks.framework import FrameworkConfig
+from networks.virality_model import ViralityModelConfig
 from schemas.modalities import Modality
 
-CONFIG = FrameworkConfig(
+CONFIG = ViralityModelConfig(
     modalities=(Modality.SKELETAL, Modality.SCENIC),
     graph_width=1 / 16,
     temporal_width=1 / 32,
     fusion_width=1 / 8,
     dropout=0.1,
 )
-SCENIC = FrameworkConfig(modalities=(Modality.SCENIC,), temporal_width=1 / 64, fusion_width=1 / 8)
+SCENIC = ViralityModelConfig(modalities=(Modality.SCENIC,), temporal_width=1 / 64, fusion_width=1 / 8)
 
 
 def planted(count: int, seed: int) -> list[Sample]:

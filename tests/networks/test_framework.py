@@ -8,16 +8,16 @@ import torch
 from networks.checkpoint import load_checkpoint, save_checkpoint
 from networks.datasets import Sample, collate
 from networks.evaluation import predict
-from networks.framework import Framework, FrameworkConfig
+from networks.virality_model import ViralityModel, ViralityModelConfig
 from schemas.errors import CheckpointError, ConfigurationError
 from schemas.modalities import FEATURE_DIM, MODALITIES, Modality
 
-SMALL = FrameworkConfig(graph_width=1 / 16, temporal_width=1 / 64, fusion_width=1 / 8)
+SMALL = ViralityModelConfig(graph_width=1 / 16, temporal_width=1 / 64, fusion_width=1 / 8)
 
 
-def framework() -> Framework:
+def framework() -> ViralityModel:
     torch.manual_seed(0)
-    return Framework(SMALL).eval()
+    return ViralityModel(SMALL).eval()
 
 
 def mixed_samples() -> list[Sample]:
@@ -70,10 +70,10 @@ def test_rows_of_absent_modalities_do_not_reach_the_batch_statistics() -> None:
 def test_a_framework_may_have_some_modalities_only() -> None:
     config = msgspec.structs.replace(SMALL, modalities=(Modality.SKELETAL, Modality.SCENIC))
     output = predict(
-        Framework(config), [sample for sample in mixed_samples() if set(sample[0]) & set(config.modalities)]
+        ViralityModel(config), [sample for sample in mixed_samples() if set(sample[0]) & set(config.modalities)]
     )
     assert output.scores.shape[1] == output.attention.shape[1] == 2
-    assert list(Framework(config).streams) == ["skeletal", "scenic"]
+    assert list(ViralityModel(config).streams) == ["skeletal", "scenic"]
 
 
 def test_half_precision_features_are_computed_in_single_precision() -> None:
@@ -85,10 +85,10 @@ def test_half_precision_features_are_computed_in_single_precision() -> None:
 
 
 def test_a_configuration_survives_json() -> None:
-    config = FrameworkConfig(
+    config = ViralityModelConfig(
         modalities=(Modality.SKELETAL,), joint_layout="dance-23", joint_channels=3, sampling="printed", dropout=0.1
     )
-    assert msgspec.json.decode(msgspec.json.encode(config), type=FrameworkConfig) == config
+    assert msgspec.json.decode(msgspec.json.encode(config), type=ViralityModelConfig) == config
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_configuration_survives_json() -> None:
 )
 def test_an_impossible_configuration_names_the_field(field: str, value: object) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        FrameworkConfig(**{field: value})  # type: ignore[arg-type]
+        ViralityModelConfig(**{field: value})  # type: ignore[arg-type]
     assert caught.value.field == field
 
 

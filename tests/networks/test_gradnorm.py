@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from networks.datasets import Sample, collate
-from networks.framework import Framework, FrameworkConfig
 from networks.gradnorm import SMALLEST_WEIGHT, GradNorm, gradient_norms, video_level_features
 from networks.losses import loss_terms
+from networks.virality_model import ViralityModel, ViralityModelConfig
 from schemas.errors import ConfigurationError
 from schemas.modalities import MODALITIES, Modality
 
@@ -96,7 +96,7 @@ def test_gradient_norms_are_those_of_finite_differences_over_all_features_togeth
 )
 def test_every_term_reaches_the_video_level_features(skeletal: str, appearance: str, fused: bool) -> None:
     torch.manual_seed(0)
-    config = FrameworkConfig(
+    config = ViralityModelConfig(
         graph_width=1 / 16,
         temporal_width=1 / 64,
         dropout=0.0,
@@ -104,7 +104,7 @@ def test_every_term_reaches_the_video_level_features(skeletal: str, appearance: 
         appearance_network=appearance,  # type: ignore[arg-type]
         attentive_fusion=fused,
     )
-    framework = Framework(config)
+    framework = ViralityModel(config)
     generator = np.random.default_rng(1)
     samples: list[Sample] = [
         ({m: generator.normal(size=(24, *FRAME[m])).astype(np.float32) for m in MODALITIES}, clip / 5)

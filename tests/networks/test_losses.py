@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from networks.framework import FrameworkOutput
 from networks.losses import LossWeights, loss_terms, margin_ranking_loss
+from networks.virality_model import ViralityModelOutput
 
 
 def slow_ranking_loss(predicted: list[float], truth: list[float], margin: float) -> float:
@@ -37,7 +37,7 @@ def test_the_total_weighs_error_ranking_and_the_mean_over_streams_of_their_own_c
     generator = torch.Generator().manual_seed(0)
     scores, fused, truth = torch.randn(5, 3, generator=generator), torch.randn(5, generator=generator), torch.rand(5)
     present = torch.tensor([[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 1, 0], [1, 1, 0]], dtype=torch.bool)
-    terms = loss_terms(FrameworkOutput(scores, scores, scores, fused), truth, present, 0.1)
+    terms = loss_terms(ViralityModelOutput(scores, scores, scores, fused), truth, present, 0.1)
     streams = [
         slow_ranking_loss(scores[present[:, m], m].tolist(), truth[present[:, m]].tolist(), 0.1) for m in range(3)
     ]

@@ -5,9 +5,9 @@ import pytest
 
 from networks.baselines.pooled import PooledSVR
 from networks.baselines.pose_dct import PoseDCT
-from networks.framework import Framework, FrameworkConfig
 from networks.methods import METHODS, TABLES
 from networks.training import TrainingSettings
+from networks.virality_model import ViralityModel, ViralityModelConfig
 from schemas.errors import ConfigurationError
 from schemas.modalities import MODALITIES, Modality
 
@@ -18,10 +18,10 @@ NARROW = {"graph_width": 1 / 32, "temporal_width": 1 / 64, "fusion_width": 1 / 1
 def test_every_method_can_be_built(name: str) -> None:
     method = METHODS[name]
     streams = method.streams(MODALITIES)
-    config = FrameworkConfig(**{**NARROW, **method.network, "modalities": streams})
+    config = ViralityModelConfig(**{**NARROW, **method.network, "modalities": streams})
     TrainingSettings(**method.training)
     if method.regressor is None:
-        assert set(Framework(config).streams) == set(streams)
+        assert set(ViralityModel(config).streams) == set(streams)
     else:
         assert isinstance(method.regressor(config), PoseDCT | PooledSVR)
 
@@ -52,7 +52,7 @@ def test_table_4_needs_no_more_than_movement_and_appearance() -> None:
 def test_an_ablation_differs_from_the_whole_in_one_thing(name: str) -> None:
     whole = next(section[0] for section in TABLES["5"].sections if name in section)
     differences = 0
-    for kind, part in ((FrameworkConfig, "network"), (TrainingSettings, "training")):
+    for kind, part in ((ViralityModelConfig, "network"), (TrainingSettings, "training")):
         given = [dict(getattr(METHODS[method], part)) for method in (name, whole)]
         if part == "network":
             given = [{**g, "modalities": METHODS[m].modalities} for g, m in zip(given, (name, whole), strict=True)]

@@ -8,15 +8,15 @@ import torch
 from scipy.stats import spearmanr
 
 from networks.evaluation import predict
-from networks.framework import Framework
 from networks.predictions import concatenated, held_out_predictions, intervals, read_predictions, write_predictions
+from networks.virality_model import ViralityModel
 from schemas.errors import ConfigurationError
 from tests.networks.planted import CONFIG, SCENIC, planted, scenes
 
 
-def two_folds() -> tuple[Framework, list[str]]:
+def two_folds() -> tuple[ViralityModel, list[str]]:
     torch.manual_seed(0)
-    return Framework(CONFIG), [f"clip-{number}" for number in range(20)]
+    return ViralityModel(CONFIG), [f"clip-{number}" for number in range(20)]
 
 
 def test_they_are_the_frameworks_and_come_back_from_a_file(tmp_path: Path) -> None:
@@ -65,6 +65,6 @@ def test_other_files_and_other_modalities_are_refused(tmp_path: Path) -> None:
             read_predictions(path)
     framework, ids = two_folds()
     skeletal = held_out_predictions(framework, planted(2, seed=0), ids[:2], "a")
-    scenic = held_out_predictions(Framework(SCENIC), scenes(2, 0), ids[:2], "b")
+    scenic = held_out_predictions(ViralityModel(SCENIC), scenes(2, 0), ids[:2], "b")
     with pytest.raises(ConfigurationError, match="modalities"):
         concatenated([skeletal, scenic])

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from networks.checkpoint import load_checkpoint
-from networks.framework import FrameworkConfig
 from networks.training import TrainingSettings, fit
 from networks.training.errors import RunMismatch
 from networks.training.order import EpochOrder
 from networks.training.settings import Objective
+from networks.virality_model import ViralityModelConfig
 from schemas.errors import CheckpointError, ConfigurationError
 from tests.networks.planted import SCENIC, scenes
 
@@ -89,7 +89,7 @@ def test_another_setting_or_other_data_are_refused_by_name(tmp_path: Path) -> No
     run(tmp_path)
     with pytest.raises(RunMismatch, match=r"training\.learning_rate was 0\.003, is 0\.5; training\.seed was 0, is 9"):
         run(tmp_path, learning_rate=0.5, seed=9)
-    other = FrameworkConfig(modalities=SCENIC.modalities, temporal_width=1 / 32, fusion_width=1 / 8)
+    other = ViralityModelConfig(modalities=SCENIC.modalities, temporal_width=1 / 32, fusion_width=1 / 8)
     options = {"run": tmp_path, "progress": False, "trainer_options": QUIET}
     with pytest.raises(RunMismatch, match=r"network\.temporal_width was 0\.015625, is 0\.03125"):
         fit(other, scenes(16, 0), [], SHORT, **options)  # type: ignore[arg-type]

@@ -14,12 +14,12 @@ from networks.checkpoint import load_checkpoint, trained_on
 from networks.correlation import spearman
 from networks.datasets import LazySamples, Sample, fingerprint_of, presence_of, targets_of
 from networks.evaluation import predict, rank_correlations
-from networks.framework import Framework
 from networks.training import TrainingSettings, fit
 from networks.training.errors import TrainingDiverged
 from networks.training.optimisation import hide_modalities, learning_rate
 from networks.training.order import EpochOrder
 from networks.training.progress import ConsoleProgress
+from networks.virality_model import ViralityModel
 from schemas.errors import ConfigurationError
 from schemas.modalities import Modality
 from tests.networks.planted import CONFIG, SCENIC, planted, scenes
@@ -33,7 +33,7 @@ def test_training_learns_a_planted_signal_in_every_stream() -> None:
     held_out = planted(40, seed=1)
     result = fit(CONFIG, planted(96, seed=0), held_out, SETTINGS, progress=False, trainer_options=QUIET)
     torch.manual_seed(3)
-    untrained = rank_correlations(Framework(CONFIG), held_out)
+    untrained = rank_correlations(ViralityModel(CONFIG), held_out)
     assert set(result.metrics) == {"spearman_fused", "spearman_skeletal", "spearman_scenic"}
     assert all(value > 0.5 for value in result.metrics.values()), result.metrics
     assert result.metrics["spearman_fused"] > untrained["spearman_fused"] + 0.2
@@ -142,7 +142,7 @@ def test_the_first_steps_are_those_of_a_plain_loop() -> None:
     samples = scenes(8, 0)
     found = fit(config, samples, [], settings, progress=False, trainer_options=QUIET).framework.state_dict()
     torch.manual_seed(5)
-    framework = Framework(config)
+    framework = ViralityModel(config)
     framework.stream(Modality.SCENIC).start_score()
     optimizer = torch.optim.Adam(framework.parameters(), lr=1e-2)
     order = list(EpochOrder(8, seed=5))

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from ranking.store import ScoreStore
-from tests.ranking.loops import Setting
+from ranking.scores.store import ScoreStore
+from tests.ranking.views.loops import Setting
 
 
 @pytest.fixture

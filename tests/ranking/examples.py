@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ranking.log import DeletedRecord, LogEntry, positions_after
+from ranking.views.log_records import DeletedRecord, LogEntry, positions_after
 from schemas.codec import encode
 from schemas.events import ClipDeleted, ClipScored, ModalityResult, embedding_bytes
 from schemas.modalities import MODALITIES, Modality

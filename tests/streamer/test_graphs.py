@@ -11,7 +11,7 @@ from schemas.bundle import Bundle, BundleManifest
 from schemas.errors import BundleError
 from schemas.modalities import Modality
 from streamer.graphs import default_opset
-from streamer.sessions import StreamSessions
+from streamer.sessions import BundleSessions
 from tests.small_bundle import OPSET, WIDTHS, small_bundle, stream_graph
 
 
@@ -56,30 +56,30 @@ def test_a_graph_that_is_not_what_the_manifest_says_is_refused_by_name(
         stream = msgspec.structs.replace(manifest.stream(Modality.FACIAL), **change)
         manifest = msgspec.structs.replace(manifest, streams=(stream,))
     with pytest.raises(BundleError, match=rf"{file}.*{says}"):
-        StreamSessions(Bundle(manifest, bundle.graphs))
+        BundleSessions(Bundle(manifest, bundle.graphs))
 
 
 def test_a_graph_with_other_inputs_is_refused_by_name(bundle: Bundle) -> None:
     swapped = with_graph(bundle, "facial.onnx", bundle.graphs["fusion.onnx"])
     with pytest.raises(BundleError, match=r"facial\.onnx: inputs are embeddings, present, scores, expected"):
-        StreamSessions(swapped)
+        BundleSessions(swapped)
 
 
 def test_a_graph_of_another_joint_layout_is_refused_by_name(bundle: Bundle) -> None:
     graph = stream_graph((17, 2), WIDTHS[Modality.SKELETAL], np.random.default_rng(0))
     with pytest.raises(BundleError, match=r"skeletal\.onnx: input 'frames' is .*17.* means .*16"):
-        StreamSessions(with_graph(bundle, "skeletal.onnx", graph))
+        BundleSessions(with_graph(bundle, "skeletal.onnx", graph))
 
 
 def test_a_graph_of_a_fixed_batch_size_is_refused_by_name(bundle: Bundle) -> None:
     graph = stream_graph((512,), WIDTHS[Modality.SCENIC], np.random.default_rng(0), fixed_clips=8)
     with pytest.raises(BundleError, match=r"scenic\.onnx: input 'frames' is .*\(8, any, 512\)"):
-        StreamSessions(with_graph(bundle, "scenic.onnx", graph))
+        BundleSessions(with_graph(bundle, "scenic.onnx", graph))
 
 
 def test_bytes_that_are_no_graph_are_refused_by_name(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match=r"holistic\.onnx: opset is None"):
-        StreamSessions(with_graph(bundle, "holistic.onnx", b"no graph"))
+        BundleSessions(with_graph(bundle, "holistic.onnx", b"no graph"))
     cut = bundle.graphs["holistic.onnx"][:5000]
     with pytest.raises(BundleError, match=r"holistic\.onnx"):
-        StreamSessions(with_graph(bundle, "holistic.onnx", cut))
+        BundleSessions(with_graph(bundle, "holistic.onnx", cut))

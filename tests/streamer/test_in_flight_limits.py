@@ -183,7 +183,7 @@ def test_a_partition_that_comes_back_has_not_the_age_of_what_was_read_of_it_befo
     streamer.revoked(frozenset([UPLOADED]))
     assert told() == (5, 0.0)
     streamer._last_read_ms[UPLOADED] = 0
-    streamer._begin_again(MembershipLost("given up"), threading.Event())
+    streamer._reconnect(MembershipLost("given up"), threading.Event())
     assert told() == (5, 0.0)
     streamer.close()
 

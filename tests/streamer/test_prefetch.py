@@ -11,7 +11,7 @@ from schemas.events import ClipUploaded, InlineFeatures
 from schemas.features import ClipFeatures
 from schemas.modalities import Modality
 from schemas.ports import Record, TopicPartition
-from streamer.offsets import Ticket
+from streamer.offset_tracker import Ticket
 from streamer.prefetch import ByteBudget, Load, Loaded, Prefetcher, Upload
 from streamer.stores import Admission
 from tests.clips import upload

@@ -121,10 +121,10 @@ class Away:
 
     def __init__(self, consumer: object, error: KafkaError) -> None:
         self._poll, self.error = consumer.poll, error  # type: ignore[attr-defined]
-        self.is_away = True
+        self.is_unreachable = True
 
     def poll(self, **options: object) -> object:
-        if self.is_away:
+        if self.is_unreachable:
             raise self.error
         return self._poll(**options)
 
@@ -148,10 +148,10 @@ def test_an_error_that_passes_is_waited_for_and_told_once_an_outage(
             assert source.poll(max_records=10, timeout_s=0.1) == []
         assert time.monotonic() - started_s >= 0.3  # no busy loop for the caller
         assert caplog.text.count("the socket was closed") == outage
-        away.is_away = False
+        away.is_unreachable = False
         write(embedded_broker, topic, range(1))
         assert len(read(source, 1)) == 1
-        away.is_away = True
+        away.is_unreachable = True
     source.close()
 
 

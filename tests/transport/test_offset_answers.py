@@ -12,9 +12,9 @@ from kafka.errors import NoError, UnknownMemberIdError
 
 from schemas.errors import TransportError
 from schemas.ports import TopicPartition
-from transport import offsets
+from transport import group_offsets
 from transport.connection import KafkaConnection
-from transport.offsets import GroupBusy, PartitionEnds, committed_offsets, partition_ends, set_offsets
+from transport.group_offsets import GroupBusy, PartitionEnds, committed_offsets, partition_ends, set_offsets
 
 CONNECTION = KafkaConnection(servers=("broker:9092",), timeout_s=1.0)
 FIRST, SECOND = KafkaTopicPartition("clips", 0), KafkaTopicPartition("clips", 1)
@@ -61,7 +61,7 @@ def admin(monkeypatch: pytest.MonkeyPatch) -> Admin:
     def opened(*_: object) -> Iterator[Admin]:
         yield made
 
-    monkeypatch.setattr(offsets, "_admin", opened)
+    monkeypatch.setattr(group_offsets, "_admin", opened)
     return made
 
 

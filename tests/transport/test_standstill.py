@@ -98,11 +98,11 @@ def test_a_broker_that_is_away_is_no_standstill(stalled: Stalled, monkeypatch: p
     def away() -> object:
         raise TransportError("no broker")
 
-    assert not stalled.source.is_away
+    assert not stalled.source.is_unreachable
     answer, stalled.answer = stalled.answer, away
     for _ in range(3):
         stalled.look()
-        assert stalled.source.is_away
+        assert stalled.source.is_unreachable
     stalled.answer = answer
     time.sleep(LOOK_S)
     with pytest.raises(TransportError, match="nothing was read"):
@@ -116,7 +116,7 @@ def test_a_broker_that_answers_again_is_no_longer_away_though_nothing_is_there_t
     source._is_away = True
     time.sleep(LOOK_S)
     source.poll(max_records=10, timeout_s=0.0)
-    assert not source.is_away
+    assert not source.is_unreachable
 
 
 def test_who_has_read_everything_waits_for_as_long_as_it_takes(

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from exporters.prometheus import PrometheusObserver
-from exporters.prometheus.model import ALL_CHALLENGES
+from exporters.prometheus.model_metrics import ALL_CHALLENGES
 from schemas.events import Identifier
 from schemas.modalities import Dimension, Modality
 from schemas.observation import Agreement, Calibration, Drift, Observer, TierFilling
@@ -103,8 +103,8 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
         1,
     ),
     (
-        "generation_in_force",
-        lambda o: [o.generation_in_force(name) for name in (None, "g1", "g2")],
+        "active_generation",
+        lambda o: [o.active_generation(name) for name in (None, "g1", "g2")],
         "dancerank_generation_in_force_info",
         {"generation": "g2"},
         1,

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import sqlalchemy as sa
 
-from ranking.database import open_engine, writing
-from ranking.store import ScoreStore
-from ranking.tables import engagement
+from ranking.database.connection import open_engine, writing
+from ranking.database.tables import engagement
+from ranking.scores.store import ScoreStore
 from schemas.events import ClipScored
 from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Agreement, Calibration, Drift, Observer

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking.monitoring.calibration import Bounds, Tenths, normalised
+from ranking.monitoring.calibration import Bounds, Deciles, normalised
 from vdv.virality import normalise
 
 finite = st.floats(-1e308, 1e308)
@@ -24,8 +24,8 @@ def test_the_bounds_are_those_of_the_challenge_not_of_the_clips_at_hand() -> Non
 
 @given(predictions)
 def test_the_error_is_the_mean_over_tenths_weighted_by_clips(pairs: list[tuple[float, float]]) -> None:
-    tenths = Tenths()
-    tenths.add(*np.array(pairs).T)
+    deciles = Deciles()
+    deciles.add(*np.array(pairs).T)
     bins: dict[int, list[tuple[float, float]]] = {}
     for predicted, observed in pairs:
         inside = min(1.0, max(0.0, predicted))
@@ -35,14 +35,14 @@ def test_the_error_is_the_mean_over_tenths_weighted_by_clips(pairs: list[tuple[f
         mean_predicted = math.fsum(p for p, _ in members) / len(members)
         mean_observed = math.fsum(o for _, o in members) / len(members)
         expected += len(members) / len(pairs) * abs(mean_predicted - mean_observed)
-    assert tenths.error == pytest.approx(expected, abs=1e-12)
-    assert tenths.bias == pytest.approx(math.fsum(p - o for p, o in pairs) / len(pairs), abs=1e-12)
-    assert abs(tenths.bias) <= tenths.error + 1e-12
+    assert deciles.error == pytest.approx(expected, abs=1e-12)
+    assert deciles.bias == pytest.approx(math.fsum(p - o for p, o in pairs) / len(pairs), abs=1e-12)
+    assert abs(deciles.bias) <= deciles.error + 1e-12
 
 
 @given(predictions, st.integers(0, 60))
 def test_clips_of_several_challenges_add_up(pairs: list[tuple[float, float]], cut: int) -> None:
-    whole, parts = Tenths(), Tenths()
+    whole, parts = Deciles(), Deciles()
     predicted, observed = np.array(pairs).T
     whole.add(predicted, observed)
     parts.add(predicted[:cut], observed[:cut])
@@ -51,17 +51,17 @@ def test_clips_of_several_challenges_add_up(pairs: list[tuple[float, float]], cu
 
 
 def test_predictions_that_are_right_have_neither_bias_nor_error() -> None:
-    tenths = Tenths()
-    tenths.add(np.linspace(0, 1, 50), np.linspace(0, 1, 50))
-    assert (tenths.bias, tenths.error) == (0.0, 0.0)
+    deciles = Deciles()
+    deciles.add(np.linspace(0, 1, 50), np.linspace(0, 1, 50))
+    assert (deciles.bias, deciles.error) == (0.0, 0.0)
 
 
 def test_predictions_off_to_either_side_have_an_error_without_bias() -> None:
-    tenths = Tenths()
-    tenths.add(np.array([0.05, 0.95]), np.array([0.35, 0.65]))
-    assert (tenths.bias, tenths.error) == pytest.approx((0.0, 0.3))
+    deciles = Deciles()
+    deciles.add(np.array([0.05, 0.95]), np.array([0.35, 0.65]))
+    assert (deciles.bias, deciles.error) == pytest.approx((0.0, 0.3))
 
 
 def test_without_clips_nothing_is_known() -> None:
-    assert math.isnan(Tenths().bias)
-    assert math.isnan(Tenths().error)
+    assert math.isnan(Deciles().bias)
+    assert math.isnan(Deciles().error)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from ranking.database import open_engine, reading
-from ranking.migrations import upgrade
+from ranking.database.connection import open_engine, reading
+from ranking.database.migrations import upgrade
+from ranking.database.tables import drift_samples
 from ranking.monitoring.drift import DriftMonitor, samples_of
 from ranking.monitoring.samples import DriftSamples
 from ranking.monitoring.stability import population_stability
-from ranking.tables import drift_samples
 from schemas.errors import StoreError
 from schemas.events import embedding_array
 from schemas.modalities import DIMENSIONS, MODALITIES, Dimension, Modality

@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from exporters.prometheus import PrometheusObserver
-from ranking.generations import Generations
-from ranking.migrations import upgrade
+from ranking.database.migrations import upgrade
 from ranking.monitoring.monitor import ModelMonitor, MonitorSettings
+from ranking.scores.generations import Generations
 from schemas.clock import ManualClock
 from schemas.errors import ConfigurationError
 from schemas.modalities import Dimension

@@ -19,8 +19,8 @@ def slow_stability(reference: Sequence[float], window: Sequence[float]) -> float
     present = sorted(v for v in reference if not math.isnan(v))
     cuts: list[float] = []
     if present:
-        for tenth in range(1, 10):
-            cut = present[math.ceil(tenth / 10 * (len(present) - 1))]
+        for decile in range(1, 10):
+            cut = present[math.ceil(decile / 10 * (len(present) - 1))]
             if cut not in cuts:
                 cuts.append(cut)
             elif math.nextafter(cut, math.inf) not in cuts:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ranking.database import open_engine, reading
-from ranking.migrations import upgrade
+from ranking.database.connection import open_engine, reading
+from ranking.database.migrations import upgrade
 from ranking.monitoring.agreement import ChallengeWindow
 from ranking.monitoring.calibration import Bounds
 from ranking.monitoring.windows import challenge_bounds, challenge_windows

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pytest
 import sqlalchemy as sa
 
-from ranking.database import open_engine, reading
+from ranking.database.connection import open_engine, reading
+from ranking.database.tables import pool_budgets, pool_clips, pool_decisions
 from ranking.pools.policy import Policy, Tier
-from ranking.tables import pool_budgets, pool_clips, pool_decisions
 from schemas.codec import decode
 from schemas.events import EngagementObserved, PoolDecision
 from tests.ranking.examples import NOW_MS

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from msgspec.msgpack import encode as encoded
 
-from ranking.database import open_engine, writing
-from ranking.migrations import upgrade_engine
-from ranking.pool_service.book import clip_row
+from ranking.database.connection import open_engine, writing
+from ranking.database.migrations import upgrade_engine
+from ranking.database.tables import pool_budgets, pool_clips, pool_counters, pool_decisions, pool_policies
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.policy import Policy
+from ranking.pools.service.sql_state import clip_row
 from ranking.pools.state import PoolEvent
-from ranking.tables import pool_budgets, pool_clips, pool_counters, pool_decisions, pool_policies
 from schemas.codec import encode
 from schemas.events import PoolDecision
 

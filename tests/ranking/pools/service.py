@@ -7,13 +7,13 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 
-from ranking.database import open_engine, reading
-from ranking.log import positions_after
-from ranking.pool_service.store import PoolStore
-from ranking.pool_service.worker import PoolEntry, PoolInput, PoolWorker, WorkerSettings
+from ranking.database.connection import open_engine, reading
+from ranking.database.tables import engagement, engagement_aside, pool_clips
 from ranking.pools.policy import Policy
-from ranking.store import ScoreStore
-from ranking.tables import engagement, engagement_aside, pool_clips
+from ranking.pools.service.store import PoolStore
+from ranking.pools.service.worker import PoolEntry, PoolInput, PoolWorker, WorkerSettings
+from ranking.scores.store import ScoreStore
+from ranking.views.log_records import positions_after
 from schemas.clock import ManualClock
 from schemas.codec import decode, encode
 from schemas.events import ClipDeleted, ClipScored, EngagementObserved, Event, PoolDecision

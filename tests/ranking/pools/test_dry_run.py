@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ranking.pool_service.reading import PoolReader
-from ranking.pool_service.rehearsal import HYPOTHETICAL
 from ranking.pools.policy import Caps, Exploration
-from ranking.store import ScoreStore
+from ranking.pools.service.reading import PoolReader
+from ranking.pools.service.rehearsal import HYPOTHETICAL
+from ranking.scores.store import ScoreStore
 from schemas.clock import ManualClock
 from schemas.errors import QueryError
 from schemas.modalities import Dimension, Modality

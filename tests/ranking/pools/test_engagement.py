@@ -8,11 +8,11 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ranking.database import writing
-from ranking.log import positions_after
-from ranking.pool_service.worker import MOST_COUNT, read_pool_entries
+from ranking.database.connection import writing
+from ranking.database.tables import metadata, pool_counters
 from ranking.pools.machine import SKEW_MS
-from ranking.tables import metadata, pool_counters
+from ranking.pools.service.worker import MOST_COUNT, read_pool_entries
+from ranking.views.log_records import positions_after
 from schemas.codec import encode
 from schemas.events import EngagementObserved
 from schemas.ports import Record

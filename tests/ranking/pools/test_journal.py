@@ -7,11 +7,11 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from ranking.database import writing
-from ranking.pool_service.journal import pseudonym
-from ranking.pool_service.store import PoolStore
+from ranking.database.connection import writing
+from ranking.database.tables import metadata, pool_clips, pool_decisions, pool_journal
 from ranking.pools.policy import Caps, Exploration
-from ranking.tables import metadata, pool_clips, pool_decisions, pool_journal
+from ranking.pools.service.journal import pseudonym
+from ranking.pools.service.store import PoolStore
 from schemas.codec import decode, encode
 from schemas.errors import StoreError
 from schemas.events import PoolDecision

@@ -8,7 +8,7 @@ from ranking.pools.bounds import wilson
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.machine import transition
 from ranking.pools.policy import Caps, Exploration
-from ranking.pools.state import NOTHING, Budget, Kind
+from ranking.pools.state import NOTHING, Budget, Cohort
 from schemas.modalities import Dimension
 from tests.ranking.pools.examples import (
     POLICY,
@@ -61,7 +61,7 @@ def test_the_modality_furthest_above_its_threshold_nominates(ledger: PoolLedger)
 def test_a_missing_modality_neither_nominates_nor_harms(ledger: PoolLedger) -> None:
     decision = only(ledger.handle(rated(percentiles={Dimension.SCENIC: 99.0})))
     assert (decision.rule, decision.decided_by) == ("nominated", Dimension.SCENIC)
-    assert known(ledger).kind == Kind("challenge-of-c1", -1)
+    assert known(ledger).kind == Cohort("challenge-of-c1", -1)
 
 
 def test_below_every_threshold_a_clip_is_not_nominated(ledger: PoolLedger) -> None:
@@ -69,13 +69,13 @@ def test_below_every_threshold_a_clip_is_not_nominated(ledger: PoolLedger) -> No
     assert (decision.rule, decision.tier, decision.exposures) == ("not-nominated", None, 0)
     assert (decision.decided_by, decision.percentile, decision.limit) == (None, 79.9, 80.0)
     assert known(ledger).is_candidate
-    assert known(ledger).kind == Kind("challenge-of-c1", 7)
+    assert known(ledger).kind == Cohort("challenge-of-c1", 7)
 
 
 def test_in_a_challenge_too_small_for_percentiles_nobody_is_nominated(ledger: PoolLedger) -> None:
     decision = only(ledger.handle(rated(challenge_clips=19)))
     assert (decision.rule, decision.percentile, decision.limit) == ("not-nominated", None, None)
-    assert known(ledger).kind == Kind("challenge-of-c1", -1)
+    assert known(ledger).kind == Cohort("challenge-of-c1", -1)
     assert only(ledger.handle(rated("c2", challenge_clips=20))).rule == "nominated"
 
 

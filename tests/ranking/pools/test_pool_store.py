@@ -10,10 +10,10 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from ranking.pool_service.store import PolicyReplaced, PoolStore
+from ranking.database.tables import pool_budgets, pool_clips, pool_policies
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.policy import Caps, Exploration, Policy
-from ranking.tables import pool_budgets, pool_clips, pool_policies
+from ranking.pools.service.store import PolicyReplaced, PoolStore
 from schemas.errors import ConfigurationError, TransportError
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension

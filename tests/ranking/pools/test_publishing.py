@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from ranking.pool_service.publishing import publishing
+from ranking.pools.service.publishing import publishing
 from schemas.errors import StoreUnavailable
 
 WAIT_S = 10.0

@@ -8,13 +8,13 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from ranking.database import writing
-from ranking.pool_service.reading import PoolReader
+from ranking.database.connection import writing
+from ranking.database.tables import pool_policies
 from ranking.pools.bounds import wilson
 from ranking.pools.policy import Caps, Exploration
+from ranking.pools.service.reading import PoolReader
 from ranking.pools.state import PoolEvent
-from ranking.store import ScoreStore
-from ranking.tables import pool_policies
+from ranking.scores.store import ScoreStore
 from schemas.clock import ManualClock
 from schemas.errors import NotFound, NotReady, StoreError, StoreUnavailable
 from schemas.events import PoolDecision

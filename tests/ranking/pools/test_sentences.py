@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ranking.pool_service.sentences import needed, sentence, unchanged
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.policy import Policy
+from ranking.pools.service.sentences import needed, sentence, unchanged
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
 from tests.ranking.pools.examples import POLICY, engaged, known, plain, policy, rated, tiers

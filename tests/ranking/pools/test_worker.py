@@ -12,11 +12,11 @@ import pytest
 import sqlalchemy as sa
 
 from exporters.prometheus import PrometheusObserver
-from ranking.generations import Generations
-from ranking.loop import LoopSettings, StoredPositions, ViewLoop
-from ranking.pool_service.store import POOLS_VIEW
-from ranking.pool_service.worker import PoolEntry, PoolWorker, read_pool_entries
-from ranking.tables import applied_offsets, engagement, metadata, pool_budgets, pool_clips, pool_decisions
+from ranking.database.tables import applied_offsets, engagement, metadata, pool_budgets, pool_clips, pool_decisions
+from ranking.pools.service.store import POOLS_VIEW
+from ranking.pools.service.worker import PoolEntry, PoolWorker, read_pool_entries
+from ranking.scores.generations import Generations
+from ranking.views.loop import LoopSettings, StoredPositions, ViewLoop
 from schemas.codec import encode
 from schemas.errors import StoreUnavailable, TransportError
 from schemas.events import ClipScored, PoolDecision
@@ -350,8 +350,8 @@ def test_the_loop_puts_bad_records_aside_and_goes_on(sqlite_url: str) -> None:
             sink,
             service.reports,
             service.clock,
-            LoopSettings(poll_timeout_s=0.0, upkeep_interval_s=1.0),
-            upkeep=service.worker.round,
+            LoopSettings(poll_timeout_s=0.0, maintenance_interval_s=1.0),
+            maintenance=service.worker.round,
         )
         while loop.step() or not loop.caught_up:
             pass

@@ -1,0 +1,168 @@
+"""Dead letters of the topics that the settings name: which there are, what they hold, and putting them back."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from dancerank import wiring
+from dancerank.settings import Settings
+from schemas.clock import SystemClock
+from schemas.codec import decode
+from schemas.errors import DancerankError
+from schemas.events import ClipDeleted, ClipScored, ClipUploaded, EngagementObserved, Event
+from schemas.ports import OutgoingRecord, Record, TopicPartition
+from transport.connection import KafkaConnection
+from transport.dead_letter_records import (
+    DeadLetter,
+    DeadLetterError,
+    DeadLetterId,
+    dead_letters_of,
+    read_dead_letter,
+    replayed,
+)
+from transport.kafka_source import KafkaSource
+from transport.reading import read_to_end, record_at
+from transport.topics import describe_topics
+
+_LONGEST_SHOWN: Final = 200
+
+
+class DeadLetters:
+    """The dead letters of one Kafka. Every method raises ``TransportError`` if it does not answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._connection: KafkaConnection = wiring.connect(settings)
+        self.strange: list[DeadLetterError] = []
+        """What was read from a dead-letter topic and is no letter."""
+
+    def topics(self, topic: str | None) -> list[str]:
+        """The dead-letter topics that exist: that of ``topic``, or all. Raises ``DeadLetterError`` if there is none."""
+        read = {name for names in wiring.topics_read(self._settings).values() for name in names}
+        wanted = sorted(map(dead_letters_of, read if topic is None else [topic]))
+        found = sorted(describe_topics(self._connection, wanted))
+        if not found:
+            raise DeadLetterError(f"there is no topic {' or '.join(wanted)}; nothing was put aside there yet")
+        return found
+
+    def read(self, topics: Sequence[str]) -> Iterator[tuple[DeadLetter, Record]]:
+        """Every letter, from the beginning of the topics to their end; ``strange`` is what was no letter."""
+        self.strange = []
+        with closing(KafkaSource(self._connection, topics, group=None)) as source:
+            patience_s = self._connection.timeout_s
+            for record in read_to_end(source, SystemClock(), patience_s=patience_s, progress=lambda *_: None):
+                try:
+                    yield read_dead_letter(record), record
+                except DeadLetterError as error:
+                    self.strange.append(error)
+
+    def get(self, named: DeadLetterId) -> tuple[DeadLetter, Record]:
+        """One letter. Raises ``DeadLetterError`` if there is none."""
+        record = self._fetch(TopicPartition(named.topic, named.partition), named.offset)
+        if record is None:
+            raise DeadLetterError(f"there is no letter {named}; dancerank dead-letters list shows those that are kept")
+        return read_dead_letter(record), record
+
+    def outgoing(
+        self, letter: DeadLetter, record: Record, repaired: tuple[bytes, bytes] | None = None
+    ) -> OutgoingRecord:
+        """The record that puts a letter back. Raises ``DeadLetterError`` if its value is nowhere to be had."""
+        kind = self._event_type(letter.source.topic)
+        return replayed(letter, record, self._fetch, partition_by=partial(challenge_of, kind), repaired=repaired)
+
+    def repaired(self, letter: DeadLetter, value: bytes, origin: str) -> tuple[bytes, bytes]:
+        """Key and value of a repaired event. Raises ``DeadLetterError`` if it would fail again at once."""
+        kind = self._event_type(letter.source.topic)
+        try:
+            event: Any = decode(value, kind)
+        except DancerankError as error:
+            raise DeadLetterError(f"{origin} is still no event for {letter.source.topic}: {error.message}") from error
+        return event.clip_id.encode(), value
+
+    def _fetch(self, at: TopicPartition, offset: int) -> Record | None:
+        return record_at(self._connection, at, offset)
+
+    def _event_type(self, topic: str) -> type[Event]:
+        types: dict[str, type[Event]] = {
+            self._settings.streamer.uploads_topic: ClipUploaded,
+            **dict.fromkeys(wiring.scored_topics(self._settings), ClipScored),
+            self._settings.pools.engagement_topic: EngagementObserved,
+            self._settings.ranking.deletions_topic: ClipDeleted,
+        }
+        try:
+            return types[topic]
+        except KeyError:
+            raise DeadLetterError(
+                f"a letter came from {topic}, which the settings do not name; those are {', '.join(types)}"
+            ) from None
+
+
+def challenge_of(kind: type[Event], value: bytes) -> str | None:
+    """By what producers choose the partition of such an event; ``None``: by its key, as of whatever cannot be read."""
+    try:
+        return getattr(decode(value, kind), "challenge_id", None)
+    except DancerankError:
+        return None
+
+
+def as_json(value: bytes) -> bytes | None:
+    """What an event holds, whether it is valid or not, as indented JSON, which every topic takes as well; bytes become
+    base64. ``None`` if it is neither JSON nor MessagePack.
+    """
+    content = _content(value)
+    return None if content is None else _indented(content)
+
+
+def in_short(value: bytes) -> str | None:
+    """``as_json`` for the eye: long texts and bytes are cut, with their length."""
+    content = _content(value)
+    return None if content is None else _indented(_cut(content)).decode()
+
+
+def beginning(value: bytes, most: int = 256) -> str:
+    """The first bytes of what is no event: as text if it is, else in hexadecimal, 16 to a line."""
+    start = value[:most]
+    try:
+        text = start.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if text.isprintable() and text:
+        return text
+    return "\n".join(start[at : at + 16].hex(" ") for at in range(0, len(start), 16))
+
+
+def _content(value: bytes) -> dict[Any, Any] | None:
+    readers: tuple[Callable[..., Any], ...] = (msgspec.json.decode, msgspec.msgpack.decode)
+    for read in readers:
+        try:
+            content = read(value.removeprefix(b"\xef\xbb\xbf"))
+            if isinstance(content, dict) and _indented(content):
+                return content
+        except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+            continue  # of the other form, or of neither, which is an answer as well
+    return None
+
+
+def _indented(content: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(content), indent=2)
+
+
+def _cut(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _cut(part) for key, part in content.items()}
+    if isinstance(content, list):
+        return [_cut(part) for part in content]
+    if isinstance(content, bytes):
+        return f"… {len(content):,} bytes"
+    if isinstance(content, str) and len(content) > _LONGEST_SHOWN:
+        return f"{content[:_LONGEST_SHOWN]}… {len(content):,} characters"
+    return content
+
+
+def chosen(letters: Collection[DeadLetter], limit: int) -> list[DeadLetter]:
+    """The newest ``limit`` letters, 0: all; the oldest of them first."""
+    ordered = sorted(letters, key=lambda letter: (letter.at_ms, letter.id))
+    return ordered[-limit:] if limit else ordered

@@ -1,0 +1,115 @@
+"""What a process needs before it starts: what is missing is said at once, each thing in a sentence."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from typing import Literal
+
+from dancerank import wiring
+from dancerank.settings import Settings
+from dancerank.settings_values import without_password
+from schemas.errors import DancerankError, StoreError, TransportError
+from transport.connection import KafkaConnection
+from transport.group_offsets import members_of
+from transport.topics import describe_topics
+
+log = logging.getLogger(__name__)
+
+Process = Literal["stream", "rank", "pools run", "serve"]
+
+
+class CannotStart(DancerankError):
+    """Several things are missing; the message names each on a line of its own."""
+
+    code = "cannot_start"
+
+
+def check_start(settings: Settings, connection: KafkaConnection, process: Process) -> None:
+    """Make sure that everything is there that ``process`` needs: Kafka and the topics, which are created if they are
+    absent, a bundle to stream, a database for all others, which is brought up to date.
+
+    Raises the error of what is missing, or ``CannotStart`` naming all if it is more than one thing. Logs a warning for
+    what lets the process run, but not as may be expected.
+    """
+    needs: list[Callable[[], object]] = [partial(wiring.create_topics, settings, connection)]
+    needs.append(partial(wiring.load_bundle if process == "stream" else _check_database, settings))
+    missing: list[DancerankError] = []
+    for need in needs:
+        try:
+            need()
+        except DancerankError as error:
+            missing.append(error)
+    if len(missing) == 1:
+        raise missing[0]
+    if missing:
+        raise CannotStart("\n".join(error.message for error in missing)) from missing[0]
+    try:
+        for sentence in start_warnings(settings, connection, process):
+            log.warning(sentence)
+    except TransportError as error:
+        # Describing settings and groups takes rights that running does not.
+        log.warning("cannot check the topics and groups any further: %s", error)
+
+
+def start_warnings(settings: Settings, connection: KafkaConnection, process: Process) -> Iterator[str]:
+    """What is not as it should be though ``process`` can run, a sentence each. Raises ``TransportError``."""
+    topics = describe_topics(connection, {name for names in wiring.topics_read(settings).values() for name in names})
+    config = {name: topic.config for name, topic in topics.items()}  # of what this user may see
+    for scored in wiring.scored_topics(settings):
+        policy = config.get(scored, {}).get("cleanup.policy")
+        if policy is not None and "compact" not in policy:
+            yield (
+                f"topic {scored} is not compacted (cleanup.policy={policy}): once its retention has passed, views can "
+                "no longer be rebuilt from it; set cleanup.policy=compact"
+            )
+    deletions = settings.ranking.deletions_topic
+    kept_ms = config.get(deletions, {}).get("retention.ms", "-1")
+    if kept_ms != "-1":
+        yield (
+            f"topic {deletions} forgets after {int(kept_ms) / 86_400_000:g} days (retention.ms={kept_ms}): a view that "
+            "is rebuilt later brings deleted clips back; set retention.ms=-1"
+        )
+    if process == "stream" and not settings.streamer.feature_roots:
+        yield (
+            "streamer.feature_roots is empty: uploads that name feature files will be refused, only inline features "
+            "are accepted"
+        )
+    if process == "pools run" and not members_of(connection, settings.kafka.ranking_group):
+        yield (
+            f"group {settings.kafka.ranking_group} has no member: clips are looked at once the rankings hold them, so "
+            "start dancerank rank on the same database"
+        )
+    yield from _idle(settings, connection, process, {name: topic.partitions for name, topic in topics.items()})
+
+
+def _idle(
+    settings: Settings, connection: KafkaConnection, process: Process, partitions: dict[str, int]
+) -> Iterator[str]:
+    """Whether there are already as many workers as partitions: one more has nothing to do."""
+    kafka = settings.kafka
+    shared = {
+        "stream": ("streamer", kafka.streamer_group),
+        "rank": ("ranking", kafka.ranking_group),
+        "pools run": ("pools", kafka.pools_group),
+    }
+    if process not in shared:
+        return
+    role, group = shared[process]
+    most = max(partitions.get(topic, 0) for topic in wiring.topics_read(settings)[role])
+    # A static member that is back takes its own place.
+    others = [m for m in members_of(connection, group) if m.instance is None or m.instance != kafka.instance]
+    if len(others) >= most > 0:
+        yield (
+            f"group {group} has a member for each of its {most} partitions: this process only stands by until one of "
+            "them leaves; give the topics more partitions to use it"
+        )
+
+
+def _check_database(settings: Settings) -> None:
+    try:
+        with closing(wiring.open_store(settings)):
+            pass  # opened and brought up to date
+    except StoreError as error:
+        url = without_password(settings.ranking.database_url)
+        raise type(error)(f"the database {url} (ranking.database_url) cannot be used: {error.message}") from error

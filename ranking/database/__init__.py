@@ -1,0 +1,1 @@
+"""The database that scores, pools, monitoring and replicas share: connection, tables and migrations."""

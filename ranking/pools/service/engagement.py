@@ -1,0 +1,147 @@
+"""What was observed of clips: the latest counts of each, with its virality, and what could not be used yet."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+
+from ranking.database.connection import in_parts, insert_into, upsert
+from ranking.database.tables import engagement, engagement_aside
+from schemas.codec import decode, encode
+from schemas.events import EngagementObserved
+from vdv.virality import raw_score
+
+MS_A_DAY: Final = 86_400_000
+
+
+_ROWS: Final = sa.select(engagement).where(engagement.c.clip_id.in_(sa.bindparam("clips", expanding=True)))
+
+
+class EngagementState:
+    """Counts for the length of one transaction, kept until ``flush``.
+
+    The latest observation holds, of two at one moment that with more reactions, then with more likes, then comments;
+    views are kept apart, as some observations lack them (as in ``ranking.pools.machine``). Eq. (1) is reckoned for
+    every row that is written; the bounds of Eq. (2), least and greatest of a challenge, are the two ends of an index.
+    """
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self._rows: dict[str, dict[str, Any] | None] = {}
+        self._changed: set[str] = set()
+        self._may_be_aside: dict[str, bool] = {}
+
+    def load(self, clip_ids: Iterable[str]) -> None:
+        """Read what is known of clips that will be observed, all at once."""
+        for part in in_parts(clip_id for clip_id in clip_ids if clip_id not in self._rows):
+            rows = self._connection.execute(_ROWS, {"clips": part})
+            self._rows |= dict.fromkeys(part)
+            self._rows |= {row.clip_id: dict(row._mapping) for row in rows}
+
+    def load_aside(self, clip_ids: Iterable[str]) -> None:
+        """Read of which clips that may be taken up something is aside."""
+        for part in in_parts(clip_ids):
+            query = sa.select(engagement_aside.c.clip_id).where(engagement_aside.c.clip_id.in_(part)).distinct()
+            self._may_be_aside |= dict.fromkeys(part, False) | dict.fromkeys(self._connection.scalars(query), True)
+
+    def observe(self, event: EngagementObserved, challenge_id: str, uploaded_at_ms: int) -> None:
+        """Let the counts of a clip be those of ``event``, as far as it is later."""
+        self.load([event.clip_id])
+        before = self._rows[event.clip_id]
+        row = before or {"clip_id": event.clip_id, "observed_at_ms": -1, "views": None, "views_observed_at_ms": -1}
+        row = row | {"challenge_id": challenge_id}
+        if (event.observed_at_ms, *_counts(event)) > (row["observed_at_ms"], *_counts_of(row)):
+            days = max(0, event.observed_at_ms - uploaded_at_ms) / MS_A_DAY
+            row |= {"likes": event.likes, "comments": event.comments, "reposts": event.reposts}
+            row |= {"observed_at_ms": event.observed_at_ms, "days_online": days}
+        if event.views is not None and (event.observed_at_ms, event.views) > (
+            row["views_observed_at_ms"],
+            row["views"] or 0,
+        ):
+            row |= {"views": event.views, "views_observed_at_ms": event.observed_at_ms}
+        if row != before:
+            self._rows[event.clip_id] = row
+            self._changed.add(event.clip_id)
+
+    def set_aside(self, event: EngagementObserved, reason: str) -> None:
+        """Keep an observation that cannot be used now; two of one moment as one."""
+        self._may_be_aside[event.clip_id] = True
+        insert = insert_into(self._connection, engagement_aside)
+        kept = insert.on_conflict_do_update(
+            index_elements=list(engagement_aside.primary_key),
+            set_={"reason": insert.excluded.reason, "content": insert.excluded.content},
+        )
+        known = self._connection.execute(
+            sa.select(engagement_aside.c.content).where(
+                engagement_aside.c.clip_id == event.clip_id, engagement_aside.c.observed_at_ms == event.observed_at_ms
+            )
+        ).scalar()
+        if known is not None:
+            event = _together(decode(known, EngagementObserved), event)
+        row = {
+            "clip_id": event.clip_id,
+            "observed_at_ms": event.observed_at_ms,
+            "reason": reason,
+            "content": encode(event),
+        }
+        self._connection.execute(kept, row)
+
+    def take_up(self, clip_id: str) -> list[EngagementObserved]:
+        """What was set aside of a clip that nobody knew then, in the order of its time; it is no longer aside."""
+        if not self._may_be_aside.get(clip_id, True):
+            return []
+        return self._taken(engagement_aside.c.clip_id == clip_id, reason="unknown_clip")
+
+    def take_due(self, until_ms: int) -> list[EngagementObserved]:
+        """What was set aside as of the future and no longer is."""
+        return self._taken(engagement_aside.c.observed_at_ms <= until_ms, reason="future_observation")
+
+    def forget(self, clip_id: str) -> None:
+        """Drop the counts of a deleted clip; what stands aside of it is of a deleted clip from now on."""
+        self._rows[clip_id] = None
+        self._changed.discard(clip_id)
+        self._connection.execute(sa.delete(engagement).where(engagement.c.clip_id == clip_id))
+        self._connection.execute(
+            sa.update(engagement_aside).where(engagement_aside.c.clip_id == clip_id).values(reason="deleted_clip")
+        )
+
+    def flush(self) -> None:
+        """Write all changes, with the virality of each."""
+        rows = [row for name in sorted(self._changed) if (row := self._rows[name])]
+        if rows:
+            columns = ([row[name] for row in rows] for name in ("likes", "comments", "reposts", "days_online"))
+            for row, virality in zip(rows, raw_score(*columns), strict=True):
+                row["virality"] = float(virality)
+        upsert(self._connection, engagement, rows)
+        self._changed.clear()
+
+    def _taken(self, condition: sa.ColumnElement[bool], *, reason: str) -> list[EngagementObserved]:
+        table = engagement_aside.c
+        both = sa.and_(table.reason == reason, condition)
+        query = sa.select(table.content).where(both).order_by(table.observed_at_ms, table.clip_id)
+        found = [decode(content, EngagementObserved) for content in self._connection.execute(query).scalars()]
+        if found:
+            self._connection.execute(sa.delete(engagement_aside).where(both))
+        return found
+
+
+def reactions(event: EngagementObserved) -> int:
+    """Likes, comments and reposts together, as in Eq. (1)."""
+    return event.likes + event.comments + event.reposts
+
+
+def _counts(event: EngagementObserved) -> tuple[int, int, int]:
+    """What of two observations at one moment the greater is by; the number of reposts follows."""
+    return reactions(event), event.likes, event.comments
+
+
+def _counts_of(row: dict[str, Any]) -> tuple[int, int, int]:
+    likes, comments, reposts = (int(row.get(name, 0)) for name in ("likes", "comments", "reposts"))
+    return likes + comments + reposts, likes, comments
+
+
+def _together(one: EngagementObserved, other: EngagementObserved) -> EngagementObserved:
+    """Two observations of one moment as one: the greater, with the most views that either knew."""
+    views = max((event.views for event in (one, other) if event.views is not None), default=None)
+    return msgspec.structs.replace(max(one, other, key=_counts), views=views)

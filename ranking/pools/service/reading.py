@@ -1,0 +1,237 @@
+"""Answers about the traffic pools from their tables; nothing is written."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+
+from ranking.database.connection import open_engine, reading
+from ranking.database.tables import pool_clips, pool_counters, pool_decisions, pool_policies, scores
+from ranking.pools.budgets import room
+from ranking.pools.machine import leaves_at_ms
+from ranking.pools.policy import Policy
+from ranking.pools.service.rehearsal import HYPOTHETICAL, budget_room, dry_run, explained, next_tier, reaction_rate
+from ranking.pools.service.sentences import needed
+from ranking.pools.service.sql_state import SqlPoolState
+from ranking.pools.service.usage import tier_use
+from ranking.pools.state import Lane, PooledClip, PoolView, Rated
+from ranking.scores.ranks import place
+from schemas.clock import Clock
+from schemas.codec import decode
+from schemas.errors import NotFound, NotReady, StoreError
+from schemas.events import PoolDecision
+from schemas.modalities import Dimension
+from schemas.pool_queries import (
+    HypotheticalClip,
+    Needs,
+    PooledClipAnswer,
+    PoolsAnswer,
+    PoolState,
+    PoolTryAnswer,
+    Waiting,
+)
+
+
+class _Now(NamedTuple):
+    """One state of the tables, and the moment it is looked at."""
+
+    connection: sa.Connection
+    view: PoolView
+    policy: Policy
+    adopted_at_ms: int
+    at_ms: int
+
+
+class PoolReader:
+    """Answers about clips, budgets and clips that are made up, each from one state of the tables.
+
+    Any number of threads may ask, while workers go on deciding. Every method raises ``NotReady`` before a policy was
+    adopted, ``StoreUnavailable`` if the database does not answer and ``StoreError`` if it refuses.
+    """
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        """``url``: ``sqlite:///file`` or ``postgresql://…``. Connects on first use; raises ``ConfigurationError``."""
+        self._engine = open_engine(url)
+        self._clock = clock
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def has_policy(self) -> bool:
+        """Whether any policy was ever adopted."""
+        with reading(self._engine) as connection:
+            return connection.execute(sa.select(pool_policies.c.adoption).limit(1)).first() is not None
+
+    def clip(self, clip_id: str) -> PooledClipAnswer:
+        """Where a clip is, what it needs, and how it got there. Raises ``NotFound``."""
+        with self._now() as now:
+            clip = now.view.clip(clip_id)
+            if clip is None:
+                problem = f"clip {clip_id} is not known to the traffic pools; they look at a clip once it is scored"
+                raise NotFound(problem, field="clip_id")
+            table = pool_decisions.c
+            contents = now.connection.execute(
+                sa.select(table.content).where(table.clip_id == clip_id).order_by(table.number)
+            ).scalars()
+            history = [decode(content, PoolDecision) for content in contents]
+            waiting = _waiting(now, clip, history)
+        return PooledClipAnswer(
+            clip_id=clip_id,
+            dancer_id=clip.dancer_id or None,
+            challenge_id=clip.challenge_id or None,
+            at_ms=now.at_ms,
+            policy_version=now.policy.version,
+            state=_state(clip),
+            tier=clip.tier,
+            waiting=waiting,
+            nominated_by=clip.nominated_by,
+            percentile=clip.percentile,
+            rated_at_ms=clip.rated_at_ms,
+            entered_at_ms=clip.entered_at_ms if clip.granted and not clip.deleted else None,
+            leaves_at_ms=None if clip.gone else leaves_at_ms(now.policy, clip),
+            granted=clip.granted,
+            reactions=clip.reactions,
+            views=clip.views,
+            rate=reaction_rate(now.policy, clip.seen) if clip.observed_at_ms >= 0 else None,
+            needs=_needs(now.policy, clip),
+            history=[explained(decision) for decision in history],
+        )
+
+    def pools(self) -> PoolsAnswer:
+        """How full every tier is in the current window, and how many clips are where."""
+        with self._now() as now:
+            policy, start_ms = now.policy, now.policy.window_start_ms(now.at_ms)
+            in_tiers, waiting = _occupancy(now.connection)
+            rows = now.connection.execute(sa.select(pool_counters.c.name, pool_counters.c.value))
+            counters = {name: int(value) for name, value in rows}
+            waits = dict.fromkeys((tier.name for tier in policy.tiers), 0)
+            for tier, count in waiting.items():
+                aim = next_tier(policy, tier)
+                if aim is not None:
+                    waits[aim.name] += count
+            tiers = [
+                tier_use(policy, now.view, tier, now.at_ms, clips=in_tiers.get(tier.name, 0), waiting=waits[tier.name])
+                for tier in policy.tiers
+            ]
+        return PoolsAnswer(
+            at_ms=now.at_ms,
+            policy_version=policy.version,
+            adopted_at_ms=now.adopted_at_ms,
+            window_start_ms=start_ms,
+            window_end_ms=start_ms + policy.window_ms,
+            dancer_cap=policy.caps.dancer,
+            challenge_cap=policy.caps.challenge,
+            tiers=tiers,
+            candidates=in_tiers.get(None, 0) - waiting.get(None, 0),
+            retiring=sum(count for tier, count in in_tiers.items() if tier is not None and not policy.has(tier)),
+            decisions=counters.get("decisions", 0),
+            published=counters.get("published", 0),
+        )
+
+    def try_clip(self, asked: HypotheticalClip, generation: str | None) -> PoolTryAnswer:
+        """What would be decided about ``asked`` now, among the clips of its challenge under ``generation``; without a
+        generation there are none.
+        """
+        with self._now() as now:
+            percentiles = dict(asked.percentiles or {})
+            for dimension, score in (asked.scores or {}).items():
+                percentiles[dimension] = _percentile(now.connection, generation, asked.challenge_id, dimension, score)
+            clips = asked.challenge_clips
+            if clips is None:
+                clips = _clips(now.connection, generation, asked.challenge_id) + 1
+            rated = Rated(
+                clip_id=HYPOTHETICAL,
+                dancer_id=asked.dancer_id or "",
+                challenge_id=asked.challenge_id,
+                percentiles=percentiles,
+                challenge_clips=clips,
+                at_ms=now.at_ms,
+            )
+            return dry_run(now.policy, now.view, asked, rated)
+
+    @contextmanager
+    def _now(self) -> Iterator[_Now]:
+        table = pool_policies.c
+        newest = sa.select(table.version, table.content, table.adopted_at_ms).order_by(table.adoption.desc()).limit(1)
+        with reading(self._engine) as connection:
+            row = connection.execute(newest).one_or_none()
+            if row is None:
+                raise NotReady("the traffic pools have no policy yet; dancerank pools run adopts one")
+            try:
+                policy = msgspec.msgpack.decode(row.content, type=Policy)
+            except msgspec.MsgspecError as error:
+                problem = f"policy {row.version}, which is in force, cannot be read by this release ({error})"
+                raise StoreError(f"{problem}; start dancerank pools run of this release with it") from error
+            yield _Now(
+                connection, SqlPoolState(connection, policy), policy, int(row.adopted_at_ms), self._clock.now_ms()
+            )
+
+
+def _state(clip: PooledClip) -> PoolState:
+    if clip.deleted:
+        return "deleted"
+    if clip.gone:
+        return "gone"
+    if clip.tier is None:
+        return "candidate" if clip.wants is None else "queued"
+    return "in-tier" if clip.wants is None else "held"
+
+
+def _needs(policy: Policy, clip: PooledClip) -> Needs | None:
+    if clip.tier is None or not policy.has(clip.tier):
+        return None
+    tier, following = policy.tiers[policy.index(clip.tier)], next_tier(policy, clip.tier)
+    return Needs(
+        sentence=needed(policy, tier),
+        least_views=tier.least_views,
+        gate=tier.gate,
+        next_tier=None if following is None else following.name,
+        floor=tier.floor,
+    )
+
+
+def _waiting(now: _Now, clip: PooledClip, history: list[PoolDecision]) -> Waiting | None:
+    told = next((decision for decision in reversed(history) if decision.rule in ("queued", "held")), None)
+    aim = next_tier(now.policy, clip.tier)
+    if clip.wants is None or told is None or aim is None:
+        return None
+    lane: Lane = "nominated" if clip.tier is None else "promoted"
+    short = room(now.policy, now.view, clip, aim, lane, now.at_ms).short
+    return Waiting(
+        tier=aim.name,
+        since_ms=told.decided_at_ms,
+        budget=told.budget,
+        budget_left=told.budget_left,
+        short_now=None if short is None else budget_room(now.policy, now.view, short, now.at_ms),
+    )
+
+
+def _occupancy(connection: sa.Connection) -> tuple[dict[str | None, int], dict[str | None, int]]:
+    """Clips that have not left by their tier, and of these, those that wait; ``None`` stands for no tier."""
+    table = pool_clips.c
+    here = sa.select(table.tier, sa.func.count()).where(table.gone.is_(False)).group_by(table.tier)
+    waiting = sa.select(table.tier, sa.func.count()).where(table.wants.is_not(None)).group_by(table.tier)
+    found, wait = ({tier: int(count) for tier, count in connection.execute(query)} for query in (here, waiting))
+    return found, wait
+
+
+def _clips(connection: sa.Connection, generation: str | None, challenge_id: str) -> int:
+    table = scores.c
+    query = sa.select(sa.func.count()).where(
+        table.generation == generation, table.challenge_id == challenge_id, table.dimension == str(Dimension.FUSED)
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def _percentile(
+    connection: sa.Connection, generation: str | None, challenge_id: str, dimension: Dimension, score: float
+) -> float:
+    """That of one score more, as it would be once it is there."""
+    table = scores.c
+    query = sa.select(
+        sa.func.count().filter(table.score > score), sa.func.count().filter(table.score == score), sa.func.count()
+    ).where(table.generation == generation, table.challenge_id == challenge_id, table.dimension == str(dimension))
+    higher, equal, total = connection.execute(query).one()
+    return place(int(higher), int(equal) + 1, int(total) + 1).percentile

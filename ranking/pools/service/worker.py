@@ -1,0 +1,304 @@
+"""Feeds the pools: scored clips, engagement and deletions in, decisions out."""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, cast
+
+import msgspec
+
+from ranking.pools.machine import SKEW_MS
+from ranking.pools.policy import Policy
+from ranking.pools.service.engagement import reactions
+from ranking.pools.service.store import PoolStore, PoolTransaction, UploadedTo
+from ranking.pools.state import Engaged, Rated, Removed
+from ranking.scores.standings import Standing
+from ranking.views.log_records import OTHER_GENERATION
+from schemas.clock import Clock
+from schemas.codec import decode, encode
+from schemas.errors import DancerankError, MalformedEvent, StoreUnavailable, TransportError
+from schemas.events import ClipDeleted, ClipScored, EngagementObserved, PoolDecision
+from schemas.modalities import Dimension
+from schemas.observation import Observer, TierFilling
+from schemas.pool_queries import PoolsAnswer
+from schemas.ports import OutgoingRecord, Record, RecordSink, Refusal, TopicPartition
+
+log = logging.getLogger(__name__)
+
+MOST_COUNT: Final = 10**12
+"""More likes, comments, reposts or views than that no clip has; sums of greater counts would not fit a column."""
+
+_LOOK_AGAIN_S: Final = 0.003
+
+
+PoolInput = ClipScored | EngagementObserved | ClipDeleted
+
+
+class PoolEntry(NamedTuple):
+    """A record that the pools learn from, decoded."""
+
+    record: Record
+    event: PoolInput
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``patience_s``: how long a batch waits for the rankings to hold its scored clips before it is tried again."""
+
+    decisions_topic: str = "clips.pool-decisions"
+    round_interval_s: float = 10.0
+    publish_records: int = 1000
+    flush_timeout_s: float = 30.0
+    patience_s: float = 5.0
+
+
+def read_pool_entries(
+    records: Iterable[Record], scored_topics: Collection[str]
+) -> tuple[list[PoolEntry], list[Refusal]]:
+    """The records that the pools can learn from, and those that they cannot, each in order. A scored clip on another
+    topic than ``scored_topics`` is none: the rankings, which a clip waits for, never come to it.
+    """
+    entries: list[PoolEntry] = []
+    refused: list[Refusal] = []
+    for record in records:
+        try:
+            event = cast(PoolInput, decode(record.value, ClipScored, EngagementObserved, ClipDeleted))
+            if isinstance(event, EngagementObserved):
+                _check_counts(event)
+            if isinstance(event, ClipScored) and record.topic not in scored_topics:
+                here = " or ".join(scored_topics)
+                raise MalformedEvent(f"a scored clip does not belong here; send it to {here}", field="schema")
+        except DancerankError as error:
+            refused.append(Refusal(record, error))
+        else:
+            entries.append(PoolEntry(record, event))
+    return entries, refused
+
+
+class PoolWorker:
+    """``schemas.ports.View`` of the topics of scored clips, engagement and deletions; ``round`` is its maintenance.
+
+    Whatever is handled, is handled in one transaction with the positions after it; what was decided is published from
+    the database afterwards, so that a crash loses none. A clip is rated once the rankings hold it and all before it
+    in its challenge.
+    """
+
+    def __init__(
+        self,
+        store: PoolStore,
+        policy: Policy,
+        sink: RecordSink,
+        observer: Observer,
+        clock: Clock,
+        settings: WorkerSettings | None = None,
+        *,
+        seen: Callable[[Sequence[ClipScored]], None] = lambda clips: None,
+        look: Callable[[], PoolsAnswer] | None = None,
+    ) -> None:
+        """Puts ``policy`` in force. ``seen`` is told of every scored clip that was handled; ``look`` tells how full the
+        pools are, which is reported after each round.
+
+        Raises ``ConfigurationError`` if another policy was known by its version.
+        """
+        self._store = store
+        self._policy = policy
+        self._sink = sink
+        self._observer = observer
+        self._clock = clock
+        self._settings = settings or WorkerSettings()
+        self._seen = seen
+        self._look = look
+        self.announce: Callable[[], None] = self.publish
+        """Called when there are decisions to publish; may have somebody else do it soon."""
+        self._adoption = store.adopt(policy, clock.now_ms())
+
+    def positions(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return self._store.positions(partitions)
+
+    def apply(self, entries: Sequence[PoolEntry], positions: Mapping[TopicPartition, int], /) -> Sequence[Refusal]:
+        self._await_rankings(entries)
+        at_ms = self._clock.now_ms()
+        with self._store.deciding(self._policy, self._adoption) as transaction:
+            intake = Intake(transaction, at_ms)
+            intake.take(entries)
+            transaction.advance(positions)
+        for topic, reason in intake.skipped:
+            self._observer.skipped(topic, reason)
+        self._tell(transaction.book.decisions)
+        self._seen([entry.event for entry in entries if isinstance(entry.event, ClipScored)])
+        if transaction.book.decisions:
+            self.announce()
+        return []
+
+    def round(self) -> None:
+        """What is done from time to time; a database that does not answer is asked again next time."""
+        at_ms = self._clock.now_ms()
+        try:
+            with self._store.deciding(self._policy, self._adoption) as transaction:
+                if transaction.begin_round(at_ms, round(self._settings.round_interval_s * 1000)):
+                    Intake(transaction, at_ms).take_due()
+                    transaction.book.round(at_ms)
+                    transaction.forget_windows(at_ms)
+            self._tell(transaction.book.decisions)
+            self.announce()
+            self._tell_filling()
+        except StoreUnavailable as error:
+            log.warning("no round of the pools: %s", error)
+
+    def publish(self) -> None:
+        """Send what was decided and not sent yet. Without Kafka it stays in the database for the next time."""
+        try:
+            while self._store.publish(self._deliver, self._settings.publish_records) is not None:
+                if not self._store.has_unpublished():
+                    return
+        except TransportError as error:
+            log.warning("decisions are kept until they can be sent: %s", error)
+
+    def _deliver(self, decisions: Sequence[PoolDecision]) -> None:
+        topic = self._settings.decisions_topic
+        for decision in decisions:
+            self._sink.send(OutgoingRecord(topic, key=decision.clip_id.encode(), value=encode(decision)))
+        self._sink.flush(self._settings.flush_timeout_s)
+        self._observer.produced(topic, len(decisions))
+
+    def _tell(self, decisions: Sequence[PoolDecision]) -> None:
+        for decision in decisions:
+            self._observer.pool_decided(decision.rule, decision.tier, decision.exposures)
+
+    def _tell_filling(self) -> None:
+        if self._look is None:
+            return
+        pools = self._look()
+        tiers = [TierFilling(each.tier, each.clips, each.waiting, each.used, each.capacity) for each in pools.tiers]
+        self._observer.pools_filled(tiers, pools.decisions - pools.published)
+
+    def _await_rankings(self, entries: Sequence[PoolEntry]) -> None:
+        """Return once the rankings hold every scored clip of ``entries``."""
+        wanted: dict[TopicPartition, int] = {}
+        for record, event in entries:
+            if isinstance(event, ClipScored):
+                at = record.topic_partition
+                wanted[at] = max(wanted.get(at, 0), record.offset + 1)
+        started_s = self._clock.monotonic_s()
+        while behind := self._behind(wanted):
+            if self._clock.monotonic_s() - started_s > self._settings.patience_s:
+                raise StoreUnavailable(
+                    f"the rankings have not come to {behind} within {self._settings.patience_s:g} s, and a clip is "
+                    "rated by its place in them; does dancerank rank run on this database?"
+                )
+            time.sleep(_LOOK_AGAIN_S)
+        if wanted:
+            self._observer.stage_timed("rankings", self._clock.monotonic_s() - started_s)
+
+    def _behind(self, wanted: Mapping[TopicPartition, int]) -> str:
+        ranked = self._store.ranked_to(wanted) if wanted else {}
+        return ", ".join(f"{at.topic}[{at.partition}]@{to}" for at, to in wanted.items() if ranked.get(at, 0) < to)
+
+
+class Intake:
+    """Entries into events of the pools, within one transaction."""
+
+    def __init__(self, transaction: PoolTransaction, at_ms: int) -> None:
+        self._transaction = transaction
+        self._at_ms = at_ms
+        self._uploads: dict[str, UploadedTo] = {}
+        self.skipped: list[tuple[str, str]] = []
+        """Topics of what was not counted, and why; to be told once the transaction is done."""
+        self._standings: dict[str, dict[Dimension, Standing]] = {}
+        self._in_force: str | None = None
+        self._chosen: set[str] = set()
+
+    def take(self, entries: Sequence[PoolEntry]) -> None:
+        """Handle ``entries`` in order."""
+        self._prepare([entry.event.clip_id for entry in entries])
+        self._prepare_scored([entry.event for entry in entries if isinstance(entry.event, ClipScored)])
+        for record, event in entries:
+            match event:
+                case ClipScored():
+                    self._scored(event, record.topic)
+                case EngagementObserved():
+                    self._engaged(event, record.topic)
+                case ClipDeleted():
+                    self._transaction.book.handle(Removed(clip_id=event.clip_id, at_ms=self._at_ms))
+                    self._transaction.engagement.forget(event.clip_id)
+
+    def take_due(self) -> None:
+        """Handle observations that were of the future and no longer are."""
+        due = self._transaction.engagement.take_due(self._at_ms + SKEW_MS)
+        self._prepare([event.clip_id for event in due])
+        for event in due:
+            self._engaged(event, None)
+
+    def _prepare(self, clip_ids: Sequence[str]) -> None:
+        book = self._transaction.book
+        book.load(clip_ids)
+        pooled = [clip for clip in map(book.clip, clip_ids) if clip is not None and clip.tier is not None]
+        if pooled:  # each may go up, which its dancer and its challenge have to pay for
+            holders = {holder for clip in pooled for holder in (clip.dancer_id, clip.challenge_id)}
+            book.load_budgets(self._at_ms, holders)
+        self._transaction.engagement.load(clip_ids)
+        self._uploads |= self._transaction.uploads(clip_ids)
+
+    def _prepare_scored(self, scored: Sequence[ClipScored]) -> None:
+        if not scored:
+            return
+        book, self._in_force = self._transaction.book, self._transaction.active_generation()
+        self._chosen = self._transaction.generations_chosen()
+        new = {c.clip_id for c in scored if book.clip(c.clip_id) is None and c.generation in self._chosen}
+        if new and self._in_force is not None:
+            self._standings = self._transaction.standings(new, self._in_force)
+            book.load_budgets(
+                self._at_ms, {holder for clip in scored for holder in (clip.dancer_id, clip.challenge_id)}
+            )
+            self._transaction.engagement.load_aside(new)
+
+    def _scored(self, clip: ClipScored, topic: str) -> None:
+        """Rate a clip by the generation in force, whether its record is of that one or of one in force before: when
+        another one is chosen, each clip still comes by at least one of the two.
+        """
+        book = self._transaction.book
+        if book.clip(clip.clip_id) is not None:
+            return
+        places = self._standings.get(clip.clip_id)
+        if clip.generation not in self._chosen or (places is None and clip.generation != self._in_force):
+            self.skipped.append((topic, OTHER_GENERATION))
+            return
+        if places and places[Dimension.FUSED].challenge_id != clip.challenge_id:
+            return  # it was uploaded again for another challenge, whose record rates it there
+        book.handle(
+            Rated(
+                clip_id=clip.clip_id,
+                dancer_id=clip.dancer_id,
+                challenge_id=clip.challenge_id,
+                percentiles={dimension: found.place.percentile for dimension, found in (places or {}).items()},
+                challenge_clips=places[Dimension.FUSED].clips if places else 0,
+                at_ms=self._at_ms,
+            )
+        )
+        for event in self._transaction.engagement.take_up(clip.clip_id):
+            self._engaged(event, None)
+
+    def _engaged(self, event: EngagementObserved, topic: str | None) -> None:
+        """``topic`` is where it comes from, ``None`` for one that was set aside, and counted, before."""
+        change = self._transaction.book.handle(
+            Engaged(
+                clip_id=event.clip_id,
+                observed_at_ms=event.observed_at_ms,
+                reactions=reactions(event),
+                views=event.views,
+                at_ms=self._at_ms,
+            )
+        )
+        if change.set_aside is not None:
+            self._transaction.engagement.set_aside(event, change.set_aside)
+            if topic is not None:
+                self.skipped.append((topic, change.set_aside))
+            return
+        if (upload := self._uploads.get(event.clip_id)) is not None:
+            self._transaction.engagement.observe(event, upload.challenge_id, upload.at_ms)
+
+
+def _check_counts(event: EngagementObserved) -> None:
+    for name in ("likes", "comments", "reposts", "views"):
+        count = getattr(event, name) or 0
+        if count > MOST_COUNT:
+            raise MalformedEvent(f"{name} is {count}; no clip has more than {MOST_COUNT}", field=name)

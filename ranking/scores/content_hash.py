@@ -1,0 +1,29 @@
+"""What the SQL view holds, as one number; see ``ranking.views.content_hash``."""
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from ranking.database.connection import reading
+from ranking.database.tables import clips, deleted_clips, scored_clips, scores
+from ranking.views.content_hash import ContentHash
+
+_TABLES: Final = (clips, scored_clips, scores, deleted_clips)
+"""All of their columns follow from the log. ``applied_offsets`` tells how far a view has read, and is no content."""
+_ROWS_AT_ONCE: Final = 1000
+
+
+def score_content(engine: sa.Engine) -> str:
+    """Hash of clips, scored clips, scores and deleted clips, as of one moment; the same on SQLite and PostgreSQL.
+
+    Raises ``StoreUnavailable`` if the database does not answer and ``StoreError`` if it refuses.
+    """
+    content = ContentHash()
+    with reading(engine) as connection:
+        streaming = connection.execution_options(yield_per=_ROWS_AT_ONCE)
+        for table in _TABLES:
+            content.add("table", str(table.name), *map(str, table.columns.keys()))
+            # By the key, which sorts everywhere alike: identifiers by code point, dimensions as lower-case words.
+            for row in streaming.execute(sa.select(table).order_by(*table.primary_key)):
+                content.add(*row)
+    return content.hex()

@@ -1,0 +1,170 @@
+"""Which model generation is in force, which were before, and which are retired: kept in the database.
+
+Every question, and every clip that the traffic pools rate, is answered by the generation in force, unless another one
+is asked for by name. The choice is one row: a transaction that adds it switches all processes that read it at once.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import sqlalchemy as sa
+
+from ranking.database.connection import insert_into, lock_clips, open_engine, reading, writing
+from ranking.database.tables import drift_samples, generation_choices, retired_generations, scored_clips
+from schemas.errors import GenerationRefused, NotFound
+from schemas.queries import GenerationState
+
+_PART: Final = 10_000
+
+_IN_FORCE: Final = sa.select(generation_choices.c.generation).order_by(generation_choices.c.number.desc()).limit(1)
+
+
+def active_generation(connection: sa.Connection) -> str | None:
+    """``None`` until the first clip was scored."""
+    return connection.scalars(_IN_FORCE).one_or_none()
+
+
+def generations_chosen(connection: sa.Connection) -> set[str]:
+    """All that are in force or were before."""
+    return set(connection.scalars(sa.select(generation_choices.c.generation).distinct()))
+
+
+def retired(connection: sa.Connection) -> set[str]:
+    return set(connection.scalars(sa.select(retired_generations.c.generation)))
+
+
+def adopt_first(connection: sa.Connection, generation: str, at_ms: int) -> None:
+    """Put ``generation`` in force if none is; whoever comes first decides."""
+    if active_generation(connection) is None:
+        row = {"number": 1, "generation": generation, "chosen_at_ms": at_ms}
+        connection.execute(insert_into(connection, generation_choices).on_conflict_do_nothing(), row)
+
+
+def clips_by_generation(connection: sa.Connection) -> dict[str, int]:
+    """Clips scored under each generation, the one scored last first."""
+    table = scored_clips.c
+    newest = sa.func.max(table.scored_at_ms).desc()
+    query = sa.select(table.generation, sa.func.count()).group_by(table.generation).order_by(newest, table.generation)
+    return {generation: int(count) for generation, count in connection.execute(query)}
+
+
+def generation_states(connection: sa.Connection) -> list[GenerationState]:
+    """Every generation that has clips, was in force or is retired; first those put in force, the last one at first."""
+    choice = generation_choices.c
+    current, gone, counts = active_generation(connection), retired(connection), clips_by_generation(connection)
+    chosen = {
+        row.generation: int(row.at_ms)
+        for row in connection.execute(
+            sa.select(choice.generation, sa.func.max(choice.chosen_at_ms).label("at_ms"))
+            .group_by(choice.generation)
+            .order_by(sa.func.max(choice.number).desc())
+        )
+    }
+    return [
+        GenerationState(name, counts.get(name, 0), name == current, chosen.get(name), name in gone)
+        for name in dict.fromkeys([*chosen, *counts, *sorted(gone)])
+    ]
+
+
+class Generations:
+    """The choice, and what it is made by. Every method raises ``StoreUnavailable`` or ``StoreError`` if the
+    database fails.
+    """
+
+    def __init__(self, url: str) -> None:
+        """``url``: ``sqlite:///file`` or ``postgresql://…``. Connects on first use; raises ``ConfigurationError``."""
+        self._engine = open_engine(url)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def in_force(self) -> str | None:
+        with reading(self._engine) as connection:
+            return active_generation(connection)
+
+    def retired(self) -> set[str]:
+        with reading(self._engine) as connection:
+            return retired(connection)
+
+    def scored_until(self) -> int:
+        """When the generation in force scored its last clip, by the clock of whoever scored it; 0 without any."""
+        with reading(self._engine) as connection:
+            of = scored_clips.c
+            newest = sa.select(sa.func.max(of.scored_at_ms)).where(of.generation == active_generation(connection))
+            return connection.scalars(newest).one() or 0
+
+    def lacking(self, generation: str, until_ms: int | None = None) -> int:
+        """Clips that the generation in force has scored, by ``until_ms`` if given, and ``generation`` has not yet."""
+        clip, other = scored_clips.c, scored_clips.alias("other").c
+        with reading(self._engine) as connection:
+            query = sa.select(sa.func.count()).where(
+                clip.generation == active_generation(connection),
+                sa.true() if until_ms is None else clip.scored_at_ms <= until_ms,
+                ~sa.exists().where(other.generation == generation, other.clip_id == clip.clip_id),
+            )
+            return connection.scalars(query).one()
+
+    def before(self) -> str:
+        """The generation that was in force before the present one and can be again. Raises ``GenerationRefused``."""
+        with reading(self._engine) as connection:
+            current, gone = active_generation(connection), retired(connection)
+            choice = generation_choices.c
+            for name in connection.scalars(sa.select(choice.generation).order_by(choice.number.desc())):
+                if name != current and name not in gone:
+                    return str(name)
+        raise GenerationRefused(
+            f"there is no way back: no generation that is still held was in force before {current}"
+            if current
+            else "no generation is in force yet: no clip has been scored"
+        )
+
+    def check(self, generation: str) -> None:
+        """Raises ``NotFound`` if it has scored no clip, and ``GenerationRefused`` if it is retired."""
+        with reading(self._engine) as connection:
+            _check(connection, generation)
+
+    def use(self, generation: str, at_ms: int) -> None:
+        """Put ``generation`` in force, for all processes and from the next question on; raises as ``check``."""
+        with writing(self._engine) as connection:
+            lock_clips(connection, alone=True)
+            _check(connection, generation)
+            if generation != active_generation(connection):
+                last = connection.scalars(sa.select(sa.func.max(generation_choices.c.number))).one() or 0
+                row = {"number": last + 1, "generation": generation, "chosen_at_ms": at_ms}
+                connection.execute(sa.insert(generation_choices), row)
+
+    def retire(self, generation: str, at_ms: int) -> Iterator[int]:
+        """Never hold ``generation`` again, and drop its rows; tells, again and again, how many clips are left.
+
+        Done again after an interruption it goes on. Raises ``GenerationRefused`` if it is in force.
+        """
+        of = scored_clips.c
+        with writing(self._engine) as connection:
+            lock_clips(connection, alone=True)
+            if generation == active_generation(connection):
+                raise GenerationRefused(f"generation {generation} is in force; put another one in force first")
+            row = {"generation": generation, "retired_at_ms": at_ms}
+            connection.execute(insert_into(connection, retired_generations).on_conflict_do_nothing(), row)
+            connection.execute(sa.delete(drift_samples).where(drift_samples.c.generation == generation))
+            left = connection.scalars(sa.select(sa.func.count()).where(of.generation == generation)).one()
+        while left > 0:
+            yield left
+            part = sa.select(of.clip_id).where(of.generation == generation).limit(_PART)
+            with writing(self._engine) as connection:
+                lock_clips(connection, alone=False)  # whoever deletes clips locks the same rows in another order
+                done = connection.execute(
+                    sa.delete(scored_clips).where(of.generation == generation, of.clip_id.in_(part))
+                )
+            if not done.rowcount:
+                break  # deletions of clips took the rest
+            left -= done.rowcount
+        yield 0
+
+
+def _check(connection: sa.Connection, generation: str) -> None:
+    if generation in retired(connection):
+        raise GenerationRefused(f"generation {generation} is retired: what was held of it is gone")
+    known = list(clips_by_generation(connection))
+    if generation not in known:
+        scored = ", ".join(known) or "none"
+        raise NotFound(f"no clip was scored under generation {generation}; known are: {scored}", field="generation")

@@ -1,0 +1,93 @@
+"""What was observed of each clip, read for learning: its counts, and what the ranking knows of its upload."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from ranking.database.connection import open_engine, reading
+from ranking.database.tables import clips, engagement
+from schemas.errors import StoreError
+
+_ROWS_AT_ONCE: Final = 1000
+_SEEN: Final = engagement.outerjoin(clips, clips.c.clip_id == engagement.c.clip_id)
+_CHALLENGE: Final = sa.func.coalesce(clips.c.challenge_id, engagement.c.challenge_id)
+
+
+class RankedUpload(NamedTuple):
+    """The upload that a clip's latest scores come from."""
+
+    dancer_id: str
+    challenge_id: str
+    uploaded_at_ms: int
+    duration_s: float
+
+
+class ObservedClip(NamedTuple):
+    """The latest counts of a clip. ``days_online`` is its age when the reactions were counted; views may be unknown.
+    ``upload`` is ``None`` as long as the ranking does not hold the clip.
+    """
+
+    clip_id: str
+    likes: int
+    comments: int
+    reposts: int
+    days_online: float
+    views: int | None
+    upload: RankedUpload | None
+
+
+class Observations:
+    """Reads the counts in a database; changes nothing in it."""
+
+    def __init__(self, url: str) -> None:
+        """Raises ``ConfigurationError`` for an impossible URL, ``StoreError`` for a database file that is absent."""
+        self._engine = open_engine(url)
+        file = self._engine.url.database
+        if self._engine.dialect.name == "sqlite" and file not in (None, "", ":memory:") and not Path(file).exists():
+            raise StoreError(
+                f"there is no database {file}; name the one that the rankings and pools are kept in",
+                field="database_url",
+            )
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def challenges(self) -> set[str]:
+        """Those with clips that have counts. Raises as ``clips`` does."""
+        with reading(self._engine) as connection:
+            return set(connection.scalars(sa.select(_CHALLENGE).select_from(_SEEN).distinct()))
+
+    def clips(self, *, challenges: Collection[str] = (), since_ms: int | None = None) -> Iterator[ObservedClip]:
+        """Every clip with counts, by id; all of them as they stood at one moment, few in memory at a time.
+
+        ``challenges``: only clips of these, if any are named. ``since_ms``: only those uploaded then or later, and
+        those whose upload is not known. Deleted clips have no counts. Raises ``StoreUnavailable`` or ``StoreError``.
+        """
+        seen, known = engagement.c, clips.c
+        query = (
+            sa.select(
+                *(seen.clip_id, seen.likes, seen.comments, seen.reposts, seen.days_online, seen.views),
+                *(known.dancer_id, known.challenge_id, known.uploaded_at_ms, known.duration_s),
+            )
+            .select_from(_SEEN)
+            .order_by(seen.clip_id)
+        )
+        if challenges:
+            query = query.where(_CHALLENGE.in_(sorted(challenges)))
+        if since_ms is not None:
+            query = query.where(sa.or_(known.clip_id.is_(None), known.uploaded_at_ms >= since_ms))
+        query = query.execution_options(yield_per=_ROWS_AT_ONCE)
+        with reading(self._engine) as connection, connection.execute(query) as rows:
+            for row in rows:
+                yield _observed(row)
+
+
+def _observed(row: sa.Row[*tuple[Any, ...]]) -> ObservedClip:
+    upload = None
+    if row.dancer_id is not None:
+        upload = RankedUpload(row.dancer_id, row.challenge_id, int(row.uploaded_at_ms), float(row.duration_s))
+    counts = (int(row.likes), int(row.comments), int(row.reposts))
+    views = None if row.views is None else int(row.views)
+    return ObservedClip(row.clip_id, *counts, float(row.days_online), views, upload)

@@ -1,0 +1,225 @@
+"""The SQL view: clips, scores and attention, kept from the log and asked for rankings."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+import sqlalchemy as sa
+
+from ranking.database.connection import open_engine, reading, writing
+from ranking.database.migrations import upgrade_engine
+from ranking.database.tables import applied_offsets, clips, scored_clips, scores
+from ranking.scores.content_hash import score_content
+from ranking.scores.generations import active_generation, clips_by_generation, generation_states
+from ranking.scores.ranks import places_from_bottom, places_from_top
+from ranking.scores.rows import Erasure, write_entries
+from ranking.scores.standings import standings
+from ranking.views.applied_offsets import advance, stored_positions
+from ranking.views.log_records import LogEntry
+from schemas.errors import NotFound, QueryError
+from schemas.modalities import MODALITIES, Dimension, Modality
+from schemas.ports import Refusal, TopicPartition
+from schemas.queries import (
+    MAX_HITS,
+    Challenge,
+    ChallengeAttention,
+    ClipSummary,
+    GenerationState,
+    Order,
+    RankedClip,
+    Ranking,
+)
+
+SCORES_VIEW: Final = "scores"
+"""Name of this view among the stored offsets."""
+
+
+class ScoreStore:
+    """``schemas.ports.View`` of the log in a database, and the answers that it gives.
+
+    Any number of workers may write to one database, and any number of threads may ask. Every method raises
+    ``StoreUnavailable`` if the database does not answer and ``StoreError`` if it refuses.
+    """
+
+    def __init__(self, url: str) -> None:
+        """``url``: ``sqlite:///file`` or ``postgresql://…``. Connects on first use; raises ``ConfigurationError``."""
+        self._engine = open_engine(url)
+
+    def migrate(self) -> None:
+        """Bring the database to this release's schema; safe to call at every start."""
+        upgrade_engine(self._engine)
+
+    def check(self) -> None:
+        """Return if the database answers and has our tables."""
+        with reading(self._engine) as connection:
+            connection.execute(sa.select(applied_offsets.c.next_offset).limit(1))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def positions(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        with reading(self._engine) as connection:
+            return stored_positions(connection, SCORES_VIEW, partitions)
+
+    def apply(
+        self,
+        entries: Sequence[LogEntry],
+        positions: Mapping[TopicPartition, int],
+        erase: Callable[[Erasure], None] | None = None,
+    ) -> Sequence[Refusal]:
+        """In one transaction, as long as nothing was deleted.
+
+        Otherwise ``erase`` is told, once the transaction is over, what has to go from the log, and the positions pass
+        in another when it returns. Without ``erase`` the log is left to others.
+        """
+        with writing(self._engine) as connection:
+            erasure = write_entries(connection, entries)
+            if not erasure:
+                advance(connection, SCORES_VIEW, positions)
+        if erasure:
+            if erase is not None:
+                erase(erasure)
+            with writing(self._engine) as connection:
+                advance(connection, SCORES_VIEW, positions)
+        return []
+
+    def content(self) -> str:
+        """Hash of all clips, scores and deletions; equal for two databases that were filled from one log."""
+        return score_content(self._engine)
+
+    def generations(self) -> dict[str, int]:
+        """Clips scored under each generation, the one scored last first."""
+        with reading(self._engine) as connection:
+            return clips_by_generation(connection)
+
+    def has(self, generation: str) -> bool:
+        """Whether any clip is scored under ``generation``."""
+        with reading(self._engine) as connection:
+            return connection.scalars(sa.select(sa.exists().where(scored_clips.c.generation == generation))).one()
+
+    def generation_states(self) -> list[GenerationState]:
+        """Every generation, those put in force before all others and the last one of them at first."""
+        with reading(self._engine) as connection:
+            return generation_states(connection)
+
+    def active_generation(self) -> str | None:
+        """``None`` until the first clip was scored."""
+        with reading(self._engine) as connection:
+            return active_generation(connection)
+
+    def challenges(self, generation: str) -> list[Challenge]:
+        """Every challenge with clips under ``generation``, by id."""
+        table = scored_clips.c
+        query = (
+            sa.select(table.challenge_id, sa.func.count())
+            .where(table.generation == generation)
+            .group_by(table.challenge_id)
+            .order_by(table.challenge_id)
+        )
+        with reading(self._engine) as connection:
+            return [Challenge(challenge_id, int(count)) for challenge_id, count in connection.execute(query)]
+
+    def ranking(self, challenge_id: str, dimension: Dimension, generation: str, *, order: Order, k: int) -> Ranking:
+        """One end of a challenge's ranking. Raises ``NotFound`` (challenge) and ``QueryError`` (``k``)."""
+        if not 1 <= k <= MAX_HITS:
+            raise QueryError(f"k is {k}; expected 1 to {MAX_HITS}", field="k")
+        table = scores.c
+        within = _within(generation, challenge_id, dimension)
+        end = table.score.desc() if order == "top" else table.score
+        page = sa.select(table.clip_id, table.score).where(within).order_by(end, table.clip_id).limit(k).subquery()
+        with_dancers = (
+            sa.select(page.c.clip_id, clips.c.dancer_id, page.c.score)
+            .join(clips, clips.c.clip_id == page.c.clip_id)
+            .order_by(page.c.score.desc() if order == "top" else page.c.score, page.c.clip_id)
+        )
+        with reading(self._engine) as connection:
+            _challenge_size(connection, generation, challenge_id)
+            rows = connection.execute(with_dancers).all()
+            total = _count(connection, within)
+            equal_to_last = _count(connection, within, table.score == rows[-1].score) if rows else 0
+        values = [float(row.score) for row in rows]
+        places = (places_from_top if order == "top" else places_from_bottom)(
+            values, total=total, equal_to_last=equal_to_last
+        )
+        entries = [
+            RankedClip(where.rank, where.percentile, row.clip_id, row.dancer_id, score)
+            for where, row, score in zip(places, rows, values, strict=True)
+        ]
+        return Ranking(challenge_id, dimension, generation, order, total, entries)
+
+    def clip(self, clip_id: str, generation: str) -> ClipSummary:
+        """All that is known of a clip under ``generation``. Raises ``NotFound``."""
+        table = scored_clips.c
+        query = (
+            sa.select(clips, table.challenge_id.label("challenge"), table.scored_at_ms, table.missing)
+            .join(scored_clips, table.clip_id == clips.c.clip_id)
+            .where(clips.c.clip_id == clip_id, table.generation == generation)
+        )
+        with reading(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                raise NotFound(f"clip {clip_id} is not known under generation {generation}", field="clip_id")
+            stands = standings(connection, [clip_id], generation).get(clip_id, {})
+        return ClipSummary(
+            clip_id=clip_id,
+            dancer_id=row.dancer_id,
+            challenge_id=row.challenge,
+            uploaded_at_ms=int(row.uploaded_at_ms),
+            duration_s=float(row.duration_s),
+            generation=generation,
+            scored_at_ms=int(row.scored_at_ms),
+            scores={dimension: stands[dimension].score for dimension in stands},
+            attention={Modality(d): found.attention for d, found in stands.items() if found.attention is not None},
+            missing=[Modality(name) for name in row.missing.split(",") if name],
+            places={d: RankedClip(*found.place, clip_id, row.dancer_id, found.score) for d, found in stands.items()},
+        )
+
+    def place(self, clip_id: str, dimension: Dimension, generation: str) -> RankedClip:
+        """A clip's place in its challenge. Raises ``NotFound``, also for a dimension that the clip lacks."""
+        places = self.clip(clip_id, generation).places
+        if dimension not in places:
+            raise NotFound(f"clip {clip_id} has no {dimension} score; it has {', '.join(places)}", field="dimension")
+        return places[dimension]
+
+    def attention(self, challenge_id: str, generation: str) -> ChallengeAttention:
+        """Mean attention of each modality in a challenge. Raises ``NotFound``."""
+        table = scores.c
+        query = (
+            sa.select(table.dimension, sa.func.avg(table.attention), sa.func.count())
+            .where(
+                table.generation == generation,
+                table.challenge_id == challenge_id,
+                table.dimension.in_([str(modality) for modality in MODALITIES]),
+            )
+            .group_by(table.dimension)
+        )
+        with reading(self._engine) as connection:
+            size = _challenge_size(connection, generation, challenge_id)
+            found = {Modality(name): (float(mean), int(count)) for name, mean, count in connection.execute(query)}
+        ordered = [modality for modality in MODALITIES if modality in found]
+        return ChallengeAttention(
+            challenge_id=challenge_id,
+            generation=generation,
+            clips=size,
+            mean_attention={modality: found[modality][0] for modality in ordered},
+            present={modality: found[modality][1] for modality in ordered},
+        )
+
+
+def _within(generation: str, challenge_id: str, dimension: Dimension) -> sa.ColumnElement[bool]:
+    table = scores.c
+    return sa.and_(
+        table.generation == generation, table.challenge_id == challenge_id, table.dimension == str(dimension)
+    )
+
+
+def _count(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> int:
+    return int(connection.execute(sa.select(sa.func.count()).select_from(scores).where(*conditions)).scalar_one())
+
+
+def _challenge_size(connection: sa.Connection, generation: str, challenge_id: str) -> int:
+    table = scored_clips.c
+    query = sa.select(sa.func.count()).where(table.generation == generation, table.challenge_id == challenge_id)
+    size = int(connection.execute(query).scalar_one())
+    if not size:
+        raise NotFound(f"challenge {challenge_id} has no clips under generation {generation}", field="challenge_id")
+    return size

@@ -1,0 +1,1 @@
+"""Answering questions: the service, the replicas that serve, and HTTP."""

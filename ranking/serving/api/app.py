@@ -1,0 +1,145 @@
+"""The application: paths, and what each answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import FastAPI, Query, Response
+
+from ranking.serving.api.errors import RETRY_AFTER_S, documented, install_error_handlers
+from ranking.serving.api.guard import Access, install_guards
+from ranking.serving.api.parameters import (
+    ChallengeId,
+    ClipId,
+    DancerId,
+    GenerationParameters,
+    NoParameters,
+    RankingParameters,
+    SimilarParameters,
+    SimilarRequest,
+)
+from ranking.serving.api.pool_routes import add_pools
+from ranking.serving.service import RankingService, Readiness
+from schemas.queries import Challenge, ChallengeAttention, ClipSummary, GenerationState, Ranking, SimilarAnswer
+
+RenderMetrics = Callable[[], tuple[str, bytes]]
+
+_DESCRIPTION: Final = """Rankings of short dance clips by what can be seen in them, and the search for similar dancers.
+
+Every clip is scored and embedded by up to four modalities: `skeletal` (movement), `holistic` (appearance), `facial`
+(expression) and `scenic` (background). A clip without a usable face simply has no `facial` entry; nothing is made up.
+
+* **Rankings** order a challenge's clips by one modality or by the fused score.
+* **Similarity** is the weighted mean of cosines; the caller chooses how much each modality matters.
+* **Traffic pools** say how often a clip is shown: tiers of exposure, and a reason for every step between them.
+"""
+_SIMILAR_ERRORS: Final = documented(404, 422, 503)
+
+
+@dataclass(frozen=True)
+class Health:
+    status: str
+
+
+def create_app(service: RankingService, metrics: RenderMetrics, access: Access | None = None) -> FastAPI:
+    """The API around ``service``; ``metrics`` gives the content type and the body of ``/metrics``.
+
+    ``access``: who may ask; absent: everybody.
+    """
+    app = FastAPI(
+        title="dancerank",
+        version="1",
+        description=_DESCRIPTION,
+        openapi_tags=[
+            {"name": "similarity", "description": "Who dances like this?"},
+            {"name": "rankings", "description": "Who leads a challenge, and by what?"},
+            {"name": "pools", "description": "How often is a clip shown, and why?"},
+            {"name": "operation", "description": "For load balancers and monitoring."},
+        ],
+    )
+    install_error_handlers(app)
+    _add_similarity(app, service)
+    _add_rankings(app, service)
+    add_pools(app, service)
+    _add_operation(app, service, metrics)
+    install_guards(app, access or Access())
+    return app
+
+
+def _add_similarity(app: FastAPI, service: RankingService) -> None:
+    @app.get("/v1/clips/{clip_id}/similar", tags=["similarity"], responses=_SIMILAR_ERRORS)
+    def clips_similar_to_a_clip(clip_id: ClipId, parameters: Annotated[SimilarParameters, Query()]) -> SimilarAnswer:
+        """The clips, or dancers, most similar to a clip."""
+        return service.similar(parameters.query(clip_id=clip_id), generation=parameters.generation)
+
+    @app.get("/v1/dancers/{dancer_id}/similar", tags=["similarity"], responses=_SIMILAR_ERRORS)
+    def clips_similar_to_a_dancer(
+        dancer_id: DancerId, parameters: Annotated[SimilarParameters, Query()]
+    ) -> SimilarAnswer:
+        """The clips, or dancers, most similar to a dancer: to the mean of the dancer's clips."""
+        return service.similar(parameters.query(dancer_id=dancer_id), generation=parameters.generation)
+
+    @app.post("/v1/similar", tags=["similarity"], responses=documented(404, 413, 422, 503))
+    def clips_similar_to_an_example(request: SimilarRequest) -> SimilarAnswer:
+        """The same for any example, also for embeddings of a clip that was never uploaded."""
+        return service.similar(request.query(), generation=request.generation)
+
+
+def _add_rankings(app: FastAPI, service: RankingService) -> None:
+    errors = documented(404, 422, 503)
+
+    @app.get("/v1/clips/{clip_id}", tags=["rankings"], responses=errors)
+    def clip(clip_id: ClipId, parameters: Annotated[GenerationParameters, Query()]) -> ClipSummary:
+        """A clip's scores, the attention paid to each modality, and its place in its challenge."""
+        return service.clip(clip_id, generation=parameters.generation)
+
+    @app.get("/v1/challenges", tags=["rankings"], responses=documented(422, 503))
+    def challenges(parameters: Annotated[GenerationParameters, Query()]) -> list[Challenge]:
+        """Every challenge and how many clips it has."""
+        return service.challenges(generation=parameters.generation)
+
+    @app.get("/v1/generations", tags=["rankings"], responses=documented(422, 503))
+    def generations(_: Annotated[NoParameters, Query()]) -> list[GenerationState]:
+        """The model generations: clips scored under each, and which one answers where none is asked for."""
+        return service.generations()
+
+    @app.get("/v1/challenges/{challenge_id}/rankings", tags=["rankings"], responses=errors)
+    def rankings(challenge_id: ChallengeId, parameters: Annotated[RankingParameters, Query()]) -> Ranking:
+        """One end of a challenge's ranking, with rank and percentile of each clip."""
+        asked = parameters
+        return service.ranking(challenge_id, asked.by, order=asked.order, k=asked.k, generation=asked.generation)
+
+    @app.get("/v1/challenges/{challenge_id}/attention", tags=["rankings"], responses=errors)
+    def attention(
+        challenge_id: ChallengeId, parameters: Annotated[GenerationParameters, Query()]
+    ) -> ChallengeAttention:
+        """Which aspect matters most in a challenge: the mean attention of each modality."""
+        return service.attention(challenge_id, generation=parameters.generation)
+
+
+def _add_operation(app: FastAPI, service: RankingService, metrics: RenderMetrics) -> None:
+    @app.get("/healthz", tags=["operation"], responses={503: {"model": Health, "description": "Restart the process."}})
+    def healthz(response: Response) -> Health:
+        """Whether the process works."""
+        healthy = service.healthy()
+        response.status_code = 200 if healthy else 503
+        return Health("ok" if healthy else "failed")
+
+    @app.get(
+        "/readyz", tags=["operation"], responses={503: {"model": Readiness, "description": "Not yet, or not now."}}
+    )
+    def readyz(response: Response) -> Readiness:
+        """Whether to send requests here: the log has been read up to where it ended, and the database answers. What is
+        waited for meanwhile, though requests can be answered, is `waiting`.
+        """
+        readiness = service.readiness()
+        if not readiness.ready:
+            response.status_code = 503
+            response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        return readiness
+
+    @app.get("/metrics", tags=["operation"], response_class=Response)
+    def prometheus_metrics() -> Response:
+        """Metrics in Prometheus' text format."""
+        content_type, body = metrics()
+        return Response(body, headers={"Content-Type": content_type})

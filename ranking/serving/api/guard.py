@@ -1,0 +1,164 @@
+"""Who is let in to the API, how often, and with how much: decided before a request's body is read."""
+
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Final
+
+from fastapi import FastAPI, HTTPException
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ranking.serving.api.errors import ErrorAnswer, error_answer
+from ranking.serving.api.keys import ApiKey, KeyRing
+from ranking.serving.api.limits import TokenBucket
+from schemas.clock import Clock, SystemClock
+from schemas.observation import Observer
+
+DEFAULT_MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
+HEALTH_PATHS: Final = frozenset({"/healthz", "/readyz"})
+METRICS_PATH: Final = "/metrics"
+_SCHEME: Final = "bearer"
+_CHALLENGE: Final = 'Bearer realm="dancerank"'
+_NANOSECONDS: Final = 1_000_000_000
+_LONGEST_LENGTH: Final = 18
+_WITHOUT_BODY: Final = frozenset({"GET", "HEAD"})
+_CLOSE: Final = {"Connection": "close"}
+"""Otherwise the server would go on receiving, and dropping, what is left of the body."""
+_REFUSALS: Final = {
+    "401": "No API key, or none that is in force.",
+    "429": "Too many requests with this API key. Try again after `Retry-After` seconds.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """Who may ask what. Without ``keys`` everybody may, as often as they like.
+
+    ``requests_per_minute``: the limit of keys that have none of their own; 0: none. ``metrics_are_open``: ``/metrics``
+    is answered without a key. ``max_request_bytes``: largest body.
+    """
+
+    keys: KeyRing | None = None
+    requests_per_minute: int = 0
+    metrics_are_open: bool = False
+    max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES
+    clock: Clock = field(default_factory=SystemClock)
+    observer: Observer = field(default_factory=Observer)
+
+
+def install_guards(app: FastAPI, access: Access) -> None:
+    """Put the guards before every path of ``app``, and describe them. Call once all paths are there."""
+    app.add_middleware(BodyGuard, access=access)
+    if access.keys is None:
+        return
+    pages = {app.docs_url, app.redoc_url, app.openapi_url, app.swagger_ui_oauth2_redirect_url}
+    open_paths = HEALTH_PATHS.union(page for page in pages if page)
+    if access.metrics_are_open:
+        open_paths |= {METRICS_PATH}
+    app.add_middleware(KeyGuard, keys=access.keys, access=access, open_paths=open_paths)
+    _describe(app, open_paths)
+
+
+class BodyGuard:
+    """Answers 413 to a body that is larger than allowed: at once if it says so itself, else where it exceeds."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._max_bytes = access.max_request_bytes
+        self._observer = access.observer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdecimal() and (len(declared) > _LONGEST_LENGTH or int(declared) > self._max_bytes):
+            self._observer.request_refused("too_large")
+            await error_answer(413, "too_large", self._message(), headers=_CLOSE)(scope, receive, send)
+            return
+        await self._app(scope, self._counted(receive), send)
+
+    def _counted(self, receive: Receive) -> Receive:
+        received_bytes = 0
+
+        async def receive_counted() -> Message:
+            nonlocal received_bytes
+            message = await receive()
+            received_bytes += len(message.get("body", b""))
+            if received_bytes > self._max_bytes:
+                self._observer.request_refused("too_large")
+                raise HTTPException(413, self._message(), _CLOSE)
+            return message
+
+        return receive_counted
+
+    def _message(self) -> str:
+        return f"the body exceeds {self._max_bytes} bytes"
+
+
+class KeyGuard:
+    """Answers 401 to a request without a key that is in force, and 429 to one beyond its key's limit.
+
+    Limits are counted in this process: several of them allow as many times as much.
+    """
+
+    def __init__(self, app: ASGIApp, keys: KeyRing, access: Access, open_paths: frozenset[str]) -> None:
+        self._app = app
+        self._keys = keys
+        self._per_minute = access.requests_per_minute
+        self._clock = access.clock
+        self._observer = access.observer
+        self._open_paths = open_paths
+        self._buckets: dict[ApiKey, TokenBucket] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in self._open_paths:
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        await (self._app if refusal is None else refusal)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> ASGIApp | None:
+        sent = Headers(scope=scope).getlist("authorization")
+        scheme, _, secret = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
+        if scheme.lower() != _SCHEME or not secret.strip():
+            challenge = {"WWW-Authenticate": _CHALLENGE}
+            return self._refuse(scope, 401, "no_key", "send an API key: Authorization: Bearer KEY", challenge)
+        key = self._keys.find(secret.strip())
+        if key is None:
+            challenge = {"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'}
+            return self._refuse(scope, 401, "unknown_key", "this API key is not in force", challenge)
+        if wait_ns := self._take(key):
+            wait_s = ceil(wait_ns / _NANOSECONDS)
+            message = f"too many requests with this API key; try again in {wait_s} s"
+            return self._refuse(scope, 429, "rate_limited", message, {"Retry-After": str(wait_s)})
+        return None
+
+    def _refuse(self, scope: Scope, status: int, reason: str, message: str, headers: dict[str, str]) -> ASGIApp:
+        self._observer.request_refused(reason)
+        if scope["method"] not in _WITHOUT_BODY:
+            headers = headers | _CLOSE
+        return error_answer(status, reason, message, headers=headers)
+
+    def _take(self, key: ApiKey) -> int:
+        per_minute = key.requests_per_minute or self._per_minute
+        if not per_minute:
+            return 0
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            in_force = set(self._keys.keys())
+            self._buckets = {other: kept for other, kept in self._buckets.items() if other in in_force}
+            bucket = self._buckets[key] = TokenBucket(per_minute, key.burst or per_minute)
+        return bucket.take(round(self._clock.monotonic_s() * _NANOSECONDS))
+
+
+def _describe(app: FastAPI, open_paths: frozenset[str]) -> None:
+    """Add the key, and what its absence is answered with, to OpenAPI's description, which the app keeps."""
+    described = app.openapi()
+    described["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": _SCHEME}}
+    answer = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorAnswer.__name__}"}}}
+    for path in described["paths"].keys() - open_paths:
+        for operation in described["paths"][path].values():
+            operation["security"] = [{"key": []}]
+            for status, description in _REFUSALS.items():
+                operation["responses"][status] = {"description": description, "content": answer}

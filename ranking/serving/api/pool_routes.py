@@ -1,0 +1,79 @@
+"""Questions to the traffic pools: where a clip is and why, how full the tiers are, what would happen to a clip."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import FastAPI, Query
+from pydantic import ConfigDict, Field
+
+from ranking.serving.api.errors import documented
+from ranking.serving.api.parameters import ClipId, GenerationParameters, NoParameters
+from ranking.serving.service import RankingService
+from schemas.modalities import Dimension
+from schemas.pool_queries import MAX_COUNT, HypotheticalClip, PooledClipAnswer, PoolsAnswer, PoolTryAnswer
+
+_EXAMPLE: Final[dict[str, Any]] = {
+    "challenge_id": "challenge-2",
+    "dancer_id": "dancer-03",
+    "percentiles": {"fused": 80, "skeletal": 95},
+    "reactions": 12,
+    "views": 100,
+}
+
+_Id = Annotated[str, Field(max_length=128)]
+_Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+
+
+class PoolTryRequest(GenerationParameters):
+    """A clip that is made up. Exactly one of `percentiles` and `scores` says how good it is."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
+
+    challenge_id: Annotated[_Id, Field(description="Its challenge; one that has no clips yet will do.")]
+    dancer_id: Annotated[_Id | None, Field(description="Its dancer. Default: somebody new.")] = None
+    percentiles: Annotated[
+        dict[Dimension, float] | None,
+        Field(description="Its percentiles within the challenge, 0 to 100, fused or by modality."),
+    ] = None
+    scores: Annotated[
+        dict[Dimension, float] | None,
+        Field(description="Its scores, fused or by modality; they are compared with the clips of its challenge."),
+    ] = None
+    challenge_clips: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_COUNT)] | None,
+        Field(
+            description=(
+                "Pretend that the challenge has so many clips, this one included; only with `percentiles`. Default: as "
+                "many as it has, and this one."
+            )
+        ),
+    ] = None
+    reactions: Annotated[
+        _Count | None,
+        Field(description="Likes, comments and reposts once it was let in: what would they lead to?"),
+    ] = None
+    views: Annotated[
+        _Count | None,
+        Field(description="Views that brought these reactions. Default: unknown; those granted stand in for them."),
+    ] = None
+
+    def clip(self) -> HypotheticalClip:
+        return HypotheticalClip(**self.model_dump(exclude={"generation"}))
+
+
+def add_pools(app: FastAPI, service: RankingService) -> None:
+    @app.get("/v1/clips/{clip_id}/pool", tags=["pools"], responses=documented(404, 422, 503))
+    def clip_in_the_pools(clip_id: ClipId, _: Annotated[NoParameters, Query()]) -> PooledClipAnswer:
+        """A clip's tier, what it waits for and what it needs, and every decision about it with its reason."""
+        return service.pooled_clip(clip_id)
+
+    @app.get("/v1/pools", tags=["pools"], responses=documented(422, 503))
+    def pools(_: Annotated[NoParameters, Query()]) -> PoolsAnswer:
+        """The policy in force, and of each tier: its clips, and what is left of its budgets in this window."""
+        return service.pools()
+
+    @app.post("/v1/pools/try", tags=["pools"], responses=documented(404, 413, 422, 503))
+    def try_in_the_pools(request: PoolTryRequest) -> PoolTryAnswer:
+        """What would be decided now about a clip that is made up, and what it would take from which budget. Nothing is
+        written.
+        """
+        return service.try_in_pools(request.clip(), generation=request.generation)

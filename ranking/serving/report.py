@@ -1,0 +1,50 @@
+"""What a serving process says of its indexes, so that nobody switches to a generation that it does not hold yet."""
+
+import logging
+from collections.abc import Callable
+
+from ranking.scores.generations import Generations
+from ranking.serving.replicas import Replicas, ReplicaState
+from ranking.vectors.view import IndexView
+from schemas.errors import StoreError
+from schemas.observation import Observer
+
+log = logging.getLogger(__name__)
+
+
+class ServingReport:
+    """``tell`` is called from time to time: says what ``index`` holds, and drops what was retired."""
+
+    def __init__(
+        self, replica: str, index: IndexView, caught_up: Callable[[], bool], url: str, observer: Observer
+    ) -> None:
+        """``replica``: name of this process among those on the database at ``url``."""
+        self._replica = replica
+        self._index = index
+        self._caught_up = caught_up
+        self._generations, self._replicas = Generations(url), Replicas(url)
+        self._observer = observer
+        self._is_heard = True
+
+    def tell(self) -> None:
+        """While the database fails nothing changes; the first time a warning is logged."""
+        try:
+            self._index.retire(self._generations.retired())
+            state = ReplicaState(self._replica, self._index.generations(), self._caught_up())
+            self._replicas.report(state)
+            self._observer.active_generation(self._generations.in_force())
+        except StoreError as error:
+            if self._is_heard:
+                log.warning("%s cannot say what it holds: %s", self._replica, error)
+            self._is_heard = False
+        else:
+            self._is_heard = True
+
+    def close(self) -> None:
+        """Take this process off the list."""
+        try:
+            self._replicas.leave(self._replica)
+        except StoreError as error:
+            log.warning("%s counts as serving until it is forgotten: %s", self._replica, error)
+        self._replicas.close()
+        self._generations.close()

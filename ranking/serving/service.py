@@ -1,0 +1,216 @@
+"""The one object to ask: the index view answers similarity, the pools' tables exposure, the store everything else."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+from time import monotonic, perf_counter
+from typing import Final
+
+import msgspec
+
+from ranking.pools.service.reading import PoolReader
+from ranking.scores.store import ScoreStore
+from ranking.vectors.view import IndexView
+from ranking.views.loop import LoopThread
+from schemas.errors import DancerankError, NotFound, NotReady, QueryError, StoreError
+from schemas.events import Identifier
+from schemas.modalities import Dimension
+from schemas.observation import Observer
+from schemas.pool_queries import HypotheticalClip, PooledClipAnswer, PoolsAnswer, PoolTryAnswer
+from schemas.queries import (
+    Challenge,
+    ChallengeAttention,
+    ClipSummary,
+    GenerationState,
+    Order,
+    RankedClip,
+    Ranking,
+    SimilarAnswer,
+    SimilarQuery,
+)
+
+log = logging.getLogger(__name__)
+
+_ASK_AGAIN_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whether to send requests here; if not, why. ``waiting``: what is missing although it can answer."""
+
+    ready: bool
+    reasons: list[str]
+    waiting: list[str]
+
+
+class RankingService:
+    """Answers of both views, and of the traffic pools where they are read.
+
+    Every method about scores takes a ``generation``; without one it is the generation in force, which is asked of the
+    database each time: once another one is chosen, no later question is answered by the one before. Without an answer
+    it is the one known last.
+
+    Every method raises ``NotFound`` and ``QueryError`` naming the parameter, and ``NotReady`` or ``StoreUnavailable``
+    if a later try may succeed.
+    """
+
+    def __init__(
+        self,
+        store: ScoreStore,
+        index: IndexView | None = None,
+        *,
+        pools: PoolReader | None = None,
+        loops: Sequence[LoopThread] = (),
+        observer: Observer | None = None,
+    ) -> None:
+        """``loops`` feed the views here: ready once all have caught up, unhealthy if one has ended."""
+        self._store = store
+        self._index = index
+        self._pools = pools
+        self._loops = loops
+        self._observer = observer or Observer()
+        self._in_force: str | None = None
+        self._asked_at_s = self._refused_at_s = float("-inf")
+        self._learning = Lock()
+
+    def similar(self, query: SimilarQuery, *, generation: str | None = None) -> SimilarAnswer:
+        """Similar clips or dancers. Embeddings mean nothing without the generation that they are of."""
+        if self._index is None:
+            raise NotReady("no index view runs here; ask a serving process")
+        for name in ("clip_id", "dancer_id", "challenge_id"):
+            if (value := getattr(query, name)) is not None:
+                _check_identifier(name, value)
+        if generation is None and query.embeddings is not None:
+            raise QueryError("name the generation whose bundle made these embeddings", field="generation")
+        asked = self._generation(generation)
+        held = self._index.generations()
+        if generation is None and asked not in held:
+            raise NotReady(f"generation {asked} is in force and not indexed here yet; try again shortly")
+        started_s = perf_counter()
+        answer = self._index.similar(query, asked)
+        self._observer.stage_timed("query", perf_counter() - started_s)
+        return answer
+
+    def ranking(
+        self,
+        challenge_id: str,
+        dimension: Dimension = Dimension.FUSED,
+        *,
+        order: Order = "top",
+        k: int = 10,
+        generation: str | None = None,
+    ) -> Ranking:
+        """The first or the last ``k`` clips of a challenge by one dimension."""
+        _check_identifier("challenge_id", challenge_id)
+        return self._store.ranking(challenge_id, dimension, self._generation(generation), order=order, k=k)
+
+    def attention(self, challenge_id: str, *, generation: str | None = None) -> ChallengeAttention:
+        """Which aspect matters most in a challenge."""
+        _check_identifier("challenge_id", challenge_id)
+        return self._store.attention(challenge_id, self._generation(generation))
+
+    def generations(self) -> list[GenerationState]:
+        """Every model generation that scored clips, was in force or is retired."""
+        return self._store.generation_states()
+
+    def challenges(self, *, generation: str | None = None) -> list[Challenge]:
+        """Every challenge and how many clips it has."""
+        return self._store.challenges(self._generation(generation))
+
+    def clip(self, clip_id: str, *, generation: str | None = None) -> ClipSummary:
+        """All that is known of a clip."""
+        _check_identifier("clip_id", clip_id)
+        return self._store.clip(clip_id, self._generation(generation))
+
+    def place(self, clip_id: str, dimension: Dimension, *, generation: str | None = None) -> RankedClip:
+        """A clip's place in its challenge by one dimension."""
+        _check_identifier("clip_id", clip_id)
+        return self._store.place(clip_id, dimension, self._generation(generation))
+
+    def pooled_clip(self, clip_id: str) -> PooledClipAnswer:
+        """A clip's tier, what it waits for and needs, and its history with reasons."""
+        _check_identifier("clip_id", clip_id)
+        return self._pools_here().clip(clip_id)
+
+    def pools(self) -> PoolsAnswer:
+        """How full every tier is, and what is left of its budgets."""
+        return self._pools_here().pools()
+
+    def try_in_pools(self, clip: HypotheticalClip, *, generation: str | None = None) -> PoolTryAnswer:
+        """What the pools would decide now about a clip that is made up."""
+        pools = self._pools_here()
+        _check_identifier("challenge_id", clip.challenge_id)
+        if clip.dancer_id is not None:
+            _check_identifier("dancer_id", clip.dancer_id)
+        if generation is not None:
+            _check_identifier("generation", generation)
+            if generation not in self._store.generations():
+                raise NotFound(f"no clip was scored under generation {generation}", field="generation")
+        return pools.try_clip(clip, generation or self._served_generation())
+
+    def healthy(self) -> bool:
+        """Whether this process can still do its work; if not, it has to be started again."""
+        return all(thread.failure is None for thread in self._loops)
+
+    def readiness(self) -> Readiness:
+        reasons = [] if self.healthy() else ["a loop has ended; start the process again"]
+        if not all(thread.loop.caught_up for thread in self._loops):
+            reasons.append("the log of scored clips has not been read to its end yet")
+        try:
+            self._store.check()
+            in_force = self._store.active_generation()
+            held = self._index.generations() if self._index is not None else None
+            if held is not None and in_force is not None and in_force not in held and self._store.has(in_force):
+                reasons.append(f"generation {in_force} is in force and not indexed here yet")
+        except DancerankError as error:
+            log.warning("not ready: %s", error)
+            reasons.append(f"the store does not answer ({error.code})")
+        waiting = [each for thread in self._loops if (each := thread.loop.waiting_for) is not None]
+        return Readiness(not reasons, reasons, waiting)
+
+    def _generation(self, generation: str | None) -> str:
+        if generation is not None:
+            _check_identifier("generation", generation)
+            return generation
+        served = self._served_generation()
+        if served is None:
+            raise NotReady("no scored clip has been read yet; try again shortly")
+        return served
+
+    def _served_generation(self) -> str | None:
+        asked_at_s, in_force = monotonic(), self._in_force
+        if asked_at_s - self._refused_at_s > _ASK_AGAIN_S:  # a database that is away may take long to say nothing
+            try:
+                in_force = self._store.active_generation()
+            except StoreError as error:
+                self._refused_at_s = monotonic()
+                log.warning("which generation is in force is not known, %s is taken: %s", in_force, error)
+            else:
+                self._learn(in_force, asked_at_s)
+                self._refused_at_s = float("-inf")
+        if in_force is not None or self._index is None:
+            return in_force
+        held = list(self._index.generations())  # an index alone, without rankings
+        if len(held) > 1 and self._refused_at_s > float("-inf"):
+            raise NotReady("the database cannot be asked which generation is in force; try again shortly, or name one")
+        return next(iter(held), None)
+
+    def _learn(self, in_force: str | None, asked_at_s: float) -> None:
+        """Of two threads that asked at once the later one is right, whichever comes back last."""
+        with self._learning:
+            if asked_at_s >= self._asked_at_s:
+                self._asked_at_s, self._in_force = asked_at_s, in_force
+
+    def _pools_here(self) -> PoolReader:
+        if self._pools is None:
+            raise NotReady("the traffic pools are not read here; ask a serving process")
+        return self._pools
+
+
+def _check_identifier(name: str, value: str) -> None:
+    """What is no identifier need not be looked up; a database may even refuse to."""
+    try:
+        msgspec.convert(value, Identifier)
+    except msgspec.ValidationError:
+        raise QueryError(f"{name} must be 1 to 128 characters without white space or /", field=name) from None

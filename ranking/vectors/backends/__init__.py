@@ -1,0 +1,1 @@
+"""Vector indexes, one kind to a module, behind one port."""

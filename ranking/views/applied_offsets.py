@@ -1,0 +1,63 @@
+"""How far each view in the database has come, written in the transaction that holds what it read."""
+
+from collections.abc import Iterable, Mapping
+
+import sqlalchemy as sa
+
+from ranking.database.connection import insert_into, open_engine, reading, upsert, writing
+from ranking.database.tables import applied_offsets
+from schemas.ports import TopicPartition
+
+
+class ViewPositions:
+    """The positions of views in a database, to be looked at and set while no worker of theirs runs.
+
+    Every method raises ``StoreUnavailable`` if the database does not answer and ``StoreError`` if it refuses.
+    """
+
+    def __init__(self, url: str) -> None:
+        """``url``: ``sqlite:///file`` or ``postgresql://…``. Connects on first use; raises ``ConfigurationError``."""
+        self._engine = open_engine(url)
+
+    def of(self, view: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Next offset to apply, for those of ``partitions`` that ``view`` has a position of."""
+        with reading(self._engine) as connection:
+            return stored_positions(connection, view, partitions)
+
+    def set(self, view: str, positions: Mapping[TopicPartition, int]) -> None:
+        """Let ``view`` continue at ``positions``, back or forth. What it holds stays as it is."""
+        rows = [{"view": view, **at._asdict(), "next_offset": offset} for at, offset in sorted(positions.items())]
+        with writing(self._engine) as connection:
+            upsert(connection, applied_offsets, rows)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def stored_positions(
+    connection: sa.Connection, view: str, partitions: Iterable[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """Next offset to apply, for those of ``partitions`` that ``view`` has a position of."""
+    wanted, table = set(partitions), applied_offsets.c
+    rows = connection.execute(
+        sa.select(table.topic, table.partition, table.next_offset).where(table.view == view)
+    ).all()
+    found = {TopicPartition(row.topic, row.partition): int(row.next_offset) for row in rows}
+    return {partition: offset for partition, offset in found.items() if partition in wanted}
+
+
+def advance(connection: sa.Connection, view: str, positions: Mapping[TopicPartition, int]) -> None:
+    """Move ``view`` on to ``positions``; it never goes back."""
+    if not positions:
+        return
+    insert = insert_into(connection, applied_offsets)
+    statement = insert.on_conflict_do_update(
+        index_elements=list(applied_offsets.primary_key),
+        set_={"next_offset": insert.excluded.next_offset},
+        where=insert.excluded.next_offset > applied_offsets.c.next_offset,
+    )
+    rows = [
+        {"view": view, "topic": partition.topic, "partition": partition.partition, "next_offset": offset}
+        for partition, offset in sorted(positions.items())
+    ]
+    connection.execute(statement, rows)

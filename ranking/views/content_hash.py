@@ -1,0 +1,68 @@
+"""One number for all that a view holds: equal where two views were built from one log, in whichever way.
+
+Hashed is what follows from the records alone, in an order of its own: nothing that tells when they were applied, in
+which batches, in which order, how often, or how far the view has read. Numbers count bit by bit. Compare hashes of one
+release only: another may keep more.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from ranking.vectors.backends.port import StoredIndex
+from ranking.vectors.catalogue import Catalogue
+from schemas.modalities import MODALITIES, Modality
+
+_CLIPS_AT_ONCE: Final = 4096
+
+Generations = Mapping[str, tuple[Catalogue, Mapping[Modality, StoredIndex]]]
+"""What an index view holds, by model generation."""
+
+
+class ContentHash:
+    """SHA-256 over rows; where one ends and the next begins counts too."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._encoder = msgspec.msgpack.Encoder()
+
+    def add(self, *row: Any) -> None:
+        """A row of strings, bytes, numbers, ``None`` and sequences of these."""
+        self._hash.update(self._encoder.encode(row))
+
+    def hex(self) -> str:
+        """64 hexadecimal digits."""
+        return self._hash.hexdigest()
+
+
+def index_content(generations: Generations, deleted: Collection[str]) -> str:
+    """Hash of an index view: of each generation every clip and its float32 vectors, and the ids of ``deleted`` clips.
+
+    A generation without clips counts as none: whether a view came to know it depends on what it read first. Raises
+    ``KeyError`` for a clip whose vector is not in the index where its entry says it is.
+    """
+    content = ContentHash()
+    for generation, (catalogue, indexes) in sorted(generations.items()):
+        if not len(catalogue):
+            continue
+        entries = catalogue.entries()
+        content.add("generation", generation, len(entries))
+        for entry in entries:
+            content.add(*msgspec.structs.astuple(entry))
+        for modality in MODALITIES:
+            having = [catalogue.id_of(entry.clip_id) for entry in entries if modality in entry.modalities]
+            if having or len(indexes.get(modality, ())):
+                _add_vectors(content, modality, indexes[modality], having)
+    content.add("deleted", sorted(deleted))
+    return content.hex()
+
+
+def _add_vectors(content: ContentHash, modality: Modality, index: StoredIndex, having: list[int]) -> None:
+    # How many there are tells of vectors that no clip accounts for.
+    content.add("modality", modality, index.dim, len(index))
+    for start in range(0, len(having), _CLIPS_AT_ONCE):
+        vectors = index.vectors(np.array(having[start : start + _CLIPS_AT_ONCE], np.int64))
+        content.add(vectors.astype("<f4").tobytes())

@@ -1,0 +1,151 @@
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+import ranking.vectors.snapshots
+from ranking.vectors.snapshots import CURRENT, MANIFEST, Position, SnapshotManifest, read_snapshot, write_snapshot
+from schemas.errors import SnapshotError
+
+Write = Callable[[Path], None]
+
+
+def manifest(offset: int) -> SnapshotManifest:
+    position = Position("t", 0, offset)
+    return SnapshotManifest(positions=(position,), spaces=(), deleted=0, created_at_ms=1)
+
+
+def files(offset: int) -> dict[str, Write]:
+    def text(path: Path) -> None:
+        path.write_text(f"content at {offset}")
+
+    return {"a.bin": text, "b.bin": text}
+
+
+def write(root: Path, offset: int) -> Path:
+    return write_snapshot(root, manifest(offset), files(offset))
+
+
+def offset_in(root: Path) -> int | None:
+    """The offset of the snapshot that is found; its files belong to it."""
+    found = read_snapshot(root)
+    if found is None:
+        return None
+    folder, read = found
+    offset = read.positions[0].next_offset
+    assert all((folder / name).read_text() == f"content at {offset}" for name in ("a.bin", "b.bin"))
+    return offset
+
+
+def test_the_last_snapshot_is_found_and_one_more_is_kept(tmp_path: Path) -> None:
+    root = tmp_path / "made" / "here"
+    assert read_snapshot(root) is None
+    for offset in range(1, 6):
+        write(root, offset)
+        assert offset_in(root) == offset
+    assert sorted(path.name for path in root.iterdir()) == [CURRENT, "snapshot-00000004", "snapshot-00000005"]
+
+
+def changed_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("harm", [changed_byte, truncated, Path.unlink])
+@pytest.mark.parametrize("name", ["a.bin", "b.bin", MANIFEST])
+def test_damage_is_noticed_and_the_snapshot_before_is_used(tmp_path: Path, harm: Write, name: str) -> None:
+    write(tmp_path, 1)
+    harm(write(tmp_path, 2) / name)
+    if harm is changed_byte and name == MANIFEST:
+        # Any byte of the manifest may matter; one in the middle of a checksum or a name surely does.
+        assert offset_in(tmp_path) in (1, 2)
+    else:
+        assert offset_in(tmp_path) == 1
+
+
+@pytest.mark.parametrize("harm", [changed_byte, truncated, Path.unlink])
+def test_if_all_are_damaged_the_error_names_the_file_and_the_remedy(tmp_path: Path, harm: Write) -> None:
+    for offset in (1, 2):
+        harm(write(tmp_path, offset) / "b.bin")
+    with pytest.raises(SnapshotError, match=r"snapshot-00000002/b\.bin.*delete the folder to rebuild"):
+        read_snapshot(tmp_path)
+
+
+def test_writing_goes_on_after_damage(tmp_path: Path) -> None:
+    truncated(write(tmp_path, 1) / "a.bin")
+    write(tmp_path, 2)
+    assert offset_in(tmp_path) == 2
+
+
+class Killed(BaseException):
+    """The process dies here: no handler runs."""
+
+
+def steps(monkeypatch: pytest.MonkeyPatch, die_at: int) -> Iterator[int]:
+    """Count the steps that reach the disk; die in place of step ``die_at``."""
+    taken = 0
+
+    def dying(original: Callable[..., object]) -> Callable[..., object]:
+        def step(*args: object, **options: object) -> object:
+            nonlocal taken
+            taken += 1
+            if taken == die_at:
+                raise Killed
+            return original(*args, **options)
+
+        return step
+
+    for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "mkdir"), (Path, "write_text"), (Path, "rmdir")):
+        monkeypatch.setattr(owner, name, dying(getattr(owner, name)))
+    monkeypatch.setattr(ranking.vectors.snapshots.shutil, "rmtree", dying(ranking.vectors.snapshots.shutil.rmtree))
+    while True:
+        yield taken
+
+
+def test_a_writer_may_be_killed_between_any_two_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    survived = 0
+    for die_at in range(1, 100):
+        root = tmp_path / str(die_at)
+        for offset in (1, 2):
+            write(root, offset)
+        with monkeypatch.context() as patched:
+            counter = steps(patched, die_at)
+            next(counter)
+            try:
+                write(root, 3)
+            except Killed:
+                survived += 1
+            else:
+                break
+        assert offset_in(root) in (2, 3)
+        write(root, 4)
+        assert offset_in(root) == 4
+        assert len([path for path in root.iterdir() if path.name.startswith(".partial")]) == 0
+    assert survived > 12
+
+
+def test_a_first_writer_may_be_killed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for die_at in range(1, 20):
+        root = tmp_path / str(die_at)
+        with monkeypatch.context() as patched, suppress(Killed):
+            next(steps(patched, die_at))
+            write(root, 1)
+        assert offset_in(root) in (None, 1)
+
+
+def test_a_full_disk_leaves_the_snapshot_in_force(tmp_path: Path) -> None:
+    write(tmp_path, 1)
+
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(SnapshotError, match="No space left"):
+        write_snapshot(tmp_path, manifest(2), {"a.bin": full})
+    assert offset_in(tmp_path) == 1

@@ -1,0 +1,250 @@
+"""How a loop connects anew, and what it tells Kafka: only what is its own, and no more often than it is asked to."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import pytest
+
+from ranking.scores.store import ScoreStore
+from ranking.views.loop import StoredPositions, ViewLoop
+from schemas.codec import encode
+from schemas.errors import DancerankError, GenerationMismatch, PositionBeyondLog, TransportError
+from schemas.ports import OutgoingRecord, Record, RecordSource, TopicPartition
+from tests.ranking.examples import TOPIC, at, scored_clip
+from tests.ranking.views.loops import READ, SETTINGS, Reports, Setting
+from tests.stopping import Stop
+from transport.memory import MemorySink, MemorySource
+
+BUSY, OTHER = at(0), at(1)
+
+
+class Interruptions(Reports):
+    def __init__(self) -> None:
+        super().__init__()
+        self.interruptions: list[str] = []
+
+    def interrupted(self, reason: str) -> None:
+        self.interruptions.append(reason)
+
+
+class Watched(MemorySource):
+    """Fails at its first polls as it is told to; remembers what was committed, and that it was closed."""
+
+    def __init__(self, setting: Setting, store: ScoreStore, errors: Sequence[DancerankError] = ()) -> None:
+        super().__init__(setting.broker, [TOPIC], group="ranking", listener=StoredPositions(store))
+        self.errors = list(errors)
+        self.commits: list[dict[TopicPartition, int]] = []
+        self.closes = 0
+        self.close_error: TransportError | None = None
+
+    def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
+        if self.errors:
+            raise self.errors.pop(0)
+        return super().poll(max_records=max_records, timeout_s=timeout_s)
+
+    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        super().commit(positions)
+        self.commits.append(dict(positions))
+
+    def close(self) -> None:
+        super().close()
+        self.closes += 1
+        if self.close_error is not None:
+            raise self.close_error
+
+
+class Scene:
+    """A loop on a source that fails at once, and what it opens instead."""
+
+    def __init__(self, setting: Setting, store: ScoreStore, error: DancerankError, *opens: object) -> None:
+        self.first, self.opens = Watched(setting, store, [error]), list(opens)
+        self.opened = 0
+        self.reports = Interruptions()
+        self.closes_when_opened: list[int] = []
+        settings = msgspec.structs.replace(SETTINGS, retry_wait_s=0.5, retry_wait_max_s=2.0)
+        sink = MemorySink(setting.broker)
+        self.loop = ViewLoop(self.first, store, READ, sink, self.reports, setting.clock, settings, reopen=self.reopen)
+
+    def reopen(self) -> RecordSource:
+        self.opened += 1
+        self.closes_when_opened.append(self.first.closes)
+        found = self.opens.pop(0) if self.opens else TransportError("away")
+        if isinstance(found, DancerankError):
+            raise found
+        assert isinstance(found, MemorySource)
+        return found
+
+
+def away() -> TransportError:
+    return TransportError("away")
+
+
+def test_waits_double_up_to_the_longest_and_what_was_open_is_closed_first(
+    setting: Setting, store: ScoreStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop, scene = Stop(waits=5), Scene(setting, store, away())
+    scene.loop.run(stop)
+    assert stop.waited_s == [0.5, 1.0, 2.0, 2.0, 2.0]
+    assert scene.opened == 4
+    assert scene.closes_when_opened == [1] * 4
+    assert scene.reports.interruptions == ["transport"]
+    assert "beginning again from the view's positions" in caplog.text
+
+
+def test_waits_are_short_again_after_a_source_was_opened(setting: Setting, store: ScoreStore) -> None:
+    stop = Stop(waits=4)
+    failing = Watched(setting, store, [away()])
+    scene = Scene(setting, store, away(), away(), failing)
+    scene.loop.run(stop)
+    assert stop.waited_s == [0.5, 1.0, 0.5, 1.0]
+    assert scene.reports.interruptions == ["transport"] * 2
+
+
+def test_a_source_that_does_not_close_cleanly_keeps_nobody_from_opening_another(
+    setting: Setting, store: ScoreStore
+) -> None:
+    stop, scene = Stop(waits=2), Scene(setting, store, away())
+    scene.first.close_error = TransportError("cannot leave the group")
+    second = Watched(setting, store)
+    scene.opens.append(second)
+    second.errors.append(away())
+    scene.loop.run(stop)
+    assert scene.opened == 1
+    assert second.closes >= 1
+
+
+@pytest.mark.parametrize("error", [PositionBeyondLog("another log"), GenerationMismatch("another model")])
+def test_what_will_not_be_over_ends_the_loop_and_nothing_is_opened(
+    setting: Setting, store: ScoreStore, error: DancerankError
+) -> None:
+    scene = Scene(setting, store, error)
+    with pytest.raises(type(error)):
+        scene.loop.run(Stop(waits=3))
+    assert (scene.opened, scene.first.closes >= 1) == (0, True)
+
+
+def test_what_will_not_be_over_ends_the_loop_as_well_where_it_shows_on_opening(
+    setting: Setting, store: ScoreStore
+) -> None:
+    scene = Scene(setting, store, away(), PositionBeyondLog("another log"))
+    with pytest.raises(PositionBeyondLog):
+        scene.loop.run(Stop(waits=3))
+    assert scene.opened == 1
+
+
+def test_without_a_way_to_open_another_source_an_error_ends_the_loop(setting: Setting, store: ScoreStore) -> None:
+    source = Watched(setting, store, [away()])
+    loop = ViewLoop(source, store, READ, None, setting.reports, setting.clock, SETTINGS)
+    with pytest.raises(TransportError, match="away"):
+        loop.run(Stop(waits=3))
+    assert source.closes == 1
+
+
+def committing(setting: Setting, store: ScoreStore, interval_s: float) -> tuple[ViewLoop, Watched]:
+    source = Watched(setting, store)
+    settings = msgspec.structs.replace(SETTINGS, commit_interval_s=interval_s)
+    sink = MemorySink(setting.broker)
+    loop: ViewLoop = ViewLoop(source, store, READ, sink, setting.reports, setting.clock, settings)
+    loop.step()
+    return loop, source
+
+
+def test_kafka_is_told_the_positions_no_more_often_than_the_interval_and_all_of_them(
+    setting: Setting, store: ScoreStore
+) -> None:
+    loop, source = committing(setting, store, 5.0)
+    send_to(setting, BUSY, "a")
+    loop.step()
+    assert source.commits == [{BUSY: 1}]
+    send_to(setting, OTHER, "b")
+    loop.step()
+    setting.clock.advance(4.0)
+    send_to(setting, BUSY, "c")
+    loop.step()
+    assert len(source.commits) == 1
+    setting.clock.advance(1.5)
+    send_to(setting, BUSY, "d")
+    loop.step()
+    assert source.commits[1:] == [{BUSY: 3, OTHER: 1}]
+    setting.clock.advance(6.0)
+    send_to(setting, OTHER, "e")
+    loop.step()
+    assert source.commits[2:] == [{OTHER: 2}]
+
+
+def test_kafka_is_not_told_of_partitions_that_were_given_up_meanwhile(
+    setting: Setting, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, source = committing(setting, store, 5.0)
+    send_to(setting, BUSY, "a")
+    loop.step()
+    send_to(setting, OTHER, "b")
+    loop.step()
+    setting.clock.advance(6.0)
+    send_to(setting, BUSY, "c")
+    monkeypatch.setattr(source, "assignment", lambda: frozenset([BUSY]))
+    loop.step()
+    assert source.commits[1:] == [{BUSY: 2}]
+
+
+def test_a_member_has_caught_up_though_others_read_what_it_was_first_given(
+    setting: Setting, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, clip_ids in ((BUSY, "ab"), (OTHER, "cdefgh")):
+        for clip_id in clip_ids:
+            send_to(setting, place, clip_id)
+    loop, source = one_by_one(setting, store)
+    loop.step()
+    assert not loop.caught_up
+    monkeypatch.setattr(source, "assignment", lambda: frozenset([BUSY]))
+    while store.positions([BUSY]).get(BUSY, 0) < 2:
+        assert not loop.caught_up
+        loop.step()
+    assert store.positions([OTHER]).get(OTHER, 0) < 6
+    assert loop.caught_up
+
+
+def test_who_has_no_partitions_yet_has_not_caught_up(
+    setting: Setting, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_to(setting, BUSY, "a")
+    loop, source = one_by_one(setting, store)
+    with monkeypatch.context() as joining:
+        joining.setattr(source, "poll", lambda **_: [])
+        joining.setattr(source, "assignment", frozenset)
+        joining.setattr(source, "end_offsets", dict)
+        joining.setattr(source, "lag", dict)
+        loop.step()
+        assert not loop.caught_up
+    for _ in range(3):
+        loop.step()
+    assert loop.caught_up
+
+
+def test_the_mark_at_the_end_of_a_transaction_is_nothing_to_wait_for(
+    setting: Setting, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_to(setting, BUSY, "a")
+    send_to(setting, BUSY, "b")
+    loop, source = one_by_one(setting, store)
+    ends = source.end_offsets
+    monkeypatch.setattr(source, "end_offsets", lambda: {place: end + 1 for place, end in ends().items()})
+    monkeypatch.setattr(
+        source, "lag", lambda: {place: end - source._next_offset[place] for place, end in ends().items()}
+    )
+    loop.step()
+    assert not loop.caught_up
+    loop.step()
+    assert loop.caught_up
+
+
+def one_by_one(setting: Setting, store: ScoreStore) -> tuple[ViewLoop, Watched]:
+    source = Watched(setting, store)
+    settings = msgspec.structs.replace(SETTINGS, max_records=1)
+    return ViewLoop(source, store, READ, None, setting.reports, setting.clock, settings), source
+
+
+def send_to(setting: Setting, place: TopicPartition, clip_id: str) -> None:
+    sink = MemorySink(setting.broker)
+    sink.send(OutgoingRecord(TOPIC, b"k", encode(scored_clip(clip_id)), partition=place.partition))
+    sink.flush(1.0)

@@ -1,0 +1,261 @@
+"""Whatever order records come in, and however often, both views end as a model of ten lines says."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ranking.database.tables import clips, deleted_clips, metadata, scored_clips, scores
+from ranking.scores.store import ScoreStore
+from ranking.vectors.backends.numpy_exact import ExactIndexes
+from ranking.vectors.backends.port import unit
+from ranking.vectors.view import IndexView
+from ranking.views.log_records import DeletedRecord, LogEntry, positions_after
+from schemas.clock import ManualClock
+from schemas.codec import encode
+from schemas.events import ClipDeleted, ClipScored, embedding_array
+from schemas.modalities import MODALITIES, Modality
+from schemas.observation import Observer
+from schemas.ports import Record, ScoredRecord, TopicPartition
+from tests.ranking.examples import DELETIONS, NOW_MS, TOPIC, record, result, scored_clip
+
+GENERATIONS = ("g1", "g2")
+CLIPS = ("a", "b", "c")
+PARTITIONS = [*(TopicPartition(TOPIC, number) for number in range(3)), TopicPartition(DELETIONS, 0)]
+PARTITIONS.append(TopicPartition(DELETIONS, 1))
+
+Held = dict[tuple[str, str], ScoredRecord]
+
+
+def model(entries: Sequence[LogEntry]) -> tuple[Held, dict[str, int]]:
+    """By generation and clip the record that holds; by deleted clip when it was last asked for."""
+    held: Held = {}
+    deleted: dict[str, int] = {}
+    for entry in entries:
+        if isinstance(entry, DeletedRecord):
+            deleted[entry.event.clip_id] = max(entry.record.timestamp_ms, deleted.get(entry.event.clip_id, 0))
+        else:
+            key = (entry.clip.generation, entry.clip.clip_id)
+            held[key] = max(entry, held.get(key, entry), key=_written)
+    return {key: entry for key, entry in held.items() if key[1] not in deleted}, deleted
+
+
+def _written(entry: ScoredRecord) -> tuple[int, int, int]:
+    return entry.clip.uploaded_at_ms, entry.record.partition, entry.record.offset
+
+
+def sql_state(store: ScoreStore) -> dict[str, Any]:
+    with store._engine.connect() as connection:
+        rows = {
+            table.name: sorted(tuple(row) for row in connection.execute(sa.select(table)))
+            for table in (clips, scored_clips, scores, deleted_clips)
+        }
+    return rows | {"positions": store.positions(PARTITIONS)}
+
+
+def expected_sql(entries: Sequence[LogEntry]) -> dict[str, Any]:
+    held, deleted = model(entries)
+    newest = {
+        clip_id: max((entry for (_, other), entry in held.items() if other == clip_id), key=_written)
+        for _, clip_id in held
+    }
+    return {
+        "clips": sorted(
+            (c.clip_id, c.dancer_id, c.challenge_id, c.uploaded_at_ms, c.duration_s, r.partition, r.offset)
+            for r, c in newest.values()
+        ),
+        "scored_clips": sorted(
+            (c.generation, c.clip_id, c.challenge_id, c.uploaded_at_ms, c.scored_at_ms, ",".join(c.missing),
+             r.partition, r.offset) for r, c in held.values()
+        ),
+        "scores": sorted(
+            (c.generation, c.clip_id, str(dimension), c.challenge_id, score,
+             c.modalities[Modality(dimension)].attention if dimension != "fused" else None)
+            for _, c in held.values() for dimension, score in c.scores().items()
+        ),
+        "deleted_clips": sorted(deleted.items()),
+        "positions": positions_after(entry.record for entry in entries),
+    }  # fmt: skip
+
+
+def index_state(view: IndexView) -> dict[str, Any]:
+    known = {}
+    for generation, space in view._spaces.items():
+        for clip_id in CLIPS:
+            if (entry := space._catalogue.get(clip_id)) is not None:
+                number = np.array([space._catalogue.id_of(clip_id)])
+                vectors = {m: tuple(space._indexes[m].vectors(number)[0].tolist()) for m in entry.modalities}
+                place = (entry.log_partition, entry.log_offset)
+                known[generation, clip_id] = (entry.dancer_id, entry.challenge_id, *place, vectors)
+    return {
+        "clips": known,
+        "deleted": view._deleted,
+        "sizes": view.sizes(),
+        "positions": view.positions(PARTITIONS),
+    }
+
+
+def expected_index(entries: Sequence[LogEntry]) -> dict[str, Any]:
+    held, deleted = model(entries)
+    known = {
+        (generation, clip_id): (c.dancer_id, c.challenge_id, r.partition, r.offset,
+                  {m: tuple(unit(embedding_array(one)).tolist()) for m, one in c.modalities.items()})  # type: ignore[union-attr]
+        for (generation, clip_id), (r, c) in held.items()
+    }  # fmt: skip
+    present = [modality for *_, vectors in known.values() for modality in vectors]
+    sizes = {modality: present.count(modality) for modality in sorted(set(present))}
+    return {
+        "clips": known,
+        "deleted": set(deleted),
+        "sizes": sizes,
+        "positions": positions_after(entry.record for entry in entries),
+    }
+
+
+scored = st.builds(
+    lambda clip_id, version, generation, challenge, modalities, score: scored_clip(
+        clip_id,
+        uploaded_at_ms=NOW_MS + version,
+        generation=generation,
+        challenge_id=challenge,
+        dancer_id=f"dancer{version}",
+        modalities={m: result((score + 1, n - 1.5), score=score) for n, m in enumerate(modalities)},
+        fused_score=score / 2,
+    ),
+    st.sampled_from(CLIPS),
+    st.integers(0, 3),
+    st.sampled_from(GENERATIONS),
+    st.sampled_from(["x", "y"]),
+    st.lists(st.sampled_from(MODALITIES), min_size=1, max_size=3, unique=True),
+    st.integers(0, 9),
+)
+
+
+@st.composite
+def topics(draw: st.DrawFn) -> dict[TopicPartition, list[LogEntry]]:
+    """Records of the log and deletions by partition; some events stand there again, in any partition."""
+    events: list[ClipScored | str] = draw(st.lists(scored, min_size=1, max_size=8))
+    events += draw(st.lists(st.sampled_from(CLIPS[1:]), max_size=3))
+    events += draw(st.lists(st.sampled_from(events), max_size=4))
+    logs: dict[TopicPartition, list[LogEntry]] = {at: [] for at in PARTITIONS}
+    for event in draw(st.permutations(events)):
+        if isinstance(event, ClipScored):
+            at = PARTITIONS[draw(st.integers(0, 2))]
+            logs[at].append(ScoredRecord(record(event, len(logs[at]), partition=at.partition), event))
+        else:
+            at, removal = PARTITIONS[draw(st.integers(3, 4))], ClipDeleted(clip_id=event, reason="")
+            moment_ms = NOW_MS + draw(st.integers(0, 5))
+            raw = Record(DELETIONS, at.partition, len(logs[at]), moment_ms, None, encode(removal))
+            logs[at].append(DeletedRecord(raw, removal))
+    return logs
+
+
+@dataclass
+class Delivery:
+    """Reads partitions in turns, goes back in some, and hands batches over at any moment."""
+
+    logs: Mapping[TopicPartition, Sequence[LogEntry]]
+    apply: Callable[[Sequence[LogEntry], Mapping[TopicPartition, int]], object]
+    next: dict[TopicPartition, int] = field(default_factory=dict)
+    batch: list[LogEntry] = field(default_factory=list)
+
+    def read(self, at: TopicPartition) -> None:
+        offset = self.next.get(at, 0)
+        if offset < len(self.logs[at]):
+            self.batch.append(self.logs[at][offset])
+            self.next[at] = offset + 1
+
+    def hand_over(self) -> None:
+        self.apply(self.batch, positions_after(entry.record for entry in self.batch))
+        self.batch = []
+
+    def go_back(self, at: TopicPartition, offset: int) -> None:
+        self.next[at] = min(offset, self.next.get(at, 0))
+
+    def finish(self) -> None:
+        for at in self.logs:
+            for _ in self.logs[at]:
+                self.read(at)
+        self.hand_over()
+
+
+Move = tuple[str, TopicPartition, int]
+moves = st.lists(
+    st.tuples(
+        st.sampled_from(["read", "read", "read", "read", "hand over", "hand over", "go back", "restart"]),
+        st.sampled_from(PARTITIONS),
+        st.integers(0, 4),
+    ),
+    max_size=40,
+)
+
+
+def deliver(delivery: Delivery, moves: Sequence[Move], restart: Callable[[], object] = lambda: None) -> None:
+    for kind, at, number in moves:
+        if kind == "read":
+            delivery.read(at)
+        elif kind == "go back":
+            delivery.go_back(at, number)
+        else:
+            delivery.hand_over()
+            if kind == "restart":
+                restart()
+    delivery.finish()
+
+
+def everything(logs: Mapping[TopicPartition, Sequence[LogEntry]]) -> list[LogEntry]:
+    return [entry for at in logs for entry in logs[at]]
+
+
+def empty(store: ScoreStore) -> None:
+    with store._engine.begin() as connection:
+        for table in (scores, scored_clips, clips, deleted_clips, metadata.tables["applied_offsets"]):
+            connection.execute(sa.delete(table))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(logs=topics(), moves=moves)
+def test_the_sql_view_ends_as_the_model_says(
+    shared_store: ScoreStore, logs: dict[TopicPartition, list[LogEntry]], moves: list[Move]
+) -> None:
+    empty(shared_store)
+    deliver(Delivery(logs, shared_store.apply), moves)
+    assert sql_state(shared_store) == expected_sql(everything(logs))
+
+
+@pytest.mark.postgresql
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(logs=topics(), moves=moves)
+def test_the_sql_view_ends_as_the_model_says_on_postgresql_too(
+    postgresql_url: str, logs: dict[TopicPartition, list[LogEntry]], moves: list[Move]
+) -> None:
+    store = ScoreStore(postgresql_url)
+    store.migrate()
+    empty(store)
+    deliver(Delivery(logs, store.apply), moves)
+    assert sql_state(store) == expected_sql(everything(logs))
+    store.close()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(logs=topics(), moves=moves)
+def test_the_index_view_ends_as_the_model_says_also_from_snapshots(
+    logs: dict[TopicPartition, list[LogEntry]], moves: list[Move]
+) -> None:
+    views = [IndexView(ExactIndexes(), Observer(), ManualClock())]
+    with TemporaryDirectory() as folder:
+
+        def restart() -> None:
+            views[-1].save(Path(folder))
+            views.append(IndexView(ExactIndexes(), Observer(), ManualClock()))
+            views[-1].restore(Path(folder))
+
+        deliver(Delivery(logs, lambda entries, positions: views[-1].apply(entries, positions)), moves, restart)
+    assert index_state(views[-1]) == expected_index(everything(logs))

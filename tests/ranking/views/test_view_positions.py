@@ -1,0 +1,44 @@
+"""Positions of views are looked at and set from outside, and count more than what a group has committed."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from ranking.scores.store import SCORES_VIEW, ScoreStore
+from ranking.views.applied_offsets import ViewPositions
+from ranking.views.loop import StoredPositions
+from schemas.ports import OutgoingRecord, TopicPartition
+from transport.memory import MemoryBroker, MemorySink, MemorySource
+from transport.topics import TopicSpec
+
+FIRST, SECOND = (TopicPartition("log", number) for number in range(2))
+
+
+@pytest.fixture
+def positions(any_url: str) -> Iterator[ViewPositions]:
+    with closing(ViewPositions(any_url)) as opened:
+        yield opened
+
+
+def test_a_position_is_set_back_or_forth_for_one_view(any_store: ScoreStore, positions: ViewPositions) -> None:
+    positions.set("another", {FIRST: 3})
+    for offset in (5, 2, 9):
+        positions.set(SCORES_VIEW, {FIRST: offset})
+        assert positions.of(SCORES_VIEW, [FIRST, SECOND]) == {FIRST: offset}
+        assert any_store.positions([FIRST, SECOND]) == {FIRST: offset}
+    assert positions.of("another", [FIRST]) == {FIRST: 3}
+
+
+def test_a_new_database_is_filled_from_the_beginning_whatever_the_group_has_committed(store: ScoreStore) -> None:
+    broker = MemoryBroker()
+    broker.ensure_topics([TopicSpec(name="log", partitions=2)])
+    sink = MemorySink(broker)
+    for number in range(10):
+        sink.send(OutgoingRecord("log", str(number).encode(), b"value"))
+    sink.flush(1.0)
+    for _ in range(2):
+        source = MemorySource(broker, ["log"], group="rankers", listener=StoredPositions(store))
+        with closing(source):
+            assert len(source.poll(max_records=100, timeout_s=1.0)) == 10
+            source.commit(dict.fromkeys(source.assignment(), 5))

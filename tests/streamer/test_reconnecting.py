@@ -1,0 +1,294 @@
+"""How the streamer begins again: of what is committed alone, after longer and longer waits, and where that can help."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.bundle import Bundle
+from schemas.errors import DancerankError, Fenced, MembershipLost, TransportError
+from schemas.events import ClipUploaded, FeatureFile
+from schemas.ports import RecordSource, TopicPartition
+from streamer.loading import FeatureLoader
+from streamer.stores import FeatureStore
+from tests.clips import upload
+from tests.stopping import Stop
+from tests.streaming import (
+    FEATURES,
+    UPLOADS,
+    Everything,
+    Log,
+    quick_settings,
+    running,
+    stall_loading,
+    uploads,
+    wait_until,
+)
+from transport.memory import MemorySource, MemoryTransactionalSink
+
+SOON_S = 20.0
+
+
+class Scripted(MemoryTransactionalSink):
+    """Fails as it is told to, commit by commit; after one that works there is something to commit again."""
+
+    def __init__(self, log: Log, errors: list[DancerankError | None]) -> None:
+        super().__init__(log.broker)
+        self.log, self.errors, self.more = log, errors, 100
+        self.closed = 0
+
+    def commit(self, records: Any, positions: Any, source: Any) -> None:
+        if self.errors and (error := self.errors.pop(0)) is not None:
+            raise error
+        super().commit(records, positions, source)
+        self.log.upload(*uploads(1, first=self.more))
+        self.more += 1
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Opening:
+    """Opens sources, but for those times that it is told to fail."""
+
+    def __init__(self, log: Log, errors: list[DancerankError | None]) -> None:
+        self.log, self.errors, self.opened = log, errors, 0
+
+    def __call__(self, listener: object) -> RecordSource:
+        self.opened += 1
+        if self.errors and (error := self.errors.pop(0)) is not None:
+            raise error
+        return self.log.open_source(listener)
+
+
+def away() -> TransportError:
+    return TransportError("away")
+
+
+def test_waits_double_up_to_ten_seconds(bundle: Bundle) -> None:
+    log, stop = Log(), Stop(waits=8)
+    log.upload(*uploads(2))
+    log.streamer(bundle, quick_settings(), sink=Scripted(log, [away() for _ in range(20)])).run(stop)
+    assert stop.waited_s == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
+    assert log.committed() == {}
+
+
+def test_waits_double_as_well_while_nothing_can_be_opened(bundle: Bundle) -> None:
+    log, stop = Log(), Stop(waits=4)
+    log.upload(*uploads(2))
+    opening = Opening(log, [None, *(away() for _ in range(20))])
+    log.streamer(bundle, quick_settings(), sink=Scripted(log, [away()]), open_source=opening).run(stop)
+    assert stop.waited_s == [0.2, 0.4, 0.8, 1.6]
+
+
+def test_after_a_commit_that_worked_waits_are_short_again(bundle: Bundle) -> None:
+    log, stop = Log(partitions=1), Stop(waits=4)
+    log.upload(*uploads(2))
+    sink = Scripted(log, [away(), away(), None, *(away() for _ in range(20))])
+    log.streamer(bundle, quick_settings(), sink=sink).run(stop)
+    assert stop.waited_s == [0.2, 0.4, 0.2, 0.4]
+
+
+def test_a_member_that_was_given_up_joins_at_once_and_waits_only_if_that_fails(bundle: Bundle) -> None:
+    log, stop = Log(), Stop(waits=3)
+    log.upload(*uploads(2))
+    opening = Opening(log, [None, away(), away(), away()])
+    sink = Scripted(log, [MembershipLost("the group went on without this member")])
+    log.streamer(bundle, quick_settings(), sink=sink, open_source=opening).run(stop)
+    assert stop.waited_s[0] == 0.0
+    assert all(waited_s and waited_s >= 0.2 for waited_s in stop.waited_s[1:])
+
+
+def test_who_was_fenced_ends_and_fences_nobody_in_turn(bundle: Bundle) -> None:
+    log = Log()
+    opening = Opening(log, [])
+    log.upload(*uploads(2))
+    streamer = log.streamer(bundle, quick_settings(), sink=Scripted(log, [Fenced("taken")]), open_source=opening)
+    with pytest.raises(Fenced, match="taken"):
+        streamer.run(Stop(waits=3))
+    assert opening.opened == 1
+
+
+def test_what_was_open_is_closed_before_anything_is_opened_and_after_each_try(bundle: Bundle) -> None:
+    log, stop = Log(), Stop(waits=5)
+    log.upload(*uploads(2))
+    sink = Scripted(log, [away()])
+    opening = Opening(log, [None, away(), away(), away(), away()])
+    log.streamer(bundle, quick_settings(), sink=sink, open_source=opening).run(stop)
+    assert sink.closed >= opening.opened  # each try opened a sink, and the end closes once more
+
+
+class Deaf(MemorySource):
+    """A source whose broker does not answer."""
+
+    is_unreachable = True
+
+
+def test_what_it_waits_for_is_told_until_something_is_committed_again(bundle: Bundle) -> None:
+    log, told = Log(partitions=1), list[str | None]()
+
+    class Waiting(Stop):
+        def wait(self, timeout: float | None = None) -> bool:
+            told.append(streamer.waiting_for)
+            return super().wait(timeout)
+
+    log.upload(*uploads(2))
+    opening = Opening(log, [None, TransportError("no broker")])
+    streamer = log.streamer(bundle, quick_settings(), sink=Scripted(log, [away()]), open_source=opening)
+    assert streamer.waiting_for is None
+    stop = Waiting()
+    thread = threading.Thread(target=streamer.run, args=(stop,))
+    thread.start()
+    wait_until(lambda: len(log.scored()) >= 2, SOON_S)
+    wait_until(lambda: streamer.waiting_for is None, SOON_S)
+    stop.set()
+    thread.join()
+    assert told == ["away (transport)", "no broker (transport)"]
+
+
+def test_what_it_waited_for_is_over_once_there_is_nothing_to_do(bundle: Bundle) -> None:
+    log = Log(partitions=1)
+    streamer = log.streamer(bundle, quick_settings())
+    streamer._reconnect(away(), Stop())
+    assert streamer.waiting_for == "away (transport)"
+    for _ in range(3):
+        streamer._step()
+    assert streamer.waiting_for is None
+    streamer.close()
+
+
+def test_what_it_waited_for_is_over_with_a_commit_and_not_before_though_more_is_in_flight(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, goes_on, load = Log(partitions=1), threading.Event(), FeatureLoader.load
+
+    def slow(loader: FeatureLoader, clip: ClipUploaded, *admission: Any) -> Any:
+        if clip.clip_id != "good":
+            goes_on.wait(SOON_S)
+        return load(loader, clip, *admission)
+
+    monkeypatch.setattr(FeatureLoader, "load", slow)
+    streamer = log.streamer(bundle, quick_settings())
+    try:
+        streamer._reconnect(away(), Stop())
+        log.upload(upload("good", FEATURES), upload("late", FEATURES))
+        streamer._read_uploads()
+        streamer._read_uploads()
+
+        def committed() -> bool:
+            assert streamer.waiting_for == "away (transport)"
+            streamer._step()
+            return bool(log.committed())
+
+        wait_until(committed, SOON_S)
+        assert streamer._prefetcher.clips == 1
+        assert streamer.waiting_for is None
+    finally:
+        goes_on.set()
+        streamer.close()
+
+
+class Outside(MemorySource):
+    """A source that its group has given no partitions."""
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        return frozenset()
+
+
+def test_who_has_no_partitions_yet_still_waits(bundle: Bundle) -> None:
+    log = Log(partitions=1)
+    opening = lambda listener: Outside(log.broker, [UPLOADS], group="g", listener=listener)  # noqa: E731
+    streamer = log.streamer(bundle, quick_settings(), open_source=opening)
+    streamer._reconnect(away(), Stop())
+    for _ in range(3):
+        streamer._step()
+    assert streamer.waiting_for == "away (transport)"
+    streamer.close()
+
+
+def test_a_broker_that_does_not_answer_is_waited_for_without_work_too(bundle: Bundle) -> None:
+    log = Log(partitions=1)
+    opening = lambda listener: Deaf(log.broker, [UPLOADS], group="g", listener=listener)  # noqa: E731
+    streamer = log.streamer(bundle, quick_settings(), open_source=opening)
+    assert streamer.waiting_for == "Kafka does not answer"
+    streamer.close()
+
+
+def test_a_client_that_does_not_close_cleanly_keeps_nobody_from_beginning_again(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    log, stop, close = Log(), Stop(waits=2), MemorySource.close
+
+    def close_badly(source: MemorySource) -> None:
+        close(source)
+        raise TransportError("cannot leave the group")
+
+    monkeypatch.setattr(MemorySource, "close", close_badly)
+    log.upload(*uploads(2))
+    sink = Scripted(log, [away(), away()])
+    log.streamer(bundle, quick_settings(), sink=sink).run(stop)
+    assert stop.waited_s == [0.2, 0.4]
+    assert "cannot leave the group" in caplog.text
+
+
+def test_a_sink_is_closed_if_the_first_source_cannot_be_opened(bundle: Bundle) -> None:
+    log = Log()
+    sink = Scripted(log, [])
+    with pytest.raises(TransportError, match="away"):
+        log.streamer(bundle, quick_settings(), sink=sink, open_source=Opening(log, [away()]))
+    assert sink.closed == 1
+
+
+def test_what_was_done_before_it_began_again_is_not_written_by_who_may_no_longer_own_it(bundle: Bundle) -> None:
+    log = Log(partitions=1)
+    log.upload(*uploads(3))
+    streamer = log.streamer(bundle, quick_settings())
+    streamer._read_uploads()  # takes on the partition
+    streamer._read_uploads()
+    streamer._drain(float("inf"))
+    assert streamer._tracker.held == 3
+    streamer._reconnect(away(), Stop())
+    streamer._commit()
+    assert (streamer._tracker.held, log.settled(), log.committed()) == (0, 0, {})
+    streamer.close()
+
+
+def test_memory_stays_bounded_when_it_begins_again_while_it_is_full(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, silent = Log(partitions=1), stall_loading(monkeypatch)
+    log.upload(*uploads(20))
+    streamer = log.streamer(bundle, quick_settings(max_in_flight_clips=4))
+    try:
+        for _ in range(4):
+            streamer._read_uploads()
+        assert (streamer._prefetcher.room, streamer._paused) == (0, True)
+        taken: list[object] = []
+        monkeypatch.setattr(streamer, "_take", taken.append)
+        streamer._reconnect(away(), Stop())
+        for _ in range(4):
+            streamer._read_uploads()
+        assert taken == []
+    finally:
+        silent.set()
+        streamer.close()
+
+
+def test_a_store_that_stays_silent_holds_up_no_result_until_the_next_commit_is_due(
+    bundle: Bundle, feature_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: object) -> object:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(FeatureStore, "_read_local", silent)
+    log, seen = Log(partitions=1), Everything()
+    log.upload(upload("good", FEATURES), upload("late", FeatureFile(f"{feature_root.as_uri()}/clip")))
+    settings = quick_settings(feature_roots=(feature_root.as_uri(),), commit_interval_s=600.0)
+    streamer = log.streamer(bundle, settings, observer=seen)
+    with running(streamer):
+        wait_until(lambda: log.committed() == {TopicPartition(UPLOADS, 0): 1}, SOON_S)
+        wait_until(lambda: seen.counts.get(("interrupted", "feature_store_unavailable"), 0) >= 2, SOON_S)
+        assert "(feature_store_unavailable)" in str(streamer.waiting_for)
+    assert [clip.clip_id for clip in log.scored()] == ["good"]
+    assert log.dead() == []

@@ -1,0 +1,181 @@
+"""Dead letters read back, and the records that put them back where they came from."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from schemas.errors import DancerankError
+from schemas.ports import OutgoingRecord, Record, TopicPartition
+from transport.dead_letter import ORIGINAL, SUFFIX, dead_letter_topic, reason
+
+REPLAYED_FROM: Final = "replayed-from"
+"""Header of a record that was put back: ``topic:partition:offset`` of the letter that it first became."""
+ATTEMPTS: Final = "attempts"
+"""Header of a record that was put back: how often that was done, with this time."""
+
+_LETTER_ID: Final = re.compile(r"((?P<topic>[A-Za-z0-9._-]+):)?(?P<partition>[0-9]{1,9}):(?P<offset>[0-9]{1,18})")
+_OURS: Final = (REPLAYED_FROM, ATTEMPTS)
+
+
+class DeadLetterError(DancerankError):
+    """A dead letter that cannot be named, found or put back as asked; the message says which and what to do."""
+
+    code = "dead_letter"
+
+
+class DeadLetterId(msgspec.Struct, frozen=True, order=True):
+    """Where a letter lies: ``topic`` is the dead-letter topic. Written ``topic:partition:offset``."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}:{self.partition}:{self.offset}"
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter without its value. ``source`` and ``source_offset`` lead to the record that it was made of.
+
+    ``original`` are the headers that the record came with, without those that a replay adds. ``attempts``: how often
+    it was put back and failed again; ``first`` is then the letter that it was at first, else the letter itself.
+    """
+
+    id: DeadLetterId
+    at_ms: int
+    source: TopicPartition
+    source_offset: int
+    code: str
+    message: str
+    field: str | None
+    clip_id: str | None
+    key: bytes | None
+    size_bytes: int
+    original: tuple[tuple[str, bytes], ...]
+    first: str
+    attempts: int
+
+
+class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which letters are meant: those of one error ``code``, and those that failed at ``since_ms`` or later."""
+
+    code: str | None = None
+    since_ms: int | None = None
+
+    def admits(self, letter: DeadLetter) -> bool:
+        return (self.code is None or letter.code == self.code) and (
+            self.since_ms is None or letter.at_ms >= self.since_ms
+        )
+
+
+def parse_dead_letter_id(text: str, default_topic: str) -> DeadLetterId:
+    """``partition:offset`` of the dead letters of ``default_topic``, or ``topic:partition:offset``; the topic may be
+    the one that was read or its dead-letter topic. Raises ``DeadLetterError``.
+    """
+    named = _LETTER_ID.fullmatch(text)
+    if named is None:
+        raise DeadLetterError(f"{text!r} names no letter; write PARTITION:OFFSET or TOPIC:PARTITION:OFFSET, as in 0:17")
+    return DeadLetterId(dead_letters_of(named["topic"] or default_topic), int(named["partition"]), int(named["offset"]))
+
+
+def dead_letters_of(topic: str) -> str:
+    """The dead-letter topic of ``topic``, which may be that topic already."""
+    return topic if topic.endswith(SUFFIX) else dead_letter_topic(topic)
+
+
+def read_dead_letter(record: Record) -> DeadLetter:
+    """A record of a dead-letter topic. Raises ``DeadLetterError`` if its headers are not those of a letter."""
+    named = DeadLetterId(record.topic, record.partition, record.offset)
+    try:
+        ours = reason(record.headers)
+        theirs = tuple(
+            (name.removeprefix(ORIGINAL), held) for name, held in record.headers if name.startswith(ORIGINAL)
+        )
+        first, attempts = _replays(dict(theirs))
+        return DeadLetter(
+            id=named,
+            at_ms=int(ours["failed_at_ms"]),
+            source=TopicPartition(ours["topic"], int(ours["partition"])),
+            source_offset=int(ours["offset"]),
+            code=ours["code"],
+            message=ours["message"],
+            field=ours.get("field"),
+            clip_id=ours.get("clip_id"),
+            key=record.key,
+            size_bytes=len(record.value or b""),
+            original=_without_ours(theirs),
+            first=first or str(named),
+            attempts=attempts,
+        )
+    except (KeyError, ValueError) as error:
+        raise DeadLetterError(f"{named} has not the headers of a dead letter ({error}); it is left alone") from error
+
+
+def latest(letters: Iterable[DeadLetter]) -> list[DeadLetter]:
+    """One letter for each record that failed, in the order given: the last, if it was put back and failed again, or if
+    several readers of its topic put it aside.
+    """
+    first_of: dict[tuple[TopicPartition, int], str] = {}
+    last: dict[str, DeadLetter] = {}
+    for letter in letters:
+        first = first_of.setdefault((letter.source, letter.source_offset), letter.first)
+        known = last.get(first)
+        if known is None or letter.attempts >= known.attempts:
+            last.pop(first, None)
+            last[first] = letter
+    return list(last.values())
+
+
+def replayed(
+    letter: DeadLetter,
+    record: Record,
+    fetch: Callable[[TopicPartition, int], Record | None],
+    *,
+    partition_by: Callable[[bytes], str | None],
+    repaired: tuple[bytes | None, bytes] | None = None,
+) -> OutgoingRecord:
+    """The record that puts ``letter`` back on its topic: key, value and headers as it came, marked as replayed.
+
+    ``record`` is the letter as it was read. What it lacks because it was too large is taken from the original, which
+    ``fetch`` gets. ``repaired`` are the key and value to send instead. ``partition_by`` tells a value's challenge, by
+    which producers choose the partition. Raises ``DeadLetterError`` if the value is nowhere to be had.
+    """
+    key, value, headers = record.key, record.value, letter.original
+    if repaired is not None:
+        key, value = repaired
+    elif not value:
+        key, value, headers = _original(letter, fetch)
+    marks = ((REPLAYED_FROM, letter.first.encode()), (ATTEMPTS, str(letter.attempts + 1).encode()))
+    chooser = partition_by(value) if value else None
+    return OutgoingRecord(letter.source.topic, key, value, (*headers, *marks), partition_by=chooser)
+
+
+def _replays(headers: Mapping[str, bytes]) -> tuple[str | None, int]:
+    """The first letter and the attempts, as a record that was put back says them; anybody may send such headers."""
+    try:
+        return headers[REPLAYED_FROM].decode(), int(headers[ATTEMPTS])
+    except (KeyError, ValueError):
+        return None, 0
+
+
+def _original(
+    letter: DeadLetter, fetch: Callable[[TopicPartition, int], Record | None]
+) -> tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]:
+    place = f"{letter.source.topic}[{letter.source.partition}]@{letter.source_offset}"
+    found = fetch(letter.source, letter.source_offset)
+    if found is None:
+        raise DeadLetterError(
+            f"{letter.id} holds no value, because it was empty or too large for a letter, and the original at {place} "
+            "is no longer kept; have the clip uploaded again, or give a value with --value"
+        )
+    if found.key is None and found.value is None:
+        raise DeadLetterError(
+            f"{letter.id}: the original at {place} has neither key nor value; there is nothing to put back"
+        )
+    return found.key, found.value, _without_ours(found.headers)
+
+
+def _without_ours(headers: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
+    return tuple((name, value) for name, value in headers if name not in _OURS)
