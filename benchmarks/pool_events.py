@@ -29,7 +29,7 @@ from rich.table import Table
 from dancerank.policies import read_policy, shipped_policy
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.policy import Policy
-from ranking.pools.state import Counts, Engaged, Kind, Rated
+from ranking.pools.state import Cohort, Counts, Engaged, Rated
 from schemas.modalities import Dimension
 
 OUT: Final = Path("out/pool-events.json")
@@ -50,10 +50,10 @@ Handle = Callable[[Engaged], object]
 class BareCounts:
     """The latest counts of each clip, and their sums by kind."""
 
-    def __init__(self, kinds: Mapping[str, Kind]) -> None:
+    def __init__(self, kinds: Mapping[str, Cohort]) -> None:
         self._kinds = kinds
         self._latest: dict[str, tuple[int, int, int]] = {}
-        self.sums: dict[Kind, Counts] = {}
+        self.sums: dict[Cohort, Counts] = {}
 
     def handle(self, event: Engaged) -> None:
         views = event.views or 0

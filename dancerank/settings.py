@@ -9,7 +9,6 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -19,7 +18,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
-    ValidatorFunctionWrapHandler,
+    ValidationInfo,
     field_serializer,
     field_validator,
     model_validator,
@@ -27,6 +26,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from dancerank.settings_values import decoded, keys_of, passwords_among, refusal, without_password, without_secrets
+from ranking.monitoring.settings import MonitoringSettings
+from ranking.pools.service.settings import PoolSettings
 from schemas.errors import ConfigurationError
 from streamer.settings import StreamerSettings
 
@@ -41,11 +42,6 @@ PortOrOff = Annotated[int, Field(ge=0, le=65535)]
 
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_json(cls, values: Any) -> Any:
-        return decoded(cls, values)
 
 
 class KafkaSettings(_Group):
@@ -115,38 +111,6 @@ class RankingSettings(_Group):
         return without_password(url)
 
 
-class PoolSettings(_Group):
-    policy: Path | None = None
-    """TOML file with the policy in force; absent: the example with four tiers that ships with the package."""
-    engagement_topic: str = "clips.engagement"
-    """Where reactions to clips are reported."""
-    decisions_topic: str = "clips.pool-decisions"
-    """Where decisions go, keyed by clip."""
-    batch_records: Annotated[int, Field(ge=1, le=10_000)] = 500
-    """Most records handled in one transaction."""
-    round_interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
-    """Seconds between two rounds, which let clips go, let in who waits and explore."""
-    journal: bool = True
-    """Whether every event is kept in the database, so that ``dancerank pools replay`` can make all decisions again."""
-
-
-class MonitoringSettings(_Group):
-    measure_interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 300.0
-    """Seconds between two comparisons of predictions with what was observed."""
-    agreement_clips: Annotated[int, Field(ge=2)] = 500
-    """Clips of a challenge that are compared with what was predicted of them: those observed last."""
-    least_clips: Annotated[int, Field(ge=2)] = 20
-    """Clips that a challenge needs before it is measured."""
-    least_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
-    """Days online that a clip's reactions need to be counted over before they say anything."""
-    most_challenges: Annotated[int, Field(ge=0)] = 50
-    """Challenges that are told one by one, those with most clips. All others count in the mean."""
-    reference_clips: Annotated[int, Field(ge=1)] = 1000
-    """First clips of a model generation, which later ones are compared with."""
-    drift_clips: Annotated[int, Field(ge=1)] = 1000
-    """Latest clips, which are compared with the first."""
-
-
 class ServerSettings(_Group):
     host: str = "127.0.0.1"
     """Address of the HTTP API. Use 0.0.0.0 inside a container."""
@@ -208,14 +172,12 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     """Logging."""
 
-    @field_validator("streamer", mode="wrap")
+    @field_validator("*", mode="before")
     @classmethod
-    def _checked_streamer(cls, values: Any, handler: ValidatorFunctionWrapHandler) -> StreamerSettings:
-        try:
-            checked: StreamerSettings = handler(decoded(StreamerSettings, values))
-        except ConfigurationError as error:
-            raise refusal(error.field or "", error.message) from None
-        return checked
+    def _from_json(cls, values: Any, info: ValidationInfo) -> Any:
+        """Lists and tables come from environment variables as JSON."""
+        group = cls.model_fields[info.field_name or ""].annotation
+        return decoded(group, values) if isinstance(group, type) and issubclass(group, BaseModel) else values
 
     @model_validator(mode="after")
     def _logs_are_logs_only(self) -> Self:
@@ -233,7 +195,7 @@ class Settings(BaseSettings):
 
     @field_serializer("streamer")
     def _streamer_without_secrets(self, streamer: StreamerSettings) -> dict[str, Any]:
-        return {**asdict(streamer), "store_options": without_secrets(streamer.store_options)}
+        return {**streamer.model_dump(), "store_options": without_secrets(streamer.store_options)}
 
     @classmethod
     def settings_customise_sources(  # type: ignore[override]

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
 from types import MappingProxyType
 from typing import Any, Final, get_origin, get_type_hints
 
@@ -20,10 +19,8 @@ _FORMS: Final = MappingProxyType({tuple: 'a list is written ["one", "two"]', Map
 
 
 def keys_of(group: Any) -> list[str]:
-    """The keys of a group of settings: a pydantic model or a dataclass; none for anything else."""
-    if isinstance(group, type) and issubclass(group, BaseModel):
-        return list(group.model_fields)
-    return [field.name for field in fields(group)] if isinstance(group, type) and is_dataclass(group) else []
+    """The keys of a group of settings; none for anything else."""
+    return list(group.model_fields) if isinstance(group, type) and issubclass(group, BaseModel) else []
 
 
 def decoded(group: type, values: Any) -> Any:

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.settings import Settings
-from ranking.monitoring.monitor import ModelMonitor, MonitorSettings
+from ranking.monitoring.monitor import ModelMonitor
 from ranking.pools.policy import Policy
 from ranking.pools.service.publishing import publishing
 from ranking.pools.service.reading import PoolReader
 from ranking.pools.service.store import PoolStore
-from ranking.pools.service.worker import PoolEntry, PoolWorker, WorkerSettings, read_pool_entries
+from ranking.pools.service.worker import PoolEntry, PoolWorker, read_pool_entries
 from ranking.scores.store import ScoreStore
 from ranking.scores.view import ScoreView
 from ranking.serving.api import Access, KeyRing
@@ -221,8 +221,7 @@ def open_pool_reader(settings: Settings, clock: Clock) -> PoolReader:
 
 
 def _model_monitor(settings: Settings, observer: Observer, clock: Clock) -> ModelMonitor:
-    values = settings.monitoring.model_dump(exclude={"measure_interval_s"})
-    return ModelMonitor(settings.ranking.database_url, observer, clock, MonitorSettings(**values))
+    return ModelMonitor(settings.ranking.database_url, observer, clock, settings.monitoring)
 
 
 def pool_policy(settings: Settings) -> Policy:
@@ -239,7 +238,6 @@ def pool_loop(
     """
     pools, policy = settings.pools, pool_policy(settings)
     topics = topics_read(settings)["pools"]
-    worker_settings = WorkerSettings(decisions_topic=pools.decisions_topic, round_interval_s=pools.round_interval_s)
     loop_settings = LoopSettings(
         max_records=pools.batch_records,
         maintenance_interval_s=pools.round_interval_s,
@@ -254,9 +252,7 @@ def pool_loop(
         monitor = stack.enter_context(closing(_model_monitor(settings, observer, clock)))
         stack.enter_context(every(measured_s, monitor.measure, name="model-monitor"))
         results = stack.enter_context(closing(KafkaSink(connection, SinkSettings(linger_s=0.0))))
-        worker = PoolWorker(
-            store, policy, results, observer, clock, worker_settings, seen=monitor.add, look=reader.pools
-        )
+        worker = PoolWorker(store, policy, results, observer, clock, pools, seen=monitor.add, look=reader.pools)
         worker.announce = stack.enter_context(publishing(worker.publish))
         opened = partial(_shared_source, settings, connection, topics, settings.kafka.pools_group, worker)
         read = partial(read_pool_entries, scored_topics=scored_topics(settings))

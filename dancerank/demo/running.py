@@ -13,8 +13,10 @@ from dancerank import wiring
 from dancerank.embedded import EmbeddedSystem, run_embedded
 from dancerank.listening import answer
 from dancerank.providers import providers_in_use
-from dancerank.settings import KafkaSettings, MonitoringSettings, PoolSettings, RankingSettings, Settings
+from dancerank.settings import KafkaSettings, RankingSettings, Settings
 from exporters.prometheus import PrometheusObserver
+from ranking.monitoring.settings import MonitoringSettings
+from ranking.pools.service.settings import PoolSettings
 from ranking.serving.api import create_app
 from schemas.bundle import Bundle
 from schemas.clock import SystemClock

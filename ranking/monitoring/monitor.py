@@ -3,43 +3,19 @@
 import logging
 from collections.abc import Iterable
 
-import msgspec
-
 from ranking.database.connection import open_engine, reading
 from ranking.monitoring.agreement import Comparison, compare
 from ranking.monitoring.drift import DriftMonitor
 from ranking.monitoring.samples import DriftSamples
+from ranking.monitoring.settings import MonitoringSettings
 from ranking.monitoring.windows import challenge_windows
 from ranking.scores.generations import active_generation
 from schemas.clock import Clock
-from schemas.errors import ConfigurationError, StoreError
+from schemas.errors import StoreError
 from schemas.events import ClipScored
 from schemas.observation import Observer
 
 log = logging.getLogger(__name__)
-
-
-class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is measured. Raises ``ConfigurationError`` for a value that cannot work, naming it."""
-
-    agreement_clips: int = 500
-    """Clips of a challenge that are compared with what was predicted of them: those observed last."""
-    least_clips: int = 20
-    """Clips that a challenge needs before it is measured."""
-    least_days: float = 1.0
-    """Days online that a clip's reactions need to be counted over before they say anything."""
-    most_challenges: int = 50
-    """Challenges that are told one by one, those with most clips. All others count in the mean."""
-    reference_clips: int = 1000
-    """First clips of a model generation, which later ones are compared with."""
-    drift_clips: int = 1000
-    """Latest clips, which are compared with the first."""
-
-    def __post_init__(self) -> None:
-        least = {"agreement_clips": self.least_clips, "least_clips": 2, "reference_clips": 1, "drift_clips": 1}
-        for name, value in (least | {"least_days": 0, "most_challenges": 0}).items():
-            if not getattr(self, name) >= value:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; expected {value} or more", field=name)
 
 
 class ModelMonitor:
@@ -47,9 +23,9 @@ class ModelMonitor:
     once. Any number of workers may measure one database; they tell the same.
     """
 
-    def __init__(self, url: str, observer: Observer, clock: Clock, settings: MonitorSettings | None = None) -> None:
+    def __init__(self, url: str, observer: Observer, clock: Clock, settings: MonitoringSettings | None = None) -> None:
         """``url`` as for ``ScoreStore``, migrated. Connects on first use; raises ``ConfigurationError``."""
-        self._settings = settings or MonitorSettings()
+        self._settings = settings or MonitoringSettings()
         self._observer = observer
         self._clock = clock
         self._engine = open_engine(url)

@@ -37,7 +37,10 @@ def test_the_environment_wins_over_the_file_key_by_key(tmp_path: Path, monkeypat
         ("[streamer]\nmax_wait = 81\n", r"streamer\.max_wait: .*_s"),
         ("[servers]\nport = 81\n", r"servers: .* server"),
         ("[server]\nport = 99999\n", r"server\.port: "),
-        ("[streamer]\nmax_batch_clips = 0\n", r"dancerank\.toml[^:]*:\n  streamer\.max_batch_clips: .*above 0"),
+        (
+            "[streamer]\nmax_batch_clips = 0\n",
+            r"dancerank\.toml[^:]*:\n  streamer\.max_batch_clips: .*greater than or equal to 1",
+        ),
         ('[streamer]\nproviders = "cpu"\n', r"streamer\.providers: .*a list is written"),
         ("[kafka]\ntimeout_s = inf\n", r"kafka\.timeout_s: "),
         ("port = [\n", "no valid TOML"),
@@ -64,7 +67,7 @@ def test_a_wrong_environment_variable_names_itself(monkeypatch: pytest.MonkeyPat
         ("DANCERANK_KAFKA__BOOTSTRAP_SERVERS", '{"a": 1}', r"kafka\.bootstrap_servers .*a list is written"),
         ("DANCERANK_STREAMER__FEATURE_ROOTS", "file:///data", r"streamer\.feature_roots .*a list is written"),
         ("DANCERANK_STREAMER__STORE_OPTIONS", "[]", r"streamer\.store_options .*a table is written"),
-        ("DANCERANK_STREAMER__MAX_BATCH_CLIPS", "0", r"streamer\.max_batch_clips .*above 0"),
+        ("DANCERANK_STREAMER__MAX_BATCH_CLIPS", "0", r"streamer\.max_batch_clips .*or equal to 1"),
         ("DANCERANK_SERVER__PORT", "none", r"server\.port .*integer"),
     ],
 )

@@ -5,11 +5,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, cast
 
-import msgspec
-
 from ranking.pools.machine import SKEW_MS
 from ranking.pools.policy import Policy
 from ranking.pools.service.engagement import reactions
+from ranking.pools.service.settings import PoolSettings
 from ranking.pools.service.store import PoolStore, PoolTransaction, UploadedTo
 from ranking.pools.state import Engaged, Rated, Removed
 from ranking.scores.standings import Standing
@@ -29,6 +28,9 @@ MOST_COUNT: Final = 10**12
 """More likes, comments, reposts or views than that no clip has; sums of greater counts would not fit a column."""
 
 _LOOK_AGAIN_S: Final = 0.003
+_FLUSH_TIMEOUT_S: Final = 30.0
+_PUBLISH_RECORDS: Final = 1000
+_RANKINGS_TIMEOUT_S: Final = 5.0
 
 
 PoolInput = ClipScored | EngagementObserved | ClipDeleted
@@ -39,16 +41,6 @@ class PoolEntry(NamedTuple):
 
     record: Record
     event: PoolInput
-
-
-class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """``patience_s``: how long a batch waits for the rankings to hold its scored clips before it is tried again."""
-
-    decisions_topic: str = "clips.pool-decisions"
-    round_interval_s: float = 10.0
-    publish_records: int = 1000
-    flush_timeout_s: float = 30.0
-    patience_s: float = 5.0
 
 
 def read_pool_entries(
@@ -89,13 +81,16 @@ class PoolWorker:
         sink: RecordSink,
         observer: Observer,
         clock: Clock,
-        settings: WorkerSettings | None = None,
+        settings: PoolSettings | None = None,
         *,
+        publish_records: int = _PUBLISH_RECORDS,
+        rankings_timeout_s: float = _RANKINGS_TIMEOUT_S,
         seen: Callable[[Sequence[ClipScored]], None] = lambda clips: None,
         look: Callable[[], PoolsAnswer] | None = None,
     ) -> None:
         """Puts ``policy`` in force. ``seen`` is told of every scored clip that was handled; ``look`` tells how full the
-        pools are, which is reported after each round.
+        pools are, which is reported after each round. A batch whose scored clips the rankings do not hold within
+        ``rankings_timeout_s`` seconds is tried again; ``publish_records`` decisions are published at a time.
 
         Raises ``ConfigurationError`` if another policy was known by its version.
         """
@@ -104,7 +99,9 @@ class PoolWorker:
         self._sink = sink
         self._observer = observer
         self._clock = clock
-        self._settings = settings or WorkerSettings()
+        self._settings = settings or PoolSettings()
+        self._publish_records = publish_records
+        self._rankings_timeout_s = rankings_timeout_s
         self._seen = seen
         self._look = look
         self.announce: Callable[[], None] = self.publish
@@ -147,7 +144,7 @@ class PoolWorker:
     def publish(self) -> None:
         """Send what was decided and not sent yet. Without Kafka it stays in the database for the next time."""
         try:
-            while self._store.publish(self._deliver, self._settings.publish_records) is not None:
+            while self._store.publish(self._deliver, self._publish_records) is not None:
                 if not self._store.has_unpublished():
                     return
         except TransportError as error:
@@ -157,7 +154,7 @@ class PoolWorker:
         topic = self._settings.decisions_topic
         for decision in decisions:
             self._sink.send(OutgoingRecord(topic, key=decision.clip_id.encode(), value=encode(decision)))
-        self._sink.flush(self._settings.flush_timeout_s)
+        self._sink.flush(_FLUSH_TIMEOUT_S)
         self._observer.produced(topic, len(decisions))
 
     def _tell(self, decisions: Sequence[PoolDecision]) -> None:
@@ -180,9 +177,9 @@ class PoolWorker:
                 wanted[at] = max(wanted.get(at, 0), record.offset + 1)
         started_s = self._clock.monotonic_s()
         while behind := self._behind(wanted):
-            if self._clock.monotonic_s() - started_s > self._settings.patience_s:
+            if self._clock.monotonic_s() - started_s > self._rankings_timeout_s:
                 raise StoreUnavailable(
-                    f"the rankings have not come to {behind} within {self._settings.patience_s:g} s, and a clip is "
+                    f"the rankings have not come to {behind} within {self._rankings_timeout_s:g} s, and a clip is "
                     "rated by its place in them; does dancerank rank run on this database?"
                 )
             time.sleep(_LOOK_AGAIN_S)

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from ranking.database.connection import open_engine, reading
 from ranking.database.tables import engagement, engagement_aside, pool_clips
 from ranking.pools.policy import Policy
+from ranking.pools.service.settings import PoolSettings
 from ranking.pools.service.store import PoolStore
-from ranking.pools.service.worker import PoolEntry, PoolInput, PoolWorker, WorkerSettings
+from ranking.pools.service.worker import PoolEntry, PoolInput, PoolWorker
 from ranking.scores.store import ScoreStore
 from ranking.views.log_records import positions_after
 from schemas.clock import ManualClock
@@ -60,7 +61,13 @@ class Reports(Observer):
 class Service:
     """``feed`` handles events as one batch; what is scored, the rankings hold before, unless told otherwise."""
 
-    def __init__(self, url: str, policy: Policy = POLICY, **settings: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        policy: Policy = POLICY,
+        settings: PoolSettings | None = None,
+        **options: Any,
+    ) -> None:
         self.url = url
         self.clock = ManualClock(start_ms=NOW_MS)
         self.broker = MemoryBroker(self.clock)
@@ -72,7 +79,7 @@ class Service:
         self.engine = open_engine(url)
         self._stack.callback(self.engine.dispose)
         self.scores.migrate()
-        self._settings = settings
+        self._settings, self._options = settings, options
         self._offsets = {topic: itertools.count() for topic in _TOPICS.values()}
         self.worker = self.another(policy)
 
@@ -98,7 +105,8 @@ class Service:
             sink or MemorySink(self.broker),
             self.reports,
             self.clock,
-            WorkerSettings(**self._settings),
+            self._settings,
+            **self._options,
             **told,
         )
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from ranking.database.tables import pool_budgets, pool_clips, pool_policies
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.policy import Caps, Exploration, Policy
+from ranking.pools.service.settings import PoolSettings
 from ranking.pools.service.store import PolicyReplaced, PoolStore
 from schemas.errors import ConfigurationError, TransportError
 from schemas.events import PoolDecision
@@ -215,7 +216,7 @@ def test_workers_at_once_overspend_no_budget_and_leave_no_gap(postgresql_url: st
         exploration=Exploration(share=0.3),
         caps=Caps(dancer=0.5, challenge=0.9),
     )
-    with Service(postgresql_url, scarce, round_interval_s=0.001) as service:
+    with Service(postgresql_url, scarce, PoolSettings(round_interval_s=0.001)) as service:
         service.fill(clips=160)
         names = [f"c{n}" for n in range(40)]
         uploads = service.entries(*(scored(name, 0.6, dancer_id=f"d{n % 7}") for n, name in enumerate(names)))

@@ -44,7 +44,7 @@ POOL_TABLES = [table for name, table in metadata.tables.items() if name.startswi
 
 @pytest.fixture
 def service(sqlite_url: str) -> Iterator[Service]:
-    with Service(sqlite_url, patience_s=-1.0) as made:
+    with Service(sqlite_url, rankings_timeout_s=-1.0) as made:
         made.fill()
         yield made
 
@@ -145,7 +145,7 @@ def test_clips_that_the_rankings_lack_are_waited_for_by_name(service: Service) -
 
 
 def test_a_clip_that_the_rankings_come_to_in_time_is_rated(sqlite_url: str) -> None:
-    with Service(sqlite_url, patience_s=60.0) as service:
+    with Service(sqlite_url, rankings_timeout_s=60.0) as service:
         service.fill()
         entries = service.entries(scored("c1", 0.9))
         waiting = threading.Event()

@@ -1,0 +1,25 @@
+"""What an operator may choose about the workers of the traffic pools."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class PoolSettings(BaseModel):
+    """Settings of the workers of the traffic pools. Raises ``pydantic.ValidationError`` naming the field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+
+    policy: Path | None = None
+    """TOML file with the active policy; absent: the example with four tiers that ships with the package."""
+    engagement_topic: str = "clips.engagement"
+    """Where reactions to clips are reported."""
+    decisions_topic: str = "clips.pool-decisions"
+    """Where decisions go, keyed by clip."""
+    batch_records: Annotated[int, Field(ge=1, le=10_000)] = 500
+    """Most records handled in one transaction."""
+    round_interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    """Seconds between two rounds, which let clips go, admit clips that wait and explore."""
+    journal: bool = True
+    """Whether every event is kept in the database, so that ``dancerank pools replay`` can make all decisions again."""
