@@ -26,8 +26,8 @@ from rich.table import Table
 
 from benchmarks import recovery
 from benchmarks.pipeline import OUT, make_uploads, repeated, settings_for
-from dancerank import wiring
 from dancerank.progress import steps
+from dancerank.topics import create_topics
 from dancerank.uploads import send_upload
 from ranking.scores.store import ScoreStore
 from schemas.events import ClipUploaded
@@ -118,7 +118,7 @@ def kill_and_verify(
     kafka = base.kafka.model_copy(update={"bootstrap_servers": connection.servers, "session_timeout_s": 6.0})
     settings = base.model_copy(update={"ranking": ranking, "kafka": kafka})
     config = write_config(folder / "dancerank.toml", settings, kafka={"session_timeout_s": 6.0}, **_QUICK)
-    wiring.create_topics(settings, connection)
+    create_topics(settings, connection)
     with closing(KafkaSink(connection)) as sink:
         for upload in sent:
             send_upload(sink, settings.streamer.uploads_topic, upload)

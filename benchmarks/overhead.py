@@ -23,7 +23,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.pipeline import OUT, make_uploads, pipeline
-from dancerank import wiring
+from dancerank.settings import shipped_bundle
 from schemas.bundle import read_bundle
 from tests.servers.kafka import KafkaServer
 from transport.connection import KafkaConnection
@@ -56,7 +56,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--clips", type=int, default=1500, help="uploads per round")
     parser.add_argument("--rounds", type=int, default=4, help="rounds of each kind")
     parser.add_argument("--files", type=int, default=300, help="distinct feature files")
-    parser.add_argument("--bundle", type=Path, default=wiring.shipped_bundle(), help="model bundle")
+    parser.add_argument("--bundle", type=Path, default=shipped_bundle(), help="model bundle")
     parser.add_argument("--kafka", metavar="HOST:PORT", help="a Kafka; default: one is started")
     return parser.parse_args()
 

@@ -29,10 +29,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from dancerank import wiring
 from dancerank.embedded import run_embedded
-from dancerank.settings import Settings
+from dancerank.processes import Processes
+from dancerank.settings import Settings, shipped_bundle
 from dancerank.synthetic import synthesize
+from dancerank.topics import create_topics
 from dancerank.uploads import send_upload
 from schemas.bundle import Bundle, read_bundle
 from schemas.clock import SystemClock
@@ -78,7 +79,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each kind")
     parser.add_argument("--files", type=int, default=400, help="distinct feature files")
     parser.add_argument("--memory", type=int, default=0, metavar="CLIPS", help="also watch memory over so many clips")
-    parser.add_argument("--bundle", type=Path, default=wiring.shipped_bundle(), help="model bundle")
+    parser.add_argument("--bundle", type=Path, default=shipped_bundle(), help="model bundle")
     parser.add_argument("--kafka", metavar="HOST:PORT", help="a Kafka; default: the embedded broker")
     return parser.parse_args()
 
@@ -214,7 +215,7 @@ def pipeline(
     log or, with ``views``, retrievable."""
     settings = settings_for(folder)
     if views:
-        with run_embedded(settings, connection, bundle, Observer()) as system:
+        with run_embedded(Processes(settings, connection=connection, bundle=bundle, observer=Observer())) as system:
             system.await_ready()
             started_s = time.perf_counter()
             system.send(repeated(uploads, clips))
@@ -239,8 +240,8 @@ def send(sink: KafkaSink, settings: Settings, uploads: Iterable[ClipUploaded]) -
 def streaming(settings: Settings, connection: KafkaConnection, bundle: Bundle, observer: Observer) -> Iterator[None]:
     """A streamer at work on a thread, its partitions assigned."""
     stop = threading.Event()
-    wiring.create_topics(settings, connection)
-    with wiring.streamer(settings, connection, bundle, observer, SystemClock()) as streamer:
+    create_topics(settings, connection)
+    with Processes(settings, connection=connection, bundle=bundle, observer=observer).streamer() as streamer:
         thread = threading.Thread(target=streamer.run, args=(stop,))
         thread.start()
         try:

@@ -34,8 +34,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.pool_load import POLICY, Key, Load
-from dancerank import wiring
+from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
+from dancerank.topics import create_topics
 from schemas.codec import decode
 from schemas.events import PoolDecision
 from schemas.ports import OutgoingRecord, Record
@@ -269,8 +270,8 @@ def pools(
     """Latencies by kind in milliseconds, decisions a second, mean stages of the first worker, and how much of a core
     each process took.
     """
-    connection = wiring.connect(settings)
-    wiring.create_topics(settings, connection)
+    connection = Processes(settings).connection
+    create_topics(settings, connection)
     load = Load(settings, KNOWN_CLIPS)
     with ExitStack() as stack:
         processes = {"this": psutil.Process(), "rank": stack.enter_context(running(folder, "rank"))}

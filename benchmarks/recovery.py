@@ -28,15 +28,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.pipeline import OUT, settings_for
-from dancerank import wiring
+from dancerank.processes import Processes, in_thread
 from dancerank.progress import Told, steps
 from dancerank.settings import Settings
+from dancerank.topics import create_topics
 from ranking.views.loop import ViewLoop
-from schemas.clock import SystemClock
 from schemas.codec import encode
 from schemas.events import ClipScored, ModalityResult, embedding_bytes
 from schemas.modalities import MODALITIES
-from schemas.observation import Observer
 from schemas.ports import OutgoingRecord
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgresql import PostgresqlServer
@@ -48,6 +47,7 @@ TAIL: Final = 0.05
 ROUNDS: Final = 3
 WIDTH: Final = 64
 CHALLENGES: Final = 50
+_STOP_S: Final = 30.0
 _POLL_S: Final = 0.005
 _TOLD_EVERY: Final = 500
 _NOW_MS: Final = 1_700_000_000_000
@@ -142,7 +142,7 @@ def measure(
     def lived() -> None:
         told("Reading the log into views", next(lives), 2 * rounds + 4)
 
-    wiring.create_topics(base, connection)
+    create_topics(base, connection)
     with closing(KafkaSink(connection)) as sink:
         write(sink, base, itertools.islice(log, clips - late), told, clips - late)
         lived()
@@ -210,25 +210,25 @@ def write(sink: KafkaSink, settings: Settings, clips: Iterable[ClipScored], told
 
 def index_life(settings: Settings, connection: KafkaConnection) -> tuple[float, str]:
     """Seconds until the index has read the log to its end, and its content hash. Leaves a snapshot."""
-    started_s, observer, clock = time.perf_counter(), Observer(), SystemClock()
-    view = wiring.open_index(settings, observer, clock)
-    took_s = read_to_the_end(wiring.index_loop(settings, connection, view, observer, clock), started_s)
+    started_s, processes = time.perf_counter(), Processes(settings, connection=connection)
+    view = processes.open_index()
+    took_s = read_to_the_end(processes.index_loop(view), started_s)
     return took_s, view.content()
 
 
 def sql_life(settings: Settings, connection: KafkaConnection) -> tuple[float, str]:
     """The same of the rankings. Leaves rows and positions."""
-    started_s, observer, clock = time.perf_counter(), Observer(), SystemClock()
+    started_s, processes = time.perf_counter(), Processes(settings, connection=connection)
     with (
-        closing(wiring.open_store(settings)) as store,
-        wiring.sql_loop(settings, connection, store, observer, clock) as loop,
+        closing(processes.open_store()) as store,
+        processes.ranker(store) as loop,
     ):
         return read_to_the_end(loop, started_s), store.content()
 
 
 def read_to_the_end(loop: ViewLoop[Any], started_s: float) -> float:
     """Run a loop until it has caught up, and stop it; seconds from ``started_s`` until it had."""
-    with wiring.in_thread(loop, "recovery") as thread:
+    with in_thread(loop, "recovery", _STOP_S) as thread:
         while not loop.caught_up:
             if thread.failure is not None:
                 raise thread.failure

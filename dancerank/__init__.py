@@ -1,1 +1,1 @@
-"""The command: settings, wiring, the demonstration and its synthetic clips."""
+"""The command: settings, the processes built from them, the demonstration and its synthetic clips."""

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
-from dancerank import wiring
+from dancerank.processes import Processes
 from dancerank.settings import Settings
+from dancerank.topics import scored_topics, topics_read
 from schemas.clock import SystemClock
 from schemas.codec import decode
 from schemas.errors import DancerankError
@@ -35,13 +36,13 @@ class DeadLetters:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._connection: KafkaConnection = wiring.connect(settings)
+        self._connection: KafkaConnection = Processes(settings).connection
         self.strange: list[DeadLetterError] = []
         """What was read from a dead-letter topic and is no letter."""
 
     def topics(self, topic: str | None) -> list[str]:
         """The dead-letter topics that exist: that of ``topic``, or all. Raises ``DeadLetterError`` if there is none."""
-        read = {name for names in wiring.topics_read(self._settings).values() for name in names}
+        read = {name for names in topics_read(self._settings).values() for name in names}
         wanted = sorted(map(dead_letters_of, read if topic is None else [topic]))
         found = sorted(describe_topics(self._connection, wanted))
         if not found:
@@ -88,7 +89,7 @@ class DeadLetters:
     def _event_type(self, topic: str) -> type[Event]:
         types: dict[str, type[Event]] = {
             self._settings.streamer.uploads_topic: ClipUploaded,
-            **dict.fromkeys(wiring.scored_topics(self._settings), ClipScored),
+            **dict.fromkeys(scored_topics(self._settings), ClipScored),
             self._settings.pools.engagement_topic: EngagementObserved,
             self._settings.ranking.deletions_topic: ClipDeleted,
         }

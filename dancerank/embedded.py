@@ -6,22 +6,16 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from dancerank import wiring
+from dancerank.processes import Processes, Replica
 from dancerank.settings import Settings
 from dancerank.uploads import send_upload
 from ranking.scores.observations import Observations
-from ranking.scores.store import ScoreStore
 from ranking.serving.service import RankingService
-from ranking.vectors.view import IndexView
-from ranking.views.loop import LoopThread, ViewLoop
-from schemas.bundle import Bundle
-from schemas.clock import SystemClock
 from schemas.codec import decode
 from schemas.errors import TransportError
 from schemas.events import ClipUploaded, PoolDecision
-from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, Record
 from streamer.pipeline import Streamer
 from transport.connection import KafkaConnection
@@ -40,16 +34,18 @@ class EmbeddedSystem:
     settings: Settings
     connection: KafkaConnection
     uploads: KafkaSink
-    store: ScoreStore
-    index: IndexView
-    service: RankingService
+    replica: Replica
     streamer: Streamer
     streaming: Future[None]
-    loops: tuple[LoopThread, ...]
+
+    @property
+    def service(self) -> RankingService:
+        """What answers questions."""
+        return self.replica.service
 
     def await_ready(self) -> None:
         """Wait until the streamer has its partitions and both views have read the log to its end."""
-        while not (self.streamer.is_reading and all(thread.loop.caught_up for thread in self.loops)):
+        while not (self.streamer.is_reading and all(thread.loop.caught_up for thread in self.replica.loops)):
             self.raise_failures()
             time.sleep(_POLL_S)
 
@@ -74,7 +70,7 @@ class EmbeddedSystem:
         held, patience = -1, _Patience(self)
         while held < clips:
             before = held
-            held = min(self.index.clips(), sum(self.store.generations().values()))
+            held = min(self.replica.index.clips(), sum(self.replica.store.generations().values()))
             if held > before:
                 on_progress(held)
             patience.check(held, f"only {held} of {clips} clips became retrievable")
@@ -83,7 +79,7 @@ class EmbeddedSystem:
     def raise_failures(self) -> None:
         if self.streaming.done():
             self.streaming.result()
-        for loop in self.loops:
+        for loop in self.replica.loops:
             if loop.failure is not None:
                 raise loop.failure
 
@@ -138,28 +134,17 @@ class _Patience:
 
 
 @contextmanager
-def run_embedded(
-    settings: Settings, connection: KafkaConnection, bundle: Bundle, observer: Observer, *, with_pools: bool = False
-) -> Iterator[EmbeddedSystem]:
+def run_embedded(processes: Processes, *, with_pools: bool = False) -> Iterator[EmbeddedSystem]:
     """Run streamer, both views and, if asked for, the traffic pools on threads until the context ends; all drain and
     commit.
     """
-    clock, stop = SystemClock(), threading.Event()
-    wiring.create_topics(settings, connection)
+    stop = threading.Event()
+    processes.create_topics()
     with ExitStack() as stack:
-        store = stack.enter_context(closing(wiring.open_store(settings)))
-        index = wiring.open_index(settings, observer, clock)
-        sql_loop = stack.enter_context(wiring.sql_loop(settings, connection, store, observer, clock))
-        index_loop = wiring.index_loop(settings, connection, index, observer, clock)
-        named: dict[str, ViewLoop[Any]] = {"sql-view": sql_loop, "index-view": index_loop}
-        if with_pools:
-            named["pools"] = stack.enter_context(wiring.pool_loop(settings, connection, observer, clock))
-        loops = tuple(stack.enter_context(wiring.in_thread(loop, name)) for name, loop in named.items())
-        pools = stack.enter_context(closing(wiring.open_pool_reader(settings, clock)))
-        streamer = stack.enter_context(wiring.streamer(settings, connection, bundle, observer, clock))
+        replica = stack.enter_context(processes.replica(with_rank=True, with_pools=with_pools))
+        streamer = stack.enter_context(processes.streamer())
         pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="streamer"))
         stack.callback(stop.set)
-        uploads = stack.enter_context(closing(KafkaSink(connection)))
+        uploads = stack.enter_context(closing(KafkaSink(processes.connection)))
         streaming = pool.submit(streamer.run, stop)
-        service = RankingService(store, index, pools=pools, loops=loops, observer=observer)
-        yield EmbeddedSystem(settings, connection, uploads, store, index, service, streamer, streaming, loops)
+        yield EmbeddedSystem(processes.settings, processes.connection, uploads, replica, streamer, streaming)

@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -142,6 +143,11 @@ class LogSettings(_Group):
     """console for people, json for collectors."""
 
 
+def shipped_bundle() -> Path:
+    """The small bundle inside this package, trained on synthetic clips."""
+    return Path(str(files("dancerank") / "bundle"))
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -171,6 +177,11 @@ class Settings(BaseSettings):
     """HTTP."""
     log: LogSettings = LogSettings()
     """Logging."""
+
+    @property
+    def bundle_folder(self) -> Path:
+        """Folder of the model bundle, that of the shipped one by default."""
+        return self.bundle or shipped_bundle()
 
     @field_validator("*", mode="before")
     @classmethod

@@ -6,9 +6,10 @@ from contextlib import closing
 from functools import partial
 from typing import Literal
 
-from dancerank import wiring
+from dancerank.processes import Processes
 from dancerank.settings import Settings
 from dancerank.settings_values import without_password
+from dancerank.topics import scored_topics, topics_read
 from schemas.errors import DancerankError, StoreError, TransportError
 from transport.connection import KafkaConnection
 from transport.group_offsets import members_of
@@ -25,15 +26,15 @@ class CannotStart(DancerankError):
     code = "cannot_start"
 
 
-def check_start(settings: Settings, connection: KafkaConnection, process: Process) -> None:
+def check_start(processes: Processes, process: Process) -> None:
     """Make sure that everything is there that ``process`` needs: Kafka and the topics, which are created if they are
     absent, a bundle to stream, a database for all others, which is brought up to date.
 
     Raises the error of what is missing, or ``CannotStart`` naming all if it is more than one thing. Logs a warning for
     what lets the process run, but not as may be expected.
     """
-    needs: list[Callable[[], object]] = [partial(wiring.create_topics, settings, connection)]
-    needs.append(partial(wiring.load_bundle if process == "stream" else _check_database, settings))
+    database_or_bundle = (lambda: processes.bundle) if process == "stream" else partial(_check_database, processes)
+    needs: list[Callable[[], object]] = [processes.create_topics, database_or_bundle]
     missing: list[DancerankError] = []
     for need in needs:
         try:
@@ -45,7 +46,7 @@ def check_start(settings: Settings, connection: KafkaConnection, process: Proces
     if missing:
         raise CannotStart("\n".join(error.message for error in missing)) from missing[0]
     try:
-        for sentence in start_warnings(settings, connection, process):
+        for sentence in start_warnings(processes.settings, processes.connection, process):
             log.warning(sentence)
     except TransportError as error:
         # Describing settings and groups takes rights that running does not.
@@ -54,9 +55,9 @@ def check_start(settings: Settings, connection: KafkaConnection, process: Proces
 
 def start_warnings(settings: Settings, connection: KafkaConnection, process: Process) -> Iterator[str]:
     """What is not as it should be though ``process`` can run, a sentence each. Raises ``TransportError``."""
-    topics = describe_topics(connection, {name for names in wiring.topics_read(settings).values() for name in names})
+    topics = describe_topics(connection, {name for names in topics_read(settings).values() for name in names})
     config = {name: topic.config for name, topic in topics.items()}  # of what this user may see
-    for scored in wiring.scored_topics(settings):
+    for scored in scored_topics(settings):
         policy = config.get(scored, {}).get("cleanup.policy")
         if policy is not None and "compact" not in policy:
             yield (
@@ -96,7 +97,7 @@ def _idle(
     if process not in shared:
         return
     role, group = shared[process]
-    most = max(partitions.get(topic, 0) for topic in wiring.topics_read(settings)[role])
+    most = max(partitions.get(topic, 0) for topic in topics_read(settings)[role])
     # A static member that is back takes its own place.
     others = [m for m in members_of(connection, group) if m.instance is None or m.instance != kafka.instance]
     if len(others) >= most > 0:
@@ -106,10 +107,10 @@ def _idle(
         )
 
 
-def _check_database(settings: Settings) -> None:
+def _check_database(processes: Processes) -> None:
     try:
-        with closing(wiring.open_store(settings)):
+        with closing(processes.open_store()):
             pass  # opened and brought up to date
     except StoreError as error:
-        url = without_password(settings.ranking.database_url)
+        url = without_password(processes.settings.ranking.database_url)
         raise type(error)(f"the database {url} (ranking.database_url) cannot be used: {error.message}") from error

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dancerank import wiring
+from dancerank.settings import shipped_bundle
 from exporters.onnx.inspect import describe
 from schemas.bundle import Bundle, read_bundle
 from schemas.errors import ConfigurationError
@@ -20,7 +20,7 @@ def inspect(
     bundle: Annotated[Path | None, typer.Argument(help="Folder of the bundle; absent: the one that ships.")] = None,
 ) -> None:
     """Verify a bundle's checksums and show what is in it."""
-    folder = bundle or wiring.shipped_bundle()
+    folder = bundle or shipped_bundle()
     Console().print(*bundle_tables(folder, read_bundle(folder)), sep="\n")
 
 

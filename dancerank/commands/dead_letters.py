@@ -8,10 +8,10 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from dancerank import wiring
 from dancerank.commands.dead_letter_tables import counts_table, dead_letter_tables, dead_letters_tables, replay_table
 from dancerank.commands.options import Config, parse_moment
 from dancerank.dead_letters import DeadLetters, as_json, chosen
+from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
 from schemas.errors import ConfigurationError
 from schemas.ports import OutgoingRecord, Record
@@ -183,7 +183,7 @@ def _outgoing(
 
 
 def _send(settings: Settings, records: Iterator[OutgoingRecord]) -> None:
-    connection = wiring.connect(settings)
+    connection = Processes(settings).connection
     with (
         closing(KafkaSink(connection, SinkSettings(max_record_bytes=_LARGEST_BYTES))) as sink,
         Console(stderr=True).status("Putting letters back"),

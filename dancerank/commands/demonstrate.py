@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from dancerank import wiring
 from dancerank.commands.bundles import training
 from dancerank.demo.recorded import recordings_folder, run_recorded_demo
 from dancerank.demo.running import check_folder
@@ -51,7 +50,7 @@ def demo(
             training().train_small_bundle(
                 bundle, clips=960, epochs=5, checkpoint=checkpoint, progress=console.print, overwrite=True
             )
-        chosen = bundle or wiring.bundle_folder(settings)
+        chosen = bundle or settings.bundle_folder
         if recordings is not None:
             run_recorded_demo(console, recordings, folder, bundle=chosen, settings=settings, port=port)
         else:

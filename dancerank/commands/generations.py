@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from dancerank import wiring
 from dancerank.commands.options import Config
 from dancerank.commands.questions import no_rankings, sqlite_file_missing
+from dancerank.processes import Processes
 from dancerank.progress import steps
 from dancerank.settings import load_settings
 from ranking.scores.generations import Generations
@@ -168,7 +168,7 @@ def _opened(config: Config) -> Iterator[_Database]:
     if sqlite_file_missing(url):
         raise no_rankings(url)
     with (
-        closing(wiring.open_store(settings)) as store,
+        closing(Processes(settings).open_store()) as store,
         closing(Generations(url)) as generations,
         closing(Replicas(url)) as replicas,
     ):

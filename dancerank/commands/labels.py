@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from dancerank import wiring
 from dancerank.commands.options import Config, parse_moment
 from dancerank.labelling.export import FEWEST_CLIPS, LEAST_DAYS, Exported, export_labels
 from dancerank.labelling.features import UploadedFeatures
+from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
 from ranking.scores.observations import Observations
 from schemas.clock import SystemClock
@@ -95,7 +95,7 @@ def _store(settings: Settings) -> FeatureStore:
 
 def _uploads(settings: Settings, told: Told) -> Iterator[bytes | None]:
     """The values of the uploads topic. Kafka is not asked before the first is."""
-    connection = wiring.connect(settings)
+    connection = Processes(settings).connection
     with closing(KafkaSource(connection, [settings.streamer.uploads_topic], group=None)) as source:
         records = read_to_end(source, SystemClock(), patience_s=connection.timeout_s, progress=told)
         yield from (record.value for record in records)

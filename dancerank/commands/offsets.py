@@ -7,12 +7,13 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from dancerank import wiring
 from dancerank.commands.offset_tables import Standing, Workers, meaning, reset_table, standing_table
 from dancerank.commands.options import Config, parse_moment
 from dancerank.commands.questions import sqlite_file_missing
+from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
 from dancerank.settings_values import without_password
+from dancerank.topics import topics_read
 from ranking.pools.service.store import POOLS_VIEW
 from ranking.scores.store import SCORES_VIEW
 from ranking.views.applied_offsets import ViewPositions
@@ -42,7 +43,7 @@ def show(
 ) -> None:
     """How far is each group of workers? Positions, ends and lag by partition, and who reads it now."""
     settings = load_settings(config)
-    connection, console = wiring.connect(settings), Console()
+    connection, console = Processes(settings).connection, Console()
     for workers in [group] if group is not None else list(Workers):
         standing = _standing(settings, connection, workers)
         if standing.ends:
@@ -77,7 +78,7 @@ def reset(
     """
     place = _place(to)
     settings = load_settings(config)
-    connection, console = wiring.connect(settings), Console()
+    connection, console = Processes(settings).connection, Console()
     standing = _standing(settings, connection, group)
     ends = _chosen(standing, topic or ())
     if standing.view is not None and sqlite_file_missing(settings.ranking.database_url):
@@ -115,7 +116,7 @@ def _standing(settings: Settings, connection: KafkaConnection, workers: Workers)
         Workers.POOLS: settings.kafka.pools_group,
     }
     group, view = groups[workers], _VIEWS.get(workers)
-    ends = partition_ends(connection, wiring.topics_read(settings)[workers])
+    ends = partition_ends(connection, topics_read(settings)[workers])
     if view is None:
         positions = committed_offsets(connection, group)
     elif sqlite_file_missing(settings.ranking.database_url):

@@ -7,10 +7,10 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from dancerank import wiring
 from dancerank.commands.options import Config
 from dancerank.commands.pool_tables import clip_tables, pools_tables, try_tables
 from dancerank.commands.questions import NoData, sqlite_file_missing
+from dancerank.processes import Processes
 from dancerank.settings import load_settings
 from dancerank.settings_values import without_password
 from ranking.serving.service import RankingService
@@ -98,7 +98,10 @@ def _pool_service(config: Config) -> Iterator[RankingService]:
     if sqlite_file_missing(url):
         raise _no_pools(url)
     clock = SystemClock()
-    with closing(wiring.open_store(settings)) as store, closing(wiring.open_pool_reader(settings, clock)) as pools:
+    with (
+        closing(Processes(settings).open_store()) as store,
+        closing(Processes(settings, clock=clock).open_pool_reader()) as pools,
+    ):
         if not pools.has_policy():
             raise _no_pools(url)
         yield RankingService(store, pools=pools)

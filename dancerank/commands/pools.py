@@ -10,7 +10,6 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from dancerank import wiring
 from dancerank.commands.options import Config
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.progress import Told, steps
@@ -162,7 +161,7 @@ def _worlds(
         check_world(len(rows), days=days, median_rate=median_rate)
         return lambda seed, _: recorded_world(rows, times, seed=seed, days=days, median_rate=median_rate)
     settings = load_settings(config)
-    loaded = read_bundle(bundle or wiring.bundle_folder(settings))
+    loaded = read_bundle(bundle or settings.bundle_folder)
     size = _CLIPS if clips is None else clips
     check_world(size, days=days, median_rate=median_rate)
     synthetic = SyntheticWorlds(loaded, size, days, median_rate, settings.streamer)

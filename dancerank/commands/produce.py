@@ -8,9 +8,10 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from dancerank import wiring
 from dancerank.commands.options import Config
+from dancerank.processes import Processes
 from dancerank.settings import load_settings
+from dancerank.topics import create_topics
 from dancerank.uploads import send_clips
 from schemas.clock import SystemClock
 from transport.kafka_sink import KafkaSink
@@ -32,8 +33,8 @@ def produce(
     settings = load_settings(config)
     console = Console(stderr=True)
     data = open_data_set(folder)
-    connection = wiring.connect(settings)
-    wiring.create_topics(settings, connection)
+    connection = Processes(settings).connection
+    create_topics(settings, connection)
     with closing(KafkaSink(connection)) as sink:
         uploads = read_uploads(data, now_ms=SystemClock().now_ms(), inline=inline)
         topic = settings.streamer.uploads_topic

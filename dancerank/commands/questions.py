@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from dancerank import wiring
 from dancerank.commands.options import Config
+from dancerank.processes import Processes
 from dancerank.settings import RankingSettings, load_settings
 from dancerank.settings_values import without_password
 from ranking.scores.store import ScoreStore
@@ -141,7 +141,7 @@ def _store_service(config: Config) -> Iterator[RankingService]:
     url = settings.ranking.database_url
     if sqlite_file_missing(url):
         raise no_rankings(url)
-    with closing(wiring.open_store(settings)) as store:
+    with closing(Processes(settings).open_store()) as store:
         if not store.generations():
             raise no_rankings(url)
         yield RankingService(store)
@@ -149,7 +149,7 @@ def _store_service(config: Config) -> Iterator[RankingService]:
 
 def _opened_index(config: Config) -> tuple[RankingSettings, IndexView]:
     settings = load_settings(config)
-    return settings.ranking, wiring.open_index(settings, Observer(), SystemClock())
+    return settings.ranking, Processes(settings, observer=Observer(), clock=SystemClock()).open_index()
 
 
 def no_rankings(url: str) -> NoData:

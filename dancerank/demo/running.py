@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dancerank import wiring
 from dancerank.embedded import EmbeddedSystem, run_embedded
 from dancerank.listening import answer
+from dancerank.processes import Processes
 from dancerank.providers import providers_in_use
 from dancerank.settings import KafkaSettings, RankingSettings, Settings
 from exporters.prometheus import PrometheusObserver
@@ -19,7 +19,6 @@ from ranking.monitoring.settings import MonitoringSettings
 from ranking.pools.service.settings import PoolSettings
 from ranking.serving.api import create_app
 from schemas.bundle import Bundle
-from schemas.clock import SystemClock
 from schemas.errors import ConfigurationError
 from schemas.ports import Record
 from streamer.settings import StreamerSettings
@@ -53,7 +52,9 @@ def running(settings: Settings, bundle: Bundle, observer: PrometheusObserver) ->
     """The whole system on the embedded broker."""
     with (
         EmbeddedBroker() as connection,
-        run_embedded(settings, connection, bundle, observer, with_pools=True) as system,
+        run_embedded(
+            Processes(settings, connection=connection, bundle=bundle, observer=observer), with_pools=True
+        ) as system,
     ):
         yield system
 
@@ -86,7 +87,7 @@ def show_dead_letters(console: Console, letters: Sequence[Record]) -> None:
 
 def keep_serving(console: Console, system: EmbeddedSystem, observer: PrometheusObserver, taken: socket.socket) -> None:
     """Answer over HTTP on the port ``taken`` until Ctrl-C."""
-    app = create_app(system.service, observer.render, wiring.api_access(system.settings, observer, SystemClock()))
+    app = create_app(system.service, observer.render, Processes(system.settings, observer=observer).api_access())
     answer(app, taken, lambda: _show_addresses(console, system.settings))
 
 

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from benchmarks import recovery
 from benchmarks.recovery import Recovery, Times
-from dancerank import wiring
 from dancerank.settings import Settings
 from schemas.codec import decode, encode
 from schemas.events import ClipScored, embedding_array
@@ -112,7 +111,7 @@ def test_content_that_differs_in_one_way_of_either_view_is_told(
         contents = map(str, itertools.count()) if name == differing else itertools.repeat("the same")
         monkeypatch.setattr(recovery, name, lives(contents))
     monkeypatch.setattr(recovery, "KafkaSink", NoSink)
-    monkeypatch.setattr(wiring, "create_topics", lambda *_: None)
+    monkeypatch.setattr(recovery, "create_topics", lambda *_: None)
     told: list[tuple[str, int, int]] = []
     measured = recovery.measure(
         tmp_path,

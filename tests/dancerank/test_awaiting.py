@@ -50,16 +50,19 @@ class System(EmbeddedSystem):
     """A system whose parts say what a test has them say."""
 
     def __init__(self) -> None:
+        replica: Any = SimpleNamespace(
+            store=SimpleNamespace(generations=lambda: {"g1": 0}),
+            index=SimpleNamespace(clips=lambda: 0),
+            service=SimpleNamespace(pools=lambda: SimpleNamespace(decisions=0)),
+            loops=tuple(SimpleNamespace(failure=None, loop=SimpleNamespace(caught_up=True)) for _ in range(2)),
+        )
         self.parts: dict[str, Any] = {
             "settings": Settings(),
             "connection": KafkaConnection(servers=("broker:9092",)),
             "uploads": None,
-            "store": SimpleNamespace(generations=lambda: {"g1": 0}),
-            "index": SimpleNamespace(clips=lambda: 0),
-            "service": SimpleNamespace(pools=lambda: SimpleNamespace(decisions=0)),
+            "replica": replica,
             "streamer": SimpleNamespace(is_reading=True),
             "streaming": Future(),
-            "loops": tuple(SimpleNamespace(failure=None, loop=SimpleNamespace(caught_up=True)) for _ in range(2)),
         }
         super().__init__(**self.parts)
 
@@ -127,7 +130,7 @@ def fails(system: System, where: str) -> None:
     if where == "streamer":
         system.streaming.set_exception(StoreUnavailable("the streamer ended"))
     else:
-        system.loops[1].failure = GenerationMismatch("a loop ended")  # type: ignore[misc]
+        system.replica.loops[1].failure = GenerationMismatch("a loop ended")  # type: ignore[misc]
 
 
 WAITS = {
@@ -169,7 +172,10 @@ def test_where_nothing_moves_for_a_minute_that_is_said(nothing_comes: System, cl
 
 
 def test_ready_is_who_reads_and_has_caught_up_in_every_view(system: System) -> None:
-    for part, what in (*((thread.loop, "caught_up") for thread in system.loops), (system.streamer, "is_reading")):
+    for part, what in (
+        *((thread.loop, "caught_up") for thread in system.replica.loops),
+        (system.streamer, "is_reading"),
+    ):
         setattr(part, what, False)
         at_s = time.monotonic()
         timer = later(lambda part=part, what=what: setattr(part, what, True))
@@ -180,8 +186,8 @@ def test_ready_is_who_reads_and_has_caught_up_in_every_view(system: System) -> N
 
 def test_clips_are_there_once_both_views_hold_them(system: System) -> None:
     store, index, told = Steps(0, 5, 5, 5, 9), Steps(0, 2, 2, 9, 9), list[int]()
-    system.store.generations = lambda: {"g1": store()}  # type: ignore[method-assign]
-    system.index.clips = index  # type: ignore[method-assign]
+    system.replica.store.generations = lambda: {"g1": store()}  # type: ignore[method-assign]
+    system.replica.index.clips = index  # type: ignore[method-assign]
     system.await_clips(9, told.append)
     assert told == [0, 2, 5, 9]
 
@@ -202,8 +208,8 @@ def test_as_long_as_something_comes_it_is_waited_for(
     observed.count = Steps(*range(steps + 1))
     system.await_observed(steps)
     both = Steps(*(number // 2 for number in range(2 * steps + 1)))
-    system.store.generations = lambda: {"g1": steps}  # type: ignore[method-assign]
-    system.index.clips = both  # type: ignore[method-assign]
+    system.replica.store.generations = lambda: {"g1": steps}  # type: ignore[method-assign]
+    system.replica.index.clips = both  # type: ignore[method-assign]
     system.await_clips(steps)
 
 

@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dancerank.cli import app
+from dancerank.settings import shipped_bundle
 from dancerank.uploads import send_clips
-from dancerank.wiring import shipped_bundle
 from schemas.errors import RecordRefused
 from schemas.events import ClipUploaded, InlineFeatures
 from schemas.ports import OutgoingRecord

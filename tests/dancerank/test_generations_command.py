@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dancerank import start_checks, wiring
+from dancerank import processes, start_checks, topics
 from dancerank.cli import app
 from dancerank.dead_letters import DeadLetters
+from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
+from dancerank.topics import create_topics, topics_read
 from ranking.scores.generations import Generations
 from ranking.scores.store import ScoreStore
 from ranking.serving.replicas import Replicas, ReplicaState
@@ -19,7 +21,6 @@ from schemas.clock import SystemClock
 from schemas.codec import encode
 from schemas.errors import ConfigurationError
 from schemas.events import ClipScored
-from schemas.observation import Observer
 from schemas.ports import Record
 from schemas.queries import Challenge, ChallengeAttention
 from tests.ranking.examples import NOW_MS, apply, apply_entries, deletion, scored_clip
@@ -208,9 +209,9 @@ LOGS = ("clips.scored", "clips.scored.v2")
 def two_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, MemoryBroker]:
     """Settings of the views while another model is built, and a broker in memory instead of Kafka."""
     broker = MemoryBroker(SystemClock())
-    monkeypatch.setattr(wiring, "KafkaSink", lambda *_: MemorySink(broker))
-    monkeypatch.setattr(wiring, "KafkaSource", lambda *_, **__: None)
-    monkeypatch.setattr(wiring, "ensure_topics", lambda _, specs: broker.ensure_topics(specs))
+    monkeypatch.setattr(processes, "KafkaSink", lambda *_: MemorySink(broker))
+    monkeypatch.setattr(processes, "KafkaSource", lambda *_, **__: None)
+    monkeypatch.setattr(topics, "ensure_topics", lambda _, specs: broker.ensure_topics(specs))
     settings = Settings(ranking={"database_url": f"sqlite:///{tmp_path / 'view.db'}", "scored_topics": LOGS})
     return settings, broker
 
@@ -220,25 +221,24 @@ def test_logs_of_several_generations_are_created_compacted_and_read_by_every_vie
 ) -> None:
     settings, _ = two_logs
     created: dict[str, TopicSpec] = {}
-    monkeypatch.setattr(wiring, "ensure_topics", lambda _, specs: created.update({spec.name: spec for spec in specs}))
+    monkeypatch.setattr(topics, "ensure_topics", lambda _, specs: created.update({spec.name: spec for spec in specs}))
     third = settings.model_copy(update={"ranking": settings.ranking.model_copy(update={"scored_topics": LOGS[1:]})})
     for each in (settings, third):
         created.clear()
-        wiring.create_topics(each, wiring.connect(each))
+        create_topics(each, Processes(each).connection)
         for log in LOGS:  # also the one that the streamer of these settings writes and nobody reads
             assert (created[log].config["cleanup.policy"], f"{log}.dead-letter" in created) == ("compact", True)
-    read = wiring.topics_read(settings)
+    read = topics_read(settings)
     assert read["ranking"] == [*LOGS, "clips.deleted"]
     assert read["pools"] == [*LOGS, "clips.deleted", "clips.engagement"]
 
 
 def test_a_deleted_clip_is_erased_from_the_log_of_every_generation(two_logs: tuple[Settings, MemoryBroker]) -> None:
     settings, broker = two_logs
-    connection = wiring.connect(settings)
-    wiring.create_topics(settings, connection)
+    connection = Processes(settings).connection
+    create_topics(settings, connection)
     with (
-        closing(wiring.open_store(settings)) as store,
-        wiring.sql_loop(settings, connection, store, Observer(), SystemClock()) as loop,
+        Processes(settings, connection=connection).ranker() as loop,
     ):
         apply_entries(loop._view, deletion("c0"))
     for log in LOGS:
@@ -249,7 +249,7 @@ def test_a_deleted_clip_is_erased_from_the_log_of_every_generation(two_logs: tup
 def test_the_pools_rate_by_the_log_of_every_generation(two_logs: tuple[Settings, MemoryBroker]) -> None:
     settings, _ = two_logs
     value = encode(scored_clip("c0"))
-    with wiring.pool_loop(settings, wiring.connect(settings), Observer(), SystemClock()) as loop:
+    with Processes(settings).pools() as loop:
         entries, refused = loop._read(Record(log, 0, 0, NOW_MS, None, value) for log in (*LOGS, "clips.engagement"))
     assert [entry.record.topic for entry in entries] == [*LOGS]
     assert [refusal.record.topic for refusal in refused] == ["clips.engagement"]
@@ -265,7 +265,7 @@ def test_a_log_of_any_generation_that_is_not_compacted_is_named_at_the_start(
         for name, policy in policies.items()
     }
     monkeypatch.setattr(start_checks, "describe_topics", lambda *_: there)
-    (doubt,) = start_checks.start_warnings(settings, wiring.connect(settings), "serve")
+    (doubt,) = start_checks.start_warnings(settings, Processes(settings).connection, "serve")
     assert doubt.startswith("topic clips.scored.v2 is not compacted")
 
 

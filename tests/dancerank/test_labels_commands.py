@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from dancerank.cli import app
 from dancerank.commands.options import parse_moment
+from dancerank.processes import Processes
 from dancerank.uploads import send_clips
 from ranking.database.migrations import upgrade
 from ranking.scores.observations import ObservedClip
@@ -90,7 +91,7 @@ def platform(
     fresh_name: Callable[[str], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Platform:
-    monkeypatch.setattr("dancerank.wiring.connect", lambda _: embedded_broker)
+    monkeypatch.setattr(Processes, "connection", embedded_broker)
     return Platform(tmp_path, embedded_broker, fresh_name("uploads"))
 
 
@@ -315,7 +316,7 @@ def test_an_absent_topic_is_named_and_not_created(
     platform: Platform, embedded_broker: KafkaConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed = msgspec.structs.replace(embedded_broker, topics_on_demand=False)
-    monkeypatch.setattr("dancerank.wiring.connect", lambda _: closed)
+    monkeypatch.setattr(Processes, "connection", closed)
     platform.observe(observed_clips())
     code, output = platform.export()
     assert (code, bool(re.search(r"error \(transport\): no topic uploads-\w+", output))) == (1, True), output

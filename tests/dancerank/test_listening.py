@@ -10,9 +10,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from dancerank import wiring
 from dancerank.commands import serve
 from dancerank.listening import Watched, answer, bound, metrics
+from dancerank.processes import Processes
 from exporters.prometheus import PrometheusObserver
 from schemas.errors import ConfigurationError
 from tests.servers import free_port
@@ -101,8 +101,8 @@ def test_a_process_is_ready_once_its_part_is_there_and_waits_for_nothing() -> No
     ("command", "opens", "setting"),
     [
         (serve.stream, "streamer", "stream_metrics_port"),
-        (serve.rank, "sql_loop", "rank_metrics_port"),
-        (serve.run_pools, "pool_loop", "pools_metrics_port"),
+        (serve.rank, "ranker", "rank_metrics_port"),
+        (serve.run_pools, "pools", "pools_metrics_port"),
     ],
     ids=["stream", "rank", "pools run"],
 )
@@ -123,7 +123,7 @@ def test_the_readiness_of_a_process_is_that_of_the_part_that_works(
         assert part.ready == [True]
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(wiring, opens, opened)
+    monkeypatch.setattr(Processes, opens, opened)
     monkeypatch.setattr(part, "run", lambda _: part.ready.append(watched.part is part))
     monkeypatch.setattr(serve, "metrics", watching)
     for away in ("check_start", "stop_on_signals", "configure_logs"):

@@ -8,10 +8,9 @@ from typing import NoReturn
 
 import pytest
 
-from dancerank import wiring
 from dancerank.commands import serve
-from dancerank.settings import ServerSettings, Settings
-from dancerank.wiring import load_bundle, shipped_bundle
+from dancerank.processes import Processes
+from dancerank.settings import ServerSettings, Settings, shipped_bundle
 from ranking.views.loop import ViewLoop
 from transport.connection import KafkaConnection
 from transport.embedded import EmbeddedBroker
@@ -20,7 +19,7 @@ from transport.embedded import EmbeddedBroker
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[KafkaConnection]:
     with EmbeddedBroker() as connection:
-        monkeypatch.setattr(wiring, "connect", lambda _: connection)
+        monkeypatch.setattr(Processes, "connection", connection)
         yield connection
 
 
@@ -40,7 +39,7 @@ def test_stream_says_once_which_bundle_it_runs_and_on_what(caplog: pytest.LogCap
     caplog.set_level(logging.INFO)
     serve.stream()
     (line,) = [record.getMessage() for record in caplog.records if "generation" in record.getMessage()]
-    manifest = load_bundle(Settings()).manifest
+    manifest = Processes(Settings()).bundle.manifest
     assert str(shipped_bundle()) in line
     assert manifest.generation in line
     for name in (*(stream.modality for stream in manifest.streams), "fusion"):

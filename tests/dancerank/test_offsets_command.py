@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dancerank import wiring
 from dancerank.cli import app
+from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
+from dancerank.topics import create_topics, topics_read
 from ranking.pools.service.store import POOLS_VIEW
 from ranking.scores.store import SCORES_VIEW
 from ranking.views.applied_offsets import ViewPositions
@@ -41,7 +42,7 @@ class Desk:
 
     def fill(self) -> None:
         uploads, scored = self.settings.streamer.uploads_topic, self.settings.streamer.scored_topic
-        wiring.create_topics(self.settings, self.connection)
+        create_topics(self.settings, self.connection)
         with closing(KafkaSink(self.connection)) as sink:
             for topic in (uploads, scored):
                 for _ in range(RECORDS):
@@ -49,13 +50,13 @@ class Desk:
             sink.flush(10.0)
 
     def stored(self, view: str) -> dict[TopicPartition, int]:
-        topics = wiring.topics_read(self.settings)["pools"]
+        topics = topics_read(self.settings)["pools"]
         partitions = [TopicPartition(topic, number) for topic in topics for number in range(2)]
         with closing(ViewPositions(self.settings.ranking.database_url)) as positions:
             return positions.of(view, partitions)
 
     def store(self, view: str, positions: dict[TopicPartition, int]) -> None:
-        wiring.open_store(self.settings).close()
+        Processes(self.settings).open_store().close()
         with closing(ViewPositions(self.settings.ranking.database_url)) as stored:
             stored.set(view, positions)
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from dancerank.cli import app
 from dancerank.commands.questions import hits_table, ranking_table
 from dancerank.demo.running import show_dead_letters
+from dancerank.processes import Processes
 from ranking.scores.store import ScoreStore
 from ranking.vectors.view import IndexView
 from schemas.modalities import Dimension, Modality
@@ -61,7 +62,7 @@ def test_a_question_before_there_is_data_names_the_place_and_what_fills_it_and_c
 
 
 def test_similar_needs_no_database(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dancerank.wiring.open_store", lambda _: pytest.fail("the database was opened"))
+    monkeypatch.setattr(Processes, "open_store", lambda _: pytest.fail("the database was opened"))
     monkeypatch.setattr(IndexView, "clips", lambda _: 1)
     result = CliRunner().invoke(app, ["similar", "--clip", "nobody"])
     assert (result.exit_code, "error (not_" in result.output) == (1, True), result.output

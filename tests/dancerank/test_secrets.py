@@ -14,15 +14,14 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from dancerank import wiring
 from dancerank.cli import app
 from dancerank.logs import configure_logs
+from dancerank.processes import Processes
 from dancerank.settings import LogSettings, load_settings
 from exporters.prometheus import PrometheusObserver
 from ranking.scores.store import ScoreStore
 from ranking.serving.api import create_app, create_key
 from ranking.serving.service import RankingService
-from schemas.clock import SystemClock
 from schemas.errors import DancerankError
 from streamer.roots import FeatureRoots
 from streamer.stores import FeatureStore
@@ -148,7 +147,7 @@ def test_a_crash_is_logged_without_the_values_of_its_variables(
 ) -> None:
     configure_logs(LogSettings(format=form))
     settings = load_settings(watched.config)
-    connection, api_key = wiring.connect(settings), watched.key
+    connection, api_key = Processes(settings).connection, watched.key
     try:
         raise RuntimeError(f"{settings!r} {connection!r} {settings.model_dump()}")
     except RuntimeError:
@@ -170,7 +169,7 @@ def test_the_api_and_its_metrics_tell_no_secret_while_everything_behind_it_fails
     with closing(ScoreStore(settings.ranking.database_url)) as store:
         service = RankingService(store, observer=observer)
         monkeypatch.setattr(service, "challenges", lambda **_: 1 / 0)
-        api = create_app(service, observer.render, wiring.api_access(settings, observer, SystemClock()))
+        api = create_app(service, observer.render, Processes(settings, observer=observer).api_access())
 
         def ask(path: str, key: str, **headers: str) -> int:
             answer = request(api, path, {"Authorization": f"Bearer {key}", **headers})

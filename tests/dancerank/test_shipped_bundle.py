@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from dancerank.settings import shipped_bundle
 from dancerank.synthetic import SyntheticClip, synthesize
-from dancerank.wiring import shipped_bundle
 from ranking.monitoring.correlation import spearman
 from schemas.bundle import read_bundle
 from schemas.events import ClipScored, ClipUploaded, InlineFeatures, embedding_array

@@ -3,11 +3,11 @@
 import pytest
 
 from dancerank.policies import read_policy, shipped_policy
+from dancerank.settings import shipped_bundle
 from dancerank.simulation.audience import Reactions
 from dancerank.simulation.comparison import POLICY, outcome
 from dancerank.simulation.measures import Measures
 from dancerank.simulation.synthetic import SyntheticWorlds
-from dancerank.wiring import shipped_bundle
 from schemas.bundle import read_bundle
 
 pytestmark = pytest.mark.slow

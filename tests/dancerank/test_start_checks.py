@@ -9,7 +9,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 
-from dancerank import wiring
+from dancerank.processes import Processes
 from dancerank.settings import Settings
 from dancerank.start_checks import CannotStart, Process, check_start
 from schemas.errors import BundleError, ConfigurationError, DancerankError, StoreError, TransportError
@@ -48,7 +48,7 @@ def changed(settings: Settings, group: str, **values: object) -> Settings:
 
 
 def check(settings: Settings, process: Process, connection: KafkaConnection | None = None) -> None:
-    check_start(settings, connection or wiring.connect(settings), process)
+    check_start(Processes(settings, connection=connection), process)
 
 
 @pytest.mark.parametrize("process", ["stream", "rank", "pools run", "serve"])
@@ -91,7 +91,7 @@ def test_where_all_is_there_the_topics_and_tables_are_made_and_nothing_is_said(
     for process in ("stream", "rank", "serve"):
         check(settings, process, kafka_connection)  # type: ignore[arg-type]
     assert caplog.messages == []
-    with closing(wiring.open_store(settings)) as store:
+    with closing(Processes(settings).open_store()) as store:
         store.check()
 
 

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from benchmarks.pipeline import make_uploads, repeated, settings_for
-from dancerank import wiring
 from dancerank.settings import Settings
+from dancerank.topics import create_topics
 from dancerank.uploads import send_clips
 from schemas.events import ClipUploaded
 from tests.faults.processes import write_config
@@ -53,7 +53,7 @@ def scene(
         settings = base.model_copy(update={"kafka": kafka, "ranking": ranking})
         more = {"kafka": {"session_timeout_s": SESSION_S}, "streamer": {"inference_threads": 1}}
         config = write_config(tmp_path / "dancerank.toml", settings, **more)
-        wiring.create_topics(settings, connection)
+        create_topics(settings, connection)
         sent = list(repeated(distinct_uploads, clips))
         sink = KafkaSink(connection)
         send_clips(sink, settings.streamer.uploads_topic, sent, 60.0)

@@ -10,10 +10,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from dancerank import wiring
 from dancerank.embedded import EmbeddedSystem, run_embedded
+from dancerank.processes import Processes
 from dancerank.settings import Settings
 from dancerank.synthetic import synthesize
+from dancerank.topics import scored_topics
 from schemas.codec import encode
 from schemas.events import ClipDeleted, ClipScored, ClipUploaded, ModalityResult, embedding_bytes
 from schemas.modalities import MODALITIES
@@ -96,13 +97,13 @@ class Platform:
 
     def __init__(self, settings: Settings, connection: KafkaConnection) -> None:
         self._settings, self._connection = settings, connection
-        self._bundle = wiring.load_bundle(settings)
+        self._bundle = Processes(settings).bundle
 
     def run(self, database_url: str, *, batch: int = 500) -> AbstractContextManager[EmbeddedSystem]:
         changes = {"database_url": database_url, "batch_records": batch}
         ranking = self._settings.ranking.model_copy(update=changes)
         settings = self._settings.model_copy(update={"ranking": ranking})
-        return run_embedded(settings, self._connection, self._bundle, Observer())
+        return run_embedded(Processes(settings, connection=self._connection, bundle=self._bundle, observer=Observer()))
 
     @contextmanager
     def rebuilt(self, database_url: str, *, batch: int = 500) -> Iterator[EmbeddedSystem]:
@@ -122,7 +123,7 @@ class Platform:
 
 
 def content(system: EmbeddedSystem) -> Contents:
-    return Contents(system.store.content(), system.index.content())
+    return Contents(system.replica.store.content(), system.replica.index.content())
 
 
 def of_older_generation(upload: ClipUploaded, score: float) -> ClipScored:
@@ -159,7 +160,7 @@ def test_views_that_are_rebuilt_from_the_log_hold_what_they_held_bit_by_bit(
     settings: Settings, uploads: list[ClipUploaded], kafka_connection: KafkaConnection, new_database: NewDatabase
 ) -> None:
     platform, first_database = Platform(settings, kafka_connection), new_database()
-    scored, older = wiring.scored_topics(settings)
+    scored, older = scored_topics(settings)
     challenges = sorted({upload.challenge_id for upload in uploads})
     gone = [upload.clip_id for upload in uploads[:4]]
 
@@ -182,7 +183,7 @@ def test_views_that_are_rebuilt_from_the_log_hold_what_they_held_bit_by_bit(
     with platform.run(first_database) as system:  # from what is stored, and the rest of the log
         system.await_ready()
         before = content(system)
-        assert sum(system.store.generations().values()) == CLIPS - 4 + 20 - 4
+        assert sum(system.replica.store.generations().values()) == CLIPS - 4 + 20 - 4
 
     for batch in (1, 7):
         with platform.rebuilt(new_database(), batch=batch) as system:

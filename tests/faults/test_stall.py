@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.pipeline import settings_for
-from dancerank import wiring
 from dancerank.settings import Settings
+from dancerank.topics import create_topics
 from dancerank.uploads import send_clips
 from schemas.events import ClipUploaded, FeatureFile
 from schemas.features import encode_features
@@ -72,7 +72,7 @@ def settings(tmp_path: Path, kafka_connection: KafkaConnection) -> Settings:
     settings = base.model_copy(
         update={"streamer": streamer, "kafka": base.kafka.model_copy(update={"partitions": PARTITIONS})}
     )
-    wiring.create_topics(settings, kafka_connection)
+    create_topics(settings, kafka_connection)
     return settings
 
 

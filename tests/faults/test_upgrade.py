@@ -12,8 +12,8 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from dancerank import wiring
 from dancerank.cli import app
+from dancerank.processes import Processes
 from ranking.scores.store import ScoreStore
 from schemas.bundle import read_bundle
 from tests.faults.conftest import Scene
@@ -93,7 +93,7 @@ def test_questions_through_an_upgrade_are_answered_by_one_generation_each_and_ne
     scene: MakeScene, kafka_connection: KafkaConnection, postgresql_url: str, tmp_path: Path
 ) -> None:
     here = scene(kafka_connection, postgresql_url, CLIPS)
-    old = wiring.load_bundle(here.settings).manifest.generation
+    old = Processes(here.settings).bundle.manifest.generation
     bundle = write_small_bundle(tmp_path / "bundle", seed=3)
     new = read_bundle(bundle).manifest.generation
     logs = [here.settings.streamer.scored_topic, f"{here.settings.streamer.scored_topic}.{new}"]

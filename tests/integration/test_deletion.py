@@ -14,11 +14,12 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
-from dancerank import wiring
 from dancerank.cli import app
 from dancerank.embedded import EmbeddedSystem, run_embedded
+from dancerank.processes import Processes
 from dancerank.settings import load_settings
 from dancerank.synthetic import synthesize
+from dancerank.topics import create_topics
 from dancerank.uploads import send_upload
 from ranking.database.tables import metadata
 from ranking.serving.api import create_app
@@ -109,8 +110,10 @@ def system(config: Path, kafka_connection: KafkaConnection, reports: Reports) ->
     settings = load_settings(config)
     topic = TopicSpec(name=settings.streamer.scored_topic, partitions=PARTITIONS, config=QUICK_COMPACTION)
     ensure_topics(kafka_connection, [topic])
-    bundle = wiring.load_bundle(settings)
-    with run_embedded(settings, kafka_connection, bundle, reports, with_pools=True) as running:
+    bundle = Processes(settings).bundle
+    with run_embedded(
+        Processes(settings, connection=kafka_connection, bundle=bundle, observer=reports), with_pools=True
+    ) as running:
         yield running
 
 
@@ -191,7 +194,7 @@ class Surfaces:
         """Every value of every table. The samples of scores that tell drift name no clip."""
         numbers = [*self._clip.scores().values(), self._clip.duration_s, float(self._clip.uploaded_at_ms + 1)]
         texts = [self._clip.dancer_id.encode(), *(struct.pack(">d", number) for number in self._clip.scores().values())]
-        engine = self._system.store._engine
+        engine = self._system.replica.store._engine
         with engine.connect() as connection:
             for table in metadata.sorted_tables:
                 for row in connection.execute(sa.select(table)):
@@ -202,10 +205,10 @@ class Surfaces:
     def _is_among_the_vectors(self) -> bool:
         embeddings = {m: embedding_array(one).tolist() for m, one in self._clip.modalities.items()}
         query = SimilarQuery(embeddings=embeddings, weights=uniform_weights(), k=1)
-        return math.isclose(self._system.index.similar(query).hits[0].similarity, 1.0, abs_tol=1e-4)
+        return math.isclose(self._system.replica.index.similar(query).hits[0].similarity, 1.0, abs_tol=1e-4)
 
     def _is_in_snapshots(self) -> bool:
-        self._system.index.save(self._system.settings.ranking.index_folder)
+        self._system.replica.index.save(self._system.settings.ranking.index_folder)
         files = [path for path in self._system.settings.ranking.index_folder.rglob("*") if path.is_file()]
         content = b"".join(path.read_bytes() for path in files)
         vectors = [_unit(embedding_array(one)) for one in self._clip.modalities.values()]
@@ -279,7 +282,7 @@ def test_a_deleted_clip_is_on_no_surface_and_a_late_upload_does_not_bring_it_bac
     system.await_observed(CLIPS)
 
     victim, others = uploads[0], uploads[1:]
-    system.index.save(settings.ranking.index_folder)
+    system.replica.index.save(settings.ranking.index_folder)
     (written,) = records_of(system, victim.clip_id)
     surfaces = Surfaces(system, config, decode(written.value, ClipScored), others)
     assert surfaces.found() == {
@@ -290,9 +293,9 @@ def test_a_deleted_clip_is_on_no_surface_and_a_late_upload_does_not_bring_it_bac
     removal = ClipDeleted(clip_id=victim.clip_id, reason="asked for")
     sink.send(OutgoingRecord(settings.ranking.deletions_topic, victim.clip_id.encode(), encode(removal)))
     sink.flush(10.0)
-    until(lambda: system.index.clips() == CLIPS - 1, system)
+    until(lambda: system.replica.index.clips() == CLIPS - 1, system)
     until(lambda: system.service.pooled_clip(victim.clip_id).state == "deleted", system)
-    until(lambda: sum(system.store.generations().values()) == CLIPS - 1, system)
+    until(lambda: sum(system.replica.store.generations().values()) == CLIPS - 1, system)
 
     traffic = Traffic(system, others, victim.challenge_id)
 
@@ -300,7 +303,7 @@ def test_a_deleted_clip_is_on_no_surface_and_a_late_upload_does_not_bring_it_bac
         until(lambda: not records_of(system, victim.clip_id), system, traffic.go_on)
         system.await_clips(len(others))
         for _ in range(2):  # of two snapshots that are kept
-            system.index.save(settings.ranking.index_folder)
+            system.replica.index.save(settings.ranking.index_folder)
         assert surfaces.found() == set()
 
     assert_gone()
@@ -315,7 +318,7 @@ def test_the_log_is_compacted_in_time_and_deletions_are_kept_for_ever(
     config: Path, kafka_connection: KafkaConnection
 ) -> None:
     settings = load_settings(config)
-    wiring.create_topics(settings, kafka_connection)
+    create_topics(settings, kafka_connection)
     scored, deletions = settings.streamer.scored_topic, settings.ranking.deletions_topic
     topics = describe_topics(kafka_connection, [scored, deletions])
     assert topics[scored].config["cleanup.policy"] == "compact"

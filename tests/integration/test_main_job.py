@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from dancerank import wiring
 from dancerank.embedded import run_embedded
+from dancerank.processes import Processes
 from dancerank.settings import Settings
 from schemas.events import ClipScored, ClipUploaded
 from schemas.modalities import DIMENSIONS, MODALITIES
@@ -23,8 +23,8 @@ def test_a_thousand_clips_are_scored_indexed_and_ranked_none_lost_none_twice(
 ) -> None:
     on_postgresql = settings.ranking.model_copy(update={"database_url": postgresql_url})
     settings = settings.model_copy(update={"ranking": on_postgresql})
-    bundle = wiring.load_bundle(settings)
-    with run_embedded(settings, kafka_connection, bundle, Observer()) as system:
+    bundle = Processes(settings).bundle
+    with run_embedded(Processes(settings, connection=kafka_connection, bundle=bundle, observer=Observer())) as system:
         system.send(uploads)
         system.await_clips(len(uploads))
         log = read_log(settings, kafka_connection)

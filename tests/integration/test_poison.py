@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from dancerank.cli import app
 from dancerank.dead_letters import DeadLetters
 from dancerank.embedded import EmbeddedSystem, run_embedded
+from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
 from schemas.bundle import Bundle
 from schemas.clock import SystemClock
@@ -233,14 +234,16 @@ def test_poison_is_put_aside_exactly_once_and_what_is_repaired_comes_out(
     mixture.add_garbage(scored)
     mixture.random.shuffle(mixture.records)
 
-    with run_embedded(settings, kafka_connection, bundle, Observer(), with_pools=True) as system:
+    with run_embedded(
+        Processes(settings, connection=kafka_connection, bundle=bundle, observer=Observer()), with_pools=True
+    ) as system:
         system.await_ready()
         send(system, mixture.records)
         system.await_clips(GOOD)
         system.await_observed(GOOD)
         wait_until(lambda: all_is_read(settings, kafka_connection))
         wait_until(lambda: len(dead_letters_of(settings, settings.pools.engagement_topic)) >= GARBAGE)
-        assert system.index.clips() == GOOD
+        assert system.replica.index.clips() == GOOD
 
         letters = dead_letters_of(settings, uploads)
         assert len(letters) == mixture.bad == len({(letter.source, letter.source_offset) for letter in letters})

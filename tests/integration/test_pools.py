@@ -13,9 +13,9 @@ from random import Random
 import pytest
 import sqlalchemy as sa
 
-from dancerank import wiring
 from dancerank.policies import read_policy
 from dancerank.settings import Settings, load_settings
+from dancerank.topics import create_topics
 from ranking.database.tables import engagement, engagement_aside, pool_clips, pool_counters
 from ranking.pools.service.store import PoolStore
 from schemas.codec import decode, encode
@@ -257,7 +257,7 @@ def test_two_workers_that_are_killed_overspend_nothing_and_lose_nothing(
     config: Path, tmp_path: Path, postgresql_url: str, kafka_connection: KafkaConnection
 ) -> None:
     settings, policy = load_settings(config), read_policy(tmp_path / "policy.toml")
-    wiring.create_topics(settings, kafka_connection)
+    create_topics(settings, kafka_connection)
     world = World(Random(8), int(time.time() * 1000))
     with ExitStack() as stack:
         pools = stack.enter_context(closing(PoolStore(postgresql_url)))

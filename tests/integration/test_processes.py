@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dancerank import wiring
 from dancerank.settings import Settings
+from dancerank.topics import create_topics
 from dancerank.uploads import send_upload
 from schemas.events import ClipUploaded
 from schemas.modalities import Dimension
@@ -100,7 +100,7 @@ def test_a_streamer_stopped_in_mid_stream_continues_from_its_commit(
     deployment: Deployment, settings: Settings, uploads: list[ClipUploaded], kafka_connection: KafkaConnection
 ) -> None:
     sent = uploads[:CLIPS]
-    wiring.create_topics(settings, kafka_connection)
+    create_topics(settings, kafka_connection)
     with closing(KafkaSink(kafka_connection)) as sink:
         for upload in sent:
             send_upload(sink, settings.streamer.uploads_topic, upload)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from dancerank import wiring
+from dancerank.processes import Processes
 from dancerank.settings import Settings
 from schemas.errors import TransportError
 from schemas.ports import OutgoingRecord, Record, TopicPartition
@@ -76,7 +76,7 @@ def settings_of(
 def test_every_client_works_with_the_security_that_the_settings_name(
     server: SecureKafkaServer, protocol: str, mechanism: str | None, fresh_name: Callable[[str], str]
 ) -> None:
-    connection = wiring.connect(settings_of(server, protocol, mechanism))
+    connection = Processes(settings_of(server, protocol, mechanism)).connection
     asked, answered, group = fresh_name("asked"), fresh_name("answered"), fresh_name("group")
     ensure_topics(connection, [TopicSpec(name=asked, partitions=1), TopicSpec(name=answered, partitions=1)])
     assert describe_topics(connection, [asked])[asked].partitions == 1
@@ -170,7 +170,7 @@ def refused(
     settings = settings_of(server, mistake.protocol, mistake.mechanism, timeout_s=REFUSED_WITHIN_S, **placed)
     started_s = time.monotonic()
     with pytest.raises(TransportError) as caught:
-        use(wiring.connect(settings))
+        use(Processes(settings).connection)
     assert time.monotonic() - started_s < 4 * REFUSED_WITHIN_S
     assert re.search(mistake.named, caught.value.message), caught.value.message
     assert server.address_of(mistake.protocol) in caught.value.message

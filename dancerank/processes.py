@@ -1,0 +1,291 @@
+"""One object that builds every process of the system from its settings."""
+
+import logging
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, Final
+
+from dancerank.policies import read_policy, shipped_policy
+from dancerank.settings import Settings
+from dancerank.topics import create_topics, scored_topics, topics_read
+from ranking.monitoring.monitor import ModelMonitor
+from ranking.pools.policy import Policy
+from ranking.pools.service.publishing import publishing
+from ranking.pools.service.reading import PoolReader
+from ranking.pools.service.store import PoolStore
+from ranking.pools.service.worker import PoolEntry, PoolWorker, read_pool_entries
+from ranking.scores.store import ScoreStore
+from ranking.scores.view import ScoreView
+from ranking.serving.api import Access, KeyRing
+from ranking.serving.report import ServingReport
+from ranking.serving.service import RankingService
+from ranking.vectors.backends.faiss_flat import FaissIndexes
+from ranking.vectors.view import IndexView
+from ranking.views.log_records import LogEntry, read_log
+from ranking.views.loop import LoopSettings, LoopThread, Reader, StoredPositions, ViewLoop
+from ranking.views.periodic import every
+from schemas.bundle import Bundle, read_bundle
+from schemas.clock import Clock, SystemClock
+from schemas.observation import Observer
+from schemas.ports import View
+from streamer.assembly import open_streamer
+from streamer.pipeline import Streamer
+from transport.connection import KafkaConnection
+from transport.kafka_flushes import open_results
+from transport.kafka_sink import KafkaSink, SinkSettings
+from transport.kafka_source import KafkaSource, SourceSettings
+from transport.kafka_transactions import TransactionSettings
+
+log = logging.getLogger(__name__)
+
+_COMMIT_INTERVAL_S: Final = 1.0
+_REPORT_INTERVAL_S: Final = 1.0
+_HEARTBEAT_S: Final = 3.0
+_HEARTBEATS: Final = 5  # that may be lost before a member is given up
+
+
+@dataclass(frozen=True)
+class Replica:
+    """A process that answers. ``loops`` feed the views here; the index is always one of them."""
+
+    service: RankingService
+    store: ScoreStore
+    index: IndexView
+    loops: Sequence[LoopThread]
+
+
+@contextmanager
+def in_thread(loop: ViewLoop[Any], name: str, within_s: float) -> Iterator[LoopThread]:
+    """Run a loop beside the caller; at the end it has ``within_s`` seconds to finish its batch and its maintenance."""
+    thread = LoopThread(loop, name=name)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        if not thread.stop(within_s):
+            log.warning("%s was still busy after %s s; it continues from its last position", name, within_s)
+
+
+class Processes:
+    """Builds each process of the system: ``streamer``, ``ranker``, ``pools`` and ``replica``.
+
+    Each is a context that closes what it opens. ``connection`` defaults to the brokers of ``settings``. Nothing is
+    connected, and no bundle is read, before a process needs it; the bundle is then read once.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        observer: Observer | None = None,
+        clock: Clock | None = None,
+        connection: KafkaConnection | None = None,
+        bundle: Bundle | None = None,
+    ) -> None:
+        self.settings: Final = settings
+        self.observer: Final = observer or Observer()
+        self.clock: Final = clock or SystemClock()
+        self._connection, self._bundle = connection, bundle
+
+    @cached_property
+    def connection(self) -> KafkaConnection:
+        """How every client reaches Kafka."""
+        if self._connection is not None:
+            return self._connection
+        kafka = self.settings.kafka
+        secrets = {key: secret.get_secret_value() for key, secret in kafka.secrets.items()}
+        return KafkaConnection(
+            servers=kafka.bootstrap_servers, security={**kafka.security, **secrets}, timeout_s=kafka.timeout_s
+        )
+
+    @cached_property
+    def bundle(self) -> Bundle:
+        """The verified model bundle. Raises ``BundleError``."""
+        return self._bundle or read_bundle(self.settings.bundle_folder)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The policy that the settings name, else the example that ships. Raises ``PolicyError``."""
+        return read_policy(self.settings.pools.policy or shipped_policy())
+
+    def create_topics(self) -> None:
+        """Create the topics that are absent."""
+        create_topics(self.settings, self.connection)
+
+    def open_store(self) -> ScoreStore:
+        """The SQL view, its tables created or brought up to date."""
+        store = ScoreStore(self.settings.ranking.database_url)
+        store.migrate()
+        return store
+
+    def open_index(self) -> IndexView:
+        """The index view as its newest snapshot left it, or empty."""
+        ranking = self.settings.ranking
+        view = IndexView(FaissIndexes(threads=ranking.index_threads), self.observer, self.clock)
+        view.restore(ranking.index_folder)
+        return view
+
+    def open_pool_reader(self) -> PoolReader:
+        """Answers about the traffic pools."""
+        return PoolReader(self.settings.ranking.database_url, self.clock)
+
+    def api_access(self) -> Access:
+        """Who may use the HTTP API; raises ``ConfigurationError`` for a file of keys that cannot be read."""
+        server = self.settings.server
+        return Access(
+            keys=None if server.api_keys is None else KeyRing(server.api_keys),
+            requests_per_minute=server.requests_per_minute,
+            metrics_are_open=server.metrics_without_key,
+            max_request_bytes=server.max_request_bytes,
+            clock=self.clock,
+            observer=self.observer,
+        )
+
+    @contextmanager
+    def streamer(self) -> Iterator[Streamer]:
+        """Scores uploads, as a member of the streamer group."""
+        settings, connection = self.settings, self.connection
+        group, patience_s = settings.kafka.streamer_group, settings.streamer.flush_timeout_s
+        name = f"{group}-{settings.kafka.instance or uuid.uuid4().hex}"
+        transactions = TransactionSettings(timeout_s=patience_s + connection.timeout_s, delivery_timeout_s=patience_s)
+        topics = topics_read(settings)["streamer"]
+        opened = open_streamer(
+            settings.streamer,
+            self.bundle,
+            open_source=lambda listener: KafkaSource(
+                connection, topics, group=group, listener=listener, settings=self._member
+            ),
+            open_sink=lambda: open_results(connection, name, transactions),
+            observer=self.observer,
+            clock=self.clock,
+        )
+        with closing(opened):
+            yield opened
+
+    @contextmanager
+    def ranker(self, store: ScoreStore | None = None) -> Iterator[ViewLoop[LogEntry]]:
+        """Keeps the SQL view up to date, as a member of the ranking group."""
+        settings = self.settings
+        with ExitStack() as stack:
+            if store is None:
+                store = stack.enter_context(closing(self.open_store()))
+            sink = stack.enter_context(closing(KafkaSink(self.connection)))
+            view = ScoreView(store, sink, self.observer, scored_topics=scored_topics(settings))
+            opened = partial(self._shared_source, "ranking", settings.kafka.ranking_group, view)
+            options = LoopSettings(max_records=settings.ranking.batch_records)
+            yield ViewLoop(opened(), view, self._read_log, sink, self.observer, self.clock, options, reopen=opened)
+
+    def index_loop(self, index: IndexView) -> ViewLoop[LogEntry]:
+        """Keeps the index view up to date: reads every partition, belongs to no group, and saves snapshots."""
+        ranking = self.settings.ranking
+        topics = topics_read(self.settings)["ranking"]
+        opened = partial(KafkaSource, self.connection, topics, group=None, listener=StoredPositions(index))
+        options = LoopSettings(
+            max_records=ranking.batch_records, commits=False, maintenance_interval_s=ranking.snapshot_interval_s
+        )
+        save = partial(index.save, ranking.index_folder)
+        return ViewLoop(
+            opened(),
+            index,
+            self._read_log,
+            None,
+            self.observer,
+            self.clock,
+            options,
+            maintenance=save,
+            reopen=opened,
+        )
+
+    @contextmanager
+    def pools(self) -> Iterator[ViewLoop[PoolEntry]]:
+        """Decides about traffic pools, as a member of the pools' group; its policy is active from now on. Measures how
+        right the model was.
+        """
+        settings, pools, url = self.settings, self.settings.pools, self.settings.ranking.database_url
+        options = LoopSettings(
+            max_records=pools.batch_records,
+            maintenance_interval_s=pools.round_interval_s,
+            commit_interval_s=_COMMIT_INTERVAL_S,
+        )
+        policy = self.policy
+        with ExitStack() as stack:
+            store = stack.enter_context(closing(PoolStore(url, keeps_journal=pools.journal)))
+            sink = stack.enter_context(closing(KafkaSink(self.connection)))
+            reader = stack.enter_context(closing(self.open_pool_reader()))
+            store.migrate()
+            monitor = stack.enter_context(closing(ModelMonitor(url, self.observer, self.clock, settings.monitoring)))
+            stack.enter_context(every(settings.monitoring.measure_interval_s, monitor.measure, name="model-monitor"))
+            results = stack.enter_context(closing(KafkaSink(self.connection, SinkSettings(linger_s=0.0))))
+            worker = PoolWorker(
+                store, policy, results, self.observer, self.clock, pools, seen=monitor.add, look=reader.pools
+            )
+            worker.announce = stack.enter_context(publishing(worker.publish))
+            opened = partial(self._shared_source, "pools", settings.kafka.pools_group, worker)
+            read = partial(read_pool_entries, scored_topics=scored_topics(settings))
+            yield ViewLoop(
+                opened(),
+                worker,
+                read,
+                sink,
+                self.observer,
+                self.clock,
+                options,
+                maintenance=worker.round,
+                reopen=opened,
+            )
+
+    @contextmanager
+    def replica(
+        self, *, with_rank: bool = False, with_pools: bool = False, reports_as: str | None = None
+    ) -> Iterator[Replica]:
+        """Answers questions: a whole index view that is kept up to date, and the database.
+
+        ``with_rank`` and ``with_pools`` run these loops here too. ``reports_as`` names this replica among those that
+        say in the database what they hold; without a name it says nothing. At the end each loop has
+        ``server.shutdown_timeout_s`` seconds to finish.
+        """
+        within_s = self.settings.server.shutdown_timeout_s
+        with ExitStack() as stack:
+            store = stack.enter_context(closing(self.open_store()))
+            index = self.open_index()
+            index_loop = self.index_loop(index)
+            loops = [stack.enter_context(in_thread(index_loop, "index-view", within_s))]
+            if reports_as is not None:
+                stack.enter_context(self._reports(reports_as, index, index_loop))
+            if with_rank:
+                ranker = stack.enter_context(self.ranker(store))
+                loops.append(stack.enter_context(in_thread(ranker, "sql-view", within_s)))
+            if with_pools:
+                pools = stack.enter_context(self.pools())
+                loops.append(stack.enter_context(in_thread(pools, "pools", within_s)))
+            reader = stack.enter_context(closing(self.open_pool_reader()))
+            service = RankingService(store, index, pools=reader, loops=loops, observer=self.observer)
+            yield Replica(service, store, index, tuple(loops))
+
+    @contextmanager
+    def _reports(self, name: str, index: IndexView, loop: ViewLoop[LogEntry]) -> Iterator[None]:
+        """Says from time to time what this replica holds, and drops the generations that are retired."""
+        report = ServingReport(name, index, lambda: loop.caught_up, self.settings.ranking.database_url, self.observer)
+        with closing(report), every(_REPORT_INTERVAL_S, report.tell, name="serving-report", at_once=True):
+            yield
+
+    @property
+    def _read_log(self) -> Reader[LogEntry]:
+        return partial(read_log, deletions_topic=self.settings.ranking.deletions_topic)
+
+    @property
+    def _member(self) -> SourceSettings:
+        """How this process is a member of its groups."""
+        session_s = self.settings.kafka.session_timeout_s
+        heartbeat_s = min(_HEARTBEAT_S, session_s / _HEARTBEATS)
+        return SourceSettings(
+            session_timeout_s=session_s, heartbeat_interval_s=heartbeat_s, instance=self.settings.kafka.instance
+        )
+
+    def _shared_source(self, role: str, group: str, view: View[Any]) -> KafkaSource:
+        """A member of ``group``, which continues where ``view`` stands."""
+        topics = topics_read(self.settings)[role]
+        return KafkaSource(self.connection, topics, group=group, listener=StoredPositions(view), settings=self._member)
