@@ -1,5 +1,5 @@
 """``python -m dancerank``: the command without its script."""
 
-from dancerank.cli import app
+from dancerank_installation import run_command
 
-app()
+run_command()

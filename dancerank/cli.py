@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import ParamSpec
+from typing import Annotated, ParamSpec
 
 import typer
 from rich.console import Console
@@ -25,7 +25,8 @@ from dancerank.commands import (
     serve,
 )
 from dancerank.logs import writes_json
-from schemas.errors import DancerankError
+from dancerank_installation import installed_version, missing_extra
+from schemas.errors import ConfigurationError, DancerankError
 
 P = ParamSpec("P")
 
@@ -40,21 +41,47 @@ app = typer.Typer(
 
 
 def _reporting(command: Callable[P, None]) -> Callable[P, None]:
-    """Print our errors as a sentence and exit with 1; anything else is a defect and keeps its traceback."""
+    """Print our errors, and a missing extra, as a sentence and exit with 1; anything else is a defect and keeps its
+    traceback.
+    """
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
         except DancerankError as error:
-            if writes_json():
-                logging.getLogger(__name__).critical(error.message, extra={"code": error.code})
-            else:
-                Console(stderr=True).print(f"[bold red]error[/] ({error.code}): ", end="")
-                Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True).print(error.message)
+            _report(error)
+            raise typer.Exit(1) from error
+        except ModuleNotFoundError as error:
+            if (sentence := missing_extra(error)) is None:
+                raise
+            _report(ConfigurationError(sentence))
             raise typer.Exit(1) from error
 
     return run
+
+
+def _report(error: DancerankError) -> None:
+    if writes_json():
+        logging.getLogger(__name__).critical(error.message, extra={"code": error.code})
+    else:
+        Console(stderr=True).print(f"[bold red]error[/] ({error.code}): ", end="")
+        Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True).print(error.message)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"dancerank {installed_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 for panel, commands in {

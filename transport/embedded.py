@@ -19,9 +19,7 @@ memory. What it does not do, found by experiment with librdkafka 2.16:
 from types import TracebackType
 from typing import Final
 
-from confluent_kafka import Producer
-
-from schemas.errors import TransportError
+from schemas.errors import ConfigurationError, TransportError
 from transport.connection import KafkaConnection
 
 PARTITIONS: Final = 4
@@ -36,6 +34,12 @@ class EmbeddedBroker:
     """Context manager that runs the broker and gives the connection to it. At the end it is gone, with all it holds."""
 
     def __enter__(self) -> KafkaConnection:
+        try:
+            from confluent_kafka import Producer
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                "the embedded broker needs confluent-kafka; install the extra: pip install 'dancerank[embedded]'"
+            ) from error
         # A librdkafka client with this setting brings the cluster up and is connected to it; it serves nothing else.
         self._owner = Producer({"test.mock.num.brokers": 1, "log_level": 0})
         brokers = self._owner.list_topics(timeout=_STARTS_WITHIN_S).brokers.values()

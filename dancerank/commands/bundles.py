@@ -13,7 +13,6 @@ from rich.text import Text
 from dancerank.settings import shipped_bundle
 from exporters.onnx.inspect import describe
 from schemas.bundle import Bundle, read_bundle
-from schemas.errors import ConfigurationError
 
 
 def inspect(
@@ -52,13 +51,8 @@ def demo_bundle(
 
 
 def training() -> ModuleType:
-    """``dancerank.training``, loaded only here: everything else runs without torch."""
-    try:
-        return importlib.import_module("dancerank.training")
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"this command needs {error.name}; install the extra: pip install 'dancerank[cpu,train]'"
-        ) from error
+    """``dancerank.training``, imported only here: everything else runs without torch."""
+    return importlib.import_module("dancerank.training")
 
 
 def bundle_tables(folder: Path, bundle: Bundle) -> list[Table]:

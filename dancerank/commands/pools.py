@@ -171,12 +171,5 @@ def _worlds(
 
 
 def _charts() -> ModuleType:
-    """The charts, loaded only here: everything else runs without matplotlib."""
-    try:
-        return importlib.import_module("dancerank.simulation.charts")
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"--out draws charts and needs {error.name}; install the extra: pip install 'dancerank[cpu,train]', or "
-            "leave it out",
-            field="out",
-        ) from error
+    """The charts, imported only here: everything else runs without matplotlib."""
+    return importlib.import_module("dancerank.simulation.charts")

@@ -47,7 +47,12 @@ def open_engine(url: str) -> sa.Engine:
         ) from error
     if parsed.get_backend_name() == "postgresql":
         through_psycopg = parsed.set(drivername="postgresql+psycopg")
-        return sa.create_engine(through_psycopg, connect_args=_PATIENCE, pool_pre_ping=True, **_POOL)
+        try:
+            return sa.create_engine(through_psycopg, connect_args=_PATIENCE, pool_pre_ping=True, **_POOL)
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                "PostgreSQL needs psycopg; install the extra: pip install 'dancerank[postgresql]'", field="database_url"
+            ) from error
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed)
     raise ConfigurationError(

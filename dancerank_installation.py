@@ -1,0 +1,100 @@
+"""One installation of dancerank: its packages import each other and not a stranger of the same name, and what is
+missing names the extra that brings it.
+
+The packages have plain names (``schemas``, ``transport``), which other people's modules have as well. Python takes the
+first one on its path, and the error that follows names neither. Every package of ours calls ``require_own_packages``
+when it is imported. This module belongs to none of them because each of them can be the one that is hidden.
+"""
+
+import importlib.util
+import sys
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+PACKAGES: Final = ("schemas", "vdv", "networks", "exporters", "transport", "streamer", "ranking", "dancerank")
+FOLDER: Final = Path(__file__).resolve().parent
+"""The folder that holds all packages of this installation."""
+EXTRAS: Final = MappingProxyType(
+    {
+        **dict.fromkeys(("onnxruntime", "faiss"), "cpu"),
+        **dict.fromkeys(
+            ("lightning", "matplotlib", "onnx", "onnxscript", "sklearn", "torch", "torchmetrics"), "cpu,train"
+        ),
+        "confluent_kafka": "embedded",
+        "psycopg": "postgresql",
+    }
+)
+"""Which extra brings a module that the bare distribution does not."""
+
+
+class PackageHidden(ImportError):
+    """A module that is not ours hides a package of ours; the message names both, and the remedy."""
+
+
+def installed_version() -> str:
+    """The version that the distribution was built with, from ``pyproject.toml``; ``unknown`` if none is installed."""
+    from importlib.metadata import PackageNotFoundError, version  # it costs more than all else here
+
+    try:
+        return version("dancerank")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@cache
+def require_own_packages() -> None:
+    """Raises ``PackageHidden`` if the name of one of our packages leads Python elsewhere, or nowhere."""
+    for package in PACKAGES:
+        found = _location(package)
+        if found is None:
+            raise PackageHidden(
+                f"the package {package} of dancerank is missing from {FOLDER}; install dancerank again", name=package
+            )
+        if found not in (FOLDER / package, FOLDER / package / "__init__.py"):
+            raise PackageHidden(
+                f"{found} hides the package {package} of dancerank, which is in {FOLDER}; rename it, remove its folder "
+                "from PYTHONPATH, or run from another folder",
+                name=package,
+                path=str(found),
+            )
+
+
+def missing_extra(error: ModuleNotFoundError) -> str | None:
+    """The sentence for a module that only an extra brings; None if ``error`` is about any other module."""
+    module = (error.name or "").partition(".")[0]
+    extra = EXTRAS.get(module)
+    if extra is None:
+        return None
+    alternative = ", or 'dancerank[gpu]' for CUDA" if extra == "cpu" else ""
+    return f"this needs {module}; install the extra: pip install 'dancerank[{extra}]'{alternative}"
+
+
+def run_command() -> None:
+    """The command ``dancerank``. A hidden package and a missing extra are one sentence on stderr and exit status 1."""
+    try:
+        require_own_packages()
+        from dancerank.cli import app
+    except PackageHidden as error:
+        sys.exit(f"error: {error}")
+    except ModuleNotFoundError as error:
+        sentence = missing_extra(error)
+        if sentence is None:
+            raise
+        sys.exit(f"error: {sentence}")
+    app()
+
+
+def _location(package: str) -> Path | None:
+    """What ``import package`` takes: a file, or a folder without ``__init__.py``. Nothing is imported."""
+    loaded = sys.modules.get(package)
+    if loaded is not None:
+        origin: str | None = getattr(loaded, "__file__", None)
+        folders = list(getattr(loaded, "__path__", ()))
+    else:
+        spec = importlib.util.find_spec(package)
+        if spec is None:
+            return None
+        origin, folders = spec.origin, list(spec.submodule_search_locations or ())
+    return Path(origin or folders[0]).resolve()

@@ -1,0 +1,51 @@
+"""What only an extra brings is named together with the extra when it is missing."""
+
+import subprocess
+import sys
+
+import pytest
+
+from dancerank_installation import missing_extra
+from ranking.database.connection import open_engine
+from schemas.errors import ConfigurationError
+from transport.embedded import EmbeddedBroker
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [
+        ("torch.nn", "dancerank[cpu,train]"),
+        ("onnxruntime", "dancerank[cpu]"),
+        ("faiss", "dancerank[gpu]"),
+        ("psycopg", "dancerank[postgresql]"),
+        ("confluent_kafka", "dancerank[embedded]"),
+    ],
+)
+def test_a_missing_module_names_the_extra_that_brings_it(module: str, extra: str) -> None:
+    assert extra in (missing_extra(ModuleNotFoundError(name=module)) or "")
+
+
+def test_a_missing_module_of_no_extra_is_a_defect() -> None:
+    assert missing_extra(ModuleNotFoundError(name="schemas.evnts")) is None
+
+
+@pytest.mark.parametrize("module", ["onnxruntime", "faiss"])
+def test_without_a_runtime_the_command_names_the_extra_in_one_line(module: str) -> None:
+    code = f"import sys; sys.modules[{module!r}] = None; from dancerank_installation import run_command; run_command()"
+    command = [sys.executable, "-c", code, "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"error: this needs {module}; install the extra: pip install 'dancerank[cpu]'")
+
+
+def test_the_embedded_broker_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    with pytest.raises(ConfigurationError, match=r"dancerank\[embedded\]"), EmbeddedBroker():
+        pass
+
+
+def test_a_postgresql_url_names_the_extra_of_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigurationError, match=r"dancerank\[postgresql\]"):
+        open_engine("postgresql://user@host/name")
