@@ -26,6 +26,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from dancerank.settings_removed import REMOVED
 from dancerank.settings_values import decoded, keys_of, passwords_among, refusal, without_password, without_secrets
 from ranking.monitoring.settings import MonitoringSettings
 from ranking.pools.service.settings import PoolSettings
@@ -260,6 +261,8 @@ def _problem(detail: Any, environment: Mapping[str, str]) -> str:
     variable = next((name for name in variables if name in environment), None)
     named = ".".join(location) + (f" (variable {variable})" if variable else "")
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        if remedy := REMOVED.get(".".join(location)):
+            return f"{named}: this key is of an older release; {remedy}"
         return f"{named}: there is no such key; keys here are {', '.join(_keys_at(location[:-1]))}"
     return f"{named}: {detail['msg']}"
 

@@ -1,5 +1,6 @@
 import json
 import re
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import pytest
 
 from dancerank.settings import Settings, load_settings
-from dancerank.settings_reference import reference
+from dancerank.settings_reference import example, reference
+from dancerank.settings_removed import REMOVED
 from schemas.errors import ConfigurationError
 
 
@@ -203,3 +205,51 @@ def test_secrets_are_kept_and_never_shown() -> None:
 def test_settings_cannot_be_changed_after_they_are_read() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_settings().server.port = 1  # type: ignore[misc]
+
+
+EXAMPLE = Path("deploy/dancerank.example.toml")
+
+
+def test_the_example_file_is_current_and_holds_every_key_as_a_comment() -> None:
+    text = EXAMPLE.read_text()
+    assert text == example(), f"python -m dancerank.settings_reference --example > {EXAMPLE}"
+    assert not [key for table in tomllib.loads(text).values() for key in table]
+
+
+def test_the_example_file_loads_as_it_is_and_with_every_key_set(tmp_path: Path) -> None:
+    assert load_settings(EXAMPLE) == Settings()
+    path = tmp_path / "dancerank.toml"
+    path.write_text(re.sub(r"^#(?=\w+ = )", "", EXAMPLE.read_text(), flags=re.MULTILINE))
+    assert _by_key(tomllib.loads(path.read_text())).keys() == {_dotted(variable) for _, variable in ROWS}
+    loaded, defaults = _by_key(load_settings(path).model_dump()), _by_key(Settings().model_dump())
+    without_default = {key for key, value in defaults.items() if value is None}
+    assert {key for key, value in loaded.items() if value != defaults[key]} == without_default
+
+
+def _by_key(groups: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of settings by dotted key."""
+    tables = {name: group for name, group in groups.items() if isinstance(group, dict)}
+    below = {f"{name}.{key}": value for name, table in tables.items() for key, value in table.items()}
+    return below | {name: value for name, value in groups.items() if name not in tables}
+
+
+def _dotted(variable: str) -> str:
+    return variable.removeprefix("DANCERANK_").lower().replace("__", ".")
+
+
+@pytest.mark.parametrize("key", REMOVED)
+def test_a_key_of_an_older_release_is_refused_with_what_to_do_instead(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "dancerank.toml"
+    group, _, name = key.partition(".")
+    path.write_text(f'[{group}]\n{name} = "x"\n')
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(path)
+    [_, problem] = caught.value.message.splitlines()
+    assert problem == f"  {key}: this key is of an older release; {REMOVED[key]}"
+
+
+def test_what_an_older_key_is_replaced_by_exists() -> None:
+    keys = {_dotted(variable) for _, variable in ROWS}
+    assert not keys & REMOVED.keys()
+    for remedy in REMOVED.values():
+        assert set(re.findall(r"\b[a-z]+\.[a-z_]+\b", remedy)) <= keys
