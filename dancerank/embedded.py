@@ -14,7 +14,7 @@ from dancerank.uploads import send_upload
 from ranking.scores.observations import Observations
 from ranking.serving.service import RankingService
 from schemas.codec import decode
-from schemas.errors import TransportError
+from schemas.errors import FinalError
 from schemas.events import ClipUploaded, PoolDecision
 from schemas.ports import OutgoingRecord, Record
 from streamer.pipeline import Streamer
@@ -25,6 +25,13 @@ from transport.kafka_source import KafkaSource
 
 _POLL_S: Final = 0.1
 _NO_PROGRESS_S: Final = 60.0
+
+
+class NoProgress(FinalError):
+    """The embedded system read and wrote nothing more while something was still expected of it."""
+
+    code = "no_progress"
+    remedy = "See the log above the message; report it as a defect if the machine was not busy or out of memory."
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class EmbeddedSystem:
     def await_clips(self, clips: int, on_progress: Callable[[int], object] = lambda _: None) -> None:
         """Wait until both views hold ``clips`` clips, telling ``on_progress`` how many they hold.
 
-        Raises what ended the streamer or a loop, and ``TransportError`` if nothing moves for a minute.
+        Raises what ended the streamer or a loop, and ``NoProgress`` if nothing moves for a minute.
         """
         held, patience = -1, _Patience(self)
         while held < clips:
@@ -124,13 +131,13 @@ class _Patience:
         self._most, self._deadline_s = -1, 0.0
 
     def check(self, count: int, told: str) -> None:
-        """Raise what ended the streamer or a loop, and ``TransportError`` if ``count`` has not grown for a minute."""
+        """Raise what ended the streamer or a loop, and ``NoProgress`` if ``count`` has not grown for a minute."""
         self._system.raise_failures()
         now_s = time.monotonic()
         if count > self._most:
             self._most, self._deadline_s = count, now_s + _NO_PROGRESS_S
         elif now_s > self._deadline_s:
-            raise TransportError(f"{told} and nothing moves any more")
+            raise NoProgress(f"{told} and nothing more for {_NO_PROGRESS_S:g} s")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dancerank.processes import Processes
 from dancerank.settings import Settings
 from dancerank.settings_values import without_password
 from dancerank.topics import scored_topics, topics_read
-from schemas.errors import DancerankError, StoreError, TransportError
+from schemas.errors import DancerankError, FinalError, RetriableError, StoreRefused, StoreUnavailable, TransportError
 from transport.connection import KafkaConnection
 from transport.group_offsets import members_of
 from transport.topics import describe_topics
@@ -20,18 +20,26 @@ log = logging.getLogger(__name__)
 Process = Literal["stream", "rank", "pools run", "serve"]
 
 
-class CannotStart(DancerankError):
-    """Several things are missing; the message names each on a line of its own."""
+class CannotStart(FinalError):
+    """Several things are missing, at least one of which a person has to provide; the message has a line for each."""
 
     code = "cannot_start"
+    remedy = "Provide what each line of the message names, then start the process again."
+
+
+class CannotStartYet(RetriableError):
+    """Several things that the process needs do not answer; the message has a line for each."""
+
+    code = "cannot_start_yet"
+    remedy = "Start the process again once they answer; a supervisor that restarts it is enough."
 
 
 def check_start(processes: Processes, process: Process) -> None:
     """Make sure that everything is there that ``process`` needs: Kafka and the topics, which are created if they are
     absent, a bundle to stream, a database for all others, which is brought up to date.
 
-    Raises the error of what is missing, or ``CannotStart`` naming all if it is more than one thing. Logs a warning for
-    what lets the process run, but not as may be expected.
+    Raises the error of what is missing; ``CannotStart`` or ``CannotStartYet`` naming all if it is more than one thing.
+    Logs a warning for what lets the process run, but not as may be expected.
     """
     database_or_bundle = (lambda: processes.bundle) if process == "stream" else partial(_check_database, processes)
     needs: list[Callable[[], object]] = [processes.create_topics, database_or_bundle]
@@ -44,7 +52,8 @@ def check_start(processes: Processes, process: Process) -> None:
     if len(missing) == 1:
         raise missing[0]
     if missing:
-        raise CannotStart("\n".join(error.message for error in missing)) from missing[0]
+        kind = CannotStart if any(isinstance(error, FinalError) for error in missing) else CannotStartYet
+        raise kind("\n".join(error.message for error in missing)) from missing[0]
     try:
         for sentence in start_warnings(processes.settings, processes.connection, process):
             log.warning(sentence)
@@ -111,6 +120,6 @@ def _check_database(processes: Processes) -> None:
     try:
         with closing(processes.open_store()):
             pass  # opened and brought up to date
-    except StoreError as error:
+    except (StoreUnavailable, StoreRefused) as error:
         url = without_password(processes.settings.ranking.database_url)
         raise type(error)(f"the database {url} (ranking.database_url) cannot be used: {error.message}") from error

@@ -1,18 +1,41 @@
-"""Every error raised on purpose: what was wrong, where, what to do, and whether trying again can help."""
+"""Every error raised on purpose: what is wrong, where, what to do, and whether trying again can help.
 
+Below ``DancerankError`` there are two families and nothing between them: ``RetriableError`` and ``FinalError``. A loop
+catches ``RetriableError`` and tries again; whatever else it meets ends it. ``docs/errors.md`` lists every class.
+"""
+
+from enum import StrEnum
 from typing import ClassVar
 
 
-class DancerankError(Exception):
-    """Base of all our errors.
+class Surface(StrEnum):
+    """Where a person meets an error."""
 
-    ``code`` is a stable, lower-case slug: the ``reason`` of a dead letter and the label of a metric.
-    ``retriable`` says whether the same call may succeed later with nothing changed by a person.
-    ``field`` names the offending field (``features.uri``, ``holistic``), if one can be named.
+    COMMAND = "exit 1"
+    """A command prints it and exits with status 1; a long-running process logs it and ends likewise."""
+    DEAD_LETTER = "dead letter"
+    """Header ``code`` of a dead letter, and label ``reason`` of ``dancerank_records_dead_lettered_total``."""
+    HTTP = "HTTP"
+    """``error.code`` in the body of an HTTP answer."""
+    RECONNECT = "reconnect"
+    """A loop reconnects: log, ``/readyz`` and label ``reason`` of ``dancerank_interruptions_total``."""
+    SKIPPED = "skipped"
+    """A replica leaves the record unapplied: label ``reason`` of ``dancerank_records_skipped_total``."""
+    LOG = "log"
+    """A warning in the log; the process continues."""
+
+
+class DancerankError(Exception):
+    """Base of all errors raised on purpose; every one derives from ``RetriableError`` or ``FinalError``.
+
+    ``code`` is a stable, lower-case slug: a header of a dead letter, the label of a metric, a field of an HTTP answer.
+    ``remedy`` says what a person does about it, ``surfaces`` where they meet it. ``field`` names the offending field
+    (``features.uri``, ``holistic``), if one can be named.
     """
 
     code: ClassVar[str] = "error"
-    retriable: ClassVar[bool] = False
+    remedy: ClassVar[str]
+    surfaces: ClassVar[tuple[Surface, ...]] = (Surface.COMMAND,)
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -20,176 +43,257 @@ class DancerankError(Exception):
         self.field = field
 
 
-class ConfigurationError(DancerankError):
-    """A setting is unknown or has a value that cannot work."""
+class RetriableError(DancerankError):
+    """The same call may succeed later with nothing changed by a person."""
+
+
+class FinalError(DancerankError):
+    """The same call fails again until a person changes something: the input, a setting, or what the process runs on."""
+
+
+class ConfigurationError(FinalError):
+    """A setting, an option of a command or an argument is unknown or has a value that cannot work."""
 
     code = "configuration"
+    remedy = "Correct the setting or option that the message names; `docs/settings.md` lists all settings."
 
 
-class MalformedEvent(DancerankError):
-    """Bytes that are no event, or an event with a missing, mistyped or out-of-range field."""
+class ExtraMissing(FinalError):
+    """A command needs a Python package that is not installed."""
+
+    code = "extra_missing"
+    remedy = "Install the extra that the message names, for example `pip install 'dancerank[cpu,train]'`."
+
+
+class MalformedEvent(FinalError):
+    """Bytes that are not an event, or an event with a missing, mistyped or out-of-range field."""
 
     code = "malformed_event"
+    remedy = "Correct the producer, then replay the dead letter with `dancerank dead-letters replay --value FILE`."
+    surfaces = (Surface.DEAD_LETTER, Surface.SKIPPED)
 
 
-class UnknownSchemaVersion(DancerankError):
+class UnknownSchemaVersion(FinalError):
     """A well-formed event of a schema or version that this release cannot read."""
 
     code = "unknown_schema_version"
+    remedy = "Upgrade the process that reads the topic, then replay its dead letters."
+    surfaces = (Surface.DEAD_LETTER, Surface.SKIPPED)
 
 
-class FeatureError(DancerankError):
-    """Base of everything that can be wrong with a clip's features."""
+class FeatureError(FinalError):
+    """Base of what can be wrong with a clip's features; a store that does not answer is ``FeatureStoreUnavailable``."""
 
     code = "features"
+    remedy = "See the class that was raised."
+    surfaces = (Surface.DEAD_LETTER,)
 
 
 class FeatureFileMissing(FeatureError):
     """The URI names nothing that can be read."""
 
     code = "feature_file_missing"
+    remedy = "Write the file where the upload says, readable for the streamer, then replay the dead letter."
 
 
 class FeatureFileForbidden(FeatureError):
     """The URI leads outside the allowed roots, or uses a scheme that is not allowed."""
 
     code = "feature_file_forbidden"
+    remedy = "Upload from an allowed root, or add the root to `streamer.feature_roots`; then replay the dead letter."
 
 
 class FeatureFileOversized(FeatureError):
     """The file is larger than the configured limit; it was not read."""
 
     code = "feature_file_oversized"
+    remedy = "Shorten the clip or write float16, or raise `streamer.max_feature_bytes`; then replay the dead letter."
 
 
 class FeatureFileCorrupt(FeatureError):
-    """The bytes are no complete safetensors file, or do not match the checksum in the upload."""
+    """The bytes are not a complete safetensors file, or do not match the checksum in the upload."""
 
     code = "feature_file_corrupt"
+    remedy = "Write the file again, or send the right checksum; then replay the dead letter."
 
 
 class FeatureShapeInvalid(FeatureError):
     """A tensor has a wrong rank, width, dtype or joint layout, no frames, or too many."""
 
     code = "feature_shape_invalid"
+    remedy = "Extract the features as `docs/data.md` describes them and upload the clip again."
 
 
 class FeatureValueInvalid(FeatureError):
     """A tensor holds NaN or an infinity."""
 
     code = "feature_value_invalid"
+    remedy = "Extract the features again, without NaN and infinities, and upload the clip again."
 
 
 class NoUsableModality(FeatureError):
     """The clip has none of the modalities that the model bundle scores."""
 
     code = "no_usable_modality"
+    remedy = "Extract at least one modality of the bundle (`dancerank inspect` lists them) and upload the clip again."
 
 
-class FeatureStoreUnavailable(FeatureError):
-    """The feature store did not answer; the file may well be there."""
+class FeatureStoreUnavailable(RetriableError):
+    """The feature store did not answer; the file may well exist."""
 
     code = "feature_store_unavailable"
-    retriable = True
+    remedy = "Nothing if it passes; otherwise check the store, the network and `streamer.store_options`."
+    surfaces = (Surface.RECONNECT, Surface.COMMAND)
 
 
-class BundleError(DancerankError):
-    """A model bundle that must not be served: checksum, opset, shape or manifest does not fit."""
+class LoadingAbandoned(RetriableError):
+    """The streamer stopped or reconnected before the features were loaded; the upload is read again."""
+
+    code = "loading_abandoned"
+    remedy = "Nothing."
+    surfaces = (Surface.LOG,)
+
+
+class BundleError(FinalError):
+    """A model bundle that must not be served, or cannot be written: checksum, opset, shape or manifest does not fit."""
 
     code = "bundle"
+    remedy = "Export the bundle again, or name an intact one of this release in `bundle`."
 
 
-class CheckpointError(DancerankError):
-    """A trained framework that cannot be loaded: absent, damaged, or not what its configuration says."""
+class CheckpointError(FinalError):
+    """A trained model that cannot be loaded: absent, damaged, or not what its configuration says."""
 
     code = "checkpoint"
+    remedy = "Name an intact checkpoint of this release, or train it again."
 
 
-class InferenceFailed(DancerankError):
-    """ONNX Runtime failed on a clip, or returned a score that is no finite number."""
+class InferenceFailed(FinalError):
+    """ONNX Runtime failed on a clip, or returned a score that is not a finite number."""
 
     code = "inference_failed"
+    remedy = "Check the clip's features and the bundle; replay the dead letter after a change of either."
+    surfaces = (Surface.DEAD_LETTER,)
 
 
-class GenerationMismatch(DancerankError):
+class GenerationMismatch(FinalError):
     """Embeddings of another model generation: their space cannot be compared with this index."""
 
     code = "generation_mismatch"
+    remedy = "Export one bundle per generation; the message names the two that differ."
+    surfaces = (Surface.SKIPPED, Surface.COMMAND)
 
 
-class SnapshotError(DancerankError):
-    """An index snapshot that cannot be loaded; deleting it rebuilds the index from the log."""
+class SnapshotError(FinalError):
+    """An index snapshot that cannot be loaded."""
 
     code = "snapshot"
+    remedy = "Delete the snapshot that the message names; the index is rebuilt from the log."
 
 
-class StoreError(DancerankError):
+class SnapshotNotWritten(RetriableError):
+    """The disk refused an index snapshot; the previous one stays current, and the next interval tries again."""
+
+    code = "snapshot_not_written"
+    remedy = "Free space, or correct the permissions of `ranking.index_folder`. Until then the next start takes longer."
+    surfaces = (Surface.LOG,)
+
+
+class StoreRefused(FinalError):
     """The database refused a statement, or its schema is not the one of this release."""
 
     code = "store"
+    remedy = "Run the migrations of this release (any process does at its start), or correct the rights of its user."
+    surfaces = (Surface.COMMAND, Surface.HTTP)
 
 
-class StoreUnavailable(StoreError):
+class StoreUnavailable(RetriableError):
     """The database did not answer, or asked for the transaction to be tried again."""
 
     code = "store_unavailable"
-    retriable = True
+    remedy = "Nothing if it passes; otherwise check the database and `ranking.database_url`."
+    surfaces = (Surface.RECONNECT, Surface.COMMAND, Surface.HTTP)
 
 
-class GenerationRefused(DancerankError):
-    """A model generation cannot be put in force, or be retired, now."""
+class RankingsBehind(RetriableError):
+    """The rankings do not yet hold the clips that the traffic pools have to decide about."""
+
+    code = "rankings_behind"
+    remedy = "Run `dancerank rank` on the same database, or more of them if their lag grows."
+    surfaces = (Surface.RECONNECT,)
+
+
+class GenerationRefused(FinalError):
+    """A model generation cannot be activated, or be retired, now."""
 
     code = "generation_refused"
+    remedy = "Do what the message says first: fill the generation, or activate another one before retiring this one."
 
 
-class NotReady(DancerankError):
+class NotReady(RetriableError):
     """The service has not yet read enough of the log to answer."""
 
     code = "not_ready"
-    retriable = True
+    remedy = "Ask again after `Retry-After` seconds; `/readyz` says what is missing."
+    surfaces = (Surface.HTTP, Surface.COMMAND)
 
 
-class QueryError(DancerankError):
+class NotServedHere(FinalError):
+    """This service was built without the view that answers the question."""
+
+    code = "not_served_here"
+    remedy = "Ask a process of `dancerank serve`, or build the `RankingService` with that view."
+    surfaces = (Surface.HTTP,)
+
+
+class QueryError(FinalError):
     """A request that cannot be answered as asked; ``field`` names the parameter."""
 
     code = "invalid_query"
+    remedy = "Correct the parameter that the answer names."
+    surfaces = (Surface.HTTP, Surface.COMMAND)
 
 
 class NotFound(QueryError):
-    """The clip, dancer or challenge asked for is not known."""
+    """The clip, dancer, challenge or generation asked for is not known."""
 
     code = "not_found"
+    remedy = "Check the identifier. A clip is known once it is scored and the views have read it."
 
 
-class TransportError(DancerankError):
-    """Kafka did not accept or deliver; the client may succeed later."""
+class TransportError(RetriableError):
+    """Kafka did not accept or deliver."""
 
     code = "transport"
-    retriable = True
-
-
-class PositionBeyondLog(TransportError):
-    """A view continues behind the end of the log: it was built from another one, and would skip records unnoticed."""
-
-    code = "position_beyond_log"
-    retriable = False
+    remedy = "Nothing if it passes; otherwise check the brokers, the topics and the settings under `[kafka]`."
+    surfaces: ClassVar[tuple[Surface, ...]] = (Surface.RECONNECT, Surface.COMMAND)
 
 
 class MembershipLost(TransportError):
-    """The group went on without this member; what it was about to write is not written, and it may join again."""
+    """The group rebalanced without this member; what it was about to write is not written, and it may join again."""
 
     code = "membership_lost"
+    remedy = "Nothing if it is rare; otherwise raise `kafka.session_timeout_s` or give the process more CPU."
+    surfaces = (Surface.RECONNECT,)
 
 
-class Fenced(TransportError):
-    """Another process has taken this one's name; what this one was about to write is not written."""
+class PositionBeyondLog(FinalError):
+    """A view's position is past the end of the log: it was built from another log, and would silently skip records."""
+
+    code = "position_beyond_log"
+    remedy = "Connect to the log that the view was built from, or delete the view (database or index folder)."
+
+
+class Fenced(FinalError):
+    """Another process uses the same transactional id; what this one was about to write is not written."""
 
     code = "fenced"
-    retriable = False
+    remedy = "Give every streamer a `kafka.instance` of its own, or none; then start the process again."
 
 
-class RecordRefused(TransportError):
+class RecordRefused(FinalError):
     """A record that cannot be written as it is: larger than its topic allows, or with neither key nor value."""
 
     code = "record_refused"
-    retriable = False
+    remedy = "Send a smaller record (features as a file, not inline), or raise `max.message.bytes` of the topic."
+    surfaces = (Surface.DEAD_LETTER, Surface.COMMAND)

@@ -10,7 +10,7 @@ from typing import Final
 
 from schemas.clock import Clock, SystemClock
 from schemas.codec import decode, encode, peek_clip_id
-from schemas.errors import DancerankError, MembershipLost, RecordRefused, TransportError
+from schemas.errors import DancerankError, MembershipLost, RecordRefused, RetriableError, TransportError
 from schemas.events import ClipScored, ClipUploaded
 from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSource, TopicPartition, TransactionalSink
@@ -76,7 +76,7 @@ class Streamer:
         self._draining = False
         self._commit_at_s = self._clock.monotonic_s() + settings.commit_interval_s
         self._wait_s = _FIRST_WAIT_S
-        self._waits_for: DancerankError | None = None
+        self._waits_for: RetriableError | None = None
         self._open_source, self._open_sink = open_source, open_sink
         self._sink = open_sink()
         try:
@@ -96,9 +96,7 @@ class Streamer:
             while not stop.is_set():
                 try:
                     self._step()
-                except DancerankError as error:
-                    if not error.retriable:
-                        raise
+                except RetriableError as error:
                     self._reconnect(error, stop)
             self._drain(self._clock.monotonic_s() + self._settings.drain_timeout_s)
             self._commit()
@@ -154,7 +152,7 @@ class Streamer:
         lags, assigned = self._source.lag(), self._source.assignment()
         return not self._prefetcher.clips and bool(assigned) and lags.keys() == assigned and not any(lags.values())
 
-    def _reconnect(self, error: DancerankError, stop: threading.Event) -> None:
+    def _reconnect(self, error: RetriableError, stop: threading.Event) -> None:
         """Forget what is in flight, it will be read again by us or others, and connect anew as soon as that works.
 
         Waits longer from time to time, until something is committed again.
@@ -172,8 +170,6 @@ class Streamer:
                 self._sink = self._open_sink()
                 self._source = self._open_source(self)
             except TransportError as failure:
-                if not failure.retriable:
-                    raise
                 self._waits_for = error = failure
                 self._disconnect()
             else:
@@ -215,7 +211,7 @@ class Streamer:
 
     def _collect_loaded(self, *, patience_s: float = math.inf) -> None:
         """Raises the error of a store that does not answer, once all else is in order and what is done is committed."""
-        unanswered: DancerankError | None = None
+        unanswered: RetriableError | None = None
         for loaded in self._prefetcher.ready(min(self._idle_budget_s(), patience_s)):
             upload, outcome = loaded.upload, loaded.outcome
             self._observer.stage_timed("load", loaded.loading_s)
@@ -223,7 +219,7 @@ class Streamer:
                 self._batcher.add((loaded, (upload.clip, outcome)), length_in_steps(outcome), loaded.loaded_at_s)
                 continue
             if self._tracker.is_open(upload.ticket):
-                if outcome.retriable:
+                if isinstance(outcome, RetriableError):
                     unanswered = unanswered or outcome
                 else:
                     self._reject(upload.record, upload.ticket, outcome, upload.clip.clip_id)

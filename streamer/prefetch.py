@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from schemas.clock import Clock
-from schemas.errors import DancerankError, FeatureStoreUnavailable
+from schemas.errors import DancerankError, LoadingAbandoned
 from schemas.events import ClipUploaded
 from schemas.features import ClipFeatures
 from schemas.ports import Record
@@ -60,9 +60,7 @@ class ByteBudget:
         return len(self._queue)
 
     def acquire(self, size_bytes: int) -> None:
-        """Wait for room. Raises ``FeatureStoreUnavailable`` if the budget is closed meanwhile: nobody waits for the
-        file.
-        """
+        """Wait for room. Raises ``LoadingAbandoned`` if the budget is closed meanwhile."""
         turn = object()
         with self._changed:
             self._queue.append(turn)
@@ -70,7 +68,7 @@ class ByteBudget:
             self._queue.remove(turn)
             self._changed.notify_all()
             if self._closed:
-                raise FeatureStoreUnavailable("loading was abandoned; the upload is read again after a restart")
+                raise LoadingAbandoned("loading was abandoned; the upload is read again after a restart")
             self._held_bytes += size_bytes
 
     def release(self, size_bytes: int) -> None:

@@ -12,7 +12,7 @@ import stamina
 
 from schemas.errors import (
     ConfigurationError,
-    FeatureError,
+    DancerankError,
     FeatureFileMissing,
     FeatureFileOversized,
     FeatureStoreUnavailable,
@@ -95,7 +95,7 @@ class FeatureStore:
             ):
                 with attempt:
                     return read(location, uri, admit)
-        except FeatureError:
+        except DancerankError:
             raise
         except Exception as error:
             # Object store clients raise types of their own, so the boundary is the call, not the type.
@@ -110,7 +110,7 @@ class FeatureStore:
         raise FeatureStoreUnavailable(f"{uri!r} was not tried", field="features.uri")  # pragma: no cover
 
     def _may_pass(self, error: Exception) -> bool:
-        return not (isinstance(error, FeatureError) or _is_missing(error) or self._stopped())
+        return not (isinstance(error, DancerankError) or _is_missing(error) or self._stopped())
 
     def _read_local(self, location: Location, uri: str, admit: Admission) -> bytes:
         handle = _opened(location.path)

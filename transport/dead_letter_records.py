@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.errors import DancerankError
+from schemas.errors import FinalError
 from schemas.ports import OutgoingRecord, Record, TopicPartition
 from transport.dead_letter import ORIGINAL, SUFFIX, dead_letter_topic, reason
 
@@ -19,10 +19,11 @@ _LETTER_ID: Final = re.compile(r"((?P<topic>[A-Za-z0-9._-]+):)?(?P<partition>[0-
 _OURS: Final = (REPLAYED_FROM, ATTEMPTS)
 
 
-class DeadLetterError(DancerankError):
+class DeadLetterError(FinalError):
     """A dead letter that cannot be named, found or put back as asked; the message says which and what to do."""
 
     code = "dead_letter"
+    remedy = "Do what the message says; `dancerank dead-letters list` shows the dead letters that are kept."
 
 
 class DeadLetterId(msgspec.Struct, frozen=True, order=True):

@@ -11,7 +11,7 @@ from kafka import TopicPartition as KafkaTopicPartition
 from kafka.admin import OffsetSpec, OffsetTimestamp
 from kafka.errors import KafkaError, NoError
 
-from schemas.errors import DancerankError, TransportError
+from schemas.errors import FinalError, TransportError
 from schemas.ports import TopicPartition
 from transport.connection import KafkaConnection, open_client, transport_errors
 
@@ -24,10 +24,11 @@ _NO_OFFSET: Final = -1
 _NO_GROUP: Final = "Dead"
 
 
-class GroupBusy(DancerankError):
+class GroupBusy(FinalError):
     """A consumer group whose offsets cannot be set, because it has members; the message names them."""
 
     code = "group_busy"
+    remedy = "Stop every member first; one that crashed leaves when its session timeout has passed."
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import KafkaError
 from kafka.future import Future
 
-from schemas.errors import ConfigurationError, MembershipLost, TransportError
+from schemas.errors import ConfigurationError, Fenced, MembershipLost, TransportError
 from schemas.ports import RebalanceListener, Record, TopicPartition
 from transport.connection import KafkaConnection, check_start, open_client, transport_errors
 
@@ -272,7 +272,7 @@ class KafkaSource:
         """The group went on without us: a last commit will be refused, and the records come to another member."""
         try:
             self._give_up(partitions)
-        except TransportError as error:
+        except (TransportError, Fenced) as error:
             self._assigned -= partitions
             log.warning("lost %s of group %s: %s", _listed(partitions), self._group, error)
 

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from schemas.errors import DancerankError
+from schemas.errors import FinalError
 
 MOST_SHOWN: Final = 20
 
 
-class DataSetError(DancerankError):
+class DataSetError(FinalError):
     """A data set that cannot be read, split or learned from; the message names file, row, column and remedy."""
 
     code = "data_set"
+    remedy = "Correct the file, row or option that the message names; `dancerank data check` lists all findings."
 
     def __init__(self, message: str, *, field: str | None = None, findings: "Sequence[Finding]" = ()) -> None:
         super().__init__(message, field=field)

@@ -24,14 +24,17 @@ from dancerank.simulation.writing import make_folder, write_tables
 from ranking.pools.policy import Policy
 from ranking.pools.service.store import PoolStore
 from schemas.bundle import read_bundle
-from schemas.errors import ConfigurationError, DancerankError
+from schemas.errors import ConfigurationError, FinalError
 from vdv.folder import open_data_set
 
 
-class ReplayDiffers(DancerankError):
-    """The journal of the pools does not give what stands in their books."""
+class ReplayDiffers(FinalError):
+    """Replaying the journal of the pools gives another state than the database holds."""
 
     code = "replay_differs"
+    remedy = (
+        "Keep a copy of the database and report the difference: either a row was changed by hand, or it is a defect."
+    )
 
 
 MOST_SEED: Final = 2**31

@@ -19,7 +19,7 @@ from ranking.serving.service import RankingService
 from ranking.vectors.view import IndexView
 from ranking.vectors.weights import parse_weights
 from schemas.clock import SystemClock
-from schemas.errors import DancerankError
+from schemas.errors import FinalError
 from schemas.modalities import MODALITIES, Dimension
 from schemas.observation import Observer
 from schemas.queries import Grouping, Order, Ranking, SimilarAnswer, SimilarQuery, uniform_weights
@@ -29,10 +29,11 @@ Generation = Annotated[
 ]
 
 
-class NoData(DancerankError):
-    """A question to a database or an index that nobody has filled yet; the message names it and what fills it."""
+class NoData(FinalError):
+    """The database or index snapshot asked is empty; the message names it and the process that fills it."""
 
     code = "no_data"
+    remedy = "Run the process that the message names, or correct the setting that it names."
 
 
 def similar(

@@ -20,15 +20,16 @@ from dancerank.start_checks import check_start
 from dancerank.topics import scored_topics
 from exporters.prometheus import PrometheusObserver
 from ranking.serving.api import create_app
-from schemas.errors import DancerankError
+from schemas.errors import FinalError
 
 log = logging.getLogger(__name__)
 
 
-class ViewEnded(DancerankError):
+class ViewEnded(FinalError):
     """A serving process whose view could not be kept up to date; the message says why."""
 
     code = "view_ended"
+    remedy = "Look up the error in the message; remove its cause, then start the process again."
 
 
 def stream(config: Config = None) -> None:

@@ -176,8 +176,6 @@ class _Clips:
         try:
             features = self._features.read(self._uploads.features_of(row.clip_id))
         except FeatureError as error:
-            if error.retriable:  # the store is away, for this clip and for all others
-                raise
             self._left_out.add(Reason.UNREADABLE, f"{row.clip_id}: {error.message}")
             return None
         frames = features.frames.get(Modality.SKELETAL)

@@ -17,7 +17,7 @@ class UploadedFeatures:
         self._layout = layout
 
     def read(self, source: FeatureFile | InlineFeatures) -> ClipFeatures:
-        """Raises a ``FeatureError``, retriable only if the store did not answer."""
+        """Raises a ``FeatureError``, or ``FeatureStoreUnavailable`` if the store did not answer."""
         content, where = read_content(self._store, source)
         return in_place(where, lambda: self._in_layout(decode_features(content, max_bytes=self._max_bytes)))
 

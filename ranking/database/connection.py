@@ -12,7 +12,7 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
-from schemas.errors import ConfigurationError, StoreError, StoreUnavailable
+from schemas.errors import ConfigurationError, StoreRefused, StoreUnavailable
 
 SQLITE_BUSY_TIMEOUT_MS: Final = 10_000
 CONNECT_TIMEOUT_S: Final = 5
@@ -30,6 +30,7 @@ _POOL: Final[dict[str, Any]] = {"pool_size": 8, "max_overflow": 32, "pool_timeou
 _PARAMETERS: Final = 10_000
 _CLIPS_LOCK: Final = 0x636C697073  # "clips"
 _IMMEDIATE: Final = "begin_immediate"
+_FILE_UNUSABLE: Final = ("unable to open database file", "attempt to write a readonly database")
 _SCHEMA_MISSING: Final = ("no such table", "no such column", "has no column", "UndefinedTable", "UndefinedColumn")
 
 
@@ -108,17 +109,21 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Turn database errors into ``StoreUnavailable`` (try again) or ``StoreError`` (a person is needed)."""
+    """Turn database errors into ``StoreUnavailable`` (try again) or ``StoreRefused`` (a person is needed)."""
     try:
         yield
     except exc.DBAPIError as error:
         # Only the driver's message: SQLAlchemy's own would quote the statement's parameters.
         reason = f"{type(error.orig).__name__}: {error.orig}"
         if any(mark in reason for mark in _SCHEMA_MISSING):
-            raise StoreError(f"the database lacks our tables ({reason}); run the migrations first") from error
+            raise StoreRefused(f"the database lacks our tables ({reason}); run the migrations first") from error
+        if any(mark in reason for mark in _FILE_UNUSABLE):
+            raise StoreRefused(
+                f"the database file cannot be used ({reason}); create its folder, or correct its permissions"
+            ) from error
         if error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError):
             raise StoreUnavailable(f"the database did not answer ({reason})") from error
-        raise StoreError(f"the database refused a statement ({reason})") from error
+        raise StoreRefused(f"the database refused a statement ({reason})") from error
     except exc.TimeoutError as error:
         raise StoreUnavailable("no database connection became free in time") from error
 

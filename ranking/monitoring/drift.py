@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ranking.monitoring.samples import DriftSamples, Sample, Samples
 from ranking.monitoring.stability import population_stability
-from schemas.errors import StoreError
+from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.events import ClipScored, embedding_array
 from schemas.modalities import DIMENSIONS, MODALITIES
 from schemas.observation import Drift, Observer
@@ -37,7 +37,8 @@ class DriftMonitor:
     def report(self, generation: str | None) -> None:
         """Tell the observer the drift of ``generation``, if there is one, and keep what was added.
 
-        Raises ``StoreError`` if the database fails; what was added is then kept for the next report.
+        Raises ``StoreUnavailable`` or ``StoreRefused`` if the database fails; what was added is then kept for the next
+        report.
         """
         self._store()
         if generation is not None:
@@ -48,7 +49,7 @@ class DriftMonitor:
             seen = self._taken()
         try:
             self._samples.add(samples_of(seen))
-        except StoreError:
+        except (StoreUnavailable, StoreRefused):
             with self._lock:
                 self._keep(seen + self._taken())
             raise

@@ -11,7 +11,7 @@ from ranking.monitoring.settings import MonitoringSettings
 from ranking.monitoring.windows import challenge_windows
 from ranking.scores.generations import active_generation
 from schemas.clock import Clock
-from schemas.errors import StoreError
+from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.events import ClipScored
 from schemas.observation import Observer
 
@@ -50,7 +50,7 @@ class ModelMonitor:
                 generation = active_generation(connection)
             self._drift.report(generation)
             found = self._compared(generation) if generation is not None else Comparison([], [])
-        except StoreError as error:
+        except (StoreUnavailable, StoreRefused) as error:
             log.warning("the model was not measured: %s", error)
             self._observer.model_not_measured()
             return

@@ -38,7 +38,7 @@ class Samples(NamedTuple):
 
 
 class DriftSamples:
-    """The samples of every generation. Raises ``StoreUnavailable`` or ``StoreError`` if the database fails."""
+    """The samples of every generation. Raises ``StoreUnavailable`` or ``StoreRefused`` if the database fails."""
 
     def __init__(self, engine: sa.Engine, *, reference_clips: int, window_clips: int) -> None:
         self.reference_clips = reference_clips

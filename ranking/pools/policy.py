@@ -8,7 +8,7 @@ import msgspec
 
 from ranking.pools.bounds import deviations, wilson
 from ranking.pools.toml_places import Place, dotted
-from schemas.errors import ConfigurationError
+from schemas.errors import FinalError
 from schemas.events import Identifier
 from schemas.modalities import Dimension
 
@@ -21,8 +21,11 @@ Rate = Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)]
 MS: Final = 1000
 
 
-class PolicyError(ConfigurationError):
-    """A policy that cannot work; ``place`` says where in it."""
+class PolicyError(FinalError):
+    """A policy of the traffic pools that cannot work; ``place`` says where in it."""
+
+    code = "policy"
+    remedy = "Correct the line of the policy file that the message names; `dancerank pools check` tries a file."
 
     def __init__(self, message: str, place: Place) -> None:
         super().__init__(message, field=dotted(place))

@@ -8,7 +8,6 @@ import msgspec
 
 from ranking.pools.policy import Caps, Exploration, Nomination, Policy, PolicyError, Tier
 from ranking.pools.toml_places import Place, dotted, line_of
-from schemas.errors import ConfigurationError
 from schemas.modalities import DIMENSIONS
 
 _STEPS: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
@@ -24,7 +23,7 @@ def parse_policy(text: str, name: str) -> Policy:
     """The policy in the TOML document ``text``; ``name`` is what messages call it, as a rule its path.
 
     Raises ``PolicyError`` for an unknown or missing key, a value of a wrong type or out of range, and parts that
-    contradict each other; ``ConfigurationError`` for a document that is not TOML.
+    contradict each other, and for a document that is not TOML.
     """
     try:
         content = tomllib.loads(text)
@@ -39,12 +38,12 @@ def parse_policy(text: str, name: str) -> Policy:
     raise PolicyError(f"{name}, line {line_of(text, place)}: {dotted(place)}: {problem}", place)
 
 
-def _not_toml(text: str, name: str, message: str) -> ConfigurationError:
+def _not_toml(text: str, name: str, message: str) -> PolicyError:
     told = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", message, re.DOTALL)
     problem, line = (told[1], int(told[2])) if told else (message, len(text.splitlines()) or 1)
     lines = text.splitlines()
     found = lines[line - 1].strip() if line <= len(lines) else ""
-    return ConfigurationError(f"{name}, line {line}: no valid TOML: {problem}, at {found!r}; correct that line")
+    return PolicyError(f"{name}, line {line}: not valid TOML: {problem}, at {found!r}; correct that line", ())
 
 
 def _explained(content: dict[str, Any], message: str) -> tuple[Place, str]:

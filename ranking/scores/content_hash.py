@@ -16,7 +16,7 @@ _ROWS_AT_ONCE: Final = 1000
 def score_content(engine: sa.Engine) -> str:
     """Hash of clips, scored clips, scores and deleted clips, as of one moment; the same on SQLite and PostgreSQL.
 
-    Raises ``StoreUnavailable`` if the database does not answer and ``StoreError`` if it refuses.
+    Raises ``StoreUnavailable`` if the database does not answer and ``StoreRefused`` if it refuses.
     """
     content = ContentHash()
     with reading(engine) as connection:

@@ -67,7 +67,7 @@ def generation_states(connection: sa.Connection) -> list[GenerationState]:
 
 
 class Generations:
-    """The choice, and what it is made by. Every method raises ``StoreUnavailable`` or ``StoreError`` if the
+    """The choice, and what it is made by. Every method raises ``StoreUnavailable`` or ``StoreRefused`` if the
     database fails.
     """
 

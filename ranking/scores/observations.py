@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ranking.database.connection import open_engine, reading
 from ranking.database.tables import clips, engagement
-from schemas.errors import StoreError
+from schemas.errors import ConfigurationError
 
 _ROWS_AT_ONCE: Final = 1000
 _SEEN: Final = engagement.outerjoin(clips, clips.c.clip_id == engagement.c.clip_id)
@@ -42,11 +42,11 @@ class Observations:
     """Reads the counts in a database; changes nothing in it."""
 
     def __init__(self, url: str) -> None:
-        """Raises ``ConfigurationError`` for an impossible URL, ``StoreError`` for a database file that is absent."""
+        """Raises ``ConfigurationError`` for an impossible URL and for a database file that is absent."""
         self._engine = open_engine(url)
         file = self._engine.url.database
         if self._engine.dialect.name == "sqlite" and file not in (None, "", ":memory:") and not Path(file).exists():
-            raise StoreError(
+            raise ConfigurationError(
                 f"there is no database {file}; name the one that the rankings and pools are kept in",
                 field="database_url",
             )
@@ -63,7 +63,7 @@ class Observations:
         """Every clip with counts, by id; all of them as they stood at one moment, few in memory at a time.
 
         ``challenges``: only clips of these, if any are named. ``since_ms``: only those uploaded then or later, and
-        those whose upload is not known. Deleted clips have no counts. Raises ``StoreUnavailable`` or ``StoreError``.
+        those whose upload is not known. Deleted clips have no counts. Raises ``StoreUnavailable`` or ``StoreRefused``.
         """
         seen, known = engagement.c, clips.c
         query = (

@@ -37,7 +37,7 @@ class ScoreStore:
     """``schemas.ports.View`` of the log in a database, and the answers that it gives.
 
     Any number of workers may write to one database, and any number of threads may ask. Every method raises
-    ``StoreUnavailable`` if the database does not answer and ``StoreError`` if it refuses.
+    ``StoreUnavailable`` if the database does not answer and ``StoreRefused`` if it refuses.
     """
 
     def __init__(self, url: str) -> None:

@@ -24,7 +24,7 @@ class ReplicaState(NamedTuple):
 
 class Replicas:
     """Times are of the database's clock, for hosts' clocks differ. Every method raises ``StoreUnavailable`` or
-    ``StoreError`` if the database fails.
+    ``StoreRefused`` if the database fails.
     """
 
     def __init__(self, url: str) -> None:

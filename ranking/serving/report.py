@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ranking.scores.generations import Generations
 from ranking.serving.replicas import Replicas, ReplicaState
 from ranking.vectors.view import IndexView
-from schemas.errors import StoreError
+from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.observation import Observer
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class ServingReport:
             state = ReplicaState(self._replica, self._index.generations(), self._caught_up())
             self._replicas.report(state)
             self._observer.active_generation(self._generations.in_force())
-        except StoreError as error:
+        except (StoreUnavailable, StoreRefused) as error:
             if self._is_heard:
                 log.warning("%s cannot say what it holds: %s", self._replica, error)
             self._is_heard = False
@@ -44,7 +44,7 @@ class ServingReport:
         """Take this process off the list."""
         try:
             self._replicas.leave(self._replica)
-        except StoreError as error:
+        except (StoreUnavailable, StoreRefused) as error:
             log.warning("%s counts as serving until it is forgotten: %s", self._replica, error)
         self._replicas.close()
         self._generations.close()

@@ -13,7 +13,15 @@ from ranking.pools.service.reading import PoolReader
 from ranking.scores.store import ScoreStore
 from ranking.vectors.view import IndexView
 from ranking.views.loop import LoopThread
-from schemas.errors import DancerankError, NotFound, NotReady, QueryError, StoreError
+from schemas.errors import (
+    DancerankError,
+    NotFound,
+    NotReady,
+    NotServedHere,
+    QueryError,
+    StoreRefused,
+    StoreUnavailable,
+)
 from schemas.events import Identifier
 from schemas.modalities import Dimension
 from schemas.observation import Observer
@@ -51,8 +59,8 @@ class RankingService:
     database each time: once another one is chosen, no later question is answered by the one before. Without an answer
     it is the one known last.
 
-    Every method raises ``NotFound`` and ``QueryError`` naming the parameter, and ``NotReady`` or ``StoreUnavailable``
-    if a later try may succeed.
+    Every method raises ``NotFound`` and ``QueryError`` naming the parameter, ``NotReady`` or ``StoreUnavailable`` if a
+    later try may succeed, and ``NotServedHere`` for a view that this service was built without.
     """
 
     def __init__(
@@ -77,7 +85,7 @@ class RankingService:
     def similar(self, query: SimilarQuery, *, generation: str | None = None) -> SimilarAnswer:
         """Similar clips or dancers. Embeddings mean nothing without the generation that they are of."""
         if self._index is None:
-            raise NotReady("no index view runs here; ask a serving process")
+            raise NotServedHere("no index view runs here; ask a serving process")
         for name in ("clip_id", "dancer_id", "challenge_id"):
             if (value := getattr(query, name)) is not None:
                 _check_identifier(name, value)
@@ -163,9 +171,12 @@ class RankingService:
             held = self._index.generations() if self._index is not None else None
             if held is not None and in_force is not None and in_force not in held and self._store.has(in_force):
                 reasons.append(f"generation {in_force} is in force and not indexed here yet")
-        except DancerankError as error:
+        except StoreUnavailable as error:
             log.warning("not ready: %s", error)
-            reasons.append(f"the store does not answer ({error.code})")
+            reasons.append(f"the database does not answer ({error.code})")
+        except DancerankError as error:
+            log.error("not ready: %s", error)
+            reasons.append(f"the database cannot be used ({error.code}); the log says why")
         waiting = [each for thread in self._loops if (each := thread.loop.waiting_for) is not None]
         return Readiness(not reasons, reasons, waiting)
 
@@ -183,7 +194,7 @@ class RankingService:
         if asked_at_s - self._refused_at_s > _ASK_AGAIN_S:  # a database that is away may take long to say nothing
             try:
                 in_force = self._store.active_generation()
-            except StoreError as error:
+            except (StoreUnavailable, StoreRefused) as error:
                 self._refused_at_s = monotonic()
                 log.warning("which generation is in force is not known, %s is taken: %s", in_force, error)
             else:
@@ -193,7 +204,7 @@ class RankingService:
             return in_force
         held = list(self._index.generations())  # an index alone, without rankings
         if len(held) > 1 and self._refused_at_s > float("-inf"):
-            raise NotReady("the database cannot be asked which generation is in force; try again shortly, or name one")
+            raise StoreUnavailable("the database does not say which generation is active; try again, or name one")
         return next(iter(held), None)
 
     def _learn(self, in_force: str | None, asked_at_s: float) -> None:
@@ -204,7 +215,7 @@ class RankingService:
 
     def _pools_here(self) -> PoolReader:
         if self._pools is None:
-            raise NotReady("the traffic pools are not read here; ask a serving process")
+            raise NotServedHere("the traffic pools are not read here; ask a serving process")
         return self._pools
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.errors import SnapshotError
+from schemas.errors import SnapshotError, SnapshotNotWritten
 from schemas.modalities import Modality
 from schemas.ports import TopicPartition
 
@@ -79,7 +79,7 @@ def write_snapshot(root: Path, manifest: SnapshotManifest, files: Mapping[str, F
     """Write a snapshot under ``root``, make it the current one and keep one more; returns its folder.
 
     ``files`` maps a file name to what writes that file; ``manifest.files`` is filled in here. Raises
-    ``SnapshotError`` if the disk refuses; the snapshot in force stays as it was.
+    ``SnapshotNotWritten`` if the disk refuses; the current snapshot stays as it was.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def write_snapshot(root: Path, manifest: SnapshotManifest, files: Mapping[str, F
         _point_current_at(root, name)
         _prune(root, name)
     except OSError as error:
-        raise SnapshotError(
+        raise SnapshotNotWritten(
             f"{root}: the snapshot could not be written ({error}); free space or mend the disk"
         ) from error
     return root / name

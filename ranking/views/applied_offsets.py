@@ -12,7 +12,7 @@ from schemas.ports import TopicPartition
 class ViewPositions:
     """The positions of views in a database, to be looked at and set while no worker of theirs runs.
 
-    Every method raises ``StoreUnavailable`` if the database does not answer and ``StoreError`` if it refuses.
+    Every method raises ``StoreUnavailable`` if the database does not answer and ``StoreRefused`` if it refuses.
     """
 
     def __init__(self, url: str) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from ranking.views.log_records import positions_after
 from schemas.clock import Clock
 from schemas.codec import peek_clip_id
-from schemas.errors import DancerankError, SnapshotError, TransportError
+from schemas.errors import RetriableError, SnapshotNotWritten, TransportError
 from schemas.observation import Observer
 from schemas.ports import Record, RecordSink, RecordSource, Refusal, TopicPartition, View
 from transport.dead_letter import dead_letter, send_dead_letter
@@ -99,7 +99,7 @@ class ViewLoop(Generic[Entry]):
         self._committed_at_s = float("-inf")
         self._targets: dict[TopicPartition, int] | None = None
         self._stop = threading.Event()
-        self._waits_for: DancerankError | None = None
+        self._waits_for: RetriableError | None = None
 
     @property
     def waiting_for(self) -> str | None:
@@ -128,8 +128,8 @@ class ViewLoop(Generic[Entry]):
                     if self._source.assignment():
                         self._waits_for = None
                     self._maintain_if_due()
-                except DancerankError as error:
-                    if not error.retriable or self._reopen is None:
+                except RetriableError as error:
+                    if self._reopen is None:
                         raise
                     if stop.is_set():
                         log.warning(
@@ -141,7 +141,7 @@ class ViewLoop(Generic[Entry]):
         finally:
             self._source.close()
 
-    def _reconnect(self, error: DancerankError, reopen: Callable[[], RecordSource], stop: threading.Event) -> None:
+    def _reconnect(self, error: RetriableError, reopen: Callable[[], RecordSource], stop: threading.Event) -> None:
         """Connect anew as soon as that works, with longer and longer waits."""
         log.warning("%s (%s); beginning again from the view's positions", error, error.code)
         self._observer.interrupted(error.code)
@@ -153,8 +153,6 @@ class ViewLoop(Generic[Entry]):
             try:
                 self._source = reopen()
             except TransportError as failure:
-                if not failure.retriable:
-                    raise
                 self._waits_for = failure
                 log.warning("%s", failure)
             else:
@@ -192,8 +190,8 @@ class ViewLoop(Generic[Entry]):
         while True:
             try:
                 refused = self._view.apply(entries, positions)
-            except DancerankError as error:
-                if not error.retriable or attempt >= self._settings.attempts:
+            except RetriableError as error:
+                if attempt >= self._settings.attempts:
                     raise
                 self._waits_for = error
                 log.warning("attempt %d failed, the next is in %.1f s: %s (%s)", attempt, wait_s, error, error.code)
@@ -248,7 +246,7 @@ class ViewLoop(Generic[Entry]):
             return
         try:
             self._maintenance()
-        except SnapshotError as error:
+        except SnapshotNotWritten as error:
             # The view answers without a snapshot, only the next start takes longer; the next interval tries again.
             log.warning("no snapshot was written: %s", error)
             self._observer.snapshot_failed()

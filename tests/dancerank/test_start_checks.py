@@ -12,7 +12,7 @@ from kafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailed
 from dancerank.processes import Processes
 from dancerank.settings import Settings
 from dancerank.start_checks import CannotStart, Process, check_start
-from schemas.errors import BundleError, ConfigurationError, DancerankError, StoreError, TransportError
+from schemas.errors import BundleError, ConfigurationError, DancerankError, StoreRefused, TransportError
 from transport.connection import KafkaConnection
 from transport.kafka_source import KafkaSource
 from transport.topics import TopicSpec, ensure_topics
@@ -100,9 +100,9 @@ def test_where_all_is_there_the_topics_and_tables_are_made_and_nothing_is_said(
     ("process", "error", "says"),
     [
         ("stream", BundleError, "no readable manifest"),
-        ("rank", StoreError, r"the database sqlite:////.*absent/view\.db \(ranking\.database_url\) cannot be used"),
-        ("serve", StoreError, "cannot be used"),
-        ("pools run", StoreError, "cannot be used"),
+        ("rank", StoreRefused, r"the database sqlite:////.*absent/view\.db \(ranking\.database_url\) cannot be used"),
+        ("serve", StoreRefused, "cannot be used"),
+        ("pools run", StoreRefused, "cannot be used"),
     ],
 )
 def test_a_bundle_or_database_that_is_not_there_is_named(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from schemas.clock import SystemClock
-from schemas.errors import FeatureFileMissing, FeatureStoreUnavailable
+from schemas.errors import FeatureFileMissing, LoadingAbandoned
 from schemas.events import ClipUploaded, InlineFeatures
 from schemas.features import ClipFeatures
 from schemas.modalities import Modality
@@ -178,7 +178,7 @@ def test_closing_wakes_whoever_waits_for_room(open_prefetcher: Open) -> None:
             asked.set()
         try:
             admit(100)
-        except FeatureStoreUnavailable as error:
+        except LoadingAbandoned as error:
             errors.append(error)
             raise
         return nothing(clip, admit)
@@ -189,7 +189,7 @@ def test_closing_wakes_whoever_waits_for_room(open_prefetcher: Open) -> None:
     collect(prefetcher, 1)
     assert asked.wait(TIMEOUT_S)
     prefetcher.close()
-    assert isinstance(collect(prefetcher, 1)[0].outcome, FeatureStoreUnavailable)
+    assert isinstance(collect(prefetcher, 1)[0].outcome, LoadingAbandoned)
     assert len(errors) == 1
 
 

@@ -44,7 +44,6 @@ def test_an_unreachable_broker_is_named_in_time_and_nothing_is_left_open(
     with pytest.raises(TransportError, match=dead_address) as caught:
         use(KafkaConnection(servers=(dead_address,), timeout_s=0.3, api_version=api_version))
     assert time.monotonic() - started_s < 3.0
-    assert caught.value.retriable
     del caught
     gc.collect()  # a socket left open would be warned of here, and warnings are errors
     # threads of earlier tests may still be ending; only one started here would be a leak

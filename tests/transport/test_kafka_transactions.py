@@ -183,9 +183,8 @@ def test_whatever_fails_on_the_way_nothing_is_committed_and_the_transaction_is_e
 ) -> None:
     producer.errors = {step: [error]}
     sink = open_sink()
-    with pytest.raises(TransportError, match=r"cannot write 3 records.*broker:9092") as caught:
+    with pytest.raises(TransportError, match=r"cannot write 3 records.*broker:9092"):
         commit(sink)
-    assert caught.value.retriable
     assert "commit" not in producer.done
     assert producer.done[-2:] == ["abort", "abort answered"]
     producer.done.clear()
@@ -259,9 +258,8 @@ def test_who_was_fenced_is_told_so_and_need_not_try_again(
     producer: Producer, open_sink: Open, error: KafkaError
 ) -> None:
     producer.errors = {"commit answered": [error]}
-    with pytest.raises(Fenced, match="another process has taken this one's name") as caught:
+    with pytest.raises(Fenced, match="another process has taken this one's name"):
         commit(open_sink())
-    assert not caught.value.retriable
 
 
 def test_a_transaction_that_cannot_be_ended_is_left_to_the_broker_and_closing_takes_a_moment(

@@ -15,7 +15,7 @@ _ADVISORY_LOCK: Final = 0x64616E6365  # "dance"
 def upgrade(url: str) -> None:
     """Bring the database at ``url`` to the newest schema; it is safe to call at every start, from many processes.
 
-    Raises ``ConfigurationError`` for an impossible URL, ``StoreUnavailable`` or ``StoreError`` if the database fails.
+    Raises ``ConfigurationError`` for an impossible URL, ``StoreUnavailable`` or ``StoreRefused`` if the database fails.
     """
     engine = open_engine(url)
     try:

@@ -13,12 +13,19 @@ from ranking.pools.policy import Policy
 from ranking.pools.service.sql_state import clip_of
 from ranking.pools.state import PooledClip, PoolEvent, Rated
 from schemas.codec import decode
-from schemas.errors import StoreError
+from schemas.errors import FinalError
 from schemas.events import PoolDecision
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(list[PoolEvent])
 _PAGE: Final = 500
+
+
+class JournalIncomplete(FinalError):
+    """The journal of the pools lacks events, so that decisions cannot be replayed from it."""
+
+    code = "journal_incomplete"
+    remedy = "Switch `pools.journal` on before the first decision; a gap cannot be filled afterwards."
 
 
 class Replay(NamedTuple):
@@ -48,7 +55,7 @@ def write_events(connection: sa.Connection, batch: int, adoption: int, events: S
 def replay(connection: sa.Connection, batches: int) -> Replay:
     """Handle the events of all ``batches`` in memory, from nothing, and compare every decision and every clip.
 
-    Raises ``StoreError`` if the journal is not complete.
+    Raises ``JournalIncomplete`` if the journal is not complete.
     """
     adopted = connection.execute(sa.select(pool_policies.c.adoption, pool_policies.c.content))
     policies = {row.adoption: msgspec.msgpack.decode(row.content, type=Policy) for row in adopted}
@@ -71,7 +78,7 @@ def replay(connection: sa.Connection, batches: int) -> Replay:
                 if made != known:
                     return Replay(events, decisions, 0, f"the journal gives {made}, the books hold {known}")
     if complete != batches:
-        raise StoreError(
+        raise JournalIncomplete(
             f"the journal has a gap after batch {complete} of {batches}; decisions can be made again only if "
             "pools.journal was on from the beginning"
         )

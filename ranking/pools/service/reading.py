@@ -20,7 +20,7 @@ from ranking.pools.state import Lane, PooledClip, PoolView, Rated
 from ranking.scores.ranks import place
 from schemas.clock import Clock
 from schemas.codec import decode
-from schemas.errors import NotFound, NotReady, StoreError
+from schemas.errors import NotFound, NotReady, StoreRefused
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
 from schemas.pool_queries import (
@@ -48,7 +48,7 @@ class PoolReader:
     """Answers about clips, budgets and clips that are made up, each from one state of the tables.
 
     Any number of threads may ask, while workers go on deciding. Every method raises ``NotReady`` before a policy was
-    adopted, ``StoreUnavailable`` if the database does not answer and ``StoreError`` if it refuses.
+    adopted, ``StoreUnavailable`` if the database does not answer and ``StoreRefused`` if it refuses.
     """
 
     def __init__(self, url: str, clock: Clock) -> None:
@@ -163,7 +163,7 @@ class PoolReader:
                 policy = msgspec.msgpack.decode(row.content, type=Policy)
             except msgspec.MsgspecError as error:
                 problem = f"policy {row.version}, which is in force, cannot be read by this release ({error})"
-                raise StoreError(f"{problem}; start dancerank pools run of this release with it") from error
+                raise StoreRefused(f"{problem}; start dancerank pools run of this release with it") from error
             yield _Now(
                 connection, SqlPoolState(connection, policy), policy, int(row.adopted_at_ms), self._clock.now_ms()
             )

@@ -19,7 +19,7 @@ from ranking.scores.standings import Standing, standings
 from ranking.scores.store import SCORES_VIEW
 from ranking.views.applied_offsets import advance, stored_positions
 from schemas.codec import decode, encode
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, FinalError
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
 from schemas.ports import TopicPartition
@@ -48,10 +48,11 @@ _UPLOADED: Final = sa.select(clips.c.clip_id, clips.c.challenge_id, clips.c.uplo
 _encode_policy: Final = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
-class PolicyReplaced(ConfigurationError):
-    """Another worker has adopted another policy since this one began."""
+class PolicyReplaced(FinalError):
+    """Another worker has adopted another policy since this one started."""
 
     code = "policy_replaced"
+    remedy = "Start this worker again with the policy that is active, named in `pools.policy`."
 
 
 class _Windows(msgspec.Struct):
@@ -155,7 +156,7 @@ class PoolTransaction:
 class PoolStore:
     """Any number of workers may use one database: their transactions take turns, so that no budget is overspent.
 
-    Every method raises ``StoreUnavailable`` if the database does not answer and ``StoreError`` if it refuses.
+    Every method raises ``StoreUnavailable`` if the database does not answer and ``StoreRefused`` if it refuses.
     """
 
     def __init__(self, url: str, *, keeps_journal: bool = True) -> None:
@@ -258,7 +259,7 @@ class PoolStore:
             return connection.scalars(_HAS_UNPUBLISHED).one()
 
     def replay(self) -> Replay:
-        """Make all decisions again from the journal and compare. Raises ``StoreError`` if it is not complete."""
+        """Make all decisions again from the journal and compare. Raises ``JournalIncomplete``."""
         with reading(self._engine) as connection:
             return replay(connection, _counter(connection, "batches"))
 

@@ -15,7 +15,14 @@ from ranking.scores.standings import Standing
 from ranking.views.log_records import OTHER_GENERATION
 from schemas.clock import Clock
 from schemas.codec import decode, encode
-from schemas.errors import DancerankError, MalformedEvent, StoreUnavailable, TransportError
+from schemas.errors import (
+    DancerankError,
+    MalformedEvent,
+    RankingsBehind,
+    RecordRefused,
+    StoreUnavailable,
+    TransportError,
+)
 from schemas.events import ClipDeleted, ClipScored, EngagementObserved, PoolDecision
 from schemas.modalities import Dimension
 from schemas.observation import Observer, TierFilling
@@ -147,7 +154,7 @@ class PoolWorker:
             while self._store.publish(self._deliver, self._publish_records) is not None:
                 if not self._store.has_unpublished():
                     return
-        except TransportError as error:
+        except (TransportError, RecordRefused) as error:
             log.warning("decisions are kept until they can be sent: %s", error)
 
     def _deliver(self, decisions: Sequence[PoolDecision]) -> None:
@@ -169,7 +176,7 @@ class PoolWorker:
         self._observer.pools_filled(tiers, pools.decisions - pools.published)
 
     def _await_rankings(self, entries: Sequence[PoolEntry]) -> None:
-        """Return once the rankings hold every scored clip of ``entries``."""
+        """Return once the rankings hold every scored clip of ``entries``. Raises ``RankingsBehind``."""
         wanted: dict[TopicPartition, int] = {}
         for record, event in entries:
             if isinstance(event, ClipScored):
@@ -178,7 +185,7 @@ class PoolWorker:
         started_s = self._clock.monotonic_s()
         while behind := self._behind(wanted):
             if self._clock.monotonic_s() - started_s > self._rankings_timeout_s:
-                raise StoreUnavailable(
+                raise RankingsBehind(
                     f"the rankings have not come to {behind} within {self._rankings_timeout_s:g} s, and a clip is "
                     "rated by its place in them; does dancerank rank run on this database?"
                 )

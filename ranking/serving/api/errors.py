@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from schemas.errors import DancerankError, NotFound, QueryError
+from schemas.errors import DancerankError, NotFound, QueryError, RetriableError
 
 log = logging.getLogger(__name__)
 
@@ -61,16 +61,23 @@ def error_answer(
 async def _ours(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, DancerankError):
         raise TypeError("this handler is registered for our own errors") from error
+    status = status_of(type(error))
     if isinstance(error, QueryError):
-        return error_answer(404 if isinstance(error, NotFound) else 422, error.code, error.message, error.field)
-    if error.retriable:
+        return error_answer(status, error.code, error.message, error.field)
+    # What the database said is for the operator's log, not for the caller.
+    if isinstance(error, RetriableError):
         log.warning("%s: %s", error.code, error)
-        # What the database said is for the operator's log, not for the caller.
-        return error_answer(
-            503, error.code, "not available now; try again", headers={"Retry-After": str(RETRY_AFTER_S)}
-        )
+        headers = {"Retry-After": str(RETRY_AFTER_S)}
+        return error_answer(status, error.code, "not available now; try again", headers=headers)
     log.error("%s: %s", error.code, error)
-    return error_answer(500, error.code, "the service is set up wrongly; its log says how")
+    return error_answer(status, error.code, "the service is set up wrongly; its log says how")
+
+
+def status_of(kind: type[DancerankError]) -> int:
+    """The HTTP status of an error of this class."""
+    if issubclass(kind, QueryError):
+        return 404 if issubclass(kind, NotFound) else 422
+    return 503 if issubclass(kind, RetriableError) else 500
 
 
 async def _invalid_request(_: Request, error: Exception) -> JSONResponse:

@@ -12,7 +12,7 @@ from ranking.database.tables import drift_samples
 from ranking.monitoring.drift import DriftMonitor, samples_of
 from ranking.monitoring.samples import DriftSamples
 from ranking.monitoring.stability import population_stability
-from schemas.errors import StoreError
+from schemas.errors import StoreRefused
 from schemas.events import embedding_array
 from schemas.modalities import DIMENSIONS, MODALITIES, Dimension, Modality
 from tests.ranking.examples import result, scored_clip
@@ -220,7 +220,7 @@ def test_nothing_is_known_before_the_first_clip(start: NewWorker) -> None:
 def test_clips_that_could_not_be_stored_are_kept_for_the_next_report(any_url: str, new_worker: NewWorker) -> None:
     worker = new_worker()
     worker.see(0, 30)
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreRefused):
         worker.report()
     worker.see(30, 30)
     upgrade(any_url)

@@ -10,10 +10,9 @@ import sqlalchemy as sa
 from ranking.database.connection import writing
 from ranking.database.tables import metadata, pool_clips, pool_decisions, pool_journal
 from ranking.pools.policy import Caps, Exploration
-from ranking.pools.service.journal import pseudonym
+from ranking.pools.service.journal import JournalIncomplete, pseudonym
 from ranking.pools.service.store import PoolStore
 from schemas.codec import decode, encode
-from schemas.errors import StoreError
 from schemas.events import PoolDecision
 from tests.ranking.examples import NOW_MS
 from tests.ranking.pools.examples import POLICY, WINDOW_S, policy
@@ -112,7 +111,7 @@ def test_a_clip_that_was_changed_removed_or_added_is_noticed(sqlite_service: Ser
 def test_a_journal_with_a_gap_is_refused(sqlite_service: Service, batch: int | None) -> None:
     batch = batch or len(sqlite_service.rows(pool_journal))
     execute(sqlite_service, sa.delete(pool_journal).where(pool_journal.c.batch == batch))
-    with pytest.raises(StoreError, match=rf"gap after batch {batch - 1} of .*pools\.journal"):
+    with pytest.raises(JournalIncomplete, match=rf"gap after batch {batch - 1} of .*pools\.journal"):
         sqlite_service.pools.replay()
 
 
@@ -122,7 +121,7 @@ def test_a_journal_that_was_not_kept_from_the_beginning_is_refused(sqlite_url: s
         service.feed(scored("c1"), worker=service.another(store=off))
         off.close()
         service.feed(scored("c2"))
-        with pytest.raises(StoreError, match="after batch 0 of 2"):
+        with pytest.raises(JournalIncomplete, match="after batch 0 of 2"):
             service.pools.replay()
 
 

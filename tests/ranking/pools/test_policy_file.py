@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ranking.pools.policy import Caps, Exploration, Nomination, Policy, Tier, part
+from ranking.pools.policy import Caps, Exploration, Nomination, Policy, PolicyError, Tier, part
 from ranking.pools.policy_file import parse_policy
-from schemas.errors import ConfigurationError
 from schemas.modalities import DIMENSIONS
 from tests.ranking.pools.examples import FOUR_TIERS
 
@@ -147,7 +146,7 @@ REFUSALS = [
 def test_a_refusal_names_the_file_the_line_the_key_and_the_remedy(old: str, new: str, key: str, says: str) -> None:
     before, found, after = TEXT.partition(old)
     assert found
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(PolicyError) as caught:
         parse_policy(before + new + after, "policies/mine.toml")
     line = before.count("\n") + 1
     assert caught.value.message.startswith(f"policies/mine.toml, line {line}: {key}: ")
@@ -165,7 +164,7 @@ def test_a_refusal_names_the_file_the_line_the_key_and_the_remedy(old: str, new:
 )
 def test_what_is_missing_is_told_with_the_line_of_its_table(gone: str, heading: str, key: str) -> None:
     text = TEXT.replace(gone, "#", 1)
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(PolicyError) as caught:
         parse_policy(text, "p")
     line = text.partition(heading)[0].count("\n") + 1
     assert caught.value.message.startswith(f"p, line {line}: {key}: missing; ")
@@ -181,9 +180,9 @@ def test_what_is_missing_is_told_with_the_line_of_its_table(gone: str, heading: 
     ],
 )
 def test_a_document_that_is_no_toml_is_told_with_the_line(text: str, line: int, says: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(PolicyError) as caught:
         parse_policy(text, "p.toml")
-    assert caught.value.message.startswith(f"p.toml, line {line}: no valid TOML: ")
+    assert caught.value.message.startswith(f"p.toml, line {line}: not valid TOML: ")
     assert says in caught.value.message
     assert caught.value.message.endswith("; correct that line")
 
@@ -205,7 +204,7 @@ def test_a_document_that_is_no_toml_is_told_with_the_line(text: str, line: int, 
 def test_inline_tables_and_dotted_keys_have_their_line_too(line: str, key: str) -> None:
     name = line.partition(" =")[0].partition(".")[0]
     kept = [each for each in MINIMAL.strip().splitlines() if not each.startswith(name)]
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(PolicyError) as caught:
         parse_policy("\n".join([*kept, "# now", line]), "p.toml")
     assert caught.value.message.startswith(f"p.toml, line {len(kept) + 2}: {key}: ")
 

@@ -16,7 +16,7 @@ from ranking.pools.service.reading import PoolReader
 from ranking.pools.state import PoolEvent
 from ranking.scores.store import ScoreStore
 from schemas.clock import ManualClock
-from schemas.errors import NotFound, NotReady, StoreError, StoreUnavailable
+from schemas.errors import NotFound, NotReady, StoreRefused, StoreUnavailable
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
 from schemas.pool_queries import ExplainedDecision, HypotheticalClip, PooledClipAnswer
@@ -251,7 +251,7 @@ def test_a_policy_that_cannot_be_read_is_named(pools: Pools, reader: PoolReader)
     pools.write()
     with writing(pools.engine) as connection:
         connection.execute(sa.update(pool_policies).values(content=b"\xc0"))
-    with pytest.raises(StoreError, match="policy p1"):
+    with pytest.raises(StoreRefused, match="policy p1"):
         reader.pools()
 
 

@@ -18,7 +18,7 @@ from ranking.pools.service.worker import PoolEntry, PoolWorker, read_pool_entrie
 from ranking.scores.generations import Generations
 from ranking.views.loop import LoopSettings, StoredPositions, ViewLoop
 from schemas.codec import encode
-from schemas.errors import StoreUnavailable, TransportError
+from schemas.errors import RankingsBehind, StoreUnavailable, TransportError
 from schemas.events import ClipScored, PoolDecision
 from schemas.modalities import Dimension, Modality
 from schemas.ports import OutgoingRecord, Record, TopicPartition
@@ -134,7 +134,7 @@ def test_a_clip_uploaded_again_for_another_challenge_is_rated_there(service: Ser
 def test_clips_that_the_rankings_lack_are_waited_for_by_name(service: Service) -> None:
     entries = service.entries(scored("c1", 0.9), observed("c1", 5))
     offset = entries[0].record.offset + 1
-    with pytest.raises(StoreUnavailable, match=rf"clips\.scored\[0\]@{offset}.*dancerank rank"):
+    with pytest.raises(RankingsBehind, match=rf"clips\.scored\[0\]@{offset}.*dancerank rank"):
         service.apply(entries)
     assert not service.rows(pool_clips)
     assert not service.aside()

@@ -10,7 +10,7 @@ from ranking.database.connection import open_engine, writing
 from ranking.database.migrations import upgrade
 from ranking.database.tables import engagement
 from ranking.scores.observations import Observations, ObservedClip
-from schemas.errors import ConfigurationError, StoreError
+from schemas.errors import ConfigurationError, StoreRefused
 from tests.ranking.scores.observed_rows import UPLOADED_AT_MS, observed, write_observed
 
 
@@ -79,12 +79,12 @@ def test_an_empty_database_holds_no_counts(any_url: str) -> None:
 def test_a_database_without_our_tables_is_an_error_that_says_so(any_url: str) -> None:
     if any_url.startswith("sqlite"):
         Path(any_url.removeprefix("sqlite:///")).touch()
-    with pytest.raises(StoreError, match="lacks our tables"):
+    with pytest.raises(StoreRefused, match="lacks our tables"):
         read(any_url)
 
 
 def test_an_absent_database_file_is_named_and_not_created(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"there is no database .*absent\.db"):
+    with pytest.raises(ConfigurationError, match=r"there is no database .*absent\.db"):
         Observations(f"sqlite:///{tmp_path / 'absent.db'}")
     assert list(tmp_path.iterdir()) == []
 

@@ -13,7 +13,7 @@ from ranking.vectors.backends.numpy_exact import ExactIndexes
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import positions_after
 from schemas.clock import ManualClock
-from schemas.errors import NotReady, QueryError
+from schemas.errors import NotServedHere, QueryError
 from schemas.modalities import Dimension, Modality
 from schemas.observation import Observer
 from schemas.queries import Challenge, SimilarQuery
@@ -295,7 +295,7 @@ def test_the_service_answers_without_an_index_view(store: ScoreStore, service: R
     assert alone.challenges() == service.challenges() == [Challenge("ch", 3), Challenge("other", 1)]
     assert alone.place("c1", Dimension.FUSED).rank == 1
     assert alone.readiness() == Readiness(True, [], [])
-    with pytest.raises(NotReady):
+    with pytest.raises(NotServedHere):
         alone.similar(SimilarQuery(clip_id="c1"))
     with pytest.raises(QueryError):
         alone.clip("no clip")

@@ -144,11 +144,16 @@ def _asked(client: Client) -> Iterator[Any]:
     yield client.request("POST", TRY, json={"challenge_id": "x", **PERCENTILES})
 
 
-def test_without_pools_or_a_policy_the_caller_is_told_to_come_back(store: ScoreStore, client: Client) -> None:
-    for unready in (client_of(RankingService(store)), client):
-        for answer in _asked(unready):
-            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
-            assert int(answer.headers["Retry-After"]) > 0
+def test_without_a_policy_the_answer_says_when_to_come_back(client: Client) -> None:
+    for answer in _asked(client):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
+        assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_a_service_built_without_pools_asks_nobody_to_come_back(store: ScoreStore) -> None:
+    for answer in _asked(client_of(RankingService(store))):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (500, "not_served_here")
+        assert "Retry-After" not in answer.headers
 
 
 def test_a_database_that_is_down_is_a_503_without_its_address(store: ScoreStore) -> None:

@@ -182,7 +182,7 @@ def test_without_an_answer_ever_no_generation_of_several_is_taken_for_the_one_in
         assert service.similar(QUERY).generation == "g1"
         apply(index, [scored_clip("a", generation="g2")], start=1)
         for _ in range(2):
-            with pytest.raises(NotReady, match="cannot be asked which generation is in force"):
+            with pytest.raises(StoreUnavailable, match="does not say which generation is active"):
                 service.similar(QUERY)
         assert service.similar(QUERY, generation="g2").generation == "g2"
 
@@ -332,3 +332,15 @@ def test_a_generation_in_force_of_which_no_clip_is_left_keeps_nobody_waiting(any
     apply_entries(any_store, deletion("a"))
     apply_entries(index, deletion("a"))
     assert RankingService(any_store, index).readiness().ready
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://someone:secret@127.0.0.1:1/none", "the database does not answer (store_unavailable)"),
+        ("sqlite://", "the database cannot be used (store); the log says why"),
+    ],
+)
+def test_readiness_tells_a_database_that_does_not_answer_from_one_that_cannot_be_used(url: str, reason: str) -> None:
+    with closing(ScoreStore(url)) as store:  # never migrated
+        assert RankingService(store).readiness().reasons == [reason]

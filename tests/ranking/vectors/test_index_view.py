@@ -15,7 +15,7 @@ from ranking.vectors.backends.port import IndexFormat
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import positions_after
 from schemas.clock import ManualClock
-from schemas.errors import GenerationMismatch, NotFound, NotReady, QueryError, SnapshotError
+from schemas.errors import GenerationMismatch, NotFound, NotReady, QueryError, SnapshotError, SnapshotNotWritten
 from schemas.events import ClipScored
 from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
@@ -201,7 +201,7 @@ def test_an_index_that_the_disk_refuses_fails_the_snapshot_and_nothing_else(
             "ranking.vectors.snapshots._fill",
             lambda folder, _, files: files["0-skeletal" + view._format.extension](FULL),
         )
-        with pytest.raises(SnapshotError, match="could not be written"):
+        with pytest.raises(SnapshotNotWritten, match="could not be written"):
             view.save(tmp_path)
     assert view.save(tmp_path) is not None
 

@@ -7,7 +7,7 @@ import pytest
 
 import ranking.vectors.snapshots
 from ranking.vectors.snapshots import CURRENT, MANIFEST, Position, SnapshotManifest, read_snapshot, write_snapshot
-from schemas.errors import SnapshotError
+from schemas.errors import SnapshotError, SnapshotNotWritten
 
 Write = Callable[[Path], None]
 
@@ -146,6 +146,6 @@ def test_a_full_disk_leaves_the_snapshot_in_force(tmp_path: Path) -> None:
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(SnapshotError, match="No space left"):
+    with pytest.raises(SnapshotNotWritten, match="No space left"):
         write_snapshot(tmp_path, manifest(2), {"a.bin": full})
     assert offset_in(tmp_path) == 1

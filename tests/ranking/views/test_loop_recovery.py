@@ -12,7 +12,7 @@ from ranking.views.loop import LoopSettings, LoopThread, StoredPositions, ViewLo
 from schemas.errors import (
     DancerankError,
     GenerationMismatch,
-    SnapshotError,
+    SnapshotNotWritten,
     StoreUnavailable,
     TransportError,
 )
@@ -86,7 +86,7 @@ def test_a_snapshot_that_fails_is_reported_and_tried_again_and_ends_nothing(
         nonlocal tries
         tries += 1
         if tries in failing:
-            raise SnapshotError("no space left on the device")
+            raise SnapshotNotWritten("no space left on the device")
 
     class Stepping(ViewLoop):
         def step(self) -> int:
