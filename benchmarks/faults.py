@@ -29,6 +29,7 @@ from benchmarks.pipeline import OUT, make_uploads, repeated, settings_for
 from dancerank.progress import steps
 from dancerank.topics import create_topics
 from dancerank.uploads import send_upload
+from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
 from schemas.events import ClipUploaded
 from tests.faults.killing import Cached, Killer, await_all
@@ -125,8 +126,9 @@ def kill_and_verify(
         sink.flush(120.0)
     snapshots = folder / "snapshots"
     with ExitStack() as stack:
-        store = stack.enter_context(closing(ScoreStore(database_url)))
-        store.migrate()
+        database = stack.enter_context(closing(Database(database_url)))
+        database.migrate()
+        store = ScoreStore(database)
         workers = [
             streamer("streamer-0", config),
             streamer("streamer-1", config),

@@ -32,6 +32,7 @@ from dancerank.processes import Processes, in_thread
 from dancerank.progress import Told, steps
 from dancerank.settings import Settings
 from dancerank.topics import create_topics
+from ranking.scores.store import ScoreStore
 from ranking.views.loop import ViewLoop
 from schemas.codec import encode
 from schemas.events import ClipScored, ModalityResult, embedding_bytes
@@ -219,11 +220,8 @@ def index_life(settings: Settings, connection: KafkaConnection) -> tuple[float, 
 def sql_life(settings: Settings, connection: KafkaConnection) -> tuple[float, str]:
     """The same of the rankings. Leaves rows and positions."""
     started_s, processes = time.perf_counter(), Processes(settings, connection=connection)
-    with (
-        closing(processes.open_store()) as store,
-        processes.ranker(store) as loop,
-    ):
-        return read_to_the_end(loop, started_s), store.content()
+    with processes.database() as database, processes.ranker(database) as loop:
+        return read_to_the_end(loop, started_s), ScoreStore(database).content()
 
 
 def read_to_the_end(loop: ViewLoop[Any], started_s: float) -> float:

@@ -105,11 +105,10 @@ class EmbeddedSystem:
 
     def await_observed(self, clips: int) -> None:
         """Wait until the pools know how ``clips`` clips were received."""
-        patience = _Patience(self)
-        with closing(Observations(self.settings.ranking.database_url)) as observations:
-            while (known := sum(1 for _ in observations.clips())) < clips:
-                patience.check(known, f"only {known} of {clips} observations were taken up")
-                time.sleep(_POLL_S)
+        patience, observations = _Patience(self), Observations(self.replica.database)
+        while (known := sum(1 for _ in observations.clips())) < clips:
+            patience.check(known, f"only {known} of {clips} observations were taken up")
+            time.sleep(_POLL_S)
 
     def dead_letters(self, count: int) -> list[Record]:
         """Wait for ``count`` dead letters of the uploads topic and return them."""

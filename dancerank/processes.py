@@ -11,6 +11,7 @@ from typing import Any, Final
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.settings import Settings
 from dancerank.topics import create_topics, scored_topics, topics_read
+from ranking.database.connection import Database
 from ranking.monitoring.monitor import ModelMonitor
 from ranking.pools.policy import Policy
 from ranking.pools.service.publishing import publishing
@@ -52,6 +53,7 @@ class Replica:
     """A process that answers. ``loops`` feed the views here; the index is always one of them."""
 
     service: RankingService
+    database: Database
     store: ScoreStore
     index: IndexView
     loops: Sequence[LoopThread]
@@ -115,11 +117,17 @@ class Processes:
         """Create the topics that are absent."""
         create_topics(self.settings, self.connection)
 
-    def open_store(self) -> ScoreStore:
-        """The SQL view, its tables created or brought up to date."""
-        store = ScoreStore(self.settings.ranking.database_url)
-        store.migrate()
-        return store
+    def open_database(self) -> Database:
+        """The database as it is, possibly without tables; the caller closes it."""
+        ranking = self.settings.ranking
+        return Database(ranking.database_url, connections=ranking.database_connections)
+
+    @contextmanager
+    def database(self) -> Iterator[Database]:
+        """The database, brought to this release's schema."""
+        with closing(self.open_database()) as database:
+            database.migrate()
+            yield database
 
     def open_index(self) -> IndexView:
         """The index view as its newest snapshot left it, or empty."""
@@ -127,10 +135,6 @@ class Processes:
         view = IndexView(FaissIndexes(threads=ranking.index_threads), self.observer, self.clock)
         view.restore(ranking.index_folder)
         return view
-
-    def open_pool_reader(self) -> PoolReader:
-        """Answers about the traffic pools."""
-        return PoolReader(self.settings.ranking.database_url, self.clock)
 
     def api_access(self) -> Access:
         """Who may use the HTTP API; raises ``ConfigurationError`` for a file of keys that cannot be read."""
@@ -166,14 +170,13 @@ class Processes:
             yield opened
 
     @contextmanager
-    def ranker(self, store: ScoreStore | None = None) -> Iterator[ViewLoop[LogEntry]]:
-        """Keeps the SQL view up to date, as a member of the ranking group."""
+    def ranker(self, database: Database | None = None) -> Iterator[ViewLoop[LogEntry]]:
+        """Keeps the SQL view up to date, as a member of the ranking group; in ``database``, or one of its own."""
         settings = self.settings
         with ExitStack() as stack:
-            if store is None:
-                store = stack.enter_context(closing(self.open_store()))
+            database = database or stack.enter_context(self.database())
             sink = stack.enter_context(closing(KafkaSink(self.connection)))
-            view = ScoreView(store, sink, self.observer, scored_topics=scored_topics(settings))
+            view = ScoreView(ScoreStore(database), sink, self.observer, scored_topics=scored_topics(settings))
             opened = partial(self._shared_source, "ranking", settings.kafka.ranking_group, view)
             options = LoopSettings(max_records=settings.ranking.batch_records)
             yield ViewLoop(opened(), view, self._read_log, sink, self.observer, self.clock, options, reopen=opened)
@@ -200,11 +203,11 @@ class Processes:
         )
 
     @contextmanager
-    def pools(self) -> Iterator[ViewLoop[PoolEntry]]:
+    def pools(self, database: Database | None = None) -> Iterator[ViewLoop[PoolEntry]]:
         """Decides about traffic pools, as a member of the pools' group; its policy is active from now on. Measures how
-        right the model was.
+        right the model was. In ``database``, or one of its own.
         """
-        settings, pools, url = self.settings, self.settings.pools, self.settings.ranking.database_url
+        settings, pools = self.settings, self.settings.pools
         options = LoopSettings(
             max_records=pools.batch_records,
             maintenance_interval_s=pools.round_interval_s,
@@ -212,16 +215,13 @@ class Processes:
         )
         policy = self.policy
         with ExitStack() as stack:
-            store = stack.enter_context(closing(PoolStore(url, keeps_journal=pools.journal)))
+            database = database or stack.enter_context(self.database())
             sink = stack.enter_context(closing(KafkaSink(self.connection)))
-            reader = stack.enter_context(closing(self.open_pool_reader()))
-            store.migrate()
-            monitor = stack.enter_context(closing(ModelMonitor(url, self.observer, self.clock, settings.monitoring)))
+            monitor = ModelMonitor(database, self.observer, self.clock, settings.monitoring)
             stack.enter_context(every(settings.monitoring.measure_interval_s, monitor.measure, name="model-monitor"))
             results = stack.enter_context(closing(KafkaSink(self.connection, SinkSettings(linger_s=0.0))))
-            worker = PoolWorker(
-                store, policy, results, self.observer, self.clock, pools, seen=monitor.add, look=reader.pools
-            )
+            store, look = PoolStore(database, keeps_journal=pools.journal), PoolReader(database, self.clock).pools
+            worker = PoolWorker(store, policy, results, self.observer, self.clock, pools, seen=monitor.add, look=look)
             worker.announce = stack.enter_context(publishing(worker.publish))
             opened = partial(self._shared_source, "pools", settings.kafka.pools_group, worker)
             read = partial(read_pool_entries, scored_topics=scored_topics(settings))
@@ -249,26 +249,27 @@ class Processes:
         """
         within_s = self.settings.server.shutdown_timeout_s
         with ExitStack() as stack:
-            store = stack.enter_context(closing(self.open_store()))
+            database = stack.enter_context(self.database())
+            store = ScoreStore(database)
             index = self.open_index()
             index_loop = self.index_loop(index)
             loops = [stack.enter_context(in_thread(index_loop, "index-view", within_s))]
             if reports_as is not None:
-                stack.enter_context(self._reports(reports_as, index, index_loop))
+                stack.enter_context(self._reports(reports_as, database, index, index_loop))
             if with_rank:
-                ranker = stack.enter_context(self.ranker(store))
+                ranker = stack.enter_context(self.ranker(database))
                 loops.append(stack.enter_context(in_thread(ranker, "sql-view", within_s)))
             if with_pools:
-                pools = stack.enter_context(self.pools())
+                pools = stack.enter_context(self.pools(database))
                 loops.append(stack.enter_context(in_thread(pools, "pools", within_s)))
-            reader = stack.enter_context(closing(self.open_pool_reader()))
-            service = RankingService(store, index, pools=reader, loops=loops, observer=self.observer)
-            yield Replica(service, store, index, tuple(loops))
+            pool_reader = PoolReader(database, self.clock)
+            service = RankingService(store, index, pools=pool_reader, loops=loops, observer=self.observer)
+            yield Replica(service, database, store, index, tuple(loops))
 
     @contextmanager
-    def _reports(self, name: str, index: IndexView, loop: ViewLoop[LogEntry]) -> Iterator[None]:
+    def _reports(self, name: str, database: Database, index: IndexView, loop: ViewLoop[LogEntry]) -> Iterator[None]:
         """Says from time to time what this replica holds, and drops the generations that are retired."""
-        report = ServingReport(name, index, lambda: loop.caught_up, self.settings.ranking.database_url, self.observer)
+        report = ServingReport(name, index, lambda: loop.caught_up, database, self.observer)
         with closing(report), every(_REPORT_INTERVAL_S, report.tell, name="serving-report", at_once=True):
             yield
 

@@ -28,6 +28,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from dancerank.settings_removed import REMOVED
 from dancerank.settings_values import decoded, keys_of, passwords_among, refusal, without_password, without_secrets
+from ranking.database.limits import MOST_CONNECTIONS
 from ranking.monitoring.settings import MonitoringSettings
 from ranking.pools.service.settings import PoolSettings
 from schemas.errors import ConfigurationError
@@ -84,6 +85,10 @@ class KafkaSettings(_Group):
 class RankingSettings(_Group):
     database_url: Annotated[str, Field(repr=False)] = "sqlite:///dancerank.db"
     """SQLAlchemy URL of the SQL view; in production postgresql+psycopg://user:password@host/database."""
+    database_connections: Annotated[int, Field(ge=2, le=1000)] = MOST_CONNECTIONS
+    """Most connections of this process to the database. The sum over all processes has to stay below PostgreSQL's
+    max_connections, which is 100 by default. A request that finds none free waits 10 s, then fails with a retriable
+    error (database_busy)."""
     scored_topics: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=16)] = ()
     """Logs of scored clips that rankings, indexes and traffic pools are built from, one of each model generation or a
     common one; empty: the one that the streamer of these settings writes."""

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from functools import partial
 from typing import Literal
 
@@ -118,8 +117,8 @@ def _idle(
 
 def _check_database(processes: Processes) -> None:
     try:
-        with closing(processes.open_store()):
-            pass  # opened and brought up to date
+        with processes.database():
+            pass  # opened and brought to this release's schema
     except (StoreUnavailable, StoreRefused) as error:
         url = without_password(processes.settings.ranking.database_url)
         raise type(error)(f"the database {url} (ranking.database_url) cannot be used: {error.message}") from error

@@ -215,6 +215,13 @@ class StoreUnavailable(RetriableError):
     surfaces = (Surface.RECONNECT, Surface.COMMAND, Surface.HTTP)
 
 
+class DatabaseBusy(StoreUnavailable):
+    """All database connections of this process stayed in use for as long as a request may wait for one."""
+
+    code = "database_busy"
+    remedy = "Nothing if it passes; otherwise raise `ranking.database_connections`, or run more processes."
+
+
 class RankingsBehind(RetriableError):
     """The rankings do not yet hold the clips that the traffic pools have to decide about."""
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Final, NamedTuple
 
@@ -12,8 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from dancerank.commands.options import Config
-from dancerank.commands.questions import no_rankings, sqlite_file_missing
-from dancerank.processes import Processes
+from dancerank.commands.questions import opened_rankings
 from dancerank.progress import steps
 from dancerank.settings import load_settings
 from ranking.scores.generations import Generations
@@ -32,7 +31,7 @@ Patience = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Switch although some cannot answer for it yet.")]
 
 
-class _Database(NamedTuple):
+class _Held(NamedTuple):
     store: ScoreStore
     generations: Generations
     replicas: Replicas
@@ -40,9 +39,9 @@ class _Database(NamedTuple):
 
 def list_generations(config: Config = None) -> None:
     """Show every model generation: its clips, which one answers, and which serving processes hold it."""
-    with _opened(config) as database:
-        serving = database.replicas.alive()
-        Console().print(generations_table(database.store.generation_states(), serving))
+    with _opened(config) as held:
+        serving = held.replicas.alive()
+        Console().print(generations_table(held.store.generation_states(), serving))
 
 
 def use(generation: Generation, patience_s: Patience = 30.0, force: Force = False, config: Config = None) -> None:
@@ -50,22 +49,22 @@ def use(generation: Generation, patience_s: Patience = 30.0, force: Force = Fals
 
     It has to have scored what the present one has, and every serving process has to hold that.
     """
-    with _opened(config) as database:
-        before = database.generations.in_force()
-        database.generations.check(generation)
+    with _opened(config) as held:
+        before = held.generations.in_force()
+        held.generations.check(generation)
         if not force and generation != before:
-            _await(database, generation, patience_s, complete=True)
-        _switch(database, generation, before)
+            _await(held, generation, patience_s, complete=True)
+        _switch(held, generation, before)
 
 
 def rollback(patience_s: Patience = 30.0, force: Force = False, config: Config = None) -> None:
     """Let the generation answer again that did before the present one. Clips that it has not scored are missing."""
-    with _opened(config) as database:
-        before, generation = database.generations.in_force(), database.generations.before()
+    with _opened(config) as held:
+        before, generation = held.generations.in_force(), held.generations.before()
         if not force:
-            _await(database, generation, patience_s, complete=False)
-        lacking = database.generations.lacking(generation)
-        _switch(database, generation, before)
+            _await(held, generation, patience_s, complete=False)
+        lacking = held.generations.lacking(generation)
+        _switch(held, generation, before)
         if lacking:
             Console(stderr=True).print(
                 f"{lacking:,} clips of {before} were not scored by it and are in no ranking now; "
@@ -80,14 +79,14 @@ def retire(
     config: Config = None,
 ) -> None:
     """Drop what is held of a generation, from the database and from every index, for good."""
-    with _opened(config) as database:
-        if generation not in database.generations.retired():  # else it goes on where it was interrupted
-            database.generations.check(generation)
+    with _opened(config) as held:
+        if generation not in held.generations.retired():  # else it goes on where it was interrupted
+            held.generations.check(generation)
             if not yes:
                 typer.confirm(f"There is no way back to {generation} then. Drop it?", abort=True)
         with steps() as told:
             total = 0
-            for left in database.generations.retire(generation, SystemClock().now_ms()):
+            for left in held.generations.retire(generation, SystemClock().now_ms()):
                 total = max(total, left)
                 told("dropping clips", total - left, total)
         Console().print(
@@ -130,18 +129,18 @@ def _described(state: GenerationState) -> Text:
     return Text(f"in force since {since}", style="bold green") if state.in_force else Text(f"last put in force {since}")
 
 
-def _await(database: _Database, generation: str, patience_s: float, *, complete: bool) -> None:
+def _await(held: _Held, generation: str, patience_s: float, *, complete: bool) -> None:
     """Return once all that serve can answer for ``generation``, and, if ``complete``, it has scored every clip that the
     one in force has. Raises ``GenerationRefused`` saying what is still missing after ``patience_s``.
     """
     clock = SystemClock()
-    until_ms, deadline_s = database.generations.scored_until(), clock.monotonic_s() + patience_s
-    clips = database.store.generations().get(generation, 0)
+    until_ms, deadline_s = held.generations.scored_until(), clock.monotonic_s() + patience_s
+    clips = held.store.generations().get(generation, 0)
     with Console(stderr=True).status("waiting until everything that serves holds it"):
         while True:
-            clips = min(clips, database.store.generations().get(generation, 0))  # some may be deleted meanwhile
-            reasons = obstacles(generation, clips, database.replicas.alive())
-            if complete and (lacking := database.generations.lacking(generation, until_ms)):
+            clips = min(clips, held.store.generations().get(generation, 0))  # some may be deleted meanwhile
+            reasons = obstacles(generation, clips, held.replicas.alive())
+            if complete and (lacking := held.generations.lacking(generation, until_ms)):
                 reasons.insert(0, f"it has not scored {lacking:,} clips of the generation in force")
             if not reasons:
                 return
@@ -153,23 +152,15 @@ def _await(database: _Database, generation: str, patience_s: float, *, complete:
             time.sleep(_LOOK_AGAIN_S)
 
 
-def _switch(database: _Database, generation: str, before: str | None) -> None:
+def _switch(held: _Held, generation: str, before: str | None) -> None:
     if generation == before:
         Console().print(f"{generation} is in force already.", highlight=False, markup=False)
         return
-    database.generations.use(generation, SystemClock().now_ms())
+    held.generations.use(generation, SystemClock().now_ms())
     Console().print(f"{generation} is in force, instead of {before}.", highlight=False, markup=False)
 
 
 @contextmanager
-def _opened(config: Config) -> Iterator[_Database]:
-    settings = load_settings(config)
-    url = settings.ranking.database_url
-    if sqlite_file_missing(url):
-        raise no_rankings(url)
-    with (
-        closing(Processes(settings).open_store()) as store,
-        closing(Generations(url)) as generations,
-        closing(Replicas(url)) as replicas,
-    ):
-        yield _Database(store, generations, replicas)
+def _opened(config: Config) -> Iterator[_Held]:
+    with opened_rankings(load_settings(config)) as database:
+        yield _Held(ScoreStore(database), Generations(database), Replicas(database))

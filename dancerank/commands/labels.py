@@ -55,7 +55,8 @@ def export(
     layout = None if joint_layout is None else layout_named(joint_layout)
     since_ms = None if since is None else parse_moment(since, "since")
     features = UploadedFeatures(_store(settings), max_bytes=settings.streamer.max_feature_bytes, layout=layout)
-    with closing(Observations(settings.ranking.database_url)) as observations, _bars() as bar:
+    with closing(Processes(settings).open_database()) as database, _bars() as bar:
+        observations = Observations(database)
         _check_challenges(challenge or (), observations)
         exported = export_labels(
             target,

@@ -9,7 +9,6 @@ from rich.console import Console
 
 from dancerank.commands.offset_tables import Standing, Workers, meaning, reset_table, standing_table
 from dancerank.commands.options import Config, parse_moment
-from dancerank.commands.questions import sqlite_file_missing
 from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
 from dancerank.settings_values import without_password
@@ -81,7 +80,7 @@ def reset(
     connection, console = Processes(settings).connection, Console()
     standing = _standing(settings, connection, group)
     ends = _chosen(standing, topic or ())
-    if standing.view is not None and sqlite_file_missing(settings.ranking.database_url):
+    if standing.view is not None and Processes(settings).open_database().missing_file is not None:
         raise ConfigurationError(
             f"there is no database {standing.place} (ranking.database_url) whose positions could be set; a new one "
             "begins at the beginning of the topics",
@@ -100,8 +99,8 @@ def reset(
     if standing.view is not None:
         # Kafka's come last: lag tools alone read them, and if they cannot be set the same command does it again.
         check_empty(connection, standing.group)
-        with closing(ViewPositions(settings.ranking.database_url)) as positions:
-            positions.set(standing.view, targets)
+        with closing(Processes(settings).open_database()) as database:
+            ViewPositions(database).set(standing.view, targets)
     set_offsets(connection, standing.group, targets)
     console.print(f"The positions of {len(targets)} partitions are set; start the processes again.", highlight=False)
 
@@ -119,11 +118,9 @@ def _standing(settings: Settings, connection: KafkaConnection, workers: Workers)
     ends = partition_ends(connection, topics_read(settings)[workers])
     if view is None:
         positions = committed_offsets(connection, group)
-    elif sqlite_file_missing(settings.ranking.database_url):
-        positions = {}
     else:
-        with closing(ViewPositions(settings.ranking.database_url)) as stored:
-            positions = stored.of(view, ends)
+        with closing(Processes(settings).open_database()) as database:
+            positions = {} if database.missing_file is not None else ViewPositions(database).of(view, ends)
     place = without_password(settings.ranking.database_url)
     return Standing(workers, group, view, place, ends, positions, members_of(connection, group))
 

@@ -9,10 +9,12 @@ from rich.console import Console
 
 from dancerank.commands.options import Config
 from dancerank.commands.pool_tables import clip_tables, pools_tables, try_tables
-from dancerank.commands.questions import NoData, sqlite_file_missing
+from dancerank.commands.questions import NoData
 from dancerank.processes import Processes
-from dancerank.settings import load_settings
+from dancerank.settings import Settings, load_settings
 from dancerank.settings_values import without_password
+from ranking.pools.service.reading import PoolReader
+from ranking.scores.store import ScoreStore
 from ranking.serving.service import RankingService
 from schemas.clock import SystemClock
 from schemas.errors import QueryError
@@ -94,21 +96,18 @@ def parse_by_dimension(text: str, named: str) -> dict[Dimension, float]:
 def _pool_service(config: Config) -> Iterator[RankingService]:
     """Answers of the pools' tables; raises ``NoData`` if no policy was adopted."""
     settings = load_settings(config)
-    url = settings.ranking.database_url
-    if sqlite_file_missing(url):
-        raise _no_pools(url)
-    clock = SystemClock()
-    with (
-        closing(Processes(settings).open_store()) as store,
-        closing(Processes(settings, clock=clock).open_pool_reader()) as pools,
-    ):
+    with closing(Processes(settings).open_database()) as database:
+        if database.missing_file is not None:
+            raise _no_pools(settings)
+        database.migrate()
+        pools = PoolReader(database, SystemClock())
         if not pools.has_policy():
-            raise _no_pools(url)
-        yield RankingService(store, pools=pools)
+            raise _no_pools(settings)
+        yield RankingService(ScoreStore(database), pools=pools)
 
 
-def _no_pools(url: str) -> NoData:
+def _no_pools(settings: Settings) -> NoData:
+    url = without_password(settings.ranking.database_url)
     return NoData(
-        f"no traffic pools in {without_password(url)} (ranking.database_url), for they have no policy yet; "
-        "dancerank pools run adopts one"
+        f"no traffic pools in {url} (ranking.database_url), for they have no policy yet; dancerank pools run adopts one"
     )

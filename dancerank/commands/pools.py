@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Final
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from dancerank.commands.options import Config
 from dancerank.policies import read_policy, shipped_policy
+from dancerank.processes import Processes
 from dancerank.progress import Told, steps
 from dancerank.settings import load_settings
 from dancerank.simulation.comparison import compare
@@ -102,9 +102,8 @@ def replay(config: Config = None) -> None:
     Exits with 1 if anything differs, or if the journal was not kept from the beginning (pools.journal).
     """
     settings = load_settings(config)
-    with closing(PoolStore(settings.ranking.database_url)) as store:
-        store.migrate()
-        made = store.replay()
+    with Processes(settings).database() as database:
+        made = PoolStore(database).replay()
     if made.difference is not None:
         raise ReplayDiffers(f"after {made.events:,} events and {made.decisions:,} decisions: {made.difference}")
     Console().print(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,8 +11,9 @@ from rich.text import Text
 
 from dancerank.commands.options import Config
 from dancerank.processes import Processes
-from dancerank.settings import RankingSettings, load_settings
+from dancerank.settings import Settings, load_settings
 from dancerank.settings_values import without_password
+from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
 from ranking.serving.service import RankingService
 from ranking.vectors.view import IndexView
@@ -122,45 +122,50 @@ def _index_service(config: Config) -> Iterator[RankingService]:
     """Answers of the index snapshot, of the generation that the database says is in force; raises ``NoData`` without
     one. Without a database it is the one that came first.
     """
-    ranking, index = _opened_index(config)
+    settings, index = _opened_index(config)
+    ranking = settings.ranking
     if index.clips() == 0:
         raise NoData(
             f"no index snapshot in {ranking.index_folder} (ranking.index_folder); dancerank serve saves one there "
             f"every {ranking.snapshot_interval_s:g} s and when it stops"
         )
-    is_missing = sqlite_file_missing(ranking.database_url)
-    with closing(ScoreStore("sqlite://" if is_missing else ranking.database_url)) as store:
-        if is_missing:
-            store.migrate()  # in memory
-        yield RankingService(store, index)
+    database = Processes(settings).open_database()
+    if database.missing_file is not None:
+        database = Database("sqlite://")
+        database.migrate()
+    with closing(database):
+        yield RankingService(ScoreStore(database), index)
 
 
 @contextmanager
 def _store_service(config: Config) -> Iterator[RankingService]:
     """Answers of the database; raises ``NoData`` if it is empty."""
     settings = load_settings(config)
-    url = settings.ranking.database_url
-    if sqlite_file_missing(url):
-        raise no_rankings(url)
-    with closing(Processes(settings).open_store()) as store:
+    with opened_rankings(settings) as database:
+        store = ScoreStore(database)
         if not store.generations():
-            raise no_rankings(url)
+            raise no_rankings(settings)
         yield RankingService(store)
 
 
-def _opened_index(config: Config) -> tuple[RankingSettings, IndexView]:
+@contextmanager
+def opened_rankings(settings: Settings) -> Iterator[Database]:
+    """The database, brought to this release's schema; raises ``NoData`` instead of creating a file."""
+    with closing(Processes(settings).open_database()) as database:
+        if database.missing_file is not None:
+            raise no_rankings(settings)
+        database.migrate()
+        yield database
+
+
+def _opened_index(config: Config) -> tuple[Settings, IndexView]:
     settings = load_settings(config)
-    return settings.ranking, Processes(settings, observer=Observer(), clock=SystemClock()).open_index()
+    return settings, Processes(settings, observer=Observer(), clock=SystemClock()).open_index()
 
 
-def no_rankings(url: str) -> NoData:
+def no_rankings(settings: Settings) -> NoData:
+    url = without_password(settings.ranking.database_url)
     return NoData(
-        f"no rankings in {without_password(url)} (ranking.database_url); dancerank rank, or dancerank serve "
-        "--with-rank, fills it from the log"
+        f"no rankings in {url} (ranking.database_url); dancerank rank, or dancerank serve --with-rank, fills it from "
+        "the log"
     )
-
-
-def sqlite_file_missing(url: str) -> bool:
-    """Whether opening the database would create its file."""
-    scheme, _, path = url.partition("?")[0].partition(":///")
-    return scheme.startswith("sqlite") and path not in ("", ":memory:") and not Path(path).exists()

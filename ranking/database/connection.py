@@ -1,9 +1,10 @@
-"""Opening a database and speaking of its failures in our own errors."""
+"""The database of a process: one bounded pool of connections, and its failures as our own errors."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -12,11 +13,13 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
-from schemas.errors import ConfigurationError, StoreRefused, StoreUnavailable
+from ranking.database.limits import CONNECTION_WAIT_S, MOST_CONNECTIONS
+from ranking.database.migrations import upgrade
+from schemas.errors import ConfigurationError, DatabaseBusy, StoreRefused, StoreUnavailable
 
 SQLITE_BUSY_TIMEOUT_MS: Final = 10_000
 CONNECT_TIMEOUT_S: Final = 5
-# Else a server whose host vanished, and says nothing more, is waited for as long as TCP does: a quarter of an hour.
+# By default TCP waits a quarter of an hour for a server whose host vanished.
 _PATIENCE: Final = {
     "connect_timeout": CONNECT_TIMEOUT_S,
     "tcp_user_timeout": 10_000,
@@ -24,8 +27,6 @@ _PATIENCE: Final = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
 }
-# As many as the HTTP server has threads; who still finds none free waits, and then is told to try again.
-_POOL: Final[dict[str, Any]] = {"pool_size": 8, "max_overflow": 32, "pool_timeout": 10}
 # SQLite takes 32,766 at most, PostgreSQL 65,535.
 _PARAMETERS: Final = 10_000
 _CLIPS_LOCK: Final = 0x636C697073  # "clips"
@@ -34,11 +35,78 @@ _FILE_UNUSABLE: Final = ("unable to open database file", "attempt to write a rea
 _SCHEMA_MISSING: Final = ("no such table", "no such column", "has no column", "UndefinedTable", "UndefinedColumn")
 
 
-def open_engine(url: str) -> sa.Engine:
-    """An engine for ``sqlite:///file`` (WAL, foreign keys enforced) or ``postgresql://…`` (through psycopg).
+class Database:
+    """One database and the connections of this process to it; construct it once and pass it to all that need it.
 
-    Nothing is connected yet. Raises ``ConfigurationError`` for a URL that is malformed or of another database.
+    Any number of threads may read and write at once. At most ``connections`` connections exist; a thread that finds
+    none free waits up to ``wait_s`` seconds for one, then ``DatabaseBusy`` is raised. Do not open a second
+    connection while holding one: threads that do so wait for each other. An in-memory SQLite database has exactly one
+    connection, which all threads share.
     """
+
+    def __init__(self, url: str, *, connections: int = MOST_CONNECTIONS, wait_s: float = CONNECTION_WAIT_S) -> None:
+        """``url``: ``sqlite:///file`` (WAL, foreign keys enforced) or ``postgresql://…`` (through psycopg).
+
+        Connects on first use. Raises ``ConfigurationError`` for a URL that is malformed or names another database.
+        """
+        self._connections, self._wait_s = connections, wait_s
+        pool = {"pool_size": connections, "max_overflow": 0, "pool_timeout": wait_s}
+        self._engine = _open_engine(url, pool)
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self._engine.dialect.name
+
+    @property
+    def missing_file(self) -> Path | None:
+        """The SQLite file, if it does not exist yet; the first use creates it."""
+        file = self._engine.url.database
+        if self.dialect != "sqlite" or file in (None, "", ":memory:") or Path(str(file)).exists():
+            return None
+        return Path(str(file))
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection on which all statements see one and the same state. Raises as ``store_errors`` says."""
+        with self._connected() as connection:
+            if self.dialect == "postgresql":
+                connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A connection in a transaction that commits on leaving, and rolls back if left by an error."""
+        with self._connected() as connection:
+            connection = connection.execution_options(**{_IMMEDIATE: True})
+            with connection.begin():
+                yield connection
+
+    def migrate(self) -> None:
+        """Bring the database to this release's schema; safe to call at every start, from many processes."""
+        with self.writing() as connection:
+            upgrade(connection)
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _connected(self) -> Iterator[sa.Connection]:
+        with store_errors():
+            try:
+                connection = self._engine.connect()
+            except exc.TimeoutError as error:
+                raise DatabaseBusy(
+                    f"all {self._connections} database connections of this process were in use for {self._wait_s:g} s; "
+                    "try again, or raise ranking.database_connections"
+                ) from error
+            with connection:
+                yield connection
+
+
+def _open_engine(url: str, pool: Mapping[str, Any]) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
     except (exc.ArgumentError, ValueError) as error:
@@ -49,32 +117,32 @@ def open_engine(url: str) -> sa.Engine:
     if parsed.get_backend_name() == "postgresql":
         through_psycopg = parsed.set(drivername="postgresql+psycopg")
         try:
-            return sa.create_engine(through_psycopg, connect_args=_PATIENCE, pool_pre_ping=True, **_POOL)
+            return sa.create_engine(through_psycopg, connect_args=_PATIENCE, pool_pre_ping=True, **pool)
         except ModuleNotFoundError as error:
             raise ConfigurationError(
                 "PostgreSQL needs psycopg; install the extra: pip install 'dancerank[postgresql]'", field="database_url"
             ) from error
     if parsed.get_backend_name() == "sqlite":
-        return _open_sqlite(parsed)
+        return _open_sqlite(parsed, pool)
     raise ConfigurationError(
-        f"no support for {parsed.get_backend_name()} databases; use sqlite or postgresql", field="database_url"
+        f"{parsed.get_backend_name()} databases are not supported; use sqlite or postgresql", field="database_url"
     )
 
 
-def _open_sqlite(url: sa.URL) -> sa.Engine:
-    # An in-memory database lives and dies with its one connection; every thread has to share it.
+def _open_sqlite(url: sa.URL, pool: Mapping[str, Any]) -> sa.Engine:
+    # An in-memory database exists as long as its one connection; every thread has to share it.
     in_memory = url.database in (None, "", ":memory:")
-    pool: dict[str, Any] = {"poolclass": sa.StaticPool} if in_memory else _POOL
-    engine = sa.create_engine(url, connect_args={"check_same_thread": False}, **pool)
+    shared = {"poolclass": sa.StaticPool} if in_memory else pool
+    engine = sa.create_engine(url, connect_args={"check_same_thread": False}, **shared)
 
     @sa.event.listens_for(engine, "connect")
     def configure(connection: DBAPIConnection, _record: object) -> None:
-        # The driver would open transactions late and not at all for reads; a read has to see one state throughout.
+        # By default the driver opens transactions late, and none for reads; a read has to see one state throughout.
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT_MS}")
         cursor.execute("PRAGMA foreign_keys=ON")
-        # Processes that open a new file together refuse each other the switch, without waiting for the busy timeout.
+        # If several processes open a new file together, the switch to WAL fails without waiting for the busy timeout.
         for attempt in stamina.retry_context(on=sqlite3.OperationalError, attempts=50, wait_initial=0.01, wait_max=0.2):
             with attempt:
                 cursor.execute("PRAGMA journal_mode=WAL")
@@ -83,28 +151,11 @@ def _open_sqlite(url: sa.URL) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        # A writer that takes the lock at once waits its turn; one that upgrades a read later would fail instead.
+        # A writer that takes the lock at once waits for others; one that upgrades a read transaction fails instead.
         immediate = connection.get_execution_options().get(_IMMEDIATE, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
-
-
-@contextmanager
-def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A connection on which all statements see one and the same state. Raises as ``store_errors`` says."""
-    with store_errors(), engine.connect() as connection:
-        if engine.dialect.name == "postgresql":
-            connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        with connection.begin():
-            yield connection
-
-
-@contextmanager
-def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A connection in a transaction that commits on leaving, or rolls back if left by an error."""
-    with store_errors(), engine.execution_options(**{_IMMEDIATE: True}).begin() as connection:
-        yield connection
 
 
 @contextmanager
@@ -124,12 +175,10 @@ def store_errors() -> Iterator[None]:
         if error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError):
             raise StoreUnavailable(f"the database did not answer ({reason})") from error
         raise StoreRefused(f"the database refused a statement ({reason})") from error
-    except exc.TimeoutError as error:
-        raise StoreUnavailable("no database connection became free in time") from error
 
 
 def clock_ms(connection: sa.Connection) -> int:
-    """The database's clock, which all who use it have in common, in milliseconds since 1970."""
+    """The database's clock, which all its users share, in milliseconds since 1970."""
     if connection.dialect.name == "postgresql":
         seconds: sa.ColumnElement[Any] = sa.func.extract("epoch", sa.func.clock_timestamp())
     else:
@@ -138,25 +187,26 @@ def clock_ms(connection: sa.Connection) -> int:
 
 
 def lock_clips(connection: sa.Connection, *, alone: bool) -> None:
-    """Writers of scored clips go side by side, one that removes some goes alone: it would pass over a clip that another
-    has not committed, which in turn would not see that the clip has to go. SQLite's writers queue by themselves.
+    """Lock scored clips until the transaction ends: writers share the lock, a transaction that removes clips holds it
+    ``alone``. Without it a removal would miss a clip that another transaction has not committed yet, and that
+    transaction would not see the removal. SQLite has one writer at a time anyway.
     """
     if connection.dialect.name == "postgresql":
         lock = sa.func.pg_advisory_xact_lock if alone else sa.func.pg_advisory_xact_lock_shared
-        # A plan that was kept from when the tables were empty reads all of them for each row; a rebuild would not end.
+        # A generic plan cached while the tables were empty scans them for each row; a rebuild would not end.
         fresh_plans = sa.func.set_config("plan_cache_mode", "force_custom_plan", True)
         connection.execute(sa.select(lock(_CLIPS_LOCK), fresh_plans))
 
 
 def in_parts(keys: Iterable[str]) -> Iterator[list[str]]:
-    """Distinct keys in order, in parts that one statement takes as parameters."""
+    """Distinct keys in order, in parts that fit into the parameters of one statement."""
     distinct = sorted(set(keys))
     for start in range(0, len(distinct), _PARAMETERS):
         yield distinct[start : start + _PARAMETERS]
 
 
 def insert_into(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
-    """An insert that can say what to do on conflict, which each database's dialect spells for itself."""
+    """An insert of this database's dialect, which can say what to do on conflict."""
     return insert_of(connection.dialect.name, table)
 
 
@@ -173,7 +223,7 @@ def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[st
 
 @lru_cache
 def _upserting(dialect: str, table: sa.Table) -> sa.Insert:
-    # Made once: to put it together takes as long as to execute it.
+    # Cached: building the statement takes as long as executing it.
     insert = insert_of(dialect, table)
     changed = {column.name: insert.excluded[column.name] for column in table.c if not column.primary_key}
     return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)

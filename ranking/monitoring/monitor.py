@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable
 
-from ranking.database.connection import open_engine, reading
+from ranking.database.connection import Database
 from ranking.monitoring.agreement import Comparison, compare
 from ranking.monitoring.drift import DriftMonitor
 from ranking.monitoring.samples import DriftSamples
@@ -23,14 +23,16 @@ class ModelMonitor:
     once. Any number of workers may measure one database; they tell the same.
     """
 
-    def __init__(self, url: str, observer: Observer, clock: Clock, settings: MonitoringSettings | None = None) -> None:
-        """``url`` as for ``ScoreStore``, migrated. Connects on first use; raises ``ConfigurationError``."""
+    def __init__(
+        self, database: Database, observer: Observer, clock: Clock, settings: MonitoringSettings | None = None
+    ) -> None:
+        """``database`` has to be migrated."""
         self._settings = settings or MonitoringSettings()
         self._observer = observer
         self._clock = clock
-        self._engine = open_engine(url)
+        self._database = database
         samples = DriftSamples(
-            self._engine,
+            database,
             reference_clips=self._settings.reference_clips,
             window_clips=self._settings.drift_clips,
         )
@@ -46,7 +48,7 @@ class ModelMonitor:
         If the database fails, a warning is logged, what was told before stands, and the next call tries again.
         """
         try:
-            with reading(self._engine) as connection:
+            with self._database.reading() as connection:
                 generation = active_generation(connection)
             self._drift.report(generation)
             found = self._compared(generation) if generation is not None else Comparison([], [])
@@ -58,12 +60,9 @@ class ModelMonitor:
         self._observer.calibration_measured(found.calibrations)
         self._observer.model_measured(self._clock.now_ms())
 
-    def close(self) -> None:
-        self._engine.dispose()
-
     def _compared(self, generation: str) -> Comparison:
         settings = self._settings
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             windows = challenge_windows(
                 connection,
                 generation,

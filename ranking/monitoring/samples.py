@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from ranking.database.connection import reading, writing
+from ranking.database.connection import Database
 from ranking.database.tables import drift_samples
 from ranking.scores.generations import retired
 
@@ -40,10 +40,10 @@ class Samples(NamedTuple):
 class DriftSamples:
     """The samples of every generation. Raises ``StoreUnavailable`` or ``StoreRefused`` if the database fails."""
 
-    def __init__(self, engine: sa.Engine, *, reference_clips: int, window_clips: int) -> None:
+    def __init__(self, database: Database, *, reference_clips: int, window_clips: int) -> None:
         self.reference_clips = reference_clips
         self.window_clips = window_clips
-        self._engine = engine
+        self._database = database
 
     def add(self, samples: Sequence[Sample]) -> None:
         """Store what was seen since the last call, and forget what has left the window.
@@ -52,7 +52,7 @@ class DriftSamples:
         """
         if not samples:
             return
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             # One worker at a time, or two would both fill the reference. SQLite's writers queue by themselves.
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
@@ -70,7 +70,7 @@ class DriftSamples:
             .where(table.generation == generation)
             .order_by(table.number)
         )
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(query).all()
         reference = _joined([(clips, content) for referred, clips, content in rows if referred])
         window = _joined([(clips, content) for referred, clips, content in rows if not referred])[-self.window_clips :]

@@ -4,7 +4,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from ranking.database.connection import reading
+from ranking.database.connection import Database
 from ranking.database.tables import clips, deleted_clips, scored_clips, scores
 from ranking.views.content_hash import ContentHash
 
@@ -13,13 +13,13 @@ _TABLES: Final = (clips, scored_clips, scores, deleted_clips)
 _ROWS_AT_ONCE: Final = 1000
 
 
-def score_content(engine: sa.Engine) -> str:
+def score_content(database: Database) -> str:
     """Hash of clips, scored clips, scores and deleted clips, as of one moment; the same on SQLite and PostgreSQL.
 
     Raises ``StoreUnavailable`` if the database does not answer and ``StoreRefused`` if it refuses.
     """
     content = ContentHash()
-    with reading(engine) as connection:
+    with database.reading() as connection:
         streaming = connection.execution_options(yield_per=_ROWS_AT_ONCE)
         for table in _TABLES:
             content.add("table", str(table.name), *map(str, table.columns.keys()))

@@ -9,7 +9,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from ranking.database.connection import insert_into, lock_clips, open_engine, reading, writing
+from ranking.database.connection import Database, insert_into, lock_clips
 from ranking.database.tables import drift_samples, generation_choices, retired_generations, scored_clips
 from schemas.errors import GenerationRefused, NotFound
 from schemas.queries import GenerationState
@@ -71,24 +71,20 @@ class Generations:
     database fails.
     """
 
-    def __init__(self, url: str) -> None:
-        """``url``: ``sqlite:///file`` or ``postgresql://…``. Connects on first use; raises ``ConfigurationError``."""
-        self._engine = open_engine(url)
-
-    def close(self) -> None:
-        self._engine.dispose()
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def in_force(self) -> str | None:
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return active_generation(connection)
 
     def retired(self) -> set[str]:
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return retired(connection)
 
     def scored_until(self) -> int:
         """When the generation in force scored its last clip, by the clock of whoever scored it; 0 without any."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             of = scored_clips.c
             newest = sa.select(sa.func.max(of.scored_at_ms)).where(of.generation == active_generation(connection))
             return connection.scalars(newest).one() or 0
@@ -96,7 +92,7 @@ class Generations:
     def lacking(self, generation: str, until_ms: int | None = None) -> int:
         """Clips that the generation in force has scored, by ``until_ms`` if given, and ``generation`` has not yet."""
         clip, other = scored_clips.c, scored_clips.alias("other").c
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             query = sa.select(sa.func.count()).where(
                 clip.generation == active_generation(connection),
                 sa.true() if until_ms is None else clip.scored_at_ms <= until_ms,
@@ -106,7 +102,7 @@ class Generations:
 
     def before(self) -> str:
         """The generation that was in force before the present one and can be again. Raises ``GenerationRefused``."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             current, gone = active_generation(connection), retired(connection)
             choice = generation_choices.c
             for name in connection.scalars(sa.select(choice.generation).order_by(choice.number.desc())):
@@ -120,12 +116,12 @@ class Generations:
 
     def check(self, generation: str) -> None:
         """Raises ``NotFound`` if it has scored no clip, and ``GenerationRefused`` if it is retired."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             _check(connection, generation)
 
     def use(self, generation: str, at_ms: int) -> None:
         """Put ``generation`` in force, for all processes and from the next question on; raises as ``check``."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             lock_clips(connection, alone=True)
             _check(connection, generation)
             if generation != active_generation(connection):
@@ -139,7 +135,7 @@ class Generations:
         Done again after an interruption it goes on. Raises ``GenerationRefused`` if it is in force.
         """
         of = scored_clips.c
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             lock_clips(connection, alone=True)
             if generation == active_generation(connection):
                 raise GenerationRefused(f"generation {generation} is in force; put another one in force first")
@@ -150,7 +146,7 @@ class Generations:
         while left > 0:
             yield left
             part = sa.select(of.clip_id).where(of.generation == generation).limit(_PART)
-            with writing(self._engine) as connection:
+            with self._database.writing() as connection:
                 lock_clips(connection, alone=False)  # whoever deletes clips locks the same rows in another order
                 done = connection.execute(
                     sa.delete(scored_clips).where(of.generation == generation, of.clip_id.in_(part))

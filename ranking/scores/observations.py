@@ -1,12 +1,11 @@
 """What was observed of each clip, read for learning: its counts, and what the ranking knows of its upload."""
 
 from collections.abc import Collection, Iterator
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from ranking.database.connection import open_engine, reading
+from ranking.database.connection import Database
 from ranking.database.tables import clips, engagement
 from schemas.errors import ConfigurationError
 
@@ -41,22 +40,18 @@ class ObservedClip(NamedTuple):
 class Observations:
     """Reads the counts in a database; changes nothing in it."""
 
-    def __init__(self, url: str) -> None:
-        """Raises ``ConfigurationError`` for an impossible URL and for a database file that is absent."""
-        self._engine = open_engine(url)
-        file = self._engine.url.database
-        if self._engine.dialect.name == "sqlite" and file not in (None, "", ":memory:") and not Path(file).exists():
+    def __init__(self, database: Database) -> None:
+        """Raises ``ConfigurationError`` for a database file that does not exist."""
+        self._database = database
+        if (file := database.missing_file) is not None:
             raise ConfigurationError(
                 f"there is no database {file}; name the one that the rankings and pools are kept in",
                 field="database_url",
             )
 
-    def close(self) -> None:
-        self._engine.dispose()
-
     def challenges(self) -> set[str]:
         """Those with clips that have counts. Raises as ``clips`` does."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return set(connection.scalars(sa.select(_CHALLENGE).select_from(_SEEN).distinct()))
 
     def clips(self, *, challenges: Collection[str] = (), since_ms: int | None = None) -> Iterator[ObservedClip]:
@@ -79,7 +74,7 @@ class Observations:
         if since_ms is not None:
             query = query.where(sa.or_(known.clip_id.is_(None), known.uploaded_at_ms >= since_ms))
         query = query.execution_options(yield_per=_ROWS_AT_ONCE)
-        with reading(self._engine) as connection, connection.execute(query) as rows:
+        with self._database.reading() as connection, connection.execute(query) as rows:
             for row in rows:
                 yield _observed(row)
 

@@ -5,9 +5,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from ranking.database.connection import open_engine, reading, writing
-from ranking.database.migrations import upgrade_engine
-from ranking.database.tables import applied_offsets, clips, scored_clips, scores
+from ranking.database.connection import Database
+from ranking.database.tables import clips, scored_clips, scores
 from ranking.scores.content_hash import score_content
 from ranking.scores.generations import active_generation, clips_by_generation, generation_states
 from ranking.scores.ranks import places_from_bottom, places_from_top
@@ -40,24 +39,11 @@ class ScoreStore:
     ``StoreUnavailable`` if the database does not answer and ``StoreRefused`` if it refuses.
     """
 
-    def __init__(self, url: str) -> None:
-        """``url``: ``sqlite:///file`` or ``postgresql://…``. Connects on first use; raises ``ConfigurationError``."""
-        self._engine = open_engine(url)
-
-    def migrate(self) -> None:
-        """Bring the database to this release's schema; safe to call at every start."""
-        upgrade_engine(self._engine)
-
-    def check(self) -> None:
-        """Return if the database answers and has our tables."""
-        with reading(self._engine) as connection:
-            connection.execute(sa.select(applied_offsets.c.next_offset).limit(1))
-
-    def close(self) -> None:
-        self._engine.dispose()
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def positions(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return stored_positions(connection, SCORES_VIEW, partitions)
 
     def apply(
@@ -71,39 +57,39 @@ class ScoreStore:
         Otherwise ``erase`` is told, once the transaction is over, what has to go from the log, and the positions pass
         in another when it returns. Without ``erase`` the log is left to others.
         """
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             erasure = write_entries(connection, entries)
             if not erasure:
                 advance(connection, SCORES_VIEW, positions)
         if erasure:
             if erase is not None:
                 erase(erasure)
-            with writing(self._engine) as connection:
+            with self._database.writing() as connection:
                 advance(connection, SCORES_VIEW, positions)
         return []
 
     def content(self) -> str:
         """Hash of all clips, scores and deletions; equal for two databases that were filled from one log."""
-        return score_content(self._engine)
+        return score_content(self._database)
 
     def generations(self) -> dict[str, int]:
         """Clips scored under each generation, the one scored last first."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return clips_by_generation(connection)
 
     def has(self, generation: str) -> bool:
         """Whether any clip is scored under ``generation``."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return connection.scalars(sa.select(sa.exists().where(scored_clips.c.generation == generation))).one()
 
     def generation_states(self) -> list[GenerationState]:
         """Every generation, those put in force before all others and the last one of them at first."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return generation_states(connection)
 
     def active_generation(self) -> str | None:
         """``None`` until the first clip was scored."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return active_generation(connection)
 
     def challenges(self, generation: str) -> list[Challenge]:
@@ -115,7 +101,7 @@ class ScoreStore:
             .group_by(table.challenge_id)
             .order_by(table.challenge_id)
         )
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return [Challenge(challenge_id, int(count)) for challenge_id, count in connection.execute(query)]
 
     def ranking(self, challenge_id: str, dimension: Dimension, generation: str, *, order: Order, k: int) -> Ranking:
@@ -131,7 +117,7 @@ class ScoreStore:
             .join(clips, clips.c.clip_id == page.c.clip_id)
             .order_by(page.c.score.desc() if order == "top" else page.c.score, page.c.clip_id)
         )
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             _challenge_size(connection, generation, challenge_id)
             rows = connection.execute(with_dancers).all()
             total = _count(connection, within)
@@ -154,7 +140,7 @@ class ScoreStore:
             .join(scored_clips, table.clip_id == clips.c.clip_id)
             .where(clips.c.clip_id == clip_id, table.generation == generation)
         )
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
             if row is None:
                 raise NotFound(f"clip {clip_id} is not known under generation {generation}", field="clip_id")
@@ -192,7 +178,7 @@ class ScoreStore:
             )
             .group_by(table.dimension)
         )
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             size = _challenge_size(connection, generation, challenge_id)
             found = {Modality(name): (float(mean), int(count)) for name, mean, count in connection.execute(query)}
         ordered = [modality for modality in MODALITIES if modality in found]

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
-from ranking.database.connection import clock_ms, open_engine, reading, writing
+from ranking.database.connection import Database, clock_ms
 from ranking.database.tables import replicas
 
 ALIVE_S: Final = 30.0
@@ -27,19 +27,15 @@ class Replicas:
     ``StoreRefused`` if the database fails.
     """
 
-    def __init__(self, url: str) -> None:
-        """``url``: ``sqlite:///file`` or ``postgresql://…``. Connects on first use; raises ``ConfigurationError``."""
-        self._engine = open_engine(url)
-
-    def close(self) -> None:
-        self._engine.dispose()
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def report(self, state: ReplicaState) -> None:
         """A serving process says what it holds."""
         table = replicas.c
         held = sorted((state.clips or {_NOTHING: 0}).items())
         said = {"replica": state.replica, "caught_up": state.caught_up}
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             at_ms = clock_ms(connection)
             stale = sa.or_(table.replica == state.replica, table.seen_at_ms < at_ms - round(_FORGOTTEN_S * 1000))
             connection.execute(sa.delete(replicas).where(stale))
@@ -48,7 +44,7 @@ class Replicas:
 
     def leave(self, replica: str) -> None:
         """A serving process stops."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             connection.execute(sa.delete(replicas).where(replicas.c.replica == replica))
 
     def alive(self) -> list[ReplicaState]:
@@ -57,7 +53,7 @@ class Replicas:
         query = sa.select(table.replica, table.generation, table.clips, table.caught_up)
         clips: dict[str, dict[str, int]] = {}
         caught_up: dict[str, bool] = {}
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             since_ms = clock_ms(connection) - round(ALIVE_S * 1000)
             lately = query.where(table.seen_at_ms >= since_ms).order_by(table.replica, table.generation)
             for row in connection.execute(lately):

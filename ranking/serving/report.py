@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+from ranking.database.connection import Database
 from ranking.scores.generations import Generations
 from ranking.serving.replicas import Replicas, ReplicaState
 from ranking.vectors.view import IndexView
@@ -16,13 +17,13 @@ class ServingReport:
     """``tell`` is called from time to time: says what ``index`` holds, and drops what was retired."""
 
     def __init__(
-        self, replica: str, index: IndexView, caught_up: Callable[[], bool], url: str, observer: Observer
+        self, replica: str, index: IndexView, caught_up: Callable[[], bool], database: Database, observer: Observer
     ) -> None:
-        """``replica``: name of this process among those on the database at ``url``."""
+        """``replica``: name of this process among those on ``database``."""
         self._replica = replica
         self._index = index
         self._caught_up = caught_up
-        self._generations, self._replicas = Generations(url), Replicas(url)
+        self._generations, self._replicas = Generations(database), Replicas(database)
         self._observer = observer
         self._is_heard = True
 
@@ -46,5 +47,3 @@ class ServingReport:
             self._replicas.leave(self._replica)
         except (StoreUnavailable, StoreRefused) as error:
             log.warning("%s counts as serving until it is forgotten: %s", self._replica, error)
-        self._replicas.close()
-        self._generations.close()

@@ -166,7 +166,6 @@ class RankingService:
         if not all(thread.loop.caught_up for thread in self._loops):
             reasons.append("the log of scored clips has not been read to its end yet")
         try:
-            self._store.check()
             in_force = self._store.active_generation()
             held = self._index.generations() if self._index is not None else None
             if held is not None and in_force is not None and in_force not in held and self._store.has(in_force):

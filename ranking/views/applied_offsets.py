@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 
-from ranking.database.connection import insert_into, open_engine, reading, upsert, writing
+from ranking.database.connection import Database, insert_into, upsert
 from ranking.database.tables import applied_offsets
 from schemas.ports import TopicPartition
 
@@ -15,23 +15,19 @@ class ViewPositions:
     Every method raises ``StoreUnavailable`` if the database does not answer and ``StoreRefused`` if it refuses.
     """
 
-    def __init__(self, url: str) -> None:
-        """``url``: ``sqlite:///file`` or ``postgresql://…``. Connects on first use; raises ``ConfigurationError``."""
-        self._engine = open_engine(url)
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def of(self, view: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Next offset to apply, for those of ``partitions`` that ``view`` has a position of."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return stored_positions(connection, view, partitions)
 
     def set(self, view: str, positions: Mapping[TopicPartition, int]) -> None:
         """Let ``view`` continue at ``positions``, back or forth. What it holds stays as it is."""
         rows = [{"view": view, **at._asdict(), "next_offset": offset} for at, offset in sorted(positions.items())]
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             upsert(connection, applied_offsets, rows)
-
-    def close(self) -> None:
-        self._engine.dispose()
 
 
 def stored_positions(

@@ -13,6 +13,7 @@ from dancerank.dead_letters import DeadLetters
 from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
 from dancerank.topics import create_topics, topics_read
+from ranking.database.connection import Database
 from ranking.scores.generations import Generations
 from ranking.scores.store import ScoreStore
 from ranking.serving.replicas import Replicas, ReplicaState
@@ -33,10 +34,11 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         url = f"sqlite:///{folder / 'view.db'}"
-        self.url, self.config = url, folder / "dancerank.toml"
+        self.config = folder / "dancerank.toml"
         self.config.write_text(f'[ranking]\ndatabase_url = "{url}"\n')
-        self.store, self._replicas = ScoreStore(url), Replicas(url)
-        self.store.migrate()
+        self.database = Database(url)
+        self.database.migrate()
+        self.store, self._replicas = ScoreStore(self.database), Replicas(self.database)
         self.scored("g1", 4)
 
     def scored(self, generation: str, clips: int) -> None:
@@ -53,8 +55,7 @@ class Desk:
         return result.exit_code, " ".join(result.output.split())
 
     def close(self) -> None:
-        self.store.close()
-        self._replicas.close()
+        self.database.close()
 
 
 @pytest.fixture
@@ -157,9 +158,8 @@ def test_a_retirement_that_was_interrupted_goes_on(desk: Desk, monkeypatch: pyte
     monkeypatch.setattr("ranking.scores.generations._PART", 3)
     desk.scored("g2", 4)
     assert desk.run("use", "g2")[0] == 0
-    with closing(Generations(desk.url)) as generations:
-        steps = generations.retire("g1", 1)
-        assert [next(steps), next(steps)] == [4, 1]
+    steps = Generations(desk.database).retire("g1", 1)
+    assert [next(steps), next(steps)] == [4, 1]
     code, said = desk.run("retire", "g1")
     assert (code, "g1 is retired: 1 clips dropped" in said) == (0, True)
     assert desk.store.generations() == {"g2": 4}

@@ -17,7 +17,6 @@ from dancerank.cli import app
 from dancerank.commands.options import parse_moment
 from dancerank.processes import Processes
 from dancerank.uploads import send_clips
-from ranking.database.migrations import upgrade
 from ranking.scores.observations import ObservedClip
 from schemas.errors import ConfigurationError
 from schemas.events import ClipUploaded, FeatureFile
@@ -25,6 +24,7 @@ from schemas.features import ClipFeatures, decode_features, encode_features
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import OutgoingRecord
 from tests.clips import random_features, upload
+from tests.ranking.databases import migrated
 from tests.ranking.scores.observed_rows import UPLOADED_AT_MS, observed, write_observed
 from transport.connection import KafkaConnection
 from transport.kafka_sink import KafkaSink
@@ -60,7 +60,8 @@ class Platform:
             sink.flush(10.0)
 
     def observe(self, rows: Iterable[ObservedClip]) -> None:
-        write_observed(f"sqlite:///{self.database}", rows)
+        with migrated(f"sqlite:///{self.database}") as database:
+            write_observed(database, rows)
 
     def stored(self, clip_id: str, features: ClipFeatures, *, checksum: bool = True) -> FeatureFile:
         content = encode_features(features)
@@ -306,7 +307,7 @@ def test_a_database_without_counts_is_an_error_that_says_who_writes_them(platfor
     platform.database.touch()
     code, output = platform.export()
     assert (code, "run the migrations first" in output) == (1, True)
-    upgrade(f"sqlite:///{platform.database}")
+    platform.observe([])
     code, output = platform.export()
     assert (code, "nothing was observed" in output, "dancerank pools run" in output) == (1, True, True)
     assert not platform.target.exists()

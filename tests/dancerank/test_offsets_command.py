@@ -9,13 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from dancerank.cli import app
-from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
 from dancerank.topics import create_topics, topics_read
 from ranking.pools.service.store import POOLS_VIEW
 from ranking.scores.store import SCORES_VIEW
 from ranking.views.applied_offsets import ViewPositions
 from schemas.ports import OutgoingRecord, TopicPartition
+from tests.ranking.databases import migrated
 from transport.connection import KafkaConnection
 from transport.group_offsets import committed_offsets, set_offsets
 from transport.kafka_sink import KafkaSink
@@ -52,13 +52,12 @@ class Desk:
     def stored(self, view: str) -> dict[TopicPartition, int]:
         topics = topics_read(self.settings)["pools"]
         partitions = [TopicPartition(topic, number) for topic in topics for number in range(2)]
-        with closing(ViewPositions(self.settings.ranking.database_url)) as positions:
-            return positions.of(view, partitions)
+        with migrated(self.settings.ranking.database_url) as database:
+            return ViewPositions(database).of(view, partitions)
 
     def store(self, view: str, positions: dict[TopicPartition, int]) -> None:
-        Processes(self.settings).open_store().close()
-        with closing(ViewPositions(self.settings.ranking.database_url)) as stored:
-            stored.set(view, positions)
+        with migrated(self.settings.ranking.database_url) as database:
+            ViewPositions(database).set(view, positions)
 
 
 @pytest.fixture

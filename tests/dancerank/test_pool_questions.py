@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import closing
 from io import StringIO
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from schemas.clock import ManualClock
 from schemas.errors import QueryError
 from schemas.modalities import Dimension, Modality
 from schemas.pool_queries import HypotheticalClip
+from tests.ranking.databases import migrated
 from tests.ranking.examples import apply, with_scores
 from tests.ranking.pools.examples import POLICY, engaged, plain, policy, rated, removed, tiers
 from tests.ranking.pools.rows import Pools
@@ -36,8 +36,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def pools() -> Iterator[Pools]:
-    with closing(Pools(URL, POLICY)) as made:
-        yield made
+    with migrated(URL) as database:
+        yield Pools(database, POLICY)
 
 
 def asked(*arguments: str) -> str:
@@ -116,8 +116,8 @@ def test_a_clip_that_is_made_up_shows_the_decision_and_what_it_takes(pools: Pool
 
 def test_scores_are_compared_with_the_rankings(pools: Pools) -> None:
     pools.write()
-    with closing(ScoreStore(URL)) as store:
-        apply(store, [with_scores(f"s{n}", {Modality.SCENIC: 0.5}, n / 40) for n in range(39)])
+    with migrated(URL) as database:
+        apply(ScoreStore(database), [with_scores(f"s{n}", {Modality.SCENIC: 0.5}, n / 40) for n in range(39)])
     assert "fused 98.75, in a challenge of 40 clips" in asked("try", "ch", "--scores", "fused:2")
 
 
@@ -153,8 +153,8 @@ def test_a_question_before_there_are_pools_names_the_place_and_what_fills_it_and
     assert f"no traffic pools in {URL} (ranking.database_url)" in result.output
     assert "dancerank pools run adopts one" in result.output
     assert list(folder.iterdir()) == []
-    with closing(ScoreStore(URL)) as store:
-        store.migrate()
+    with migrated(URL):
+        pass
     result = run(*arguments)
     assert (result.exit_code, "dancerank pools run adopts one" in result.output) == (1, True)
 
@@ -164,7 +164,8 @@ def test_ids_are_shown_as_they_are_whatever_they_look_like(pools: Pools) -> None
     pools.start(policy(version=AWKWARD, tiers=odd))
     pools.handle(rated(AWKWARD, dancer_id=AWKWARD, challenge_id=AWKWARD))
     pools.write()
-    with closing(PoolReader(URL, ManualClock(start_ms=0))) as reader:
+    with migrated(URL) as database:
+        reader = PoolReader(database, ManualClock(start_ms=0))
         clip = reader.clip(AWKWARD)
         tried = reader.try_clip(
             HypotheticalClip(

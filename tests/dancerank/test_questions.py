@@ -1,6 +1,5 @@
 """Questions on the command line: what is shown, and what is said when there is nothing to ask."""
 
-from contextlib import closing
 from io import StringIO
 from pathlib import Path
 
@@ -12,12 +11,11 @@ from typer.testing import CliRunner
 from dancerank.cli import app
 from dancerank.commands.questions import hits_table, ranking_table
 from dancerank.demo.running import show_dead_letters
-from dancerank.processes import Processes
-from ranking.scores.store import ScoreStore
 from ranking.vectors.view import IndexView
 from schemas.modalities import Dimension, Modality
 from schemas.ports import Record
 from schemas.queries import RankedClip, Ranking, SimilarAnswer, SimilarHit
+from tests.ranking.databases import migrated
 
 AWKWARD = "a[/b]:smile:[red]"
 
@@ -62,7 +60,6 @@ def test_a_question_before_there_is_data_names_the_place_and_what_fills_it_and_c
 
 
 def test_similar_needs_no_database(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Processes, "open_store", lambda _: pytest.fail("the database was opened"))
     monkeypatch.setattr(IndexView, "clips", lambda _: 1)
     result = CliRunner().invoke(app, ["similar", "--clip", "nobody"])
     assert (result.exit_code, "error (not_" in result.output) == (1, True), result.output
@@ -70,8 +67,8 @@ def test_similar_needs_no_database(empty: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_empty_database_is_named(empty: Path) -> None:
-    with closing(ScoreStore("sqlite:///dancerank.db")) as store:
-        store.migrate()
+    with migrated("sqlite:///dancerank.db"):
+        pass
     result = CliRunner().invoke(app, ["rankings"])
     assert result.exit_code == 1
     assert "no rankings in sqlite:///dancerank.db" in result.output

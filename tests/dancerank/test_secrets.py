@@ -166,8 +166,8 @@ def test_the_api_and_its_metrics_tell_no_secret_while_everything_behind_it_fails
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, observer = load_settings(watched.config), PrometheusObserver()
-    with closing(ScoreStore(settings.ranking.database_url)) as store:
-        service = RankingService(store, observer=observer)
+    with closing(Processes(settings).open_database()) as database:
+        service = RankingService(ScoreStore(database), observer=observer)
         monkeypatch.setattr(service, "challenges", lambda **_: 1 / 0)
         api = create_app(service, observer.render, Processes(settings, observer=observer).api_access())
 

@@ -12,6 +12,7 @@ from kafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailed
 from dancerank.processes import Processes
 from dancerank.settings import Settings
 from dancerank.start_checks import CannotStart, Process, check_start
+from ranking.scores.store import ScoreStore
 from schemas.errors import BundleError, ConfigurationError, DancerankError, StoreRefused, TransportError
 from transport.connection import KafkaConnection
 from transport.kafka_source import KafkaSource
@@ -91,8 +92,8 @@ def test_where_all_is_there_the_topics_and_tables_are_made_and_nothing_is_said(
     for process in ("stream", "rank", "serve"):
         check(settings, process, kafka_connection)  # type: ignore[arg-type]
     assert caplog.messages == []
-    with closing(Processes(settings).open_store()) as store:
-        store.check()
+    with Processes(settings).database() as database:
+        assert ScoreStore(database).generations() == {}
 
 
 @pytest.mark.kafka

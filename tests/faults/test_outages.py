@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from tests.faults.conftest import Scene
 from tests.faults.killing import Cached, await_all
 from tests.faults.processes import Worker, patience, ranker, server, streamer
 from tests.faults.verification import verify
+from tests.ranking.databases import migrated
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgresql import PostgresqlServer
 from transport.connection import KafkaConnection
@@ -58,8 +59,7 @@ def test_a_broker_that_is_killed_in_mid_transaction_and_comes_back_costs_nothing
 ) -> None:
     here = scene(KafkaConnection(servers=(own_kafka_server.address,)), postgresql_url, CLIPS)
     with ExitStack() as stack:
-        store = stack.enter_context(closing(ScoreStore(postgresql_url)))
-        store.migrate()
+        store = ScoreStore(stack.enter_context(migrated(postgresql_url)))
         workers = [
             streamer("streamer-0", here.config),
             ranker("ranker-0", here.config),
@@ -85,8 +85,7 @@ def test_a_database_that_is_killed_and_comes_back_costs_nothing(
 ) -> None:
     here = scene(kafka_connection, own_postgresql_server.new_database(), CLIPS)
     with ExitStack() as stack:
-        store = stack.enter_context(closing(ScoreStore(here.settings.ranking.database_url)))
-        store.migrate()
+        store = ScoreStore(stack.enter_context(migrated(here.settings.ranking.database_url)))
         workers = [streamer("streamer-0", here.config), ranker("ranker-0", here.config)]
         for worker in workers:
             stack.enter_context(worker)

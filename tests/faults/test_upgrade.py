@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from schemas.bundle import read_bundle
 from tests.faults.conftest import Scene
 from tests.faults.processes import Worker, patience, ranker, server, streamer, write_config
 from tests.integration.scored_log import read_log
+from tests.ranking.databases import migrated
 from tests.small_bundle import write_small_bundle
 from transport.connection import KafkaConnection
 
@@ -110,8 +111,7 @@ def test_questions_through_an_upgrade_are_answered_by_one_generation_each_and_ne
     upgrade = write_config(tmp_path / "upgrade.toml", beside)
     upgrade.write_text(f'bundle = "{bundle}"\n' + upgrade.read_text())
     with ExitStack() as stack:
-        store = stack.enter_context(closing(ScoreStore(postgresql_url)))
-        store.migrate()
+        store = ScoreStore(stack.enter_context(migrated(postgresql_url)))
         before = stack.enter_context(streamer("streamer-old", here.config))
         stack.enter_context(ranker("ranker-0", views))
         servers = [

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from dancerank.settings import Settings
-from ranking.database.connection import open_engine, reading
+from ranking.database.connection import Database
 from ranking.database.tables import clips, scored_clips, scores
 from ranking.vectors.backends.faiss_flat import FaissIndexes
 from ranking.vectors.view import IndexView
@@ -56,8 +57,8 @@ def _wrong_rows(log: Sequence[ClipScored], settings: Settings) -> int:
     expected_clips = Counter((c.clip_id, c.dancer_id, c.challenge_id, c.uploaded_at_ms) for c in log)
     expected_scored = Counter((c.generation, c.clip_id, c.scored_at_ms) for c in log)
     expected = Counter((c.clip_id, str(d), c.challenge_id, score) for c in log for d, score in c.scores().items())
-    engine = open_engine(settings.ranking.database_url)
-    with reading(engine) as connection:
+    database = Database(settings.ranking.database_url)
+    with closing(database), database.reading() as connection:
         c, s, v = clips.c, scored_clips.c, scores.c
         held = connection.execute(sa.select(c.clip_id, c.dancer_id, c.challenge_id, c.uploaded_at_ms))
         found_clips = Counter(tuple(row) for row in held)
@@ -67,7 +68,6 @@ def _wrong_rows(log: Sequence[ClipScored], settings: Settings) -> int:
         found = Counter(
             tuple(row) for row in connection.execute(sa.select(v.clip_id, v.dimension, v.challenge_id, v.score))
         )
-    engine.dispose()
     pairs = ((expected_clips, found_clips), (expected_scored, found_scored), (expected, found))
     return sum(((one - other) + (other - one)).total() for one, other in pairs)
 

@@ -194,8 +194,7 @@ class Surfaces:
         """Every value of every table. The samples of scores that tell drift name no clip."""
         numbers = [*self._clip.scores().values(), self._clip.duration_s, float(self._clip.uploaded_at_ms + 1)]
         texts = [self._clip.dancer_id.encode(), *(struct.pack(">d", number) for number in self._clip.scores().values())]
-        engine = self._system.replica.store._engine
-        with engine.connect() as connection:
+        with self._system.replica.database.reading() as connection:
             for table in metadata.sorted_tables:
                 for row in connection.execute(sa.select(table)):
                     if any(_shows(value, numbers, texts) for value in row):

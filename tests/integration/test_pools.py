@@ -22,6 +22,7 @@ from schemas.codec import decode, encode
 from schemas.events import ClipDeleted, ClipScored, EngagementObserved, PoolDecision
 from schemas.ports import OutgoingRecord, Record, TopicPartition
 from tests.integration.pool_world import HOUR_MS, World
+from tests.ranking.databases import migrated
 from tests.ranking.pools.audit import Audit, Owner, audit_database, expected_row, looking_at, stored_decisions
 from transport.connection import KafkaConnection
 from transport.kafka_sink import KafkaSink
@@ -260,8 +261,8 @@ def test_two_workers_that_are_killed_overspend_nothing_and_lose_nothing(
     create_topics(settings, kafka_connection)
     world = World(Random(8), int(time.time() * 1000))
     with ExitStack() as stack:
-        pools = stack.enter_context(closing(PoolStore(postgresql_url)))
-        pools.migrate()
+        database = stack.enter_context(migrated(postgresql_url))
+        pools = PoolStore(database)
         processes = stack.enter_context(Processes(config, tmp_path))
         processes.start("rank", "rank")
         for name in ("one", "two"):
@@ -290,11 +291,12 @@ def test_two_workers_that_are_killed_overspend_nothing_and_lose_nothing(
         await_that(lambda: not pools.has_unpublished(), "every decision is published", processes)
         processes.stop()
         replayed = pools.replay()
+        owners = {clip_id: Owner(clip.dancer_id, clip.challenge_id) for clip_id, clip in world.clips.items()}
+        found = audit_database(database, {policy.version: policy}, owners)
+        decided = stored_decisions(database)
 
-    owners = {clip_id: Owner(clip.dancer_id, clip.challenge_id) for clip_id, clip in world.clips.items()}
-    found = audit_database(postgresql_url, {policy.version: policy}, owners)
     check_that_budgets_were_met(found)
-    check_published(kafka_connection, settings.pools.decisions_topic, stored_decisions(postgresql_url))
+    check_published(kafka_connection, settings.pools.decisions_topic, decided)
     assert replayed.difference is None
     assert replayed.decisions == sum(found.rules.values())
     assert replayed.events >= CLIPS + OBSERVATIONS

@@ -1,4 +1,4 @@
-"""Run by Alembic: migrates on the connection, and in the transaction, that ``upgrade_engine`` opened."""
+"""Run by Alembic: migrates on the connection, and in the transaction, that ``upgrade`` was given."""
 
 from alembic import context
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from ranking.database.connection import open_engine, reading
+from ranking.database.connection import Database
 from ranking.database.tables import pool_clips, pool_counters, pool_decisions, pool_policies, scores
 from ranking.pools.budgets import room
 from ranking.pools.machine import leaves_at_ms
@@ -51,17 +51,13 @@ class PoolReader:
     adopted, ``StoreUnavailable`` if the database does not answer and ``StoreRefused`` if it refuses.
     """
 
-    def __init__(self, url: str, clock: Clock) -> None:
-        """``url``: ``sqlite:///file`` or ``postgresql://…``. Connects on first use; raises ``ConfigurationError``."""
-        self._engine = open_engine(url)
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
         self._clock = clock
-
-    def close(self) -> None:
-        self._engine.dispose()
 
     def has_policy(self) -> bool:
         """Whether any policy was ever adopted."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return connection.execute(sa.select(pool_policies.c.adoption).limit(1)).first() is not None
 
     def clip(self, clip_id: str) -> PooledClipAnswer:
@@ -155,7 +151,7 @@ class PoolReader:
     def _now(self) -> Iterator[_Now]:
         table = pool_policies.c
         newest = sa.select(table.version, table.content, table.adopted_at_ms).order_by(table.adoption.desc()).limit(1)
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             row = connection.execute(newest).one_or_none()
             if row is None:
                 raise NotReady("the traffic pools have no policy yet; dancerank pools run adopts one")

@@ -7,8 +7,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from ranking.database.connection import in_parts, open_engine, reading, writing
-from ranking.database.migrations import upgrade_engine
+from ranking.database.connection import Database, in_parts
 from ranking.database.tables import clips, pool_budgets, pool_clips, pool_counters, pool_decisions, pool_policies
 from ranking.pools.policy import MS, Policy
 from ranking.pools.service.engagement import EngagementState
@@ -159,25 +158,17 @@ class PoolStore:
     Every method raises ``StoreUnavailable`` if the database does not answer and ``StoreRefused`` if it refuses.
     """
 
-    def __init__(self, url: str, *, keeps_journal: bool = True) -> None:
-        """``url``: ``sqlite:///file`` or ``postgresql://…``. Connects on first use; raises ``ConfigurationError``."""
-        self._engine = open_engine(url)
+    def __init__(self, database: Database, *, keeps_journal: bool = True) -> None:
+        self._database = database
         self._keeps_journal = keeps_journal
 
-    def migrate(self) -> None:
-        """Bring the database to this release's schema; safe to call at every start."""
-        upgrade_engine(self._engine)
-
-    def close(self) -> None:
-        self._engine.dispose()
-
     def positions(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return stored_positions(connection, POOLS_VIEW, partitions)
 
     def ranked_to(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """How far the rankings have come."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return stored_positions(connection, SCORES_VIEW, partitions)
 
     def adopt(self, policy: Policy, at_ms: int) -> int:
@@ -186,7 +177,7 @@ class PoolStore:
         Raises ``ConfigurationError`` if another policy was known by its version.
         """
         content = _encode_policy(policy)
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             _take_turn(connection)
             table = pool_policies.c
             named = connection.execute(sa.select(table.content).where(table.version == policy.version)).scalars()
@@ -211,7 +202,7 @@ class PoolStore:
 
         Raises ``PolicyReplaced`` if another policy has been adopted since.
         """
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             _take_turn(connection)
             last = _adopted(connection)
             if last is None or last[0] != adoption:
@@ -230,9 +221,9 @@ class PoolStore:
         while another worker publishes. Whoever got a number has to look again, by ``has_unpublished``: what others
         decided meanwhile they have left to it.
         """
-        if self._engine.dialect.name == "sqlite":
+        if self._database.dialect == "sqlite":
             return self._publish_unlocked(deliver, most)
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             published = connection.scalars(_FREE_VALUE, {"counter": "published"}).one_or_none()
             if published is None:
                 return None
@@ -244,23 +235,23 @@ class PoolStore:
 
     def _publish_unlocked(self, deliver: Callable[[Sequence[PoolDecision]], None], most: int) -> int:
         """Without holding the one lock of all writers while Kafka is waited for; of two workers both may send."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             rows = _next_decisions(connection, _counter(connection, "published"), most)
         if rows:
             deliver([decode(row.content, PoolDecision) for row in rows])
-            with writing(self._engine) as connection:
+            with self._database.writing() as connection:
                 if rows[-1].sequence > _counter(connection, "published"):
                     _count(connection, "published", rows[-1].sequence)
         return len(rows)
 
     def has_unpublished(self) -> bool:
         """Whether there are decisions that were not published yet."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return connection.scalars(_HAS_UNPUBLISHED).one()
 
     def replay(self) -> Replay:
         """Make all decisions again from the journal and compare. Raises ``JournalIncomplete``."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return replay(connection, _counter(connection, "batches"))
 
 

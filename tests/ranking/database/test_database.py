@@ -1,55 +1,98 @@
-"""What a transaction asks of the database besides its rows: the time, and how statements are planned."""
+"""The connections of a process, and what a transaction asks besides rows: the time, and how statements are planned."""
 
 import time
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from ranking.database.connection import clock_ms, lock_clips, open_engine, reading, writing
+from ranking.database.connection import Database, clock_ms, lock_clips
 from ranking.scores.store import ScoreStore
 from ranking.serving.replicas import ALIVE_S, Replicas, ReplicaState
+from schemas.errors import ConfigurationError, DatabaseBusy, RetriableError
+from tests.ranking.databases import UNREACHABLE
 
 HOUR_MS = 3_600_000
 
 
-def test_the_databases_clock_goes_on_in_milliseconds_since_1970(any_url: str) -> None:
-    engine = open_engine(any_url)
-    with reading(engine) as connection:
+@pytest.mark.parametrize("url", ["nonsense", "mysql://host/db", ""])
+def test_an_impossible_url_is_a_configuration_error(url: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        Database(url)
+    assert raised.value.field == "database_url"
+
+
+def test_a_missing_sqlite_file_is_named_until_it_is_created(sqlite_url: str, tmp_path: Path) -> None:
+    database = Database(sqlite_url)
+    assert database.missing_file == tmp_path / "scores.db"
+    assert Database("sqlite://").missing_file is None
+    assert Database(UNREACHABLE).missing_file is None
+    with closing(database):
+        database.migrate()
+    assert database.missing_file is None
+
+
+def test_a_thread_that_finds_no_free_connection_waits_and_then_may_try_again(any_url: str) -> None:
+    with closing(Database(any_url, connections=2, wait_s=0.2)) as database, ExitStack() as held:
+        for _ in range(2):
+            held.enter_context(database.reading())
+        started_s = time.monotonic()
+        with pytest.raises(
+            DatabaseBusy, match=r"all 2 database connections .* ranking\.database_connections"
+        ) as raised:
+            held.enter_context(database.reading())
+        assert time.monotonic() - started_s >= 0.2
+        assert isinstance(raised.value, RetriableError)
+        held.close()
+        with database.reading():
+            pass
+
+
+def test_a_thread_that_waits_gets_the_connection_that_becomes_free(sqlite_url: str) -> None:
+    with closing(Database(sqlite_url, connections=1, wait_s=60)) as database, ThreadPoolExecutor(1) as other:
+        with database.reading():
+            waiting = other.submit(database.migrate)
+            assert wait([waiting], timeout=0.1).not_done
+        waiting.result(30)
+
+
+def test_the_databases_clock_goes_on_in_milliseconds_since_1970(any_database: Database) -> None:
+    with any_database.reading() as connection:
         first_ms = clock_ms(connection)
         time.sleep(0.05)
         later_ms = clock_ms(connection)
-    engine.dispose()
     assert abs(first_ms - time.time() * 1000) < HOUR_MS
     assert 40 <= later_ms - first_ms < 10_000, "also within a transaction"
 
 
 def test_who_serves_is_judged_by_the_databases_clock_alone(
-    store: ScoreStore, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert store.generation_states() == []
+    assert ScoreStore(sqlite_database).generation_states() == []
     serving, alive_ms = ReplicaState("a:1", {"g1": 5}, True), round(ALIVE_S * 1000)
     clock = [HOUR_MS]  # of a host that never knew the time
     monkeypatch.setattr("ranking.serving.replicas.clock_ms", lambda _: clock[0])
-    with closing(Replicas(sqlite_url)) as replicas:
-        replicas.report(serving)
-        clock[0] += alive_ms
-        assert replicas.alive() == [serving]
-        clock[0] += 1
-        assert replicas.alive() == []
-        replicas.report(serving)
-        assert replicas.alive() == [serving]
+    replicas = Replicas(sqlite_database)
+    replicas.report(serving)
+    clock[0] += alive_ms
+    assert replicas.alive() == [serving]
+    clock[0] += 1
+    assert replicas.alive() == []
+    replicas.report(serving)
+    assert replicas.alive() == [serving]
 
 
 @pytest.mark.postgresql
 @pytest.mark.parametrize("alone", [False, True])
-def test_statements_that_write_clips_are_planned_for_the_tables_as_they_are(postgresql_url: str, alone: bool) -> None:
-    engine = open_engine(postgresql_url)
+def test_statements_that_write_clips_are_planned_for_the_tables_as_they_are(
+    postgresql_database: Database, alone: bool
+) -> None:
     mode = sa.text("SHOW plan_cache_mode")
-    with writing(engine) as connection:
+    with postgresql_database.writing() as connection:
         assert connection.scalar(mode) == "auto"
         lock_clips(connection, alone=alone)
         assert connection.scalar(mode) == "force_custom_plan"
-    with writing(engine) as connection:
+    with postgresql_database.writing() as connection:
         assert connection.scalar(mode) == "auto", "the next one to use the connection decides for itself"
-    engine.dispose()

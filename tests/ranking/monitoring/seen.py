@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import sqlalchemy as sa
 
-from ranking.database.connection import open_engine, writing
+from ranking.database.connection import Database
 from ranking.database.tables import engagement
 from ranking.scores.store import ScoreStore
 from schemas.events import ClipScored
@@ -28,9 +28,9 @@ class Seen(NamedTuple):
     generation: str = "g1"
 
 
-def observe(url: str, clips: Sequence[Seen]) -> None:
+def observe(database: Database, clips: Sequence[Seen]) -> None:
     """Write the clips' scores and engagement to the migrated database at ``url``."""
-    store = ScoreStore(url)
+    store = ScoreStore(database)
     apply(
         store,
         [
@@ -38,8 +38,6 @@ def observe(url: str, clips: Sequence[Seen]) -> None:
             for c in clips
         ],
     )
-    store.close()
-    engine = open_engine(url)
     rows = {
         clip.clip_id: {
             "clip_id": clip.clip_id,
@@ -55,9 +53,8 @@ def observe(url: str, clips: Sequence[Seen]) -> None:
         }
         for clip in clips
     }
-    with writing(engine) as connection:
+    with database.writing() as connection:
         connection.execute(sa.insert(engagement), list(rows.values()))
-    engine.dispose()
 
 
 def random_clips(

@@ -1,13 +1,11 @@
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from ranking.database.connection import open_engine, reading
-from ranking.database.migrations import upgrade
+from ranking.database.connection import Database
 from ranking.database.tables import drift_samples
 from ranking.monitoring.drift import DriftMonitor, samples_of
 from ranking.monitoring.samples import DriftSamples
@@ -20,12 +18,11 @@ from tests.ranking.monitoring.seen import Told, plain_clips
 
 
 class Worker:
-    """A drift monitor with a connection of its own to the database."""
+    """One of several drift monitors of a database."""
 
-    def __init__(self, url: str, *, reference: int = 100, window: int = 50) -> None:
-        self.engine = open_engine(url)
-        self.told = Told()
-        self.samples = DriftSamples(self.engine, reference_clips=reference, window_clips=window)
+    def __init__(self, database: Database, *, reference: int = 100, window: int = 50) -> None:
+        self.database, self.told = database, Told()
+        self.samples = DriftSamples(database, reference_clips=reference, window_clips=window)
         self.monitor = DriftMonitor(self.samples, self.told)
 
     def see(self, start: int, count: int, *, generation: str = "g1", norm: float = 1.0) -> None:
@@ -40,11 +37,8 @@ class Worker:
         column = DIMENSIONS.index(Dimension.FUSED)
         return reference[:, column].tolist(), window[:, column].tolist() if len(window) else []
 
-    def close(self) -> None:
-        self.engine.dispose()
-
     def rows(self) -> int:
-        with reading(self.engine) as connection:
+        with self.database.reading() as connection:
             return int(connection.execute(sa.select(sa.func.count()).select_from(drift_samples)).scalar_one())
 
 
@@ -52,17 +46,9 @@ NewWorker = Callable[[], Worker]
 
 
 @pytest.fixture
-def new_worker(any_url: str) -> Iterator[NewWorker]:
-    """Starts workers of one database, which has no tables yet."""
-    with ExitStack() as stack:
-        yield lambda: stack.enter_context(closing(Worker(any_url)))
-
-
-@pytest.fixture
-def start(any_url: str, new_worker: NewWorker) -> NewWorker:
+def start(any_database: Database) -> NewWorker:
     """Starts workers of one migrated database."""
-    upgrade(any_url)
-    return new_worker
+    return lambda: Worker(any_database)
 
 
 def test_the_quantities_of_a_clip_are_its_scores_and_the_norms_of_its_embeddings() -> None:
@@ -217,12 +203,12 @@ def test_nothing_is_known_before_the_first_clip(start: NewWorker) -> None:
     assert worker.told.drift is None
 
 
-def test_clips_that_could_not_be_stored_are_kept_for_the_next_report(any_url: str, new_worker: NewWorker) -> None:
-    worker = new_worker()
+def test_clips_that_could_not_be_stored_are_kept_for_the_next_report(empty_database: Database) -> None:
+    worker = Worker(empty_database)
     worker.see(0, 30)
     with pytest.raises(StoreRefused):
         worker.report()
+    empty_database.migrate()
     worker.see(30, 30)
-    upgrade(any_url)
     worker.report()
     assert worker.fused() == (list(range(60)), [])

@@ -1,6 +1,4 @@
 import logging
-from collections.abc import Iterator
-from contextlib import closing
 
 import numpy as np
 import pytest
@@ -8,12 +6,13 @@ from pydantic import ValidationError
 from scipy.stats import spearmanr
 
 from exporters.prometheus import PrometheusObserver
-from ranking.database.migrations import upgrade
+from ranking.database.connection import Database
 from ranking.monitoring.monitor import ModelMonitor
 from ranking.monitoring.settings import MonitoringSettings
 from ranking.scores.generations import Generations
 from schemas.clock import ManualClock
 from schemas.modalities import Dimension
+from tests.ranking.databases import UNREACHABLE
 from tests.ranking.examples import NOW_MS
 from tests.ranking.monitoring.seen import Told, observe, plain_clips, random_clips
 
@@ -23,22 +22,19 @@ SETTINGS = MonitoringSettings(agreement_clips=40, reference_clips=30, drift_clip
 class Watched:
     """A monitor of a database, what it told, and its clock."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, database: Database) -> None:
         self.told, self.clock = Told(), ManualClock()
-        self.monitor = ModelMonitor(url, self.told, self.clock, SETTINGS)
+        self.monitor = ModelMonitor(database, self.told, self.clock, SETTINGS)
 
 
 @pytest.fixture
-def watched(any_url: str) -> Iterator[Watched]:
-    made = Watched(any_url)
-    yield made
-    made.monitor.close()
+def watched(any_database: Database) -> Watched:
+    return Watched(any_database)
 
 
-def test_the_generation_in_force_is_measured(any_url: str, watched: Watched) -> None:
-    upgrade(any_url)
+def test_the_generation_in_force_is_measured(any_database: Database, watched: Watched) -> None:
     clips = random_clips("ch", 80, np.random.default_rng(7), absent=0.0)
-    observe(any_url, clips)
+    observe(any_database, clips)
     watched.monitor.measure()
     latest = sorted((c for c in clips if c.days_online >= 1), key=lambda c: -c.observed_at_ms)[:40]
     virality = [clip.virality for clip in latest]
@@ -51,18 +47,16 @@ def test_the_generation_in_force_is_measured(any_url: str, watched: Watched) -> 
     assert watched.told.calibrations["fused"].bias == pytest.approx(np.mean(above))
     assert watched.told.measured_at_ms == watched.clock.now_ms()
     newer = random_clips("new", 80, np.random.default_rng(7), absent=0.0)
-    observe(any_url, [clip._replace(generation="g2") for clip in newer])
+    observe(any_database, [clip._replace(generation="g2") for clip in newer])
     watched.monitor.measure()
     assert watched.told.agreements == told
-    with closing(Generations(any_url)) as generations:
-        generations.use("g2", 5)
+    Generations(any_database).use("g2", 5)
     watched.monitor.measure()
     assert {challenge for challenge, _ in watched.told.agreements} == {None, "new"}
 
 
-def test_drift_and_agreement_are_told_together(any_url: str, watched: Watched) -> None:
-    upgrade(any_url)
-    observe(any_url, random_clips("ch", 40, np.random.default_rng(8), absent=0.0))
+def test_drift_and_agreement_are_told_together(any_database: Database, watched: Watched) -> None:
+    observe(any_database, random_clips("ch", 40, np.random.default_rng(8), absent=0.0))
     watched.monitor.add(plain_clips(50))
     watched.monitor.measure()
     assert watched.told.drift is not None
@@ -70,45 +64,40 @@ def test_drift_and_agreement_are_told_together(any_url: str, watched: Watched) -
     assert ("ch", "fused") in watched.told.agreements
 
 
-def test_before_anything_was_scored_there_is_nothing_to_tell(any_url: str, watched: Watched) -> None:
-    upgrade(any_url)
+def test_before_anything_was_scored_there_is_nothing_to_tell(any_database: Database, watched: Watched) -> None:
     watched.monitor.measure()
     assert (watched.told.agreements, watched.told.calibrations, watched.told.drift) == ({}, {}, None)
     assert watched.told.failures == 0
 
 
-def test_a_database_that_fails_leaves_what_was_told(
-    any_url: str, watched: Watched, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_database_that_fails_leaves_what_was_told(empty_database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    watched = Watched(empty_database)
     with caplog.at_level(logging.WARNING):
         watched.monitor.measure()
     assert watched.told.failures == 1
     assert "not measured" in caplog.text
     assert watched.told.measured_at_ms is None
-    upgrade(any_url)
+    empty_database.migrate()
     watched.clock.advance(60)
     watched.monitor.measure()
     assert watched.told.measured_at_ms == watched.clock.now_ms()
 
 
 def test_a_server_that_is_away_does_not_end_the_worker(caplog: pytest.LogCaptureFixture) -> None:
-    away = ModelMonitor("postgresql://nobody@127.0.0.1:1/none", told := Told(), ManualClock(), SETTINGS)
+    away = ModelMonitor(Database(UNREACHABLE), told := Told(), ManualClock(), SETTINGS)
     away.add(plain_clips(3))
     with caplog.at_level(logging.WARNING):
         away.measure()
-    away.close()
     assert told.failures == 1
     assert "did not answer" in caplog.text
 
 
-def test_what_is_told_becomes_metrics(sqlite_url: str) -> None:
-    upgrade(sqlite_url)
-    observe(sqlite_url, random_clips("ch", 40, np.random.default_rng(9)))
+def test_what_is_told_becomes_metrics(sqlite_database: Database) -> None:
+    observe(sqlite_database, random_clips("ch", 40, np.random.default_rng(9)))
     observer = PrometheusObserver()
-    monitor = ModelMonitor(sqlite_url, observer, ManualClock(start_ms=NOW_MS), SETTINGS)
+    monitor = ModelMonitor(sqlite_database, observer, ManualClock(start_ms=NOW_MS), SETTINGS)
     monitor.add(plain_clips(50))
     monitor.measure()
-    monitor.close()
     told = observer.registry.get_sample_value
     assert told("dancerank_agreement_spearman", {"challenge": "ch", "dimension": "fused"}) is not None
     assert told("dancerank_agreement_clips", {"challenge": "all challenges", "dimension": "fused"}) is not None

@@ -2,15 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
 import pytest
 import sqlalchemy as sa
 
-from ranking.database.connection import open_engine, reading
+from ranking.database.connection import Database
 from ranking.database.tables import pool_budgets, pool_clips, pool_decisions
 from ranking.pools.policy import Policy, Tier
 from schemas.codec import decode
@@ -94,21 +93,10 @@ def _limits(policy: Policy, tier: Tier, rule: str, owner: Owner | None) -> list[
     return limits
 
 
-@contextmanager
-def looking_at(url: str) -> Iterator[sa.Connection]:
-    """One state of a database."""
-    engine = open_engine(url)
-    try:
-        with reading(engine) as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
-def stored_decisions(url: str) -> list[PoolDecision]:
+def stored_decisions(database: Database) -> list[PoolDecision]:
     """All decisions of a database, in sequence, which has no gap."""
     table = pool_decisions.c
-    with looking_at(url) as connection:
+    with database.reading() as connection:
         rows = connection.execute(sa.select(pool_decisions).order_by(table.sequence)).all()
     assert [row.sequence for row in rows] == list(range(1, len(rows) + 1))
     decisions = [decode(row.content, PoolDecision) for row in rows]
@@ -121,10 +109,10 @@ def stored_decisions(url: str) -> list[PoolDecision]:
     return decisions
 
 
-def audit_database(url: str, policies: Mapping[str, Policy], owners: Mapping[str, Owner] | None) -> Audit:
+def audit_database(database: Database, policies: Mapping[str, Policy], owners: Mapping[str, Owner] | None) -> Audit:
     """``audit`` of a database, whose clips and budgets have to say what the decisions say."""
-    found = audit(stored_decisions(url), policies, owners)
-    with looking_at(url) as connection:
+    found = audit(stored_decisions(database), policies, owners)
+    with database.reading() as connection:
         clips = {row.clip_id: row for row in connection.execute(sa.select(pool_clips))}
         budgets = connection.execute(sa.select(pool_budgets)).all()
     assert {clip_id: row.granted for clip_id, row in clips.items() if row.granted} == dict(found.granted)

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from msgspec.msgpack import encode as encoded
 
-from ranking.database.connection import open_engine, writing
-from ranking.database.migrations import upgrade_engine
+from ranking.database.connection import Database
 from ranking.database.tables import pool_budgets, pool_clips, pool_counters, pool_decisions, pool_policies
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.policy import Policy
@@ -22,14 +21,13 @@ ADOPTED_MS = 7
 class Pools:
     """A ledger and its rows: ``handle`` decides, ``write`` puts all of it into the database."""
 
-    def __init__(self, url: str, policy: Policy) -> None:
-        self.engine = open_engine(url)
-        upgrade_engine(self.engine)
+    def __init__(self, database: Database, policy: Policy) -> None:
+        self.database = database
         self.policies: list[Policy] = []
         self.start(policy)
 
     def start(self, policy: Policy) -> None:
-        """Begin anew, without clips."""
+        """Start without clips."""
         self.policies = [policy]
         self.ledger = PoolLedger(policy)
         self.decisions: list[PoolDecision] = []
@@ -53,7 +51,7 @@ class Pools:
             for n, made in enumerate(self.policies, start=1)
         ]
         counters = [{"name": "decisions", "value": len(self.decisions)}, {"name": "published", "value": published}]
-        with writing(self.engine) as connection:
+        with self.database.writing() as connection:
             for table, rows in {
                 pool_policies: policies,
                 pool_clips: [clip_row(self.ledger.policy, clip) for clip in self.ledger.clips()],
@@ -64,9 +62,6 @@ class Pools:
                 connection.execute(sa.delete(table))
                 if rows:
                     connection.execute(sa.insert(table), rows)
-
-    def close(self) -> None:
-        self.engine.dispose()
 
 
 def decision_rows(decisions: Sequence[PoolDecision]) -> list[dict[str, object]]:

@@ -2,12 +2,11 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing
-from typing import Any, Self
+from typing import Any
 
 import sqlalchemy as sa
 
-from ranking.database.connection import open_engine, reading
+from ranking.database.connection import Database
 from ranking.database.tables import engagement, engagement_aside, pool_clips
 from ranking.pools.policy import Policy
 from ranking.pools.service.settings import PoolSettings
@@ -63,31 +62,21 @@ class Service:
 
     def __init__(
         self,
-        url: str,
+        database: Database,
         policy: Policy = POLICY,
         settings: PoolSettings | None = None,
         **options: Any,
     ) -> None:
-        self.url = url
+        self.database = database
         self.clock = ManualClock(start_ms=NOW_MS)
         self.broker = MemoryBroker(self.clock)
         self.broker.ensure_topics([TopicSpec(name=DECISIONS, partitions=2)])
         self.reports = Reports()
-        self._stack = ExitStack()
-        self.scores = self._stack.enter_context(closing(ScoreStore(url)))
-        self.pools = self._stack.enter_context(closing(PoolStore(url)))
-        self.engine = open_engine(url)
-        self._stack.callback(self.engine.dispose)
-        self.scores.migrate()
+        self.scores = ScoreStore(database)
+        self.pools = PoolStore(database)
         self._settings, self._options = settings, options
         self._offsets = {topic: itertools.count() for topic in _TOPICS.values()}
         self.worker = self.another(policy)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     def another(
         self,
@@ -151,7 +140,7 @@ class Service:
         return [decision.rule for decision in sorted(made, key=lambda decision: decision.number)]
 
     def rows(self, table: sa.Table) -> list[dict[str, Any]]:
-        with reading(self.engine) as connection:
+        with self.database.reading() as connection:
             return [dict(row._mapping) for row in connection.execute(sa.select(table).order_by(*table.primary_key))]
 
     def engagement(self, clip_id: str = "c1") -> dict[str, Any] | None:

@@ -1,6 +1,5 @@
 """A dry run tells what would be decided, and changes nothing."""
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +9,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ranking.database.connection import Database
 from ranking.pools.policy import Caps, Exploration
 from ranking.pools.service.reading import PoolReader
 from ranking.pools.service.rehearsal import HYPOTHETICAL
@@ -26,17 +26,13 @@ FUSED, SKELETAL = Dimension.FUSED, Dimension.SKELETAL
 
 
 @pytest.fixture
-def pools(any_url: str) -> Iterator[Pools]:
-    made = Pools(any_url, POLICY)
-    yield made
-    made.close()
+def pools(any_database: Database) -> Pools:
+    return Pools(any_database, POLICY)
 
 
 @pytest.fixture
-def reader(any_url: str) -> Iterator[PoolReader]:
-    made = PoolReader(any_url, ManualClock(start_ms=0))
-    yield made
-    made.close()
+def reader(any_database: Database) -> PoolReader:
+    return PoolReader(any_database, ManualClock(start_ms=0))
 
 
 def record(told: ExplainedDecision) -> dict[str, Any]:
@@ -74,10 +70,8 @@ def _play(pools: Pools, steps: list[Any]) -> None:
 
 
 @pytest.fixture
-def scarce(sqlite_url: str) -> Iterator[Pools]:
-    made = Pools(sqlite_url, POLICY)
-    yield made
-    made.close()
+def scarce(sqlite_database: Database) -> Pools:
+    return Pools(sqlite_database, POLICY)
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -92,7 +86,7 @@ def scarce(sqlite_url: str) -> Iterator[Pools]:
 )
 def test_a_dry_run_gives_exactly_what_would_be_decided_and_writes_nothing(
     scarce: Pools,
-    sqlite_url: str,
+    sqlite_database: Database,
     steps: list[Any],
     dancer: str | None,
     challenge: str,
@@ -106,7 +100,7 @@ def test_a_dry_run_gives_exactly_what_would_be_decided_and_writes_nothing(
     _play(scarce, steps)
     scarce.write()
     at_ms = WINDOW_MS + later_ms if later_ms > WINDOW_MS else WINDOW_MS - 1
-    reader = PoolReader(sqlite_url, ManualClock(start_ms=at_ms))
+    reader = PoolReader(sqlite_database, ManualClock(start_ms=at_ms))
     before = _contents(scarce)
     reactions, views = counts or (None, None)
     asked = HypotheticalClip(
@@ -114,7 +108,6 @@ def test_a_dry_run_gives_exactly_what_would_be_decided_and_writes_nothing(
         reactions=reactions, views=views,
     )  # fmt: skip
     told = reader.try_clip(asked, None)
-    reader.close()
     assert _contents(scarce) == before
     left = {budget: scarce.ledger.used(budget) for budget in scarce.ledger.budgets()}
     (made,) = scarce.ledger.handle(
@@ -152,7 +145,7 @@ def _check_afterwards(pools: Pools, told: PoolTryAnswer, counts: tuple[int, int 
 
 
 def _contents(pools: Pools) -> list[Any]:
-    with pools.engine.connect() as connection:
+    with pools.database.reading() as connection:
         return [
             connection.execute(sa.text(f"SELECT * FROM {table} ORDER BY 1, 2")).all()
             for table in ("pool_clips", "pool_budgets", "pool_decisions", "pool_counters", "pool_policies")

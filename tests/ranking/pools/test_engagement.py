@@ -1,14 +1,13 @@
 """What was observed of clips: the same rows in whichever order events come, and no observation is lost."""
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ranking.database.connection import writing
+from ranking.database.connection import Database
 from ranking.database.tables import metadata, pool_counters
 from ranking.pools.machine import SKEW_MS
 from ranking.pools.service.worker import MOST_COUNT, read_pool_entries
@@ -26,13 +25,12 @@ DAY_MS = 24 * HOUR_MS
 
 
 @pytest.fixture
-def service(sqlite_url: str) -> Iterator[Service]:
-    with Service(sqlite_url) as made:
-        yield made
+def service(sqlite_database: Database) -> Service:
+    return Service(sqlite_database)
 
 
 def begin_anew(service: Service) -> None:
-    with writing(service.engine) as connection:
+    with service.database.writing() as connection:
         for table in reversed(metadata.sorted_tables):
             if table is pool_counters:
                 connection.execute(sa.update(table).values(value=0))
@@ -182,13 +180,13 @@ def test_a_clip_deleted_before_it_comes_takes_nothing_up(service: Service) -> No
 
 
 @pytest.mark.postgresql
-def test_more_clips_may_be_asked_for_at_once_than_a_statement_takes_parameters(postgresql_url: str) -> None:
-    with Service(postgresql_url) as service:
-        service.feed(scored("c65999"), observed("c65999", 1))
-        names = [f"c{n}" for n in range(66_000)]
-        with service.pools.deciding(POLICY, 1) as transaction:
-            transaction.engagement.load(names)
-            assert transaction.uploads(names) == {"c65999": ("ch", NOW_MS)}
+def test_more_clips_may_be_asked_for_at_once_than_a_statement_takes_parameters(postgresql_database: Database) -> None:
+    service = Service(postgresql_database)
+    service.feed(scored("c65999"), observed("c65999", 1))
+    names = [f"c{n}" for n in range(66_000)]
+    with service.pools.deciding(POLICY, 1) as transaction:
+        transaction.engagement.load(names)
+        assert transaction.uploads(names) == {"c65999": ("ch", NOW_MS)}
 
 
 def record(value: bytes | None, offset: int = 0) -> Record:
@@ -206,15 +204,15 @@ def test_counts_that_no_clip_has_are_refused_and_the_greatest_is_kept(service: S
     assert service.engagement() == expected_row([most])
 
 
-def test_sums_of_the_greatest_counts_fit_their_columns(any_url: str) -> None:
+def test_sums_of_the_greatest_counts_fit_their_columns(any_database: Database) -> None:
     most = {"likes": MOST_COUNT, "comments": MOST_COUNT, "reposts": MOST_COUNT, "views": MOST_COUNT}
-    with Service(any_url) as service:
-        service.fill()
-        clips = [f"c{n}" for n in range(10)]
-        service.feed(*(scored(clip_id, 0.1, dancer_id=clip_id) for clip_id in clips))
-        service.feed(*(observed(clip_id, **most) for clip_id in clips))
-        assert {row["reposts"] for row in service.rows(metadata.tables["engagement"])} == {MOST_COUNT}
-        assert max(row["views"] for row in service.rows(metadata.tables["pool_kinds"])) == 10 * MOST_COUNT
+    service = Service(any_database)
+    service.fill()
+    clips = [f"c{n}" for n in range(10)]
+    service.feed(*(scored(clip_id, 0.1, dancer_id=clip_id) for clip_id in clips))
+    service.feed(*(observed(clip_id, **most) for clip_id in clips))
+    assert {row["reposts"] for row in service.rows(metadata.tables["engagement"])} == {MOST_COUNT}
+    assert max(row["views"] for row in service.rows(metadata.tables["pool_kinds"])) == 10 * MOST_COUNT
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
 """The journal: every decision can be made again from it, and whatever was changed afterwards is found."""
 
-from collections.abc import Iterator
 from random import Random
 
 import msgspec
 import pytest
 import sqlalchemy as sa
 
-from ranking.database.connection import writing
+from ranking.database.connection import Database
 from ranking.database.tables import metadata, pool_clips, pool_decisions, pool_journal
 from ranking.pools.policy import Caps, Exploration
 from ranking.pools.service.journal import JournalIncomplete, pseudonym
@@ -40,21 +39,21 @@ def busy(service: Service) -> None:
 
 
 @pytest.fixture
-def service(any_url: str) -> Iterator[Service]:
-    with Service(any_url) as made:
-        busy(made)
-        yield made
+def service(any_database: Database) -> Service:
+    made = Service(any_database)
+    busy(made)
+    return made
 
 
 @pytest.fixture
-def sqlite_service(sqlite_url: str) -> Iterator[Service]:
-    with Service(sqlite_url) as made:
-        busy(made)
-        yield made
+def sqlite_service(sqlite_database: Database) -> Service:
+    made = Service(sqlite_database)
+    busy(made)
+    return made
 
 
 def execute(service: Service, statement: sa.Executable) -> None:
-    with writing(service.engine) as connection:
+    with service.database.writing() as connection:
         connection.execute(statement)
 
 
@@ -66,9 +65,9 @@ def test_the_journal_gives_the_same_decisions_and_clips(service: Service) -> Non
     assert made.events > made.decisions
 
 
-def test_a_database_without_events_replays_to_nothing(sqlite_url: str) -> None:
-    with Service(sqlite_url) as service:
-        assert service.pools.replay() == (0, 0, 0, None)
+def test_a_database_without_events_replays_to_nothing(sqlite_database: Database) -> None:
+    service = Service(sqlite_database)
+    assert service.pools.replay() == (0, 0, 0, None)
 
 
 def test_a_decision_that_was_changed_is_named(sqlite_service: Service) -> None:
@@ -115,30 +114,29 @@ def test_a_journal_with_a_gap_is_refused(sqlite_service: Service, batch: int | N
         sqlite_service.pools.replay()
 
 
-def test_a_journal_that_was_not_kept_from_the_beginning_is_refused(sqlite_url: str) -> None:
-    with Service(sqlite_url) as service:
-        off = PoolStore(sqlite_url, keeps_journal=False)
-        service.feed(scored("c1"), worker=service.another(store=off))
-        off.close()
-        service.feed(scored("c2"))
-        with pytest.raises(JournalIncomplete, match="after batch 0 of 2"):
-            service.pools.replay()
+def test_a_journal_that_was_not_kept_from_the_beginning_is_refused(sqlite_database: Database) -> None:
+    service = Service(sqlite_database)
+    off = PoolStore(sqlite_database, keeps_journal=False)
+    service.feed(scored("c1"), worker=service.another(store=off))
+    service.feed(scored("c2"))
+    with pytest.raises(JournalIncomplete, match="after batch 0 of 2"):
+        service.pools.replay()
 
 
-def test_dancers_stand_in_the_journal_under_pseudonyms(sqlite_url: str) -> None:
-    with Service(sqlite_url) as service:
-        service.feed(scored("c1", dancer_id="ann"), scored("c2", dancer_id="ben"), scored("c3", dancer_id="ann"))
-        content = b"".join(row["content"] for row in service.rows(pool_journal))
-        assert b"ann" not in content
-        assert content.count(pseudonym("ann").encode()) == 2
-        assert content.count(pseudonym("ben").encode()) == 1
-        assert pseudonym("") == ""
+def test_dancers_stand_in_the_journal_under_pseudonyms(sqlite_database: Database) -> None:
+    service = Service(sqlite_database)
+    service.feed(scored("c1", dancer_id="ann"), scored("c2", dancer_id="ben"), scored("c3", dancer_id="ann"))
+    content = b"".join(row["content"] for row in service.rows(pool_journal))
+    assert b"ann" not in content
+    assert content.count(pseudonym("ann").encode()) == 2
+    assert content.count(pseudonym("ben").encode()) == 1
+    assert pseudonym("") == ""
 
 
-def test_rounds_and_observations_without_effect_replay_too(sqlite_url: str) -> None:
-    with Service(sqlite_url) as service:
-        service.feed(observed("nobody", 4), deleted("never"), deleted("never"))
-        service.worker.round()
-        service.feed(observed("never", 4), observed("nobody", 4, observed_at_ms=NOW_MS + 10**8))
-        assert service.pools.replay().difference is None
-        assert {table.name for table in metadata.sorted_tables if service.rows(table)} >= {"pool_journal"}
+def test_rounds_and_observations_without_effect_replay_too(sqlite_database: Database) -> None:
+    service = Service(sqlite_database)
+    service.feed(observed("nobody", 4), deleted("never"), deleted("never"))
+    service.worker.round()
+    service.feed(observed("never", 4), observed("nobody", 4, observed_at_ms=NOW_MS + 10**8))
+    assert service.pools.replay().difference is None
+    assert {table.name for table in metadata.sorted_tables if service.rows(table)} >= {"pool_journal"}

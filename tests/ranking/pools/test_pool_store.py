@@ -1,15 +1,14 @@
 """What one database keeps in order among workers: policies, turns, rounds, windows, and what is published."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from typing import Any
 
 import msgspec
 import pytest
 import sqlalchemy as sa
 
+from ranking.database.connection import Database
 from ranking.database.tables import pool_budgets, pool_clips, pool_policies
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.policy import Caps, Exploration, Policy
@@ -27,10 +26,10 @@ OTHER = policy(version="p2", exploration=Exploration(share=0.1))
 
 
 @pytest.fixture
-def service(any_url: str) -> Iterator[Service]:
-    with Service(any_url) as made:
-        made.fill()
-        yield made
+def service(any_database: Database) -> Service:
+    made = Service(any_database)
+    made.fill()
+    return made
 
 
 def test_a_policy_in_force_is_adopted_once(service: Service) -> None:
@@ -66,7 +65,7 @@ def test_a_worker_whose_policy_was_replaced_ends_and_changes_nothing(service: Se
     assert caught.value.code == "policy_replaced"
     assert service.rows(pool_clips) == before
     service.apply(entries, now)
-    assert stored_decisions(service.url)[-1].policy_version == "p2"
+    assert stored_decisions(service.database)[-1].policy_version == "p2"
 
 
 def test_another_policy_reckons_anew_when_clips_leave(service: Service) -> None:
@@ -79,16 +78,16 @@ def test_another_policy_reckons_anew_when_clips_leave(service: Service) -> None:
 
 
 def test_one_worker_makes_the_round_of_an_interval(service: Service) -> None:
-    with closing(PoolStore(service.url)) as store:
-        workers = [service.worker, service.another(store=store)]
-        for _ in range(3):
-            service.clock.advance(10)
-            begun = []
-            for worker in workers:
-                with store.deciding(POLICY, 1) as transaction:
-                    begun.append(transaction.begin_round(service.clock.now_ms(), 10_000))
-                worker.round()
-            assert begun == [True, False]
+    store = PoolStore(service.database)
+    workers = [service.worker, service.another(store=store)]
+    for _ in range(3):
+        service.clock.advance(10)
+        begun = []
+        for worker in workers:
+            with store.deciding(POLICY, 1) as transaction:
+                begun.append(transaction.begin_round(service.clock.now_ms(), 10_000))
+            worker.round()
+        assert begun == [True, False]
 
 
 def test_a_round_waits_for_its_interval_but_not_for_a_clock_that_was_set_back(service: Service) -> None:
@@ -112,22 +111,22 @@ def test_caps_of_windows_that_are_over_are_forgotten_and_the_totals_kept(service
     assert {row["holder"] for row in kept} == {""}
 
 
-def test_caps_hold_though_a_policy_with_shorter_windows_was_in_force_between(any_url: str) -> None:
+def test_caps_hold_though_a_policy_with_shorter_windows_was_in_force_between(any_database: Database) -> None:
     narrow = {"caps": Caps(dancer=0.1, challenge=1.0)}
     long = policy(
         version="long", window_s=36_000, tiers=tiers(t1={}, t2={"capacity": 4000}, t3={"capacity": 10_000}), **narrow
     )
     short = policy(version="short", window_s=60, tiers=long.tiers, **narrow)
-    with Service(any_url, long) as service:
-        service.fill()
-        service.feed(scored("c1", 0.9, dancer_id="d"))
-        service.clock.advance(20)
-        service.another(short).round()
-        service.clock.advance(600)
-        service.another(short).round()
-        service.feed(scored("c2", 0.95, dancer_id="d"), worker=service.another(long))
-        owners = {clip_id: Owner("d", "ch") for clip_id in ("c1", "c2")}
-        audit_database(any_url, {"long": long, "short": short}, owners)
+    service = Service(any_database, long)
+    service.fill()
+    service.feed(scored("c1", 0.9, dancer_id="d"))
+    service.clock.advance(20)
+    service.another(short).round()
+    service.clock.advance(600)
+    service.another(short).round()
+    service.feed(scored("c2", 0.95, dancer_id="d"), worker=service.another(long))
+    owners = {clip_id: Owner("d", "ch") for clip_id in ("c1", "c2")}
+    audit_database(any_database, {"long": long, "short": short}, owners)
 
 
 def fed(service: Service, count: int, *, start: int = 0) -> None:
@@ -142,7 +141,7 @@ def test_decisions_are_handed_out_in_sequence_in_parts(service: Service) -> None
     parts: list[list[PoolDecision]] = []
     counts = [service.pools.publish(lambda part: parts.append(list(part)), 10) for _ in range(4)]
     assert counts == [10, 10, 5, 0]
-    assert [decision for part in parts for decision in part] == stored_decisions(service.url)
+    assert [decision for part in parts for decision in part] == stored_decisions(service.database)
 
 
 def test_what_was_not_delivered_comes_again_and_nothing_is_left_out(service: Service) -> None:
@@ -158,7 +157,7 @@ def test_what_was_not_delivered_comes_again_and_nothing_is_left_out(service: Ser
     fed(service, 2, start=5)
     while service.pools.publish(got.extend, 3):
         pass
-    assert got == stored_decisions(service.url)
+    assert got == stored_decisions(service.database)
 
 
 def test_a_crash_after_delivery_repeats_the_same_bytes(service: Service) -> None:
@@ -173,7 +172,7 @@ def test_a_crash_after_delivery_repeats_the_same_bytes(service: Service) -> None
         service.pools.publish(crashes, 3)
     while service.pools.publish(got.extend, 3):
         pass
-    made = stored_decisions(service.url)
+    made = stored_decisions(service.database)
     assert got == made[:3] + made
 
 
@@ -189,66 +188,65 @@ def test_others_decide_while_kafka_is_waited_for(service: Service) -> None:
 
 
 @pytest.mark.postgresql
-def test_what_is_decided_while_another_worker_publishes_is_published_too(postgresql_url: str) -> None:
+def test_what_is_decided_while_another_worker_publishes_is_published_too(postgresql_database: Database) -> None:
     """Between that worker's last look and its end; with nothing to do, nobody would look again until a round."""
-    with Service(postgresql_url) as service, closing(PoolStore(postgresql_url)) as publishing:
-        service.fill()
-        slow = service.another(store=publishing)
-        interrupted = threading.Event()
+    service = Service(postgresql_database)
+    publishing = PoolStore(postgresql_database)
+    service.fill()
+    slow = service.another(store=publishing)
+    interrupted = threading.Event()
 
-        def meanwhile(_c: object, _cursor: object, statement: str, *_: object) -> None:
-            if "FROM pool_decisions" in statement and not interrupted.is_set():
-                interrupted.set()
-                with ThreadPoolExecutor(1) as other:
-                    other.submit(service.feed, scored("c1", 0.9)).result()
+    def meanwhile(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FROM pool_decisions" in statement and not interrupted.is_set():
+            interrupted.set()
+            with ThreadPoolExecutor(1) as other:
+                other.submit(service.feed, scored("c1", 0.9)).result()
 
-        sa.event.listen(publishing._engine, "after_cursor_execute", meanwhile)
-        slow.publish()
-        assert interrupted.is_set()
-        assert service.rules("c1") == ["nominated"]
+    sa.event.listen(postgresql_database._engine, "after_cursor_execute", meanwhile)
+    slow.publish()
+    assert interrupted.is_set()
+    assert service.rules("c1") == ["nominated"]
 
 
 @pytest.mark.postgresql
-def test_workers_at_once_overspend_no_budget_and_leave_no_gap(postgresql_url: str) -> None:
+def test_workers_at_once_overspend_no_budget_and_leave_no_gap(postgresql_database: Database) -> None:
     """Each on its own connection; every clip is given to all of them."""
     scarce = policy(
         tiers=tiers(t1={"capacity": 700}, t2={"capacity": 900}),
         exploration=Exploration(share=0.3),
         caps=Caps(dancer=0.5, challenge=0.9),
     )
-    with Service(postgresql_url, scarce, PoolSettings(round_interval_s=0.001)) as service:
-        service.fill(clips=160)
-        names = [f"c{n}" for n in range(40)]
-        uploads = service.entries(*(scored(name, 0.6, dancer_id=f"d{n % 7}") for n, name in enumerate(names)))
-        service.rank(uploads)
+    service = Service(postgresql_database, scarce, PoolSettings(round_interval_s=0.001))
+    service.fill(clips=160)
+    names = [f"c{n}" for n in range(40)]
+    uploads = service.entries(*(scored(name, 0.6, dancer_id=f"d{n % 7}") for n, name in enumerate(names)))
+    service.rank(uploads)
 
-        def work(store: PoolStore) -> None:
-            worker = service.another(scarce, store=store)
-            for start in range(0, 40, 5):
-                reports = service.entries(*(observed(name, 40, 100) for name in names[:start]))
-                service.apply(uploads[start : start + 5] + reports, worker)
-                service.clock.advance(2)
-                worker.round()
+    def work(store: PoolStore) -> None:
+        worker = service.another(scarce, store=store)
+        for start in range(0, 40, 5):
+            reports = service.entries(*(observed(name, 40, 100) for name in names[:start]))
+            service.apply(uploads[start : start + 5] + reports, worker)
+            service.clock.advance(2)
+            worker.round()
 
-        stores = [PoolStore(postgresql_url) for _ in range(3)]
-        with ThreadPoolExecutor(3) as pool:
-            for done in [pool.submit(work, store) for store in stores]:
-                done.result()
-        for store in stores:
-            store.close()
-        owners = {name: Owner(f"d{n % 7}", "ch") for n, name in enumerate(names)}
-        found = audit_database(postgresql_url, {scarce.version: scarce}, owners)
-        assert {"nominated", "queued", "promoted", "held"} <= set(found.rules)
-        assert {decision.clip_id for decision in service.published()} == set(names)
-        assert {(d.clip_id, d.number) for d in service.published()} == {
-            (d.clip_id, d.number) for d in stored_decisions(postgresql_url)
-        }
-        assert service.pools.replay().difference is None
+    stores = [PoolStore(postgresql_database) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(work, store) for store in stores]:
+            done.result()
+    owners = {name: Owner(f"d{n % 7}", "ch") for n, name in enumerate(names)}
+    found = audit_database(postgresql_database, {scarce.version: scarce}, owners)
+    assert {"nominated", "queued", "promoted", "held"} <= set(found.rules)
+    assert {decision.clip_id for decision in service.published()} == set(names)
+    assert {(d.clip_id, d.number) for d in service.published()} == {
+        (d.clip_id, d.number) for d in stored_decisions(postgresql_database)
+    }
+    assert service.pools.replay().difference is None
 
 
 def test_a_ledger_in_memory_would_have_said_the_same(service: Service) -> None:
     fed(service, 3)
     ledger = PoolLedger(POLICY)
     made = [d for number in range(3) for d in ledger.handle(rated(f"c{number}", at_ms=NOW_MS))]
-    assert made == stored_decisions(service.url)
+    assert made == stored_decisions(service.database)
     assert made[0].decided_by is Dimension.FUSED

@@ -1,6 +1,5 @@
 """What is answered about the pools is what a ledger in memory holds."""
 
-from collections.abc import Iterator
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -8,7 +7,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from ranking.database.connection import writing
+from ranking.database.connection import Database
 from ranking.database.tables import pool_policies
 from ranking.pools.bounds import wilson
 from ranking.pools.policy import Caps, Exploration
@@ -20,6 +19,7 @@ from schemas.errors import NotFound, NotReady, StoreRefused, StoreUnavailable
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
 from schemas.pool_queries import ExplainedDecision, HypotheticalClip, PooledClipAnswer
+from tests.ranking.databases import UNREACHABLE
 from tests.ranking.pools.examples import (
     POLICY,
     STAY_S,
@@ -39,10 +39,8 @@ FUSED, SKELETAL = Dimension.FUSED, Dimension.SKELETAL
 
 
 @pytest.fixture
-def pools(any_url: str) -> Iterator[Pools]:
-    made = Pools(any_url, POLICY)
-    yield made
-    made.close()
+def pools(any_database: Database) -> Pools:
+    return Pools(any_database, POLICY)
 
 
 @pytest.fixture
@@ -51,10 +49,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def reader(any_url: str, clock: ManualClock) -> Iterator[PoolReader]:
-    made = PoolReader(any_url, clock)
-    yield made
-    made.close()
+def reader(any_database: Database, clock: ManualClock) -> PoolReader:
+    return PoolReader(any_database, clock)
 
 
 def record(told: ExplainedDecision) -> dict[str, Any]:
@@ -249,14 +245,13 @@ def test_a_clip_that_the_pools_never_saw_is_not_found(pools: Pools, reader: Pool
 
 def test_a_policy_that_cannot_be_read_is_named(pools: Pools, reader: PoolReader) -> None:
     pools.write()
-    with writing(pools.engine) as connection:
+    with pools.database.writing() as connection:
         connection.execute(sa.update(pool_policies).values(content=b"\xc0"))
     with pytest.raises(StoreRefused, match="policy p1"):
         reader.pools()
 
 
 def test_a_database_that_does_not_answer_may_be_asked_again() -> None:
-    reader = PoolReader("postgresql://someone@127.0.0.1:1/none", ManualClock())
+    reader = PoolReader(Database(UNREACHABLE), ManualClock())
     with pytest.raises(StoreUnavailable):
         reader.pools()
-    reader.close()

@@ -1,7 +1,6 @@
 """The books in SQL say at every step what the ledger in memory says, whatever is kept until the transaction ends."""
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -9,7 +8,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ranking.database.connection import open_engine, reading, writing
+from ranking.database.connection import Database
 from ranking.database.tables import metadata, pool_budgets, pool_clips, pool_counters, pool_kinds
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.machine import leaves_at_ms
@@ -43,13 +42,13 @@ Step = Callable[[int], list[PoolEvent] | None]
 class TwoBooks:
     """One ledger, one database; every batch of steps is one transaction of the database."""
 
-    def __init__(self, store: PoolStore, engine: sa.Engine) -> None:
-        self.store, self.engine = store, engine
+    def __init__(self, database: Database) -> None:
+        self.store, self.database = PoolStore(database), database
         self.start()
 
     def start(self) -> None:
         """Begin anew."""
-        with writing(self.engine) as connection:
+        with self.database.writing() as connection:
             for table in reversed(metadata.sorted_tables):
                 if table is pool_counters:
                     connection.execute(sa.update(table).values(value=0))
@@ -88,7 +87,7 @@ class TwoBooks:
         self.compare()
 
     def compare(self) -> None:
-        with reading(self.engine) as connection:
+        with self.database.reading() as connection:
             clips = {row.clip_id: (clip_of(row), row.leaves_at_ms) for row in connection.execute(sa.select(pool_clips))}
             budgets = {
                 Budget(row.tier, row.window_start_ms, row.scope, row.holder): row.used
@@ -106,9 +105,9 @@ class TwoBooks:
     def _leaves(self, clip: PooledClip) -> int | None:
         return None if clip.gone else leaves_at_ms(self.policy, clip)
 
-    def audit(self, url: str) -> None:
+    def audit(self) -> None:
         """Independently, and by the journal."""
-        found = audit_database(url, POLICIES, self.owners)
+        found = audit_database(self.database, POLICIES, self.owners)
         assert sum(found.rules.values()) == len(self.decisions)
         replayed = self.store.replay()
         assert replayed.difference is None
@@ -125,21 +124,13 @@ class TwoBooks:
 
 
 @pytest.fixture
-def two_books(any_url: str) -> Iterator[TwoBooks]:
-    with closing(PoolStore(any_url)) as store:
-        store.migrate()
-        engine = open_engine(any_url)
-        yield TwoBooks(store, engine)
-        engine.dispose()
+def two_books(any_database: Database) -> TwoBooks:
+    return TwoBooks(any_database)
 
 
 @pytest.fixture
-def two_sqlite_books(sqlite_url: str) -> Iterator[TwoBooks]:
-    with closing(PoolStore(sqlite_url)) as store:
-        store.migrate()
-        engine = open_engine(sqlite_url)
-        yield TwoBooks(store, engine)
-        engine.dispose()
+def two_sqlite_books(sqlite_database: Database) -> TwoBooks:
+    return TwoBooks(sqlite_database)
 
 
 CLIPS = st.integers(0, 7).map("c{}".format)
@@ -183,7 +174,7 @@ def step_of(books: TwoBooks, told: tuple) -> Step:  # type: ignore[type-arg]
 @given(batches=BATCHES)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_both_books_decide_alike_in_whichever_transactions(
-    two_sqlite_books: TwoBooks, sqlite_url: str, batches: list[tuple[int, list, bool, list[str]]]
+    two_sqlite_books: TwoBooks, batches: list[tuple[int, list, bool, list[str]]]
 ) -> None:
     books, now_ms = two_sqlite_books, 0
     books.start()
@@ -192,10 +183,10 @@ def test_both_books_decide_alike_in_whichever_transactions(
         if changes_policy:
             books.adopt(UNIFORM if books.policy is SCARCE else SCARCE, now_ms)
         books.batch([step_of(books, each) for each in told], now_ms, load=load)
-    books.audit(sqlite_url)
+    books.audit()
 
 
-def test_both_books_decide_alike_on_a_busy_platform(two_books: TwoBooks, any_url: str) -> None:
+def test_both_books_decide_alike_on_a_busy_platform(two_books: TwoBooks) -> None:
     random, books, now_ms, youngest = Random(5), two_books, 0, 0
     for number in range(90):
         now_ms += int(random.expovariate(1 / 6000))
@@ -217,7 +208,7 @@ def test_both_books_decide_alike_on_a_busy_platform(two_books: TwoBooks, any_url
         if number % 30 == 29:
             books.adopt(UNIFORM if books.policy is SCARCE else SCARCE, now_ms)
         books.batch(steps, now_ms, load=[f"c{youngest - 1}", "d1", "x1"] * (random.random() < 0.5))
-    books.audit(any_url)
+    books.audit()
     rules = {decision.rule for decision in books.decisions}
     assert {"nominated", "queued", "explored", "promoted", "held", "demoted", "expired", "deleted", "retired"} <= rules
 

@@ -1,9 +1,8 @@
 """The worker of the pools: what it makes of records, when it waits, and what outlasts its misfortunes."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from functools import partial
 from random import Random
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from exporters.prometheus import PrometheusObserver
+from ranking.database.connection import Database
 from ranking.database.tables import applied_offsets, engagement, metadata, pool_budgets, pool_clips, pool_decisions
 from ranking.pools.service.store import POOLS_VIEW
 from ranking.pools.service.worker import PoolEntry, PoolWorker, read_pool_entries
@@ -43,10 +43,10 @@ POOL_TABLES = [table for name, table in metadata.tables.items() if name.startswi
 
 
 @pytest.fixture
-def service(sqlite_url: str) -> Iterator[Service]:
-    with Service(sqlite_url, rankings_timeout_s=-1.0) as made:
-        made.fill()
-        yield made
+def service(sqlite_database: Database) -> Service:
+    made = Service(sqlite_database, rankings_timeout_s=-1.0)
+    made.fill()
+    return made
 
 
 def test_a_clip_is_rated_among_all_that_came_before(service: Service) -> None:
@@ -72,8 +72,7 @@ def test_a_clip_is_rated_by_every_dimension_that_it_has(service: Service) -> Non
 
 
 def choose(service: Service, generation: str) -> None:
-    with closing(Generations(service.url)) as generations:
-        generations.use(generation, NOW_MS)
+    Generations(service.database).use(generation, NOW_MS)
 
 
 def test_a_clip_is_rated_once_whichever_generations_score_it(service: Service) -> None:
@@ -144,26 +143,26 @@ def test_clips_that_the_rankings_lack_are_waited_for_by_name(service: Service) -
     assert service.rules("c1") == ["nominated"]
 
 
-def test_a_clip_that_the_rankings_come_to_in_time_is_rated(sqlite_url: str) -> None:
-    with Service(sqlite_url, rankings_timeout_s=60.0) as service:
-        service.fill()
-        entries = service.entries(scored("c1", 0.9))
-        waiting = threading.Event()
-        behind = service.worker._behind
+def test_a_clip_that_the_rankings_come_to_in_time_is_rated(sqlite_database: Database) -> None:
+    service = Service(sqlite_database, rankings_timeout_s=60.0)
+    service.fill()
+    entries = service.entries(scored("c1", 0.9))
+    waiting = threading.Event()
+    behind = service.worker._behind
 
-        def watched(wanted: Any) -> str:
-            found = behind(wanted)
-            if found:
-                waiting.set()
-            return found
+    def watched(wanted: Any) -> str:
+        found = behind(wanted)
+        if found:
+            waiting.set()
+        return found
 
-        service.worker._behind = watched  # type: ignore[method-assign]
-        with ThreadPoolExecutor(1) as pool:
-            applied = pool.submit(service.apply, entries)
-            assert waiting.wait(10)
-            service.rank(entries)
-            applied.result(10)
-        assert service.rules("c1") == ["nominated"]
+    service.worker._behind = watched  # type: ignore[method-assign]
+    with ThreadPoolExecutor(1) as pool:
+        applied = pool.submit(service.apply, entries)
+        assert waiting.wait(10)
+        service.rank(entries)
+        applied.result(10)
+    assert service.rules("c1") == ["nominated"]
 
 
 @pytest.mark.parametrize("topic", [ENGAGEMENT, DELETED])
@@ -206,26 +205,26 @@ class Unreliable(MemorySink):
             raise TransportError("no acknowledgement came")
 
 
-def test_decisions_outlast_an_outage_of_kafka_and_are_published_in_sequence(sqlite_url: str) -> None:
-    with Service(sqlite_url, publish_records=2) as service:
-        service.fill()
-        service.broker.ensure_topics([TopicSpec(name=DECISIONS, partitions=1)])
-        sink = Unreliable(service.broker)
-        worker = service.another(sink=sink)
-        sink.away = True
-        for number in range(5):
-            service.feed(scored(f"c{number}", 0.9), worker=worker)
-        worker.round()
-        assert not service.published()
-        sink.away, sink.forgets = False, True
-        service.feed(deleted("c0"), worker=worker)
-        made = stored_decisions(sqlite_url)
-        assert _ordered(service.published(), made[:2])
-        sink.forgets = False
-        worker.publish()
-        assert len(made) >= 6
-        assert {(d.clip_id, d.number) for d in service.published()} == {(d.clip_id, d.number) for d in made}
-        _in_first_appearance(service, made)
+def test_decisions_outlast_an_outage_of_kafka_and_are_published_in_sequence(sqlite_database: Database) -> None:
+    service = Service(sqlite_database, publish_records=2)
+    service.fill()
+    service.broker.ensure_topics([TopicSpec(name=DECISIONS, partitions=1)])
+    sink = Unreliable(service.broker)
+    worker = service.another(sink=sink)
+    sink.away = True
+    for number in range(5):
+        service.feed(scored(f"c{number}", 0.9), worker=worker)
+    worker.round()
+    assert not service.published()
+    sink.away, sink.forgets = False, True
+    service.feed(deleted("c0"), worker=worker)
+    made = stored_decisions(sqlite_database)
+    assert _ordered(service.published(), made[:2])
+    sink.forgets = False
+    worker.publish()
+    assert len(made) >= 6
+    assert {(d.clip_id, d.number) for d in service.published()} == {(d.clip_id, d.number) for d in made}
+    _in_first_appearance(service, made)
 
 
 def _ordered(published: Sequence[PoolDecision], expected: Sequence[PoolDecision]) -> bool:
@@ -306,65 +305,65 @@ def test_whoever_asks_is_told_of_every_scored_clip(service: Service) -> None:
     assert seen == clips
 
 
-def test_decisions_and_exposures_are_counted(sqlite_url: str) -> None:
-    with Service(sqlite_url) as service:
-        service.fill()
-        observer = PrometheusObserver()
-        worker = PoolWorker(service.pools, service.worker._policy, MemorySink(service.broker), observer, service.clock)
-        service.feed(scored("c1", 0.9), scored("c2", 0.1), observed("c1", 30, 100), observed("c9", 3), worker=worker)
-        value = observer.registry.get_sample_value
-        made = "dancerank_pool_decisions_total"
-        assert value(made, {"rule": "nominated", "tier": "t1"}) == 1
-        assert value(made, {"rule": "promoted", "tier": "t2"}) == 1
-        assert value(made, {"rule": "not-nominated", "tier": ""}) == 1
-        granted = "dancerank_pool_exposures_granted_total"
-        assert (value(granted, {"tier": "t1"}), value(granted, {"tier": "t2"})) == (100, 400)
-        assert value("dancerank_records_produced_total", {"topic": DECISIONS}) == 3
-        left_out = {"topic": ENGAGEMENT, "reason": "unknown_clip"}
-        assert value("dancerank_records_skipped_total", left_out) == 1
-        service.feed(deleted("c1"), worker=worker)
-        assert value(made, {"rule": "deleted", "tier": ""}) == 1
+def test_decisions_and_exposures_are_counted(sqlite_database: Database) -> None:
+    service = Service(sqlite_database)
+    service.fill()
+    observer = PrometheusObserver()
+    worker = PoolWorker(service.pools, service.worker._policy, MemorySink(service.broker), observer, service.clock)
+    service.feed(scored("c1", 0.9), scored("c2", 0.1), observed("c1", 30, 100), observed("c9", 3), worker=worker)
+    value = observer.registry.get_sample_value
+    made = "dancerank_pool_decisions_total"
+    assert value(made, {"rule": "nominated", "tier": "t1"}) == 1
+    assert value(made, {"rule": "promoted", "tier": "t2"}) == 1
+    assert value(made, {"rule": "not-nominated", "tier": ""}) == 1
+    granted = "dancerank_pool_exposures_granted_total"
+    assert (value(granted, {"tier": "t1"}), value(granted, {"tier": "t2"})) == (100, 400)
+    assert value("dancerank_records_produced_total", {"topic": DECISIONS}) == 3
+    left_out = {"topic": ENGAGEMENT, "reason": "unknown_clip"}
+    assert value("dancerank_records_skipped_total", left_out) == 1
+    service.feed(deleted("c1"), worker=worker)
+    assert value(made, {"rule": "deleted", "tier": ""}) == 1
 
 
-def test_the_loop_puts_bad_records_aside_and_goes_on(sqlite_url: str) -> None:
-    with Service(sqlite_url) as service:
-        service.fill()
-        topics = [SCORED, ENGAGEMENT, DELETED]
-        service.broker.ensure_topics(TopicSpec(name=name, partitions=1) for name in topics)
-        service.broker.ensure_topics(TopicSpec(name=dead_letter_topic(name), partitions=1) for name in topics)
-        sink = MemorySink(service.broker)
-        bad = encode(observed("c1", 10**12 + 1))
-        good = scored("c1", 0.9)
-        service.rank([PoolEntry(Record(SCORED, 0, 0, NOW_MS, None, encode(good)), good)])
-        for topic, value in [
-            (SCORED, encode(good)), (ENGAGEMENT, b"\x93no"), (ENGAGEMENT, bad), (ENGAGEMENT, encode(observed("c1", 7))),
-            (SCORED, None), (DELETED, b"{}"),
-        ]:  # fmt: skip
-            sink.send(OutgoingRecord(topic, b"key", value))
-        sink.flush(1.0)
-        source = MemorySource(service.broker, topics, group="pools", listener=StoredPositions(service.worker))
-        loop = ViewLoop(
-            source,
-            service.worker,
-            partial(read_pool_entries, scored_topics=[SCORED]),
-            sink,
-            service.reports,
-            service.clock,
-            LoopSettings(poll_timeout_s=0.0, maintenance_interval_s=1.0),
-            maintenance=service.worker.round,
-        )
-        while loop.step() or not loop.caught_up:
-            pass
-        source.close()
-        letters = service.broker.records(dead_letter_topic(ENGAGEMENT))
-        assert [letter.value for letter in letters] == [b"\x93no", bad]
-        assert {reason(letter.headers)["code"] for letter in letters} == {"malformed_event"}
-        assert [letter.value for letter in service.broker.records(dead_letter_topic(DELETED))] == [b"{}"]
-        row = service.engagement("c1")
-        assert row is not None
-        assert row["likes"] == 7
-        ends = {TopicPartition(SCORED, 0): 2, TopicPartition(ENGAGEMENT, 0): 3, TopicPartition(DELETED, 0): 1}
-        assert service.pools.positions(ends) == ends
+def test_the_loop_puts_bad_records_aside_and_goes_on(sqlite_database: Database) -> None:
+    service = Service(sqlite_database)
+    service.fill()
+    topics = [SCORED, ENGAGEMENT, DELETED]
+    service.broker.ensure_topics(TopicSpec(name=name, partitions=1) for name in topics)
+    service.broker.ensure_topics(TopicSpec(name=dead_letter_topic(name), partitions=1) for name in topics)
+    sink = MemorySink(service.broker)
+    bad = encode(observed("c1", 10**12 + 1))
+    good = scored("c1", 0.9)
+    service.rank([PoolEntry(Record(SCORED, 0, 0, NOW_MS, None, encode(good)), good)])
+    for topic, value in [
+        (SCORED, encode(good)), (ENGAGEMENT, b"\x93no"), (ENGAGEMENT, bad), (ENGAGEMENT, encode(observed("c1", 7))),
+        (SCORED, None), (DELETED, b"{}"),
+    ]:  # fmt: skip
+        sink.send(OutgoingRecord(topic, b"key", value))
+    sink.flush(1.0)
+    source = MemorySource(service.broker, topics, group="pools", listener=StoredPositions(service.worker))
+    loop = ViewLoop(
+        source,
+        service.worker,
+        partial(read_pool_entries, scored_topics=[SCORED]),
+        sink,
+        service.reports,
+        service.clock,
+        LoopSettings(poll_timeout_s=0.0, maintenance_interval_s=1.0),
+        maintenance=service.worker.round,
+    )
+    while loop.step() or not loop.caught_up:
+        pass
+    source.close()
+    letters = service.broker.records(dead_letter_topic(ENGAGEMENT))
+    assert [letter.value for letter in letters] == [b"\x93no", bad]
+    assert {reason(letter.headers)["code"] for letter in letters} == {"malformed_event"}
+    assert [letter.value for letter in service.broker.records(dead_letter_topic(DELETED))] == [b"{}"]
+    row = service.engagement("c1")
+    assert row is not None
+    assert row["likes"] == 7
+    ends = {TopicPartition(SCORED, 0): 2, TopicPartition(ENGAGEMENT, 0): 3, TopicPartition(DELETED, 0): 1}
+    assert service.pools.positions(ends) == ends
 
 
 def test_counts_of_expired_clips_are_kept_up(service: Service) -> None:
@@ -386,5 +385,5 @@ def test_no_more_rows_are_left_locked_than_a_turn_needs(service: Service) -> Non
     with pytest.raises(RuntimeError), service.pools.deciding(service.worker._policy, 1):
         fails()
     service.feed(scored("c1", 0.9))
-    with service.engine.connect() as connection:
+    with service.database.reading() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(pool_clips)).scalar() == 1

@@ -5,8 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ranking.database.connection import open_engine, writing
-from ranking.database.migrations import upgrade
+from ranking.database.connection import Database
 from ranking.database.tables import clips, engagement
 from ranking.scores.observations import ObservedClip, RankedUpload
 
@@ -20,18 +19,15 @@ def observed(clip_id: str, challenge_id: str = "ch", **changes: Any) -> Observed
     return ObservedClip(clip_id, 10, 2, 1, 3.0, 500, upload)._replace(**changes)
 
 
-def write_observed(url: str, rows: Iterable[ObservedClip], *, unranked_challenge: str = "ch") -> None:
+def write_observed(database: Database, rows: Iterable[ObservedClip], *, unranked_challenge: str = "ch") -> None:
     """Bring the database to this release's schema and add the rows; those without an upload get counts alone."""
-    upgrade(url)
-    engine = open_engine(url)
-    with writing(engine) as connection:
+    with database.writing() as connection:
         for row in rows:
             challenge_id = unranked_challenge if row.upload is None else row.upload.challenge_id
             connection.execute(sa.insert(engagement), _engagement_row(row, challenge_id))
             if row.upload is not None:
                 where = {"clip_id": row.clip_id, "log_partition": 0, "log_offset": 0}
                 connection.execute(sa.insert(clips), row.upload._asdict() | where)
-    engine.dispose()
 
 
 def _engagement_row(row: ObservedClip, challenge_id: str) -> dict[str, Any]:

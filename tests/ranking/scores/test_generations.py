@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from alembic.config import Config
 
 import ranking.database.migrations
 import ranking.scores.generations
-from ranking.database.connection import open_engine, reading, writing
+from ranking.database.connection import Database
 from ranking.database.tables import clips, drift_samples, replicas, scored_clips, scores
 from ranking.monitoring.drift import samples_of
 from ranking.monitoring.samples import DriftSamples
@@ -29,9 +28,8 @@ from tests.ranking.monitoring.seen import plain_clips
 
 
 @pytest.fixture
-def generations(any_url: str, any_store: ScoreStore) -> Iterator[Generations]:
-    with closing(Generations(any_url)) as made:
-        yield made
+def generations(any_database: Database) -> Generations:
+    return Generations(any_database)
 
 
 def scored(store: ScoreStore, generation: str, clips: int, *, start: int = 0) -> None:
@@ -96,7 +94,7 @@ def test_clips_that_a_generation_has_not_scored_are_counted(any_store: ScoreStor
 
 
 def test_a_retired_generation_is_gone_for_good(
-    any_url: str, any_store: ScoreStore, generations: Generations, monkeypatch: pytest.MonkeyPatch
+    any_database: Database, any_store: ScoreStore, generations: Generations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ranking.scores.generations._PART", 2)
     scored(any_store, "g1", 5)
@@ -108,10 +106,8 @@ def test_a_retired_generation_is_gone_for_good(
     assert list(generations.retire("g1", 3)) == [0], "it may be done again"
     scored(any_store, "g1", 7, start=10)
     assert set(states(any_store)) == {("g2", 5, True, False), ("g1", 0, False, True)}
-    engine = open_engine(any_url)
-    with reading(engine) as connection:
+    with any_database.reading() as connection:
         assert set(connection.scalars(sa.select(scores.c.generation))) == {"g2"}
-    engine.dispose()
     assert any_store.ranking("ch", Dimension.FUSED, "g2", order="top", k=10).clips == 5
     for refused in (generations.check, lambda name: generations.use(name, 4)):
         with pytest.raises(GenerationRefused, match="g1 is retired"):
@@ -121,44 +117,41 @@ def test_a_retired_generation_is_gone_for_good(
 
 
 def test_of_a_retired_generation_no_samples_are_left(
-    any_url: str, any_store: ScoreStore, generations: Generations
+    any_database: Database, any_store: ScoreStore, generations: Generations
 ) -> None:
-    engine = open_engine(any_url)
-    DriftSamples(engine, reference_clips=10, window_clips=10).add(samples_of(plain_clips(20)))
+    samples = DriftSamples(any_database, reference_clips=10, window_clips=10)
+    samples.add(samples_of(plain_clips(20)))
     scored(any_store, "g2", 1)
     others = plain_clips(20, generation="g2")
-    DriftSamples(engine, reference_clips=10, window_clips=10).add(samples_of(others))
+    samples.add(samples_of(others))
     list(generations.retire("g1", 1))
-    DriftSamples(engine, reference_clips=10, window_clips=10).add(samples_of(plain_clips(5)))  # a worker that lags
-    with reading(engine) as connection:
+    samples.add(samples_of(plain_clips(5)))  # of a worker that lags
+    with any_database.reading() as connection:
         assert set(connection.scalars(sa.select(drift_samples.c.generation))) == {"g2"}
-    engine.dispose()
 
 
-def test_replicas_count_as_long_as_they_say_something(any_url: str, any_store: ScoreStore) -> None:
-    engine = open_engine(any_url)
+def test_replicas_count_as_long_as_they_say_something(any_database: Database, any_store: ScoreStore) -> None:
 
     def pass_by(seconds: float) -> None:
-        with writing(engine) as connection:
+        with any_database.writing() as connection:
             connection.execute(sa.update(replicas).values(seen_at_ms=replicas.c.seen_at_ms - round(seconds * 1000)))
 
-    with closing(Replicas(any_url)) as serving:
-        full, empty = ReplicaState("a:1", {"g1": 5, "g2": 3}, True), ReplicaState("b:1", {}, False)
-        serving.report(ReplicaState("a:1", {"g0": 1}, False))
-        serving.report(full)
-        pass_by(ALIVE_S - 10)
-        serving.report(empty)
-        assert serving.alive() == [full, empty]
-        pass_by(11)
-        assert serving.alive() == [empty]
-        serving.leave("b:1")
-        pass_by(-11)
-        assert serving.alive() == [full]
-        pass_by(2 * 86_400)
-        serving.report(empty)
-        pass_by(-2 * 86_400)
-        assert serving.alive() == [empty], "one that was away for long is forgotten"
-    engine.dispose()
+    serving = Replicas(any_database)
+    full, empty = ReplicaState("a:1", {"g1": 5, "g2": 3}, True), ReplicaState("b:1", {}, False)
+    serving.report(ReplicaState("a:1", {"g0": 1}, False))
+    serving.report(full)
+    pass_by(ALIVE_S - 10)
+    serving.report(empty)
+    assert serving.alive() == [full, empty]
+    pass_by(11)
+    assert serving.alive() == [empty]
+    serving.leave("b:1")
+    pass_by(-11)
+    assert serving.alive() == [full]
+    pass_by(2 * 86_400)
+    serving.report(empty)
+    pass_by(-2 * 86_400)
+    assert serving.alive() == [empty], "one that was away for long is forgotten"
 
 
 def test_whoever_could_not_answer_for_a_generation_is_named() -> None:
@@ -213,35 +206,31 @@ def waits(done: Future[Any]) -> bool:
 
 
 def test_of_two_workers_with_the_first_clips_one_decides(
-    any_url: str, any_store: ScoreStore, beside: ThreadPoolExecutor
+    any_database: Database, any_store: ScoreStore, beside: ThreadPoolExecutor
 ) -> None:
-    engine = open_engine(any_url)
 
     def adopt(generation: str) -> str | None:
-        with writing(engine) as connection:
+        with any_database.writing() as connection:
             adopt_first(connection, generation, 1)
             return active_generation(connection)
 
-    with writing(engine) as connection:
+    with any_database.writing() as connection:
         adopt_first(connection, "g1", 1)
         second = beside.submit(adopt, "g2")
         assert waits(second)
     assert second.result(10) == any_store.active_generation() == "g1"
-    engine.dispose()
 
 
 def test_a_clip_that_is_being_written_is_dropped_with_its_retired_generation(
-    any_url: str, any_store: ScoreStore, generations: Generations, beside: ThreadPoolExecutor
+    any_database: Database, any_store: ScoreStore, generations: Generations, beside: ThreadPoolExecutor
 ) -> None:
     scored(any_store, "g1", 1)
-    engine = open_engine(any_url)
-    with writing(engine) as connection:
+    with any_database.writing() as connection:
         write_entries(connection, logged([scored_clip("c9", generation="g2")], start=9))
         done = beside.submit(lambda: list(generations.retire("g2", 1)))
         assert waits(done)
     assert done.result(10) == [1, 0]
     assert any_store.generations() == {"g1": 1}
-    engine.dispose()
 
 
 class Halt:
@@ -303,11 +292,11 @@ def test_what_is_lacking_does_not_depend_on_clocks(any_store: ScoreStore, genera
     assert generations.lacking("g2", generations.scored_until()) == generations.lacking("g2") == 1
 
 
-def test_a_database_of_an_earlier_release_goes_on_with_the_generation_scored_last(any_url: str) -> None:
-    engine, config = open_engine(any_url), Config()
+def test_a_database_of_an_earlier_release_goes_on_with_the_generation_scored_last(empty_database: Database) -> None:
+    config = Config()
     config.set_main_option("script_location", str(Path(ranking.database.migrations.__file__).parent).replace("%", "%%"))
     place = {"challenge_id": "ch", "uploaded_at_ms": 1, "log_partition": 0, "log_offset": 0}
-    with writing(engine) as connection:
+    with empty_database.writing() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0004")
         clip = {**place, "clip_id": "a", "dancer_id": "d", "duration_s": 1.0}
@@ -317,7 +306,6 @@ def test_a_database_of_an_earlier_release_goes_on_with_the_generation_scored_las
             for name, at_ms in (("g1", 5), ("g2", 7), ("g3", 6))
         ]
         connection.execute(sa.insert(scored_clips), rows)
-    engine.dispose()
-    with closing(ScoreStore(any_url)) as store:
-        store.migrate()
-        assert [(s.generation, s.chosen_at_ms) for s in store.generation_states() if s.in_force] == [("g2", 7)]
+    empty_database.migrate()
+    store = ScoreStore(empty_database)
+    assert [(s.generation, s.chosen_at_ms) for s in store.generation_states() if s.in_force] == [("g2", 7)]

@@ -1,51 +1,46 @@
 """Counts are read with what the ranking knows of each clip, in an order that no database chooses."""
 
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from ranking.database.connection import open_engine, writing
-from ranking.database.migrations import upgrade
+from ranking.database.connection import Database
 from ranking.database.tables import engagement
 from ranking.scores.observations import Observations, ObservedClip
 from schemas.errors import ConfigurationError, StoreRefused
 from tests.ranking.scores.observed_rows import UPLOADED_AT_MS, observed, write_observed
 
 
-def read(url: str, **wanted: object) -> list[ObservedClip]:
-    with closing(Observations(url)) as observations:
-        return list(observations.clips(**wanted))  # type: ignore[arg-type]
+def read(database: Database, **wanted: object) -> list[ObservedClip]:
+    return list(Observations(database).clips(**wanted))  # type: ignore[arg-type]
 
 
-def test_every_clip_with_counts_is_read_as_it_was_written_by_id(any_url: str) -> None:
+def test_every_clip_with_counts_is_read_as_it_was_written_by_id(any_database: Database) -> None:
     rows = [
         observed("b", likes=2**40, views=None, days_online=0.0),
         observed("Ä", "other", uploaded_at_ms=5, duration_s=3.25),
         observed("a", days_online=1 / 3),
         observed("B", dancer_id="ada", comments=0, reposts=0),
     ]
-    write_observed(any_url, rows)
-    assert read(any_url) == sorted(rows, key=lambda row: row.clip_id)
+    write_observed(any_database, rows)
+    assert read(any_database) == sorted(rows, key=lambda row: row.clip_id)
 
 
-def test_more_clips_than_are_read_at_once_come_each_once(any_url: str) -> None:
+def test_more_clips_than_are_read_at_once_come_each_once(any_database: Database) -> None:
     rows = [observed(f"clip-{i:05d}", likes=i) for i in range(2500)]
-    write_observed(any_url, reversed(rows))
-    assert read(any_url) == rows
+    write_observed(any_database, reversed(rows))
+    assert read(any_database) == rows
 
 
-def test_clips_without_counts_are_not_read_and_counts_without_a_clip_say_so(any_url: str) -> None:
-    write_observed(any_url, [observed("a"), observed("deleted"), observed("b", upload=None)])
-    engine = open_engine(any_url)
-    with writing(engine) as connection:
+def test_clips_without_counts_are_not_read_and_counts_without_a_clip_say_so(any_database: Database) -> None:
+    write_observed(any_database, [observed("a"), observed("deleted"), observed("b", upload=None)])
+    with any_database.writing() as connection:
         connection.execute(sa.delete(engagement).where(engagement.c.clip_id == "deleted"))
-    engine.dispose()
-    assert [(row.clip_id, row.upload is None) for row in read(any_url)] == [("a", False), ("b", True)]
+    assert [(row.clip_id, row.upload is None) for row in read(any_database)] == [("a", False), ("b", True)]
 
 
-def test_challenges_and_the_time_of_upload_narrow_what_is_read(any_url: str) -> None:
+def test_challenges_and_the_time_of_upload_narrow_what_is_read(any_database: Database) -> None:
     rows = [
         observed("a", "x", uploaded_at_ms=UPLOADED_AT_MS - 1),
         observed("b", "x"),
@@ -53,42 +48,35 @@ def test_challenges_and_the_time_of_upload_narrow_what_is_read(any_url: str) -> 
         observed("d", "z"),
         observed("e", upload=None),
     ]
-    write_observed(any_url, rows, unranked_challenge="y")
-    assert [row.clip_id for row in read(any_url, challenges=["y", "x"])] == ["a", "b", "c", "e"]
-    assert [row.clip_id for row in read(any_url, since_ms=UPLOADED_AT_MS)] == ["b", "c", "d", "e"]
-    assert [row.clip_id for row in read(any_url, challenges=["x"], since_ms=UPLOADED_AT_MS)] == ["b"]
-    with closing(Observations(any_url)) as observations:
-        assert observations.challenges() == {"x", "y", "z"}
+    write_observed(any_database, rows, unranked_challenge="y")
+    assert [row.clip_id for row in read(any_database, challenges=["y", "x"])] == ["a", "b", "c", "e"]
+    assert [row.clip_id for row in read(any_database, since_ms=UPLOADED_AT_MS)] == ["b", "c", "d", "e"]
+    assert [row.clip_id for row in read(any_database, challenges=["x"], since_ms=UPLOADED_AT_MS)] == ["b"]
+    assert Observations(any_database).challenges() == {"x", "y", "z"}
 
 
-def test_a_reader_that_stops_early_keeps_nothing_open(any_url: str) -> None:
-    write_observed(any_url, [observed(f"clip-{i:05d}") for i in range(1200)])
-    with closing(Observations(any_url)) as observations:
-        rows = observations.clips()
-        assert next(rows).clip_id == "clip-00000"
-        rows.close()  # type: ignore[attr-defined]
-        write_observed(any_url, [observed("later")])
-        assert len(list(observations.clips())) == 1201
+def test_a_reader_that_stops_early_keeps_nothing_open(any_database: Database) -> None:
+    write_observed(any_database, [observed(f"clip-{i:05d}") for i in range(1200)])
+    observations = Observations(any_database)
+    rows = observations.clips()
+    assert next(rows).clip_id == "clip-00000"
+    rows.close()  # type: ignore[attr-defined]
+    write_observed(any_database, [observed("later")])
+    assert len(list(observations.clips())) == 1201
 
 
-def test_an_empty_database_holds_no_counts(any_url: str) -> None:
-    upgrade(any_url)
-    assert read(any_url) == []
+def test_an_empty_database_holds_no_counts(any_database: Database) -> None:
+    assert read(any_database) == []
 
 
-def test_a_database_without_our_tables_is_an_error_that_says_so(any_url: str) -> None:
-    if any_url.startswith("sqlite"):
-        Path(any_url.removeprefix("sqlite:///")).touch()
+def test_a_database_without_our_tables_is_an_error_that_says_so(empty_database: Database) -> None:
+    with empty_database.reading():
+        pass  # creates the file
     with pytest.raises(StoreRefused, match="lacks our tables"):
-        read(any_url)
+        read(empty_database)
 
 
 def test_an_absent_database_file_is_named_and_not_created(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"there is no database .*absent\.db"):
-        Observations(f"sqlite:///{tmp_path / 'absent.db'}")
+        Observations(Database(f"sqlite:///{tmp_path / 'absent.db'}"))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_an_impossible_url_is_refused() -> None:
-    with pytest.raises(ConfigurationError):
-        Observations("mysql://nowhere/db")

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
 from ranking.serving.api import create_app
 from ranking.serving.service import RankingService, Readiness
@@ -17,6 +18,7 @@ from schemas.errors import NotServedHere, QueryError
 from schemas.modalities import Dimension, Modality
 from schemas.observation import Observer
 from schemas.queries import Challenge, SimilarQuery
+from tests.ranking.databases import UNREACHABLE
 from tests.ranking.examples import logged, result, scored_clip
 
 SKELETAL, FACIAL = Modality.SKELETAL, Modality.FACIAL
@@ -249,7 +251,7 @@ def test_what_is_not_ready_says_when_to_come_back(store: ScoreStore, index: Inde
 
 
 def test_a_database_that_is_down_is_a_503_without_its_address(index: IndexView) -> None:
-    store = ScoreStore("postgresql://someone:secret@127.0.0.1:1/none")
+    store = ScoreStore(Database(UNREACHABLE))
     client = client_of(RankingService(store, index))
     for path in ("/v1/challenges?generation=g1", "/readyz"):
         answer = client.get(path)
@@ -257,7 +259,6 @@ def test_a_database_that_is_down_is_a_503_without_its_address(index: IndexView) 
         assert "Retry-After" in answer.headers
         assert "127.0.0.1" not in answer.text
     assert client.get("/healthz").status_code == 200
-    store.close()
 
 
 def test_health_and_readiness_follow_the_loops(store: ScoreStore) -> None:

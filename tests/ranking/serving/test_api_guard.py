@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Response
 
+from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
 from ranking.serving.api import Access, KeyRing, create_app, create_key, revoke_key
 from ranking.serving.api.errors import install_error_handlers
@@ -56,7 +57,7 @@ def read_similar(asked: SimilarRequest) -> str:
 
 
 def whole_app(access: Access) -> FastAPI:
-    return create_app(RankingService(ScoreStore("sqlite://")), lambda: ("text/plain", b"metric 1\n"), access)
+    return create_app(RankingService(ScoreStore(Database("sqlite://"))), lambda: ("text/plain", b"metric 1\n"), access)
 
 
 class Guarded:
@@ -133,7 +134,7 @@ def test_metrics_are_open_only_where_the_settings_say_so(guarded: Guarded, tmp_p
 
 
 def test_without_a_file_of_keys_nobody_is_asked_for_one() -> None:
-    app = create_app(RankingService(ScoreStore("sqlite://")), lambda: ("text/plain", b""))
+    app = create_app(RankingService(ScoreStore(Database("sqlite://"))), lambda: ("text/plain", b""))
     assert request(app, "GET", "/metrics").status_code == 200
     assert "securitySchemes" not in app.openapi()["components"]
 

@@ -6,11 +6,13 @@ from urllib.parse import quote
 
 import pytest
 
+from ranking.database.connection import Database
 from ranking.pools.service.reading import PoolReader
 from ranking.scores.store import ScoreStore
 from ranking.serving.service import RankingService
 from schemas.clock import ManualClock
 from schemas.modalities import Modality
+from tests.ranking.databases import UNREACHABLE
 from tests.ranking.examples import apply, with_scores
 from tests.ranking.pools.examples import POLICY, engaged, plain, rated, removed
 from tests.ranking.pools.rows import ADOPTED_MS, Pools
@@ -20,10 +22,8 @@ TRY = "/v1/pools/try"
 
 
 @pytest.fixture
-def reader(sqlite_url: str) -> Iterator[PoolReader]:
-    made = PoolReader(sqlite_url, ManualClock(start_ms=50))
-    yield made
-    made.close()
+def reader(sqlite_database: Database) -> PoolReader:
+    return PoolReader(sqlite_database, ManualClock(start_ms=50))
 
 
 @pytest.fixture
@@ -32,13 +32,12 @@ def client(store: ScoreStore, reader: PoolReader) -> Client:
 
 
 @pytest.fixture
-def pools(sqlite_url: str) -> Iterator[Pools]:
+def pools(sqlite_database: Database) -> Pools:
     """``c1`` was promoted, ``c2`` is a candidate, ``c3`` was deleted."""
-    made = Pools(sqlite_url, POLICY)
+    made = Pools(sqlite_database, POLICY)
     made.handle(rated("c1"), engaged("c1", 30, 100, at_ms=10), plain("c2"), rated("c3"), removed("c3", at_ms=20))
     made.write(published=2)
-    yield made
-    made.close()
+    return made
 
 
 def posted(client: Client, body: Any) -> Any:
@@ -157,11 +156,10 @@ def test_a_service_built_without_pools_asks_nobody_to_come_back(store: ScoreStor
 
 
 def test_a_database_that_is_down_is_a_503_without_its_address(store: ScoreStore) -> None:
-    reader = PoolReader("postgresql://someone:secret@127.0.0.1:1/none", ManualClock())
+    reader = PoolReader(Database(UNREACHABLE), ManualClock())
     for answer in _asked(client_of(RankingService(store, pools=reader))):
         assert answer.status_code == 503
         assert "127.0.0.1" not in answer.text
-    reader.close()
 
 
 def test_the_description_explains_every_field_of_what_is_asked_and_answered(client: Client) -> None:

@@ -1,14 +1,13 @@
 """Questions and the generation in force: whoever asks is answered by exactly one, and by the one chosen last."""
 
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from ranking.database.connection import open_engine, reading
+from ranking.database.connection import Database
 from ranking.database.tables import generation_choices
 from ranking.pools.service.reading import PoolReader
 from ranking.scores.generations import Generations
@@ -24,6 +23,7 @@ from schemas.modalities import Dimension, Modality
 from schemas.observation import Observer
 from schemas.pool_queries import HypotheticalClip
 from schemas.queries import SimilarQuery
+from tests.ranking.databases import UNREACHABLE
 from tests.ranking.examples import apply, apply_entries, deletion, result, scored_clip
 
 QUERY = SimilarQuery(clip_id="a", include_own=True)
@@ -33,12 +33,10 @@ MADE_UP = HypotheticalClip(challenge_id="ch", scores={Dimension.FUSED: 0.5})
 class Platform:
     """A database, two serving processes' worth of indexes, and whoever decides."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.engine = open_engine(url)
-        self.store = ScoreStore(url)
-        self.store.migrate()
-        self.generations = Generations(url)
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.store = ScoreStore(database)
+        self.generations = Generations(database)
         self.indexes = [IndexView(ExactIndexes(), Observer(), ManualClock()) for _ in range(2)]
         self.services = [RankingService(self.store, index) for index in self.indexes]
 
@@ -59,22 +57,17 @@ class Platform:
     def choice(self) -> tuple[int, str]:
         """Number and generation of the last choice."""
         table = generation_choices.c
-        with reading(self.engine) as connection:
+        with self.database.reading() as connection:
             row = connection.execute(sa.select(table.number, table.generation).order_by(table.number.desc())).first()
         assert row is not None
         return row.number, row.generation
 
-    def close(self) -> None:
-        self.engine.dispose()
-        self.generations.close()
-        self.store.close()
-
 
 @pytest.fixture
-def platform(any_url: str) -> Iterator[Platform]:
-    with closing(Platform(any_url)) as made:
-        made.score("g1", "b", start=0)
-        yield made
+def platform(any_database: Database) -> Platform:
+    made = Platform(any_database)
+    made.score("g1", "b", start=0)
+    return made
 
 
 def answers(service: RankingService) -> tuple[str, str, str, str]:
@@ -175,28 +168,27 @@ def test_without_the_database_similarity_goes_on_with_the_generation_known_last(
 
 
 def test_without_an_answer_ever_no_generation_of_several_is_taken_for_the_one_in_force() -> None:
-    with closing(ScoreStore("postgresql://someone:secret@127.0.0.1:1/none")) as store:
-        index = IndexView(ExactIndexes(), Observer(), ManualClock())
-        apply(index, [scored_clip("a", generation="g1")])
-        service = RankingService(store, index)
-        assert service.similar(QUERY).generation == "g1"
-        apply(index, [scored_clip("a", generation="g2")], start=1)
-        for _ in range(2):
-            with pytest.raises(StoreUnavailable, match="does not say which generation is active"):
-                service.similar(QUERY)
-        assert service.similar(QUERY, generation="g2").generation == "g2"
+    store = ScoreStore(Database(UNREACHABLE))
+    index = IndexView(ExactIndexes(), Observer(), ManualClock())
+    apply(index, [scored_clip("a", generation="g1")])
+    service = RankingService(store, index)
+    assert service.similar(QUERY).generation == "g1"
+    apply(index, [scored_clip("a", generation="g2")], start=1)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="does not say which generation is active"):
+            service.similar(QUERY)
+    assert service.similar(QUERY, generation="g2").generation == "g2"
 
 
-def test_an_index_without_rankings_answers_by_the_generation_that_came_first(any_url: str) -> None:
-    with closing(ScoreStore(any_url)) as store:
-        store.migrate()
-        index = IndexView(ExactIndexes(), Observer(), ManualClock())
-        service = RankingService(store, index)
-        for ask in (lambda: service.similar(QUERY), service.challenges):
-            with pytest.raises(NotReady, match="no scored clip has been read yet"):
-                ask()
-        apply(index, [scored_clip("a", generation="g7"), scored_clip("b", generation="g8")])
-        assert service.similar(QUERY).generation == "g7"
+def test_an_index_without_rankings_answers_by_the_generation_that_came_first(any_database: Database) -> None:
+    store = ScoreStore(any_database)
+    index = IndexView(ExactIndexes(), Observer(), ManualClock())
+    service = RankingService(store, index)
+    for ask in (lambda: service.similar(QUERY), service.challenges):
+        with pytest.raises(NotReady, match="no scored clip has been read yet"):
+            ask()
+    apply(index, [scored_clip("a", generation="g7"), scored_clip("b", generation="g8")])
+    assert service.similar(QUERY).generation == "g7"
 
 
 class InForce(Observer):
@@ -210,23 +202,22 @@ class InForce(Observer):
 def test_a_serving_process_says_what_it_holds_and_drops_what_is_retired(platform: Platform) -> None:
     platform.score("g2", "c", start=3, indexes=1)
     observer = InForce()
-    with closing(Replicas(platform.url)) as replicas:
-        with closing(ServingReport("here:1", platform.indexes[0], lambda: True, platform.url, observer)) as report:
-            report.tell()
-            (here,) = replicas.alive()
-            assert here == ("here:1", {"g1": 3, "g2": 3}, True)
-            platform.generations.use("g2", 1)
-            list(platform.generations.retire("g1", 2))
-            report.tell()
-            assert platform.indexes[0].generations() == {"g2": 3}
-        assert replicas.alive() == []
+    replicas = Replicas(platform.database)
+    with closing(ServingReport("here:1", platform.indexes[0], lambda: True, platform.database, observer)) as report:
+        report.tell()
+        (here,) = replicas.alive()
+        assert here == ("here:1", {"g1": 3, "g2": 3}, True)
+        platform.generations.use("g2", 1)
+        list(platform.generations.retire("g1", 2))
+        report.tell()
+        assert platform.indexes[0].generations() == {"g2": 3}
+    assert replicas.alive() == []
     assert observer.told == ["g1", "g2"]
 
 
 def test_a_serving_process_goes_on_when_the_database_does_not_answer(caplog: pytest.LogCaptureFixture) -> None:
     index = IndexView(ExactIndexes(), Observer(), ManualClock())
-    url = "postgresql://someone:secret@127.0.0.1:1/none"
-    with closing(ServingReport("here:1", index, lambda: True, url, Observer())) as report:
+    with closing(ServingReport("here:1", index, lambda: True, Database(UNREACHABLE), Observer())) as report:
         for _ in range(3):
             report.tell()
     assert caplog.text.count("here:1 cannot say what it holds") == 1
@@ -235,12 +226,10 @@ def test_a_serving_process_goes_on_when_the_database_does_not_answer(caplog: pyt
 
 
 def test_a_serving_process_that_still_reads_the_logs_says_so(platform: Platform) -> None:
-    with (
-        closing(Replicas(platform.url)) as replicas,
-        closing(ServingReport("here:1", platform.indexes[0], lambda: False, platform.url, Observer())) as report,
-    ):
+    index = platform.indexes[0]
+    with closing(ServingReport("here:1", index, lambda: False, platform.database, Observer())) as report:
         report.tell()
-        assert [each.caught_up for each in replicas.alive()] == [False]
+        assert [each.caught_up for each in Replicas(platform.database).alive()] == [False]
 
 
 def test_each_time_that_a_serving_process_is_not_heard_it_is_logged_once(
@@ -250,7 +239,7 @@ def test_each_time_that_a_serving_process_is_not_heard_it_is_logged_once(
         raise StoreUnavailable("gone")
 
     index = platform.indexes[0]
-    with closing(ServingReport("here:1", index, lambda: True, platform.url, Observer())) as report:
+    with closing(ServingReport("here:1", index, lambda: True, platform.database, Observer())) as report:
         for times in (1, 2):
             with monkeypatch.context() as patched:
                 patched.setattr("ranking.serving.report.Replicas.report", away)

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ranking.database.connection import Database
 from ranking.database.tables import clips, deleted_clips, scored_clips, scores
 from ranking.scores.store import ScoreStore
 from ranking.vectors.backends.faiss_flat import FaissIndexes
@@ -118,15 +119,13 @@ def test_however_the_log_is_delivered_the_sql_view_hashes_alike(
 
 
 @pytest.mark.postgresql
-def test_sqlite_and_postgresql_hold_the_same(store: ScoreStore, postgresql_url: str) -> None:
+def test_sqlite_and_postgresql_hold_the_same(store: ScoreStore, postgresql_database: Database) -> None:
     entries = [
         *logged([scored_clip(name, fused_score=0.1 + 0.2, duration_s=7.0) for name in ("b", "B", "a-1", "a_1", "ä")]),
         deletion("gone"),
     ]
-    other = ScoreStore(postgresql_url)
-    other.migrate()
+    other = ScoreStore(postgresql_database)
     assert applied(other, entries) == applied(store, entries)
-    other.close()
 
 
 class Held:
@@ -322,19 +321,18 @@ def test_two_indexes_hash_alike_if_and_only_if_they_hold_the_same(
     assert (hash_one == hash_other) == (state_one == state_other)
 
 
-def test_a_hash_is_of_one_moment_though_others_write(any_url: str) -> None:
-    with closing(ScoreStore(any_url)) as store, closing(ScoreStore(any_url)) as other:
-        store.migrate()
-        apply(store, [scored_clip("c1")])
-        before, interrupted = store.content(), threading.Event()
+def test_a_hash_is_of_one_moment_though_others_write(any_database: Database) -> None:
+    store = ScoreStore(any_database)
+    apply(store, [scored_clip("c1")])
+    before, interrupted = store.content(), threading.Event()
 
-        def meanwhile(_c: object, _cursor: object, statement: str, *_: object) -> None:
-            if "FROM clips" in statement and not interrupted.is_set():
-                interrupted.set()
-                with ThreadPoolExecutor(1) as writing:
-                    writing.submit(apply, other, [scored_clip("c2")], start=1).result()
+    def meanwhile(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FROM clips" in statement and not interrupted.is_set():
+            interrupted.set()
+            with ThreadPoolExecutor(1) as writing:
+                writing.submit(apply, store, [scored_clip("c2")], start=1).result()
 
-        sa.event.listen(store._engine, "after_cursor_execute", meanwhile)
-        assert store.content() == before
-        assert interrupted.is_set()
-        assert store.content() != before
+    sa.event.listen(any_database._engine, "after_cursor_execute", meanwhile)
+    assert store.content() == before
+    assert interrupted.is_set()
+    assert store.content() != before

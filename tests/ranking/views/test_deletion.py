@@ -2,14 +2,11 @@
 
 import random
 import threading
-from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 import sqlalchemy as sa
 
-from ranking.database.connection import open_engine, writing
-from ranking.database.migrations import upgrade
+from ranking.database.connection import Database
 from ranking.database.tables import deleted_clips, metadata, scores
 from ranking.scores.rows import Erasure, write_entries
 from ranking.scores.store import ScoreStore
@@ -83,20 +80,10 @@ def erasing(store: ScoreStore) -> Erasing:
     return Erasing(store)
 
 
-@pytest.fixture
-def engine(any_url: str) -> Iterator[sa.Engine]:
-    upgrade(any_url)
-    made = open_engine(any_url)
-    yield made
-    made.dispose()
-
-
-def every_value(url: str) -> set[object]:
+def every_value(database: Database) -> set[object]:
     """Every value of every column of every table."""
-    engine = open_engine(url)
-    with engine.connect() as connection:
+    with database.reading() as connection:
         rows = [row for table in metadata.sorted_tables for row in connection.execute(sa.select(table))]
-    engine.dispose()
     return {value for row in rows for value in row}
 
 
@@ -107,10 +94,10 @@ def clips_of(store: ScoreStore) -> list[str]:
         return []
 
 
-def test_a_deleted_clip_is_in_no_answer_and_in_no_table(any_store: ScoreStore, any_url: str) -> None:
+def test_a_deleted_clip_is_in_no_answer_and_in_no_table(any_store: ScoreStore, any_database: Database) -> None:
     apply(any_store, [scored_clip("kept"), scored_clip("gone", dancer_id="secret", fused_score=0.8125)])
     apply(any_store, [scored_clip("gone", dancer_id="secret", generation="g2", challenge_id="alone")], start=2)
-    assert {"secret", 0.8125} <= every_value(any_url)
+    assert {"secret", 0.8125} <= every_value(any_database)
     apply_entries(any_store, deletion("gone"))
     assert clips_of(any_store) == ["kept"]
     assert any_store.generations() == {"g1": 1}
@@ -118,7 +105,7 @@ def test_a_deleted_clip_is_in_no_answer_and_in_no_table(any_store: ScoreStore, a
     assert any_store.attention("ch", "g1").clips == 1
     with pytest.raises(NotFound):
         any_store.clip("gone", "g1")
-    assert not {"secret", 0.8125, "alone"} & every_value(any_url)
+    assert not {"secret", 0.8125, "alone"} & every_value(any_database)
     assert any_store.positions([at(), TopicPartition(DELETIONS, 0)]) == {at(): 3, TopicPartition(DELETIONS, 0): 1}
 
 
@@ -136,13 +123,11 @@ def test_a_deleted_clip_stays_away_whichever_comes_first(
     assert clips_of(any_store) == ["c2"]
 
 
-def test_all_that_is_kept_is_that_and_when_it_was_last_asked_for(store: ScoreStore, sqlite_url: str) -> None:
+def test_all_that_is_kept_is_that_and_when_it_was_last_asked_for(store: ScoreStore, sqlite_database: Database) -> None:
     for offset, timestamp_ms in enumerate((NOW_MS + 2, NOW_MS + 7, NOW_MS + 1)):
         apply_entries(store, deletion("c1", offset, timestamp_ms=timestamp_ms))
-    engine = open_engine(sqlite_url)
-    with engine.connect() as connection:
+    with sqlite_database.reading() as connection:
         assert connection.execute(sa.select(deleted_clips)).all() == [("c1", NOW_MS + 7)]
-    engine.dispose()
 
 
 def test_a_deletion_leaves_a_tombstone_in_every_partition(store: ScoreStore, erasing: Erasing) -> None:
@@ -207,15 +192,15 @@ def test_neither_kind_of_event_is_read_on_the_others_topic() -> None:
 class _Transaction(threading.Thread):
     """Applies entries on a connection of its own and commits when told to."""
 
-    def __init__(self, engine: sa.Engine, *entries: LogEntry) -> None:
+    def __init__(self, database: Database, *entries: LogEntry) -> None:
         super().__init__(daemon=True)
-        self._engine, self._entries = engine, entries
+        self._database, self._entries = database, entries
         self.written, self.may_commit = threading.Event(), threading.Event()
         self.erasure = Erasure([], [])
         self.start()
 
     def run(self) -> None:
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             self.erasure = write_entries(connection, self._entries)
             self.written.set()
             self.may_commit.wait(30)
@@ -228,48 +213,44 @@ class _Transaction(threading.Thread):
 
 @pytest.mark.parametrize("first", ["scored", "deleted"])
 def test_a_deletion_and_a_score_of_one_clip_in_transactions_at_once_leave_no_clip(
-    engine: sa.Engine, first: str
+    any_database: Database, first: str
 ) -> None:
     (scored,) = logged([scored_clip("c1")])
     kinds: dict[str, LogEntry] = {"scored": scored, "deleted": deletion("c1")}
-    one = _Transaction(engine, kinds.pop(first))
+    one = _Transaction(any_database, kinds.pop(first))
     assert one.written.wait(30)
-    other = _Transaction(engine, *kinds.values())
+    other = _Transaction(any_database, *kinds.values())
     assert not other.written.wait(0.3)
     one.commit()
     assert other.written.wait(30)
     other.commit()
-    with engine.connect() as connection:
+    with any_database.reading() as connection:
         assert connection.execute(sa.select(scores)).all() == []
     assert bool(other.erasure.late) == (first == "deleted")
 
 
 @pytest.mark.postgresql
-def test_transactions_that_only_score_run_side_by_side(postgresql_url: str) -> None:
-    upgrade(postgresql_url)
-    engine = open_engine(postgresql_url)
-    with writing(engine) as connection:
+def test_transactions_that_only_score_run_side_by_side(postgresql_database: Database) -> None:
+    with postgresql_database.writing() as connection:
         write_entries(connection, logged([scored_clip("c0")]))  # the very first puts a generation in force
-    both = [_Transaction(engine, logged([scored_clip(clip)])[0]) for clip in ("c1", "c2")]
+    both = [_Transaction(postgresql_database, logged([scored_clip(clip)])[0]) for clip in ("c1", "c2")]
     assert all(one.written.wait(30) for one in both)
     for one in both:
         one.commit()
-    engine.dispose()
 
 
-def test_workers_that_score_and_delete_the_same_clips_leave_none_that_was_deleted(any_url: str) -> None:
-    upgrade(any_url)
+def test_workers_that_score_and_delete_the_same_clips_leave_none_that_was_deleted(any_database: Database) -> None:
     clips = [scored_clip(f"c{number}") for number in range(30)]
     failures: list[Exception] = []
 
     def work(seed: int) -> None:
         draw = random.Random(seed)
         try:
-            with closing(ScoreStore(any_url)) as store:
-                for step in range(12):
-                    batch: list[LogEntry] = [*logged(draw.sample(clips, 8), start=8 * step, partition=seed)]
-                    batch += [deletion(f"c{draw.randrange(20)}", step, partition=seed)] * (step % 2)
-                    store.apply(draw.sample(batch, len(batch)), {at(seed): 8 * (step + 1)})
+            store = ScoreStore(any_database)
+            for step in range(12):
+                batch: list[LogEntry] = [*logged(draw.sample(clips, 8), start=8 * step, partition=seed)]
+                batch += [deletion(f"c{draw.randrange(20)}", step, partition=seed)] * (step % 2)
+                store.apply(draw.sample(batch, len(batch)), {at(seed): 8 * (step + 1)})
         except Exception as error:  # noqa: BLE001 - reported below
             failures.append(error)
 
@@ -279,11 +260,9 @@ def test_workers_that_score_and_delete_the_same_clips_leave_none_that_was_delete
     for thread in threads:
         thread.join()
     assert failures == []
-    engine = open_engine(any_url)
-    with engine.connect() as connection:
+    with any_database.reading() as connection:
         deleted = set(connection.scalars(sa.select(deleted_clips.c.clip_id)))
         left = set(connection.scalars(sa.select(scores.c.clip_id)))
-    engine.dispose()
     assert deleted
     assert left
     assert not deleted & left

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ranking.database.connection import Database
 from ranking.database.tables import clips, deleted_clips, metadata, scored_clips, scores
 from ranking.scores.store import ScoreStore
 from ranking.vectors.backends.numpy_exact import ExactIndexes
@@ -52,7 +53,7 @@ def _written(entry: ScoredRecord) -> tuple[int, int, int]:
 
 
 def sql_state(store: ScoreStore) -> dict[str, Any]:
-    with store._engine.connect() as connection:
+    with store._database.reading() as connection:
         rows = {
             table.name: sorted(tuple(row) for row in connection.execute(sa.select(table)))
             for table in (clips, scored_clips, scores, deleted_clips)
@@ -215,7 +216,7 @@ def everything(logs: Mapping[TopicPartition, Sequence[LogEntry]]) -> list[LogEnt
 
 
 def empty(store: ScoreStore) -> None:
-    with store._engine.begin() as connection:
+    with store._database.writing() as connection:
         for table in (scores, scored_clips, clips, deleted_clips, metadata.tables["applied_offsets"]):
             connection.execute(sa.delete(table))
 
@@ -234,14 +235,12 @@ def test_the_sql_view_ends_as_the_model_says(
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(logs=topics(), moves=moves)
 def test_the_sql_view_ends_as_the_model_says_on_postgresql_too(
-    postgresql_url: str, logs: dict[TopicPartition, list[LogEntry]], moves: list[Move]
+    postgresql_database: Database, logs: dict[TopicPartition, list[LogEntry]], moves: list[Move]
 ) -> None:
-    store = ScoreStore(postgresql_url)
-    store.migrate()
+    store = ScoreStore(postgresql_database)
     empty(store)
     deliver(Delivery(logs, store.apply), moves)
     assert sql_state(store) == expected_sql(everything(logs))
-    store.close()
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,10 +1,10 @@
 """Positions of views are looked at and set from outside, and count more than what a group has committed."""
 
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
+from ranking.database.connection import Database
 from ranking.scores.store import SCORES_VIEW, ScoreStore
 from ranking.views.applied_offsets import ViewPositions
 from ranking.views.loop import StoredPositions
@@ -16,9 +16,8 @@ FIRST, SECOND = (TopicPartition("log", number) for number in range(2))
 
 
 @pytest.fixture
-def positions(any_url: str) -> Iterator[ViewPositions]:
-    with closing(ViewPositions(any_url)) as opened:
-        yield opened
+def positions(any_database: Database) -> ViewPositions:
+    return ViewPositions(any_database)
 
 
 def test_a_position_is_set_back_or_forth_for_one_view(any_store: ScoreStore, positions: ViewPositions) -> None:
