@@ -2,10 +2,11 @@ PYTHON ?= python3
 WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
+SITE := $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs $(WORKERS) docs docs/_build
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint tables demo-bundle bench kafka servers clean
+.PHONY: help demo test lint docs tables demo-bundle bench kafka servers clean
 
 help: ## show this list
 	@echo "dancerank: streaming virality prediction, ranking and similarity search for short dance clips"
@@ -17,11 +18,11 @@ help: ## show this list
 demo: $(VENV)/installed-cpu ## install without torch, then run the main job on embedded defaults
 	@$(BIN)/dancerank demo
 
-test: $(VENV)/installed-test servers lint ## install everything, check style, types and imports, run all tests
+test: $(VENV)/installed-test servers lint ## install everything, check style, types, imports and documentation, run all tests
 	@echo "==> tests, on $(WORKERS) workers"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
-lint: $(VENV)/installed-test ## style, types and import rules only
+lint: $(VENV)/installed-test ## style, types, import rules and the documentation only
 	@echo "==> style"
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run '$(BIN)/ruff format .'"; exit 1; }
@@ -29,6 +30,12 @@ lint: $(VENV)/installed-test ## style, types and import rules only
 	@$(BIN)/mypy --no-error-summary
 	@echo "==> import rules"
 	@$(BIN)/lint-imports --no-logo > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+	@echo "==> documentation"
+	@$(SITE)
+
+docs: $(VENV)/installed-test ## build the documentation site in docs/_build; a broken link is an error
+	@$(SITE)
+	@echo "docs/_build/index.html"
 
 tables: $(VENV)/installed-test ## the paper's tables for the data set in DATA (TABLE=3, 4, 5, eq6 or streams)
 	@$(BIN)/python -m benchmarks.tables $(DATA) --table $(or $(TABLE),3)
@@ -47,7 +54,7 @@ servers: ## bring the servers that tests need: Kafka's jars and Prometheus
 
 clean: ## remove the environment, caches and fetched jars
 	@echo "==> removing $(VENV), caches, deploy/kafka/jars"
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache deploy/kafka/jars *.egg-info
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache deploy/kafka/jars docs/_build *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
