@@ -326,10 +326,10 @@ def test_a_generation_in_force_of_which_no_clip_is_left_keeps_nobody_waiting(any
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("postgresql://someone:secret@127.0.0.1:1/none", "the database does not answer (store_unavailable)"),
+        (UNREACHABLE, "the database does not answer (store_unavailable)"),
         ("sqlite://", "the database cannot be used (store); the log says why"),
     ],
 )
 def test_readiness_tells_a_database_that_does_not_answer_from_one_that_cannot_be_used(url: str, reason: str) -> None:
-    with closing(ScoreStore(url)) as store:  # never migrated
-        assert RankingService(store).readiness().reasons == [reason]
+    with closing(Database(url)) as database:  # never migrated
+        assert RankingService(ScoreStore(database)).readiness().reasons == [reason]
