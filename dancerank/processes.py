@@ -23,7 +23,7 @@ from ranking.scores.view import ScoreView
 from ranking.serving.api import Access, KeyRing
 from ranking.serving.report import ServingReport
 from ranking.serving.service import RankingService
-from ranking.vectors.backends.faiss_flat import FaissIndexes
+from ranking.vectors.backends.selection import open_backend
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import LogEntry, read_log
 from ranking.views.loop import LoopSettings, LoopThread, Reader, StoredPositions, ViewLoop
@@ -132,7 +132,7 @@ class Processes:
     def open_index(self) -> IndexView:
         """The index view as its newest snapshot left it, or empty."""
         ranking = self.settings.ranking
-        view = IndexView(FaissIndexes(threads=ranking.index_threads), self.observer, self.clock)
+        view = IndexView(open_backend(ranking.index, threads=ranking.index_threads), self.observer, self.clock)
         view.restore(ranking.index_folder)
         return view
 

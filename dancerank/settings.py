@@ -31,6 +31,7 @@ from dancerank.settings_values import decoded, keys_of, passwords_among, refusal
 from ranking.database.limits import MOST_CONNECTIONS
 from ranking.monitoring.settings import MonitoringSettings
 from ranking.pools.service.settings import PoolSettings
+from ranking.vectors.backends.selection import check_index_name
 from schemas.errors import ConfigurationError
 from streamer.settings import StreamerSettings
 
@@ -97,6 +98,9 @@ class RankingSettings(_Group):
     lost: it is created to keep its records for ever."""
     erased_within_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 7 * 86_400.0
     """Seconds within which Kafka drops what a tombstone erases from the log, if the log is created here."""
+    index: str = "faiss"
+    """What holds the vectors for similarity search: faiss, numpy (for small collections; needs no FAISS), an entry
+    point of the group ``dancerank.indexes``, or package.module:factory."""
     index_folder: Path = Path("dancerank-index")
     """Folder of the index snapshots."""
     snapshot_interval_s: Annotated[float, Field(gt=0)] = 300.0
@@ -105,6 +109,15 @@ class RankingSettings(_Group):
     """Most records applied in one transaction."""
     index_threads: Annotated[int, Field(ge=1)] = 1
     """Threads of one FAISS search. Several requests are answered at once whatever this says."""
+
+    @field_validator("index")
+    @classmethod
+    def _is_an_index(cls, name: str) -> str:
+        try:
+            check_index_name(name)
+        except ConfigurationError as error:
+            raise ValueError(error.message) from None
+        return name
 
     @field_validator("scored_topics")
     @classmethod

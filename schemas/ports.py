@@ -1,6 +1,7 @@
 """Ports: what the streamer and the ranking need from the outside world, as Protocols.
 
-Implementations: Kafka and in-memory sources and sinks in ``transport``; FAISS and exact indexes in ``ranking``.
+Implementations: Kafka and in-memory sources and sinks in ``transport``; the views in ``ranking``. Vector indexes have a
+port of their own, ``ranking.vectors.backends.port``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -186,29 +187,4 @@ class View(Protocol[Entry]):
         was deleted. Returns the records that this view can never apply; they changed nothing and the positions are past
         them. Raises ``StoreUnavailable`` if a later try may succeed.
         """
-        ...
-
-
-class VectorIndex(Protocol):
-    """Unit vectors of one modality under int64 ids. Legend: Q queries, B vectors, K hits, D width."""
-
-    def __len__(self) -> int: ...
-
-    def upsert(self, ids: Int64, vectors: Float32) -> None:
-        """Set the vectors (B, D) of ``ids`` (B,), replacing those that are there. Ids are distinct."""
-        ...
-
-    def remove(self, ids: Int64) -> int:
-        """Take ids out; those absent are ignored. Returns how many there were."""
-        ...
-
-    def search(self, queries: Float32, k: int, *, among: Int64 | None = None) -> tuple[Float32, Int64]:
-        """The k nearest by cosine, best first: similarities (Q, K) and ids (Q, K), K = min(k, candidates).
-
-        ``among`` restricts the candidates to these ids. Ties are broken by the smaller id.
-        """
-        ...
-
-    def vectors(self, ids: Int64) -> Float32:
-        """(B, D), in the order asked; ``KeyError`` for an id that is absent."""
         ...

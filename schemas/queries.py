@@ -77,11 +77,15 @@ class SimilarHit:
 
 @dataclass(frozen=True)
 class SimilarAnswer:
-    """Hits, best first; ``weights`` as applied (normalised to sum 1 over the modalities that the example has)."""
+    """Hits, best first; ``weights`` as applied (normalised to sum 1 over the modalities that the example has).
+
+    ``approximate``: the index may have missed more similar clips. The similarities of the hits are exact either way.
+    """
 
     generation: str
     weights: dict[Modality, float]
     hits: list[SimilarHit]
+    approximate: bool = False
 
 
 @dataclass(frozen=True)

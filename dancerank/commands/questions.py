@@ -94,7 +94,8 @@ def hits_table(answer: SimilarAnswer, title: str) -> Table:
     """Hits with their similarity by modality; a dash where a clip lacks it."""
     weights = ", ".join(f"{modality} {weight:.2f}" for modality, weight in answer.weights.items())
     named = (Column(name, overflow="fold") for name in ("dancer", "clip", "challenge"))
-    table = Table(*named, "all", *MODALITIES, title=_title(title), caption=f"weights: {weights}")
+    said = " (approximate: more similar clips may be missing)" if answer.approximate else ""
+    table = Table(*named, "all", *MODALITIES, title=_title(title), caption=f"weights: {weights}{said}")
     for hit in answer.hits:
         parts = (f"{hit.similarities[m]:.3f}" if m in hit.similarities else "–" for m in MODALITIES)
         ids = map(Text, (hit.dancer_id, hit.clip_id, hit.challenge_id))

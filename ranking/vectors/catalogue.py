@@ -1,7 +1,8 @@
-"""Which clips an embedding space holds: clip id ↔ int64 id, dancer, challenge and modalities."""
+"""Which clips an embedding space holds: their dancers, challenges and modalities, and a row number for each."""
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Final
 
 import msgspec
@@ -32,11 +33,15 @@ class CatalogueEntry(msgspec.Struct, array_like=True):
 
 
 class Catalogue:
-    """Clips under dense ids 0, 1, 2, … in the order of their first application; an id is never given twice."""
+    """Clips in rows 0, 1, 2, … in the order of their first application.
+
+    Rows are numbers of this catalogue alone, for arrays in memory; a row is never used for a second clip.
+    """
 
     def __init__(self, entries: Iterable[CatalogueEntry] = ()) -> None:
         self._entries: list[CatalogueEntry | None] = []
-        self._ids: dict[str, int] = {}
+        self._clip_ids: list[str] = []
+        self._rows: dict[str, int] = {}
         self._presence = array("B")
         self._of_challenge: dict[str, array[int]] = {}
         self._of_dancer: dict[str, array[int]] = {}
@@ -44,94 +49,87 @@ class Catalogue:
             self.put(entry)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._rows)
 
     def get(self, clip_id: str) -> CatalogueEntry | None:
-        clip = self._ids.get(clip_id)
-        return None if clip is None else self._entries[clip]
+        row = self._rows.get(clip_id)
+        return None if row is None else self._entries[row]
 
     def entries(self) -> list[CatalogueEntry]:
         """Of all clips, in the order of their clip ids."""
         return sorted((entry for entry in self._entries if entry is not None), key=lambda entry: entry.clip_id)
 
-    def put(self, entry: CatalogueEntry) -> int:
-        """Add a clip, or replace what is known of it; returns its id."""
-        clip = self._ids.setdefault(entry.clip_id, len(self._entries))
-        if clip == len(self._entries):
-            self._skip_id()
-        before = self._entries[clip]
-        self._entries[clip], self._presence[clip] = entry, _bits(entry)
-        self._regroup(clip, before, entry)
-        return clip
+    def put(self, entry: CatalogueEntry) -> None:
+        """Add a clip, or replace what is known of it."""
+        row = self._rows.setdefault(entry.clip_id, len(self._entries))
+        if row == len(self._entries):
+            self._entries.append(None)
+            self._clip_ids.append(entry.clip_id)
+            self._presence.append(0)
+        self._set(row, entry)
 
-    def delete(self, clip_id: str) -> int | None:
-        """Forget a clip; returns the id that it had, which stays unused, or ``None`` if it was not here."""
-        clip = self._ids.pop(clip_id, None)
-        if clip is None:
-            return None
-        before, self._entries[clip], self._presence[clip] = self._entries[clip], None, 0
-        self._regroup(clip, before, None)
-        return clip
+    def delete(self, clip_id: str) -> None:
+        """Remove a clip; nothing happens if it is not held."""
+        row = self._rows.pop(clip_id, None)
+        if row is not None:
+            self._set(row, None)
 
-    def entry(self, clip: int) -> CatalogueEntry:
-        """The clip with int64 id ``clip``. Raises ``KeyError`` for one that was deleted."""
-        entry = self._entries[clip]
+    def entry(self, row: int) -> CatalogueEntry:
+        """Raises ``KeyError`` for the row of a clip that was deleted."""
+        entry = self._entries[row]
         if entry is None:
-            raise KeyError(clip)
+            raise KeyError(row)
         return entry
 
-    def id_of(self, clip_id: str) -> int:
+    def clip_ids(self, rows: Int64) -> list[str]:
+        """Ids of the clips in ``rows`` (N,)."""
+        return [*map(self._clip_ids.__getitem__, rows.tolist())]
+
+    def row_of(self, clip_id: str) -> int:
         """Raises ``NotFound`` naming ``clip_id``."""
         try:
-            return self._ids[clip_id]
+            return self._rows[clip_id]
         except KeyError:
             raise NotFound(f"clip {clip_id} is not known here", field="clip_id") from None
 
-    def ids_of_challenge(self, challenge_id: str) -> Int64:
-        """Ids of the challenge's clips. Raises ``NotFound`` naming ``challenge_id``."""
+    def rows_of(self, clip_ids: Sequence[str], challenge_id: str | None = None) -> Int64:
+        """Rows of those of the clips that are held, and belong to the challenge if one is named."""
+        rows = np.array([*map(self._rows.get, clip_ids, repeat(-1))], np.int64)
+        rows = rows[rows >= 0]
+        return rows if challenge_id is None else rows[np.isin(rows, self.rows_of_challenge(challenge_id))]
+
+    def rows_of_challenge(self, challenge_id: str) -> Int64:
+        """Raises ``NotFound`` naming ``challenge_id``."""
         return _members(self._of_challenge, "challenge", challenge_id)
 
-    def ids_of_dancer(self, dancer_id: str) -> Int64:
-        """Ids of the dancer's clips. Raises ``NotFound`` naming ``dancer_id``."""
+    def rows_of_dancer(self, dancer_id: str) -> Int64:
+        """Raises ``NotFound`` naming ``dancer_id``."""
         return _members(self._of_dancer, "dancer", dancer_id)
 
-    def having(self, modality: Modality, ids: Int64) -> Bool:
-        """Which of the clips ``ids`` (N,) have the modality, (N,)."""
-        if not len(ids):
+    def having(self, modality: Modality, rows: Int64) -> Bool:
+        """Which of the clips in ``rows`` (N,) have the modality, (N,)."""
+        if not len(rows):
             return np.empty(0, bool)
-        having: Bool = (np.frombuffer(self._presence, np.uint8)[ids] & _BIT[modality]) != 0
+        having: Bool = (np.frombuffer(self._presence, np.uint8)[rows] & _BIT[modality]) != 0
         return having
 
     def encode(self) -> bytes:
         """For ``decode``."""
-        return msgspec.msgpack.encode(self._entries)
+        return msgspec.msgpack.encode([entry for entry in self._entries if entry is not None])
 
     @classmethod
     def decode(cls, raw: bytes) -> "Catalogue":
         """Raises ``SnapshotError``."""
         try:
-            entries = msgspec.msgpack.decode(raw, type=list[CatalogueEntry | None])
-        except msgspec.DecodeError as error:
+            return cls(msgspec.msgpack.decode(raw, type=list[CatalogueEntry]))
+        except ValueError as error:
             raise SnapshotError(f"the catalogue cannot be read ({error}); delete the snapshot") from error
-        catalogue = cls()
-        for entry in entries:
-            if entry is not None:
-                catalogue.put(entry)
-            else:
-                catalogue._skip_id()
-        return catalogue
 
-    def _regroup(self, clip: int, before: CatalogueEntry | None, after: CatalogueEntry | None) -> None:
+    def _set(self, row: int, after: CatalogueEntry | None) -> None:
+        before, self._entries[row] = self._entries[row], after
+        self._presence[row] = 0 if after is None else sum(_BIT[modality] for modality in after.modalities)
         for groups, field in ((self._of_challenge, "challenge_id"), (self._of_dancer, "dancer_id")):
-            _move(groups, clip, getattr(before, field, None), getattr(after, field, None))
-
-    def _skip_id(self) -> None:
-        self._entries.append(None)
-        self._presence.append(0)
-
-
-def _bits(entry: CatalogueEntry) -> int:
-    return sum(_BIT[modality] for modality in entry.modalities)
+            _move(groups, row, getattr(before, field, None), getattr(after, field, None))
 
 
 def _members(groups: dict[str, "array[int]"], kind: str, name: str) -> Int64:
@@ -141,13 +139,13 @@ def _members(groups: dict[str, "array[int]"], kind: str, name: str) -> Int64:
     return np.array(members, np.int64)
 
 
-def _move(groups: dict[str, "array[int]"], clip: int, before: str | None, after: str | None) -> None:
-    """From one group into another; ``None`` is none."""
+def _move(groups: dict[str, "array[int]"], row: int, before: str | None, after: str | None) -> None:
+    """From one group into another; ``None`` stands for none."""
     if before == after:
         return
     if before is not None:
-        groups[before].remove(clip)
+        groups[before].remove(row)
         if not groups[before]:
             del groups[before]
     if after is not None:
-        groups.setdefault(after, array("q")).append(clip)
+        groups.setdefault(after, array("q")).append(row)

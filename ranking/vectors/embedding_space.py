@@ -1,22 +1,19 @@
 """The embeddings of one model generation, searchable; those of another one live in another space."""
 
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from ranking.vectors.backends.port import IndexFormat, StoredIndex, unit
+from ranking.vectors.backends.port import IndexBackend, IndexedClip, RemoteBackend, VectorIndex, unit
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
 from ranking.vectors.similarity import SimilaritySearch
-from ranking.vectors.snapshots import FileWriter, SpaceContents, writes
-from schemas.errors import DancerankError, GenerationMismatch, SnapshotError
+from ranking.vectors.snapshots import SpaceContents
+from schemas.errors import DancerankError, GenerationMismatch
 from schemas.events import embedding_array
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Float32, Refusal, ScoredRecord
 from schemas.queries import SimilarAnswer, SimilarQuery
-
-_CATALOGUE: Final = "catalogue.msgpack"
 
 
 class SpaceChange(NamedTuple):
@@ -30,15 +27,15 @@ class SpaceChange(NamedTuple):
 class EmbeddingSpace:
     """One vector index per modality and the catalogue of its clips, all scored by ``generation``.
 
-    Embeddings of two trainings are not comparable, whatever their width: nothing here ever meets another space. An
+    Embeddings of two trainings are not comparable, whatever their width: a search takes place in one space. An
     embedding that is all zero has no direction: its modality counts as absent. Not safe for threads by itself.
     """
 
-    def __init__(self, generation: str, indexes: IndexFormat) -> None:
+    def __init__(self, generation: str, backend: IndexBackend) -> None:
         self.generation: Final = generation
-        self._format = indexes
+        self._backend = backend
         self._catalogue = Catalogue()
-        self._indexes: dict[Modality, StoredIndex] = {}
+        self._indexes: dict[Modality, VectorIndex] = {}
 
     def __len__(self) -> int:
         """Clips held."""
@@ -52,8 +49,8 @@ class EmbeddingSpace:
         """Raises ``NotFound`` and ``QueryError`` naming the parameter."""
         return SimilaritySearch(self.generation, self._catalogue, self._indexes).answer(query)
 
-    def parts(self) -> tuple[Catalogue, Mapping[Modality, StoredIndex]]:
-        """The catalogue and the indexes by modality, to be looked at while nothing changes."""
+    def parts(self) -> tuple[Catalogue, Mapping[Modality, VectorIndex]]:
+        """The catalogue and the indexes by modality, to be read while nothing changes."""
         return self._catalogue, self._indexes
 
     def changes(self, scored: Sequence[ScoredRecord]) -> tuple[list[SpaceChange], list[Refusal]]:
@@ -87,61 +84,74 @@ class EmbeddingSpace:
         return list(changes.values()), refusals
 
     def change(self, changes: Sequence[SpaceChange]) -> None:
-        """Carry out what ``changes`` returned."""
-        put: dict[Modality, tuple[list[int], list[Float32]]] = {modality: ([], []) for modality in MODALITIES}
-        gone: dict[Modality, list[int]] = {modality: [] for modality in MODALITIES}
-        for change in changes:
-            clip = self._catalogue.put(change.entry)
-            for modality in MODALITIES:
-                if modality in change.vectors:
-                    put[modality][0].append(clip)
-                    put[modality][1].append(change.vectors[modality])
-                else:
-                    gone[modality].append(clip)
+        """Carry out what ``changes`` returned.
+
+        If an index fails, the catalogue still says what it said, and the same records bring the same changes again.
+        """
         for modality in MODALITIES:
-            ids, vectors = put[modality]
-            if modality in self._indexes and gone[modality]:
-                self._indexes[modality].remove(np.array(gone[modality], np.int64))
-            if ids:
+            put = [change for change in changes if modality in change.vectors]
+            gone = [change.entry.clip_id for change in changes if modality not in change.vectors]
+            if modality in self._indexes and gone:
+                self._indexes[modality].remove(gone)
+            if put:
+                vectors = np.stack([change.vectors[modality] for change in put])
                 if modality not in self._indexes:
-                    self._indexes[modality] = self._format.create(len(vectors[0]))
-                self._indexes[modality].upsert(np.array(ids, np.int64), np.stack(vectors))
+                    self._indexes[modality] = self._open(modality, vectors.shape[1])
+                self._indexes[modality].upsert([_indexed(change.entry) for change in put], vectors)
+        for change in changes:
+            self._catalogue.put(change.entry)
         self._drop_empty()
 
     def delete(self, clip_ids: Collection[str]) -> None:
-        """Forget clips, whether they are here or not."""
-        ids = [clip for clip_id in sorted(clip_ids) if (clip := self._catalogue.delete(clip_id)) is not None]
-        if ids:
+        """Remove clips, whether they are held or not."""
+        if clip_ids:
             for index in self._indexes.values():
-                index.remove(np.array(ids, np.int64))
+                index.remove(clip_ids)
+            for clip_id in clip_ids:
+                self._catalogue.delete(clip_id)
             self._drop_empty()
+
+    def drop(self) -> None:
+        """Delete what a remote backend holds of this space; it is not used any more."""
+        for modality in self._indexes:
+            self._drop(modality)
 
     def contents(self) -> SpaceContents:
         """What a snapshot's manifest says of it."""
-        return SpaceContents(generation=self.generation, clips=len(self), vectors=self.sizes())
+        widths = {modality: index.dim for modality, index in sorted(self._indexes.items())}
+        return SpaceContents(generation=self.generation, clips=len(self), vectors=self.sizes(), widths=widths)
 
-    def files(self, prefix: str) -> dict[str, FileWriter]:
-        """What writes each file of a snapshot, by name; as it is now only until the next change."""
-        files: dict[str, FileWriter] = {f"{prefix}{_CATALOGUE}": writes(self._catalogue.encode())}
-        for modality, index in self._indexes.items():
-            files[f"{prefix}{modality}{self._format.extension}"] = index.write
-        return files
+    def encoded_catalogue(self) -> bytes:
+        """For ``Catalogue.decode``."""
+        return self._catalogue.encode()
 
     @classmethod
-    def read(cls, contents: SpaceContents, indexes: IndexFormat, folder: Path, prefix: str) -> "EmbeddingSpace":
-        """What ``files`` wrote. Raises ``SnapshotError`` if it is not what ``contents`` says."""
-        space = cls(contents.generation, indexes)
-        space._catalogue = Catalogue.decode((folder / f"{prefix}{_CATALOGUE}").read_bytes())
-        space._indexes = {
-            modality: indexes.read(folder / f"{prefix}{modality}{indexes.extension}") for modality in contents.vectors
-        }
-        if space.contents() != contents:
-            raise SnapshotError(f"{folder}: holds another number of clips or vectors than its manifest says; delete it")
+    def restored(
+        cls, generation: str, backend: IndexBackend, catalogue: Catalogue, indexes: dict[Modality, VectorIndex]
+    ) -> "EmbeddingSpace":
+        """A space of what was held before."""
+        space = cls(generation, backend)
+        space._catalogue, space._indexes = catalogue, indexes
         return space
+
+    def _open(self, modality: Modality, dim: int) -> VectorIndex:
+        if isinstance(self._backend, RemoteBackend):
+            return self._backend.open(self.generation, modality, dim)
+        return self._backend.create(dim)
+
+    def _drop(self, modality: Modality) -> None:
+        if isinstance(self._backend, RemoteBackend):
+            self._backend.drop(self.generation, modality)
 
     def _drop_empty(self) -> None:
         # The next embedding of the modality may have another width.
-        self._indexes = {modality: index for modality, index in self._indexes.items() if len(index)}
+        for modality in [modality for modality, index in self._indexes.items() if not len(index)]:
+            self._drop(modality)
+            del self._indexes[modality]
+
+
+def _indexed(entry: CatalogueEntry) -> IndexedClip:
+    return IndexedClip(entry.clip_id, entry.challenge_id, entry.dancer_id)
 
 
 def _written(entry: CatalogueEntry) -> tuple[int, int, int]:

@@ -1,19 +1,23 @@
-"""Who dances like this? Exact answers over one index per modality, by the threshold algorithm.
+"""Who dances like this? Answers over one index per modality, by the threshold algorithm.
 
 Legend: N clips, D embedding width. With weights w_m that sum to 1, a clip's similarity is s = Σ_m w_m cos_m, where a
 modality that it lacks adds 0. The nearest clips of each modality are fetched and their s completed from the stored
 vectors; a clip in none of the lists has s ≤ Σ_m w_m max(last_m, 0), with last_m the last cosine of list m. Once the
 k-th best exceeds that bound nothing unseen can matter; until then the lists grow. (R. Fagin, A. Lotem, M. Naor:
 Optimal aggregation algorithms for middleware. J. Computer and System Sciences 66, 2003, 614–656.)
+
+With exact indexes the answer is exact. An approximate one may leave out near clips, then so may the answer, which says
+so; the similarity of each hit is computed from the stored vectors either way.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ranking.vectors.backends.port import NO_IDS, StoredIndex, unit
+from ranking.vectors.backends.port import Filter, VectorIndex, unit
 from ranking.vectors.catalogue import Catalogue
 from schemas.errors import QueryError
 from schemas.modalities import MODALITIES, Modality
@@ -24,30 +28,40 @@ _FIRST_FETCH: Final = 256
 _GROWTH: Final = 8
 _ROUNDING: Final = 1e-5
 """Slack of the bound: an index may sum a float32 cosine in another order than is done here."""
-
+_NO_ROWS: Final[Int64] = np.empty(0, np.int64)
 
 Float64 = npt.NDArray[np.float64]
 
 
 class _Example(NamedTuple):
-    """Unit vectors (D,) by modality, and the ids that never come back."""
+    """Unit vectors (D,) by modality, and the catalogue's rows that are never hits."""
 
     vectors: dict[Modality, Float32]
     excluded: Int64
 
 
-class _Candidates(NamedTuple):
-    """Clips seen, and the similarity of each, (N,). ``cosines`` by modality, NaN where a clip lacks it, (N,)."""
+class _Nearest(NamedTuple):
+    """Rows of the clips that the indexes found; how similar all others are at most, ``None`` if there are none."""
 
-    ids: Int64
+    rows: Int64
+    bound: float | None
+    exact: bool
+
+
+class _Candidates(NamedTuple):
+    """Rows of the clips seen, and their similarity, (N,); ``cosines`` by modality, (N,), NaN where a clip lacks it."""
+
+    rows: Int64
     similarity: Float64
     cosines: dict[Modality, Float64]
 
 
 class SimilaritySearch:
-    """Answers queries over indexes and a catalogue that nobody changes meanwhile."""
+    """Answers queries over a catalogue and indexes. The catalogue must not change meanwhile; an index may hold more
+    clips than it, which are left out, and lack vectors, which count as missing.
+    """
 
-    def __init__(self, generation: str, catalogue: Catalogue, indexes: Mapping[Modality, StoredIndex]) -> None:
+    def __init__(self, generation: str, catalogue: Catalogue, indexes: Mapping[Modality, VectorIndex]) -> None:
         self._generation = generation
         self._catalogue = catalogue
         self._indexes = indexes
@@ -60,97 +74,112 @@ class SimilaritySearch:
         """
         example = self._example(query)
         weights = _normalised(query.weights, example.vectors)
-        among = None if query.challenge_id is None else self._catalogue.ids_of_challenge(query.challenge_id)
+        among = None if query.challenge_id is None else self._of_challenge(query.challenge_id)
+        compared = [modality for modality, weight in weights.items() if weight > 0]
         fetch = max(_FIRST_FETCH, 2 * query.k)
         while True:
-            seen, bound = self._nearest(example, weights, fetch, among)
-            candidates = self._completed(np.setdiff1d(seen, example.excluded), example, weights)
-            best = self._best(candidates, query.k, query.group_by)
+            nearest = self._nearest(example, weights, fetch, among)
+            candidates = self._completed(np.setdiff1d(nearest.rows, example.excluded), example, weights, compared)
+            best, bound = self._best(candidates, query.k, query.group_by), nearest.bound
             if bound is None or (len(best) == query.k and candidates.similarity[best[-1]] > bound + _ROUNDING):
-                hits = [self._hit(candidates, row, example) for row in best]
-                return SimilarAnswer(self._generation, weights, hits)
+                shown = self._completed(candidates.rows[best], example, weights, [*weights])
+                hits = [self._hit(shown, number) for number in range(len(best))]
+                return SimilarAnswer(self._generation, weights, hits, approximate=not nearest.exact)
             fetch *= _GROWTH
 
+    def _of_challenge(self, challenge_id: str) -> Filter:
+        rows = self._catalogue.rows_of_challenge(challenge_id)
+        return Filter(challenge_id=challenge_id, clip_ids=lambda: self._catalogue.clip_ids(rows))
+
     def _nearest(
-        self, example: _Example, weights: Mapping[Modality, float], fetch: int, among: Int64 | None
-    ) -> tuple[Int64, float | None]:
-        """The ``fetch`` nearest of each weighted modality, and the bound on all others (``None``: there are none)."""
-        seen, bound, exhausted = [NO_IDS], 0.0, True
+        self, example: _Example, weights: Mapping[Modality, float], fetch: int, among: Filter | None
+    ) -> _Nearest:
+        """The ``fetch`` nearest of each weighted modality."""
+        seen, bound, exhausted, exact = [_NO_ROWS], 0.0, True, True
         for modality, weight in weights.items():
             if weight > 0 and modality in self._indexes:
-                cosines, ids = self._indexes[modality].search(example.vectors[modality][None], fetch, among=among)
-                seen.append(ids[0])
-                if ids.shape[1] == fetch:
-                    bound += weight * max(float(cosines[0, -1]), 0.0)
+                found = self._indexes[modality].search(example.vectors[modality], fetch, among=among)
+                # An index that other replicas write to may know a clip, or its new challenge, earlier or later.
+                rows = self._catalogue.rows_of(found.ids, None if among is None else among.challenge_id)
+                seen.append(rows[self._catalogue.having(modality, rows)])
+                exact = exact and found.exact
+                if len(found.ids) == fetch:
+                    bound += weight * max(float(found.similarities[-1]), 0.0)
                     exhausted = False
-        return np.concatenate(seen), None if exhausted else bound
+        return _Nearest(np.concatenate(seen), None if exhausted else bound, exact)
 
-    def _completed(self, ids: Int64, example: _Example, weights: Mapping[Modality, float]) -> _Candidates:
-        similarity = np.zeros(len(ids))
+    def _completed(
+        self, rows: Int64, example: _Example, weights: Mapping[Modality, float], modalities: Sequence[Modality]
+    ) -> _Candidates:
+        similarity = np.zeros(len(rows))
         cosines: dict[Modality, Float64] = {}
-        for modality, vector in example.vectors.items():
-            cosines[modality] = np.full(len(ids), np.nan)
-            has = self._catalogue.having(modality, ids)
+        for modality in modalities:
+            cosines[modality] = np.full(len(rows), np.nan)
+            has = self._catalogue.having(modality, rows)
             if has.any():
-                rows = self._indexes[modality].vectors(ids[has])
+                vectors = self._indexes[modality].vectors(self._catalogue.clip_ids(rows[has]))
                 # Not a matrix product: BLAS may round equal rows differently, and they have to tie.
-                cosines[modality][has] = np.clip(np.einsum("nd,d->n", rows, vector), -1.0, 1.0)
-                similarity[has] += weights[modality] * cosines[modality][has]
-        return _Candidates(ids, similarity, cosines)
+                cosines[modality][has] = np.clip(np.einsum("nd,d->n", vectors, example.vectors[modality]), -1.0, 1.0)
+                similarity += weights[modality] * np.nan_to_num(cosines[modality])
+        return _Candidates(rows, similarity, cosines)
 
     def _best(self, candidates: _Candidates, k: int, group_by: Grouping) -> list[int]:
-        """Rows of the k best clips, or of the best clip of each of the k best dancers, best first."""
+        """Numbers of the k best candidates, or of the best clip of each of the k best dancers, best first."""
         similarity, reach = candidates.similarity, k
         while True:
-            # All rows down to some similarity, ties included, so that what is sorted is a beginning of the whole order.
+            # All down to some similarity, ties included, so that what is sorted is a beginning of the whole order.
             everything = reach >= len(similarity)
             least = -np.inf if everything else np.partition(similarity, -reach)[-reach]
-            rows = np.flatnonzero(similarity >= least).tolist()
-            entries = {row: self._catalogue.entry(int(candidates.ids[row])) for row in rows}
-            rows.sort(key=lambda row: (-similarity[row], entries[row].clip_id))
+            numbers = np.flatnonzero(similarity >= least).tolist()
+            entries = {number: self._catalogue.entry(int(candidates.rows[number])) for number in numbers}
+            numbers.sort(key=lambda number: (-similarity[number], entries[number].clip_id))
             if group_by == "dancer":
                 best_of: dict[str, int] = {}
-                for row in rows:
-                    best_of.setdefault(entries[row].dancer_id, row)
-                rows = list(best_of.values())
-            if everything or len(rows) >= k:
-                return rows[:k]
+                for number in numbers:
+                    best_of.setdefault(entries[number].dancer_id, number)
+                numbers = list(best_of.values())
+            if everything or len(numbers) >= k:
+                return numbers[:k]
             reach *= _GROWTH
 
-    def _hit(self, candidates: _Candidates, row: int, example: _Example) -> SimilarHit:
-        clip = self._catalogue.entry(int(candidates.ids[row]))
+    def _hit(self, candidates: _Candidates, number: int) -> SimilarHit:
+        clip = self._catalogue.entry(int(candidates.rows[number]))
+        cosines = {modality: float(values[number]) for modality, values in candidates.cosines.items()}
         return SimilarHit(
             clip_id=clip.clip_id,
             dancer_id=clip.dancer_id,
             challenge_id=clip.challenge_id,
-            similarity=float(candidates.similarity[row]),
-            similarities={m: float(candidates.cosines[m][row]) for m in example.vectors if m in clip.modalities},
-            missing=[m for m in example.vectors if m not in clip.modalities],
+            similarity=float(candidates.similarity[number]),
+            similarities={modality: cosine for modality, cosine in cosines.items() if not isnan(cosine)},
+            missing=[modality for modality, cosine in cosines.items() if isnan(cosine)],
         )
 
     def _example(self, query: SimilarQuery) -> _Example:
         if query.clip_id is not None:
-            clip = self._catalogue.id_of(query.clip_id)
-            entry = self._catalogue.entry(clip)
-            ids = np.array([clip], np.int64)
-            own = ids if query.include_own else self._catalogue.ids_of_dancer(entry.dancer_id)
-            return _Example(self._mean_vectors(ids), own)
+            row = self._catalogue.row_of(query.clip_id)
+            rows = np.array([row], np.int64)
+            own = rows if query.include_own else self._catalogue.rows_of_dancer(self._catalogue.entry(row).dancer_id)
+            return _Example(self._mean_vectors(rows), own)
         if query.dancer_id is not None:
-            ids = self._catalogue.ids_of_dancer(query.dancer_id)
-            return _Example(self._mean_vectors(ids), NO_IDS if query.include_own else ids)
-        return _Example(self._raw_vectors(query.embeddings or {}), NO_IDS)
+            rows = self._catalogue.rows_of_dancer(query.dancer_id)
+            return _Example(self._mean_vectors(rows), _NO_ROWS if query.include_own else rows)
+        return _Example(self._raw_vectors(query.embeddings or {}), _NO_ROWS)
 
-    def _mean_vectors(self, ids: Int64) -> dict[Modality, Float32]:
+    def _mean_vectors(self, rows: Int64) -> dict[Modality, Float32]:
         """The direction of the mean of the clips' unit vectors, for each modality that any of them has."""
-        vectors: dict[Modality, Float32] = {}
+        means: dict[Modality, Float32] = {}
         for modality in MODALITIES:
-            having = ids[self._catalogue.having(modality, ids)]
+            having = rows[self._catalogue.having(modality, rows)]
             if len(having):
-                rows = self._indexes[modality].vectors(having)
-                direction = rows[0] if len(rows) == 1 else unit(rows.mean(axis=0, dtype=np.float64))
+                vectors = self._indexes[modality].vectors(self._catalogue.clip_ids(having))
+                vectors = vectors[~np.isnan(vectors[:, 0])]
+                if len(vectors) > 1:
+                    direction = unit(vectors.mean(axis=0, dtype=np.float64))
+                else:
+                    direction = next(iter(vectors), None)
                 if direction is not None:
-                    vectors[modality] = direction
-        return vectors
+                    means[modality] = direction
+        return means
 
     def _raw_vectors(self, embeddings: Mapping[Modality, list[float]]) -> dict[Modality, Float32]:
         vectors: dict[Modality, Float32] = {}

@@ -1,7 +1,8 @@
-"""Snapshots of the index view on disk: written aside, vouched for by checksums, switched to in one step.
+"""Snapshots of the index view: written to a folder of their own, checked by checksums, made current in one step.
 
-``CURRENT`` names the folder in force; each folder holds ``manifest.json`` beside the files that it lists. Whatever
-moment a writer dies at, ``CURRENT`` names a complete snapshot or the newest complete folder is found without it.
+``CURRENT`` names the current folder; each folder holds ``manifest.json`` beside the files that it lists. Whenever a
+writer dies, ``CURRENT`` names a complete snapshot, or the newest complete folder is found without it. The state beside
+a remote index is the same manifest and files, packed into one value.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from schemas.ports import TopicPartition
 
 log = logging.getLogger(__name__)
 
-FORMAT: Final = "index-snapshot/3"
+FORMAT: Final = "index-snapshot/4"
 CURRENT: Final = "CURRENT"
 MANIFEST: Final = "manifest.json"
 _PREFIX: Final = "snapshot-"
@@ -46,11 +47,12 @@ class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SpaceContents(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How much a snapshot holds of one model generation."""
+    """How much a snapshot holds of one model generation: clips, vectors and their width D by modality."""
 
     generation: str
     clips: int
     vectors: dict[Modality, int]
+    widths: dict[Modality, int]
 
 
 class _Written(msgspec.Struct):
@@ -60,11 +62,13 @@ class _Written(msgspec.Struct):
 class SnapshotManifest(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", tag=FORMAT, kw_only=True
 ):
-    """What ``manifest.json`` says: how far it is, how much it holds of each generation, and its files by name.
+    """What ``manifest.json`` says: up to which positions it goes, how much it holds of each generation, its files.
 
-    ``deleted`` counts the clips of which it knows that they were deleted; it never falls.
+    ``index`` names the backend that wrote the indexes. ``deleted`` counts the clips known to be deleted; it never
+    falls.
     """
 
+    index: str
     positions: tuple[Position, ...]
     spaces: tuple[SpaceContents, ...]
     deleted: int
@@ -73,6 +77,20 @@ class SnapshotManifest(
 
     def next_offsets(self) -> dict[TopicPartition, int]:
         return {TopicPartition(at.topic, at.partition): at.next_offset for at in self.positions}
+
+
+def pack(manifest: SnapshotManifest, files: Mapping[str, bytes]) -> bytes:
+    """For ``unpack``."""
+    return msgspec.msgpack.encode((msgspec.json.encode(manifest), files))
+
+
+def unpack(packed: bytes, origin: str) -> tuple[SnapshotManifest, dict[str, bytes]]:
+    """Manifest and files. Raises ``SnapshotError`` naming ``origin``."""
+    try:
+        manifest, files = msgspec.msgpack.decode(packed, type=tuple[bytes, dict[str, bytes]])
+    except ValueError as error:
+        raise SnapshotError(f"{origin}: cannot be read ({error})") from error
+    return _decoded(manifest, origin), files
 
 
 def write_snapshot(root: Path, manifest: SnapshotManifest, files: Mapping[str, FileWriter]) -> Path:
@@ -95,7 +113,7 @@ def write_snapshot(root: Path, manifest: SnapshotManifest, files: Mapping[str, F
         _prune(root, name)
     except OSError as error:
         raise SnapshotNotWritten(
-            f"{root}: the snapshot could not be written ({error}); free space or mend the disk"
+            f"{root}: the snapshot could not be written ({error}); free space or repair the disk"
         ) from error
     return root / name
 
@@ -112,7 +130,8 @@ def writes(content: bytes) -> FileWriter:
 def read_snapshot(root: Path) -> tuple[Path, SnapshotManifest] | None:
     """The folder and manifest of the newest intact snapshot, the current one first; ``None`` if there is none at all.
 
-    A damaged one is logged and passed over. Raises ``SnapshotError`` naming the damaged file if none is intact.
+    A damaged one, or one of another format, is logged and passed over. If no other is left, raises ``SnapshotError``
+    naming the damaged file, or the format found and the one expected.
     """
     damaged: SnapshotError | None = None
     for name in _newest_first(root):
@@ -123,13 +142,14 @@ def read_snapshot(root: Path) -> tuple[Path, SnapshotManifest] | None:
             damaged = damaged or error
     if damaged:
         raise SnapshotError(
-            f"{damaged}; no intact snapshot is left in {root}: delete the folder to rebuild the index from the log"
+            f"{damaged}; no intact snapshot of this release is left in {root}: delete the folder to rebuild the index "
+            "from the log"
         ) from damaged
     return None
 
 
 def knows_deletions(root: Path, deleted: int) -> bool:
-    """Whether no snapshot under ``root`` is older than the last of so many deletions, and may hold what they erase."""
+    """Whether every snapshot under ``root`` was written after the last of so many deletions, and holds none of it."""
     try:
         return all(_manifest(root / name).deleted >= deleted for name in _numbered(root))
     except SnapshotError:
@@ -167,7 +187,8 @@ def _prune(root: Path, current: str) -> None:
 
 def _numbered(root: Path) -> list[str]:
     """Names of the snapshots, oldest first."""
-    return sorted(path.name for path in root.glob(f"{_PREFIX}*") if path.is_dir())
+    folders = (path for path in root.glob(f"{_PREFIX}*") if path.is_dir())
+    return sorted(path.name for path in folders if path.name.removeprefix(_PREFIX).isdecimal())
 
 
 def _next_number(root: Path) -> int:
@@ -179,7 +200,7 @@ def _newest_first(root: Path) -> list[str]:
     names = _numbered(root)[::-1]
     try:
         current = (root / CURRENT).read_text().strip()
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return names
     return sorted(names, key=lambda name: name != current)
 
@@ -188,14 +209,19 @@ def _manifest(folder: Path) -> SnapshotManifest:
     path = folder / MANIFEST
     try:
         content = path.read_bytes()
-        written = msgspec.json.decode(content, type=_Written).schema
-        if written != FORMAT:
-            raise SnapshotError(f"{path}: another release wrote it as {written}; this one reads {FORMAT}")
-        return msgspec.json.decode(content, type=SnapshotManifest)
     except OSError as error:
         raise SnapshotError(f"{path}: cannot be read ({error.strerror})") from error
-    except msgspec.DecodeError as error:
-        raise SnapshotError(f"{path}: {error}") from error
+    return _decoded(content, str(path))
+
+
+def _decoded(manifest: bytes, origin: str) -> SnapshotManifest:
+    try:
+        written = msgspec.json.decode(manifest, type=_Written).schema
+        if written == FORMAT:
+            return msgspec.json.decode(manifest, type=SnapshotManifest)
+    except (ValueError, RecursionError) as error:  # bytes that are not UTF-8 raise UnicodeDecodeError
+        raise SnapshotError(f"{origin}: {error}") from error
+    raise SnapshotError(f"{origin}: another release wrote it as {written}; this one reads {FORMAT}")
 
 
 def _verified(folder: Path) -> SnapshotManifest:
@@ -204,8 +230,8 @@ def _verified(folder: Path) -> SnapshotManifest:
         path = folder / name
         try:
             intact = path.stat().st_size == listed.size_bytes and _sha256(path) == listed.sha256
-        except OSError as error:
-            raise SnapshotError(f"{path}: cannot be read ({error.strerror})") from error
+        except (OSError, ValueError) as error:  # a name with a NUL byte raises ValueError
+            raise SnapshotError(f"{path}: cannot be read ({error})") from error
         if not intact:
             raise SnapshotError(f"{path}: not the bytes that were written (length or checksum differs)")
     return manifest

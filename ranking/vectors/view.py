@@ -4,19 +4,22 @@ import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
-from ranking.vectors.backends.port import IndexFormat
+from ranking.vectors.backends.port import IndexBackend, RemoteBackend, SnapshotIndex, VectorIndex
+from ranking.vectors.catalogue import Catalogue
 from ranking.vectors.embedding_space import EmbeddingSpace, SpaceChange
 from ranking.vectors.read_write_lock import ReadWriteLock
 from ranking.vectors.snapshots import (
-    FileWriter,
     Position,
     SnapshotManifest,
+    SpaceContents,
     knows_deletions,
+    pack,
     read_snapshot,
+    unpack,
     write_snapshot,
     writes,
 )
@@ -30,21 +33,25 @@ from schemas.ports import Refusal, ScoredRecord, TopicPartition
 from schemas.queries import SimilarAnswer, SimilarQuery
 
 _DELETED_FILE: Final = "deleted.msgpack"
+_CATALOGUE_FILE: Final = "catalogue.msgpack"
 
 
 class IndexView:
     """``schemas.ports.View`` of the logs and the deletions in vector indexes, and the similarity search over them.
 
-    Each generation has a space of its own, and every question is answered from exactly one. Records of retired
+    Each generation has a space of its own, and every query is answered from exactly one. Records of retired
     generations and of deleted clips are reported as skipped; of a deleted clip only its id is kept, so that a late
-    upload does not bring it back.
+    upload does not restore it.
 
-    ``apply`` and ``save`` belong to one thread; any number of others may ask meanwhile. Queries wait for a batch
-    being applied and for nothing else, a snapshot least of all.
+    ``backend`` holds the vectors. If it lives in this process, the view saves snapshots in a folder; a remote one
+    persists by itself and keeps the view's state, so that the folder is not used.
+
+    ``apply`` and ``save`` belong to one thread; any number of others may query meanwhile. Queries wait for a batch
+    that is being applied, not for a snapshot.
     """
 
-    def __init__(self, indexes: IndexFormat, observer: Observer, clock: Clock) -> None:
-        self._format = indexes
+    def __init__(self, backend: IndexBackend, observer: Observer, clock: Clock) -> None:
+        self._backend = backend
         self._observer = observer
         self._clock = clock
         self._started_ms = clock.now_ms()
@@ -58,7 +65,7 @@ class IndexView:
         self._reported: set[Modality] = set()
 
     def generations(self) -> dict[str, int]:
-        """Clips held of each generation, the one that came first at first."""
+        """Clips held of each generation, in the order in which the generations came."""
         with self._lock.reading():
             return {generation: len(space) for generation, space in self._spaces.items()}
 
@@ -101,7 +108,7 @@ class IndexView:
             spaces: dict[str, EmbeddingSpace] = {}
             refusals: list[Refusal] = []
             for generation, scored in self._living(entries, deleted).items():
-                space = self._spaces.get(generation) or EmbeddingSpace(generation, self._format)
+                space = self._spaces.get(generation) or EmbeddingSpace(generation, self._backend)
                 changes[generation], refused = space.changes(scored)
                 refusals += refused
                 if changes[generation]:
@@ -123,9 +130,14 @@ class IndexView:
         if self._retired.issuperset(generations):
             return
         with self._changing, self._lock.writing():
-            self._retired |= frozenset(generations)
-            self._spaces = {name: space for name, space in self._spaces.items() if name not in self._retired}
+            self._hold(self._spaces, self._retired | frozenset(generations))
         self._report(())
+
+    def _hold(self, spaces: Mapping[str, EmbeddingSpace], retired: frozenset[str]) -> None:
+        for name in spaces.keys() & retired:
+            spaces[name].drop()
+        self._spaces = {name: space for name, space in spaces.items() if name not in retired}
+        self._retired = retired
 
     def _living(self, entries: Sequence[LogEntry], deleted: Set[str]) -> dict[str, list[ScoredRecord]]:
         """By generation, the scored records of clips that are neither among ``deleted`` nor were deleted before."""
@@ -154,21 +166,24 @@ class IndexView:
             self._observer.index_size(modality, sizes.get(modality, 0))
         now_ms = self._clock.now_ms()
         for change in changes:
-            # What was scored before this process began may have been retrievable long ago, from another replica.
+            # What was scored before this process started may have been retrievable long ago, from another replica.
             if change.scored.record.timestamp_ms >= self._started_ms:
                 self._observer.retrievable(max(0, now_ms - change.scored.clip.uploaded_at_ms) / 1000)
 
     def save(self, root: Path) -> Path | None:
-        """Write a snapshot of all spaces under ``root``; returns its folder, or ``None`` if none is called for.
+        """Write a snapshot of all spaces under ``root``; returns its folder, or ``None`` if none is needed.
 
-        It is if anything changed since the last, or if one that is kept may still hold a deleted clip: the new one
-        pushes it out. Raises ``SnapshotError`` if the disk refuses.
+        One is needed if anything changed since the last, or if one that is kept may still hold a deleted clip: the new
+        one replaces it. A remote backend gets the state instead. Raises ``SnapshotNotWritten`` if the disk refuses, and
+        what the remote backend raises.
         """
         with self._changing:
-            state = (self._positions, list(self._spaces))
-            if state == self._saved and knows_deletions(root, len(self._deleted)):
+            saved = (self._positions, list(self._spaces))
+            is_remote = isinstance(self._backend, RemoteBackend)
+            if saved == self._saved and (is_remote or knows_deletions(root, len(self._deleted))):
                 return None
             manifest = SnapshotManifest(
+                index=self._backend.name,
                 positions=tuple(
                     Position(at.topic, at.partition, next_) for at, next_ in sorted(self._positions.items())
                 ),
@@ -176,45 +191,84 @@ class IndexView:
                 deleted=len(self._deleted),
                 created_at_ms=self._clock.now_ms(),
             )
-            files: dict[str, FileWriter] = {_DELETED_FILE: writes(msgspec.msgpack.encode(sorted(self._deleted)))}
+            state = {_DELETED_FILE: msgspec.msgpack.encode(sorted(self._deleted))}
             for number, space in enumerate(self._spaces.values()):
-                files |= space.files(_prefix(number))
-            folder = write_snapshot(root, manifest, files)
-            self._saved = state
+                state[_prefix(number) + _CATALOGUE_FILE] = space.encoded_catalogue()
+            folder = self._write(root, manifest, state)
+            self._saved = saved
             return folder
 
-    def restore(self, root: Path) -> bool:
-        """Take over the newest intact snapshot under ``root``, before anything is applied; ``False`` if there is none.
+    def _write(self, root: Path, manifest: SnapshotManifest, state: Mapping[str, bytes]) -> Path | None:
+        if isinstance(self._backend, RemoteBackend):
+            self._backend.save_state(pack(manifest, state))
+            return None
+        files = {name: writes(content) for name, content in state.items()}
+        for number, space in enumerate(self._spaces.values()):
+            for modality, index in space.parts()[1].items():
+                name = f"{_prefix(number)}{modality}{self._backend.extension}"
+                files[name] = cast(SnapshotIndex, index).write  # a SnapshotBackend makes no other
+        return write_snapshot(root, manifest, files)
 
-        Raises ``SnapshotError`` if all are damaged.
+    def restore(self, root: Path) -> bool:
+        """Take over the state that a remote backend holds, or the newest intact snapshot under ``root``, before
+        anything is applied; ``False`` if there is none.
+
+        Raises ``SnapshotError`` if all are damaged, of another format or of another backend.
         """
-        found = read_snapshot(root)
+        found = self._stored(root)
         if found is None:
             return False
-        folder, manifest = found
-        spaces = {
-            contents.generation: EmbeddingSpace.read(contents, self._format, folder, _prefix(number))
-            for number, contents in enumerate(manifest.spaces)
-        }
-        deleted = _read_deleted(folder / _DELETED_FILE)
+        origin, manifest, state = found
+        if manifest.index != self._backend.name:
+            raise SnapshotError(
+                f"{origin}: index {manifest.index!r} wrote it and ranking.index is {self._backend.name!r}; "
+                "set it back, or delete the folder to rebuild the index from the log"
+            )
+        try:
+            spaces = {
+                contents.generation: self._restored(contents, state[_prefix(number) + _CATALOGUE_FILE], origin, number)
+                for number, contents in enumerate(manifest.spaces)
+            }
+            deleted = set(msgspec.msgpack.decode(state[_DELETED_FILE], type=list[str]))
+        except (KeyError, ValueError) as error:
+            raise SnapshotError(f"{origin}: cannot be read ({error}); delete it") from error
         if len(deleted) != manifest.deleted:
-            raise SnapshotError(f"{folder}: knows another number of deletions than its manifest says; delete it")
+            raise SnapshotError(f"{origin}: knows another number of deletions than its manifest says; delete it")
         with self._changing, self._lock.writing():
-            self._spaces = {name: space for name, space in spaces.items() if name not in self._retired}
+            self._hold(spaces, self._retired)
             self._deleted = deleted
             self._positions = manifest.next_offsets()
             self._saved = (self._positions, list(spaces))
         self._report(())
         return True
 
+    def _stored(self, root: Path) -> tuple[Path, SnapshotManifest, Mapping[str, bytes]] | None:
+        """Where it was read, the manifest, and the content of every file of a snapshot but the indexes."""
+        if isinstance(self._backend, RemoteBackend):
+            packed, origin = self._backend.load_state(), Path(f"state of index {self._backend.name}")
+            return None if packed is None else (origin, *unpack(packed, str(origin)))
+        found = read_snapshot(root)
+        if found is None:
+            return None
+        folder, manifest = found
+        names = (_DELETED_FILE, *(_prefix(number) + _CATALOGUE_FILE for number in range(len(manifest.spaces))))
+        return folder, manifest, {name: (folder / name).read_bytes() for name in names if name in manifest.files}
+
+    def _restored(self, contents: SpaceContents, catalogue: bytes, folder: Path, number: int) -> EmbeddingSpace:
+        indexes: dict[Modality, VectorIndex] = {}
+        for modality, width in contents.widths.items():
+            if isinstance(self._backend, RemoteBackend):
+                indexes[modality] = self._backend.open(contents.generation, modality, width)
+            else:
+                name = f"{_prefix(number)}{modality}{self._backend.extension}"
+                indexes[modality] = self._backend.read(folder / name)
+        space = EmbeddingSpace.restored(contents.generation, self._backend, Catalogue.decode(catalogue), indexes)
+        # A remote index may be ahead of the state that is kept beside it.
+        if space.contents() != contents and not isinstance(self._backend, RemoteBackend):
+            raise SnapshotError(f"{folder}: holds another number of clips or vectors than its manifest says; delete it")
+        return space
+
 
 def _prefix(number: int) -> str:
     """Of the names of a space's files; a generation's own name may hold what a file's may not."""
     return f"{number}-"
-
-
-def _read_deleted(path: Path) -> set[str]:
-    try:
-        return set(msgspec.msgpack.decode(path.read_bytes(), type=list[str]))
-    except msgspec.DecodeError as error:
-        raise SnapshotError(f"{path}: cannot be read ({error}); delete the snapshot") from error

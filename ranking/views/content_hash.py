@@ -12,13 +12,13 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from ranking.vectors.backends.port import StoredIndex
+from ranking.vectors.backends.port import VectorIndex
 from ranking.vectors.catalogue import Catalogue
 from schemas.modalities import MODALITIES, Modality
 
 _CLIPS_AT_ONCE: Final = 4096
 
-Generations = Mapping[str, tuple[Catalogue, Mapping[Modality, StoredIndex]]]
+Generations = Mapping[str, tuple[Catalogue, Mapping[Modality, VectorIndex]]]
 """What an index view holds, by model generation."""
 
 
@@ -53,16 +53,18 @@ def index_content(generations: Generations, deleted: Collection[str]) -> str:
         for entry in entries:
             content.add(*msgspec.structs.astuple(entry))
         for modality in MODALITIES:
-            having = [catalogue.id_of(entry.clip_id) for entry in entries if modality in entry.modalities]
+            having = [entry.clip_id for entry in entries if modality in entry.modalities]
             if having or len(indexes.get(modality, ())):
                 _add_vectors(content, modality, indexes[modality], having)
     content.add("deleted", sorted(deleted))
     return content.hex()
 
 
-def _add_vectors(content: ContentHash, modality: Modality, index: StoredIndex, having: list[int]) -> None:
+def _add_vectors(content: ContentHash, modality: Modality, index: VectorIndex, having: list[str]) -> None:
     # How many there are tells of vectors that no clip accounts for.
     content.add("modality", modality, index.dim, len(index))
     for start in range(0, len(having), _CLIPS_AT_ONCE):
-        vectors = index.vectors(np.array(having[start : start + _CLIPS_AT_ONCE], np.int64))
+        vectors = index.vectors(having[start : start + _CLIPS_AT_ONCE])
+        if (absent := np.isnan(vectors[:, 0])).any():
+            raise KeyError(having[start + int(absent.argmax())])
         content.add(vectors.astype("<f4").tobytes())

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ranking.vectors.backends.faiss_flat import FaissIndex
-from ranking.vectors.backends.numpy_exact import ExactIndex
+from ranking.vectors.backends.numpy_exact import NumpyIndex
+from ranking.vectors.backends.port import Filter, IndexedClip
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -14,21 +15,23 @@ def test_faiss_finds_what_exact_search_finds(dim: int, threads: int) -> None:
     vectors = rng.normal(size=(700, dim)).astype(np.float32)
     vectors[300:330] = vectors[0]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    ids = rng.permutation(5000)[:700].astype(np.int64)
-    faiss, exact = FaissIndex(dim, threads=threads), ExactIndex(dim)
+    clips = [IndexedClip(f"clip-{number}", "ch", "d") for number in rng.permutation(5000)[:700]]
+    ids = [clip.clip_id for clip in clips]
+    faiss, exact = FaissIndex(dim, threads=threads), NumpyIndex(dim)
     for index in (faiss, exact):
-        index.upsert(ids, vectors)
-        index.upsert(ids[:50], vectors[50:100])
+        index.upsert(clips, vectors)
+        index.upsert(clips[:50], vectors[50:100])
         index.remove(ids[600:])
     queries = np.concatenate([vectors[:3], vectors[50:53], vectors[640:643]])
     for k in (1, 10, 40, 600, 1000):
         for among in (None, ids[200:500], ids[:5]):
-            found, hits = faiss.search(queries, k, among=among)
-            expected, expected_hits = exact.search(queries, k, among=among)
-            np.testing.assert_allclose(found, expected, atol=1e-5)
-            # Where the order differs, the two similarities have to be equal but for rounding.
-            for row in range(len(queries)):
-                at = {int(i): float(s) for i, s in zip(expected_hits[row], expected[row], strict=True)}
-                differing = hits[row] != expected_hits[row]
-                for i, similarity in zip(hits[row][differing], found[row][differing], strict=True):
-                    assert at.get(int(i), expected[row, -1]) == pytest.approx(float(similarity), abs=1e-5)
+            admitted = None if among is None else Filter(clip_ids=lambda among=among: among)
+            for query in queries:
+                found, expected = (index.search(query, k, among=admitted) for index in (faiss, exact))
+                np.testing.assert_allclose(found.similarities, expected.similarities, atol=1e-5)
+                # Where the order differs, the two similarities have to be equal but for rounding.
+                at = dict(zip(expected.ids, expected.similarities.tolist(), strict=True))
+                last = float(expected.similarities[-1])
+                for place, (clip_id, similarity) in enumerate(zip(found.ids, found.similarities.tolist(), strict=True)):
+                    if clip_id != expected.ids[place]:
+                        assert at.get(clip_id, last) == pytest.approx(similarity, abs=1e-5)

@@ -34,6 +34,11 @@ def test_ids_are_shown_as_they_are_whatever_they_look_like() -> None:
     assert shown(ranking_table(ranking)).count(AWKWARD) == 3
 
 
+def test_an_approximate_answer_says_so() -> None:
+    answers = [SimilarAnswer("g", {Modality.SKELETAL: 1.0}, [], approximate=said) for said in (False, True)]
+    assert ["approximate" in shown(hits_table(answer, "Similar")) for answer in answers] == [False, True]
+
+
 def test_dead_letters_are_shown_as_they_are() -> None:
     texts = {"topic": "t", "partition": "0", "offset": "1", "code": "c", "message": AWKWARD, "clip_id": AWKWARD}
     letter = Record("dead", 0, 0, 0, None, None, tuple((name, text.encode()) for name, text in texts.items()))

@@ -12,10 +12,9 @@ import sqlalchemy as sa
 from dancerank.settings import Settings
 from ranking.database.connection import Database
 from ranking.database.tables import clips, scored_clips, scores
-from ranking.vectors.backends.faiss_flat import FaissIndexes
+from ranking.vectors.backends.faiss_flat import FaissBackend
 from ranking.vectors.view import IndexView
 from schemas.clock import SystemClock
-from schemas.errors import NotFound
 from schemas.events import ClipScored, ClipUploaded, embedding_array
 from schemas.observation import Observer
 from tests.integration.scored_log import read_log
@@ -74,7 +73,7 @@ def _wrong_rows(log: Sequence[ClipScored], settings: Settings) -> int:
 
 def _wrong_vectors(log: Sequence[ClipScored], snapshot: Path) -> int:
     """Vectors of the snapshot that are not those of the log, and those that it lacks or has too many."""
-    view = IndexView(FaissIndexes(threads=1), Observer(), SystemClock())
+    view = IndexView(FaissBackend(threads=1), Observer(), SystemClock())
     if not view.restore(snapshot):
         return len(log)
     present = Counter(modality for clip in log for modality in clip.modalities)
@@ -82,11 +81,9 @@ def _wrong_vectors(log: Sequence[ClipScored], snapshot: Path) -> int:
     (space,) = view._spaces.values()
     for modality, index in space._indexes.items():
         having = [clip for clip in log if modality in clip.modalities]
-        try:
-            ids = np.array([space._catalogue.id_of(clip.clip_id) for clip in having], np.int64)
-        except NotFound:
-            return len(log)
         raw = np.array([embedding_array(clip.modalities[modality]) for clip in having], np.float64)
         units = raw / np.linalg.norm(raw, axis=1, keepdims=True)
-        wrong += int((~np.isclose(index.vectors(ids), units, atol=1e-6).all(axis=1)).sum())
+        wrong += int(
+            (~np.isclose(index.vectors([clip.clip_id for clip in having]), units, atol=1e-6).all(axis=1)).sum()
+        )
     return wrong

@@ -1,1 +1,1 @@
-"""Vector indexes, one kind to a module, behind one port."""
+"""Vector indexes, one backend to a module, behind one port."""

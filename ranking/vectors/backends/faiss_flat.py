@@ -1,34 +1,34 @@
-"""FAISS behind the index port; the only module that knows FAISS."""
+"""FAISS behind the index port."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import repeat
 from pathlib import Path
 
 import faiss
+import msgspec
 import numpy as np
 
-from ranking.vectors.backends.port import NO_IDS, checked_queries, checked_vectors, no_hits
+from ranking.vectors.backends.port import Filter, IndexedClip, SearchResult, best_first, checked_query, checked_vectors
 from schemas.errors import SnapshotError
 from schemas.ports import Float32, Int64
 
-# FAISS multiplies larger batches with BLAS, whose rounding depends on a vector's place: equal vectors would not tie.
-_QUERIES_AT_ONCE = 16
+_LENGTH_BYTES = 8
 _search_parameters: Callable[..., faiss.SearchParameters] = faiss.SearchParameters
 
 
 class FaissIndex:
-    """``schemas.ports.VectorIndex``, exact: an inner-product scan over unit vectors, with ids.
+    """``SnapshotIndex``, exact: an inner-product scan over unit vectors.
 
-    Searches may run side by side; a change may run beside nothing.
+    FAISS knows vectors by int64 labels; which clip has which label is known here alone.
     """
 
     def __init__(self, dim: int, *, threads: int = 1) -> None:
         """``dim``: width D. ``threads``: how many a search may use; inference shares the machine."""
         self._threads = threads
-        self._adopt(faiss.IndexIDMap2(faiss.IndexFlatIP(dim)))
-
-    def _adopt(self, index: faiss.IndexIDMap2) -> None:
-        self._index = index
-        self._ids: set[int] = set(faiss.vector_to_array(index.id_map).tolist())
+        self._index = faiss.IndexIDMap2(faiss.IndexFlatIP(dim))
+        self._labels: dict[str, int] = {}
+        self._ids: dict[int, str] = {}
+        self._next_label = 0
 
     @property
     def dim(self) -> int:
@@ -37,77 +37,97 @@ class FaissIndex:
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
-    def upsert(self, ids: Int64, vectors: Float32) -> None:
-        vectors = checked_vectors(ids, vectors, self.dim)
-        known = np.fromiter((int(i) in self._ids for i in ids), bool, len(ids))
-        changed = ~known
-        if known.any():
-            changed[known] = (self.vectors(ids[known]) != vectors[known]).any(axis=1)
-        if (known & changed).any():
-            self.remove(ids[known & changed])
+    def upsert(self, clips: Sequence[IndexedClip], vectors: Float32) -> None:
+        vectors = checked_vectors(clips, vectors, self.dim)
+        ids = [clip.clip_id for clip in clips]
+        held = np.array([clip_id in self._labels for clip_id in ids], bool)
+        changed = (self.vectors(ids) != vectors).any(axis=1)  # NaN differs from everything
+        if (held & changed).any():
+            self._remove_labels(self._labels_of(ids)[held & changed])
+        self._name([clip_id for clip_id in ids if clip_id not in self._labels])
         if changed.any():
-            self._index.add_with_ids(np.ascontiguousarray(vectors[changed]), ids[changed])
-            self._ids.update(ids[changed].tolist())
+            self._index.add_with_ids(np.ascontiguousarray(vectors[changed]), self._labels_of(ids)[changed])
 
-    def remove(self, ids: Int64) -> int:
-        here = self._present(ids)
-        if len(here):
-            self._index.remove_ids(faiss.IDSelectorBatch(here))
-            self._ids.difference_update(here.tolist())
-        return len(here)
+    def remove(self, clip_ids: Collection[str]) -> None:
+        held = [clip_id for clip_id in set(clip_ids) if clip_id in self._labels]
+        if held:
+            self._remove_labels(self._labels_of(held))
+            for clip_id in held:
+                del self._ids[self._labels.pop(clip_id)]
 
-    def search(self, queries: Float32, k: int, *, among: Int64 | None = None) -> tuple[Float32, Int64]:
-        queries = checked_queries(queries, self.dim)
-        candidates = None if among is None else self._present(among)
+    def search(
+        self, query: Float32, k: int, *, among: Filter | None = None, at_least: float | None = None
+    ) -> SearchResult:
+        query = checked_query(query, self.dim)
+        candidates = None if among is None else np.unique(self._labels_of(among.clip_ids()))
+        if candidates is not None:
+            candidates = candidates[candidates >= 0]
         count = len(self) if candidates is None else len(candidates)
         k = min(k, count)
-        if k == 0 or not len(queries):
-            return no_hits(len(queries), k)
+        if k == 0:
+            return SearchResult(np.empty(0, np.float32), [], exact=True)
         # OpenMP keeps the number per calling thread, so it has to be set where the search runs.
         faiss.omp_set_num_threads(self._threads)
         # FAISS's Python layer takes the selector as a keyword and keeps it alive; its type hints do not know.
         parameters = candidates if candidates is None else _search_parameters(sel=faiss.IDSelectorBatch(candidates))
-        blocks = [
-            self._search_block(queries[start : start + _QUERIES_AT_ONCE], k, count, parameters)
-            for start in range(0, len(queries), _QUERIES_AT_ONCE)
-        ]
-        return np.concatenate([similarities for similarities, _ in blocks]), np.concatenate([ids for _, ids in blocks])
-
-    def _search_block(
-        self, queries: Float32, k: int, count: int, parameters: faiss.SearchParameters | None
-    ) -> tuple[Float32, Int64]:
         # FAISS cuts ties at the k-th hit arbitrarily: look past it until the tie is complete, then cut by id.
         fetch = min(k + 1, count)
         while True:
-            similarities, ids = self._index.search(queries, fetch, params=parameters)
-            if fetch == count or (similarities[:, k - 1] > similarities[:, -1]).all():
-                break
+            similarities, labels = (rows[0] for rows in self._index.search(query[None], fetch, params=parameters))
+            if fetch == count or similarities[k - 1] > similarities[-1]:
+                return best_first(similarities, [*map(self._ids.__getitem__, labels.tolist())], k, at_least)
             fetch = min(4 * fetch, count)
-        order = np.lexsort((ids, -similarities), axis=-1)[:, :k]
-        return np.take_along_axis(similarities, order, 1), np.take_along_axis(ids, order, 1)
 
-    def vectors(self, ids: Int64) -> Float32:
-        absent = set(ids.tolist()) - self._ids
-        if absent:
-            raise KeyError(*absent)
-        if not len(ids):
-            return np.empty((0, self.dim), np.float32)
-        vectors: Float32 = self._index.reconstruct_batch(ids)
-        return vectors
+    def vectors(self, clip_ids: Sequence[str]) -> Float32:
+        labels = self._labels_of(clip_ids)
+        held = labels >= 0
+        rows: Float32 = np.full((len(labels), self.dim), np.nan, np.float32)
+        if held.any():
+            rows[held] = self._index.reconstruct_batch(labels[held])
+        return rows
 
     def write(self, path: Path) -> None:
-        """Write all of it to ``path``, for ``FaissIndexes.read``. Raises ``OSError``."""
+        names = msgspec.msgpack.encode(self._ids)
         # FAISS's own files raise RuntimeError for a full disk, or only print it when the last bytes are refused.
         with path.open("wb") as file:
+            file.write(len(names).to_bytes(_LENGTH_BYTES, "big") + names)
             faiss.write_index(self._index, faiss.PyCallbackIOWriter(file.write))  # type: ignore[attr-defined]
 
-    def _present(self, ids: Int64) -> Int64:
-        return np.array([i for i in np.unique(ids).tolist() if i in self._ids], np.int64) if len(ids) else NO_IDS
+    def read(self, path: Path) -> None:
+        """Take over what ``write`` wrote. Raises ``OSError``, ``ValueError`` and ``RuntimeError``."""
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(_LENGTH_BYTES), "big")
+            if length > path.stat().st_size:
+                raise ValueError("it does not start with the list of its ids")
+            names = file.read(length)
+            ids = msgspec.msgpack.decode(names, type=dict[int, str])
+            index = faiss.read_index(faiss.PyCallbackIOReader(file.read))  # type: ignore[attr-defined]
+        if not isinstance(index, faiss.IndexIDMap2) or index.metric_type != faiss.METRIC_INNER_PRODUCT:
+            raise ValueError("not an inner-product index with ids")
+        if ids.keys() != set(faiss.vector_to_array(index.id_map).tolist()):
+            raise ValueError("its ids are not those of its vectors")
+        self._index, self._ids = index, ids
+        self._labels = {clip_id: label for label, clip_id in ids.items()}
+        self._next_label = max(ids, default=-1) + 1
+
+    def _name(self, clip_ids: Sequence[str]) -> None:
+        labels = range(self._next_label, self._next_label + len(clip_ids))
+        self._next_label = labels.stop
+        self._labels.update(zip(clip_ids, labels, strict=True))
+        self._ids.update(zip(labels, clip_ids, strict=True))
+
+    def _labels_of(self, clip_ids: Iterable[str]) -> Int64:
+        """-1 for an id that is not held."""
+        return np.array([*map(self._labels.get, clip_ids, repeat(-1))], np.int64)
+
+    def _remove_labels(self, labels: Int64) -> None:
+        self._index.remove_ids(faiss.IDSelectorBatch(labels))
 
 
-class FaissIndexes:
-    """Makes and reads ``FaissIndex``; ``threads`` is how many each search may use."""
+class FaissBackend:
+    """``SnapshotBackend`` of ``FaissIndex``; ``threads`` is how many each search may use."""
 
+    name = "faiss"
     extension = ".faiss"
 
     def __init__(self, *, threads: int = 1) -> None:
@@ -117,13 +137,9 @@ class FaissIndexes:
         return FaissIndex(dim, threads=self._threads)
 
     def read(self, path: Path) -> FaissIndex:
-        """Raises ``SnapshotError`` for a file that is no index of ours."""
+        made = self.create(1)
         try:
-            index = faiss.read_index(str(path))
-        except RuntimeError as error:
+            made.read(path)
+        except (OSError, ValueError, RuntimeError) as error:
             raise SnapshotError(f"{path}: FAISS cannot read it ({error}); delete the snapshot") from error
-        if not isinstance(index, faiss.IndexIDMap2) or index.metric_type != faiss.METRIC_INNER_PRODUCT:
-            raise SnapshotError(f"{path}: no inner-product index with ids; delete the snapshot")
-        made = self.create(index.d)
-        made._adopt(index)
         return made

@@ -1,20 +1,25 @@
-"""The index port in plain NumPy: the reference that FAISS is checked against, and an index for small collections."""
+"""The index port in plain NumPy: the reference that others are checked against, and an index for small collections."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Final
+from zipfile import BadZipFile
 
+import msgspec
 import numpy as np
 
-from ranking.vectors.backends.port import checked_queries, checked_vectors, no_hits
+from ranking.vectors.backends.port import Filter, IndexedClip, SearchResult, best_first, checked_query, checked_vectors
 from schemas.errors import SnapshotError
-from schemas.ports import Float32, Int64
+from schemas.ports import Float32
 
 
-class ExactIndex:
-    """``schemas.ports.VectorIndex`` as a dict of vectors; every search compares with every vector."""
+class NumpyIndex:
+    """``SnapshotIndex`` as a dict of vectors, exact: every search compares the query with every vector."""
 
     def __init__(self, dim: int) -> None:
         self._dim = dim
-        self._vectors: dict[int, Float32] = {}
+        self._vectors: dict[str, Float32] = {}
+        self._absent: Final = np.full(dim, np.nan, np.float32)
 
     @property
     def dim(self) -> int:
@@ -23,50 +28,47 @@ class ExactIndex:
     def __len__(self) -> int:
         return len(self._vectors)
 
-    def upsert(self, ids: Int64, vectors: Float32) -> None:
-        self._vectors.update(zip(ids.tolist(), checked_vectors(ids, vectors, self._dim).copy(), strict=True))
+    def upsert(self, clips: Sequence[IndexedClip], vectors: Float32) -> None:
+        rows = checked_vectors(clips, vectors, self._dim).copy()
+        self._vectors.update((clip.clip_id, row) for clip, row in zip(clips, rows, strict=True))
 
-    def remove(self, ids: Int64) -> int:
-        return sum(self._vectors.pop(i, None) is not None for i in ids.tolist())
+    def remove(self, clip_ids: Collection[str]) -> None:
+        for clip_id in clip_ids:
+            self._vectors.pop(clip_id, None)
 
-    def search(self, queries: Float32, k: int, *, among: Int64 | None = None) -> tuple[Float32, Int64]:
-        queries = checked_queries(queries, self._dim)
-        candidates = sorted(self._vectors if among is None else self._vectors.keys() & set(among.tolist()))
-        k = min(k, len(candidates))
-        if k == 0 or not len(queries):
-            return no_hits(len(queries), k)
-        ids = np.array(candidates, np.int64)
-        rows = np.stack([self._vectors[i] for i in candidates])
-        similarities = np.stack([(rows * query).sum(axis=1) for query in queries])
-        order = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
-        return np.take_along_axis(similarities, order, 1), ids[order]
+    def search(
+        self, query: Float32, k: int, *, among: Filter | None = None, at_least: float | None = None
+    ) -> SearchResult:
+        query = checked_query(query, self._dim)
+        ids = list(self._vectors if among is None else self._vectors.keys() & set(among.clip_ids()))
+        # Not a matrix product: BLAS may round equal rows differently, and they have to tie.
+        return best_first((self.vectors(ids) * query).sum(axis=1), ids, k, at_least)
 
-    def vectors(self, ids: Int64) -> Float32:
-        rows = [self._vectors[i] for i in ids.tolist()]
+    def vectors(self, clip_ids: Sequence[str]) -> Float32:
+        rows = [self._vectors.get(clip_id, self._absent) for clip_id in clip_ids]
         return np.stack(rows) if rows else np.empty((0, self._dim), np.float32)
 
     def write(self, path: Path) -> None:
-        """Write all of it to ``path``, for ``ExactIndexes.read``."""
-        ids = np.array(sorted(self._vectors), np.int64)
+        ids = sorted(self._vectors)
         with path.open("wb") as file:
-            np.savez(file, ids=ids, vectors=self.vectors(ids))
+            np.savez(file, ids=np.frombuffer(msgspec.msgpack.encode(ids), np.uint8), vectors=self.vectors(ids))
 
 
-class ExactIndexes:
-    """Makes and reads ``ExactIndex``."""
+class NumpyBackend:
+    """``SnapshotBackend`` of ``NumpyIndex``."""
 
+    name = "numpy"
     extension = ".npz"
 
-    def create(self, dim: int) -> ExactIndex:
-        return ExactIndex(dim)
+    def create(self, dim: int) -> NumpyIndex:
+        return NumpyIndex(dim)
 
-    def read(self, path: Path) -> ExactIndex:
-        """Raises ``SnapshotError`` for a file that is no index of ours."""
+    def read(self, path: Path) -> NumpyIndex:
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                ids, vectors = stored["ids"], stored["vectors"]
-        except (OSError, EOFError, ValueError, KeyError) as error:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                ids, vectors = msgspec.msgpack.decode(stored["ids"].tobytes(), type=list[str]), stored["vectors"]
+            made = self.create(vectors.shape[1])
+            made.upsert([IndexedClip(clip_id, "", "") for clip_id in ids], vectors)
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
             raise SnapshotError(f"{path}: NumPy cannot read it ({error}); delete the snapshot") from error
-        made = self.create(vectors.shape[1])
-        made.upsert(ids, vectors)
         return made

@@ -1,40 +1,152 @@
-"""What every vector index agrees on: checked shapes, unit length, files. Legend: B vectors, Q queries, D width."""
+"""The port of vector indexes: what a backend implements, what it is asked with and what it answers.
 
+An index holds unit vectors of one modality and one model generation under clip ids, which mean the same in every
+process. A backend is one of two: a ``SnapshotBackend``, whose indexes live in this process and are saved in the
+snapshots of the index view, or a ``RemoteBackend``, which persists by itself and keeps the view's state beside the
+vectors. ``ranking.vectors.backends.contract`` checks an implementation.
+
+Legend: B vectors, K hits, D width.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import GenerationMismatch
-from schemas.ports import Float32, Int64, VectorIndex
+from schemas.modalities import Modality
+from schemas.ports import Float32
 
-NO_IDS: Final[Int64] = np.empty(0, np.int64)
+
+class IndexedClip(NamedTuple):
+    """Id of a vector, and what a filter may ask of it."""
+
+    clip_id: str
+    challenge_id: str
+    dancer_id: str
 
 
-class StoredIndex(VectorIndex, Protocol):
-    """An index that a snapshot can hold."""
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """The only clips that a search may find.
+
+    ``challenge_id`` and ``dancer_id``, as far as they are given, are conditions on what ``upsert`` stored, for an index
+    that can evaluate them itself. ``clip_ids()`` lists the same clips; it is the whole filter if neither is given.
+    """
+
+    clip_ids: Callable[[], Collection[str]]
+    challenge_id: str | None = None
+    dancer_id: str | None = None
+
+
+class SearchResult(NamedTuple):
+    """Hits, best first: cosine ``similarities`` (K,) and the clip ids that they belong to.
+
+    ``exact``: these are the K = min(k, candidates) nearest, ties by the smaller clip id. Otherwise nearer ones may be
+    missing, there may be fewer than k, and ``similarities`` may be estimates.
+    """
+
+    similarities: Float32
+    ids: list[str]
+    exact: bool
+
+
+class VectorIndex(Protocol):
+    """Searches may run side by side; a change runs alone. A remote index raises ``StoreUnavailable`` if a later try may
+    succeed; every change may be repeated.
+    """
 
     @property
     def dim(self) -> int:
         """Width D of its vectors."""
         ...
 
-    def write(self, path: Path) -> None:
-        """Write all of it to ``path``."""
+    def __len__(self) -> int:
+        """Vectors held."""
+        ...
+
+    def upsert(self, clips: Sequence[IndexedClip], vectors: Float32) -> None:
+        """Set the unit vectors (B, D) of B distinct clips, replacing those that are held.
+
+        Raises ``GenerationMismatch`` for another width.
+        """
+        ...
+
+    def remove(self, clip_ids: Collection[str]) -> None:
+        """Remove the vectors of these clips; ids that are not held are ignored."""
+        ...
+
+    def search(
+        self, query: Float32, k: int, *, among: Filter | None = None, at_least: float | None = None
+    ) -> SearchResult:
+        """The k clips nearest to the unit vector ``query`` (D,): of those that ``among`` admits, with a similarity of
+        ``at_least`` so much. Raises ``GenerationMismatch`` for another width.
+        """
+        ...
+
+    def vectors(self, clip_ids: Sequence[str]) -> Float32:
+        """The stored vectors (B, D), in the order asked; a row of NaN for each id that is not held."""
         ...
 
 
-class IndexFormat(Protocol):
-    """One kind of index: how it is made and read. ``extension`` is that of its files."""
+class SnapshotIndex(VectorIndex, Protocol):
+    """An index in this process, saved with the snapshots of the view."""
 
+    def write(self, path: Path) -> None:
+        """Write all of it to ``path``, for ``SnapshotBackend.read``. Raises ``OSError``."""
+        ...
+
+
+@runtime_checkable
+class SnapshotBackend(Protocol):
+    """Makes and reads indexes that live in this process.
+
+    ``name`` stands in each snapshot: only the backend that wrote one reads it. ``extension`` is that of the files.
+    """
+
+    name: str
     extension: str
 
-    def create(self, dim: int) -> StoredIndex: ...
-
-    def read(self, path: Path) -> StoredIndex:
-        """Raises ``SnapshotError``."""
+    def create(self, dim: int) -> SnapshotIndex:
+        """An empty index of width D."""
         ...
+
+    def read(self, path: Path) -> SnapshotIndex:
+        """Raises ``SnapshotError`` naming ``path`` if it does not hold an index of this backend."""
+        ...
+
+
+@runtime_checkable
+class RemoteBackend(Protocol):
+    """Opens indexes that outlive this process, and keeps the view's state, positions included, beside them.
+
+    The view saves its state after the vectors that belong to it, so that an index may be ahead of the state, never
+    behind. Replicas may share one backend if all read the same log.
+    """
+
+    name: str
+
+    def open(self, generation: str, modality: Modality, dim: int) -> VectorIndex:
+        """The index as it is held, or an empty one if none of this width is."""
+        ...
+
+    def drop(self, generation: str, modality: Modality) -> None:
+        """Delete an index; nothing happens if it is not held."""
+        ...
+
+    def load_state(self) -> bytes | None:
+        """What ``save_state`` stored last."""
+        ...
+
+    def save_state(self, state: bytes) -> None:
+        """Store ``state`` in place of the one before, whole or not at all."""
+        ...
+
+
+IndexBackend = SnapshotBackend | RemoteBackend
 
 
 def unit(vector: npt.ArrayLike) -> Float32 | None:
@@ -49,25 +161,39 @@ def unit(vector: npt.ArrayLike) -> Float32 | None:
     return direction
 
 
-def checked_vectors(ids: Int64, vectors: Float32, dim: int) -> Float32:
+def checked_vectors(clips: Sequence[IndexedClip], vectors: Float32, dim: int) -> Float32:
     """``vectors`` (B, D) as contiguous float32.
 
     Raises ``GenerationMismatch`` for another D, ``ValueError`` for another B.
     """
-    vectors = checked_queries(vectors, dim)
-    if len(vectors) != len(ids):
-        raise ValueError(f"{len(ids)} ids for {len(vectors)} vectors")
-    return vectors
-
-
-def checked_queries(queries: Float32, dim: int) -> Float32:
-    """``queries`` (Q, D) as contiguous float32. Raises ``GenerationMismatch`` for another width."""
-    if queries.ndim != 2 or queries.shape[1] != dim:
+    if vectors.ndim != 2 or vectors.shape[1] != dim:
         raise GenerationMismatch(
-            f"vectors of shape {queries.shape} in an index of width {dim}: they come from different model generations"
+            f"vectors of shape {vectors.shape} in an index of width {dim}: they come from different model generations"
         )
-    return np.ascontiguousarray(queries, np.float32)
+    if len(vectors) != len(clips):
+        raise ValueError(f"{len(clips)} ids for {len(vectors)} vectors")
+    return np.ascontiguousarray(vectors, np.float32)
 
 
-def no_hits(queries: int, k: int) -> tuple[Float32, Int64]:
-    return np.empty((queries, k), np.float32), np.empty((queries, k), np.int64)
+def checked_query(query: Float32, dim: int) -> Float32:
+    """``query`` (D,) as contiguous float32. Raises ``GenerationMismatch`` for another width."""
+    if query.shape != (dim,):
+        raise GenerationMismatch(
+            f"a query of shape {query.shape} to an index of width {dim}: they come from different model generations"
+        )
+    return np.ascontiguousarray(query, np.float32)
+
+
+def best_first(
+    similarities: Float32, ids: Sequence[str], k: int, at_least: float | None = None, *, exact: bool = True
+) -> SearchResult:
+    """A result of the k best of ``ids``, ties by the smaller id, and with a similarity of ``at_least`` so much."""
+    if at_least is not None:
+        enough = np.flatnonzero(similarities >= at_least)
+        similarities, ids = similarities[enough], [ids[row] for row in enough.tolist()]
+    order = np.argsort(-similarities)
+    if (np.diff(similarities[order]) == 0).any():
+        values = similarities.tolist()
+        order = np.array(sorted(range(len(ids)), key=lambda row: (-values[row], ids[row])))
+    order = order[:k]
+    return SearchResult(similarities[order], [ids[row] for row in order.tolist()], exact)

@@ -10,7 +10,7 @@ from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
 from ranking.serving.api import create_app
 from ranking.serving.service import RankingService, Readiness
-from ranking.vectors.backends.numpy_exact import ExactIndexes
+from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import positions_after
 from schemas.clock import ManualClock
@@ -53,7 +53,7 @@ class Ended:
 
 @pytest.fixture
 def index() -> IndexView:
-    return IndexView(ExactIndexes(), Observer(), ManualClock())
+    return IndexView(NumpyBackend(), Observer(), ManualClock())
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from ranking.scores.store import ScoreStore
 from ranking.serving.replicas import Replicas
 from ranking.serving.report import ServingReport
 from ranking.serving.service import RankingService
-from ranking.vectors.backends.numpy_exact import ExactIndexes
+from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.view import IndexView
 from schemas.clock import ManualClock
 from schemas.errors import NotFound, NotReady, QueryError, StoreUnavailable
@@ -37,7 +37,7 @@ class Platform:
         self.database = database
         self.store = ScoreStore(database)
         self.generations = Generations(database)
-        self.indexes = [IndexView(ExactIndexes(), Observer(), ManualClock()) for _ in range(2)]
+        self.indexes = [IndexView(NumpyBackend(), Observer(), ManualClock()) for _ in range(2)]
         self.services = [RankingService(self.store, index) for index in self.indexes]
 
     def score(self, generation: str, best: str, *, start: int, indexes: int = 2) -> None:
@@ -169,7 +169,7 @@ def test_without_the_database_similarity_goes_on_with_the_generation_known_last(
 
 def test_without_an_answer_ever_no_generation_of_several_is_taken_for_the_one_in_force() -> None:
     store = ScoreStore(Database(UNREACHABLE))
-    index = IndexView(ExactIndexes(), Observer(), ManualClock())
+    index = IndexView(NumpyBackend(), Observer(), ManualClock())
     apply(index, [scored_clip("a", generation="g1")])
     service = RankingService(store, index)
     assert service.similar(QUERY).generation == "g1"
@@ -182,7 +182,7 @@ def test_without_an_answer_ever_no_generation_of_several_is_taken_for_the_one_in
 
 def test_an_index_without_rankings_answers_by_the_generation_that_came_first(any_database: Database) -> None:
     store = ScoreStore(any_database)
-    index = IndexView(ExactIndexes(), Observer(), ManualClock())
+    index = IndexView(NumpyBackend(), Observer(), ManualClock())
     service = RankingService(store, index)
     for ask in (lambda: service.similar(QUERY), service.challenges):
         with pytest.raises(NotReady, match="no scored clip has been read yet"):
@@ -216,7 +216,7 @@ def test_a_serving_process_says_what_it_holds_and_drops_what_is_retired(platform
 
 
 def test_a_serving_process_goes_on_when_the_database_does_not_answer(caplog: pytest.LogCaptureFixture) -> None:
-    index = IndexView(ExactIndexes(), Observer(), ManualClock())
+    index = IndexView(NumpyBackend(), Observer(), ManualClock())
     with closing(ServingReport("here:1", index, lambda: True, Database(UNREACHABLE), Observer())) as report:
         for _ in range(3):
             report.tell()
@@ -316,7 +316,7 @@ def test_a_question_that_was_slow_does_not_bring_back_the_generation_before(
 
 
 def test_a_generation_in_force_of_which_no_clip_is_left_keeps_nobody_waiting(any_store: ScoreStore) -> None:
-    index = IndexView(ExactIndexes(), Observer(), ManualClock())
+    index = IndexView(NumpyBackend(), Observer(), ManualClock())
     apply(any_store, [scored_clip("a")])
     apply_entries(any_store, deletion("a"))
     apply_entries(index, deletion("a"))

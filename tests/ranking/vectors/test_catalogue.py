@@ -10,27 +10,35 @@ def entry(clip_id: str, dancer: str = "d", challenge: str = "ch", offset: int = 
     return CatalogueEntry(clip_id, dancer, challenge, 0, 0, offset, (Modality.SCENIC,))
 
 
-def test_ids_are_dense_and_stay() -> None:
-    catalogue = Catalogue()
-    assert [catalogue.put(entry(clip)) for clip in ("a", "b", "a", "c")] == [0, 1, 0, 2]
+def test_rows_are_dense_and_stay() -> None:
+    catalogue = Catalogue(entry(clip) for clip in ("a", "b", "a", "c"))
     assert len(catalogue) == 3
-    assert (catalogue.id_of("c"), catalogue.entry(2).clip_id) == (2, "c")
+    assert [catalogue.row_of(clip) for clip in "abc"] == [0, 1, 2]
+    assert catalogue.clip_ids(np.array([2, 0])) == ["c", "a"]
+    assert catalogue.entry(2).clip_id == "c"
+
+
+def test_rows_are_found_of_clips_that_are_held_and_in_the_challenge() -> None:
+    catalogue = Catalogue([entry("a"), entry("b", challenge="other"), entry("c")])
+    assert catalogue.rows_of(["c", "x", "b", "a"]).tolist() == [2, 1, 0]
+    assert catalogue.rows_of(["c", "x", "b", "a"], "ch").tolist() == [2, 0]
+    assert catalogue.rows_of([], "ch").tolist() == []
 
 
 def test_a_clip_can_move_to_another_challenge_and_dancer() -> None:
     catalogue = Catalogue([entry("a"), entry("b")])
     catalogue.put(entry("a", "e", "other"))
-    assert catalogue.ids_of_challenge("ch").tolist() == catalogue.ids_of_dancer("d").tolist() == [1]
-    assert catalogue.ids_of_challenge("other").tolist() == catalogue.ids_of_dancer("e").tolist() == [0]
+    assert catalogue.rows_of_challenge("ch").tolist() == catalogue.rows_of_dancer("d").tolist() == [1]
+    assert catalogue.rows_of_challenge("other").tolist() == catalogue.rows_of_dancer("e").tolist() == [0]
 
 
 def test_what_is_unknown_is_named() -> None:
     catalogue = Catalogue([entry("a")])
     catalogue.put(entry("a", "e", "other"))
     for ask, field in (
-        (lambda: catalogue.id_of("x"), "clip_id"),
-        (lambda: catalogue.ids_of_dancer("d"), "dancer_id"),
-        (lambda: catalogue.ids_of_challenge("ch"), "challenge_id"),
+        (lambda: catalogue.row_of("x"), "clip_id"),
+        (lambda: catalogue.rows_of_dancer("d"), "dancer_id"),
+        (lambda: catalogue.rows_of_challenge("ch"), "challenge_id"),
     ):
         with pytest.raises(NotFound) as raised:
             ask()
@@ -41,16 +49,17 @@ def test_a_catalogue_survives_encoding() -> None:
     catalogue = Catalogue([entry("b", offset=4), entry("a", "e")])
     decoded = Catalogue.decode(catalogue.encode())
     assert decoded.get("b") == entry("b", offset=4)
-    assert (decoded.id_of("b"), decoded.id_of("a")) == (0, 1)
-    with pytest.raises(SnapshotError):
-        Catalogue.decode(b"\xff\x00")
+    assert (decoded.row_of("b"), decoded.row_of("a")) == (0, 1)
+    for damaged in (b"\xff\x00", b"\x91\xa1\xff", b"\x91\x97\xa1\xff"):
+        with pytest.raises(SnapshotError):
+            Catalogue.decode(damaged)
 
 
 def test_presence_is_known_by_modality() -> None:
     catalogue = Catalogue([entry("a"), entry("b")])
     catalogue.put(CatalogueEntry("a", "d", "ch", 0, 0, 1, (Modality.SKELETAL, Modality.FACIAL)))
-    ids = np.array([1, 0, 1])
-    assert catalogue.having(Modality.SCENIC, ids).tolist() == [True, False, True]
-    assert catalogue.having(Modality.FACIAL, ids).tolist() == [False, True, False]
-    assert catalogue.having(Modality.FACIAL, ids[:0]).tolist() == []
+    rows = np.array([1, 0, 1])
+    assert catalogue.having(Modality.SCENIC, rows).tolist() == [True, False, True]
+    assert catalogue.having(Modality.FACIAL, rows).tolist() == [False, True, False]
+    assert catalogue.having(Modality.FACIAL, rows[:0]).tolist() == []
     catalogue.put(entry("c"))  # the presence of earlier clips is no longer looked at

@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from ranking.vectors.backends.faiss_flat import FaissIndexes
-from ranking.vectors.backends.numpy_exact import ExactIndexes
+from ranking.vectors.backends.faiss_flat import FaissBackend
+from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
 from ranking.vectors.snapshots import read_snapshot
 from ranking.vectors.view import IndexView
@@ -43,7 +43,7 @@ def reports() -> Reports:
     return Reports()
 
 
-@pytest.fixture(params=[FaissIndexes(), ExactIndexes()], ids=["faiss", "exact"])
+@pytest.fixture(params=[FaissBackend(), NumpyBackend()], ids=["faiss", "exact"])
 def make(request: pytest.FixtureRequest, reports: Reports) -> Callable[[], IndexView]:
     return lambda: IndexView(request.param, reports, ManualClock())
 
@@ -80,9 +80,9 @@ def traces(folder: Path, number: int) -> list[str]:
 
 def stored_vectors(number: int) -> list[np.ndarray]:
     """The unit vectors of a clip, as an index of its own stores them."""
-    view = IndexView(ExactIndexes(), Observer(), ManualClock())
+    view = IndexView(NumpyBackend(), Observer(), ManualClock())
     apply(view, [clip(number)])
-    return [view._spaces["g1"]._indexes[modality].vectors(np.array([0])) for modality in MODALITIES]
+    return [view._spaces["g1"]._indexes[modality].vectors([f"clip{number:02d}"]) for modality in MODALITIES]
 
 
 def test_a_deleted_clip_is_in_no_index_and_in_no_answer(make: Callable[[], IndexView], reports: Reports) -> None:
@@ -192,27 +192,28 @@ def test_a_snapshot_of_an_earlier_format_is_refused_by_name(make: Callable[[], I
     folder = view.save(tmp_path)
     assert folder is not None
     content = (folder / "manifest.json").read_bytes()
-    (folder / "manifest.json").write_bytes(content.replace(b"index-snapshot/3", b"index-snapshot/2"))
-    with pytest.raises(SnapshotError, match=r"wrote it as index-snapshot/2; .* delete the folder to rebuild"):
+    (folder / "manifest.json").write_bytes(content.replace(b"index-snapshot/4", b"index-snapshot/3"))
+    with pytest.raises(SnapshotError, match=r"wrote it as index-snapshot/3; .* delete the folder to rebuild"):
         read_snapshot(tmp_path)
 
 
-def test_a_catalogue_keeps_the_ids_of_others_when_a_clip_is_deleted() -> None:
+def test_a_catalogue_keeps_the_rows_of_others_when_a_clip_is_deleted() -> None:
     def entry(clip_id: str, dancer: str = "d", challenge: str = "ch") -> CatalogueEntry:
         return CatalogueEntry(clip_id, dancer, challenge, 0, 0, 0, (Modality.SCENIC,))
 
     catalogue = Catalogue([entry("a"), entry("b", "e", "other"), entry("c")])
-    assert catalogue.delete("b") == 1
-    assert catalogue.delete("b") is None
-    assert catalogue.delete("never seen") is None
+    for clip_id in ("b", "b", "never seen"):
+        catalogue.delete(clip_id)
+    with pytest.raises(KeyError):
+        catalogue.entry(1)
+    assert catalogue.rows_of_dancer("d").tolist() == [0, 2]
+    assert catalogue.having(Modality.SCENIC, np.array([0, 1, 2])).tolist() == [True, False, True]
     for held in (catalogue, Catalogue.decode(catalogue.encode())):
         assert len(held) == 2
         assert held.get("b") is None
-        with pytest.raises(KeyError):
-            held.entry(1)
         with pytest.raises(NotFound):
-            held.ids_of_challenge("other")
-        assert held.ids_of_dancer("d").tolist() == [0, 2]
-        assert held.having(Modality.SCENIC, np.array([0, 1, 2])).tolist() == [True, False, True]
-        assert held.put(entry("d")) == 3
+            held.rows_of_challenge("other")
+        assert held.clip_ids(held.rows_of_dancer("d")) == ["a", "c"]
+        held.put(entry("b"))
+        assert held.clip_ids(held.rows_of_dancer("d")) == ["a", "c", "b"]
     assert b"other" not in catalogue.encode()

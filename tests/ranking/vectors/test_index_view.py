@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from ranking.vectors.backends.faiss_flat import FaissIndexes
-from ranking.vectors.backends.numpy_exact import ExactIndexes
-from ranking.vectors.backends.port import IndexFormat
+from ranking.vectors.backends.faiss_flat import FaissBackend
+from ranking.vectors.backends.numpy_exact import NumpyBackend
+from ranking.vectors.backends.port import SnapshotBackend
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import positions_after
 from schemas.clock import ManualClock
@@ -53,9 +53,9 @@ def clock() -> ManualClock:
     return ManualClock(start_ms=NOW_MS)
 
 
-@pytest.fixture(params=[FaissIndexes(), ExactIndexes()], ids=["faiss", "exact"])
+@pytest.fixture(params=[FaissBackend(), NumpyBackend()], ids=["faiss", "exact"])
 def make(request: pytest.FixtureRequest, reports: Reports, clock: ManualClock) -> Callable[..., IndexView]:
-    kind: IndexFormat = request.param
+    kind: SnapshotBackend = request.param
     return lambda **options: IndexView(kind, reports, clock, **options)
 
 
@@ -199,7 +199,7 @@ def test_an_index_that_the_disk_refuses_fails_the_snapshot_and_nothing_else(
     with monkeypatch.context() as full:
         full.setattr(
             "ranking.vectors.snapshots._fill",
-            lambda folder, _, files: files["0-skeletal" + view._format.extension](FULL),
+            lambda folder, _, files: files[f"0-skeletal{view._backend.extension}"](FULL),
         )
         with pytest.raises(SnapshotNotWritten, match="could not be written"):
             view.save(tmp_path)
@@ -225,7 +225,7 @@ def test_the_order_of_application_does_not_matter(order: list[int], batch: int) 
         log += [ScoredRecord(record(clip, number, partition=number % 2), clip)]
 
     def applied(sequence: list[int], size: int) -> dict[str, object]:
-        view = IndexView(ExactIndexes(), Observer(), ManualClock())
+        view = IndexView(NumpyBackend(), Observer(), ManualClock())
         for start in range(0, 10, size):
             entries = [log[i] for i in sequence[start : start + size]]
             view.apply(entries, positions_after(entry.record for entry in entries))
@@ -331,7 +331,9 @@ def test_a_snapshot_names_what_it_holds(make: Callable[..., IndexView], tmp_path
     folder = view.save(tmp_path)
     assert folder is not None
     manifest = msgspec.json.decode((folder / "manifest.json").read_bytes())
-    assert manifest["spaces"] == [{"generation": "g1", "clips": 1, "vectors": {"skeletal": 1}}]
+    assert manifest["spaces"] == [
+        {"generation": "g1", "clips": 1, "vectors": {"skeletal": 1}, "widths": {"skeletal": 2}}
+    ]
     assert manifest["positions"] == [{"topic": "clips.scored", "partition": 0, "next_offset": 1}]
 
 

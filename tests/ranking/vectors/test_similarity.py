@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import ranking.vectors.similarity
 from ranking.vectors.backends.faiss_flat import FaissIndex
-from ranking.vectors.backends.numpy_exact import ExactIndex
-from ranking.vectors.backends.port import StoredIndex, unit
+from ranking.vectors.backends.numpy_exact import NumpyIndex
+from ranking.vectors.backends.port import IndexedClip, VectorIndex, unit
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
 from ranking.vectors.similarity import SimilaritySearch
 from schemas.errors import NotFound, QueryError
@@ -40,13 +40,13 @@ def random_clips(count: int, seed: int, *, presence: float = 0.7, grid: bool = F
 
 def search(clips: Clips, *, exact: bool = False) -> SimilaritySearch:
     catalogue = Catalogue()
-    indexes: dict[Modality, StoredIndex] = {}
+    indexes: dict[Modality, VectorIndex] = {}
     for clip_id, (dancer, challenge, vectors) in clips.items():
-        clip = catalogue.put(CatalogueEntry(clip_id, dancer, challenge, 0, 0, 0, tuple(vectors)))
+        catalogue.put(CatalogueEntry(clip_id, dancer, challenge, 0, 0, 0, tuple(vectors)))
         for modality, vector in vectors.items():
             if modality not in indexes:
-                indexes[modality] = ExactIndex(DIMS[modality]) if exact else FaissIndex(DIMS[modality])
-            indexes[modality].upsert(np.array([clip]), vector[None])
+                indexes[modality] = NumpyIndex(DIMS[modality]) if exact else FaissIndex(DIMS[modality])
+            indexes[modality].upsert([IndexedClip(clip_id, challenge, dancer)], vector[None])
     return SimilaritySearch("g1", catalogue, indexes)
 
 
@@ -220,7 +220,8 @@ def test_equal_vectors_tie_at_any_width_and_place() -> None:
         catalogue = Catalogue(
             CatalogueEntry(f"c{n:03d}", f"d{n}", "ch", 0, 0, 0, (Modality.SKELETAL,)) for n in range(299, -1, -1)
         )
-        index.upsert(np.arange(300), np.repeat(same[None], 300, axis=0))
+        clips = [IndexedClip(entry.clip_id, "ch", entry.dancer_id) for entry in catalogue.entries()]
+        index.upsert(clips[::-1], np.repeat(same[None], 300, axis=0))
         engine = SimilaritySearch("g1", catalogue, {Modality.SKELETAL: index})
         query = SimilarQuery(embeddings={Modality.SKELETAL: rng.normal(size=width).tolist()}, k=5)
         assert [hit.clip_id for hit in engine.answer(query).hits] == [f"c{n:03d}" for n in range(5)]

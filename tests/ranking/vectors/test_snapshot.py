@@ -14,7 +14,7 @@ Write = Callable[[Path], None]
 
 def manifest(offset: int) -> SnapshotManifest:
     position = Position("t", 0, offset)
-    return SnapshotManifest(positions=(position,), spaces=(), deleted=0, created_at_ms=1)
+    return SnapshotManifest(index="numpy", positions=(position,), spaces=(), deleted=0, created_at_ms=1)
 
 
 def files(offset: int) -> dict[str, Write]:

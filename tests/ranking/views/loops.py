@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
-from ranking.vectors.backends.numpy_exact import ExactIndexes
+from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import read_log
 from ranking.views.loop import LoopSettings, StoredPositions, ViewLoop
@@ -109,4 +109,4 @@ def drain(loop: ViewLoop) -> int:
 
 
 def index_view() -> IndexView:
-    return IndexView(ExactIndexes(), Observer(), ManualClock())
+    return IndexView(NumpyBackend(), Observer(), ManualClock())

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from ranking.database.connection import Database
 from ranking.database.tables import clips, deleted_clips, scored_clips, scores
 from ranking.scores.store import ScoreStore
-from ranking.vectors.backends.faiss_flat import FaissIndexes
-from ranking.vectors.backends.numpy_exact import ExactIndex, ExactIndexes
-from ranking.vectors.backends.port import IndexFormat, StoredIndex
+from ranking.vectors.backends.faiss_flat import FaissBackend
+from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
+from ranking.vectors.backends.port import IndexedClip, SnapshotBackend, VectorIndex
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
 from ranking.vectors.view import IndexView
 from ranking.views.content_hash import index_content
@@ -128,13 +128,17 @@ def test_sqlite_and_postgresql_hold_the_same(store: ScoreStore, postgresql_datab
     assert applied(other, entries) == applied(store, entries)
 
 
+def indexed(clip_id: str) -> list[IndexedClip]:
+    return [IndexedClip(clip_id, "ch", "d")]
+
+
 class Held:
     """A catalogue and its indexes, kept as a view keeps them."""
 
-    def __init__(self, kind: IndexFormat | None = None) -> None:
+    def __init__(self, kind: SnapshotBackend | None = None) -> None:
         self.catalogue, self.deleted = Catalogue(), set[str]()
-        self.indexes: dict[Modality, StoredIndex] = {}
-        self._kind = kind or ExactIndexes()
+        self.indexes: dict[Modality, VectorIndex] = {}
+        self._kind = kind or NumpyBackend()
 
     def put(self, clip_id: str = "c1", vectors: dict[Modality, Sequence[float]] | None = None, **changes: Any) -> None:
         vectors = {SKELETAL: (0.6, 0.8), SCENIC: (1.0, 0.0)} if vectors is None else vectors
@@ -147,19 +151,19 @@ class Held:
             "log_offset": 0,
             "modalities": tuple(vectors),
         }
-        number = np.array([self.catalogue.put(CatalogueEntry(**(fields | changes)))])
+        self.catalogue.put(CatalogueEntry(**(fields | changes)))
         for modality in MODALITIES:
             if modality in vectors:
                 row = np.array([vectors[modality]], np.float32)
-                self.indexes.setdefault(modality, self._kind.create(row.shape[1])).upsert(number, row)
+                self.indexes.setdefault(modality, self._kind.create(row.shape[1])).upsert(indexed(clip_id), row)
             elif modality in self.indexes:
-                self.indexes[modality].remove(number)
+                self.indexes[modality].remove([clip_id])
 
     def delete(self, clip_id: str) -> None:
         self.deleted.add(clip_id)
-        number = self.catalogue.delete(clip_id)
+        self.catalogue.delete(clip_id)
         for index in self.indexes.values():
-            index.remove(np.array([] if number is None else [number], np.int64))
+            index.remove([clip_id])
 
     def content(self, generation: str = "g1", **others: "Held") -> str:
         spaces = {name: (each.catalogue, each.indexes) for name, each in {generation: self, **others}.items()}
@@ -239,14 +243,14 @@ def test_the_hash_of_an_index_view_covers_every_generation_and_every_deletion() 
 
 def test_a_view_is_hashed_between_two_batches_never_within_one(monkeypatch: pytest.MonkeyPatch) -> None:
     view, inside, goes_on = viewed([scored()]), threading.Event(), threading.Event()
-    upsert = ExactIndex.upsert
+    upsert = NumpyIndex.upsert
 
     def slow(*arguments: Any) -> None:
         upsert(*arguments)
         inside.set()
         assert goes_on.wait(20)
 
-    monkeypatch.setattr(ExactIndex, "upsert", slow)
+    monkeypatch.setattr(NumpyIndex, "upsert", slow)
     batch = [scored(1, clip_id="c2"), scored(2, clip_id="c3")]
     with ThreadPoolExecutor(2) as pool:
         applied = pool.submit(view.apply, batch, positions_after(entry.record for entry in batch))
@@ -261,21 +265,21 @@ def test_a_view_is_hashed_between_two_batches_never_within_one(monkeypatch: pyte
 
 def test_a_vector_that_no_clip_accounts_for_is_seen() -> None:
     more = held()
-    more.indexes[SCENIC].upsert(np.array([9]), np.array([[0.0, 1.0]], np.float32))
+    more.indexes[SCENIC].upsert(indexed("c9"), np.array([[0.0, 1.0]], np.float32))
     assert more.content() != held().content()
     other = held()
-    other.indexes[FACIAL] = ExactIndexes().create(2)
-    other.indexes[FACIAL].upsert(np.array([0]), np.array([[0.0, 1.0]], np.float32))
+    other.indexes[FACIAL] = NumpyBackend().create(2)
+    other.indexes[FACIAL].upsert(indexed("c1"), np.array([[0.0, 1.0]], np.float32))
     assert len({each.content() for each in (held(), more, other)}) == 3
     less = held()
-    less.indexes[SCENIC].remove(np.array([0]))
+    less.indexes[SCENIC].remove(["c1"])
     with pytest.raises(KeyError):
         less.content()
 
 
 def test_an_index_without_vectors_and_a_generation_without_clips_are_as_good_as_none() -> None:
     emptied = held(vectors={SKELETAL: (0.6, 0.8)})
-    emptied.indexes[SCENIC] = ExactIndexes().create(2)
+    emptied.indexes[SCENIC] = NumpyBackend().create(2)
     assert emptied.content() == held(vectors={SKELETAL: (0.6, 0.8)}).content()
     assert held().content(g2=Held()) == held().content()
     assert Held().content(g2=held("c1")) == Held().content()
@@ -285,7 +289,7 @@ def test_the_hash_of_an_index_does_not_tell_ids_order_or_kind() -> None:
     draw, rng = random.Random(2), np.random.default_rng(2)
     vectors = rng.standard_normal((30, 2, 5)).astype(np.float32)
 
-    def filled(kind: IndexFormat, order: Sequence[int]) -> str:
+    def filled(kind: SnapshotBackend, order: Sequence[int]) -> str:
         made = Held(kind)
         for number in order:
             made.put(f"c{number}", {SKELETAL: vectors[number, 1]})  # an earlier upload
@@ -295,8 +299,8 @@ def test_the_hash_of_an_index_does_not_tell_ids_order_or_kind() -> None:
         return made.content()
 
     in_order = range(30)
-    expected = filled(ExactIndexes(), in_order)
-    kinds: list[Callable[[], IndexFormat]] = [ExactIndexes, FaissIndexes]
+    expected = filled(NumpyBackend(), in_order)
+    kinds: list[Callable[[], SnapshotBackend]] = [NumpyBackend, FaissBackend]
     for kind in kinds:
         assert filled(kind(), draw.sample(in_order, 30)) == expected
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from ranking.database.connection import Database
 from ranking.database.tables import clips, deleted_clips, metadata, scored_clips, scores
 from ranking.scores.store import ScoreStore
-from ranking.vectors.backends.numpy_exact import ExactIndexes
+from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.backends.port import unit
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import DeletedRecord, LogEntry, positions_after
@@ -91,8 +90,7 @@ def index_state(view: IndexView) -> dict[str, Any]:
     for generation, space in view._spaces.items():
         for clip_id in CLIPS:
             if (entry := space._catalogue.get(clip_id)) is not None:
-                number = np.array([space._catalogue.id_of(clip_id)])
-                vectors = {m: tuple(space._indexes[m].vectors(number)[0].tolist()) for m in entry.modalities}
+                vectors = {m: tuple(space._indexes[m].vectors([clip_id])[0].tolist()) for m in entry.modalities}
                 place = (entry.log_partition, entry.log_offset)
                 known[generation, clip_id] = (entry.dancer_id, entry.challenge_id, *place, vectors)
     return {
@@ -248,12 +246,12 @@ def test_the_sql_view_ends_as_the_model_says_on_postgresql_too(
 def test_the_index_view_ends_as_the_model_says_also_from_snapshots(
     logs: dict[TopicPartition, list[LogEntry]], moves: list[Move]
 ) -> None:
-    views = [IndexView(ExactIndexes(), Observer(), ManualClock())]
+    views = [IndexView(NumpyBackend(), Observer(), ManualClock())]
     with TemporaryDirectory() as folder:
 
         def restart() -> None:
             views[-1].save(Path(folder))
-            views.append(IndexView(ExactIndexes(), Observer(), ManualClock()))
+            views.append(IndexView(NumpyBackend(), Observer(), ManualClock()))
             views[-1].restore(Path(folder))
 
         deliver(Delivery(logs, lambda entries, positions: views[-1].apply(entries, positions)), moves, restart)

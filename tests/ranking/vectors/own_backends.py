@@ -1,0 +1,92 @@
+"""Two backends as others may write them: one that misses neighbours, and one that stands for a remote service."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
+from ranking.vectors.backends.port import Filter, IndexedClip, SearchResult, best_first
+from schemas.errors import StoreUnavailable
+from schemas.modalities import Modality
+from schemas.ports import Float32
+
+
+class LossyIndex(NumpyIndex):
+    """Approximate: never finds every third of the clips that it holds, and estimates similarities to 0.005."""
+
+    def search(
+        self, query: Float32, k: int, *, among: Filter | None = None, at_least: float | None = None
+    ) -> SearchResult:
+        nearest = super().search(query, len(self), among=among)
+        missed = set(sorted(self._vectors)[::3])
+        kept = [number for number, clip_id in enumerate(nearest.ids) if clip_id not in missed]
+        estimated = (nearest.similarities[kept] * 100).round() / 100
+        return best_first(estimated, [nearest.ids[number] for number in kept], k, at_least, exact=False)
+
+
+class LossyBackend(NumpyBackend):
+    name = "lossy"
+
+    def create(self, dim: int) -> LossyIndex:
+        return LossyIndex(dim)
+
+    def read(self, path: Path) -> LossyIndex:
+        made = self.create(1)
+        made.__dict__ |= super().read(path).__dict__
+        return made
+
+
+class RemoteIndex(NumpyIndex):
+    """Filters by what was stored with the vectors, and by nothing else where that is enough; may be unreachable."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim)
+        self.stored: dict[str, IndexedClip] = {}
+        self.failures = 0
+
+    def upsert(self, clips: Sequence[IndexedClip], vectors: Float32) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailable("the index does not answer")
+        super().upsert(clips, vectors)
+        self.stored |= {clip.clip_id: clip for clip in clips}
+
+    def remove(self, clip_ids: Collection[str]) -> None:
+        super().remove(clip_ids)
+        self.stored = {clip_id: clip for clip_id, clip in self.stored.items() if clip_id in self._vectors}
+
+    def search(
+        self, query: Float32, k: int, *, among: Filter | None = None, at_least: float | None = None
+    ) -> SearchResult:
+        if among is not None and (among.challenge_id or among.dancer_id):
+            own = [
+                clip.clip_id
+                for clip in self.stored.values()
+                if among.challenge_id in (None, clip.challenge_id) and among.dancer_id in (None, clip.dancer_id)
+            ]
+            among = Filter(clip_ids=lambda: own)
+        return super().search(query, k, among=among, at_least=at_least)
+
+
+class RemoteService:
+    """``RemoteBackend``: what several processes share. It writes no snapshot."""
+
+    name = "remote"
+
+    def __init__(self) -> None:
+        self.indexes: dict[tuple[str, Modality], RemoteIndex] = {}
+        self.state: bytes | None = None
+
+    def open(self, generation: str, modality: Modality, dim: int) -> RemoteIndex:
+        held = self.indexes.get((generation, modality))
+        if held is None or held.dim != dim:
+            held = self.indexes[generation, modality] = RemoteIndex(dim)
+        return held
+
+    def drop(self, generation: str, modality: Modality) -> None:
+        self.indexes.pop((generation, modality), None)
+
+    def load_state(self) -> bytes | None:
+        return self.state
+
+    def save_state(self, state: bytes) -> None:
+        self.state = state
