@@ -26,7 +26,7 @@ from dancerank.commands import (
 )
 from dancerank.logs import writes_json
 from dancerank_installation import installed_version, missing_extra
-from schemas.errors import ConfigurationError, DancerankError
+from schemas.errors import DancerankError, ExtraMissing
 
 P = ParamSpec("P")
 
@@ -55,7 +55,7 @@ def _reporting(command: Callable[P, None]) -> Callable[P, None]:
         except ModuleNotFoundError as error:
             if (sentence := missing_extra(error)) is None:
                 raise
-            _report(ConfigurationError(sentence))
+            _report(ExtraMissing(sentence))
             raise typer.Exit(1) from error
 
     return run

@@ -19,7 +19,7 @@ memory. What it does not do, found by experiment with librdkafka 2.16:
 from types import TracebackType
 from typing import Final
 
-from schemas.errors import ConfigurationError, TransportError
+from schemas.errors import ExtraMissing, TransportError
 from transport.connection import KafkaConnection
 
 PARTITIONS: Final = 4
@@ -37,7 +37,7 @@ class EmbeddedBroker:
         try:
             from confluent_kafka import Producer
         except ModuleNotFoundError as error:
-            raise ConfigurationError(
+            raise ExtraMissing(
                 "the embedded broker needs confluent-kafka; install the extra: pip install 'dancerank[embedded]'"
             ) from error
         # A librdkafka client with this setting brings the cluster up and is connected to it; it serves nothing else.

@@ -15,7 +15,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from ranking.database.limits import CONNECTION_WAIT_S, MOST_CONNECTIONS
 from ranking.database.migrations import upgrade
-from schemas.errors import ConfigurationError, DatabaseBusy, StoreRefused, StoreUnavailable
+from schemas.errors import ConfigurationError, DatabaseBusy, ExtraMissing, StoreRefused, StoreUnavailable
 
 SQLITE_BUSY_TIMEOUT_MS: Final = 10_000
 CONNECT_TIMEOUT_S: Final = 5
@@ -119,7 +119,7 @@ def _open_engine(url: str, pool: Mapping[str, Any]) -> sa.Engine:
         try:
             return sa.create_engine(through_psycopg, connect_args=_PATIENCE, pool_pre_ping=True, **pool)
         except ModuleNotFoundError as error:
-            raise ConfigurationError(
+            raise ExtraMissing(
                 "PostgreSQL needs psycopg; install the extra: pip install 'dancerank[postgresql]'", field="database_url"
             ) from error
     if parsed.get_backend_name() == "sqlite":

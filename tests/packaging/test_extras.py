@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from dancerank_installation import missing_extra
-from ranking.database.connection import open_engine
-from schemas.errors import ConfigurationError
+from ranking.database.connection import Database
+from schemas.errors import ExtraMissing
 from transport.embedded import EmbeddedBroker
 
 
@@ -41,11 +41,11 @@ def test_without_a_runtime_the_command_names_the_extra_in_one_line(module: str) 
 
 def test_the_embedded_broker_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "confluent_kafka", None)
-    with pytest.raises(ConfigurationError, match=r"dancerank\[embedded\]"), EmbeddedBroker():
+    with pytest.raises(ExtraMissing, match=r"dancerank\[embedded\]"), EmbeddedBroker():
         pass
 
 
 def test_a_postgresql_url_names_the_extra_of_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(ConfigurationError, match=r"dancerank\[postgresql\]"):
-        open_engine("postgresql://user@host/name")
+    with pytest.raises(ExtraMissing, match=r"dancerank\[postgresql\]"):
+        Database("postgresql://user@host/name")

@@ -1,5 +1,6 @@
 import threading
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -7,6 +8,7 @@ from alembic.migration import MigrationContext
 from ranking.database.connection import Database
 from ranking.database.tables import metadata
 from ranking.scores.store import ScoreStore
+from schemas.errors import StoreRefused
 
 
 def test_the_migrated_schema_is_the_one_of_the_tables(any_database: Database) -> None:
@@ -20,6 +22,13 @@ def test_the_migrated_schema_is_the_one_of_the_tables(any_database: Database) ->
 
 def test_migrating_again_changes_nothing(any_database: Database) -> None:
     any_database.migrate()
+
+
+def test_a_schema_of_a_newer_release_is_refused_with_the_remedy(any_database: Database) -> None:
+    with any_database.writing() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreRefused, match=r"newer release .*9999.*install that release"):
+        any_database.migrate()
 
 
 def test_processes_that_start_together_migrate_once(any_url: str) -> None:
