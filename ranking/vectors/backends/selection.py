@@ -1,7 +1,9 @@
 """Which backend holds the vectors: the one that the setting ``ranking.index`` names."""
 
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from functools import partial
+from importlib import import_module
+from importlib.metadata import EntryPoints, entry_points
 from typing import Final
 
 from ranking.vectors.backends.port import IndexBackend, RemoteBackend, SnapshotBackend
@@ -26,13 +28,13 @@ def open_backend(name: str, *, threads: int = 1) -> IndexBackend:
     Raises ``ConfigurationError`` naming ``ranking.index``.
     """
     check_index_name(name)
-    if shipped := _SHIPPED.get(name):
-        return shipped(threads)
-    named = next(iter(_installed(name)), None) or EntryPoint(name, name, ENTRY_POINTS)
     try:
-        backend = named.load()()
-    except (ImportError, AttributeError) as error:
+        factory = _SHIPPED[name](threads) if name in _SHIPPED else _named(name)
+    except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(f"{_FIELD} is {name!r}, which cannot be imported: {error}", field=_FIELD) from error
+    if not callable(factory):
+        raise ConfigurationError(f"{_FIELD} is {name!r}, which cannot be called to make a backend", field=_FIELD)
+    backend = factory()
     if not isinstance(backend, SnapshotBackend | RemoteBackend):
         raise ConfigurationError(
             f"{_FIELD} is {name!r}, which makes a {type(backend).__name__}; expected a SnapshotBackend or a "
@@ -42,20 +44,28 @@ def open_backend(name: str, *, threads: int = 1) -> IndexBackend:
     return backend
 
 
-def _installed(name: str) -> list[EntryPoint]:
-    return list(entry_points(group=ENTRY_POINTS, name=name))
+def _named(name: str) -> object:
+    point = next(iter(_installed(name)), None)
+    if point is None:
+        module, _, attribute = name.partition(":")
+        return getattr(import_module(module), attribute)
+    return point.load()
 
 
-def _faiss(threads: int) -> IndexBackend:
+def _installed(name: str) -> EntryPoints:
+    return entry_points(group=ENTRY_POINTS, name=name)
+
+
+def _faiss(threads: int) -> Callable[[], IndexBackend]:
     from ranking.vectors.backends.faiss_flat import FaissBackend  # only who chooses it needs FAISS
 
-    return FaissBackend(threads=threads)
+    return partial(FaissBackend, threads=threads)
 
 
-def _numpy(_: int) -> IndexBackend:
+def _numpy(_: int) -> Callable[[], IndexBackend]:
     from ranking.vectors.backends.numpy_exact import NumpyBackend
 
-    return NumpyBackend()
+    return NumpyBackend
 
 
-_SHIPPED: Final[dict[str, Callable[[int], IndexBackend]]] = {"faiss": _faiss, "numpy": _numpy}
+_SHIPPED: Final[dict[str, Callable[[int], Callable[[], IndexBackend]]]] = {"faiss": _faiss, "numpy": _numpy}

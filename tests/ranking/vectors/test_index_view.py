@@ -313,6 +313,17 @@ def test_a_snapshot_of_another_release_is_named(make: Callable[..., IndexView], 
         make().restore(tmp_path)
 
 
+def test_a_snapshot_of_another_index_is_refused_by_name(tmp_path: Path) -> None:
+    written, read = (IndexView(backend, Observer(), ManualClock()) for backend in (NumpyBackend(), FaissBackend()))
+    apply(written, [embedded("a", skeletal=[1, 0])])
+    written.save(tmp_path)
+    with pytest.raises(
+        SnapshotError, match=r"index 'numpy' wrote it and ranking\.index is 'faiss'; set it back, or delete the folder"
+    ):
+        read.restore(tmp_path)
+    assert read.generations() == {}
+
+
 def test_once_no_clip_has_a_modality_its_embeddings_may_have_another_width(make: Callable[..., IndexView]) -> None:
     view = make()
     apply(view, [embedded("a", skeletal=[1, 0], facial=[1, 0])])

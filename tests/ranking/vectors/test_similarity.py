@@ -1,6 +1,6 @@
 """Similarity search against brute force over all clips."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +16,8 @@ from ranking.vectors.catalogue import Catalogue, CatalogueEntry
 from ranking.vectors.similarity import SimilaritySearch
 from schemas.errors import NotFound, QueryError
 from schemas.modalities import MODALITIES, Modality
-from schemas.queries import SimilarAnswer, SimilarQuery
+from schemas.queries import Grouping, SimilarAnswer, SimilarQuery
+from tests.ranking.vectors.own_backends import LossyIndex, RemoteIndex
 
 DIMS = dict(zip(MODALITIES, (5, 4, 3, 2), strict=True))
 Vectors = dict[Modality, np.ndarray]
@@ -38,14 +39,14 @@ def random_clips(count: int, seed: int, *, presence: float = 0.7, grid: bool = F
     return clips
 
 
-def search(clips: Clips, *, exact: bool = False) -> SimilaritySearch:
+def search(clips: Clips, make: Callable[[int], VectorIndex] = FaissIndex) -> SimilaritySearch:
     catalogue = Catalogue()
     indexes: dict[Modality, VectorIndex] = {}
     for clip_id, (dancer, challenge, vectors) in clips.items():
         catalogue.put(CatalogueEntry(clip_id, dancer, challenge, 0, 0, 0, tuple(vectors)))
         for modality, vector in vectors.items():
             if modality not in indexes:
-                indexes[modality] = NumpyIndex(DIMS[modality]) if exact else FaissIndex(DIMS[modality])
+                indexes[modality] = make(DIMS[modality])
             indexes[modality].upsert([IndexedClip(clip_id, challenge, dancer)], vector[None])
     return SimilaritySearch("g1", catalogue, indexes)
 
@@ -124,12 +125,13 @@ def test_answers_equal_brute_force(monkeypatch: pytest.MonkeyPatch, data: st.Dat
         include_own=data.draw(st.booleans()),
     )
     has = example_of(clips, query)[0]
-    engine = search(clips, exact=data.draw(st.booleans()))
+    engine = search(clips, data.draw(st.sampled_from([FaissIndex, NumpyIndex, RemoteIndex])))
     if not any(query.weights.get(m) for m in has):
         with pytest.raises(QueryError):
             engine.answer(query)
         return
     answer = engine.answer(query)
+    assert not answer.approximate
     assert_same(answer, clips, query)
     assert sum(answer.weights.values()) == pytest.approx(1)
     for hit in answer.hits:
@@ -140,6 +142,35 @@ def test_answers_equal_brute_force(monkeypatch: pytest.MonkeyPatch, data: st.Dat
         for modality, cosine in hit.similarities.items():
             assert cosine == pytest.approx(float(has[modality] @ theirs[modality]), abs=1e-5)
             assert -1 <= cosine <= 1
+
+
+@pytest.mark.parametrize("group_by", ["clip", "dancer"])
+@pytest.mark.parametrize("challenge_id", [None, "ch1"])
+def test_with_an_approximate_index_the_answer_says_so_and_its_similarities_are_exact(
+    monkeypatch: pytest.MonkeyPatch, challenge_id: str | None, group_by: Grouping
+) -> None:
+    monkeypatch.setattr(ranking.vectors.similarity, "_FIRST_FETCH", 4)
+    clips = random_clips(60, 3)
+    found: set[str] = set()
+    for clip_id in sorted(clips)[:12]:
+        query = SimilarQuery(clip_id=clip_id, challenge_id=challenge_id, group_by=group_by, k=8)
+        answer = search(clips, LossyIndex).answer(query)
+        similarity = dict(brute_force(clips, replace(query, k=1000, group_by="clip")))
+        assert answer.approximate
+        assert len(answer.hits) == 8
+        for hit in answer.hits:
+            assert hit.similarity == pytest.approx(similarity[hit.clip_id], abs=1e-6)
+        order = [(-hit.similarity, hit.clip_id) for hit in answer.hits]
+        assert order == sorted(order)
+        found |= {hit.clip_id for hit in answer.hits} & {clip_id for clip_id, _ in brute_force(clips, query)}
+    assert found, "some of the nearest are found"
+
+
+def test_one_approximate_index_makes_the_answer_approximate_if_its_modality_has_a_weight() -> None:
+    clips = random_clips(30, 5, presence=1.0)
+    engine = search(clips, lambda dim: (LossyIndex if dim == DIMS[Modality.FACIAL] else FaissIndex)(dim))
+    for weights, approximate in (({Modality.SCENIC: 1.0}, False), ({Modality.SCENIC: 1.0, Modality.FACIAL: 0.1}, True)):
+        assert engine.answer(SimilarQuery(clip_id="c0000", weights=weights)).approximate == approximate
 
 
 def test_equal_clips_are_listed_by_id() -> None:

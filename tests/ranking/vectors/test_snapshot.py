@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 import ranking.vectors.snapshots
-from ranking.vectors.snapshots import CURRENT, MANIFEST, Position, SnapshotManifest, read_snapshot, write_snapshot
+from ranking.vectors.snapshots import (
+    CURRENT,
+    FORMAT,
+    MANIFEST,
+    Position,
+    SnapshotManifest,
+    read_snapshot,
+    write_snapshot,
+)
 from schemas.errors import SnapshotError, SnapshotNotWritten
 
 Write = Callable[[Path], None]
@@ -60,7 +68,7 @@ def truncated(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [changed_byte, truncated, Path.unlink])
 @pytest.mark.parametrize("name", ["a.bin", "b.bin", MANIFEST])
-def test_damage_is_noticed_and_the_snapshot_before_is_used(tmp_path: Path, harm: Write, name: str) -> None:
+def test_damage_is_noticed_and_the_snapshot_before_it_is_used(tmp_path: Path, harm: Write, name: str) -> None:
     write(tmp_path, 1)
     harm(write(tmp_path, 2) / name)
     if harm is changed_byte and name == MANIFEST:
@@ -78,6 +86,89 @@ def test_if_all_are_damaged_the_error_names_the_file_and_the_remedy(tmp_path: Pa
         read_snapshot(tmp_path)
 
 
+MANIFESTS = {
+    "not UTF-8": b'{"schema": "\xff\xfe"}',
+    "empty": b"",
+    "not JSON": b"schema",
+    "nested without end": b"[" * 100_000,
+    "without a schema": b"{}",
+    "another type of schema": b'{"schema": 4}',
+    "a list": b"[1, 2]",
+    "null": b"null",
+    "without its fields": b'{"schema": "%s"}' % FORMAT.encode(),
+}
+
+
+@pytest.mark.parametrize("content", MANIFESTS.values(), ids=MANIFESTS.keys())
+def test_a_manifest_damaged_in_any_form_is_passed_over(tmp_path: Path, content: bytes) -> None:
+    for offset in (1, 2):
+        folder = write(tmp_path, offset)
+    (folder / MANIFEST).write_bytes(content)
+    assert offset_in(tmp_path) == 1
+    write(tmp_path, 3)
+    assert offset_in(tmp_path) == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [
+        ("1", '"1"'),
+        ('"a.bin"', '"a\\u0000.bin"'),
+        ('"a.bin"', f'"{"a" * 300}"'),
+        ('"a.bin"', '"."'),
+        ('"files"', '"fields"'),
+        ('"deleted": 0', '"deleted": null'),
+        ('"next_offset": 2', '"next_offset": 2.5'),
+        ('"index": "numpy"', '"index": ["numpy"]'),
+    ],
+)
+def test_a_manifest_of_wrong_values_is_passed_over(tmp_path: Path, said: str, instead: str) -> None:
+    for offset in (1, 2):
+        folder = write(tmp_path, offset)
+    text = (folder / MANIFEST).read_text()
+    assert said in text
+    (folder / MANIFEST).write_text(text.replace(said, instead))
+    assert offset_in(tmp_path) == 1
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"snapshot-99999999", b"..", b"\0"])
+def test_a_damaged_pointer_leads_to_the_newest_snapshot(tmp_path: Path, content: bytes) -> None:
+    for offset in (1, 2):
+        write(tmp_path, offset)
+    (tmp_path / CURRENT).write_bytes(content)
+    assert offset_in(tmp_path) == 2
+
+
+def test_a_folder_that_someone_else_put_there_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "snapshot-of-mine").mkdir()
+    for offset in (1, 2, 3):
+        write(tmp_path, offset)
+    assert offset_in(tmp_path) == 3
+    assert (tmp_path / "snapshot-of-mine").is_dir()
+
+
+@pytest.mark.parametrize("other", ["index-snapshot/3", "index-snapshot/5"])
+def test_a_snapshot_of_another_format_is_refused_in_one_sentence_or_an_older_one_is_used(
+    tmp_path: Path, other: str
+) -> None:
+    def of_another_release(folder: Path) -> None:
+        path = folder / MANIFEST
+        path.write_text(path.read_text().replace(FORMAT, other))
+
+    of_another_release(write(tmp_path, 1))
+    with pytest.raises(SnapshotError) as refused:
+        read_snapshot(tmp_path)
+    for part in (
+        f"wrote it as {other}; this one reads {FORMAT}",
+        "delete the folder to rebuild the index from the log",
+    ):
+        assert part in refused.value.message
+    assert "\n" not in refused.value.message
+    write(tmp_path, 2)
+    of_another_release(write(tmp_path, 3))
+    assert offset_in(tmp_path) == 2
+
+
 def test_writing_goes_on_after_damage(tmp_path: Path) -> None:
     truncated(write(tmp_path, 1) / "a.bin")
     write(tmp_path, 2)
@@ -85,7 +176,7 @@ def test_writing_goes_on_after_damage(tmp_path: Path) -> None:
 
 
 class Killed(BaseException):
-    """The process dies here: no handler runs."""
+    """The process dies here; handlers do not run."""
 
 
 def steps(monkeypatch: pytest.MonkeyPatch, die_at: int) -> Iterator[int]:
@@ -140,7 +231,7 @@ def test_a_first_writer_may_be_killed_too(tmp_path: Path, monkeypatch: pytest.Mo
         assert offset_in(root) in (None, 1)
 
 
-def test_a_full_disk_leaves_the_snapshot_in_force(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_current_snapshot(tmp_path: Path) -> None:
     write(tmp_path, 1)
 
     def full(path: Path) -> None:

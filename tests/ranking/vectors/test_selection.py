@@ -1,0 +1,69 @@
+"""Which backend the setting ``ranking.index`` names."""
+
+import sys
+from importlib.metadata import EntryPoint, EntryPoints
+
+import pytest
+
+from ranking.vectors.backends import selection
+from ranking.vectors.backends.faiss_flat import FaissBackend
+from ranking.vectors.backends.numpy_exact import NumpyBackend
+from ranking.vectors.backends.selection import check_index_name, open_backend
+from schemas.errors import ConfigurationError
+from tests.ranking.vectors.own_backends import LossyBackend, RemoteService
+
+OWN = "tests.ranking.vectors.own_backends"
+
+
+def test_the_shipped_backends_have_names() -> None:
+    assert isinstance(open_backend("faiss", threads=2), FaissBackend)
+    assert isinstance(open_backend("numpy"), NumpyBackend)
+
+
+def test_a_backend_of_ones_own_is_named_by_its_import_path() -> None:
+    assert isinstance(open_backend(f"{OWN}:LossyBackend"), LossyBackend)
+    assert isinstance(open_backend(f"{OWN}:RemoteService"), RemoteService)
+
+
+def test_a_backend_of_an_installed_package_is_named_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = EntryPoints([EntryPoint("lossy", f"{OWN}:LossyBackend", "dancerank.indexes")])
+    monkeypatch.setattr(selection, "entry_points", installed.select)
+    assert isinstance(open_backend("lossy"), LossyBackend)
+    with pytest.raises(ConfigurationError, match=r"expected one of faiss, numpy, lossy, package\.module:factory"):
+        check_index_name("los")
+
+
+@pytest.mark.parametrize("name", ["", "annoy", "FAISS", "faiss.flat"])
+def test_an_unknown_name_is_refused_with_what_is_allowed(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"expected one of faiss, numpy, package\.module:factory") as refused:
+        open_backend(name)
+    assert refused.value.field == "ranking.index"
+    assert repr(name) in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nowhere.at_all:Backend", "No module named 'nowhere'"),
+        (f"{OWN}:Missing", "Missing"),
+        (f"{OWN}:", "cannot be imported"),
+        (":Backend", "cannot be imported"),
+        ("a b:c", "cannot be imported"),
+        (f"{OWN}:SKELETAL", "cannot be imported"),
+        ("pathlib:Path", "makes a .*Path; expected a SnapshotBackend or a RemoteBackend"),
+        ("math:pi", "cannot be called"),
+    ],
+)
+def test_a_name_that_leads_to_no_backend_says_why(name: str, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says) as refused:
+        open_backend(name)
+    assert refused.value.field == "ranking.index"
+    assert repr(name) in refused.value.message
+
+
+def test_numpy_is_opened_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    monkeypatch.delitem(sys.modules, "ranking.vectors.backends.faiss_flat", raising=False)
+    assert isinstance(open_backend("numpy"), NumpyBackend)
+    with pytest.raises(ConfigurationError, match=r"'faiss', which cannot be imported: .*faiss"):
+        open_backend("faiss")
