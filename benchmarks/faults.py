@@ -93,12 +93,12 @@ def parse() -> argparse.Namespace:
 
 def recover(folder: Path, kafka: KafkaServer, database: PostgresqlServer, clips: int) -> recovery.Recovery:
     """Measure how long the views take to be up to date again, on the same servers."""
-    with steps() as told:
+    with steps() as on_progress:
         return recovery.measure(
             folder,
             KafkaConnection(servers=(kafka.address,)),
             database.new_database,
-            told,
+            on_progress,
             clips=clips,
         )
 

@@ -29,7 +29,7 @@ from rich.table import Table
 
 from benchmarks.pipeline import OUT, settings_for
 from dancerank.processes import Processes, in_thread
-from dancerank.progress import Told, steps
+from dancerank.progress import OnProgress, steps
 from dancerank.settings import Settings
 from dancerank.topics import create_topics
 from ranking.scores.store import ScoreStore
@@ -90,12 +90,12 @@ def main() -> None:
         address = arguments.kafka or stack.enter_context(KafkaServer()).address
         database = PostgresqlServer()
         stack.callback(database.stop)
-        told = stack.enter_context(steps())
+        on_progress = stack.enter_context(steps())
         found = measure(
             folder,
             KafkaConnection(servers=(address,)),
             database.new_database,
-            told,
+            on_progress,
             clips=arguments.clips,
             tail=arguments.tail,
             rounds=arguments.rounds,
@@ -124,7 +124,7 @@ def measure(
     folder: Path,
     connection: KafkaConnection,
     new_database: Callable[[], str],
-    told: Told,
+    on_progress: OnProgress,
     *,
     clips: int = CLIPS,
     tail: float = TAIL,
@@ -141,16 +141,16 @@ def measure(
     log, lives = scored_clips(clips, width), itertools.count()
 
     def lived() -> None:
-        told("Reading the log into views", next(lives), 2 * rounds + 4)
+        on_progress("Reading the log into views", next(lives), 2 * rounds + 4)
 
     create_topics(base, connection)
     with closing(KafkaSink(connection)) as sink:
-        write(sink, base, itertools.islice(log, clips - late), told, clips - late)
+        write(sink, base, itertools.islice(log, clips - late), on_progress, clips - late)
         lived()
         for life in (index_life, sql_life):
             life(stored, connection)
             lived()
-        write(sink, base, log, told, late)
+        write(sink, base, log, on_progress, late)
     index, found = Times(), set[str]()
     for number in range(rounds):
         copy = shutil.copytree(folder / "stored", folder / f"copy-{number}")
@@ -197,16 +197,18 @@ def scored_clips(clips: int, width: int, seed: int = 1) -> Iterator[ClipScored]:
         )
 
 
-def write(sink: KafkaSink, settings: Settings, clips: Iterable[ClipScored], told: Told, count: int) -> None:
+def write(
+    sink: KafkaSink, settings: Settings, clips: Iterable[ClipScored], on_progress: OnProgress, count: int
+) -> None:
     """Send them as the streamer does, and return when the broker has them."""
     what = f"Writing {count:,} scored clips"
     for number, clip in enumerate(clips):
         if number % _TOLD_EVERY == 0:
-            told(what, number, count)
+            on_progress(what, number, count)
         topic, key = settings.streamer.scored_topic, clip.clip_id.encode()
         sink.send(OutgoingRecord(topic, key, encode(clip), partition_by=clip.challenge_id))
     sink.flush(120.0)
-    told(what, count, count)
+    on_progress(what, count, count)
 
 
 def index_life(settings: Settings, connection: KafkaConnection) -> tuple[float, str]:

@@ -184,12 +184,12 @@ def checked(folder: Path, progress: Console) -> Clips:
     with Progress(console=progress, transient=True) as bar:
         tasks: dict[str, Any] = {}
 
-        def told(what: str, done: int, total: int) -> None:
+        def on_progress(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 tasks[what] = bar.add_task(what, total=total)
             bar.update(tasks[what], completed=done)
 
-        return open_clips(open_data_set(folder), told)._replace(features=None)
+        return open_clips(open_data_set(folder), on_progress)._replace(features=None)
 
 
 def assembled(

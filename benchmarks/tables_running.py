@@ -57,7 +57,7 @@ class Watcher:
         self._bar = bar
         self._task = bar.add_task("", total=total) if bar else None
         self._total = total
-        self._told: tuple[int, str] = (-1, "")
+        self._shown: tuple[int, str] = (-1, "")
 
     def look(self, done: int, running: Sequence[Job], left_s: float | None) -> None:
         """``done`` cells of all; ``left_s`` seconds are left, if that can be said."""
@@ -65,10 +65,10 @@ class Watcher:
         what = "; ".join(map(str, running))
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, description=what + left)
-        elif (done, what) != self._told:
+        elif (done, what) != self._shown:
             text = f"{done} of {self._total} cells; running: {what or 'none'}{left}"
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-        self._told = (done, what)
+        self._shown = (done, what)
 
 
 @contextmanager

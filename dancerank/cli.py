@@ -87,7 +87,7 @@ def _options(
 for panel, commands in {
     "Try it": (demonstrate.demo,),
     "Run it": (serve.stream, serve.rank, serve.serve, serve.settings),
-    "Feed it and ask it": (produce.produce, questions.similar, questions.rankings),
+    "Send clips and query": (produce.produce, questions.similar, questions.rankings),
     "Learn": (learn.train, learn.evaluate),
     "Model bundles": (bundles.inspect, bundles.export, bundles.demo_bundle),
 }.items():
@@ -104,32 +104,36 @@ def _group(name: str, commands: Mapping[str, Callable[..., None]], explained: st
 
 
 _data = _group("data", data.COMMANDS, "Check, split, import and synthesize data sets of labelled clips.")
-_data.add_typer(_group("import", data.IMPORTERS, "Bring other people's data into the layout of our data sets."))
+_data.add_typer(_group("import", data.IMPORTERS, "Convert data of other formats into data sets."))
 app.add_typer(_data, rich_help_panel="Learn")
 app.add_typer(
-    _group("labels", labels.COMMANDS, "Make a data set of what was observed of clips."), rich_help_panel="Learn"
+    _group("labels", labels.COMMANDS, "Export a training set from observed engagement."), rich_help_panel="Learn"
 )
 app.add_typer(
     _group(
         "pools",
         {"run": serve.run_pools, **pools.COMMANDS, **pool_questions.COMMANDS},
-        "Decide how often clips are shown, by a policy: try it, run it, ask it.",
+        "Decide by a policy how often clips are shown: try, run and query it.",
     ),
     rich_help_panel="Traffic pools",
 )
 app.add_typer(
-    _group("dead-letters", dead_letters.COMMANDS, "See what could not be processed and why, and put it back."),
-    rich_help_panel="Look after it",
+    _group(
+        "dead-letters",
+        dead_letters.COMMANDS,
+        "List dead-lettered records with the reason, and replay them.",
+    ),
+    rich_help_panel="Operate it",
 )
 app.add_typer(
-    _group("offsets", offsets.COMMANDS, "See how far each group of workers is, and let it continue elsewhere."),
-    rich_help_panel="Look after it",
+    _group("offsets", offsets.COMMANDS, "Show the offsets of each consumer group, and reset them."),
+    rich_help_panel="Operate it",
 )
 app.add_typer(
-    _group("generations", generations.COMMANDS, "See which model generation answers, switch to another one, and back."),
-    rich_help_panel="Look after it",
+    _group("generations", generations.COMMANDS, "List model generations, activate one, and roll back."),
+    rich_help_panel="Operate it",
 )
 app.add_typer(
-    _group("keys", keys.COMMANDS, "Say who may use the HTTP API: make, list and revoke keys."),
-    rich_help_panel="Look after it",
+    _group("keys", keys.COMMANDS, "Create, list and revoke keys of the HTTP API."),
+    rich_help_panel="Operate it",
 )

@@ -70,7 +70,7 @@ class EmbeddedSystem:
         self.uploads.send(OutgoingRecord(self.settings.streamer.uploads_topic, key.encode(), value))
 
     def await_clips(self, clips: int, on_progress: Callable[[int], object] = lambda _: None) -> None:
-        """Wait until both views hold ``clips`` clips, telling ``on_progress`` how many they hold.
+        """Wait until both views hold ``clips`` clips, calling ``on_progress`` with how many they hold.
 
         Raises what ended the streamer or a loop, and ``NoProgress`` if nothing moves for a minute.
         """
@@ -129,14 +129,14 @@ class _Patience:
         self._system = system
         self._most, self._deadline_s = -1, 0.0
 
-    def check(self, count: int, told: str) -> None:
+    def check(self, count: int, problem: str) -> None:
         """Raise what ended the streamer or a loop, and ``NoProgress`` if ``count`` has not grown for a minute."""
         self._system.raise_failures()
         now_s = time.monotonic()
         if count > self._most:
             self._most, self._deadline_s = count, now_s + _NO_PROGRESS_S
         elif now_s > self._deadline_s:
-            raise NoProgress(f"{told} and nothing more for {_NO_PROGRESS_S:g} s")
+            raise NoProgress(f"{problem}, and no progress was made for {_NO_PROGRESS_S:g} s")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from dancerank.progress import Told
+from dancerank.progress import OnProgress
 from dancerank.recipe import Recipe
 from networks.checkpoint import load_checkpoint, trained_on
 from networks.datasets import Features, LazySamples
@@ -81,9 +81,9 @@ class Evaluated(NamedTuple):
     seen: list[str]
 
 
-def open_clips(data: DataSet, told: Told) -> Clips:
+def open_clips(data: DataSet, on_progress: OnProgress) -> Clips:
     """``data``, checked: raises one ``DataSetError`` with all that is wrong, before anything is learned."""
-    check_data_set(data, progress=lambda done, total: told("checking", done, total)).raise_if_bad()
+    check_data_set(data, progress=lambda done, total: on_progress("checking", done, total)).raise_if_bad()
     in_memory = sum(data.path(annotation).stat().st_size for annotation in data.annotations) <= IN_MEMORY_BYTES
     modalities, digests, held = [], [], []
     joints: tuple[str, int] | None = None
@@ -95,7 +95,7 @@ def open_clips(data: DataSet, told: Told) -> Clips:
         joints = joints or _joints(clip)
         if in_memory:
             held.append(clip.frames)
-        told("reading", done, len(data))
+        on_progress("reading", done, len(data))
     features = tuple(held) if in_memory else None
     scores = targets(data.annotations).normalised
     return Clips(data, scores, tuple(modalities), tuple(digests), features, joints)
@@ -109,7 +109,7 @@ def train(
     track: str = ALL,
     validation_share: float = 0.0,
     fresh: bool = False,
-    told: Told,
+    on_progress: OnProgress,
     progress: TrainingProgress | bool = True,
 ) -> Trained | None:
     """Train on every fold of ``track`` and predict what is held out; several folds have a folder each in ``run``.
@@ -120,7 +120,7 @@ def train(
     cannot be made or the machine has fewer devices, and as ``fit`` does.
     """
     folds = track_folds(data, track)
-    clips = open_clips(data, told)
+    clips = open_clips(data, on_progress)
     members = sorted({row for fold in folds for row in (*fold.train, *fold.test)})
     defaults: dict[str, Any] = {
         "modalities": [m for m in MODALITIES if any(m in clips.modalities[row] for row in members)]
@@ -165,14 +165,16 @@ def train(
     return Trained(predictions, run / "predictions.csv", histories)
 
 
-def evaluate(checkpoint: Path, data: DataSet, *, track: str = ALL, part: Part | None = None, told: Told) -> Evaluated:
+def evaluate(
+    checkpoint: Path, data: DataSet, *, track: str = ALL, part: Part | None = None, on_progress: OnProgress
+) -> Evaluated:
     """Predictions of ``checkpoint`` for a ``part`` of ``track``.
 
     Without ``part``: the test clips if the data set has a split, all clips if it has not.
     """
     framework, _ = load_checkpoint(checkpoint)
     rows = _rows(data, track, part)
-    clips = open_clips(data, told)
+    clips = open_clips(data, on_progress)
     _refuse_unreadable(clips, rows, framework.config.modalities)
     if clips.joints and Modality.SKELETAL in framework.config.modalities:
         asked = (framework.config.joint_layout, framework.config.joint_channels)
@@ -255,7 +257,7 @@ def _refuse_devices(devices: int | str) -> None:
 
 
 def _refuse_model_without_run(folders: Iterable[Path]) -> None:
-    """A run starts by deleting what is left over; a model that cannot be continued is no leftover."""
+    """A run starts by deleting what is left over; a model that cannot be resumed is not one of them."""
     for folder in folders:
         if (folder / "model.safetensors").exists() and not (folder / "last.ckpt").exists():
             raise ConfigurationError(

@@ -82,7 +82,7 @@ def configure_logs(settings: LogSettings) -> None:
 
 
 def writes_json() -> bool:
-    """Whether this process was told to write JSON lines, and nothing else, to standard error."""
+    """Whether this process writes JSON lines, and nothing else, to standard error."""
     return any(isinstance(handler.formatter, _JsonLines) for handler in logging.getLogger().handlers)
 
 

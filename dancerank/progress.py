@@ -7,23 +7,23 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-Told = Callable[[str, int, int], None]
-"""Told what is being done, how many steps of it are done, and how many there are."""
+OnProgress = Callable[[str, int, int], None]
+"""Called with what is being done, how many of its steps are done, and how many there are."""
 
 
 @contextmanager
-def steps(*, until: str | None = None) -> Iterator[Told]:
-    """A bar for every kind of step that is reported; each goes when it is full. After ``until`` there are no more bars:
-    what follows it has one of its own.
+def steps(*, until: str | None = None) -> Iterator[OnProgress]:
+    """A progress bar for each activity that is reported; a bar disappears when it is full. Once ``until`` is done no
+    more bars are shown.
     """
     with Progress(console=Console(stderr=True), transient=True) as progress:
         tasks: dict[str, Any] = {}
 
-        def told(what: str, done: int, total: int) -> None:
+        def on_progress(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 tasks[what] = progress.add_task(what, total=total)
             progress.update(tasks[what], completed=done, visible=done < total)
             if what == until and done >= total:
                 progress.stop()
 
-        yield told
+        yield on_progress

@@ -44,7 +44,7 @@ def read_recipe(path: Path | None, *, network: Mapping[str, Any], training: Mapp
             raise ConfigurationError(f"{path}: no readable TOML file ({error})") from error
     for name, table in tables.items():
         if name not in _SECTIONS or not isinstance(table, dict):
-            raise ConfigurationError(f"{path}: {name!r} is no table of a recipe; allowed: [network], [training]")
+            raise ConfigurationError(f"{path}: {name!r} is not a table of a recipe; allowed: [network], [training]")
         allowed = _SECTIONS[name].__struct_fields__
         for key in table:
             if key not in allowed:

@@ -63,7 +63,7 @@ class KafkaSettings(_Group):
     crash both take until a timeout."""
     session_timeout_s: Annotated[float, Field(ge=1, le=1800)] = 30.0
     """Seconds without a sign of life after which a member's partitions go to others. Brokers refuse less than 6 unless
-    told otherwise."""
+    they are configured otherwise."""
     partitions: Annotated[int, Field(ge=1)] = 8
     """Partitions of topics that are created because they are absent."""
     replication: Annotated[int, Field(ge=1)] = 1
@@ -79,7 +79,7 @@ class KafkaSettings(_Group):
     @classmethod
     def _without_secrets(cls, security: dict[str, str | bool]) -> dict[str, str | bool]:
         for key in passwords_among(security):
-            raise refusal(key, "a password is shown here; put it under kafka.secrets")
+            raise refusal(key, "passwords are not hidden here; put it under kafka.secrets")
         return security
 
 
@@ -123,7 +123,7 @@ class RankingSettings(_Group):
     @classmethod
     def _each_once(cls, topics: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(topics)) < len(topics):
-            raise ValueError("a log is named twice")
+            raise ValueError("a topic is named twice")
         return topics
 
     @field_serializer("database_url")
@@ -211,7 +211,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _logs_are_logs_only(self) -> Self:
-        """Tombstones go to every log, and what else is on it is put aside as unreadable."""
+        """Tombstones go to every log, and any other record on it is dead-lettered as unreadable."""
         others = {
             "streamer.uploads_topic": self.streamer.uploads_topic,
             "ranking.deletions_topic": self.ranking.deletions_topic,
@@ -220,7 +220,9 @@ class Settings(BaseSettings):
         }
         for name, topic in others.items():
             if topic in self.ranking.scored_topics:
-                raise refusal("ranking.scored_topics", f"{topic} is {name} already, and no log of scored clips")
+                raise refusal(
+                    "ranking.scored_topics", f"{topic} is already used as {name}; name one that holds only scored clips"
+                )
         return self
 
     @field_serializer("streamer")
@@ -256,7 +258,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: no valid TOML: {error}") from error
+        raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
 
 
 def _check_environment() -> None:
@@ -266,7 +268,7 @@ def _check_environment() -> None:
         group = name.removeprefix(ENV_PREFIX).split("__")[0].lower()
         if name.startswith(ENV_PREFIX) and not _OTHER_VARIABLES.match(name) and group not in Settings.model_fields:
             raise ConfigurationError(
-                f"environment variable {name}: no group is called {group!r}; groups are {groups}",
+                f"environment variable {name}: unknown group {group!r}; the groups are {groups}",
                 field=name,
             )
 
@@ -281,7 +283,7 @@ def _problem(detail: Any, environment: Mapping[str, str]) -> str:
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         if remedy := REMOVED.get(".".join(location)):
             return f"{named}: this key is of an older release; {remedy}"
-        return f"{named}: there is no such key; keys here are {', '.join(_keys_at(location[:-1]))}"
+        return f"{named}: unknown key; the keys here are {', '.join(_keys_at(location[:-1]))}"
     return f"{named}: {detail['msg']}"
 
 

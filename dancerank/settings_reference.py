@@ -18,8 +18,8 @@ _INTRODUCTION: Final = f"""# Settings
 
 Every process reads one settings object: from the TOML file that `--config` or `DANCERANK_CONFIG` names, and from
 environment variables, which win. A group is a table in the file (`[kafka]`) and a part of the variable
-(`{ENV_PREFIX}KAFKA__TIMEOUT_S=5`); lists and tables in variables are JSON. A wrong key stops the process and names
-itself; a key of an older release names its replacement. `dancerank settings` shows the values that are used.
+(`{ENV_PREFIX}KAFKA__TIMEOUT_S=5`); lists and tables in variables are JSON. A wrong key stops the process with an error
+that names it; a key of an older release names its replacement. `dancerank settings` shows the values that are used.
 Two variables are not settings: `DANCERANK_CONFIG`, and `DANCERANK_DATA` (a folder of recordings for `dancerank demo`).
 [dancerank.example.toml](../deploy/dancerank.example.toml) is a file with every key to start from.
 

@@ -1,4 +1,4 @@
-"""What a setting needs beyond its type: JSON in variables, values that are never shown, and who is named when wrong."""
+"""What settings need beyond types: JSON in environment variables, hidden values, and errors that name their key."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def keys_of(group: Any) -> list[str]:
 def decoded(group: type, values: Any) -> Any:
     """``values`` with the texts of lists and tables read as JSON: an environment variable holds nothing but text.
 
-    Raises pydantic's error with the key in its context for a text that is no JSON of that form.
+    Raises pydantic's error with the key in its context for a text that is not JSON of that form.
     """
     if not isinstance(values, Mapping):
         return values
@@ -35,7 +35,7 @@ def decoded(group: type, values: Any) -> Any:
 
 
 def refusal(key: str, message: str) -> PydanticCustomError:
-    """An error about one key of a group, for a validator of the whole group. The text must hold no secret."""
+    """An error about one key of a group, for a validator of the whole group. The message must not contain a secret."""
     return PydanticCustomError("setting", "{message}", {"key": key, "message": message})
 
 
@@ -74,7 +74,7 @@ def _decoded(key: str, annotation: Any, value: Any) -> Any:
     try:
         content = json.loads(value)
     except json.JSONDecodeError as error:
-        raise refusal(key, f"no JSON ({error}); {_FORMS[form]}") from None
+        raise refusal(key, f"not JSON ({error}); {_FORMS[form]}") from None
     if not isinstance(content, list if form is tuple else dict):
         raise refusal(key, _FORMS[form])
     return content

@@ -40,7 +40,7 @@ def end_within(seconds: float) -> None:
 
 
 def end_by_signal(number: int) -> None:
-    """Let a signal do what it does where nobody handles it."""
+    """Let a signal have its default effect."""
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
 

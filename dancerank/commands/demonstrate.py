@@ -34,7 +34,7 @@ def demo(
     dance sequences are streamed instead of synthetic clips.
     """
     console = Console()
-    configure_logs(LogSettings(level="error"))  # what is put aside is shown in a table
+    configure_logs(LogSettings(level="error"))  # dead letters are shown in a table
     settings = load_settings()
     recordings = recordings_folder()
     with ExitStack() as stack:

@@ -84,11 +84,11 @@ def retire(
             held.generations.check(generation)
             if not yes:
                 typer.confirm(f"There is no way back to {generation} then. Drop it?", abort=True)
-        with steps() as told:
+        with steps() as on_progress:
             total = 0
             for left in held.generations.retire(generation, SystemClock().now_ms()):
                 total = max(total, left)
-                told("dropping clips", total - left, total)
+                on_progress("dropping clips", total - left, total)
         Console().print(
             f"{generation} is retired: {total:,} clips dropped from the database, indexes follow within seconds.",
             highlight=False,

@@ -34,7 +34,7 @@ def create(
     secret = create_key(path, name, created=now, requests_per_minute=per_minute, burst=burst)
     typer.echo(secret)
     Console(stderr=True).print(
-        f"[dim]{name} is in force. Send it as[/] Authorization: Bearer KEY[dim]; it is not shown again.[/]"
+        f"[dim]{name} is active. Send it as[/] Authorization: Bearer KEY[dim]; it is not shown again.[/]"
     )
 
 
@@ -54,7 +54,7 @@ def list_keys(config: Config = None) -> None:
 def revoke(name: Name, config: Config = None) -> None:
     """Take an API key out of force."""
     revoke_key(_file(load_settings(config).server), name)
-    Console(stderr=True).print(f"[dim]{name} is not in force any more.[/]")
+    Console(stderr=True).print(f"[dim]{name} is revoked.[/]")
 
 
 def _file(server: ServerSettings) -> Path:

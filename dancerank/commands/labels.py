@@ -21,7 +21,7 @@ from schemas.joints import layout_named
 from streamer.roots import FeatureRoots
 from streamer.stores import FeatureStore
 from transport.kafka_source import KafkaSource
-from transport.reading import Progress as Told
+from transport.reading import Progress as OnProgress
 from transport.reading import read_to_end
 from vdv.errors import MOST_SHOWN
 
@@ -94,20 +94,20 @@ def _store(settings: Settings) -> FeatureStore:
     )
 
 
-def _uploads(settings: Settings, told: Told) -> Iterator[bytes | None]:
+def _uploads(settings: Settings, on_progress: OnProgress) -> Iterator[bytes | None]:
     """The values of the uploads topic. Kafka is not asked before the first is."""
     connection = Processes(settings).connection
     with closing(KafkaSource(connection, [settings.streamer.uploads_topic], group=None)) as source:
-        records = read_to_end(source, SystemClock(), patience_s=connection.timeout_s, progress=told)
+        records = read_to_end(source, SystemClock(), patience_s=connection.timeout_s, progress=on_progress)
         yield from (record.value for record in records)
 
 
 @contextmanager
-def _bars() -> Iterator[Callable[[str], Told]]:
+def _bars() -> Iterator[Callable[[str], OnProgress]]:
     """Makes progress bars, each shown from its first step until it is full."""
     with Progress(console=Console(stderr=True), transient=True) as progress:
 
-        def bar(what: str) -> Told:
+        def bar(what: str) -> OnProgress:
             task = progress.add_task(what, visible=False)
             return lambda done, total: progress.update(task, completed=done, total=total, visible=done < total)
 

@@ -62,9 +62,9 @@ def train(
     )  # fmt: skip
     opened = open_data_set(data)
     try:
-        with steps(until="reading") as told:
+        with steps(until="reading") as on_progress:
             trained = learning.train(
-                opened, run, recipe, track=track, validation_share=validation, fresh=not resume, told=told
+                opened, run, recipe, track=track, validation_share=validation, fresh=not resume, on_progress=on_progress
             )
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; the same command goes on after the last finished epoch")
@@ -95,10 +95,10 @@ def evaluate(
     """
     learning, predictions = _loaded("dancerank.learning"), _loaded("networks.predictions")
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        raise ConfigurationError(f"--out {out} is no file in a folder that is there; name one", field="out")
+        raise ConfigurationError(f"--out {out} is not a file in an existing folder; name one", field="out")
     opened = open_data_set(data)
-    with steps(until="reading") as told:
-        evaluated = learning.evaluate(checkpoint, opened, track=track, part=part, told=told)
+    with steps(until="reading") as on_progress:
+        evaluated = learning.evaluate(checkpoint, opened, track=track, part=part, on_progress=on_progress)
     console = Console()
     console.print(*correlation_tables(opened, evaluated.predictions), sep="\n")
     if evaluated.seen:

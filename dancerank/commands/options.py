@@ -23,6 +23,6 @@ def parse_moment(text: str, option: str) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise ConfigurationError(
-            f"--{option} {text!r} is no date; write 2026-03-01 or 2026-03-01T12:00", field=option
+            f"--{option} {text!r} is not a date; write 2026-03-01 or 2026-03-01T12:00", field=option
         ) from error
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -12,7 +12,7 @@ from rich.console import Console
 from dancerank.commands.options import Config
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.processes import Processes
-from dancerank.progress import Told, steps
+from dancerank.progress import OnProgress, steps
 from dancerank.settings import load_settings
 from dancerank.simulation.comparison import compare
 from dancerank.simulation.policy_tables import policy_tables
@@ -147,7 +147,7 @@ def _worlds(
     median_rate: float,
     bundle: Path | None,
     config: Config,
-) -> Callable[[int, Told], World]:
+) -> Callable[[int, OnProgress], World]:
     """What makes the world of a seed. Files are read now."""
     if data is None and predictions is not None:
         raise ConfigurationError("--predictions are of no clips; name their data set with --data", field="data")

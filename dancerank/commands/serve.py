@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class ViewEnded(FinalError):
-    """A serving process whose view could not be kept up to date; the message says why."""
+    """A view of a serving process stopped being updated; the message says why."""
 
     code = "view_ended"
     remedy = "Look up the error in the message; remove its cause, then start the process again."
@@ -111,7 +111,7 @@ def serve(
         answer(app, taken, lambda: log.info("serving on http://%s:%d, described at /docs", host, port), patience_s)
     for thread in replica.loops:
         if thread.failure is not None:
-            raise ViewEnded(f"a view could not be kept up to date: {thread.failure}") from thread.failure
+            raise ViewEnded(f"a view stopped being updated: {thread.failure}") from thread.failure
 
 
 def settings(config: Config = None) -> None:

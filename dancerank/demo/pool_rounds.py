@@ -1,4 +1,4 @@
-"""The traffic pools of the demonstration: who is let in, what viewers make of it, and who goes on."""
+"""The traffic pools of the demonstration: which clips are admitted, how viewers react, and which are promoted."""
 
 from collections import Counter
 from collections.abc import Mapping

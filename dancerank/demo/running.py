@@ -74,11 +74,11 @@ def show_throughput(console: Console, observer: PrometheusObserver, clips: int, 
     )
 
 
-def show_dead_letters(console: Console, letters: Sequence[Record]) -> None:
-    """What could not be processed: where it stood, and why."""
-    table = Table("clip", "where", "why", title="Put aside in clips.uploaded.dead-letter; nobody else is affected")
-    for letter in letters:
-        why = reason(letter.headers)
+def show_dead_letters(console: Console, records: Sequence[Record]) -> None:
+    """What could not be processed: its position, and why."""
+    table = Table("clip", "where", "why", title="Dead-lettered to clips.uploaded.dead-letter")
+    for record in records:
+        why = reason(record.headers)
         where = f"{why['topic']}\npartition {why['partition']}, offset {why['offset']}"
         cells = (why.get("clip_id", "–"), where, f"{why['code']}: {why['message']}")
         table.add_row(*map(Text, cells))

@@ -42,7 +42,7 @@ class Uploads:
         self._inline.close()
 
     def take(self, value: bytes | None) -> None:
-        """Note one value of the topic; those that are no uploads are counted. Raises ``ConfigurationError`` if the
+        """Note one value of the topic; values that are not uploads are counted. Raises ``ConfigurationError`` if the
         temporary file cannot grow.
         """
         if value is None:
@@ -50,7 +50,7 @@ class Uploads:
         try:
             upload = decode(value, ClipUploaded)
         except (MalformedEvent, UnknownSchemaVersion):
-            self.unreadable += 1  # the streamer put it aside, with the reason
+            self.unreadable += 1  # the streamer dead-lettered it, with the reason
             return
         clip = self._wanted.get(upload.clip_id)
         if clip is None or (upload.challenge_id, upload.uploaded_at_ms) != (clip.challenge_id, clip.uploaded_at_ms):

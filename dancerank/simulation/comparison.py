@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from dancerank.progress import Told
+from dancerank.progress import OnProgress
 from dancerank.simulation.audience import Grant, Reactions
 from dancerank.simulation.measures import Measures, measure
 from dancerank.simulation.references import exposures_of, oracle, popularity_only, uniform
@@ -45,7 +45,7 @@ class Outcome:
     rules: Counter[str]
 
 
-def compare(worlds: Sequence[World], policies: Sequence[Policy], told: Told) -> list[list[Outcome]]:
+def compare(worlds: Sequence[World], policies: Sequence[Policy], told: OnProgress) -> list[list[Outcome]]:
     """By policy, then by world. Equal arguments give equal outcomes."""
     by_policy: list[list[Outcome]] = [[] for _ in policies]
     done, total = 0, len(worlds) * len(policies)

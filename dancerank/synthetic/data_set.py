@@ -34,7 +34,7 @@ def write_synthetic(
     progress: Progress | None = None,
 ) -> DataSet:
     """Write the clips of ``synthesize`` as a data set with a split, one clip in memory at a time; equal arguments give
-    equal bytes. ``PLANTED`` and ``IMPORTANCE_TABLE`` say what was planted, for comparison; they are no part of it.
+    equal bytes. ``PLANTED`` and ``IMPORTANCE_TABLE`` say what was planted, for comparison; they are not part of it.
 
     Raises ``DataSetError``, before anything is written, if the folder holds a data set or the clips cannot be divided
     as asked with two of each challenge to learn from.

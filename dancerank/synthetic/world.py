@@ -34,7 +34,7 @@ _ROOM: Final = 0.2
 _CHALLENGE: Final = 0.4
 """Of the whole picture to the challenge: it is plainly visible, so that a fusion can weigh modalities by challenge."""
 _NOISE: Final = 0.25
-"""To nothing, in each step anew."""
+"""Set to zero, drawn independently at each step."""
 
 # Standing pose, arms half raised; x right, y down, in torso lengths (thorax to pelvis = 1).
 POSE: Final = np.array(

@@ -216,7 +216,7 @@ def test_what_cannot_be_put_back_is_told_and_all_others_are(desk: Desk) -> None:
         (["replay", "0:1", "0:2", "--value", "x"], "--value is the value of one letter"),
         (["replay", "0:1", "--reason", "x"], "letters are named, or chosen by"),
         (["list", "--topic", "absent"], "there is no topic absent.dead-letter"),
-        (["list", "--since", "soon"], "--since 'soon' is no date"),
+        (["list", "--since", "soon"], "--since 'soon' is not a date"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(desk: Desk, arguments: list[str], says: str) -> None:

@@ -279,12 +279,12 @@ def test_a_dead_letter_from_the_log_of_any_generation_is_one_of_a_scored_clip(
 @pytest.mark.parametrize(
     ("topics", "problem"),
     [
-        (["a", "a"], "a log is named twice"),
+        (["a", "a"], "a topic is named twice"),
         ([""], "at least 1 character"),
-        (["clips.uploaded"], "clips.uploaded is streamer.uploads_topic already"),
-        (["clips.deleted"], "clips.deleted is ranking.deletions_topic already"),
-        (["clips.engagement"], "clips.engagement is pools.engagement_topic already"),
-        (["clips.pool-decisions"], "clips.pool-decisions is pools.decisions_topic already"),
+        (["clips.uploaded"], "clips.uploaded is already used as streamer.uploads_topic"),
+        (["clips.deleted"], "clips.deleted is already used as ranking.deletions_topic"),
+        (["clips.engagement"], "clips.engagement is already used as pools.engagement_topic"),
+        (["clips.pool-decisions"], "clips.pool-decisions is already used as pools.decisions_topic"),
     ],
 )
 def test_a_log_is_named_once_and_holds_nothing_but_scored_clips(

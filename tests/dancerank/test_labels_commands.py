@@ -328,7 +328,7 @@ def test_wrong_options_are_answered_with_a_sentence(platform: Platform) -> None:
     platform.observe(observed_clips())
     for options, named in (
         (("--joint-layout", "stick-figure"), "no joint layout is called 'stick-figure'"),
-        (("--since", "lately"), "--since 'lately' is no date"),
+        (("--since", "lately"), "--since 'lately' is not a date"),
         (("--least-days", "nan"), "least_days is nan"),
         (("--fewest-clips", "0"), "fewest_clips is 0"),
     ):

@@ -37,7 +37,7 @@ modality_dropout = 0.1
 """
 
 
-def told(what: str, done: int, total: int) -> None: ...
+def on_progress(what: str, done: int, total: int) -> None: ...
 
 
 def invoke(*arguments: object) -> Result:
@@ -128,7 +128,7 @@ def test_every_fold_is_trained_every_clip_held_out_once_and_a_checkpoint_exporte
 
 
 def test_validation_clips_are_training_clips_of_other_dancers(data: DataSet) -> None:
-    clips = learning.open_clips(data, told)
+    clips = learning.open_clips(data, on_progress)
     (fold,) = learning.track_folds(data, "all")
     learned, chosen = learning._validation(clips, fold, 0.25, seed=0)
     assert sorted([*learned, *chosen]) == sorted(fold.train)
@@ -138,9 +138,9 @@ def test_validation_clips_are_training_clips_of_other_dancers(data: DataSet) -> 
 
 
 def test_features_too_large_for_memory_are_read_when_needed(data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    held = learning.open_clips(data, told)
+    held = learning.open_clips(data, on_progress)
     monkeypatch.setattr(learning, "IN_MEMORY_BYTES", 0)
-    lazy = learning.open_clips(data, told)
+    lazy = learning.open_clips(data, on_progress)
     assert held.features is not None
     assert lazy.features is None
     rows = [3, 1, 38]
@@ -155,19 +155,19 @@ def test_features_too_large_for_memory_are_read_when_needed(data: DataSet, monke
 def test_data_that_cannot_be_learned_from_are_refused_before_training(data: DataSet, tmp_path: Path) -> None:
     recipe = read_recipe(None, network={}, training={})
     with pytest.raises(DataSetError, match="no challenge is called 'z'"):
-        learning.train(data, tmp_path / "run", recipe, track="z", told=told)
+        learning.train(data, tmp_path / "run", recipe, track="z", on_progress=on_progress)
     skeletal = read_recipe(None, network={"modalities": ["skeletal"]}, training={})
     with pytest.raises(DataSetError, match=r"row 2, features: .*clip-0\.safetensors has none of skeletal"):
-        learning.train(data, tmp_path / "run", skeletal, told=told)
+        learning.train(data, tmp_path / "run", skeletal, on_progress=on_progress)
     data.path(data.annotations[5]).write_bytes(b"")
     with pytest.raises(DataSetError, match="row 7"):
-        learning.train(data, tmp_path / "run", recipe, told=told)
+        learning.train(data, tmp_path / "run", recipe, on_progress=on_progress)
     flat = [msgspec.structs.replace(a, score=1.0) for a in data.annotations]
     with pytest.raises(DataSetError, match="same target"):
-        learning.train(rewrite_annotations(data, flat), tmp_path / "run", recipe, told=told)
+        learning.train(rewrite_annotations(data, flat), tmp_path / "run", recipe, on_progress=on_progress)
     unsplit = [msgspec.structs.replace(a, split=None) for a in data.annotations]
     with pytest.raises(DataSetError, match="dancerank data split"):
-        learning.train(rewrite_annotations(data, unsplit), tmp_path / "run", recipe, told=told)
+        learning.train(rewrite_annotations(data, unsplit), tmp_path / "run", recipe, on_progress=on_progress)
     assert not (tmp_path / "run").exists()
 
 
@@ -183,19 +183,19 @@ def test_a_network_that_does_not_fit_the_data_is_refused(
     data: DataSet, tmp_path: Path, network: dict[str, object], named: str
 ) -> None:
     with pytest.raises(DataSetError, match=named):
-        learning.train(data, tmp_path / "run", read_recipe(None, network=network, training={}), told=told)
+        learning.train(data, tmp_path / "run", read_recipe(None, network=network, training={}), on_progress=on_progress)
 
 
 def test_more_devices_than_there_can_be_are_refused(data: DataSet, tmp_path: Path) -> None:
     recipe = read_recipe(None, network={}, training={"devices": 100_000})
     with pytest.raises(ConfigurationError, match="devices is 100000; this machine has at most"):
-        learning.train(data, tmp_path / "run", recipe, told=told)
+        learning.train(data, tmp_path / "run", recipe, on_progress=on_progress)
 
 
 def test_a_run_folder_that_cannot_be_made_is_refused(data: DataSet, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(ConfigurationError, match="file cannot be made"):
-        learning.train(data, tmp_path / "file", read_recipe(None, network={}, training={}), told=told)
+        learning.train(data, tmp_path / "file", read_recipe(None, network={}, training={}), on_progress=on_progress)
 
 
 def test_a_model_that_is_no_run_is_not_deleted_unasked(data: DataSet, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_model_that_is_no_run_is_not_deleted_unasked(data: DataSet, tmp_path: 
     model.parent.mkdir()
     model.write_text("of somebody else")
     with pytest.raises(ConfigurationError, match=r"no last\.ckpt to continue from; choose another folder"):
-        learning.train(data, model.parent, read_recipe(None, network={}, training={}), told=told)
+        learning.train(data, model.parent, read_recipe(None, network={}, training={}), on_progress=on_progress)
     assert model.read_text() == "of somebody else"
 
 
@@ -225,8 +225,8 @@ def test_predictions_that_could_not_be_written_are_refused_first(tmp_path: Path,
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("[trainning]\nepochs = 1", r"'trainning' is no table.*\[training\]"),
-        ("epochs = 1", r"'epochs' is no table"),
+        ("[trainning]\nepochs = 1", r"'trainning' is not a table.*\[training\]"),
+        ("epochs = 1", r"'epochs' is not a table"),
         ("[training]\nepoch = 1", r"\[training\] has no key 'epoch'; allowed: epochs, batch_size"),
         ("[network]\nwidth = 1", r"\[network\] has no key 'width'; allowed: modalities"),
         ('[training]\nepochs = "many"', "training.epochs: 'many' is refused"),

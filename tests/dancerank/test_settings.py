@@ -45,7 +45,7 @@ def test_the_environment_wins_over_the_file_key_by_key(tmp_path: Path, monkeypat
         ),
         ('[streamer]\nproviders = "cpu"\n', r"streamer\.providers: .*a list is written"),
         ("[kafka]\ntimeout_s = inf\n", r"kafka\.timeout_s: "),
-        ("port = [\n", "no valid TOML"),
+        ("port = [\n", "not valid TOML"),
     ],
 )
 def test_a_wrong_key_or_value_in_the_file_names_itself(tmp_path: Path, toml: str, named: str) -> None:
