@@ -12,19 +12,16 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from dancerank.reference_pages import page, section
 from dancerank.settings import ENV_PREFIX, Settings
 
-_INTRODUCTION: Final = f"""# Settings
-
+_INTRODUCTION: Final = f"""\
 Every process reads one settings object: from the TOML file that `--config` or `DANCERANK_CONFIG` names, and from
 environment variables, which win. A group is a table in the file (`[kafka]`) and a part of the variable
 (`{ENV_PREFIX}KAFKA__TIMEOUT_S=5`); lists and tables in variables are JSON. A wrong key stops the process with an error
 that names it; a key of an older release names its replacement. `dancerank settings` shows the values that are used.
 Two variables are not settings: `DANCERANK_CONFIG`, and `DANCERANK_DATA` (a folder of recordings for `dancerank demo`).
-[dancerank.example.toml](../deploy/dancerank.example.toml) is a file with every key to start from.
-
-This page is generated: `python -m dancerank.settings_reference > docs/settings.md`.
-"""
+[dancerank.example.toml](../deploy/dancerank.example.toml) is a file with every key to start from."""
 _EXAMPLE_INTRODUCTION: Final = """\
 # Every key of dancerank's settings with its default. Remove the # before a key to set it; a key without a default
 # shows an example. docs/settings.md holds the same as a table, with the environment variable of each.
@@ -44,8 +41,7 @@ _WIDTH: Final = 120
 
 def reference() -> str:
     """The whole page, in Markdown."""
-    schema = TypeAdapter(Settings).json_schema()
-    return _INTRODUCTION + "".join(_sections(schema))
+    return page("Settings", _INTRODUCTION, "settings_reference", _sections(TypeAdapter(Settings).json_schema()))
 
 
 def example() -> str:
@@ -88,12 +84,11 @@ def _sections(schema: dict[str, Any]) -> Iterator[str]:
 
 
 def _table(title: str, text: str, fields: dict[str, Any], prefix: str) -> str:
-    rows = [f"\n## {title}\n\n{text}\n\n| key | default | meaning | variable |\n|---|---|---|---|\n"]
+    rows = []
     for name, field in fields.items():
-        meaning = " ".join(field["description"].split()).replace("|", "\\|")
         default = "–" if field.get("default") is None else f"`{_toml(field['default'])}`"
-        rows.append(f"| `{name}` | {default} | {meaning} | `{ENV_PREFIX}{prefix}{name.upper()}` |\n")
-    return "".join(rows)
+        rows.append((f"`{name}`", default, field["description"], f"`{ENV_PREFIX}{prefix}{name.upper()}`"))
+    return section(title, text, ("key", "default", "meaning", "variable"), rows)
 
 
 def _toml(value: object) -> str:

@@ -15,6 +15,7 @@ from ranking.vectors.view import IndexView
 from ranking.views.loop import LoopThread
 from schemas.errors import (
     DancerankError,
+    DatabaseBusy,
     NotFound,
     NotReady,
     NotServedHere,
@@ -172,7 +173,9 @@ class RankingService:
                 reasons.append(f"generation {in_force} is in force and not indexed here yet")
         except StoreUnavailable as error:
             log.warning("not ready: %s", error)
-            reasons.append(f"the database does not answer ({error.code})")
+            busy = isinstance(error, DatabaseBusy)
+            what = "every connection to the database is in use" if busy else "the database does not answer"
+            reasons.append(f"{what} ({error.code})")
         except DancerankError as error:
             log.error("not ready: %s", error)
             reasons.append(f"the database cannot be used ({error.code}); the log says why")

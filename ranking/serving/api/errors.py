@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,7 +15,46 @@ from schemas.errors import DancerankError, NotFound, QueryError, RetriableError
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S: Final = 5
-_HTTP_CODES: Final = {404: "no_such_path", 405: "method_not_allowed", 413: "too_large"}
+
+
+class RequestRefusal(NamedTuple):
+    """Why a request is refused before a view is asked: a ``code`` that is not of an error class, and its status."""
+
+    code: str
+    status: int
+    meaning: str
+    remedy: str
+
+
+NO_KEY: Final = RequestRefusal(
+    "no_key", 401, "The request has no API key.", "Send the header `Authorization: Bearer KEY`."
+)
+UNKNOWN_KEY: Final = RequestRefusal(
+    "unknown_key", 401, "The API key is not active.", "Use a key that `dancerank keys list` shows, or create one."
+)
+NO_SUCH_PATH: Final = RequestRefusal(
+    "no_such_path", 404, "There is no such path.", "`/docs` lists the paths of the API."
+)
+METHOD_NOT_ALLOWED: Final = RequestRefusal(
+    "method_not_allowed", 405, "The path has another method.", "`/docs` lists the methods of each path."
+)
+TOO_LARGE: Final = RequestRefusal(
+    "too_large", 413, "The body exceeds the limit.", "Ask for less at once, or raise `server.max_request_bytes`."
+)
+RATE_LIMITED: Final = RequestRefusal(
+    "rate_limited",
+    429,
+    "The API key exceeded its requests per minute.",
+    "Wait `Retry-After` seconds, or raise the limit of the key.",
+)
+OTHER: Final = RequestRefusal(
+    "http", 400, "The request cannot be read; another status than 400 may come too.", "Correct what the message names."
+)
+INTERNAL: Final = RequestRefusal(
+    "internal", 500, "An unexpected exception: a defect.", "Report it with the traceback in the log."
+)
+REFUSALS: Final = (NO_KEY, UNKNOWN_KEY, NO_SUCH_PATH, METHOD_NOT_ALLOWED, TOO_LARGE, RATE_LIMITED, OTHER, INTERNAL)
+_BY_STATUS: Final = {each.status: each.code for each in (NO_SUCH_PATH, METHOD_NOT_ALLOWED, TOO_LARGE)}
 
 
 class ErrorBody(BaseModel):
@@ -86,7 +125,7 @@ async def _invalid_request(_: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0]
     parameter = _parameter(first["loc"])
     if first["type"] == "json_invalid":
-        return error_answer(422, QueryError.code, f"the body is no JSON: {first['ctx']['error']}", "body")
+        return error_answer(422, QueryError.code, f"the body is not JSON: {first['ctx']['error']}", "body")
     return error_answer(422, QueryError.code, f"{parameter}: {first['msg']}", parameter)
 
 
@@ -99,10 +138,10 @@ def _parameter(location: Sequence[int | str]) -> str:
 async def _http(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise TypeError("this handler is registered for HTTP errors") from error
-    code = _HTTP_CODES.get(error.status_code, "http")
+    code = _BY_STATUS.get(error.status_code, OTHER.code)
     return error_answer(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return error_answer(500, "internal", "something unforeseen went wrong; the service's log has the details")
+    return error_answer(INTERNAL.status, INTERNAL.code, "an unexpected error; the service's log has the details")

@@ -8,7 +8,15 @@ from fastapi import FastAPI, HTTPException
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ranking.serving.api.errors import ErrorAnswer, error_answer
+from ranking.serving.api.errors import (
+    NO_KEY,
+    RATE_LIMITED,
+    TOO_LARGE,
+    UNKNOWN_KEY,
+    ErrorAnswer,
+    RequestRefusal,
+    error_answer,
+)
 from ranking.serving.api.keys import ApiKey, KeyRing
 from ranking.serving.api.limits import TokenBucket
 from schemas.clock import Clock, SystemClock
@@ -73,8 +81,8 @@ class BodyGuard:
             return
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdecimal() and (len(declared) > _LONGEST_LENGTH or int(declared) > self._max_bytes):
-            self._observer.request_refused("too_large")
-            await error_answer(413, "too_large", self._message(), headers=_CLOSE)(scope, receive, send)
+            self._observer.request_refused(TOO_LARGE.code)
+            await error_answer(TOO_LARGE.status, TOO_LARGE.code, self._message(), headers=_CLOSE)(scope, receive, send)
             return
         await self._app(scope, self._counted(receive), send)
 
@@ -86,8 +94,8 @@ class BodyGuard:
             message = await receive()
             received_bytes += len(message.get("body", b""))
             if received_bytes > self._max_bytes:
-                self._observer.request_refused("too_large")
-                raise HTTPException(413, self._message(), _CLOSE)
+                self._observer.request_refused(TOO_LARGE.code)
+                raise HTTPException(TOO_LARGE.status, self._message(), _CLOSE)
             return message
 
         return receive_counted
@@ -97,7 +105,7 @@ class BodyGuard:
 
 
 class KeyGuard:
-    """Answers 401 to a request without a key that is in force, and 429 to one beyond its key's limit.
+    """Answers 401 to a request without an active key, and 429 to one beyond its key's limit.
 
     Limits are counted in this process: several of them allow as many times as much.
     """
@@ -123,22 +131,22 @@ class KeyGuard:
         scheme, _, secret = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
         if scheme.lower() != _SCHEME or not secret.strip():
             challenge = {"WWW-Authenticate": _CHALLENGE}
-            return self._refuse(scope, 401, "no_key", "send an API key: Authorization: Bearer KEY", challenge)
+            return self._refuse(scope, NO_KEY, "send an API key: Authorization: Bearer KEY", challenge)
         key = self._keys.find(secret.strip())
         if key is None:
             challenge = {"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'}
-            return self._refuse(scope, 401, "unknown_key", "this API key is not in force", challenge)
+            return self._refuse(scope, UNKNOWN_KEY, "this API key is not active", challenge)
         if wait_ns := self._take(key):
             wait_s = ceil(wait_ns / _NANOSECONDS)
             message = f"too many requests with this API key; try again in {wait_s} s"
-            return self._refuse(scope, 429, "rate_limited", message, {"Retry-After": str(wait_s)})
+            return self._refuse(scope, RATE_LIMITED, message, {"Retry-After": str(wait_s)})
         return None
 
-    def _refuse(self, scope: Scope, status: int, reason: str, message: str, headers: dict[str, str]) -> ASGIApp:
-        self._observer.request_refused(reason)
+    def _refuse(self, scope: Scope, refusal: RequestRefusal, message: str, headers: dict[str, str]) -> ASGIApp:
+        self._observer.request_refused(refusal.code)
         if scope["method"] not in _WITHOUT_BODY:
             headers = headers | _CLOSE
-        return error_answer(status, reason, message, headers=headers)
+        return error_answer(refusal.status, refusal.code, message, headers=headers)
 
     def _take(self, key: ApiKey) -> int:
         per_minute = key.requests_per_minute or self._per_minute

@@ -1,0 +1,20 @@
+"""The generated pages are those that the code of today gives."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dancerank import errors_reference
+from dancerank.reference_pages import section
+
+
+@pytest.mark.parametrize(("page", "generate"), [("errors", errors_reference.reference)])
+def test_the_generated_pages_are_current(page: str, generate: Callable[[], str]) -> None:
+    path = Path("docs") / f"{page}.md"
+    assert path.read_text() == generate(), f"python -m dancerank.{page}_reference > {path}"
+
+
+def test_cells_of_tables_hold_no_line_break_and_no_bar() -> None:
+    text = section("Title", "Text.", ("a", "b"), [("one\n  two", "x | y")])
+    assert text == "\n## Title\n\nText.\n\n| a | b |\n|---|---|\n| one two | x \\| y |\n"
