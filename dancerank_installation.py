@@ -6,12 +6,14 @@ first one on its path, and the error that follows names neither. Every package o
 when it is imported. This module belongs to none of them because each of them can be the one that is hidden.
 """
 
+import importlib
 import importlib.util
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 PACKAGES: Final = ("schemas", "vdv", "networks", "exporters", "transport", "streamer", "ranking", "dancerank")
 FOLDER: Final = Path(__file__).resolve().parent
@@ -31,16 +33,6 @@ EXTRAS: Final = MappingProxyType(
 
 class PackageHidden(ImportError):
     """A module that is not ours hides a package of ours; the message names both, and the remedy."""
-
-
-def installed_version() -> str:
-    """The version that the distribution was built with, from ``pyproject.toml``; ``unknown`` if none is installed."""
-    from importlib.metadata import PackageNotFoundError, version  # it costs more than all else here
-
-    try:
-        return version("dancerank")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 @cache
@@ -69,6 +61,30 @@ def missing_extra(error: ModuleNotFoundError) -> str | None:
         return None
     alternative = ", or 'dancerank[gpu]' for CUDA" if extra == "cpu" else ""
     return f"this needs {module}; install the extra: pip install 'dancerank[{extra}]'{alternative}"
+
+
+def lazy_exports(
+    package: str, homes: Mapping[str, Sequence[str]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of a package whose public names are imported when they are first used.
+
+    ``homes``: the names by the module that defines each. A missing extra is named by the ``ModuleNotFoundError``.
+    """
+    modules = {name: module for module, names in homes.items() for name in names}
+
+    def get(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        try:
+            value = getattr(importlib.import_module(modules[name]), name)
+        except ModuleNotFoundError as error:
+            if (sentence := missing_extra(error)) is None:
+                raise
+            raise ModuleNotFoundError(sentence, name=error.name) from error
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return get, lambda: sorted({*vars(sys.modules[package]), *modules})
 
 
 def run_command() -> None:

@@ -1,11 +1,49 @@
 """The command: settings, the processes built from them, the demonstration and its synthetic clips."""
 
-from dancerank_installation import installed_version, require_own_packages
+from typing import TYPE_CHECKING
+
+from dancerank_installation import lazy_exports, require_own_packages
+
+if TYPE_CHECKING:
+    from dancerank.embedded import EmbeddedSystem, run_embedded
+    from dancerank.processes import Processes, Replica
+    from dancerank.settings import Settings, load_settings
+    from dancerank.uploads import send_clips, send_upload
+    from dancerank.version import __version__
+
+__all__ = [
+    "EmbeddedSystem",
+    "Processes",
+    "Replica",
+    "Settings",
+    "__version__",
+    "load_settings",
+    "run_embedded",
+    "send_clips",
+    "send_upload",
+]
 
 require_own_packages()
 
-
-def __getattr__(name: str) -> str:
-    if name == "__version__":  # read from the distribution only when it is asked for
-        return installed_version()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "dancerank.embedded": (
+            "EmbeddedSystem",
+            "run_embedded",
+        ),
+        "dancerank.processes": (
+            "Processes",
+            "Replica",
+        ),
+        "dancerank.settings": (
+            "Settings",
+            "load_settings",
+        ),
+        "dancerank.uploads": (
+            "send_clips",
+            "send_upload",
+        ),
+        "dancerank.version": ("__version__",),
+    },
+)

@@ -25,7 +25,8 @@ from dancerank.commands import (
     serve,
 )
 from dancerank.logs import writes_json
-from dancerank_installation import installed_version, missing_extra
+from dancerank.version import __version__
+from dancerank_installation import missing_extra
 from schemas.errors import DancerankError, ExtraMissing
 
 P = ParamSpec("P")
@@ -71,7 +72,7 @@ def _report(error: DancerankError) -> None:
 
 def _print_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"dancerank {installed_version()}")
+        typer.echo(f"dancerank {__version__}")
         raise typer.Exit
 
 

@@ -1,5 +1,6 @@
 """The documentation site: ``make docs``. Pages are Markdown; those of the Python API come from the docstrings."""
 
+import logging
 import re
 import sys
 from pathlib import Path
@@ -10,10 +11,12 @@ from sphinx.application import Sphinx
 REPOSITORY: Final = Path(__file__).parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from dancerank_installation import installed_version  # noqa: E402
+from dancerank import __version__  # noqa: E402
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # importing it logs its plug-ins
 
 project = "dancerank"
-version = release = installed_version()
+version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
 

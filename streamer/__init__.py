@@ -1,5 +1,34 @@
 """Uploads to scored clips: load features, bucket by length, run the streams and the fusion, write results, commit."""
 
-from dancerank_installation import require_own_packages
+from typing import TYPE_CHECKING
+
+from dancerank_installation import lazy_exports, require_own_packages
+
+if TYPE_CHECKING:
+    from streamer.assembly import open_scorer, open_streamer
+    from streamer.pipeline import Streamer
+    from streamer.scoring import Scorer
+    from streamer.settings import StreamerSettings
+
+__all__ = [
+    "Scorer",
+    "Streamer",
+    "StreamerSettings",
+    "open_scorer",
+    "open_streamer",
+]
 
 require_own_packages()
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "streamer.assembly": (
+            "open_scorer",
+            "open_streamer",
+        ),
+        "streamer.pipeline": ("Streamer",),
+        "streamer.scoring": ("Scorer",),
+        "streamer.settings": ("StreamerSettings",),
+    },
+)

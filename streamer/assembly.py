@@ -1,4 +1,4 @@
-"""A streamer from its settings and a bundle."""
+"""A streamer, or its scorer alone, from settings and a bundle."""
 
 import threading
 
@@ -13,6 +13,25 @@ from streamer.scoring import Scorer
 from streamer.sessions import BundleSessions
 from streamer.settings import StreamerSettings
 from streamer.stores import FeatureStore
+
+
+def open_scorer(
+    bundle: Bundle,
+    settings: StreamerSettings | None = None,
+    *,
+    observer: Observer | None = None,
+    clock: Clock | None = None,
+) -> Scorer:
+    """A scorer of batches of clips, without Kafka; of ``settings`` it uses ``providers`` and ``inference_threads``.
+
+    Raises ``ConfigurationError`` for a provider that cannot work here, ``BundleError`` for a bundle that does not hold
+    what it promises.
+    """
+    settings, observer = settings or StreamerSettings(), observer or Observer()
+    sessions = BundleSessions(
+        bundle, providers=settings.providers, threads=settings.inference_threads, observer=observer
+    )
+    return Scorer(sessions, observer=observer, clock=clock)
 
 
 def open_streamer(
@@ -30,9 +49,7 @@ def open_streamer(
     not hold what it promises, and what ``open_sink`` and ``open_source`` raise, which are called last.
     """
     observer, clock = observer or Observer(), clock or SystemClock()
-    sessions = BundleSessions(
-        bundle, providers=settings.providers, threads=settings.inference_threads, observer=observer
-    )
+    scorer = open_scorer(bundle, settings, observer=observer, clock=clock)
     abandoned = threading.Event()
     store = FeatureStore(
         FeatureRoots(settings.feature_roots),
@@ -56,7 +73,7 @@ def open_streamer(
             open_source=open_source,
             open_sink=open_sink,
             prefetcher=prefetcher,
-            scorer=Scorer(sessions, observer=observer, clock=clock),
+            scorer=scorer,
             observer=observer,
             clock=clock,
         )

@@ -1,0 +1,29 @@
+"""Announce a clip on Kafka, with its features in a file: ``python examples/produce_upload.py BROKER FOLDER``.
+
+The streamer reads the file if ``streamer.feature_roots`` holds ``FOLDER``.
+"""
+
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+from random_clips import random_features, random_upload
+
+from dancerank import send_clips
+from schemas import ClipUploaded, FeatureFile, encode_features
+from transport import KafkaConnection, KafkaSink
+
+
+def main(connection: KafkaConnection, folder: Path) -> ClipUploaded:
+    file = folder.resolve() / "clip-1.safetensors"
+    file.write_bytes(encode_features(random_features(1)))
+    upload = msgspec.structs.replace(random_upload(1), features=FeatureFile(file.as_uri()))
+    with closing(KafkaSink(connection)) as sink:
+        send_clips(sink, "clips.uploaded", [upload], timeout_s=15.0)
+    return upload
+
+
+if __name__ == "__main__":
+    broker, folder = sys.argv[1:]
+    print("acknowledged:", main(KafkaConnection(servers=(broker,)), Path(folder)).clip_id)
