@@ -3,7 +3,7 @@
 from typing import Final
 
 from exporters.prometheus import PrometheusObserver
-from exporters.prometheus.metrics import ALL
+from exporters.prometheus.definitions import ALL
 
 _METRIC: Final = "dancerank_execution_provider_info"
 

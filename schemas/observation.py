@@ -1,4 +1,4 @@
-"""What the running system reports of itself. The base class reports nothing; ``exporters.prometheus`` does."""
+"""What the running system reports about itself. The base class discards it; ``exporters.prometheus`` exports it."""
 
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class Agreement(NamedTuple):
 class Calibration(NamedTuple):
     """How far a dimension's scores are from the observed virality of Eq. (2), over all challenges.
 
-    ``bias``: mean of predicted minus observed. ``error``: expected calibration error over tenths.
+    ``bias``: mean of predicted minus observed. ``error``: expected calibration error over deciles.
     """
 
     dimension: Dimension
@@ -45,7 +45,7 @@ class Drift(NamedTuple):
 
 
 class TierFilling(NamedTuple):
-    """How full a traffic pool is: clips in it and waiting for it, views granted in this window and most of them."""
+    """How full a traffic pool is: clips in it and waiting for it, views granted in this window and the most allowed."""
 
     tier: str
     clips: int
@@ -64,22 +64,22 @@ class Observer:
         """``records`` records of ``topic`` were written and acknowledged."""
 
     def dead_lettered(self, topic: str, reason: str) -> None:
-        """A record of ``topic`` went to its dead-letter topic; ``reason`` is an error ``code``."""
+        """A record of ``topic`` was dead-lettered; ``reason`` is an error ``code``."""
 
     def skipped(self, topic: str, reason: str) -> None:
         """A record of ``topic`` was rightly left unapplied, for example one of another generation."""
 
     def interrupted(self, reason: str) -> None:
-        """The work had to begin again from what is committed; ``reason`` is an error ``code``."""
+        """A loop reconnected and continues from what is committed; ``reason`` is an error ``code``."""
 
     def lag(self, partition: TopicPartition, records: int, seconds: float) -> None:
-        """How far behind the end a consumer is: records not yet read, and the age of the last that was (0: none)."""
+        """A consumer's lag: records not yet read, and the age of the last one read in seconds (0 at the end)."""
 
     def batch_formed(self, clips: int, frames: int, padded_frames: int) -> None:
         """A batch of ``clips`` holds ``frames`` real steps in ``padded_frames`` steps of padded array."""
 
     def stage_timed(self, stage: str, duration_s: float, modality: Modality | None = None) -> None:
-        """``stage`` is one of load, wait, inference, fusion, publish, total, apply, query."""
+        """``stage`` is one of load, wait, inference, fusion, publish, total, apply, rankings, query."""
 
     def provider_in_use(self, modality: Modality | None, provider: str) -> None:
         """The ONNX Runtime execution provider that runs a stream (``None``: the fusion)."""
@@ -94,31 +94,31 @@ class Observer:
         """The model generation that answers questions; ``None`` until there is one."""
 
     def snapshot_failed(self) -> None:
-        """The index could not be saved; it is tried again later."""
+        """A snapshot of the index could not be written; the next interval tries again."""
 
     def retrievable(self, freshness_s: float) -> None:
         """A clip became retrievable ``freshness_s`` seconds after its upload."""
 
     def pool_decided(self, rule: str, tier: str | None, exposures: int) -> None:
-        """A clip is in ``tier`` of the traffic pools by ``rule``, which granted it so many views."""
+        """A rule of the traffic pools put a clip into ``tier`` (``None``: none) and granted it ``exposures`` views."""
 
     def pools_filled(self, tiers: Collection[TierFilling], unpublished: int) -> None:
-        """All traffic pools now, and how many decisions are not on their topic yet."""
+        """The state of all traffic pools, and how many decisions are not on their topic yet."""
 
     def agreement_measured(self, agreements: Collection[Agreement]) -> None:
-        """All that is known of the predictions' order now; what was reported before and is not here is over."""
+        """The agreement of predicted with observed order; replaces everything that was reported before."""
 
     def calibration_measured(self, calibrations: Collection[Calibration]) -> None:
-        """All that is known of the predictions' calibration now, likewise."""
+        """The calibration of the predictions; replaces everything that was reported before."""
 
     def drift_measured(self, drift: Drift) -> None:
-        """All that is known of drift now, likewise."""
+        """The drift of scores and embeddings; replaces everything that was reported before."""
 
     def model_measured(self, measured_at_ms: int) -> None:
         """Agreement, calibration and drift were all reported as of ``measured_at_ms``."""
 
     def model_not_measured(self) -> None:
-        """The database did not answer; what was reported before stands."""
+        """The database failed; what was reported before stays."""
 
     def request_refused(self, reason: str) -> None:
-        """A request to the API was turned away: ``no_key``, ``unknown_key``, ``rate_limited`` or ``too_large``."""
+        """A request to the API was refused: ``no_key``, ``unknown_key``, ``rate_limited`` or ``too_large``."""

@@ -1,38 +1,18 @@
-"""Metric definitions, moved by the observer's calls; this package alone knows ``prometheus_client``.
-
-Labels are bounded: topics, partitions, modalities, stages, providers, error codes, tiers; never a clip or dancer.
-Challenges are labels of the model's agreement alone, as many as are told at once; one that is no longer told
-disappears.
-"""
+"""The observer whose metrics a Prometheus server scrapes; this package alone knows ``prometheus_client``."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Final
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from exporters.prometheus.model_metrics import ModelGauges
+from exporters.prometheus import definitions
+from exporters.prometheus.definitions import ALL
+from exporters.prometheus.model_metrics import ModelMetrics
 from exporters.prometheus.pool_metrics import PoolMetrics
 from exporters.prometheus.server import serve_process
 from schemas.modalities import Modality
 from schemas.observation import Agreement, Calibration, Drift, Observer, TierFilling
 from schemas.ports import TopicPartition
-
-ALL: Final = "all"
-"""Label ``modality`` of a stage that works on the whole clip, and of the fusion's provider."""
-
-_STAGE_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_FRESHNESS_BUCKETS_S: Final = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
-_BATCH_BUCKETS_CLIPS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-_WASTE_BUCKETS: Final = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 
 
 class PrometheusObserver(Observer):
@@ -42,88 +22,29 @@ class PrometheusObserver(Observer):
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-        self._consumed = Counter("dancerank_records_consumed_total", "Records read.", ["topic"], registry=registry)
-        self._produced = Counter(
-            "dancerank_records_produced_total", "Records written and acknowledged.", ["topic"], registry=registry
-        )
-        self._dead_lettered = Counter(
-            "dancerank_records_dead_lettered_total",
-            "Records put on a dead-letter topic, by the topic they came from and the error code.",
-            ["topic", "reason"],
-            registry=registry,
-        )
-        self._skipped = Counter(
-            "dancerank_records_skipped_total", "Records rightly left unapplied.", ["topic", "reason"], registry=registry
-        )
-        self._interrupted = Counter(
-            "dancerank_interruptions_total",
-            "Times that work began again from what was committed, by the error code.",
-            ["reason"],
-            registry=registry,
-        )
-        self._lag_records = Gauge(
-            "dancerank_consumer_lag_records", "Records not yet read.", ["topic", "partition"], registry=registry
-        )
-        self._lag_s = Gauge(
-            "dancerank_consumer_lag_seconds",
-            "Age of the last record read while there are more to read; 0 at the end of the partition.",
-            ["topic", "partition"],
-            registry=registry,
-        )
-        self._batch_clips = Histogram(
-            "dancerank_batch_clips", "Clips per batch.", buckets=_BATCH_BUCKETS_CLIPS, registry=registry
-        )
-        self._frames = Counter("dancerank_batch_frames_total", "Time steps of clips in batches.", registry=registry)
-        self._padded_frames = Counter(
-            "dancerank_batch_padded_frames_total",
-            "Time steps computed in batches, padding included.",
-            registry=registry,
-        )
-        self._waste = Histogram(
-            "dancerank_batch_padding_ratio",
-            "Share of a batch's time steps that is padding.",
-            buckets=_WASTE_BUCKETS,
-            registry=registry,
-        )
-        self._stage_s = Histogram(
-            "dancerank_stage_duration_seconds",
-            "Duration of a stage of the work, by modality where it works on one.",
-            ["stage", "modality"],
-            buckets=_STAGE_BUCKETS_S,
-            registry=registry,
-        )
-        self._provider = Gauge(
-            "dancerank_execution_provider_info",
-            "1 for the ONNX Runtime execution provider that runs each modality's network.",
-            ["modality", "provider"],
-            registry=registry,
-        )
-        self._in_flight = Gauge("dancerank_clips_in_flight", "Clips read and not yet written.", registry=registry)
-        self._index_vectors = Gauge(
-            "dancerank_index_vectors", "Vectors in the similarity index.", ["modality"], registry=registry
-        )
-        self._in_force = Gauge(
-            "dancerank_generation_in_force_info",
-            "1 for the model generation that answers questions.",
-            ["generation"],
-            registry=registry,
-        )
-        self._freshness_s = Histogram(
-            "dancerank_freshness_seconds",
-            "From a clip's upload until it can be retrieved.",
-            buckets=_FRESHNESS_BUCKETS_S,
-            registry=registry,
-        )
-        self._snapshots_failed = Counter(
-            "dancerank_snapshots_failed_total", "Snapshots of the index that could not be written.", registry=registry
-        )
-        self._requests_refused = Counter(
-            "dancerank_requests_refused_total", "Requests to the API turned away.", ["reason"], registry=registry
-        )
+        self._consumed = definitions.CONSUMED.create(registry)
+        self._produced = definitions.PRODUCED.create(registry)
+        self._dead_lettered = definitions.DEAD_LETTERED.create(registry)
+        self._skipped = definitions.SKIPPED.create(registry)
+        self._interrupted = definitions.INTERRUPTED.create(registry)
+        self._lag_records = definitions.LAG_RECORDS.create(registry)
+        self._lag_s = definitions.LAG_S.create(registry)
+        self._batch_clips = definitions.BATCH_CLIPS.create(registry)
+        self._frames = definitions.FRAMES.create(registry)
+        self._padded_frames = definitions.PADDED_FRAMES.create(registry)
+        self._padding = definitions.PADDING.create(registry)
+        self._stage_s = definitions.STAGE_S.create(registry)
+        self._provider = definitions.PROVIDER.create(registry)
+        self._in_flight = definitions.IN_FLIGHT.create(registry)
+        self._index_vectors = definitions.INDEX_VECTORS.create(registry)
+        self._active_generation = definitions.ACTIVE_GENERATION.create(registry)
+        self._freshness_s = definitions.FRESHNESS_S.create(registry)
+        self._snapshots_failed = definitions.SNAPSHOTS_FAILED.create(registry)
+        self._requests_refused = definitions.REQUESTS_REFUSED.create(registry)
         self._pools = PoolMetrics(registry)
+        self._model = ModelMetrics(registry)
         self._providers: dict[str, str] = {}
         self._generation: str | None = None
-        self._model = ModelGauges(registry)
 
     def render(self) -> tuple[str, bytes]:
         """Content type and body for a scrape."""
@@ -133,7 +54,7 @@ class PrometheusObserver(Observer):
         self, port: int, *, host: str = "0.0.0.0", waiting: Callable[[], Sequence[str]] = tuple
     ) -> Callable[[], None]:
         """Serve ``/metrics`` on a thread, for a process without an HTTP API, and ``/readyz`` by what it is ``waiting``
-        for; returns what stops it.
+        for; returns the function that stops it.
         """
         return serve_process(host, port, self.render, waiting)
 
@@ -160,7 +81,7 @@ class PrometheusObserver(Observer):
         self._batch_clips.observe(clips)
         self._frames.inc(frames)
         self._padded_frames.inc(padded_frames)
-        self._waste.observe(1 - frames / padded_frames if padded_frames else 0.0)
+        self._padding.observe(1 - frames / padded_frames if padded_frames else 0.0)
 
     def stage_timed(self, stage: str, duration_s: float, modality: Modality | None = None) -> None:
         self._stage_s.labels(stage, modality or ALL).observe(duration_s)
@@ -181,10 +102,10 @@ class PrometheusObserver(Observer):
 
     def active_generation(self, generation: str | None) -> None:
         if self._generation not in (None, generation):
-            self._in_force.remove(self._generation)
+            self._active_generation.remove(self._generation)
         self._generation = generation
         if generation is not None:
-            self._in_force.labels(generation).set(1)
+            self._active_generation.labels(generation).set(1)
 
     def snapshot_failed(self) -> None:
         self._snapshots_failed.inc()
@@ -199,19 +120,19 @@ class PrometheusObserver(Observer):
         self._pools.filled(tiers, unpublished)
 
     def agreement_measured(self, agreements: Collection[Agreement]) -> None:
-        self._model.report_agreement(agreements)
+        self._model.agreement(agreements)
 
     def calibration_measured(self, calibrations: Collection[Calibration]) -> None:
-        self._model.report_calibration(calibrations)
+        self._model.calibration(calibrations)
 
     def drift_measured(self, drift: Drift) -> None:
-        self._model.report_drift(drift)
+        self._model.drift(drift)
 
     def model_measured(self, measured_at_ms: int) -> None:
-        self._model.measured_at_s.set(measured_at_ms / 1000)
+        self._model.measured(measured_at_ms)
 
     def model_not_measured(self) -> None:
-        self._model.failed.inc()
+        self._model.not_measured()
 
     def request_refused(self, reason: str) -> None:
         self._requests_refused.labels(reason).inc()

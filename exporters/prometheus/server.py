@@ -13,10 +13,11 @@ Waiting = Callable[[], Sequence[str]]
 
 
 def serve_process(host: str, port: int, render: Render, waiting: Waiting) -> Callable[[], None]:
-    """Answer on a thread until what is returned is called. Raises ``OSError`` if the port cannot be had.
+    """Answer requests on a thread; call the function that is returned to stop it. Raises ``OSError`` if the port is
+    not free.
 
-    ``render`` gives content type and body of ``/metrics``. ``waiting`` says what the process cannot go on without, a
-    sentence each: with any, ``/readyz`` is a 503 that lists them. ``/healthz`` says that it runs.
+    ``render`` gives content type and body of ``/metrics``. ``waiting`` names, a sentence each, what the process waits
+    for: if there is any, ``/readyz`` answers 503 and lists them. ``/healthz`` answers 200 while the process runs.
     """
 
     def application(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
@@ -59,4 +60,4 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _SilentHandler(WSGIRequestHandler):
     def log_message(self, *_: object) -> None:
-        """Scrapes are no news."""
+        """Scrapes are not logged."""

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from dancerank import errors_reference
+from dancerank import errors_reference, metrics_reference
 from dancerank.reference_pages import section
 
 
-@pytest.mark.parametrize(("page", "generate"), [("errors", errors_reference.reference)])
+@pytest.mark.parametrize(
+    ("page", "generate"), [("errors", errors_reference.reference), ("metrics", metrics_reference.reference)]
+)
 def test_the_generated_pages_are_current(page: str, generate: Callable[[], str]) -> None:
     path = Path("docs") / f"{page}.md"
     assert path.read_text() == generate(), f"python -m dancerank.{page}_reference > {path}"

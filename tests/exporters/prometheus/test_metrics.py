@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from exporters.prometheus import PrometheusObserver
-from exporters.prometheus.model_metrics import ALL_CHALLENGES
+from exporters.prometheus.definitions import ALL_CHALLENGES
 from schemas.events import Identifier
 from schemas.modalities import Dimension, Modality
 from schemas.observation import Agreement, Calibration, Drift, Observer, TierFilling
@@ -259,7 +259,7 @@ def test_the_number_of_series_does_not_grow_with_the_clips() -> None:
     assert len(observer.render()[1].splitlines()) == before
 
 
-def test_challenges_that_are_told_no_longer_disappear() -> None:
+def test_challenges_that_are_no_longer_reported_disappear() -> None:
     observer = PrometheusObserver()
     for number in range(30):
         observer.agreement_measured([Agreement(f"ch-{number}", d, 0.5, 40) for d in Dimension])
@@ -272,7 +272,7 @@ def test_challenges_that_are_told_no_longer_disappear() -> None:
     assert "challenge=" not in observer.render()[1].decode()
 
 
-def test_drift_that_is_told_no_longer_disappears() -> None:
+def test_drift_that_is_no_longer_reported_disappears() -> None:
     observer = PrometheusObserver()
     observer.drift_measured(DRIFT)
     observer.drift_measured(Drift({}, {}, {}, 3, 0))
@@ -280,13 +280,13 @@ def test_drift_that_is_told_no_longer_disappears() -> None:
     assert observer.registry.get_sample_value("dancerank_drift_clips", {"sample": "reference"}) == 3
 
 
-def test_no_challenge_can_be_called_as_all_of_them_are() -> None:
+def test_no_challenge_can_have_the_label_of_the_mean_over_all() -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(ALL_CHALLENGES, Identifier)
 
 
 @pytest.mark.prometheus
-def test_promtool_has_nothing_to_say_about_the_metrics(promtool: str) -> None:
+def test_promtool_accepts_the_metrics(promtool: str) -> None:
     body = observed().render()[1]
     # Those of the process and the platform have names that are not ours to choose.
     ours = b"".join(line for line in body.splitlines(keepends=True) if b"dancerank_" in line)

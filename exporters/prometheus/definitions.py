@@ -1,0 +1,275 @@
+"""Every metric as data: name, type, labels, unit, meaning, and the processes that move it.
+
+``docs/metrics.md`` is generated from ``METRICS``. Labels are bounded: topics, partitions, modalities, stages,
+providers, error codes, tiers; never a clip or dancer. Challenges are labels of the model's agreement alone, as many as
+are reported at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final, NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+ALL: Final = "all"
+"""Label ``modality`` of a stage that works on the whole clip, and of the fusion's provider."""
+ALL_CHALLENGES: Final = "all challenges"
+"""Label ``challenge`` of the mean over all challenges. No challenge has this name: identifiers hold no space."""
+NO_TIER: Final = ""
+"""Label ``tier`` of a decision after which a clip is in no tier."""
+
+
+class Label(NamedTuple):
+    """A label and what its values are, in Markdown."""
+
+    name: str
+    values: str
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A metric. ``processes``: the commands that move it; the others export it unmoved, or without a series."""
+
+    kind: ClassVar[str]
+    name: str
+    meaning: str
+    unit: str
+    processes: Sequence[str]
+    labels: Sequence[Label] = ()
+
+    @property
+    def label_names(self) -> list[str]:
+        return [label.name for label in self.labels]
+
+
+class CounterDefinition(Definition):
+    kind = "counter"
+
+    def create(self, registry: CollectorRegistry) -> Counter:
+        return Counter(self.name, self.meaning, self.label_names, registry=registry)
+
+
+class GaugeDefinition(Definition):
+    kind = "gauge"
+
+    def create(self, registry: CollectorRegistry) -> Gauge:
+        return Gauge(self.name, self.meaning, self.label_names, registry=registry)
+
+
+@dataclass(frozen=True)
+class HistogramDefinition(Definition):
+    kind = "histogram"
+    buckets: Sequence[float] = ()
+
+    def create(self, registry: CollectorRegistry) -> Histogram:
+        return Histogram(self.name, self.meaning, self.label_names, buckets=self.buckets, registry=registry)
+
+
+_STREAM: Final = ("stream",)
+_POOLS: Final = ("pools run",)
+_SERVE: Final = ("serve",)
+_WRITERS: Final = ("stream", "rank", "pools run")
+_VIEWS: Final = ("rank", "pools run", "serve")
+_EVERY: Final = ("stream", "rank", "pools run", "serve")
+
+_TOPIC: Final = Label("topic", "the Kafka topic")
+_PARTITION: Final = Label("partition", "its number")
+_ERROR_CODE: Final = Label("reason", "a code of [errors](errors.md)")
+_SKIP_REASON: Final = Label(
+    "reason",
+    "`tombstone`, `deleted_clip`, `other_generation`, `retired_generation`; in `pools run` also `unknown_clip` and "
+    "`future_observation`; in `serve` also a code of [errors](errors.md)",
+)
+_REFUSAL: Final = Label("reason", "`no_key`, `unknown_key`, `rate_limited`, `too_large`")
+_STAGE: Final = Label(
+    "stage",
+    "`load`, `wait`, `inference`, `fusion`, `publish`, `total` (of `stream`), `apply` (of a view), `rankings` (of "
+    "`pools run`: until they hold the clips), `query` (of `serve`)",
+)
+_MODALITY: Final = Label("modality", "the modality")
+_MODALITY_OR_ALL: Final = Label("modality", f"the modality; `{ALL}` for the whole clip")
+_PROVIDER: Final = Label("provider", "ONNX Runtime's name of it")
+_GENERATION: Final = Label("generation", "the generation's name")
+_CHALLENGE: Final = Label("challenge", f"the challenge; `{ALL_CHALLENGES}` for the mean over them")
+_DIMENSION: Final = Label("dimension", "a modality or `fused`")
+_SAMPLE: Final = Label("sample", "`reference` (the generation's first clips), `window` (the latest)")
+_RULE: Final = Label("rule", "the rule of the [pools](pools.md)")
+_TIER: Final = Label("tier", "the tier's name in the policy")
+_TIER_OR_NONE: Final = Label("tier", "the tier's name in the policy; empty for none")
+
+CONSUMED: Final = CounterDefinition("dancerank_records_consumed_total", "Records read.", "records", _EVERY, (_TOPIC,))
+PRODUCED: Final = CounterDefinition(
+    "dancerank_records_produced_total", "Records written and acknowledged.", "records", _WRITERS, (_TOPIC,)
+)
+DEAD_LETTERED: Final = CounterDefinition(
+    "dancerank_records_dead_lettered_total",
+    "Records put on a dead-letter topic, by the topic they came from and the error code.",
+    "records",
+    _WRITERS,
+    (_TOPIC, _ERROR_CODE),
+)
+SKIPPED: Final = CounterDefinition(
+    "dancerank_records_skipped_total", "Records rightly left unapplied.", "records", _VIEWS, (_TOPIC, _SKIP_REASON)
+)
+INTERRUPTED: Final = CounterDefinition(
+    "dancerank_interruptions_total",
+    "Times that a loop reconnected and continued from what was committed, by the error code.",
+    "reconnects",
+    _EVERY,
+    (_ERROR_CODE,),
+)
+LAG_RECORDS: Final = GaugeDefinition(
+    "dancerank_consumer_lag_records", "Records not yet read.", "records", _EVERY, (_TOPIC, _PARTITION)
+)
+LAG_S: Final = GaugeDefinition(
+    "dancerank_consumer_lag_seconds",
+    "Age of the last record read while there are more to read; 0 at the end of the partition.",
+    "seconds",
+    _EVERY,
+    (_TOPIC, _PARTITION),
+)
+BATCH_CLIPS: Final = HistogramDefinition(
+    "dancerank_batch_clips", "Clips per batch.", "clips", _STREAM, buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+)
+FRAMES: Final = CounterDefinition(
+    "dancerank_batch_frames_total", "Time steps of clips in batches.", "time steps", _STREAM
+)
+PADDED_FRAMES: Final = CounterDefinition(
+    "dancerank_batch_padded_frames_total",
+    "Time steps computed in batches, padding included.",
+    "time steps",
+    _STREAM,
+)
+PADDING: Final = HistogramDefinition(
+    "dancerank_batch_padding_ratio",
+    "Share of a batch's time steps that is padding.",
+    "0 to 1",
+    _STREAM,
+    buckets=(0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8),
+)
+STAGE_S: Final = HistogramDefinition(
+    "dancerank_stage_duration_seconds",
+    "Duration of a stage of the work, by modality where it works on one.",
+    "seconds",
+    _EVERY,
+    (_STAGE, _MODALITY_OR_ALL),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+PROVIDER: Final = GaugeDefinition(
+    "dancerank_execution_provider_info",
+    "1 for the ONNX Runtime execution provider that runs each modality's network.",
+    "1",
+    _STREAM,
+    (_MODALITY_OR_ALL, _PROVIDER),
+)
+IN_FLIGHT: Final = GaugeDefinition("dancerank_clips_in_flight", "Clips read and not yet written.", "clips", _STREAM)
+INDEX_VECTORS: Final = GaugeDefinition(
+    "dancerank_index_vectors", "Vectors in the similarity index.", "vectors", _SERVE, (_MODALITY,)
+)
+ACTIVE_GENERATION: Final = GaugeDefinition(
+    "dancerank_generation_in_force_info", "1 for the active model generation.", "1", _SERVE, (_GENERATION,)
+)
+FRESHNESS_S: Final = HistogramDefinition(
+    "dancerank_freshness_seconds",
+    "From a clip's upload until it can be retrieved.",
+    "seconds",
+    _SERVE,
+    buckets=(0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0),
+)
+SNAPSHOTS_FAILED: Final = CounterDefinition(
+    "dancerank_snapshots_failed_total", "Snapshots of the index that could not be written.", "snapshots", _SERVE
+)
+REQUESTS_REFUSED: Final = CounterDefinition(
+    "dancerank_requests_refused_total", "Requests to the API turned away.", "requests", _SERVE, (_REFUSAL,)
+)
+
+POOL_DECISIONS: Final = CounterDefinition(
+    "dancerank_pool_decisions_total",
+    "Decisions of the traffic pools, by the rule and the tier afterwards.",
+    "decisions",
+    _POOLS,
+    (_RULE, _TIER_OR_NONE),
+)
+POOL_EXPOSURES: Final = CounterDefinition(
+    "dancerank_pool_exposures_granted_total", "Views granted, by tier.", "views", _POOLS, (_TIER_OR_NONE,)
+)
+POOL_CLIPS: Final = GaugeDefinition("dancerank_pool_clips", "Clips in a tier.", "clips", _POOLS, (_TIER,))
+POOL_WAITING: Final = GaugeDefinition(
+    "dancerank_pool_waiting_clips", "Clips that wait to enter a tier.", "clips", _POOLS, (_TIER,)
+)
+POOL_USED: Final = GaugeDefinition(
+    "dancerank_pool_window_used_views", "Views granted in the current window.", "views", _POOLS, (_TIER,)
+)
+POOL_CAPACITY: Final = GaugeDefinition(
+    "dancerank_pool_window_capacity_views", "Most views that may be granted in a window.", "views", _POOLS, (_TIER,)
+)
+POOL_UNPUBLISHED: Final = GaugeDefinition(
+    "dancerank_pool_decisions_unpublished", "Decisions that are not on their topic yet.", "decisions", _POOLS
+)
+
+AGREEMENT: Final = GaugeDefinition(
+    "dancerank_agreement_spearman",
+    "Spearman's correlation of scores with observed virality, by challenge.",
+    "-1 to 1",
+    _POOLS,
+    (_CHALLENGE, _DIMENSION),
+)
+AGREEMENT_CLIPS: Final = GaugeDefinition(
+    "dancerank_agreement_clips",
+    "Clips that the correlation was computed from.",
+    "clips",
+    _POOLS,
+    (_CHALLENGE, _DIMENSION),
+)
+CALIBRATION_BIAS: Final = GaugeDefinition(
+    "dancerank_calibration_bias",
+    "Mean of the scores minus the observed virality of Eq. (2).",
+    "virality",
+    _POOLS,
+    (_DIMENSION,),
+)
+CALIBRATION_ERROR: Final = GaugeDefinition(
+    "dancerank_calibration_error",
+    "Expected calibration error of the scores against the observed virality of Eq. (2), over deciles.",
+    "virality",
+    _POOLS,
+    (_DIMENSION,),
+)
+SCORE_PSI: Final = GaugeDefinition(
+    "dancerank_drift_score_psi",
+    "Population stability index of the latest scores against the generation's first.",
+    "0 or more",
+    _POOLS,
+    (_DIMENSION,),
+)
+NORM_PSI: Final = GaugeDefinition(
+    "dancerank_drift_norm_psi",
+    "Population stability index of the latest embeddings' norms against the generation's first.",
+    "0 or more",
+    _POOLS,
+    (_MODALITY,),
+)
+NORM_RATIO: Final = GaugeDefinition(
+    "dancerank_drift_norm_ratio",
+    "Mean norm of the latest embeddings over that of the generation's first.",
+    "ratio",
+    _POOLS,
+    (_MODALITY,),
+)
+DRIFT_CLIPS: Final = GaugeDefinition(
+    "dancerank_drift_clips", "Clips in the samples that drift is computed from.", "clips", _POOLS, (_SAMPLE,)
+)
+MEASURED_AT_S: Final = GaugeDefinition(
+    "dancerank_model_measured_timestamp_seconds",
+    "When this process last measured the model; 0 before the first time.",
+    "seconds since 1970, UTC",
+    _POOLS,
+)
+MEASUREMENTS_FAILED: Final = CounterDefinition(
+    "dancerank_model_measurements_failed_total",
+    "Measurements of the model that failed because the database did.",
+    "measurements",
+    _POOLS,
+)
+
+METRICS: Final = tuple(each for each in tuple(globals().values()) if isinstance(each, Definition))
