@@ -8,8 +8,15 @@ import faiss
 import msgspec
 import numpy as np
 
-from ranking.vectors.backends.port import Filter, IndexedClip, SearchResult, best_first, checked_query, checked_vectors
-from schemas.errors import SnapshotError
+from ranking.vectors.backends.port import (
+    Filter,
+    IndexedClip,
+    SearchResult,
+    best_first,
+    checked_query,
+    checked_vectors,
+    reading,
+)
 from schemas.ports import Float32, Int64
 
 _LENGTH_BYTES = 8
@@ -138,8 +145,6 @@ class FaissBackend:
 
     def read(self, path: Path) -> FaissIndex:
         made = self.create(1)
-        try:
+        with reading(path):
             made.read(path)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise SnapshotError(f"{path}: FAISS cannot read it ({error}); delete the snapshot") from error
         return made

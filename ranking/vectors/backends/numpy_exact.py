@@ -3,13 +3,19 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
-from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
 
-from ranking.vectors.backends.port import Filter, IndexedClip, SearchResult, best_first, checked_query, checked_vectors
-from schemas.errors import SnapshotError
+from ranking.vectors.backends.port import (
+    Filter,
+    IndexedClip,
+    SearchResult,
+    best_first,
+    checked_query,
+    checked_vectors,
+    reading,
+)
 from schemas.ports import Float32
 
 
@@ -64,11 +70,8 @@ class NumpyBackend:
         return NumpyIndex(dim)
 
     def read(self, path: Path) -> NumpyIndex:
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                ids, vectors = msgspec.msgpack.decode(stored["ids"].tobytes(), type=list[str]), stored["vectors"]
+        with reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            ids, vectors = msgspec.msgpack.decode(stored["ids"].tobytes(), type=list[str]), stored["vectors"]
             made = self.create(vectors.shape[1])
             made.upsert([IndexedClip(clip_id, "", "") for clip_id in ids], vectors)
-        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
-            raise SnapshotError(f"{path}: NumPy cannot read it ({error}); delete the snapshot") from error
-        return made
+            return made

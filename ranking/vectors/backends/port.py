@@ -8,15 +8,17 @@ vectors. ``ranking.vectors.backends.contract`` checks an implementation.
 Legend: B vectors, K hits, D width.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import GenerationMismatch
+from schemas.errors import GenerationMismatch, SnapshotError
 from schemas.modalities import Modality
 from schemas.ports import Float32
 
@@ -147,6 +149,15 @@ class RemoteBackend(Protocol):
 
 
 IndexBackend = SnapshotBackend | RemoteBackend
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """For ``SnapshotBackend.read``: what the content of a file raises becomes a ``SnapshotError`` naming ``path``."""
+    try:
+        yield
+    except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile) as error:
+        raise SnapshotError(f"{path}: not the file of an index ({error}); delete the snapshot") from error
 
 
 def unit(vector: npt.ArrayLike) -> Float32 | None:

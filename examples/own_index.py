@@ -1,0 +1,40 @@
+"""An index of one's own, with vectors in float16: ``ranking.index = "examples.own_index:Float16Backend"``."""
+
+import msgspec
+import numpy as np
+
+from ranking.vectors.backends.port import best_first, checked_query, checked_vectors, reading
+
+
+class Float16Index(dict):  # clip id → float16 vector of width dim
+    def __init__(self, dim, held=()):
+        super().__init__(held)
+        self.dim = dim
+
+    def upsert(self, clips, vectors):
+        rows = checked_vectors(clips, vectors, self.dim).astype(np.float16)
+        self.update((clip.clip_id, row) for clip, row in zip(clips, rows, strict=True))
+
+    def remove(self, clip_ids):
+        for clip_id in clip_ids:
+            self.pop(clip_id, None)
+
+    def search(self, query, k, *, among=None, at_least=None):
+        ids = [*self] if among is None else [*self.keys() & set(among.clip_ids())]
+        return best_first(self.vectors(ids) @ checked_query(query, self.dim), ids, k, at_least, exact=False)
+
+    def vectors(self, clip_ids):
+        absent = np.full(self.dim, np.nan)
+        return np.array([self.get(each, absent) for each in clip_ids], np.float32).reshape(-1, self.dim)
+
+    def write(self, path):
+        path.write_bytes(msgspec.msgpack.encode((self.dim, {each: row.tobytes() for each, row in self.items()})))
+
+
+class Float16Backend:
+    name, extension, create = "float16", ".float16", Float16Index
+
+    def read(self, path):
+        with reading(path):  # what is not such a file becomes a SnapshotError
+            dim, held = msgspec.msgpack.decode(path.read_bytes(), type=tuple[int, dict[str, bytes]])
+            return Float16Index(dim, {each: np.frombuffer(row, np.float16) for each, row in held.items()})
