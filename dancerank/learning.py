@@ -130,7 +130,7 @@ def train(
     config, settings = recipe.config(defaults), recipe.settings()
     _refuse_unreadable(clips, members, config.modalities)
     _refuse_unlearnable(clips, folds, config.modalities)
-    if clips.joints and Modality.SKELETAL in config.modalities:
+    if clips.joints and any(m.has_joints for m in config.modalities):
         asked = (config.joint_layout, config.joint_channels)
         refuse_other_joints(clips, asked, "the settings ask for", "remove joint_layout and joint_channels from them")
     _refuse_devices(settings.devices)
@@ -176,7 +176,7 @@ def evaluate(
     rows = _rows(data, track, part)
     clips = open_clips(data, on_progress)
     _refuse_unreadable(clips, rows, framework.config.modalities)
-    if clips.joints and Modality.SKELETAL in framework.config.modalities:
+    if clips.joints and any(m.has_joints for m in framework.config.modalities):
         asked = (framework.config.joint_layout, framework.config.joint_channels)
         refuse_other_joints(clips, asked, "the checkpoint was trained on", "use the layout that it was trained on")
     names = clips.names(rows)

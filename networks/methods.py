@@ -13,7 +13,7 @@ from networks.baselines.selection import Regressor
 from networks.virality_model import ViralityModelConfig
 from schemas.errors import ConfigurationError
 from schemas.joints import layout_named
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import PAPER_MODALITIES, Modality
 
 _PAPER: Final = "Wang et al. 2021"
 _SKELETAL: Final = (Modality.SKELETAL,)
@@ -87,7 +87,7 @@ def _integrated(name: str, label: str, *, training: Mapping[str, Any] | None = N
         name=name,
         label=f"Integrated {label}".strip(),
         source=_PAPER,
-        modalities=MODALITIES,
+        modalities=PAPER_MODALITIES,
         fewest=2,
         network=network,
         training=training or {},
@@ -99,7 +99,7 @@ def _without(removed: Modality) -> Method:
         name=f"no-{removed}",
         label=f"Integrated w/o {removed}",
         source=_PAPER,
-        modalities=tuple(modality for modality in MODALITIES if modality is not removed),
+        modalities=tuple(modality for modality in PAPER_MODALITIES if modality is not removed),
         fewest=1,
         removed=removed,
     )
@@ -151,7 +151,7 @@ _ALL: Final = (
         network={"relational_pooling": False},
     ),
     _integrated("no-fusion", "w/o attentive fusion", attentive_fusion=False),
-    *map(_without, MODALITIES),
+    *map(_without, PAPER_MODALITIES),
     _integrated("no-mse", "w/o MSE loss", training={"terms": ("ranking",)}),
     _integrated("no-ranking", "w/o ranking loss", training={"terms": ("error",)}),
     _skeletal("psgcn-bounded", "PSGCN, Eq. 6 bounded", _PAPER, sampling="bounded"),
@@ -188,7 +188,7 @@ TABLES: Final[Mapping[str, MethodTable]] = {
         (
             ("psgcn", "no-pyramid"),
             ("rtcn", "no-self-attention"),
-            ("integrated", "no-fusion", *(f"no-{modality}" for modality in MODALITIES), "no-mse", "no-ranking"),
+            ("integrated", "no-fusion", *(f"no-{modality}" for modality in PAPER_MODALITIES), "no-mse", "no-ranking"),
         ),
     ),
     "eq6": MethodTable("Readings of Eq. 6", (("psgcn-bounded", "psgcn-printed"),)),

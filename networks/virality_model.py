@@ -25,7 +25,7 @@ from networks.sequences import scaled_channels
 from networks.streams import StreamNetwork, StreamOutput
 from schemas.errors import ConfigurationError
 from schemas.joints import layout_named
-from schemas.modalities import FEATURE_DIM, MODALITIES, Modality
+from schemas.modalities import MODALITIES, PAPER_MODALITIES, Modality
 
 FUSION_HIDDEN = 128
 """C' of Eq. (12) at full width. The paper gives no number."""
@@ -47,7 +47,7 @@ class ViralityModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     Impossible values raise ``ConfigurationError``.
     """
 
-    modalities: tuple[Modality, ...] = MODALITIES
+    modalities: tuple[Modality, ...] = PAPER_MODALITIES
     skeletal_network: SkeletalNetwork = "psgcn"
     appearance_network: AppearanceNetwork = "rtcn"
     joint_layout: str = "mpii-16"
@@ -83,11 +83,11 @@ class ViralityModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
     def input_channels(self, modality: Modality) -> int:
         """C of a modality's frames."""
-        return self.joint_channels if modality is Modality.SKELETAL else FEATURE_DIM[modality]
+        return self.joint_channels if modality.channels is None else modality.channels
 
     def frame_shape(self, modality: Modality) -> tuple[int, ...]:
         """The shape of one time step of a modality's frames: (V, C) for the skeletal one, (C,) for the others."""
-        joints = (layout_named(self.joint_layout).joint_count,) if modality is Modality.SKELETAL else ()
+        joints = (layout_named(self.joint_layout).joint_count,) if modality.has_joints else ()
         return (*joints, self.input_channels(modality))
 
 
@@ -154,7 +154,7 @@ class ViralityModel(nn.Module):
 
 
 def _stream(config: ViralityModelConfig, modality: Modality) -> StreamNetwork:
-    return _graph_network(config) if modality is Modality.SKELETAL else _temporal_network(config, FEATURE_DIM[modality])
+    return _graph_network(config) if modality.channels is None else _temporal_network(config, modality.channels)
 
 
 def _graph_network(config: ViralityModelConfig) -> StreamNetwork:

@@ -62,7 +62,7 @@ class BundleManifest(
     """What ``bundle.json`` says.
 
     ``generation`` identifies the embedding space: equal generations are comparable, others never are.
-    ``joint_layout`` names the layout that the skeletal stream reads (``None`` without one).
+    ``joint_layout`` names the layout that streams of joints read (``None`` without one).
     ``training_data`` is a fingerprint of the data that the networks were trained on; ``metrics`` are what they reached.
     ``architecture`` repeats the sizes that the networks were built with, for a reader.
     """
@@ -134,8 +134,8 @@ def _check_manifest(manifest: BundleManifest, path: Path) -> None:
     if manifest.opset not in SUPPORTED_OPSETS:
         first, last = SUPPORTED_OPSETS[0], SUPPORTED_OPSETS[-1]
         raise BundleError(f"{path}: opset {manifest.opset} is not supported; this release reads {first} to {last}")
-    if (Modality.SKELETAL in manifest.modalities) != (manifest.joint_layout is not None):
-        raise BundleError(f"{path}: a skeletal stream and a joint_layout go together; export the bundle again")
+    if any(m.has_joints for m in manifest.modalities) != (manifest.joint_layout is not None):
+        raise BundleError(f"{path}: a stream of joints and a joint_layout go together; export the bundle again")
     if manifest.joint_layout is not None and manifest.joint_layout not in LAYOUTS:
         known = ", ".join(LAYOUTS)
         raise BundleError(f"{path}: joint_layout {manifest.joint_layout!r} is unknown; this release reads {known}")

@@ -24,7 +24,7 @@ from schemas.errors import (
 )
 from schemas.events import MAX_DURATION_S
 from schemas.joints import LAYOUTS
-from schemas.modalities import FEATURE_DIM, FRAME_RATE_HZ, MODALITIES, Modality
+from schemas.modalities import MODALITIES, Modality
 
 FEATURES_SCHEMA: Final = "clip-features/1"
 DEFAULT_MAX_BYTES: Final = 64 * 1024 * 1024
@@ -64,7 +64,7 @@ def encode_features(features: ClipFeatures) -> bytes:
     ``decode_features`` would raise on reading them.
     """
     metadata = {"schema": FEATURES_SCHEMA}
-    metadata |= {f"frame_rate_hz.{m}": f"{FRAME_RATE_HZ[m]:g}" for m in features.modalities}
+    metadata |= {f"frame_rate_hz.{m}": f"{m.rate_hz:g}" for m in features.modalities}
     metadata |= {f"extractor.{m}": version for m, version in features.extractors.items()}
     if features.joint_layout is not None:
         metadata["joint_layout"] = features.joint_layout
@@ -108,7 +108,7 @@ def decode_features(content: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Cl
     for modality, array in frames.items():
         check_finite(modality, array)
     extractors = {m: metadata[key] for m in frames if (key := f"extractor.{m}") in metadata}
-    layout = metadata.get("joint_layout") if Modality.SKELETAL in frames else None
+    layout = metadata.get("joint_layout") if any(m.has_joints for m in frames) else None
     return ClipFeatures({m: frames[m] for m in MODALITIES if m in frames}, layout, extractors)
 
 
@@ -173,7 +173,7 @@ def _array(modality: Modality, tensor: _Tensor, metadata: dict[str, str], conten
 
 def _check_rate(modality: Modality, metadata: dict[str, str]) -> None:
     key = f"frame_rate_hz.{modality}"
-    nominal = FRAME_RATE_HZ[modality]
+    nominal = modality.rate_hz
     try:
         rate = float(metadata[key])
     except (KeyError, ValueError):
@@ -185,7 +185,7 @@ def _check_rate(modality: Modality, metadata: dict[str, str]) -> None:
 
 
 def _check_shape(modality: Modality, shape: tuple[int, ...], joint_layout: str | None) -> None:
-    if modality is Modality.SKELETAL:
+    if modality.has_joints:
         layout = LAYOUTS.get(joint_layout or "")
         if layout is None:
             raise FeatureShapeInvalid(
@@ -196,12 +196,12 @@ def _check_shape(modality: Modality, shape: tuple[int, ...], joint_layout: str |
         expected = f"(T, {layout.joint_count}, {' or '.join(map(str, layout.channel_counts))})"
         fits = len(shape) == 3 and shape[1] == layout.joint_count and shape[2] in layout.channel_counts
     else:
-        expected = f"(T, {FEATURE_DIM[modality]})"
-        fits = len(shape) == 2 and shape[1] == FEATURE_DIM[modality]
+        expected = f"(T, {modality.channels})"
+        fits = len(shape) == 2 and shape[1] == modality.channels
     if not fits:
         found = str(shape)[:_MAX_QUOTED]
         raise FeatureShapeInvalid(f"tensor {str(modality)!r} has shape {found}; expected {expected}", field=modality)
-    longest = round(MAX_DURATION_S * FRAME_RATE_HZ[modality] * (1 + _FRAME_RATE_TOLERANCE)) + 1
+    longest = round(MAX_DURATION_S * modality.rate_hz * (1 + _FRAME_RATE_TOLERANCE)) + 1
     if not 1 <= shape[0] <= longest:
         raise FeatureShapeInvalid(
             f"tensor {str(modality)!r} has {shape[0]} time steps; expected 1 to {longest} (leave out what is absent)",

@@ -1,43 +1,116 @@
-"""The four visual modalities of a dance clip and the dimensions it is ranked by.
+"""The table of modalities: what a clip can be scored by, and what the rest of dancerank needs to know of each.
 
-The order of ``MODALITIES`` is the order of Eq. (12), ``A = [a_p, a_h, a_f, a_b]``: skeletal, holistic, facial, scenic.
-Every array with a modality axis uses it.
+A modality is one row of ``Modality``, or an entry point of the group ``dancerank.modalities`` in an installed package.
+The entry point's name is the modality's name; it refers to a mapping of ``channels``, ``rate_hz`` and, optionally,
+``step_cost``, for example ``AUDIO = {"channels": 64, "rate_hz": 100.0}``, in a module that does not import dancerank.
+Rows of packages follow the rows here, sorted by name. docs/guides/add-a-modality.md has the steps;
+docs/decisions/0020 says how a process treats a modality that it does not know.
 """
 
+import re
+from collections.abc import Collection, Iterable
 from enum import StrEnum
-from typing import Final
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+
+from schemas.errors import ConfigurationError
+
+STEP_RATE_HZ: Final = 25.0
+"""The length of a batch is measured in steps of this rate."""
+
+ENTRY_POINTS: Final = "dancerank.modalities"
+NAME_PATTERN: Final = "^[a-z][a-z0-9_]{0,31}$"
+
+_FUSED: Final = "fused"
+_MAX_LISTED: Final = 64  # characters of the column that lists the modalities a clip lacks, in the table scored_clips
+
+_Row = tuple[str, int | None, float, float, bool]
+
+
+class _Columns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an entry point gives of its modality."""
+
+    channels: Annotated[int, msgspec.Meta(ge=1)]
+    rate_hz: Annotated[float, msgspec.Meta(gt=0.0, le=1000.0)]
+    step_cost: Annotated[float, msgspec.Meta(gt=0.0)] | None = None
+
+
+def rows_of(points: Iterable[EntryPoint], own: Collection[str]) -> dict[str, _Row]:
+    """Member name → row of the modalities that packages add to those named ``own``, sorted by name.
+
+    Raises ``ConfigurationError`` naming the entry point whose name or columns cannot be used.
+    """
+    rows: dict[str, _Row] = {}
+    for point in sorted(points, key=lambda point: point.name):
+        where = f"entry point {point.name} = {point.value} of {ENTRY_POINTS}"
+        if not re.fullmatch(NAME_PATTERN, point.name):
+            raise ConfigurationError(f"{where}: a modality's name must match {NAME_PATTERN}; rename it")
+        if point.name in (*own, _FUSED) or point.name.upper() in rows:
+            raise ConfigurationError(f"{where}: the name {point.name!r} is taken; rename it or uninstall one package")
+        try:
+            columns = msgspec.convert(point.load(), _Columns)
+        except (ImportError, AttributeError, msgspec.ValidationError) as error:
+            raise ConfigurationError(
+                f"{where}: {error}; give a mapping such as {{'channels': 64, 'rate_hz': 100.0}}"
+            ) from error
+        cost = columns.step_cost or max(1.0, STEP_RATE_HZ / columns.rate_hz)
+        rows[point.name.upper()] = (point.name, columns.channels, columns.rate_hz, cost, False)
+    listed = ",".join((*own, *(row[0] for row in rows.values())))
+    if len(listed) > _MAX_LISTED:
+        raise ConfigurationError(
+            f"the names of all modalities, {listed}, exceed {_MAX_LISTED} characters; uninstall a package of "
+            f"{ENTRY_POINTS} or choose shorter names"
+        )
+    return rows
 
 
 class Modality(StrEnum):
-    """One stream of the framework (paper, Fig. 2)."""
+    """One stream of the model (paper, Fig. 2)."""
 
-    SKELETAL = "skeletal"
-    HOLISTIC = "holistic"
-    FACIAL = "facial"
-    SCENIC = "scenic"
+    channels: int | None
+    """Channels per time step; ``None`` for joints, whose number and channels their joint layout gives. The appearance
+    features are those of TSN, VGGFace2 ResNet-50 and Places ResNet-18 (paper, Section 4.3)."""
+    rate_hz: float
+    """Nominal sampling rate. The paper gives none for scenic features (one background per 120-frame window slid over
+    the clip); Table 1 counts 258 thousand of them for 1,606 thousand frames at 25 fps, which is 4 Hz."""
+    step_cost: float
+    """What one time step counts when batches are formed, in steps of ``STEP_RATE_HZ``."""
+    in_paper: bool
+    """Whether the paper has the modality."""
+
+    def __new__(cls, name: str, *columns: Any) -> "Modality":
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.channels, member.rate_hz, member.step_cost, member.in_paper = columns
+        return member
+
+    # The order is that of Eq. (12), A = [a_p, a_h, a_f, a_b]; every array with a modality axis uses it.
+    #          name        channels  rate_hz  step_cost  in_paper
+    SKELETAL = "skeletal", None, 25.0, 1.0, True
+    HOLISTIC = "holistic", 2048, 25.0, 1.0, True
+    FACIAL = "facial", 2048, 3.0, 25.0 / 3.0, True
+    SCENIC = "scenic", 512, 4.0, 25.0 / 4.0, True
+    vars().update(rows_of(entry_points(group=ENTRY_POINTS), [name.lower() for name in vars() if name.isupper()]))
+
+    @property
+    def has_joints(self) -> bool:
+        """Whether a time step is a pose, (V, C), rather than one vector, (C,)."""
+        return self.channels is None
 
 
 class Dimension(StrEnum):
     """What a clip can be ranked by: the score of one modality, or the fused score."""
 
-    SKELETAL = "skeletal"
-    HOLISTIC = "holistic"
-    FACIAL = "facial"
-    SCENIC = "scenic"
-    FUSED = "fused"
+    vars().update({modality.name: modality.value for modality in Modality})
+    FUSED = _FUSED
+
+    if TYPE_CHECKING:
+        # A type checker takes an enumeration of one member for a constant.
+        SKELETAL = "skeletal"
 
 
 MODALITIES: Final = tuple(Modality)
+PAPER_MODALITIES: Final = tuple(modality for modality in Modality if modality.in_paper)
 DIMENSIONS: Final = tuple(Dimension)
-
-FEATURE_DIM: Final[dict[Modality, int]] = {Modality.HOLISTIC: 2048, Modality.FACIAL: 2048, Modality.SCENIC: 512}
-"""Channels per time step of the appearance features (TSN, VGGFace2 ResNet-50, Places ResNet-18; paper, Section 4.3)."""
-
-FRAME_RATE_HZ: Final[dict[Modality, float]] = {
-    Modality.SKELETAL: 25.0,
-    Modality.HOLISTIC: 25.0,
-    Modality.FACIAL: 3.0,
-    Modality.SCENIC: 4.0,
-}
-"""Nominal sampling rates. The paper gives none for scenic features (one background per 120-frame window slid over the
-clip); Table 1 counts 258 thousand of them for 1,606 thousand frames at 25 fps, which is 4 Hz."""

@@ -19,7 +19,6 @@ from schemas.bundle import (
 )
 from schemas.errors import BundleError
 from schemas.joints import layout_named
-from schemas.modalities import Modality
 
 FREE: Final = None
 """An axis of any length: clips N or time steps T."""
@@ -43,7 +42,7 @@ class Signature:
 
 def stream_signature(stream: StreamGraph, joint_layout: str | None) -> Signature:
     """What the graph of a stream has to look like (table in ``schemas.bundle``)."""
-    joints = (layout_named(joint_layout or "").joint_count,) if stream.modality is Modality.SKELETAL else ()
+    joints = (layout_named(joint_layout or "").joint_count,) if stream.modality.has_joints else ()
     return Signature(
         {
             FRAMES: Port("tensor(float)", (FREE, FREE, *joints, stream.input_channels)),

@@ -26,7 +26,7 @@ class FeatureLoader:
         self._layout = None if manifest.joint_layout is None else layout_named(manifest.joint_layout)
 
     def load(self, clip: ClipUploaded, admit: Admission = admit_any) -> ClipFeatures:
-        """The verified features of the bundle's modalities, skeletal ones in its joint layout and channel count.
+        """The verified features of the bundle's modalities, poses in its joint layout and channel count.
 
         Raises a ``FeatureError``: what the store and ``decode_features`` raise, ``FeatureFileCorrupt`` for a checksum
         that differs, ``FeatureShapeInvalid`` for a pose that cannot be converted, ``NoUsableModality`` if nothing
@@ -41,8 +41,9 @@ class FeatureLoader:
             raise NoUsableModality(
                 f"the clip has only {', '.join(features.modalities)}; this model scores {', '.join(self._channels)}"
             )
-        if Modality.SKELETAL in frames:
-            frames[Modality.SKELETAL] = self._pose(frames[Modality.SKELETAL], features.joint_layout or "")
+        jointed = [modality for modality in frames if modality.has_joints]
+        for modality in jointed:
+            frames[modality] = self._pose(modality, frames[modality], features.joint_layout or "")
         for modality, array in frames.items():
             if array.shape[-1] != self._channels[modality]:
                 raise FeatureShapeInvalid(
@@ -50,14 +51,14 @@ class FeatureLoader:
                     f"{self._channels[modality]}",
                     field=modality,
                 )
-        layout = None if self._layout is None or Modality.SKELETAL not in frames else self._layout.name
+        layout = self._layout.name if self._layout is not None and jointed else None
         return ClipFeatures(frames, layout, features.extractors)
 
-    def _pose(self, frames: Frames, layout: str) -> Frames:
+    def _pose(self, modality: Modality, frames: Frames, layout: str) -> Frames:
         if self._layout is None:
-            raise FeatureShapeInvalid("this model reads no joint layout", field=Modality.SKELETAL)
+            raise FeatureShapeInvalid("this model reads no joint layout", field=modality)
         # Confidence comes last in C, so keeping the first channels drops it.
-        pose: Frames = convert(frames, LAYOUTS[layout], self._layout)[..., : self._channels[Modality.SKELETAL]]
+        pose: Frames = convert(frames, LAYOUTS[layout], self._layout)[..., : self._channels[modality]]
         return pose
 
 

@@ -13,7 +13,7 @@ from schemas.clock import Clock, SystemClock
 from schemas.errors import InferenceFailed
 from schemas.events import ClipScored, ClipUploaded, ModalityResult, embedding_bytes
 from schemas.features import ClipFeatures
-from schemas.modalities import FRAME_RATE_HZ, MODALITIES, Modality
+from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Float32, Int64
 from streamer.padding import PaddedBuffer
@@ -21,18 +21,14 @@ from streamer.sessions import BundleSessions, FusionResult, StreamResult
 
 ScoringInput = tuple[ClipUploaded, ClipFeatures]
 
-_STEP_RATE_HZ = max(FRAME_RATE_HZ.values())
-
 
 def length_in_steps(features: ClipFeatures) -> int:
-    """A clip's length for batching: its longest modality, in steps of 25 Hz.
+    """A clip's length for batching: its longest modality, in steps of ``STEP_RATE_HZ``.
 
-    The sequences of a clip span the same seconds, so one number orders all of its modalities, and the densest ones,
-    which cost most, are counted as they are.
+    The sequences of a clip span the same seconds, so one number orders all of its modalities; the densest ones cost
+    most and are counted step by step.
     """
-    return max(
-        round(len(frames) * _STEP_RATE_HZ / FRAME_RATE_HZ[modality]) for modality, frames in features.frames.items()
-    )
+    return max(round(len(frames) * modality.step_cost) for modality, frames in features.frames.items())
 
 
 Buffers = dict[Modality, PaddedBuffer]

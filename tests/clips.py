@@ -7,7 +7,7 @@ import numpy as np
 from schemas.events import ClipUploaded, FeatureFile, InlineFeatures
 from schemas.features import ClipFeatures, encode_features
 from schemas.joints import LAYOUTS
-from schemas.modalities import FEATURE_DIM, FRAME_RATE_HZ, MODALITIES, Modality
+from schemas.modalities import MODALITIES, Modality
 
 UPLOADED_AT_MS = 1_700_000_000_000
 
@@ -23,13 +23,12 @@ def random_features(
 ) -> ClipFeatures:
     """Features of a clip of this length, standard normal."""
     rng = np.random.default_rng(seed)
-    shapes: dict[Modality, tuple[int, ...]] = {m: (FEATURE_DIM[m],) for m in FEATURE_DIM}
-    shapes[Modality.SKELETAL] = (LAYOUTS[joint_layout].joint_count, joint_channels)
+    pose = (LAYOUTS[joint_layout].joint_count, joint_channels)
+    shapes = {m: (m.channels,) if m.channels is not None else pose for m in modalities}
     frames = {
-        m: rng.standard_normal((max(1, round(duration_s * FRAME_RATE_HZ[m])), *shapes[m])).astype(dtype)
-        for m in modalities
+        m: rng.standard_normal((max(1, round(duration_s * m.rate_hz)), *shapes[m])).astype(dtype) for m in modalities
     }
-    return ClipFeatures(frames, joint_layout if Modality.SKELETAL in frames else None)
+    return ClipFeatures(frames, joint_layout if any(m.has_joints for m in frames) else None)
 
 
 def upload(

@@ -19,7 +19,7 @@ from schemas.bundle import (
     sha256_hex,
 )
 from schemas.joints import LAYOUTS
-from schemas.modalities import FEATURE_DIM, MODALITIES, Modality
+from schemas.modalities import MODALITIES, Modality
 
 OPSET = 18
 WIDTHS = {Modality.SKELETAL: 6, Modality.HOLISTIC: 8, Modality.FACIAL: 4, Modality.SCENIC: 5}
@@ -40,8 +40,8 @@ def write_small_bundle(
     folder.mkdir(parents=True, exist_ok=True)
     streams, graphs = [], {}
     for modality in modalities:
-        joints = (LAYOUTS[joint_layout].joint_count,) if modality is Modality.SKELETAL else ()
-        channels = joint_channels if modality is Modality.SKELETAL else FEATURE_DIM[modality]
+        joints = (LAYOUTS[joint_layout].joint_count,) if modality.has_joints else ()
+        channels = joint_channels if modality.has_joints else modality.channels
         name = f"{modality}.onnx"
         graphs[name] = stream_graph((*joints, channels), WIDTHS[modality], rng)
         streams.append(StreamGraph(modality, name, sha256_hex(graphs[name]), channels, WIDTHS[modality]))

@@ -5,9 +5,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from schemas.modalities import FRAME_RATE_HZ, Modality
+from schemas.modalities import Modality
 
-POSE_HZ: Final = FRAME_RATE_HZ[Modality.SKELETAL]
+POSE_HZ: Final = Modality.SKELETAL.rate_hz
 
 Floats = npt.NDArray[np.floating[Any]]
 

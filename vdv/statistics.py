@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.modalities import FRAME_RATE_HZ, MODALITIES, Modality
+from schemas.modalities import MODALITIES, Modality
 from vdv.annotations import Annotation
 from vdv.virality import is_labelled, targets
 
@@ -59,7 +59,7 @@ def _column(name: str, rows: Sequence[Annotation], steps: Mapping[str, Mapping[M
         dancers=len({row.dancer_id for row in rows}),
         views=sum(views) if rows and len(views) == len(rows) else None,
         duration_s=sum(row.duration_s for row in rows),
-        frames=sum(round(row.duration_s * FRAME_RATE_HZ[Modality.HOLISTIC]) for row in rows),
+        frames=sum(round(row.duration_s * Modality.HOLISTIC.rate_hz) for row in rows),
         steps={m: sum(steps.get(row.clip_id, {}).get(m, 0) for row in rows) for m in MODALITIES},
         scores=None if raw is None else (float(raw.min()), float(raw.max())),
         parts=_counted(part for row in rows if (part := part_of(row)) is not None),

@@ -24,7 +24,7 @@ from schemas.bundle import read_bundle
 from schemas.clock import SystemClock
 from schemas.codec import encode
 from schemas.events import ClipUploaded, FeatureFile
-from schemas.modalities import MODALITIES, Dimension, Modality
+from schemas.modalities import PAPER_MODALITIES, Dimension, Modality
 from schemas.queries import MAX_HITS, SimilarQuery
 from vdv.folder import Clip, DataSet, write_data_set
 from vdv.uploads import read_uploads
@@ -56,7 +56,7 @@ def run_synthetic_demo(
     loaded = read_bundle(bundle)
     console.rule("[bold]1. New uploads")
     data, truth = _make_clips(console, folder, clips, seed)
-    lacking = sum(Dimension.FACIAL not in planted.quality for planted in truth.values())
+    lacking = sum(Dimension(Modality.FACIAL) not in planted.quality for planted in truth.values())
     console.print(
         f"{clips} clips of 5–15 s by {len({p.dancer.dancer_id for p in truth.values()})} dancers in {CHALLENGES} "
         f"challenges; {lacking} lack a face. {_BROKEN} broken uploads are mixed in."
@@ -161,14 +161,14 @@ def _number(value: float) -> str:
 
 
 def _show_attention(console: Console, service: RankingService) -> None:
-    table = Table("challenge", "clips", *MODALITIES, title="Mean attention (planted importance)")
+    table = Table("challenge", "clips", *PAPER_MODALITIES, title="Mean attention (planted importance)")
     matches = 0
     for found in service.challenges():
         attention = service.attention(found.challenge_id).mean_attention
-        planted = dict(zip(MODALITIES, IMPORTANCE[int(found.challenge_id.rpartition("-")[2]) - 1], strict=True))
+        planted = dict(zip(PAPER_MODALITIES, IMPORTANCE[int(found.challenge_id.rpartition("-")[2]) - 1], strict=True))
         leader = max(attention, key=lambda m: attention[m])
         matches += planted[leader] == max(planted.values())
-        cells = (f"{'[bold]' if m is leader else ''}{attention[m]:.2f} ({planted[m]:.2f})" for m in MODALITIES)
+        cells = (f"{'[bold]' if m is leader else ''}{attention[m]:.2f} ({planted[m]:.2f})" for m in PAPER_MODALITIES)
         table.add_row(found.challenge_id, str(found.clips), *cells)
     console.print(table)
     console.print(
@@ -182,10 +182,10 @@ def _show_similar(console: Console, service: RankingService, truth: dict[str, Pl
     console.print(f"{chosen.dancer_id} moves [bold]{_style(chosen)}[/] and films in the [bold]{_room(chosen)}[/].")
     weightings = {"movement only": {Modality.SKELETAL: 1.0}, "the place only": {Modality.SCENIC: 1.0}}
     for name, weights in weightings.items():
-        table = Table("dancer", "all", *MODALITIES, "moves", "films in", title=f"Like {chosen.dancer_id}: {name}")
+        table = Table("dancer", "all", *PAPER_MODALITIES, "moves", "films in", title=f"Like {chosen.dancer_id}: {name}")
         query = SimilarQuery(dancer_id=chosen.dancer_id, weights=weights, group_by="dancer", k=_TOP)
         for hit in service.similar(query).hits:
-            parts = (f"{hit.similarities[m]:.4f}" if m in hit.similarities else "–" for m in MODALITIES)
+            parts = (f"{hit.similarities[m]:.4f}" if m in hit.similarities else "–" for m in PAPER_MODALITIES)
             dancer = dancers[hit.dancer_id]
             table.add_row(_short(hit.dancer_id), f"{hit.similarity:.4f}", *parts, _style(dancer), _room(dancer))
         console.print(table)

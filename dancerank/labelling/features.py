@@ -22,9 +22,11 @@ class UploadedFeatures:
         return in_place(where, lambda: self._in_layout(decode_features(content, max_bytes=self._max_bytes)))
 
     def _in_layout(self, features: ClipFeatures) -> ClipFeatures:
-        if self._layout is None or Modality.SKELETAL not in features.frames:
+        if self._layout is None or features.joint_layout is None:
             return features
-        source = LAYOUTS[features.joint_layout or ""]
-        pose: Frames = convert(features.frames[Modality.SKELETAL], source, self._layout)
-        frames = features.frames | {Modality.SKELETAL: pose[..., : self._layout.coordinates]}
+        source, kept = LAYOUTS[features.joint_layout], self._layout.coordinates
+        frames: dict[Modality, Frames] = {
+            m: convert(array, source, self._layout)[..., :kept] if m.has_joints else array
+            for m, array in features.frames.items()
+        }
         return ClipFeatures(frames, self._layout.name, features.extractors)

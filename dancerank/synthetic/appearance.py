@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dancerank.synthetic.world import NOISE_STEPS, Extractor, Float, world
-from schemas.modalities import FRAME_RATE_HZ, Modality
+from schemas.modalities import Modality
 
 _BLOCK_STEPS: Final = 32
 """Steps worked on at a time, few enough to stay in the processor's cache."""
@@ -30,7 +30,7 @@ def appearance(
         still = still + extractor.room[room]
     if modality is Modality.HOLISTIC:
         still = still + extractor.challenge[challenge]
-    return _over_time(still, extractor, round(duration_s * FRAME_RATE_HZ[modality]), rng)
+    return _over_time(still, extractor, round(duration_s * modality.rate_hz), rng)
 
 
 def _over_time(still: Float, extractor: Extractor, steps: int, rng: np.random.Generator) -> npt.NDArray[np.float16]:

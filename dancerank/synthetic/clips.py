@@ -13,7 +13,7 @@ from dancerank.synthetic.poses import pose_sequence
 from dancerank.synthetic.world import IDENTITY_WIDTH, MOVEMENT_STYLES, ROOMS, Float
 from schemas.features import ClipFeatures, Frames
 from schemas.joints import MPII_16
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import PAPER_MODALITIES, Modality
 from vdv.annotations import Annotation
 from vdv.folder import Clip
 
@@ -110,7 +110,7 @@ def film(clip: PlannedClip, plan: Plan) -> SyntheticClip:
 def _dancer(index: int, seed: int, rng: np.random.Generator) -> Dancer:
     return Dancer(
         dancer_id=f"dancer-{seed}-{index:04d}",
-        skill={m: float(rng.normal()) for m in MODALITIES},
+        skill={m: float(rng.normal()) for m in PAPER_MODALITIES},
         style=int(rng.integers(len(MOVEMENT_STYLES))),
         room=int(rng.integers(len(ROOMS))),
         identity=rng.normal(size=IDENTITY_WIDTH),
@@ -122,8 +122,8 @@ def _planned(origin: tuple[int, int, int], dancer: Dancer, challenge: int, plan:
     has_face = bool(rng.random() >= plan.missing_face_share)
     duration_s = plan.shortest_s + (plan.longest_s - plan.shortest_s) * float(rng.random())
     spread = np.sqrt(1 - _CLIP_VARIATION**2)
-    quality = {m: float(spread * dancer.skill[m] + _CLIP_VARIATION * rng.normal()) for m in MODALITIES}
-    weighted = sum(weight * quality[m] for weight, m in zip(plan.importance[challenge], MODALITIES, strict=True))
+    quality = {m: float(spread * dancer.skill[m] + _CLIP_VARIATION * rng.normal()) for m in PAPER_MODALITIES}
+    weighted = sum(weight * quality[m] for weight, m in zip(plan.importance[challenge], PAPER_MODALITIES, strict=True))
     virality = float(weighted + plan.virality_noise * rng.normal())
     luck = draw_luck(plan, _generator(origin, "luck"))
     seed, _, number = origin
@@ -132,7 +132,9 @@ def _planned(origin: tuple[int, int, int], dancer: Dancer, challenge: int, plan:
         dancer=dancer,
         challenge=challenge,
         duration_s=duration_s,
-        modalities=tuple(m for m in MODALITIES if m in plan.modalities and (has_face or m is not Modality.FACIAL)),
+        modalities=tuple(
+            m for m in PAPER_MODALITIES if m in plan.modalities and (has_face or m is not Modality.FACIAL)
+        ),
         quality=quality,
         virality=virality,
         reactions=draw_reactions(expected_score(virality, challenge, plan) + luck, rng),
@@ -142,12 +144,12 @@ def _planned(origin: tuple[int, int, int], dancer: Dancer, challenge: int, plan:
 
 def _frames(clip: PlannedClip, modality: Modality, plan: Plan) -> Frames:
     rng, dancer, quality = _generator(clip.origin, modality), clip.dancer, clip.quality[modality]
-    if modality is Modality.SKELETAL:
+    if modality.has_joints:
         return pose_sequence(clip.challenge, dancer.style, quality, clip.duration_s, plan, rng)
     return appearance(modality, clip.challenge, dancer.room, dancer.identity, quality, clip.duration_s, rng)
 
 
 def _generator(origin: tuple[int, int, int], purpose: str) -> np.random.Generator:
     """Random numbers of one clip for one purpose."""
-    number = 1 + ("plan", *MODALITIES, "luck").index(purpose)  # a zero at the end of a seed would change nothing
+    number = 1 + ("plan", *PAPER_MODALITIES, "luck").index(purpose)  # a zero at the end of a seed would change nothing
     return np.random.default_rng([*origin, number])

@@ -8,7 +8,7 @@ from typing import Final
 
 from dancerank.synthetic.clips import PlannedClip, film, plan_clips
 from dancerank.synthetic.plan import STANDARD, Plan, challenge_id
-from schemas.modalities import MODALITIES
+from schemas.modalities import PAPER_MODALITIES
 from vdv.annotations import Annotation
 from vdv.checking import Progress
 from vdv.errors import DataSetError
@@ -66,12 +66,12 @@ def _check_parts(annotations: Sequence[Annotation]) -> None:
 
 
 def _write_truth(folder: Path, planned: Iterable[PlannedClip], plan: Plan) -> None:
-    rows = ((c.clip_id, *(c.quality[m] for m in MODALITIES), c.virality) for c in planned)
-    _write(folder / PLANTED, ("clip_id", *MODALITIES, "virality"), rows)
+    rows = ((c.clip_id, *(c.quality[m] for m in PAPER_MODALITIES), c.virality) for c in planned)
+    _write(folder / PLANTED, ("clip_id", *PAPER_MODALITIES, "virality"), rows)
     weights = (
         (challenge_id(challenge), modality, weight)
         for challenge, row in enumerate(plan.importance)
-        for modality, weight in zip(MODALITIES, row, strict=True)
+        for modality, weight in zip(PAPER_MODALITIES, row, strict=True)
     )
     _write(folder / IMPORTANCE_TABLE, ("challenge_id", "modality", "weight"), weights)
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from schemas.errors import ConfigurationError
 from schemas.events import MAX_DURATION_S, MIN_DURATION_S
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import PAPER_MODALITIES, Modality
 
 Weights = tuple[float, float, float, float]
 
@@ -20,8 +20,8 @@ IMPORTANCE: Final[tuple[Weights, ...]] = (
     (0.09, 0.28, 0.46, 0.17),
     (0.17, 0.28, 0.09, 0.46),
 )
-"""Weight of each modality (in the order of ``MODALITIES``) in a challenge's virality. No two of a challenge are equal;
-each modality leads in two."""
+"""Weight of each of ``PAPER_MODALITIES`` in a challenge's virality. No two of a challenge are equal; each modality
+leads in two."""
 
 CHALLENGES: Final = len(IMPORTANCE)
 
@@ -54,7 +54,7 @@ class Plan:
     pose_failure_share: float = 0.1
     lucky_share: float = 0.0
     luck_doublings: float = 4.0
-    modalities: tuple[Modality, ...] = MODALITIES
+    modalities: tuple[Modality, ...] = PAPER_MODALITIES
     importance: tuple[Weights, ...] = IMPORTANCE
     virality_noise: float = 0.25
 
@@ -82,8 +82,8 @@ class Plan:
 
     def _check_importance(self) -> None:
         for weights in self.importance:
-            if len(weights) != len(MODALITIES) or not all(0 <= w < math.inf for w in weights) or not any(weights):
-                wanted = f"{len(MODALITIES)} weights of 0 or more for each challenge, one of them above 0"
+            if len(weights) != len(PAPER_MODALITIES) or not all(0 <= w < math.inf for w in weights) or not any(weights):
+                wanted = f"{len(PAPER_MODALITIES)} weights of 0 or more for each challenge, one of them above 0"
                 raise _refused("importance", weights, wanted)
         if len(self.importance) != CHALLENGES:
             raise _refused("importance", f"{len(self.importance)} rows", f"one for each of {CHALLENGES} challenges")

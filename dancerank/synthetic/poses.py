@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from dancerank.synthetic.plan import Plan
 from dancerank.synthetic.world import HARMONICS, POSE, STYLE_GAIN, Float, world
-from schemas.modalities import FRAME_RATE_HZ, Modality
+from schemas.modalities import Modality
 from vdv.resampling import fill_gaps
 
 # What quality does to movement: the cause. Better dancers …
@@ -32,11 +32,11 @@ def pose_sequence(
     challenge: int, style: int, quality: float, duration_s: float, plan: Plan, rng: np.random.Generator
 ) -> npt.NDArray[np.float32]:
     """(T, V, 2) in pixels: the challenge's choreography in the dancer's style."""
-    steps = round(duration_s * FRAME_RATE_HZ[Modality.SKELETAL])
+    steps = round(duration_s * Modality.SKELETAL.rate_hz)
     choreography = world().choreographies[challenge]
     tempo_hz = choreography.tempo_hz * math.exp(plan.tempo_spread * rng.normal())
     drift = np.cumsum(rng.normal(0, _DRIFT * math.exp(-_DRIFT_FALL * quality), steps))
-    beat = (np.arange(steps) / FRAME_RATE_HZ[Modality.SKELETAL] + rng.uniform(0, 4)) * tempo_hz + drift
+    beat = (np.arange(steps) / Modality.SKELETAL.rate_hz + rng.uniform(0, 4)) * tempo_hz + drift
     size = STYLE_GAIN[style][:, None] * max(1 + _GROWTH * quality, _SMALLEST)
     motion = swing(beat, choreography.amplitude, choreography.phase) * size
     tremor = math.hypot(_TREMOR * math.exp(-_TREMOR_FALL * quality), plan.joint_noise * rng.random())

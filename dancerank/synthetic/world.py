@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dancerank.synthetic.plan import CHALLENGES
 from schemas.joints import MPII_16
-from schemas.modalities import FEATURE_DIM, Modality
+from schemas.modalities import PAPER_MODALITIES, Modality
 
 Float = npt.NDArray[np.float64]
 
@@ -90,7 +90,7 @@ def world() -> World:
     """The one world, made at the first call."""
     rng = np.random.default_rng(_WORLD_SEED)
     choreographies = tuple(_choreography(rng) for _ in range(CHALLENGES))
-    return World(choreographies, {modality: _extractor(width, rng) for modality, width in FEATURE_DIM.items()})
+    return World(choreographies, {m: _extractor(m.channels, rng) for m in PAPER_MODALITIES if m.channels is not None})
 
 
 def _choreography(rng: np.random.Generator) -> Choreography:

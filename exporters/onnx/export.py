@@ -20,7 +20,6 @@ from schemas.bundle import (
     sha256_hex,
 )
 from schemas.errors import BundleError
-from schemas.modalities import Modality
 
 FUSION_FILE = "fusion.onnx"
 
@@ -91,7 +90,7 @@ def _manifest(
         streams=streams,
         fusion=GraphFile(FUSION_FILE, sha256_hex(graphs[FUSION_FILE])),
         opset=OPSET,
-        joint_layout=config.joint_layout if Modality.SKELETAL in config.modalities else None,
+        joint_layout=config.joint_layout if any(m.has_joints for m in config.modalities) else None,
         training_data=training_data,
         metrics=dict(metrics),
         architecture=_architecture(framework),

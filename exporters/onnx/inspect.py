@@ -19,7 +19,6 @@ from schemas.bundle import (
     StreamGraph,
 )
 from schemas.joints import layout_named
-from schemas.modalities import Modality
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,7 @@ def describe(bundle: Bundle) -> tuple[GraphDescription, ...]:
 
 
 def _stream_interface(stream: StreamGraph, joint_layout: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    skeletal = stream.modality is Modality.SKELETAL and joint_layout is not None
-    joints = f"{layout_named(joint_layout).joint_count}, " if skeletal and joint_layout else ""
+    joints = f"{layout_named(joint_layout).joint_count}, " if stream.modality.has_joints and joint_layout else ""
     return (
         (f"{FRAMES} (N, T, {joints}{stream.input_channels}) float32", f"{LENGTHS} (N,) int64"),
         (f"{EMBEDDING} (N, {stream.embedding_dim}) float32", f"{SCORE} (N,) float32"),

@@ -135,7 +135,7 @@ def _clip(
 ) -> NDArray[np.float32]:
     """(T, V, C) pixel coordinates of a moving pose, or (T, C) features as they leave a ReLU."""
     shape = framework.config.frame_shape(modality)
-    if modality is not Modality.SKELETAL:
+    if not modality.has_joints:
         return generator.normal(0.2, 0.5, (length, *shape)).clip(min=0).astype(np.float32)
     pose = generator.normal((640, *([360] * (shape[1] - 1))), 150, shape)
     frames: NDArray[np.float64] = pose + generator.normal(0, 8, (length, *shape)).cumsum(axis=0)

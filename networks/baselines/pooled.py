@@ -36,7 +36,7 @@ class PooledSVR:
         standardised: bool = False,
     ) -> None:
         """``standardised`` scales every channel to unit variance over the training clips first."""
-        if modality is Modality.SKELETAL:
+        if modality.has_joints:
             raise ConfigurationError("joints cannot be pooled over time; use pose_dct", field="modality")
         if not costs or min(costs) <= 0:
             raise ConfigurationError("costs must be at least one number above zero", field="costs")

@@ -112,10 +112,10 @@ class ViralityModelTraining(lightning.LightningModule):
             group["lr"] = rate
         inputs, present, targets = batch.clips
         present = hide_modalities(present, self.settings.modality_dropout)
-        if Modality.SKELETAL in inputs:
-            poses, lengths = inputs[Modality.SKELETAL]
+        for modality in [modality for modality in inputs if modality.has_joints]:
+            poses, lengths = inputs[modality]
             layout = layout_named(self.framework.config.joint_layout)
-            inputs = {**inputs, Modality.SKELETAL: (self.settings.pose_augmentation(poses, layout), lengths)}
+            inputs = {**inputs, modality: (self.settings.pose_augmentation(poses, layout), lengths)}
         with video_level_features(self.framework) as features:
             output = self.framework(inputs, present)
         terms = self._terms(output, targets, present)

@@ -42,7 +42,7 @@ class Catalogue:
         self._entries: list[CatalogueEntry | None] = []
         self._clip_ids: list[str] = []
         self._rows: dict[str, int] = {}
-        self._presence = array("B")
+        self._presence = array("I")
         self._of_challenge: dict[str, array[int]] = {}
         self._of_dancer: dict[str, array[int]] = {}
         for entry in entries:
@@ -110,7 +110,7 @@ class Catalogue:
         """Which of the clips in ``rows`` (N,) have the modality, (N,)."""
         if not len(rows):
             return np.empty(0, bool)
-        having: Bool = (np.frombuffer(self._presence, np.uint8)[rows] & _BIT[modality]) != 0
+        having: Bool = (np.frombuffer(self._presence, np.uintc)[rows] & _BIT[modality]) != 0
         return having
 
     def encode(self) -> bytes:

@@ -16,7 +16,7 @@ from dancerank.recipe import Recipe
 from dancerank.synthetic.data_set import IMPORTANCE_TABLE, PLANTED
 from networks.methods import METHODS
 from schemas.features import ClipFeatures
-from schemas.modalities import FEATURE_DIM, MODALITIES, Modality
+from schemas.modalities import MODALITIES, Modality
 from vdv.annotations import Annotation
 from vdv.errors import DataSetError
 from vdv.folder import Clip, DataSet, write_data_set
@@ -49,7 +49,7 @@ def written(
                 score=score,
                 split="train" if number < LEARNED else "test",
             )
-            clips.append(Clip(annotation, ClipFeatures({m: np.ones((4, FEATURE_DIM[m]), np.float32) for m in seen})))
+            clips.append(Clip(annotation, ClipFeatures({m: np.ones((4, m.channels), np.float32) for m in seen})))
     data = write_data_set(folder, clips)
     rows = [
         [f"{challenge}-{number}", *(each.get(m, 0.0) for m in MODALITIES), 0.0]

@@ -25,7 +25,7 @@ from dancerank.synthetic.popularity import expected_score
 from dancerank.synthetic.poses import swing
 from schemas.errors import ConfigurationError
 from schemas.features import decode_features, encode_features
-from schemas.modalities import FRAME_RATE_HZ, MODALITIES, Modality
+from schemas.modalities import MODALITIES, Modality
 from vdv.checking import check_data_set
 from vdv.errors import DataSetError
 from vdv.folder import open_data_set
@@ -74,7 +74,7 @@ def test_clips_pass_the_feature_checks_and_last_5_to_15_seconds(clips: list[Synt
         assert 5 <= clip.duration_s <= 15
         decoded = decode_features(encode_features(clip.features))
         for modality, frames in decoded.frames.items():
-            assert len(frames) == round(clip.duration_s * FRAME_RATE_HZ[modality])
+            assert len(frames) == round(clip.duration_s * modality.rate_hz)
 
 
 def test_challenges_are_of_even_size_and_some_clips_lack_only_the_face(clips: list[SyntheticClip]) -> None:
@@ -224,7 +224,7 @@ def test_float16_is_rounded_as_numpy_rounds_it_but_for_ties() -> None:
     np.testing.assert_array_equal(rounded[0, :2], [1 + 2.0**-10, 1 + 2.0**-9])
 
 
-@pytest.mark.parametrize("modality", [m for m in MODALITIES if m is not Modality.SKELETAL])
+@pytest.mark.parametrize("modality", [m for m in MODALITIES if not m.has_joints])
 def test_appearance_features_carry_the_planted_quality(clips: list[SyntheticClip], modality: Modality) -> None:
     having = [clip for clip in clips if modality in clip.features.frames]
     pooled = np.array([clip.features.frames[modality].astype(np.float32).mean(axis=0) for clip in having])

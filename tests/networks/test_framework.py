@@ -10,7 +10,7 @@ from networks.datasets import Sample, collate
 from networks.evaluation import predict
 from networks.virality_model import ViralityModel, ViralityModelConfig
 from schemas.errors import CheckpointError, ConfigurationError
-from schemas.modalities import FEATURE_DIM, MODALITIES, Modality
+from schemas.modalities import MODALITIES, Modality
 
 SMALL = ViralityModelConfig(graph_width=1 / 16, temporal_width=1 / 64, fusion_width=1 / 8)
 
@@ -28,7 +28,7 @@ def mixed_samples() -> list[Sample]:
         features = {}
         for index, modality in enumerate(MODALITIES):
             if combination >> index & 1:
-                step = (16, 2) if modality is Modality.SKELETAL else (FEATURE_DIM[modality],)
+                step = (16, 2) if modality.has_joints else (modality.channels,)
                 length = int(generator.choice([1, 2, 3, 9, 40]))
                 features[modality] = generator.random((length, *step)).astype(np.float32)
         samples.append((features, float(generator.random())))

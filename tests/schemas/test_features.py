@@ -19,7 +19,7 @@ from schemas.errors import (
 )
 from schemas.features import ClipFeatures, check_finite, decode_features, encode_features
 from schemas.joints import LAYOUTS
-from schemas.modalities import FEATURE_DIM, MODALITIES, Modality
+from schemas.modalities import MODALITIES, Modality
 from tests.clips import random_features
 
 METADATA = {
@@ -295,6 +295,6 @@ def test_every_float16_is_judged_as_numpy_judges_it() -> None:
 
 
 def test_what_may_not_be_read_may_not_be_written() -> None:
-    frames = np.full((9, FEATURE_DIM[Modality.SCENIC]), np.inf, np.float16)
+    frames = np.full((9, Modality.SCENIC.channels), np.inf, np.float16)
     with pytest.raises(FeatureValueInvalid):
         encode_features(ClipFeatures({Modality.SCENIC: frames}))

@@ -13,7 +13,7 @@ from typing import Final, Literal
 import numpy as np
 
 from schemas.features import ClipFeatures
-from schemas.modalities import FEATURE_DIM, FRAME_RATE_HZ, Modality
+from schemas.modalities import Modality
 from vdv.annotations import Annotation
 from vdv.errors import DataSetError
 from vdv.folder import Clip
@@ -34,7 +34,7 @@ def read_clips(source: Path) -> list[Clip]:
     arrays = read_archive(
         path,
         {
-            "p3d_feature": (None, FEATURE_DIM[Modality.HOLISTIC]),
+            "p3d_feature": (None, Modality.HOLISTIC.channels),
             "overall_score": (None,),
             "difficulty": (None,),
             "train_idx": (None,),
@@ -54,7 +54,7 @@ def read_clips(source: Path) -> list[Clip]:
             clip_id=f"dive-{number:03d}",
             dancer_id=f"diver-of-{number:03d}",
             challenge_id=CHALLENGE,
-            duration_s=FRAMES / FRAME_RATE_HZ[Modality.HOLISTIC],
+            duration_s=FRAMES / Modality.HOLISTIC.rate_hz,
             score=float(arrays["overall_score"][number - 1]),
             split=part,
             extra={"difficulty": f"{arrays['difficulty'][number - 1]:g}"},
