@@ -50,7 +50,7 @@ class SimilarQuery:
 
 @dataclass(frozen=True)
 class GenerationState:
-    """A model generation: ``clips`` scored under it, and when it was last put in force, if ever."""
+    """A model generation: ``clips`` scored under it, and when it was last activated, if ever."""
 
     generation: str
     clips: int

@@ -50,7 +50,7 @@ def use(generation: Generation, patience_s: Patience = 30.0, force: Force = Fals
     It has to have scored what the present one has, and every serving process has to hold that.
     """
     with _opened(config) as held:
-        before = held.generations.in_force()
+        before = held.generations.active()
         held.generations.check(generation)
         if not force and generation != before:
             _await(held, generation, patience_s, complete=True)
@@ -60,7 +60,7 @@ def use(generation: Generation, patience_s: Patience = 30.0, force: Force = Fals
 def rollback(patience_s: Patience = 30.0, force: Force = False, config: Config = None) -> None:
     """Let the generation answer again that did before the present one. Clips that it has not scored are missing."""
     with _opened(config) as held:
-        before, generation = held.generations.in_force(), held.generations.before()
+        before, generation = held.generations.active(), held.generations.before()
         if not force:
             _await(held, generation, patience_s, complete=False)
         lacking = held.generations.lacking(generation)
@@ -124,14 +124,14 @@ def _described(state: GenerationState) -> Text:
     if state.retired:
         return Text("retired")
     if state.chosen_at_ms is None:
-        return Text("never in force")
+        return Text("never active")
     since = f"{datetime.fromtimestamp(state.chosen_at_ms / 1000, UTC):%Y-%m-%d %H:%M}"
-    return Text(f"in force since {since}", style="bold green") if state.in_force else Text(f"last put in force {since}")
+    return Text(f"active since {since}", style="bold green") if state.in_force else Text(f"last activated {since}")
 
 
 def _await(held: _Held, generation: str, patience_s: float, *, complete: bool) -> None:
     """Return once all that serve can answer for ``generation``, and, if ``complete``, it has scored every clip that the
-    one in force has. Raises ``GenerationRefused`` saying what is still missing after ``patience_s``.
+    active one has. Raises ``GenerationRefused`` saying what is still missing after ``patience_s``.
     """
     clock = SystemClock()
     until_ms, deadline_s = held.generations.scored_until(), clock.monotonic_s() + patience_s
@@ -141,7 +141,7 @@ def _await(held: _Held, generation: str, patience_s: float, *, complete: bool) -
             clips = min(clips, held.store.generations().get(generation, 0))  # some may be deleted meanwhile
             reasons = obstacles(generation, clips, held.replicas.alive())
             if complete and (lacking := held.generations.lacking(generation, until_ms)):
-                reasons.insert(0, f"it has not scored {lacking:,} clips of the generation in force")
+                reasons.insert(0, f"it has not scored {lacking:,} clips of the active generation")
             if not reasons:
                 return
             if clock.monotonic_s() >= deadline_s:
@@ -154,10 +154,10 @@ def _await(held: _Held, generation: str, patience_s: float, *, complete: bool) -
 
 def _switch(held: _Held, generation: str, before: str | None) -> None:
     if generation == before:
-        Console().print(f"{generation} is in force already.", highlight=False, markup=False)
+        Console().print(f"{generation} is active already.", highlight=False, markup=False)
         return
-    held.generations.use(generation, SystemClock().now_ms())
-    Console().print(f"{generation} is in force, instead of {before}.", highlight=False, markup=False)
+    held.generations.activate(generation, SystemClock().now_ms())
+    Console().print(f"{generation} is active, instead of {before}.", highlight=False, markup=False)
 
 
 @contextmanager

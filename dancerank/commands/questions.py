@@ -25,7 +25,7 @@ from schemas.observation import Observer
 from schemas.queries import Grouping, Order, Ranking, SimilarAnswer, SimilarQuery, uniform_weights
 
 Generation = Annotated[
-    str | None, typer.Option(help="Model generation that scored the clips. Default: the one in force.")
+    str | None, typer.Option(help="Model generation that scored the clips. Default: the active one.")
 ]
 
 
@@ -76,7 +76,7 @@ def rankings(
     console = Console()
     with _store_service(config) as service:
         if challenge is None:
-            # One for the whole table: another may be put in force between two questions.
+            # One for the whole table: another may be activated between two questions.
             generation = generation or next((s.generation for s in service.generations() if s.in_force), None)
             table = Table(
                 "challenge", "clips", *MODALITIES, title="Challenges, with the mean attention on each modality"
@@ -120,7 +120,7 @@ def _title(text: str) -> Text:
 
 @contextmanager
 def _index_service(config: Config) -> Iterator[RankingService]:
-    """Answers of the index snapshot, of the generation that the database says is in force; raises ``NoData`` without
+    """Answers of the index snapshot, of the generation that is active in the database; raises ``NoData`` without
     one. Without a database it is the one that came first.
     """
     settings, index = _opened_index(config)

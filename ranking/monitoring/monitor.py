@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 
 class ModelMonitor:
-    """Agreement with what was observed, calibration, and drift, told to the observer. Threads may add and measure at
-    once. Any number of workers may measure one database; they tell the same.
+    """Agreement with what was observed, calibration, and drift, reported to the observer. Threads may add and measure
+    at once. Any number of workers may measure one database; they report the same.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class ModelMonitor:
         self._drift.add(clips)
 
     def measure(self) -> None:
-        """Tell the observer how right the generation in force is now.
+        """Report to the observer how right the active generation is now.
 
-        If the database fails, a warning is logged, what was told before stands, and the next call tries again.
+        If the database fails, a warning is logged, what was reported before stands, and the next call tries again.
         """
         try:
             with self._database.reading() as connection:

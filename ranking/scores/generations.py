@@ -1,7 +1,8 @@
-"""Which model generation is in force, which were before, and which are retired: kept in the database.
+"""Which model generation is active, which were before, and which are retired: kept in the database.
 
-Every question, and every clip that the traffic pools rate, is answered by the generation in force, unless another one
-is asked for by name. The choice is one row: a transaction that adds it switches all processes that read it at once.
+The active generation answers every question that names no other one, and rates every clip of the traffic pools. The
+choice is one row: a transaction that adds it switches all processes at once. The HTTP API calls the active generation
+``in_force``.
 """
 
 from collections.abc import Iterator
@@ -16,16 +17,16 @@ from schemas.queries import GenerationState
 
 _PART: Final = 10_000
 
-_IN_FORCE: Final = sa.select(generation_choices.c.generation).order_by(generation_choices.c.number.desc()).limit(1)
+_ACTIVE: Final = sa.select(generation_choices.c.generation).order_by(generation_choices.c.number.desc()).limit(1)
 
 
 def active_generation(connection: sa.Connection) -> str | None:
     """``None`` until the first clip was scored."""
-    return connection.scalars(_IN_FORCE).one_or_none()
+    return connection.scalars(_ACTIVE).one_or_none()
 
 
 def generations_chosen(connection: sa.Connection) -> set[str]:
-    """All that are in force or were before."""
+    """All that are or were active."""
     return set(connection.scalars(sa.select(generation_choices.c.generation).distinct()))
 
 
@@ -33,8 +34,8 @@ def retired(connection: sa.Connection) -> set[str]:
     return set(connection.scalars(sa.select(retired_generations.c.generation)))
 
 
-def adopt_first(connection: sa.Connection, generation: str, at_ms: int) -> None:
-    """Put ``generation`` in force if none is; whoever comes first decides."""
+def activate_first(connection: sa.Connection, generation: str, at_ms: int) -> None:
+    """Activate ``generation`` if none is active; the first transaction decides."""
     if active_generation(connection) is None:
         row = {"number": 1, "generation": generation, "chosen_at_ms": at_ms}
         connection.execute(insert_into(connection, generation_choices).on_conflict_do_nothing(), row)
@@ -49,7 +50,7 @@ def clips_by_generation(connection: sa.Connection) -> dict[str, int]:
 
 
 def generation_states(connection: sa.Connection) -> list[GenerationState]:
-    """Every generation that has clips, was in force or is retired; first those put in force, the last one at first."""
+    """Every generation that has clips, was active or is retired: the active one first, then by latest activation."""
     choice = generation_choices.c
     current, gone, counts = active_generation(connection), retired(connection), clips_by_generation(connection)
     chosen = {
@@ -67,14 +68,14 @@ def generation_states(connection: sa.Connection) -> list[GenerationState]:
 
 
 class Generations:
-    """The choice, and what it is made by. Every method raises ``StoreUnavailable`` or ``StoreRefused`` if the
+    """Reads and changes the choice. Every method raises ``StoreUnavailable`` or ``StoreRefused`` if the
     database fails.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def in_force(self) -> str | None:
+    def active(self) -> str | None:
         with self._database.reading() as connection:
             return active_generation(connection)
 
@@ -83,14 +84,14 @@ class Generations:
             return retired(connection)
 
     def scored_until(self) -> int:
-        """When the generation in force scored its last clip, by the clock of whoever scored it; 0 without any."""
+        """When the active generation scored its last clip, by the streamer's clock; 0 without any."""
         with self._database.reading() as connection:
             of = scored_clips.c
             newest = sa.select(sa.func.max(of.scored_at_ms)).where(of.generation == active_generation(connection))
             return connection.scalars(newest).one() or 0
 
     def lacking(self, generation: str, until_ms: int | None = None) -> int:
-        """Clips that the generation in force has scored, by ``until_ms`` if given, and ``generation`` has not yet."""
+        """Number of clips that the active generation scored, by ``until_ms`` if given, and ``generation`` has not."""
         clip, other = scored_clips.c, scored_clips.alias("other").c
         with self._database.reading() as connection:
             query = sa.select(sa.func.count()).where(
@@ -101,7 +102,7 @@ class Generations:
             return connection.scalars(query).one()
 
     def before(self) -> str:
-        """The generation that was in force before the present one and can be again. Raises ``GenerationRefused``."""
+        """The generation that was active before the present one and is not retired. Raises ``GenerationRefused``."""
         with self._database.reading() as connection:
             current, gone = active_generation(connection), retired(connection)
             choice = generation_choices.c
@@ -109,9 +110,9 @@ class Generations:
                 if name != current and name not in gone:
                     return str(name)
         raise GenerationRefused(
-            f"there is no way back: no generation that is still held was in force before {current}"
+            f"there is no way back: no generation that is still held was active before {current}"
             if current
-            else "no generation is in force yet: no clip has been scored"
+            else "no generation is active yet: no clip has been scored"
         )
 
     def check(self, generation: str) -> None:
@@ -119,8 +120,8 @@ class Generations:
         with self._database.reading() as connection:
             _check(connection, generation)
 
-    def use(self, generation: str, at_ms: int) -> None:
-        """Put ``generation`` in force, for all processes and from the next question on; raises as ``check``."""
+    def activate(self, generation: str, at_ms: int) -> None:
+        """Activate ``generation``, for all processes and from the next question on; raises as ``check``."""
         with self._database.writing() as connection:
             lock_clips(connection, alone=True)
             _check(connection, generation)
@@ -130,15 +131,15 @@ class Generations:
                 connection.execute(sa.insert(generation_choices), row)
 
     def retire(self, generation: str, at_ms: int) -> Iterator[int]:
-        """Never hold ``generation`` again, and drop its rows; tells, again and again, how many clips are left.
+        """Never hold ``generation`` again, and drop its rows in parts; yields how many clips are left before each.
 
-        Done again after an interruption it goes on. Raises ``GenerationRefused`` if it is in force.
+        Call it again after an interruption. Raises ``GenerationRefused`` if it is active.
         """
         of = scored_clips.c
         with self._database.writing() as connection:
             lock_clips(connection, alone=True)
             if generation == active_generation(connection):
-                raise GenerationRefused(f"generation {generation} is in force; put another one in force first")
+                raise GenerationRefused(f"generation {generation} is active; activate another one first")
             row = {"generation": generation, "retired_at_ms": at_ms}
             connection.execute(insert_into(connection, retired_generations).on_conflict_do_nothing(), row)
             connection.execute(sa.delete(drift_samples).where(drift_samples.c.generation == generation))
@@ -147,12 +148,12 @@ class Generations:
             yield left
             part = sa.select(of.clip_id).where(of.generation == generation).limit(_PART)
             with self._database.writing() as connection:
-                lock_clips(connection, alone=False)  # whoever deletes clips locks the same rows in another order
+                lock_clips(connection, alone=False)  # deletions of clips lock the same rows in another order
                 done = connection.execute(
                     sa.delete(scored_clips).where(of.generation == generation, of.clip_id.in_(part))
                 )
             if not done.rowcount:
-                break  # deletions of clips took the rest
+                break  # the others were deleted meanwhile
             left -= done.rowcount
         yield 0
 

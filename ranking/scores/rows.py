@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from ranking.database.connection import in_parts, insert_into, lock_clips
 from ranking.database.tables import clips, deleted_clips, scored_clips, scores
-from ranking.scores.generations import adopt_first, retired
+from ranking.scores.generations import activate_first, retired
 from ranking.views.log_records import DeletedRecord, LogEntry
 from schemas.events import ClipScored
 from schemas.modalities import Dimension
@@ -33,7 +33,7 @@ class Erasure(NamedTuple):
 def write_entries(connection: sa.Connection, entries: Sequence[LogEntry]) -> Erasure:
     """Apply entries in whichever order they come; a clip once deleted stays away, and so does a retired generation.
 
-    The first clip ever scored puts its generation in force. Rows are locked in the order of their keys, so that workers
+    The first clip ever scored activates its generation. Rows are locked in the order of their keys, so that workers
     cannot deadlock.
     """
     deletions = [entry for entry in entries if isinstance(entry, DeletedRecord)]
@@ -45,7 +45,7 @@ def write_entries(connection: sa.Connection, entries: Sequence[LogEntry]) -> Era
     living = [e for e in scored if e.clip.clip_id not in gone and e.clip.generation not in past]
     _write_scored(connection, living)
     if living:
-        adopt_first(connection, living[0].clip.generation, living[0].clip.scored_at_ms)
+        activate_first(connection, living[0].clip.generation, living[0].clip.scored_at_ms)
     late = [entry for entry in scored if entry.clip.clip_id in gone]
     return Erasure(sorted({entry.event.clip_id for entry in deletions}), late)
 

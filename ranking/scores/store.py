@@ -83,7 +83,7 @@ class ScoreStore:
             return connection.scalars(sa.select(sa.exists().where(scored_clips.c.generation == generation))).one()
 
     def generation_states(self) -> list[GenerationState]:
-        """Every generation, those put in force before all others and the last one of them at first."""
+        """Every generation: the active one first, then by latest activation, then the others."""
         with self._database.reading() as connection:
             return generation_states(connection)
 

@@ -33,7 +33,7 @@ class ServingReport:
             self._index.retire(self._generations.retired())
             state = ReplicaState(self._replica, self._index.generations(), self._caught_up())
             self._replicas.report(state)
-            self._observer.active_generation(self._generations.in_force())
+            self._observer.active_generation(self._generations.active())
         except (StoreUnavailable, StoreRefused) as error:
             if self._is_heard:
                 log.warning("%s cannot say what it holds: %s", self._replica, error)

@@ -1,8 +1,7 @@
-"""The one object to ask: the index view answers similarity, the pools' tables exposure, the store everything else."""
+"""Answers every question: similarity from the index view, exposure from the pools' tables, the rest from the store."""
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from threading import Lock
 from time import monotonic, perf_counter
 from typing import Final
@@ -11,10 +10,10 @@ import msgspec
 
 from ranking.pools.service.reading import PoolReader
 from ranking.scores.store import ScoreStore
+from ranking.serving.readiness import Readiness, check_readiness, is_healthy
 from ranking.vectors.view import IndexView
 from ranking.views.loop import LoopThread
 from schemas.errors import (
-    DancerankError,
     DatabaseBusy,
     NotFound,
     NotReady,
@@ -44,21 +43,12 @@ log = logging.getLogger(__name__)
 _ASK_AGAIN_S: Final = 1.0
 
 
-@dataclass(frozen=True)
-class Readiness:
-    """Whether to send requests here; if not, why. ``waiting``: what is missing although it can answer."""
-
-    ready: bool
-    reasons: list[str]
-    waiting: list[str]
-
-
 class RankingService:
     """Answers of both views, and of the traffic pools where they are read.
 
-    Every method about scores takes a ``generation``; without one it is the generation in force, which is asked of the
-    database each time: once another one is chosen, no later question is answered by the one before. Without an answer
-    it is the one known last.
+    Every method about scores takes a ``generation``; the default is the active generation, which the
+    database is asked for each time: once another one is activated, no later question is answered by the one before. If
+    the database does not answer, it is the one known last.
 
     Every method raises ``NotFound`` and ``QueryError`` naming the parameter, ``NotReady`` or ``StoreUnavailable`` if a
     later try may succeed, and ``NotServedHere`` for a view that this service was built without.
@@ -79,7 +69,7 @@ class RankingService:
         self._pools = pools
         self._loops = loops
         self._observer = observer or Observer()
-        self._in_force: str | None = None
+        self._active: str | None = None
         self._asked_at_s = self._refused_at_s = float("-inf")
         self._learning = Lock()
 
@@ -95,7 +85,7 @@ class RankingService:
         asked = self._generation(generation)
         held = self._index.generations()
         if generation is None and asked not in held:
-            raise NotReady(f"generation {asked} is in force and not indexed here yet; try again shortly")
+            raise NotReady(f"generation {asked} is active and not indexed here yet; try again shortly")
         started_s = perf_counter()
         answer = self._index.similar(query, asked)
         self._observer.stage_timed("query", perf_counter() - started_s)
@@ -120,7 +110,7 @@ class RankingService:
         return self._store.attention(challenge_id, self._generation(generation))
 
     def generations(self) -> list[GenerationState]:
-        """Every model generation that scored clips, was in force or is retired."""
+        """Every model generation that scored clips, was active or is retired."""
         return self._store.generation_states()
 
     def challenges(self, *, generation: str | None = None) -> list[Challenge]:
@@ -159,28 +149,12 @@ class RankingService:
         return pools.try_clip(clip, generation or self._served_generation())
 
     def healthy(self) -> bool:
-        """Whether this process can still do its work; if not, it has to be started again."""
-        return all(thread.failure is None for thread in self._loops)
+        """Whether this process can still do its work; otherwise it has to be restarted."""
+        return is_healthy(self._loops)
 
     def readiness(self) -> Readiness:
-        reasons = [] if self.healthy() else ["a loop has ended; start the process again"]
-        if not all(thread.loop.caught_up for thread in self._loops):
-            reasons.append("the log of scored clips has not been read to its end yet")
-        try:
-            in_force = self._store.active_generation()
-            held = self._index.generations() if self._index is not None else None
-            if held is not None and in_force is not None and in_force not in held and self._store.has(in_force):
-                reasons.append(f"generation {in_force} is in force and not indexed here yet")
-        except StoreUnavailable as error:
-            log.warning("not ready: %s", error)
-            busy = isinstance(error, DatabaseBusy)
-            what = "every connection to the database is in use" if busy else "the database does not answer"
-            reasons.append(f"{what} ({error.code})")
-        except DancerankError as error:
-            log.error("not ready: %s", error)
-            reasons.append(f"the database cannot be used ({error.code}); the log says why")
-        waiting = [each for thread in self._loops if (each := thread.loop.waiting_for) is not None]
-        return Readiness(not reasons, reasons, waiting)
+        """Whether to send requests to this process."""
+        return check_readiness(self._store, self._index, self._loops)
 
     def _generation(self, generation: str | None) -> str:
         if generation is not None:
@@ -192,28 +166,30 @@ class RankingService:
         return served
 
     def _served_generation(self) -> str | None:
-        asked_at_s, in_force = monotonic(), self._in_force
-        if asked_at_s - self._refused_at_s > _ASK_AGAIN_S:  # a database that is away may take long to say nothing
+        asked_at_s, active = monotonic(), self._active
+        if asked_at_s - self._refused_at_s > _ASK_AGAIN_S:  # an unreachable database may take long to fail
             try:
-                in_force = self._store.active_generation()
+                active = self._store.active_generation()
+            except DatabaseBusy:
+                raise  # this request has waited already
             except (StoreUnavailable, StoreRefused) as error:
                 self._refused_at_s = monotonic()
-                log.warning("which generation is in force is not known, %s is taken: %s", in_force, error)
+                log.warning("the active generation cannot be read, %s is taken: %s", active, error)
             else:
-                self._learn(in_force, asked_at_s)
+                self._learn(active, asked_at_s)
                 self._refused_at_s = float("-inf")
-        if in_force is not None or self._index is None:
-            return in_force
+        if active is not None or self._index is None:
+            return active
         held = list(self._index.generations())  # an index alone, without rankings
         if len(held) > 1 and self._refused_at_s > float("-inf"):
             raise StoreUnavailable("the database does not say which generation is active; try again, or name one")
         return next(iter(held), None)
 
-    def _learn(self, in_force: str | None, asked_at_s: float) -> None:
-        """Of two threads that asked at once the later one is right, whichever comes back last."""
+    def _learn(self, active: str | None, asked_at_s: float) -> None:
+        """If two threads ask at once, the answer to the later question counts, whichever comes back last."""
         with self._learning:
             if asked_at_s >= self._asked_at_s:
-                self._asked_at_s, self._in_force = asked_at_s, in_force
+                self._asked_at_s, self._active = asked_at_s, active
 
     def _pools_here(self) -> PoolReader:
         if self._pools is None:
@@ -222,7 +198,7 @@ class RankingService:
 
 
 def _check_identifier(name: str, value: str) -> None:
-    """What is no identifier need not be looked up; a database may even refuse to."""
+    """A text that is not an identifier need not be looked up; a database may even refuse it."""
     try:
         msgspec.convert(value, Identifier)
     except msgspec.ValidationError:

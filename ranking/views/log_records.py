@@ -13,7 +13,7 @@ DELETED_CLIP: Final = "deleted_clip"
 RETIRED_GENERATION: Final = "retired_generation"
 """Likewise: its model generation is no longer held."""
 OTHER_GENERATION: Final = "other_generation"
-"""Likewise, by the pools: its model generation is not in force."""
+"""Likewise, by the pools: its model generation is not active."""
 
 
 class DeletedRecord(NamedTuple):

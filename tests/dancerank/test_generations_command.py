@@ -1,4 +1,4 @@
-"""Model generations are shown, put in force, taken back and retired from the command line."""
+"""Model generations are shown, activated, rolled back and retired from the command line."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -65,13 +65,13 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
         yield made
 
 
-def test_a_generation_is_put_in_force_and_taken_back_in_one_command_each(desk: Desk) -> None:
+def test_a_generation_is_activated_and_rolled_back_in_one_command_each(desk: Desk) -> None:
     desk.scored("g2", 4)
     desk.serve("host:8080", g1=4, g2=4)
-    assert desk.run("use", "g2") == (0, "g2 is in force, instead of g1.")
+    assert desk.run("use", "g2") == (0, "g2 is active, instead of g1.")
     assert desk.store.active_generation() == "g2"
-    assert desk.run("use", "g2") == (0, "g2 is in force already.")
-    assert desk.run("rollback") == (0, "g1 is in force, instead of g2.")
+    assert desk.run("use", "g2") == (0, "g2 is active already.")
+    assert desk.run("rollback") == (0, "g1 is active, instead of g2.")
     assert desk.store.active_generation() == "g1"
 
 
@@ -81,9 +81,9 @@ def test_what_is_held_and_by_whom_is_shown(desk: Desk) -> None:
     desk.serve("other:8080", g1=4)
     code, shown = desk.run("list")
     assert code == 0
-    assert "g1 │ 4 │ in force since 20" in shown
+    assert "g1 │ 4 │ active since 20" in shown
     assert "host:8080 (4), other:8080 (4)" in shown
-    assert "g2 │ 3 │ never in force │ host:8080 (2)" in shown
+    assert "g2 │ 3 │ never active │ host:8080 (2)" in shown
 
 
 def test_a_generation_that_cannot_answer_for_all_is_refused_with_what_is_missing(desk: Desk) -> None:
@@ -132,7 +132,7 @@ def test_there_is_no_way_back_to_what_never_was(desk: Desk) -> None:
 def test_a_generation_is_retired_only_when_told_so_and_out_of_force(desk: Desk) -> None:
     desk.scored("g2", 4)
     code, said = desk.run("retire", "g1", "--yes")
-    assert (code, "g1 is in force; put another one in force first" in said) == (1, True)
+    assert (code, "g1 is active; activate another one first" in said) == (1, True)
     assert desk.run("use", "g2")[0] == 0
     assert desk.run("retire", "g1", answer="n\n")[0] == 1
     assert desk.store.generations() == {"g1": 4, "g2": 4}
@@ -197,9 +197,9 @@ def test_a_table_of_challenges_is_of_one_generation(desk: Desk, monkeypatch: pyt
     assert [each.generation for each in asked] == ["g1"]
 
 
-def test_what_is_in_force_already_is_not_waited_for(desk: Desk) -> None:
+def test_the_active_generation_is_not_waited_for(desk: Desk) -> None:
     desk.serve("host:8080", g1=1)
-    assert desk.run("use", "g1", "--patience", "0") == (0, "g1 is in force already.")
+    assert desk.run("use", "g1", "--patience", "0") == (0, "g1 is active already.")
 
 
 LOGS = ("clips.scored", "clips.scored.v2")

@@ -82,7 +82,7 @@ class PoolTransaction:
         return active_generation(self._connection)
 
     def generations_chosen(self) -> set[str]:
-        """All that are in force or were before."""
+        """All that are or were active."""
         return generations_chosen(self._connection)
 
     def uploads(self, clip_ids: Iterable[str]) -> dict[str, UploadedTo]:

@@ -19,7 +19,8 @@ from ranking.serving.api.parameters import (
     SimilarRequest,
 )
 from ranking.serving.api.pool_routes import add_pools
-from ranking.serving.service import RankingService, Readiness
+from ranking.serving.readiness import Readiness
+from ranking.serving.service import RankingService
 from schemas.queries import Challenge, ChallengeAttention, ClipSummary, GenerationState, Ranking, SimilarAnswer
 
 RenderMetrics = Callable[[], tuple[str, bytes]]

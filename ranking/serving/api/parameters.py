@@ -38,7 +38,7 @@ class GenerationParameters(BaseModel):
 
     generation: Annotated[
         _Identifier | None,
-        Field(description="Model generation that scored the clips. Default: the one in force."),
+        Field(description="Model generation that scored the clips. Default: the active one."),
     ] = None
 
 

@@ -32,7 +32,7 @@ def watched(any_database: Database) -> Watched:
     return Watched(any_database)
 
 
-def test_the_generation_in_force_is_measured(any_database: Database, watched: Watched) -> None:
+def test_the_active_generation_is_measured(any_database: Database, watched: Watched) -> None:
     clips = random_clips("ch", 80, np.random.default_rng(7), absent=0.0)
     observe(any_database, clips)
     watched.monitor.measure()
@@ -50,7 +50,7 @@ def test_the_generation_in_force_is_measured(any_database: Database, watched: Wa
     observe(any_database, [clip._replace(generation="g2") for clip in newer])
     watched.monitor.measure()
     assert watched.told.agreements == told
-    Generations(any_database).use("g2", 5)
+    Generations(any_database).activate("g2", 5)
     watched.monitor.measure()
     assert {challenge for challenge, _ in watched.told.agreements} == {None, "new"}
 

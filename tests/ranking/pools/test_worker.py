@@ -72,7 +72,7 @@ def test_a_clip_is_rated_by_every_dimension_that_it_has(service: Service) -> Non
 
 
 def choose(service: Service, generation: str) -> None:
-    Generations(service.database).use(generation, NOW_MS)
+    Generations(service.database).activate(generation, NOW_MS)
 
 
 def test_a_clip_is_rated_once_whichever_generations_score_it(service: Service) -> None:
@@ -81,7 +81,7 @@ def test_a_clip_is_rated_once_whichever_generations_score_it(service: Service) -
     assert service.rules("c1") == ["nominated"]
 
 
-def test_a_clip_is_rated_by_the_generation_in_force_alone(service: Service) -> None:
+def test_a_clip_is_rated_by_the_active_generation_alone(service: Service) -> None:
     service.feed(scored("c1", 0.1, generation="g2"))
     assert service.rules("c1") == []
     assert service.reports.left_out == [(SCORED, "other_generation")]
@@ -108,7 +108,7 @@ def test_a_clip_that_is_scored_around_a_switch_is_rated_by_the_new_generation(se
     assert service.clip("c1")["percentile"] == pytest.approx(100 * 20.5 / 21)
 
 
-def test_a_generation_that_was_never_in_force_brings_no_clip_in(service: Service) -> None:
+def test_a_generation_that_was_never_active_brings_no_clip_in(service: Service) -> None:
     service.rank(service.entries(scored("c1", 0.9)))
     entries = service.entries(scored("c1", 0.9, generation="g2"))
     service.rank(entries)

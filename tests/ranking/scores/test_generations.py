@@ -1,4 +1,4 @@
-"""Which model generation is in force: who decides first, how it is changed, and what is refused."""
+"""Which model generation is active: who decides first, how it is changed, and what is refused."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from ranking.database.connection import Database
 from ranking.database.tables import clips, drift_samples, replicas, scored_clips, scores
 from ranking.monitoring.drift import samples_of
 from ranking.monitoring.samples import DriftSamples
-from ranking.scores.generations import Generations, active_generation, adopt_first
+from ranking.scores.generations import Generations, activate_first, active_generation
 from ranking.scores.rows import write_entries
 from ranking.scores.store import ScoreStore
 from ranking.serving.replicas import ALIVE_S, Replicas, ReplicaState, obstacles
@@ -40,48 +40,48 @@ def states(store: ScoreStore) -> list[tuple[str, int, bool, bool]]:
     return [(s.generation, s.clips, s.in_force, s.retired) for s in store.generation_states()]
 
 
-def test_the_first_clip_puts_its_generation_in_force_and_no_later_one_does(
+def test_the_first_clip_activates_its_generation_and_no_later_one_does(
     any_store: ScoreStore, generations: Generations
 ) -> None:
-    assert (generations.in_force(), any_store.generation_states()) == (None, [])
+    assert (generations.active(), any_store.generation_states()) == (None, [])
     apply(any_store, [scored_clip("a"), scored_clip("b", generation="g2")])
     scored(any_store, "g3", 5, start=2)
-    assert generations.in_force() == any_store.active_generation() == "g1"
+    assert generations.active() == any_store.active_generation() == "g1"
     first = any_store.generation_states()[0]
     assert first.chosen_at_ms == scored_clip().scored_at_ms
     assert states(any_store)[0] == ("g1", 1, True, False)
     assert set(states(any_store)[1:]) == {("g2", 1, False, False), ("g3", 5, False, False)}
 
 
-def test_a_deleted_clip_puts_nothing_in_force(any_store: ScoreStore, generations: Generations) -> None:
+def test_a_deleted_clip_activates_nothing(any_store: ScoreStore, generations: Generations) -> None:
     apply_entries(any_store, deletion("c0"))
     scored(any_store, "g1", 1)
-    assert generations.in_force() is None
+    assert generations.active() is None
 
 
 def test_a_choice_holds_until_the_next_and_there_is_a_way_back(any_store: ScoreStore, generations: Generations) -> None:
     for number, generation in enumerate(["g1", "g2", "g3"]):
         scored(any_store, generation, 2, start=2 * number)
-    with pytest.raises(GenerationRefused, match="no generation that is still held was in force before g1"):
+    with pytest.raises(GenerationRefused, match="no generation that is still held was active before g1"):
         generations.before()
-    generations.use("g3", 10)
-    generations.use("g3", 11)
-    assert (generations.in_force(), generations.before()) == ("g3", "g1")
-    generations.use("g2", 12)
+    generations.activate("g3", 10)
+    generations.activate("g3", 11)
+    assert (generations.active(), generations.before()) == ("g3", "g1")
+    generations.activate("g2", 12)
     assert generations.before() == "g3"
     assert [(s.generation, s.chosen_at_ms) for s in any_store.generation_states()[:2]] == [("g2", 12), ("g3", 10)]
     for expected in ("g3", "g2", "g3"):
-        generations.use(generations.before(), 13)
-        assert generations.in_force() == expected
+        generations.activate(generations.before(), 13)
+        assert generations.active() == expected
 
 
-def test_what_nobody_scored_by_cannot_be_put_in_force(any_store: ScoreStore, generations: Generations) -> None:
+def test_a_generation_without_clips_cannot_be_activated(any_store: ScoreStore, generations: Generations) -> None:
     with pytest.raises(NotFound, match="known are: none"):
-        generations.use("g1", 1)
+        generations.activate("g1", 1)
     scored(any_store, "g1", 1)
     with pytest.raises(NotFound, match="no clip was scored under generation g9; known are: g1"):
-        generations.use("g9", 1)
-    assert generations.in_force() == "g1"
+        generations.activate("g9", 1)
+    assert generations.active() == "g1"
 
 
 def test_clips_that_a_generation_has_not_scored_are_counted(any_store: ScoreStore, generations: Generations) -> None:
@@ -89,7 +89,7 @@ def test_clips_that_a_generation_has_not_scored_are_counted(any_store: ScoreStor
     apply(any_store, [scored_clip(f"c{n}", generation="g2") for n in (1, 3, 9)], start=5)
     assert generations.lacking("g2", NOW_MS + 1000) == 3
     assert generations.lacking("g2", NOW_MS + 999) == 0
-    generations.use("g2", 1)
+    generations.activate("g2", 1)
     assert generations.lacking("g1", NOW_MS + 1000) == 1
 
 
@@ -99,9 +99,9 @@ def test_a_retired_generation_is_gone_for_good(
     monkeypatch.setattr("ranking.scores.generations._PART", 2)
     scored(any_store, "g1", 5)
     scored(any_store, "g2", 5, start=5)
-    with pytest.raises(GenerationRefused, match="g1 is in force; put another one in force first"):
+    with pytest.raises(GenerationRefused, match="g1 is active; activate another one first"):
         next(generations.retire("g1", 1))
-    generations.use("g2", 1)
+    generations.activate("g2", 1)
     assert list(generations.retire("g1", 2)) == [5, 3, 1, 0]
     assert list(generations.retire("g1", 3)) == [0], "it may be done again"
     scored(any_store, "g1", 7, start=10)
@@ -109,7 +109,7 @@ def test_a_retired_generation_is_gone_for_good(
     with any_database.reading() as connection:
         assert set(connection.scalars(sa.select(scores.c.generation))) == {"g2"}
     assert any_store.ranking("ch", Dimension.FUSED, "g2", order="top", k=10).clips == 5
-    for refused in (generations.check, lambda name: generations.use(name, 4)):
+    for refused in (generations.check, lambda name: generations.activate(name, 4)):
         with pytest.raises(GenerationRefused, match="g1 is retired"):
             refused("g1")
     with pytest.raises(GenerationRefused):
@@ -170,7 +170,7 @@ def test_whoever_could_not_answer_for_a_generation_is_named() -> None:
     assert obstacles("g2", 100, []) == []
 
 
-def test_generations_are_listed_by_when_they_were_put_in_force_then_by_when_they_scored(
+def test_generations_are_listed_by_when_they_were_activated_then_by_when_they_scored(
     any_store: ScoreStore, generations: Generations
 ) -> None:
     ages_s = {"g1": 0, "g3": 7, "g2": 9, "g5": 6, "g4": 8}
@@ -178,13 +178,13 @@ def test_generations_are_listed_by_when_they_were_put_in_force_then_by_when_they
         clip = scored_clip(generation=generation, scored_at_ms=NOW_MS + 1000 * age_s)
         apply(any_store, [clip], start=number)
     for at_ms, generation in enumerate(["g3", "g1"], start=NOW_MS + 10):
-        generations.use(generation, at_ms)
+        generations.activate(generation, at_ms)
     list(generations.retire("g4", 1))
     shown = [(s.generation, s.chosen_at_ms) for s in any_store.generation_states()]
     assert shown == [("g1", NOW_MS + 11), ("g3", NOW_MS + 10), ("g2", None), ("g5", None), ("g4", None)]
 
 
-def test_only_clips_of_the_generation_in_force_can_be_lacking(any_store: ScoreStore, generations: Generations) -> None:
+def test_only_clips_of_the_active_generation_can_be_lacking(any_store: ScoreStore, generations: Generations) -> None:
     scored(any_store, "g1", 2)
     scored(any_store, "g2", 2, start=2)
     scored(any_store, "g3", 9, start=4)
@@ -211,11 +211,11 @@ def test_of_two_workers_with_the_first_clips_one_decides(
 
     def adopt(generation: str) -> str | None:
         with any_database.writing() as connection:
-            adopt_first(connection, generation, 1)
+            activate_first(connection, generation, 1)
             return active_generation(connection)
 
     with any_database.writing() as connection:
-        adopt_first(connection, "g1", 1)
+        activate_first(connection, "g1", 1)
         second = beside.submit(adopt, "g2")
         assert waits(second)
     assert second.result(10) == any_store.active_generation() == "g1"
@@ -247,12 +247,12 @@ class Halt:
 
 
 @pytest.mark.parametrize("first", ["use", "retire"])
-def test_what_is_in_force_is_never_retired_whoever_comes_first(
+def test_the_active_generation_is_never_retired_whoever_comes_first(
     any_store: ScoreStore, generations: Generations, monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
     scored(any_store, "g1", 1)
     scored(any_store, "g2", 1, start=1)
-    acts = {"use": lambda: generations.use("g2", 1), "retire": lambda: list(generations.retire("g2", 1))}
+    acts = {"use": lambda: generations.activate("g2", 1), "retire": lambda: list(generations.retire("g2", 1))}
     step = {"use": "_check", "retire": "insert_into"}[first]
     halt = Halt(getattr(ranking.scores.generations, step))
     with ThreadPoolExecutor(2) as pool:
@@ -266,7 +266,7 @@ def test_what_is_in_force_is_never_retired_whoever_comes_first(
         before.result(10)
         with pytest.raises(GenerationRefused):
             after.result(10)
-    assert generations.in_force() == ("g2" if first == "use" else "g1")
+    assert generations.active() == ("g2" if first == "use" else "g1")
     assert generations.retired() == (set() if first == "use" else {"g2"})
 
 
@@ -276,7 +276,7 @@ def test_retiring_ends_though_clips_are_deleted_meanwhile(
     monkeypatch.setattr("ranking.scores.generations._PART", 2)
     scored(any_store, "g1", 5)
     scored(any_store, "g2", 5, start=5)
-    generations.use("g2", 1)
+    generations.activate("g2", 1)
     steps = generations.retire("g1", 2)
     assert next(steps) == 5
     apply_entries(any_store, deletion("c0"))

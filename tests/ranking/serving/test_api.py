@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import ExitStack, closing
 from typing import Any
 from urllib.parse import quote
 
@@ -9,7 +10,8 @@ from fastapi import FastAPI
 from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
 from ranking.serving.api import create_app
-from ranking.serving.service import RankingService, Readiness
+from ranking.serving.readiness import Readiness
+from ranking.serving.service import RankingService
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import positions_after
@@ -248,6 +250,20 @@ def test_what_is_not_ready_says_when_to_come_back(store: ScoreStore, index: Inde
         answer = client.get(path)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
         assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_a_request_that_finds_no_free_connection_waits_and_is_then_a_503_that_says_so(
+    sqlite_url: str, index: IndexView
+) -> None:
+    with closing(Database(sqlite_url, connections=2, wait_s=0.1)) as database, ExitStack() as held:
+        client = client_of(RankingService(ScoreStore(database), index))
+        for _ in range(2):
+            held.enter_context(database.reading())
+        for path in ("/v1/challenges", "/v1/challenges?generation=g1", "/v1/clips/c1/similar"):
+            answer = client.get(path)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "database_busy")
+            assert "Retry-After" in answer.headers
+        assert client.get("/readyz").json()["reasons"] == ["every connection to the database is in use (database_busy)"]
 
 
 def test_a_database_that_is_down_is_a_503_without_its_address(index: IndexView) -> None:

@@ -1,4 +1,4 @@
-"""Questions and the generation in force: whoever asks is answered by exactly one, and by the one chosen last."""
+"""Questions and the active generation: whoever asks is answered by exactly one, and by the one chosen last."""
 
 import threading
 from contextlib import closing
@@ -79,7 +79,7 @@ def test_all_processes_switch_together_and_back(platform: Platform) -> None:
     platform.score("g2", "c", start=3)
     first, second = ("g1", "b", "g1", "b"), ("g2", "c", "g2", "c")
     for chosen, expected in (("g1", first), ("g2", second), ("g1", first)):
-        platform.generations.use(chosen, 1)
+        platform.generations.activate(chosen, 1)
         assert [answers(service) for service in platform.services] == [expected, expected]
         asked = platform.services[0].similar(QUERY, generation="g2")
         assert (asked.generation, asked.hits[0].clip_id) == ("g2", "c")
@@ -112,7 +112,7 @@ def test_through_a_switch_each_answer_is_of_one_generation_and_none_after_it_of_
         thread.start()
     for turn in range(12):
         chosen = ("g2", "g1")[turn % 2]
-        platform.generations.use(chosen, turn)
+        platform.generations.activate(chosen, turn)
         assert {answers(service)[0] for service in platform.services} == {chosen}
     stop.set()
     for thread in threads:
@@ -121,15 +121,15 @@ def test_through_a_switch_each_answer_is_of_one_generation_and_none_after_it_of_
     assert min(asked) > 5
 
 
-def test_a_process_that_lacks_the_generation_in_force_says_so_and_answers_for_no_other(platform: Platform) -> None:
+def test_a_process_that_lacks_the_active_generation_says_so_and_answers_for_no_other(platform: Platform) -> None:
     platform.score("g2", "c", start=3, indexes=1)
-    platform.generations.use("g2", 1)
+    platform.generations.activate("g2", 1)
     whole, lacking = platform.services
     assert whole.similar(QUERY).generation == "g2"
     assert whole.readiness().ready
-    with pytest.raises(NotReady, match="generation g2 is in force and not indexed here yet"):
+    with pytest.raises(NotReady, match="generation g2 is active and not indexed here yet"):
         lacking.similar(QUERY)
-    assert lacking.readiness().reasons == ["generation g2 is in force and not indexed here yet"]
+    assert lacking.readiness().reasons == ["generation g2 is active and not indexed here yet"]
     assert lacking.similar(QUERY, generation="g1").generation == "g1"
     with pytest.raises(QueryError, match="generation g2 is not indexed here; held are g1") as caught:
         lacking.similar(QUERY, generation="g2")
@@ -148,7 +148,7 @@ def test_without_the_database_similarity_goes_on_with_the_generation_known_last(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     platform.score("g2", "c", start=3)
-    platform.generations.use("g2", 1)
+    platform.generations.activate("g2", 1)
     service = platform.services[0]
     assert service.similar(QUERY).generation == "g2"
     calls = []
@@ -162,12 +162,12 @@ def test_without_the_database_similarity_goes_on_with_the_generation_known_last(
     assert len(calls) == 1, "a database that is away is not asked for every question"
     monkeypatch.setattr("ranking.serving.service._ASK_AGAIN_S", 0.0)
     monkeypatch.undo()
-    platform.generations.use("g1", 2)
+    platform.generations.activate("g1", 2)
     monkeypatch.setattr("ranking.serving.service._ASK_AGAIN_S", -1.0)
     assert service.similar(QUERY).generation == "g1"
 
 
-def test_without_an_answer_ever_no_generation_of_several_is_taken_for_the_one_in_force() -> None:
+def test_without_an_answer_ever_no_generation_of_several_is_taken_for_the_active_one() -> None:
     store = ScoreStore(Database(UNREACHABLE))
     index = IndexView(NumpyBackend(), Observer(), ManualClock())
     apply(index, [scored_clip("a", generation="g1")])
@@ -191,7 +191,7 @@ def test_an_index_without_rankings_answers_by_the_generation_that_came_first(any
     assert service.similar(QUERY).generation == "g7"
 
 
-class InForce(Observer):
+class ActiveGeneration(Observer):
     def __init__(self) -> None:
         self.told: list[str | None] = []
 
@@ -201,13 +201,13 @@ class InForce(Observer):
 
 def test_a_serving_process_says_what_it_holds_and_drops_what_is_retired(platform: Platform) -> None:
     platform.score("g2", "c", start=3, indexes=1)
-    observer = InForce()
+    observer = ActiveGeneration()
     replicas = Replicas(platform.database)
     with closing(ServingReport("here:1", platform.indexes[0], lambda: True, platform.database, observer)) as report:
         report.tell()
         (here,) = replicas.alive()
         assert here == ("here:1", {"g1": 3, "g2": 3}, True)
-        platform.generations.use("g2", 1)
+        platform.generations.activate("g2", 1)
         list(platform.generations.retire("g1", 2))
         report.tell()
         assert platform.indexes[0].generations() == {"g2": 3}
@@ -259,9 +259,9 @@ class Tried(PoolReader):
         self.generations.append(generation)
 
 
-def test_a_clip_that_is_made_up_is_tried_by_the_generation_in_force_or_the_one_named(platform: Platform) -> None:
+def test_a_clip_that_is_made_up_is_tried_by_the_active_generation_or_the_one_named(platform: Platform) -> None:
     platform.score("g2", "c", start=3)
-    platform.generations.use("g2", 1)
+    platform.generations.activate("g2", 1)
     tried = Tried()
     service = RankingService(platform.store, pools=tried)
     for generation in (None, "g1", "g2"):
@@ -306,7 +306,7 @@ def test_a_question_that_was_slow_does_not_bring_back_the_generation_before(
     asking = threading.Thread(target=service.similar, args=(QUERY,))
     asking.start()
     assert has_read.wait(10)
-    platform.generations.use("g2", 1)
+    platform.generations.activate("g2", 1)
     monkeypatch.setattr(platform.store, "active_generation", ask)
     assert service.similar(QUERY).generation == "g2"
     go_on.set()
@@ -315,7 +315,7 @@ def test_a_question_that_was_slow_does_not_bring_back_the_generation_before(
     assert service.similar(QUERY).generation == "g2", "it is the one known last"
 
 
-def test_a_generation_in_force_of_which_no_clip_is_left_keeps_nobody_waiting(any_store: ScoreStore) -> None:
+def test_an_active_generation_of_which_no_clip_is_left_keeps_nobody_waiting(any_store: ScoreStore) -> None:
     index = IndexView(NumpyBackend(), Observer(), ManualClock())
     apply(any_store, [scored_clip("a")])
     apply_entries(any_store, deletion("a"))

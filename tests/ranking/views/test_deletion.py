@@ -232,7 +232,7 @@ def test_a_deletion_and_a_score_of_one_clip_in_transactions_at_once_leave_no_cli
 @pytest.mark.postgresql
 def test_transactions_that_only_score_run_side_by_side(postgresql_database: Database) -> None:
     with postgresql_database.writing() as connection:
-        write_entries(connection, logged([scored_clip("c0")]))  # the very first puts a generation in force
+        write_entries(connection, logged([scored_clip("c0")]))  # the very first activates a generation
     both = [_Transaction(postgresql_database, logged([scored_clip(clip)])[0]) for clip in ("c1", "c2")]
     assert all(one.written.wait(30) for one in both)
     for one in both:
