@@ -1,4 +1,4 @@
-"""The whole system in this process: embedded broker, SQLite in memory, all views. ``python examples/whole_system.py``.
+"""The whole system in this process, with an embedded broker and SQLite: ``python examples/whole_system.py``.
 
 ``--serve`` keeps answering over HTTP; ask it with ``examples/ask_over_http.py``.
 """
@@ -22,7 +22,7 @@ from transport import EmbeddedBroker
 def running(clips: int, observer: PrometheusObserver) -> Iterator[EmbeddedSystem]:
     """The system, with ``clips`` clips scored, ranked and retrievable."""
     with tempfile.TemporaryDirectory() as folder, EmbeddedBroker() as connection:
-        settings = Settings(ranking={"database_url": "sqlite://", "index_folder": folder})
+        settings = Settings(ranking={"database_url": f"sqlite:///{folder}/dancerank.db", "index_folder": folder})
         with run_embedded(Processes(settings, connection=connection, observer=observer)) as system:
             system.await_ready()
             system.send(map(random_upload, range(clips)))
