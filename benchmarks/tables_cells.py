@@ -17,6 +17,7 @@ import numpy as np
 from dancerank.learning import Clips
 from dancerank.recipe import Recipe
 from networks.atomic import replacing
+from networks.errors import UnusableSamples
 from networks.evaluation import FEWEST_CLIPS
 from networks.methods import METHODS, Method
 from networks.predictions import held_out_predictions
@@ -170,7 +171,7 @@ def _jobs(
     available = {modality for row in members for modality in clips.modalities[row]}
     try:
         streams = method.streams([modality for modality in MODALITIES if modality in available])
-    except ConfigurationError as error:
+    except UnusableSamples as error:
         raise _NotPossible(error.message) from error
     defaults: dict[str, Any] = {}
     if clips.joints:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from schemas.errors import ConfigurationError
+from networks.errors import UnusableSamples
 
 Statistic = Literal["pooled", "fold-mean"]
 """One correlation over all clips, or the mean of the folds' correlations. They differ when folds have offsets."""
@@ -26,16 +26,16 @@ class Interval(NamedTuple):
 def spearman(predicted: ArrayLike, truth: ArrayLike) -> float:
     """Pearson's correlation of the ranks of two sequences of length N, equal values sharing their mean rank.
 
-    Zero if either side is constant: it has no order that could agree. Raises ``ConfigurationError`` for unequal
+    Zero if either side is constant: it has no order that could agree. Raises ``UnusableSamples`` for unequal
     lengths, N < 2, or values that are not finite.
     """
     sides = [np.asarray(side, np.float64) for side in (predicted, truth)]
     if sides[0].shape != sides[1].shape or sides[0].ndim != 1 or len(sides[0]) < 2:
-        raise ConfigurationError(
+        raise UnusableSamples(
             f"a rank correlation needs two sequences of one length ≥ 2; got {sides[0].shape} and {sides[1].shape}"
         )
     if not all(np.isfinite(side).all() for side in sides):
-        raise ConfigurationError("a rank correlation needs finite values; a prediction or a truth is not")
+        raise UnusableSamples("a rank correlation needs finite values; a prediction or a truth is not")
     return _spearman(*sides)
 
 
@@ -65,7 +65,7 @@ def bootstrap_interval(
     """
     first, second = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
     if statistic == "fold-mean" and folds is None:
-        raise ConfigurationError("the mean over folds needs the fold of every clip", field="folds")
+        raise UnusableSamples("the mean over folds needs the fold of every clip", field="folds")
     strata = _members(folds) if statistic == "fold-mean" and folds is not None else [np.arange(len(first))]
     estimate = float(np.mean([spearman(first[rows], second[rows]) for rows in strata]))
     units = [_units(rows, groups) for rows in strata]

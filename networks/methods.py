@@ -10,8 +10,8 @@ from typing import Any, Final
 from networks.baselines.pooled import PooledSVR
 from networks.baselines.pose_dct import PoseDCT
 from networks.baselines.selection import Regressor
+from networks.errors import UnusableSamples
 from networks.virality_model import ViralityModelConfig
-from schemas.errors import ConfigurationError
 from schemas.joints import layout_named
 from schemas.modalities import PAPER_MODALITIES, Modality
 
@@ -43,17 +43,17 @@ class Method:
     def streams(self, available: Collection[Modality]) -> tuple[Modality, ...]:
         """Its modalities on a data set that has those ``available``.
 
-        Raises ``ConfigurationError`` if the method cannot be used there, saying what is missing.
+        Raises ``UnusableSamples`` if the method cannot be used there, saying what is missing.
         """
         if self.removed is not None and self.removed not in available:
-            raise ConfigurationError(f"there are no {self.removed} features to leave out", field="modalities")
+            raise UnusableSamples(f"there are no {self.removed} features to leave out", field="modalities")
         missing = [modality for modality in self.modalities if modality not in available]
         used = tuple(modality for modality in self.modalities if modality in available)
         if self.fewest is None and missing:
-            raise ConfigurationError(f"there are no {' and no '.join(missing)} features", field="modalities")
+            raise UnusableSamples(f"there are no {' and no '.join(missing)} features", field="modalities")
         if self.fewest is not None and len(used) < self.fewest:
             there = ", ".join(used) or "none"
-            raise ConfigurationError(
+            raise UnusableSamples(
                 f"it needs {self.fewest} of {', '.join(self.modalities)}; there are {there}", field="modalities"
             )
         return used

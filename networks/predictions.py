@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from networks.atomic import replacing
 from networks.correlation import Interval, Statistic, bootstrap_interval
 from networks.datasets import Sample, presence_of, targets_of
+from networks.errors import UnusableSamples
 from networks.evaluation import FEWEST_CLIPS, accelerated, predict
 from networks.virality_model import ViralityModel
-from schemas.errors import ConfigurationError
 from schemas.modalities import Modality
 
 _FIXED = ("clip_id", "fold", "truth", "fused")
@@ -52,9 +52,9 @@ def held_out_predictions(
 
 
 def concatenated(parts: Sequence[Predictions]) -> Predictions:
-    """The predictions of several folds as one. Raises ``ConfigurationError`` if they are not of the same modalities."""
+    """The predictions of several folds as one. Raises ``UnusableSamples`` if they are not of the same modalities."""
     if len({part.modalities for part in parts}) != 1:
-        raise ConfigurationError("predictions of different modalities cannot be put together", field="modalities")
+        raise UnusableSamples("predictions of different modalities cannot be put together", field="modalities")
     first = parts[0]
     return Predictions(
         tuple(clip for part in parts for clip in part.clip_ids),
@@ -112,7 +112,7 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """What ``write_predictions`` wrote. Raises ``ConfigurationError`` naming the file if it is something else."""
+    """What ``write_predictions`` wrote. Raises ``UnusableSamples`` naming the file if it is something else."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)
@@ -122,7 +122,7 @@ def read_predictions(path: Path) -> Predictions:
             raise ValueError(f"columns are {', '.join(header)}")
         numbers = np.array([[float(cell or "nan") for cell in row[2:]] for row in rows]).reshape(len(rows), -1)
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path}: no predictions that this release wrote ({error})") from error
+        raise UnusableSamples(f"{path}: no predictions that this release wrote ({error})") from error
     scores, attention = np.split(numbers[:, 2:], 2, axis=1)
     clip_ids, folds = (tuple(row[column] for row in rows) for column in (0, 1))
     return Predictions(clip_ids, folds, modalities, numbers[:, 0], numbers[:, 1], scores, attention)

@@ -58,6 +58,13 @@ class ConfigurationError(FinalError):
     remedy = "Correct the setting or option that the message names; `docs/settings.md` lists all settings."
 
 
+class TopicsMissing(FinalError):
+    """Topics are absent, and this Kafka user may not create them."""
+
+    code = "topics_missing"
+    remedy = "Have the topics that the message names created, or allow the user to create topics."
+
+
 class ExtraMissing(FinalError):
     """A command needs a Python package that is not installed."""
 

@@ -9,7 +9,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import ClusterAuthorizationFailedError, TopicAlreadyExistsError, TopicAuthorizationFailedError
 
-from schemas.errors import ConfigurationError, TransportError
+from schemas.errors import TopicsMissing, TransportError
 from transport.connection import KafkaConnection, open_client, transport_errors
 
 
@@ -34,7 +34,7 @@ def ensure_topics(connection: KafkaConnection, specs: Iterable[TopicSpec]) -> No
     """Create the topics that are absent and return once they can be written to; those that exist are left as they are.
 
     A broker with ``topics_on_demand`` gives a new topic its own number of partitions and settings, whatever ``specs``
-    say. Raises ``TransportError``, and ``ConfigurationError`` naming the absent topics if they must not be created.
+    say. Raises ``TransportError``, and ``TopicsMissing`` naming the absent topics if this user may not create them.
     """
     wanted = {spec.name: spec for spec in specs}
     if connection.topics_on_demand:
@@ -55,7 +55,7 @@ def ensure_topics(connection: KafkaConnection, specs: Iterable[TopicSpec]) -> No
             except TopicAlreadyExistsError:
                 continue  # another process was faster
             except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError) as error:
-                raise ConfigurationError(
+                raise TopicsMissing(
                     f"this user may not create topics, and these are absent: {', '.join(sorted(absent))} (Kafka at "
                     f"{connection}); have them created, or let it create topics"
                 ) from error

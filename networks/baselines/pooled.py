@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
@@ -49,7 +50,7 @@ class PooledSVR:
         self._channels: int | None = None
 
     def fit(self, samples: Sequence[Sample]) -> None:
-        """Learn from labelled clips. ``ConfigurationError`` if one lacks the modality or has another number of C."""
+        """Learn from labelled clips. ``UnusableSamples`` if one lacks the modality or has another number of C."""
         self._channels = None
         pooled = self._pooled(samples)
         self._fitted = fit_best(self._candidates, pooled, targets_of(samples))
@@ -58,7 +59,7 @@ class PooledSVR:
     def predict(self, samples: Sequence[Sample]) -> Array:
         """Scores (N,) of N clips; their targets are not read."""
         if self._fitted is None:
-            raise ConfigurationError("PooledSVR has not been fitted; call fit first")
+            raise NotFittedError("PooledSVR has not been fitted; call fit first")
         return self._fitted.predict(self._pooled(samples))
 
     def _pooled(self, samples: Sequence[Sample]) -> Array:

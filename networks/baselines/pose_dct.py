@@ -9,12 +9,14 @@ from typing import Final
 
 import numpy as np
 from scipy.fft import dct
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVR
 
 from networks.baselines.selection import Array, Estimator, fit_best, frames_of, targets_of
 from networks.datasets import Sample
+from networks.errors import UnusableSamples
 from schemas.errors import ConfigurationError
 from schemas.joints import JointLayout
 from schemas.modalities import Modality
@@ -81,13 +83,13 @@ class PoseDCT:
         self._fitted: Estimator | None = None
 
     def fit(self, samples: Sequence[Sample]) -> None:
-        """Learn from labelled clips. ``ConfigurationError`` if one has no skeleton or one of another layout."""
+        """Learn from labelled clips. ``UnusableSamples`` if one has no skeleton or one of another layout."""
         self._fitted = fit_best(self._candidates, self._spectra(samples), targets_of(samples))
 
     def predict(self, samples: Sequence[Sample]) -> Array:
         """Scores (N,) of N clips; their targets are not read."""
         if self._fitted is None:
-            raise ConfigurationError("PoseDCT has not been fitted; call fit first")
+            raise NotFittedError("PoseDCT has not been fitted; call fit first")
         return self._fitted.predict(self._spectra(samples))
 
     def _spectra(self, samples: Sequence[Sample]) -> Array:
@@ -95,7 +97,7 @@ class PoseDCT:
         head, coordinates = HEAD[self.layout.name], self.layout.coordinates
         for row, clip in enumerate(clips):
             if clip.shape[2] not in self.layout.channel_counts:
-                raise ConfigurationError(
+                raise UnusableSamples(
                     f"the skeletal features of clip {row} have {clip.shape[2]} channels per joint; {self.layout.name} "
                     f"has {' or '.join(map(str, self.layout.channel_counts))}",
                     field="skeletal",

@@ -10,7 +10,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 
 from networks.correlation import spearman
 from networks.datasets import Sample
-from schemas.errors import ConfigurationError
+from networks.errors import UnusableSamples
 from schemas.modalities import Modality
 
 INNER_FOLDS = 5
@@ -47,7 +47,7 @@ def fit_best(candidates: Sequence[Estimator], X: Array, y: Array, seed: int = 0)
     if len(candidates) == 1:
         return candidates[0].fit(X, y)
     if len(X) < INNER_FOLDS:
-        raise ConfigurationError(f"{len(X)} clips cannot be split in {INNER_FOLDS} folds to choose a regressor by")
+        raise UnusableSamples(f"{len(X)} clips cannot be split in {INNER_FOLDS} folds to choose a regressor by")
     folds = KFold(INNER_FOLDS, shuffle=True, random_state=seed)
     agreements = [spearman(cross_val_predict(clone(candidate), X, y, cv=folds), y) for candidate in candidates]
     return candidates[int(np.argmax(agreements))].fit(X, y)
@@ -56,15 +56,15 @@ def fit_best(candidates: Sequence[Estimator], X: Array, y: Array, seed: int = 0)
 def frames_of(samples: Sequence[Sample], modality: Modality, step: tuple[int | None, ...]) -> list[Array]:
     """The frames (T, *``step``) of ``modality`` of each clip; None in ``step`` allows any size.
 
-    Raises ``ConfigurationError`` naming the clip's row and the modality where it is missing, has no frame, or has
+    Raises ``UnusableSamples`` naming the clip's row and the modality where it is missing, has no frame, or has
     another shape.
     """
     if not samples:
-        raise ConfigurationError(f"there is no clip to read {modality} features of", field=str(modality))
+        raise UnusableSamples(f"there is no clip to read {modality} features of", field=str(modality))
     found: list[Array] = []
     for row, (features, _) in enumerate(samples):
         if modality not in features:
-            raise ConfigurationError(
+            raise UnusableSamples(
                 f"clip {row} has no {modality} features; leave such clips out, or choose another modality",
                 field=str(modality),
             )
@@ -74,7 +74,7 @@ def frames_of(samples: Sequence[Sample], modality: Modality, step: tuple[int | N
         )
         if not fits or len(frames) == 0:
             wanted = ", ".join("any" if size is None else str(size) for size in step)
-            raise ConfigurationError(
+            raise UnusableSamples(
                 f"the {modality} features of clip {row} have shape {frames.shape}; expected (T ≥ 1, {wanted})",
                 field=str(modality),
             )

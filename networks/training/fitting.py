@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from networks.datasets import Sample, fingerprint_of, presence_of
+from networks.errors import UnusableSamples
 from networks.evaluation import FEWEST_CLIPS, accelerated, rank_correlations
 from networks.training.epochs import EpochEnd
 from networks.training.history import EpochRow
@@ -62,7 +63,7 @@ def fit(
 
     The same seed, data and machine give the same result; the global random state is restored afterwards.
     ``trainer_options`` go to ``lightning.Trainer`` (``accelerator``, ``callbacks``...).
-    Raises ``ConfigurationError`` when there is nothing to train on, or a clip has none of the config's modalities;
+    Raises ``UnusableSamples`` when there is nothing to train on, or a clip has none of the config's modalities;
     ``RunMismatch`` when ``run`` was started with other settings or data; ``TrainingDiverged`` when a loss is no finite
     number.
     """
@@ -159,11 +160,11 @@ def _train(
 def _check(config: ViralityModelConfig, settings: TrainingSettings, parts: Mapping[str, Sequence[Sample]]) -> None:
     for name, samples in parts.items():
         if not presence_of(samples, config.modalities).any(axis=1).all():
-            raise ConfigurationError(f"a clip of {name} has none of {', '.join(config.modalities)}", field=name)
+            raise UnusableSamples(f"a clip of {name} has none of {', '.join(config.modalities)}", field=name)
     if not parts["training"]:
-        raise ConfigurationError("no clips to train on", field="training")
+        raise UnusableSamples("no clips to train on", field="training")
     if 0 < len(parts["validation"]) < FEWEST_CLIPS:
-        raise ConfigurationError(f"a rank correlation needs {FEWEST_CLIPS} clips", field="validation")
+        raise UnusableSamples(f"a rank correlation needs {FEWEST_CLIPS} clips", field="validation")
     if settings.patience is not None and not parts["validation"]:
         raise ConfigurationError("patience needs validation clips", field="patience")
     alone = len(config.modalities) == 1 and config.appearance_network == "usdl"

@@ -3,17 +3,15 @@
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import QueryError
-
 
 def spearman(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     """Pearson's correlation of the ranks of two (N,) sequences, equal values sharing their mean rank; in [-1, 1].
 
-    NaN if one side is constant and has no order. Raises ``QueryError`` for unequal or too short sequences.
+    NaN if one side is constant and has no order. Raises ``ValueError`` for unequal or too short sequences.
     """
     sides = [np.asarray(side, np.float64) for side in (first, second)]
     if len(sides[0]) != len(sides[1]) or len(sides[0]) < 2:
-        raise QueryError(
+        raise ValueError(
             f"a rank correlation needs two sequences of one length ≥ 2; got {len(sides[0])} and {len(sides[1])}"
         )
     ranks = np.array([mean_ranks(side) for side in sides])

@@ -13,7 +13,7 @@ from dancerank.processes import Processes
 from dancerank.settings import Settings
 from dancerank.start_checks import CannotStart, Process, check_start
 from ranking.scores.store import ScoreStore
-from schemas.errors import BundleError, ConfigurationError, DancerankError, StoreRefused, TransportError
+from schemas.errors import BundleError, DancerankError, StoreRefused, TopicsMissing, TransportError
 from transport.connection import KafkaConnection
 from transport.kafka_source import KafkaSource
 from transport.topics import TopicSpec, ensure_topics
@@ -79,7 +79,7 @@ def test_topics_that_must_not_be_created_are_named(
         raise TopicAuthorizationFailedError
 
     monkeypatch.setattr(KafkaAdminClient, "create_topics", forbidden)
-    with pytest.raises(ConfigurationError, match=r"may not create topics, and these are absent: .*; have them") as told:
+    with pytest.raises(TopicsMissing, match=r"may not create topics, and these are absent: .*; have them") as told:
         check(settings, "stream", kafka_connection)
     assert settings.streamer.scored_topic in str(told.value)
     assert f" {settings.streamer.uploads_topic}," not in str(told.value)

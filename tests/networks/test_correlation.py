@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
 from networks.correlation import bootstrap_interval, fold_mean, mean_ranks, spearman
-from schemas.errors import ConfigurationError
+from networks.errors import UnusableSamples
 
 few_values = st.integers(-3, 3).map(float)
 pairs = st.lists(st.tuples(few_values, few_values), min_size=2, max_size=30)
@@ -33,7 +33,7 @@ def test_mean_ranks_are_scipys(values: list[float]) -> None:
     [([1.0], [1.0], "length"), ([1.0, 2.0], [1.0], "length"), ([1.0, float("nan")], [1.0, 2.0], "finite")],
 )
 def test_sequences_that_cannot_be_compared_are_refused(first: list[float], second: list[float], problem: str) -> None:
-    with pytest.raises(ConfigurationError, match=problem):
+    with pytest.raises(UnusableSamples, match=problem):
         spearman(first, second)
 
 
@@ -114,5 +114,5 @@ def test_the_same_seed_gives_the_same_interval_and_constant_predictions_none() -
     predicted, truth = example(20, seed=3)
     assert bootstrap_interval(predicted, truth, seed=1) == bootstrap_interval(predicted, truth, seed=1)
     assert bootstrap_interval(np.zeros(20), truth) == (0.0, 0.0, 0.0)
-    with pytest.raises(ConfigurationError, match="fold"):
+    with pytest.raises(UnusableSamples, match="fold"):
         bootstrap_interval(predicted, truth, statistic="fold-mean")

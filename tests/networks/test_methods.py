@@ -5,10 +5,10 @@ import pytest
 
 from networks.baselines.pooled import PooledSVR
 from networks.baselines.pose_dct import PoseDCT
+from networks.errors import UnusableSamples
 from networks.methods import METHODS, TABLES
 from networks.training import TrainingSettings
 from networks.virality_model import ViralityModel, ViralityModelConfig
-from schemas.errors import ConfigurationError
 from schemas.modalities import MODALITIES, Modality
 
 NARROW = {"graph_width": 1 / 32, "temporal_width": 1 / 64, "fusion_width": 1 / 16}
@@ -68,9 +68,9 @@ def test_the_readings_of_eq_6_differ_in_nothing_else() -> None:
 
 
 def test_a_method_refuses_data_without_its_features() -> None:
-    with pytest.raises(ConfigurationError, match="no holistic and no facial"):
+    with pytest.raises(UnusableSamples, match="no holistic and no facial"):
         METHODS["rtcn-holistic-facial"].streams([Modality.SKELETAL])
-    with pytest.raises(ConfigurationError, match="no facial features to leave out"):
+    with pytest.raises(UnusableSamples, match="no facial features to leave out"):
         METHODS["no-facial"].streams([Modality.SKELETAL, Modality.HOLISTIC])
 
 
@@ -78,5 +78,5 @@ def test_the_integrated_model_takes_what_there_is_if_there_are_two() -> None:
     there = (Modality.SKELETAL, Modality.SCENIC)
     assert METHODS["integrated"].streams(there) == there
     assert METHODS["no-scenic"].streams(there) == (Modality.SKELETAL,)
-    with pytest.raises(ConfigurationError, match="needs 2"):
+    with pytest.raises(UnusableSamples, match="needs 2"):
         METHODS["integrated"].streams([Modality.SCENIC])

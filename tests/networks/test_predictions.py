@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from networks.errors import UnusableSamples
 from networks.evaluation import predict
 from networks.predictions import concatenated, held_out_predictions, intervals, read_predictions, write_predictions
 from networks.virality_model import ViralityModel
-from schemas.errors import ConfigurationError
 from tests.networks.planted import CONFIG, SCENIC, planted, scenes
 
 
@@ -61,10 +61,10 @@ def test_other_files_and_other_modalities_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.csv"
     for content in ("", "clip_id,score\nx,1\n", "clip_id,fold,truth,fused,odour,attention_odour\n"):
         path.write_text(content)
-        with pytest.raises(ConfigurationError, match=r"other\.csv"):
+        with pytest.raises(UnusableSamples, match=r"other\.csv"):
             read_predictions(path)
     framework, ids = two_folds()
     skeletal = held_out_predictions(framework, planted(2, seed=0), ids[:2], "a")
     scenic = held_out_predictions(ViralityModel(SCENIC), scenes(2, 0), ids[:2], "b")
-    with pytest.raises(ConfigurationError, match="modalities"):
+    with pytest.raises(UnusableSamples, match="modalities"):
         concatenated([skeletal, scenic])

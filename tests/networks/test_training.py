@@ -13,6 +13,7 @@ from safetensors import safe_open
 from networks.checkpoint import load_checkpoint, trained_on
 from networks.correlation import spearman
 from networks.datasets import LazySamples, Sample, fingerprint_of, presence_of, targets_of
+from networks.errors import UnusableSamples
 from networks.evaluation import predict, rank_correlations
 from networks.training import TrainingSettings, fit
 from networks.training.errors import TrainingDiverged
@@ -67,9 +68,9 @@ def test_hidden_modalities_are_present_ones_and_never_all() -> None:
 
 def test_a_clip_that_no_stream_can_read_is_refused() -> None:
     samples: list[Sample] = [({Modality.FACIAL: np.zeros((3, 2048), np.float32)}, 0.5)]
-    with pytest.raises(ConfigurationError, match="skeletal, scenic"):
+    with pytest.raises(UnusableSamples, match="skeletal, scenic"):
         fit(CONFIG, samples, [], SETTINGS)
-    with pytest.raises(ConfigurationError, match="no clips"):
+    with pytest.raises(UnusableSamples, match="no clips"):
         fit(CONFIG, [], [], SETTINGS)
 
 

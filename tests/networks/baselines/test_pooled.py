@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 from sklearn.svm import SVR
 
 from networks.baselines.pooled import PooledSVR
 from networks.baselines.selection import fit_best
 from networks.correlation import spearman
 from networks.datasets import Sample
+from networks.errors import UnusableSamples
 from schemas.errors import ConfigurationError
 from schemas.modalities import Modality
 
@@ -69,11 +71,11 @@ def test_the_cost_with_the_best_held_out_order_is_chosen_and_the_first_of_equals
 )
 def test_a_clip_that_does_not_fit_is_named(features: dict[Modality, np.ndarray], complaint: str) -> None:
     bad = [*clips(1), (features, 0.5)]
-    with pytest.raises(ConfigurationError, match=complaint):
+    with pytest.raises(UnusableSamples, match=complaint):
         PooledSVR().fit(bad)
     fitted = PooledSVR()
     fitted.fit(clips(9))
-    with pytest.raises(ConfigurationError, match=complaint):
+    with pytest.raises(UnusableSamples, match=complaint):
         fitted.predict(bad)
 
 
@@ -82,9 +84,9 @@ def test_settings_that_cannot_work_are_refused() -> None:
         PooledSVR(Modality.SKELETAL)
     with pytest.raises(ConfigurationError, match="costs"):
         PooledSVR(costs=())
-    with pytest.raises(ConfigurationError, match="call fit first"):
+    with pytest.raises(NotFittedError, match="call fit first"):
         PooledSVR().predict(clips(1))
-    with pytest.raises(ConfigurationError, match="no clip"):
+    with pytest.raises(UnusableSamples, match="no clip"):
         PooledSVR().fit([])
 
 

@@ -4,10 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 
 from networks.baselines.pose_dct import HEAD, PoseDCT, spectrum
 from networks.correlation import spearman
 from networks.datasets import Sample
+from networks.errors import UnusableSamples
 from schemas.errors import ConfigurationError
 from schemas.joints import LAYOUTS
 from schemas.modalities import Modality
@@ -115,7 +117,7 @@ def test_every_layout_names_its_head() -> None:
     ],
 )
 def test_a_clip_that_does_not_fit_is_named(features: dict[Modality, np.ndarray], complaint: str) -> None:
-    with pytest.raises(ConfigurationError, match=complaint):
+    with pytest.raises(UnusableSamples, match=complaint):
         PoseDCT(MPII).fit([waving(1)[0], (features, 0.5)])
 
 
@@ -127,7 +129,7 @@ def test_settings_that_cannot_work_are_refused() -> None:
     ):
         with pytest.raises(ConfigurationError, match=complaint):
             PoseDCT(MPII, **settings)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="call fit first"):
+    with pytest.raises(NotFittedError, match="call fit first"):
         PoseDCT(MPII).predict(waving(1))
-    with pytest.raises(ConfigurationError, match="3 clips cannot be split in 5 folds"):
+    with pytest.raises(UnusableSamples, match="3 clips cannot be split in 5 folds"):
         PoseDCT(MPII).fit(waving(3))
