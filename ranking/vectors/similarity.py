@@ -69,7 +69,7 @@ class SimilaritySearch:
     def answer(self, query: SimilarQuery) -> SimilarAnswer:
         """The k most similar clips, or one clip each of the k most similar dancers; ties by clip id.
 
-        A clip that shares none of the weighted modalities with the example cannot be compared and is no hit. Raises
+        A clip that shares none of the weighted modalities with the example cannot be compared and is not a hit. Raises
         ``NotFound`` and ``QueryError`` naming the parameter.
         """
         example = self._example(query)

@@ -62,4 +62,4 @@ def test_presence_is_known_by_modality() -> None:
     assert catalogue.having(Modality.SCENIC, rows).tolist() == [True, False, True]
     assert catalogue.having(Modality.FACIAL, rows).tolist() == [False, True, False]
     assert catalogue.having(Modality.FACIAL, rows[:0]).tolist() == []
-    catalogue.put(entry("c"))  # the presence of earlier clips is no longer looked at
+    catalogue.put(entry("c"))  # possible only if no array of the presence is still referred to

@@ -138,7 +138,7 @@ def test_a_retired_generation_is_dropped_and_stays_away(
     apply(view, [*log, *upgraded])
     before = view.save(tmp_path)
     view.retire(["g1"])
-    assert reports.sizes == {SKELETAL: 2}, "told at once, also where nothing is read any more"
+    assert reports.sizes == {SKELETAL: 2}, "reported at once, also if nothing is read any more"
     apply(view, [scored_clip("c"), *upgraded], start=4)
     assert (view.generations(), reports.sizes) == ({"g2": 2}, {SKELETAL: 2})
     assert reports.skips == [("clips.scored", "retired_generation")]
