@@ -10,6 +10,7 @@ from rich.console import Console
 
 from dancerank.commands import (
     bundles,
+    content_hashes,
     data,
     dead_letters,
     demonstrate,
@@ -90,6 +91,7 @@ for panel, commands in {
     "Run it": (serve.stream, serve.rank, serve.serve, serve.settings),
     "Send clips and query": (produce.produce, questions.similar, questions.rankings),
     "Learn": (learn.train, learn.evaluate),
+    "Operate it": (content_hashes.content_hash,),
     "Model bundles": (bundles.inspect, bundles.export, bundles.demo_bundle),
 }.items():
     for function in commands:
