@@ -10,6 +10,7 @@ import msgspec
 
 from ranking.vectors.backends.port import IndexBackend, RemoteBackend, SnapshotIndex, VectorIndex
 from ranking.vectors.catalogue import Catalogue
+from ranking.vectors.content_hash import index_content
 from ranking.vectors.embedding_space import EmbeddingSpace, SpaceChange
 from ranking.vectors.read_write_lock import ReadWriteLock
 from ranking.vectors.snapshots import (
@@ -23,7 +24,6 @@ from ranking.vectors.snapshots import (
     write_snapshot,
     writes,
 )
-from ranking.views.content_hash import index_content
 from ranking.views.log_records import DELETED_CLIP, RETIRED_GENERATION, DeletedRecord, LogEntry
 from schemas.clock import Clock
 from schemas.errors import NotReady, QueryError, SnapshotError

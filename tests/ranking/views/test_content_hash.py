@@ -23,8 +23,8 @@ from ranking.vectors.backends.faiss_flat import FaissBackend
 from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
 from ranking.vectors.backends.port import IndexedClip, SnapshotBackend, VectorIndex
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
+from ranking.vectors.content_hash import index_content
 from ranking.vectors.view import IndexView
-from ranking.views.content_hash import index_content
 from ranking.views.log_records import LogEntry, positions_after
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import ScoredRecord, TopicPartition
@@ -203,7 +203,7 @@ def test_the_hash_of_an_index_differs_for_every_single_field() -> None:
 
 
 def test_every_vector_counts_however_many_are_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ranking.views.content_hash._CLIPS_AT_ONCE", 2)
+    monkeypatch.setattr("ranking.vectors.content_hash._CLIPS_AT_ONCE", 2)
 
     def of(other: int | None) -> str:
         made = Held()
