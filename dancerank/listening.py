@@ -49,22 +49,26 @@ class _Waits(Protocol):
 
 
 class Watched:
-    """Whether a process is ready: once its ``part`` is there, unless that waits for something."""
+    """Whether a process is ready: once it has started, unless the part that works waits for something."""
 
     def __init__(self) -> None:
-        self.part: _Waits | None = None
+        self._part: _Waits | None = None
+
+    def started(self, part: _Waits) -> None:
+        """The process has started, and ``part`` does its work."""
+        self._part = part
 
     def waiting(self) -> list[str]:
-        if self.part is None:
+        if self._part is None:
             return ["it is starting"]
-        reason = self.part.waiting_for
+        reason = self._part.waiting_for
         return [] if reason is None else [reason]
 
 
 @contextmanager
 def metrics(observer: PrometheusObserver, host: str, port: int, setting: str) -> Iterator[Watched]:
     """Serve ``/metrics`` and ``/readyz`` of a process that has no HTTP API, on the port that ``setting`` of the group
-    gives; 0: no. Gives what has to be told of the part that does the work.
+    gives; 0: none. Report the part that does the work by ``started``.
     """
     watched = Watched()
     if port == 0:

@@ -14,7 +14,7 @@ from dancerank.topics import create_topics, scored_topics, topics_read
 from ranking.database.connection import Database
 from ranking.monitoring.monitor import ModelMonitor
 from ranking.pools.policy import Policy
-from ranking.pools.service.publishing import publishing
+from ranking.pools.service.publishing import DecisionPublisher, publishing
 from ranking.pools.service.reading import PoolReader
 from ranking.pools.service.store import PoolStore
 from ranking.pools.service.worker import PoolEntry, PoolWorker, read_pool_entries
@@ -221,8 +221,9 @@ class Processes:
             stack.enter_context(every(settings.monitoring.measure_interval_s, monitor.measure, name="model-monitor"))
             results = stack.enter_context(closing(KafkaSink(self.connection, SinkSettings(linger_s=0.0))))
             store, look = PoolStore(database, keeps_journal=pools.journal), PoolReader(database, self.clock).pools
-            worker = PoolWorker(store, policy, results, self.observer, self.clock, pools, seen=monitor.add, look=look)
-            worker.announce = stack.enter_context(publishing(worker.publish))
+            publisher = DecisionPublisher(store, results, self.observer, pools.decisions_topic)
+            announce = stack.enter_context(publishing(publisher.publish))
+            worker = PoolWorker(store, policy, announce, self.observer, self.clock, pools, seen=monitor.add, look=look)
             opened = partial(self._shared_source, "pools", settings.kafka.pools_group, worker)
             read = partial(read_pool_entries, scored_topics=scored_topics(settings))
             yield ViewLoop(

@@ -3,16 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final
 
 from schemas.errors import QueryError
 from schemas.modalities import Dimension
+from schemas.pools import ClipState, Lane, Scope
 
 MAX_COUNT: Final = (1 << 53) - 1
-
-PoolState = Literal["candidate", "queued", "in-tier", "held", "gone", "deleted"]
-PoolLane = Literal["nominated", "explored", "promoted"]
-BudgetScope = Literal["nominated", "explored", "promoted", "tier", "challenge", "dancer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +145,7 @@ class BudgetRoom(_Described):
 
     tier: str
     """The tier that would be entered."""
-    scope: BudgetScope
+    scope: Scope
     """What is limited: the tier, one of its lanes, or what one challenge or one dancer may get."""
     holder: str | None
     """The challenge or the dancer, for these scopes; null for a dancer who is new."""
@@ -194,7 +191,7 @@ class PooledClipAnswer(_Described):
     """When this was asked."""
     policy_version: str
     """The policy in force."""
-    state: PoolState
+    state: ClipState
     """`candidate`: in no tier, exploration may draw it. `queued`: nominated, and waits for the first tier. `in-tier`.
     `held`: in a tier, and waits for the next one. `gone`: has left for good. `deleted`."""
     tier: str | None
@@ -229,7 +226,7 @@ class PooledClipAnswer(_Described):
 class LaneUse(_Described):
     """How much of a lane of a tier is used in this window."""
 
-    lane: PoolLane
+    lane: Lane
     """By what clips enter."""
     capacity: int
     """Most views in the whole window."""

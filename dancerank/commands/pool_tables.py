@@ -13,28 +13,20 @@ from schemas.pool_queries import (
     ExplainedDecision,
     PooledClipAnswer,
     PoolsAnswer,
-    PoolState,
     PoolTryAnswer,
     ReactionRate,
     TierUse,
     Waiting,
 )
+from schemas.pools import ClipState, Limit, Rule
 
 _NONE: Final = "–"
-_STATES: Final[dict[PoolState, str]] = {
-    "candidate": "in no tier; exploration may draw it",
-    "queued": "in no tier; nominated, and waits for room",
-    "in-tier": "in {tier}",
-    "held": "in {tier}; waits for room in the next tier",
-    "gone": "has left for good",
-    "deleted": "deleted",
-}
 
 
 def clip_tables(clip: PooledClipAnswer) -> Group:
     """What is known of a clip, then what was decided about it."""
     facts = _facts(clip.clip_id)
-    facts.add_row("state", Text(_STATES[clip.state].format(tier=clip.tier)))
+    facts.add_row("state", Text(_state(clip)))
     if clip.challenge_id is not None:
         facts.add_row("challenge", Text(clip.challenge_id))
     if clip.dancer_id is not None:
@@ -125,7 +117,7 @@ def _budgets(budgets: Sequence[BudgetRoom], title: str) -> Table:
     columns = [Column(name, justify="right") for name in ("views by now", "used", "left", "takes")]
     table = Table("budget", *columns, title=_title(title))
     for budget in budgets:
-        holder = "" if budget.scope not in ("challenge", "dancer") else f" {budget.holder or '(new)'}"
+        holder = "" if budget.scope not in (Limit.CHALLENGE, Limit.DANCER) else f" {budget.holder or '(new)'}"
         numbers = (budget.capacity, budget.used, budget.left)
         takes = f"{budget.spends:,}" if budget.spends else _NONE
         table.add_row(Text(f"{budget.scope}{holder}"), *(f"{number:,}" for number in numbers), takes)
@@ -133,9 +125,25 @@ def _budgets(budgets: Sequence[BudgetRoom], title: str) -> Table:
 
 
 def _entering(decision: ExplainedDecision) -> str:
-    if decision.rule == "not-nominated":
+    if decision.rule == Rule.NOT_NOMINATED:
         return "What exploration would pay from, if it drew the clip now"
     return "What entering pays from" if decision.exposures else "What entering would pay from"
+
+
+def _state(clip: PooledClipAnswer) -> str:
+    match clip.state:
+        case ClipState.CANDIDATE:
+            return "in no tier; exploration may draw it"
+        case ClipState.QUEUED:
+            return "in no tier; nominated, and waits for room"
+        case ClipState.IN_TIER:
+            return f"in {clip.tier}"
+        case ClipState.HELD:
+            return f"in {clip.tier}; waits for room in the next tier"
+        case ClipState.GONE:
+            return "has left for good"
+        case ClipState.DELETED:
+            return "deleted"
 
 
 def _whose(clip: PooledClipAnswer) -> str:
@@ -149,7 +157,7 @@ def _waits(waiting: Waiting) -> str:
     short = waiting.short_now
     if short is None:
         return f"{told}; there is room for it now, until others take it"
-    scope = short.scope if short.scope not in ("challenge", "dancer") else f"its {short.scope}'s cap"
+    scope = short.scope if short.scope not in (Limit.CHALLENGE, Limit.DANCER) else f"its {short.scope}'s cap"
     return f"{told}; short now: {short.tier}, {scope}, with {short.left:,} views left of {short.capacity:,}"
 
 

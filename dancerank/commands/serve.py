@@ -46,7 +46,7 @@ def stream(config: Config = None) -> None:
         generation = processes.bundle.manifest.generation
         log.info("bundle %s, generation %s: %s", settings.bundle_folder, generation, providers)
         log.info("streaming %s to %s", settings.streamer.uploads_topic, settings.streamer.scored_topic)
-        watched.part = streamer
+        watched.started(streamer)
         streamer.run(stop)
     log.info("drained and committed")
 
@@ -62,7 +62,7 @@ def rank(config: Config = None) -> None:
         processes.ranker() as loop,
     ):
         log.info("ranking %s", ", ".join(scored_topics(settings)))
-        watched.part = loop
+        watched.started(loop)
         loop.run(stop)
     log.info("stopped")
 
@@ -82,7 +82,7 @@ def run_pools(config: Config = None) -> None:
         processes.pools() as loop,
     ):
         log.info("policy %s, decisions to %s", processes.policy.version, settings.pools.decisions_topic)
-        watched.part = loop
+        watched.started(loop)
         loop.run(stop)
     log.info("stopped")
 

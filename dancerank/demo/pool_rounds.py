@@ -13,13 +13,14 @@ from schemas.clock import SystemClock
 from schemas.codec import encode
 from schemas.events import EngagementObserved, PoolDecision
 from schemas.modalities import DIMENSIONS
+from schemas.pools import Rule
 from schemas.ports import OutgoingRecord
 
 _VIEWS: Final = 150
 _LEAST_RATE: Final = 0.01
 _DOUBLINGS: Final = 4.0
 """From the least viral clip of a challenge to the most: 1 % to 16 % of viewers react, 4 % to the median clip."""
-_LET_IN: Final = ("nominated", "explored")
+_LET_IN: Final = (Rule.NOMINATED, Rule.EXPLORED)
 
 
 def show_pools(console: Console, system: EmbeddedSystem, virality: Mapping[str, float], seed: int) -> None:
@@ -41,7 +42,7 @@ def show_pools(console: Console, system: EmbeddedSystem, virality: Mapping[str, 
     system.await_observed(len(entered))
     decisions = system.await_decisions(len(first))
     console.print(_table(decisions, virality))
-    promoted = {decision.clip_id for decision in decisions if decision.rule == "promoted"}
+    promoted = {decision.clip_id for decision in decisions if decision.rule == Rule.PROMOTED}
     best = sum(virality[clip_id] >= 0.75 for clip_id in promoted)
     console.print(
         f"{len(entered)} of {len(virality)} clips were shown {_VIEWS} times each, and viewers reacted as planted: "
@@ -59,7 +60,7 @@ def _table(decisions: list[PoolDecision], virality: Mapping[str, float]) -> Tabl
     table = Table("decision", "clips", "mean planted percentile", "decided by", title="What the pools decided")
     for rule, count in Counter(decision.rule for decision in decisions).items():
         about = [decision for decision in decisions if decision.rule == rule]
-        by = Counter(decision.decided_by for decision in about if rule in ("nominated", "queued"))
+        by = Counter(decision.decided_by for decision in about if rule in (Rule.NOMINATED, Rule.QUEUED))
         names = ", ".join(f"{dimension} {by[dimension]}" for dimension in DIMENSIONS if by[dimension])
         mean = sum(virality[decision.clip_id] for decision in about) / count
         table.add_row(rule, str(count), f"{mean:.0%}", names or "–")

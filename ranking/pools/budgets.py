@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 from ranking.pools.policy import Policy, Tier, part
-from ranking.pools.state import Budget, Lane, PooledClip, PoolView
+from ranking.pools.state import Budget, PooledClip, PoolView
+from schemas.pools import Lane, Limit
 
 
 class Room(NamedTuple):
@@ -22,17 +23,17 @@ def lane_capacity(policy: Policy, budget: Budget, at_ms: int) -> int:
     index = policy.index(budget.tier)
     capacity = policy.tiers[index].capacity
     match budget.scope:
-        case "tier":
+        case Limit.TIER:
             return capacity
-        case "explored":
+        case Lane.EXPLORED:
             return _explored_by(policy, budget.window_start_ms, at_ms) if index == 0 else 0
-        case "nominated":
+        case Lane.NOMINATED:
             return capacity - policy.explored_capacity() if index == 0 else 0
-        case "promoted":
+        case Lane.PROMOTED:
             return capacity if index else 0
-        case "dancer":
+        case Limit.DANCER:
             return part(capacity, policy.caps.dancer)
-        case "challenge":
+        case Limit.CHALLENGE:
             return part(capacity, policy.caps.challenge)
 
 
@@ -41,9 +42,9 @@ def room(policy: Policy, view: PoolView, clip: PooledClip, tier: Tier, lane: Lan
     start = policy.window_start_ms(at_ms)
     budgets = (
         Budget(tier.name, start, lane),
-        Budget(tier.name, start, "tier"),  # lanes divide it, unless the policy changed within the window
-        Budget(tier.name, start, "challenge", clip.challenge_id),
-        Budget(tier.name, start, "dancer", clip.dancer_id),
+        Budget(tier.name, start, Limit.TIER),  # lanes divide it, unless the policy changed within the window
+        Budget(tier.name, start, Limit.CHALLENGE, clip.challenge_id),
+        Budget(tier.name, start, Limit.DANCER, clip.dancer_id),
     )
     left = [max(lane_capacity(policy, budget, at_ms) - view.used(budget), 0) for budget in budgets]
     for budget, views in zip(budgets, left, strict=True):
@@ -57,7 +58,7 @@ def lane_has_room(policy: Policy, view: PoolView, tier: Tier, lane: Lane, at_ms:
     start = policy.window_start_ms(at_ms)
     return all(
         lane_capacity(policy, budget, at_ms) - view.used(budget) >= tier.exposures
-        for budget in (Budget(tier.name, start, lane), Budget(tier.name, start, "tier"))
+        for budget in (Budget(tier.name, start, lane), Budget(tier.name, start, Limit.TIER))
     )
 
 

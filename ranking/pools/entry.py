@@ -6,8 +6,9 @@ import msgspec
 
 from ranking.pools.budgets import Room, room
 from ranking.pools.policy import Policy, Tier
-from ranking.pools.state import NOTHING, Lane, PooledClip, PoolView, Transition
+from ranking.pools.state import NOTHING, PooledClip, PoolView, Transition
 from schemas.events import PoolDecision
+from schemas.pools import Lane, Rule
 
 
 def enter(
@@ -21,18 +22,18 @@ def enter(
     told = {"bound": bound, "limit": _limit(policy, clip, lane)}
     if found.short is None:
         return _let_in(policy, clip, tier, lane, at_ms, found, told)
-    if lane == "explored":
+    if lane is Lane.EXPLORED:
         return NOTHING
     known = view.clip(clip.clip_id)
     waiting = msgspec.structs.replace(clip, wants=tier.name)
     if known is not None and known.wants == tier.name:
         return Transition(clip=waiting)  # told once, not at every try
     budget = f"{tier.name}, {found.short.scope}"
-    rule = "queued" if clip.tier is None else "held"
+    rule = Rule.QUEUED if clip.tier is None else Rule.HELD
     return decided(policy, waiting, rule, at_ms, tier=clip.tier, budget=budget, budget_left=found.short_left, **told)
 
 
-def decided(policy: Policy, clip: PooledClip, rule: str, at_ms: int, *, tier: str | None, **told: Any) -> Transition:
+def decided(policy: Policy, clip: PooledClip, rule: Rule, at_ms: int, *, tier: str | None, **told: Any) -> Transition:
     """``clip`` in ``tier`` by ``rule``, with the record of it; ``told`` are its fields beyond those of the clip."""
     seen = clip.seen
     decision = PoolDecision(
@@ -40,7 +41,7 @@ def decided(policy: Policy, clip: PooledClip, rule: str, at_ms: int, *, tier: st
         number=clip.decisions,
         tier=tier,
         previous_tier=clip.tier,
-        rule=rule,
+        rule=rule.value,
         decided_by=clip.nominated_by,
         percentile=clip.percentile,
         reactions=seen.reactions,
@@ -57,15 +58,17 @@ def _let_in(
     policy: Policy, clip: PooledClip, tier: Tier, lane: Lane, at_ms: int, found: Room, told: dict[str, float | None]
 ) -> Transition:
     views, left = tier.exposures, found.lane_left - tier.exposures
-    change = decided(policy, clip, lane, at_ms, tier=tier.name, exposures=views, budget_left=left, **told)
+    change = decided(policy, clip, lane.rule, at_ms, tier=tier.name, exposures=views, budget_left=left, **told)
     moved = msgspec.structs.replace(change.clip or clip, wants=None, entered_at_ms=at_ms, granted=clip.granted + views)
     return change._replace(clip=moved, spent=dict.fromkeys(found.budgets, views))
 
 
 def _limit(policy: Policy, clip: PooledClip, lane: Lane) -> float | None:
     """What let it in: the threshold that its percentile reached, or the gate of the tier that it leaves."""
-    if lane == "nominated" and clip.nominated_by is not None:
-        return policy.nomination.thresholds.get(clip.nominated_by)
-    if lane == "promoted" and clip.tier is not None:
-        return policy.tiers[policy.index(clip.tier)].gate
-    return None
+    match lane:
+        case Lane.NOMINATED:
+            return None if clip.nominated_by is None else policy.nomination.thresholds.get(clip.nominated_by)
+        case Lane.EXPLORED:
+            return None
+        case Lane.PROMOTED:
+            return None if clip.tier is None else policy.tiers[policy.index(clip.tier)].gate

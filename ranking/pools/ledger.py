@@ -9,14 +9,15 @@ from ranking.pools.policy import Policy
 from ranking.pools.rounds import round_events
 from ranking.pools.state import Budget, Cohort, Counts, PooledClip, PoolEvent, Transition
 from schemas.events import PoolDecision
+from schemas.pools import Deferral
 
 
 class PoolLedger:
-    """``ranking.pools.state.PoolState`` under one policy. ``set_aside`` counts unused events by reason."""
+    """``ranking.pools.state.PoolState`` under one policy. ``deferred`` counts deferred observations by reason."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.set_aside: Counter[str] = Counter()
+        self.deferred: Counter[Deferral] = Counter()
         self._clips: dict[str, PooledClip] = {}
         self._used: defaultdict[Budget, int] = defaultdict(int)
         self._counts: dict[Cohort, Counts] = {}
@@ -78,8 +79,8 @@ class PoolLedger:
         heapq.heapify(self._due)
 
     def _apply(self, change: Transition) -> None:
-        if change.set_aside is not None:
-            self.set_aside[change.set_aside] += 1
+        if change.deferred is not None:
+            self.deferred[change.deferred] += 1
         if change.clip is not None:
             self._put(change.clip)
         for budget, views in change.spent.items():

@@ -33,6 +33,7 @@ from ranking.pools.state import (
     Transition,
 )
 from schemas.modalities import Dimension
+from schemas.pools import Deferral, Lane, Rule
 
 SKEW_MS: Final = 3_600_000
 """How far an observation's time stamp may lie ahead of when it is handled, by clocks that differ."""
@@ -78,18 +79,18 @@ def _rated(policy: Policy, view: PoolView, known: PooledClip | None, event: Rate
     )
     if best is None:
         limit = policy.nomination.thresholds.get(Dimension.FUSED) if fused is not None else None
-        return decided(policy, clip, "not-nominated", event.at_ms, tier=None, limit=limit)
+        return decided(policy, clip, Rule.NOT_NOMINATED, event.at_ms, tier=None, limit=limit)
     clip = msgspec.structs.replace(clip, nominated_by=best.by, percentile=best.percentile, standing=best.standing)
-    return enter(policy, view, clip, policy.tiers[0], "nominated", event.at_ms)
+    return enter(policy, view, clip, policy.tiers[0], Lane.NOMINATED, event.at_ms)
 
 
 def _engaged(policy: Policy, view: PoolView, clip: PooledClip | None, event: Engaged) -> Transition:
     if clip is None:
-        return Transition(set_aside="unknown_clip")
+        return Transition(deferred=Deferral.UNKNOWN_CLIP)
     if clip.deleted:
-        return Transition(set_aside="deleted_clip")
+        return Transition(deferred=Deferral.DELETED_CLIP)
     if event.observed_at_ms > event.at_ms + SKEW_MS:
-        return Transition(set_aside="future_observation")
+        return Transition(deferred=Deferral.FUTURE_OBSERVATION)
     observed = _observed(clip, event)
     if observed == clip:
         return NOTHING
@@ -111,20 +112,20 @@ def _reviewed(policy: Policy, view: PoolView, clip: PooledClip | None, event: Re
     if clip is None or clip.gone:
         return NOTHING
     if clip.tier is not None and not policy.has(clip.tier):
-        return _left(policy, clip, "retired", event.at_ms)
+        return _left(policy, clip, Rule.RETIRED, event.at_ms)
     if event.at_ms >= leaves_at_ms(policy, clip):
-        return _left(policy, clip, "expired", event.at_ms)
+        return _left(policy, clip, Rule.EXPIRED, event.at_ms)
     if clip.wants is None:
         return NOTHING
     if clip.tier is None:
-        return enter(policy, view, clip, policy.tiers[0], "nominated", event.at_ms)
+        return enter(policy, view, clip, policy.tiers[0], Lane.NOMINATED, event.at_ms)
     return _judged(policy, view, clip, event.at_ms)
 
 
 def _explored(policy: Policy, view: PoolView, clip: PooledClip | None, event: Explored) -> Transition:
     if clip is None or not clip.is_candidate or event.at_ms >= leaves_at_ms(policy, clip):
         return NOTHING
-    return enter(policy, view, clip, policy.tiers[0], "explored", event.at_ms)
+    return enter(policy, view, clip, policy.tiers[0], Lane.EXPLORED, event.at_ms)
 
 
 def _removed(policy: Policy, _view: PoolView, clip: PooledClip | None, event: Removed) -> Transition:
@@ -146,7 +147,7 @@ def _removed(policy: Policy, _view: PoolView, clip: PooledClip | None, event: Re
         decisions=clip.decisions,
         deleted=True,
     )
-    return _left(policy, forgotten, "deleted", event.at_ms)
+    return _left(policy, forgotten, Rule.DELETED, event.at_ms)
 
 
 _HANDLERS: Final[dict[type[PoolEvent], Callable[[Policy, PoolView, PooledClip | None, Any], Transition]]] = {
@@ -163,25 +164,25 @@ def _judged(policy: Policy, view: PoolView, clip: PooledClip, at_ms: int) -> Tra
     if clip.tier is None or clip.gone:
         return Transition(clip=clip)
     if not policy.has(clip.tier):
-        return _left(policy, clip, "retired", at_ms)
+        return _left(policy, clip, Rule.RETIRED, at_ms)
     index = policy.index(clip.tier)
     tier, enough = policy.tiers[index], clip.seen.views >= policy.tiers[index].least_views
     bounds = wilson(*clip.seen, policy.z)
     if enough and tier.gate is not None and bounds.low >= tier.gate:
-        return enter(policy, view, clip, policy.tiers[index + 1], "promoted", at_ms, bound=bounds.low)
+        return enter(policy, view, clip, policy.tiers[index + 1], Lane.PROMOTED, at_ms, bound=bounds.low)
     # Where views are unknown, few reactions may mean few views as well: only what is known counts against a clip.
     if enough and clip.views is not None and bounds.high < tier.floor:
         told = {"bound": bounds.high, "limit": tier.floor}
         if index == 0:
-            return _left(policy, clip, "demoted", at_ms, **told)
+            return _left(policy, clip, Rule.DEMOTED, at_ms, **told)
         lower = msgspec.structs.replace(clip, wants=None, entered_at_ms=at_ms)
-        return decided(policy, lower, "demoted", at_ms, tier=policy.tiers[index - 1].name, **told)
+        return decided(policy, lower, Rule.DEMOTED, at_ms, tier=policy.tiers[index - 1].name, **told)
     if clip.wants is not None:
         stays = msgspec.structs.replace(clip, wants=None)
-        return decided(policy, stays, "kept", at_ms, tier=clip.tier, bound=bounds.low, limit=tier.gate)
+        return decided(policy, stays, Rule.KEPT, at_ms, tier=clip.tier, bound=bounds.low, limit=tier.gate)
     return Transition(clip=clip)
 
 
-def _left(policy: Policy, clip: PooledClip, rule: str, at_ms: int, **told: Any) -> Transition:
+def _left(policy: Policy, clip: PooledClip, rule: Rule, at_ms: int, **told: Any) -> Transition:
     """For good."""
     return decided(policy, msgspec.structs.replace(clip, wants=None, gone=True), rule, at_ms, tier=None, **told)

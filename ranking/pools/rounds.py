@@ -7,6 +7,7 @@ from ranking.pools.bounds import wilson
 from ranking.pools.budgets import lane_has_room
 from ranking.pools.policy import Policy
 from ranking.pools.state import Explored, PooledClip, PoolEvent, PoolState, Reviewed
+from schemas.pools import Lane
 
 
 def round_events(policy: Policy, book: PoolState, at_ms: int) -> Iterator[PoolEvent]:
@@ -22,9 +23,9 @@ def round_events(policy: Policy, book: PoolState, at_ms: int) -> Iterator[PoolEv
         if _may_enter(policy, book, clip, at_ms):
             yield Reviewed(clip_id=clip.clip_id, at_ms=at_ms)
     first = policy.tiers[0]
-    if lane_has_room(policy, book, first, "explored", at_ms):
+    if lane_has_room(policy, book, first, Lane.EXPLORED, at_ms):
         for clip_id in _drawn(policy, book, at_ms):
-            if not lane_has_room(policy, book, first, "explored", at_ms):
+            if not lane_has_room(policy, book, first, Lane.EXPLORED, at_ms):
                 return
             yield Explored(clip_id=clip_id, at_ms=at_ms)
 
@@ -36,10 +37,10 @@ def _priority(policy: Policy, clip: PooledClip) -> float:
 def _may_enter(policy: Policy, book: PoolState, clip: PooledClip, at_ms: int) -> bool:
     """Whether a clip that waits is worth another look."""
     if clip.tier is None:
-        return lane_has_room(policy, book, policy.tiers[0], "nominated", at_ms)
+        return lane_has_room(policy, book, policy.tiers[0], Lane.NOMINATED, at_ms)
     if clip.wants is None or not policy.has(clip.wants):
         return True  # placed by another policy: its own event will tell
-    return lane_has_room(policy, book, policy.tiers[policy.index(clip.wants)], "promoted", at_ms)
+    return lane_has_room(policy, book, policy.tiers[policy.index(clip.wants)], Lane.PROMOTED, at_ms)
 
 
 def _drawn(policy: Policy, book: PoolState, at_ms: int) -> list[str]:

@@ -1,15 +1,13 @@
 """What the pools know: of each clip, of budgets and of kinds of clips; and what changes it."""
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
-
-Lane = Literal["nominated", "explored", "promoted"]
-SetAside = Literal["unknown_clip", "deleted_clip", "future_observation"]
+from schemas.pools import Deferral, Scope
 
 
 class Counts(NamedTuple):
@@ -36,7 +34,7 @@ class Budget(NamedTuple):
 
     tier: str
     window_start_ms: int
-    scope: Lane | Literal["tier", "dancer", "challenge"]
+    scope: Scope
     holder: str = ""
 
 
@@ -135,16 +133,15 @@ PoolEvent = Rated | Engaged | Reviewed | Explored | Removed
 class Transition(NamedTuple):
     """What an event changes: the clip's new state, views granted by budget, counts seen by kind; and the decisions.
 
-    ``set_aside`` names why an observation could not be used: ``unknown_clip``, ``deleted_clip``, or
-    ``future_observation``, whose time stamp would keep all true ones from counting. An event without effect gives
-    ``NOTHING``.
+    ``deferred`` says why an observation cannot be counted now; one of the future would keep all true ones from
+    counting. An event without effect gives ``NOTHING``.
     """
 
     clip: PooledClip | None = None
     spent: Mapping[Budget, int] = {}
     learned: tuple[Cohort, Counts] | None = None
     decisions: tuple[PoolDecision, ...] = ()
-    set_aside: SetAside | None = None
+    deferred: Deferral | None = None
 
 
 NOTHING = Transition()

@@ -87,7 +87,7 @@ def test_a_process_is_ready_once_its_part_is_there_and_waits_for_nothing() -> No
 
     with metrics(PrometheusObserver(), "127.0.0.1", port, "rank_metrics_port") as watched:
         assert said() == (503, ["it is starting"])
-        watched.part = part
+        watched.started(part)
         assert said() == (200, [])
         part.waiting_for = "the database did not answer"
         assert said() == (503, ["the database did not answer"])
@@ -124,7 +124,7 @@ def test_the_readiness_of_a_process_is_that_of_the_part_that_works(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Processes, opens, opened)
-    monkeypatch.setattr(part, "run", lambda _: part.ready.append(watched.part is part))
+    monkeypatch.setattr(part, "run", lambda _: part.ready.append(watched.waiting() == []))
     monkeypatch.setattr(serve, "metrics", watching)
     for away in ("check_start", "stop_on_signals", "configure_logs"):
         monkeypatch.setattr(serve, away, lambda *_: None)

@@ -10,6 +10,7 @@ from ranking.database.connection import in_parts, insert_into, upsert
 from ranking.database.tables import engagement, engagement_aside
 from schemas.codec import decode, encode
 from schemas.events import EngagementObserved
+from schemas.pools import Deferral
 from vdv.virality import raw_score
 
 MS_A_DAY: Final = 86_400_000
@@ -64,7 +65,7 @@ class EngagementState:
             self._rows[event.clip_id] = row
             self._changed.add(event.clip_id)
 
-    def set_aside(self, event: EngagementObserved, reason: str) -> None:
+    def set_aside(self, event: EngagementObserved, reason: Deferral) -> None:
         """Keep an observation that cannot be used now; two of one moment as one."""
         self._may_be_aside[event.clip_id] = True
         insert = insert_into(self._connection, engagement_aside)
@@ -82,7 +83,7 @@ class EngagementState:
         row = {
             "clip_id": event.clip_id,
             "observed_at_ms": event.observed_at_ms,
-            "reason": reason,
+            "reason": reason.value,
             "content": encode(event),
         }
         self._connection.execute(kept, row)
@@ -91,11 +92,11 @@ class EngagementState:
         """What was set aside of a clip that nobody knew then, in the order of its time; it is no longer aside."""
         if not self._may_be_aside.get(clip_id, True):
             return []
-        return self._taken(engagement_aside.c.clip_id == clip_id, reason="unknown_clip")
+        return self._taken(engagement_aside.c.clip_id == clip_id, reason=Deferral.UNKNOWN_CLIP)
 
     def take_due(self, until_ms: int) -> list[EngagementObserved]:
         """What was set aside as of the future and no longer is."""
-        return self._taken(engagement_aside.c.observed_at_ms <= until_ms, reason="future_observation")
+        return self._taken(engagement_aside.c.observed_at_ms <= until_ms, reason=Deferral.FUTURE_OBSERVATION)
 
     def forget(self, clip_id: str) -> None:
         """Drop the counts of a deleted clip; what stands aside of it is of a deleted clip from now on."""
@@ -103,7 +104,9 @@ class EngagementState:
         self._changed.discard(clip_id)
         self._connection.execute(sa.delete(engagement).where(engagement.c.clip_id == clip_id))
         self._connection.execute(
-            sa.update(engagement_aside).where(engagement_aside.c.clip_id == clip_id).values(reason="deleted_clip")
+            sa.update(engagement_aside)
+            .where(engagement_aside.c.clip_id == clip_id)
+            .values(reason=Deferral.DELETED_CLIP.value)
         )
 
     def flush(self) -> None:
@@ -116,9 +119,9 @@ class EngagementState:
         upsert(self._connection, engagement, rows)
         self._changed.clear()
 
-    def _taken(self, condition: sa.ColumnElement[bool], *, reason: str) -> list[EngagementObserved]:
+    def _taken(self, condition: sa.ColumnElement[bool], *, reason: Deferral) -> list[EngagementObserved]:
         table = engagement_aside.c
-        both = sa.and_(table.reason == reason, condition)
+        both = sa.and_(table.reason == reason.value, condition)
         query = sa.select(table.content).where(both).order_by(table.observed_at_ms, table.clip_id)
         found = [decode(content, EngagementObserved) for content in self._connection.execute(query).scalars()]
         if found:

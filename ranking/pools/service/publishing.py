@@ -1,18 +1,57 @@
-"""Publishes decisions on a thread of its own, so that the next batch need not wait for Kafka."""
+"""Publishes decisions, on a thread of its own, so that the next batch does not wait for Kafka."""
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
+
+from ranking.pools.service.store import PoolStore
+from schemas.codec import encode
+from schemas.errors import RecordRefused, TransportError
+from schemas.events import PoolDecision
+from schemas.observation import Observer
+from schemas.ports import OutgoingRecord, RecordSink
 
 log = logging.getLogger(__name__)
+
+_FLUSH_TIMEOUT_S: Final = 30.0
+_RECORDS: Final = 1000
+
+
+class DecisionPublisher:
+    """Sends decisions from the database to their topic, at most ``records`` at a time."""
+
+    def __init__(
+        self, store: PoolStore, sink: RecordSink, observer: Observer, topic: str, *, records: int = _RECORDS
+    ) -> None:
+        self._store = store
+        self._sink = sink
+        self._observer = observer
+        self._topic = topic
+        self._records = records
+
+    def publish(self) -> None:
+        """Send what was decided and not sent yet. If Kafka is unreachable, it stays in the database until next time."""
+        try:
+            while self._store.publish(self._deliver, self._records) is not None:
+                if not self._store.has_unpublished():
+                    return
+        except (TransportError, RecordRefused) as error:
+            log.warning("decisions stay in the database until they can be sent: %s", error)
+
+    def _deliver(self, decisions: Sequence[PoolDecision]) -> None:
+        for decision in decisions:
+            self._sink.send(OutgoingRecord(self._topic, key=decision.clip_id.encode(), value=encode(decision)))
+        self._sink.flush(_FLUSH_TIMEOUT_S)
+        self._observer.produced(self._topic, len(decisions))
 
 
 @contextmanager
 def publishing(publish: Callable[[], None]) -> Iterator[Callable[[], None]]:
-    """Gives what asks for ``publish`` soon; many at once are one. It is called a last time at the end.
+    """Gives a function that requests a call of ``publish``; many requests are one call, and the end is a request.
 
-    Whatever it raises is logged: what was not published stays in the database, and the next to ask has it tried again.
+    Whatever it raises is logged: what was not published stays in the database, and the next request retries it.
     """
     wanted, ended = threading.Event(), threading.Event()
 
@@ -20,7 +59,7 @@ def publishing(publish: Callable[[], None]) -> Iterator[Callable[[], None]]:
         is_last = False
         while not is_last:
             wanted.wait()
-            is_last = ended.is_set()  # asked before, so that what was decided until the end is published
+            is_last = ended.is_set()  # read before clearing, so that what was decided until the end is published
             wanted.clear()
             try:
                 publish()

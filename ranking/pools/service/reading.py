@@ -12,11 +12,11 @@ from ranking.database.tables import pool_clips, pool_counters, pool_decisions, p
 from ranking.pools.budgets import room
 from ranking.pools.machine import leaves_at_ms
 from ranking.pools.policy import Policy
-from ranking.pools.service.rehearsal import HYPOTHETICAL, budget_room, dry_run, explained, next_tier, reaction_rate
+from ranking.pools.service.dry_run import HYPOTHETICAL, budget_room, dry_run, explained, next_tier, reaction_rate
 from ranking.pools.service.sentences import needed
 from ranking.pools.service.sql_state import SqlPoolState
 from ranking.pools.service.usage import tier_use
-from ranking.pools.state import Lane, PooledClip, PoolView, Rated
+from ranking.pools.state import PooledClip, PoolView, Rated
 from ranking.scores.ranks import place
 from schemas.clock import Clock
 from schemas.codec import decode
@@ -28,10 +28,10 @@ from schemas.pool_queries import (
     Needs,
     PooledClipAnswer,
     PoolsAnswer,
-    PoolState,
     PoolTryAnswer,
     Waiting,
 )
+from schemas.pools import ClipState, Lane, Rule
 
 
 class _Now(NamedTuple):
@@ -165,14 +165,14 @@ class PoolReader:
             )
 
 
-def _state(clip: PooledClip) -> PoolState:
+def _state(clip: PooledClip) -> ClipState:
     if clip.deleted:
-        return "deleted"
+        return ClipState.DELETED
     if clip.gone:
-        return "gone"
+        return ClipState.GONE
     if clip.tier is None:
-        return "candidate" if clip.wants is None else "queued"
-    return "in-tier" if clip.wants is None else "held"
+        return ClipState.CANDIDATE if clip.wants is None else ClipState.QUEUED
+    return ClipState.IN_TIER if clip.wants is None else ClipState.HELD
 
 
 def _needs(policy: Policy, clip: PooledClip) -> Needs | None:
@@ -189,11 +189,11 @@ def _needs(policy: Policy, clip: PooledClip) -> Needs | None:
 
 
 def _waiting(now: _Now, clip: PooledClip, history: list[PoolDecision]) -> Waiting | None:
-    told = next((decision for decision in reversed(history) if decision.rule in ("queued", "held")), None)
+    told = next((decision for decision in reversed(history) if decision.rule in (Rule.QUEUED, Rule.HELD)), None)
     aim = next_tier(now.policy, clip.tier)
     if clip.wants is None or told is None or aim is None:
         return None
-    lane: Lane = "nominated" if clip.tier is None else "promoted"
+    lane = Lane.NOMINATED if clip.tier is None else Lane.PROMOTED
     short = room(now.policy, now.view, clip, aim, lane, now.at_ms).short
     return Waiting(
         tier=aim.name,

@@ -1,17 +1,41 @@
 """What a decision of the pools says, in a sentence for people."""
 
-from collections.abc import Callable
-from typing import Final
-
 from ranking.pools.bounds import wilson
 from ranking.pools.policy import Policy, Tier
 from ranking.pools.state import PooledClip
 from schemas.events import PoolDecision
+from schemas.pools import SCOPES, Lane, Limit, Rule, Scope
 
 
 def sentence(decision: PoolDecision) -> str:
     """The decision and its reason. It begins with the rule and has no full stop."""
-    return _SENTENCES.get(decision.rule, _other)(decision)
+    try:
+        rule = Rule(decision.rule)
+    except ValueError:  # of another release
+        return _other(decision)
+    match rule:
+        case Rule.NOMINATED:
+            return _nominated(decision)
+        case Rule.NOT_NOMINATED:
+            return _not_nominated(decision)
+        case Rule.QUEUED:
+            return _queued(decision)
+        case Rule.EXPLORED:
+            return _explored(decision)
+        case Rule.PROMOTED:
+            return _promoted(decision)
+        case Rule.HELD:
+            return _held(decision)
+        case Rule.KEPT:
+            return _kept(decision)
+        case Rule.DEMOTED:
+            return _demoted(decision)
+        case Rule.EXPIRED:
+            return _expired(decision)
+        case Rule.RETIRED:
+            return _retired(decision)
+        case Rule.DELETED:
+            return _deleted(decision)
 
 
 def unchanged(policy: Policy, clip: PooledClip) -> str:
@@ -105,21 +129,6 @@ def _other(d: PoolDecision) -> str:
     return f"{d.rule}: from {d.previous_tier or 'no tier'} to {d.tier or 'no tier'}"
 
 
-_SENTENCES: Final[dict[str, Callable[[PoolDecision], str]]] = {
-    "nominated": _nominated,
-    "not-nominated": _not_nominated,
-    "queued": _queued,
-    "explored": _explored,
-    "promoted": _promoted,
-    "held": _held,
-    "kept": _kept,
-    "demoted": _demoted,
-    "expired": _expired,
-    "retired": _retired,
-    "deleted": _deleted,
-}
-
-
 def _score(d: PoolDecision) -> str:
     threshold = "" if d.limit is None else f", threshold {d.limit:g}"
     percentile = "unknown" if d.percentile is None else f"{d.percentile:.4g}"
@@ -137,15 +146,23 @@ def _granted(d: PoolDecision) -> str:
 def _no_room(d: PoolDecision) -> tuple[str, str]:
     """The tier that is waited for, and what has no room in it."""
     tier, _, scope = (d.budget or "").partition(", ")
-    whose = {
-        "tier": tier,
-        "promoted": tier,
-        "nominated": f"{tier}'s part for nominated clips",
-        "dancer": f"its dancer's cap in {tier}",
-        "challenge": f"its challenge's cap in {tier}",
-    }.get(scope, scope)
+    whose = _whose(SCOPES[scope], tier) if scope in SCOPES else scope
     left = f"only {_views(d.budget_left)}" if d.budget_left else "no views"
     return tier, f"{whose} has {left} left in this window"
+
+
+def _whose(scope: Scope, tier: str) -> str:
+    match scope:
+        case Limit.TIER | Lane.PROMOTED:
+            return tier
+        case Lane.NOMINATED:
+            return f"{tier}'s part for nominated clips"
+        case Lane.EXPLORED:
+            return f"{tier}'s part for exploration"
+        case Limit.DANCER:
+            return f"its dancer's cap in {tier}"
+        case Limit.CHALLENGE:
+            return f"its challenge's cap in {tier}"
 
 
 def _of(reactions: int, views: int) -> str:

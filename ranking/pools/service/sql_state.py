@@ -16,6 +16,7 @@ from ranking.pools.rounds import round_events
 from ranking.pools.state import Budget, Cohort, Counts, PooledClip, PoolEvent, Transition
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
+from schemas.pools import SCOPES
 
 _CLIPS: Final = sa.select(pool_clips).where(pool_clips.c.clip_id.in_(sa.bindparam("clips", expanding=True)))
 _BUDGETS: Final = sa.select(pool_budgets).where(
@@ -79,7 +80,7 @@ class SqlPoolState:
         for part in in_parts({"", *holders} - known):
             rows = self._connection.execute(_BUDGETS, {"start_ms": start_ms, "holders": part})
             for tier, window_ms, scope, holder, used in rows:
-                self._used.setdefault(Budget(tier, window_ms, scope, holder), int(used))
+                self._used.setdefault(Budget(tier, window_ms, SCOPES[scope], holder), int(used))
             self._read_holders |= {(start_ms, holder) for holder in part}
 
     def clip(self, clip_id: str) -> PooledClip | None:
@@ -94,7 +95,7 @@ class SqlPoolState:
             query = sa.select(table.used).where(
                 table.tier == budget.tier,
                 table.window_start_ms == budget.window_start_ms,
-                table.scope == budget.scope,
+                table.scope == str(budget.scope),
                 table.holder == budget.holder,
             )
             self._used[budget] = int(self._connection.execute(query).scalar() or 0)
@@ -127,7 +128,9 @@ class SqlPoolState:
         """Write all changes; decisions and events are the caller's to write."""
         self._flush_clips()
         upsert(
-            self._connection, pool_budgets, [budget._asdict() | {"used": self.used(budget)} for budget in self._spent]
+            self._connection,
+            pool_budgets,
+            [budget._asdict() | {"scope": str(budget.scope), "used": self.used(budget)} for budget in self._spent],
         )
         self._spent.clear()
         kinds = {kind for kind, _ in self._learned}

@@ -21,6 +21,7 @@ from schemas.codec import decode, encode
 from schemas.errors import ConfigurationError, FinalError
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
+from schemas.pools import Limit
 from schemas.ports import TopicPartition
 
 POOLS_VIEW: Final = "pools"
@@ -121,7 +122,9 @@ class PoolTransaction:
         table = pool_budgets.c
         over_ms = at_ms - _KEPT_WINDOWS * longest_s * MS
         self._connection.execute(
-            sa.delete(pool_budgets).where(table.scope.in_(["dancer", "challenge"]), table.window_start_ms < over_ms)
+            sa.delete(pool_budgets).where(
+                table.scope.in_([str(Limit.DANCER), str(Limit.CHALLENGE)]), table.window_start_ms < over_ms
+            )
         )
 
     def finish(self) -> None:

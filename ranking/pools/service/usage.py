@@ -2,16 +2,17 @@
 
 from ranking.pools.budgets import lane_capacity
 from ranking.pools.policy import Policy, Tier
-from ranking.pools.state import Budget, Lane, PoolView
+from ranking.pools.state import Budget, PoolView
 from schemas.pool_queries import LaneUse, TierUse
+from schemas.pools import Lane, Limit
 
 
 def tier_use(policy: Policy, view: PoolView, tier: Tier, at_ms: int, *, clips: int, waiting: int) -> TierUse:
     """The budgets of ``tier``, with the ``clips`` that are in it and those ``waiting`` to enter."""
     start_ms = policy.window_start_ms(at_ms)
-    used = view.used(Budget(tier.name, start_ms, "tier"))
+    used = view.used(Budget(tier.name, start_ms, Limit.TIER))
     left = max(tier.capacity - used, 0)
-    ways: tuple[Lane, ...] = ("nominated", "explored") if policy.index(tier.name) == 0 else ("promoted",)
+    ways = (Lane.NOMINATED, Lane.EXPLORED) if policy.index(tier.name) == 0 else (Lane.PROMOTED,)
     lanes = [_lane_use(policy, view, tier, lane, at_ms, left) for lane in ways]
     return TierUse(
         tier=tier.name,
@@ -23,8 +24,8 @@ def tier_use(policy: Policy, view: PoolView, tier: Tier, at_ms: int, *, clips: i
         left=left,
         entries=min(sum(lane.entries for lane in lanes), left // tier.exposures),
         lanes=lanes,
-        dancer_cap=lane_capacity(policy, Budget(tier.name, start_ms, "dancer"), at_ms),
-        challenge_cap=lane_capacity(policy, Budget(tier.name, start_ms, "challenge"), at_ms),
+        dancer_cap=lane_capacity(policy, Budget(tier.name, start_ms, Limit.DANCER), at_ms),
+        challenge_cap=lane_capacity(policy, Budget(tier.name, start_ms, Limit.CHALLENGE), at_ms),
     )
 
 

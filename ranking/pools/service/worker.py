@@ -14,20 +14,18 @@ from ranking.pools.state import Engaged, Rated, Removed
 from ranking.scores.standings import Standing
 from ranking.views.log_records import OTHER_GENERATION
 from schemas.clock import Clock
-from schemas.codec import decode, encode
+from schemas.codec import decode
 from schemas.errors import (
     DancerankError,
     MalformedEvent,
     RankingsBehind,
-    RecordRefused,
     StoreUnavailable,
-    TransportError,
 )
 from schemas.events import ClipDeleted, ClipScored, EngagementObserved, PoolDecision
 from schemas.modalities import Dimension
 from schemas.observation import Observer, TierFilling
 from schemas.pool_queries import PoolsAnswer
-from schemas.ports import OutgoingRecord, Record, RecordSink, Refusal, TopicPartition
+from schemas.ports import Record, Refusal, TopicPartition
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +33,6 @@ MOST_COUNT: Final = 10**12
 """More likes, comments, reposts or views than that no clip has; sums of greater counts would not fit a column."""
 
 _LOOK_AGAIN_S: Final = 0.003
-_FLUSH_TIMEOUT_S: Final = 30.0
-_PUBLISH_RECORDS: Final = 1000
 _RANKINGS_TIMEOUT_S: Final = 5.0
 
 
@@ -85,34 +81,30 @@ class PoolWorker:
         self,
         store: PoolStore,
         policy: Policy,
-        sink: RecordSink,
+        announce: Callable[[], None],
         observer: Observer,
         clock: Clock,
         settings: PoolSettings | None = None,
         *,
-        publish_records: int = _PUBLISH_RECORDS,
         rankings_timeout_s: float = _RANKINGS_TIMEOUT_S,
         seen: Callable[[Sequence[ClipScored]], None] = lambda clips: None,
         look: Callable[[], PoolsAnswer] | None = None,
     ) -> None:
-        """Puts ``policy`` in force. ``seen`` is told of every scored clip that was handled; ``look`` tells how full the
-        pools are, which is reported after each round. A batch whose scored clips the rankings do not hold within
-        ``rankings_timeout_s`` seconds is tried again; ``publish_records`` decisions are published at a time.
+        """Makes ``policy`` active. ``announce`` is called when there may be decisions to publish, ``seen`` with every
+        batch of scored clips that was handled; ``look`` returns how full the pools are, which is reported after each
+        round. A batch whose scored clips the rankings do not hold within ``rankings_timeout_s`` seconds is retried.
 
         Raises ``ConfigurationError`` if another policy was known by its version.
         """
         self._store = store
         self._policy = policy
-        self._sink = sink
+        self._announce = announce
         self._observer = observer
         self._clock = clock
         self._settings = settings or PoolSettings()
-        self._publish_records = publish_records
         self._rankings_timeout_s = rankings_timeout_s
         self._seen = seen
         self._look = look
-        self.announce: Callable[[], None] = self.publish
-        """Called when there are decisions to publish; may have somebody else do it soon."""
         self._adoption = store.adopt(policy, clock.now_ms())
 
     def positions(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -130,7 +122,7 @@ class PoolWorker:
         self._tell(transaction.book.decisions)
         self._seen([entry.event for entry in entries if isinstance(entry.event, ClipScored)])
         if transaction.book.decisions:
-            self.announce()
+            self._announce()
         return []
 
     def round(self) -> None:
@@ -143,26 +135,10 @@ class PoolWorker:
                     transaction.book.round(at_ms)
                     transaction.forget_windows(at_ms)
             self._tell(transaction.book.decisions)
-            self.announce()
+            self._announce()
             self._tell_filling()
         except StoreUnavailable as error:
             log.warning("no round of the pools: %s", error)
-
-    def publish(self) -> None:
-        """Send what was decided and not sent yet. Without Kafka it stays in the database for the next time."""
-        try:
-            while self._store.publish(self._deliver, self._publish_records) is not None:
-                if not self._store.has_unpublished():
-                    return
-        except (TransportError, RecordRefused) as error:
-            log.warning("decisions are kept until they can be sent: %s", error)
-
-    def _deliver(self, decisions: Sequence[PoolDecision]) -> None:
-        topic = self._settings.decisions_topic
-        for decision in decisions:
-            self._sink.send(OutgoingRecord(topic, key=decision.clip_id.encode(), value=encode(decision)))
-        self._sink.flush(_FLUSH_TIMEOUT_S)
-        self._observer.produced(topic, len(decisions))
 
     def _tell(self, decisions: Sequence[PoolDecision]) -> None:
         for decision in decisions:
@@ -292,10 +268,10 @@ class Intake:
                 at_ms=self._at_ms,
             )
         )
-        if change.set_aside is not None:
-            self._transaction.engagement.set_aside(event, change.set_aside)
+        if change.deferred is not None:
+            self._transaction.engagement.set_aside(event, change.deferred)
             if topic is not None:
-                self.skipped.append((topic, change.set_aside))
+                self.skipped.append((topic, change.deferred.value))
             return
         if (upload := self._uploads.get(event.clip_id)) is not None:
             self._transaction.engagement.observe(event, upload.challenge_id, upload.at_ms)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from ranking.database.connection import Database
 from ranking.database.tables import engagement, engagement_aside, pool_clips
 from ranking.pools.policy import Policy
+from ranking.pools.service.publishing import DecisionPublisher
 from ranking.pools.service.settings import PoolSettings
 from ranking.pools.service.store import PoolStore
 from ranking.pools.service.worker import PoolEntry, PoolInput, PoolWorker
@@ -65,6 +66,8 @@ class Service:
         database: Database,
         policy: Policy = POLICY,
         settings: PoolSettings | None = None,
+        *,
+        publish_records: int = 1000,
         **options: Any,
     ) -> None:
         self.database = database
@@ -74,7 +77,7 @@ class Service:
         self.reports = Reports()
         self.scores = ScoreStore(database)
         self.pools = PoolStore(database)
-        self._settings, self._options = settings, options
+        self._settings, self._options, self._publish_records = settings, options, publish_records
         self._offsets = {topic: itertools.count() for topic in _TOPICS.values()}
         self.worker = self.another(policy)
 
@@ -88,16 +91,15 @@ class Service:
     ) -> PoolWorker:
         """One worker more on the same database, or on that of ``store``."""
         told = {} if seen is None else {"seen": seen}
+        announce = self.publisher(store, sink).publish
         return PoolWorker(
-            store or self.pools,
-            policy,
-            sink or MemorySink(self.broker),
-            self.reports,
-            self.clock,
-            self._settings,
-            **self._options,
-            **told,
+            store or self.pools, policy, announce, self.reports, self.clock, self._settings, **self._options, **told
         )
+
+    def publisher(self, store: PoolStore | None = None, sink: RecordSink | None = None) -> DecisionPublisher:
+        """Publishes what any worker on the same database decided."""
+        target = sink or MemorySink(self.broker)
+        return DecisionPublisher(store or self.pools, target, self.reports, DECISIONS, records=self._publish_records)
 
     def entries(self, *events: PoolInput, topic: str | None = None) -> list[PoolEntry]:
         """As the next records of their topics."""

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ranking.database.connection import Database
 from ranking.pools.policy import Caps, Exploration
+from ranking.pools.service.dry_run import HYPOTHETICAL
 from ranking.pools.service.reading import PoolReader
-from ranking.pools.service.rehearsal import HYPOTHETICAL
 from ranking.scores.store import ScoreStore
 from schemas.clock import ManualClock
 from schemas.errors import QueryError

@@ -224,7 +224,7 @@ def test_records_that_are_no_events_are_refused(value: bytes) -> None:
     assert refusal.record.value == value
 
 
-def test_positions_pass_what_was_set_aside(service: Service) -> None:
+def test_positions_pass_deferred_observations(service: Service) -> None:
     entries = service.entries(observed("c1"), deleted("c2"))
     service.apply(entries)
     positions = positions_after(entry.record for entry in entries)

@@ -86,7 +86,7 @@ def test_an_upload_that_comes_after_its_deletion_is_ignored(ledger: PoolLedger) 
     assert transition(POLICY, ledger, rated(at_ms=2)) == NOTHING
     assert ledger.due(10**12) == []
     assert ledger.handle(engaged(at_ms=3)) == ()
-    assert ledger.set_aside == {"deleted_clip": 1}
+    assert ledger.deferred == {"deleted_clip": 1}
 
 
 def test_what_is_unknown_is_neither_reviewed_nor_explored(ledger: PoolLedger) -> None:

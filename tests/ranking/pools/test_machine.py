@@ -10,6 +10,7 @@ from ranking.pools.machine import transition
 from ranking.pools.policy import Caps, Exploration
 from ranking.pools.state import NOTHING, Budget, Cohort
 from schemas.modalities import Dimension
+from schemas.pools import Lane, Limit
 from tests.ranking.pools.examples import (
     POLICY,
     WINDOW_MS,
@@ -106,10 +107,10 @@ def test_a_nominated_clip_queues_when_its_lane_is_full_and_is_told_once(ledger: 
 def test_a_window_ends_just_before_the_next_begins(ledger: PoolLedger) -> None:
     for n in range(8):
         ledger.handle(rated(f"c{n}", at_ms=LATE))
-    assert ledger.used(Budget("t1", 0, "nominated")) == 700
+    assert ledger.used(Budget("t1", 0, Lane.NOMINATED)) == 700
     assert ledger.handle(reviewed("c7", at_ms=LATE)) == ()
     ledger.handle(reviewed("c7", at_ms=WINDOW_MS))
-    assert ledger.used(Budget("t1", WINDOW_MS, "nominated")) == 100
+    assert ledger.used(Budget("t1", WINDOW_MS, Lane.NOMINATED)) == 100
 
 
 @pytest.mark.parametrize(
@@ -131,8 +132,8 @@ def test_a_share_that_grows_within_a_window_does_not_let_the_tier_overspend(ledg
     for n in range(9):
         ledger.handle(plain(f"e{n}"))
         ledger.handle(explored(f"e{n}", at_ms=LATE))
-    assert ledger.used(Budget("t1", 0, "tier")) == 1000
-    assert ledger.used(Budget("t1", 0, "explored")) == 300
+    assert ledger.used(Budget("t1", 0, Limit.TIER)) == 1000
+    assert ledger.used(Budget("t1", 0, Lane.EXPLORED)) == 300
 
 
 def test_a_capacity_lowered_within_a_window_is_not_exceeded_further(ledger: PoolLedger) -> None:
@@ -205,7 +206,7 @@ def test_a_demoted_clip_may_earn_its_way_up_again_and_pays_again(ledger: PoolLed
     decision = only(ledger.handle(engaged(reactions=200, views=1000, at_ms=40)))
     assert (decision.rule, decision.tier, decision.number) == ("promoted", "t2", 3)
     assert known(ledger).granted == 100 + 400 + 400
-    assert ledger.used(Budget("t2", 0, "promoted")) == 800
+    assert ledger.used(Budget("t2", 0, Lane.PROMOTED)) == 800
 
 
 def test_below_the_first_floor_a_clip_leaves_for_good(ledger: PoolLedger) -> None:

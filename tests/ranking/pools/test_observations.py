@@ -126,17 +126,17 @@ def test_an_observation_without_views_keeps_those_last_known(ledger: PoolLedger)
     assert known(ledger).seen == Counts(95, 5000)
 
 
-def test_what_cannot_be_used_is_set_aside_and_counted(ledger: PoolLedger) -> None:
+def test_what_cannot_be_used_is_deferred_and_counted(ledger: PoolLedger) -> None:
     ledger.handle(rated("gone"))
     ledger.handle(removed("gone", at_ms=5))
     for clip_id in ("unknown", "gone", "gone"):
         assert ledger.handle(engaged(clip_id, 1, 1, at_ms=10)) == ()
-    assert ledger.set_aside == {"unknown_clip": 1, "deleted_clip": 2}
+    assert ledger.deferred == {"unknown_clip": 1, "deleted_clip": 2}
 
 
 def test_an_observation_from_the_future_does_not_drown_those_to_come(ledger: PoolLedger) -> None:
     ledger.handle(rated())
     ledger.handle(engaged(reactions=1, views=9, at_ms=10, observed_at_ms=10 + SKEW_MS + 1))
-    assert ledger.set_aside == {"future_observation": 1}
+    assert ledger.deferred == {"future_observation": 1}
     ledger.handle(engaged(reactions=2, views=20, at_ms=10, observed_at_ms=10 + SKEW_MS))
     assert known(ledger).seen == Counts(2, 20)

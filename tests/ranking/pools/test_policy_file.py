@@ -209,11 +209,8 @@ def test_inline_tables_and_dotted_keys_have_their_line_too(line: str, key: str) 
     assert caught.value.message.startswith(f"p.toml, line {len(kept) + 2}: {key}: ")
 
 
-def test_every_key_and_every_rule_is_documented() -> None:
+def test_every_key_is_documented() -> None:
     document = (Path(__file__).parents[3] / "docs" / "pools.md").read_text("utf-8")
     keys = {field for part in (Policy, Tier, Nomination, Exploration, Caps) for field in part.__struct_fields__}
     for key in keys:
         assert any(form in document for form in (f"`{key}`", f"[{key}]", f".{key}]")), key
-    for rule in ("nominated", "queued", "not-nominated", "explored", "promoted", "held", "kept", "demoted", "expired",
-                 "retired", "deleted"):  # fmt: skip
-        assert f"| `{rule}` |" in document

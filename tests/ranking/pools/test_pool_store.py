@@ -193,7 +193,7 @@ def test_what_is_decided_while_another_worker_publishes_is_published_too(postgre
     service = Service(postgresql_database)
     publishing = PoolStore(postgresql_database)
     service.fill()
-    slow = service.another(store=publishing)
+    slow = service.publisher(store=publishing)
     interrupted = threading.Event()
 
     def meanwhile(_c: object, _cursor: object, statement: str, *_: object) -> None:

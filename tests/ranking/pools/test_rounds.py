@@ -13,6 +13,7 @@ from ranking.pools.rounds import round_events
 from ranking.pools.state import Budget, Explored, Reviewed
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
+from schemas.pools import Lane, Limit
 from tests.ranking.pools.examples import POLICY, STAY_S, WINDOW_MS, engaged, plain, policy, rated, removed, tiers
 
 LATE = WINDOW_MS - 1
@@ -107,16 +108,16 @@ def test_exploration_spends_its_share_evenly_and_wholly() -> None:
     used = []
     for at_ms in range(0, WINDOW_MS, 1000):
         ledger.round(at_ms)
-        used.append(ledger.used(Budget("t1", 0, "explored")))
+        used.append(ledger.used(Budget("t1", 0, Lane.EXPLORED)))
     assert [used.index(views) for views in (100, 200, 300)] == [17, 50, 84]  # a sixth, three and five of the window
     assert used[-1] == POLICY.explored_capacity() == 300
-    assert ledger.used(Budget("t1", 0, "nominated")) == 0
+    assert ledger.used(Budget("t1", 0, Lane.NOMINATED)) == 0
 
 
 @pytest.mark.parametrize("exposures", [1, 3, 100, 299, 300])
 def test_a_share_of_at_least_one_clip_is_never_out_of_reach(exposures: int) -> None:
     under = policy(tiers=(Tier(name="t1", exposures=exposures, capacity=1000, least_views=1, stay_s=9),))
-    budget = Budget("t1", WINDOW_MS, "explored")
+    budget = Budget("t1", WINDOW_MS, Lane.EXPLORED)
     allowed = [lane_capacity(under, budget, at_ms) for at_ms in range(WINDOW_MS, 2 * WINDOW_MS, 7)]
     assert allowed == sorted(allowed)
     assert allowed[0] < max(exposures, 2)
@@ -126,9 +127,9 @@ def test_a_share_of_at_least_one_clip_is_never_out_of_reach(exposures: int) -> N
 
 
 def test_lanes_and_tiers_that_a_policy_lacks_have_no_budget() -> None:
-    for budget in (Budget("t2", 0, "nominated"), Budget("t2", 0, "explored"), Budget("t1", 0, "promoted")):
+    for budget in (Budget("t2", 0, Lane.NOMINATED), Budget("t2", 0, Lane.EXPLORED), Budget("t1", 0, Lane.PROMOTED)):
         assert lane_capacity(POLICY, budget, LATE) == 0
-    assert lane_capacity(POLICY, Budget("old", 0, "tier"), LATE) == 0
+    assert lane_capacity(POLICY, Budget("old", 0, Limit.TIER), LATE) == 0
 
 
 def test_explored_clips_never_wait_and_never_take_what_is_kept_for_nominated_ones() -> None:
@@ -137,7 +138,7 @@ def test_explored_clips_never_wait_and_never_take_what_is_kept_for_nominated_one
     assert [d.rule for d in decisions] == ["explored"] * 3
     assert not ledger.waiting()
     assert ledger.round(LATE) == []
-    assert lane_capacity(POLICY, Budget("t1", 0, "nominated"), LATE) == 700
+    assert lane_capacity(POLICY, Budget("t1", 0, Lane.NOMINATED), LATE) == 700
 
 
 def test_exploration_respects_caps_and_passes_on_to_others() -> None:

@@ -151,7 +151,7 @@ def test_a_hundred_thousand_steps_break_no_budget() -> None:
     granted = sum(account.granted for account in books.accounts.values())
     assert granted == sum(decision.exposures for decision in books.decisions)
     assert granted == sum(views for budget, views in books.ledger.budgets().items() if budget.scope == "tier")
-    assert set(books.ledger.set_aside) == {"unknown_clip", "deleted_clip"}
+    assert set(books.ledger.deferred) == {"unknown_clip", "deleted_clip"}
 
 
 def test_the_same_journal_gives_the_same_decisions_and_state() -> None:
@@ -160,6 +160,6 @@ def test_the_same_journal_gives_the_same_decisions_and_state() -> None:
     assert [decision for event in books.journal for decision in again.handle(event)] == books.decisions
     assert list(again.clips()) == list(books.ledger.clips())
     assert again.budgets() == books.ledger.budgets()
-    assert again.set_aside == books.ledger.set_aside
+    assert again.deferred == books.ledger.deferred
     kinds = {clip.kind for clip in again.clips()}
     assert all(again.counts(kind) == books.ledger.counts(kind) for kind in kinds)

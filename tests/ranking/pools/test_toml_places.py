@@ -46,10 +46,10 @@ c = 0'''
         (("tiers", 0), 9),
         (("tiers", 0, "name"), 10),
         (("tiers", 0, "limits"), 11),
-        (("tiers", 0, "limits", 0), 12),
-        (("tiers", 0, "limits", 1, 1), 13),
-        (("tiers", 0, "limits", 2, "low"), 14),
-        (("tiers", 0, "limits", 2, "high", "of", "all"), 14),
+        (("tiers", 0, "limits", 0), 11),
+        (("tiers", 0, "limits", 1, 1), 11),
+        (("tiers", 0, "limits", 2, "low"), 11),
+        (("tiers", 0, "limits", 2, "high", "of", "all"), 11),
         (("tiers", 1), 17),
         (("tiers", 1, "name"), 18),
         (("tiers", 1, "inner", "gate"), 19),
@@ -64,7 +64,7 @@ c = 0'''
         (("a", "b", 1, "c"), 32),
     ],
 )
-def test_every_key_has_its_line(place: Place, line: int) -> None:
+def test_every_key_has_the_line_on_which_its_statement_begins(place: Place, line: int) -> None:
     assert line_of(DOCUMENT, place) == line
     assert line_of(DOCUMENT.replace("\n", "\r\n"), place) == line
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from exporters.prometheus import PrometheusObserver
 from ranking.database.connection import Database
 from ranking.database.tables import applied_offsets, engagement, metadata, pool_budgets, pool_clips, pool_decisions
+from ranking.pools.service.publishing import DecisionPublisher
 from ranking.pools.service.store import POOLS_VIEW
 from ranking.pools.service.worker import PoolEntry, PoolWorker, read_pool_entries
 from ranking.scores.generations import Generations
@@ -24,7 +25,7 @@ from schemas.modalities import Dimension, Modality
 from schemas.ports import OutgoingRecord, Record, TopicPartition
 from tests.ranking.examples import NOW_MS, result, scored_clip
 from tests.ranking.pools.audit import stored_decisions
-from tests.ranking.pools.examples import WINDOW_S
+from tests.ranking.pools.examples import POLICY, WINDOW_S
 from tests.ranking.pools.service import (
     DECISIONS,
     DELETED,
@@ -221,7 +222,7 @@ def test_decisions_outlast_an_outage_of_kafka_and_are_published_in_sequence(sqli
     made = stored_decisions(sqlite_database)
     assert _ordered(service.published(), made[:2])
     sink.forgets = False
-    worker.publish()
+    service.publisher(sink=sink).publish()
     assert len(made) >= 6
     assert {(d.clip_id, d.number) for d in service.published()} == {(d.clip_id, d.number) for d in made}
     _in_first_appearance(service, made)
@@ -309,7 +310,8 @@ def test_decisions_and_exposures_are_counted(sqlite_database: Database) -> None:
     service = Service(sqlite_database)
     service.fill()
     observer = PrometheusObserver()
-    worker = PoolWorker(service.pools, service.worker._policy, MemorySink(service.broker), observer, service.clock)
+    publisher = DecisionPublisher(service.pools, MemorySink(service.broker), observer, DECISIONS)
+    worker = PoolWorker(service.pools, POLICY, publisher.publish, observer, service.clock)
     service.feed(scored("c1", 0.9), scored("c2", 0.1), observed("c1", 30, 100), observed("c9", 3), worker=worker)
     value = observer.registry.get_sample_value
     made = "dancerank_pool_decisions_total"

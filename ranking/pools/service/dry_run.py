@@ -9,7 +9,7 @@ from ranking.pools.budgets import lane_capacity, room
 from ranking.pools.machine import transition
 from ranking.pools.policy import Policy, Tier
 from ranking.pools.service.sentences import sentence, unchanged
-from ranking.pools.state import Budget, Counts, Engaged, Lane, PooledClip, PoolView, Rated, Transition
+from ranking.pools.state import Budget, Counts, Engaged, PooledClip, PoolView, Rated, Transition
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
 from schemas.pool_queries import (
@@ -20,6 +20,7 @@ from schemas.pool_queries import (
     PoolTryAnswer,
     ReactionRate,
 )
+from schemas.pools import Lane, Rule
 
 HYPOTHETICAL = "hypothetical/clip"
 """No clip can be called that: identifiers have no slash."""
@@ -61,13 +62,13 @@ def dry_run(policy: Policy, view: PoolView, asked: HypotheticalClip, rated: Rate
     (decision,) = change.decisions
     told = explained(decision)
     if (
-        decision.rule == "not-nominated"
+        decision.rule == Rule.NOT_NOMINATED
         and Dimension.FUSED not in rated.percentiles
         and rated.challenge_clips >= fewest_clips
     ):
         # The record has the fused percentile alone, which every real clip has where percentiles count.
         told = replace(told, sentence="not nominated: no percentile reaches its threshold; exploration may draw it")
-    lane: Lane = "explored" if decision.rule == "not-nominated" else "nominated"
+    lane = Lane.EXPLORED if decision.rule == Rule.NOT_NOMINATED else Lane.NOMINATED
     budgets = rooms(policy, stage, clip, policy.tiers[0], lane, rated.at_ms, change)
     stage.keep(clip)
     afterwards = None
@@ -94,12 +95,12 @@ def _afterwards(
         told = unchanged(policy, judged)
         return Afterwards(sentence=told, decision=None, rate=reaction_rate(policy, judged.seen), budgets=[])
     (decision,) = change.decisions
-    aim = next_tier(policy, clip.tier) if decision.rule in ("promoted", "held") else None
+    aim = next_tier(policy, clip.tier) if decision.rule in (Rule.PROMOTED, Rule.HELD) else None
     return Afterwards(
         sentence=sentence(decision),
         decision=explained(decision),
         rate=reaction_rate(policy, Counts(decision.reactions, decision.views)),
-        budgets=[] if aim is None else rooms(policy, stage, clip, aim, "promoted", at_ms, change),
+        budgets=[] if aim is None else rooms(policy, stage, clip, aim, Lane.PROMOTED, at_ms, change),
     )
 
 
