@@ -39,7 +39,7 @@ def compare(windows: Iterable[ChallengeWindow], *, least_clips: int, most_challe
     """Rank correlations by challenge and dimension, and calibration by dimension.
 
     A correlation needs ``least_clips`` clips that have the dimension, and an order on both sides. Those of the
-    ``most_challenges`` challenges with most clips are told one by one (equal ones: more ever observed, then by name);
+    ``most_challenges`` challenges with most clips are reported singly (equal ones: more ever observed, then by name);
     the mean is over all challenges that have one. Calibration counts the clips of challenges with ``least_clips``
     clips: the bounds of Eq. (2) mean nothing in smaller ones.
     """
@@ -61,9 +61,9 @@ def compare(windows: Iterable[ChallengeWindow], *, least_clips: int, most_challe
                 agreements.append(Agreement(window.challenge_id, dimension, correlation, count))
         found.append(((-clips, -window.observed, window.challenge_id), agreements))
     found.sort(key=lambda entry: entry[0])
-    told = [agreement for _, agreements in found[:most_challenges] for agreement in agreements]
+    reported = [agreement for _, agreements in found[:most_challenges] for agreement in agreements]
     means = _means([agreement for _, agreements in found for agreement in agreements])
-    return Comparison(told + means, _calibrations(deciles))
+    return Comparison(reported + means, _calibrations(deciles))
 
 
 def _means(agreements: list[Agreement]) -> list[Agreement]:

@@ -1,6 +1,6 @@
 """Samples of what was scored, kept in the database: the first clips of each model generation, and the latest.
 
-All workers add to the same samples, so each tells the drift of all partitions, and a restart forgets nothing. Nothing
+All workers add to the same samples, so each reports the drift of all partitions, and a restart forgets nothing. Nothing
 in them names a clip. Legend: N clips, Q quantities.
 """
 
@@ -48,7 +48,7 @@ class DriftSamples:
     def add(self, samples: Sequence[Sample]) -> None:
         """Store what was seen since the last call, and forget what has left the window.
 
-        Clips fill the reference of their generation first; whoever comes first, it never changes once it is full.
+        Clips fill the reference of their generation first, which never changes once it is full.
         """
         if not samples:
             return

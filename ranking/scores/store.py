@@ -54,7 +54,7 @@ class ScoreStore:
     ) -> Sequence[Refusal]:
         """In one transaction, as long as nothing was deleted.
 
-        Otherwise ``erase`` is told, once the transaction is over, what has to go from the log, and the positions pass
+        Otherwise ``erase`` gets, once the transaction is over, what has to go from the log, and the positions pass
         in another when it returns. Without ``erase`` the log is left to others.
         """
         with self._database.writing() as connection:

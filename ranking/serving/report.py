@@ -1,4 +1,4 @@
-"""What a serving process says of its indexes, so that nobody switches to a generation that it does not hold yet."""
+"""Reports what the indexes of a serving process hold, so that no generation is activated that it does not hold."""
 
 import logging
 from collections.abc import Callable

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from dancerank.policies import read_policy
 from dancerank.settings import Settings, load_settings
 from dancerank.topics import create_topics
+from ranking.database.connection import Database
 from ranking.database.tables import engagement, engagement_aside, pool_clips, pool_counters
 from ranking.pools.service.store import PoolStore
 from schemas.codec import decode, encode
@@ -23,7 +24,7 @@ from schemas.events import ClipDeleted, ClipScored, EngagementObserved, PoolDeci
 from schemas.ports import OutgoingRecord, Record, TopicPartition
 from tests.integration.pool_world import HOUR_MS, World
 from tests.ranking.databases import migrated
-from tests.ranking.pools.audit import Audit, Owner, audit_database, expected_row, looking_at, stored_decisions
+from tests.ranking.pools.audit import Audit, Owner, audit_database, expected_row, stored_decisions
 from transport.connection import KafkaConnection
 from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
@@ -176,8 +177,8 @@ def sending(settings: Settings, connection: KafkaConnection) -> Iterator[Topics]
 class Killer:
     """Kills the workers in turn and starts them again, each time at some moment after records were handled again."""
 
-    def __init__(self, processes: Processes, url: str, random: Random) -> None:
-        self._processes, self._url, self._random = processes, url, random
+    def __init__(self, processes: Processes, database: Database, random: Random) -> None:
+        self._processes, self._database, self._random = processes, database, random
         self._look_at_s = 0.0
         self._kill_at_s: float | None = None
         self._handled = 0
@@ -193,15 +194,15 @@ class Killer:
             self.kills += 1
             self._kill_at_s, self._look_at_s, self._handled = None, now_s + 3.0, -1
         elif self._kill_at_s is None and now_s >= self._look_at_s:
-            handled = handled_batches(self._url)
+            handled = handled_batches(self._database)
             if handled > self._handled >= 0:
                 self._kill_at_s = now_s + self._random.random()
             self._handled, self._look_at_s = handled, now_s + 0.3
 
 
-def handled_batches(url: str) -> int:
+def handled_batches(database: Database) -> int:
     table = pool_counters.c
-    with looking_at(url) as connection:
+    with database.reading() as connection:
         return connection.execute(sa.select(table.value).where(table.name == "batches")).scalar_one()
 
 
@@ -267,7 +268,7 @@ def test_two_workers_that_are_killed_overspend_nothing_and_lose_nothing(
         processes.start("rank", "rank")
         for name in ("one", "two"):
             processes.start(name, "pools", "run")
-        killer = Killer(processes, postgresql_url, world.random)
+        killer = Killer(processes, database, world.random)
         with sending(settings, kafka_connection) as topics:
             feed(world, topics, killer.act)
             while killer.kills < KILLS:
@@ -286,22 +287,22 @@ def test_two_workers_that_are_killed_overspend_nothing_and_lose_nothing(
         ends = ends_of(kafka_connection, list({at.topic for at in ends}))
         await_that(lambda: reached(pools, ends), "every deletion is handled", processes)
         due_ms = int(time.time() * 1000) + 4000
-        await_that(lambda: not futures(postgresql_url, due_ms), "what was of the future is handled", processes)
-        await_that(lambda: everybody_left(postgresql_url), "every clip expires", processes)
+        await_that(lambda: not futures(database, due_ms), "what was of the future is handled", processes)
+        await_that(lambda: everybody_left(database), "every clip expires", processes)
         await_that(lambda: not pools.has_unpublished(), "every decision is published", processes)
         processes.stop()
         replayed = pools.replay()
         owners = {clip_id: Owner(clip.dancer_id, clip.challenge_id) for clip_id, clip in world.clips.items()}
         found = audit_database(database, {policy.version: policy}, owners)
         decided = stored_decisions(database)
+        check_clips(database, world)
+        check_engagement(database, world)
 
     check_that_budgets_were_met(found)
     check_published(kafka_connection, settings.pools.decisions_topic, decided)
     assert replayed.difference is None
     assert replayed.decisions == sum(found.rules.values())
     assert replayed.events >= CLIPS + OBSERVATIONS
-    check_clips(postgresql_url, world)
-    check_engagement(postgresql_url, world)
 
 
 def reached(pools: PoolStore, ends: dict[TopicPartition, int]) -> bool:
@@ -309,16 +310,16 @@ def reached(pools: PoolStore, ends: dict[TopicPartition, int]) -> bool:
     return all(positions.get(at, 0) >= end for at, end in ends.items())
 
 
-def futures(url: str, until_ms: int) -> int:
+def futures(database: Database, until_ms: int) -> int:
     """Observations aside as of the future that have to be taken up by ``until_ms``."""
     table = engagement_aside.c
     due = sa.and_(table.reason == "future_observation", table.observed_at_ms <= until_ms + HOUR_MS)
-    with looking_at(url) as connection:
+    with database.reading() as connection:
         return connection.execute(sa.select(sa.func.count()).select_from(engagement_aside).where(due)).scalar_one()
 
 
-def everybody_left(url: str) -> bool:
-    with looking_at(url) as connection:
+def everybody_left(database: Database) -> bool:
+    with database.reading() as connection:
         return connection.execute(sa.select(pool_clips.c.clip_id).where(~pool_clips.c.gone).limit(1)).first() is None
 
 
@@ -348,8 +349,8 @@ def check_published(connection: KafkaConnection, topic: str, made: list[PoolDeci
         assert first == sorted(first)
 
 
-def check_clips(url: str, world: World) -> None:
-    with looking_at(url) as connection:
+def check_clips(database: Database, world: World) -> None:
+    with database.reading() as connection:
         rows = {row.clip_id: row for row in connection.execute(sa.select(pool_clips))}
         counters = {row.name: row.value for row in connection.execute(sa.select(pool_counters))}
     assert rows.keys() == world.clips.keys() | world.deleted
@@ -358,9 +359,9 @@ def check_clips(url: str, world: World) -> None:
     assert counters["published"] == counters["decisions"]
 
 
-def check_engagement(url: str, world: World) -> None:
+def check_engagement(database: Database, world: World) -> None:
     """Of living clips the latest counts; whatever else was observed stands aside."""
-    with looking_at(url) as connection:
+    with database.reading() as connection:
         rows = {row.clip_id: dict(row._mapping) for row in connection.execute(sa.select(engagement))}
         aside = {
             (row.clip_id, row.observed_at_ms): row.reason for row in connection.execute(sa.select(engagement_aside))
