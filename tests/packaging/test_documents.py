@@ -33,5 +33,8 @@ def test_what_each_extra_names_is_pinned() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(FOLDER).as_posix())
 def test_files_that_a_page_names_exist(page: Path) -> None:
-    named = {path.rstrip("/").partition("::")[0] for path in NAMED.findall(page.read_text())}
+    text = page.read_text()
+    named = {path.rstrip("/").partition("::")[0] for path in NAMED.findall(text)}
     assert [path for path in sorted(named) if not list(FOLDER.glob(path))] == []
+    tests = {path.name for path in (FOLDER / "tests").rglob("*.py")}
+    assert set(re.findall(r"`(test_\w+\.py)`", text)) <= tests
