@@ -26,12 +26,12 @@ from ranking.serving.service import RankingService
 from ranking.vectors.backends.selection import open_backend
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import LogEntry, read_log
-from ranking.views.loop import LoopSettings, LoopThread, Reader, StoredPositions, ViewLoop
+from ranking.views.loop import LoopSettings, LoopThread, Reader, ViewLoop
 from ranking.views.periodic import every
 from schemas.bundle import Bundle, read_bundle
 from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
-from schemas.ports import View
+from schemas.ports import RebalanceListener
 from streamer.assembly import open_streamer
 from streamer.pipeline import Streamer
 from transport.connection import KafkaConnection
@@ -177,30 +177,23 @@ class Processes:
             database = database or stack.enter_context(self.database())
             sink = stack.enter_context(closing(KafkaSink(self.connection)))
             view = ScoreView(ScoreStore(database), sink, self.observer, scored_topics=scored_topics(settings))
-            opened = partial(self._shared_source, "ranking", settings.kafka.ranking_group, view)
+            open_source = partial(self._shared_source, "ranking", settings.kafka.ranking_group)
             options = LoopSettings(max_records=settings.ranking.batch_records)
-            yield ViewLoop(opened(), view, self._read_log, sink, self.observer, self.clock, options, reopen=opened)
+            yield ViewLoop(open_source, view, self._read_log, sink, self.observer, self.clock, options)
 
     def index_loop(self, index: IndexView) -> ViewLoop[LogEntry]:
         """Keeps the index view up to date: reads every partition, belongs to no group, and saves snapshots."""
         ranking = self.settings.ranking
         topics = topics_read(self.settings)["ranking"]
-        opened = partial(KafkaSource, self.connection, topics, group=None, listener=StoredPositions(index))
+
+        def open_source(listener: RebalanceListener) -> KafkaSource:
+            return KafkaSource(self.connection, topics, group=None, listener=listener)
+
         options = LoopSettings(
             max_records=ranking.batch_records, commits=False, maintenance_interval_s=ranking.snapshot_interval_s
         )
         save = partial(index.save, ranking.index_folder)
-        return ViewLoop(
-            opened(),
-            index,
-            self._read_log,
-            None,
-            self.observer,
-            self.clock,
-            options,
-            maintenance=save,
-            reopen=opened,
-        )
+        return ViewLoop(open_source, index, self._read_log, None, self.observer, self.clock, options, maintenance=save)
 
     @contextmanager
     def pools(self, database: Database | None = None) -> Iterator[ViewLoop[PoolEntry]]:
@@ -224,18 +217,10 @@ class Processes:
             publisher = DecisionPublisher(store, results, self.observer, pools.decisions_topic)
             announce = stack.enter_context(publishing(publisher.publish))
             worker = PoolWorker(store, policy, announce, self.observer, self.clock, pools, seen=monitor.add, look=look)
-            opened = partial(self._shared_source, "pools", settings.kafka.pools_group, worker)
+            open_source = partial(self._shared_source, "pools", settings.kafka.pools_group)
             read = partial(read_pool_entries, scored_topics=scored_topics(settings))
             yield ViewLoop(
-                opened(),
-                worker,
-                read,
-                sink,
-                self.observer,
-                self.clock,
-                options,
-                maintenance=worker.round,
-                reopen=opened,
+                open_source, worker, read, sink, self.observer, self.clock, options, maintenance=worker.round
             )
 
     @contextmanager
@@ -287,7 +272,7 @@ class Processes:
             session_timeout_s=session_s, heartbeat_interval_s=heartbeat_s, instance=self.settings.kafka.instance
         )
 
-    def _shared_source(self, role: str, group: str, view: View[Any]) -> KafkaSource:
-        """A member of ``group``, which continues where ``view`` stands."""
+    def _shared_source(self, role: str, group: str, listener: RebalanceListener) -> KafkaSource:
+        """A member of ``group``, which starts where ``listener`` says."""
         topics = topics_read(self.settings)[role]
-        return KafkaSource(self.connection, topics, group=group, listener=StoredPositions(view), settings=self._member)
+        return KafkaSource(self.connection, topics, group=group, listener=listener, settings=self._member)

@@ -9,17 +9,27 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from schemas.clock import Clock, SystemClock
-from schemas.codec import decode, encode, peek_clip_id
-from schemas.errors import DancerankError, MembershipLost, RecordRefused, RetriableError, TransportError
+from schemas.codec import decode, encode
+from schemas.errors import DancerankError, MembershipLost, RecordRefused, RetriableError
 from schemas.events import ClipScored, ClipUploaded
 from schemas.observation import Observer
-from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSource, TopicPartition, TransactionalSink
+from schemas.ports import (
+    OutgoingRecord,
+    RebalanceListener,
+    Record,
+    RecordSource,
+    Refusal,
+    TopicPartition,
+    TransactionalSink,
+)
 from streamer.batching import LengthBatcher
 from streamer.offset_tracker import OffsetTracker, Ticket
 from streamer.prefetch import Loaded, Prefetcher, Upload
 from streamer.scoring import PreparedBatch, Scorer, ScoringInput, length_in_steps
 from streamer.settings import StreamerSettings
-from transport.dead_letter import dead_letter, send_dead_letter
+from transport.dead_letter import DeadLetterWriter
+from transport.lag_reports import LagReports
+from transport.reconnecting import Reconnecting, close_quietly
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +38,6 @@ _RECORDS_PER_POLL: Final = 64
 
 _HELD_PER_CLIP: Final = 16
 """Results that may wait for an earlier clip to finish, for each that may be in flight; then reading pauses."""
-
-_FIRST_WAIT_S: Final = 0.2
-_LONGEST_WAIT_S: Final = 10.0
 
 OpenSource = Callable[[RebalanceListener], RecordSource]
 OpenSink = Callable[[], TransactionalSink]
@@ -71,37 +78,33 @@ class Streamer:
         )
         self._padding = ThreadPoolExecutor(1, thread_name_prefix="pad-batches")
         self._upcoming: Upcoming | None = None
-        self._last_read_ms: dict[TopicPartition, int] = {}
+        self._dead_letters = DeadLetterWriter(self._observer, self._clock)
+        self._lag_reports = LagReports(self._observer, self._clock)
         self._paused = False
         self._draining = False
         self._commit_at_s = self._clock.monotonic_s() + settings.commit_interval_s
-        self._wait_s = _FIRST_WAIT_S
-        self._waits_for: RetriableError | None = None
+        self._reconnecting = Reconnecting(
+            self._observer,
+            self._clock,
+            disconnect=self._discard_in_flight,
+            connect=self._connect,
+            position="what is committed",
+        )
         self._open_source, self._open_sink = open_source, open_sink
-        self._sink = open_sink()
-        try:
-            self._source = open_source(self)
-        except BaseException:
-            self._sink.close()
-            raise
+        self._connect()
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set, then finish what is in flight, commit, and leave the group.
 
-        What may be over by itself, as a broker or a feature store that does not answer, is waited for: it begins again,
-        from what is committed, as it does when its group gave it up. Raises what will not be over, and what keeps it
-        from ending in order.
+        An outage of the broker or the feature store is waited for: it reconnects and continues from what is committed,
+        as it does when its group has given it up. Raises final errors, and those that prevent an orderly end.
         """
         try:
-            while not stop.is_set():
-                try:
-                    self._step()
-                except RetriableError as error:
-                    self._reconnect(error, stop)
+            self._reconnecting.run(self._step, stop)
             self._drain(self._clock.monotonic_s() + self._settings.drain_timeout_s)
             self._commit()
         except MembershipLost as error:
-            log.warning("%s; others will read again what was not written", error)
+            log.warning("%s; other members will read again what was not written", error)
         finally:
             self.close()
 
@@ -113,15 +116,13 @@ class Streamer:
     @property
     def waiting_for(self) -> str | None:
         """What it cannot go on without; ``None`` while it works, or has nothing to do."""
-        if self._waits_for is not None:
-            return f"{self._waits_for} ({self._waits_for.code})"
-        return "Kafka does not answer" if self._source.is_unreachable else None
+        return self._reconnecting.waits_for(self._source)
 
     def close(self) -> None:
         """Leave without committing. What is in flight is read again by whoever comes next. Idempotent."""
         self._padding.shutdown(cancel_futures=True)
         self._prefetcher.close()
-        self._disconnect()
+        close_quietly(self._source, self._sink)
 
     def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:  # noqa: ARG002
         """Positions are kept in Kafka: every partition starts at its commit."""
@@ -134,53 +135,33 @@ class Streamer:
             self._commit()
         finally:
             self._tracker.forget(partitions)
-            for partition in partitions:
-                self._last_read_ms.pop(partition, None)
-                # Another worker may have it now; the last value reported here would stand for ever.
-                self._observer.lag(partition, 0, 0.0)
 
     def _step(self) -> None:
         self._read_uploads()
         self._collect_loaded()
         self._score_next_batch()
         self._commit_when_due()
-        if self._waits_for is not None and self._is_through():
-            self._waits_for = None
+        if self._reconnecting.is_waiting and self._is_through():
+            self._reconnecting.succeeded()
 
     def _is_through(self) -> bool:
         """Whether all that is there was read, and nothing of it is in flight."""
         lags, assigned = self._source.lag(), self._source.assignment()
         return not self._prefetcher.clips and bool(assigned) and lags.keys() == assigned and not any(lags.values())
 
-    def _reconnect(self, error: RetriableError, stop: threading.Event) -> None:
-        """Forget what is in flight, it will be read again by us or others, and connect anew as soon as that works.
+    def _connect(self) -> None:
+        self._sink = self._open_sink()
+        try:
+            self._source = self._open_source(self)
+        except BaseException:
+            close_quietly(self._sink)
+            raise
 
-        Waits longer from time to time, until something is committed again.
-        """
-        log.warning("%s (%s); beginning again from what is committed", error, error.code)
-        self._observer.interrupted(error.code)
-        self._waits_for = error
+    def _discard_in_flight(self) -> None:
+        """Disconnect and forget what is in flight; this member or another one reads it again."""
         self._tracker.forget_all()
-        self._last_read_ms.clear()
         self._paused = False
-        self._disconnect()
-        while not stop.wait(0.0 if isinstance(error, MembershipLost) else self._wait_s):
-            self._wait_s = min(2 * self._wait_s, _LONGEST_WAIT_S)
-            try:
-                self._sink = self._open_sink()
-                self._source = self._open_source(self)
-            except TransportError as failure:
-                self._waits_for = error = failure
-                self._disconnect()
-            else:
-                return
-
-    def _disconnect(self) -> None:
-        for end in (self._source, self._sink):
-            try:
-                end.close()
-            except TransportError as error:
-                log.warning("%s", error)
+        close_quietly(self._source, self._sink)
 
     def _read_uploads(self) -> None:
         room = min(self._prefetcher.room, _HELD_PER_CLIP * self._settings.max_in_flight_clips - self._tracker.held)
@@ -195,17 +176,17 @@ class Streamer:
         records = self._source.poll(max_records=most, timeout_s=timeout_s)
         for record in records:
             self._take(record)
+        self._lag_reports.read(records)
         if records:
             self._observer.consumed(self._settings.uploads_topic, len(records))
             self._observer.in_flight(self._prefetcher.clips)
 
     def _take(self, record: Record) -> None:
         ticket = self._tracker.started(record.topic_partition, record.offset)
-        self._last_read_ms[record.topic_partition] = record.timestamp_ms
         try:
             clip = decode(record.value, ClipUploaded)
         except DancerankError as error:
-            self._reject(record, ticket, error, peek_clip_id(record.value))
+            self._reject(record, ticket, error)
             return
         self._prefetcher.submit(Upload(record, clip, ticket, self._clock.monotonic_s()))
 
@@ -222,7 +203,7 @@ class Streamer:
                 if isinstance(outcome, RetriableError):
                     unanswered = unanswered or outcome
                 else:
-                    self._reject(upload.record, upload.ticket, outcome, upload.clip.clip_id)
+                    self._reject(upload.record, upload.ticket, outcome)
             self._release(upload)
         if unanswered is not None:
             self._commit()
@@ -271,7 +252,7 @@ class Streamer:
                 if isinstance(result, ClipScored):
                     self._publish(upload, result)
                 else:
-                    self._reject(upload.record, upload.ticket, result, upload.clip.clip_id)
+                    self._reject(upload.record, upload.ticket, result)
             self._release(upload)
         self._observer.in_flight(self._prefetcher.clips)
 
@@ -281,19 +262,15 @@ class Streamer:
         try:
             self._sink.check(scored)
         except RecordRefused as error:
-            self._reject(upload.record, upload.ticket, error, result.clip_id)
+            self._reject(upload.record, upload.ticket, error)
             return
         self._tracker.finished(upload.ticket, scored)
         self._observer.stage_timed("total", self._clock.monotonic_s() - upload.read_at_s)
 
-    def _reject(self, record: Record, ticket: Ticket, error: DancerankError, clip_id: str | None) -> None:
-        letter = dead_letter(record, error, clip_id=clip_id, failed_at_ms=self._clock.now_ms())
-        self._tracker.finished(ticket, send_dead_letter(self._sink.check, letter))
-        self._observer.dead_lettered(record.topic, error.code)
-        log.warning(
-            "%s[%d]@%d clip %s: %s (%s)",
-            *(record.topic, record.partition, record.offset, clip_id, error.message, error.code),
-        )
+    def _reject(self, record: Record, ticket: Ticket, error: DancerankError) -> None:
+        """Its dead letter is written in the transaction that passes the record."""
+        (dead_letter,) = self._dead_letters.write([Refusal(record, error)], self._sink.check)
+        self._tracker.finished(ticket, dead_letter)
 
     def _release(self, upload: Upload) -> None:
         self._prefetcher.release(upload)
@@ -313,7 +290,7 @@ class Streamer:
     def _commit_when_due(self) -> None:
         if self._clock.monotonic_s() >= self._commit_at_s:
             self._commit()
-            self._report_lag()
+            self._lag_reports.report(self._source)
 
     def _commit(self) -> None:
         """Write what is finished up to the lowest unfinished record, and store that position, in one transaction."""
@@ -321,14 +298,8 @@ class Streamer:
             outputs, started_s = self._tracker.outputs(positions), self._clock.monotonic_s()
             self._sink.commit(outputs, positions, self._source)
             self._tracker.committed(positions)
-            self._wait_s, self._waits_for = _FIRST_WAIT_S, None
+            self._reconnecting.succeeded()
             self._observer.stage_timed("publish", self._clock.monotonic_s() - started_s)
             for topic, records in Counter(record.topic for record in outputs).items():
                 self._observer.produced(topic, records)
         self._commit_at_s = self._clock.monotonic_s() + self._settings.commit_interval_s
-
-    def _report_lag(self) -> None:
-        for partition, records in self._source.lag().items():
-            read_ms = self._last_read_ms.get(partition)
-            age_s = 0.0 if read_ms is None or records == 0 else (self._clock.now_ms() - read_ms) / 1000
-            self._observer.lag(partition, records, max(0.0, age_s))

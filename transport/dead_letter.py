@@ -1,13 +1,19 @@
 """Dead letters: a record that cannot be processed, kept as it was, with the reason in its headers."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
+from schemas.clock import Clock
+from schemas.codec import peek_clip_id
 from schemas.errors import DancerankError, RecordRefused
-from schemas.ports import OutgoingRecord, Record
+from schemas.observation import Observer
+from schemas.ports import OutgoingRecord, Record, Refusal
 from transport.topics import TopicSpec
+
+log = logging.getLogger(__name__)
 
 SUFFIX: Final = ".dead-letter"
 
@@ -15,7 +21,7 @@ ORIGINAL: Final = "original."
 """Prefix of the headers that the record came with, so that they are not confused with ours."""
 
 _HEADER_ROOM_BYTES: Final = 64 * 1024
-# An error may quote what the record holds; uncut, it would make the letter larger than any record may be.
+# An error may quote what the record holds; uncut, it would make the dead letter larger than any record may be.
 _LONGEST: Final = {"message": 2048, "field": 256, "clip_id": 128}
 
 
@@ -65,15 +71,15 @@ def dead_letter(record: Record, error: DancerankError, *, clip_id: str | None, f
     )
 
 
-def send_dead_letter(send: Callable[[OutgoingRecord], None], letter: OutgoingRecord) -> OutgoingRecord:
+def send_dead_letter(send: Callable[[OutgoingRecord], None], whole: OutgoingRecord) -> OutgoingRecord:
     """Send a dead letter whole or, if it is refused, without value and original headers, then without key as well.
 
     Topic, partition and offset in the headers still lead to the original. Returns the form that was sent. Raises what
-    ``send`` raises, and ``RecordRefused`` only if even the smallest letter is refused.
+    ``send`` raises, and ``RecordRefused`` only if even the smallest form is refused.
     """
-    ours = tuple((name, content) for name, content in letter.headers if not name.startswith(ORIGINAL))
-    without_value = msgspec.structs.replace(letter, value=b"", headers=ours)
-    for form in (letter, without_value):
+    ours = tuple((name, content) for name, content in whole.headers if not name.startswith(ORIGINAL))
+    without_value = msgspec.structs.replace(whole, value=b"", headers=ours)
+    for form in (whole, without_value):
         try:
             send(form)
         except RecordRefused:
@@ -87,3 +93,40 @@ def send_dead_letter(send: Callable[[OutgoingRecord], None], letter: OutgoingRec
 def reason(headers: Sequence[tuple[str, bytes]]) -> dict[str, str]:
     """Our headers of a dead letter, read back."""
     return {name: content.decode() for name, content in headers if not name.startswith(ORIGINAL)}
+
+
+class DeadLetterWriter:
+    """Writes the dead letters of a loop, reports them to the observer, and logs them."""
+
+    def __init__(self, observer: Observer, clock: Clock) -> None:
+        self._observer = observer
+        self._clock = clock
+
+    def write(
+        self,
+        refusals: Sequence[Refusal],
+        send: Callable[[OutgoingRecord], None],
+        flush: Callable[[], object] = lambda: None,
+    ) -> list[OutgoingRecord]:
+        """Send the dead letters and flush, then report them; as they were sent, see ``send_dead_letter``."""
+        now_ms = self._clock.now_ms()
+        sent = [
+            send_dead_letter(send, dead_letter(record, error, clip_id=peek_clip_id(record.value), failed_at_ms=now_ms))
+            for record, error in refusals
+        ]
+        flush()
+        for record, error in refusals:
+            self._observer.dead_lettered(record.topic, error.code)
+            _log("dead-lettered", record, error)
+        return sent
+
+    def skip(self, refusals: Sequence[Refusal]) -> None:
+        """Report records whose dead letters another reader of the topic writes."""
+        for record, error in refusals:
+            self._observer.skipped(record.topic, error.code)
+            _log("skipped", record, error)
+
+
+def _log(done: str, record: Record, error: DancerankError) -> None:
+    place, clip_id = (record.topic, record.partition, record.offset), peek_clip_id(record.value)
+    log.warning("%s[%d]@%d (clip %s) %s: %s (%s)", *place, clip_id, done, error, error.code)

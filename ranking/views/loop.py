@@ -4,21 +4,24 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
 from ranking.views.log_records import positions_after
 from schemas.clock import Clock
-from schemas.codec import peek_clip_id
 from schemas.errors import RetriableError, SnapshotNotWritten, TransportError
 from schemas.observation import Observer
-from schemas.ports import Record, RecordSink, RecordSource, Refusal, TopicPartition, View
-from transport.dead_letter import dead_letter, send_dead_letter
+from schemas.ports import RebalanceListener, Record, RecordSink, RecordSource, Refusal, TopicPartition, View
+from transport.dead_letter import DeadLetterWriter
+from transport.lag_reports import LagReports
+from transport.reconnecting import Reconnecting, Waits, close_quietly
 
 log = logging.getLogger(__name__)
 
 Entry = TypeVar("Entry")
+OpenSource = Callable[[RebalanceListener], RecordSource]
 Reader = Callable[[Iterable[Record]], tuple[list[Entry], list[Refusal]]]
 """Records into what a view applies, or into what is wrong with them."""
 
@@ -29,8 +32,8 @@ class LoopSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the loop reads and how patient it is.
 
     ``commits`` tells Kafka how far the view is, at most every ``commit_interval_s``, which only lag tools read; a
-    source without a group cannot. A retriable error of the view is tried again ``attempts`` times, waiting from
-    ``retry_wait_s`` up to ``retry_wait_max_s``.
+    source without a group cannot. A batch that the view cannot apply for now is tried ``attempts`` times before the
+    loop reconnects.
     """
 
     max_records: int = 500
@@ -40,8 +43,7 @@ class LoopSettings(msgspec.Struct, frozen=True, kw_only=True):
     commit_interval_s: float = 0.0
     maintenance_interval_s: float = 60.0
     attempts: int = 8
-    retry_wait_s: float = 0.2
-    retry_wait_max_s: float = 10.0
+    waits: Waits = Waits()
 
 
 class StoredPositions:
@@ -59,20 +61,20 @@ class StoredPositions:
 
 
 class ViewLoop(Generic[Entry]):
-    """Keeps one view up to date: read, apply, put aside what cannot be applied, commit.
+    """Keeps one view up to date: reads, applies, dead-letters what cannot be applied, commits.
 
     The order matters: dead letters are safe before the view's position passes an unreadable record, and the view's
-    own position, stored with its data, is the one that counts. A crash anywhere repeats work and changes nothing. The
-    source has to be built with ``StoredPositions(view)``; the loop closes it. ``read`` makes entries of records.
-    ``maintenance`` is what the view needs from time to time: a snapshot, a round of the pools. ``reopen`` gives another
-    source after an error that may be over by itself; without it such an error ends the loop, as others do. Views that
-    every replica builds from the whole log have no ``dead_letters``: the one shared view puts a bad record aside, the
-    replicas only report that they skipped it.
+    own position, stored with its data, is the one that counts. A crash anywhere repeats work and changes nothing.
+
+    ``open_source`` gets the listener that knows the view's positions; the loop closes what it opens, and opens another
+    source after an outage. ``read`` makes entries of records. ``maintenance`` is what the view needs from time to time:
+    a snapshot, a round of the pools. Views that every replica builds from the whole log have no ``dead_letters``: the
+    one shared view dead-letters a bad record, the replicas only report that they skipped it.
     """
 
     def __init__(
         self,
-        source: RecordSource,
+        open_source: OpenSource,
         view: View[Entry],
         read: Reader[Entry],
         dead_letters: RecordSink | None,
@@ -81,32 +83,36 @@ class ViewLoop(Generic[Entry]):
         settings: LoopSettings | None = None,
         *,
         maintenance: Callable[[], object] | None = None,
-        reopen: Callable[[], RecordSource] | None = None,
     ) -> None:
-        self._source = source
-        self._reopen = reopen
+        self._open_source = open_source
         self._view = view
         self._read = read
         self._dead_letters = dead_letters
+        self._dead_letter_writer = DeadLetterWriter(observer, clock)
+        self._lag_reports = LagReports(observer, clock)
         self._observer = observer
         self._clock = clock
         self._settings = settings or LoopSettings()
         self._maintenance = maintenance
         self._maintained_at_s = clock.monotonic_s()
-        self._started_ms = clock.now_ms()
-        self._last_read_ms: dict[TopicPartition, int] = {}
         self._uncommitted: dict[TopicPartition, int] = {}
         self._committed_at_s = float("-inf")
         self._targets: dict[TopicPartition, int] | None = None
         self._stop = threading.Event()
-        self._waits_for: RetriableError | None = None
+        self._reconnecting = Reconnecting(
+            observer,
+            clock,
+            disconnect=lambda: close_quietly(self._source),
+            connect=self._connect,
+            position="the view's positions",
+            waits=self._settings.waits,
+        )
+        self._connect()
 
     @property
     def waiting_for(self) -> str | None:
         """What it cannot go on without; ``None`` while it works, or has nothing to do."""
-        if self._waits_for is not None:
-            return f"{self._waits_for} ({self._waits_for.code})"
-        return "Kafka does not answer" if self._source.is_unreachable else None
+        return self._reconnecting.waits_for(self._source)
 
     @property
     def caught_up(self) -> bool:
@@ -116,61 +122,33 @@ class ViewLoop(Generic[Entry]):
     def run(self, stop: threading.Event) -> None:
         """Until ``stop`` is set: finish the batch, do the maintenance, close the source.
 
-        Errors end it too, but for a snapshot that could not be written, and for what may be over by itself: a broker or
-        database that does not answer is waited for, and the view goes on from its own positions. If ``stop`` is set
-        while it waits, the batch is left to the next start.
+        After an outage of the broker or the database it reconnects, and the view continues from its own positions; a
+        snapshot that could not be written is tried again later. Other errors are raised. If ``stop`` is set during an
+        outage, the batch is left to the next start.
         """
         self._stop = stop
         try:
-            while not stop.is_set():
-                try:
-                    self.step()
-                    if self._source.assignment():
-                        self._waits_for = None
-                    self._maintain_if_due()
-                except RetriableError as error:
-                    if self._reopen is None:
-                        raise
-                    if stop.is_set():
-                        log.warning(
-                            "%s (%s); stopping, the next start begins from the view's positions", error, error.code
-                        )
-                    else:
-                        self._reconnect(error, self._reopen, stop)
+            self._reconnecting.run(self._work, stop)
             self._maintain()
         finally:
             self._source.close()
 
-    def _reconnect(self, error: RetriableError, reopen: Callable[[], RecordSource], stop: threading.Event) -> None:
-        """Connect anew as soon as that works, with longer and longer waits."""
-        log.warning("%s (%s); beginning again from the view's positions", error, error.code)
-        self._observer.interrupted(error.code)
-        self._waits_for = error
-        self._close_source()
-        wait_s = self._settings.retry_wait_s
-        while not stop.wait(wait_s):
-            wait_s = min(2 * wait_s, self._settings.retry_wait_max_s)
-            try:
-                self._source = reopen()
-            except TransportError as failure:
-                self._waits_for = failure
-                log.warning("%s", failure)
-            else:
-                return
+    def _connect(self) -> None:
+        self._source = self._open_source(StoredPositions(self._view))
 
-    def _close_source(self) -> None:
-        try:
-            self._source.close()
-        except TransportError as error:
-            log.warning("%s", error)
+    def _work(self) -> None:
+        self.step()
+        self._maintain_if_due()
+        if self._source.assignment():
+            self._reconnecting.succeeded()
 
     def step(self) -> int:
         """One batch, poll to commit; returns how many records it had."""
         records = self._source.poll(max_records=self._settings.max_records, timeout_s=self._settings.poll_timeout_s)
         if records:
             entries, unreadable = self._read(self._without_tombstones(records))
-            self._put_aside(unreadable)
-            self._put_aside(self._applied(entries, positions_after(records)))
+            self._dead_letter(unreadable)
+            self._dead_letter(self._applied(entries, positions_after(records)))
             self._commit(positions_after(records))
         self._report(records)
         self._approach_targets()
@@ -185,40 +163,26 @@ class ViewLoop(Generic[Entry]):
 
     def _applied(self, entries: Sequence[Entry], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
         """What the view refused. Raises its error if that lasts for all attempts, or until the loop has to stop."""
-        started_s, wait_s = self._clock.monotonic_s(), self._settings.retry_wait_s
+        started_s = self._clock.monotonic_s()
         attempt = 1
         while True:
             try:
                 refused = self._view.apply(entries, positions)
-            except RetriableError as error:
-                if attempt >= self._settings.attempts:
-                    raise
-                self._waits_for = error
-                log.warning("attempt %d failed, the next is in %.1f s: %s (%s)", attempt, wait_s, error, error.code)
-                if self._stop.wait(wait_s):
-                    raise
-                attempt, wait_s = attempt + 1, min(2 * wait_s, self._settings.retry_wait_max_s)
-            else:
                 break
+            except RetriableError as error:
+                if attempt >= self._settings.attempts or self._reconnecting.wait(error, self._stop):
+                    raise
+                attempt += 1
         self._observer.stage_timed("apply", self._clock.monotonic_s() - started_s)
         return refused
 
-    def _put_aside(self, refused: Sequence[Refusal]) -> None:
+    def _dead_letter(self, refused: Sequence[Refusal]) -> None:
         """Return once the dead letters are safe."""
-        for record, error in refused:
-            log.warning("%s:%d@%d put aside: %s", record.topic, record.partition, record.offset, error)
-        if self._dead_letters is None:
-            for record, error in refused:
-                self._observer.skipped(record.topic, error.code)
-            return
-        for record, error in refused:
-            clip_id = peek_clip_id(record.value)
-            letter = dead_letter(record, error, clip_id=clip_id, failed_at_ms=self._clock.now_ms())
-            send_dead_letter(self._dead_letters.send, letter)
-        if refused:
-            self._dead_letters.flush(self._settings.flush_timeout_s)
-        for record, error in refused:
-            self._observer.dead_lettered(record.topic, error.code)
+        sink = self._dead_letters
+        if sink is None:
+            self._dead_letter_writer.skip(refused)
+        elif refused:
+            self._dead_letter_writer.write(refused, sink.send, partial(sink.flush, self._settings.flush_timeout_s))
 
     def _commit(self, positions: Mapping[TopicPartition, int]) -> None:
         if not self._settings.commits:
@@ -254,15 +218,8 @@ class ViewLoop(Generic[Entry]):
     def _report(self, records: Sequence[Record]) -> None:
         for topic, count in Counter(record.topic for record in records).items():
             self._observer.consumed(topic, count)
-        self._last_read_ms |= {record.topic_partition: record.timestamp_ms for record in records}
-        lags, now_ms = self._source.lag(), self._clock.now_ms()
-        for at, behind in lags.items():
-            age_ms = now_ms - self._last_read_ms.setdefault(at, self._started_ms)
-            self._observer.lag(at, behind, max(0, age_ms) / 1000 if behind else 0.0)
-        for given_up in self._last_read_ms.keys() - self._source.assignment():
-            # Another member has it now; the last value reported here would stand for ever.
-            self._observer.lag(given_up, 0, 0.0)
-            del self._last_read_ms[given_up]
+        self._lag_reports.read(records)
+        self._lag_reports.report(self._source)
 
     def _approach_targets(self) -> None:
         if self.caught_up:

@@ -264,16 +264,6 @@ def test_lag_in_seconds_is_the_age_of_the_last_record_read(bundle: Bundle) -> No
     assert 60 <= seconds < 120
 
 
-def test_a_partition_given_up_no_longer_shows_a_lag(bundle: Bundle) -> None:
-    log, seen = Log(partitions=1), Everything()
-    streamer = log.streamer(bundle, quick_settings(), observer=seen)
-    given_up = TopicPartition(UPLOADS, 0)
-    seen.lags.append((given_up, 5, 60.0))
-    streamer.revoked(frozenset([given_up]))
-    streamer.close()
-    assert seen.lags[-1] == (given_up, 0, 0.0)
-
-
 def test_a_streamer_that_was_closed_can_be_closed_again(bundle: Bundle) -> None:
     streamer: Streamer = Log().streamer(bundle, quick_settings())
     streamer.close()

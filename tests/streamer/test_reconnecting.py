@@ -1,4 +1,4 @@
-"""How the streamer begins again: of what is committed alone, after longer and longer waits, and where that can help."""
+"""How the streamer reconnects: from what is committed alone, after growing waits, and after retriable errors only."""
 
 import threading
 from pathlib import Path
@@ -31,7 +31,7 @@ SOON_S = 20.0
 
 
 class Scripted(MemoryTransactionalSink):
-    """Fails as it is told to, commit by commit; after one that works there is something to commit again."""
+    """Raises ``errors``, commit by commit; after a commit that works there is something to commit again."""
 
     def __init__(self, log: Log, errors: list[DancerankError | None]) -> None:
         super().__init__(log.broker)
@@ -50,7 +50,7 @@ class Scripted(MemoryTransactionalSink):
 
 
 class Opening:
-    """Opens sources, but for those times that it is told to fail."""
+    """Opens sources, or raises the next of ``errors``."""
 
     def __init__(self, log: Log, errors: list[DancerankError | None]) -> None:
         self.log, self.errors, self.opened = log, errors, 0
@@ -62,14 +62,14 @@ class Opening:
         return self.log.open_source(listener)
 
 
-def away() -> TransportError:
-    return TransportError("away")
+def unreachable() -> TransportError:
+    return TransportError("no broker answers")
 
 
 def test_waits_double_up_to_ten_seconds(bundle: Bundle) -> None:
     log, stop = Log(), Stop(waits=8)
     log.upload(*uploads(2))
-    log.streamer(bundle, quick_settings(), sink=Scripted(log, [away() for _ in range(20)])).run(stop)
+    log.streamer(bundle, quick_settings(), sink=Scripted(log, [unreachable() for _ in range(20)])).run(stop)
     assert stop.waited_s == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
     assert log.committed() == {}
 
@@ -77,15 +77,15 @@ def test_waits_double_up_to_ten_seconds(bundle: Bundle) -> None:
 def test_waits_double_as_well_while_nothing_can_be_opened(bundle: Bundle) -> None:
     log, stop = Log(), Stop(waits=4)
     log.upload(*uploads(2))
-    opening = Opening(log, [None, *(away() for _ in range(20))])
-    log.streamer(bundle, quick_settings(), sink=Scripted(log, [away()]), open_source=opening).run(stop)
+    opening = Opening(log, [None, *(unreachable() for _ in range(20))])
+    log.streamer(bundle, quick_settings(), sink=Scripted(log, [unreachable()]), open_source=opening).run(stop)
     assert stop.waited_s == [0.2, 0.4, 0.8, 1.6]
 
 
 def test_after_a_commit_that_worked_waits_are_short_again(bundle: Bundle) -> None:
     log, stop = Log(partitions=1), Stop(waits=4)
     log.upload(*uploads(2))
-    sink = Scripted(log, [away(), away(), None, *(away() for _ in range(20))])
+    sink = Scripted(log, [unreachable(), unreachable(), None, *(unreachable() for _ in range(20))])
     log.streamer(bundle, quick_settings(), sink=sink).run(stop)
     assert stop.waited_s == [0.2, 0.4, 0.2, 0.4]
 
@@ -93,14 +93,14 @@ def test_after_a_commit_that_worked_waits_are_short_again(bundle: Bundle) -> Non
 def test_a_member_that_was_given_up_joins_at_once_and_waits_only_if_that_fails(bundle: Bundle) -> None:
     log, stop = Log(), Stop(waits=3)
     log.upload(*uploads(2))
-    opening = Opening(log, [None, away(), away(), away()])
+    opening = Opening(log, [None, unreachable(), unreachable(), unreachable()])
     sink = Scripted(log, [MembershipLost("the group went on without this member")])
     log.streamer(bundle, quick_settings(), sink=sink, open_source=opening).run(stop)
     assert stop.waited_s[0] == 0.0
     assert all(waited_s and waited_s >= 0.2 for waited_s in stop.waited_s[1:])
 
 
-def test_who_was_fenced_ends_and_fences_nobody_in_turn(bundle: Bundle) -> None:
+def test_a_fenced_streamer_ends_and_fences_no_other(bundle: Bundle) -> None:
     log = Log()
     opening = Opening(log, [])
     log.upload(*uploads(2))
@@ -113,29 +113,29 @@ def test_who_was_fenced_ends_and_fences_nobody_in_turn(bundle: Bundle) -> None:
 def test_what_was_open_is_closed_before_anything_is_opened_and_after_each_try(bundle: Bundle) -> None:
     log, stop = Log(), Stop(waits=5)
     log.upload(*uploads(2))
-    sink = Scripted(log, [away()])
-    opening = Opening(log, [None, away(), away(), away(), away()])
+    sink = Scripted(log, [unreachable()])
+    opening = Opening(log, [None, unreachable(), unreachable(), unreachable(), unreachable()])
     log.streamer(bundle, quick_settings(), sink=sink, open_source=opening).run(stop)
     assert sink.closed >= opening.opened  # each try opened a sink, and the end closes once more
 
 
-class Deaf(MemorySource):
+class Unreachable(MemorySource):
     """A source whose broker does not answer."""
 
     is_unreachable = True
 
 
-def test_what_it_waits_for_is_told_until_something_is_committed_again(bundle: Bundle) -> None:
-    log, told = Log(partitions=1), list[str | None]()
+def test_what_it_waits_for_is_reported_until_something_is_committed(bundle: Bundle) -> None:
+    log, reported = Log(partitions=1), list[str | None]()
 
     class Waiting(Stop):
         def wait(self, timeout: float | None = None) -> bool:
-            told.append(streamer.waiting_for)
+            reported.append(streamer.waiting_for)
             return super().wait(timeout)
 
     log.upload(*uploads(2))
     opening = Opening(log, [None, TransportError("no broker")])
-    streamer = log.streamer(bundle, quick_settings(), sink=Scripted(log, [away()]), open_source=opening)
+    streamer = log.streamer(bundle, quick_settings(), sink=Scripted(log, [unreachable()]), open_source=opening)
     assert streamer.waiting_for is None
     stop = Waiting()
     thread = threading.Thread(target=streamer.run, args=(stop,))
@@ -144,21 +144,21 @@ def test_what_it_waits_for_is_told_until_something_is_committed_again(bundle: Bu
     wait_until(lambda: streamer.waiting_for is None, SOON_S)
     stop.set()
     thread.join()
-    assert told == ["away (transport)", "no broker (transport)"]
+    assert reported == ["no broker answers (transport)", "no broker (transport)"]
 
 
-def test_what_it_waited_for_is_over_once_there_is_nothing_to_do(bundle: Bundle) -> None:
+def test_the_wait_is_over_once_there_is_nothing_to_do(bundle: Bundle) -> None:
     log = Log(partitions=1)
     streamer = log.streamer(bundle, quick_settings())
-    streamer._reconnect(away(), Stop())
-    assert streamer.waiting_for == "away (transport)"
+    streamer._reconnecting.reconnect(unreachable(), Stop())
+    assert streamer.waiting_for == "no broker answers (transport)"
     for _ in range(3):
         streamer._step()
     assert streamer.waiting_for is None
     streamer.close()
 
 
-def test_what_it_waited_for_is_over_with_a_commit_and_not_before_though_more_is_in_flight(
+def test_the_wait_is_over_with_a_commit_and_not_before_though_more_is_in_flight(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log, goes_on, load = Log(partitions=1), threading.Event(), FeatureLoader.load
@@ -171,13 +171,13 @@ def test_what_it_waited_for_is_over_with_a_commit_and_not_before_though_more_is_
     monkeypatch.setattr(FeatureLoader, "load", slow)
     streamer = log.streamer(bundle, quick_settings())
     try:
-        streamer._reconnect(away(), Stop())
+        streamer._reconnecting.reconnect(unreachable(), Stop())
         log.upload(upload("good", FEATURES), upload("late", FEATURES))
         streamer._read_uploads()
         streamer._read_uploads()
 
         def committed() -> bool:
-            assert streamer.waiting_for == "away (transport)"
+            assert streamer.waiting_for == "no broker answers (transport)"
             streamer._step()
             return bool(log.committed())
 
@@ -190,32 +190,32 @@ def test_what_it_waited_for_is_over_with_a_commit_and_not_before_though_more_is_
 
 
 class Outside(MemorySource):
-    """A source that its group has given no partitions."""
+    """A source to which its group has assigned no partitions."""
 
     def assignment(self) -> frozenset[TopicPartition]:
         return frozenset()
 
 
-def test_who_has_no_partitions_yet_still_waits(bundle: Bundle) -> None:
+def test_a_member_without_partitions_still_waits(bundle: Bundle) -> None:
     log = Log(partitions=1)
     opening = lambda listener: Outside(log.broker, [UPLOADS], group="g", listener=listener)  # noqa: E731
     streamer = log.streamer(bundle, quick_settings(), open_source=opening)
-    streamer._reconnect(away(), Stop())
+    streamer._reconnecting.reconnect(unreachable(), Stop())
     for _ in range(3):
         streamer._step()
-    assert streamer.waiting_for == "away (transport)"
+    assert streamer.waiting_for == "no broker answers (transport)"
     streamer.close()
 
 
 def test_a_broker_that_does_not_answer_is_waited_for_without_work_too(bundle: Bundle) -> None:
     log = Log(partitions=1)
-    opening = lambda listener: Deaf(log.broker, [UPLOADS], group="g", listener=listener)  # noqa: E731
+    opening = lambda listener: Unreachable(log.broker, [UPLOADS], group="g", listener=listener)  # noqa: E731
     streamer = log.streamer(bundle, quick_settings(), open_source=opening)
     assert streamer.waiting_for == "Kafka does not answer"
     streamer.close()
 
 
-def test_a_client_that_does_not_close_cleanly_keeps_nobody_from_beginning_again(
+def test_a_client_that_does_not_close_cleanly_does_not_prevent_reconnecting(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     log, stop, close = Log(), Stop(waits=2), MemorySource.close
@@ -226,7 +226,7 @@ def test_a_client_that_does_not_close_cleanly_keeps_nobody_from_beginning_again(
 
     monkeypatch.setattr(MemorySource, "close", close_badly)
     log.upload(*uploads(2))
-    sink = Scripted(log, [away(), away()])
+    sink = Scripted(log, [unreachable(), unreachable()])
     log.streamer(bundle, quick_settings(), sink=sink).run(stop)
     assert stop.waited_s == [0.2, 0.4]
     assert "cannot leave the group" in caplog.text
@@ -235,12 +235,12 @@ def test_a_client_that_does_not_close_cleanly_keeps_nobody_from_beginning_again(
 def test_a_sink_is_closed_if_the_first_source_cannot_be_opened(bundle: Bundle) -> None:
     log = Log()
     sink = Scripted(log, [])
-    with pytest.raises(TransportError, match="away"):
-        log.streamer(bundle, quick_settings(), sink=sink, open_source=Opening(log, [away()]))
+    with pytest.raises(TransportError, match="no broker answers"):
+        log.streamer(bundle, quick_settings(), sink=sink, open_source=Opening(log, [unreachable()]))
     assert sink.closed == 1
 
 
-def test_what_was_done_before_it_began_again_is_not_written_by_who_may_no_longer_own_it(bundle: Bundle) -> None:
+def test_results_from_before_reconnecting_are_not_written_by_a_member_that_may_not_own_them(bundle: Bundle) -> None:
     log = Log(partitions=1)
     log.upload(*uploads(3))
     streamer = log.streamer(bundle, quick_settings())
@@ -248,15 +248,13 @@ def test_what_was_done_before_it_began_again_is_not_written_by_who_may_no_longer
     streamer._read_uploads()
     streamer._drain(float("inf"))
     assert streamer._tracker.held == 3
-    streamer._reconnect(away(), Stop())
+    streamer._reconnecting.reconnect(unreachable(), Stop())
     streamer._commit()
     assert (streamer._tracker.held, log.settled(), log.committed()) == (0, 0, {})
     streamer.close()
 
 
-def test_memory_stays_bounded_when_it_begins_again_while_it_is_full(
-    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_memory_stays_bounded_when_it_reconnects_while_full(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     log, silent = Log(partitions=1), stall_loading(monkeypatch)
     log.upload(*uploads(20))
     streamer = log.streamer(bundle, quick_settings(max_in_flight_clips=4))
@@ -266,7 +264,7 @@ def test_memory_stays_bounded_when_it_begins_again_while_it_is_full(
         assert (streamer._prefetcher.room, streamer._paused) == (0, True)
         taken: list[object] = []
         monkeypatch.setattr(streamer, "_take", taken.append)
-        streamer._reconnect(away(), Stop())
+        streamer._reconnecting.reconnect(unreachable(), Stop())
         for _ in range(4):
             streamer._read_uploads()
         assert taken == []

@@ -1,4 +1,4 @@
-"""What the streamer does when a broker, a feature store or its group fails it: everything comes out, and once."""
+"""What the streamer does when a broker, a feature store or its group fails: everything comes out, and once."""
 
 import threading
 from pathlib import Path
@@ -60,10 +60,10 @@ class Unreachable:
         return self.log.open_source(listener)
 
 
-def test_a_broker_that_is_away_is_tried_again_until_it_is_back(bundle: Bundle) -> None:
+def test_an_unreachable_broker_is_tried_again_until_it_answers(bundle: Bundle) -> None:
     log = Log()
     log.upload(*uploads(5))
-    source = Unreachable(log, [TransportError("away"), TransportError("still away")])
+    source = Unreachable(log, [TransportError("no broker"), TransportError("still no broker")])
     sink = FailingSink(log.broker)
     sink.failures = 1
     process(log, log.streamer(bundle, quick_settings(), sink=sink, open_source=source), 5)
@@ -71,7 +71,7 @@ def test_a_broker_that_is_away_is_tried_again_until_it_is_back(bundle: Bundle) -
     assert len(log.scored()) == 5
 
 
-def test_what_trying_again_cannot_help_ends_the_run(bundle: Bundle) -> None:
+def test_a_final_error_ends_the_run(bundle: Bundle) -> None:
     log = Log()
     log.upload(*uploads(5))
     source = Unreachable(log, [PositionBeyondLog("another log")])

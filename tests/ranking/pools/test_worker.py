@@ -17,7 +17,7 @@ from ranking.pools.service.publishing import DecisionPublisher
 from ranking.pools.service.store import POOLS_VIEW
 from ranking.pools.service.worker import PoolEntry, PoolWorker, read_pool_entries
 from ranking.scores.generations import Generations
-from ranking.views.loop import LoopSettings, StoredPositions, ViewLoop
+from ranking.views.loop import LoopSettings, ViewLoop
 from schemas.codec import encode
 from schemas.errors import RankingsBehind, StoreUnavailable, TransportError
 from schemas.events import ClipScored, PoolDecision
@@ -327,7 +327,7 @@ def test_decisions_and_exposures_are_counted(sqlite_database: Database) -> None:
     assert value(made, {"rule": "deleted", "tier": ""}) == 1
 
 
-def test_the_loop_puts_bad_records_aside_and_goes_on(sqlite_database: Database) -> None:
+def test_the_loop_dead_letters_bad_records_and_continues(sqlite_database: Database) -> None:
     service = Service(sqlite_database)
     service.fill()
     topics = [SCORED, ENGAGEMENT, DELETED]
@@ -343,9 +343,8 @@ def test_the_loop_puts_bad_records_aside_and_goes_on(sqlite_database: Database) 
     ]:  # fmt: skip
         sink.send(OutgoingRecord(topic, b"key", value))
     sink.flush(1.0)
-    source = MemorySource(service.broker, topics, group="pools", listener=StoredPositions(service.worker))
     loop = ViewLoop(
-        source,
+        lambda listener: MemorySource(service.broker, topics, group="pools", listener=listener),
         service.worker,
         partial(read_pool_entries, scored_topics=[SCORED]),
         sink,
@@ -356,11 +355,10 @@ def test_the_loop_puts_bad_records_aside_and_goes_on(sqlite_database: Database) 
     )
     while loop.step() or not loop.caught_up:
         pass
-    source.close()
-    letters = service.broker.records(dead_letter_topic(ENGAGEMENT))
-    assert [letter.value for letter in letters] == [b"\x93no", bad]
-    assert {reason(letter.headers)["code"] for letter in letters} == {"malformed_event"}
-    assert [letter.value for letter in service.broker.records(dead_letter_topic(DELETED))] == [b"{}"]
+    dead_letters = service.broker.records(dead_letter_topic(ENGAGEMENT))
+    assert [record.value for record in dead_letters] == [b"\x93no", bad]
+    assert {reason(record.headers)["code"] for record in dead_letters} == {"malformed_event"}
+    assert [record.value for record in service.broker.records(dead_letter_topic(DELETED))] == [b"{}"]
     row = service.engagement("c1")
     assert row is not None
     assert row["likes"] == 7

@@ -6,7 +6,7 @@ from functools import partial
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import read_log
-from ranking.views.loop import LoopSettings, StoredPositions, ViewLoop
+from ranking.views.loop import LoopSettings, ViewLoop
 from schemas.clock import ManualClock
 from schemas.codec import encode
 from schemas.errors import (
@@ -15,15 +15,16 @@ from schemas.errors import (
 from schemas.events import ClipScored
 from schemas.modalities import Modality
 from schemas.observation import Observer
-from schemas.ports import OutgoingRecord, Refusal, ScoredRecord, TopicPartition, View
+from schemas.ports import OutgoingRecord, RebalanceListener, Refusal, ScoredRecord, TopicPartition, View
 from tests.ranking.examples import TOPIC
 from transport.dead_letter import dead_letter_topic, reason
 from transport.memory import MemoryBroker, MemorySink, MemorySource
+from transport.reconnecting import Waits
 from transport.topics import TopicSpec
 
 DEAD = dead_letter_topic(TOPIC)
 READ = partial(read_log, deletions_topic="clips.deleted")
-SETTINGS = LoopSettings(poll_timeout_s=0.0, retry_wait_s=0.001, retry_wait_max_s=0.002, attempts=4)
+SETTINGS = LoopSettings(poll_timeout_s=0.0, waits=Waits(first_s=0.001, longest_s=0.002), attempts=4)
 
 
 class Reports(Observer):
@@ -86,13 +87,16 @@ class Setting:
             sink.send(OutgoingRecord(TOPIC, b"k", raw, partition_by="one challenge"))
         sink.flush(1)
 
+    def open_source(self, listener: RebalanceListener, *, group: str | None = "ranking") -> MemorySource:
+        return MemorySource(self.broker, [TOPIC], group=group, listener=listener)
+
     def loop(self, view: View, *, group: str | None = "ranking", **options: object) -> ViewLoop:
-        source = MemorySource(self.broker, [TOPIC], group=group, listener=StoredPositions(view))
         settings = LoopSettings(
             **{**{f: getattr(SETTINGS, f) for f in SETTINGS.__struct_fields__}, "commits": group is not None}
         )
         sink = MemorySink(self.broker)
-        return ViewLoop(source, view, READ, sink, self.reports, self.clock, settings, **options)  # type: ignore[arg-type]
+        open_source = partial(self.open_source, group=group)
+        return ViewLoop(open_source, view, READ, sink, self.reports, self.clock, settings, **options)  # type: ignore[arg-type]
 
     def dead_letters(self) -> list[dict[str, str]]:
         return [reason(record.headers) for record in self.broker.records(DEAD)]

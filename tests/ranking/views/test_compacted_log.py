@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from ranking.scores.store import ScoreStore
 from ranking.scores.view import ScoreView
 from ranking.views.log_records import positions_after, read_log
-from ranking.views.loop import LoopSettings, StoredPositions, ViewLoop
+from ranking.views.loop import LoopSettings, ViewLoop
 from schemas.clock import ManualClock
 from schemas.codec import encode
 from schemas.errors import TransportError
 from schemas.events import ClipDeleted
 from schemas.observation import Observer
-from schemas.ports import OutgoingRecord, Record
+from schemas.ports import OutgoingRecord, RebalanceListener, Record
 from tests.ranking.examples import DELETIONS, NOW_MS, TOPIC, scored_clip
 from tests.ranking.views.test_ordering import empty, sql_state
 from transport.memory import MemoryBroker, MemorySink, MemorySource
@@ -50,12 +50,13 @@ class Worker:
         self._start()
 
     def _start(self) -> None:
-        self._source = MemorySource(
-            self._broker, [TOPIC, DELETIONS], group="ranking", listener=StoredPositions(self._view)
-        )
         read = partial(read_log, deletions_topic=DELETIONS)
         options = LoopSettings(max_records=2, poll_timeout_s=0.0, attempts=1)
-        self._loop = ViewLoop(self._source, self._view, read, None, Observer(), ManualClock(), options)
+        self._loop = ViewLoop(self._open_source, self._view, read, None, Observer(), ManualClock(), options)
+
+    def _open_source(self, listener: RebalanceListener) -> MemorySource:
+        self._source = MemorySource(self._broker, [TOPIC, DELETIONS], group="ranking", listener=listener)
+        return self._source
 
     def step(self) -> int:
         try:

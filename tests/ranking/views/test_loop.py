@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -55,9 +56,9 @@ def test_poison_reaches_the_dead_letters_and_its_neighbours_the_view(setting: Se
 def test_a_replica_skips_what_it_cannot_read_and_leaves_the_dead_letter_to_the_shared_view(setting: Setting) -> None:
     setting.send(scored_clip("a"), b"\xc1garbage", scored_clip("b"))
     view = index_view()
-    source = MemorySource(setting.broker, [TOPIC], group=None, listener=StoredPositions(view))
     settings = LoopSettings(poll_timeout_s=0.0, commits=False)
-    drain(ViewLoop(source, view, READ, None, setting.reports, setting.clock, settings))
+    open_source = partial(setting.open_source, group=None)
+    drain(ViewLoop(open_source, view, READ, None, setting.reports, setting.clock, settings))
     assert view.clips() == 2
     assert sum(view.positions([at(0), at(1)]).values()) == 3
     assert setting.reports.left_out == [(TOPIC, "malformed_event")]
@@ -149,8 +150,9 @@ def test_poison_too_large_for_the_dead_letters_is_put_aside_without_its_value(
     setting: Setting, store: ScoreStore
 ) -> None:
     setting.send(scored_clip("a"), b"\xc1" * 1001, scored_clip("b"))
-    source = MemorySource(setting.broker, [TOPIC], group="ranking", listener=StoredPositions(store))
-    drain(ViewLoop(source, store, READ, SmallTopic(setting.broker), setting.reports, setting.clock, SETTINGS))
+    drain(
+        ViewLoop(setting.open_source, store, READ, SmallTopic(setting.broker), setting.reports, setting.clock, SETTINGS)
+    )
     (letter,) = setting.broker.records(DEAD)
     assert (letter.value, setting.dead_letters()[0]["offset"]) == (b"", "1")
     assert store.generations() == {"g1": 2}
@@ -183,7 +185,7 @@ def test_snapshots_are_taken_on_the_interval_and_at_the_end(setting: Setting) ->
     source = StoppingSource(setting.broker, [TOPIC], group=None, listener=StoredPositions(view))
     settings = LoopSettings(commits=False, poll_timeout_s=0, maintenance_interval_s=60)
     ViewLoop(
-        source,
+        lambda _: source,
         view,
         READ,
         MemorySink(setting.broker),

@@ -1,14 +1,13 @@
-"""What a loop does when its view, its broker or its disk fails it: nothing is lost, and it goes on where it can."""
+"""What a loop does when its view, its broker or its disk fails: nothing is lost, and it continues where it can."""
 
 import threading
-import time
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import pytest
 
 from ranking.scores.store import ScoreStore
-from ranking.views.loop import LoopSettings, LoopThread, StoredPositions, ViewLoop
+from ranking.views.loop import LoopSettings, StoredPositions, ViewLoop
 from schemas.errors import (
     DancerankError,
     GenerationMismatch,
@@ -16,10 +15,12 @@ from schemas.errors import (
     StoreUnavailable,
     TransportError,
 )
-from schemas.ports import Record, Refusal, ScoredRecord, TopicPartition
+from schemas.ports import RebalanceListener, Record, Refusal, ScoredRecord, TopicPartition
 from tests.ranking.examples import TOPIC, at, scored_clip
-from tests.ranking.views.loops import READ, FailingView, Setting, drain
+from tests.ranking.views.loops import READ, SETTINGS, FailingView, Setting, drain
+from tests.stopping import Stop
 from transport.memory import MemorySink, MemorySource
+from transport.reconnecting import Waits
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("down"), TransportError("no broker for the tombstones")])
@@ -30,7 +31,9 @@ def test_what_is_unavailable_is_tried_again(setting: Setting, store: ScoreStore,
     assert len(setting.dead_letters()) == 1
 
 
-def test_a_store_that_stays_away_ends_the_loop_and_nothing_is_lost(setting: Setting, store: ScoreStore) -> None:
+def test_a_store_that_stays_unreachable_fails_the_batch_and_nothing_is_lost(
+    setting: Setting, store: ScoreStore
+) -> None:
     setting.send(scored_clip("a"))
     loop = setting.loop(FailingView(store, 4, StoreUnavailable("down")))
     with pytest.raises(StoreUnavailable):
@@ -40,7 +43,7 @@ def test_a_store_that_stays_away_ends_the_loop_and_nothing_is_lost(setting: Sett
     assert store.generations() == {"g1": 1}
 
 
-def test_an_error_that_time_does_not_heal_is_not_tried_again(setting: Setting, store: ScoreStore) -> None:
+def test_a_final_error_is_not_tried_again(setting: Setting, store: ScoreStore) -> None:
     setting.send(scored_clip("a"))
     view = FailingView(store, 2, GenerationMismatch("no"))
     with pytest.raises(GenerationMismatch):
@@ -48,7 +51,7 @@ def test_an_error_that_time_does_not_heal_is_not_tried_again(setting: Setting, s
     assert view.failures == 1
 
 
-def test_a_failed_commit_is_no_failure_of_the_view(
+def test_a_failed_commit_is_not_a_failure_of_the_view(
     setting: Setting, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -97,9 +100,9 @@ def test_a_snapshot_that_fails_is_reported_and_tried_again_and_ends_nothing(
                 stop.set()
             return super().step()
 
-    source = MemorySource(setting.broker, [TOPIC], group=None, listener=StoredPositions(store))
     settings = LoopSettings(commits=False, poll_timeout_s=0, maintenance_interval_s=60)
-    loop = Stepping(source, store, READ, None, setting.reports, setting.clock, settings, maintenance=save)
+    open_source = partial(setting.open_source, group=None)
+    loop = Stepping(open_source, store, READ, None, setting.reports, setting.clock, settings, maintenance=save)
     setting.send(scored_clip("a"))
     loop.run(stop)
     assert (steps, tries) == (5, 3)  # after 60 s, after 120 s, and at the end
@@ -116,31 +119,28 @@ class Stumbling(MemorySource):
         return records
 
 
-def test_a_loop_that_can_open_another_source_goes_on_from_the_views_positions(
-    setting: Setting, store: ScoreStore
-) -> None:
+def opening(setting: Setting, *kinds: type[MemorySource]) -> Callable[[RebalanceListener], MemorySource]:
+    """Opens a source of each kind in turn."""
+    left = list(kinds)
+    return lambda listener: left.pop(0)(setting.broker, [TOPIC], group="ranking", listener=listener)
+
+
+def test_after_an_outage_the_loop_continues_from_the_views_positions(setting: Setting, store: ScoreStore) -> None:
     setting.send(*(scored_clip(f"c{n}") for n in range(5)))
-    listener = StoredPositions(store)
+    open_source = opening(setting, Stumbling, MemorySource)
+    loop = ViewLoop(open_source, store, READ, None, setting.reports, setting.clock, SETTINGS)
 
-    def reopen() -> MemorySource:
-        return MemorySource(setting.broker, [TOPIC], group="ranking", listener=listener)
+    class Applied(Stop):
+        def is_set(self) -> bool:
+            return store.generations() == {"g1": 5} or super().is_set()
 
-    first = Stumbling(setting.broker, [TOPIC], group="ranking", listener=listener)
-    sink = MemorySink(setting.broker)
-    settings = LoopSettings(poll_timeout_s=0.01, retry_wait_s=0.01)
-    loop = ViewLoop(first, store, READ, sink, setting.reports, setting.clock, settings, reopen=reopen)
-    thread = LoopThread(loop, name="stumbling")
-    thread.start()
-    deadline_s = time.monotonic() + 20
-    while store.generations() != {"g1": 5} and time.monotonic() < deadline_s:
-        time.sleep(0.01)
-    assert thread.stop(10)
-    assert thread.failure is None
+    loop.run(Applied())
     assert store.generations() == {"g1": 5}
+    assert loop.waiting_for is None
 
 
-class Away(FailingView):
-    """A view that never comes back, and asks for the end once it has failed."""
+class Unreachable(FailingView):
+    """A view that stays unreachable, and asks the loop to stop once it has failed."""
 
     def __init__(self, inner: ScoreStore, stop: threading.Event) -> None:
         super().__init__(inner, 1000, StoreUnavailable("down"))
@@ -152,22 +152,14 @@ class Away(FailingView):
         return super().apply(scored, positions)
 
 
-@pytest.mark.parametrize("reopens", [True, False])
-def test_a_loop_that_waits_for_its_view_stops_at_once_and_leaves_the_batch(
-    setting: Setting, store: ScoreStore, reopens: bool
-) -> None:
+def test_a_loop_that_waits_for_its_view_stops_at_once_and_leaves_the_batch(setting: Setting, store: ScoreStore) -> None:
     setting.send(scored_clip("a"), scored_clip("b"))
     stop = threading.Event()
-    view = Away(store, stop)
-    source = MemorySource(setting.broker, [TOPIC], group="ranking", listener=StoredPositions(view))
-    settings = LoopSettings(poll_timeout_s=0, retry_wait_s=60, retry_wait_max_s=60)
-    sink = MemorySink(setting.broker)
-    reopen = (lambda: pytest.fail("a loop that ends needs no source")) if reopens else None
-    loop = ViewLoop(source, view, READ, sink, setting.reports, setting.clock, settings, reopen=reopen)
-    began_s = time.monotonic()
-    with nullcontext() if reopens else pytest.raises(StoreUnavailable):
-        loop.run(stop)
-    assert time.monotonic() - began_s < 10
+    view = Unreachable(store, stop)
+    settings = LoopSettings(poll_timeout_s=0, waits=Waits(first_s=600, longest_s=600))
+    open_source = opening(setting, MemorySource)  # a loop that stops opens no other
+    loop = ViewLoop(open_source, view, READ, MemorySink(setting.broker), setting.reports, setting.clock, settings)
+    loop.run(stop)
     assert view.failures == 999  # one attempt
     assert store.positions([at(0), at(1)]) == {}
     assert setting.broker.committed("ranking") == {}
@@ -175,15 +167,15 @@ def test_a_loop_that_waits_for_its_view_stops_at_once_and_leaves_the_batch(
     assert store.generations() == {"g1": 2}
 
 
-def test_what_a_loop_waits_for_is_told_until_it_goes_on(setting: Setting, store: ScoreStore) -> None:
+def test_what_a_loop_waits_for_is_reported_until_it_continues(setting: Setting, store: ScoreStore) -> None:
     setting.send(scored_clip("a"))
     view = FailingView(store, 1, StoreUnavailable("down"))
     loop = setting.loop(view)
-    told = []
+    reported = []
 
     class Waiting(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
-            told.append(loop.waiting_for)
+            reported.append(loop.waiting_for)
             return False
 
         def is_set(self) -> bool:
@@ -191,7 +183,7 @@ def test_what_a_loop_waits_for_is_told_until_it_goes_on(setting: Setting, store:
 
     assert loop.waiting_for is None
     loop.run(Waiting())
-    assert told == ["down (store_unavailable)"]
+    assert reported == ["down (store_unavailable)"]
     assert loop.waiting_for is None
 
 
@@ -208,14 +200,15 @@ class Joining(MemorySource):
         return super().assignment() if self.polls > 2 else frozenset()
 
 
-def test_a_loop_that_connects_anew_waits_until_it_has_partitions(setting: Setting, store: ScoreStore) -> None:
+def test_a_loop_that_reconnects_waits_until_it_has_partitions(setting: Setting, store: ScoreStore) -> None:
     setting.send(scored_clip("a"))
     listener = StoredPositions(store)
+    first = Stumbling(setting.broker, [TOPIC], group="other", listener=listener)
     second = Joining(setting.broker, [TOPIC], group="ranking", listener=listener)
-    opens: list[TransportError | MemorySource] = [TransportError("no broker"), second]
-    told, waited = dict[int, str | None](), list[str | None]()
+    opens: list[TransportError | MemorySource] = [first, TransportError("no broker"), second]
+    reported, waited = dict[int, str | None](), list[str | None]()
 
-    def reopen() -> MemorySource:
+    def open_source(_: RebalanceListener) -> MemorySource:
         if isinstance(found := opens.pop(0), TransportError):
             raise found
         return found
@@ -226,25 +219,23 @@ def test_a_loop_that_connects_anew_waits_until_it_has_partitions(setting: Settin
             return False
 
         def is_set(self) -> bool:
-            told[second.polls] = loop.waiting_for
+            reported[second.polls] = loop.waiting_for
             return second.polls > 2
 
-    first = Stumbling(setting.broker, [TOPIC], group="other", listener=listener)
-    loop = ViewLoop(first, store, READ, MemorySink(setting.broker), setting.reports, setting.clock, reopen=reopen)
+    loop = ViewLoop(open_source, store, READ, MemorySink(setting.broker), setting.reports, setting.clock)
     loop.run(Waiting())
-    lost, away = "1 records are lost on the way (transport)", "no broker (transport)"
-    assert waited == [lost, away]
-    assert told == {0: away, 1: away, 2: away, 3: None}
+    lost, unreachable = "1 records are lost on the way (transport)", "no broker (transport)"
+    assert waited == [lost, unreachable]
+    assert reported == {0: unreachable, 1: unreachable, 2: unreachable, 3: None}
 
 
-class Deaf(MemorySource):
+class UnreachableSource(MemorySource):
     """A source whose broker does not answer."""
 
     is_unreachable = True
 
 
 def test_a_broker_that_does_not_answer_is_waited_for_without_records_too(setting: Setting, store: ScoreStore) -> None:
-    source = Deaf(setting.broker, [TOPIC], group="ranking", listener=StoredPositions(store))
-    loop = ViewLoop(source, store, READ, MemorySink(setting.broker), setting.reports, setting.clock)
+    open_source = opening(setting, UnreachableSource)
+    loop = ViewLoop(open_source, store, READ, MemorySink(setting.broker), setting.reports, setting.clock)
     assert loop.waiting_for == "Kafka does not answer"
-    source.close()

@@ -1,4 +1,4 @@
-"""How a loop connects anew, and what it tells Kafka: only what is its own, and no more often than it is asked to."""
+"""How a loop reconnects, and what it commits to Kafka: only its own partitions, and no more often than configured."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,11 +9,12 @@ from ranking.scores.store import ScoreStore
 from ranking.views.loop import StoredPositions, ViewLoop
 from schemas.codec import encode
 from schemas.errors import DancerankError, GenerationMismatch, PositionBeyondLog, TransportError
-from schemas.ports import OutgoingRecord, Record, RecordSource, TopicPartition
+from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSource, TopicPartition
 from tests.ranking.examples import TOPIC, at, scored_clip
 from tests.ranking.views.loops import READ, SETTINGS, Reports, Setting
 from tests.stopping import Stop
 from transport.memory import MemorySink, MemorySource
+from transport.reconnecting import Waits
 
 BUSY, OTHER = at(0), at(1)
 
@@ -28,9 +29,9 @@ class Interruptions(Reports):
 
 
 class Watched(MemorySource):
-    """Fails at its first polls as it is told to; remembers what was committed, and that it was closed."""
+    """Raises ``errors`` at its first polls; remembers what was committed, and that it was closed."""
 
-    def __init__(self, setting: Setting, store: ScoreStore, errors: Sequence[DancerankError] = ()) -> None:
+    def __init__(self, setting: Setting, store: ScoreStore, errors: Sequence[DancerankError | None] = ()) -> None:
         super().__init__(setting.broker, [TOPIC], group="ranking", listener=StoredPositions(store))
         self.errors = list(errors)
         self.commits: list[dict[TopicPartition, int]] = []
@@ -38,8 +39,8 @@ class Watched(MemorySource):
         self.close_error: TransportError | None = None
 
     def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
-        if self.errors:
-            raise self.errors.pop(0)
+        if self.errors and (error := self.errors.pop(0)) is not None:
+            raise error
         return super().poll(max_records=max_records, timeout_s=timeout_s)
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
@@ -61,97 +62,90 @@ class Scene:
         self.opened = 0
         self.reports = Interruptions()
         self.closes_when_opened: list[int] = []
-        settings = msgspec.structs.replace(SETTINGS, retry_wait_s=0.5, retry_wait_max_s=2.0)
+        settings = msgspec.structs.replace(SETTINGS, waits=Waits(first_s=0.5, longest_s=2.0))
         sink = MemorySink(setting.broker)
-        self.loop = ViewLoop(self.first, store, READ, sink, self.reports, setting.clock, settings, reopen=self.reopen)
+        self.loop = ViewLoop(self.open_source, store, READ, sink, self.reports, setting.clock, settings)
 
-    def reopen(self) -> RecordSource:
+    def open_source(self, _: RebalanceListener) -> RecordSource:
         self.opened += 1
+        if self.opened == 1:
+            return self.first
         self.closes_when_opened.append(self.first.closes)
-        found = self.opens.pop(0) if self.opens else TransportError("away")
+        found = self.opens.pop(0) if self.opens else unreachable()
         if isinstance(found, DancerankError):
             raise found
         assert isinstance(found, MemorySource)
         return found
 
 
-def away() -> TransportError:
-    return TransportError("away")
+def unreachable() -> TransportError:
+    return TransportError("no broker answers")
 
 
 def test_waits_double_up_to_the_longest_and_what_was_open_is_closed_first(
     setting: Setting, store: ScoreStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stop, scene = Stop(waits=5), Scene(setting, store, away())
+    stop, scene = Stop(waits=5), Scene(setting, store, unreachable())
     scene.loop.run(stop)
     assert stop.waited_s == [0.5, 1.0, 2.0, 2.0, 2.0]
-    assert scene.opened == 4
+    assert scene.opened == 5
     assert scene.closes_when_opened == [1] * 4
     assert scene.reports.interruptions == ["transport"]
-    assert "beginning again from the view's positions" in caplog.text
+    assert "reconnects and continues from the view's positions" in caplog.text
 
 
-def test_waits_are_short_again_after_a_source_was_opened(setting: Setting, store: ScoreStore) -> None:
-    stop = Stop(waits=4)
-    failing = Watched(setting, store, [away()])
-    scene = Scene(setting, store, away(), away(), failing)
-    scene.loop.run(stop)
-    assert stop.waited_s == [0.5, 1.0, 0.5, 1.0]
-    assert scene.reports.interruptions == ["transport"] * 2
-
-
-def test_a_source_that_does_not_close_cleanly_keeps_nobody_from_opening_another(
+def test_waits_grow_while_sources_open_and_fail_and_are_short_again_after_a_step(
     setting: Setting, store: ScoreStore
 ) -> None:
-    stop, scene = Stop(waits=2), Scene(setting, store, away())
+    """A source that opens proves nothing: with the database stopped, each fails when it asks for the positions."""
+    stop = Stop(waits=5)
+    works_once = Watched(setting, store, [None, None, unreachable()])
+    scene = Scene(setting, store, unreachable(), Watched(setting, store, [unreachable()]), works_once)
+    scene.loop.run(stop)
+    assert stop.waited_s == [0.5, 1.0, 0.5, 1.0, 2.0]
+    assert scene.reports.interruptions == ["transport"] * 3
+
+
+def test_a_source_that_does_not_close_cleanly_does_not_prevent_reconnecting(
+    setting: Setting, store: ScoreStore
+) -> None:
+    stop, scene = Stop(waits=2), Scene(setting, store, unreachable())
     scene.first.close_error = TransportError("cannot leave the group")
     second = Watched(setting, store)
     scene.opens.append(second)
-    second.errors.append(away())
+    second.errors.append(unreachable())
     scene.loop.run(stop)
-    assert scene.opened == 1
+    assert scene.opened == 2
     assert second.closes >= 1
 
 
 @pytest.mark.parametrize("error", [PositionBeyondLog("another log"), GenerationMismatch("another model")])
-def test_what_will_not_be_over_ends_the_loop_and_nothing_is_opened(
+def test_a_final_error_ends_the_loop_and_nothing_is_opened(
     setting: Setting, store: ScoreStore, error: DancerankError
 ) -> None:
     scene = Scene(setting, store, error)
     with pytest.raises(type(error)):
         scene.loop.run(Stop(waits=3))
-    assert (scene.opened, scene.first.closes >= 1) == (0, True)
+    assert (scene.opened, scene.first.closes >= 1) == (1, True)
 
 
-def test_what_will_not_be_over_ends_the_loop_as_well_where_it_shows_on_opening(
-    setting: Setting, store: ScoreStore
-) -> None:
-    scene = Scene(setting, store, away(), PositionBeyondLog("another log"))
+def test_a_final_error_of_opening_ends_the_loop(setting: Setting, store: ScoreStore) -> None:
+    scene = Scene(setting, store, unreachable(), PositionBeyondLog("another log"))
     with pytest.raises(PositionBeyondLog):
         scene.loop.run(Stop(waits=3))
-    assert scene.opened == 1
-
-
-def test_without_a_way_to_open_another_source_an_error_ends_the_loop(setting: Setting, store: ScoreStore) -> None:
-    source = Watched(setting, store, [away()])
-    loop = ViewLoop(source, store, READ, None, setting.reports, setting.clock, SETTINGS)
-    with pytest.raises(TransportError, match="away"):
-        loop.run(Stop(waits=3))
-    assert source.closes == 1
+    assert scene.opened == 2
 
 
 def committing(setting: Setting, store: ScoreStore, interval_s: float) -> tuple[ViewLoop, Watched]:
     source = Watched(setting, store)
     settings = msgspec.structs.replace(SETTINGS, commit_interval_s=interval_s)
     sink = MemorySink(setting.broker)
-    loop: ViewLoop = ViewLoop(source, store, READ, sink, setting.reports, setting.clock, settings)
+    loop: ViewLoop = ViewLoop(lambda _: source, store, READ, sink, setting.reports, setting.clock, settings)
     loop.step()
     return loop, source
 
 
-def test_kafka_is_told_the_positions_no_more_often_than_the_interval_and_all_of_them(
-    setting: Setting, store: ScoreStore
-) -> None:
+def test_all_positions_are_committed_and_no_more_often_than_the_interval(setting: Setting, store: ScoreStore) -> None:
     loop, source = committing(setting, store, 5.0)
     send_to(setting, BUSY, "a")
     loop.step()
@@ -172,7 +166,7 @@ def test_kafka_is_told_the_positions_no_more_often_than_the_interval_and_all_of_
     assert source.commits[2:] == [{OTHER: 2}]
 
 
-def test_kafka_is_not_told_of_partitions_that_were_given_up_meanwhile(
+def test_partitions_given_up_meanwhile_are_not_committed(
     setting: Setting, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop, source = committing(setting, store, 5.0)
@@ -187,7 +181,7 @@ def test_kafka_is_not_told_of_partitions_that_were_given_up_meanwhile(
     assert source.commits[1:] == [{BUSY: 2}]
 
 
-def test_a_member_has_caught_up_though_others_read_what_it_was_first_given(
+def test_a_member_has_caught_up_though_others_read_what_it_was_first_assigned(
     setting: Setting, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for place, clip_ids in ((BUSY, "ab"), (OTHER, "cdefgh")):
@@ -204,7 +198,7 @@ def test_a_member_has_caught_up_though_others_read_what_it_was_first_given(
     assert loop.caught_up
 
 
-def test_who_has_no_partitions_yet_has_not_caught_up(
+def test_a_member_without_partitions_has_not_caught_up(
     setting: Setting, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_to(setting, BUSY, "a")
@@ -221,7 +215,7 @@ def test_who_has_no_partitions_yet_has_not_caught_up(
     assert loop.caught_up
 
 
-def test_the_mark_at_the_end_of_a_transaction_is_nothing_to_wait_for(
+def test_a_transaction_marker_at_the_end_is_not_waited_for(
     setting: Setting, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_to(setting, BUSY, "a")
@@ -241,7 +235,7 @@ def test_the_mark_at_the_end_of_a_transaction_is_nothing_to_wait_for(
 def one_by_one(setting: Setting, store: ScoreStore) -> tuple[ViewLoop, Watched]:
     source = Watched(setting, store)
     settings = msgspec.structs.replace(SETTINGS, max_records=1)
-    return ViewLoop(source, store, READ, None, setting.reports, setting.clock, settings), source
+    return ViewLoop(lambda _: source, store, READ, None, setting.reports, setting.clock, settings), source
 
 
 def send_to(setting: Setting, place: TopicPartition, clip_id: str) -> None:

@@ -1,0 +1,129 @@
+"""Waiting for a broker, database or feature store that does not answer, and reconnecting once it does."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import msgspec
+
+from schemas.clock import Clock
+from schemas.errors import MembershipLost, RetriableError, TransportError
+from schemas.observation import Observer
+from schemas.ports import RecordSource
+
+log = logging.getLogger(__name__)
+
+_WARNING_INTERVAL_S: Final = 60.0
+
+
+class Waits(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds before the next attempt: ``first_s``, then twice as long after each failure, at most ``longest_s``."""
+
+    first_s: float = 0.2
+    longest_s: float = 10.0
+
+
+_DEFAULTS: Final = Waits()
+
+
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
+class Reconnecting:
+    """Keeps a loop alive through outages: after a retriable error it waits, reconnects and continues.
+
+    Waits grow with every failure, whatever failed, until ``succeeded`` is called. Only a member that its group has
+    given up rejoins at once, if nothing else has failed since the last success. An outage is logged when it begins, at
+    most once a minute while it lasts, and when it is over.
+
+    ``disconnect`` closes what is open and never raises; ``connect`` opens it again and leaves nothing open when it
+    raises. ``position`` names, for the log, where the loop continues after that.
+    """
+
+    def __init__(
+        self,
+        observer: Observer,
+        clock: Clock,
+        *,
+        disconnect: Callable[[], object],
+        connect: Callable[[], object],
+        position: str,
+        waits: Waits = _DEFAULTS,
+    ) -> None:
+        self._observer = observer
+        self._clock = clock
+        self._disconnect, self._connect = disconnect, connect
+        self._position = position
+        self._waits = waits
+        self._wait_s = waits.first_s
+        self._error: RetriableError | None = None
+        self._failures = 0
+        self._began_s = self._warned_s = 0.0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something failed since the last success."""
+        return self._error is not None
+
+    def waits_for(self, source: RecordSource) -> str | None:
+        """What the loop cannot continue without; ``None`` while it works or is idle. ``source`` is what it reads."""
+        if (error := self._error) is not None:
+            return f"{error} ({error.code})"
+        return "Kafka does not answer" if source.is_unreachable else None
+
+    def run(self, step: Callable[[], object], stop: threading.Event) -> None:
+        """Call ``step`` until ``stop`` is set, reconnecting after each ``RetriableError``; others are raised."""
+        while not stop.is_set():
+            try:
+                step()
+            except RetriableError as error:
+                self.reconnect(error, stop)
+
+    def reconnect(self, error: RetriableError, stop: threading.Event) -> None:
+        """Disconnect, then wait and connect until that works or ``stop`` is set. Raises an error that is final."""
+        self._disconnect()
+        if stop.is_set():
+            log.warning("%s (%s); stopping, the next start continues from %s", error, error.code, self._position)
+            return
+        self._observer.interrupted(error.code)
+        while not self.wait(error, stop, f"reconnects and continues from {self._position}"):
+            try:
+                self._connect()
+            except RetriableError as failure:
+                error = failure
+            else:
+                return
+
+    def wait(self, error: RetriableError, stop: threading.Event, next_step: str = "tries again") -> bool:
+        """Wait before the attempt that follows ``error``; whether ``stop`` was set meanwhile."""
+        wait_s, now_s = self._wait_s, self._clock.monotonic_s()
+        if isinstance(error, MembershipLost) and self._error is None:
+            wait_s = 0.0
+        else:
+            self._wait_s = min(2 * self._wait_s, self._waits.longest_s)
+        if self._error is None:
+            self._began_s, self._failures = now_s, 0
+        self._error = error
+        self._failures += 1
+        if self._failures == 1 or now_s - self._warned_s >= _WARNING_INTERVAL_S:
+            self._warned_s = now_s
+            log.warning("%s (%s); %s in %.1f s (failure %d)", error, error.code, next_step, wait_s, self._failures)
+        return stop.wait(wait_s)
+
+    def succeeded(self) -> None:
+        """Something was done that needs all that may fail: nothing is waited for, and the next wait is short again."""
+        if self._error is None:
+            return
+        log.info("works again after %d failures in %.1f s", self._failures, self._clock.monotonic_s() - self._began_s)
+        self._error, self._wait_s = None, self._waits.first_s
+
+
+def close_quietly(*ends: Closable) -> None:
+    """Close each; an end that does not close cleanly is logged and keeps no other open."""
+    for end in ends:
+        try:
+            end.close()
+        except TransportError as error:
+            log.warning("%s", error)
