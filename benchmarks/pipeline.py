@@ -2,7 +2,7 @@
 
     python -m benchmarks.pipeline [--clips 2000] [--bundle FOLDER] [--kafka HOST:PORT] [--memory 5000]
 
-*Bare*: the bundle's own sessions on padded batches that lie ready in memory, formed by the streamer's batcher from the
+*Bare*: the bundle's runtime on padded batches that lie ready in memory, formed by the streamer's batcher from the
 same clips; nothing else runs. *Streamer*: uploads from Kafka, feature files from disk (each with its checksum),
 batching, inference, results to Kafka, commits. *Everything*: the same with the SQL view and the index view in the same
 process. Rounds alternate, so that a noisy machine disturbs all alike; the ratio of the medians is printed. The clips
@@ -42,8 +42,8 @@ from schemas.features import ClipFeatures, decode_features
 from schemas.modalities import Modality
 from schemas.observation import Observer
 from streamer.batching import Batch, LengthBatcher
+from streamer.runtimes.selection import open_runtime
 from streamer.scoring import length_in_steps
-from streamer.sessions import BundleSessions
 from transport.connection import KafkaConnection
 from transport.embedded import EmbeddedBroker
 from transport.kafka_sink import KafkaSink
@@ -174,20 +174,19 @@ def padded(clips: Sequence[ClipFeatures], modalities: Sequence[Modality]) -> dic
 
 def bare(bundle: Bundle, batches: Sequence[dict[Modality, tuple[Any, Any]]], clips: int, settings: Settings) -> float:
     """Clips per second of the streams and the fusion alone."""
-    sessions = BundleSessions(
-        bundle, providers=settings.streamer.providers, threads=settings.streamer.inference_threads
-    )
-    width = sum(stream.embedding_dim for stream in bundle.manifest.streams)
+    chosen = settings.streamer
+    runtime = open_runtime(chosen.runtime, bundle, providers=chosen.providers, threads=chosen.inference_threads)
+    width = bundle.manifest.embedding_width
     done, started_s = 0, time.perf_counter()
     for batch in itertools.cycle(batches):
         if done >= clips:
             break
         for modality, (frames, lengths) in batch.items():
-            sessions.run_stream(modality, frames, lengths)
+            runtime.run_stream(modality, frames, lengths)
         size = max(len(lengths) for _, lengths in batch.values())
         streams = len(bundle.manifest.streams)
         present = np.ones((size, streams), bool)
-        sessions.run_fusion(np.zeros((size, width), np.float32), np.zeros((size, streams), np.float32), present)
+        runtime.run_fusion(np.zeros((size, width), np.float32), np.zeros((size, streams), np.float32), present)
         done += size
     return done / (time.perf_counter() - started_s)
 
@@ -241,7 +240,8 @@ def streaming(settings: Settings, connection: KafkaConnection, bundle: Bundle, o
     """A streamer at work on a thread, its partitions assigned."""
     stop = threading.Event()
     create_topics(settings, connection)
-    with Processes(settings, connection=connection, bundle=bundle, observer=observer).streamer() as streamer:
+    processes = Processes(settings, connection=connection, bundle=bundle, observer=observer)
+    with processes.runtime() as runtime, processes.streamer(runtime) as streamer:
         thread = threading.Thread(target=streamer.run, args=(stop,))
         thread.start()
         try:

@@ -16,7 +16,7 @@ from ranking.serving.service import RankingService
 from schemas.codec import decode
 from schemas.errors import FinalError
 from schemas.events import ClipUploaded, PoolDecision
-from schemas.ports import OutgoingRecord, Record
+from schemas.ports import ModelRuntime, OutgoingRecord, Record
 from streamer.pipeline import Streamer
 from transport.connection import KafkaConnection
 from transport.dead_letter import dead_letter_topic
@@ -42,6 +42,7 @@ class EmbeddedSystem:
     connection: KafkaConnection
     uploads: KafkaSink
     replica: Replica
+    runtime: ModelRuntime
     streamer: Streamer
     streaming: Future[None]
 
@@ -148,9 +149,10 @@ def run_embedded(processes: Processes, *, with_pools: bool = False) -> Iterator[
     processes.create_topics()
     with ExitStack() as stack:
         replica = stack.enter_context(processes.replica(with_rank=True, with_pools=with_pools))
-        streamer = stack.enter_context(processes.streamer())
+        runtime = stack.enter_context(processes.runtime())
+        streamer = stack.enter_context(processes.streamer(runtime))
         pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="streamer"))
         stack.callback(stop.set)
         uploads = stack.enter_context(closing(KafkaSink(processes.connection)))
         streaming = pool.submit(streamer.run, stop)
-        yield EmbeddedSystem(processes.settings, processes.connection, uploads, replica, streamer, streaming)
+        yield EmbeddedSystem(processes.settings, processes.connection, uploads, replica, runtime, streamer, streaming)

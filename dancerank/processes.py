@@ -31,9 +31,10 @@ from ranking.views.periodic import every
 from schemas.bundle import Bundle, read_bundle
 from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
-from schemas.ports import RebalanceListener
+from schemas.ports import ModelRuntime, RebalanceListener
 from streamer.assembly import open_streamer
 from streamer.pipeline import Streamer
+from streamer.runtimes.selection import open_runtime
 from transport.connection import KafkaConnection
 from transport.kafka_flushes import open_results
 from transport.kafka_sink import KafkaSink, SinkSettings
@@ -149,8 +150,18 @@ class Processes:
         )
 
     @contextmanager
-    def streamer(self) -> Iterator[Streamer]:
-        """Scores uploads, as a member of the streamer group."""
+    def runtime(self) -> Iterator[ModelRuntime]:
+        """Runs the networks of the bundle."""
+        streamer = self.settings.streamer
+        opened = open_runtime(
+            streamer.runtime, self.bundle, providers=streamer.providers, threads=streamer.inference_threads
+        )
+        with closing(opened):
+            yield opened
+
+    @contextmanager
+    def streamer(self, runtime: ModelRuntime) -> Iterator[Streamer]:
+        """Scores uploads with ``runtime``, as a member of the streamer group."""
         settings, connection = self.settings, self.connection
         group, patience_s = settings.kafka.streamer_group, settings.streamer.flush_timeout_s
         name = f"{group}-{settings.kafka.instance or uuid.uuid4().hex}"
@@ -158,7 +169,7 @@ class Processes:
         topics = topics_read(settings)["streamer"]
         opened = open_streamer(
             settings.streamer,
-            self.bundle,
+            runtime,
             open_source=lambda listener: KafkaSource(
                 connection, topics, group=group, listener=listener, settings=self._member
             ),

@@ -31,7 +31,7 @@ from dancerank.settings_values import decoded, keys_of, passwords_among, refusal
 from ranking.database.limits import MOST_CONNECTIONS
 from ranking.monitoring.settings import MonitoringSettings
 from ranking.pools.service.settings import PoolSettings
-from ranking.vectors.backends.selection import check_index_name
+from ranking.vectors.backends.selection import INDEXES
 from schemas.errors import ConfigurationError
 from streamer.settings import StreamerSettings
 
@@ -114,7 +114,7 @@ class RankingSettings(_Group):
     @classmethod
     def _is_an_index(cls, name: str) -> str:
         try:
-            check_index_name(name)
+            INDEXES.check(name)
         except ConfigurationError as error:
             raise ValueError(error.message) from None
         return name

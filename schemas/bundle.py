@@ -22,10 +22,12 @@ from typing import Final
 import msgspec
 
 from schemas.errors import BundleError
-from schemas.joints import LAYOUTS
+from schemas.joints import LAYOUTS, layout_named
 from schemas.modalities import MODALITIES, Modality
 
 MANIFEST_NAME: Final = "bundle.json"
+FORMAT: Final = "model-bundle/1"
+"""What ``schema`` says in the manifests that this release reads and writes."""
 SUPPORTED_OPSETS: Final = range(17, 24)
 
 FRAMES: Final = "frames"
@@ -57,14 +59,15 @@ class StreamGraph(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BundleManifest(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", tag="model-bundle/1", kw_only=True
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", tag=FORMAT, kw_only=True
 ):
     """What ``bundle.json`` says.
 
     ``generation`` identifies the embedding space: equal generations are comparable, others never are.
     ``joint_layout`` names the layout that streams of joints read (``None`` without one).
     ``training_data`` is a fingerprint of the data that the networks were trained on; ``metrics`` are what they reached.
-    ``architecture`` repeats the sizes that the networks were built with, for a reader.
+    ``architecture`` repeats the sizes that the networks were built with, for a reader; ``opset``, the version of the
+    ONNX operators that the graphs use.
     """
 
     generation: str
@@ -86,6 +89,18 @@ class BundleManifest(
             if stream.modality == modality:
                 return stream
         raise KeyError(modality)
+
+    def step_shape(self, modality: Modality) -> tuple[int, ...]:
+        """Shape of one step of ``modality`` as its stream reads it: (V, C) for joints, else (C,)."""
+        channels = self.stream(modality).input_channels
+        if modality.has_joints:
+            return layout_named(self.joint_layout or "").joint_count, channels
+        return (channels,)
+
+    @property
+    def embedding_width(self) -> int:
+        """Sum of the streams' embedding widths."""
+        return sum(stream.embedding_dim for stream in self.streams)
 
     def files(self) -> tuple[GraphFile, ...]:
         return (*(GraphFile(stream.file, stream.sha256) for stream in self.streams), self.fusion)
@@ -111,20 +126,33 @@ def generation_of(manifest: BundleManifest) -> str:
 def read_bundle(folder: Path) -> Bundle:
     """Read and verify a bundle.
 
-    Raises ``BundleError`` naming the file: manifest absent or malformed, streams out of order, unsupported opset, a
-    graph missing, outside the folder or with a changed byte, or a generation that is not the content's.
+    Raises ``BundleError`` naming the file: manifest absent, malformed or of another format, streams out of order,
+    unsupported opset, a graph missing, outside the folder or with a changed byte, or a generation that is not the
+    content's.
     """
     path = folder / MANIFEST_NAME
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise BundleError(f"{path}: no readable manifest ({error.strerror}); is {folder} a bundle?") from error
-    try:
-        manifest = msgspec.json.decode(raw, type=BundleManifest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BundleError(f"{path}: {error}; export the bundle again with this release") from error
+    manifest = _decode_manifest(raw, path)
     _check_manifest(manifest, path)
     return Bundle(manifest, {entry.file: _read_graph(folder, entry) for entry in manifest.files()})
+
+
+class _Format(msgspec.Struct):
+    schema: str | None = None
+
+
+def _decode_manifest(raw: bytes, path: Path) -> BundleManifest:
+    remedy = "export the checkpoint again with this release, or install the release that wrote the bundle"
+    try:
+        found = msgspec.json.decode(raw, type=_Format).schema
+        if found not in (None, FORMAT):
+            raise BundleError(f"{path}: the bundle has format {found[:64]!r}, this release reads {FORMAT!r}; {remedy}")
+        return msgspec.json.decode(raw, type=BundleManifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleError(f"{path}: {error}; this release reads {FORMAT!r}; {remedy}") from error
 
 
 def _check_manifest(manifest: BundleManifest, path: Path) -> None:

@@ -1,21 +1,25 @@
 """Ports: what the streamer and the ranking need from the outside world, as Protocols.
 
-Implementations: Kafka and in-memory sources and sinks in ``transport``; the views in ``ranking``. Vector indexes have a
-port of their own, ``ranking.vectors.backends.port``.
+Implementations: Kafka and in-memory sources and sinks in ``transport``; runtimes of the networks in
+``streamer.runtimes``; the views in ``ranking``. Vector indexes have a port of their own,
+``ranking.vectors.backends.port``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from schemas.bundle import Bundle, BundleManifest
 from schemas.errors import DancerankError
 from schemas.events import ClipScored
+from schemas.modalities import Modality
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
 Entry = TypeVar("Entry", contravariant=True)
 
 
@@ -186,5 +190,71 @@ class View(Protocol[Entry]):
         another challenge is in another partition, whose offsets compare with nothing. Nothing brings back a clip that
         was deleted. Returns the records that this view can never apply; they changed nothing and the positions are past
         them. Raises ``StoreUnavailable`` if a later try may succeed.
+        """
+        ...
+
+
+class StreamResult(NamedTuple):
+    """Result of one stream for N clips: ``embeddings`` (N, D) and ``scores`` (N,), float32."""
+
+    embeddings: Float32
+    scores: Float32
+
+
+class FusionResult(NamedTuple):
+    """Result of the fusion for N clips: ``attention`` (N, M), 0 for absent modalities, and ``scores`` (N,), float32."""
+
+    attention: Float32
+    scores: Float32
+
+
+@runtime_checkable
+class ModelRuntime(Protocol):
+    """Runs the graphs of one bundle, which it has loaded.
+
+    Legend: N clips, T time steps of the longest, V joints, C channels, D embedding width of a stream, M streams.
+
+    A clip's result depends neither on the other clips of its batch nor on the values in ``frames`` beyond its length.
+    A runtime does not write to arrays that it was given, nor to arrays that it has returned. One thread uses it at a
+    time.
+    """
+
+    @property
+    def manifest(self) -> BundleManifest:
+        """Of the bundle, as it was read."""
+        ...
+
+    @property
+    def providers(self) -> Mapping[Modality | None, str]:
+        """Device or execution provider that really runs each stream (``None``: the fusion), for logs and metrics."""
+        ...
+
+    def run_stream(self, modality: Modality, frames: Float32, lengths: Int64) -> StreamResult:
+        """Embed and score clips of one modality: ``frames`` (N, T, [V,] C), ``lengths`` (N,), from 1 to T. Raises
+        ``InferenceFailed``.
+        """
+        ...
+
+    def run_fusion(self, embeddings: Float32, scores: Float32, present: Bool) -> FusionResult:
+        """Fuse ``embeddings`` (N, sum of D) and ``scores`` (N, M), 0 where not ``present`` (N, M). Raises
+        ``InferenceFailed``.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what the graphs hold; nothing is run afterwards. Idempotent."""
+        ...
+
+
+class RuntimeFactory(Protocol):
+    """Makes a runtime: its class, or a function."""
+
+    def __call__(self, bundle: Bundle, *, providers: Sequence[str], threads: int) -> ModelRuntime:
+        """Load the graphs of ``bundle`` on the first of ``providers`` that this machine has, with ``threads`` threads
+        for each operator (0: one per core).
+
+        ``providers`` are short names that the runtime defines (``cuda``, ``cpu``), best first. Raises
+        ``ConfigurationError`` with ``field="providers"`` for an unknown name, or if none is available, and
+        ``BundleError`` naming the file whose graph cannot be loaded or is not what the manifest says.
         """
         ...

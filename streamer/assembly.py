@@ -1,16 +1,17 @@
-"""A streamer, or its scorer alone, from settings and a bundle."""
+"""A streamer, or its scorer alone, from settings."""
 
 import threading
 
 from schemas.bundle import Bundle
 from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
+from schemas.ports import ModelRuntime
 from streamer.loading import FeatureLoader
 from streamer.pipeline import OpenSink, OpenSource, Streamer
 from streamer.prefetch import Prefetcher
 from streamer.roots import FeatureRoots
+from streamer.runtimes.selection import open_runtime
 from streamer.scoring import Scorer
-from streamer.sessions import BundleSessions
 from streamer.settings import StreamerSettings
 from streamer.stores import FeatureStore
 
@@ -22,21 +23,20 @@ def open_scorer(
     observer: Observer | None = None,
     clock: Clock | None = None,
 ) -> Scorer:
-    """A scorer of batches of clips, without Kafka; of ``settings`` it uses ``providers`` and ``inference_threads``.
+    """A scorer of batches of clips, without Kafka; of ``settings`` it uses ``runtime``, ``providers`` and
+    ``inference_threads``.
 
-    Raises ``ConfigurationError`` for a provider that cannot work here, ``BundleError`` for a bundle that does not hold
-    what it promises.
+    Raises ``ConfigurationError`` for a runtime or provider that is not available here, and ``BundleError`` for a bundle
+    whose graphs are not what its manifest says.
     """
-    settings, observer = settings or StreamerSettings(), observer or Observer()
-    sessions = BundleSessions(
-        bundle, providers=settings.providers, threads=settings.inference_threads, observer=observer
-    )
-    return Scorer(sessions, observer=observer, clock=clock)
+    settings = settings or StreamerSettings()
+    runtime = open_runtime(settings.runtime, bundle, providers=settings.providers, threads=settings.inference_threads)
+    return Scorer(runtime, observer=observer, clock=clock)
 
 
 def open_streamer(
     settings: StreamerSettings,
-    bundle: Bundle,
+    runtime: ModelRuntime,
     *,
     open_source: OpenSource,
     open_sink: OpenSink,
@@ -45,11 +45,11 @@ def open_streamer(
 ) -> Streamer:
     """A streamer that is ready to ``run``.
 
-    Raises ``ConfigurationError`` for a root or provider that cannot work here, ``BundleError`` for a bundle that does
-    not hold what it promises, and what ``open_sink`` and ``open_source`` raise, which are called last.
+    ``runtime`` runs the bundle to score with; the caller closes it after the streamer. Raises ``ConfigurationError``
+    for a feature root that cannot be read here, and what ``open_sink`` and ``open_source`` raise, which are called
+    last.
     """
     observer, clock = observer or Observer(), clock or SystemClock()
-    scorer = open_scorer(bundle, settings, observer=observer, clock=clock)
     abandoned = threading.Event()
     store = FeatureStore(
         FeatureRoots(settings.feature_roots),
@@ -58,7 +58,7 @@ def open_streamer(
         options=settings.store_options,
         stopped=abandoned.is_set,
     )
-    loader = FeatureLoader(store, bundle.manifest, max_bytes=settings.max_feature_bytes)
+    loader = FeatureLoader(store, runtime.manifest, max_bytes=settings.max_feature_bytes)
     prefetcher = Prefetcher(
         loader.load,
         threads=settings.loader_threads,
@@ -73,7 +73,7 @@ def open_streamer(
             open_source=open_source,
             open_sink=open_sink,
             prefetcher=prefetcher,
-            scorer=scorer,
+            scorer=Scorer(runtime, observer=observer, clock=clock),
             observer=observer,
             clock=clock,
         )

@@ -15,18 +15,17 @@ from schemas.events import ClipScored, ClipUploaded, ModalityResult, embedding_b
 from schemas.features import ClipFeatures
 from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
-from schemas.ports import Float32, Int64
+from schemas.ports import Bool, Float32, FusionResult, Int64, ModelRuntime, StreamResult
 from streamer.padding import PaddedBuffer
-from streamer.sessions import BundleSessions, FusionResult, StreamResult
 
 ScoringInput = tuple[ClipUploaded, ClipFeatures]
 
 
 def length_in_steps(features: ClipFeatures) -> int:
-    """A clip's length for batching: its longest modality, in steps of ``STEP_RATE_HZ``.
+    """A clip's length for batching: that of its longest modality, in steps of ``STEP_RATE_HZ``.
 
-    The sequences of a clip span the same seconds, so one number orders all of its modalities; the densest ones cost
-    most and are counted step by step.
+    All sequences of a clip span the same seconds, so one number orders all modalities. Those at the highest rate cost
+    most, and their steps are counted exactly.
     """
     return max(round(len(frames) * modality.step_cost) for modality, frames in features.frames.items())
 
@@ -35,7 +34,7 @@ Buffers = dict[Modality, PaddedBuffer]
 
 
 class StreamInput(NamedTuple):
-    """What one stream reads: which ``rows`` of the batch have the modality, their padded ``frames``, their lengths."""
+    """What one stream reads: the ``rows`` of the batch that have the modality, their padded ``frames`` and lengths."""
 
     rows: npt.NDArray[np.intp]
     frames: Float32
@@ -46,37 +45,37 @@ class PreparedBatch(NamedTuple):
     """A batch ready for the networks. ``present`` (N, M); ``buffers`` hold the memory of ``inputs``."""
 
     clips: Sequence[ScoringInput]
-    present: npt.NDArray[np.bool_]
+    present: Bool
     inputs: dict[Modality, StreamInput]
     buffers: Buffers
 
 
 class Scorer:
-    """Runs the streams and the fusion of a bundle.
+    """Scores batches of clips with the streams and the fusion of a bundle, which ``runtime`` runs.
 
-    Memory of padded arrays is reused, so there is as much of it as batches were prepared and not yet scored at once.
-    One thread may prepare while another scores; otherwise it is not thread-safe.
+    Memory of padded arrays is reused: one set for each batch that is prepared and not yet scored. One thread may
+    prepare while another scores; otherwise it is not thread-safe. The runtime stays the caller's to close.
     """
 
-    def __init__(
-        self, sessions: BundleSessions, *, observer: Observer | None = None, clock: Clock | None = None
-    ) -> None:
-        self._sessions = sessions
+    def __init__(self, runtime: ModelRuntime, *, observer: Observer | None = None, clock: Clock | None = None) -> None:
+        self._runtime = runtime
         self._observer = observer or Observer()
         self._clock = clock or SystemClock()
-        self._generation = sessions.manifest.generation
-        self._modalities = sessions.manifest.modalities
+        self._generation = runtime.manifest.generation
+        self._modalities = runtime.manifest.modalities
         self._spare: list[Buffers] = []
-        ends = np.cumsum([stream.embedding_dim for stream in sessions.manifest.streams]).tolist()
+        for modality, provider in runtime.providers.items():
+            self._observer.provider_in_use(modality, provider)
+        ends = np.cumsum([stream.embedding_dim for stream in runtime.manifest.streams]).tolist()
         self._columns = {
             m: slice(start, end) for m, start, end in zip(self._modalities, [0, *ends], ends, strict=False)
         }
-        self._width = ends[-1]
+        self._width = runtime.manifest.embedding_width
 
     def prepare(self, batch: Sequence[ScoringInput]) -> PreparedBatch:
-        """Pad a batch; may run on another thread while ``score_prepared`` works on the one before.
+        """Pad a batch; may run on another thread while ``score_prepared`` works on the previous one.
 
-        Features must hold at least one modality of the bundle and no other.
+        Features must hold at least one modality of the bundle and no others.
         """
         present = np.array([[m in features.frames for m in self._modalities] for _, features in batch], np.bool_)
         buffers = self._spare.pop() if self._spare else {modality: PaddedBuffer() for modality in self._modalities}
@@ -89,14 +88,14 @@ class Scorer:
         return PreparedBatch(batch, present, inputs, buffers)
 
     def score(self, batch: Sequence[ScoringInput]) -> list[ClipScored | InferenceFailed]:
-        """``score_prepared`` of the batch, which is prepared first."""
+        """Prepare a batch and score it."""
         return self.score_prepared(self.prepare(batch))
 
     def score_prepared(self, prepared: PreparedBatch) -> list[ClipScored | InferenceFailed]:
         """One result per clip, in order.
 
-        A clip on which inference fails, or gives anything but finite numbers, gets the error; the others get the
-        results that they would have had without it. A prepared batch is scored once.
+        If inference fails on a clip, or returns a number that is not finite, that clip's result is the error. The
+        other clips get the results that they would have without it. A prepared batch can be scored once.
         """
         try:
             return list(self._run(prepared))
@@ -121,13 +120,13 @@ class Scorer:
 
     def _run_stream(self, modality: Modality, frames: Float32, lengths: Int64) -> StreamResult:
         started_s = self._clock.monotonic_s()
-        result = self._sessions.run_stream(modality, frames, lengths)
+        result = self._runtime.run_stream(modality, frames, lengths)
         self._observer.stage_timed("inference", self._clock.monotonic_s() - started_s, modality)
         return result
 
-    def _run_fusion(self, embeddings: Float32, scores: Float32, present: npt.NDArray[np.bool_]) -> FusionResult:
+    def _run_fusion(self, embeddings: Float32, scores: Float32, present: Bool) -> FusionResult:
         started_s = self._clock.monotonic_s()
-        fused = self._sessions.run_fusion(embeddings, scores, present)
+        fused = self._runtime.run_fusion(embeddings, scores, present)
         self._observer.stage_timed("fusion", self._clock.monotonic_s() - started_s)
         return fused
 

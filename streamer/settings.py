@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from schemas.errors import ConfigurationError
 from schemas.features import DEFAULT_MAX_BYTES
+from streamer.runtimes.selection import RUNTIMES
 
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -53,11 +55,14 @@ class StreamerSettings(BaseModel):
     length_ratio: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 1.25
     """Lengths within this factor of each other share a batch, so at most 1 - 1/ratio of a batch is padding."""
 
+    runtime: str = "onnxruntime"
+    """What runs the networks: onnxruntime, an entry point of the group ``dancerank.runtimes``, or
+    package.module:factory."""
     providers: Annotated[tuple[str, ...], Field(min_length=1)] = ("cuda", "cpu")
-    """ONNX Runtime execution providers, best first. Those that this machine lacks are passed over; at least one must be
-    there. ``("cuda",)`` refuses to run on the CPU."""
+    """Execution providers of the runtime (ONNX Runtime: cuda, cpu), best first. Those that this machine lacks are
+    skipped; at least one must be available. ``("cuda",)`` refuses to run on the CPU."""
     inference_threads: Annotated[int, Field(ge=0)] = 0
-    """Threads of one ONNX Runtime operator; 0 takes one per core."""
+    """Threads that run one operator of a network; 0 takes one per core."""
 
     commit_interval_s: Seconds = 0.25
     """Time between two transactions, in seconds. Results can be read once theirs is committed."""
@@ -65,6 +70,15 @@ class StreamerSettings(BaseModel):
     """How long the broker may take to acknowledge what was written, in seconds."""
     drain_timeout_s: Seconds = 25.0
     """How long finishing what is in flight may take when the process stops or loses partitions, in seconds."""
+
+    @field_validator("runtime")
+    @classmethod
+    def _is_a_runtime(cls, name: str) -> str:
+        try:
+            RUNTIMES.check(name)
+        except ConfigurationError as error:
+            raise ValueError(error.message) from None
+        return name
 
     @model_validator(mode="after")
     def _distinct_topics(self) -> Self:

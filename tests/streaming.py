@@ -18,6 +18,7 @@ from schemas.ports import OutgoingRecord, RecordSource, TopicPartition, Transact
 from streamer.assembly import open_streamer
 from streamer.loading import FeatureLoader
 from streamer.pipeline import OpenSource, Streamer
+from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.settings import StreamerSettings
 from tests.clips import random_features, upload
 from transport.dead_letter import dead_letter_topic, reason
@@ -89,7 +90,7 @@ class Log:
     ) -> Streamer:
         return open_streamer(
             settings,
-            bundle,
+            OnnxRuntime(bundle),
             open_source=open_source or self.open_source,
             open_sink=lambda: sink or MemoryTransactionalSink(self.broker),
             observer=observer,

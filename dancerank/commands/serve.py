@@ -13,7 +13,6 @@ from dancerank.commands.options import Config
 from dancerank.listening import answer, bound, metrics
 from dancerank.logs import configure_logs
 from dancerank.processes import Processes
-from dancerank.providers import providers_in_use
 from dancerank.settings import Settings, load_settings
 from dancerank.signals import stop_on_signals
 from dancerank.start_checks import check_start
@@ -40,11 +39,11 @@ def stream(config: Config = None) -> None:
     check_start(processes, "stream")
     with (
         metrics(observer, server.host, server.stream_metrics_port, "stream_metrics_port") as watched,
-        processes.streamer() as streamer,
+        processes.runtime() as runtime,
+        processes.streamer(runtime) as streamer,
     ):
-        providers = ", ".join(f"{name} on {provider}" for name, provider in providers_in_use(observer).items())
-        generation = processes.bundle.manifest.generation
-        log.info("bundle %s, generation %s: %s", settings.bundle_folder, generation, providers)
+        providers = ", ".join(f"{name or 'fusion'} on {provider}" for name, provider in runtime.providers.items())
+        log.info("bundle %s, generation %s: %s", settings.bundle_folder, runtime.manifest.generation, providers)
         log.info("streaming %s to %s", settings.streamer.uploads_topic, settings.streamer.scored_topic)
         watched.started(streamer)
         streamer.run(stop)

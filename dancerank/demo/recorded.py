@@ -63,7 +63,7 @@ def run_recorded_demo(
         system.send(read_uploads(data, now_ms=SystemClock().now_ms()))
         with console.status("") as status:
             system.await_clips(len(clips), lambda held: status.update(f"{held} of {len(clips)} clips are retrievable"))
-        show_throughput(console, observer, len(clips), perf_counter() - started_s)
+        show_throughput(console, system, observer, len(clips), perf_counter() - started_s)
         console.rule("[bold]3. Does “dances like this” bring back the same style?")
         _show_retrieval(console, system.service, {a.clip_id: a.dancer_id for a in data.annotations}, style)
         if port is not None:

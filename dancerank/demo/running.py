@@ -12,7 +12,6 @@ from rich.text import Text
 from dancerank.embedded import EmbeddedSystem, run_embedded
 from dancerank.listening import answer
 from dancerank.processes import Processes
-from dancerank.providers import providers_in_use
 from dancerank.settings import KafkaSettings, RankingSettings, Settings
 from exporters.prometheus import PrometheusObserver
 from ranking.monitoring.settings import MonitoringSettings
@@ -39,6 +38,7 @@ def demo_settings(settings: Settings, folder: Path) -> Settings:
     """
     streamer = StreamerSettings(
         feature_roots=(folder.resolve().as_uri(),),
+        runtime=settings.streamer.runtime,
         providers=settings.streamer.providers,
         inference_threads=settings.streamer.inference_threads,
     )
@@ -59,11 +59,13 @@ def running(settings: Settings, bundle: Bundle, observer: PrometheusObserver) ->
         yield system
 
 
-def show_throughput(console: Console, observer: PrometheusObserver, clips: int, duration_s: float) -> None:
+def show_throughput(
+    console: Console, system: EmbeddedSystem, observer: PrometheusObserver, clips: int, duration_s: float
+) -> None:
     """What the system's own metrics say about the run."""
     samples = [sample for metric in observer.registry.collect() for sample in metric.samples]
     value = {sample.name: sample.value for sample in samples if not sample.labels}
-    providers = sorted(set(providers_in_use(observer).values()))
+    providers = sorted(set(system.runtime.providers.values()))
     padding = 1 - value["dancerank_batch_frames_total"] / value["dancerank_batch_padded_frames_total"]
     batches = value["dancerank_batch_clips_count"]
     freshness_s = value["dancerank_freshness_seconds_sum"] / value["dancerank_freshness_seconds_count"]

@@ -69,7 +69,7 @@ def run_synthetic_demo(
         _send(system, data)
         with console.status("") as status:
             system.await_clips(clips, lambda held: status.update(f"{held} of {clips} clips are retrievable"))
-        show_throughput(console, observer, clips, perf_counter() - started_s)
+        show_throughput(console, system, observer, clips, perf_counter() - started_s)
         show_dead_letters(console, system.dead_letters(_BROKEN))
         console.rule("[bold]3. Rankings by each modality, against what was planted")
         _show_rankings(console, system.service, truth)

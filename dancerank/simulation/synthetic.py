@@ -13,8 +13,8 @@ from schemas.events import ClipUploaded, InlineFeatures
 from schemas.joints import MPII_16
 from schemas.modalities import Dimension
 from streamer.batching import Batch, LengthBatcher
+from streamer.runtimes.selection import open_runtime
 from streamer.scoring import Scorer, ScoringInput, length_in_steps
-from streamer.sessions import BundleSessions
 from streamer.settings import StreamerSettings
 from vdv.virality import targets
 
@@ -50,8 +50,11 @@ class SyntheticWorlds:
         self, planned: list[PlannedClip], plan: Plan, progress: Callable[[int], None]
     ) -> dict[str, dict[Dimension, float]]:
         settings = self.settings
-        sessions = BundleSessions(self.bundle, providers=settings.providers, threads=settings.inference_threads)
-        scorer = Scorer(sessions)
+        scorer = Scorer(
+            open_runtime(
+                settings.runtime, self.bundle, providers=settings.providers, threads=settings.inference_threads
+            )
+        )
         batcher: LengthBatcher[ScoringInput] = LengthBatcher(
             max_clips=settings.max_batch_clips,
             max_steps=settings.max_batch_steps,

@@ -1,4 +1,4 @@
-"""A trained framework becomes a model bundle, or an error: never a folder that must not be served."""
+"""Export of a trained model as a bundle; either the whole bundle is written and verified, or nothing."""
 
 import copy
 import tempfile

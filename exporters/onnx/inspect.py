@@ -1,4 +1,4 @@
-"""What a bundle holds, as plain rows, read from its manifest and files alone: neither torch nor onnx is needed.
+"""The contents of a bundle as plain rows, read from its manifest and files alone; needs neither torch nor onnx.
 
 Shapes use the legend N clips, T time steps, V joints; the other sizes are numbers.
 """
@@ -16,9 +16,9 @@ from schemas.bundle import (
     SCORE,
     SCORES,
     Bundle,
-    StreamGraph,
+    BundleManifest,
 )
-from schemas.joints import layout_named
+from schemas.modalities import Modality
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,13 @@ class GraphDescription:
 
 
 def describe(bundle: Bundle) -> tuple[GraphDescription, ...]:
-    """The streams of ``bundle`` in their order, then the fusion. Inputs and outputs read ``frames (N, T, 512)
-    float32``."""
+    """The streams of ``bundle`` in their order, then the fusion. Inputs and outputs are written as
+    ``frames (N, T, 512) float32``.
+    """
     manifest = bundle.manifest
-    streams, width = len(manifest.streams), sum(stream.embedding_dim for stream in manifest.streams)
+    streams, width = len(manifest.streams), manifest.embedding_width
     interfaces = {
-        **{str(stream.modality): _stream_interface(stream, manifest.joint_layout) for stream in manifest.streams},
+        **{str(modality): _stream_interface(manifest, modality) for modality in manifest.modalities},
         "fusion": (
             (
                 f"{EMBEDDINGS} (N, {width}) float32",
@@ -69,9 +70,9 @@ def describe(bundle: Bundle) -> tuple[GraphDescription, ...]:
     return tuple(described)
 
 
-def _stream_interface(stream: StreamGraph, joint_layout: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    joints = f"{layout_named(joint_layout).joint_count}, " if stream.modality.has_joints and joint_layout else ""
+def _stream_interface(manifest: BundleManifest, modality: Modality) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    step = ", ".join(map(str, manifest.step_shape(modality)))
     return (
-        (f"{FRAMES} (N, T, {joints}{stream.input_channels}) float32", f"{LENGTHS} (N,) int64"),
-        (f"{EMBEDDING} (N, {stream.embedding_dim}) float32", f"{SCORE} (N,) float32"),
+        (f"{FRAMES} (N, T, {step}) float32", f"{LENGTHS} (N,) int64"),
+        (f"{EMBEDDING} (N, {manifest.stream(modality).embedding_dim}) float32", f"{SCORE} (N,) float32"),
     )

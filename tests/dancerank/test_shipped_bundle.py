@@ -9,8 +9,8 @@ from ranking.monitoring.correlation import spearman
 from schemas.bundle import read_bundle
 from schemas.events import ClipScored, ClipUploaded, InlineFeatures, embedding_array
 from schemas.modalities import MODALITIES, Modality
+from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.scoring import Scorer
-from streamer.sessions import BundleSessions
 
 Scored = list[tuple[SyntheticClip, ClipScored]]
 
@@ -18,7 +18,7 @@ Scored = list[tuple[SyntheticClip, ClipScored]]
 @pytest.fixture(scope="module")
 def scored() -> Scored:
     clips = list(synthesize(240, seed=101))
-    scorer = Scorer(BundleSessions(read_bundle(shipped_bundle())))
+    scorer = Scorer(OnnxRuntime(read_bundle(shipped_bundle())))
     results: Scored = []
     for clip in clips:
         upload = ClipUploaded(

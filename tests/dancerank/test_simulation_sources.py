@@ -18,8 +18,8 @@ from schemas.bundle import Bundle, read_bundle
 from schemas.errors import ConfigurationError
 from schemas.events import ClipScored, ClipUploaded, InlineFeatures
 from schemas.modalities import MODALITIES, Dimension, Modality
+from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.scoring import Scorer
-from streamer.sessions import BundleSessions
 from tests.vdv.data_sets import in_memory, labelled
 from vdv.errors import DataSetError
 from vdv.virality import raw_score
@@ -43,7 +43,7 @@ def test_synthetic_clips_are_scored_as_each_would_be_alone_and_end_as_eq_1_says(
         likes, comments, reposts, days, _ = truth.reactions
         assert clip.virality == pytest.approx(float(raw_score(likes, comments, reposts, days)[0]))
         assert set(clip.scores) == {Dimension(m) for m in truth.modalities} | {Dimension.FUSED}
-    scorer = Scorer(BundleSessions(bundle))
+    scorer = Scorer(OnnxRuntime(bundle))
     filmed = {clip.clip_id: clip for clip in synthesize(CLIPS, seed=FIRST_SEED + SEED, plan=SHORT)}
     for clip in world.clips[:4]:
         upload = ClipUploaded(clip.clip_id, clip.dancer_id, clip.challenge_id, 0, 4.0, InlineFeatures(b""))

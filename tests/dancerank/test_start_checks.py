@@ -1,6 +1,7 @@
 """What is missing at the start is said before anything runs, each thing in a sentence."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -9,11 +10,13 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 
+import schemas.bundle as bundle_module
 from dancerank.processes import Processes
 from dancerank.settings import Settings
 from dancerank.start_checks import CannotStart, Process, check_start
 from ranking.scores.store import ScoreStore
 from schemas.errors import BundleError, DancerankError, StoreRefused, TopicsMissing, TransportError
+from tests.small_bundle import write_small_bundle
 from transport.connection import KafkaConnection
 from transport.kafka_source import KafkaSource
 from transport.topics import TopicSpec, ensure_topics
@@ -171,3 +174,29 @@ def test_who_may_not_describe_groups_may_still_run(
     check(settings, "pools run", kafka_connection)
     (told,) = caplog.messages
     assert "cannot check the topics and groups any further: cannot describe group" in told
+
+
+def test_each_file_of_the_bundle_is_read_and_hashed_once_until_the_streamer_runs(
+    settings: Settings, embedded_broker: KafkaConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_small_bundle(tmp_path / "bundle")
+    reads, hashes = Counter[str](), Counter[int]()
+    read_bytes, sha256_hex = Path.read_bytes, bundle_module.sha256_hex
+
+    def counted_read(path: Path) -> bytes:
+        reads[path.name] += path.parent == folder
+        return read_bytes(path)
+
+    def counted_hash(content: bytes) -> str:
+        hashes[len(content)] += 1
+        return sha256_hex(content)
+
+    monkeypatch.setattr(Path, "read_bytes", counted_read)
+    monkeypatch.setattr(bundle_module, "sha256_hex", counted_hash)
+    processes = Processes(settings.model_copy(update={"bundle": folder}), connection=embedded_broker)
+    check_start(processes, "stream")
+    with processes.runtime() as runtime, processes.streamer(runtime):
+        pass
+    assert reads == dict.fromkeys((path.name for path in folder.iterdir()), 1)
+    for graph in folder.glob("*.onnx"):
+        assert hashes[graph.stat().st_size] == 1

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 
@@ -56,6 +57,13 @@ def test_a_bundle_is_readable_and_says_what_it_was_built_from(tmp_path: Path, ex
     assert manifest.architecture["temporal_width"] == "0.015625"
     assert manifest.stream(Modality.SCENIC).input_channels == 512
     assert export_it(tmp_path / "second").generation == manifest.generation
+
+
+def test_the_opset_in_the_manifest_is_that_of_every_graph(tmp_path: Path, export_it: Export) -> None:
+    opset = export_it(tmp_path / "bundle").opset
+    for graph in read_bundle(tmp_path / "bundle").graphs.values():
+        versions = {entry.domain: entry.version for entry in onnx.load_from_string(graph).opset_import}
+        assert versions[""] == opset
 
 
 def test_a_graph_that_differs_from_torch_is_refused_and_nothing_is_written(tmp_path: Path, export_it: Export) -> None:

@@ -20,8 +20,8 @@ from streamer.loading import FeatureLoader, admit_any
 from streamer.pipeline import Streamer
 from streamer.prefetch import Prefetcher
 from streamer.roots import FeatureRoots
+from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.scoring import PreparedBatch, Scorer
-from streamer.sessions import BundleSessions
 from streamer.settings import StreamerSettings
 from streamer.stores import Admission, FeatureStore
 from transport.connection import KafkaConnection
@@ -112,7 +112,7 @@ def run(this: Stalling, told: Told) -> None:
     )
     loader_type, scorer_type = (_Loader, Scorer) if this.what == "store" else (FeatureLoader, _Scorer)
     loader = loader_type(store, bundle.manifest, max_bytes=settings.max_feature_bytes)
-    scorer = scorer_type(BundleSessions(bundle, providers=settings.providers, threads=1))
+    scorer = scorer_type(OnnxRuntime(bundle, providers=settings.providers, threads=1))
     loader.told = scorer.told = told  # type: ignore[attr-defined]
     _Source.paused = told.paused
     streamer = Streamer(

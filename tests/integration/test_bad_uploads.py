@@ -21,6 +21,7 @@ from schemas.features import encode_features
 from schemas.modalities import Modality
 from schemas.ports import OutgoingRecord, Record
 from streamer.assembly import open_streamer
+from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.settings import StreamerSettings
 from tests.clips import random_features, upload
 from tests.small_bundle import small_bundle
@@ -322,7 +323,7 @@ def test_all_kinds_of_bad_uploads_together_on_the_embedded_broker(
         sink.flush(30.0)
         streamer = open_streamer(
             here,
-            bundle,
+            OnnxRuntime(bundle),
             open_source=lambda listener: KafkaSource(embedded_broker, topics[:1], group=group, listener=listener),
             open_sink=lambda: open_results(embedded_broker, group, TransactionSettings()),
         )

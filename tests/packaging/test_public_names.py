@@ -50,8 +50,8 @@ def test_importing_the_packages_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_name_that_needs_an_extra_names_it_when_it_is_missing() -> None:
-    code = "import sys; sys.modules['onnxruntime'] = None; from streamer import open_scorer"
+def test_what_needs_an_extra_names_it_when_it_is_missing() -> None:
+    code = "import sys; sys.modules['onnxruntime'] = None; from streamer import open_scorer; open_scorer(None)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert "pip install 'dancerank[cpu]'" in done.stderr.splitlines()[-1]
 

@@ -29,12 +29,12 @@ def edit(folder: Path, **changes: object) -> None:
 
 
 def rewrite(folder: Path, **changes: object) -> None:
-    """Edit the manifest and put its generation right, as somebody would who knows how."""
+    """Change the manifest and set the generation that belongs to it."""
     bundle = read_bundle(folder)
     write_bundle(folder, msgspec.structs.replace(bundle.manifest, **changes), bundle.graphs)
 
 
-def test_a_bundle_is_read_with_the_bytes_that_were_checked(folder: Path) -> None:
+def test_a_bundle_holds_the_bytes_that_were_verified(folder: Path) -> None:
     bundle = read_bundle(folder)
     assert bundle.manifest.modalities == (Modality.SKELETAL, Modality.SCENIC)
     assert bundle.manifest.stream(Modality.SCENIC).embedding_dim == WIDTHS[Modality.SCENIC]
@@ -84,7 +84,7 @@ def test_a_changed_manifest_is_refused_or_means_the_same_networks(shared_folder:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=100))
 @pytest.mark.parametrize("prefix", [b"", b'{"schema":"model-bundle/1","generation":'])
-def test_a_manifest_that_is_none_is_refused(shared_folder: Path, prefix: bytes, content: bytes) -> None:
+def test_bytes_that_are_not_a_manifest_are_refused(shared_folder: Path, prefix: bytes, content: bytes) -> None:
     path = shared_folder / MANIFEST_NAME
     original = path.read_bytes()
     try:
@@ -101,7 +101,7 @@ def test_a_deeply_nested_manifest_is_refused(folder: Path) -> None:
         read_bundle(folder)
 
 
-def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"is .* a bundle"):
         read_bundle(tmp_path)
 
@@ -119,12 +119,29 @@ def test_an_edited_manifest_is_refused(folder: Path, edited: dict[str, object]) 
         read_bundle(folder)
 
 
-def test_unknown_fields_and_other_schemas_are_refused(folder: Path) -> None:
-    edit(folder, more=1)
-    with pytest.raises(BundleError, match="unknown field `more`"):
+@pytest.mark.parametrize("other", ["model-bundle/0", "model-bundle/2"])
+def test_a_bundle_of_another_format_is_refused_with_both_formats_and_the_remedy(folder: Path, other: str) -> None:
+    edit(folder, schema=other, streams="listed otherwise", added=1)
+    with pytest.raises(BundleError) as caught:
         read_bundle(folder)
-    edit(folder, schema="model-bundle/2")
-    with pytest.raises(BundleError, match="model-bundle/2"):
+    assert caught.value.message == (
+        f"{folder / MANIFEST_NAME}: the bundle has format '{other}', this release reads 'model-bundle/1'; export the "
+        "checkpoint again with this release, or install the release that wrote the bundle"
+    )
+
+
+def test_an_unknown_field_is_refused_with_its_name_and_the_remedy(folder: Path) -> None:
+    edit(folder, more=1)
+    with pytest.raises(
+        BundleError, match=r"unknown field `more`; this release reads 'model-bundle/1'; export .* again"
+    ):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize("schema", [None, 1, ["model-bundle/1"]])
+def test_a_manifest_without_a_format_is_refused(folder: Path, schema: object) -> None:
+    edit(folder, schema=schema)
+    with pytest.raises(BundleError, match="schema"):
         read_bundle(folder)
 
 

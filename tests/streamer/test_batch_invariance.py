@@ -9,8 +9,8 @@ import dancerank
 from schemas.bundle import Bundle, read_bundle
 from schemas.events import ClipScored, embedding_array
 from schemas.modalities import MODALITIES, Modality
+from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.scoring import Scorer, ScoringInput
-from streamer.sessions import BundleSessions
 from tests.clips import random_features, upload
 
 DURATIONS_S = (3.0, 3.04, 4.2, 5.0, 7.96, 12.48, 15.0, 23.0)
@@ -47,7 +47,7 @@ def results(scorer: Scorer, batch: list[ScoringInput]) -> list[ClipScored]:
 
 @pytest.mark.parametrize("order", ["as they come", "reversed", "longest first"])
 def test_a_clip_scores_the_same_alone_and_in_any_mixed_batch(shipped: Bundle, order: str) -> None:
-    scorer, clips = Scorer(BundleSessions(shipped)), mixed_clips()
+    scorer, clips = Scorer(OnnxRuntime(shipped)), mixed_clips()
     alone = {clip[0].clip_id: results(scorer, [clip])[0] for clip in clips}
     batch = {
         "as they come": clips,
@@ -67,7 +67,7 @@ def test_a_clip_scores_the_same_alone_and_in_any_mixed_batch(shipped: Bundle, or
 
 
 def test_results_do_not_depend_on_what_was_scored_before(shipped: Bundle) -> None:
-    scorer, clips = Scorer(BundleSessions(shipped)), mixed_clips()
+    scorer, clips = Scorer(OnnxRuntime(shipped)), mixed_clips()
     first = results(scorer, clips[:1])[0]
     results(scorer, clips)
     again = results(scorer, clips[:1])[0]
@@ -75,5 +75,5 @@ def test_results_do_not_depend_on_what_was_scored_before(shipped: Bundle) -> Non
 
 
 def test_scores_of_different_clips_differ_so_that_sameness_means_something(shipped: Bundle) -> None:
-    scored = results(Scorer(BundleSessions(shipped)), mixed_clips())
+    scored = results(Scorer(OnnxRuntime(shipped)), mixed_clips())
     assert len({round(clip.fused_score, 6) for clip in scored}) > len(DURATIONS_S)

@@ -1,5 +1,4 @@
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from schemas.bundle import Bundle
@@ -10,9 +9,9 @@ from schemas.events import ClipScored, embedding_array
 from schemas.features import ClipFeatures
 from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
-from schemas.ports import Float32, Int64
+from schemas.ports import Bool, Float32, FusionResult, Int64, StreamResult
+from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.scoring import Scorer, ScoringInput, length_in_steps
-from streamer.sessions import BundleSessions, StreamResult
 from tests.clips import random_features, upload
 from tests.small_bundle import BREAKS_ABOVE
 
@@ -55,14 +54,14 @@ def assert_alike(one: ClipScored, other: ClipScored, tolerance: float) -> None:
 
 
 def test_a_result_is_what_the_graphs_give_for_the_clip_alone(bundle: Bundle) -> None:
-    sessions = BundleSessions(bundle)
+    runtime = OnnxRuntime(bundle)
     upload_event, features = clip("clip-1", random_features(4.0))
-    (result,) = scored(Scorer(sessions, clock=ManualClock(start_ms=77)), [(upload_event, features)])
+    (result,) = scored(Scorer(runtime, clock=ManualClock(start_ms=77)), [(upload_event, features)])
     streams = {
-        m: sessions.run_stream(m, features.frames[m][None].astype(np.float32), np.array([len(features.frames[m])]))
+        m: runtime.run_stream(m, features.frames[m][None].astype(np.float32), np.array([len(features.frames[m])]))
         for m in MODALITIES
     }
-    fused = sessions.run_fusion(
+    fused = runtime.run_fusion(
         np.concatenate([streams[m].embeddings for m in MODALITIES], 1),
         np.stack([streams[m].scores for m in MODALITIES], 1),
         np.ones((1, 4), np.bool_),
@@ -78,20 +77,20 @@ def test_a_result_is_what_the_graphs_give_for_the_clip_alone(bundle: Bundle) -> 
 
 
 def test_a_clip_scores_the_same_alone_and_in_a_mixed_batch(bundle: Bundle) -> None:
-    scorer, batch = Scorer(BundleSessions(bundle)), clips()
+    scorer, batch = Scorer(OnnxRuntime(bundle)), clips()
     for together, item in zip(scored(scorer, batch), batch, strict=True):
         assert_alike(scored(scorer, [item])[0], together, 1e-5)
 
 
 def test_absent_modalities_are_named_and_the_attention_is_over_those_present(bundle: Bundle) -> None:
-    for result, subset in zip(scored(Scorer(BundleSessions(bundle)), clips()), SUBSETS, strict=True):
+    for result, subset in zip(scored(Scorer(OnnxRuntime(bundle)), clips()), SUBSETS, strict=True):
         assert tuple(result.modalities) == subset
         assert result.missing == tuple(m for m in MODALITIES if m not in subset)
         assert sum(r.attention for r in result.modalities.values()) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_a_clip_whose_score_is_not_finite_fails_alone(bundle: Bundle) -> None:
-    scorer, batch = Scorer(BundleSessions(bundle)), clips()
+    scorer, batch = Scorer(OnnxRuntime(bundle)), clips()
     extreme = random_features(5.0, seed=9)
     extreme.frames[Modality.SCENIC][0, 0] = 2 * BREAKS_ABOVE
     before, bad, after = batch[:2], clip("bad", extreme), batch[2:]
@@ -103,7 +102,7 @@ def test_a_clip_whose_score_is_not_finite_fails_alone(bundle: Bundle) -> None:
         assert_alike(result, scored(scorer, [item])[0], 1e-6)
 
 
-class FailsOnLongClips(BundleSessions):
+class FailsOnLongClips(OnnxRuntime):
     """Stands for a runtime error that one clip provokes, such as memory that does not suffice."""
 
     def run_stream(self, modality: Modality, frames: Float32, lengths: Int64) -> StreamResult:
@@ -119,7 +118,7 @@ def test_a_failure_of_the_runtime_on_one_clip_spares_its_neighbours(bundle: Bund
     assert [isinstance(result, ClipScored) for result in results] == [True, False, True]
 
 
-class HugeEmbeddings(BundleSessions):
+class HugeEmbeddings(OnnxRuntime):
     def run_stream(self, modality: Modality, frames: Float32, lengths: Int64) -> StreamResult:
         result = super().run_stream(modality, frames, lengths)
         return StreamResult(result.embeddings * np.float32(1e6), result.scores)
@@ -131,8 +130,8 @@ def test_an_embedding_that_does_not_fit_float16_fails_the_clip_and_names_the_mod
     assert result.field in MODALITIES
 
 
-class RoundedAttention(BundleSessions):
-    def run_fusion(self, embeddings: Float32, scores: Float32, present: npt.NDArray[np.bool_]):  # type: ignore[no-untyped-def]
+class RoundedAttention(OnnxRuntime):
+    def run_fusion(self, embeddings: Float32, scores: Float32, present: Bool) -> FusionResult:
         result = super().run_fusion(embeddings, scores, present)
         return result._replace(attention=result.attention + np.float32(1e-7))
 
@@ -154,7 +153,7 @@ class Stages(Observer):
 def test_every_stream_that_ran_is_timed_and_no_other(bundle: Bundle) -> None:
     stages = Stages()
     features = random_features(3.0, modalities=(Modality.SKELETAL, Modality.SCENIC))
-    Scorer(BundleSessions(bundle), observer=stages).score([clip("clip-1", features)])
+    Scorer(OnnxRuntime(bundle), observer=stages).score([clip("clip-1", features)])
     expected = [("inference", Modality.SKELETAL), ("inference", Modality.SCENIC), ("fusion", None)]
     assert stages.seen == expected
 
@@ -169,9 +168,9 @@ def test_the_length_of_a_clip_is_its_duration_at_25_hz_whatever_it_has(
 
 
 def test_a_batch_that_is_prepared_while_another_waits_does_not_disturb_it(bundle: Bundle) -> None:
-    scorer, batch = Scorer(BundleSessions(bundle)), clips()
+    scorer, batch = Scorer(OnnxRuntime(bundle)), clips()
     waiting = [scorer.prepare([item]) for item in batch]
     for item, prepared in zip(batch, waiting, strict=True):
         (result,) = scorer.score_prepared(prepared)
         assert isinstance(result, ClipScored)
-        assert_alike(result, scored(Scorer(BundleSessions(bundle)), [item])[0], 1e-6)
+        assert_alike(result, scored(Scorer(OnnxRuntime(bundle)), [item])[0], 1e-6)

@@ -5,10 +5,10 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
-from ranking.vectors.backends import selection
 from ranking.vectors.backends.faiss_flat import FaissBackend
 from ranking.vectors.backends.numpy_exact import NumpyBackend
-from ranking.vectors.backends.selection import check_index_name, open_backend
+from ranking.vectors.backends.selection import INDEXES, open_backend
+from schemas import implementations
 from schemas.errors import ConfigurationError
 from tests.ranking.vectors.own_backends import LossyBackend, RemoteService
 
@@ -27,10 +27,10 @@ def test_a_backend_of_ones_own_is_named_by_its_import_path() -> None:
 
 def test_a_backend_of_an_installed_package_is_named_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     installed = EntryPoints([EntryPoint("lossy", f"{OWN}:LossyBackend", "dancerank.indexes")])
-    monkeypatch.setattr(selection, "entry_points", installed.select)
+    monkeypatch.setattr(implementations, "entry_points", installed.select)
     assert isinstance(open_backend("lossy"), LossyBackend)
     with pytest.raises(ConfigurationError, match=r"expected one of faiss, numpy, lossy, package\.module:factory"):
-        check_index_name("los")
+        INDEXES.check("los")
 
 
 @pytest.mark.parametrize("name", ["", "annoy", "FAISS", "faiss.flat"])

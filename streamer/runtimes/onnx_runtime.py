@@ -1,12 +1,11 @@
-"""The bundle's graphs in ONNX Runtime: the only module of the streamer that knows it.
+"""Runs the bundle's graphs in ONNX Runtime; no other module of the streamer imports it.
 
 Legend: N clips, T time steps, V joints, C channels, D embedding width, M streams of the bundle.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
@@ -21,13 +20,18 @@ from schemas.bundle import (
     SCORE,
     SCORES,
     Bundle,
-    BundleManifest,
 )
 from schemas.errors import BundleError, ConfigurationError, InferenceFailed
 from schemas.modalities import Modality
-from schemas.observation import Observer
-from schemas.ports import Float32, Int64
-from streamer.graphs import FREE, Port, Signature, check_opset, check_signature, fusion_signature, stream_signature
+from schemas.ports import Bool, Float32, FusionResult, Int64, StreamResult
+from streamer.runtimes.graph_signatures import (
+    FREE,
+    Signature,
+    Tensor,
+    check_signature,
+    fusion_signature,
+    stream_signature,
+)
 
 _PROVIDERS: Final = {
     "cuda": "CUDAExecutionProvider",
@@ -43,67 +47,44 @@ _OPTIONS: Final[dict[str, dict[str, object]]] = {
 _ERRORS_ONLY: Final = 3
 
 
-class StreamResult(NamedTuple):
-    """``embeddings`` (N, D) and ``scores`` (N,), float32."""
+class OnnxRuntime:
+    """``ModelRuntime`` with one session for each graph of a bundle.
 
-    embeddings: Float32
-    scores: Float32
-
-
-class FusionResult(NamedTuple):
-    """``attention`` (N, M), 0 where a modality is absent, and ``scores`` (N,), float32."""
-
-    attention: Float32
-    scores: Float32
-
-
-class BundleSessions:
-    """One session per graph of a bundle, on the first of ``providers`` that this machine has.
-
-    ``providers`` are short names (``cuda``, ``cpu``), best first; ``threads`` run one operator (0: one per core).
-    Raises ``ConfigurationError`` for a provider that is unknown or if none is there, and ``BundleError`` naming the
-    file whose graph cannot be loaded or does not fit the manifest.
+    Its providers are ``cuda`` and ``cpu``. Raises what ``RuntimeFactory`` says, also ``ConfigurationError`` if CUDA is
+    the only provider that is allowed and cannot be started.
     """
 
-    def __init__(
-        self, bundle: Bundle, *, providers: Sequence[str] = ("cpu",), threads: int = 0, observer: Observer | None = None
-    ) -> None:
-        self.manifest: BundleManifest = bundle.manifest
+    def __init__(self, bundle: Bundle, *, providers: Sequence[str] = ("cpu",), threads: int = 0) -> None:
+        manifest = self.manifest = bundle.manifest
         chosen = _choose(providers)
-        manifest = bundle.manifest
         self._streams = {
-            stream.modality: _open(
-                bundle, stream.file, stream_signature(stream, manifest.joint_layout), chosen, threads
-            )
+            stream.modality: _open(bundle, stream.file, stream_signature(manifest, stream.modality), chosen, threads)
             for stream in manifest.streams
         }
         self._fusion = _open(bundle, manifest.fusion.file, fusion_signature(manifest), chosen, threads)
         self.providers: Mapping[Modality | None, str] = {
             modality: session.get_providers()[0] for modality, session in (*self._streams.items(), (None, self._fusion))
         }
-        """The execution provider that really runs each stream (``None``: the fusion)."""
         if "cpu" not in providers and (fallen := set(self.providers.values()) & {_PROVIDERS["cpu"]}):
             raise ConfigurationError(
                 f"{', '.join(providers)} could not be started and ONNX Runtime fell back to {', '.join(fallen)}; "
                 "check the driver and its libraries, or allow cpu",
                 field="providers",
             )
-        for modality, provider in self.providers.items():
-            (observer or Observer()).provider_in_use(modality, provider)
 
     def run_stream(self, modality: Modality, frames: Float32, lengths: Int64) -> StreamResult:
-        """Embed and score clips of one modality: ``frames`` (N, T, [V,] C), ``lengths`` (N,). Raises
-        ``InferenceFailed``.
-        """
         outputs = _run(
             self._streams[modality], (EMBEDDING, SCORE), {FRAMES: frames, LENGTHS: lengths}, f"{modality} stream"
         )
         return StreamResult(*outputs)
 
-    def run_fusion(self, embeddings: Float32, scores: Float32, present: npt.NDArray[np.bool_]) -> FusionResult:
-        """Fuse ``embeddings`` (N, sum of D), ``scores`` (N, M) under ``present`` (N, M). Raises ``InferenceFailed``."""
+    def run_fusion(self, embeddings: Float32, scores: Float32, present: Bool) -> FusionResult:
         inputs = {EMBEDDINGS: embeddings, SCORES: scores, PRESENT: present}
         return FusionResult(*_run(self._fusion, (ATTENTION, FUSED_SCORE), inputs, "fusion"))
+
+    def close(self) -> None:
+        self._streams.clear()
+        self._fusion = None
 
 
 def _run(session: Any, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]], what: str) -> list[Any]:
@@ -139,23 +120,21 @@ def _choose(providers: Sequence[str]) -> list[tuple[str, dict[str, object]]]:
 def _open(
     bundle: Bundle, file: str, expected: Signature, providers: list[tuple[str, dict[str, object]]], threads: int
 ) -> Any:
-    graph = bundle.graphs[file]
-    check_opset(file, graph, bundle.manifest.opset)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _ERRORS_ONLY
     options.enable_mem_pattern = False  # a pattern is planned per input shape, and almost every batch has its own
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the loaders need the cores meanwhile
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=providers)
+        session = onnxruntime.InferenceSession(bundle.graphs[file], options, providers=providers)
     except Exception as error:
         raise BundleError(f"{file}: ONNX Runtime cannot load this graph: {error}") from error
-    check_signature(file, Signature(_ports(session.get_inputs()), _ports(session.get_outputs())), expected)
+    check_signature(file, Signature(_tensors(session.get_inputs()), _tensors(session.get_outputs())), expected)
     return session
 
 
-def _ports(nodes: Sequence[Any]) -> dict[str, Port]:
+def _tensors(nodes: Sequence[Any]) -> dict[str, Tensor]:
     return {
-        node.name: Port(node.type, tuple(axis if isinstance(axis, int) else FREE for axis in node.shape))
+        node.name: Tensor(node.type, tuple(axis if isinstance(axis, int) else FREE for axis in node.shape))
         for node in nodes
     }
