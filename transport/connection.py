@@ -10,6 +10,7 @@ from kafka.net.compat import KafkaNetClient
 
 from schemas.errors import ConfigurationError, PositionBeyondLog, TransportError
 from schemas.ports import TopicPartition
+from transport.kafka_internals import connection_failures
 
 Client = TypeVar("Client")
 
@@ -131,11 +132,11 @@ def open_client(
     def reach_a_broker(**configs: Any) -> KafkaNetClient:
         network = KafkaNetClient(**configs)
         opened.append(network)
-        failures = _failures_of(network)
+        failures = connection_failures(network)
         try:
             network.check_version(timeout_ms=connection.timeout_ms)
         except KafkaTimeoutError as error:
-            raise _most_telling([*failures, error]) from error
+            raise _most_specific([*failures, error]) from error
         return network
 
     doing = "cannot connect; check the address, that Kafka runs and the security settings"
@@ -161,21 +162,6 @@ def open_client(
     return client, opened[0]
 
 
-def _most_telling(failures: list[BaseException]) -> BaseException:
+def _most_specific(failures: list[BaseException]) -> BaseException:
     """The last one that says more than that time ran out."""
     return next((one for one in reversed(failures) if not isinstance(one, _TIME_RAN_OUT)), failures[-1])
-
-
-def _failures_of(network: KafkaNetClient) -> list[BaseException]:
-    """What will have gone wrong with each connection: in the end the client tells only that none came about."""
-    failures: list[BaseException] = []
-    manager = network._manager
-    connect = manager.get_connection
-
-    def remembering(*args: Any, **kwargs: Any) -> Any:
-        connection = connect(*args, **kwargs)
-        connection.init_future.add_errback(failures.append)
-        return connection
-
-    manager.get_connection = remembering
-    return failures

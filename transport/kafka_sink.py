@@ -13,6 +13,7 @@ from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 from schemas.errors import RecordRefused, TransportError
 from schemas.ports import OutgoingRecord, TopicPartition
 from transport.connection import KafkaConnection, open_client, transport_errors
+from transport.kafka_internals import force_close
 from transport.partitioning import partition_of
 from transport.refusals import check_size, too_large
 
@@ -169,7 +170,7 @@ class KafkaSink:
                     producer.close(timeout=_AFTER_FAILURE_S if self._flush_failed else patience_s)
             except TransportError as error:
                 log.warning("%s", error)
-                producer._sender.force_close()  # which kafka-python leaves out when it gives up waiting
+                force_close(producer)
             self._flush_failed = False
 
     def _await_room(self, size_bytes: int) -> None:

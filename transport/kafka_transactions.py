@@ -23,6 +23,7 @@ from kafka.errors import (
 from schemas.errors import Fenced, MembershipLost, TransportError
 from schemas.ports import OutgoingRecord, RecordSource, TopicPartition
 from transport.connection import KafkaConnection, open_client, transport_errors
+from transport.kafka_internals import force_close, transactions_of, wake_sender
 from transport.partitioning import partition_of
 from transport.refusals import check_size
 
@@ -82,7 +83,7 @@ class KafkaTransactionalSink:
             max_request_size=max(settings.max_record_bytes, settings.batch_bytes) + _HEADER_ROOM_BYTES,
             allow_auto_create_topics=connection.topics_on_demand,
         )
-        self._transactions = self._producer._transaction_manager
+        self._transactions = transactions_of(self._producer)
         try:
             with transport_errors(connection, f"cannot begin as {transactional_id}"):
                 self._producer.init_transactions()
@@ -155,7 +156,7 @@ class KafkaTransactionalSink:
                 self._producer.close(timeout=_ABORT_S if self._is_broken else self._connection.timeout_s)
         except TransportError as error:
             log.warning("%s", error)
-            self._producer._sender.force_close()  # which kafka-python leaves out when it gives up waiting
+            force_close(self._producer)
 
     def _abort(self) -> None:
         try:
@@ -165,7 +166,7 @@ class KafkaTransactionalSink:
             log.warning("the transaction is left to the broker to end (Kafka at %s): %s", self._connection, error)
 
     def _await(self, result: Any, patience_s: float) -> None:
-        """kafka-python's own calls wait for ever, and a request that goes down with its broker is never answered."""
-        self._producer._sender.wakeup()
+        """kafka-python itself waits without a limit, and the answer to a request is lost if its broker fails."""
+        wake_sender(self._producer)
         if not result.wait(timeout_ms=round(patience_s * 1000)):
             raise KafkaTimeoutError(f"no answer within {patience_s:g} s")
