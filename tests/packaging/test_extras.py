@@ -29,7 +29,7 @@ def test_a_missing_module_of_no_extra_is_a_defect() -> None:
     assert missing_extra(ModuleNotFoundError(name="schemas.evnts")) is None
 
 
-@pytest.mark.parametrize("module", ["onnxruntime"])
+@pytest.mark.parametrize("module", ["onnxruntime", "faiss"])
 def test_without_a_runtime_the_command_names_the_extra(module: str) -> None:
     code = f"import sys; sys.modules[{module!r}] = None; from dancerank_installation import run_command; run_command()"
     command = [sys.executable, "-c", code, "demo", "--clips", "16"]
