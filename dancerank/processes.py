@@ -32,6 +32,7 @@ from schemas.bundle import Bundle, read_bundle
 from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
 from schemas.ports import ModelRuntime, RebalanceListener
+from schemas.unknown_modalities import UnknownModalities
 from streamer.assembly import open_streamer
 from streamer.pipeline import Streamer
 from streamer.runtimes.selection import open_runtime
@@ -229,7 +230,9 @@ class Processes:
             announce = stack.enter_context(publishing(publisher.publish))
             worker = PoolWorker(store, policy, announce, self.observer, self.clock, pools, seen=monitor.add, look=look)
             open_source = partial(self._shared_source, "pools", settings.kafka.pools_group)
-            read = partial(read_pool_entries, scored_topics=scored_topics(settings))
+            unknown = UnknownModalities(self.observer)
+            scored_in = scored_topics(settings)
+            read = partial(read_pool_entries, scored_topics=scored_in, on_unknown_modality=unknown)
             yield ViewLoop(
                 open_source, worker, read, sink, self.observer, self.clock, options, maintenance=worker.round
             )
@@ -272,7 +275,11 @@ class Processes:
 
     @property
     def _read_log(self) -> Reader[LogEntry]:
-        return partial(read_log, deletions_topic=self.settings.ranking.deletions_topic)
+        return partial(
+            read_log,
+            deletions_topic=self.settings.ranking.deletions_topic,
+            on_unknown_modality=UnknownModalities(self.observer),
+        )
 
     @property
     def _member(self) -> SourceSettings:

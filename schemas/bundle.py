@@ -150,9 +150,27 @@ def _decode_manifest(raw: bytes, path: Path) -> BundleManifest:
         found = msgspec.json.decode(raw, type=_Format).schema
         if found not in (None, FORMAT):
             raise BundleError(f"{path}: the bundle has format {found[:64]!r}, this release reads {FORMAT!r}; {remedy}")
+        _refuse_unknown_modalities(raw, path)
         return msgspec.json.decode(raw, type=BundleManifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{path}: {error}; this release reads {FORMAT!r}; {remedy}") from error
+
+
+class _NamedStream(msgspec.Struct):
+    modality: str
+
+
+class _Streams(msgspec.Struct):
+    streams: tuple[_NamedStream, ...]
+
+
+def _refuse_unknown_modalities(raw: bytes, path: Path) -> None:
+    named = [stream.modality for stream in msgspec.json.decode(raw, type=_Streams).streams]
+    if unknown := [name for name in named if name not in MODALITIES]:
+        raise BundleError(
+            f"{path}: this release does not know {', '.join(map(repr, unknown))}, only {', '.join(MODALITIES)}, and "
+            "the fusion needs every stream; install the package that adds the modality, upgrade, or export without it"
+        )
 
 
 def _check_manifest(manifest: BundleManifest, path: Path) -> None:

@@ -3,12 +3,14 @@ hand.
 """
 
 import re
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 import msgspec
 
 from schemas.errors import MalformedEvent, UnknownSchemaVersion
-from schemas.events import EVENT_TYPES, Event
+from schemas.events import EVENT_TYPES, ClipScored, Event
+from schemas.modalities import MODALITIES, MODALITY_NAME
 
 E = TypeVar("E", bound=Event)
 
@@ -44,9 +46,15 @@ def encode_json(event: Event) -> bytes:
     return _to_json.encode(event)
 
 
-def decode(raw: bytes | None, *expected: type[E]) -> E:
+def unreported(name: str) -> None:
+    """Results of unknown modalities go unreported."""
+
+
+def decode(raw: bytes | None, *expected: type[E], on_unknown_modality: Callable[[str], None] = unreported) -> E:
     """Decode one event that has to be of one of the ``expected`` types.
 
+    Of a scored clip, results of modalities that this release does not know are left out, each reported to
+    ``on_unknown_modality`` by name; nothing but the fused score may remain. Names in ``missing`` are left out likewise.
     Raises ``UnknownSchemaVersion`` if the event names a schema or version that is unknown here, and
     ``MalformedEvent``, with the field where there is one, for everything else that is wrong.
     """
@@ -61,7 +69,9 @@ def decode(raw: bytes | None, *expected: type[E]) -> E:
         )
     for candidate in expected:
         if candidate is event_type:
-            return _read(raw, candidate)
+            return (
+                _read(raw, candidate) if event_type is not ClipScored else _scored(raw, candidate, on_unknown_modality)
+            )
     raise MalformedEvent(f"schema {tag!r} does not belong on this topic; expected {wanted}", field="schema")
 
 
@@ -76,6 +86,47 @@ def peek_clip_id(raw: bytes | None) -> str | None:
 
 
 T = TypeVar("T")
+
+
+def _scored(raw: bytes, as_type: type[T], on_unknown_modality: Callable[[str], None]) -> T:
+    try:
+        event = _read(raw, as_type)
+    except MalformedEvent:
+        known, unknown = _known_part(raw)
+        if known is None:
+            raise
+        event = _read(known, as_type)
+        for name in unknown:
+            on_unknown_modality(name)
+        return event
+    if isinstance(event, ClipScored) and not event.modalities:
+        raise MalformedEvent(
+            "modalities must hold at least one result; score the clip again and send the event again",
+            field="modalities",
+        )
+    return event
+
+
+def _known_part(raw: bytes) -> tuple[bytes | None, list[str]]:
+    """A scored clip without modalities that are unknown here, and the names of the results left out; ``None`` if there
+    is nothing to leave out, or if a name cannot be a modality's.
+    """
+    form = msgspec.json if _looks_like_json(raw) else msgspec.msgpack
+    try:
+        fields = form.decode(raw.removeprefix(_UTF8_BOM), type=dict[str, msgspec.Raw])
+        results = form.decode(fields["modalities"], type=dict[str, msgspec.Raw])
+        missing = form.decode(fields["missing"], type=list[str])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
+        return None, []
+    unknown = {name for name in (*results, *missing) if name not in MODALITIES}
+    if not unknown or not all(MODALITY_NAME.fullmatch(name) for name in unknown):
+        return None, []
+    known: dict[str, object] = {
+        **fields,
+        "modalities": {name: result for name, result in results.items() if name not in unknown},
+        "missing": [name for name in missing if name not in unknown],
+    }
+    return form.encode(known), sorted(unknown & results.keys())
 
 
 def _read(raw: bytes, as_type: type[T]) -> T:

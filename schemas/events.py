@@ -71,7 +71,8 @@ class ModalityResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ClipScored(Event, frozen=True, tag="clip-scored/1"):
     """A clip's scores and embeddings under one model generation: a record of the log that all views are built from.
 
-    ``missing`` names the modalities that the model has and the clip lacks; the attention is over those present.
+    ``missing`` names the modalities that the model has and the clip lacks; the attention is over those present. A
+    reader leaves out modalities that it does not know.
     """
 
     clip_id: Identifier
@@ -88,8 +89,6 @@ class ClipScored(Event, frozen=True, tag="clip-scored/1"):
     def __post_init__(self) -> None:
         if not math.isfinite(self.fused_score):
             raise ValueError("fused_score must be a finite number")
-        if not self.modalities:
-            raise ValueError("modalities must hold at least one result")
         if set(self.modalities) & set(self.missing):
             raise ValueError("missing must not name a modality that has a result")
 

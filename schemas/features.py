@@ -24,7 +24,7 @@ from schemas.errors import (
 )
 from schemas.events import MAX_DURATION_S
 from schemas.joints import LAYOUTS
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import MODALITIES, MODALITY_NAME, Modality
 
 FEATURES_SCHEMA: Final = "clip-features/1"
 DEFAULT_MAX_BYTES: Final = 64 * 1024 * 1024
@@ -40,11 +40,15 @@ Frames = npt.NDArray[np.float16] | npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ClipFeatures:
-    """The features of one clip, verified. ``frames`` holds only the modalities that the clip has."""
+    """The features of one clip, verified. ``frames`` holds only the modalities that the clip has.
+
+    ``unknown`` names tensors of the file whose modality this release does not know; they were not read.
+    """
 
     frames: dict[Modality, Frames]
     joint_layout: str | None = None
     extractors: dict[Modality, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -85,8 +89,9 @@ def _in_order(content: bytes) -> bytes:
 def decode_features(content: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> ClipFeatures:
     """Read and verify a feature file. Arrays keep the file's float type; they are read-only views of ``content``.
 
-    Raises ``FeatureFileOversized``, ``FeatureFileCorrupt``, ``FeatureShapeInvalid``, ``FeatureValueInvalid`` or
-    ``NoUsableModality``, naming the tensor or metadata key.
+    A tensor of a modality that this release does not know is left out and named in ``unknown``; it has to lie in the
+    file as the format demands. Raises ``FeatureFileOversized``, ``FeatureFileCorrupt``, ``FeatureShapeInvalid``,
+    ``FeatureValueInvalid`` or ``NoUsableModality``, naming the tensor or metadata key.
     """
     if len(content) > max_bytes:
         raise FeatureFileOversized(
@@ -100,16 +105,19 @@ def decode_features(content: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Cl
         )
     if not tensors:
         raise NoUsableModality(f"the file holds no tensor; expected at least one of {', '.join(MODALITIES)}")
-    frames = {
-        _modality(name): _array(_modality(name), tensor, metadata, content, header_bytes)
-        for name, tensor in tensors.items()
-    }
+    arrays = {name: _array(name, tensor, metadata, content, header_bytes) for name, tensor in tensors.items()}
+    unknown = tuple(sorted(arrays.keys() - set(MODALITIES)))
+    frames = {Modality(name): array for name, array in arrays.items() if name in MODALITIES}
     _check_layout(tensors, len(content) - header_bytes)
+    if not frames:
+        raise NoUsableModality(
+            f"the file holds only {', '.join(unknown)[:_MAX_QUOTED]}; this release knows {', '.join(MODALITIES)}"
+        )
     for modality, array in frames.items():
         check_finite(modality, array)
     extractors = {m: metadata[key] for m in frames if (key := f"extractor.{m}") in metadata}
     layout = metadata.get("joint_layout") if any(m.has_joints for m in frames) else None
-    return ClipFeatures({m: frames[m] for m in MODALITIES if m in frames}, layout, extractors)
+    return ClipFeatures({m: frames[m] for m in MODALITIES if m in frames}, layout, extractors, unknown)
 
 
 def _header(content: bytes) -> tuple[int, dict[str, str], dict[str, _Tensor]]:
@@ -141,31 +149,25 @@ def _check_layout(tensors: dict[str, _Tensor], data_bytes: int) -> None:
         )
 
 
-def _modality(name: str) -> Modality:
-    try:
-        return Modality(name)
-    except ValueError:
+def _array(name: str, tensor: _Tensor, metadata: dict[str, str], content: bytes, header_bytes: int) -> Frames:
+    if not MODALITY_NAME.fullmatch(name):
         quoted = name[:_MAX_QUOTED]
         raise FeatureShapeInvalid(
-            f"tensor {quoted!r} names no modality; expected {', '.join(MODALITIES)}", field=quoted
-        ) from None
-
-
-def _array(modality: Modality, tensor: _Tensor, metadata: dict[str, str], content: bytes, header_bytes: int) -> Frames:
+            f"tensor {quoted!r} does not name a modality; expected {', '.join(MODALITIES)}", field=quoted
+        )
     dtype = _DTYPES.get(tensor.dtype)
     if dtype is None:
-        raise FeatureShapeInvalid(
-            f"tensor {str(modality)!r} is {tensor.dtype[:_MAX_QUOTED]}; save it as F16 or F32", field=modality
-        )
-    _check_rate(modality, metadata)
-    _check_shape(modality, tensor.shape, metadata.get("joint_layout"))
+        raise FeatureShapeInvalid(f"tensor {name!r} is {tensor.dtype[:_MAX_QUOTED]}; save it as F16 or F32", field=name)
+    if name in MODALITIES:
+        _check_rate(Modality(name), metadata)
+        _check_shape(Modality(name), tensor.shape, metadata.get("joint_layout"))
     begin, end = tensor.data_offsets
     count = math.prod(tensor.shape)
     if not 0 <= begin <= end <= len(content) - header_bytes or end - begin != count * dtype.itemsize:
         raise FeatureFileCorrupt(
-            f"no complete safetensors file: tensor {str(modality)!r} of shape {tensor.shape} does not lie in its bytes "
+            f"no complete safetensors file: tensor {name!r} of shape {tensor.shape} does not lie in its bytes "
             f"{begin} to {end}; write it again",
-            field=modality,
+            field=name,
         )
     array: Frames = np.frombuffer(content, dtype, count, header_bytes + begin).reshape(tensor.shape)
     return array

@@ -21,7 +21,7 @@ STEP_RATE_HZ: Final = 25.0
 """The length of a batch is measured in steps of this rate."""
 
 ENTRY_POINTS: Final = "dancerank.modalities"
-NAME_PATTERN: Final = "^[a-z][a-z0-9_]{0,31}$"
+MODALITY_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 _FUSED: Final = "fused"
 _MAX_LISTED: Final = 64  # characters of the column that lists the modalities a clip lacks, in the table scored_clips
@@ -45,8 +45,8 @@ def rows_of(points: Iterable[EntryPoint], own: Collection[str]) -> dict[str, _Ro
     rows: dict[str, _Row] = {}
     for point in sorted(points, key=lambda point: point.name):
         where = f"entry point {point.name} = {point.value} of {ENTRY_POINTS}"
-        if not re.fullmatch(NAME_PATTERN, point.name):
-            raise ConfigurationError(f"{where}: a modality's name must match {NAME_PATTERN}; rename it")
+        if not MODALITY_NAME.fullmatch(point.name):
+            raise ConfigurationError(f"{where}: a modality's name must match {MODALITY_NAME.pattern}; rename it")
         if point.name in (*own, _FUSED) or point.name.upper() in rows:
             raise ConfigurationError(f"{where}: the name {point.name!r} is taken; rename it or uninstall one package")
         try:

@@ -69,6 +69,9 @@ class Observer:
     def skipped(self, topic: str, reason: str) -> None:
         """A record of ``topic`` was rightly left unapplied, for example one of another generation."""
 
+    def unknown_modality(self, name: str) -> None:
+        """Part of a clip was ignored: it is of modality ``name``, which this release does not know."""
+
     def interrupted(self, reason: str) -> None:
         """A loop reconnected and continues from what is committed; ``reason`` is an error ``code``."""
 

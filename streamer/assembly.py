@@ -6,6 +6,7 @@ from schemas.bundle import Bundle
 from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
 from schemas.ports import ModelRuntime
+from schemas.unknown_modalities import UnknownModalities
 from streamer.loading import FeatureLoader
 from streamer.pipeline import OpenSink, OpenSource, Streamer
 from streamer.prefetch import Prefetcher
@@ -58,7 +59,12 @@ def open_streamer(
         options=settings.store_options,
         stopped=abandoned.is_set,
     )
-    loader = FeatureLoader(store, runtime.manifest, max_bytes=settings.max_feature_bytes)
+    loader = FeatureLoader(
+        store,
+        runtime.manifest,
+        max_bytes=settings.max_feature_bytes,
+        on_unknown_modality=UnknownModalities(observer),
+    )
     prefetcher = Prefetcher(
         loader.load,
         threads=settings.loader_threads,

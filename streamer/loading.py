@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 
 from schemas.bundle import BundleManifest
+from schemas.codec import unreported
 from schemas.errors import FeatureError, FeatureFileCorrupt, FeatureShapeInvalid, NoUsableModality
 from schemas.events import ClipUploaded, FeatureFile, InlineFeatures
 from schemas.features import ClipFeatures, Frames, decode_features
@@ -19,8 +20,17 @@ def admit_any(size_bytes: int) -> None:
 class FeatureLoader:
     """Loads the features of one clip as a bundle reads them. Safe to call from several threads."""
 
-    def __init__(self, store: FeatureStore, manifest: BundleManifest, *, max_bytes: int) -> None:
+    def __init__(
+        self,
+        store: FeatureStore,
+        manifest: BundleManifest,
+        *,
+        max_bytes: int,
+        on_unknown_modality: Callable[[str], None] = unreported,
+    ) -> None:
+        """Tensors of modalities that this release does not know are reported to ``on_unknown_modality`` by name."""
         self._store = store
+        self._on_unknown_modality = on_unknown_modality
         self._max_bytes = max_bytes
         self._channels = {stream.modality: stream.input_channels for stream in manifest.streams}
         self._layout = None if manifest.joint_layout is None else layout_named(manifest.joint_layout)
@@ -36,6 +46,8 @@ class FeatureLoader:
         return in_place(where, lambda: self._fit(decode_features(content, max_bytes=self._max_bytes)))
 
     def _fit(self, features: ClipFeatures) -> ClipFeatures:
+        for name in features.unknown:
+            self._on_unknown_modality(name)
         frames = {m: features.frames[m] for m in features.modalities if m in self._channels}
         if not frames:
             raise NoUsableModality(

@@ -111,6 +111,13 @@ DEAD_LETTERED: Final = CounterDefinition(
 SKIPPED: Final = CounterDefinition(
     "dancerank_records_skipped_total", "Records rightly left unapplied.", "records", _VIEWS, (_TOPIC, _SKIP_REASON)
 )
+UNKNOWN_MODALITIES: Final = CounterDefinition(
+    "dancerank_unknown_modalities_total",
+    "Results and tensors of a modality that this release does not know, which were ignored.",
+    "results",
+    _EVERY,
+    (Label("modality", "its name; `other` after a hundred names"),),
+)
 INTERRUPTED: Final = CounterDefinition(
     "dancerank_interruptions_total",
     "Times that a loop reconnected and continued from what was committed, by the error code.",

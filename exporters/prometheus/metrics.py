@@ -26,6 +26,7 @@ class PrometheusObserver(Observer):
         self._produced = definitions.PRODUCED.create(registry)
         self._dead_lettered = definitions.DEAD_LETTERED.create(registry)
         self._skipped = definitions.SKIPPED.create(registry)
+        self._unknown_modalities = definitions.UNKNOWN_MODALITIES.create(registry)
         self._interrupted = definitions.INTERRUPTED.create(registry)
         self._lag_records = definitions.LAG_RECORDS.create(registry)
         self._lag_s = definitions.LAG_S.create(registry)
@@ -69,6 +70,9 @@ class PrometheusObserver(Observer):
 
     def skipped(self, topic: str, reason: str) -> None:
         self._skipped.labels(topic, reason).inc()
+
+    def unknown_modality(self, name: str) -> None:
+        self._unknown_modalities.labels(name).inc()
 
     def interrupted(self, reason: str) -> None:
         self._interrupted.labels(reason).inc()

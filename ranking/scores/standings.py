@@ -44,7 +44,11 @@ def standings(
                 other.c.dimension == own.c.dimension,
             ),
         )
-        .where(own.c.generation == generation, own.c.clip_id.in_(sorted(clip_ids)))
+        .where(
+            own.c.generation == generation,
+            own.c.clip_id.in_(sorted(clip_ids)),
+            own.c.dimension.in_([str(dimension) for dimension in DIMENSIONS]),  # a newer release may have written more
+        )
         .group_by(own.c.clip_id, own.c.challenge_id, own.c.dimension, own.c.score, own.c.attention)
     )
     found: dict[str, dict[Dimension, Standing]] = {}

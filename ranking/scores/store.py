@@ -155,7 +155,7 @@ class ScoreStore:
             scored_at_ms=int(row.scored_at_ms),
             scores={dimension: stands[dimension].score for dimension in stands},
             attention={Modality(d): found.attention for d, found in stands.items() if found.attention is not None},
-            missing=[Modality(name) for name in row.missing.split(",") if name],
+            missing=[modality for modality in MODALITIES if modality in row.missing.split(",")],
             places={d: RankedClip(*found.place, clip_id, row.dancer_id, found.score) for d, found in stands.items()},
         )
 

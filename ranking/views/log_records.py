@@ -1,9 +1,9 @@
 """Reading the log of scored clips and the deletions: records into what the views apply, or into what is wrong."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from schemas.codec import decode
+from schemas.codec import decode, unreported
 from schemas.errors import DancerankError
 from schemas.events import ClipDeleted, ClipScored
 from schemas.ports import Record, Refusal, ScoredRecord, TopicPartition
@@ -27,10 +27,13 @@ LogEntry = ScoredRecord | DeletedRecord
 """What the views of the log apply."""
 
 
-def read_log(records: Iterable[Record], deletions_topic: str) -> tuple[list[LogEntry], list[Refusal]]:
+def read_log(
+    records: Iterable[Record], deletions_topic: str, on_unknown_modality: Callable[[str], None] = unreported
+) -> tuple[list[LogEntry], list[Refusal]]:
     """The scored clips and, from ``deletions_topic``, the deletions; and the records that are neither. Each in order.
 
-    Either is refused on the other's topic: there compaction would drop what has to stay.
+    Either is refused on the other's topic: there compaction would drop what has to stay. Results of modalities that are
+    unknown here are left out and reported to ``on_unknown_modality`` by name.
     """
     entries: list[LogEntry] = []
     refused: list[Refusal] = []
@@ -39,7 +42,8 @@ def read_log(records: Iterable[Record], deletions_topic: str) -> tuple[list[LogE
             if record.topic == deletions_topic:
                 entries.append(DeletedRecord(record, decode(record.value, ClipDeleted)))
             else:
-                entries.append(ScoredRecord(record, decode(record.value, ClipScored)))
+                clip = decode(record.value, ClipScored, on_unknown_modality=on_unknown_modality)
+                entries.append(ScoredRecord(record, clip))
         except DancerankError as error:
             refused.append(Refusal(record, error))
     return entries, refused

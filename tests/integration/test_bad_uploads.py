@@ -202,11 +202,16 @@ CASES = {
         "coco-17",
         field="joint_layout",
     ),
-    "unknown tensor": Case(
+    "only an unknown tensor": Case(
         lambda _: InlineFeatures(tensors(olfactory=np.zeros((3, 4), np.float32))),
+        "no_usable_modality",
+        "holds only olfactory",
+    ),
+    "tensor that cannot be a modality": Case(
+        lambda _: InlineFeatures(tensors(**{"Skeletal": np.zeros((3, 4), np.float32)})),
         "feature_shape_invalid",
-        "names no modality",
-        field="olfactory",
+        "does not name a modality",
+        field="Skeletal",
     ),
     "features that break inference": Case(
         lambda _: InlineFeatures(with_value(60_000.0)), "inference_failed", "not a finite number"

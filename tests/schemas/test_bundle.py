@@ -197,3 +197,11 @@ def test_the_generation_is_that_of_the_content(tmp_path: Path) -> None:
     assert first.modalities == MODALITIES
     described = msgspec.structs.replace(first, metrics={"srcc": 0.5}, training_data="elsewhere")
     assert generation_of(described) == first.generation
+
+
+def test_a_bundle_of_a_modality_that_this_release_does_not_know_is_refused(folder: Path, tmp_path: Path) -> None:
+    manifest = (folder / MANIFEST_NAME).read_text().replace('"modality":"scenic"', '"modality":"audio"')
+    (tmp_path / MANIFEST_NAME).write_text(manifest)
+    with pytest.raises(BundleError, match=r"does not know 'audio', only skeletal.*install the package") as caught:
+        read_bundle(tmp_path)
+    assert len(caught.value.message.splitlines()) == 1

@@ -90,7 +90,7 @@ def test_flipped_bits_give_features_or_a_feature_error_and_what_we_read_the_libr
     except FeatureError:
         return
     theirs = safetensors.numpy.load(bytes(content))
-    assert {str(m) for m in found.frames} == set(theirs)
+    assert {str(m) for m in found.frames} | set(found.unknown) == set(theirs)
     for modality, frames in found.frames.items():
         np.testing.assert_array_equal(frames, theirs[modality])
 
@@ -213,7 +213,7 @@ def test_a_file_above_the_limit_is_refused() -> None:
         ({"scenic": np.zeros((251, 512), np.float16)}, "scenic"),
         ({"scenic": np.zeros((9, 512), np.float64)}, "scenic"),
         ({"scenic": np.zeros((9, 512), np.int8)}, "scenic"),
-        ({"olfactory": np.zeros((9, 512), np.float16)}, "olfactory"),
+        ({"Olfactory": np.zeros((9, 512), np.float16)}, "Olfactory"),
     ],
 )
 def test_a_tensor_of_a_wrong_form_is_refused_by_name(tensors: dict[str, np.ndarray], field: str) -> None:
@@ -298,3 +298,14 @@ def test_what_may_not_be_read_may_not_be_written() -> None:
     frames = np.full((9, Modality.SCENIC.channels), np.inf, np.float16)
     with pytest.raises(FeatureValueInvalid):
         encode_features(ClipFeatures({Modality.SCENIC: frames}))
+
+
+def test_a_tensor_of_an_unknown_modality_is_left_out_and_named() -> None:
+    frames = {"scenic": np.ones((9, 512), np.float16), "audio": np.ones((300, 64), np.float32)}
+    features = decode_features(safetensors.numpy.save(frames, METADATA))
+    assert (features.modalities, features.unknown) == ((Modality.SCENIC,), ("audio",))
+    content = safetensors.numpy.save({"audio": frames["audio"]}, METADATA)
+    with pytest.raises(NoUsableModality, match="only audio"):
+        decode_features(content)
+    with pytest.raises(FeatureFileCorrupt):
+        decode_features(safetensors.numpy.save(frames, METADATA)[:-1])

@@ -14,7 +14,7 @@ from ranking.pools.state import Engaged, Rated, Removed
 from ranking.scores.standings import Standing
 from ranking.views.log_records import OTHER_GENERATION
 from schemas.clock import Clock
-from schemas.codec import decode
+from schemas.codec import decode, unreported
 from schemas.errors import (
     DancerankError,
     MalformedEvent,
@@ -47,7 +47,7 @@ class PoolEntry(NamedTuple):
 
 
 def read_pool_entries(
-    records: Iterable[Record], scored_topics: Collection[str]
+    records: Iterable[Record], scored_topics: Collection[str], on_unknown_modality: Callable[[str], None] = unreported
 ) -> tuple[list[PoolEntry], list[Refusal]]:
     """The records that the pools can learn from, and those that they cannot, each in order. A scored clip on another
     topic than ``scored_topics`` is none: the rankings, which a clip waits for, never come to it.
@@ -56,7 +56,8 @@ def read_pool_entries(
     refused: list[Refusal] = []
     for record in records:
         try:
-            event = cast(PoolInput, decode(record.value, ClipScored, EngagementObserved, ClipDeleted))
+            known = (ClipScored, EngagementObserved, ClipDeleted)
+            event = cast(PoolInput, decode(record.value, *known, on_unknown_modality=on_unknown_modality))
             if isinstance(event, EngagementObserved):
                 _check_counts(event)
             if isinstance(event, ClipScored) and record.topic not in scored_topics:

@@ -109,6 +109,13 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
         {"generation": "g2"},
         1,
     ),
+    (
+        "unknown_modality",
+        lambda o: o.unknown_modality("audio"),
+        "dancerank_unknown_modalities_total",
+        {"modality": "audio"},
+        1,
+    ),
     ("interrupted", lambda o: o.interrupted("transport"), "dancerank_interruptions_total", {"reason": "transport"}, 1),
     (
         "request_refused",
