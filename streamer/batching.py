@@ -1,4 +1,4 @@
-"""Clips of similar length share a batch, so that little of it is padding. Pure logic: time is passed in.
+"""Batches of clips of similar length, so that little of a batch is padding. Pure logic: time is passed in.
 
 Legend: a clip's length counts steps; a batch's padded cost is its longest clip's length times its number of clips.
 """
@@ -12,14 +12,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Batch(Generic[T]):
-    """Clips to run together, in the order in which they were added, with their lengths in steps."""
+    """Clips to score together, in the order in which they were added, with their lengths in steps."""
 
     items: tuple[T, ...]
     lengths: tuple[int, ...]
 
     @property
     def steps(self) -> int:
-        """Real steps."""
+        """Steps of the clips, without padding."""
         return sum(self.lengths)
 
     @property
@@ -45,11 +45,11 @@ class LengthBatcher(Generic[T]):
         self._size = 0
 
     def __len__(self) -> int:
-        """Clips that are waiting, those of full buckets among them."""
+        """Clips that are waiting, including those of full buckets."""
         return self._size
 
     def add(self, item: T, length: int, now_s: float) -> None:
-        """Put a clip of ``length`` ≥ 1 steps into its bucket; if that is full now, the next ``due`` gives it out."""
+        """Put a clip of ``length`` ≥ 1 steps into its bucket; a full bucket is returned by the next ``due``."""
         key = math.ceil(math.log(length) / self._log_ratio)
         bucket = self._filling.setdefault(key, _Bucket(now_s))
         if bucket.items and max(length, *bucket.lengths) * (len(bucket.items) + 1) > self._max_steps:
@@ -62,12 +62,12 @@ class LengthBatcher(Generic[T]):
         self._size += 1
 
     def due(self, now_s: float, *, most: int | None = None) -> list[Batch[T]]:
-        """Full and late buckets, that with the oldest clip first, so none is overtaken for ever.
+        """Full and late buckets as batches, ordered by their oldest clips, so that every bucket gets its turn.
 
-        At most ``most`` of them; a late bucket that has to stay may still fill.
+        At most ``most`` of them; a late bucket beyond that stays and may still fill.
         """
         late = [bucket for bucket in self._filling.values() if now_s - bucket.since_s >= self._max_wait_s]
-        return self._give_out([*self._full, *late], most)
+        return self._take([*self._full, *late], most)
 
     def next_due_s(self) -> float | None:
         """When the next batch will be due: minus infinity if one is full, ``None`` if nothing waits."""
@@ -76,10 +76,10 @@ class LengthBatcher(Generic[T]):
         return min((bucket.since_s + self._max_wait_s for bucket in self._filling.values()), default=None)
 
     def drain(self, *, most: int | None = None) -> list[Batch[T]]:
-        """As ``due``, but no bucket has to be full or late."""
-        return self._give_out([*self._full, *self._filling.values()], most)
+        """Like ``due``, for all buckets, full and late or not."""
+        return self._take([*self._full, *self._filling.values()], most)
 
-    def _give_out(self, ready: list["_Bucket[T]"], most: int | None) -> list[Batch[T]]:
+    def _take(self, ready: list["_Bucket[T]"], most: int | None) -> list[Batch[T]]:
         chosen = sorted(ready, key=lambda bucket: bucket.since_s)[:most]
         self._full = [bucket for bucket in self._full if bucket not in chosen]
         self._filling = {key: bucket for key, bucket in self._filling.items() if bucket not in chosen}
@@ -89,7 +89,7 @@ class LengthBatcher(Generic[T]):
 
 @dataclass(eq=False)
 class _Bucket(Generic[T]):
-    """``since_s``: when its first clip came."""
+    """``since_s``: when its first clip was added."""
 
     since_s: float
     items: list[T] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What may be written and committed when clips finish in another order than they were read. Pure logic."""
+"""Which outputs and offsets can be committed when clips finish out of order. Pure logic."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from schemas.ports import OutgoingRecord, TopicPartition
 
 
 class Ticket(NamedTuple):
-    """One record in the tracker's care. ``epoch`` tells apart two assignments of the same partition."""
+    """One tracked record. ``epoch`` distinguishes assignments of the same partition."""
 
     partition: TopicPartition
     offset: int
@@ -26,15 +26,15 @@ class _Progress:
         self.outputs: dict[int, OutgoingRecord] = {}  # of finished records, until they are committed
 
     def position(self) -> int | None:
-        """Where to read on after a restart: the lowest unfinished offset, or the one after the last that was read."""
+        """Offset to resume from after a restart: the lowest unfinished one, or the one after the last that was read."""
         return next(iter(self.unfinished), self.next_offset)
 
 
 class OffsetTracker:
-    """Counts records that were started and finished, per partition, and knows how far a commit may go.
+    """Tracks started and finished records of each partition, and the offset up to which a commit may go.
 
-    It keeps what was made of each record until all before it are finished: a commit then writes just what the position
-    that it stores is past, and a crash repeats nothing that was written.
+    It keeps the output of each record until all records before it are finished. A commit then writes exactly the
+    outputs below the offset that it stores, so that a crash repeats nothing that was written.
     """
 
     def __init__(self) -> None:
@@ -42,9 +42,9 @@ class OffsetTracker:
         self._epoch = 0
 
     def started(self, partition: TopicPartition, offset: int) -> Ticket:
-        """Take a record into care. Records of a partition are started in the order of their offsets.
+        """Start tracking a record. Records of a partition are started in the order of their offsets.
 
-        An offset at or below one that was started before means that the partition was rewound: it starts afresh.
+        An offset at or below one that was started before means that the partition was rewound: its state is reset.
         """
         progress = self._partitions.get(partition)
         if progress is None or (progress.next_offset is not None and offset < progress.next_offset):
@@ -55,12 +55,12 @@ class OffsetTracker:
         return Ticket(partition, offset, progress.epoch)
 
     def is_open(self, ticket: Ticket) -> bool:
-        """Whether the record is still ours to finish: neither finished nor of a partition that was forgotten since."""
+        """Whether the record can still be finished here: it is not finished, and its partition is still assigned."""
         progress = self._partitions.get(ticket.partition)
         return progress is not None and progress.epoch == ticket.epoch and ticket.offset in progress.unfinished
 
     def finished(self, ticket: Ticket, output: OutgoingRecord | None = None) -> bool:
-        """The record needs no more work; ``output`` was made of it. False, and nothing happens, if it was not open."""
+        """Mark a record as finished, with its ``output``. Returns false and does nothing if it was not open."""
         if not self.is_open(ticket):
             return False
         progress = self._partitions[ticket.partition]
@@ -71,11 +71,11 @@ class OffsetTracker:
 
     @property
     def held(self) -> int:
-        """Outputs that wait to be written."""
+        """Number of outputs that are not committed yet."""
         return sum(len(progress.outputs) for progress in self._partitions.values())
 
     def outputs(self, positions: Mapping[TopicPartition, int]) -> list[OutgoingRecord]:
-        """What was made of the records before ``positions``, in the order read within each partition."""
+        """Outputs of the records below ``positions``, in the order read within each partition."""
         return [
             progress.outputs[offset]
             for partition, position in positions.items()
@@ -94,7 +94,7 @@ class OffsetTracker:
         }
 
     def committed(self, positions: Mapping[TopicPartition, int]) -> None:
-        """These positions are stored, and what comes before them is written; neither is offered again."""
+        """Record that ``positions`` are stored and the outputs below them written; neither is returned again."""
         for partition, position in positions.items():
             if (progress := self._partitions.get(partition)) is not None:
                 progress.committed = position
@@ -102,12 +102,12 @@ class OffsetTracker:
                     del progress.outputs[offset]
 
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
-        """Partitions that belong to somebody else now. Their open records can no longer be finished here."""
+        """Drop the state of partitions that were revoked. Their open records cannot be finished here any more."""
         for partition in partitions:
             self._partitions.pop(partition, None)
 
     def forget_all(self) -> None:
-        """Every partition belongs to somebody else now."""
+        """Drop the state of every partition."""
         self._partitions.clear()
 
     def unfinished(self) -> int:

@@ -1,4 +1,4 @@
-"""Clips of several lengths as one padded float32 array, built with few passes over memory.
+"""Pads clips of several lengths into one float32 array, with few passes over memory.
 
 Legend: N clips, T time steps of the longest clip, C channels (and joints) of a step.
 """
@@ -22,7 +22,7 @@ _REBIAS: Final = np.float32(2.0**112)
 def widen(frames: Frames, out: Float32) -> None:
     """Write finite ``frames``, float16 or float32, into ``out`` of the same shape, exactly.
 
-    For float16 this takes a tenth of the time of NumPy's own cast, which goes value by value.
+    For float16 this takes a tenth of the time of NumPy's cast, which converts value by value.
     """
     if frames.dtype != np.float16:
         out[...] = frames
@@ -35,7 +35,7 @@ def widen(frames: Frames, out: Float32) -> None:
 
 
 class PaddedBuffer:
-    """Memory for one padded array after the other. It grows to the largest and is then reused, so memory stays flat."""
+    """Memory for one padded array at a time. It grows to the size of the largest and is reused."""
 
     def __init__(self) -> None:
         self._memory: Float32 = np.empty(0, np.float32)

@@ -164,7 +164,9 @@ class Streamer:
         close_quietly(self._source, self._sink)
 
     def _read_uploads(self) -> None:
-        room = min(self._prefetcher.room, _HELD_PER_CLIP * self._settings.max_in_flight_clips - self._tracker.held)
+        room = min(
+            self._prefetcher.free_slots, _HELD_PER_CLIP * self._settings.max_in_flight_clips - self._tracker.held
+        )
         if not self._paused and room <= 0:
             self._paused = True
             self._source.pause()

@@ -1,4 +1,4 @@
-"""Loads the features of several clips at once, ahead of the networks, within bounds on clips and bytes."""
+"""Loads the features of several clips concurrently, ahead of inference, within limits on clips and bytes."""
 
 import queue
 import threading
@@ -22,7 +22,7 @@ Load = Callable[[ClipUploaded, Admission], ClipFeatures]
 
 @dataclass(frozen=True, eq=False)
 class Upload:
-    """A clip in flight: its record, what that says, where it stands in the log, and when it was read (monotonic)."""
+    """A clip in flight: its record, the decoded event, its ticket of the offset tracker. ``read_at_s`` is monotonic."""
 
     record: Record
     clip: ClipUploaded
@@ -32,7 +32,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The features of an upload, or why there are none. ``loaded_at_s`` is monotonic."""
+    """The features of an upload, or the error that loading raised. ``loaded_at_s`` is monotonic."""
 
     upload: Upload
     outcome: ClipFeatures | DancerankError
@@ -41,7 +41,7 @@ class Loaded:
 
 
 class ByteBudget:
-    """Bytes that may be held at once. Who asks first is served first; one request above the limit is served alone."""
+    """A limit on bytes held at once. Requests are granted in order, one above the limit once nothing else is held."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -56,15 +56,15 @@ class ByteBudget:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for room."""
+        """Requests that are not granted yet."""
         return len(self._queue)
 
     def acquire(self, size_bytes: int) -> None:
-        """Wait for room. Raises ``LoadingAbandoned`` if the budget is closed meanwhile."""
+        """Wait until ``size_bytes`` more may be held. Raises ``LoadingAbandoned`` if the budget is closed meanwhile."""
         turn = object()
         with self._changed:
             self._queue.append(turn)
-            self._changed.wait_for(lambda: self._closed or (self._queue[0] is turn and self._has_room(size_bytes)))
+            self._changed.wait_for(lambda: self._closed or (self._queue[0] is turn and self._fits(size_bytes)))
             self._queue.remove(turn)
             self._changed.notify_all()
             if self._closed:
@@ -81,19 +81,19 @@ class ByteBudget:
             self._closed = True
             self._changed.notify_all()
 
-    def _has_room(self, size_bytes: int) -> bool:
+    def _fits(self, size_bytes: int) -> bool:
         return self._held_bytes == 0 or self._held_bytes + size_bytes <= self._limit_bytes
 
 
 class _Reservation:
-    """The bytes of one clip: of its record from the start, of its file once the size is known."""
+    """The bytes that the feature file of one clip holds in the budget; none before its size is known."""
 
     def __init__(self, budget: ByteBudget) -> None:
         self._budget = budget
         self._file_bytes = 0
 
-    def admit(self, size_bytes: int) -> None:
-        self.give_back()  # a file that is read again is asked for again
+    def reserve(self, size_bytes: int) -> None:
+        self.give_back()  # a retry of the same file reserves again
         self._budget.acquire(size_bytes)
         self._file_bytes = size_bytes
 
@@ -103,10 +103,10 @@ class _Reservation:
 
 
 class Prefetcher:
-    """A pool of threads that load. A clip is in flight from ``submit`` to ``release``; use as a context manager.
+    """A pool of threads that load features. A clip is in flight from ``submit`` to ``release``. A context manager.
 
-    ``max_clips`` bounds the clips, ``max_bytes`` the loaded files and, separately, the records. ``abandoned`` is set
-    when the pool closes, for whatever still waits on a store.
+    At most ``max_clips`` clips are in flight. ``max_bytes`` limits the bytes of loaded files and, separately, of
+    records. ``abandoned`` is set when the pool closes, so that loads that wait for a store stop waiting.
     """
 
     def __init__(
@@ -152,19 +152,19 @@ class Prefetcher:
 
     @property
     def loading(self) -> int:
-        """Clips submitted and not yet given out by ``ready``."""
+        """Clips submitted and not yet returned by ``ready``."""
         return self._loading
 
     @property
-    def room(self) -> int:
-        """How many clips may be submitted now."""
+    def free_slots(self) -> int:
+        """How many more clips may be submitted now."""
         if self._record_bytes >= self._max_bytes:
             return 0
         return max(0, self._max_clips - len(self._in_flight))
 
     @property
     def is_stuck(self) -> bool:
-        """Whether nothing more gets loaded until something is released."""
+        """Whether every thread waits for bytes, so that nothing is loaded until a clip is released."""
         waiting = self._budget.waiting
         return waiting > 0 and waiting >= min(self._threads, self._loading)
 
@@ -177,10 +177,10 @@ class Prefetcher:
         self._pool.submit(self._run, upload, reservation).add_done_callback(self._done.put)
 
     def ready(self, timeout_s: float) -> list[Loaded]:
-        """What was loaded since the last call, in the order in which it finished; waits up to ``timeout_s`` for the
-        first.
+        """Clips whose loading has ended since the last call, in the order in which it ended. Waits up to ``timeout_s``
+        for the first.
 
-        Whatever is no ``DancerankError`` is a defect and is raised here.
+        Raises any exception of a load that is not a ``DancerankError``: it is a defect.
         """
         loaded: list[Loaded] = []
         try:
@@ -194,23 +194,23 @@ class Prefetcher:
         return loaded
 
     def release(self, upload: Upload) -> None:
-        """The clip is no longer in flight and its features are no longer held."""
+        """End the flight of a clip and give back its bytes. Does nothing for a clip that is not in flight."""
         reservation = self._in_flight.pop(upload, None)
         if reservation is not None:
             reservation.give_back()
             self._record_bytes -= _record_bytes(upload)
 
     def close(self) -> None:
-        """Stop loading; what was not loaded yet is dropped. Idempotent."""
+        """Stop loading and drop clips that are not loaded yet. Idempotent."""
         self._abandoned.set()
         self._budget.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)  # a hanging store must not hold up the exit
+        self._pool.shutdown(wait=False, cancel_futures=True)  # a store that hangs must not delay the exit
 
     def _run(self, upload: Upload, reservation: _Reservation) -> Loaded:
         started_s = self._clock.monotonic_s()
         outcome: ClipFeatures | DancerankError
         try:
-            outcome = self._load(upload.clip, reservation.admit)
+            outcome = self._load(upload.clip, reservation.reserve)
         except DancerankError as error:
             outcome = error
         ended_s = self._clock.monotonic_s()

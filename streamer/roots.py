@@ -1,4 +1,4 @@
-"""Which feature files an upload may name: an allow-list of roots that no spelling of a URI escapes."""
+"""The feature files that an upload may name: those below an allow-list of roots, however the URI is spelled."""
 
 import os
 import posixpath
@@ -26,10 +26,11 @@ class Location:
 
 
 class FeatureRoots:
-    """Resolves the URIs of uploads against the folders that they may lie in.
+    """Resolves the URIs of uploads against the allowed roots.
 
-    ``file`` paths are compared after following every symbolic link; those of other schemes after normalisation. Raises
-    ``ConfigurationError`` for a root that is no absolute URI, or that holds a password: roots are named in errors.
+    ``file`` paths are compared after every symbolic link is followed, paths of other schemes after normalisation.
+    Raises ``ConfigurationError`` for a root that is not an absolute URI, or that contains a password, because error
+    messages name roots.
     """
 
     def __init__(self, roots: Iterable[str]) -> None:
@@ -38,7 +39,7 @@ class FeatureRoots:
         for number, root in enumerate(self._roots, 1):
             if _PASSWORD.match(root):
                 raise ConfigurationError(
-                    f"feature root {number} holds a password; put it under streamer.store_options",
+                    f"feature root {number} contains a password; put it under streamer.store_options",
                     field="feature_roots",
                 )
             try:
@@ -61,7 +62,7 @@ class FeatureRoots:
             )
         if not any(place.path.startswith(prefix) for prefix in self._prefixes[place.scheme]):
             raise FeatureFileForbidden(
-                f"{_quote(uri)} leads outside the allowed roots; put the file under {', '.join(self._roots)}",
+                f"{_quote(uri)} is outside the allowed roots; put the file under {', '.join(self._roots)}",
                 field="features.uri",
             )
         return place
@@ -75,7 +76,7 @@ def _parse(uri: str) -> Location:
     scheme = match.group(1).lower()
     if "\0" in uri or "::" in uri:
         raise FeatureFileForbidden(
-            f"{_quote(uri)} chains file systems or holds NUL; name one file", field="features.uri"
+            f"{_quote(uri)} chains file systems or contains NUL; name one file", field="features.uri"
         )
     return Location(scheme, _local_path(uri) if scheme == FILE else _remote_path(uri[match.end() :], uri))
 
@@ -85,7 +86,7 @@ def _local_path(uri: str) -> str:
         parts = urlsplit(uri)
     except ValueError as error:
         raise FeatureFileForbidden(
-            f"{_quote(uri)} is no URI ({error}); write file:///…", field="features.uri"
+            f"{_quote(uri)} is not a URI ({error}); write file:///…", field="features.uri"
         ) from error
     path = unquote(parts.path)
     if (
@@ -96,7 +97,7 @@ def _local_path(uri: str) -> str:
         or "\0" in path
     ):
         raise FeatureFileForbidden(
-            f"{_quote(uri)} names no absolute local path; write file:///folder/clip.safetensors, ?, # and % escaped",
+            f"{_quote(uri)} is not an absolute local path; write file:///folder/clip.safetensors, ?, # and % escaped",
             field="features.uri",
         )
     return os.path.realpath(Path(path))
@@ -106,7 +107,7 @@ def _remote_path(rest: str, uri: str) -> str:
     path = rest.removeprefix("//")
     normal = posixpath.normpath(path).lstrip("/")
     if not normal or normal == "." or ".." in path.split("/"):
-        raise FeatureFileForbidden(f"{_quote(uri)} names nothing, or steps upwards with '..'", field="features.uri")
+        raise FeatureFileForbidden(f"{_quote(uri)} is empty, or contains '..'", field="features.uri")
     return normal
 
 

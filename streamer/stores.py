@@ -1,4 +1,4 @@
-"""Reading one file of bounded size from a disk or an object store."""
+"""Reads one file of bounded size from a disk or an object store."""
 
 import errno
 import os
@@ -19,14 +19,14 @@ from schemas.errors import (
 )
 from streamer.roots import FILE, FeatureRoots, Location
 
-_FOREVER: Final = frozenset(
+_PERMANENT: Final = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO}
 )
-"""Errors of a file that asking again does not mend."""
+"""Errors of a file that a retry does not resolve."""
 
 _OBJECT_STORES: Final = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"})
-"""Schemes where a name is a key and leads nowhere else. Others have links (sftp), follow redirects to any host and send
-more than was asked for (http), or reach for other file systems by themselves (zip, simplecache, local)."""
+"""Schemes in which a name is a key and cannot refer to another place. Others have links (sftp), follow redirects to any
+host and may send more than was requested (http), or open other file systems (zip, simplecache, local)."""
 
 _FOLDER: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _FIRST_PAUSE_S: Final = 0.1
@@ -34,16 +34,16 @@ _LONGEST_PAUSE_S: Final = 5.0
 
 
 class Admission(Protocol):
-    """Asked for room before a file is read."""
+    """Called with the size of a file before it is read; returns when that many bytes may be held."""
 
     def __call__(self, size_bytes: int) -> None: ...
 
 
 class FeatureStore:
-    """Reads the files that an allow-list of roots admits.
+    """Reads files below an allow-list of roots.
 
-    A store that does not answer is asked again for ``patience_s`` seconds, unless ``stopped`` says that nobody waits
-    any more. Raises ``ConfigurationError`` for a root whose scheme is no object store's, or needs a package that is not
+    If a store does not answer, reading is retried for ``patience_s`` seconds, or until ``stopped`` returns true. Raises
+    ``ConfigurationError`` for a root whose scheme is not that of an object store, or needs a package that is not
     installed.
     """
 
@@ -64,7 +64,7 @@ class FeatureStore:
         for scheme in roots.schemes - {FILE}:
             if scheme not in _OBJECT_STORES:
                 raise ConfigurationError(
-                    f"feature roots of scheme {scheme!r} may lead elsewhere; allowed are {FILE}, "
+                    f"feature roots of scheme {scheme!r} may refer to other places; allowed are {FILE}, "
                     f"{', '.join(sorted(_OBJECT_STORES))}",
                     field="feature_roots",
                 )
@@ -78,15 +78,14 @@ class FeatureStore:
     def read(self, uri: str, admit: Admission) -> bytes:
         """The content of the file.
 
-        ``admit`` is called with its size once that is known and before anything is read. Raises
-        ``FeatureFileForbidden``, ``FeatureFileMissing``, ``FeatureFileOversized`` or, when the store stays silent,
-        ``FeatureStoreUnavailable``.
+        Calls ``admit`` with the size before it reads the content. Raises ``FeatureFileForbidden``,
+        ``FeatureFileMissing``, ``FeatureFileOversized`` or, if the store does not answer, ``FeatureStoreUnavailable``.
         """
         location = self._roots.resolve(uri)
         read = self._read_local if location.scheme == FILE else self._read_remote
         try:
             for attempt in stamina.retry_context(
-                on=self._may_pass,
+                on=self._is_retriable,
                 attempts=None,
                 timeout=self._patience_s,
                 wait_initial=_FIRST_PAUSE_S,
@@ -109,7 +108,7 @@ class FeatureStore:
             ) from error
         raise FeatureStoreUnavailable(f"{uri!r} was not tried", field="features.uri")  # pragma: no cover
 
-    def _may_pass(self, error: Exception) -> bool:
+    def _is_retriable(self, error: Exception) -> bool:
         return not (isinstance(error, DancerankError) or _is_missing(error) or self._stopped())
 
     def _read_local(self, location: Location, uri: str, admit: Admission) -> bytes:
@@ -117,7 +116,7 @@ class FeatureStore:
         with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
-                raise FeatureFileMissing(f"{uri!r} is no regular file; name one file", field="features.uri")
+                raise FeatureFileMissing(f"{uri!r} is not a regular file; name one file", field="features.uri")
             self._check_size(status.st_size, uri)
             admit(status.st_size)
             return file.read(status.st_size)
@@ -144,9 +143,10 @@ class FeatureStore:
 
 
 def _opened(path: str) -> int:
-    """A file that can be read, at a path without symbolic links: where one has taken a part's place, ELOOP or ENOTDIR.
+    """Open a path that has no symbolic links; raises ELOOP or ENOTDIR if a part of it has become one.
 
-    Resolving a path and opening it are two moments; who may write below a root must not gain by what happens between.
+    The path was resolved earlier. Opening it part by part keeps a user who can write below a root from replacing a part
+    by a link in between.
     """
     *folders, name = Path(path).parts
     held = os.open(folders[0], _FOLDER)
@@ -164,7 +164,7 @@ def _opened(path: str) -> int:
 def _is_missing(error: Exception) -> bool:
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
         return True
-    return isinstance(error, OSError) and error.errno in _FOREVER
+    return isinstance(error, OSError) and error.errno in _PERMANENT
 
 
 def _text(error: Exception) -> str:

@@ -6,7 +6,7 @@ import struct
 import uuid
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -311,7 +311,8 @@ def test_a_checksum_that_matches_is_no_error(bundle: Bundle, place: Place) -> No
 def test_all_kinds_of_bad_uploads_together_on_the_embedded_broker(
     bundle: Bundle, place: Place, embedded_broker: KafkaConnection, fresh_name: Callable[[str], str]
 ) -> None:
-    here = replace(settings(place), uploads_topic=fresh_name("uploads"), scored_topic=fresh_name("scored"))
+    topics_here = {"uploads_topic": fresh_name("uploads"), "scored_topic": fresh_name("scored")}
+    here = settings(place).model_copy(update=topics_here)
     dead_topic, group = dead_letter_topic(here.uploads_topic), fresh_name("streamers")
     topics = (here.uploads_topic, here.scored_topic, dead_topic)
     ensure_topics(embedded_broker, [TopicSpec(name=name) for name in topics])

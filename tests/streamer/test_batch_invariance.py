@@ -1,4 +1,4 @@
-"""The promise that batching rests on, held by the shipped networks: a clip's result does not depend on its batch."""
+"""A clip's result does not depend on its batch, with the shipped networks."""
 
 from pathlib import Path
 
@@ -74,6 +74,6 @@ def test_results_do_not_depend_on_what_was_scored_before(shipped: Bundle) -> Non
     assert again.scores() == pytest.approx(first.scores(), abs=1e-6)
 
 
-def test_scores_of_different_clips_differ_so_that_sameness_means_something(shipped: Bundle) -> None:
+def test_scores_of_different_clips_differ(shipped: Bundle) -> None:
     scored = results(Scorer(OnnxRuntime(shipped)), mixed_clips())
     assert len({round(clip.fused_score, 6) for clip in scored}) > len(DURATIONS_S)

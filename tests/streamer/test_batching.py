@@ -24,7 +24,7 @@ def run(clips: Arrivals) -> tuple[list[Batch[int]], list[tuple[float, Batch[int]
 
 
 @given(arrivals)
-def test_nothing_is_lost_and_nothing_comes_twice(clips: Arrivals) -> None:
+def test_every_clip_is_in_exactly_one_batch(clips: Arrivals) -> None:
     batches, _ = run(clips)
     assert sorted(item for batch in batches for item in batch.items) == list(range(len(clips)))
     for batch in batches:
@@ -94,7 +94,7 @@ def test_the_oldest_bucket_goes_first() -> None:
     assert [batch.items for batch in waiting.due(1.0)] == [(2,), (1,)]
 
 
-def test_one_batch_at_a_time_leaves_the_others_to_fill() -> None:
+def test_buckets_beyond_the_requested_number_stay_and_fill() -> None:
     waiting = batcher()
     for number, length in enumerate((10, 100, 500)):
         waiting.add(number, length, 0.1 * number)

@@ -1,4 +1,4 @@
-"""What may be in flight has limits, whichever clip is slow, and what is over the end is left to others."""
+"""The limits on clips in flight, and what a streamer leaves to others when it loses a partition or stops."""
 
 import threading
 import time
@@ -49,7 +49,7 @@ def test_results_that_wait_for_a_slow_clip_are_limited_and_then_reading_pauses(
     assert log.committed() == {UPLOADED: CLIPS}
 
 
-def test_reading_that_paused_goes_on_once_half_of_the_room_is_free(
+def test_paused_reading_resumes_when_half_of_the_slots_are_free(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log, silent = Log(partitions=1), stall_loading(monkeypatch)
@@ -77,7 +77,7 @@ class GivenUp(MemoryTransactionalSink):
         raise MembershipLost("the group went on without this member")
 
 
-def test_who_is_given_up_while_it_ends_ends_well_and_leaves_the_rest_to_others(
+def test_a_member_removed_while_it_stops_stops_cleanly_and_leaves_the_rest_to_others(
     bundle: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:
     log, stop = Log(partitions=1), threading.Event()
@@ -87,19 +87,19 @@ def test_who_is_given_up_while_it_ends_ends_well_and_leaves_the_rest_to_others(
         streamer._read_uploads()
     stop.set()
     streamer.run(stop)
-    assert "others will read again what was not written" in caplog.text
+    assert "other members will read again what was not written" in caplog.text
     assert (log.settled(), log.committed()) == (0, {})
 
 
 def taken_on(log: Log, bundle: Bundle, **options: Any) -> Streamer:
-    """A streamer that has read what is there, and done nothing with it yet."""
+    """A streamer that has read all uploads and processed none."""
     streamer = log.streamer(bundle, quick_settings(commit_interval_s=600.0), **options)
     for _ in range(2):
         streamer._read_uploads()
     return streamer
 
 
-def test_a_partition_is_given_up_with_all_that_was_read_of_it_written(bundle: Bundle) -> None:
+def test_results_of_a_revoked_partition_are_written_before_it_is_released(bundle: Bundle) -> None:
     log = Log(partitions=1)
     log.upload(*uploads(5), b"no event")
     streamer = taken_on(log, bundle)
@@ -109,7 +109,7 @@ def test_a_partition_is_given_up_with_all_that_was_read_of_it_written(bundle: Bu
     streamer.close()
 
 
-def test_a_partition_that_was_given_up_is_not_written_of_later_even_if_its_last_commit_failed(bundle: Bundle) -> None:
+def test_results_of_a_revoked_partition_are_dropped_even_if_its_last_commit_failed(bundle: Bundle) -> None:
     log = Log(partitions=1)
     log.upload(*uploads(3))
     sink = GivenUp(log.broker)
@@ -120,7 +120,7 @@ def test_a_partition_that_was_given_up_is_not_written_of_later_even_if_its_last_
     streamer.close()
 
 
-def test_of_clips_that_are_done_nothing_is_remembered(bundle: Bundle) -> None:
+def test_no_state_of_finished_clips_is_kept(bundle: Bundle) -> None:
     log = Log()
     log.upload(*uploads(20), b"no event")
     streamer = log.streamer(bundle, quick_settings(max_in_flight_clips=8))
@@ -143,7 +143,7 @@ def test_results_wait_until_a_commit_is_due_and_are_then_written_together(bundle
     streamer.close()
 
 
-def test_of_clips_that_others_have_by_now_nothing_is_told_and_none_is_waited_for(
+def test_clips_of_a_lost_partition_are_neither_reported_nor_waited_for(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = FeatureLoader.load
@@ -161,34 +161,12 @@ def test_of_clips_that_others_have_by_now_nothing_is_told_and_none_is_waited_for
     streamer = taken_on(log, bundle, observer=seen)
     streamer._tracker.forget([UPLOADED])
     streamer._drain(float("inf"))
-    told = [what for what in seen.counts if isinstance(what, tuple) and what[0] in ("dead", "total")]
-    assert (told, streamer._prefetcher.clips) == ([], 0)
+    reported = [what for what in seen.counts if isinstance(what, tuple) and what[0] in ("dead", "total")]
+    assert (reported, streamer._prefetcher.clips) == ([], 0)
     streamer.close()
 
 
-def test_a_partition_that_comes_back_has_not_the_age_of_what_was_read_of_it_before(
-    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log, seen = Log(partitions=1), Everything()
-    log.upload(*uploads(1))
-    streamer = taken_on(log, bundle, observer=seen)
-    streamer._last_read_ms[UPLOADED] = 0  # long ago
-
-    def told() -> tuple[int, float]:
-        monkeypatch.setattr(streamer._source, "lag", lambda: {UPLOADED: 5})
-        streamer._report_lag()
-        return seen.lags[-1][1:]
-
-    assert told() > (5, 1e6)
-    streamer.revoked(frozenset([UPLOADED]))
-    assert told() == (5, 0.0)
-    streamer._last_read_ms[UPLOADED] = 0
-    streamer._reconnect(MembershipLost("given up"), threading.Event())
-    assert told() == (5, 0.0)
-    streamer.close()
-
-
-def test_who_ends_waits_on_no_store_any_more(bundle: Bundle) -> None:
+def test_closing_abandons_waits_for_a_store(bundle: Bundle) -> None:
     streamer = taken_on(Log(), bundle)
     streamer.close()
     assert streamer._prefetcher._abandoned.is_set()

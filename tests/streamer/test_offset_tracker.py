@@ -10,11 +10,11 @@ from streamer.offset_tracker import OffsetTracker
 P0, P1 = TopicPartition("clips.uploaded", 0), TopicPartition("clips.uploaded", 1)
 
 
-def test_nothing_may_be_committed_before_a_record_was_read() -> None:
+def test_nothing_is_committable_before_a_record_was_read() -> None:
     assert OffsetTracker().committable() == {}
 
 
-def test_the_lowest_unfinished_record_is_where_a_restart_begins() -> None:
+def test_a_restart_resumes_at_the_lowest_unfinished_record() -> None:
     tracker = OffsetTracker()
     first, second, third = (tracker.started(P0, offset) for offset in (5, 6, 7))
     tracker.finished(second)
@@ -24,7 +24,7 @@ def test_the_lowest_unfinished_record_is_where_a_restart_begins() -> None:
     assert tracker.committable() == {P0: 8}
 
 
-def test_gaps_between_offsets_hold_nothing_up() -> None:
+def test_gaps_between_offsets_do_not_delay_a_commit() -> None:
     tracker = OffsetTracker()
     tickets = [tracker.started(P0, offset) for offset in (3, 10, 42)]
     tracker.finished(tickets[0])
@@ -34,7 +34,7 @@ def test_gaps_between_offsets_hold_nothing_up() -> None:
     assert tracker.committable() == {P0: 43}
 
 
-def test_a_position_is_offered_once() -> None:
+def test_a_committed_position_is_not_returned_again() -> None:
     tracker = OffsetTracker()
     tracker.finished(tracker.started(P0, 0))
     tracker.committed(tracker.committable())
@@ -53,7 +53,7 @@ def test_a_late_finish_of_a_revoked_partition_is_ignored() -> None:
     assert tracker.committable() == {P1: 1}
 
 
-def test_a_finish_from_before_a_revocation_does_not_count_after_the_partition_came_back() -> None:
+def test_a_finish_from_before_a_revocation_is_ignored_after_reassignment() -> None:
     tracker = OffsetTracker()
     before = tracker.started(P0, 0)
     tracker.forget([P0])
@@ -64,7 +64,7 @@ def test_a_finish_from_before_a_revocation_does_not_count_after_the_partition_ca
     assert tracker.committable() == {P0: 1}
 
 
-def test_a_rewound_partition_starts_afresh() -> None:
+def test_the_state_of_a_rewound_partition_is_reset() -> None:
     tracker = OffsetTracker()
     old = [tracker.started(P0, offset) for offset in range(3)]
     new = tracker.started(P0, 1)
@@ -84,7 +84,7 @@ def made_of(offset: int) -> OutgoingRecord:
     return OutgoingRecord("clips.scored", b"%d" % offset, b"")
 
 
-def test_what_was_made_is_given_out_once_in_the_order_read_and_up_to_the_positions_only() -> None:
+def test_outputs_below_the_positions_are_returned_once_in_the_order_read() -> None:
     tracker = OffsetTracker()
     tickets = {offset: tracker.started(P0, offset) for offset in range(5)}
     other = tracker.started(P1, 7)
@@ -104,7 +104,7 @@ def test_what_was_made_is_given_out_once_in_the_order_read_and_up_to_the_positio
     assert (tracker.held, tracker.outputs({P0: 100, P1: 100})) == (0, [])
 
 
-def test_nothing_is_kept_of_partitions_that_were_given_up() -> None:
+def test_no_state_of_revoked_partitions_is_kept() -> None:
     tracker = OffsetTracker()
     for partition in (P0, P1):
         tracker.finished(tracker.started(partition, 0), made_of(0))

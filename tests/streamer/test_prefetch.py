@@ -79,7 +79,7 @@ def test_every_clip_comes_out_once_with_its_features_or_its_error(open_prefetche
     assert prefetcher.ready(0.0) == []
 
 
-def test_a_defect_while_loading_is_raised_and_not_taken_for_a_bad_clip(open_prefetcher: Open) -> None:
+def test_an_exception_that_is_not_ours_is_raised_and_not_reported_as_a_bad_clip(open_prefetcher: Open) -> None:
     def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
         raise ZeroDivisionError
 
@@ -89,7 +89,7 @@ def test_a_defect_while_loading_is_raised_and_not_taken_for_a_bad_clip(open_pref
         collect(prefetcher, 1)
 
 
-def test_clips_are_loaded_side_by_side(open_prefetcher: Open) -> None:
+def test_clips_are_loaded_concurrently(open_prefetcher: Open) -> None:
     together = threading.Barrier(2)
 
     def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
@@ -102,28 +102,28 @@ def test_clips_are_loaded_side_by_side(open_prefetcher: Open) -> None:
     collect(prefetcher, 2)
 
 
-def test_there_is_no_room_beyond_the_limit_of_clips_until_one_is_released(open_prefetcher: Open) -> None:
+def test_no_slot_is_free_at_the_limit_of_clips_until_one_is_released(open_prefetcher: Open) -> None:
     prefetcher = open_prefetcher(nothing, max_clips=2)
     first, second = an_upload(0), an_upload(1)
     prefetcher.submit(first)
-    assert prefetcher.room == 1
+    assert prefetcher.free_slots == 1
     prefetcher.submit(second)
-    assert prefetcher.room == 0
+    assert prefetcher.free_slots == 0
     collect(prefetcher, 2)
-    assert (prefetcher.room, prefetcher.clips) == (0, 2)
+    assert (prefetcher.free_slots, prefetcher.clips) == (0, 2)
     prefetcher.release(first)
     prefetcher.release(first)
-    assert (prefetcher.room, prefetcher.clips) == (1, 1)
+    assert (prefetcher.free_slots, prefetcher.clips) == (1, 1)
 
 
-def test_there_is_no_room_while_records_hold_the_limit_of_bytes(open_prefetcher: Open) -> None:
+def test_no_slot_is_free_while_records_hold_the_limit_of_bytes(open_prefetcher: Open) -> None:
     prefetcher = open_prefetcher(nothing, max_clips=8, max_bytes=100)
     large = an_upload(0, value=bytes(100))
     prefetcher.submit(large)
-    assert prefetcher.room == 0
+    assert prefetcher.free_slots == 0
     collect(prefetcher, 1)
     prefetcher.release(large)
-    assert prefetcher.room == 8
+    assert prefetcher.free_slots == 8
 
 
 def test_files_held_never_exceed_the_limit_of_bytes(open_prefetcher: Open) -> None:
@@ -157,7 +157,7 @@ def test_a_file_above_the_limit_is_loaded_alone(open_prefetcher: Open) -> None:
     collect(prefetcher, 1)
 
 
-def test_a_file_that_is_asked_for_again_is_counted_once(open_prefetcher: Open) -> None:
+def test_a_file_that_is_read_again_is_counted_once(open_prefetcher: Open) -> None:
     def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
         admit(60)
         admit(60)
@@ -169,7 +169,7 @@ def test_a_file_that_is_asked_for_again_is_counted_once(open_prefetcher: Open) -
     assert prefetcher.held_bytes == 60
 
 
-def test_closing_wakes_whoever_waits_for_room(open_prefetcher: Open) -> None:
+def test_closing_wakes_loads_that_wait_for_bytes(open_prefetcher: Open) -> None:
     errors: list[Exception] = []
     asked = threading.Event()
 
@@ -193,7 +193,7 @@ def test_closing_wakes_whoever_waits_for_room(open_prefetcher: Open) -> None:
     assert len(errors) == 1
 
 
-def test_who_asks_for_bytes_first_is_served_first() -> None:
+def test_requests_for_bytes_are_granted_in_order() -> None:
     budget, served = ByteBudget(100), []
     budget.acquire(100)
     threads = []
@@ -218,7 +218,7 @@ def test_who_asks_for_bytes_first_is_served_first() -> None:
     assert served == ["large", "small"]
 
 
-def test_closing_tells_whoever_waits_on_a_store_and_waits_for_nobody() -> None:
+def test_closing_signals_loads_that_wait_for_a_store_and_returns_at_once() -> None:
     abandoned, begun, hanging = threading.Event(), threading.Semaphore(0), threading.Event()
     asked: list[str] = []
 

@@ -38,7 +38,7 @@ def test_no_symbolic_link_leads_out(feature_root: Path, outside: Path) -> None:
             FeatureRoots([feature_root.as_uri()]).resolve(f"{feature_root.as_uri()}/{path}")
 
 
-def test_a_root_that_is_itself_a_link_admits_what_lies_in_its_target(tmp_path: Path, feature_root: Path) -> None:
+def test_a_root_that_is_a_link_allows_the_files_of_its_target(tmp_path: Path, feature_root: Path) -> None:
     link = tmp_path / "current"
     link.symlink_to(feature_root)
     location = FeatureRoots([link.as_uri()]).resolve(f"{link.as_uri()}/clip")
@@ -77,7 +77,7 @@ def test_keys_of_other_schemes_are_compared_after_normalisation() -> None:
     ):
         with pytest.raises(FeatureFileForbidden, match="outside"):
             roots.resolve(uri)
-    with pytest.raises(FeatureFileForbidden, match=r"steps upwards"):
+    with pytest.raises(FeatureFileForbidden, match=r"contains '\.\.'"):
         roots.resolve("s3://bucket/features/../private/clip")
 
 
@@ -96,13 +96,13 @@ def test_keys_of_other_schemes_are_compared_after_normalisation() -> None:
         ),
     ],
 )
-def test_what_could_name_something_else_than_one_file_is_refused(uri: str) -> None:
+def test_a_uri_that_could_name_more_than_one_file_is_refused(uri: str) -> None:
     with pytest.raises(FeatureFileForbidden):
         FeatureRoots(["file:///", "s3://bucket/features"]).resolve(uri)
 
 
 @pytest.mark.parametrize("start", ["file:///elsewhere/", "s3://bucket/", "zip://", "no-scheme/", "file://host/", "::"])
-def test_what_is_refused_is_quoted_in_short(start: str) -> None:
+def test_a_long_uri_is_shortened_in_the_error(start: str) -> None:
     with pytest.raises(FeatureFileForbidden) as caught:
         FeatureRoots(["file:///srv/features", "s3://bucket/features"]).resolve(start + "x" * 100_000)
     assert start in caught.value.message
@@ -110,7 +110,7 @@ def test_what_is_refused_is_quoted_in_short(start: str) -> None:
 
 
 @given(st.text(max_size=60))
-def test_no_text_whatever_leads_out_of_a_root(text: str) -> None:
+def test_no_text_resolves_to_a_path_outside_a_root(text: str) -> None:
     roots = FeatureRoots(["file:///srv/features", "memory://clips"])
     for uri in (text, f"file:///srv/features/{text}", f"memory://clips/{text}"):
         try:
@@ -122,19 +122,19 @@ def test_no_text_whatever_leads_out_of_a_root(text: str) -> None:
 
 
 @pytest.mark.parametrize("root", ["/srv/features", "features", "file:features", "s3://"])
-def test_a_root_that_is_no_absolute_uri_is_a_configuration_error(root: str) -> None:
+def test_a_root_that_is_not_an_absolute_uri_is_a_configuration_error(root: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         FeatureRoots([root])
     assert caught.value.field == "feature_roots"
 
 
 @pytest.mark.parametrize("root", ["s3://user:sesame@bucket/clips", "S3://:sesame@bucket", "file://user:sesame@/clips"])
-def test_a_root_that_holds_a_password_is_refused_without_saying_it(root: str) -> None:
+def test_a_root_with_a_password_is_refused_without_showing_it(root: str) -> None:
     with pytest.raises(ConfigurationError, match=r"root 2 .*store_options") as caught:
         FeatureRoots(["file:///clips", root])
     assert "sesame" not in caught.value.message
 
 
-def test_a_root_that_names_its_account_is_no_secret() -> None:
+def test_a_root_with_an_account_name_is_accepted() -> None:
     roots = FeatureRoots(["abfs://clips@account.dfs.core.windows.net/features"])
     assert roots.schemes == {"abfs"}

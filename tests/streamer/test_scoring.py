@@ -103,7 +103,7 @@ def test_a_clip_whose_score_is_not_finite_fails_alone(bundle: Bundle) -> None:
 
 
 class FailsOnLongClips(OnnxRuntime):
-    """Stands for a runtime error that one clip provokes, such as memory that does not suffice."""
+    """Stands for a runtime error caused by one clip, such as too little memory."""
 
     def run_stream(self, modality: Modality, frames: Float32, lengths: Int64) -> StreamResult:
         if frames.shape[1] > 300:
@@ -111,7 +111,7 @@ class FailsOnLongClips(OnnxRuntime):
         return super().run_stream(modality, frames, lengths)
 
 
-def test_a_failure_of_the_runtime_on_one_clip_spares_its_neighbours(bundle: Bundle) -> None:
+def test_a_failure_of_the_runtime_on_one_clip_does_not_affect_the_others(bundle: Bundle) -> None:
     durations = {"short": 5.0, "long": 20.0, "other": 8.0}
     batch = [clip(name, random_features(duration_s)) for name, duration_s in durations.items()]
     results = Scorer(FailsOnLongClips(bundle)).score(batch)
@@ -167,7 +167,7 @@ def test_the_length_of_a_clip_is_its_duration_at_25_hz_whatever_it_has(
     assert length_in_steps(random_features(10.0, modalities=modalities)) == steps
 
 
-def test_a_batch_that_is_prepared_while_another_waits_does_not_disturb_it(bundle: Bundle) -> None:
+def test_preparing_a_batch_does_not_change_another_that_waits(bundle: Bundle) -> None:
     scorer, batch = Scorer(OnnxRuntime(bundle)), clips()
     waiting = [scorer.prepare([item]) for item in batch]
     for item, prepared in zip(batch, waiting, strict=True):

@@ -35,14 +35,14 @@ def store(*roots: str, max_bytes: int = 100, patience_s: float = 5.0, stopped: b
     )
 
 
-def test_a_file_is_read_once_its_size_is_admitted(feature_root: Path) -> None:
+def test_a_file_is_read_after_its_size_was_admitted(feature_root: Path) -> None:
     (feature_root / "a b").write_bytes(b"12345")
     admitted = Admissions()
     assert store(feature_root.as_uri()).read(f"{feature_root.as_uri()}/a%20b", admitted) == b"12345"
     assert admitted.sizes == [5]
 
 
-def test_a_larger_file_is_refused_unread(feature_root: Path) -> None:
+def test_a_larger_file_is_refused_without_reading_it(feature_root: Path) -> None:
     (feature_root / "clip").write_bytes(bytes(101))
     admitted = Admissions()
     with pytest.raises(FeatureFileOversized, match="101 bytes, over the limit of 100"):
@@ -50,7 +50,7 @@ def test_a_larger_file_is_refused_unread(feature_root: Path) -> None:
     assert admitted.sizes == []
 
 
-def test_what_is_no_readable_file_is_missing_and_is_asked_for_once(feature_root: Path) -> None:
+def test_a_path_that_is_not_a_readable_file_is_missing_and_not_retried(feature_root: Path) -> None:
     (feature_root / "folder").mkdir()
     os.mkfifo(feature_root / "pipe")
     for name in ("absent", "folder", "pipe", "folder/../absent", "pipe/clip", "x" * 300):
@@ -66,7 +66,7 @@ def memory() -> Iterator[MemoryFileSystem]:
     files.store.clear()
 
 
-def test_another_scheme_is_read_through_fsspec_within_the_same_bounds(memory: MemoryFileSystem) -> None:
+def test_another_scheme_is_read_through_fsspec_within_the_same_limits(memory: MemoryFileSystem) -> None:
     memory.pipe_file("/clips/small", b"12345")
     memory.pipe_file("/clips/large", bytes(101))
     memory.pipe_file("/clips/empty", b"")
@@ -117,22 +117,20 @@ class ClientError(Exception):
 @pytest.mark.parametrize(
     "failure", [TimeoutError("timed out"), OSError(errno.EIO, "input/output error"), ClientError("503 slow down")]
 )
-def test_a_store_that_answers_again_within_the_patience_is_waited_for(
-    failure: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reading_is_retried_until_the_store_answers(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     flaky = Flaky(failure)
     monkeypatch.setattr(fsspec, "filesystem", lambda scheme: flaky)
     assert store("memory://clips").read("memory://clips/clip", Admissions()) == b"abc"
     assert flaky.calls == 2
 
 
-def test_a_store_that_stays_silent_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_never_answers_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fsspec, "filesystem", lambda scheme: Flaky(*[TimeoutError("timed out")] * 1000))
     with pytest.raises(FeatureStoreUnavailable, match=r"did not answer within 0\.2 s \(timed out\)"):
         store("memory://clips", patience_s=0.2).read("memory://clips/clip", Admissions())
 
 
-def test_nobody_is_asked_again_once_loading_was_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_is_not_retried_after_loading_was_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     flaky = Flaky(*[TimeoutError("timed out")] * 1000)
     monkeypatch.setattr(fsspec, "filesystem", lambda scheme: flaky)
     with pytest.raises(FeatureStoreUnavailable):
@@ -147,13 +145,15 @@ def test_a_root_whose_scheme_cannot_be_read_here_is_a_configuration_error() -> N
 
 
 @pytest.mark.parametrize("scheme", ["http", "https", "ftp", "sftp", "local", "zip", "simplecache", "data", "github"])
-def test_a_scheme_that_may_lead_elsewhere_is_no_root(scheme: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"{scheme}.*may lead elsewhere; allowed are file, .*s3") as caught:
+def test_a_scheme_that_may_refer_to_other_places_is_refused_as_a_root(scheme: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=f"{scheme}.*may refer to other places; allowed are file, .*s3"
+    ) as caught:
         store(f"{scheme}://place/clips")
     assert caught.value.field == "feature_roots"
 
 
-def test_no_server_is_ever_asked_for_what_an_upload_names_so_none_can_redirect(feature_root: Path) -> None:
+def test_no_request_is_sent_to_a_host_that_an_upload_names(feature_root: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         host, port = server.getsockname()
         for uri in (f"http://{host}:{port}/clip", f"HTTP://{host}:{port}/clip", f"file://{host}:{port}/clip"):
@@ -201,7 +201,7 @@ def test_a_named_pipe_does_not_hold_the_thread(feature_root: Path) -> None:
     os.mkfifo(feature_root / "pipe")
 
     def read() -> None:
-        with pytest.raises(FeatureFileMissing, match="no regular file"):
+        with pytest.raises(FeatureFileMissing, match="not a regular file"):
             store(feature_root.as_uri()).read(f"{feature_root.as_uri()}/pipe", Admissions())
 
     thread = threading.Thread(target=read, daemon=True)

@@ -1,4 +1,4 @@
-"""A result or a dead letter that is larger than its topic allows stops nothing."""
+"""A result or dead letter that exceeds the topic's limit does not stop the streamer."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class RefusingSink(MemoryTransactionalSink):
         super().check(record)
 
 
-def test_a_result_that_the_topic_refuses_becomes_a_dead_letter_if_need_be_without_the_record(bundle: Bundle) -> None:
+def test_a_result_that_the_topic_refuses_is_dead_lettered_if_necessary_without_the_record(bundle: Bundle) -> None:
     log = Log()
     log.upload(*clips())
     process(log, log.streamer(bundle, quick_settings(), sink=RefusingSink(log.broker)), 3)
@@ -49,9 +49,7 @@ class SmallTopicSink(MemoryTransactionalSink):
         super().check(record)
 
 
-def test_a_file_whose_metadata_would_make_a_huge_message_is_put_aside_and_the_rest_goes_on(
-    bundle: Bundle, feature_root: Path
-) -> None:
+def test_a_file_with_huge_metadata_is_dead_lettered_with_a_short_message(bundle: Bundle, feature_root: Path) -> None:
     metadata = {"schema": "x" * 2_000_000}
     (feature_root / "huge").write_bytes(safetensors.numpy.save({"scenic": np.zeros((4, 512), np.float32)}, metadata))
     log = Log()
