@@ -18,8 +18,8 @@ class HypotheticalClip:
 
     ``percentiles`` (0 to 100) are within the challenge, ``scores`` are compared with the clips that are there.
     ``challenge_clips`` pretends that the challenge has so many clips, this one included; it goes with ``percentiles``.
-    Without ``dancer_id`` the dancer is new. With ``reactions``, and ``views`` if known, the clip is judged by them once
-    it is let in. Raises ``QueryError`` naming the parameter.
+    Without ``dancer_id`` the dancer is new. With ``reactions``, and ``views`` if known, the clip is judged by
+    them once it is let in. Raises ``QueryError`` naming the parameter.
     """
 
     challenge_id: str
@@ -33,8 +33,8 @@ class HypotheticalClip:
     def __post_init__(self) -> None:
         given = [name for name in ("percentiles", "scores") if getattr(self, name)]
         if len(given) != 1:
-            told = "both" if given else "neither"
-            raise QueryError(f"give percentiles or scores of at least one dimension; got {told}", field="percentiles")
+            got = "both" if given else "neither"
+            raise QueryError(f"give percentiles or scores of at least one dimension; got {got}", field="percentiles")
         for dimension, percentile in (self.percentiles or {}).items():
             if not 0 <= percentile <= 100:
                 field = f"percentiles.{dimension}"
@@ -84,13 +84,13 @@ class ExplainedDecision(_Described):
     decided_by: Dimension | None
     """The dimension whose percentile nominated it."""
     exposures: int
-    """Views granted with this decision."""
+    """Impressions granted with this decision."""
     percentile: float | None
     """Of `decided_by` within the challenge, or of the fused score where none nominated."""
     reactions: int
     """Reactions that were known then, at most one a view."""
     views: int
-    """Views that were known then, or those granted while views are unknown."""
+    """Impressions that were known then, or those granted while impressions are unknown."""
     bound: float | None
     """Confidence bound of the reaction rate that was compared: the lower one to promote, the upper one to demote."""
     limit: float | None
@@ -98,7 +98,7 @@ class ExplainedDecision(_Described):
     budget: str | None
     """What had no room, where the clip has to wait: tier and scope."""
     budget_left: int | None
-    """Views left in that budget, or after a grant in the lane that paid it."""
+    """Impressions left in that budget, or after a grant in the lane that paid it."""
     policy_version: str
     """The policy that decided."""
     decided_at_ms: int
@@ -107,30 +107,30 @@ class ExplainedDecision(_Described):
 
 @dataclass(frozen=True, kw_only=True)
 class ReactionRate(_Described):
-    """(likes + comments + reposts) / views of a clip, and how sure that is: Wilson's bounds, each one-sided."""
+    """(likes + comments + reposts) / impressions of a clip, and how sure that is: Wilson's bounds, each one-sided."""
 
     reactions: int
     """Reactions counted, at most one a view."""
     views: int
-    """Views counted, or those granted while views are unknown."""
+    """Impressions counted, or those granted while impressions are unknown."""
     rate: float | None
-    """Their ratio; null without views."""
+    """Their ratio; null without impressions."""
     low: float
     """Lower bound, which is compared with the gate."""
     high: float
     """Upper bound, which is compared with the floor."""
     confidence: float
-    """Of each bound, by the policy in force."""
+    """Of each bound, by the active policy."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Needs(_Described):
-    """What decides about a clip next, by its tier in the policy in force."""
+    """What decides about a clip next, by its tier in the active policy."""
 
     sentence: str
     """The same for a person."""
     least_views: int
-    """Views in all before it is judged."""
+    """Impressions in all before it is judged."""
     gate: float | None
     """Lower bound of its reaction rate that leads to the next tier; null in the last one."""
     next_tier: str | None
@@ -150,13 +150,13 @@ class BudgetRoom(_Described):
     holder: str | None
     """The challenge or the dancer, for these scopes; null for a dancer who is new."""
     capacity: int
-    """Most views that may be granted from it by now; exploration's grows over the window."""
+    """Most impressions that may be granted from it by now; exploration's grows over the window."""
     used: int
-    """Views granted so far."""
+    """Impressions granted so far."""
     left: int
-    """Views left, before this clip."""
+    """Impressions left, before this clip."""
     spends: int
-    """Views that this decision takes from it."""
+    """Impressions that this decision takes from it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +170,7 @@ class Waiting(_Described):
     budget: str | None
     """What had no room then: tier and scope."""
     budget_left: int | None
-    """Views that were left in it then."""
+    """Impressions that were left in it then."""
     short_now: BudgetRoom | None
     """What has no room now; null if all have, and it may enter with the next round."""
 
@@ -190,7 +190,7 @@ class PooledClipAnswer(_Described):
     at_ms: int
     """When this was asked."""
     policy_version: str
-    """The policy in force."""
+    """The active policy."""
     state: ClipState
     """`candidate`: in no tier, exploration may draw it. `queued`: nominated, and waits for the first tier. `in-tier`.
     `held`: in a tier, and waits for the next one. `gone`: has left for good. `deleted`."""
@@ -209,11 +209,11 @@ class PooledClipAnswer(_Described):
     leaves_at_ms: int | None
     """When its time is over; null once it has left."""
     granted: int
-    """Views granted to it so far."""
+    """Impressions granted to it so far."""
     reactions: int
     """Likes, comments and reposts of the latest observation."""
     views: int | None
-    """Views of the latest observation that knew them."""
+    """Impressions of the latest observation that knew them."""
     rate: ReactionRate | None
     """Its reaction rate; null before anything was observed."""
     needs: Needs | None
@@ -229,15 +229,15 @@ class LaneUse(_Described):
     lane: Lane
     """By what clips enter."""
     capacity: int
-    """Most views in the whole window."""
+    """Most impressions in the whole window."""
     capacity_now: int
-    """Most views by now: exploration's part grows evenly over the window."""
+    """Most impressions by now: exploration's part grows evenly over the window."""
     used: int
-    """Views granted so far."""
+    """Impressions granted so far."""
     left: int
-    """Views left by now."""
+    """Impressions left by now."""
     entries: int
-    """Clips that could enter by it now, the caps aside."""
+    """Clips that could enter by it now, the caps not counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,21 +251,21 @@ class TierUse(_Described):
     waiting: int
     """Clips that wait to enter it."""
     exposures: int
-    """Views that a clip is granted when it enters."""
+    """Impressions that a clip is granted when it enters."""
     capacity: int
-    """Most views in the whole window."""
+    """Most impressions in the whole window."""
     used: int
-    """Views granted so far."""
+    """Impressions granted so far."""
     left: int
-    """Views left."""
+    """Impressions left."""
     entries: int
-    """Clips that could enter it now, the caps aside."""
+    """Clips that could enter it now, the caps not counted."""
     lanes: list[LaneUse]
     """The ways in: nominated and explored into the first tier, promoted into the others."""
     dancer_cap: int
-    """Most views that one dancer gets in a window."""
+    """Most impressions that one dancer gets in a window."""
     challenge_cap: int
-    """Most views that one challenge gets in a window."""
+    """Most impressions that one challenge gets in a window."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,13 +275,13 @@ class PoolsAnswer(_Described):
     at_ms: int
     """When this was asked."""
     policy_version: str
-    """The policy in force."""
+    """The active policy."""
     adopted_at_ms: int
     """Since when it is."""
     window_start_ms: int
     """When the current window began."""
     window_end_ms: int
-    """When it ends, and all budgets begin anew."""
+    """When it ends, and all budgets start at nothing."""
     dancer_cap: float
     """Share of each tier's capacity that one dancer may get in a window."""
     challenge_cap: float
@@ -319,7 +319,7 @@ class PoolTryAnswer(_Described):
     at_ms: int
     """The moment it was tried for, milliseconds since the epoch, UTC."""
     policy_version: str
-    """The policy in force."""
+    """The active policy."""
     percentiles: dict[Dimension, float]
     """The percentiles it was tried with, within its challenge."""
     challenge_clips: int

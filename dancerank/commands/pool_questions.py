@@ -54,7 +54,8 @@ def try_clip(
         int | None, typer.Option(help="What would so many likes, comments and reposts lead to, once it was let in?")
     ] = None,
     views: Annotated[
-        int | None, typer.Option(help="Views that brought these reactions. Default: unknown, those granted stand in.")
+        int | None,
+        typer.Option(help="Impressions that brought these reactions. Default: unknown, those granted stand in."),
     ] = None,
     config: Config = None,
 ) -> None:

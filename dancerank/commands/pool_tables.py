@@ -37,9 +37,9 @@ def clip_tables(clip: PooledClipAnswer) -> Group:
         facts.add_row("waits for", Text(_waits(clip.waiting)))
     if clip.needs is not None:
         facts.add_row("next", Text(clip.needs.sentence))
-    facts.add_row("granted", f"{clip.granted:,} views")
+    facts.add_row("granted", f"{clip.granted:,} impressions")
     if clip.rate is not None:
-        views = "unknown views" if clip.views is None else f"{clip.views:,} views"
+        views = "unknown impressions" if clip.views is None else f"{clip.views:,} impressions"
         facts.add_row("observed", f"{clip.reactions:,} reactions, {views}; {_rate(clip.rate)}")
     for name, at_ms in (("rated", clip.rated_at_ms), ("entered", clip.entered_at_ms), ("leaves", clip.leaves_at_ms)):
         if at_ms is not None:
@@ -83,7 +83,9 @@ def try_tables(tried: PoolTryAnswer) -> Group:
     parts: list[Table] = [facts, _budgets(tried.budgets, _entering(tried.decision))]
     if (then := tried.afterwards) is not None:
         later = _facts("Once it was let in")
-        later.add_row("observed", f"{then.rate.reactions:,} reactions, {then.rate.views:,} views; {_rate(then.rate)}")
+        later.add_row(
+            "observed", f"{then.rate.reactions:,} reactions, {then.rate.views:,} impressions; {_rate(then.rate)}"
+        )
         later.add_row("decision", Text(then.sentence))
         parts.append(later)
         if then.budgets and then.decision is not None:
@@ -114,7 +116,7 @@ def _history(history: Sequence[ExplainedDecision]) -> Table:
 
 
 def _budgets(budgets: Sequence[BudgetRoom], title: str) -> Table:
-    columns = [Column(name, justify="right") for name in ("views by now", "used", "left", "takes")]
+    columns = [Column(name, justify="right") for name in ("impressions by now", "used", "left", "takes")]
     table = Table("budget", *columns, title=_title(title))
     for budget in budgets:
         holder = "" if budget.scope not in (Limit.CHALLENGE, Limit.DANCER) else f" {budget.holder or '(new)'}"
@@ -153,12 +155,12 @@ def _whose(clip: PooledClipAnswer) -> str:
 
 
 def _waits(waiting: Waiting) -> str:
-    told = f"{waiting.tier}, since {_time(waiting.since_ms)} UTC"
+    since = f"{waiting.tier}, since {_time(waiting.since_ms)} UTC"
     short = waiting.short_now
     if short is None:
-        return f"{told}; there is room for it now, until others take it"
+        return f"{since}; there is room for it now, until others take it"
     scope = short.scope if short.scope not in (Limit.CHALLENGE, Limit.DANCER) else f"its {short.scope}'s cap"
-    return f"{told}; short now: {short.tier}, {scope}, with {short.left:,} views left of {short.capacity:,}"
+    return f"{since}; short now: {short.tier}, {scope}, with {short.left:,} impressions left of {short.capacity:,}"
 
 
 def _rate(rate: ReactionRate) -> str:
@@ -169,7 +171,7 @@ def _rate(rate: ReactionRate) -> str:
 
 
 def _caps(share: float, by_tier: Sequence[int]) -> str:
-    return f"at most {share:.4g} of a tier's views in a window: {', '.join(f'{views:,}' for views in by_tier)}"
+    return f"at most {share:.4g} of a tier's impressions in a window: {', '.join(f'{views:,}' for views in by_tier)}"
 
 
 def _clips(count: int) -> str:

@@ -74,7 +74,7 @@ def simulate(
     ] = None,
     config: Config = None,
 ) -> None:
-    """Replay uploads and engagement under policies, beside other ways to give out the same views.
+    """Replay uploads and engagement under policies, beside other ways to give out the same impressions.
 
     References: promotion by popularity only, the same exposure for everybody, and an oracle that knows every clip's
     true reaction rate. Equal options give equal figures; arrivals and viewers are the same under every policy.
@@ -86,9 +86,9 @@ def simulate(
     worlds = _worlds(data, predictions, clips, days, median_rate, bundle, config)
     if out is not None:
         make_folder(out)
-    with steps() as told:
-        made = [worlds(seed, told) for seed in numbers]
-        by_policy = compare(made, chosen, told)
+    with steps() as on_progress:
+        made = [worlds(seed, on_progress) for seed in numbers]
+        by_policy = compare(made, chosen, on_progress)
     for outcomes in by_policy:
         console.print(outcome_tables(outcomes))
     if out is not None and charts is not None:
@@ -133,7 +133,7 @@ def _distinct(policies: Sequence[Policy]) -> Sequence[Policy]:
     for version in versions:
         if versions.count(version) > 1:
             raise ConfigurationError(
-                f"two policies are called {version}, which figures are told apart by; give each a version of its own",
+                f"two policies are called {version}, by which figures are distinguished; give each its own version",
                 field="version",
             )
     return policies
@@ -167,8 +167,8 @@ def _worlds(
     size = _CLIPS if clips is None else clips
     check_world(size, days=days, median_rate=median_rate)
     synthetic = SyntheticWorlds(loaded, size, days, median_rate, settings.streamer)
-    return lambda seed, told: synthetic.world(
-        seed, lambda done: told(f"Filming and scoring the clips of seed {seed}", done, size)
+    return lambda seed, on_progress: synthetic.world(
+        seed, lambda done: on_progress(f"Filming and scoring the clips of seed {seed}", done, size)
     )
 
 

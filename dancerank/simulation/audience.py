@@ -1,4 +1,4 @@
-"""Viewers: how views are delivered, and which of them end in a reaction. Legend: N clips of the world."""
+"""Viewers: how impressions are delivered, and which of them end in a reaction. Legend: N clips of the world."""
 
 from typing import Final, NamedTuple
 
@@ -9,13 +9,15 @@ from dancerank.simulation.world import Int64, World, generator
 DELIVERY_MS: Final = 2 * 3_600_000
 """How long the platform takes to deliver a grant."""
 REPORT_MS: Final = 15 * 60_000
-"""Time between two reports of views and reactions."""
+"""Time between two reports of impressions and reactions."""
 
 _BLOCK: Final = 64
 
 
 class Grant(NamedTuple):
-    """Views promised to a clip (its index in the world) at a moment; ``tier`` counts from 0, the smallest exposure."""
+    """Impressions promised to a clip (its index in the world) at a moment; ``tier`` counts from 0, the smallest
+    exposure.
+    """
 
     at_ms: int
     clip: int
@@ -24,10 +26,10 @@ class Grant(NamedTuple):
 
 
 class Reactions:
-    """Which views of each clip end in a reaction: independently, at the clip's true rate.
+    """Which impressions of each clip end in a reaction: independently, at the clip's true rate.
 
     The k-th view of a clip has one outcome, whoever asks and in whatever order. Drawn are the distances between one
-    reaction and the next (geometric), so that the effort grows with reactions, not with views.
+    reaction and the next (geometric), so that the effort grows with reactions, not with impressions.
     """
 
     def __init__(self, world: World) -> None:
@@ -36,7 +38,7 @@ class Reactions:
         self._views: dict[int, Int64] = {}
 
     def among_first(self, clip: int, views: int) -> int:
-        """How many of the first ``views`` views of a clip end in a reaction."""
+        """How many of the first ``views`` impressions of a clip end in a reaction."""
         known = self._views.get(clip, np.zeros(0, np.int64))
         while not known.size or known[-1] < views:
             random = self._generators.setdefault(clip, generator(self._world.seed, "reactions", clip))
@@ -66,7 +68,7 @@ class Audience:
         self._running.setdefault(grant.clip, []).append(grant)
 
     def report(self, at_ms: int) -> list[int]:
-        """Deliver what is due by ``at_ms``; returns the clips whose views grew."""
+        """Deliver what is due by ``at_ms``; returns the clips whose impressions grew."""
         grown = []
         for clip, grants in list(self._running.items()):
             for grant in [grant for grant in grants if grant.at_ms + DELIVERY_MS <= at_ms]:

@@ -55,7 +55,7 @@ def draw_charts(folder: Path, by_policy: Outcomes) -> list[Path]:
 
 
 def _draw_exposure(axes: Axes, outcomes: Sequence[Outcome]) -> None:
-    """Mean views of a clip, as a multiple of uniform allocation, by twentieths of the eventual percentile."""
+    """Mean impressions of a clip, as a multiple of uniform allocation, by twentieths of the eventual percentile."""
     edges = np.arange(0, 100 + _BIN, _BIN)
     for name in ALLOCATIONS:
         lifts = np.nanmean([_lifts(outcome, name) for outcome in outcomes], axis=0)
@@ -69,7 +69,7 @@ def _draw_exposure(axes: Axes, outcomes: Sequence[Outcome]) -> None:
     axes.set_ylim(bottom=0)
     axes.set_xlim(0, 100)
     axes.set_xlabel("eventual percentile of the clip within its challenge")
-    axes.set_ylabel("mean views of a clip, × uniform")
+    axes.set_ylabel("mean impressions of a clip, × uniform")
 
 
 def _lifts(outcome: Outcome, name: str) -> Float64:
@@ -83,7 +83,7 @@ def _lifts(outcome: Outcome, name: str) -> Float64:
 
 
 def _draw_tiers(axes: Axes, outcomes: Sequence[Outcome]) -> None:
-    """Views granted in each quarter of a day, stacked by tier."""
+    """Impressions granted in each quarter of a day, stacked by tier."""
     policy = outcomes[0].policy
     last_ms = max((g.at_ms for o in outcomes for g in o.allocations[POLICY].grants), default=0)
     edges = np.arange(0, last_ms / DAY_MS + _STEP_DAYS, _STEP_DAYS)
@@ -100,7 +100,7 @@ def _draw_tiers(axes: Axes, outcomes: Sequence[Outcome]) -> None:
                   xytext=(3, -3), textcoords="offset points", va="top", fontsize=8)  # fmt: skip
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.set_xlabel("day")
-    axes.set_ylabel("views granted in six hours")
+    axes.set_ylabel("impressions granted in six hours")
 
 
 def _draw_reactions(axes: Axes, outcomes: Sequence[Outcome]) -> None:

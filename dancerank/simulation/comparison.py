@@ -19,7 +19,7 @@ ALLOCATIONS: Final = (POLICY, "popularity only", "uniform", "oracle")
 
 
 class Allocation(NamedTuple):
-    """Who got which views, ``exposures`` (N,), and how good that was."""
+    """Who got which impressions, ``exposures`` (N,), and how good that was."""
 
     grants: tuple[Grant, ...]
     exposures: Int64
@@ -45,7 +45,7 @@ class Outcome:
     rules: Counter[str]
 
 
-def compare(worlds: Sequence[World], policies: Sequence[Policy], told: OnProgress) -> list[list[Outcome]]:
+def compare(worlds: Sequence[World], policies: Sequence[Policy], on_progress: OnProgress) -> list[list[Outcome]]:
     """By policy, then by world. Equal arguments give equal outcomes."""
     by_policy: list[list[Outcome]] = [[] for _ in policies]
     done, total = 0, len(worlds) * len(policies)
@@ -54,12 +54,12 @@ def compare(worlds: Sequence[World], policies: Sequence[Policy], told: OnProgres
         for policy, outcomes in zip(policies, by_policy, strict=True):
             outcomes.append(outcome(world, policy, reactions))
             done += 1
-            told("Replaying", done, total)
+            on_progress("Replaying", done, total)
     return by_policy
 
 
 def outcome(world: World, policy: Policy, reactions: Reactions) -> Outcome:
-    """``policy`` in ``world``, and the references with the views that it granted.
+    """``policy`` in ``world``, and the references with the impressions that it granted.
 
     Raises ``ConfigurationError`` if it granted none: then there is nothing to compare.
     """
@@ -67,9 +67,9 @@ def outcome(world: World, policy: Policy, reactions: Reactions) -> Outcome:
     if not replayed.grants:
         largest = max(Counter(clip.challenge_id for clip in world.clips).values())
         raise ConfigurationError(
-            f"policy {policy.version} granted no views to the {len(world)} clips of seed {world.seed}; the largest "
-            f"challenge has {largest}, and nomination.fewest_clips is {policy.nomination.fewest_clips}: give more "
-            "clips, or a share to explore",
+            f"policy {policy.version} granted no impressions to the {len(world)} clips of seed {world.seed}; the "
+            f"largest challenge has {largest}, and nomination.fewest_clips is {policy.nomination.fewest_clips}: give "
+            "more clips, or a share to explore",
             field="policy",
         )
     grants = {

@@ -1,4 +1,4 @@
-"""How well views were used. Legend: N clips of the world."""
+"""How well impressions were used. Legend: N clips of the world."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -16,13 +16,13 @@ NEWCOMERS_TOP: Final = 0.1
 class Measures:
     """Of one allocation in one world.
 
-    ``granted``: views. ``top_1`` and ``top_10``: share of them that went to clips that end up in the best 1 % and 10 %
-    of their challenge, and (``…_lift``) that share as a multiple of what the same clips get under uniform allocation.
-    ``reactions``: expected, Σ rate · views. ``regret``: share of the oracle's expected reactions that is lost. ``gini``
-    of the views over the dancers who uploaded. ``discovered``: of the dancers without a clip before the simulated
-    period who have one in the best 10 %, the share of whom such a clip got at least ``DISCOVERED_FROM`` times the views
-    of uniform allocation. ``use``: share of the capacity of all tiers, in the windows in which clips were uploaded.
-    Shares are in [0, 1]; NaN where there is nobody to count.
+    ``granted``: impressions. ``top_1`` and ``top_10``: share of them that went to clips that end up in the best 1 % and
+    10 % of their challenge, and (``…_lift``) that share as a multiple of what the same clips get under uniform
+    allocation. ``reactions``: expected, Σ rate · impressions. ``regret``: share of the oracle's expected reactions that
+    is lost. ``gini`` of the impressions over the dancers who uploaded. ``discovered``: of the dancers without a clip
+    before the simulated period who have one in the best 10 %, the share of whom such a clip got at least
+    ``DISCOVERED_FROM`` times the impressions of uniform allocation. ``use``: share of the capacity of all tiers, in the
+    windows in which clips were uploaded. Shares are in [0, 1]; NaN where there is nobody to count.
     """
 
     granted: int
@@ -38,7 +38,7 @@ class Measures:
 
 
 def measure(world: World, exposures: Int64, *, oracle: Int64, use: float) -> Measures:
-    """The measures of ``exposures`` (N,), views by clip, against those of the oracle, (N,)."""
+    """The measures of ``exposures`` (N,), impressions by clip, against those of the oracle, (N,)."""
     best = float(world.rates @ oracle)
     reactions = float(world.rates @ exposures)
     one, ten = (top_share(world, exposures, share) for share in (0.01, 0.1))
@@ -57,7 +57,9 @@ def measure(world: World, exposures: Int64, *, oracle: Int64, use: float) -> Mea
 
 
 def top_share(world: World, exposures: Int64, share: float) -> tuple[float, float]:
-    """Of all views, what the best ``share`` of each challenge's clips got; and as a multiple of their equal part."""
+    """Of all impressions, what the best ``share`` of each challenge's clips got; and as a multiple of their equal
+    part.
+    """
     top, total = world.top(share), int(exposures.sum())
     if not total or not top.any():
         return float("nan"), float("nan")
@@ -78,7 +80,7 @@ def gini(amounts: Float64) -> float:
 
 
 def by_dancer(world: World, exposures: Int64) -> Float64:
-    """Views of each dancer with a clip in the period, in the order of their ids."""
+    """Impressions of each dancer with a clip in the period, in the order of their ids."""
     _, dancer = np.unique([clip.dancer_id for clip in world.clips], return_inverse=True)
     views: Float64 = np.bincount(dancer, weights=exposures).astype(np.float64)
     return views

@@ -40,7 +40,7 @@ def policy_tables(policy: Policy) -> Group:
         )
     note = Text(
         f"A clip goes up if, with {policy.confidence:.0%} confidence, its reactions per view reach the gate, down if "
-        "they are below the floor. Up from, down to: the rates that do, of clips judged with the fewest views."
+        "they are below the floor. Up from, down to: the rates that do, of clips judged with the fewest impressions."
     )
     return Group(table, note, _rest(policy, implied(policy)[0]))
 
@@ -59,7 +59,7 @@ def _rest(policy: Policy, first: TierImplied) -> Table:
         if dimension in policy.nomination.thresholds
     )
     table.add_row("window", f"{duration(policy.window_s)}, from multiples of it since 1970, UTC")
-    table.add_row("nominated", f"percentile in the challenge: {thresholds}" if thresholds else "nobody")
+    table.add_row("nominated", f"percentile in the challenge: {thresholds}" if thresholds else "no clip")
     table.add_row("", f"once a challenge has {policy.nomination.fewest_clips:,} clips; {first.nominated:,} a window")
     explore = policy.exploration
     if explore.share:
@@ -68,10 +68,10 @@ def _rest(policy: Policy, first: TierImplied) -> Table:
             "explored", f"{explore.share:.0%} of the first tier, chosen {chosen}; {first.explored:,} a window"
         )
     else:
-        table.add_row("explored", "nobody")
+        table.add_row("explored", "no clip")
     most = sum(tier.exposures for tier in policy.tiers)
-    table.add_row("one clip", f"{most:,} views, if it is promoted to the end")
-    table.add_row("all clips", f"{sum(tier.capacity for tier in policy.tiers):,} views a window at most")
+    table.add_row("one clip", f"{most:,} impressions, if it is promoted to the end")
+    table.add_row("all clips", f"{sum(tier.capacity for tier in policy.tiers):,} impressions a window at most")
     return table
 
 

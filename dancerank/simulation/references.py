@@ -1,4 +1,6 @@
-"""What a policy is compared with: other ways to give out the very views that it granted. Legend: N clips, W windows."""
+"""What a policy is compared with: other ways to give out the very impressions that it granted. Legend: N clips, W
+windows.
+"""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -15,8 +17,8 @@ REFERENCES: Final[tuple[Reference, ...]] = ("popularity only", "uniform", "oracl
 
 
 def uniform(world: World, grants: Sequence[Grant]) -> tuple[Grant, ...]:
-    """Every upload gets the same exposure, at its arrival. In all exactly the views of ``grants``, known beforehand;
-    what does not divide goes by lot, one view each.
+    """Every upload gets the same exposure, at its arrival. In all exactly the impressions of ``grants``, known
+    beforehand; what does not divide goes by lot, one impression each.
     """
     total = sum(grant.exposures for grant in grants)
     each, left = divmod(total, len(world))
@@ -54,11 +56,11 @@ def popularity_only(world: World, grants: Sequence[Grant], reactions: Reactions)
 
 
 def oracle(world: World, grants: Sequence[Grant], policy: Policy) -> tuple[Grant, ...]:
-    """Knows the true rates: no other use of each window's views brings more expected reactions.
+    """Knows the true rates: no other use of each window's impressions brings more expected reactions.
 
-    Each window's views, exactly those that ``grants`` spent in it, go to the best clips that have arrived by its end,
-    up to the most that a clip may have: what all tiers together grant, or what some clip really got. That is optimal
-    because whatever is available in one window is available in all later ones.
+    Each window's impressions, exactly those that ``grants`` spent in it, go to the best clips that have arrived by its
+    end, up to the most that a clip may have: what all tiers together grant, or what some clip really got. That is
+    optimal because whatever is available in one window is available in all later ones.
     """
     had = exposures_of(world, grants)
     room = np.full(len(world), max(sum(tier.exposures for tier in policy.tiers), int(had.max(initial=0))))
@@ -78,7 +80,7 @@ def oracle(world: World, grants: Sequence[Grant], policy: Policy) -> tuple[Grant
 
 
 def exposures_of(world: World, grants: Sequence[Grant]) -> Int64:
-    """Views granted to each clip, (N,)."""
+    """Impressions granted to each clip, (N,)."""
     exposures = np.zeros(len(world), np.int64)
     for grant in grants:
         exposures[grant.clip] += grant.exposures

@@ -13,7 +13,9 @@ from schemas.events import PoolDecision
 
 
 class Replayed(NamedTuple):
-    """What a policy did: its ``grants`` in the order of time, the views ``spent`` by budget, decisions by rule."""
+    """What a policy did: its ``grants`` in the order of time, the impressions ``spent`` by budget, decisions by
+    rule.
+    """
 
     grants: tuple[Grant, ...]
     spent: dict[Budget, int]

@@ -52,7 +52,7 @@ def _heading(outcomes: Sequence[Outcome]) -> Text:
     granted = spread([outcome.allocations[POLICY].measures.granted for outcome in outcomes]).text(_COUNT)
     text = Text(f"Policy {policy.version}", style="bold")
     text.append(
-        f", {len(world):,} clips in {period}, {several}. Every row gives out {granted} views.", style="not bold"
+        f", {len(world):,} clips in {period}, {several}. Every row gives out {granted} impressions.", style="not bold"
     )
     return text
 
@@ -78,7 +78,7 @@ def _allocations(outcomes: Sequence[Outcome]) -> Table:
 
 
 def _tiers(outcomes: Sequence[Outcome]) -> Table:
-    table = _table("tier", "entries", "views granted", "budget", "used")
+    table = _table("tier", "entries", "impressions granted", "budget", "used")
     every = [outcome.tiers for outcome in outcomes]
     together = [TierUse(*(sum(figures) for figures in zip(*tiers, strict=True))) for tiers in every]
     for index, tier in enumerate(outcomes[0].policy.tiers):

@@ -24,7 +24,9 @@ LEAST_RATE: Final = 0.0001
 MOST_RATE: Final = 0.5
 """Reactions per view of the worst and of the best clip that can be."""
 MEDIAN_RATE: Final = 0.04
-"""Reactions per view of a challenge's median clip; the counts of synthetic clips have 24 views for each reaction."""
+"""Reactions per view of a challenge's median clip; the counts of synthetic clips have 24 impressions for each
+reaction.
+"""
 FEWEST_CLIPS: Final = 20
 MOST_DAYS: Final = 366
 
@@ -44,7 +46,7 @@ class World:
     """``clips`` came in the simulated period, in their order, at ``arrivals_ms`` (N,) since its start.
 
     ``rates`` (N,) are true reaction rates, ``percentiles`` (N,) those of the eventual virality within the challenge,
-    among these clips; ``rated`` is what the pools are told of each; ``newcomers`` are dancers without a clip before.
+    among these clips; ``rated`` is what the pools learn of each; ``newcomers`` are dancers without a clip before.
     """
 
     seed: int

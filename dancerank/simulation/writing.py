@@ -15,9 +15,9 @@ from schemas.errors import ConfigurationError
 SUMMARY: Final = "summary.csv"
 """The measures, by policy, seed and allocation."""
 CLIPS: Final = "clips.csv"
-"""Each clip with what it was and the views that it was granted."""
+"""Each clip with what it was and the impressions that it was granted."""
 TIERS: Final = "tiers.csv"
-"""Views that a policy granted, by day and tier."""
+"""Impressions that a policy granted, by day and tier."""
 
 
 def make_folder(folder: Path) -> None:

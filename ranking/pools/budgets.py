@@ -17,7 +17,9 @@ class Room(NamedTuple):
 
 
 def lane_capacity(policy: Policy, budget: Budget, at_ms: int) -> int:
-    """Most views that ``budget`` allows by ``at_ms``; none if the policy has no such tier, or no such lane of it."""
+    """Most impressions that ``budget`` allows by ``at_ms``; none if the policy has no such tier, or no such lane of
+    it.
+    """
     if not policy.has(budget.tier):
         return 0
     index = policy.index(budget.tier)
@@ -54,7 +56,7 @@ def room(policy: Policy, view: PoolView, clip: PooledClip, tier: Tier, lane: Lan
 
 
 def lane_has_room(policy: Policy, view: PoolView, tier: Tier, lane: Lane, at_ms: int) -> bool:
-    """Whether ``tier`` could take one more clip by ``lane``, caps aside."""
+    """Whether ``tier`` could take one more clip by ``lane``, caps not counted."""
     start = policy.window_start_ms(at_ms)
     return all(
         lane_capacity(policy, budget, at_ms) - view.used(budget) >= tier.exposures

@@ -19,22 +19,22 @@ def enter(
     ``bound`` is that of its reaction rate, where it was compared.
     """
     found = room(policy, view, clip, tier, lane, at_ms)
-    told = {"bound": bound, "limit": _limit(policy, clip, lane)}
+    facts = {"bound": bound, "limit": _limit(policy, clip, lane)}
     if found.short is None:
-        return _let_in(policy, clip, tier, lane, at_ms, found, told)
+        return _let_in(policy, clip, tier, lane, at_ms, found, facts)
     if lane is Lane.EXPLORED:
         return NOTHING
     known = view.clip(clip.clip_id)
     waiting = msgspec.structs.replace(clip, wants=tier.name)
     if known is not None and known.wants == tier.name:
-        return Transition(clip=waiting)  # told once, not at every try
+        return Transition(clip=waiting)  # recorded once, not at every try
     budget = f"{tier.name}, {found.short.scope}"
     rule = Rule.QUEUED if clip.tier is None else Rule.HELD
-    return decided(policy, waiting, rule, at_ms, tier=clip.tier, budget=budget, budget_left=found.short_left, **told)
+    return decided(policy, waiting, rule, at_ms, tier=clip.tier, budget=budget, budget_left=found.short_left, **facts)
 
 
-def decided(policy: Policy, clip: PooledClip, rule: Rule, at_ms: int, *, tier: str | None, **told: Any) -> Transition:
-    """``clip`` in ``tier`` by ``rule``, with the record of it; ``told`` are its fields beyond those of the clip."""
+def decided(policy: Policy, clip: PooledClip, rule: Rule, at_ms: int, *, tier: str | None, **facts: Any) -> Transition:
+    """``clip`` in ``tier`` by ``rule``, with the record of it; ``facts`` are its fields beyond those of the clip."""
     seen = clip.seen
     decision = PoolDecision(
         clip_id=clip.clip_id,
@@ -48,17 +48,17 @@ def decided(policy: Policy, clip: PooledClip, rule: Rule, at_ms: int, *, tier: s
         views=seen.views,
         policy_version=policy.version,
         decided_at_ms=at_ms,
-        **told,
+        **facts,
     )
     clip = msgspec.structs.replace(clip, tier=tier, decisions=clip.decisions + 1)
     return Transition(clip=clip, decisions=(decision,))
 
 
 def _let_in(
-    policy: Policy, clip: PooledClip, tier: Tier, lane: Lane, at_ms: int, found: Room, told: dict[str, float | None]
+    policy: Policy, clip: PooledClip, tier: Tier, lane: Lane, at_ms: int, found: Room, facts: dict[str, float | None]
 ) -> Transition:
     views, left = tier.exposures, found.lane_left - tier.exposures
-    change = decided(policy, clip, lane.rule, at_ms, tier=tier.name, exposures=views, budget_left=left, **told)
+    change = decided(policy, clip, lane.rule, at_ms, tier=tier.name, exposures=views, budget_left=left, **facts)
     moved = msgspec.structs.replace(change.clip or clip, wants=None, entered_at_ms=at_ms, granted=clip.granted + views)
     return change._replace(clip=moved, spent=dict.fromkeys(found.budgets, views))
 

@@ -48,11 +48,11 @@ class PoolLedger:
         return self._used.get(budget, 0)
 
     def budgets(self) -> dict[Budget, int]:
-        """Views granted from every budget that was ever used."""
+        """Impressions granted from every budget that was ever used."""
         return dict(self._used)
 
-    def counts(self, kind: Cohort) -> Counts:
-        return self._counts.get(kind, Counts(0, 0))
+    def counts(self, cohort: Cohort) -> Counts:
+        return self._counts.get(cohort, Counts(0, 0))
 
     def waiting(self) -> list[PooledClip]:
         return [self._clips[clip_id] for clip_id in self._waiting]
@@ -86,9 +86,9 @@ class PoolLedger:
         for budget, views in change.spent.items():
             self._used[budget] += views
         if change.learned is not None:
-            kind, more = change.learned
-            known = self.counts(kind)
-            self._counts[kind] = Counts(known.reactions + more.reactions, known.views + more.views)
+            cohort, more = change.learned
+            known = self.counts(cohort)
+            self._counts[cohort] = Counts(known.reactions + more.reactions, known.views + more.views)
 
     def _put(self, clip: PooledClip) -> None:
         before = self._clips.get(clip.clip_id)

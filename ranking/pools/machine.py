@@ -16,7 +16,7 @@ import msgspec
 
 from ranking.pools.bounds import wilson
 from ranking.pools.entry import decided, enter
-from ranking.pools.nomination import NO_TENTH, nomination, tenth_of
+from ranking.pools.nomination import NO_DECILE, decile_of, nomination
 from ranking.pools.policy import MS, Policy
 from ranking.pools.state import (
     NOTHING,
@@ -47,10 +47,10 @@ def transition(policy: Policy, view: PoolView, event: PoolEvent) -> Transition:
     if clip is None or clip == before:
         return change._replace(clip=None)
     seen = before.seen if before is not None else Counts(0, 0)
-    if clip.seen == seen:  # it may differ after a grant too, where views are unknown
+    if clip.seen == seen:  # it may differ after a grant too, where impressions are unknown
         return change
     more = Counts(clip.seen.reactions - seen.reactions, clip.seen.views - seen.views)
-    return change._replace(learned=(clip.kind, more))
+    return change._replace(learned=(clip.cohort, more))
 
 
 def leaves_at_ms(policy: Policy, clip: PooledClip) -> int:
@@ -74,7 +74,7 @@ def _rated(policy: Policy, view: PoolView, known: PooledClip | None, event: Rate
         dancer_id=event.dancer_id,
         challenge_id=event.challenge_id,
         rated_at_ms=event.at_ms,
-        kind=Cohort(event.challenge_id, tenth_of(fused)),
+        cohort=Cohort(event.challenge_id, decile_of(fused)),
         percentile=fused,
     )
     if best is None:
@@ -98,8 +98,8 @@ def _engaged(policy: Policy, view: PoolView, clip: PooledClip | None, event: Eng
 
 
 def _observed(clip: PooledClip, event: Engaged) -> PooledClip:
-    """The latest observation holds, also where counts fell; of two at one moment the greater. Views are kept apart, as
-    some observations lack them. So the order in which observations come makes no difference.
+    """The latest observation holds, also where counts fell; of two at one moment the greater. Impressions are kept
+    apart, as some observations lack them. So the order in which observations come makes no difference.
     """
     if (event.observed_at_ms, event.reactions) > (clip.observed_at_ms, clip.reactions):
         clip = msgspec.structs.replace(clip, observed_at_ms=event.observed_at_ms, reactions=event.reactions)
@@ -131,8 +131,10 @@ def _explored(policy: Policy, view: PoolView, clip: PooledClip | None, event: Ex
 def _removed(policy: Policy, _view: PoolView, clip: PooledClip | None, event: Removed) -> Transition:
     if clip is None:
         # Remembered, so that a late upload does not bring it back.
-        kind = Cohort("", NO_TENTH)
-        absent = PooledClip(clip_id=event.clip_id, dancer_id="", challenge_id="", rated_at_ms=event.at_ms, kind=kind)
+        cohort = Cohort("", NO_DECILE)
+        absent = PooledClip(
+            clip_id=event.clip_id, dancer_id="", challenge_id="", rated_at_ms=event.at_ms, cohort=cohort
+        )
         return Transition(clip=msgspec.structs.replace(absent, gone=True, deleted=True))
     if clip.deleted:
         return NOTHING
@@ -141,7 +143,7 @@ def _removed(policy: Policy, _view: PoolView, clip: PooledClip | None, event: Re
         dancer_id="",
         challenge_id=clip.challenge_id,
         rated_at_ms=clip.rated_at_ms,
-        kind=clip.kind,
+        cohort=clip.cohort,
         tier=clip.tier,
         granted=clip.granted,
         decisions=clip.decisions,
@@ -170,19 +172,20 @@ def _judged(policy: Policy, view: PoolView, clip: PooledClip, at_ms: int) -> Tra
     bounds = wilson(*clip.seen, policy.z)
     if enough and tier.gate is not None and bounds.low >= tier.gate:
         return enter(policy, view, clip, policy.tiers[index + 1], Lane.PROMOTED, at_ms, bound=bounds.low)
-    # Where views are unknown, few reactions may mean few views as well: only what is known counts against a clip.
+    # Where impressions are unknown, few reactions may mean few impressions as well: only what is known counts against a
+    # clip.
     if enough and clip.views is not None and bounds.high < tier.floor:
-        told = {"bound": bounds.high, "limit": tier.floor}
+        facts = {"bound": bounds.high, "limit": tier.floor}
         if index == 0:
-            return _left(policy, clip, Rule.DEMOTED, at_ms, **told)
+            return _left(policy, clip, Rule.DEMOTED, at_ms, **facts)
         lower = msgspec.structs.replace(clip, wants=None, entered_at_ms=at_ms)
-        return decided(policy, lower, Rule.DEMOTED, at_ms, tier=policy.tiers[index - 1].name, **told)
+        return decided(policy, lower, Rule.DEMOTED, at_ms, tier=policy.tiers[index - 1].name, **facts)
     if clip.wants is not None:
         stays = msgspec.structs.replace(clip, wants=None)
         return decided(policy, stays, Rule.KEPT, at_ms, tier=clip.tier, bound=bounds.low, limit=tier.gate)
     return Transition(clip=clip)
 
 
-def _left(policy: Policy, clip: PooledClip, rule: Rule, at_ms: int, **told: Any) -> Transition:
+def _left(policy: Policy, clip: PooledClip, rule: Rule, at_ms: int, **facts: Any) -> Transition:
     """For good."""
-    return decided(policy, msgspec.structs.replace(clip, wants=None, gone=True), rule, at_ms, tier=None, **told)
+    return decided(policy, msgspec.structs.replace(clip, wants=None, gone=True), rule, at_ms, tier=None, **facts)

@@ -6,9 +6,9 @@ from typing import Final, NamedTuple
 from ranking.pools.policy import Policy
 from schemas.modalities import DIMENSIONS, Dimension
 
-TENTHS: Final = 10
-NO_TENTH: Final = -1
-"""``Cohort.tenth`` of a clip without a fused percentile, as in a challenge that is too small."""
+DECILES: Final = 10
+NO_DECILE: Final = -1
+"""``Cohort.decile`` of a clip without a fused percentile, as in a challenge that is too small."""
 
 
 class Nomination(NamedTuple):
@@ -30,6 +30,6 @@ def nomination(policy: Policy, percentiles: Mapping[Dimension, float]) -> Nomina
     return max(found, key=lambda each: each.standing, default=None)
 
 
-def tenth_of(percentile: float | None) -> int:
-    """Which tenth of a challenge, from 0."""
-    return NO_TENTH if percentile is None else min(int(percentile * TENTHS / 100), TENTHS - 1)
+def decile_of(percentile: float | None) -> int:
+    """Which decile of a challenge, from 0."""
+    return NO_DECILE if percentile is None else min(int(percentile * DECILES / 100), DECILES - 1)

@@ -37,15 +37,15 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Tier(_Part, frozen=True, kw_only=True):
-    """One pool. A *reaction rate* is (likes + comments + reposts) / views, the counts of Eq. (1) per exposure."""
+    """One pool. A *reaction rate* is (likes + comments + reposts) / impressions, the counts of Eq. (1) per exposure."""
 
     name: Identifier
     exposures: Positive
-    """Views that a clip is granted when it enters."""
+    """Impressions that a clip is granted when it enters."""
     capacity: Positive
-    """Most views that are granted in one window, to all clips together."""
+    """Most impressions that are granted in one window, to all clips together."""
     least_views: Positive
-    """Views in all that a clip needs before it is judged."""
+    """Impressions in all that a clip needs before it is judged."""
     gate: Rate | None = None
     """Lower bound of the reaction rate from which a clip is promoted to the next tier; the last tier has none."""
     floor: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
@@ -59,19 +59,19 @@ class Nomination(_Part, frozen=True, kw_only=True):
 
     thresholds: dict[Dimension, Percentile]
     fewest_clips: Positive = 20
-    """Clips that a challenge needs before a percentile in it means anything; until then nobody is nominated."""
+    """Clips that a challenge needs before a percentile in it means anything; until then no clip is nominated."""
 
 
 class Exploration(_Part, frozen=True, kw_only=True):
-    """What clips that nobody nominated get of the first tier's capacity."""
+    """What clips that no score nominated get of the first tier's capacity."""
 
     share: Share = 0.1
     method: Literal["thompson", "uniform"] = "thompson"
-    """Whom to show: by a draw from what is known of such clips (the same challenge and tenth of it), or anyone."""
+    """Whom to show: by a draw from what is known of such clips (the same challenge and decile of it), or anyone."""
     prior_reactions: Prior = 1.0
     """Reactions imagined before any were seen: α of the Beta distribution that is drawn from."""
     prior_views: Prior = 20.0
-    """Views without a reaction imagined likewise: β."""
+    """Impressions without a reaction imagined likewise: β."""
 
 
 class Caps(_Part, frozen=True, kw_only=True):
@@ -105,7 +105,7 @@ class Policy(_Part, frozen=True, kw_only=True):
             self._check_tier(index)
             self._check_budgets(index)
         if not self.nomination.thresholds and not self.exploration.share:
-            problem = "nobody could ever enter: give a threshold that nominates, or a share to explore"
+            problem = "no clip could ever enter: give a threshold that nominates, or a share to explore"
             raise PolicyError(problem, ("nomination", "thresholds"))
 
     @property
@@ -132,7 +132,7 @@ class Policy(_Part, frozen=True, kw_only=True):
         raise KeyError(tier)
 
     def explored_capacity(self) -> int:
-        """Views of the first tier's window kept for exploration; nominated clips get the others."""
+        """Impressions of the first tier's window kept for exploration; nominated clips get the others."""
         return part(self.tiers[0].capacity, self.exploration.share)
 
     def _check_order(self, index: int) -> None:
@@ -160,7 +160,7 @@ class Policy(_Part, frozen=True, kw_only=True):
         tier, place, last = self.tiers[index], ("tiers", index), index == len(self.tiers) - 1
         granted = sum(t.exposures for t in self.tiers[: index + 1])
         if tier.least_views > granted:
-            problem = f"no clip would be judged: up to here it is granted {granted} views; give at most that"
+            problem = f"no clip would be judged: up to here it is granted {granted} impressions; give at most that"
             raise PolicyError(problem, (*place, "least_views"))
         if last and tier.gate is not None:
             raise PolicyError("the last tier's gate leads nowhere; leave it out, or add a tier", (*place, "gate"))
@@ -172,7 +172,7 @@ class Policy(_Part, frozen=True, kw_only=True):
         if highest < tier.gate:
             problem = (
                 f"no clip can reach {tier.gate:g}: the bound is at most {highest:.4f}, with a reaction to each of the "
-                f"{granted} views granted up to here; lower the gate or grant more"
+                f"{granted} impressions granted up to here; lower the gate or grant more"
             )
             raise PolicyError(problem, (*place, "gate"))
         if tier.floor >= tier.gate:
@@ -189,15 +189,19 @@ class Policy(_Part, frozen=True, kw_only=True):
             budgets[("exploration", "share")] = explored
         for place, views in budgets.items():
             if views < tier.exposures:
-                problem = f"comes to {views} views a window of {tier.name}, where a clip is granted {tier.exposures}"
+                problem = (
+                    f"comes to {views} impressions a window of {tier.name}, where a clip is granted {tier.exposures}"
+                )
                 also = "" if place[-1] == "capacity" else ", or that tier's capacity"
                 raise PolicyError(f"{problem}; raise it{also}, or grant less", place)
         if index == 0 and self.nomination.thresholds and tier.capacity - explored < tier.exposures:
-            problem = f"leaves {tier.capacity - explored} views a window for nominated clips, too few for one; lower it"
+            problem = (
+                f"leaves {tier.capacity - explored} impressions a window for nominated clips, too few for one; lower it"
+            )
             raise PolicyError(problem, ("exploration", "share"))
 
 
 @lru_cache(maxsize=256)
 def part(capacity: int, share: float) -> int:
-    """Whole views in ``share`` of ``capacity``, the share taken as it is written: 0.29 of 100 is 29."""
+    """Whole impressions in ``share`` of ``capacity``, the share taken as it is written: 0.29 of 100 is 29."""
     return int(capacity * Fraction(str(share)))

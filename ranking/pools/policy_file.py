@@ -39,8 +39,8 @@ def parse_policy(text: str, name: str) -> Policy:
 
 
 def _not_toml(text: str, name: str, message: str) -> PolicyError:
-    told = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", message, re.DOTALL)
-    problem, line = (told[1], int(told[2])) if told else (message, len(text.splitlines()) or 1)
+    parts = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", message, re.DOTALL)
+    problem, line = (parts[1], int(parts[2])) if parts else (message, len(text.splitlines()) or 1)
     lines = text.splitlines()
     found = lines[line - 1].strip() if line <= len(lines) else ""
     return PolicyError(f"{name}, line {line}: not valid TOML: {problem}, at {found!r}; correct that line", ())

@@ -10,22 +10,22 @@ from ranking.pools.state import Explored, PooledClip, PoolEvent, PoolState, Revi
 from schemas.pools import Lane
 
 
-def round_events(policy: Policy, book: PoolState, at_ms: int) -> Iterator[PoolEvent]:
+def round_events(policy: Policy, state: PoolState, at_ms: int) -> Iterator[PoolEvent]:
     """The events of one round, each to be applied before the next is asked for: later ones depend on what is left.
 
     First clips leave that have stayed long enough. Then those that wait go on: to a higher tier by the lower bound of
     their reaction rate, to the first by how far they stand above the threshold. At last candidates are drawn.
     """
-    for clip_id in sorted(clip.clip_id for clip in book.due(at_ms)):
+    for clip_id in sorted(clip.clip_id for clip in state.due(at_ms)):
         yield Reviewed(clip_id=clip_id, at_ms=at_ms)
-    waiting = sorted(book.waiting(), key=lambda clip: (-_priority(policy, clip), clip.rated_at_ms, clip.clip_id))
+    waiting = sorted(state.waiting(), key=lambda clip: (-_priority(policy, clip), clip.rated_at_ms, clip.clip_id))
     for clip in waiting:
-        if _may_enter(policy, book, clip, at_ms):
+        if _may_enter(policy, state, clip, at_ms):
             yield Reviewed(clip_id=clip.clip_id, at_ms=at_ms)
     first = policy.tiers[0]
-    if lane_has_room(policy, book, first, Lane.EXPLORED, at_ms):
-        for clip_id in _drawn(policy, book, at_ms):
-            if not lane_has_room(policy, book, first, Lane.EXPLORED, at_ms):
+    if lane_has_room(policy, state, first, Lane.EXPLORED, at_ms):
+        for clip_id in _drawn(policy, state, at_ms):
+            if not lane_has_room(policy, state, first, Lane.EXPLORED, at_ms):
                 return
             yield Explored(clip_id=clip_id, at_ms=at_ms)
 
@@ -34,28 +34,28 @@ def _priority(policy: Policy, clip: PooledClip) -> float:
     return clip.standing if clip.tier is None else wilson(*clip.seen, policy.z).low
 
 
-def _may_enter(policy: Policy, book: PoolState, clip: PooledClip, at_ms: int) -> bool:
+def _may_enter(policy: Policy, state: PoolState, clip: PooledClip, at_ms: int) -> bool:
     """Whether a clip that waits is worth another look."""
     if clip.tier is None:
-        return lane_has_room(policy, book, policy.tiers[0], Lane.NOMINATED, at_ms)
+        return lane_has_room(policy, state, policy.tiers[0], Lane.NOMINATED, at_ms)
     if clip.wants is None or not policy.has(clip.wants):
-        return True  # placed by another policy: its own event will tell
-    return lane_has_room(policy, book, policy.tiers[policy.index(clip.wants)], Lane.PROMOTED, at_ms)
+        return True  # placed by another policy: its own event decides
+    return lane_has_room(policy, state, policy.tiers[policy.index(clip.wants)], Lane.PROMOTED, at_ms)
 
 
-def _drawn(policy: Policy, book: PoolState, at_ms: int) -> list[str]:
-    """Candidates in the order of their draws: from a Beta posterior of their kind's reaction rate, or uniform.
+def _drawn(policy: Policy, state: PoolState, at_ms: int) -> list[str]:
+    """Candidates in the order of their draws: from a Beta posterior of their cohort's reaction rate, or uniform.
 
     A draw depends on the seed, the clip and the moment alone, so that a replay repeats it.
     """
     explore = policy.exploration
     draws: list[tuple[float, str]] = []
-    for clip in book.candidates():
+    for clip in state.candidates():
         random = Random(f"{policy.seed}/{at_ms}/{clip.clip_id}")
         if explore.method == "uniform":
             draw = random.random()
         else:
-            reactions, views = book.counts(clip.kind)
+            reactions, views = state.counts(clip.cohort)
             draw = random.betavariate(explore.prior_reactions + reactions, explore.prior_views + views - reactions)
         draws.append((-draw, clip.clip_id))
     return [clip_id for _, clip_id in sorted(draws)]

@@ -1,4 +1,4 @@
-"""What the pools know: of each clip, of budgets and of kinds of clips; and what changes it."""
+"""What the pools know: of each clip, of budgets and of cohorts of clips; and what changes it."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
@@ -11,20 +11,20 @@ from schemas.pools import Deferral, Scope
 
 
 class Counts(NamedTuple):
-    """Reactions and views, of a clip (never more reactions than views) or of many."""
+    """Reactions and impressions, of a clip (never more reactions than impressions) or of many."""
 
     reactions: int
     views: int
 
 
 class Cohort(NamedTuple):
-    """Clips that are alike to whoever has not shown them: one challenge, one tenth of its fused percentiles.
+    """Clips that are alike to whoever has not shown them: one challenge, one decile of its fused percentiles.
 
-    ``tenth`` counts from 0; it is -1 while the challenge is too small for percentiles.
+    ``decile`` counts from 0; it is -1 while the challenge is too small for percentiles.
     """
 
     challenge_id: str
-    tenth: int
+    decile: int
 
 
 class Budget(NamedTuple):
@@ -43,15 +43,15 @@ class PooledClip(msgspec.Struct, frozen=True, kw_only=True):
 
     ``tier`` is where it is (``None``: in no pool), ``wants`` the tier it waits to enter, ``gone`` that it left for
     good, ``deleted`` that it must never come back. ``granted`` counts all exposures that it was promised, ``decisions``
-    the decisions made about it. ``reactions`` are those of the latest observation, ``views`` those of the latest that
-    knew them.
+    the decisions made about it. ``reactions`` are those of the latest observation, ``views`` those of the latest
+    that knew them.
     """
 
     clip_id: str
     dancer_id: str
     challenge_id: str
     rated_at_ms: int
-    kind: Cohort
+    cohort: Cohort
     standing: float = 0.0
     """How far above the threshold that nominated it, as a share of the way to the top; waiting clips go by it."""
     nominated_by: Dimension | None = None
@@ -70,8 +70,8 @@ class PooledClip(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def seen(self) -> Counts:
-        """What it was observed to have had. While views are unknown, those granted stand in: no more saw it because of
-        us, so that its rate is not overrated.
+        """What it was observed to have had. While impressions are unknown, those granted stand in: no more saw it
+        because of us, so that its rate is not overrated.
         """
         if self.observed_at_ms < 0:
             return Counts(0, 0)
@@ -131,7 +131,8 @@ PoolEvent = Rated | Engaged | Reviewed | Explored | Removed
 
 
 class Transition(NamedTuple):
-    """What an event changes: the clip's new state, views granted by budget, counts seen by kind; and the decisions.
+    """What an event changes: the clip's new state, impressions granted by budget, counts seen by cohort; and the
+    decisions.
 
     ``deferred`` says why an observation cannot be counted now; one of the future would keep all true ones from
     counting. An event without effect gives ``NOTHING``.
@@ -153,7 +154,7 @@ class PoolView(Protocol):
     def clip(self, clip_id: str) -> PooledClip | None: ...
 
     def used(self, budget: Budget) -> int:
-        """Views granted from a budget so far."""
+        """Impressions granted from a budget so far."""
         ...
 
 
@@ -174,6 +175,6 @@ class PoolState(PoolView, Protocol):
         """Clips that exploration may pick."""
         ...
 
-    def counts(self, kind: Cohort) -> Counts:
-        """What was observed of a kind of clips."""
+    def counts(self, cohort: Cohort) -> Counts:
+        """What was observed of a cohort."""
         ...

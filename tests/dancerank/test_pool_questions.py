@@ -56,8 +56,8 @@ def test_a_clip_shows_its_tier_and_its_history_with_reasons(pools: Pools) -> Non
     told = asked("clip", "c1")
     assert "state │ in t2" in told
     assert "percentile │ 90, of the fused score, which nominated it" in told
-    assert "30 reactions, 100 views; 30.00% of 100 viewers react; at least 23.07% and at most 37.98%" in told
-    assert "judged from 400 views in all; to t3 if surely 20% of viewers react, or more" in told
+    assert "30 reactions, 100 impressions; 30.00% of 100 viewers react; at least 23.07% and at most 37.98%" in told
+    assert "judged from 400 impressions in all; to t3 if surely 20% of viewers react, or more" in told
     assert told.index("nominated into t1") < told.index("promoted from t1 to t2: at least 23.1% of viewers react")
     assert "entered │ 1970-01-01 00:00:00 UTC" in told
 
@@ -84,7 +84,7 @@ def test_the_status_shows_every_tier_and_the_totals(pools: Pools) -> None:
     assert re.search(r"t1 │ │ 0 │ 0 │ 1,000 │ │ 0 │ 1,000 │", told)
     assert re.search(r"│ nominated │ │ │ 700 │ │ 0 │ 700 │ 7 │", told)
     assert "t2 │ promoted │ 1 │ 0 │ 1,200 │ │ 0 │ 1,200 │ 3 │" in told
-    assert "at most 0.7 of a tier's views in a window: 700, 840, 1,400" in told
+    assert "at most 0.7 of a tier's impressions in a window: 700, 840, 1,400" in told
     assert "1 clip in no tier that exploration may draw" in told
     assert "3 made, 1 published" in told
     pools.adopt(policy(version="p2", tiers=tiers(t2={"name": "second"})))

@@ -1,4 +1,4 @@
-"""The simulated world: who comes when, how good a clip is, which view ends in a reaction."""
+"""The simulated world: who comes when, how good a clip is, which impression ends in a reaction."""
 
 import numpy as np
 import pytest

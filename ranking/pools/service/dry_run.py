@@ -60,14 +60,14 @@ def dry_run(policy: Policy, view: PoolView, asked: HypotheticalClip, rated: Rate
     stage, fewest_clips = DryRun(policy, view), policy.nomination.fewest_clips
     change, clip = stage.foresee(rated)
     (decision,) = change.decisions
-    told = explained(decision)
+    answer = explained(decision)
     if (
         decision.rule == Rule.NOT_NOMINATED
         and Dimension.FUSED not in rated.percentiles
         and rated.challenge_clips >= fewest_clips
     ):
         # The record has the fused percentile alone, which every real clip has where percentiles count.
-        told = replace(told, sentence="not nominated: no percentile reaches its threshold; exploration may draw it")
+        answer = replace(answer, sentence="not nominated: no percentile reaches its threshold; exploration may draw it")
     lane = Lane.EXPLORED if decision.rule == Rule.NOT_NOMINATED else Lane.NOMINATED
     budgets = rooms(policy, stage, clip, policy.tiers[0], lane, rated.at_ms, change)
     stage.keep(clip)
@@ -80,7 +80,7 @@ def dry_run(policy: Policy, view: PoolView, asked: HypotheticalClip, rated: Rate
         percentiles=dict(rated.percentiles),
         challenge_clips=rated.challenge_clips,
         fewest_clips=fewest_clips,
-        decision=told,
+        decision=answer,
         budgets=budgets,
         afterwards=afterwards,
     )
@@ -92,8 +92,8 @@ def _afterwards(
     event = Engaged(clip_id=HYPOTHETICAL, observed_at_ms=at_ms, reactions=reactions, views=views, at_ms=at_ms)
     change, judged = stage.foresee(event)
     if not change.decisions:
-        told = unchanged(policy, judged)
-        return Afterwards(sentence=told, decision=None, rate=reaction_rate(policy, judged.seen), budgets=[])
+        answer = unchanged(policy, judged)
+        return Afterwards(sentence=answer, decision=None, rate=reaction_rate(policy, judged.seen), budgets=[])
     (decision,) = change.decisions
     aim = next_tier(policy, clip.tier) if decision.rule in (Rule.PROMOTED, Rule.HELD) else None
     return Afterwards(

@@ -23,15 +23,16 @@ class EngagementState:
     """Counts for the length of one transaction, kept until ``flush``.
 
     The latest observation holds, of two at one moment that with more reactions, then with more likes, then comments;
-    views are kept apart, as some observations lack them (as in ``ranking.pools.machine``). Eq. (1) is reckoned for
-    every row that is written; the bounds of Eq. (2), least and greatest of a challenge, are the two ends of an index.
+    impressions are kept apart, as some observations lack them (as in ``ranking.pools.machine``). Eq. (1) is reckoned
+    for every row that is written; the bounds of Eq. (2), least and greatest of a challenge, are the two ends of an
+    index.
     """
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
         self._rows: dict[str, dict[str, Any] | None] = {}
         self._changed: set[str] = set()
-        self._may_be_aside: dict[str, bool] = {}
+        self._may_be_deferred: dict[str, bool] = {}
 
     def load(self, clip_ids: Iterable[str]) -> None:
         """Read what is known of clips that will be observed, all at once."""
@@ -40,11 +41,11 @@ class EngagementState:
             self._rows |= dict.fromkeys(part)
             self._rows |= {row.clip_id: dict(row._mapping) for row in rows}
 
-    def load_aside(self, clip_ids: Iterable[str]) -> None:
-        """Read of which clips that may be taken up something is aside."""
+    def load_deferred(self, clip_ids: Iterable[str]) -> None:
+        """Read which of the clips that may be taken up have deferred observations."""
         for part in in_parts(clip_ids):
             query = sa.select(engagement_aside.c.clip_id).where(engagement_aside.c.clip_id.in_(part)).distinct()
-            self._may_be_aside |= dict.fromkeys(part, False) | dict.fromkeys(self._connection.scalars(query), True)
+            self._may_be_deferred |= dict.fromkeys(part, False) | dict.fromkeys(self._connection.scalars(query), True)
 
     def observe(self, event: EngagementObserved, challenge_id: str, uploaded_at_ms: int) -> None:
         """Let the counts of a clip be those of ``event``, as far as it is later."""
@@ -65,9 +66,9 @@ class EngagementState:
             self._rows[event.clip_id] = row
             self._changed.add(event.clip_id)
 
-    def set_aside(self, event: EngagementObserved, reason: Deferral) -> None:
+    def defer(self, event: EngagementObserved, reason: Deferral) -> None:
         """Keep an observation that cannot be used now; two of one moment as one."""
-        self._may_be_aside[event.clip_id] = True
+        self._may_be_deferred[event.clip_id] = True
         insert = insert_into(self._connection, engagement_aside)
         kept = insert.on_conflict_do_update(
             index_elements=list(engagement_aside.primary_key),
@@ -89,17 +90,19 @@ class EngagementState:
         self._connection.execute(kept, row)
 
     def take_up(self, clip_id: str) -> list[EngagementObserved]:
-        """What was set aside of a clip that nobody knew then, in the order of its time; it is no longer aside."""
-        if not self._may_be_aside.get(clip_id, True):
+        """The observations deferred while a clip was unknown, in the order of their time; they are deferred no
+        longer.
+        """
+        if not self._may_be_deferred.get(clip_id, True):
             return []
         return self._taken(engagement_aside.c.clip_id == clip_id, reason=Deferral.UNKNOWN_CLIP)
 
     def take_due(self, until_ms: int) -> list[EngagementObserved]:
-        """What was set aside as of the future and no longer is."""
+        """The observations deferred as of the future that no longer are."""
         return self._taken(engagement_aside.c.observed_at_ms <= until_ms, reason=Deferral.FUTURE_OBSERVATION)
 
     def forget(self, clip_id: str) -> None:
-        """Drop the counts of a deleted clip; what stands aside of it is of a deleted clip from now on."""
+        """Drop the counts of a deleted clip; its deferred observations are of a deleted clip from now on."""
         self._rows[clip_id] = None
         self._changed.discard(clip_id)
         self._connection.execute(sa.delete(engagement).where(engagement.c.clip_id == clip_id))
@@ -145,6 +148,6 @@ def _counts_of(row: dict[str, Any]) -> tuple[int, int, int]:
 
 
 def _together(one: EngagementObserved, other: EngagementObserved) -> EngagementObserved:
-    """Two observations of one moment as one: the greater, with the most views that either knew."""
+    """Two observations of one moment as one: the greater, with the most impressions that either knew."""
     views = max((event.views for event in (one, other) if event.views is not None), default=None)
     return msgspec.structs.replace(max(one, other, key=_counts), views=views)

@@ -29,7 +29,7 @@ class JournalIncomplete(FinalError):
 
 
 class Replay(NamedTuple):
-    """What came of making all decisions again. ``difference`` tells the first one that came out otherwise."""
+    """What came of making all decisions again. ``difference`` names the first one that came out otherwise."""
 
     events: int
     decisions: int
@@ -76,14 +76,14 @@ def replay(connection: sa.Connection, batches: int) -> Replay:
                 decisions += 1
                 known = next(stored, None)
                 if made != known:
-                    return Replay(events, decisions, 0, f"the journal gives {made}, the books hold {known}")
+                    return Replay(events, decisions, 0, f"the journal gives {made}, the database holds {known}")
     if complete != batches:
         raise JournalIncomplete(
             f"the journal has a gap after batch {complete} of {batches}; decisions can be made again only if "
             "pools.journal was on from the beginning"
         )
     if (more := next(stored, None)) is not None:
-        return Replay(events, decisions, 0, f"the books hold {more}, which the journal does not give")
+        return Replay(events, decisions, 0, f"the database holds {more}, which the journal does not give")
     clips, difference = _compared(connection, ledger)
     return Replay(events, decisions, clips, difference)
 
@@ -96,9 +96,9 @@ def _compared(connection: sa.Connection, ledger: PoolLedger | None) -> tuple[int
         held = msgspec.structs.replace(held, dancer_id=pseudonym(held.dancer_id))
         made: PooledClip | None = ledger.clip(held.clip_id) if ledger is not None else None
         if made != held:
-            return count, f"the journal gives {made}, the books hold {held}"
+            return count, f"the journal gives {made}, the database holds {held}"
     if ledger is not None and sum(1 for _ in ledger.clips()) != count:
-        return count, "the journal gives clips that the books do not hold"
+        return count, "the journal gives clips that the database does not hold"
     return count, None
 
 

@@ -158,7 +158,7 @@ class PoolReader:
             try:
                 policy = msgspec.msgpack.decode(row.content, type=Policy)
             except msgspec.MsgspecError as error:
-                problem = f"policy {row.version}, which is in force, cannot be read by this release ({error})"
+                problem = f"policy {row.version}, which is active, cannot be read by this release ({error})"
                 raise StoreRefused(f"{problem}; start dancerank pools run of this release with it") from error
             yield _Now(
                 connection, SqlPoolState(connection, policy), policy, int(row.adopted_at_ms), self._clock.now_ms()
@@ -189,17 +189,17 @@ def _needs(policy: Policy, clip: PooledClip) -> Needs | None:
 
 
 def _waiting(now: _Now, clip: PooledClip, history: list[PoolDecision]) -> Waiting | None:
-    told = next((decision for decision in reversed(history) if decision.rule in (Rule.QUEUED, Rule.HELD)), None)
+    latest = next((decision for decision in reversed(history) if decision.rule in (Rule.QUEUED, Rule.HELD)), None)
     aim = next_tier(now.policy, clip.tier)
-    if clip.wants is None or told is None or aim is None:
+    if clip.wants is None or latest is None or aim is None:
         return None
     lane = Lane.NOMINATED if clip.tier is None else Lane.PROMOTED
     short = room(now.policy, now.view, clip, aim, lane, now.at_ms).short
     return Waiting(
         tier=aim.name,
-        since_ms=told.decided_at_ms,
-        budget=told.budget,
-        budget_left=told.budget_left,
+        since_ms=latest.decided_at_ms,
+        budget=latest.budget,
+        budget_left=latest.budget_left,
         short_now=None if short is None else budget_room(now.policy, now.view, short, now.at_ms),
     )
 

@@ -45,24 +45,24 @@ def unchanged(policy: Policy, clip: PooledClip) -> str:
         return f"no decision: it {why}, and reactions count only in a tier"
     tier = policy.tiers[policy.index(clip.tier)]
     if clip.seen.views < tier.least_views:
-        return f"stays in {tier.name}: judged from {_views(tier.least_views)} on; it has {clip.seen.views:,}"
+        return f"stays in {tier.name}: judged from {_impressions(tier.least_views)} on; it has {clip.seen.views:,}"
     low, high = wilson(*clip.seen, policy.z)
     limits = [f"gate {_rate(tier.gate)}"] * (tier.gate is not None) + [f"floor {_rate(tier.floor)}"] * (tier.floor > 0)
-    told = f"; {', '.join(limits)}" if limits else ""
-    unknown = "; nothing is demoted while views are unknown" if clip.views is None and high < tier.floor else ""
-    return f"stays in {tier.name}: {_rate(low)} to {_rate(high)} of viewers react ({_of(*clip.seen)}{told}){unknown}"
+    text = f"; {', '.join(limits)}" if limits else ""
+    unknown = "; nothing is demoted while impressions are unknown" if clip.views is None and high < tier.floor else ""
+    return f"stays in {tier.name}: {_rate(low)} to {_rate(high)} of viewers react ({_of(*clip.seen)}{text}){unknown}"
 
 
 def needed(policy: Policy, tier: Tier) -> str:
     """What decides about a clip in ``tier``."""
     index = policy.index(tier.name)
-    told = f"judged from {_views(tier.least_views)} in all"
+    text = f"judged from {_impressions(tier.least_views)} in all"
     if tier.gate is not None:
-        told += f"; to {policy.tiers[index + 1].name} if surely {_rate(tier.gate)} of viewers react, or more"
+        text += f"; to {policy.tiers[index + 1].name} if surely {_rate(tier.gate)} of viewers react, or more"
     if tier.floor:
         down = f"back to {policy.tiers[index - 1].name}" if index else "out"
-        told += f"; {down} if surely less than {_rate(tier.floor)} react"
-    return told
+        text += f"; {down} if surely less than {_rate(tier.floor)} react"
+    return text
 
 
 def _nominated(d: PoolDecision) -> str:
@@ -99,9 +99,9 @@ def _kept(d: PoolDecision) -> str:
     if d.limit is None:
         return f"{stays}: it is the last tier now"
     if d.bound is not None and d.bound >= d.limit:
-        return f"{stays}: {_views(d.views)} are too few to judge it again"
-    told = f"at least {_rate(d.bound)} of viewers react ({_of(d.reactions, d.views)})"
-    return f"{stays}: {told}, below the gate of {_rate(d.limit)}"
+        return f"{stays}: {_impressions(d.views)} are too few to judge it again"
+    text = f"at least {_rate(d.bound)} of viewers react ({_of(d.reactions, d.views)})"
+    return f"{stays}: {text}, below the gate of {_rate(d.limit)}"
 
 
 def _demoted(d: PoolDecision) -> str:
@@ -140,14 +140,14 @@ def _at_least(d: PoolDecision) -> str:
 
 
 def _granted(d: PoolDecision) -> str:
-    return f"{_views(d.exposures)} granted, {d.budget_left or 0:,} left"
+    return f"{_impressions(d.exposures)} granted, {d.budget_left or 0:,} left"
 
 
 def _no_room(d: PoolDecision) -> tuple[str, str]:
     """The tier that is waited for, and what has no room in it."""
     tier, _, scope = (d.budget or "").partition(", ")
     whose = _whose(SCOPES[scope], tier) if scope in SCOPES else scope
-    left = f"only {_views(d.budget_left)}" if d.budget_left else "no views"
+    left = f"only {_impressions(d.budget_left)}" if d.budget_left else "no impressions"
     return tier, f"{whose} has {left} left in this window"
 
 
@@ -169,8 +169,8 @@ def _of(reactions: int, views: int) -> str:
     return f"{reactions:,} of {views:,}"
 
 
-def _views(views: int) -> str:
-    return f"{views:,} view{'' if views == 1 else 's'}"
+def _impressions(views: int) -> str:
+    return f"{views:,} impression{'' if views == 1 else 's'}"
 
 
 def _rate(rate: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The books of the pools in SQL for one transaction: what was read and changed is kept until ``flush``."""
+"""The state of the pools in SQL for one transaction: what was read and changed is kept until ``flush``."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ _BUDGETS: Final = sa.select(pool_budgets).where(
 
 
 class SqlPoolState:
-    """``ranking.pools.state.PoolState`` on a connection whose transaction nobody else's decisions can overlap.
+    """``ranking.pools.state.PoolState`` on a connection whose transaction no other decisions can overlap.
 
     Handled events and what was decided are in ``events`` and ``decisions``, in order.
     """
@@ -39,7 +39,7 @@ class SqlPoolState:
         self._used: dict[Budget, int] = {}
         self._read_holders: set[tuple[int, str]] = set()
         self._spent: set[Budget] = set()
-        self._kinds: dict[Cohort, Counts] = {}
+        self._cohorts: dict[Cohort, Counts] = {}
         self._learned: Counter[tuple[Cohort, str]] = Counter()
         self.events: list[PoolEvent] = []
         self.decisions: list[PoolDecision] = []
@@ -55,9 +55,9 @@ class SqlPoolState:
             self._used[budget] = self.used(budget) + views
             self._spent.add(budget)
         if change.learned is not None:
-            kind, more = change.learned
-            self._learned[(kind, "reactions")] += more.reactions
-            self._learned[(kind, "views")] += more.views
+            cohort, more = change.learned
+            self._learned[(cohort, "reactions")] += more.reactions
+            self._learned[(cohort, "views")] += more.views
         return change
 
     def round(self, at_ms: int) -> None:
@@ -101,17 +101,17 @@ class SqlPoolState:
             self._used[budget] = int(self._connection.execute(query).scalar() or 0)
         return self._used[budget]
 
-    def counts(self, kind: Cohort) -> Counts:
-        if kind not in self._kinds:
+    def counts(self, cohort: Cohort) -> Counts:
+        if cohort not in self._cohorts:
             table = pool_kinds.c
             query = sa.select(table.reactions, table.views).where(
-                table.challenge_id == kind.challenge_id, table.tenth == kind.tenth
+                table.challenge_id == cohort.challenge_id, table.tenth == cohort.decile
             )
             reactions, views = self._connection.execute(query).one_or_none() or (0, 0)
-            self._kinds[kind] = Counts(int(reactions), int(views))
-        stored = self._kinds[kind]
+            self._cohorts[cohort] = Counts(int(reactions), int(views))
+        stored = self._cohorts[cohort]
         return Counts(
-            stored.reactions + self._learned[(kind, "reactions")], stored.views + self._learned[(kind, "views")]
+            stored.reactions + self._learned[(cohort, "reactions")], stored.views + self._learned[(cohort, "views")]
         )
 
     def waiting(self) -> list[PooledClip]:
@@ -133,16 +133,16 @@ class SqlPoolState:
             [budget._asdict() | {"scope": str(budget.scope), "used": self.used(budget)} for budget in self._spent],
         )
         self._spent.clear()
-        kinds = {kind for kind, _ in self._learned}
-        if kinds:
+        cohorts = {cohort for cohort, _ in self._learned}
+        if cohorts:
             rows = [
-                {"challenge_id": kind.challenge_id, "tenth": kind.tenth}
-                | {name: self._learned[(kind, name)] for name in ("reactions", "views")}
-                for kind in sorted(kinds)
+                {"challenge_id": cohort.challenge_id, "tenth": cohort.decile}
+                | {name: self._learned[(cohort, name)] for name in ("reactions", "views")}
+                for cohort in sorted(cohorts)
             ]
             self._connection.execute(_adding_up(self._connection.dialect.name), rows)
             self._learned.clear()
-            self._kinds.clear()
+            self._cohorts.clear()
 
     def _flush_clips(self) -> None:
         upsert(self._connection, pool_clips, [clip_row(self._policy, clip) for clip in self._changed.values()])
@@ -170,16 +170,16 @@ def _adding_up(dialect: str) -> sa.Insert:
 def clip_row(policy: Policy, clip: PooledClip) -> dict[str, Any]:
     """A clip as a row of ``pool_clips``."""
     row = msgspec.structs.asdict(clip)
-    kind: Cohort = row.pop("kind")
+    cohort: Cohort = row.pop("cohort")
     nominated_by = None if clip.nominated_by is None else str(clip.nominated_by)
     leaves = None if clip.gone else leaves_at_ms(policy, clip)
-    return row | {"tenth": kind.tenth, "nominated_by": nominated_by, "leaves_at_ms": leaves}
+    return row | {"tenth": cohort.decile, "nominated_by": nominated_by, "leaves_at_ms": leaves}
 
 
 def clip_of(row: sa.Row[Any]) -> PooledClip:
     """A row of ``pool_clips`` as a clip."""
     fields = dict(row._mapping)
     del fields["leaves_at_ms"]
-    fields["kind"] = Cohort(row.challenge_id, int(fields.pop("tenth")))
+    fields["cohort"] = Cohort(row.challenge_id, int(fields.pop("tenth")))
     fields["nominated_by"] = None if row.nominated_by is None else Dimension(row.nominated_by)
     return PooledClip(**fields)

@@ -69,13 +69,13 @@ class UploadedTo(NamedTuple):
 
 
 class PoolTransaction:
-    """What one transaction may do: decide by ``book``, keep observations by ``engagement``, advance."""
+    """What one transaction may do: decide by ``state``, keep observations by ``engagement``, advance."""
 
     def __init__(self, connection: sa.Connection, policy: Policy, adoption: int, *, keeps_journal: bool) -> None:
         self._connection = connection
         self._adoption = adoption
         self._keeps_journal = keeps_journal
-        self.book = SqlPoolState(connection, policy)
+        self.state = SqlPoolState(connection, policy)
         self.engagement = EngagementState(connection)
 
     def active_generation(self) -> str | None:
@@ -129,9 +129,9 @@ class PoolTransaction:
 
     def finish(self) -> None:
         """Write what was decided, in sequence."""
-        self.book.flush()
+        self.state.flush()
         self.engagement.flush()
-        made = self.book.decisions
+        made = self.state.decisions
         if made:
             first = _counter(self._connection, "decisions") + 1
             self._connection.execute(
@@ -148,10 +148,10 @@ class PoolTransaction:
                 ],
             )
             _count(self._connection, "decisions", first + len(made) - 1)
-        if self.book.events:
+        if self.state.events:
             batch = _counter(self._connection, "batches") + 1
             if self._keeps_journal:
-                write_events(self._connection, batch, self._adoption, self.book.events)
+                write_events(self._connection, batch, self._adoption, self.state.events)
             _count(self._connection, "batches", batch)
 
 
@@ -175,7 +175,7 @@ class PoolStore:
             return stored_positions(connection, SCORES_VIEW, partitions)
 
     def adopt(self, policy: Policy, at_ms: int) -> int:
-        """Put ``policy`` in force, if it is not; returns the number of its adoption.
+        """Make ``policy`` active, if it is not; returns the number of its adoption.
 
         Raises ``ConfigurationError`` if another policy was known by its version.
         """
@@ -186,8 +186,7 @@ class PoolStore:
             named = connection.execute(sa.select(table.content).where(table.version == policy.version)).scalars()
             if any(known != content for known in named):
                 raise ConfigurationError(
-                    f"policy {policy.version} was in force before and said something else; give every change a new "
-                    "version",
+                    f"policy {policy.version} was active before with another content; give every change a new version",
                     field="version",
                 )
             last = _adopted(connection)
@@ -210,7 +209,7 @@ class PoolStore:
             last = _adopted(connection)
             if last is None or last[0] != adoption:
                 raise PolicyReplaced(
-                    f"another policy was put in force after {policy.version}; start this worker again with that policy",
+                    f"another policy became active after {policy.version}; start this worker again with that policy",
                     field="policy",
                 )
             transaction = PoolTransaction(connection, policy, adoption, keeps_journal=self._keeps_journal)
@@ -283,7 +282,7 @@ def _adopted(connection: sa.Connection) -> tuple[int, bytes] | None:
 
 
 def _reckon_stays(connection: sa.Connection, policy: Policy) -> None:
-    """Reckon anew when each clip leaves, as ``ranking.pools.machine.leaves_at_ms`` does."""
+    """Compute again when each clip leaves, as ``ranking.pools.machine.leaves_at_ms`` does."""
     table = pool_clips.c
     stays = {tier.name: table.entered_at_ms + tier.stay_s * MS for tier in policy.tiers}
     outside = table.rated_at_ms + policy.tiers[0].stay_s * MS

@@ -120,32 +120,32 @@ class PoolWorker:
             transaction.advance(positions)
         for topic, reason in intake.skipped:
             self._observer.skipped(topic, reason)
-        self._tell(transaction.book.decisions)
+        self._report(transaction.state.decisions)
         self._seen([entry.event for entry in entries if isinstance(entry.event, ClipScored)])
-        if transaction.book.decisions:
+        if transaction.state.decisions:
             self._announce()
         return []
 
     def round(self) -> None:
-        """What is done from time to time; a database that does not answer is asked again next time."""
+        """What is done from time to time; if the database is unreachable, the next call tries again."""
         at_ms = self._clock.now_ms()
         try:
             with self._store.deciding(self._policy, self._adoption) as transaction:
                 if transaction.begin_round(at_ms, round(self._settings.round_interval_s * 1000)):
                     Intake(transaction, at_ms).take_due()
-                    transaction.book.round(at_ms)
+                    transaction.state.round(at_ms)
                     transaction.forget_windows(at_ms)
-            self._tell(transaction.book.decisions)
+            self._report(transaction.state.decisions)
             self._announce()
-            self._tell_filling()
+            self._report_filling()
         except StoreUnavailable as error:
             log.warning("no round of the pools: %s", error)
 
-    def _tell(self, decisions: Sequence[PoolDecision]) -> None:
+    def _report(self, decisions: Sequence[PoolDecision]) -> None:
         for decision in decisions:
             self._observer.pool_decided(decision.rule, decision.tier, decision.exposures)
 
-    def _tell_filling(self) -> None:
+    def _report_filling(self) -> None:
         if self._look is None:
             return
         pools = self._look()
@@ -183,9 +183,9 @@ class Intake:
         self._at_ms = at_ms
         self._uploads: dict[str, UploadedTo] = {}
         self.skipped: list[tuple[str, str]] = []
-        """Topics of what was not counted, and why; to be told once the transaction is done."""
+        """Topics of what was not counted, and why; to be reported once the transaction is done."""
         self._standings: dict[str, dict[Dimension, Standing]] = {}
-        self._in_force: str | None = None
+        self._active: str | None = None
         self._chosen: set[str] = set()
 
     def take(self, entries: Sequence[PoolEntry]) -> None:
@@ -199,7 +199,7 @@ class Intake:
                 case EngagementObserved():
                     self._engaged(event, record.topic)
                 case ClipDeleted():
-                    self._transaction.book.handle(Removed(clip_id=event.clip_id, at_ms=self._at_ms))
+                    self._transaction.state.handle(Removed(clip_id=event.clip_id, at_ms=self._at_ms))
                     self._transaction.engagement.forget(event.clip_id)
 
     def take_due(self) -> None:
@@ -210,42 +210,42 @@ class Intake:
             self._engaged(event, None)
 
     def _prepare(self, clip_ids: Sequence[str]) -> None:
-        book = self._transaction.book
-        book.load(clip_ids)
-        pooled = [clip for clip in map(book.clip, clip_ids) if clip is not None and clip.tier is not None]
+        state = self._transaction.state
+        state.load(clip_ids)
+        pooled = [clip for clip in map(state.clip, clip_ids) if clip is not None and clip.tier is not None]
         if pooled:  # each may go up, which its dancer and its challenge have to pay for
             holders = {holder for clip in pooled for holder in (clip.dancer_id, clip.challenge_id)}
-            book.load_budgets(self._at_ms, holders)
+            state.load_budgets(self._at_ms, holders)
         self._transaction.engagement.load(clip_ids)
         self._uploads |= self._transaction.uploads(clip_ids)
 
     def _prepare_scored(self, scored: Sequence[ClipScored]) -> None:
         if not scored:
             return
-        book, self._in_force = self._transaction.book, self._transaction.active_generation()
+        state, self._active = self._transaction.state, self._transaction.active_generation()
         self._chosen = self._transaction.generations_chosen()
-        new = {c.clip_id for c in scored if book.clip(c.clip_id) is None and c.generation in self._chosen}
-        if new and self._in_force is not None:
-            self._standings = self._transaction.standings(new, self._in_force)
-            book.load_budgets(
+        new = {c.clip_id for c in scored if state.clip(c.clip_id) is None and c.generation in self._chosen}
+        if new and self._active is not None:
+            self._standings = self._transaction.standings(new, self._active)
+            state.load_budgets(
                 self._at_ms, {holder for clip in scored for holder in (clip.dancer_id, clip.challenge_id)}
             )
-            self._transaction.engagement.load_aside(new)
+            self._transaction.engagement.load_deferred(new)
 
     def _scored(self, clip: ClipScored, topic: str) -> None:
-        """Rate a clip by the generation in force, whether its record is of that one or of one in force before: when
+        """Rate a clip by the active generation, whether its record is of that one or of one active before: when
         another one is chosen, each clip still comes by at least one of the two.
         """
-        book = self._transaction.book
-        if book.clip(clip.clip_id) is not None:
+        state = self._transaction.state
+        if state.clip(clip.clip_id) is not None:
             return
         places = self._standings.get(clip.clip_id)
-        if clip.generation not in self._chosen or (places is None and clip.generation != self._in_force):
+        if clip.generation not in self._chosen or (places is None and clip.generation != self._active):
             self.skipped.append((topic, OTHER_GENERATION))
             return
         if places and places[Dimension.FUSED].challenge_id != clip.challenge_id:
             return  # it was uploaded again for another challenge, whose record rates it there
-        book.handle(
+        state.handle(
             Rated(
                 clip_id=clip.clip_id,
                 dancer_id=clip.dancer_id,
@@ -259,8 +259,8 @@ class Intake:
             self._engaged(event, None)
 
     def _engaged(self, event: EngagementObserved, topic: str | None) -> None:
-        """``topic`` is where it comes from, ``None`` for one that was set aside, and counted, before."""
-        change = self._transaction.book.handle(
+        """``topic`` is where it comes from, ``None`` for one that was deferred, and counted, before."""
+        change = self._transaction.state.handle(
             Engaged(
                 clip_id=event.clip_id,
                 observed_at_ms=event.observed_at_ms,
@@ -270,7 +270,7 @@ class Intake:
             )
         )
         if change.deferred is not None:
-            self._transaction.engagement.set_aside(event, change.deferred)
+            self._transaction.engagement.defer(event, change.deferred)
             if topic is not None:
                 self.skipped.append((topic, change.deferred.value))
             return

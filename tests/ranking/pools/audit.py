@@ -29,12 +29,12 @@ class Owner(NamedTuple):
 
 
 class Audit(NamedTuple):
-    """``spent``: views granted by (tier, start of the window, scope, holder); ``rules`` counts decisions."""
+    """``spent``: impressions granted by (tier, start of the window, scope, holder); ``rules`` counts decisions."""
 
     rules: Counter[str]
     spent: Counter[tuple[str, int, str, str]]
     granted: Counter[str]
-    """Views, by clip."""
+    """Impressions, by clip."""
     windows: set[int]
     refused_for: Counter[str]
     """Scope of the budget that had no room, of those that had to wait."""
@@ -128,7 +128,7 @@ def expected_row(
     events: Sequence[EngagementObserved], uploaded_at_ms: int = NOW_MS, challenge_id: str = "ch"
 ) -> dict[str, object] | None:
     """What ``engagement`` has to hold of a clip after ``events`` in any order: of counts the latest, of two at one
-    moment the greater; of views likewise, among those known.
+    moment the greater; of impressions likewise, among those known.
     """
     if not events:
         return None

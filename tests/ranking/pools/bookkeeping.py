@@ -32,7 +32,7 @@ class Account:
     observed: list[tuple[int, int, int | None]] = field(default_factory=list)
 
     def seen(self) -> tuple[int, int]:
-        """Reactions and views: of each the latest known."""
+        """Reactions and impressions: of each the latest known."""
         if not self.observed or self.deleted:
             return 0, 0
         reactions = max((at_ms, count) for at_ms, count, _ in self.observed)[1]

@@ -86,7 +86,7 @@ def test_a_decision_that_was_removed_or_added_is_noticed(sqlite_service: Service
     last = max(row["sequence"] for row in sqlite_service.rows(pool_decisions))
     row = next(row for row in sqlite_service.rows(pool_decisions) if row["sequence"] == last)
     execute(sqlite_service, sa.delete(pool_decisions).where(pool_decisions.c.sequence == last))
-    assert "the books hold None" in str(sqlite_service.pools.replay().difference)
+    assert "the database holds None" in str(sqlite_service.pools.replay().difference)
     execute(sqlite_service, sa.insert(pool_decisions).values(row))
     assert sqlite_service.pools.replay().difference is None
     execute(sqlite_service, sa.insert(pool_decisions).values(row | {"sequence": last + 1, "number": 99}))
@@ -99,7 +99,7 @@ def test_a_clip_that_was_changed_removed_or_added_is_noticed(sqlite_service: Ser
     execute(sqlite_service, sa.update(pool_clips).where(one).values(granted=999_999))
     assert "999999" in str(sqlite_service.pools.replay().difference)
     execute(sqlite_service, sa.delete(pool_clips).where(one))
-    assert "clips that the books do not hold" in str(sqlite_service.pools.replay().difference)
+    assert "clips that the database does not hold" in str(sqlite_service.pools.replay().difference)
     execute(sqlite_service, sa.insert(pool_clips).values(row))
     assert sqlite_service.pools.replay().difference is None
     execute(sqlite_service, sa.insert(pool_clips).values(row | {"clip_id": "stranger"}))

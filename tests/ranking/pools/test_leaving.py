@@ -65,7 +65,7 @@ def test_what_is_seen_of_a_clip_that_left_is_still_learned_from(ledger: PoolLedg
     ledger.handle(rated())
     ledger.handle(reviewed(at_ms=STAY_S * 1000))
     ledger.handle(engaged(reactions=5, views=60, at_ms=STAY_S * 1000 + 1))
-    assert ledger.counts(known(ledger).kind) == Counts(5, 60)
+    assert ledger.counts(known(ledger).cohort) == Counts(5, 60)
 
 
 def test_a_deleted_clip_is_forgotten_and_never_returns(ledger: PoolLedger) -> None:
@@ -73,7 +73,7 @@ def test_a_deleted_clip_is_forgotten_and_never_returns(ledger: PoolLedger) -> No
     ledger.handle(engaged(reactions=9, views=90, at_ms=10))
     decision = only(ledger.handle(removed(at_ms=20)))
     assert (decision.number, decision.rule, decision.previous_tier, decision.tier) == (1, "deleted", "t1", None)
-    assert ledger.counts(known(ledger).kind) == Counts(0, 0)
+    assert ledger.counts(known(ledger).cohort) == Counts(0, 0)
     clip = known(ledger)
     assert (clip.dancer_id, clip.percentile, clip.nominated_by, clip.seen) == ("", None, None, Counts(0, 0))
     assert clip.granted == 100

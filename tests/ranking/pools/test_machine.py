@@ -62,7 +62,7 @@ def test_the_modality_furthest_above_its_threshold_nominates(ledger: PoolLedger)
 def test_a_missing_modality_neither_nominates_nor_harms(ledger: PoolLedger) -> None:
     decision = only(ledger.handle(rated(percentiles={Dimension.SCENIC: 99.0})))
     assert (decision.rule, decision.decided_by) == ("nominated", Dimension.SCENIC)
-    assert known(ledger).kind == Cohort("challenge-of-c1", -1)
+    assert known(ledger).cohort == Cohort("challenge-of-c1", -1)
 
 
 def test_below_every_threshold_a_clip_is_not_nominated(ledger: PoolLedger) -> None:
@@ -70,20 +70,20 @@ def test_below_every_threshold_a_clip_is_not_nominated(ledger: PoolLedger) -> No
     assert (decision.rule, decision.tier, decision.exposures) == ("not-nominated", None, 0)
     assert (decision.decided_by, decision.percentile, decision.limit) == (None, 79.9, 80.0)
     assert known(ledger).is_candidate
-    assert known(ledger).kind == Cohort("challenge-of-c1", 7)
+    assert known(ledger).cohort == Cohort("challenge-of-c1", 7)
 
 
 def test_in_a_challenge_too_small_for_percentiles_nobody_is_nominated(ledger: PoolLedger) -> None:
     decision = only(ledger.handle(rated(challenge_clips=19)))
     assert (decision.rule, decision.percentile, decision.limit) == ("not-nominated", None, None)
-    assert known(ledger).kind == Cohort("challenge-of-c1", -1)
+    assert known(ledger).cohort == Cohort("challenge-of-c1", -1)
     assert only(ledger.handle(rated("c2", challenge_clips=20))).rule == "nominated"
 
 
-@pytest.mark.parametrize(("percentile", "tenth"), [(0.0, 0), (9.99, 0), (10.0, 1), (99.9, 9), (100.0, 9)])
-def test_kinds_are_tenths_of_a_challenge(ledger: PoolLedger, percentile: float, tenth: int) -> None:
+@pytest.mark.parametrize(("percentile", "decile"), [(0.0, 0), (9.99, 0), (10.0, 1), (99.9, 9), (100.0, 9)])
+def test_cohorts_are_deciles_of_a_challenge(ledger: PoolLedger, percentile: float, decile: int) -> None:
     ledger.handle(rated(percentiles={Dimension.FUSED: percentile}))
-    assert known(ledger).kind.tenth == tenth
+    assert known(ledger).cohort.decile == decile
 
 
 def test_a_clip_rated_again_changes_nothing(ledger: PoolLedger) -> None:

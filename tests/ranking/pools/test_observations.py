@@ -49,7 +49,7 @@ def known_after(observations: list[Engaged]) -> tuple[list[Counts], list[Counts]
     for observation in observations:
         ledger.handle(observation)
     clips = [known(ledger, clip_id) for clip_id in ("c1", "c2")]
-    return [clip.seen for clip in clips], [ledger.counts(clip.kind) for clip in clips]
+    return [clip.seen for clip in clips], [ledger.counts(clip.cohort) for clip in clips]
 
 
 @given(OBSERVATIONS, st.data())
@@ -75,13 +75,13 @@ def test_what_is_known_of_a_kind_is_the_sum_over_its_clips() -> None:
         ledger.handle(plain(f"c{n}", challenge_id="x"))
         for moment in (3, 1, 2):
             ledger.handle(engaged(f"c{n}", n * moment, 100 * moment, at_ms=moment))
-    assert ledger.counts(known(ledger, "c0").kind) == (3 * sum(range(20)), 300 * 20)
+    assert ledger.counts(known(ledger, "c0").cohort) == (3 * sum(range(20)), 300 * 20)
 
 
 def test_what_was_seen_before_a_clip_was_in_a_pool_counts_when_it_is(ledger: PoolLedger) -> None:
     ledger.handle(plain())
     assert ledger.handle(engaged(reactions=40, views=200, at_ms=10)) == ()
-    assert ledger.counts(known(ledger).kind) == Counts(40, 200)
+    assert ledger.counts(known(ledger).cohort) == Counts(40, 200)
     decision = only(ledger.handle(explored(at_ms=LATE)))
     assert (decision.rule, decision.reactions, decision.views) == ("explored", 40, 200)
     assert only(ledger.handle(engaged(reactions=41, views=201, at_ms=LATE))).rule == "promoted"
@@ -92,7 +92,7 @@ def test_counts_that_fall_are_believed(ledger: PoolLedger) -> None:
     ledger.handle(engaged(reactions=10, views=90, at_ms=10))
     ledger.handle(engaged(reactions=4, views=80, at_ms=20))
     assert known(ledger).seen == Counts(4, 80)
-    assert ledger.counts(known(ledger).kind) == Counts(4, 80)
+    assert ledger.counts(known(ledger).cohort) == Counts(4, 80)
 
 
 def test_a_viewer_who_reacts_three_times_counts_once_at_most(ledger: PoolLedger) -> None:
@@ -107,7 +107,7 @@ def test_views_granted_stand_in_for_unknown_ones_to_promote(ledger: PoolLedger) 
     decision = only(ledger.handle(engaged(reactions=15, views=None, at_ms=20)))
     assert (decision.rule, decision.reactions, decision.views) == ("promoted", 15, 100)
     assert known(ledger).seen == Counts(15, 500)
-    assert ledger.counts(known(ledger).kind) == Counts(15, 500)
+    assert ledger.counts(known(ledger).cohort) == Counts(15, 500)
 
 
 def test_unknown_views_count_against_nobody(ledger: PoolLedger) -> None:

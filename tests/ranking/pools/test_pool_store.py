@@ -40,7 +40,7 @@ def test_a_policy_in_force_is_adopted_once(service: Service) -> None:
 def test_a_version_means_one_policy_for_ever(service: Service) -> None:
     changed = policy(caps=Caps(dancer=0.8))
     service.pools.adopt(OTHER, 5)
-    with pytest.raises(ConfigurationError, match="p1 was in force before and said something else") as caught:
+    with pytest.raises(ConfigurationError, match="p1 was active before with another content") as caught:
         service.pools.adopt(changed, 6)
     assert caught.value.field == "version"
     assert len(service.rows(pool_policies)) == 2
@@ -133,7 +133,7 @@ def fed(service: Service, count: int, *, start: int = 0) -> None:
     """Decide without publishing."""
     with service.pools.deciding(POLICY, 1) as transaction:
         for number in range(start, start + count):
-            transaction.book.handle(rated(f"c{number}", at_ms=NOW_MS))
+            transaction.state.handle(rated(f"c{number}", at_ms=NOW_MS))
 
 
 def test_decisions_are_handed_out_in_sequence_in_parts(service: Service) -> None:

@@ -85,7 +85,8 @@ def test_a_clip_in_a_tier_shows_where_it_is_what_it_was_seen_to_get_and_what_it_
     assert found.needs is not None
     assert (found.needs.least_views, found.needs.gate, found.needs.next_tier) == (100, 0.1, "t2")
     assert found.needs.sentence == (
-        "judged from 100 views in all; to t2 if surely 10% of viewers react, or more; out if surely less than 2% react"
+        "judged from 100 impressions in all; to t2 if surely 10% of viewers react, or more; out if surely less than 2% "
+        "react"
     )
 
 
@@ -198,7 +199,7 @@ def test_the_pools_show_clips_and_budgets_of_the_current_window(
     assert (status.dancer_cap, status.challenge_cap) == (0.7, 0.9)
     assert (status.decisions, status.published) == (len(pools.decisions), 3)
     first, second, third = status.tiers
-    # 700 views for nominated clips; of exploration's 300, two clips' by the middle of the window.
+    # 700 impressions for nominated clips; of exploration's 300, two clips' by the middle of the window.
     assert (first.tier, first.clips, first.waiting, first.used, first.left) == ("t1", 8, 2, 900, 100)
     nominated, drawn = first.lanes
     assert (nominated.lane, nominated.capacity, nominated.capacity_now, nominated.used) == ("nominated", 700, 700, 700)
@@ -217,7 +218,7 @@ def test_entries_are_as_many_as_the_pools_then_let_in(pools: Pools, reader: Pool
     pools.handle(*(plain(f"p{n}") for n in range(8)))
     pools.round(WINDOW_MS - 1)
     clock.advance((WINDOW_MS - 1) / 1000)
-    # Of the 1,000 views 600 were explored; nominated clips may have 700 now, but there are only 400.
+    # Of the 1,000 impressions 600 were explored; nominated clips may have 700 now, but there are only 400.
     pools.adopt(policy(version="p2", caps=Caps()))
     pools.write()
     tier = reader.pools().tiers[0]

@@ -154,7 +154,7 @@ def test_without_a_share_nothing_is_explored() -> None:
 
 
 def drawn(method: Literal["thompson", "uniform"], windows: int = 300) -> Counter[str]:
-    """How often clips of a kind that did well, of one that did badly and of one never shown were the first drawn."""
+    """How often a cohort that did well, of one that did badly and of one never shown were the first drawn."""
     found: Counter[str] = Counter()
     ledger = PoolLedger(policy(exploration=Exploration(share=0.3, method=method, prior_views=9.0)))
     for challenge, reactions, views in (("good", 300, 1000), ("bad", 10, 1000), ("new", 0, 0)):

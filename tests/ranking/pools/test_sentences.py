@@ -20,13 +20,13 @@ IN_TRIAL: dict[str, Any] = {"previous_tier": "trial", "tier": "trial"}
 EXAMPLES = [
     (
         {"rule": "nominated", "tier": "trial", **NOMINATED, "exposures": 100, "budget_left": 3900},
-        "nominated into trial by its skeletal score (percentile 95.25 in its challenge, threshold 92); 100 views "
+        "nominated into trial by its skeletal score (percentile 95.25 in its challenge, threshold 92); 100 impressions "
         "granted, 3,900 left for nominated clips in this window",
     ),
     (
         {"rule": "nominated", "tier": "trial", **NOMINATED, "limit": None, "exposures": 1, "budget_left": 0},
-        "nominated into trial by its skeletal score (percentile 95.25 in its challenge); 1 view granted, 0 left for "
-        "nominated clips in this window",
+        "nominated into trial by its skeletal score (percentile 95.25 in its challenge); 1 impression granted, 0 left "
+        "for nominated clips in this window",
     ),
     (
         {"rule": "not-nominated", "percentile": 50.0, "limit": 75.0},
@@ -44,29 +44,29 @@ EXAMPLES = [
     (
         {"rule": "queued", **NOMINATED, "budget": "trial, nominated", "budget_left": 40},
         "queued for trial: nominated by its skeletal score (percentile 95.25 in its challenge, threshold 92), but "
-        "trial's part for nominated clips has only 40 views left in this window",
+        "trial's part for nominated clips has only 40 impressions left in this window",
     ),
     (
         {"rule": "explored", "tier": "trial", "exposures": 100, "budget_left": 200},
-        "explored: drawn into trial; 100 views granted, 200 left that exploration may grant by then",
+        "explored: drawn into trial; 100 impressions granted, 200 left that exploration may grant by then",
     ),
     (
         {
             "rule": "promoted", "previous_tier": "trial", "tier": "rising", **RATE,
             "exposures": 1000, "budget_left": 14_000,
         },
-        "promoted from trial to rising: at least 5.38% of viewers react (9 of 100; gate 5%); 1,000 views granted, "
-        "14,000 left there in this window",
+        "promoted from trial to rising: at least 5.38% of viewers react (9 of 100; gate 5%); 1,000 impressions "
+        "granted, 14,000 left there in this window",
     ),
     (
         {"rule": "held", **IN_TRIAL, **RATE, "budget": "rising, dancer", "budget_left": 0},
         "held in trial: at least 5.38% of viewers react (9 of 100; gate 5%), which leads to rising, but its dancer's "
-        "cap in rising has no views left in this window",
+        "cap in rising has no impressions left in this window",
     ),
     (
         {"rule": "held", **IN_TRIAL, **RATE, "budget": "rising, tier", "budget_left": 1},
         "held in trial: at least 5.38% of viewers react (9 of 100; gate 5%), which leads to rising, but rising has "
-        "only 1 view left in this window",
+        "only 1 impression left in this window",
     ),
     (
         {"rule": "kept", **IN_TRIAL, **RATE, "bound": 0.0412},
@@ -74,7 +74,7 @@ EXAMPLES = [
     ),
     (
         {"rule": "kept", **IN_TRIAL, **RATE},
-        "kept in trial, no longer waiting: 100 views are too few to judge it again",
+        "kept in trial, no longer waiting: 100 impressions are too few to judge it again",
     ),
     (
         {"rule": "kept", **IN_TRIAL, **RATE, "limit": None},
@@ -132,18 +132,23 @@ def test_why_nothing_changes_is_told() -> None:
     )
     full = [rated(f"n{n}") for n in range(7)]
     assert told(POLICY, *full, rated()) == "no decision: it waits for t1, and reactions count only in a tier"
-    assert told(POLICY, rated(), engaged("c1", 5, 60, at_ms=1)) == "stays in t1: judged from 100 views on; it has 60"
+    assert (
+        told(POLICY, rated(), engaged("c1", 5, 60, at_ms=1)) == "stays in t1: judged from 100 impressions on; it has 60"
+    )
     assert told(POLICY, rated(), engaged("c1", 9, 100, at_ms=1)) == (
         "stays in t1: 5.31% to 14.8% of viewers react (9 of 100; gate 10%, floor 2%)"
     )
     high_floor = policy(tiers=tiers(t1={"floor": 0.05}))
     assert told(high_floor, rated(), engaged("c1", 0, None, at_ms=1)) == (
-        "stays in t1: 0% to 2.63% of viewers react (0 of 100; gate 10%, floor 5%); nothing is demoted while views are "
-        "unknown"
+        "stays in t1: 0% to 2.63% of viewers react (0 of 100; gate 10%, floor 5%); nothing is demoted while "
+        "impressions are unknown"
     )
 
 
 def test_what_a_tier_needs_is_told_for_the_last_one_too() -> None:
-    assert needed(POLICY, POLICY.tiers[2]) == "judged from 1,200 views in all; back to t2 if surely less than 15% react"
+    assert (
+        needed(POLICY, POLICY.tiers[2])
+        == "judged from 1,200 impressions in all; back to t2 if surely less than 15% react"
+    )
     without_floor = policy(tiers=tiers(t3={"floor": 0.0}))
-    assert needed(without_floor, without_floor.tiers[2]) == "judged from 1,200 views in all"
+    assert needed(without_floor, without_floor.tiers[2]) == "judged from 1,200 impressions in all"

@@ -69,20 +69,20 @@ class TwoBooks:
     def batch(self, steps: list[Step], at_ms: int, *, load: list[str]) -> None:
         """Do ``steps`` in both books; ``load`` names clips, dancers and challenges that are read ahead."""
         with self.store.deciding(self.policy, self.adoption) as transaction:
-            book: SqlPoolState = transaction.book
-            book.load(load)
-            book.load_budgets(at_ms, load)
+            state: SqlPoolState = transaction.state
+            state.load(load)
+            state.load_budgets(at_ms, load)
             for step in steps:
                 events = step(at_ms)
-                made = len(book.decisions)
+                made = len(state.decisions)
                 if events is None:
                     expected = self.ledger.round(at_ms)
-                    book.round(at_ms)
+                    state.round(at_ms)
                 else:
                     expected = [decision for event in events for decision in self.ledger.handle(event)]
                     for event in events:
-                        book.handle(event)
-                assert book.decisions[made:] == expected
+                        state.handle(event)
+                assert state.decisions[made:] == expected
                 self.decisions += expected
         self.compare()
 
@@ -93,14 +93,14 @@ class TwoBooks:
                 Budget(row.tier, row.window_start_ms, row.scope, row.holder): row.used
                 for row in connection.execute(sa.select(pool_budgets))
             }
-            kinds = {
+            cohorts = {
                 Cohort(row.challenge_id, row.tenth): Counts(row.reactions, row.views)
                 for row in connection.execute(sa.select(pool_kinds))
             }
         assert clips == {clip.clip_id: (clip, self._leaves(clip)) for clip in self.ledger.clips()}
         assert budgets == self.ledger.budgets()
-        assert all(self.ledger.counts(kind) == counts for kind, counts in kinds.items())
-        assert all(clip.kind in kinds for clip in self.ledger.clips() if clip.seen != (0, 0))
+        assert all(self.ledger.counts(cohort) == counts for cohort, counts in cohorts.items())
+        assert all(clip.cohort in cohorts for clip in self.ledger.clips() if clip.seen != (0, 0))
 
     def _leaves(self, clip: PooledClip) -> int | None:
         return None if clip.gone else leaves_at_ms(self.policy, clip)

@@ -161,5 +161,5 @@ def test_the_same_journal_gives_the_same_decisions_and_state() -> None:
     assert list(again.clips()) == list(books.ledger.clips())
     assert again.budgets() == books.ledger.budgets()
     assert again.deferred == books.ledger.deferred
-    kinds = {clip.kind for clip in again.clips()}
-    assert all(again.counts(kind) == books.ledger.counts(kind) for kind in kinds)
+    cohorts = {clip.cohort for clip in again.clips()}
+    assert all(again.counts(cohort) == books.ledger.counts(cohort) for cohort in cohorts)

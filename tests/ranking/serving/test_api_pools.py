@@ -54,9 +54,11 @@ def test_a_clip_is_answered_with_its_tier_and_its_history(client: Client, pools:
         "low": pytest.approx(0.2307, abs=1e-4), "high": pytest.approx(0.3798, abs=1e-4),
     }  # fmt: skip
     assert [told["sentence"] for told in clip["history"]] == [
-        "nominated into t1 by its fused score (percentile 90 in its challenge, threshold 80); 100 views granted, 600 "
+        "nominated into t1 by its fused score (percentile 90 in its challenge, threshold 80); 100 impressions "
+        "granted, 600 "
         "left for nominated clips in this window",
-        "promoted from t1 to t2: at least 23.1% of viewers react (30 of 100; gate 10%); 400 views granted, 800 left "
+        "promoted from t1 to t2: at least 23.1% of viewers react (30 of 100; gate 10%); 400 impressions "
+        "granted, 800 left "
         "there in this window",
     ]
     assert (get(client, "/v1/clips/c2/pool")["state"], get(client, "/v1/clips/c3/pool")["state"]) == (
@@ -85,7 +87,7 @@ def test_a_clip_that_is_made_up_is_answered_with_what_would_be_decided(client: C
     assert (then["decision"]["rule"], then["decision"]["tier"]) == ("promoted", "t2")
     assert [budget["spends"] for budget in then["budgets"]] == [400] * 4
     few = posted(client, seen | {"reactions": 0, "views": 50})["afterwards"]
-    assert (few["decision"], few["sentence"]) == (None, "stays in t1: judged from 100 views on; it has 50")
+    assert (few["decision"], few["sentence"]) == (None, "stays in t1: judged from 100 impressions on; it has 50")
 
 
 def test_scores_are_compared_with_the_clips_of_the_challenge(client: Client, store: ScoreStore, pools: Pools) -> None:
