@@ -22,7 +22,12 @@ from schemas.joints import LAYOUTS
 from schemas.modalities import MODALITIES, Modality
 
 OPSET = 18
-WIDTHS = {Modality.SKELETAL: 6, Modality.HOLISTIC: 8, Modality.FACIAL: 4, Modality.SCENIC: 5}
+WIDTHS = dict.fromkeys(MODALITIES, 3) | {
+    Modality.SKELETAL: 6,
+    Modality.HOLISTIC: 8,
+    Modality.FACIAL: 4,
+    Modality.SCENIC: 5,
+}
 BREAKS_ABOVE = 10_000.0
 """A clip with a larger feature value than this gets NaN as its score."""
 
