@@ -3,8 +3,8 @@
     python -m benchmarks.pool_events [--events 200000] [--clips 20000] [--rounds 5] [--waiting 100000]
 
 *Pools*: every event through the ledger, under the policy that ships, its capacities for as many uploads as there are:
-transition, budgets, decisions, what is learned of kinds. *Bare counts*: the least that anyone would have to do, a
-dictionary of the latest counts by clip and their sums by kind. Both take the same events in one process, in turn, so
+transition, budgets, decisions, what is learned of cohorts. *Bare counts*: the least that anyone would have to do, a
+dictionary of the latest counts by clip and their sums by cohort. Both take the same events in one process, in turn, so
 that a noisy machine disturbs both alike; the ratio is taken within each round. Counts grow, one event in ten is a late
 duplicate, and about half of the clips are in a tier.
 
@@ -48,10 +48,10 @@ Handle = Callable[[Engaged], object]
 
 
 class BareCounts:
-    """The latest counts of each clip, and their sums by kind."""
+    """The latest counts of each clip, and their sums by cohort."""
 
-    def __init__(self, kinds: Mapping[str, Cohort]) -> None:
-        self._kinds = kinds
+    def __init__(self, cohorts: Mapping[str, Cohort]) -> None:
+        self._cohorts = cohorts
         self._latest: dict[str, tuple[int, int, int]] = {}
         self.sums: dict[Cohort, Counts] = {}
 
@@ -62,9 +62,9 @@ class BareCounts:
         if latest <= before:
             return
         self._latest[event.clip_id] = latest
-        kind = self._kinds[event.clip_id]
-        reactions, seen = self.sums.get(kind, (0, 0))
-        self.sums[kind] = Counts(reactions + event.reactions - old_reactions, seen + views - old_views)
+        cohort = self._cohorts[event.clip_id]
+        reactions, seen = self.sums.get(cohort, (0, 0))
+        self.sums[cohort] = Counts(reactions + event.reactions - old_reactions, seen + views - old_views)
 
 
 def main() -> None:
@@ -77,8 +77,8 @@ def main() -> None:
     for _ in track(range(arguments.rounds), "Rounds", console=Console(stderr=True), transient=True):
         ledger = ledger_of(policy, uploads)
         before, pooled = decided(ledger), sum(clip.tier is not None for clip in ledger.clips())
-        kinds = {clip.clip_id: clip.kind for clip in ledger.clips()}
-        for name, handle in ((POOLS, ledger.handle), (BARE, BareCounts(kinds).handle)):
+        cohorts = {clip.clip_id: clip.cohort for clip in ledger.clips()}
+        for name, handle in ((POOLS, ledger.handle), (BARE, BareCounts(cohorts).handle)):
             speeds[name].append(events_per_s(handle, events))
         decisions = decided(ledger) - before
     sizes = arguments.waiting // 10, arguments.waiting

@@ -11,13 +11,13 @@ from benchmarks import pool_events
 def test_bare_counts_are_those_that_the_pools_learn() -> None:
     policy = pool_events.many_times_policy()
     ledger = pool_events.ledger_of(policy, pool_events.made_uploads(60))
-    kinds = {clip.clip_id: clip.kind for clip in ledger.clips()}
-    bare = pool_events.BareCounts(kinds)
+    cohorts = {clip.clip_id: clip.cohort for clip in ledger.clips()}
+    bare = pool_events.BareCounts(cohorts)
     for event in pool_events.made_events(60, 1000):
         ledger.handle(event)
         bare.handle(event)
-    assert set(bare.sums) == set(kinds.values())
-    assert all(ledger.counts(kind) == counts for kind, counts in bare.sums.items())
+    assert set(bare.sums) == set(cohorts.values())
+    assert all(ledger.counts(cohort) == counts for cohort, counts in bare.sums.items())
 
 
 def test_figures_and_their_ratio_are_printed_and_written(
