@@ -132,10 +132,10 @@ class FeatureShapeInvalid(FeatureError):
 
 
 class FeatureValueInvalid(FeatureError):
-    """A tensor holds NaN or an infinity."""
+    """A tensor holds NaN or an infinity, or joints that are undetected for too long to be interpolated."""
 
     code = "feature_value_invalid"
-    remedy = "Extract the features again, without NaN and infinities, and upload the clip again."
+    remedy = "Extract the features again, with all joints and without NaN and infinities, and upload the clip again."
 
 
 class NoUsableModality(FeatureError):

@@ -24,6 +24,7 @@ from schemas.errors import (
 )
 from schemas.events import MAX_DURATION_S
 from schemas.joints import LAYOUTS
+from schemas.missing_joints import fill_missing, missing_joints
 from schemas.modalities import MODALITIES, MODALITY_NAME, Modality
 
 FEATURES_SCHEMA: Final = "clip-features/1"
@@ -43,12 +44,14 @@ class ClipFeatures:
     """The features of one clip, verified. ``frames`` holds only the modalities that the clip has.
 
     ``unknown`` names tensors of the file whose modality this release does not know; they were not read.
+    ``filled_joints`` is the share of the pose's joint positions that were missing and have been interpolated.
     """
 
     frames: dict[Modality, Frames]
     joint_layout: str | None = None
     extractors: dict[Modality, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
+    filled_joints: float = 0.0
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -87,7 +90,8 @@ def _in_order(content: bytes) -> bytes:
 
 
 def decode_features(content: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> ClipFeatures:
-    """Read and verify a feature file. Arrays keep the file's float type; they are read-only views of ``content``.
+    """Read and verify a feature file. Arrays keep the file's float type; they are read-only views of ``content``,
+    except a pose with undetected joints, which are interpolated as ``schemas.missing_joints`` says.
 
     A tensor of a modality that this release does not know is left out and named in ``unknown``; it has to lie in the
     file as the format demands. Raises ``FeatureFileOversized``, ``FeatureFileCorrupt``, ``FeatureShapeInvalid``,
@@ -117,7 +121,13 @@ def decode_features(content: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Cl
         check_finite(modality, array)
     extractors = {m: metadata[key] for m in frames if (key := f"extractor.{m}") in metadata}
     layout = metadata.get("joint_layout") if any(m.has_joints for m in frames) else None
-    return ClipFeatures({m: frames[m] for m in MODALITIES if m in frames}, layout, extractors, unknown)
+    filled_joints = 0.0
+    for modality in [m for m in frames if m.has_joints]:
+        joints = LAYOUTS[layout or ""]
+        missing = missing_joints(frames[modality], joints)
+        filled_joints = float(missing.mean())
+        frames[modality] = fill_missing(frames[modality], missing, joints.joints, modality.rate_hz)
+    return ClipFeatures({m: frames[m] for m in MODALITIES if m in frames}, layout, extractors, unknown, filled_joints)
 
 
 def _header(content: bytes) -> tuple[int, dict[str, str], dict[str, _Tensor]]:

@@ -43,7 +43,9 @@ class FeatureLoader:
         remains.
         """
         content, where = read_content(self._store, clip.features, admit)
-        return in_place(where, lambda: self._fit(decode_features(content, max_bytes=self._max_bytes)))
+        return in_place(
+            f"clip {clip.clip_id}, {where}", lambda: self._fit(decode_features(content, max_bytes=self._max_bytes))
+        )
 
     def _fit(self, features: ClipFeatures) -> ClipFeatures:
         for name in features.unknown:
@@ -64,7 +66,7 @@ class FeatureLoader:
                     field=modality,
                 )
         layout = self._layout.name if self._layout is not None and jointed else None
-        return ClipFeatures(frames, layout, features.extractors)
+        return ClipFeatures(frames, layout, features.extractors, filled_joints=features.filled_joints)
 
     def _pose(self, modality: Modality, frames: Frames, layout: str) -> Frames:
         if self._layout is None:

@@ -21,13 +21,16 @@ def random_features(
     joint_channels: int = 2,
     dtype: type[np.floating] = np.float16,
 ) -> ClipFeatures:
-    """Features of a clip of this length, standard normal."""
+    """Features of a clip of this length, standard normal; a confidence is positive, so every joint is detected."""
     rng = np.random.default_rng(seed)
     pose = (LAYOUTS[joint_layout].joint_count, joint_channels)
     shapes = {m: (m.channels,) if m.channels is not None else pose for m in modalities}
     frames = {
         m: rng.standard_normal((max(1, round(duration_s * m.rate_hz)), *shapes[m])).astype(dtype) for m in modalities
     }
+    if Modality.SKELETAL in frames:
+        confidence = frames[Modality.SKELETAL][..., LAYOUTS[joint_layout].coordinates :]
+        np.abs(confidence, out=confidence)
     return ClipFeatures(frames, joint_layout if any(m.has_joints for m in frames) else None)
 
 

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from dancerank.synthetic.plan import Plan
 from dancerank.synthetic.world import HARMONICS, POSE, STYLE_GAIN, Float, world
+from schemas.missing_joints import fill_gaps
 from schemas.modalities import Modality
-from vdv.resampling import fill_gaps
 
 # What quality does to movement: the cause. Better dancers …
 _TREMOR: Final = 0.05

@@ -113,3 +113,31 @@ def test_values_that_overflow_in_the_conversion_of_joints_are_refused(tmp_path: 
     frames = np.full((80, 17, 2), 65504, np.float16)
     loaded = loader(tmp_path).load(upload("clip", ClipFeatures({S: frames}, "coco-17")))
     assert np.isfinite(loaded.frames[S]).all()
+
+
+def test_undetected_joints_are_interpolated_before_the_pose_is_converted_and_the_share_is_kept(tmp_path: Path) -> None:
+    complete = random_features(4.0, joint_layout="openpose-18", joint_channels=3, dtype=np.float32).frames[S]
+    lost = complete.copy()
+    lost[::7, [4, 7]] = 0
+    expected = complete.copy()
+    seen = np.flatnonzero(np.arange(100) % 7)
+    for joint in (4, 7):
+        for axis in range(3):
+            expected[:, joint, axis] = np.interp(np.arange(100), seen, complete[seen, joint, axis])
+    loaded = loader(tmp_path).load(upload("clip", ClipFeatures({S: lost}, "openpose-18")))
+    converted = convert(expected, LAYOUTS["openpose-18"], LAYOUTS["mpii-16"])[..., :2]
+    np.testing.assert_allclose(loaded.frames[S], converted, atol=1e-6)
+    assert loaded.filled_joints == 15 * 2 / (100 * 18)
+
+
+def test_joints_undetected_for_long_are_refused_with_clip_place_joints_and_share(
+    tmp_path: Path, feature_root: Path
+) -> None:
+    features = random_features(4.0, joint_channels=3)
+    content = encode_features(features)
+    lost = features.frames[S].copy()
+    lost[20:40, 10] = 0
+    (feature_root / "clip").write_bytes(content.replace(features.frames[S].tobytes(), lost.tobytes()))
+    place = f"clip a, {feature_root.as_uri()}/clip: undetected joints: right wrist for 0.80 s in a row, 20.0% of the"
+    with pytest.raises(FeatureValueInvalid, match=place):
+        loader(tmp_path, feature_root.as_uri()).load(upload("a", FeatureFile(f"{feature_root.as_uri()}/clip")))

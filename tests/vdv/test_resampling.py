@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import interp1d
 
+from schemas.missing_joints import fill_gaps
 from tests.vdv.data_sets import pose
-from vdv.resampling import fill_gaps, resample
+from vdv.resampling import resample
 
 
 @settings(deadline=None)

@@ -16,11 +16,12 @@ import numpy.typing as npt
 from schemas.errors import FeatureError
 from schemas.features import ClipFeatures
 from schemas.joints import COCO_17, MPII_16, OPENPOSE_18, JointLayout
+from schemas.missing_joints import fill_gaps
 from schemas.modalities import Modality
 from vdv.annotations import TABLE_NAME, Annotation, Cells, annotation_of, read_cells
 from vdv.errors import DataSetError, Finding, refusal
 from vdv.folder import Clip, confined
-from vdv.resampling import POSE_HZ, fill_gaps, resample
+from vdv.resampling import POSE_HZ, resample
 
 LONGEST_GAP_S: Final = 0.5
 REQUIRED: Final = ("clip_id", "dancer_id", "challenge_id", "poses")

@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from schemas.features import ClipFeatures
 from schemas.joints import MPII_16
+from schemas.missing_joints import fill_gaps
 from schemas.modalities import Modality
 from vdv.annotations import Annotation
 from vdv.errors import DataSetError
 from vdv.folder import Clip
 from vdv.importers.archives import Array, archive_path, read_archive, same_length, split_ragged
-from vdv.resampling import POSE_HZ, fill_gaps, resample
+from vdv.resampling import POSE_HZ, resample
 from vdv.splits import draw_folds
 
 ARCHIVE_NAME: Final = "speed21_skeletons.npz"
