@@ -16,7 +16,7 @@ from transport.kafka_transactions import TransactionSettings
 from transport.memory import MemoryBroker, MemorySink, MemorySource, MemoryTransactionalSink
 from transport.topics import TopicSpec, ensure_topics
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 ON_KAFKA = pytest.param("kafka", marks=pytest.mark.kafka)
 MEMBERS = SourceSettings(session_timeout_s=6.0, heartbeat_interval_s=0.2)
 

@@ -14,7 +14,7 @@ from transport.kafka_source import KafkaSource, SourceSettings
 from transport.memory import MemoryBroker, MemorySink, MemorySource
 from transport.topics import TopicSpec, ensure_topics
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 PARTITIONS = 4
 
 

@@ -70,7 +70,9 @@ class Desk:
     def named(self) -> str:
         """The place of the one letter."""
         with closing(KafkaSource(self.connection, [dead_letter_topic(self.topic)], group=None)) as source:
-            (record,) = source.poll(max_records=10, timeout_s=5.0)
+            while not (records := source.poll(max_records=10, timeout_s=1.0)):
+                pass
+        (record,) = records
         return f"{record.partition}:{record.offset}"
 
 

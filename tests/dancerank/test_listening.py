@@ -82,7 +82,7 @@ def test_a_process_is_ready_once_its_part_is_there_and_waits_for_nothing() -> No
     address = f"http://127.0.0.1:{port}"
 
     def said() -> tuple[int, list[str]]:
-        answered = httpx.get(f"{address}/readyz", timeout=10)
+        answered = httpx.get(f"{address}/readyz", timeout=60)
         return answered.status_code, answered.json()["waiting"]
 
     with metrics(PrometheusObserver(), "127.0.0.1", port, "rank_metrics_port") as watched:

@@ -52,8 +52,12 @@ class Killer:
 
 
 def await_all(is_done: Callable[[], bool], workers: Sequence[Worker], seconds: float) -> None:
-    """Return when ``is_done``; raise if a worker ended by itself, or after ``seconds``."""
-    with patience(seconds, "not everything was through") as check:
+    """Return when ``is_done``; raise if a worker ended by itself, or made no progress for ``seconds``."""
+
+    def progress() -> list[float]:
+        return [worker.progress() for worker in workers]
+
+    with patience(seconds, "not everything was processed", progress) as check:
         while not is_done():
             for worker in workers:
                 if not worker.is_alive():

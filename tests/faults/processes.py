@@ -174,13 +174,17 @@ def write_config(path: Path, settings: Settings, **more: Mapping[str, object]) -
 
 
 @contextmanager
-def patience(seconds: float, what: str) -> Iterator[Callable[[], None]]:
-    """Gives what raises ``TimeoutError`` once ``seconds`` have passed."""
-    deadline_s = time.monotonic() + seconds
+def patience(seconds: float, what: str, progress: Callable[[], object] = lambda: None) -> Iterator[Callable[[], None]]:
+    """Yields a check that raises ``TimeoutError`` when ``progress`` has not changed for ``seconds``."""
+    seen, since_s = progress(), time.monotonic()
 
     def check() -> None:
-        if time.monotonic() > deadline_s:
-            raise TimeoutError(f"{what} within {seconds:g} s")
+        nonlocal seen, since_s
+        if time.monotonic() - since_s > seconds:
+            now = progress()
+            if now == seen:
+                raise TimeoutError(f"{what}, and nothing changed for {seconds:g} s ({now})")
+            seen, since_s = now, time.monotonic()
         time.sleep(0.05)
 
     yield check

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 import urllib.request
 from collections.abc import Callable
 
@@ -59,8 +58,7 @@ def test_every_test_gets_an_empty_postgresql(postgresql_url: str, attempt: int) 
 def test_prometheus_runs_a_given_configuration(prometheus_binary: str) -> None:
     targets: list[str] = []
     with PrometheusServer(SCRAPE_NOBODY) as server:
-        deadline_s = time.monotonic() + 20.0
-        while not targets and time.monotonic() < deadline_s:  # it is ready before it has looked for targets
+        while not targets:  # it is ready before it has looked for targets
             with urllib.request.urlopen(f"{server.url}/api/v1/targets") as response:
                 targets = [target["labels"]["job"] for target in json.load(response)["data"]["activeTargets"]]
     assert targets == ["nobody"]

@@ -16,7 +16,7 @@ from streamer.prefetch import ByteBudget, Load, Loaded, Prefetcher, Upload
 from streamer.stores import Admission
 from tests.clips import upload
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 def an_upload(number: int, *, value: bytes = b"") -> Upload:

@@ -27,7 +27,7 @@ from tests.streaming import (
 )
 from transport.memory import MemorySource, MemoryTransactionalSink
 
-SOON_S = 20.0
+SOON_S = 60.0
 
 
 class Scripted(MemoryTransactionalSink):

@@ -206,5 +206,5 @@ def test_a_named_pipe_does_not_hold_the_thread(feature_root: Path) -> None:
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
-    thread.join(timeout=10)
+    thread.join(timeout=60)
     assert not thread.is_alive()

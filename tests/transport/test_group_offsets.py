@@ -24,7 +24,7 @@ from transport.topics import TopicSpec, ensure_topics
 
 pytestmark = pytest.mark.kafka
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture

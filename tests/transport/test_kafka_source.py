@@ -18,7 +18,7 @@ from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource, SourceSettings
 from transport.topics import TopicSpec, ensure_topics
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def write(connection: KafkaConnection, topic: str, numbers: range) -> None:

@@ -181,7 +181,7 @@ def test_others_decide_while_kafka_is_waited_for(service: Service) -> None:
 
     def slow(part: object) -> None:
         with ThreadPoolExecutor(1) as other:
-            other.submit(fed, service, 2, start=5).result(timeout=10)
+            other.submit(fed, service, 2, start=5).result(timeout=60)
 
     assert service.pools.publish(slow, 5) == 5
     assert service.pools.publish(lambda part: None, 5) == 2

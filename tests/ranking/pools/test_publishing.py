@@ -8,7 +8,7 @@ import pytest
 from ranking.pools.service.publishing import publishing
 from schemas.errors import StoreUnavailable
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 class Publisher:

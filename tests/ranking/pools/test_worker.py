@@ -160,7 +160,7 @@ def test_a_clip_that_the_rankings_come_to_in_time_is_rated(sqlite_database: Data
     service.worker._behind = watched  # type: ignore[method-assign]
     with ThreadPoolExecutor(1) as pool:
         applied = pool.submit(service.apply, entries)
-        assert waiting.wait(10)
+        assert waiting.wait(60)
         service.rank(entries)
         applied.result(10)
     assert service.rules("c1") == ["nominated"]

@@ -242,7 +242,7 @@ class Halt:
 
     def __call__(self, *arguments: Any) -> Any:
         self.is_there.set()
-        assert self.go_on.wait(10)
+        assert self.go_on.wait(60)
         return self._step(*arguments)
 
 
@@ -259,7 +259,7 @@ def test_the_active_generation_is_never_retired_whoever_comes_first(
         with monkeypatch.context() as patched:
             patched.setattr(f"ranking.scores.generations.{step}", halt)
             before = pool.submit(acts.pop(first))
-            assert halt.is_there.wait(10)
+            assert halt.is_there.wait(60)
         after = pool.submit(acts.popitem()[1])
         assert waits(after)
         halt.go_on.set()

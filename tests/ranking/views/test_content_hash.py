@@ -248,13 +248,13 @@ def test_a_view_is_hashed_between_two_batches_never_within_one(monkeypatch: pyte
     def slow(*arguments: Any) -> None:
         upsert(*arguments)
         inside.set()
-        assert goes_on.wait(20)
+        assert goes_on.wait(60)
 
     monkeypatch.setattr(NumpyIndex, "upsert", slow)
     batch = [scored(1, clip_id="c2"), scored(2, clip_id="c3")]
     with ThreadPoolExecutor(2) as pool:
         applied = pool.submit(view.apply, batch, positions_after(entry.record for entry in batch))
-        assert inside.wait(20)
+        assert inside.wait(60)
         asked = pool.submit(view.content)
         with pytest.raises(TimeoutError):
             asked.result(0.2)

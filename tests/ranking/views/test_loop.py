@@ -205,11 +205,11 @@ def test_a_stopped_thread_finishes_its_batch_and_a_failed_one_says_why(setting: 
     thread.start()
     while not thread.loop.caught_up:
         thread._thread.join(0.01)
-    assert thread.stop(10)
+    assert thread.stop(60)
     assert (thread.failure, store.generations()) == (None, {"g1": 1})
 
     setting.send(scored_clip("b"))
     failing = LoopThread(setting.loop(FailingView(store, 99, GenerationMismatch("no")), group="other"), name="sql")
     failing.start()
-    failing._thread.join(10)
+    failing._thread.join()
     assert isinstance(failing.failure, GenerationMismatch)

@@ -8,7 +8,7 @@ import pytest
 
 from ranking.views.periodic import every
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 def test_it_is_done_again_and_again_though_it_fails(caplog: pytest.LogCaptureFixture) -> None:
