@@ -39,7 +39,7 @@ def read_recipe(path: Path | None, *, network: Mapping[str, Any], training: Mapp
     tables: dict[str, Any] = {}
     if path is not None:
         try:
-            tables = tomllib.loads(path.read_text("utf-8"))
+            tables = tomllib.loads(path.read_text("utf-8-sig"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigurationError(f"{path}: no readable TOML file ({error})") from error
     for name, table in tables.items():

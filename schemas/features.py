@@ -5,7 +5,9 @@ float16 or float32. Metadata (all strings): ``schema`` = ``clip-features/1``, ``
 ``frame_rate_hz.<modality>`` for every tensor and, optionally, ``extractor.<modality>``.
 """
 
+import json
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
@@ -33,6 +35,8 @@ DEFAULT_MAX_BYTES: Final = 64 * 1024 * 1024
 _HEADER_LENGTH_BYTES: Final = 8
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
 _FRAME_RATE_TOLERANCE: Final = 0.02
+_LENGTH_TOLERANCE: Final = 0.1
+_LENGTH_SLACK_S: Final = 1.0
 _FLOAT16_EXPONENT: Final = 0x7C00
 _MAX_QUOTED: Final = 80
 
@@ -140,10 +144,18 @@ def _header(content: bytes) -> tuple[int, dict[str, str], dict[str, _Tensor]]:
         if not header.startswith(b"{"):
             raise msgspec.ValidationError("it does not begin with a brace")
         entries = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
+        json.loads(header, object_pairs_hook=_each_once)  # of two entries msgspec silently takes the last
         metadata = msgspec.json.decode(entries.pop("__metadata__", b"{}"), type=dict[str, str])
         return end, metadata, {name: msgspec.json.decode(entry, type=_Tensor) for name, entry in entries.items()}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # msgspec's and json's errors are ValueErrors
         raise FeatureFileCorrupt(f"the safetensors header is unreadable ({error}); write the file again") from error
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = Counter(names).most_common(1)[0][0]
+        raise ValueError(f"{twice[:_MAX_QUOTED]!r} is named twice")
 
 
 def _check_layout(tensors: dict[str, _Tensor], data_bytes: int) -> None:
@@ -221,6 +233,21 @@ def _check_shape(modality: Modality, shape: tuple[int, ...], joint_layout: str |
         )
 
 
+def check_length(features: ClipFeatures, duration_s: float) -> None:
+    """Raise ``FeatureShapeInvalid``, naming the tensor, if it lasts longer than the clip, of ``duration_s`` seconds:
+    by more than 10 % and one second, for containers round their durations.
+    """
+    longest_s = duration_s * (1 + _LENGTH_TOLERANCE) + _LENGTH_SLACK_S
+    for modality, frames in features.frames.items():
+        length_s = len(frames) / modality.rate_hz
+        if length_s > longest_s:
+            raise FeatureShapeInvalid(
+                f"tensor {str(modality)!r} lasts {length_s:g} s and duration_s is {duration_s:g}; at most "
+                f"{longest_s:g} s are accepted: correct duration_s or extract the clip's own features",
+                field=modality,
+            )
+
+
 def check_finite(modality: Modality, array: Frames) -> None:
     """Raise ``FeatureValueInvalid``, naming the first bad time step, if a value is NaN or infinite."""
     if array.dtype == np.float16:
@@ -243,6 +270,7 @@ __all__ = [
     "FeatureError",
     "Frames",
     "check_finite",
+    "check_length",
     "decode_features",
     "encode_features",
 ]

@@ -7,7 +7,7 @@ from schemas.bundle import BundleManifest
 from schemas.codec import unreported
 from schemas.errors import FeatureError, FeatureFileCorrupt, FeatureShapeInvalid, NoUsableModality
 from schemas.events import ClipUploaded, FeatureFile, InlineFeatures
-from schemas.features import ClipFeatures, Frames, decode_features
+from schemas.features import ClipFeatures, Frames, check_length, decode_features
 from schemas.joints import LAYOUTS, convert, layout_named
 from schemas.modalities import Modality
 from streamer.stores import Admission, FeatureStore
@@ -39,13 +39,17 @@ class FeatureLoader:
         """The verified features of the bundle's modalities, poses in its joint layout and channel count.
 
         Raises a ``FeatureError``: what the store and ``decode_features`` raise, ``FeatureFileCorrupt`` for a checksum
-        that differs, ``FeatureShapeInvalid`` for a pose that cannot be converted, ``NoUsableModality`` if nothing
-        remains.
+        that differs, ``FeatureShapeInvalid`` for a tensor that lasts longer than the clip or a pose that cannot be
+        converted, ``NoUsableModality`` if nothing remains.
         """
         content, where = read_content(self._store, clip.features, admit)
-        return in_place(
-            f"clip {clip.clip_id}, {where}", lambda: self._fit(decode_features(content, max_bytes=self._max_bytes))
-        )
+
+        def decode() -> ClipFeatures:
+            features = decode_features(content, max_bytes=self._max_bytes)
+            check_length(features, clip.duration_s)
+            return self._fit(features)
+
+        return in_place(f"clip {clip.clip_id}, {where}", decode)
 
     def _fit(self, features: ClipFeatures) -> ClipFeatures:
         for name in features.unknown:

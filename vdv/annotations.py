@@ -7,6 +7,7 @@ cell is an absent value.
 import csv
 import math
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -70,6 +71,8 @@ _REMEDIES: Final = {
 }
 
 
+_WHOLE_NUMBERS: Final = frozenset((*(c for c in COUNTS if c != "days_online"), "views", "fold", "uploaded_at_ms"))
+_DIGITS: Final = re.compile(r"[+-]?[0-9]+")
 _OTHER_SEPARATORS: Final = ";\t|"
 
 
@@ -123,6 +126,8 @@ def annotation_of(path: Path, cells: Cells) -> Annotation | list[Finding]:
         if not text and column not in REQUIRED:
             continue
         try:
+            if text and column in _WHOLE_NUMBERS and not _DIGITS.fullmatch(text):
+                raise msgspec.ValidationError("ambiguous; write a whole number with digits alone, such as 1000")
             value = msgspec.convert(text, kind, strict=False)
             if isinstance(value, float) and not math.isfinite(value):
                 raise msgspec.ValidationError("Expected a finite number")

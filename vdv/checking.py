@@ -1,5 +1,6 @@
 """Everything that is wrong with a data set, before anything is learned from it."""
 
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from schemas.errors import FeatureError
-from schemas.features import ClipFeatures, decode_features
+from schemas.features import ClipFeatures, check_length, decode_features
 from schemas.modalities import Modality
 from vdv.annotations import COUNTS, PARTITIONS, Annotation, read_table
 from vdv.errors import DataSetError, Finding, refusal
@@ -80,13 +81,13 @@ def check_data_set(
 
 
 def _row_findings(data: DataSet, challenges: Collection[str] | None) -> Iterator[Finding]:
-    first_with: dict[tuple[str, str], int] = {}
+    first_with: dict[tuple[str, object], int] = {}
     for a in data.annotations:
-        for column, value, remedy in (
-            ("clip_id", a.clip_id, "give each clip an id of its own"),
-            ("features", a.features, "give each clip a feature file of its own"),
+        for column, value, same, remedy in (
+            ("clip_id", a.clip_id, a.clip_id, "give each clip an id of its own"),
+            ("features", a.features, _file(data, a), "give each clip a feature file of its own"),
         ):
-            first = first_with.setdefault((column, value), a.row)
+            first = first_with.setdefault((column, same), a.row)
             if first != a.row:
                 yield Finding(data.table, f"{value!r} is in row {first} already", remedy, row=a.row, field=column)
         if challenges is not None and a.challenge_id not in challenges:
@@ -97,6 +98,15 @@ def _row_findings(data: DataSet, challenges: Collection[str] | None) -> Iterator
             yield Finding(
                 data.table, f"{ALL!r} names the track of all challenges", remedy, row=a.row, field="challenge_id"
             )
+
+
+def _file(data: DataSet, annotation: Annotation) -> object:
+    """What identifies the feature file, however its path is spelled: links of both kinds and ``..`` are followed."""
+    try:
+        found = data.path(annotation).stat()
+    except (FeatureError, OSError):
+        return os.path.normpath(annotation.features)  # the file itself is a finding
+    return found.st_dev, found.st_ino
 
 
 def _partition_findings(data: DataSet, by_dancer: bool) -> Iterator[Finding]:
@@ -182,6 +192,7 @@ def _feature_findings(data: DataSet, steps: dict[str, dict[Modality, int]], prog
     for done, annotation in enumerate(data.annotations, start=1):
         try:
             features = decode_features(data.content(annotation))
+            check_length(features, annotation.duration_s)
         except FeatureError as error:
             yield data.finding_of(annotation, error)
         else:

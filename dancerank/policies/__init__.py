@@ -16,7 +16,7 @@ def shipped_policy() -> Path:
 def read_policy(path: Path) -> Policy:
     """Raises ``ConfigurationError`` if the file cannot be read, or ``PolicyError`` naming the line that is wrong."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "no UTF-8"
         raise ConfigurationError(

@@ -255,3 +255,9 @@ def test_help_names_every_option(command: str) -> None:
     text = invoke(command, "--help").output
     assert "--track" in text
     assert "clips.csv" in text
+
+
+def test_a_recipe_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text("[training]\nepochs = 7\n", encoding="utf-8-sig")
+    assert read_recipe(path, network={}, training={}).settings().epochs == 7

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dancerank.policies import read_policy, shipped_policy
 from dancerank.settings import Settings, load_settings
 from dancerank.settings_reference import example, reference
 from dancerank.settings_removed import REMOVED
@@ -259,3 +260,15 @@ def test_what_an_older_key_is_replaced_by_exists() -> None:
     assert not keys & REMOVED.keys()
     for remedy in REMOVED.values():
         assert set(re.findall(r"\b[a-z]+\.[a-z_]+\b", remedy)) <= keys
+
+
+def test_files_that_begin_with_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+    def marked(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8-sig")
+        return path
+
+    assert load_settings(marked("settings.toml", "[server]\nport = 81\n")).server.port == 81
+    assert load_settings(marked("empty.toml", "")).server.port == 8080
+    shipped = shipped_policy()
+    assert read_policy(marked("policy.toml", shipped.read_text(encoding="utf-8"))) == read_policy(shipped)

@@ -17,7 +17,7 @@ from schemas.errors import (
     FeatureValueInvalid,
     NoUsableModality,
 )
-from schemas.features import ClipFeatures, check_finite, decode_features, encode_features
+from schemas.features import ClipFeatures, check_finite, check_length, decode_features, encode_features
 from schemas.joints import LAYOUTS
 from schemas.modalities import MODALITIES, Modality
 from tests.clips import random_features
@@ -309,3 +309,28 @@ def test_a_tensor_of_an_unknown_modality_is_left_out_and_named() -> None:
         decode_features(content)
     with pytest.raises(FeatureFileCorrupt):
         decode_features(safetensors.numpy.save(frames, METADATA)[:-1])
+
+
+@pytest.mark.parametrize(
+    ("header", "named"),
+    [
+        ('{"scenic":ENTRY,"scenic":ENTRY}', "'scenic' is named twice"),
+        ('{"scenic":ENTRY,"scen\\u0069c":ENTRY}', "'scenic' is named twice"),
+        ('{"__metadata__":{"schema":"a","schema":"b"},"scenic":ENTRY}', "'schema' is named twice"),
+        ('{"__metadata__":{},"__metadata__":{},"scenic":ENTRY}', "'__metadata__' is named twice"),
+        ('{"scenic":{"shape":[9,9],"shape":[1,512],"dtype":"F16","data_offsets":[0,1024]}}', "'shape' is named twice"),
+    ],
+)
+def test_a_name_that_comes_twice_in_the_header_is_refused(header: str, named: str) -> None:
+    entry = '{"dtype":"F16","shape":[1,512],"data_offsets":[0,1024]}'
+    text = header.replace("ENTRY", entry).encode()
+    with pytest.raises(FeatureFileCorrupt, match=named):
+        decode_features(struct.pack("<Q", len(text)) + text + bytes(1024))
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_frames_may_last_as_long_as_the_clip_with_a_tolerance_and_no_longer(modality: Modality) -> None:
+    check_length(random_features(11.9, modalities=(modality,)), 10.0)
+    check_length(random_features(0.4, modalities=(modality,)), 10.0)
+    with pytest.raises(FeatureShapeInvalid, match=f"'{modality}' lasts 13 s and duration_s is 10; at most 12 s"):
+        check_length(random_features(13.0, modalities=(modality,)), 10.0)

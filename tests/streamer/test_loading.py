@@ -141,3 +141,18 @@ def test_joints_undetected_for_long_are_refused_with_clip_place_joints_and_share
     place = f"clip a, {feature_root.as_uri()}/clip: undetected joints: right wrist for 0.80 s in a row, 20.0% of the"
     with pytest.raises(FeatureValueInvalid, match=place):
         loader(tmp_path, feature_root.as_uri()).load(upload("a", FeatureFile(f"{feature_root.as_uri()}/clip")))
+
+
+def test_a_minute_of_frames_in_an_upload_of_three_seconds_is_refused(tmp_path: Path) -> None:
+    minute = random_features(60.0, modalities=(S, B))
+    with pytest.raises(
+        FeatureShapeInvalid, match="clip clip, inline features: tensor 'skeletal' lasts 60 s and duration_s is 3"
+    ):
+        loader(tmp_path).load(upload("clip", minute, duration_s=3.0))
+
+
+def test_a_tensor_that_the_bundle_does_not_score_may_not_be_longer_than_the_clip_either(tmp_path: Path) -> None:
+    short, long = random_features(3.0, modalities=(H,)), random_features(60.0, modalities=(B,))
+    features = ClipFeatures({**short.frames, **long.frames})
+    with pytest.raises(FeatureShapeInvalid, match="'scenic' lasts 60 s"):
+        loader(tmp_path, modalities=(H,)).load(upload("clip", features, duration_s=3.0))

@@ -160,3 +160,12 @@ def test_a_table_saved_by_a_spreadsheet_reads_like_any_other(tmp_path: Path) -> 
 
 def test_the_columns_are_the_fields_of_an_annotation() -> None:
     assert set(COLUMNS) | {"extra", "row"} == set(Annotation.__struct_fields__)
+
+
+@pytest.mark.parametrize("column", ["likes", "comments", "reposts", "views", "fold", "uploaded_at_ms"])
+@pytest.mark.parametrize("text", ["1.000", "1e3", "1_000", "1 000", "1.0", "0x10", "١٠٠٠"])
+def test_a_whole_number_that_may_be_read_in_two_ways_is_refused(tmp_path: Path, column: str, text: str) -> None:
+    write_rows(tmp_path, f"clip_id,dancer_id,challenge_id,duration_s,features,{column}", f"a,b,c,4.000,f,{text}")
+    rows, (finding,) = read_table(tmp_path)
+    assert rows == []
+    assert f"{column}: {text!r} is refused (ambiguous; write a whole number with digits alone" in str(finding)

@@ -197,3 +197,24 @@ def test_features_are_held_one_clip_at_a_time(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("vdv.checking.decode_features", watched)
     assert check_data_set(data).findings == ()
     assert len(alive) == 6
+
+
+@pytest.mark.parametrize("spelling", ["dotted", "upwards", "symbolic link", "hard link"])
+def test_one_feature_file_of_two_clips_is_found_however_its_path_is_spelled(tmp_path: Path, spelling: str) -> None:
+    data = written(tmp_path, labelled(4))
+    path = data.annotations[0].features
+    same = {"dotted": f"./{path}", "upwards": f"features/../{path}"}.get(spelling, "features/same")
+    if spelling == "symbolic link":
+        (tmp_path / same).symlink_to(tmp_path / path)
+    elif spelling == "hard link":
+        (tmp_path / same).hardlink_to(tmp_path / path)
+    other = msgspec.structs.replace(data.annotations[1], features=same)
+    (found,) = findings(DataSet(tmp_path, (data.annotations[0], other, *data.annotations[2:])))
+    assert f"{same!r} is in row 2 already; give each clip a feature file of its own" in found
+
+
+def test_features_that_last_longer_than_the_clip_are_found(tmp_path: Path) -> None:
+    data = written(tmp_path, labelled(4), **{"clip-2": random_features(60.0, modalities=[Modality.SKELETAL])})
+    (found,) = findings(data)
+    assert "row 4" in found
+    assert "lasts 60 s and duration_s is 4" in found
