@@ -300,7 +300,8 @@ class Streamer:
             outputs, started_s = self._tracker.outputs(positions), self._clock.monotonic_s()
             self._sink.commit(outputs, positions, self._source)
             self._tracker.committed(positions)
-            self._reconnecting.succeeded()
+            if outputs:  # storing where reading began is not progress
+                self._reconnecting.succeeded()
             self._observer.stage_timed("publish", self._clock.monotonic_s() - started_s)
             for topic, records in Counter(record.topic for record in outputs).items():
                 self._observer.produced(topic, records)
