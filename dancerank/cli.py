@@ -6,7 +6,6 @@ from functools import wraps
 from typing import Annotated, ParamSpec
 
 import typer
-from rich.console import Console
 
 from dancerank.commands import (
     bundles,
@@ -26,6 +25,7 @@ from dancerank.commands import (
     serve,
 )
 from dancerank.logs import writes_json
+from dancerank.terminal import Console
 from dancerank.version import __version__
 from dancerank_installation import missing_extra
 from schemas.errors import DancerankError, ExtraMissing

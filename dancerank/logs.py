@@ -3,13 +3,15 @@
 import logging
 import sys
 from collections import Counter
+from io import StringIO
 from math import inf
-from typing import Final
+from typing import Final, TextIO
 
 import stamina
 import structlog
 
 from dancerank.settings import LogSettings
+from schemas.escaping import escaped
 
 _CLIENT_INTERVAL_S: Final = 60.0
 _HICCUP_S: Final = 1.0
@@ -58,10 +60,8 @@ def configure_logs(settings: LogSettings) -> None:
         ]
     else:
         rendering = [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
-                exception_formatter=structlog.dev.plain_traceback,  # others show local variables: secrets, features
-            )
+            _escape,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_write_traceback),
         ]
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_ClientFilter())
@@ -79,6 +79,22 @@ def configure_logs(settings: LogSettings) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     stamina.instrumentation.set_on_retry_hooks([_log_retry])  # its own prints past the handler
+
+
+def _escape(
+    _logger: structlog.typing.WrappedLogger, _method: str, line: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Keep ids and messages from outside from forging a line or steering the terminal."""
+    return {escaped(name): escaped(value) if isinstance(value, str) else value for name, value in line.items()}
+
+
+def _write_traceback(target: TextIO, raised: structlog.typing.ExcInfo) -> None:
+    """Without local variables, which hold secrets and features; indented, so that no line of it looks like one of the
+    log.
+    """
+    written = StringIO()
+    structlog.dev.plain_traceback(written, raised)
+    target.write(escaped(written.getvalue(), keep="\n").replace("\n", "\n    "))
 
 
 def writes_json() -> bool:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.progress import Progress
+
+from dancerank.terminal import Console
 
 OnProgress = Callable[[str, int, int], None]
 """Called with what is being done, how many of its steps are done, and how many there are."""

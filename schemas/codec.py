@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from schemas.errors import MalformedEvent, UnknownSchemaVersion
+from schemas.escaping import escaped
 from schemas.events import EVENT_TYPES, ClipScored, Event
 from schemas.modalities import MODALITIES, MODALITY_NAME
 
@@ -141,7 +142,8 @@ def _read(raw: bytes, as_type: type[T]) -> T:
         return msgspec.msgpack.decode(raw, type=as_type)
     except msgspec.ValidationError as error:
         raise MalformedEvent(
-            f"{str(error)[:_MAX_MESSAGE]}; correct the field and send the event again", field=_field(str(error))
+            f"{escaped(str(error)[:_MAX_MESSAGE])}; correct the field and send the event again",
+            field=_field(str(error)),
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         form = "JSON" if _looks_like_json(raw) else "MessagePack"

@@ -6,11 +6,11 @@ from types import ModuleType
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from dancerank.settings import shipped_bundle
+from dancerank.terminal import Console
 from exporters.onnx.inspect import describe
 from schemas.bundle import Bundle, read_bundle
 

@@ -7,13 +7,13 @@ from typing import Annotated, Final
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.progress import Progress, track
 from rich.table import Table
 from rich.text import Text
 
 from dancerank.synthetic import STANDARD, Plan
 from dancerank.synthetic.data_set import write_synthetic
+from dancerank.terminal import Console
 from schemas.modalities import Modality
 from vdv.annotations import PARTITIONS, SPLITS, Annotation
 from vdv.checking import Report, check_folder

@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from dancerank.dead_letters import beginning, in_short
+from schemas.escaping import escaped
 from schemas.ports import OutgoingRecord, Record
 from transport.dead_letter_records import DeadLetter
 
@@ -33,7 +34,7 @@ def counts_table(letters: Iterable[DeadLetter]) -> Table:
     table.columns[0].footer, table.columns[2].footer = "all", f"{counts.total():,}"
     table.columns[3].footer = f"{again.total():,}"
     for place, count in sorted(counts.items(), key=lambda item: (item[0][0], -item[1], item[0][1])):
-        table.add_row(*map(Text, place), f"{count:,}", f"{again[place]:,}")
+        table.add_row(*map(_cell, place), f"{count:,}", f"{again[place]:,}")
     return table
 
 
@@ -54,10 +55,10 @@ def dead_letter_tables(letter: DeadLetter, record: Record, content: bytes | None
     if letter.attempts:
         told["put back"] = f"{letter.attempts} times, and failed again; at first it was {letter.first}"
     for name, text in told.items():
-        facts.add_row(name, Text(text))
+        facts.add_row(name, Text(text) if name == "key" else _cell(text))
     headers = Table("header", Column("content", overflow="fold"), title=_title("Headers"))
     for name, held in record.headers:
-        headers.add_row(Text(name), Text(beginning(held)))
+        headers.add_row(_cell(name), Text(beginning(held)))
     if not content:
         return Group(facts, headers)
     event = in_short(content)
@@ -74,7 +75,7 @@ def replay_table(records: Iterable[tuple[DeadLetter, OutgoingRecord]]) -> Table:
     for letter, record in records:
         by = "key" if record.partition_by is None else f"challenge {record.partition_by}"
         names = (_place(letter), record.topic, letter.clip_id or _NONE, letter.code)
-        table.add_row(*map(Text, names), str(letter.attempts + 1), f"{len(record.value or b''):,}", Text(by))
+        table.add_row(*map(_cell, names), str(letter.attempts + 1), f"{len(record.value or b''):,}", _cell(by))
     return table
 
 
@@ -90,7 +91,7 @@ def _dead_letters_table(topic: str, letters: Sequence[DeadLetter]) -> Table:
     )
     for letter in letters:
         names = (_place(letter), _time(letter.at_ms), letter.clip_id or _NONE, letter.code, str(letter.attempts + 1))
-        table.add_row(*map(Text, names), Text(" ".join(letter.message.split())))
+        table.add_row(*map(_cell, (*names, " ".join(letter.message.split()))))
     return table
 
 
@@ -106,6 +107,11 @@ def _missing(content: bytes | None) -> str:
 
 def _time(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _cell(text: str) -> Text:
+    """On one line, whatever it holds."""
+    return Text(escaped(text))
 
 
 def _title(text: str) -> Text:

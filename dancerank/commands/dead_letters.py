@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 
 from dancerank.commands.dead_letter_tables import counts_table, dead_letter_tables, dead_letters_tables, replay_table
 from dancerank.commands.options import Config, parse_moment
 from dancerank.dead_letters import DeadLetters, as_json, chosen
 from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
+from dancerank.terminal import Console
 from schemas.errors import ConfigurationError
 from schemas.ports import OutgoingRecord, Record
 from transport.dead_letter_records import (

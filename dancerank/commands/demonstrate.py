@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from dancerank.commands.bundles import training
 from dancerank.demo.recorded import recordings_folder, run_recorded_demo
@@ -15,6 +14,7 @@ from dancerank.demo.synthetic import run_synthetic_demo
 from dancerank.listening import bound
 from dancerank.logs import configure_logs
 from dancerank.settings import LogSettings, load_settings
+from dancerank.terminal import Console
 
 
 def demo(

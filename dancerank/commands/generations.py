@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Final, NamedTuple
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -15,6 +14,7 @@ from dancerank.commands.options import Config
 from dancerank.commands.questions import opened_rankings
 from dancerank.progress import steps
 from dancerank.settings import load_settings
+from dancerank.terminal import Console
 from ranking.scores.generations import Generations
 from ranking.scores.store import ScoreStore
 from ranking.serving.replicas import Replicas, ReplicaState, obstacles

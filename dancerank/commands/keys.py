@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from dancerank.commands.options import Config
 from dancerank.settings import ServerSettings, load_settings
+from dancerank.terminal import Console
 from ranking.serving.api import create_key, read_keys, revoke_key
 from schemas.clock import SystemClock
 from schemas.errors import ConfigurationError

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
 from dancerank.commands.options import Config, parse_moment
@@ -14,6 +13,7 @@ from dancerank.labelling.export import FEWEST_CLIPS, LEAST_DAYS, Exported, expor
 from dancerank.labelling.features import UploadedFeatures
 from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
+from dancerank.terminal import Console
 from ranking.scores.observations import Observations
 from schemas.clock import SystemClock
 from schemas.errors import ConfigurationError

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from dancerank.progress import steps
+from dancerank.terminal import Console
 from schemas.errors import ConfigurationError
 from vdv.folder import DataSet, open_data_set
 from vdv.splits import ALL

@@ -5,13 +5,13 @@ from contextlib import closing
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 
 from dancerank.commands.offset_tables import Standing, Workers, meaning, reset_table, standing_table
 from dancerank.commands.options import Config, parse_moment
 from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
 from dancerank.settings_values import without_password
+from dancerank.terminal import Console
 from dancerank.topics import topics_read
 from ranking.pools.service.store import POOLS_VIEW
 from ranking.scores.store import SCORES_VIEW

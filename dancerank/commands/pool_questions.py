@@ -5,7 +5,6 @@ from contextlib import closing, contextmanager
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 
 from dancerank.commands.options import Config
 from dancerank.commands.pool_tables import clip_tables, pools_tables, try_tables
@@ -13,6 +12,7 @@ from dancerank.commands.questions import NoData
 from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
 from dancerank.settings_values import without_password
+from dancerank.terminal import Console
 from ranking.pools.service.reading import PoolReader
 from ranking.scores.store import ScoreStore
 from ranking.serving.service import RankingService

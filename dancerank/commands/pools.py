@@ -7,7 +7,6 @@ from types import ModuleType
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 
 from dancerank.commands.options import Config
 from dancerank.policies import read_policy, shipped_policy
@@ -21,6 +20,7 @@ from dancerank.simulation.synthetic import SyntheticWorlds
 from dancerank.simulation.tables import outcome_tables
 from dancerank.simulation.world import MEDIAN_RATE, World, check_world
 from dancerank.simulation.writing import make_folder, write_tables
+from dancerank.terminal import Console
 from ranking.pools.policy import Policy
 from ranking.pools.service.store import PoolStore
 from schemas.bundle import read_bundle

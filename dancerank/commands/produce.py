@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import track
 
 from dancerank.commands.options import Config
 from dancerank.processes import Processes
 from dancerank.settings import load_settings
+from dancerank.terminal import Console
 from dancerank.topics import create_topics
 from dancerank.uploads import send_clips
 from schemas.clock import SystemClock

@@ -5,7 +5,6 @@ from contextlib import closing, contextmanager
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -13,6 +12,7 @@ from dancerank.commands.options import Config
 from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
 from dancerank.settings_values import without_password
+from dancerank.terminal import Console
 from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
 from ranking.serving.service import RankingService

@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.syntax import Syntax
 
 from dancerank.commands.options import Config
@@ -16,6 +15,7 @@ from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
 from dancerank.signals import stop_on_signals
 from dancerank.start_checks import check_start
+from dancerank.terminal import Console
 from dancerank.topics import scored_topics
 from exporters.prometheus import PrometheusObserver
 from ranking.serving.api import create_app

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from dancerank.embedded import EmbeddedSystem
+from dancerank.terminal import Console
 from schemas.clock import SystemClock
 from schemas.codec import encode
 from schemas.events import EngagementObserved, PoolDecision

@@ -8,12 +8,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import Final
 
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from dancerank.demo.running import demo_settings, keep_serving, running, show_throughput
 from dancerank.settings import DATA_VARIABLE, Settings
+from dancerank.terminal import Console
 from exporters.prometheus import PrometheusObserver
 from ranking.serving.service import RankingService
 from schemas.bundle import read_bundle

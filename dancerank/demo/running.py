@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +12,7 @@ from dancerank.embedded import EmbeddedSystem, run_embedded
 from dancerank.listening import answer
 from dancerank.processes import Processes
 from dancerank.settings import KafkaSettings, RankingSettings, Settings
+from dancerank.terminal import Console
 from exporters.prometheus import PrometheusObserver
 from ranking.monitoring.settings import MonitoringSettings
 from ranking.pools.service.settings import PoolSettings

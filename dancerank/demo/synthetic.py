@@ -8,7 +8,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Final, NamedTuple
 
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
@@ -17,6 +16,7 @@ from dancerank.demo.running import demo_settings, keep_serving, running, show_de
 from dancerank.embedded import EmbeddedSystem
 from dancerank.settings import Settings
 from dancerank.synthetic import CHALLENGES, IMPORTANCE, MOVEMENT_STYLES, ROOMS, Dancer, SyntheticClip, synthesize
+from dancerank.terminal import Console
 from exporters.prometheus import PrometheusObserver
 from ranking.monitoring.correlation import spearman
 from ranking.serving.service import RankingService

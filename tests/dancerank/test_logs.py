@@ -85,3 +85,25 @@ def test_an_outage_fills_no_log_with_the_clients_lines(capsys: pytest.CaptureFix
     assert len(lines) == len(expected)
     for line, part in zip(lines, expected, strict=True):
         assert part in line
+
+
+@pytest.mark.parametrize(
+    "forged", ["\n2026-01-01 [error] forged", "\x1b[2J", "\r", "\u202e", "\x9b31m", "\ud800", "\u2028"]
+)
+def test_a_text_from_outside_forges_no_line_and_steers_no_terminal(
+    capsys: pytest.CaptureFixture[str], forged: str
+) -> None:
+    configure_logs(LogSettings())
+    log = logging.getLogger("ranking")
+    log.warning("clip a%sb skipped", forged)
+    log.warning("skipped", extra={"clip": f"a{forged}b", f"x{forged}": 1})
+    assert len(lines := capsys.readouterr().err.splitlines()) == 2
+    assert all("ranking" in line and line.isprintable() for line in lines)
+    try:
+        raise ValueError(f"a{forged}b")
+    except ValueError:
+        log.exception("failed")
+    first, *traceback = capsys.readouterr().err.rstrip().split("\n")
+    assert "failed" in first
+    assert all(line.isprintable() for line in traceback)
+    assert all(line.startswith("    ") for line in traceback if line)

@@ -1,0 +1,91 @@
+"""What reaches the terminal of a text from outside."""
+
+import re
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import RenderableType
+from rich.table import Column, Table
+from rich.text import Text
+
+import dancerank
+from dancerank.commands.dead_letter_tables import counts_table, dead_letters_tables
+from dancerank.terminal import Console
+from schemas.ports import TopicPartition
+from transport.dead_letter_records import DeadLetter, DeadLetterId
+
+FORGED = "clip\x1b[2J\u202e\x9b1m\rend\u200b"
+ACTED_ON = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def shown(renderable: RenderableType) -> str:
+    target = StringIO()
+    Console(file=target, width=300).print(renderable)
+    return target.getvalue()
+
+
+def table(cell: RenderableType, title: RenderableType = "", footer: RenderableType = "") -> Table:
+    made = Table(Column("clip", footer=footer), title=Text(str(title)), show_footer=True)
+    made.add_row(cell)
+    return made
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        str,
+        Text,
+        lambda text: Text.assemble("ours ", (text, "bold")),
+        lambda text: table(text),
+        lambda text: table(Text(text)),
+        lambda text: table("", title=text),
+        lambda text: table("", footer=text),
+    ],
+    ids=["string", "text", "styled", "cell", "text in a cell", "title", "footer"],
+)
+def test_no_text_steers_the_terminal(made: Callable[[str], RenderableType]) -> None:
+    written = shown(made(FORGED))
+    assert not ACTED_ON.search(written)
+    assert "clip\\x1b" in written
+
+
+def letter(**values: Any) -> DeadLetter:
+    given: dict[str, Any] = {
+        "id": DeadLetterId("t.dead-letters", 0, 1),
+        "source": TopicPartition("t", 0),
+        "source_offset": 3,
+        "code": "malformed_event",
+        "message": "wrong",
+        "field": None,
+        "clip_id": "a",
+        "key": b"a",
+        "at_ms": 1_772_366_400_000,
+        "attempts": 0,
+        "first": "",
+        "original": (),
+        "size_bytes": 1,
+    }
+    return DeadLetter(**given | values)
+
+
+def test_a_dead_letter_stays_on_its_line_whatever_its_headers_hold() -> None:
+    plain = shown(dead_letters_tables([letter()]))
+    forged = [letter(clip_id="a\n│ 0:9 │ x\x1b[A"), letter(message="no\n\x1b[31mERROR"), letter(code="a\nb")]
+    for each in forged:
+        written = shown(dead_letters_tables([each]))
+        assert not ACTED_ON.search(written)
+        assert written.count("\n") <= plain.count("\n") + 1  # a long id is folded
+    assert "a\\nb" in shown(counts_table([forged[2]]))
+
+
+def test_every_command_writes_through_this_terminal() -> None:
+    root = Path(dancerank.__file__).parent
+    others = [
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*.py")
+        if re.search(r"^from rich(\.console)? import .*\b(Console|print)\b", path.read_text(), flags=re.MULTILINE)
+    ]
+    assert others == []
