@@ -13,7 +13,7 @@ from dancerank.topics import scored_topics, topics_read
 from schemas.clock import SystemClock
 from schemas.codec import decode
 from schemas.errors import DancerankError
-from schemas.events import ClipDeleted, ClipScored, ClipUploaded, EngagementObserved, Event
+from schemas.events import UPLOAD_TYPES, ClipDeleted, ClipScored, EngagementObserved, Event
 from schemas.ports import OutgoingRecord, Record, TopicPartition
 from transport.connection import KafkaConnection
 from transport.dead_letter_records import (
@@ -71,14 +71,14 @@ class DeadLetters:
         self, letter: DeadLetter, record: Record, repaired: tuple[bytes, bytes] | None = None
     ) -> OutgoingRecord:
         """The record that puts a letter back. Raises ``DeadLetterError`` if its value is nowhere to be had."""
-        kind = self._event_type(letter.source.topic)
-        return replayed(letter, record, self._fetch, partition_by=partial(challenge_of, kind), repaired=repaired)
+        kinds = self._event_types(letter.source.topic)
+        return replayed(letter, record, self._fetch, partition_by=partial(challenge_of, kinds), repaired=repaired)
 
     def repaired(self, letter: DeadLetter, value: bytes, origin: str) -> tuple[bytes, bytes]:
         """Key and value of a repaired event. Raises ``DeadLetterError`` if it would fail again at once."""
-        kind = self._event_type(letter.source.topic)
+        kinds = self._event_types(letter.source.topic)
         try:
-            event: Any = decode(value, kind)
+            event: Any = decode(value, *kinds)
         except DancerankError as error:
             raise DeadLetterError(f"{origin} is still no event for {letter.source.topic}: {error.message}") from error
         return event.clip_id.encode(), value
@@ -86,12 +86,12 @@ class DeadLetters:
     def _fetch(self, at: TopicPartition, offset: int) -> Record | None:
         return record_at(self._connection, at, offset)
 
-    def _event_type(self, topic: str) -> type[Event]:
-        types: dict[str, type[Event]] = {
-            self._settings.streamer.uploads_topic: ClipUploaded,
-            **dict.fromkeys(scored_topics(self._settings), ClipScored),
-            self._settings.pools.engagement_topic: EngagementObserved,
-            self._settings.ranking.deletions_topic: ClipDeleted,
+    def _event_types(self, topic: str) -> tuple[type[Event], ...]:
+        types: dict[str, tuple[type[Event], ...]] = {
+            self._settings.streamer.uploads_topic: UPLOAD_TYPES,
+            **dict.fromkeys(scored_topics(self._settings), (ClipScored,)),
+            self._settings.pools.engagement_topic: (EngagementObserved,),
+            self._settings.ranking.deletions_topic: (ClipDeleted,),
         }
         try:
             return types[topic]
@@ -101,10 +101,10 @@ class DeadLetters:
             ) from None
 
 
-def challenge_of(kind: type[Event], value: bytes) -> str | None:
+def challenge_of(kinds: Sequence[type[Event]], value: bytes) -> str | None:
     """By what producers choose the partition of such an event; ``None``: by its key, as of whatever cannot be read."""
     try:
-        return getattr(decode(value, kind), "challenge_id", None)
+        return getattr(decode(value, *kinds), "challenge_id", None)
     except DancerankError:
         return None
 

@@ -15,7 +15,7 @@ from ranking.scores.observations import Observations
 from ranking.serving.service import RankingService
 from schemas.codec import decode
 from schemas.errors import FinalError
-from schemas.events import ClipUploaded, PoolDecision
+from schemas.events import PoolDecision, UploadEvent
 from schemas.ports import ModelRuntime, OutgoingRecord, Record
 from streamer.pipeline import Streamer
 from transport.connection import KafkaConnection
@@ -57,7 +57,7 @@ class EmbeddedSystem:
             self.raise_failures()
             time.sleep(_POLL_S)
 
-    def send(self, uploads: Iterable[ClipUploaded]) -> int:
+    def send(self, uploads: Iterable[UploadEvent]) -> int:
         """Send uploads and wait until the broker has them; returns how many."""
         count = 0
         for upload in uploads:

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 from schemas.codec import encode
 from schemas.errors import RecordRefused
-from schemas.events import ClipUploaded
+from schemas.events import UploadEvent
 from schemas.ports import OutgoingRecord, RecordSink
 
 
-def send_clips(sink: RecordSink, topic: str, uploads: Iterable[ClipUploaded], timeout_s: float) -> None:
+def send_clips(sink: RecordSink, topic: str, uploads: Iterable[UploadEvent], timeout_s: float) -> None:
     """Send and flush. A ``RecordRefused`` names the clip, and what to do about features that do not fit a record."""
     clip_id = None
     try:
@@ -25,6 +25,6 @@ def send_clips(sink: RecordSink, topic: str, uploads: Iterable[ClipUploaded], ti
         ) from error
 
 
-def send_upload(sink: RecordSink, topic: str, upload: ClipUploaded) -> None:
+def send_upload(sink: RecordSink, topic: str, upload: UploadEvent) -> None:
     """Key and partition as the streamer and the log expect them: by clip, and by challenge."""
     sink.send(OutgoingRecord(topic, upload.clip_id.encode(), encode(upload), partition_by=upload.challenge_id))

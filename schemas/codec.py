@@ -4,13 +4,13 @@ hand.
 
 import re
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import msgspec
 
 from schemas.errors import MalformedEvent, UnknownSchemaVersion
 from schemas.escaping import escaped
-from schemas.events import EVENT_TYPES, ClipScored, Event
+from schemas.events import EVENT_TYPES, UPLOAD_TYPES, ClipScored, Event, UploadEvent
 from schemas.modalities import MODALITIES, MODALITY_NAME
 
 E = TypeVar("E", bound=Event)
@@ -74,6 +74,11 @@ def decode(raw: bytes | None, *expected: type[E], on_unknown_modality: Callable[
                 _read(raw, candidate) if event_type is not ClipScored else _scored(raw, candidate, on_unknown_modality)
             )
     raise MalformedEvent(f"schema {tag!r} does not belong on this topic; expected {wanted}", field="schema")
+
+
+def decode_upload(raw: bytes | None) -> UploadEvent:
+    """``decode`` an upload of either version."""
+    return cast(UploadEvent, decode(raw, *UPLOAD_TYPES))
 
 
 def peek_clip_id(raw: bytes | None) -> str | None:

@@ -145,6 +145,20 @@ class NoUsableModality(FeatureError):
     remedy = "Extract at least one modality of the bundle (`dancerank inspect` lists them) and upload the clip again."
 
 
+class ExtractorMissing(FeatureError):
+    """The upload names a video, and this process has no extractor to take features from it."""
+
+    code = "extractor_missing"
+    remedy = "Set `streamer.extractor`, or upload the clip with its features; then replay the dead letter."
+
+
+class ExtractionFailed(FeatureError):
+    """The extractor could not take features from a video, or returned what is not a clip's features."""
+
+    code = "extraction_failed"
+    remedy = "Look at the video and at the extractor's log, then replay the dead letter or upload the clip again."
+
+
 class FeatureStoreUnavailable(RetriableError):
     """The feature store did not answer; the file may well exist."""
 

@@ -1,4 +1,4 @@
-"""Events on the topics, version 1. Time stamps are milliseconds since the epoch, UTC.
+"""Events on the topics. Time stamps are milliseconds since the epoch, UTC.
 
 The tag ``schema`` ("clip-uploaded/1") makes every encoded event self-describing. A field is never added, removed or
 reinterpreted within a version; a change makes a new version, and the codec then reads both.
@@ -41,6 +41,13 @@ class InlineFeatures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
     content: bytes
 
 
+class VideoFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="video"):
+    """A video that the consumer extracts features from. ``uri``: as of a feature file; the checksum is optional."""
+
+    uri: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
+    sha256: Sha256 | None = None
+
+
 class ClipUploaded(Event, frozen=True, tag="clip-uploaded/1"):
     """A new upload, to be scored."""
 
@@ -50,6 +57,23 @@ class ClipUploaded(Event, frozen=True, tag="clip-uploaded/1"):
     uploaded_at_ms: TimestampMs
     duration_s: Annotated[float, msgspec.Meta(ge=MIN_DURATION_S, le=MAX_DURATION_S)]
     features: FeatureFile | InlineFeatures
+
+
+class ClipUploadedV2(Event, frozen=True, tag="clip-uploaded/2"):
+    """A new upload, to be scored, that may name a video. Without a video send version 1, which older releases read."""
+
+    clip_id: Identifier
+    dancer_id: Identifier
+    challenge_id: Identifier
+    uploaded_at_ms: TimestampMs
+    duration_s: Annotated[float, msgspec.Meta(ge=MIN_DURATION_S, le=MAX_DURATION_S)]
+    features: FeatureFile | InlineFeatures | VideoFile
+
+
+UploadEvent = ClipUploaded | ClipUploadedV2
+FeatureSource = FeatureFile | InlineFeatures | VideoFile
+"""Where the features of an upload come from."""
+UPLOAD_TYPES: Final = (ClipUploaded, ClipUploadedV2)
 
 
 class ModalityResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -151,7 +175,13 @@ class PoolDecision(Event, frozen=True, kw_only=True, tag="pool-decision/1"):
     decided_at_ms: TimestampMs
 
 
-EVENT_TYPES: Final[tuple[type[Event], ...]] = (ClipUploaded, ClipScored, EngagementObserved, ClipDeleted, PoolDecision)
+EVENT_TYPES: Final[tuple[type[Event], ...]] = (
+    *UPLOAD_TYPES,
+    ClipScored,
+    EngagementObserved,
+    ClipDeleted,
+    PoolDecision,
+)
 
 
 def embedding_bytes(embedding: npt.NDArray[np.floating]) -> bytes:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from schemas.bundle import Bundle, BundleManifest
 from schemas.errors import DancerankError
-from schemas.events import ClipScored
+from schemas.events import ClipScored, VideoFile
+from schemas.features import ClipFeatures
 from schemas.modalities import Modality
 
 Float32 = npt.NDArray[np.float32]
@@ -256,5 +257,21 @@ class RuntimeFactory(Protocol):
         ``providers`` are short names that the runtime defines (``cuda``, ``cpu``), best first. Raises
         ``ConfigurationError`` with ``field="providers"`` for an unknown name, or if none is available, and
         ``BundleError`` naming the file whose graph cannot be loaded or is not what the manifest says.
+        """
+        ...
+
+
+@runtime_checkable
+class FeatureExtractor(Protocol):
+    """Takes the features of a clip from its video. Called from several threads at once."""
+
+    def extract(self, video: VideoFile) -> ClipFeatures:
+        """The features of ``video`` at the nominal rate of each modality; ``extractors`` names what made each, with its
+        version (``tsn 1.2``). A modality that the video does not show is left out.
+
+        The caller has checked that ``video.uri`` lies in an allowed root; the extractor checks ``video.sha256``. Raises
+        a ``FeatureError``: ``FeatureFileMissing`` if there is no such video, ``FeatureFileCorrupt`` for a checksum that
+        differs, ``ExtractionFailed`` for a video that cannot be used; and ``FeatureStoreUnavailable`` if a later try
+        may succeed.
         """
         ...

@@ -7,6 +7,7 @@ from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
 from schemas.ports import ModelRuntime
 from schemas.unknown_modalities import UnknownModalities
+from streamer.extractors.selection import open_extractor
 from streamer.loading import FeatureLoader
 from streamer.pipeline import OpenSink, OpenSource, Streamer
 from streamer.prefetch import Prefetcher
@@ -63,6 +64,7 @@ def open_streamer(
         store,
         runtime.manifest,
         max_bytes=settings.max_feature_bytes,
+        extractor=open_extractor(settings.extractor),
         on_unknown_modality=UnknownModalities(observer),
     )
     prefetcher = Prefetcher(

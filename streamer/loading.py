@@ -5,11 +5,20 @@ from collections.abc import Callable
 
 from schemas.bundle import BundleManifest
 from schemas.codec import unreported
-from schemas.errors import FeatureError, FeatureFileCorrupt, FeatureShapeInvalid, NoUsableModality
-from schemas.events import ClipUploaded, FeatureFile, InlineFeatures
-from schemas.features import ClipFeatures, Frames, check_length, decode_features
+from schemas.errors import (
+    DancerankError,
+    ExtractionFailed,
+    ExtractorMissing,
+    FeatureError,
+    FeatureFileCorrupt,
+    FeatureShapeInvalid,
+    NoUsableModality,
+)
+from schemas.events import FeatureFile, FeatureSource, InlineFeatures, UploadEvent, VideoFile
+from schemas.features import ClipFeatures, Frames, check_length, decode_features, encode_features
 from schemas.joints import LAYOUTS, convert, layout_named
 from schemas.modalities import Modality
+from schemas.ports import FeatureExtractor
 from streamer.stores import Admission, FeatureStore
 
 
@@ -26,30 +35,29 @@ class FeatureLoader:
         manifest: BundleManifest,
         *,
         max_bytes: int,
+        extractor: FeatureExtractor | None = None,
         on_unknown_modality: Callable[[str], None] = unreported,
     ) -> None:
-        """Tensors of modalities that this release does not know are reported to ``on_unknown_modality`` by name."""
-        self._store = store
+        """``extractor`` takes features from videos; without one, uploads that name a video are refused. Tensors of
+        modalities that this release does not know are reported to ``on_unknown_modality`` by name.
+        """
+        self._reader = FeatureReader(store, max_bytes=max_bytes, extractor=extractor)
         self._on_unknown_modality = on_unknown_modality
-        self._max_bytes = max_bytes
         self._channels = {stream.modality: stream.input_channels for stream in manifest.streams}
         self._layout = None if manifest.joint_layout is None else layout_named(manifest.joint_layout)
 
-    def load(self, clip: ClipUploaded, admit: Admission = admit_any) -> ClipFeatures:
+    def load(self, clip: UploadEvent, admit: Admission = admit_any) -> ClipFeatures:
         """The verified features of the bundle's modalities, poses in its joint layout and channel count.
 
-        Raises a ``FeatureError``: what the store and ``decode_features`` raise, ``FeatureFileCorrupt`` for a checksum
-        that differs, ``FeatureShapeInvalid`` for a tensor that lasts longer than the clip or a pose that cannot be
-        converted, ``NoUsableModality`` if nothing remains.
+        Raises what ``FeatureReader.read`` raises, ``FeatureShapeInvalid`` for a tensor that lasts longer than the clip
+        or a pose that cannot be converted, ``NoUsableModality`` if nothing remains.
         """
-        content, where = read_content(self._store, clip.features, admit)
 
-        def decode() -> ClipFeatures:
-            features = decode_features(content, max_bytes=self._max_bytes)
+        def fit(features: ClipFeatures) -> ClipFeatures:
             check_length(features, clip.duration_s)
             return self._fit(features)
 
-        return in_place(f"clip {clip.clip_id}, {where}", decode)
+        return self._reader.read(clip.features, admit, fit=fit, whose=f"clip {clip.clip_id}, ")
 
     def _fit(self, features: ClipFeatures) -> ClipFeatures:
         for name in features.unknown:
@@ -80,24 +88,64 @@ class FeatureLoader:
         return pose
 
 
-def read_content(
-    store: FeatureStore, source: FeatureFile | InlineFeatures, admit: Admission = admit_any
-) -> tuple[bytes, str]:
-    """The bytes of an upload's features, verified against its checksum, and what to call the place that they are from.
-
-    Raises what the store raises, and ``FeatureFileCorrupt`` for a checksum that differs.
-    """
-    if isinstance(source, InlineFeatures):
-        return source.content, "inline features"
-    content = store.read(source.uri, admit)
-    _check_sha256(content, source)
-    return content, source.uri
+def _unchanged(features: ClipFeatures) -> ClipFeatures:
+    return features
 
 
-def in_place(where: str, decode: Callable[[], ClipFeatures]) -> ClipFeatures:
-    """What ``decode`` returns; a ``FeatureError`` that it raises begins with the place."""
+class FeatureReader:
+    """Reads and verifies the features of uploads, wherever they come from. Safe to call from several threads."""
+
+    def __init__(self, store: FeatureStore, *, max_bytes: int, extractor: FeatureExtractor | None = None) -> None:
+        self._store = store
+        self._max_bytes = max_bytes
+        self._extractor = extractor
+
+    def read(
+        self,
+        source: FeatureSource,
+        admit: Admission = admit_any,
+        *,
+        fit: Callable[[ClipFeatures], ClipFeatures] = _unchanged,
+        whose: str = "",
+    ) -> ClipFeatures:
+        """What ``fit`` makes of the verified features; a ``FeatureError`` begins with ``whose`` and the place.
+
+        Raises what the store and ``decode_features`` raise, ``FeatureFileCorrupt`` for a checksum that differs, and for
+        a video ``ExtractorMissing``, ``ExtractionFailed`` and what the extractor raises.
+        """
+        if isinstance(source, InlineFeatures):
+            return _in_place(f"{whose}inline features", lambda: fit(self._decode(source.content)))
+        if isinstance(source, VideoFile):
+            self._store.check(source.uri)
+            return _in_place(f"{whose}{source.uri}", lambda: fit(self._extract(source, admit)))
+        content = self._store.read(source.uri, admit)
+        _check_sha256(content, source)
+        return _in_place(f"{whose}{source.uri}", lambda: fit(self._decode(content)))
+
+    def _decode(self, content: bytes) -> ClipFeatures:
+        return decode_features(content, max_bytes=self._max_bytes)
+
+    def _extract(self, video: VideoFile, admit: Admission) -> ClipFeatures:
+        if self._extractor is None:
+            raise ExtractorMissing(
+                "the upload names a video and no extractor is set; set streamer.extractor, or upload the clip with its "
+                "features",
+                field="features.kind",
+            )
+        try:
+            content = encode_features(self._extractor.extract(video))
+        except DancerankError:
+            raise
+        except Exception as error:
+            # An extractor is code of others and raises anything; one video must not end the streamer.
+            raise ExtractionFailed(f"{type(error).__name__}: {error}; look at the video", field="features") from error
+        admit(len(content))
+        return self._decode(content)
+
+
+def _in_place(where: str, read: Callable[[], ClipFeatures]) -> ClipFeatures:
     try:
-        return decode()
+        return read()
     except FeatureError as error:
         raise type(error)(f"{where}: {error.message}", field=error.field) from error
 

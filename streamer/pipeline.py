@@ -9,9 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from schemas.clock import Clock, SystemClock
-from schemas.codec import decode, encode
+from schemas.codec import decode_upload, encode
 from schemas.errors import DancerankError, MembershipLost, RecordRefused, RetriableError
-from schemas.events import ClipScored, ClipUploaded
+from schemas.events import ClipScored
 from schemas.observation import Observer
 from schemas.ports import (
     OutgoingRecord,
@@ -186,7 +186,7 @@ class Streamer:
     def _take(self, record: Record) -> None:
         ticket = self._tracker.started(record.topic_partition, record.offset)
         try:
-            clip = decode(record.value, ClipUploaded)
+            clip = decode_upload(record.value)
         except DancerankError as error:
             self._reject(record, ticket, error)
             return

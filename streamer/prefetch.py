@@ -11,13 +11,13 @@ from typing import Self
 
 from schemas.clock import Clock
 from schemas.errors import DancerankError, LoadingAbandoned
-from schemas.events import ClipUploaded
+from schemas.events import UploadEvent
 from schemas.features import ClipFeatures
 from schemas.ports import Record
 from streamer.offset_tracker import Ticket
 from streamer.stores import Admission
 
-Load = Callable[[ClipUploaded, Admission], ClipFeatures]
+Load = Callable[[UploadEvent, Admission], ClipFeatures]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Upload:
     """A clip in flight: its record, the decoded event, its ticket of the offset tracker. ``read_at_s`` is monotonic."""
 
     record: Record
-    clip: ClipUploaded
+    clip: UploadEvent
     ticket: Ticket
     read_at_s: float
 

@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from schemas.clock import Clock, SystemClock
 from schemas.errors import InferenceFailed
-from schemas.events import ClipScored, ClipUploaded, ModalityResult, embedding_bytes
+from schemas.events import ClipScored, ModalityResult, UploadEvent, embedding_bytes
 from schemas.features import ClipFeatures
 from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Bool, Float32, FusionResult, Int64, ModelRuntime, StreamResult
 from streamer.padding import PaddedBuffer
 
-ScoringInput = tuple[ClipUploaded, ClipFeatures]
+ScoringInput = tuple[UploadEvent, ClipFeatures]
 
 
 def length_in_steps(features: ClipFeatures) -> int:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.errors import ConfigurationError
 from schemas.features import DEFAULT_MAX_BYTES
+from streamer.extractors.selection import EXTRACTORS
 from streamer.runtimes.selection import RUNTIMES
 
 Positive = Annotated[int, Field(ge=1)]
@@ -28,6 +29,9 @@ class StreamerSettings(BaseModel):
     feature_roots: tuple[str, ...] = ()
     """Folders that feature files may be read from, as URIs (``file:///data/features``, ``s3://bucket/prefix``).
     Without any, only inline features are accepted."""
+    extractor: str = ""
+    """What takes features from uploads that name a video: an entry point of the group ``dancerank.extractors``, or
+    package.module:factory. Empty: such uploads are refused. Videos have to lie in the feature roots, too."""
     store_options: Annotated[Mapping[str, Mapping[str, Any]], Field(repr=False)] = {}
     """fsspec options by scheme, for example ``{"s3": {"endpoint_url": "http://minio:9000"}}``."""
     max_feature_bytes: Positive = DEFAULT_MAX_BYTES
@@ -71,11 +75,14 @@ class StreamerSettings(BaseModel):
     drain_timeout_s: Seconds = 25.0
     """How long finishing what is in flight may take when the process stops or loses partitions, in seconds."""
 
-    @field_validator("runtime")
+    @field_validator("runtime", "extractor")
     @classmethod
-    def _is_a_runtime(cls, name: str) -> str:
+    def _is_an_implementation(cls, name: str, info: ValidationInfo) -> str:
         try:
-            RUNTIMES.check(name)
+            if info.field_name == "runtime":
+                RUNTIMES.check(name)
+            elif name:
+                EXTRACTORS.check(name)
         except ConfigurationError as error:
             raise ValueError(error.message) from None
         return name

@@ -75,6 +75,10 @@ class FeatureStore:
                     f"feature roots of scheme {scheme!r} cannot be read here: {error}", field="feature_roots"
                 ) from error
 
+    def check(self, uri: str) -> None:
+        """Raise ``FeatureFileForbidden`` unless ``uri`` lies in a root."""
+        self._roots.resolve(uri)
+
     def read(self, uri: str, admit: Admission) -> bytes:
         """The content of the file.
 

@@ -18,6 +18,7 @@ from ranking.scores.observations import Observations
 from schemas.clock import SystemClock
 from schemas.errors import ConfigurationError
 from schemas.joints import layout_named
+from streamer.extractors.selection import open_extractor
 from streamer.roots import FeatureRoots
 from streamer.stores import FeatureStore
 from transport.kafka_source import KafkaSource
@@ -54,7 +55,12 @@ def export(
     settings = load_settings(config)
     layout = None if joint_layout is None else layout_named(joint_layout)
     since_ms = None if since is None else parse_moment(since, "since")
-    features = UploadedFeatures(_store(settings), max_bytes=settings.streamer.max_feature_bytes, layout=layout)
+    features = UploadedFeatures(
+        _store(settings),
+        max_bytes=settings.streamer.max_feature_bytes,
+        layout=layout,
+        extractor=open_extractor(settings.streamer.extractor),
+    )
     with closing(Processes(settings).open_database()) as database, _bars() as bar:
         observations = Observations(database)
         _check_challenges(challenge or (), observations)

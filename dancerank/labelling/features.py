@@ -1,25 +1,31 @@
 """The features that an upload brought, verified as the streamer does, whatever modalities today's bundle scores."""
 
-from schemas.events import FeatureFile, InlineFeatures
-from schemas.features import ClipFeatures, Frames, decode_features
+from schemas.events import FeatureSource
+from schemas.features import ClipFeatures, Frames
 from schemas.joints import LAYOUTS, JointLayout, convert
 from schemas.modalities import Modality
-from streamer.loading import in_place, read_content
+from schemas.ports import FeatureExtractor
+from streamer.loading import FeatureReader
 from streamer.stores import FeatureStore
 
 
 class UploadedFeatures:
     """Reads features as they were uploaded or, with a ``layout``, with all skeletons in it, without confidences."""
 
-    def __init__(self, store: FeatureStore, *, max_bytes: int, layout: JointLayout | None = None) -> None:
-        self._store = store
-        self._max_bytes = max_bytes
+    def __init__(
+        self,
+        store: FeatureStore,
+        *,
+        max_bytes: int,
+        layout: JointLayout | None = None,
+        extractor: FeatureExtractor | None = None,
+    ) -> None:
+        self._reader = FeatureReader(store, max_bytes=max_bytes, extractor=extractor)
         self._layout = layout
 
-    def read(self, source: FeatureFile | InlineFeatures) -> ClipFeatures:
+    def read(self, source: FeatureSource) -> ClipFeatures:
         """Raises a ``FeatureError``, or ``FeatureStoreUnavailable`` if the store did not answer."""
-        content, where = read_content(self._store, source)
-        return in_place(where, lambda: self._in_layout(decode_features(content, max_bytes=self._max_bytes)))
+        return self._reader.read(source, fit=self._in_layout)
 
     def _in_layout(self, features: ClipFeatures) -> ClipFeatures:
         if self._layout is None or features.joint_layout is None:

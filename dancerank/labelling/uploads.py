@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import IO, NamedTuple
 
-from schemas.codec import decode
+from schemas.codec import decode_upload
 from schemas.errors import ConfigurationError, MalformedEvent, UnknownSchemaVersion
-from schemas.events import ClipUploaded, FeatureFile, InlineFeatures
+from schemas.events import FeatureFile, FeatureSource, InlineFeatures, VideoFile
 from vdv.annotations import Annotation
 
 
@@ -28,7 +28,7 @@ class Uploads:
 
     def __init__(self, wanted: Mapping[str, Annotation]) -> None:
         self._wanted = wanted
-        self._found: dict[str, FeatureFile | _Kept] = {}
+        self._found: dict[str, FeatureFile | VideoFile | _Kept] = {}
         self.unreadable = 0
         """Values that were no uploads."""
 
@@ -48,7 +48,7 @@ class Uploads:
         if value is None:
             return
         try:
-            upload = decode(value, ClipUploaded)
+            upload = decode_upload(value)
         except (MalformedEvent, UnknownSchemaVersion):
             self.unreadable += 1  # the streamer dead-lettered it, with the reason
             return
@@ -56,13 +56,13 @@ class Uploads:
         if clip is None or (upload.challenge_id, upload.uploaded_at_ms) != (clip.challenge_id, clip.uploaded_at_ms):
             return
         features = upload.features
-        self._found[clip.clip_id] = features if isinstance(features, FeatureFile) else self._keep(features.content)
+        self._found[clip.clip_id] = self._keep(features.content) if isinstance(features, InlineFeatures) else features
 
     def __contains__(self, clip_id: str) -> bool:
         """Whether the clip's upload was in the topic."""
         return clip_id in self._found
 
-    def features_of(self, clip_id: str) -> FeatureFile | InlineFeatures:
+    def features_of(self, clip_id: str) -> FeatureSource:
         """What the clip's upload said of its features. Raises ``KeyError`` if it was not in the topic."""
         found = self._found[clip_id]
         if not isinstance(found, _Kept):

@@ -15,7 +15,7 @@ from dancerank.labelling.features import UploadedFeatures
 from dancerank.labelling.uploads import Uploads
 from ranking.scores.observations import ObservedClip
 from schemas.codec import encode, encode_json
-from schemas.errors import ConfigurationError, FeatureFileMissing, FeatureStoreUnavailable
+from schemas.errors import ConfigurationError, ExtractorMissing, FeatureFileMissing, FeatureStoreUnavailable
 from schemas.events import FeatureFile
 from schemas.features import ClipFeatures
 from schemas.joints import CONVERSIONS, LAYOUTS, JointLayout
@@ -24,6 +24,7 @@ from streamer.roots import FeatureRoots
 from streamer.stores import FeatureStore
 from tests.clips import random_features, upload
 from tests.ranking.scores.observed_rows import UPLOADED_AT_MS, observed
+from tests.streamer.videos import ROOT, memory, video_upload
 from vdv.annotations import Annotation
 from vdv.checking import check_folder
 from vdv.errors import DataSetError
@@ -275,3 +276,18 @@ def test_progress_reaches_every_clip(tmp_path: Path) -> None:
     export(tmp_path, rows, progress=lambda done, total: told.append((done, total)))
     assert told[-1] == (10, 10)
     assert told == sorted(told)
+
+
+def test_the_features_of_a_video_come_from_the_extractor() -> None:
+    made = video_upload("clip-1")
+    row = observed("clip-1", "challenge-1")
+    assert row.upload is not None
+    with Uploads(annotations(row)) as found:
+        found.take(encode(msgspec.structs.replace(made, uploaded_at_ms=row.upload.uploaded_at_ms)))
+        source = found.features_of("clip-1")
+    assert source == made.features
+    store = FeatureStore(FeatureRoots([ROOT]), max_bytes=2**20, patience_s=0.1, options={})
+    read = UploadedFeatures(store, max_bytes=2**20, extractor=memory()).read(source)
+    assert set(read.frames) == {Modality.SKELETAL, Modality.SCENIC}
+    with pytest.raises(ExtractorMissing, match=r"streamer\.extractor"):
+        reader(store).read(source)

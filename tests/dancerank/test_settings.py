@@ -97,6 +97,7 @@ def test_an_unknown_key_is_answered_with_the_keys_there_are_and_nothing_else(tmp
 
 OTHER_VALUES = {
     "DANCERANK_RANKING__INDEX": "numpy",
+    "DANCERANK_STREAMER__EXTRACTOR": "their_package.module:factory",
     "DANCERANK_STREAMER__RUNTIME": "their_package.module:factory",
     "DANCERANK_LOG__LEVEL": "debug",
     "DANCERANK_LOG__FORMAT": "json",

@@ -10,12 +10,14 @@ from schemas.events import (
     ClipDeleted,
     ClipScored,
     ClipUploaded,
+    ClipUploadedV2,
     EngagementObserved,
     Event,
     FeatureFile,
     InlineFeatures,
     ModalityResult,
     PoolDecision,
+    VideoFile,
 )
 from schemas.modalities import MODALITIES, Dimension
 
@@ -47,6 +49,15 @@ clips_uploaded = st.builds(
     uploaded_at_ms=times_ms,
     duration_s=durations_s,
     features=feature_sources,
+)
+uploads_v2 = st.builds(
+    ClipUploadedV2,
+    clip_id=identifiers,
+    dancer_id=identifiers,
+    challenge_id=identifiers,
+    uploaded_at_ms=times_ms,
+    duration_s=durations_s,
+    features=feature_sources | st.builds(VideoFile, plain_text.filter(bool), st.none() | sha256),
 )
 clips_scored = st.sets(st.sampled_from(MODALITIES), min_size=1).flatmap(
     lambda present: st.builds(
@@ -92,7 +103,9 @@ decisions = st.builds(
     policy_version=identifiers,
     decided_at_ms=times_ms,
 )
-events: st.SearchStrategy[Event] = st.one_of(clips_uploaded, clips_scored, engagements, deletions, decisions)
+events: st.SearchStrategy[Event] = st.one_of(
+    clips_uploaded, uploads_v2, clips_scored, engagements, deletions, decisions
+)
 
 
 def as_map(event: Event) -> dict[str, object]:
