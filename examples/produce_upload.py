@@ -1,6 +1,7 @@
 """Announce a clip on Kafka, with its features in a file: ``python examples/produce_upload.py BROKER FOLDER``.
 
-The streamer reads the file if ``streamer.feature_roots`` holds ``FOLDER``.
+The topic ``clips.uploaded`` has to exist: ``dancerank stream`` creates it when it starts. It reads the file if
+``streamer.feature_roots`` holds ``FOLDER`` as a URI, such as ``file:///data/features``.
 """
 
 import sys
