@@ -14,6 +14,7 @@ from rich.text import Text
 from dancerank.synthetic import STANDARD, Plan
 from dancerank.synthetic.data_set import write_synthetic
 from dancerank.terminal import Console
+from schemas.missing_joints import LONGEST_GAP_S
 from schemas.modalities import Modality
 from vdv.annotations import PARTITIONS, SPLITS, Annotation
 from vdv.checking import Report, check_folder
@@ -99,7 +100,7 @@ def import_alphapose(
     fps: Annotated[float, typer.Option(help="Frame rate of videos without a value in the column fps.")] = 25.0,
     longest_gap: Annotated[
         float, typer.Option(help="Most seconds without the dancer that are interpolated.")
-    ] = alphapose.LONGEST_GAP_S,
+    ] = LONGEST_GAP_S,
     confidence: Annotated[bool, typer.Option("--confidence", help="Keep the confidence as a third channel.")] = False,
 ) -> None:
     """Poses from AlphaPose: one JSON result per clip, of 16 (MPII), 17 (COCO) or 18 (OpenPose) joints."""

@@ -4,40 +4,31 @@ The source folder holds ``clips.csv``, the table of a data set with ``poses`` (p
 the folder) in place of ``features``; ``duration_s`` may be absent, and ``fps`` may give each video's frame rate.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from schemas.errors import FeatureError
 from schemas.features import ClipFeatures
 from schemas.joints import COCO_17, MPII_16, OPENPOSE_18, JointLayout
-from schemas.missing_joints import fill_gaps
+from schemas.missing_joints import LONGEST_GAP_S, fill_missing, missing_joints
 from schemas.modalities import Modality
 from vdv.annotations import TABLE_NAME, Annotation, Cells, annotation_of, read_cells
 from vdv.errors import DataSetError, Finding, refusal
 from vdv.folder import Clip, confined
+from vdv.importers.image_numbers import frame_numbers
+from vdv.importers.people import Person, one_person
 from vdv.resampling import POSE_HZ, resample
 
-LONGEST_GAP_S: Final = 0.5
+EXTRACTOR: Final = "alphapose"
 REQUIRED: Final = ("clip_id", "dancer_id", "challenge_id", "poses")
 LAYOUTS: Final[dict[int, JointLayout]] = {layout.joint_count: layout for layout in (MPII_16, COCO_17, OPENPOSE_18)}
 _LEAST_SEEN: Final = 0.5
 _LONGEST_S: Final = 86_400.0
-_NUMBER: Final = re.compile(r"(\d+)\D*$")
-
-
-class Person(NamedTuple):
-    """One detection: the number of the frame, the track if the results are tracked, a confidence, ``joints`` (V, 3)."""
-
-    frame: int
-    track: str | None
-    confidence: float
-    joints: npt.NDArray[np.float32]
+_MOST_FRAMES: Final = 1_000_000
 
 
 class _Entry(msgspec.Struct):
@@ -66,32 +57,43 @@ def read_clips(
 ) -> Iterator[Clip]:
     """The clips of a folder of AlphaPose results; ``confidence`` keeps the third channel.
 
-    ``fps`` is the frame rate of videos without a value in the column ``fps``. Of several people the longest track is
-    taken, or, without tracks, the most confident person of each frame. Frames before the first and after the last with
-    that person are left out; frames in between without are interpolated, up to ``longest_gap_s`` in a row.
-    Raises one ``DataSetError`` with everything that is wrong, after the last clip.
+    ``fps`` is the frame rate of videos without a value in the column ``fps``. The dancer is ``people.one_person``.
+    Frames before the first and after the last with that person are left out; frames in between without, and joints
+    without confidence, are interpolated, up to ``longest_gap_s`` in a row; the column ``filled_joints`` gives their
+    share. Raises one ``DataSetError`` with everything that is wrong, after the last clip.
     """
     if not longest_gap_s >= 0:
         raise DataSetError(f"the longest gap is {longest_gap_s} s; give 0 or more", field="longest_gap_s")
     path = source / TABLE_NAME
     rows, findings = read_cells(path, REQUIRED)
+    first_with: dict[str, int] = {}
     for cells in rows:
+        name = cells.values["clip_id"]
+        first = first_with.setdefault(name, cells.row)
+        if first != cells.row:
+            remedy = "give each clip an id of its own"
+            findings.append(
+                Finding(path, f"{name!r} is in row {first} already", remedy, row=cells.row, field="clip_id")
+            )
+            continue
         try:
             yield _clip(source, cells, fps, longest_gap_s, confidence)
         except DataSetError as error:
-            findings += error.findings or [Finding(path, error.message, "", row=cells.row)]
+            findings += error.findings or [Finding(path, error.message, "", row=cells.row, field="poses")]
         except FeatureError as error:
-            findings.append(Finding(path, error.message, "", row=cells.row, field="poses"))
+            findings.append(Finding(path, f"clip {name}: {error.message}", "", row=cells.row, field="poses"))
     if findings:
         raise refusal(findings)
 
 
-def read_people(path: Path) -> list[Person]:
+def read_people(path: Path, rate_hz: float = POSE_HZ) -> list[Person]:
     """The detections in a result file of the default, ``cmu`` or ``open`` format, by frame number.
 
-    Raises ``DataSetError`` for a file that is none, for frames without a number, and for numbers of joints other than
-    16 (MPII), 17 (COCO) and 18 (OpenPose), or differing ones.
+    Raises ``DataSetError`` for a file of another form, for images that ``frame_numbers`` refuses, and for numbers of
+    joints other than 16 (MPII), 17 (COCO) and 18 (OpenPose), or differing ones.
     """
+    if path.exists() and not path.is_file():  # reading a pipe would wait for its writer
+        raise DataSetError(f"{path} is not a file; correct the column poses")
     try:
         content = path.read_bytes()
         if content.lstrip().startswith(b"["):
@@ -106,33 +108,15 @@ def read_people(path: Path) -> list[Person]:
             ]
     except OSError as error:
         raise DataSetError(f"{path} cannot be read ({error.strerror}); correct the column poses") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataSetError(f"{path} is no AlphaPose result ({error}); run AlphaPose again") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DataSetError(f"{path} is not an AlphaPose result ({error}); run AlphaPose again") from error
     joint_counts = sorted({len(person.joints) for person in people})
     if len(joint_counts) != 1:
         found = f"poses of {' and '.join(map(str, joint_counts))} joints" if people else "no person"
         raise DataSetError(f"{path} holds {found}; leave the clip out, or run AlphaPose again")
-    return sorted(people, key=lambda person: person.frame)
-
-
-def one_person(people: Sequence[Person]) -> dict[int, Person]:
-    """The dancer in each frame with one: of the longest track (then the most confident), or, unless all are tracked,
-    the most confident of each frame."""
-    if all(person.track is not None for person in people):
-        tracks: dict[str | None, dict[int, Person]] = {}
-        for person in people:
-            _keep_best(tracks.setdefault(person.track, {}), person)
-        return max(tracks.values(), key=lambda track: (len(track), sum(p.confidence for p in track.values())))
-    best: dict[int, Person] = {}
-    for person in people:
-        _keep_best(best, person)
-    return best
-
-
-def _keep_best(frames: dict[int, Person], person: Person) -> None:
-    held = frames.get(person.frame)
-    if held is None or person.confidence > held.confidence:
-        frames[person.frame] = person
+    numbers = frame_numbers(path, dict.fromkeys(person.image for person in people), rate_hz)
+    numbered = [person._replace(frame=numbers[person.image]) for person in people]
+    return sorted(numbered, key=lambda person: person.frame)
 
 
 def _clip(source: Path, cells: Cells, fps: float, longest_gap_s: float, confidence: bool) -> Clip:
@@ -140,7 +124,8 @@ def _clip(source: Path, cells: Cells, fps: float, longest_gap_s: float, confiden
     values = dict(cells.values)
     rate_hz = _rate(table, cells.row, values.pop("fps", ""), fps)
     poses = values.pop("poses")
-    frames = one_person(read_people(confined(source, poses)))
+    path = confined(source, poses)
+    frames = one_person(path, read_people(path, rate_hz))
     numbers = np.array(sorted(frames))
     gap_s = (int(np.diff(numbers).max(initial=1)) - 1) / rate_hz
     if gap_s > longest_gap_s:
@@ -152,11 +137,19 @@ def _clip(source: Path, cells: Cells, fps: float, longest_gap_s: float, confiden
     if lasted_s > _LONGEST_S:
         problem = f"clip {values['clip_id']}: at {rate_hz:g} frames per second it lasts {lasted_s:g} s, over a day"
         raise refusal([Finding(table, problem, "correct fps or the frames' numbers", row=cells.row, field="fps")])
-    known = np.zeros(numbers[-1] - numbers[0] + 1, bool)
-    known[numbers - numbers[0]] = True
-    joints = np.zeros((len(known), *frames[numbers[0]].joints.shape), np.float32)
-    joints[known] = np.stack([frames[number].joints for number in numbers])
-    sequence = resample(fill_gaps(joints, known), rate_hz)
+    span = int(numbers[-1] - numbers[0]) + 1
+    if span > _MOST_FRAMES:
+        problem = f"clip {values['clip_id']}: its images span {span} frames, over the limit of {_MOST_FRAMES}"
+        raise refusal([Finding(table, problem, "correct the frames' numbers", row=cells.row, field="poses")])
+    joints = np.zeros((span, *frames[numbers[0]].joints.shape), np.float32)
+    joints[numbers - numbers[0]] = np.stack([frames[number].joints for number in numbers])
+    layout = LAYOUTS[joints.shape[1]]
+    missing = missing_joints(joints, layout)  # a frame without the dancer has no confidence either
+    filled = fill_missing(joints, missing, layout.joints, rate_hz, longest_gap_s=longest_gap_s)
+    sequence = resample(filled, rate_hz)
+    share = float(missing.mean())
+    if share:
+        values["filled_joints"] = f"{share:.2g}"
     if not values.get("duration_s", "").strip():
         values["duration_s"] = repr(len(sequence) / POSE_HZ)
     read = annotation_of(table, Cells(cells.row, values | {"features": poses}))
@@ -166,15 +159,12 @@ def _clip(source: Path, cells: Cells, fps: float, longest_gap_s: float, confiden
     if seen_s < _LEAST_SEEN * read.duration_s:
         problem = f"clip {read.clip_id}: the dancer is seen in {seen_s:.2f} s of {read.duration_s:g} s"
         raise refusal([Finding(table, problem, "leave the clip out, or correct fps", row=cells.row, field="poses")])
-    layout = LAYOUTS[joints.shape[1]]
     kept = np.ascontiguousarray(sequence if confidence else sequence[..., :2], np.float32)
-    return Clip(read, ClipFeatures({Modality.SKELETAL: kept}, layout.name, {Modality.SKELETAL: "alphapose"}))
+    features = ClipFeatures({Modality.SKELETAL: kept}, layout.name, {Modality.SKELETAL: EXTRACTOR}, filled_joints=share)
+    return Clip(read, features)
 
 
 def _person(path: Path, image_id: str | int, keypoints: list[float], score: float | None, track: str | None) -> Person:
-    number = _NUMBER.search(Path(str(image_id)).stem)
-    if number is None:
-        raise DataSetError(f"{path}: frame {image_id!r} has no number; name the frames 0.jpg, 1.jpg, …")
     with np.errstate(over="ignore"):  # an infinity is refused below
         joints = np.array(keypoints, np.float32)
     if len(joints) % 3 or len(joints) // 3 not in LAYOUTS:
@@ -184,8 +174,10 @@ def _person(path: Path, image_id: str | int, keypoints: list[float], score: floa
         )
     joints = joints.reshape(-1, 3)
     if not np.isfinite(joints).all():
-        raise DataSetError(f"{path}: frame {image_id!r} has a coordinate that is no number; run AlphaPose again")
-    return Person(int(number[1]), track, float(joints[:, 2].mean()) if score is None else score, joints)
+        raise DataSetError(
+            f"{path}: frame {image_id!r} has a coordinate that is not a finite number; run AlphaPose again"
+        )
+    return Person(0, str(image_id), track, float(joints[:, 2].mean()) if score is None else score, joints)
 
 
 def _track(path: Path, idx: Any) -> str | None:
@@ -194,7 +186,7 @@ def _track(path: Path, idx: Any) -> str | None:
         idx = idx[0]
     if idx is None or isinstance(idx, int | float | str):
         return None if idx is None else str(idx)
-    raise DataSetError(f"{path}: idx {idx!r} is no track; run AlphaPose again, with one tracker")
+    raise DataSetError(f"{path}: idx {idx!r} is not a track; run AlphaPose again, with one tracker")
 
 
 def _rate(table: Path, row: int, text: str, default: float) -> float:
@@ -205,7 +197,7 @@ def _rate(table: Path, row: int, text: str, default: float) -> float:
     if not 0 < rate_hz < float("inf"):
         finding = Finding(
             table,
-            f"{(text.strip() or str(default))!r} is no frame rate",
+            f"{(text.strip() or str(default))!r} is not a frame rate",
             "give frames per second",
             row=row,
             field="fps",

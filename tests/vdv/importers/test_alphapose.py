@@ -13,7 +13,8 @@ from vdv.annotations import Annotation
 from vdv.checking import check_data_set
 from vdv.errors import DataSetError
 from vdv.folder import write_data_set
-from vdv.importers.alphapose import one_person, read_clips, read_people
+from vdv.importers.alphapose import read_clips, read_people
+from vdv.importers.people import one_person
 
 HEADER = "clip_id,dancer_id,challenge_id,poses"
 
@@ -119,11 +120,11 @@ def test_of_two_tracks_of_one_length_the_more_confident_is_the_dancer(tmp_path: 
     people = [person(i, 1.0, idx=1, score=1.0) for i in range(5)] + [person(i, 2.0, idx=2) for i in range(5)]
     path = tmp_path / "result.json"
     path.write_text(json.dumps(people))
-    assert {float(chosen.joints[0, 0]) for chosen in one_person(read_people(path)).values()} == {2.0}
+    assert {float(chosen.joints[0, 0]) for chosen in one_person(path, read_people(path)).values()} == {2.0}
 
 
-def test_without_tracks_the_most_confident_of_each_frame_is_the_dancer(tmp_path: Path) -> None:
-    people = [person(i, -1.0, score=1.0) for i in range(100)] + [person(i) for i in range(100)]
+def test_of_two_untracked_people_the_more_confident_is_the_dancer(tmp_path: Path) -> None:
+    people = [person(i, -200.0, score=1.0) for i in range(100)] + [person(i) for i in range(100)]
     _, features = read(source(tmp_path, people))
     np.testing.assert_array_equal(xs(features), np.arange(100))
 
@@ -133,7 +134,7 @@ def test_the_formats_by_image_are_read_and_the_surest_joints_win(tmp_path: Path,
     def body(x: float, confidence: float) -> dict[str, list[float]]:
         return {below: [value for v in range(18) for value in (x, float(v), confidence)]}
 
-    images = {f"{i}.jpg": {"version": "x", key: [body(-1.0, 0.2), body(float(i), 0.8)]} for i in range(100)}
+    images = {f"{i}.jpg": {"version": "x", key: [body(-200.0, 0.2), body(float(i), 0.8)]} for i in range(100)}
     _, features = read(source(tmp_path, images))
     assert features.joint_layout == "openpose-18"
     np.testing.assert_array_equal(xs(features), np.arange(100))
@@ -160,14 +161,14 @@ def test_a_dancer_seen_in_less_than_half_the_clip_is_refused(tmp_path: Path) -> 
     [
         ("[]", "no person"),
         ("{}", "no person"),
-        ("nothing", "no AlphaPose result"),
-        ('[{"image_id": "1.jpg"}]', "no AlphaPose result"),
+        ("nothing", "not an AlphaPose result"),
+        ('[{"image_id": "1.jpg"}]', "not an AlphaPose result"),
         ([person(0, joints=26)], r"78 keypoint values; expected three per joint of 16 \(mpii-16\)"),
         ([person(0) | {"keypoints": [1.0, 2.0]}], "2 keypoint values"),
         ([person(0), person(1, joints=16)], "poses of 16 and 17 joints"),
         ([person("cover.jpg", 1.0)], "'cover.jpg' has no number"),
-        ([person(0, 1e39)], "no number"),
-        ([person(0, idx={"a": 1})], "is no track"),
+        ([person(0, 1e39)], "not a finite number"),
+        ([person(0, idx={"a": 1})], "is not a track"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
@@ -189,8 +190,8 @@ def test_all_bad_clips_are_named_and_no_table_is_written(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("columns", "values", "named"),
     [
-        (",fps", ",0", "row 2, fps: '0' is no frame rate"),
-        (",fps", ",fast", "'fast' is no frame rate"),
+        (",fps", ",0", "row 2, fps: '0' is not a frame rate"),
+        (",fps", ",fast", "'fast' is not a frame rate"),
         (",likes", ",-3", "row 2, likes: '-3' is refused"),
     ],
 )
@@ -202,7 +203,7 @@ def test_a_wrong_cell_of_the_table_is_named(tmp_path: Path, columns: str, values
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"fps": 0.0}, "row 2, fps: '0.0' is no frame rate"),
+        ({"fps": 0.0}, "row 2, fps: '0.0' is not a frame rate"),
         ({"fps": 1e-9}, r"row 2, fps: clip clip-0: at 1e-09 frames per second it lasts .* s, over a day"),
         ({"longest_gap_s": float("nan")}, "longest gap is nan"),
         ({"longest_gap_s": -1.0}, "longest gap is -1"),
@@ -214,7 +215,7 @@ def test_an_impossible_rate_or_gap_is_refused(tmp_path: Path, options: dict[str,
 
 
 def test_a_coordinate_too_large_for_its_type_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataSetError, match="coordinate that is no number"):
+    with pytest.raises(DataSetError, match="coordinate that is not a finite number"):
         read(source(tmp_path, [person(i, 1e300) for i in range(100)]))
 
 
