@@ -1,4 +1,4 @@
-"""Trained frameworks on disk: one safetensors file, with the configuration and training notes in its metadata."""
+"""Trained models on disk: one safetensors file, with the configuration and training notes in its metadata."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path) -> tuple[ViralityModel, dict[str, str]]:
-    """The framework saved at ``path``, on the CPU and in evaluation mode, and its notes.
+    """The model saved at ``path``, on the CPU and in evaluation mode, and its notes.
 
     Raises ``CheckpointError`` naming the file if it is absent, truncated, of another format, or does not fit its
     config.

@@ -1,4 +1,4 @@
-"""How well a framework ranks clips that it has not seen (paper, Section 5.1). Legend: N clips, M modalities."""
+"""How well a model ranks clips that it has not seen (paper, Section 5.1). Legend: N clips, M modalities."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

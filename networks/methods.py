@@ -25,7 +25,7 @@ class Method:
     """One row: ``label`` as in the paper's tables, ``source`` where it comes from.
 
     ``network`` and ``training`` are the fields of ``ViralityModelConfig`` and ``TrainingSettings`` that it sets; a
-    ``regressor`` is built instead of a framework and needs neither (it reads the joint layout of the config).
+    ``regressor`` is built instead of a model and needs neither (it reads the joint layout of the config).
     ``modalities`` are its streams. Where ``fewest`` is given, those that a data set lacks are done without, as long
     as so many remain. ``removed`` is the stream whose loss the row shows.
     """

@@ -1,4 +1,4 @@
-"""The multi-modal framework: one stream per modality and attentive fusion (paper, Fig. 2), and its configuration.
+"""The virality model: one stream per modality and attentive fusion (paper, Fig. 2), and its configuration.
 
 Legend: N clips, T time steps, V joints, C channels, D embedding width, M modalities (in ``MODALITIES`` order).
 """
@@ -36,7 +36,7 @@ AppearanceNetwork = Literal["rtcn", "lstm", "tcn", "segments", "spatial-attentio
 
 
 class ViralityModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything that decides the shapes of a framework; the defaults are the paper's full size.
+    """Everything that decides the shapes of a model; the defaults are the paper's full size.
 
     ``modalities`` are the streams, in ``MODALITIES`` order. The skeletal one reads ``joint_channels`` values per
     joint of ``joint_layout``: coordinates, and a confidence if one more than the layout's coordinates.
@@ -117,7 +117,7 @@ class ViralityModel(nn.Module):
         )
 
     def stream(self, modality: Modality) -> StreamNetwork:
-        """The stream of ``modality``; ``KeyError`` if the framework has none."""
+        """The stream of ``modality``; ``KeyError`` if the model has none."""
         network = self.streams[str(modality)]
         if not isinstance(network, StreamNetwork):
             raise TypeError(f"the {modality} stream is a {type(network).__name__}")

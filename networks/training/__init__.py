@@ -1,4 +1,4 @@
-"""Training a framework: Adam, batches of eight, the losses of Eq. (13-14) balanced by GradNorm (paper, Section 5.1).
+"""Training a model: Adam, batches of eight, the losses of Eq. (13-14) balanced by GradNorm (paper, Section 5.1).
 
 ``fit`` is the whole of it. A run can be kept in a folder, killed at any moment and continued to the same result.
 """

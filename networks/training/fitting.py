@@ -1,4 +1,4 @@
-"""``fit``: from clips to a trained framework."""
+"""``fit``: from clips to a trained model."""
 
 import logging
 import os
@@ -30,7 +30,7 @@ from schemas.errors import ConfigurationError
 
 
 class FitResult(NamedTuple):
-    """A trained framework in evaluation mode on the CPU, its rank correlations on the held-out clips (and, as
+    """A trained model in evaluation mode on the CPU, its rank correlations on the held-out clips (and, as
     ``validation``, that of the chosen epoch on the validation clips), and what happened in each epoch."""
 
     framework: ViralityModel
@@ -52,7 +52,7 @@ def fit(
     progress: bool | TrainingProgress = True,
     trainer_options: Mapping[str, Any] | None = None,
 ) -> FitResult:
-    """Train a framework of ``config`` on ``training`` and measure it on ``held_out``.
+    """Train a model of ``config`` on ``training`` and measure it on ``held_out``.
 
     With ``validation`` clips the epoch that ranks them best is returned, and ``settings.patience`` may stop earlier;
     without, the last epoch is. ``held_out`` has no influence on training. ``clip_ids`` name the training clips.

@@ -1,4 +1,4 @@
-"""One optimisation step of a framework, as Lightning calls it."""
+"""One optimisation step of a model, as Lightning calls it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ def traced_collate(numbered: Sequence[tuple[int, Sample]], modalities: Sequence[
 
 
 class ViralityModelTraining(lightning.LightningModule):
-    """The optimisation of one framework, from the start or from where ``state`` left it.
+    """The optimisation of one model, from the start or from where ``state`` left it.
 
     ``epoch_losses`` are the sums of the epoch's losses by name, ``epoch_steps`` the number summed.
     """
