@@ -188,7 +188,9 @@ class Processes:
         with ExitStack() as stack:
             database = database or stack.enter_context(self.database())
             sink = stack.enter_context(closing(KafkaSink(self.connection)))
-            view = ScoreView(ScoreStore(database), sink, self.observer, scored_topics=scored_topics(settings))
+            view = ScoreView(
+                ScoreStore(database, self.clock), sink, self.observer, scored_topics=scored_topics(settings)
+            )
             open_source = partial(self._shared_source, "ranking", settings.kafka.ranking_group)
             options = LoopSettings(max_records=settings.ranking.batch_records)
             yield ViewLoop(open_source, view, self._read_log, sink, self.observer, self.clock, options)
@@ -232,7 +234,7 @@ class Processes:
             open_source = partial(self._shared_source, "pools", settings.kafka.pools_group)
             unknown = UnknownModalities(self.observer)
             scored_in = scored_topics(settings)
-            read = partial(read_pool_entries, scored_topics=scored_in, on_unknown_modality=unknown)
+            read = partial(read_pool_entries, scored_topics=scored_in, on_unknown_modality=unknown, clock=self.clock)
             yield ViewLoop(
                 open_source, worker, read, sink, self.observer, self.clock, options, maintenance=worker.round
             )
@@ -250,7 +252,7 @@ class Processes:
         within_s = self.settings.server.shutdown_timeout_s
         with ExitStack() as stack:
             database = stack.enter_context(self.database())
-            store = ScoreStore(database)
+            store = ScoreStore(database, self.clock)
             index = self.open_index()
             index_loop = self.index_loop(index)
             loops = [stack.enter_context(in_thread(index_loop, "index-view", within_s))]
@@ -279,6 +281,7 @@ class Processes:
             read_log,
             deletions_topic=self.settings.ranking.deletions_topic,
             on_unknown_modality=UnknownModalities(self.observer),
+            clock=self.clock,
         )
 
     @property

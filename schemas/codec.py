@@ -146,10 +146,10 @@ def _read(raw: bytes, as_type: type[T]) -> T:
             return msgspec.json.decode(raw, type=as_type)
         return msgspec.msgpack.decode(raw, type=as_type)
     except msgspec.ValidationError as error:
-        raise MalformedEvent(
-            f"{escaped(str(error)[:_MAX_MESSAGE])}; correct the field and send the event again",
-            field=_field(str(error)),
-        ) from error
+        field, remedy = _field(str(error)), "correct the field and send the event again"
+        if (field or "").endswith("_ms") and "`int` <" in str(error):
+            remedy = "this looks like nanoseconds; send milliseconds since 1970, UTC"
+        raise MalformedEvent(f"{escaped(str(error)[:_MAX_MESSAGE])}; {remedy}", field=field) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         form = "JSON" if _looks_like_json(raw) else "MessagePack"
         raise MalformedEvent(f"the value is no complete {form}: {error}") from error

@@ -22,6 +22,7 @@ from schemas.ports import (
     TopicPartition,
     TransactionalSink,
 )
+from schemas.times import check_time
 from streamer.batching import LengthBatcher
 from streamer.offset_tracker import OffsetTracker, Ticket
 from streamer.prefetch import Loaded, Prefetcher, Upload
@@ -187,6 +188,7 @@ class Streamer:
         ticket = self._tracker.started(record.topic_partition, record.offset)
         try:
             clip = decode_upload(record.value)
+            check_time(clip.uploaded_at_ms, self._clock.now_ms(), field="uploaded_at_ms")
         except DancerankError as error:
             self._reject(record, ticket, error)
             return

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import msgspec
 
 from schemas.bundle import sha256_hex
-from schemas.errors import FeatureError
+from schemas.errors import FeatureError, MalformedEvent
 from schemas.events import ClipUploaded, FeatureFile, InlineFeatures
+from schemas.times import check_time
 from vdv.errors import DataSetError, refusal
 from vdv.folder import DataSet
 
@@ -33,6 +34,7 @@ def read_uploads(data: DataSet, *, now_ms: int, inline: bool = False) -> Iterato
             features=features,
         )
         try:
+            check_time(event.uploaded_at_ms, now_ms, field="uploaded_at_ms")
             yield msgspec.convert(msgspec.to_builtins(event, builtin_types=(bytes,)), ClipUploaded)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, MalformedEvent) as error:
             raise DataSetError(f"{data.table}, row {annotation.row}: {error}; leave the clip out") from None

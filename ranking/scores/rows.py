@@ -12,6 +12,7 @@ from ranking.views.log_records import DeletedRecord, LogEntry
 from schemas.events import ClipScored
 from schemas.modalities import Dimension
 from schemas.ports import ScoredRecord
+from schemas.times import LOG_AHEAD_MS
 
 K = TypeVar("K")
 Row = dict[str, Any]
@@ -30,10 +31,11 @@ class Erasure(NamedTuple):
         return bool(self.deleted or self.late)
 
 
-def write_entries(connection: sa.Connection, entries: Sequence[LogEntry]) -> Erasure:
+def write_entries(connection: sa.Connection, entries: Sequence[LogEntry], now_ms: int) -> Erasure:
     """Apply entries in whichever order they come; a clip once deleted stays away, and so does a retired generation.
 
-    The first clip ever scored activates its generation. Rows are locked in the order of their keys, so that workers
+    A row whose time of upload is implausible at ``now_ms``, kept by an earlier release, gives way to any record. The
+    first clip ever scored activates its generation. Rows are locked in the order of their keys, so that workers
     cannot deadlock.
     """
     deletions = [entry for entry in entries if isinstance(entry, DeletedRecord)]
@@ -43,7 +45,7 @@ def write_entries(connection: sa.Connection, entries: Sequence[LogEntry]) -> Era
     gone = _deleted_among(connection, {entry.clip.clip_id for entry in scored})
     past = retired(connection) if scored else set()
     living = [e for e in scored if e.clip.clip_id not in gone and e.clip.generation not in past]
-    _write_scored(connection, living)
+    _write_scored(connection, living, now_ms)
     if living:
         activate_first(connection, living[0].clip.generation, living[0].clip.scored_at_ms)
     late = [entry for entry in scored if entry.clip.clip_id in gone]
@@ -75,25 +77,28 @@ def _deleted_among(connection: sa.Connection, clip_ids: Collection[str]) -> set[
     return gone
 
 
-def _write_scored(connection: sa.Connection, scored: Sequence[ScoredRecord]) -> None:
+def _write_scored(connection: sa.Connection, scored: Sequence[ScoredRecord], now_ms: int) -> None:
     if not scored:
         return
     newest = _newest(scored, lambda clip: (clip.clip_id, clip.generation))
     newest_clips = _newest(scored, lambda clip: clip.clip_id)
-    _upsert(connection, clips, [_clip_row(newest_clips[key]) for key in sorted(newest_clips)])
+    _upsert(connection, clips, [_clip_row(newest_clips[key]) for key in sorted(newest_clips)], now_ms)
     ordered = [newest[key] for key in sorted(newest)]
-    _upsert(connection, scored_clips, [_scored_row(entry) for entry in ordered])
+    _upsert(connection, scored_clips, [_scored_row(entry) for entry in ordered], now_ms)
     _replace_scores(connection, ordered)
 
 
-def _upsert(connection: sa.Connection, table: sa.Table, rows: list[Row]) -> None:
+def _upsert(connection: sa.Connection, table: sa.Table, rows: list[Row], now_ms: int) -> None:
     """Insert rows, or overwrite those that come from an earlier upload or record."""
     insert = insert_into(connection, table)
     new = insert.excluded
     statement = insert.on_conflict_do_update(
         index_elements=list(table.primary_key),
         set_={column.name: new[column.name] for column in table.c if not column.primary_key},
-        where=sa.tuple_(*(new[name] for name in _WRITTEN)) > sa.tuple_(*(table.c[name] for name in _WRITTEN)),
+        where=sa.or_(
+            sa.tuple_(*(new[name] for name in _WRITTEN)) > sa.tuple_(*(table.c[name] for name in _WRITTEN)),
+            table.c.uploaded_at_ms > now_ms + LOG_AHEAD_MS,
+        ),
     )
     connection.execute(statement, rows)
 

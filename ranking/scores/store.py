@@ -14,6 +14,7 @@ from ranking.scores.rows import Erasure, write_entries
 from ranking.scores.standings import standings
 from ranking.views.applied_offsets import advance, stored_positions
 from ranking.views.log_records import LogEntry
+from schemas.clock import Clock, SystemClock
 from schemas.errors import NotFound, QueryError
 from schemas.modalities import MODALITIES, Dimension, Modality
 from schemas.ports import Refusal, TopicPartition
@@ -39,8 +40,9 @@ class ScoreStore:
     ``StoreUnavailable`` if the database does not answer and ``StoreRefused`` if it refuses.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
         self._database = database
+        self._clock = clock or SystemClock()
 
     def positions(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         with self._database.reading() as connection:
@@ -58,7 +60,7 @@ class ScoreStore:
         in another when it returns. Without ``erase`` the log is left to others.
         """
         with self._database.writing() as connection:
-            erasure = write_entries(connection, entries)
+            erasure = write_entries(connection, entries, self._clock.now_ms())
             if not erasure:
                 advance(connection, SCORES_VIEW, positions)
         if erasure:

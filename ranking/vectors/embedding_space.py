@@ -14,6 +14,7 @@ from schemas.events import embedding_array
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Float32, Refusal, ScoredRecord
 from schemas.queries import SimilarAnswer, SimilarQuery
+from schemas.times import LOG_AHEAD_MS
 
 
 class SpaceChange(NamedTuple):
@@ -53,8 +54,11 @@ class EmbeddingSpace:
         """The catalogue and the indexes by modality, to be read while nothing changes."""
         return self._catalogue, self._indexes
 
-    def changes(self, scored: Sequence[ScoredRecord]) -> tuple[list[SpaceChange], list[Refusal]]:
-        """What records of this generation change, the last of each clip alone, and those that fit no index."""
+    def changes(self, scored: Sequence[ScoredRecord], now_ms: int) -> tuple[list[SpaceChange], list[Refusal]]:
+        """What records of this generation change, the last of each clip alone, and those that fit no index.
+
+        A clip that is held with an implausible time of upload at ``now_ms``, by an earlier release, gives way to any.
+        """
         widths = {modality: index.dim for modality, index in self._indexes.items()}
         changes: dict[str, SpaceChange] = {}
         refusals: list[Refusal] = []
@@ -79,6 +83,8 @@ class EmbeddingSpace:
                 modalities=present,
             )
             held = changes[clip.clip_id].entry if clip.clip_id in changes else self._catalogue.get(clip.clip_id)
+            if held is not None and held.uploaded_at_ms > now_ms + LOG_AHEAD_MS:
+                held = None
             if held is None or _written(entry) > _written(held):
                 changes[clip.clip_id] = SpaceChange(entry, vectors, ScoredRecord(record, clip))
         return list(changes.values()), refusals

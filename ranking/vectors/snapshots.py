@@ -27,6 +27,7 @@ MANIFEST: Final = "manifest.json"
 _PREFIX: Final = "snapshot-"
 _PARTIAL: Final = ".partial-"
 _KEEP: Final = 2
+_MIB: Final = 1024 * 1024
 
 FileWriter = Callable[[Path], None]
 
@@ -93,29 +94,54 @@ def unpack(packed: bytes, origin: str) -> tuple[SnapshotManifest, dict[str, byte
     return _decoded(manifest, origin), files
 
 
-def write_snapshot(root: Path, manifest: SnapshotManifest, files: Mapping[str, FileWriter]) -> Path:
+def write_snapshot(
+    root: Path, manifest: SnapshotManifest, files: Mapping[str, FileWriter], *, needed_bytes: int = 0
+) -> Path:
     """Write a snapshot under ``root``, make it the current one and keep one more; returns its folder.
 
-    ``files`` maps a file name to what writes that file; ``manifest.files`` is filled in here. Raises
-    ``SnapshotNotWritten`` if the disk refuses; the current snapshot stays as it was.
+    ``files`` maps a file name to what writes that file; ``manifest.files`` is filled in here. ``needed_bytes`` is about
+    what the files take. Raises ``SnapshotNotWritten`` if there is less room or the disk refuses; the current snapshot
+    stays as it was, and nothing of the new one is left.
     """
+    written: list[Path] = []
     try:
         root.mkdir(parents=True, exist_ok=True)
-        for leftover in root.glob(f"{_PARTIAL}*"):
-            shutil.rmtree(leftover)
+        _remove_partial(root)
+        _check_room(root, needed_bytes)
         name = f"{_PREFIX}{_next_number(root):08d}"
         folder = root / f"{_PARTIAL}{name}"
+        written = [folder, root / name]
         folder.mkdir()
         _fill(folder, manifest, files)
         folder.replace(root / name)
         _sync_folder(root)
         _point_current_at(root, name)
+        written = []
         _prune(root, name)
     except OSError as error:
         raise SnapshotNotWritten(
             f"{root}: the snapshot could not be written ({error}); free space or repair the disk"
         ) from error
+    finally:
+        for path in written:
+            shutil.rmtree(path, ignore_errors=True)
+        if written:
+            _remove_partial(root)
     return root / name
+
+
+def _check_room(root: Path, needed_bytes: int) -> None:
+    free_bytes = shutil.disk_usage(root).free
+    if free_bytes < needed_bytes:
+        raise SnapshotNotWritten(
+            f"{root}: a snapshot needs about {needed_bytes / _MIB:,.1f} MiB and {free_bytes / _MIB:,.1f} MiB are free; "
+            "free space, or move ranking.index_folder to a larger disk"
+        )
+
+
+def _remove_partial(root: Path) -> None:
+    for leftover in root.glob(f"{_PARTIAL}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def writes(content: bytes) -> FileWriter:

@@ -34,6 +34,8 @@ from schemas.queries import SimilarAnswer, SimilarQuery
 
 _DELETED_FILE: Final = "deleted.msgpack"
 _CATALOGUE_FILE: Final = "catalogue.msgpack"
+_COMPONENT_BYTES: Final = 4
+_ID_BYTES: Final = 16
 
 
 class IndexView:
@@ -109,7 +111,7 @@ class IndexView:
             refusals: list[Refusal] = []
             for generation, scored in self._living(entries, deleted).items():
                 space = self._spaces.get(generation) or EmbeddingSpace(generation, self._backend)
-                changes[generation], refused = space.changes(scored)
+                changes[generation], refused = space.changes(scored, self._clock.now_ms())
                 refusals += refused
                 if changes[generation]:
                     spaces[generation] = space
@@ -203,11 +205,13 @@ class IndexView:
             self._backend.save_state(pack(manifest, state))
             return None
         files = {name: writes(content) for name, content in state.items()}
+        needed_bytes = sum(map(len, state.values()))
         for number, space in enumerate(self._spaces.values()):
             for modality, index in space.parts()[1].items():
                 name = f"{_prefix(number)}{modality}{self._backend.extension}"
                 files[name] = cast(SnapshotIndex, index).write  # a SnapshotBackend makes no other
-        return write_snapshot(root, manifest, files)
+                needed_bytes += len(index) * (index.dim * _COMPONENT_BYTES + _ID_BYTES)
+        return write_snapshot(root, manifest, files, needed_bytes=needed_bytes)
 
     def restore(self, root: Path) -> bool:
         """Take over the state that a remote backend holds, or the newest intact snapshot under ``root``, before

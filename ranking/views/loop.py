@@ -95,6 +95,7 @@ class ViewLoop(Generic[Entry]):
         self._settings = settings or LoopSettings()
         self._maintenance = maintenance
         self._maintained_at_s = clock.monotonic_s()
+        self._snapshot_failed = False
         self._uncommitted: dict[TopicPartition, int] = {}
         self._committed_at_s = float("-inf")
         self._targets: dict[TopicPartition, int] | None = None
@@ -210,7 +211,11 @@ class ViewLoop(Generic[Entry]):
             return
         try:
             self._maintenance()
+            if self._snapshot_failed:
+                self._snapshot_failed = False
+                log.info("a snapshot was written again")
         except SnapshotNotWritten as error:
+            self._snapshot_failed = True
             # The view answers without a snapshot, only the next start takes longer; the next interval tries again.
             log.warning("no snapshot was written: %s", error)
             self._observer.snapshot_failed()

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from schemas.bundle import Bundle
+from schemas.clock import SystemClock
 from schemas.events import FeatureFile
 from schemas.features import encode_features
 from schemas.modalities import Modality
@@ -268,3 +269,22 @@ def test_a_streamer_that_was_closed_can_be_closed_again(bundle: Bundle) -> None:
     streamer: Streamer = Log().streamer(bundle, quick_settings())
     streamer.close()
     streamer.close()
+
+
+def test_an_upload_stamped_in_microseconds_is_dead_lettered_with_the_unit_and_the_right_one_is_scored(
+    bundle: Bundle,
+) -> None:
+    log = Log()
+    now_ms = SystemClock().now_ms()
+    right = msgspec.structs.replace(upload("c", FEATURES), uploaded_at_ms=now_ms)
+    wrong = [
+        msgspec.structs.replace(right, dancer_id="wrong", uploaded_at_ms=at_ms)
+        for at_ms in (now_ms * 1000, now_ms // 1000, now_ms + 2 * 86_400_000)
+    ]
+    log.upload(*wrong, right)
+    process(log, log.streamer(bundle, quick_settings()), 4)
+    assert [clip.dancer_id for clip in log.scored()] == [right.dancer_id]
+    units = ("looks like microseconds", "looks like seconds", "is more than 1 d ahead")
+    for headers, unit in zip(log.dead(), units, strict=True):
+        assert (headers["code"], headers["field"]) == ("malformed_event", "uploaded_at_ms")
+        assert unit in headers["message"]

@@ -12,8 +12,8 @@ from ranking.pools.service.settings import PoolSettings
 from ranking.pools.service.store import PoolStore, PoolTransaction, UploadedTo
 from ranking.pools.state import Engaged, Rated, Removed
 from ranking.scores.standings import Standing
-from ranking.views.log_records import OTHER_GENERATION
-from schemas.clock import Clock
+from ranking.views.log_records import OTHER_GENERATION, check_scored_times
+from schemas.clock import Clock, SystemClock
 from schemas.codec import decode, unreported
 from schemas.errors import (
     DancerankError,
@@ -26,6 +26,7 @@ from schemas.modalities import Dimension
 from schemas.observation import Observer, TierFilling
 from schemas.pool_queries import PoolsAnswer
 from schemas.ports import Record, Refusal, TopicPartition
+from schemas.times import check_time, written_ms
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +48,15 @@ class PoolEntry(NamedTuple):
 
 
 def read_pool_entries(
-    records: Iterable[Record], scored_topics: Collection[str], on_unknown_modality: Callable[[str], None] = unreported
+    records: Iterable[Record],
+    scored_topics: Collection[str],
+    on_unknown_modality: Callable[[str], None] = unreported,
+    clock: Clock | None = None,
 ) -> tuple[list[PoolEntry], list[Refusal]]:
     """The records that the pools can learn from, and those that they cannot, each in order. A scored clip on another
     topic than ``scored_topics`` is none: the rankings, which a clip waits for, never come to it.
     """
+    clock = clock or SystemClock()
     entries: list[PoolEntry] = []
     refused: list[Refusal] = []
     for record in records:
@@ -60,6 +65,9 @@ def read_pool_entries(
             event = cast(PoolInput, decode(record.value, *known, on_unknown_modality=on_unknown_modality))
             if isinstance(event, EngagementObserved):
                 _check_counts(event)
+                check_time(event.observed_at_ms, written_ms(record, clock), field="observed_at_ms")
+            if isinstance(event, ClipScored):
+                check_scored_times(record, event, clock)
             if isinstance(event, ClipScored) and record.topic not in scored_topics:
                 here = " or ".join(scored_topics)
                 raise MalformedEvent(f"a scored clip does not belong here; send it to {here}", field="schema")

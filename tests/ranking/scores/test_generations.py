@@ -226,7 +226,7 @@ def test_a_clip_that_is_being_written_is_dropped_with_its_retired_generation(
 ) -> None:
     scored(any_store, "g1", 1)
     with any_database.writing() as connection:
-        write_entries(connection, logged([scored_clip("c9", generation="g2")], start=9))
+        write_entries(connection, logged([scored_clip("c9", generation="g2")], start=9), NOW_MS)
         done = beside.submit(lambda: list(generations.retire("g2", 1)))
         assert waits(done)
     assert done.result(10) == [1, 0]

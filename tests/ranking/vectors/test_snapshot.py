@@ -1,4 +1,5 @@
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from ranking.vectors.snapshots import (
     SnapshotManifest,
     read_snapshot,
     write_snapshot,
+    writes,
 )
 from schemas.errors import SnapshotError, SnapshotNotWritten
 
@@ -240,3 +242,45 @@ def test_a_full_disk_leaves_the_current_snapshot(tmp_path: Path) -> None:
     with pytest.raises(SnapshotNotWritten, match="No space left"):
         write_snapshot(tmp_path, manifest(2), {"a.bin": full})
     assert offset_in(tmp_path) == 1
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError("faiss")])
+def test_a_snapshot_that_fails_leaves_nothing_of_itself(tmp_path: Path, error: BaseException) -> None:
+    write(tmp_path, 1)
+    before = sorted(tmp_path.rglob("*"))
+
+    def fails(path: Path) -> None:
+        path.write_bytes(bytes(1 << 20))
+        raise error
+
+    with pytest.raises((SnapshotNotWritten, type(error))):
+        write_snapshot(tmp_path, manifest(2), {**files(2), "c.bin": fails})
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_snapshot_that_cannot_be_made_current_leaves_nothing_however_often_it_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, 1)
+    before = sorted(tmp_path.rglob("*"))
+
+    def full(path: Path, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        for offset in (2, 3):
+            with pytest.raises(SnapshotNotWritten, match="No space left"):
+                write_snapshot(tmp_path, manifest(offset), {"a.bin": writes(b"content")})
+            assert sorted(tmp_path.rglob("*")) == before
+    write(tmp_path, 4)
+    assert offset_in(tmp_path) == 4
+
+
+def test_room_is_checked_before_anything_is_written_and_named(tmp_path: Path) -> None:
+    write(tmp_path, 1)
+    before = sorted(tmp_path.rglob("*"))
+    more = shutil.disk_usage(tmp_path).total + 1
+    with pytest.raises(SnapshotNotWritten, match=r"needs about [\d,]+\.\d MiB and [\d,]+\.\d MiB are free"):
+        write_snapshot(tmp_path, manifest(2), files(2), needed_bytes=more)
+    assert sorted(tmp_path.rglob("*")) == before

@@ -201,7 +201,7 @@ class _Transaction(threading.Thread):
 
     def run(self) -> None:
         with self._database.writing() as connection:
-            self.erasure = write_entries(connection, self._entries)
+            self.erasure = write_entries(connection, self._entries, NOW_MS)
             self.written.set()
             self.may_commit.wait(30)
 
@@ -232,7 +232,7 @@ def test_a_deletion_and_a_score_of_one_clip_in_transactions_at_once_leave_no_cli
 @pytest.mark.postgresql
 def test_transactions_that_only_score_run_side_by_side(postgresql_database: Database) -> None:
     with postgresql_database.writing() as connection:
-        write_entries(connection, logged([scored_clip("c0")]))  # the very first activates a generation
+        write_entries(connection, logged([scored_clip("c0")]), NOW_MS)  # the very first activates a generation
     both = [_Transaction(postgresql_database, logged([scored_clip(clip)])[0]) for clip in ("c1", "c2")]
     assert all(one.written.wait(30) for one in both)
     for one in both:

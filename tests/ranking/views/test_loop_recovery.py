@@ -81,8 +81,9 @@ def test_nothing_passes_before_its_dead_letter_is_safe(
 
 @pytest.mark.parametrize("failing", [{1}, {1, 2, 3}], ids=["once", "to the end"])
 def test_a_snapshot_that_fails_is_reported_and_tried_again_and_ends_nothing(
-    setting: Setting, store: ScoreStore, failing: set[int]
+    setting: Setting, store: ScoreStore, failing: set[int], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     stop, tries, steps = threading.Event(), 0, 0
 
     def save() -> None:
@@ -107,6 +108,7 @@ def test_a_snapshot_that_fails_is_reported_and_tried_again_and_ends_nothing(
     loop.run(stop)
     assert (steps, tries) == (5, 3)  # after 60 s, after 120 s, and at the end
     assert setting.reports.failed_snapshots == len(failing)
+    assert caplog.messages.count("a snapshot was written again") == (1 if failing == {1} else 0)
     assert store.generations() == {"g1": 1}
 
 
