@@ -19,6 +19,23 @@ MAX_DURATION_S: Final = 60.0
 # A slash, "." and ".." do not survive as part of an HTTP path, however they are escaped. Python's $ admits a line end.
 _IDENTIFIER: Final = r"^(?!\.{1,2}$)[^\s\x00-\x1f\x7f/]+$(?!\n)"
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=_IDENTIFIER)]
+# Not shown, or changing how others are shown: control, format and bidirectional marks, separators, blank letters. Above
+# U+FFFF as characters: the pattern stands in JSON Schemas too, whose dialect has other escapes there.
+_INVISIBLE: Final = "".join(
+    f"\\u{first:04x}-\\u{last:04x}" if last <= 0xFFFF else f"{chr(first)}-{chr(last)}"
+    for first, last in (
+        *((0x80, 0x9F), (0xAD, 0xAD), (0x34F, 0x34F), (0x600, 0x605), (0x61C, 0x61C), (0x6DD, 0x6DD), (0x70F, 0x70F)),
+        *((0x890, 0x891), (0x8E2, 0x8E2), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x200B, 0x200F)),
+        *((0x2028, 0x202E), (0x2060, 0x206F), (0x2800, 0x2800), (0x3164, 0x3164), (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0)),
+        *((0xFFF9, 0xFFFB), (0x110BD, 0x110BD), (0x110CD, 0x110CD), (0x13430, 0x1343F), (0x1BCA0, 0x1BCA3)),
+        *((0x1D173, 0x1D17A), (0xE0000, 0xE0FFF)),
+    )
+)
+_VISIBLE_IDENTIFIER: Final = rf"^(?!\.{{1,2}}$)[^\s\x00-\x1f\x7f/{_INVISIBLE}]+$(?!\n)"
+UploadIdentifier = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=_VISIBLE_IDENTIFIER)]
+"""An identifier in a new upload. Records of the log, observations and deletions may name one that was admitted before
+this rule, so that such a clip can still be read and deleted.
+"""
 TimestampMs = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -51,9 +68,9 @@ class VideoFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
 class ClipUploaded(Event, frozen=True, tag="clip-uploaded/1"):
     """A new upload, to be scored."""
 
-    clip_id: Identifier
-    dancer_id: Identifier
-    challenge_id: Identifier
+    clip_id: UploadIdentifier
+    dancer_id: UploadIdentifier
+    challenge_id: UploadIdentifier
     uploaded_at_ms: TimestampMs
     duration_s: Annotated[float, msgspec.Meta(ge=MIN_DURATION_S, le=MAX_DURATION_S)]
     features: FeatureFile | InlineFeatures
@@ -62,9 +79,9 @@ class ClipUploaded(Event, frozen=True, tag="clip-uploaded/1"):
 class ClipUploadedV2(Event, frozen=True, tag="clip-uploaded/2"):
     """A new upload, to be scored, that may name a video. Without a video send version 1, which older releases read."""
 
-    clip_id: Identifier
-    dancer_id: Identifier
-    challenge_id: Identifier
+    clip_id: UploadIdentifier
+    dancer_id: UploadIdentifier
+    challenge_id: UploadIdentifier
     uploaded_at_ms: TimestampMs
     duration_s: Annotated[float, msgspec.Meta(ge=MIN_DURATION_S, le=MAX_DURATION_S)]
     features: FeatureFile | InlineFeatures | VideoFile

@@ -1,5 +1,7 @@
 """Hypothesis strategies for every event."""
 
+from unicodedata import category
+
 import msgspec
 import numpy as np
 from hypothesis import strategies as st
@@ -21,11 +23,16 @@ from schemas.events import (
 )
 from schemas.modalities import MODALITIES, Dimension
 
+BLANK = set("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
+    chr(at) for at in (*range(0x180B, 0x1810), *range(0xE0000, 0xE1000))
+}
+
 identifiers = st.text(
     st.characters(blacklist_categories=("Cs", "Cc", "Zs", "Zl", "Zp"), blacklist_characters="\x7f/"),
     min_size=1,
     max_size=20,
 ).filter(lambda text: text not in (".", "..") and not any(c.isspace() for c in text))
+upload_identifiers = identifiers.filter(lambda text: all(category(c) != "Cf" for c in text) and not BLANK & set(text))
 times_ms = st.integers(0, (1 << 53) - 1)
 durations_s = st.floats(MIN_DURATION_S, MAX_DURATION_S)
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -43,18 +50,18 @@ results = st.builds(ModalityResult, finite, st.floats(0, 1), embeddings)
 
 clips_uploaded = st.builds(
     ClipUploaded,
-    clip_id=identifiers,
-    dancer_id=identifiers,
-    challenge_id=identifiers,
+    clip_id=upload_identifiers,
+    dancer_id=upload_identifiers,
+    challenge_id=upload_identifiers,
     uploaded_at_ms=times_ms,
     duration_s=durations_s,
     features=feature_sources,
 )
 uploads_v2 = st.builds(
     ClipUploadedV2,
-    clip_id=identifiers,
-    dancer_id=identifiers,
-    challenge_id=identifiers,
+    clip_id=upload_identifiers,
+    dancer_id=upload_identifiers,
+    challenge_id=upload_identifiers,
     uploaded_at_ms=times_ms,
     duration_s=durations_s,
     features=feature_sources | st.builds(VideoFile, plain_text.filter(bool), st.none() | sha256),

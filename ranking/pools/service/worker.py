@@ -57,6 +57,7 @@ def read_pool_entries(
     topic than ``scored_topics`` is none: the rankings, which a clip waits for, never come to it.
     """
     clock = clock or SystemClock()
+    beyond: list[str] = []
     entries: list[PoolEntry] = []
     refused: list[Refusal] = []
     for record in records:
@@ -66,6 +67,8 @@ def read_pool_entries(
             if isinstance(event, EngagementObserved):
                 _check_counts(event)
                 check_time(event.observed_at_ms, written_ms(record, clock), field="observed_at_ms")
+                if event.views is not None and reactions(event) > event.views:
+                    beyond.append(event.clip_id)
             if isinstance(event, ClipScored):
                 check_scored_times(record, event, clock)
             if isinstance(event, ClipScored) and record.topic not in scored_topics:
@@ -75,6 +78,12 @@ def read_pool_entries(
             refused.append(Refusal(record, error))
         else:
             entries.append(PoolEntry(record, event))
+    if beyond:
+        log.warning(
+            "%d observations have more reactions than views, the first of clip %s; a rate counts as many as views",
+            len(beyond),
+            beyond[0],
+        )
     return entries, refused
 
 

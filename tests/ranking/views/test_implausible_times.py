@@ -58,3 +58,17 @@ def test_an_upload_again_puts_right_a_clip_that_was_stored_with_an_absurd_time(a
     entry = space.parts()[0].get("c1")
     assert entry is not None
     assert (entry.dancer_id, entry.uploaded_at_ms) == ("right", NOW_MS)
+
+
+@pytest.mark.parametrize(
+    ("likes", "views", "reported"), [(400, 9, True), (9, 9, False), (400, None, False), (1, 0, True)]
+)
+def test_reactions_beyond_views_are_taken_and_reported(
+    likes: int, views: int | None, reported: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    event = EngagementObserved(clip_id="c1", observed_at_ms=NOW_MS, likes=likes, comments=0, reposts=0, views=views)
+    entries, refused = read_pool_entries(
+        [Record("engagement", 0, 0, NOW_MS, None, encode(event))], [TOPIC], clock=CLOCK
+    )
+    assert (len(entries), refused) == (1, [])
+    assert ("1 observations have more reactions than views, the first of clip c1" in caplog.text) == reported
