@@ -106,8 +106,9 @@ def open_data_set(folder: Path) -> DataSet:
 def write_data_set(folder: Path, clips: Iterable[Clip]) -> DataSet:
     """Write clips as they come, one in memory at a time; the table appears when all are written.
 
-    Raises ``DataSetError`` if the folder holds a data set already, if a clip id comes twice, if an annotation or the
-    features would not read back, or if something cannot be written; the table is then not written.
+    Raises ``DataSetError`` if the folder holds a data set already or something cannot be written, and one with all
+    clips whose id comes twice, whose annotation or features would not read back, and what ``clips`` raises at its end;
+    the table is then not written.
     """
     if (folder / TABLE_NAME).exists():
         raise DataSetError(f"{folder / TABLE_NAME} is there already; choose a folder without a data set")
@@ -116,24 +117,36 @@ def write_data_set(folder: Path, clips: Iterable[Clip]) -> DataSet:
     except OSError as error:
         raise DataSetError(f"{folder} cannot be made ({error.strerror}); choose another folder") from error
     annotations: dict[str, Annotation] = {}
-    for clip in clips:
-        annotation = _checked(folder, clip.annotation, row=len(annotations) + 2)
-        if annotation.clip_id in annotations:
-            raise DataSetError(f"{folder}: two clips are called {annotation.clip_id!r}; give each an id of its own")
-        try:
-            content = encode_features(clip.features)
-        except FeatureError as error:
-            raise DataSetError(f"clip {annotation.clip_id}: {error.message}", field=error.field) from error
-        try:
-            (folder / annotation.features).write_bytes(content)
-        except OSError as error:
-            raise DataSetError(
-                f"{folder / annotation.features} cannot be written ({error.strerror}); choose another folder, or a "
-                "shorter clip id if it is the name"
-            ) from error
-        annotations[annotation.clip_id] = annotation
+    findings: list[Finding] = []
+    try:
+        for row, clip in enumerate(clips, start=2):
+            try:
+                annotation = _checked(folder, clip.annotation, row=row)
+                if annotation.clip_id in annotations:
+                    raise DataSetError(f"two clips are called {annotation.clip_id!r}; give each an id of its own")
+                content = encode_features(clip.features)
+            except (DataSetError, FeatureError) as error:
+                problem = f"clip {clip.annotation.clip_id}: {error.message}"
+                findings.append(Finding(folder, problem, "", field=error.field))
+                continue
+            _write(folder / annotation.features, content)
+            annotations[annotation.clip_id] = annotation
+    except DataSetError as error:
+        if not findings:
+            raise
+        findings += error.findings or [Finding(folder, error.message, "", field=error.field)]
+    if findings:
+        raise refusal(findings)
     write_table(folder, annotations.values())
     return DataSet(folder, tuple(annotations.values()))
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        remedy = "choose another folder, or a shorter clip id if it is the name"
+        raise DataSetError(f"{path} cannot be written ({error.strerror}); {remedy}") from error
 
 
 def rewrite_annotations(data: DataSet, annotations: Sequence[Annotation]) -> DataSet:

@@ -1,16 +1,21 @@
 """Reading NumPy archives of sequences: what is absent or has another form is named with file and array."""
 
+import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from tokenize import TokenError
+from typing import Any, Final
 from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
-from vdv.errors import DataSetError
+from vdv.errors import DataSetError, Finding, refusal
 
 Array = npt.NDArray[Any]
+
+_DAMAGE: Final = (BadZipFile, zlib.error, struct.error, SyntaxError, TokenError, TypeError)
 
 
 def archive_path(source: Path, name: str) -> Path:
@@ -21,10 +26,12 @@ def archive_path(source: Path, name: str) -> Path:
 def read_archive(path: Path, shapes: Mapping[str, tuple[int | None, ...]]) -> dict[str, Array]:
     """The arrays named by ``shapes``, where ``None`` stands for any length; nothing is unpickled.
 
-    Raises ``DataSetError`` if the file is absent or no archive, or if an array is absent, of another shape or of
+    Raises ``DataSetError`` if the file is absent or not an archive, or if an array is absent, of another shape or of
     objects.
     """
     arrays: dict[str, Array] = {}
+    if path.exists() and not path.is_file():  # reading a pipe would wait for its writer
+        raise DataSetError(f"{path} is not a file; give the archive or the folder that holds it")
     try:
         with path.open("rb") as file:
             archive = np.load(file, allow_pickle=False)
@@ -38,9 +45,11 @@ def read_archive(path: Path, shapes: Mapping[str, tuple[int | None, ...]]) -> di
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataSetError(f"{path} cannot be read ({reason}); give the archive or the folder that holds it") from error
-    except (ValueError, EOFError, BadZipFile) as error:
-        raise DataSetError(f"{path} is no NumPy archive of numbers and texts ({error}); fetch it again") from error
+    except (ArithmeticError, ValueError, LookupError, EOFError, MemoryError, RuntimeError, *_DAMAGE) as error:
+        raise DataSetError(f"{path} is not a NumPy archive of numbers and texts ({error}); fetch it again") from error
     for name, expected in shapes.items():
+        if not isinstance(arrays[name], np.ndarray):
+            raise DataSetError(f"{path}: {name} is not an array; fetch the archive again")
         found = arrays[name].shape
         if len(found) != len(expected) or any(e not in (None, f) for e, f in zip(expected, found, strict=True)):
             form = tuple("any" if e is None else e for e in expected)
@@ -48,10 +57,49 @@ def read_archive(path: Path, shapes: Mapping[str, tuple[int | None, ...]]) -> di
     return arrays
 
 
+def float32(path: Path, name: str, array: Array) -> npt.NDArray[np.float32]:
+    """``array`` as float32; values beyond its range become infinite. Raises ``DataSetError``
+    unless it holds numbers."""
+    if array.dtype.kind not in "iuf":
+        raise DataSetError(
+            f"{path}: array {name} holds {array.dtype.name}, expected numbers; give the original archive"
+        )
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)
+
+
+def number(path: Path, name: str, row: int, value: Any) -> float:
+    """The finite number that entry ``row`` of the array ``name`` holds, from one, also written as text.
+
+    Raises ``DataSetError`` with the entry as its finding.
+    """
+    try:
+        if np.iscomplexobj(value):
+            raise TypeError
+        read = float(value)
+    except (TypeError, ValueError, OverflowError):
+        read = float("nan")
+    if not np.isfinite(read):
+        raise refusal([Finding(path, f"{str(value)[:80]!r} is not a finite number", "correct it", row=row, field=name)])
+    return read
+
+
 def split_ragged(path: Path, data: Array, lengths: Array) -> list[Array]:
-    """Samples laid one after the other on axis 0, apart again. Raises ``DataSetError`` if the lengths do not add up."""
-    if len(data) != lengths.sum() or (lengths < 1).any():
-        raise DataSetError(f"{path}: lengths add up to {lengths.sum()}, data has {len(data)} frames; fetch it again")
+    """Samples laid one after the other on axis 0, apart again.
+
+    Raises ``DataSetError`` if there are no samples, for lengths that are not positive whole numbers, naming the first
+    one, and if they do not add up.
+    """
+    if not len(lengths):
+        raise DataSetError(f"{path}: lengths is empty; give the original archive")
+    whole = lengths.dtype.kind in "iu"
+    for row, length in enumerate(lengths.tolist(), start=1):
+        if not whole or length < 1:
+            problem = f"{length!r} ({lengths.dtype.name}) is not a positive whole number"
+            raise refusal([Finding(path, problem, "store lengths as integers", row=row, field="lengths")])
+    total = sum(lengths.tolist())
+    if len(data) != total:
+        raise DataSetError(f"{path}: lengths add up to {total}, data has {len(data)} frames; fetch it again")
     return np.split(data, np.cumsum(lengths)[:-1])
 
 

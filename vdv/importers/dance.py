@@ -18,9 +18,9 @@ from schemas.features import ClipFeatures
 from schemas.joints import DANCE_23
 from schemas.modalities import Modality
 from vdv.annotations import Annotation
-from vdv.errors import DataSetError
+from vdv.errors import DataSetError, Finding, refusal
 from vdv.folder import Clip
-from vdv.importers.archives import archive_path, read_archive, same_length, split_ragged
+from vdv.importers.archives import archive_path, float32, read_archive, same_length, split_ragged
 from vdv.resampling import POSE_HZ
 
 ARCHIVE_NAME: Final = "dance_with_melody_skeletons.npz"
@@ -44,12 +44,17 @@ def read_sequences(source: Path) -> list[Sequence]:
     shapes = {"data": (None, DANCE_23.joint_count, 3), "lengths": (None,), "names": (None,), "style": (None,)}
     arrays = read_archive(path, shapes)
     same_length(path, {name: arrays[name] for name in ("lengths", "names", "style")})
-    frames = split_ragged(path, arrays["data"].astype(np.float32), arrays["lengths"])
-    sequences = []
-    for name, style, array in zip(arrays["names"], arrays["style"], frames, strict=True):
+    frames = split_ragged(path, float32(path, "data", arrays["data"]), arrays["lengths"])
+    sequences: list[Sequence] = []
+    findings: list[Finding] = []
+    for row, (name, style, array) in enumerate(zip(arrays["names"], arrays["style"], frames, strict=True), start=1):
         if str(style) not in STYLES:
-            raise DataSetError(f"{path}: sequence {name} is of style {style!s}, expected one of {', '.join(STYLES)}")
+            problem, remedy = f"sequence {name} is of style {style!s}", f"expected one of {', '.join(STYLES)}"
+            findings.append(Finding(path, problem, remedy, row=row, field="style"))
+            continue
         sequences.append(Sequence(str(name), STYLES[str(style)], array))
+    if findings:
+        raise refusal(findings)
     return sequences
 
 
@@ -73,4 +78,7 @@ def cut(sequence: Sequence) -> Iterator[Clip]:
 
 def read_clips(source: Path) -> list[Clip]:
     """All clips of all sequences; the column ``style`` names the dance."""
-    return list(chain.from_iterable(map(cut, read_sequences(source))))
+    clips = list(chain.from_iterable(map(cut, read_sequences(source))))
+    if not clips:
+        raise DataSetError(f"{archive_path(source, ARCHIVE_NAME)}: no sequence is {CLIP_S:g} s long; nothing to cut")
+    return clips

@@ -15,9 +15,9 @@ import numpy as np
 from schemas.features import ClipFeatures
 from schemas.modalities import Modality
 from vdv.annotations import Annotation
-from vdv.errors import DataSetError
+from vdv.errors import DataSetError, Finding, refusal
 from vdv.folder import Clip
-from vdv.importers.archives import archive_path, read_archive, same_length
+from vdv.importers.archives import archive_path, float32, number, read_archive, same_length
 
 ARCHIVE_NAME: Final = "unlv_dive_s3d.npz"
 CHALLENGE: Final = "platform-diving"
@@ -43,22 +43,35 @@ def read_clips(source: Path) -> list[Clip]:
     )
     same_length(path, {name: arrays[name] for name in ("p3d_feature", "overall_score", "difficulty")})
     count = len(arrays["p3d_feature"])
-    drawn = np.concatenate([arrays["train_idx"], arrays["test_idx"]])
-    if not np.array_equal(np.sort(drawn), np.arange(1, count + 1)):
+    indices = [arrays["train_idx"], arrays["test_idx"]]
+    whole = all(array.dtype.kind in "iu" for array in indices)
+    drawn = np.concatenate(indices) if whole else np.zeros(0)
+    if not count or not np.array_equal(np.sort(drawn), np.arange(1, count + 1)):
         raise DataSetError(f"{path}: train_idx and test_idx do not hold each of 1 to {count} once; fetch it again")
     held_out = set(arrays["test_idx"].tolist())
+    features = float32(path, "p3d_feature", arrays["p3d_feature"])
     clips = []
-    for number in range(1, count + 1):
-        part: Literal["train", "test"] = "test" if number in held_out else "train"
+    findings: list[Finding] = []
+    for row in range(1, count + 1):
+        try:
+            score, difficulty = (
+                number(path, name, row, arrays[name][row - 1]) for name in ("overall_score", "difficulty")
+            )
+        except DataSetError as error:
+            findings += error.findings
+            continue
+        part: Literal["train", "test"] = "test" if row in held_out else "train"
         annotation = Annotation(
-            clip_id=f"dive-{number:03d}",
-            dancer_id=f"diver-of-{number:03d}",
+            clip_id=f"dive-{row:03d}",
+            dancer_id=f"diver-of-{row:03d}",
             challenge_id=CHALLENGE,
             duration_s=FRAMES / Modality.HOLISTIC.rate_hz,
-            score=float(arrays["overall_score"][number - 1]),
+            score=score,
             split=part,
-            extra={"difficulty": f"{arrays['difficulty'][number - 1]:g}"},
+            extra={"difficulty": f"{difficulty:g}"},
         )
-        feature = arrays["p3d_feature"][number - 1 : number].astype(np.float32)
+        feature = features[row - 1 : row]
         clips.append(Clip(annotation, ClipFeatures({Modality.HOLISTIC: feature}, None, {Modality.HOLISTIC: "p3d"})))
+    if findings:
+        raise refusal(findings)
     return clips

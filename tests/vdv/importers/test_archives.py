@@ -160,10 +160,10 @@ def test_an_archive_that_is_absent_or_none_is_named_with_the_remedy(tmp_path: Pa
     with pytest.raises(DataSetError, match=rf"{name} cannot be read .*folder that holds it"):
         READERS[name](tmp_path)
     (tmp_path / name).write_bytes(b"PK\x03\x04 and then nothing")
-    with pytest.raises(DataSetError, match=rf"{name} is no NumPy archive.*fetch it again"):
+    with pytest.raises(DataSetError, match=rf"{name} is not a NumPy archive.*fetch it again"):
         READERS[name](tmp_path)
     (tmp_path / name).write_bytes(b"")
-    with pytest.raises(DataSetError, match=f"{name} is no NumPy archive"):
+    with pytest.raises(DataSetError, match=f"{name} is not a NumPy archive"):
         READERS[name](tmp_path)
     with (tmp_path / name).open("wb") as file:
         np.save(file, np.zeros(3))
@@ -180,18 +180,81 @@ def test_an_archive_that_is_absent_or_none_is_named_with_the_remedy(tmp_path: Pa
         (speed21.ARCHIVE_NAME, {"fps": np.zeros(3)}, "arrays of different lengths"),
         (speed21.ARCHIVE_NAME, {"fps": np.zeros(6)}, "run 1_a has 150 frames at 0.0 fps"),
         (speed21.ARCHIVE_NAME, {"fps": np.full(6, 100.0)}, "run 1_a has 150 frames at 100.0 fps, under 3.0 s; leave"),
-        (speed21.ARCHIVE_NAME, {"time_sec": np.full(6, np.nan)}, "run 1_a has the time nan"),
-        (speed21.ARCHIVE_NAME, {"data": np.full_like(speed21_arrays()["data"], np.nan)}, "no pose in its first"),
-        (speed21.ARCHIVE_NAME, {"run_id": np.array([{}] * 6, object)}, "no NumPy archive of numbers and texts"),
-        (dance.ARCHIVE_NAME, {"style": np.array(["C", "R", "X"])}, "DANCE_W_1 is of style X, expected one of C"),
+        (speed21.ARCHIVE_NAME, {"time_sec": np.full(6, np.nan)}, "row 1, time_sec: 'nan' is not a finite number"),
+        (
+            speed21.ARCHIVE_NAME,
+            {"data": np.full_like(speed21_arrays()["data"], np.nan)},
+            "1_a: undetected joints",
+        ),
+        (speed21.ARCHIVE_NAME, {"run_id": np.array([{}] * 6, object)}, "not a NumPy archive of numbers and texts"),
+        (
+            speed21.ARCHIVE_NAME,
+            {"lengths": speed21_arrays()["lengths"] * 1.0},
+            r"row 1, lengths: 150\.0 ",
+        ),
+        (speed21.ARCHIVE_NAME, {"lengths": speed21_arrays()["lengths"].astype(str)}, r"row 1, lengths: '150' \(str"),
+        (speed21.ARCHIVE_NAME, {"lengths": np.array([150, -1, 1, 1, 1, 1])}, "row 2, lengths: -1 .* is not a positive"),
+        (
+            speed21.ARCHIVE_NAME,
+            {"fps": np.array(["25", "30000/1001"] * 3)},
+            "row 2, fps: '30000/1001'",
+        ),
+        (
+            speed21.ARCHIVE_NAME,
+            {"fps": np.array([25, 30, 50, 25, 30, 25j])},
+            "row 6, fps: '25j'",
+        ),
+        (speed21.ARCHIVE_NAME, {"fps": np.full(6, 1e300)}, "row 1, fps: run 1_a has 150 frames at 1e[+]300 fps"),
+        (
+            speed21.ARCHIVE_NAME,
+            {"time_sec": np.array(["6.0", "DNF", "", "7", "8", "x"])},
+            "row 6, time_sec: 'x'",
+        ),
+        (speed21.ARCHIVE_NAME, {"data": np.zeros((9, 16, 2), "<U3")}, "array data holds str.*, expected numbers"),
+        (dance.ARCHIVE_NAME, {"lengths": np.array([1260.0, 0, 0])}, "row 1, lengths: 1260.0"),
+        (dance.ARCHIVE_NAME, {"style": np.array(["C", "X", "Y"])}, "row 2, style.*row 3, style"),
+        (
+            unlv_dive.ARCHIVE_NAME,
+            {"difficulty": np.array(list("12x4y6"))},
+            "row 3, difficulty: 'x'.*row 5, ",
+        ),
+        (unlv_dive.ARCHIVE_NAME, {"overall_score": np.full(6, np.nan)}, "row 6, overall_score: 'nan'"),
+        (unlv_dive.ARCHIVE_NAME, {"train_idx": np.array(["2", "3", "5", "6"])}, "each of 1 to 6 once"),
+        (
+            dance.ARCHIVE_NAME,
+            {"style": np.array(["C", "R", "X"])},
+            "row 3, style: sequence DANCE_W_1",
+        ),
         (unlv_dive.ARCHIVE_NAME, {"test_idx": np.array([1])}, "each of 1 to 6 once"),
         (unlv_dive.ARCHIVE_NAME, {"test_idx": np.array([0, 1])}, "each of 1 to 6 once"),
         (unlv_dive.ARCHIVE_NAME, {"p3d_feature": np.zeros((6, 512))}, "expected"),
     ],
 )
 def test_an_archive_of_another_form_is_refused_by_name(tmp_path: Path, name: str, changed: Arrays, named: str) -> None:
-    with pytest.raises(DataSetError, match=rf"{name}.*{named}"):
+    with pytest.raises(DataSetError, match=rf"(?s){name}.*{named}"):
         READERS[name](saved(tmp_path, name, **changed))
+
+
+@pytest.mark.parametrize("name", [speed21.ARCHIVE_NAME, dance.ARCHIVE_NAME])
+def test_an_archive_without_samples_is_refused(tmp_path: Path, name: str) -> None:
+    nothing = {key: array[:0] for key, array in ARRAYS[name]().items()}
+    with pytest.raises(DataSetError, match=f"{name}: lengths is empty"):
+        READERS[name](saved(tmp_path, name, **nothing))
+
+
+def test_sequences_that_are_all_shorter_than_a_clip_are_refused(tmp_path: Path) -> None:
+    lengths = np.array([200, 200, 200])
+    folder = saved(tmp_path, dance.ARCHIVE_NAME, lengths=lengths, data=dance_arrays()["data"][:600])
+    with pytest.raises(DataSetError, match="no sequence is 10 s long"):
+        dance.read_clips(folder)
+
+
+def test_clips_that_cannot_be_written_are_all_named(tmp_path: Path) -> None:
+    names = np.array(["a/b", "1_b", "1_b", "3 a", "4_a", "5_a"])
+    clips = speed21.read_clips(saved(tmp_path, speed21.ARCHIVE_NAME, run_id=names))
+    with pytest.raises(DataSetError, match=r"(?s)3 things are wrong.*clip a/b.*two clips are called '1_b'.*clip 3 a"):
+        write_data_set(tmp_path / "data", clips)
+    assert not (tmp_path / "data" / "clips.csv").exists()
 
 
 @pytest.mark.parametrize(
