@@ -146,9 +146,10 @@ class Streamer:
             self._reconnecting.succeeded()
 
     def _is_through(self) -> bool:
-        """Whether all that is there was read, and nothing of it is in flight."""
+        """Whether all that is there was read, and nothing of it is in flight or waits for a commit."""
         lags, assigned = self._source.lag(), self._source.assignment()
-        return not self._prefetcher.clips and bool(assigned) and lags.keys() == assigned and not any(lags.values())
+        busy = self._prefetcher.clips or self._tracker.held
+        return not busy and bool(assigned) and lags.keys() == assigned and not any(lags.values())
 
     def _connect(self) -> None:
         self._sink = self._open_sink()

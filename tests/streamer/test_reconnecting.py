@@ -73,7 +73,7 @@ def test_waits_double_up_to_ten_seconds(bundle: Bundle) -> None:
     log.upload(*uploads(2))
     log.streamer(bundle, quick_settings(), sink=Scripted(log, [unreachable() for _ in range(20)])).run(stop)
     assert stop.waited_s == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
-    assert log.committed() == {}
+    assert not any(log.committed().values())  # nothing beyond where reading began
 
 
 def test_waits_double_as_well_while_nothing_can_be_opened(bundle: Bundle) -> None:
