@@ -1,7 +1,7 @@
 """``data``: check, split, import and synthesize data sets to learn from (docs/data.md)."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -175,9 +175,19 @@ IMPORTERS: Final[dict[str, Callable[..., None]]] = {
 
 def _write(target: Path, clips: Iterable[Clip]) -> None:
     total = len(clips) if isinstance(clips, Sequence) else None
-    progress = track(clips, "Writing", total, console=Console(stderr=True), transient=True)
+    shares: list[float] = []
+    progress = track(_noting(clips, shares), "Writing", total, console=Console(stderr=True), transient=True)
     data = write_data_set(target, progress)
     Console().print(f"{target}: {len(data)} clips", markup=False, soft_wrap=True)
+    if filled := [share for share in shares if share]:
+        summary = f"undetected joints were interpolated in {len(filled)} clips, at most {max(filled):.1%} of one"
+        Console().print(summary, markup=False, soft_wrap=True)
+
+
+def _noting(clips: Iterable[Clip], shares: list[float]) -> Iterator[Clip]:
+    for clip in clips:
+        shares.append(clip.features.filled_joints)
+        yield clip
 
 
 def _show_findings(console: Console, report: Report) -> None:

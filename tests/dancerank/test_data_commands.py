@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -184,3 +185,12 @@ def test_a_synthetic_data_set_that_cannot_be_is_answered_with_a_sentence(tmp_pat
     code, output = run("synthesize", str(tmp_path / "data"), "--min-duration", "20")
     assert (code, "20 to 15 s" in output) == (1, True)
     assert not (tmp_path / "data").exists()
+
+
+def test_an_import_says_how_many_joints_it_interpolated(tmp_path: Path) -> None:
+    joints = [value for v in range(17) for value in (300.0 + 4 * v, 200.0 + 20 * v, 0.9)]
+    images = [{"image_id": f"{i}.jpg", "keypoints": [0.0] * 51 if i in (40, 41) else joints} for i in range(100)]
+    (tmp_path / "r.json").write_bytes(msgspec.json.encode(images))
+    (tmp_path / "clips.csv").write_text("clip_id,dancer_id,challenge_id,poses\nc1,ada,dance,r.json\n")
+    status, shown = run("import", "alphapose", str(tmp_path), str(tmp_path / "out"))
+    assert (status, "undetected joints were interpolated in 1 clips, at most 2.0% of one" in shown) == (0, True)
