@@ -1,10 +1,18 @@
 """What may be granted: by tier, by lane, to one dancer and in one challenge, in one window."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple, assert_never
 
 from ranking.pools.policy import Policy, Tier, part
 from ranking.pools.state import Budget, PooledClip, PoolView
 from schemas.pools import Lane, Limit
+
+# Rounds compare these for each clip that waits; Python 3.11 finds a member of an enum by a slow call.
+_NOMINATED: Final = Lane.NOMINATED
+_EXPLORED: Final = Lane.EXPLORED
+_PROMOTED: Final = Lane.PROMOTED
+_TIER: Final = Limit.TIER
+_CHALLENGE: Final = Limit.CHALLENGE
+_DANCER: Final = Limit.DANCER
 
 
 class Room(NamedTuple):
@@ -24,19 +32,20 @@ def lane_capacity(policy: Policy, budget: Budget, at_ms: int) -> int:
         return 0
     index = policy.index(budget.tier)
     capacity = policy.tiers[index].capacity
-    match budget.scope:
-        case Limit.TIER:
-            return capacity
-        case Lane.EXPLORED:
-            return _explored_by(policy, budget.window_start_ms, at_ms) if index == 0 else 0
-        case Lane.NOMINATED:
-            return capacity - policy.explored_capacity() if index == 0 else 0
-        case Lane.PROMOTED:
-            return capacity if index else 0
-        case Limit.DANCER:
-            return part(capacity, policy.caps.dancer)
-        case Limit.CHALLENGE:
-            return part(capacity, policy.caps.challenge)
+    scope = budget.scope
+    if scope is _TIER:
+        return capacity
+    if scope is _NOMINATED:
+        return capacity - policy.explored_capacity() if index == 0 else 0
+    if scope is _EXPLORED:
+        return _explored_by(policy, budget.window_start_ms, at_ms) if index == 0 else 0
+    if scope is _PROMOTED:
+        return capacity if index else 0
+    if scope is _CHALLENGE:
+        return part(capacity, policy.caps.challenge)
+    if scope is _DANCER:
+        return part(capacity, policy.caps.dancer)
+    assert_never(scope)
 
 
 def room(policy: Policy, view: PoolView, clip: PooledClip, tier: Tier, lane: Lane, at_ms: int) -> Room:
@@ -44,9 +53,9 @@ def room(policy: Policy, view: PoolView, clip: PooledClip, tier: Tier, lane: Lan
     start = policy.window_start_ms(at_ms)
     budgets = (
         Budget(tier.name, start, lane),
-        Budget(tier.name, start, Limit.TIER),  # lanes divide it, unless the policy changed within the window
-        Budget(tier.name, start, Limit.CHALLENGE, clip.challenge_id),
-        Budget(tier.name, start, Limit.DANCER, clip.dancer_id),
+        Budget(tier.name, start, _TIER),  # lanes divide it, unless the policy changed within the window
+        Budget(tier.name, start, _CHALLENGE, clip.challenge_id),
+        Budget(tier.name, start, _DANCER, clip.dancer_id),
     )
     left = [max(lane_capacity(policy, budget, at_ms) - view.used(budget), 0) for budget in budgets]
     for budget, views in zip(budgets, left, strict=True):
@@ -60,7 +69,7 @@ def lane_has_room(policy: Policy, view: PoolView, tier: Tier, lane: Lane, at_ms:
     start = policy.window_start_ms(at_ms)
     return all(
         lane_capacity(policy, budget, at_ms) - view.used(budget) >= tier.exposures
-        for budget in (Budget(tier.name, start, lane), Budget(tier.name, start, Limit.TIER))
+        for budget in (Budget(tier.name, start, lane), Budget(tier.name, start, _TIER))
     )
 
 
