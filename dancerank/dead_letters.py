@@ -38,7 +38,7 @@ class DeadLetters:
         self._settings = settings
         self._connection: KafkaConnection = Processes(settings).connection
         self.strange: list[DeadLetterError] = []
-        """What was read from a dead-letter topic and is no letter."""
+        """What was read from a dead-letter topic and is not a dead letter."""
 
     def topics(self, topic: str | None) -> list[str]:
         """The dead-letter topics that exist: that of ``topic``, or all. Raises ``DeadLetterError`` if there is none."""
@@ -46,11 +46,11 @@ class DeadLetters:
         wanted = sorted(map(dead_letters_of, read if topic is None else [topic]))
         found = sorted(describe_topics(self._connection, wanted))
         if not found:
-            raise DeadLetterError(f"there is no topic {' or '.join(wanted)}; nothing was put aside there yet")
+            raise DeadLetterError(f"there is no topic {' or '.join(wanted)}; nothing was dead-lettered there yet")
         return found
 
     def read(self, topics: Sequence[str]) -> Iterator[tuple[DeadLetter, Record]]:
-        """Every letter, from the beginning of the topics to their end; ``strange`` is what was no letter."""
+        """Every dead letter, from the beginning of the topics to their end; ``strange`` is what was not one."""
         self.strange = []
         with closing(KafkaSource(self._connection, topics, group=None)) as source:
             patience_s = self._connection.timeout_s
@@ -61,26 +61,30 @@ class DeadLetters:
                     self.strange.append(error)
 
     def get(self, named: DeadLetterId) -> tuple[DeadLetter, Record]:
-        """One letter. Raises ``DeadLetterError`` if there is none."""
+        """One dead letter. Raises ``DeadLetterError`` if there is none."""
         record = self._fetch(TopicPartition(named.topic, named.partition), named.offset)
         if record is None:
-            raise DeadLetterError(f"there is no letter {named}; dancerank dead-letters list shows those that are kept")
+            raise DeadLetterError(
+                f"there is no dead letter {named}; dancerank dead-letters list shows those that are kept"
+            )
         return read_dead_letter(record), record
 
     def outgoing(
-        self, letter: DeadLetter, record: Record, repaired: tuple[bytes, bytes] | None = None
+        self, dead_letter: DeadLetter, record: Record, repaired: tuple[bytes, bytes] | None = None
     ) -> OutgoingRecord:
-        """The record that puts a letter back. Raises ``DeadLetterError`` if its value is nowhere to be had."""
-        kinds = self._event_types(letter.source.topic)
-        return replayed(letter, record, self._fetch, partition_by=partial(challenge_of, kinds), repaired=repaired)
+        """The record that puts a dead letter back. Raises ``DeadLetterError`` if its value is nowhere to be had."""
+        kinds = self._event_types(dead_letter.source.topic)
+        return replayed(dead_letter, record, self._fetch, partition_by=partial(challenge_of, kinds), repaired=repaired)
 
-    def repaired(self, letter: DeadLetter, value: bytes, origin: str) -> tuple[bytes, bytes]:
+    def repaired(self, dead_letter: DeadLetter, value: bytes, origin: str) -> tuple[bytes, bytes]:
         """Key and value of a repaired event. Raises ``DeadLetterError`` if it would fail again at once."""
-        kinds = self._event_types(letter.source.topic)
+        kinds = self._event_types(dead_letter.source.topic)
         try:
             event: Any = decode(value, *kinds)
         except DancerankError as error:
-            raise DeadLetterError(f"{origin} is still no event for {letter.source.topic}: {error.message}") from error
+            raise DeadLetterError(
+                f"{origin} is still not an event for {dead_letter.source.topic}: {error.message}"
+            ) from error
         return event.clip_id.encode(), value
 
     def _fetch(self, at: TopicPartition, offset: int) -> Record | None:
@@ -97,7 +101,7 @@ class DeadLetters:
             return types[topic]
         except KeyError:
             raise DeadLetterError(
-                f"a letter came from {topic}, which the settings do not name; those are {', '.join(types)}"
+                f"a dead letter came from {topic}, which the settings do not name; those are {', '.join(types)}"
             ) from None
 
 
@@ -124,7 +128,7 @@ def in_short(value: bytes) -> str | None:
 
 
 def beginning(value: bytes, most: int = 256) -> str:
-    """The first bytes of what is no event: as text if it is, else in hexadecimal, 16 to a line."""
+    """The first bytes of what is not an event: as text if it is, else in hexadecimal, 16 to a line."""
     start = value[:most]
     try:
         text = start.decode()
@@ -163,7 +167,7 @@ def _cut(content: Any) -> Any:
     return content
 
 
-def chosen(letters: Collection[DeadLetter], limit: int) -> list[DeadLetter]:
-    """The newest ``limit`` letters, 0: all; the oldest of them first."""
-    ordered = sorted(letters, key=lambda letter: (letter.at_ms, letter.id))
+def chosen(dead_letters: Collection[DeadLetter], limit: int) -> list[DeadLetter]:
+    """The newest ``limit`` dead letters, 0: all; the oldest of them first."""
+    ordered = sorted(dead_letters, key=lambda dead_letter: (dead_letter.at_ms, dead_letter.id))
     return ordered[-limit:] if limit else ordered

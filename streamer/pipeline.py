@@ -116,7 +116,7 @@ class Streamer:
 
     @property
     def waiting_for(self) -> str | None:
-        """What it cannot go on without; ``None`` while it works, or has nothing to do."""
+        """What it cannot continue without; ``None`` while it works or is idle."""
         return self._reconnecting.waits_for(self._source)
 
     def close(self) -> None:

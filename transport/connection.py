@@ -72,7 +72,7 @@ def _check_security(security: Mapping[str, str | bool]) -> None:
     for name in security:
         if name not in _SECURITY:
             raise ConfigurationError(
-                f"{name} is no security setting; allowed are {', '.join(_SECURITY)}", field=f"security.{name}"
+                f"{name} is not a security setting; allowed are {', '.join(_SECURITY)}", field=f"security.{name}"
             )
     protocol = security.get("security_protocol", "PLAINTEXT")
     if protocol not in _PROTOCOLS:
@@ -107,8 +107,8 @@ def transport_errors(connection: KafkaConnection, doing: str) -> Iterator[None]:
 def check_start(positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int], place: str) -> None:
     """Raise ``PositionBeyondLog`` if a position to start at lies beyond the end of its partition.
 
-    Kafka would go to one end of the partition without a word, and a log that was created anew, and is shorter, would be
-    skipped up to where the old one ended.
+    Kafka would silently continue at one end of the partition, and a shorter log that was created again would be skipped
+    up to where the old one ended.
     """
     for at, offset in sorted(positions.items()):
         end = ends.get(at, offset)
@@ -116,7 +116,7 @@ def check_start(positions: Mapping[TopicPartition, int], ends: Mapping[TopicPart
             raise PositionBeyondLog(
                 f"{at.topic}[{at.partition}] ends at offset {end}, but the position to continue at is {offset} "
                 f"({place}): the view was built from another log; connect to that log's Kafka, or delete the view (the "
-                "database or the index folder) to build it anew"
+                "database or the index folder) to rebuild it"
             )
 
 

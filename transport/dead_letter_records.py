@@ -11,7 +11,7 @@ from schemas.ports import OutgoingRecord, Record, TopicPartition
 from transport.dead_letter import ORIGINAL, SUFFIX, dead_letter_topic, reason
 
 REPLAYED_FROM: Final = "replayed-from"
-"""Header of a record that was put back: ``topic:partition:offset`` of the letter that it first became."""
+"""Header of a record that was put back: ``topic:partition:offset`` of the dead letter that it first became."""
 ATTEMPTS: Final = "attempts"
 """Header of a record that was put back: how often that was done, with this time."""
 
@@ -27,7 +27,7 @@ class DeadLetterError(FinalError):
 
 
 class DeadLetterId(msgspec.Struct, frozen=True, order=True):
-    """Where a letter lies: ``topic`` is the dead-letter topic. Written ``topic:partition:offset``."""
+    """Where a dead letter lies: ``topic`` is the dead-letter topic. Written ``topic:partition:offset``."""
 
     topic: str
     partition: int
@@ -41,7 +41,8 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A dead letter without its value. ``source`` and ``source_offset`` lead to the record that it was made of.
 
     ``original`` are the headers that the record came with, without those that a replay adds. ``attempts``: how often
-    it was put back and failed again; ``first`` is then the letter that it was at first, else the letter itself.
+    it was put back and failed again; ``first`` is then the dead letter that it was at first, else
+    this one.
     """
 
     id: DeadLetterId
@@ -60,14 +61,14 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which letters are meant: those of one error ``code``, and those that failed at ``since_ms`` or later."""
+    """Which dead letters are meant: those of one error ``code``, and those that failed at ``since_ms`` or later."""
 
     code: str | None = None
     since_ms: int | None = None
 
-    def admits(self, letter: DeadLetter) -> bool:
-        return (self.code is None or letter.code == self.code) and (
-            self.since_ms is None or letter.at_ms >= self.since_ms
+    def admits(self, dead_letter: DeadLetter) -> bool:
+        return (self.code is None or dead_letter.code == self.code) and (
+            self.since_ms is None or dead_letter.at_ms >= self.since_ms
         )
 
 
@@ -77,7 +78,9 @@ def parse_dead_letter_id(text: str, default_topic: str) -> DeadLetterId:
     """
     named = _LETTER_ID.fullmatch(text)
     if named is None:
-        raise DeadLetterError(f"{text!r} names no letter; write PARTITION:OFFSET or TOPIC:PARTITION:OFFSET, as in 0:17")
+        raise DeadLetterError(
+            f"{text!r} names no dead letter; write PARTITION:OFFSET or TOPIC:PARTITION:OFFSET, as in 0:17"
+        )
     return DeadLetterId(dead_letters_of(named["topic"] or default_topic), int(named["partition"]), int(named["offset"]))
 
 
@@ -87,7 +90,7 @@ def dead_letters_of(topic: str) -> str:
 
 
 def read_dead_letter(record: Record) -> DeadLetter:
-    """A record of a dead-letter topic. Raises ``DeadLetterError`` if its headers are not those of a letter."""
+    """A record of a dead-letter topic. Raises ``DeadLetterError`` if its headers are not those of a dead letter."""
     named = DeadLetterId(record.topic, record.partition, record.offset)
     try:
         ours = reason(record.headers)
@@ -114,47 +117,47 @@ def read_dead_letter(record: Record) -> DeadLetter:
         raise DeadLetterError(f"{named} has not the headers of a dead letter ({error}); it is left alone") from error
 
 
-def latest(letters: Iterable[DeadLetter]) -> list[DeadLetter]:
-    """One letter for each record that failed, in the order given: the last, if it was put back and failed again, or if
-    several readers of its topic put it aside.
+def latest(dead_letters: Iterable[DeadLetter]) -> list[DeadLetter]:
+    """One dead letter for each record that failed, in the order given: the last, if it was put back and failed
+    again, or if several readers of its topic dead-lettered it.
     """
     first_of: dict[tuple[TopicPartition, int], str] = {}
     last: dict[str, DeadLetter] = {}
-    for letter in letters:
-        first = first_of.setdefault((letter.source, letter.source_offset), letter.first)
+    for dead_letter in dead_letters:
+        first = first_of.setdefault((dead_letter.source, dead_letter.source_offset), dead_letter.first)
         known = last.get(first)
-        if known is None or letter.attempts >= known.attempts:
+        if known is None or dead_letter.attempts >= known.attempts:
             last.pop(first, None)
-            last[first] = letter
+            last[first] = dead_letter
     return list(last.values())
 
 
 def replayed(
-    letter: DeadLetter,
+    dead_letter: DeadLetter,
     record: Record,
     fetch: Callable[[TopicPartition, int], Record | None],
     *,
     partition_by: Callable[[bytes], str | None],
     repaired: tuple[bytes | None, bytes] | None = None,
 ) -> OutgoingRecord:
-    """The record that puts ``letter`` back on its topic: key, value and headers as it came, marked as replayed.
+    """The record that puts ``dead_letter`` back on its topic: key, value and headers as it came, marked as replayed.
 
-    ``record`` is the letter as it was read. What it lacks because it was too large is taken from the original, which
-    ``fetch`` gets. ``repaired`` are the key and value to send instead. ``partition_by`` tells a value's challenge, by
-    which producers choose the partition. Raises ``DeadLetterError`` if the value is nowhere to be had.
+    ``record`` is the dead letter as it was read. What it lacks because it was too large is taken from the original,
+    which ``fetch`` gets. ``repaired`` are the key and value to send instead. ``partition_by`` gives the challenge
+    of a value, by which producers choose the partition. Raises ``DeadLetterError`` if the value is not kept anywhere.
     """
-    key, value, headers = record.key, record.value, letter.original
+    key, value, headers = record.key, record.value, dead_letter.original
     if repaired is not None:
         key, value = repaired
     elif not value:
-        key, value, headers = _original(letter, fetch)
-    marks = ((REPLAYED_FROM, letter.first.encode()), (ATTEMPTS, str(letter.attempts + 1).encode()))
+        key, value, headers = _original(dead_letter, fetch)
+    marks = ((REPLAYED_FROM, dead_letter.first.encode()), (ATTEMPTS, str(dead_letter.attempts + 1).encode()))
     chooser = partition_by(value) if value else None
-    return OutgoingRecord(letter.source.topic, key, value, (*headers, *marks), partition_by=chooser)
+    return OutgoingRecord(dead_letter.source.topic, key, value, (*headers, *marks), partition_by=chooser)
 
 
 def _replays(headers: Mapping[str, bytes]) -> tuple[str | None, int]:
-    """The first letter and the attempts, as a record that was put back says them; anybody may send such headers."""
+    """The first dead letter and the attempts, as a replayed record says them; any producer may send these."""
     try:
         return headers[REPLAYED_FROM].decode(), int(headers[ATTEMPTS])
     except (KeyError, ValueError):
@@ -162,18 +165,18 @@ def _replays(headers: Mapping[str, bytes]) -> tuple[str | None, int]:
 
 
 def _original(
-    letter: DeadLetter, fetch: Callable[[TopicPartition, int], Record | None]
+    dead_letter: DeadLetter, fetch: Callable[[TopicPartition, int], Record | None]
 ) -> tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]:
-    place = f"{letter.source.topic}[{letter.source.partition}]@{letter.source_offset}"
-    found = fetch(letter.source, letter.source_offset)
+    place = f"{dead_letter.source.topic}[{dead_letter.source.partition}]@{dead_letter.source_offset}"
+    found = fetch(dead_letter.source, dead_letter.source_offset)
     if found is None:
         raise DeadLetterError(
-            f"{letter.id} holds no value, because it was empty or too large for a letter, and the original at {place} "
-            "is no longer kept; have the clip uploaded again, or give a value with --value"
+            f"{dead_letter.id} holds no value, because it was empty or too large for a dead letter, and the original "
+            f"at {place} is no longer kept; have the clip uploaded again, or give a value with --value"
         )
     if found.key is None and found.value is None:
         raise DeadLetterError(
-            f"{letter.id}: the original at {place} has neither key nor value; there is nothing to put back"
+            f"{dead_letter.id}: the original at {place} has neither key nor value; there is nothing to put back"
         )
     return found.key, found.value, _without_ours(found.headers)
 

@@ -31,7 +31,7 @@ _STARTS_WITHIN_S: Final = 10.0
 
 
 class EmbeddedBroker:
-    """Context manager that runs the broker and gives the connection to it. At the end it is gone, with all it holds."""
+    """Context manager that runs the broker and gives the connection to it. On exit it is gone, with all it holds."""
 
     def __enter__(self) -> KafkaConnection:
         try:

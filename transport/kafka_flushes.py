@@ -9,7 +9,7 @@ from transport.kafka_transactions import KafkaTransactionalSink, TransactionSett
 
 
 class FlushingSink:
-    """A ``TransactionalSink`` that is none: a crash between the two steps writes the records again."""
+    """A ``TransactionalSink`` without transactions: a crash between the two steps writes the records again."""
 
     def __init__(self, connection: KafkaConnection, timeout_s: float) -> None:
         self._sink = KafkaSink(connection)

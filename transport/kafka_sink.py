@@ -134,9 +134,9 @@ class KafkaSink:
             raise kind(f"not written: {first}{more} (Kafka at {self._connection})") from first.error
 
     def close(self) -> None:
-        """Wait for what is queued, at most ``delivery_timeout_s``, and disconnect. Tells of no failure: flush first.
+        """Wait for what is queued, at most ``delivery_timeout_s``, and disconnect. Reports no failure: flush first.
 
-        After a flush that failed there is nobody left to wait for: it takes a moment only.
+        After a flush that failed it waits for a moment only.
         """
         if self._closed:
             return

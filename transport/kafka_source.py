@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 _JOINING_POLL_S: Final = 1.0
 
 STANDSTILL_S: Final = 10.0
-"""Time between two looks for records that wait and are not read."""
+"""Time between two checks for records that are there and not read."""
 
 
 class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
     A member that sends no heartbeat for ``session_timeout_s``, or does not poll for ``max_poll_interval_s``, loses its
     partitions. ``start`` is where a partition without any position begins, and where one continues whose position is no
     longer kept. ``fetch_bytes``: at most this much of one partition per request; more only for a single larger record.
-    ``instance`` is the name of a static member, for whose partitions a restart within ``session_timeout_s`` is nothing.
+    ``instance`` names a static member, which keeps its partitions through a restart within ``session_timeout_s``.
     """
 
     start: Literal["earliest", "latest"] = "earliest"
@@ -55,8 +55,8 @@ class KafkaSource:
     the positions to start at. It is called on the thread that polls, where it may commit. Records of aborted
     transactions are skipped.
 
-    A broker that goes away while this runs is waited for: ``poll`` returns nothing, ``commit`` raises in time. Of a
-    client that does not find back ``poll`` tells with a ``TransportError``: open another source then. Not thread-safe.
+    While the broker is unreachable ``poll`` returns nothing and ``commit`` raises within its time limit. If the client
+    cannot recover, ``poll`` raises ``TransportError``; open a new source. Not thread-safe.
     Raises ``TransportError`` if no broker answers. ``poll`` raises ``PositionBeyondLog`` for a position of the listener
     that its partition does not reach.
     """
@@ -78,7 +78,7 @@ class KafkaSource:
         self._next_offset: dict[TopicPartition, int] = {}
         self._paused = False
         self._closed = False
-        self._is_away = False
+        self._is_unreachable = False
         self._standing: dict[TopicPartition, int] = {}
         self._looked_s = time.monotonic()
         # Kafka's client calls back on its own network thread; such calls come through here to the thread that polls.
@@ -162,7 +162,7 @@ class KafkaSource:
 
     @property
     def is_unreachable(self) -> bool:
-        return self._is_away
+        return self._is_unreachable
 
     def membership(self) -> object:
         """kafka-python's metadata of this member, by which brokers from 2.5 on refuse one that was given up.
@@ -192,8 +192,8 @@ class KafkaSource:
             self._consumer.close(autocommit=False, timeout_ms=self._connection.timeout_ms)
 
     def _await_broker(self, error: KafkaError, deadline_s: float) -> None:
-        if not self._is_away:
-            self._is_away = True
+        if not self._is_unreachable:
+            self._is_unreachable = True
             log.warning("cannot read %s for now (Kafka at %s): %s", ", ".join(self._topics), self._connection, error)
         # The client failed at once; callers that poll in a loop count on being held for as long as they said.
         time.sleep(max(0.0, deadline_s - time.monotonic()))
@@ -201,7 +201,7 @@ class KafkaSource:
     def _look_for_standstill(self) -> None:
         """Raise ``TransportError`` if records wait where none was returned from one look to the next.
 
-        Kafka's client may wait for ever for the answer to a request that went down with its broker.
+        Kafka's client may wait without a limit for the answer to a request that was lost with its broker.
         """
         if self._paused or not self._assigned or time.monotonic() - self._looked_s < STANDSTILL_S:
             return
@@ -209,27 +209,27 @@ class KafkaSource:
         try:
             ends = self.end_offsets()
         except TransportError:
-            self._is_away = True
-            return  # which is no standstill
-        self._is_away = False
+            self._is_unreachable = True
+            return  # unreachable, which is not a standstill
+        self._is_unreachable = False
         now = {at: self._position(at) for at in self._assigned if ends.get(at, 0) > self._position(at)}
         stuck = sorted(at for at, offset in now.items() if self._standing.get(at) == offset)
         self._standing = now
         if stuck:
             raise TransportError(
                 f"nothing was read of {_listed(stuck)} for {STANDSTILL_S:g} s, though records are there (Kafka at "
-                f"{self._connection}); connect anew"
+                f"{self._connection}); open a new source"
             )
 
     def _received(self, fetched: Mapping[KafkaTopicPartition, Sequence[Any]]) -> list[Record]:
         records = [as_record(record) for batch in fetched.values() for record in batch]
-        self._is_away = self._is_away and not records
+        self._is_unreachable = self._is_unreachable and not records
         for record in records:
             self._next_offset[record.topic_partition] = record.offset + 1
         return records
 
     def _position(self, at: TopicPartition) -> int:
-        # The client's own position also passes what is no record: the markers at the ends of transactions.
+        # The client's own position also passes offsets without a record: transaction markers.
         return max(self._next_offset.get(at, 0), self._consumer.position(_theirs(at), timeout_ms=0) or 0)
 
     def _assign_all(self) -> None:
@@ -241,7 +241,7 @@ class KafkaSource:
         try:
             self._start(everything)
         except BaseException:
-            self._assigned = frozenset()  # the next poll must not read from where nobody said
+            self._assigned = frozenset()  # the next poll must not read from an arbitrary position
             raise
 
     def _partitions(self) -> frozenset[TopicPartition]:
@@ -269,7 +269,7 @@ class KafkaSource:
         self._assigned -= partitions
 
     def _lose(self, partitions: frozenset[TopicPartition]) -> None:
-        """The group went on without us: a last commit will be refused, and the records come to another member."""
+        """The group rebalanced without this member: its last commit will be refused, and another reads the records."""
         try:
             self._give_up(partitions)
         except (TransportError, Fenced) as error:

@@ -54,9 +54,9 @@ _DEFAULTS: Final = TransactionSettings()
 class KafkaTransactionalSink:
     """A ``TransactionalSink``, for a ``KafkaSource`` with a group.
 
-    ``transactional_id`` names this process among all that write to this Kafka. Who opens a sink under a name that is
-    taken ends the other's transaction, and the other is ``Fenced``. After a ``TransportError`` the sink can be used
-    again, after ``Fenced`` not.
+    ``transactional_id`` names this process among all that write to this Kafka. Opening a sink under an id in use
+    aborts the other's transaction, and the other is ``Fenced``. After a ``TransportError`` the sink can be used again,
+    after ``Fenced`` not.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class KafkaTransactionalSink:
             now: Any = source.membership()
             if now.member_id != membership.member_id or now.generation_id == membership.generation_id:
                 raise
-            # The group was divided anew between the two. What is ours still we were not yet asked to give up.
+            # The group rebalanced in between. Partitions that this member still has were not revoked yet.
             self._commit(records, positions, now)
 
     def _commit(
@@ -117,22 +117,22 @@ class KafkaTransactionalSink:
             self._producer.begin_transaction()
             epoch = self._transactions.producer_id_and_epoch
             written = [self._send(record) for record in records]
-            # kafka-python also commits a transaction of which it has lost records, or that it began anew in between
+            # kafka-python also commits a transaction of which it has lost records, or that it restarted in between
             # because the broker had forgotten the producer. So each record has to be acknowledged first, in this one.
             self._producer.flush(timeout=self._patience_s)
             for future in written:
                 future.get(timeout=0)
             self._await(self._transactions.send_offsets_to_transaction(offsets, membership), self._patience_s)
             if self._transactions.producer_id_and_epoch != epoch:
-                raise TransactionAbortedError("the producer had to begin anew")
+                raise TransactionAbortedError("the producer had to restart")
             self._await(self._transactions.begin_commit(), self._patience_s)
         except (KafkaError, OSError) as error:
             self._abort()
             doing = f"cannot write {len(records)} records with the offsets that they were made of"
             if isinstance(error, _MEMBERSHIP_LOST):
-                raise MembershipLost(f"{doing}: the group went on without this member: {error}") from error
+                raise MembershipLost(f"{doing}: the group rebalanced without this member: {error}") from error
             if isinstance(error, _FENCED):
-                raise Fenced(f"{doing}: another process has taken this one's name: {error}") from error
+                raise Fenced(f"{doing}: another process uses the same transactional id: {error}") from error
             with transport_errors(self._connection, doing):
                 raise
 

@@ -1,6 +1,6 @@
 """A broker in memory, and the source and sink on it: Kafka's behaviour towards its clients, without sockets or threads.
 
-For tests and for whole pipelines in one process. It keeps all records for ever, never fails, and takes time from a
+For tests and for whole pipelines in one process. It keeps all records, never fails, and takes time from a
 clock. A group rebalances as Kafka's eager protocol does: every member gives up its partitions in its next ``poll``, and
 only when all have done so does each get its share in the ``poll`` after. A member that neither polls nor closes blocks
 its group.
@@ -95,7 +95,7 @@ class MemorySink:
         with self._broker._changed:
             return len(self._broker._log(topic))
 
-    def flush(self, timeout_s: float) -> None:  # noqa: ARG002 - memory keeps nobody waiting
+    def flush(self, timeout_s: float) -> None:  # noqa: ARG002 - memory never waits
         queued, self._queued = self._queued, []
         self._broker._append(queued, self._turn)
 

@@ -23,7 +23,7 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TopicDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """A topic as it is. ``config`` holds every setting in force; empty where the broker cannot tell."""
+    """A topic as it is. ``config`` holds every active setting; empty where the broker cannot tell."""
 
     name: str
     partitions: int

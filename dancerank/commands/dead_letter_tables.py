@@ -19,17 +19,19 @@ _NONE: Final = "–"
 _LONGEST_CLIP: Final = 24
 
 
-def dead_letters_tables(letters: Sequence[DeadLetter]) -> Group:
+def dead_letters_tables(dead_letters: Sequence[DeadLetter]) -> Group:
     """One table for each dead-letter topic, in the order given."""
-    by_topic = sorted(letters, key=lambda letter: letter.id.topic)
+    by_topic = sorted(dead_letters, key=lambda dead_letter: dead_letter.id.topic)
     return Group(*(_dead_letters_table(topic, list(those)) for topic, those in groupby(by_topic, lambda x: x.id.topic)))
 
 
-def counts_table(letters: Iterable[DeadLetter]) -> Table:
+def counts_table(dead_letters: Iterable[DeadLetter]) -> Table:
     """How many there are by reason; ``again`` counts those that were put back and failed once more."""
-    counts = Counter((letter.source.topic, letter.code) for letter in letters)
-    again = Counter((letter.source.topic, letter.code) for letter in letters if letter.attempts)
-    columns = [Column("topic", overflow="fold"), Column("code"), Column("letters", justify="right")]
+    counts = Counter((dead_letter.source.topic, dead_letter.code) for dead_letter in dead_letters)
+    again = Counter(
+        (dead_letter.source.topic, dead_letter.code) for dead_letter in dead_letters if dead_letter.attempts
+    )
+    columns = [Column("topic", overflow="fold"), Column("code"), Column("dead letters", justify="right")]
     table = Table(*columns, Column("failed again", justify="right"), title=_title("Reasons"), show_footer=True)
     table.columns[0].footer, table.columns[2].footer = "all", f"{counts.total():,}"
     table.columns[3].footer = f"{again.total():,}"
@@ -38,23 +40,25 @@ def counts_table(letters: Iterable[DeadLetter]) -> Table:
     return table
 
 
-def dead_letter_tables(letter: DeadLetter, record: Record, content: bytes | None) -> Group:
-    """Everything about one letter; ``content``: its value, or the original's, if one of them is kept."""
-    facts = Table(show_header=False, title=_title(f"DeadLetter {letter.id}"))
-    source = f"{letter.source.topic}[{letter.source.partition}]@{letter.source_offset}"
-    told = {
-        "failed": f"{_time(letter.at_ms)} UTC",
-        "code": letter.code,
-        "message": letter.message,
-        "field": letter.field or _NONE,
-        "clip": letter.clip_id or _NONE,
+def dead_letter_tables(dead_letter: DeadLetter, record: Record, content: bytes | None) -> Group:
+    """Everything about one dead letter; ``content``: its value, or the original's, if one of them is kept."""
+    facts = Table(show_header=False, title=_title(f"Dead letter {dead_letter.id}"))
+    source = f"{dead_letter.source.topic}[{dead_letter.source.partition}]@{dead_letter.source_offset}"
+    facts_by_name = {
+        "failed": f"{_time(dead_letter.at_ms)} UTC",
+        "code": dead_letter.code,
+        "message": dead_letter.message,
+        "field": dead_letter.field or _NONE,
+        "clip": dead_letter.clip_id or _NONE,
         "record": source,
-        "key": _NONE if letter.key is None else beginning(letter.key),
-        "value": f"{letter.size_bytes:,} bytes" if letter.size_bytes else _missing(content),
+        "key": _NONE if dead_letter.key is None else beginning(dead_letter.key),
+        "value": f"{dead_letter.size_bytes:,} bytes" if dead_letter.size_bytes else _missing(content),
     }
-    if letter.attempts:
-        told["put back"] = f"{letter.attempts} times, and failed again; at first it was {letter.first}"
-    for name, text in told.items():
+    if dead_letter.attempts:
+        facts_by_name["put back"] = (
+            f"{dead_letter.attempts} times, and failed again; at first it was {dead_letter.first}"
+        )
+    for name, text in facts_by_name.items():
         facts.add_row(name, Text(text) if name == "key" else _cell(text))
     headers = Table("header", Column("content", overflow="fold"), title=_title("Headers"))
     for name, held in record.headers:
@@ -68,20 +72,20 @@ def dead_letter_tables(letter: DeadLetter, record: Record, content: bytes | None
 
 def replay_table(records: Iterable[tuple[DeadLetter, OutgoingRecord]]) -> Table:
     """What would be put back, and by what its partition is chosen."""
-    columns = [Column(name, overflow="fold") for name in ("letter", "to", "clip")]
+    columns = [Column(name, overflow="fold") for name in ("dead letter", "to", "clip")]
     table = Table(
         *columns, "code", Column("attempt", justify="right"), Column("bytes", justify="right"), "partition by"
     )
-    for letter, record in records:
+    for dead_letter, record in records:
         by = "key" if record.partition_by is None else f"challenge {record.partition_by}"
-        names = (_place(letter), record.topic, letter.clip_id or _NONE, letter.code)
-        table.add_row(*map(_cell, names), str(letter.attempts + 1), f"{len(record.value or b''):,}", _cell(by))
+        names = (_place(dead_letter), record.topic, dead_letter.clip_id or _NONE, dead_letter.code)
+        table.add_row(*map(_cell, names), str(dead_letter.attempts + 1), f"{len(record.value or b''):,}", _cell(by))
     return table
 
 
-def _dead_letters_table(topic: str, letters: Sequence[DeadLetter]) -> Table:
-    """A line for each letter: the message has what room is left."""
-    columns = [Column("letter", no_wrap=True), Column("when (UTC)", no_wrap=True)]
+def _dead_letters_table(topic: str, dead_letters: Sequence[DeadLetter]) -> Table:
+    """A line for each dead letter: the message has what room is left."""
+    columns = [Column("dead letter", no_wrap=True), Column("when (UTC)", no_wrap=True)]
     columns += [Column("clip", overflow="fold", max_width=_LONGEST_CLIP), Column("code", no_wrap=True), Column("tries")]
     table = Table(
         *columns,
@@ -89,19 +93,25 @@ def _dead_letters_table(topic: str, letters: Sequence[DeadLetter]) -> Table:
         title=_title(topic),
         expand=True,
     )
-    for letter in letters:
-        names = (_place(letter), _time(letter.at_ms), letter.clip_id or _NONE, letter.code, str(letter.attempts + 1))
-        table.add_row(*map(_cell, (*names, " ".join(letter.message.split()))))
+    for dead_letter in dead_letters:
+        names = (
+            _place(dead_letter),
+            _time(dead_letter.at_ms),
+            dead_letter.clip_id or _NONE,
+            dead_letter.code,
+            str(dead_letter.attempts + 1),
+        )
+        table.add_row(*map(_cell, (*names, " ".join(dead_letter.message.split()))))
     return table
 
 
-def _place(letter: DeadLetter) -> str:
-    return f"{letter.id.partition}:{letter.id.offset}"
+def _place(dead_letter: DeadLetter) -> str:
+    return f"{dead_letter.id.partition}:{dead_letter.id.offset}"
 
 
 def _missing(content: bytes | None) -> str:
     if content:
-        return f"not in the letter; the original is kept, {len(content):,} bytes"
+        return f"not in the dead letter; the original is kept, {len(content):,} bytes"
     return "empty, or left out because it was too large; the original is no longer kept"
 
 

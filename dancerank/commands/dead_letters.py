@@ -33,7 +33,7 @@ Topic = Annotated[
     str | None,
     typer.Option(help="The topic that was read, such as clips.uploaded. Default: all that the settings name."),
 ]
-Reason = Annotated[str | None, typer.Option(help="Only letters with this code, such as feature_file_missing.")]
+Reason = Annotated[str | None, typer.Option(help="Only dead letters with this code, such as feature_file_missing.")]
 Since = Annotated[
     str | None, typer.Option(help="Only what failed then or later: an ISO date or time, in UTC unless it says.")
 ]
@@ -45,17 +45,17 @@ def list_letters(
     reason: Reason = None,
     since: Since = None,
     limit: Annotated[
-        int, typer.Option(min=0, help="Most letters shown, the newest; 0: all. All are counted.")
+        int, typer.Option(min=0, help="Most dead letters shown, the newest; 0: all. All are counted.")
     ] = _SHOWN,
     config: Config = None,
 ) -> None:
     """What could not be processed, and why; counts by reason at the end.
 
-    A letter that was put back and failed again is shown once, as it failed last. DeadLetters stay until the topic's
-    retention ends, also those that were put back.
+    A dead letter that was put back and failed again is shown once, as it failed last. Dead letters stay until the
+    topic's retention ends, also those that were put back.
     """
-    letters, console = DeadLetters(load_settings(config)), Console()
-    found = _read(letters, topic, _filter(reason, since))
+    dead_letters, console = DeadLetters(load_settings(config)), Console()
+    found = _read(dead_letters, topic, _filter(reason, since))
     shown = chosen(found, limit)
     if shown:
         console.print(dead_letters_tables(shown))
@@ -65,11 +65,11 @@ def list_letters(
         console.print(counts_table(found))
     else:
         console.print("No dead letters.")
-    _tell_strange(console, letters)
+    _report_unreadable(console, dead_letters)
 
 
 def show(
-    letter: Annotated[str, typer.Argument(help=_LETTER)],
+    dead_letter: Annotated[str, typer.Argument(help=_LETTER)],
     topic: Topic = None,
     save: Annotated[
         Path | None,
@@ -80,15 +80,15 @@ def show(
     ] = None,
     config: Config = None,
 ) -> None:
-    """All about one letter: its headers, and the event, or how it begins if it is none."""
+    """All about one dead letter: its headers, and the event, or how it begins if it is not an event."""
     settings, console = load_settings(config), Console()
-    letters = DeadLetters(settings)
-    named = _named(settings, letter, topic)
-    found, record = letters.get(named)
+    dead_letters = DeadLetters(settings)
+    named = _named(settings, dead_letter, topic)
+    found, record = dead_letters.get(named)
     try:
-        content = letters.outgoing(found, record).value
+        content = dead_letters.outgoing(found, record).value
     except DeadLetterError:
-        content = None  # told in the table
+        content = None  # the table says so
     console.print(dead_letter_tables(found, record, content))
     if save is not None:
         _save(named, content, save)
@@ -97,45 +97,46 @@ def show(
 
 
 def replay(
-    letter: Annotated[list[str] | None, typer.Argument(help=f"{_LETTER} Default: all.")] = None,
+    dead_letter: Annotated[list[str] | None, typer.Argument(help=f"{_LETTER} Default: all.")] = None,
     topic: Topic = None,
     reason: Reason = None,
     since: Since = None,
-    limit: Annotated[int, typer.Option(min=0, help="Most letters put back, the newest; 0: all.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="Most dead letters put back, the newest; 0: all.")] = 0,
     value: Annotated[
-        Path | None, typer.Option(help="Put this file back as the value of the one letter named, MessagePack or JSON.")
+        Path | None,
+        typer.Option(help="Put this file back as the value of the one dead letter named, MessagePack or JSON."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be put back.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     config: Config = None,
 ) -> None:
-    """Put letters back on the topic that they came from, with the key, value and headers that they came with.
+    """Put dead letters back on the topic that they came from, with the key, value and headers that they came with.
 
     Putting one back twice does no harm: scores, rankings and pools know a clip by its id, and the last result holds. A
-    record that was put back says so in its headers replayed-from and attempts. Of letters that failed again only the
-    last is put back, unless they are named.
+    record that was put back says so in its headers replayed-from and attempts. Of dead letters that failed again
+    only the last is put back, unless they are named.
     """
     settings, console = load_settings(config), Console()
-    if letter and (reason or since or limit):
+    if dead_letter and (reason or since or limit):
         raise ConfigurationError(
-            "letters are named, or chosen by --reason, --since and --limit; not both", field="letter"
+            "dead letters are named, or chosen by --reason, --since and --limit; not both", field="dead_letter"
         )
-    if value is not None and len(letter or ()) != 1:
-        raise ConfigurationError("--value is the value of one letter; name just that one", field="value")
-    letters = DeadLetters(settings)
-    if letter:
-        picked = [letters.get(_named(settings, text, topic)) for text in letter]
-        repaired = None if value is None else letters.repaired(picked[0][0], _content_of(value), str(value))
+    if value is not None and len(dead_letter or ()) != 1:
+        raise ConfigurationError("--value is the value of one dead letter; name just that one", field="value")
+    dead_letters = DeadLetters(settings)
+    if dead_letter:
+        picked = [dead_letters.get(_named(settings, text, topic)) for text in dead_letter]
+        repaired = None if value is None else dead_letters.repaired(picked[0][0], _content_of(value), str(value))
         wanted, found = len(picked), iter(picked)
     else:
-        repaired, ids = None, {each.id for each in chosen(_read(letters, topic, _filter(reason, since)), limit)}
+        repaired, ids = None, {each.id for each in chosen(_read(dead_letters, topic, _filter(reason, since)), limit)}
         wanted = len(ids)
-        found = (pair for pair in letters.read(sorted({named.topic for named in ids})) if pair[0].id in ids)
+        found = (pair for pair in dead_letters.read(sorted({named.topic for named in ids})) if pair[0].id in ids)
     if wanted == 0:
         console.print("No dead letters.")
         return
     refused: list[DeadLetterError] = []
-    records = _outgoing(letters, found, repaired, refused)
+    records = _outgoing(dead_letters, found, repaired, refused)
     if dry_run:
         console.print(replay_table(records))
         console.print(f"Nothing was put back; this would put back {_number(wanted - len(refused))}.", highlight=False)
@@ -157,11 +158,15 @@ def _filter(reason: str | None, since: str | None) -> DeadLetterFilter:
     return DeadLetterFilter(code=reason, since_ms=None if since is None else parse_moment(since, "since"))
 
 
-def _read(letters: DeadLetters, topic: str | None, wanted: DeadLetterFilter) -> list[DeadLetter]:
-    """The last letter of each record, without values."""
-    topics = letters.topics(topic)
+def _read(dead_letters: DeadLetters, topic: str | None, wanted: DeadLetterFilter) -> list[DeadLetter]:
+    """The last dead letter of each record, without values."""
+    topics = dead_letters.topics(topic)
     with Console(stderr=True).status("Reading dead letters"):
-        return [letter for letter in latest(letter for letter, _ in letters.read(topics)) if wanted.admits(letter)]
+        return [
+            dead_letter
+            for dead_letter in latest(dead_letter for dead_letter, _ in dead_letters.read(topics))
+            if wanted.admits(dead_letter)
+        ]
 
 
 def _named(settings: Settings, text: str, topic: str | None) -> DeadLetterId:
@@ -169,15 +174,15 @@ def _named(settings: Settings, text: str, topic: str | None) -> DeadLetterId:
 
 
 def _outgoing(
-    letters: DeadLetters,
+    dead_letters: DeadLetters,
     found: Iterator[tuple[DeadLetter, Record]],
     repaired: tuple[bytes, bytes] | None,
     refused: list[DeadLetterError],
 ) -> Iterator[tuple[DeadLetter, OutgoingRecord]]:
-    """What puts the letters back; those that cannot be are added to ``refused``."""
-    for letter, record in found:
+    """What puts the dead letters back; those that cannot be are added to ``refused``."""
+    for dead_letter, record in found:
         try:
-            yield letter, letters.outgoing(letter, record, repaired)
+            yield dead_letter, dead_letters.outgoing(dead_letter, record, repaired)
         except DeadLetterError as error:
             refused.append(error)
 
@@ -186,7 +191,7 @@ def _send(settings: Settings, records: Iterator[OutgoingRecord]) -> None:
     connection = Processes(settings).connection
     with (
         closing(KafkaSink(connection, SinkSettings(max_record_bytes=_LARGEST_BYTES))) as sink,
-        Console(stderr=True).status("Putting letters back"),
+        Console(stderr=True).status("Putting dead letters back"),
     ):
         for record in records:
             sink.send(record)
@@ -214,13 +219,13 @@ def _save(named: DeadLetterId, content: bytes | None, path: Path) -> None:
         raise ConfigurationError(f"{path}: cannot be written ({error.strerror})", field="save") from error
 
 
-def _tell_strange(console: Console, letters: DeadLetters) -> None:
-    if letters.strange:
-        count = len(letters.strange)
-        told = "1 record there is no letter" if count == 1 else f"{count:,} records there are no letters; the first"
-        told = f"{told}: {letters.strange[0].message}"
-        console.print(told, markup=False, highlight=False, soft_wrap=True)
+def _report_unreadable(console: Console, dead_letters: DeadLetters) -> None:
+    if dead_letters.strange:
+        count = len(dead_letters.strange)
+        are = "record there is not a dead letter" if count == 1 else "records there are not dead letters; the first"
+        line = f"{count:,} {are}: {dead_letters.strange[0].message}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _number(count: int) -> str:
-    return "1 letter" if count == 1 else f"{count:,} letters"
+    return "1 dead letter" if count == 1 else f"{count:,} dead letters"

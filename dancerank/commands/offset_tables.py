@@ -53,10 +53,10 @@ def standing_table(standing: Standing) -> Table:
         behind += lag
         numbers = map(str, (ends.end, lag))
         member = Text(str(reader[at]) if at in reader else _NONE)
-        table.add_row(Text(at.topic), str(at.partition), str(ends.start), _told(standing, at), *numbers, member)
+        table.add_row(Text(at.topic), str(at.partition), str(ends.start), _reported(standing, at), *numbers, member)
     table.caption = f"lag in all: {behind:,}"
     if standing.view is not None:
-        table.caption += "; 1 per partition may be the mark at the end of a transaction, which is no record"
+        table.caption += "; 1 per partition may be a transaction marker, which is not a record"
     return table
 
 
@@ -67,9 +67,9 @@ def reset_table(standing: Standing, targets: Mapping[TopicPartition, int]) -> Ta
     table = Table(*columns, title=_title(f"{standing.workers}: group {standing.group}"))
     for at, target in sorted(targets.items()):
         ends, change = standing.ends[at], target - standing.position(at)
-        told = f"{change:+,}" if change else "0"
+        shown = f"{change:+,}" if change else "0"
         numbers = map(str, (at.partition, ends.start, ends.end))
-        table.add_row(Text(at.topic), *numbers, _told(standing, at), str(target), told)
+        table.add_row(Text(at.topic), *numbers, _reported(standing, at), str(target), shown)
     return table
 
 
@@ -92,7 +92,7 @@ def meaning(standing: Standing, targets: Mapping[TopicPartition, int]) -> str:
     return "\n".join(lines)
 
 
-def _told(standing: Standing, at: TopicPartition) -> str:
+def _reported(standing: Standing, at: TopicPartition) -> str:
     return str(standing.positions[at]) if at in standing.positions else _NONE
 
 

@@ -132,7 +132,8 @@ def _place(text: str) -> Place:
         return parse_moment(text, "to")
     except ConfigurationError as error:
         raise ConfigurationError(
-            f"--to {text!r} is no place; write earliest, latest, or a date or time such as 2026-03-01T12:00", field="to"
+            f"--to {text!r} is not a place; write earliest, latest, or a date or time such as 2026-03-01T12:00",
+            field="to",
         ) from error
 
 

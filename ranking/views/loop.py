@@ -31,7 +31,7 @@ TOMBSTONE: Final = "tombstone"
 class LoopSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the loop reads and how patient it is.
 
-    ``commits`` tells Kafka how far the view is, at most every ``commit_interval_s``, which only lag tools read; a
+    ``commits``: the view's positions are committed to Kafka too, at most every ``commit_interval_s``, for lag tools; a
     source without a group cannot. A batch that the view cannot apply for now is tried ``attempts`` times before the
     loop reconnects.
     """
@@ -112,7 +112,7 @@ class ViewLoop(Generic[Entry]):
 
     @property
     def waiting_for(self) -> str | None:
-        """What it cannot go on without; ``None`` while it works, or has nothing to do."""
+        """What it cannot continue without; ``None`` while it works or is idle."""
         return self._reconnecting.waits_for(self._source)
 
     @property

@@ -158,7 +158,7 @@ def test_who_comes_under_a_name_fences_who_had_it_and_nothing_of_that_one_is_wri
     source, first = transport.source(transport.read, transport.group), transport.sink("one name")
     records = polled(source, 2)
     second = transport.sink("one name")
-    with pytest.raises(Fenced, match="another process has taken this one's name"):
+    with pytest.raises(Fenced, match="another process uses the same transactional id"):
         first.commit(made_of(transport, records), after(records), source)
     second.commit(made_of(transport, records[:1]), after(records[:1]), source)
     assert [r.key for r in polled(transport.source(transport.written), 1)] == [b"clip-0"]
@@ -190,7 +190,7 @@ def test_a_member_that_its_group_gave_up_writes_nothing(transport: Transport) ->
     source.close()
     successor = transport.source(transport.read, transport.group)
     again = polled(successor, 2)
-    with pytest.raises(MembershipLost, match="the group went on without this member"):
+    with pytest.raises(MembershipLost, match="the group rebalanced without this member"):
         sink.commit(made_of(transport, records), after(records), zombie)
     sink.commit(made_of(transport, again), after(again), successor)  # the sink itself is as good as before
     written = transport.source(transport.written)

@@ -68,7 +68,7 @@ class Desk:
         return result.exit_code, " ".join(result.output.split())
 
     def named(self) -> str:
-        """The place of the one letter."""
+        """The place of the one dead letter."""
         with closing(KafkaSource(self.connection, [dead_letter_topic(self.topic)], group=None)) as source:
             while not (records := source.poll(max_records=10, timeout_s=1.0)):
                 pass
@@ -126,7 +126,7 @@ def test_letters_are_listed_by_reason_and_time_and_all_are_counted(desk: Desk) -
 def test_a_letter_is_put_back_as_it_came_where_producers_would_send_it(desk: Desk) -> None:
     desk.put_aside(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1")
     code, told = desk.run("replay", "--reason", "feature_file_missing", "--yes")
-    assert (code, told) == (0, "1 letter put back.")
+    assert (code, told) == (0, "1 dead letter put back.")
     original, again = desk.records()
     assert (again.key, again.value, again.headers[0]) == (original.key, original.value, ("trace", b"\x01"))
     place = f"{dead_letter_topic(desk.topic)}:{desk.named()}".encode()
@@ -140,7 +140,7 @@ def test_nothing_is_put_back_by_a_dry_run_or_without_a_yes(desk: Desk) -> None:
     code, told = desk.run("replay", "--dry-run")
     assert code == 0
     assert "challenge renegade" in told
-    assert "would put back 1 letter" in told
+    assert "would put back 1 dead letter" in told
     assert desk.run("replay", answer="n\n")[0] == 1
     assert len(desk.records()) == 1
     assert desk.run("replay", answer="y\n")[0] == 0
@@ -156,7 +156,7 @@ def test_of_a_letter_that_failed_again_only_the_last_is_put_back_unless_it_is_na
     assert "│ all │ │ 1 │ 1 │" in desk.run("list")[1]
     desk.run("replay", "--yes")
     assert [dict(record.headers).get("attempts") for record in desk.records()] == [None, b"1", b"2"]
-    assert desk.run("replay", first, "--yes") == (0, "1 letter put back.")
+    assert desk.run("replay", first, "--yes") == (0, "1 dead letter put back.")
     assert dict(desk.records()[-1].headers)["attempts"] == b"1"
 
 
@@ -173,7 +173,7 @@ def test_a_value_is_saved_repaired_and_put_back(desk: Desk, tmp_path: Path) -> N
     assert '"duration_s": "ten"' in told
     code, told = desk.run("replay", desk.named(), "--value", str(file), "--yes")
     assert code == 1
-    assert f"{file} is still no event for {desk.topic}: Expected `float`, got `str`" in told
+    assert f"{file} is still not an event for {desk.topic}: Expected `float`, got `str`" in told
     file.write_text(file.read_text().replace('"ten"', "12.5"))
     assert desk.run("replay", desk.named(), "--value", str(file), "--yes")[0] == 0
     again = desk.records()[-1]
@@ -190,22 +190,22 @@ def test_a_value_is_saved_repaired_and_put_back(desk: Desk, tmp_path: Path) -> N
 def test_what_was_too_large_for_a_letter_is_put_back_from_the_original(desk: Desk) -> None:
     large = encode(upload("clip-1", InlineFeatures(b"\x00" * 2_000_000), challenge_id="renegade"))
     desk.put_aside(desk.arrived(large), MalformedEvent("bad features"), "clip-1")
-    assert "not in the letter; the original is kept, 2,000,1" in desk.run("show", desk.named())[1]
+    assert "not in the dead letter; the original is kept, 2,000,1" in desk.run("show", desk.named())[1]
     assert desk.run("replay", "--yes")[0] == 0
     assert [len(record.value or b"") for record in desk.records()] == [len(large)] * 2
     assert dict(desk.records()[-1].headers).keys() == {"trace", "replayed-from", "attempts"}
 
 
 @pytest.mark.kafka
-def test_what_cannot_be_put_back_is_told_and_all_others_are(desk: Desk) -> None:
+def test_what_cannot_be_put_back_is_reported_and_all_others_are(desk: Desk) -> None:
     gone = Record(desk.topic, 0, 10_000, 0, b"k", b"", ())
     desk.put_aside(gone, MalformedEvent("no value"), None)
     desk.put_aside(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1")
     code, told = desk.run("replay", "--yes")
     assert code == 1
-    assert "1 letter put back." in told
+    assert "1 dead letter put back." in told
     assert f"the original at {desk.topic}[0]@10000 is no longer kept" in told
-    assert "1 of 2 letters cannot be put back" in told
+    assert "1 of 2 dead letters cannot be put back" in told
     assert len(desk.records()) == 2
 
 
@@ -213,10 +213,10 @@ def test_what_cannot_be_put_back_is_told_and_all_others_are(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["show", "0:99"], "there is no letter"),
-        (["replay", "17"], "'17' names no letter"),
-        (["replay", "0:1", "0:2", "--value", "x"], "--value is the value of one letter"),
-        (["replay", "0:1", "--reason", "x"], "letters are named, or chosen by"),
+        (["show", "0:99"], "there is no dead letter"),
+        (["replay", "17"], "'17' names no dead letter"),
+        (["replay", "0:1", "0:2", "--value", "x"], "--value is the value of one dead letter"),
+        (["replay", "0:1", "--reason", "x"], "dead letters are named, or chosen by"),
         (["list", "--topic", "absent"], "there is no topic absent.dead-letter"),
         (["list", "--since", "soon"], "--since 'soon' is not a date"),
     ],
@@ -228,13 +228,13 @@ def test_what_cannot_be_done_is_said_in_a_sentence(desk: Desk, arguments: list[s
 
 
 @pytest.mark.kafka
-def test_a_record_that_is_no_letter_is_told_and_left_alone(desk: Desk) -> None:
+def test_a_record_that_is_not_a_dead_letter_is_reported_and_left_alone(desk: Desk) -> None:
     desk.letters.send(OutgoingRecord(dead_letter_topic(desk.topic), b"k", b"v"))
     desk.put_aside(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1")
     code, told = desk.run("list")
     assert code == 0
-    assert "1 record there is no letter: " in told
-    assert desk.run("replay", "--yes") == (0, "1 letter put back.")
+    assert "1 record there is not a dead letter: " in told
+    assert desk.run("replay", "--yes") == (0, "1 dead letter put back.")
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_an_event_of_another_kind_is_no_repair(topic: str) -> None:
     letter, _ = put_aside(topic)
     for other, event in EVENTS.items():
         if other != topic:
-            with pytest.raises(DeadLetterError, match=f"the file is still no event for {topic}"):
+            with pytest.raises(DeadLetterError, match=f"the file is still not an event for {topic}"):
                 DeadLetters(SETTINGS).repaired(letter, encode_json(event), "the file")
 
 
@@ -65,7 +65,7 @@ def test_what_cannot_be_read_still_goes_by_its_key() -> None:
     assert DeadLetters(SETTINGS).outgoing(letter, record).partition_by is None
 
 
-def test_a_letter_of_a_topic_that_the_settings_do_not_name_is_told_with_those_they_do() -> None:
+def test_a_dead_letter_of_a_topic_that_the_settings_do_not_name_is_an_error_that_lists_theirs() -> None:
     letter, record = put_aside("elsewhere")
     for ask in (
         lambda: DeadLetters(SETTINGS).outgoing(letter, record),
@@ -108,11 +108,11 @@ def test_a_topic_is_meant_by_its_own_name_and_by_that_of_its_letters(
     existing({dead_letter_topic(topic) for topic in EVENTS})
     assert DeadLetters(SETTINGS).topics(named) == [dead_letter_topic(ENGAGEMENT)]
     existing(set())
-    with pytest.raises(DeadLetterError, match="nothing was put aside there yet"):
+    with pytest.raises(DeadLetterError, match="nothing was dead-lettered there yet"):
         DeadLetters(SETTINGS).topics(named)
 
 
-def test_what_is_no_letter_is_passed_over_and_told_of_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_a_dead_letter_is_skipped_and_reported_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     letter, record = put_aside(UPLOADS)
     strange = Record(record.topic, 2, 9, 0, b"k", b"v")
     monkeypatch.setattr(module, "KafkaSource", lambda *_, **__: io.BytesIO())  # it is closed, and that is all

@@ -173,7 +173,7 @@ def test_a_place_or_a_database_that_is_not_there_is_said_so(desk: Desk) -> None:
     desk.fill()
     code, told = desk.run("reset", "--group", "ranking", "--to", "yesterday")
     assert code == 1
-    assert "--to 'yesterday' is no place; write earliest, latest, or a date or time" in told
+    assert "--to 'yesterday' is not a place; write earliest, latest, or a date or time" in told
     code, told = desk.run("reset", "--group", "ranking", "--to", "earliest", "--yes")
     assert code == 1
     assert "there is no database sqlite:///" in told

@@ -71,7 +71,7 @@ def test_a_view_is_told_where_it_is_kept_and_that_marks_count(view: str | None, 
     told = shown(standing_table(standing({at(0): PartitionEnds(0, 1)}, {}, view)))
     assert ("in the database, as view scores" in told) is marks
     assert ("in Kafka" in told) is not marks
-    assert ("may be the mark at the end of a transaction" in told) is marks
+    assert ("may be a transaction marker" in told) is marks
 
 
 def test_what_will_be_read_again_and_what_never_are_counted_apart() -> None:

@@ -214,7 +214,7 @@ def run(config: Path, *arguments: str) -> str:
 
 
 def all_is_read(settings: Settings, connection: KafkaConnection) -> bool:
-    """Whether the streamer has committed, with results and letters, all that is on its topic."""
+    """Whether the streamer has committed, with results and dead letters, all that is on its topic."""
     ends = partition_ends(connection, [settings.streamer.uploads_topic])
     done = committed_offsets(connection, settings.kafka.streamer_group)
     return all(done.get(at, 0) >= place.end for at, place in ends.items())
@@ -252,7 +252,7 @@ def test_poison_is_put_aside_exactly_once_and_what_is_repaired_comes_out(
         for path, content in mixture.to_come.items():
             path.write_bytes(content)
         told = run(config, "replay", "--topic", uploads, "--reason", "feature_file_missing", "--yes")
-        assert f"{FILES_TO_COME + 1} letters put back" in told  # one of the catalogue stays away
+        assert f"{FILES_TO_COME + 1} dead letters put back" in told  # one of the catalogue stays away
         for letter in letters:
             if letter.clip_id in mixture.mistyped:
                 repair(config, letter, config.parent / "repaired.json")
@@ -284,7 +284,7 @@ def repair(config: Path, letter: DeadLetter, file: Path) -> None:
     """As a person would: save, correct, put back."""
     run(config, "show", str(letter.id), "--save", str(file))
     file.write_text(file.read_text().replace('"ten"', "10.0"))
-    assert "1 letter put back" in run(config, "replay", str(letter.id), "--value", str(file), "--yes")
+    assert "1 dead letter put back" in run(config, "replay", str(letter.id), "--value", str(file), "--yes")
 
 
 def send(system: EmbeddedSystem, records: list[OutgoingRecord]) -> None:

@@ -74,7 +74,7 @@ def test_paused_reading_resumes_when_half_of_the_slots_are_free(
 
 class GivenUp(MemoryTransactionalSink):
     def commit(self, *_: object) -> None:
-        raise MembershipLost("the group went on without this member")
+        raise MembershipLost("the group rebalanced without this member")
 
 
 def test_a_member_removed_while_it_stops_stops_cleanly_and_leaves_the_rest_to_others(

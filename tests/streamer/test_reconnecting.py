@@ -96,7 +96,7 @@ def test_a_member_that_was_given_up_joins_at_once_and_waits_only_if_that_fails(b
     log, stop = Log(), Stop(waits=3)
     log.upload(*uploads(2))
     opening = Opening(log, [None, unreachable(), unreachable(), unreachable()])
-    sink = Scripted(log, [MembershipLost("the group went on without this member")])
+    sink = Scripted(log, [MembershipLost("the group rebalanced without this member")])
     log.streamer(bundle, quick_settings(), sink=sink, open_source=opening).run(stop)
     assert stop.waited_s[0] == 0.0
     assert all(waited_s and waited_s >= 0.2 for waited_s in stop.waited_s[1:])

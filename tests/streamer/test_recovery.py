@@ -93,7 +93,7 @@ class GivenUpOnce(MemoryTransactionalSink):
     def commit(self, records, positions, source) -> None:  # type: ignore[no-untyped-def]
         self.commits += 1
         if self.commits == 1:
-            raise MembershipLost("the group went on without this member")
+            raise MembershipLost("the group rebalanced without this member")
         super().commit(records, positions, source)
 
 

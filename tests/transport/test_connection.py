@@ -51,7 +51,7 @@ def test_an_unreachable_broker_is_named_in_time_and_nothing_is_left_open(
 
 
 def test_a_setting_that_is_not_of_security_is_refused_by_name() -> None:
-    with pytest.raises(ConfigurationError, match="acks is no security setting"):
+    with pytest.raises(ConfigurationError, match="acks is not a security setting"):
         KafkaConnection(servers=("127.0.0.1:9092",), security={"acks": "0"})
 
 
@@ -80,7 +80,7 @@ def connect(**security: str | bool) -> KafkaConnection:
 @pytest.mark.parametrize(
     ("security", "named"),
     [
-        ({"sasl_pasword": SECRET}, "sasl_pasword is no security setting; allowed are .*sasl_plain_password"),
+        ({"sasl_pasword": SECRET}, "sasl_pasword is not a security setting; allowed are .*sasl_plain_password"),
         ({"security_protocol": SECRET}, "security_protocol is none of PLAINTEXT, SSL"),
         ({"sasl_plain_password": SECRET}, "sasl_plain_password has no effect with security_protocol PLAINTEXT"),
         ({"ssl_password": SECRET}, "ssl_password has no effect with security_protocol PLAINTEXT"),

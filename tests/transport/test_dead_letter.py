@@ -84,7 +84,7 @@ def size_bytes(record: OutgoingRecord) -> int:
     ],
     ids=["small", "large value", "large header", "large key"],
 )
-def test_a_letter_that_is_too_large_sheds_what_it_must_and_keeps_its_reason(
+def test_a_dead_letter_that_is_too_large_sheds_what_it_must_and_keeps_its_reason(
     key: bytes, value: bytes, trace: bytes, kept: tuple[bytes | None, bytes, bool]
 ) -> None:
     sent: list[OutgoingRecord] = []
@@ -102,7 +102,7 @@ def test_a_letter_that_is_too_large_sheds_what_it_must_and_keeps_its_reason(
     assert (reason(letter.headers)["code"], reason(letter.headers)["offset"]) == ("malformed_event", "42")
 
 
-def test_a_letter_that_kafka_does_not_take_now_is_not_made_smaller() -> None:
+def test_a_dead_letter_is_not_made_smaller_during_an_outage() -> None:
     attempts: list[OutgoingRecord] = []
 
     def send(record: OutgoingRecord) -> None:

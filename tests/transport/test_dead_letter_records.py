@@ -97,8 +97,8 @@ def test_a_letter_that_fails_again_and_again_is_seen_to_be_the_same() -> None:
 
 def test_marks_that_make_no_sense_are_no_marks() -> None:
     strange = msgspec.structs.replace(ORIGINAL, headers=((REPLAYED_FROM, b"\xff"), (ATTEMPTS, b"many")))
-    letter = read_dead_letter(letter_record(strange))
-    assert (letter.first, letter.attempts) == ("clips.uploaded.dead-letter:1:7", 0)
+    dead_letter = read_dead_letter(letter_record(strange))
+    assert (dead_letter.first, dead_letter.attempts) == ("clips.uploaded.dead-letter:1:7", 0)
 
 
 def test_of_one_record_only_the_last_letter_counts() -> None:
@@ -164,7 +164,7 @@ def test_a_letter_is_named_by_its_place(text: str, topic: str, partition: int, o
 
 @pytest.mark.parametrize("text", ["17", "0:x", ":", "a:b:c", "0:-1", ""])
 def test_anything_else_names_no_letter(text: str) -> None:
-    with pytest.raises(DeadLetterError, match="names no letter; write PARTITION:OFFSET"):
+    with pytest.raises(DeadLetterError, match="names no dead letter; write PARTITION:OFFSET"):
         parse_dead_letter_id(text, "clips.uploaded")
 
 

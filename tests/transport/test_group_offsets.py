@@ -47,7 +47,7 @@ def filled(ends: dict[TopicPartition, PartitionEnds]) -> TopicPartition:
     return max(ends, key=lambda at: ends[at].end)
 
 
-def test_ends_are_told_of_the_topics_that_exist(kafka_connection: KafkaConnection, topic: str) -> None:
+def test_ends_are_those_of_the_topics_that_exist(kafka_connection: KafkaConnection, topic: str) -> None:
     ends = partition_ends(kafka_connection, [topic, "absent"])
     assert sorted(ends.values(), key=lambda e: e.end) == [PartitionEnds(0, 0), PartitionEnds(0, 10)]
     assert partition_ends(kafka_connection, ["absent"]) == {}

@@ -129,7 +129,7 @@ class Away:
         return self._poll(**options)
 
 
-def test_an_error_that_passes_is_waited_for_and_told_once_an_outage(
+def test_a_retriable_error_is_waited_for_and_logged_once_per_outage(
     embedded_broker: KafkaConnection,
     fresh_name: Callable[[str], str],
     caplog: pytest.LogCaptureFixture,

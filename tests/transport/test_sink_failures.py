@@ -131,7 +131,7 @@ def test_room_comes_back_however_a_record_ends(sink: KafkaSink, producers: list[
     assert sink.queued_bytes == 30
 
 
-def test_who_finds_no_room_in_time_is_told_how_much_waits(sink: KafkaSink, producers: list[Producer]) -> None:
+def test_a_send_without_room_in_time_says_how_much_waits(sink: KafkaSink, producers: list[Producer]) -> None:
     sink.send(record(60))
     with pytest.raises(TransportError, match=r"60 bytes await acknowledgement and none came within 0\.2 s"):
         sink.send(record(60))
@@ -149,7 +149,7 @@ def test_a_record_larger_than_all_the_room_goes_alone(sink: KafkaSink, producers
     sink.send(record(1))
 
 
-def test_failures_are_told_once_and_with_the_first_of_them_and_a_new_producer_goes_on(
+def test_failures_are_raised_once_with_the_first_of_them_and_a_new_producer_continues(
     sink: KafkaSink, producers: list[Producer]
 ) -> None:
     for number in range(3):
@@ -183,7 +183,7 @@ def test_a_record_that_the_client_finds_too_large_is_refused_for_good(
     assert sink.queued_bytes == 0
 
 
-def test_what_would_be_refused_can_be_told_before(sink: KafkaSink) -> None:
+def test_a_record_can_be_checked_before_it_is_sent(sink: KafkaSink) -> None:
     sink.check(record(5_000))
     with pytest.raises(RecordRefused, match="5001 bytes"):
         sink.check(record(5_001))

@@ -117,9 +117,7 @@ def test_partitions_that_were_lost_are_let_go_of_also_if_their_last_commit_is_re
     assert "not a member any more" in caplog.text
 
 
-def test_partitions_that_are_given_up_are_told_of_and_then_no_longer_counted(
-    source: KafkaSource, listener: Listener
-) -> None:
+def test_partitions_given_up_are_reported_and_then_no_longer_counted(source: KafkaSource, listener: Listener) -> None:
     given_up = frozenset(sorted(source.assignment())[:1])
     source._give_up(given_up)
     assert listener.told[-1] == ("revoked", given_up)
@@ -150,7 +148,7 @@ def test_closing_tells_nobody_to_commit_and_leaves_no_thread_behind(
     assert not [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("kafka-poll")]
 
 
-def test_what_a_listener_raised_while_it_was_told_where_to_start_is_not_passed_over(
+def test_an_error_of_a_listener_that_names_positions_is_raised(
     embedded_broker: KafkaConnection, filled_topic: str
 ) -> None:
     class Gone(Listener):

@@ -57,7 +57,7 @@ def stalled(source: KafkaSource, monkeypatch: pytest.MonkeyPatch) -> Stalled:
 def test_records_that_wait_from_one_look_to_the_next_are_a_standstill(stalled: Stalled) -> None:
     stalled.look()
     time.sleep(LOOK_S)
-    with pytest.raises(TransportError, match=r"nothing was read of clips-\w+\[\d\] for .*connect anew") as caught:
+    with pytest.raises(TransportError, match=r"nothing was read of clips-\w+\[\d\] for .*open a new source") as caught:
         stalled.poll()
     assert str(stalled.source._connection) in caught.value.message
 
@@ -91,7 +91,7 @@ def test_partitions_that_were_just_assigned_have_until_the_look_after_the_next(s
     stalled.look()
 
 
-def test_a_broker_that_is_away_is_no_standstill(stalled: Stalled, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_broker_is_not_a_standstill(stalled: Stalled, monkeypatch: pytest.MonkeyPatch) -> None:
     stalled.look()
 
     def away() -> object:
@@ -112,7 +112,7 @@ def test_a_broker_that_answers_again_is_no_longer_away_though_nothing_is_there_t
     source: KafkaSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_all(source)
-    source._is_away = True
+    source._is_unreachable = True
     time.sleep(LOOK_S)
     source.poll(max_records=10, timeout_s=0.0)
     assert not source.is_unreachable
