@@ -126,6 +126,13 @@ class RankingSettings(_Group):
             raise ValueError("a topic is named twice")
         return topics
 
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        if url.partition(":")[0].partition("+")[0] not in ("sqlite", "postgresql"):
+            raise ValueError("not a database that is supported; use sqlite:///path or postgresql://user@host/name")
+        return url
+
     @field_serializer("database_url")
     def _without_password(self, url: str) -> str:
         return without_password(url)

@@ -26,5 +26,7 @@ def main(connection: KafkaConnection, folder: Path) -> ClipUploaded:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     broker, folder = sys.argv[1:]
     print("acknowledged:", main(KafkaConnection(servers=(broker,)), Path(folder)).clip_id)

@@ -32,9 +32,9 @@ def check_folder(folder: Path) -> None:
 
 
 def demo_settings(settings: Settings, folder: Path) -> Settings:
-    """``settings`` with everything that the demonstration writes within ``folder``, and its own topics and index.
+    """``settings`` with everything that the demonstration writes within ``folder``, and its own topics.
 
-    Of the streamer's settings only those of inference are kept.
+    Of the streamer's settings only those of inference are kept, of the ranking's only which index it uses.
     """
     streamer = StreamerSettings(
         feature_roots=(folder.resolve().as_uri(),),
@@ -42,7 +42,11 @@ def demo_settings(settings: Settings, folder: Path) -> Settings:
         providers=settings.streamer.providers,
         inference_threads=settings.streamer.inference_threads,
     )
-    ranking = RankingSettings(database_url=f"sqlite:///{folder / 'dancerank.db'}", index_folder=folder / "index")
+    ranking = RankingSettings(
+        database_url=f"sqlite:///{folder / 'dancerank.db'}",
+        index_folder=folder / "index",
+        index=settings.ranking.index,
+    )
     own = {"kafka": KafkaSettings(), "streamer": streamer, "ranking": ranking, "pools": PoolSettings()}
     return settings.model_copy(update=own | {"monitoring": MonitoringSettings()})
 

@@ -62,6 +62,7 @@ class System(EmbeddedSystem):
             "connection": KafkaConnection(servers=("broker:9092",)),
             "uploads": None,
             "replica": replica,
+            "runtime": None,
             "streamer": SimpleNamespace(is_reading=True),
             "streaming": Future(),
         }

@@ -40,6 +40,7 @@ def test_the_environment_wins_over_the_file_key_by_key(tmp_path: Path, monkeypat
         ("[streamer]\nmax_wait = 81\n", r"streamer\.max_wait: .*_s"),
         ("[servers]\nport = 81\n", r"servers: .* server"),
         ("[server]\nport = 99999\n", r"server\.port: "),
+        ('[ranking]\ndatabase_url = "mysql://db/x"\n', r"ranking\.database_url: .*use sqlite:///path or postgresql"),
         (
             "[streamer]\nmax_batch_clips = 0\n",
             r"dancerank\.toml[^:]*:\n  streamer\.max_batch_clips: .*greater than or equal to 1",
@@ -96,6 +97,7 @@ def test_an_unknown_key_is_answered_with_the_keys_there_are_and_nothing_else(tmp
 
 
 OTHER_VALUES = {
+    "DANCERANK_RANKING__DATABASE_URL": "sqlite:///other.db",
     "DANCERANK_RANKING__INDEX": "numpy",
     "DANCERANK_STREAMER__EXTRACTOR": "their_package.module:factory",
     "DANCERANK_STREAMER__RUNTIME": "their_package.module:factory",

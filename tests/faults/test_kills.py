@@ -11,7 +11,7 @@ from schemas.events import ClipUploaded
 from tests.servers import servers_are_required
 from transport.connection import KafkaConnection
 
-pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 CLIPS, KILLS, EVERY_S = (20_000, 100, 1.6) if servers_are_required() else (3_000, 12, 1.0)
 """All that is promised takes minutes: in CI it is done whole, elsewhere less of it."""

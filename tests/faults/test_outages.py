@@ -19,7 +19,7 @@ from tests.servers.kafka import KafkaServer
 from tests.servers.postgresql import PostgresqlServer
 from transport.connection import KafkaConnection
 
-pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 CLIPS = 600
 FEW = 80

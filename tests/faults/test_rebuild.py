@@ -27,7 +27,7 @@ from transport.group_offsets import committed_offsets, partition_ends
 from vdv.folder import open_data_set, write_data_set
 from vdv.uploads import read_uploads
 
-pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 CLIPS = 30
 PARTITIONS = 3

@@ -26,7 +26,7 @@ from transport.group_offsets import Member, committed_offsets, members_of, parti
 from transport.kafka_sink import KafkaSink
 from transport.kafka_source import SourceSettings
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 MIB = 1024 * 1024
 LIMIT_BYTES = 8 * MIB

@@ -23,7 +23,7 @@ from tests.ranking.databases import migrated
 from tests.small_bundle import write_small_bundle
 from transport.connection import KafkaConnection
 
-pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 CLIPS = 160
 PATIENCE_S = 180.0

@@ -34,7 +34,7 @@ def test_without_a_runtime_the_command_names_the_extra(module: str) -> None:
     code = f"import sys; sys.modules[{module!r}] = None; from dancerank_installation import run_command; run_command()"
     command = [sys.executable, "-c", code, "demo", "--clips", "16"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
     assert f"this needs {module}; install the extra: pip install 'dancerank[cpu]'" in done.stderr.splitlines()[-1]
 
 
