@@ -23,6 +23,7 @@ _MAX_QUOTED: Final = 80
 _MAX_CLIP_ID: Final = 128
 _BEGINNING: Final = 16
 _MAX_MESSAGE: Final = 1024  # the decoder quotes names of unknown fields whole
+_MAX_FIELD: Final = 256
 _UTF8_BOM: Final = b"\xef\xbb\xbf"
 
 _to_msgpack: Final = msgspec.msgpack.Encoder()
@@ -169,4 +170,4 @@ def _field(message: str) -> str | None:
     path = _AT_PATH.search(message)
     name = _NAMED_FIELD.search(message) or _RULE_OF_FIELD.search(message)
     parts = [match.group(1) for match in (path, name) if match and match.group(1)]
-    return ".".join(parts) or None
+    return ".".join(parts)[:_MAX_FIELD] or None

@@ -1,13 +1,16 @@
 """A setting that names an implementation: one that ships, one that another distribution installs, or any callable."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Final
 
 from dancerank_installation import missing_extra
 from schemas.errors import ConfigurationError
+
+_FACTORY: Final = re.compile(r"^[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*$(?!\n)")
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Implementations:
 
     def check(self, name: str) -> None:
         """Raises ``ConfigurationError`` naming what is allowed; nothing is imported."""
-        if name not in self.shipped and ":" not in name and not self._installed(name):
+        if name not in self.shipped and not _FACTORY.match(name) and not self._installed(name):
             allowed = ", ".join(
                 [*self.shipped, *sorted(entry_points(group=self.group).names), "package.module:factory"]
             )
@@ -42,7 +45,7 @@ class Implementations:
         module, _, attribute = path.partition(":")
         try:
             factory = getattr(import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
+        except (Exception, SystemExit) as error:  # a module of others may raise anything when it is imported
             why = missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
             raise self.refused(name, f"which cannot be imported: {why or error}") from error
         if not callable(factory):

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from schemas.errors import SnapshotError, SnapshotNotWritten
+from schemas.escaping import escaped
 from schemas.modalities import Modality
 from schemas.ports import TopicPartition
 
@@ -28,6 +29,7 @@ _PREFIX: Final = "snapshot-"
 _PARTIAL: Final = ".partial-"
 _KEEP: Final = 2
 _MIB: Final = 1024 * 1024
+_MAX_QUOTED: Final = 80
 
 FileWriter = Callable[[Path], None]
 
@@ -247,7 +249,9 @@ def _decoded(manifest: bytes, origin: str) -> SnapshotManifest:
             return msgspec.json.decode(manifest, type=SnapshotManifest)
     except (ValueError, RecursionError) as error:  # bytes that are not UTF-8 raise UnicodeDecodeError
         raise SnapshotError(f"{origin}: {error}") from error
-    raise SnapshotError(f"{origin}: another release wrote it as {written}; this one reads {FORMAT}")
+    raise SnapshotError(
+        f"{origin}: another release wrote it as {escaped(written[:_MAX_QUOTED])}; this one reads {FORMAT}"
+    )
 
 
 def _verified(folder: Path) -> SnapshotManifest:

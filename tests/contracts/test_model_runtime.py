@@ -44,9 +44,10 @@ def test_the_scorer_gives_the_same_results_with_every_runtime(bundle: Bundle) ->
     def scored(runtime: ModelRuntime) -> list[ClipScored]:
         return [c for c in Scorer(runtime, clock=ManualClock(start_ms=1)).score(clips) if isinstance(c, ClipScored)]
 
-    one, other = (scored(factory(bundle, providers=("cpu",), threads=1)) for factory in RUNTIMES.values())
-    assert len(one) == len(other) == len(clips)
-    for first, second in zip(one, other, strict=True):
+    one, *others = (scored(factory(bundle, providers=("cpu",), threads=1)) for factory in RUNTIMES.values())
+    assert others
+    assert all(len(results) == len(clips) for results in (one, *others))
+    for first, second in [pair for other in others for pair in zip(one, other, strict=True)]:
         assert (first.clip_id, first.missing, first.scored_at_ms) == (second.clip_id, second.missing, 1)
         assert first.scores() == pytest.approx(second.scores(), abs=1e-5)
         for modality, result in first.modalities.items():

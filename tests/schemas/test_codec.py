@@ -205,6 +205,17 @@ def test_what_a_refusal_quotes_is_short() -> None:
         with pytest.raises(MalformedEvent) as caught:
             decode(json.dumps(event).encode(), ClipDeleted)
         assert len(caught.value.message) < 2000
+        assert len(caught.value.field or "") <= 256
+
+
+def test_a_checksum_ends_with_its_last_digit() -> None:
+    file = {"kind": "file", "uri": "file:///f", "sha256": "a" * 64}
+    upload = {"schema": "clip-uploaded/1", "clip_id": "c", "dancer_id": "d", "challenge_id": "e", "uploaded_at_ms": 1}
+    upload |= {"duration_s": 9.5, "features": file}
+    assert decode(json.dumps(upload).encode(), ClipUploaded).features == FeatureFile("file:///f", "a" * 64)
+    file["sha256"] += "\n"
+    with pytest.raises(MalformedEvent, match="sha256"):
+        decode(json.dumps(upload).encode(), ClipUploaded)
 
 
 @pytest.mark.parametrize("clip_id", ["a/b", "/", ".", "..", "a b", "a\n", ""])

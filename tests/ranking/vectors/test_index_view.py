@@ -383,7 +383,7 @@ def test_a_snapshot_being_written_does_not_hold_up_queries(
     apply(view, [embedded("a", skeletal=[1, 0]), embedded("b", skeletal=[1, 0])])
     answered: list[str] = []
 
-    def asks_meanwhile(root: Path, manifest: object, files: object) -> Path:
+    def asks_meanwhile(root: Path, *_: object, **__: object) -> Path:
         answered.extend(hit.clip_id for hit in view.similar(SimilarQuery(clip_id="a")).hits)
         return root
 

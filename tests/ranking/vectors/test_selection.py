@@ -2,6 +2,7 @@
 
 import sys
 from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
 
 import pytest
 
@@ -33,7 +34,9 @@ def test_a_backend_of_an_installed_package_is_named_by_its_entry_point(monkeypat
         INDEXES.check("los")
 
 
-@pytest.mark.parametrize("name", ["", "annoy", "FAISS", "faiss.flat"])
+@pytest.mark.parametrize(
+    "name", ["", "annoy", "FAISS", "faiss.flat", ":Backend", f"{OWN}:", "a b:c", ".rel:f", "a:b\n"]
+)
 def test_an_unknown_name_is_refused_with_what_is_allowed(name: str) -> None:
     with pytest.raises(ConfigurationError, match=r"expected one of faiss, numpy, package\.module:factory") as refused:
         open_backend(name)
@@ -46,9 +49,6 @@ def test_an_unknown_name_is_refused_with_what_is_allowed(name: str) -> None:
     [
         ("nowhere.at_all:Backend", "No module named 'nowhere'"),
         (f"{OWN}:Missing", "Missing"),
-        (f"{OWN}:", "cannot be imported"),
-        (":Backend", "cannot be imported"),
-        ("a b:c", "cannot be imported"),
         (f"{OWN}:SKELETAL", "cannot be imported"),
         ("pathlib:Path", "makes a .*Path; expected a SnapshotBackend or a RemoteBackend"),
         ("math:pi", "cannot be called"),
@@ -59,6 +59,16 @@ def test_a_name_that_leads_to_no_backend_says_why(name: str, says: str) -> None:
         open_backend(name)
     assert refused.value.field == "ranking.index"
     assert repr(name) in refused.value.message
+
+
+@pytest.mark.parametrize("raised", ["RuntimeError('boom')", "SystemExit('boom')", "OSError('boom')"])
+def test_a_module_that_raises_when_it_is_imported_is_named(
+    raised: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "their_broken_module.py").write_text(f"raise {raised}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"their_broken_module:f', which cannot be imported: boom"):
+        open_backend("their_broken_module:f")
 
 
 def test_numpy_is_opened_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
