@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from inspect import signature
 from typing import Any, Final
 
 from dancerank_installation import missing_extra
@@ -52,6 +53,19 @@ class Implementations:
             raise self.refused(name, "which is not a factory; it cannot be called")
         made: Callable[..., Any] = factory
         return made
+
+    def make(self, name: str, *arguments: Any, **options: Any) -> Any:
+        """What the factory ``name`` makes of the arguments. Raises as ``load`` does, also for a factory that does not
+        take them, and what the factory raises.
+        """
+        factory = self.load(name)
+        try:
+            signature(factory).bind(*arguments, **options)
+        except TypeError as error:
+            raise self.refused(name, f"which does not take the arguments of {self.noun}: {error}") from error
+        except ValueError:
+            pass  # a callable written in C may have no signature to look at
+        return factory(*arguments, **options)
 
     def refused(self, name: str, why: str) -> ConfigurationError:
         """The error for the value ``name`` of the setting."""

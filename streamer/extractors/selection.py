@@ -18,7 +18,7 @@ def open_extractor(name: str) -> FeatureExtractor | None:
     """
     if not name:
         return None
-    extractor = EXTRACTORS.load(name)()
+    extractor = EXTRACTORS.make(name)
     if not isinstance(extractor, FeatureExtractor):
         made = f"which makes a {type(extractor).__name__}"
         raise EXTRACTORS.refused(name, f"{made}; expected a FeatureExtractor of schemas.ports")

@@ -25,7 +25,7 @@ def open_runtime(name: str, bundle: Bundle, *, providers: Sequence[str] = ("cpu"
     ``schemas.ports.RuntimeFactory``, which gets the other arguments. Raises ``ConfigurationError`` for a name that does
     not lead to a runtime, what the factory raises, and ``BundleError`` if a graph cannot be run.
     """
-    runtime = RUNTIMES.load(name)(bundle, providers=providers, threads=threads)
+    runtime = RUNTIMES.make(name, bundle, providers=providers, threads=threads)
     if not isinstance(runtime, ModelRuntime):
         made = f"which makes a {type(runtime).__name__}"
         raise RUNTIMES.refused(name, f"{made}; expected a ModelRuntime of schemas.ports")

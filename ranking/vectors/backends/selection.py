@@ -22,8 +22,7 @@ def open_backend(name: str, *, threads: int = 1) -> IndexBackend:
 
     Raises ``ConfigurationError`` naming ``ranking.index``.
     """
-    factory = INDEXES.load(name)
-    backend = factory(threads=threads) if name == "faiss" else factory()
+    backend = INDEXES.make(name, **({"threads": threads} if name == "faiss" else {}))
     if not isinstance(backend, SnapshotBackend | RemoteBackend):
         made = f"which makes a {type(backend).__name__}"
         raise INDEXES.refused(

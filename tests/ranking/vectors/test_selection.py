@@ -52,6 +52,7 @@ def test_an_unknown_name_is_refused_with_what_is_allowed(name: str) -> None:
         (f"{OWN}:SKELETAL", "cannot be imported"),
         ("pathlib:Path", "makes a .*Path; expected a SnapshotBackend or a RemoteBackend"),
         ("math:pi", "cannot be called"),
+        ("json:loads", "does not take the arguments of an index"),
     ],
 )
 def test_a_name_that_leads_to_no_backend_says_why(name: str, says: str) -> None:
