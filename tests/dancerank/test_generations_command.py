@@ -273,7 +273,7 @@ def test_a_dead_letter_from_the_log_of_any_generation_is_one_of_a_scored_clip(
     two_logs: tuple[Settings, MemoryBroker],
 ) -> None:
     letters = DeadLetters(two_logs[0])
-    assert {letters._event_type(log) for log in LOGS} == {ClipScored}
+    assert {letters._event_types(log) for log in LOGS} == {(ClipScored,)}
 
 
 @pytest.mark.parametrize(

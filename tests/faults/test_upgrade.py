@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ def test_questions_through_an_upgrade_are_answered_by_one_generation_each_and_ne
             "kafka": here.settings.kafka.model_copy(
                 update={"streamer_group": here.settings.kafka.streamer_group + "-2"}
             ),
-            "streamer": replace(here.settings.streamer, scored_topic=logs[1]),
+            "streamer": here.settings.streamer.model_copy(update={"scored_topic": logs[1]}),
         }
     )
     views = write_config(tmp_path / "views.toml", here.settings, ranking={"scored_topics": logs})
