@@ -40,7 +40,10 @@ def missing_joints(pose: Floats, layout: JointLayout) -> Mask:
     coordinates = pose[..., : layout.coordinates]
     if pose.shape[-1] > layout.coordinates:
         return np.asarray(~(pose[..., layout.coordinates] > 0))
-    at_origin: Mask = (coordinates == 0).all(axis=-1)
+    at_origin: Mask = coordinates[..., 0] == 0  # one coordinate settles it for nearly every pose
+    if not at_origin.any():
+        return at_origin
+    at_origin = (coordinates == 0).all(axis=-1)
     if not at_origin.any():
         return at_origin
     seen = ~at_origin
