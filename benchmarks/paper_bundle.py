@@ -21,8 +21,8 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="the size of the bundle that ships")
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    framework = ViralityModel(SMALL if arguments.small else ViralityModelConfig()).eval()
-    manifest = export_bundle(framework, arguments.folder, training_data="none", metrics={}, overwrite=True)
+    model = ViralityModel(SMALL if arguments.small else ViralityModelConfig()).eval()
+    manifest = export_bundle(model, arguments.folder, training_data="none", metrics={}, overwrite=True)
     print(f"generation {manifest.generation} written to {arguments.folder}")
 
 

@@ -121,7 +121,7 @@ def made(job: Job, clips: Clips) -> Cell:
     else:
         learned = clips.names(job.learned)
         result = fit(job.network, training, (), job.settings, clip_ids=learned, progress=False)
-        predictions = held_out_predictions(result.framework, held_out, names, job.fold)
+        predictions = held_out_predictions(result.model, held_out, names, job.fold)
         predicted = predictions.fused
         attention = {
             str(modality): tuple(None if np.isnan(share) else float(share) for share in column)

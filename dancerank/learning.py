@@ -75,7 +75,7 @@ class Trained(NamedTuple):
 
 
 class Evaluated(NamedTuple):
-    """Predictions of a trained framework, and those clips among them that it was trained on."""
+    """Predictions of a trained model, and those clips among them that it was trained on."""
 
     predictions: Predictions
     seen: list[str]
@@ -156,7 +156,7 @@ def train(
             progress=progress,
         )
         test = clips.samples(fold.test)
-        predicted.append(held_out_predictions(result.framework, test, clips.names(fold.test), fold.name))
+        predicted.append(held_out_predictions(result.model, test, clips.names(fold.test), fold.name))
         histories[fold.name] = result.history
     if not is_first_process():
         return None
@@ -172,15 +172,15 @@ def evaluate(
 
     Without ``part``: the test clips if the data set has a split, all clips if it has not.
     """
-    framework, _ = load_checkpoint(checkpoint)
+    model, _ = load_checkpoint(checkpoint)
     rows = _rows(data, track, part)
     clips = open_clips(data, on_progress)
-    _refuse_unreadable(clips, rows, framework.config.modalities)
-    if clips.joints and any(m.has_joints for m in framework.config.modalities):
-        asked = (framework.config.joint_layout, framework.config.joint_channels)
+    _refuse_unreadable(clips, rows, model.config.modalities)
+    if clips.joints and any(m.has_joints for m in model.config.modalities):
+        asked = (model.config.joint_layout, model.config.joint_channels)
         refuse_other_joints(clips, asked, "the checkpoint was trained on", "use the layout that it was trained on")
     names = clips.names(rows)
-    predictions = held_out_predictions(framework, clips.samples(rows), names, part or "held out")
+    predictions = held_out_predictions(model, clips.samples(rows), names, part or "held out")
     return Evaluated(predictions, trained_on(checkpoint, names))
 
 

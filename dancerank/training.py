@@ -51,17 +51,17 @@ def train_small_bundle(
     result = fit(SMALL, training, held_out, settings)
     data = f"synthetic clips={clips} seed={TRAINING_SEED} epochs={epochs}"
     notes = {"training_data": data, **{name: f"{value:.4f}" for name, value in result.metrics.items()}}
-    save_checkpoint(result.framework, checkpoint, notes)
+    save_checkpoint(result.model, checkpoint, notes)
     progress("exporting and checking torch against ONNX Runtime")
     return export_checkpoint(checkpoint, folder, overwrite=overwrite)
 
 
 def export_checkpoint(checkpoint: Path, folder: Path, *, overwrite: bool = False) -> BundleManifest:
     """Turn a checkpoint into a bundle; its notes become the manifest's training data and metrics."""
-    framework, notes = load_checkpoint(checkpoint)
+    model, notes = load_checkpoint(checkpoint)
     data = notes.pop("training_data", "unknown")
     metrics = {name: float(value) for name, value in notes.items()}
-    return export_bundle(framework, folder, training_data=data, metrics=metrics, overwrite=overwrite)
+    return export_bundle(model, folder, training_data=data, metrics=metrics, overwrite=overwrite)
 
 
 def samples(clips: Sequence[SyntheticClip]) -> list[Sample]:

@@ -16,16 +16,16 @@ FORMAT: Final = "dancerank-framework/1"
 
 
 def save_checkpoint(
-    framework: ViralityModel, path: Path, notes: Mapping[str, str] | None = None, *, clip_ids: Iterable[str] = ()
+    model: ViralityModel, path: Path, notes: Mapping[str, str] | None = None, *, clip_ids: Iterable[str] = ()
 ) -> None:
     """Write parameters, configuration and ``notes`` (free text by name: data, seed, metrics) to ``path``.
 
     Of ``clip_ids``, the training clips, only hashes are written: a model is passed on more freely than a list of clips.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in framework.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     metadata = {
         "format": FORMAT,
-        "config": msgspec.json.encode(framework.config).decode(),
+        "config": msgspec.json.encode(model.config).decode(),
         "notes": msgspec.json.encode(dict(notes or {})).decode(),
         "training_clips": " ".join(sorted(map(_clip_hash, clip_ids))),
     }
@@ -47,12 +47,12 @@ def load_checkpoint(path: Path) -> tuple[ViralityModel, dict[str, str]]:
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a {FORMAT} file but {metadata.get('format')!r}; train it with this release")
     try:
-        framework = ViralityModel(msgspec.json.decode(metadata["config"], type=ViralityModelConfig))
-        framework.load_state_dict(tensors)
+        model = ViralityModel(msgspec.json.decode(metadata["config"], type=ViralityModelConfig))
+        model.load_state_dict(tensors)
         notes = msgspec.json.decode(metadata["notes"], type=dict[str, str])
     except (KeyError, msgspec.DecodeError, ConfigurationError, RuntimeError) as error:
         raise CheckpointError(f"{path}: content and configuration do not fit ({error}); train it again") from error
-    return framework.eval(), notes
+    return model.eval(), notes
 
 
 def trained_on(path: Path, clip_ids: Iterable[str]) -> list[str]:

@@ -15,38 +15,38 @@ FEWEST_CLIPS: Final = 2
 
 
 @contextmanager
-def accelerated(framework: ViralityModel) -> Iterator[None]:
-    """``framework`` is on a GPU inside the context, if there is one, and afterwards where it was."""
-    device = next(framework.parameters()).device
-    framework.to("cuda" if torch.cuda.is_available() else device)
+def accelerated(model: ViralityModel) -> Iterator[None]:
+    """``model`` is on a GPU inside the context, if there is one, and afterwards where it was."""
+    device = next(model.parameters()).device
+    model.to("cuda" if torch.cuda.is_available() else device)
     try:
         yield
     finally:
-        framework.to(device)
+        model.to(device)
 
 
 @torch.inference_mode()
-def predict(framework: ViralityModel, samples: Sequence[Sample], batch_size: int = 8) -> ViralityModelOutput:
-    """Outputs of ``framework`` for all ``samples``, in their order, computed in evaluation mode on its device."""
-    was_training = framework.training
-    framework.eval()
-    device = next(framework.parameters()).device
+def predict(model: ViralityModel, samples: Sequence[Sample], batch_size: int = 8) -> ViralityModelOutput:
+    """Outputs of ``model`` for all ``samples``, in their order, computed in evaluation mode on its device."""
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
     outputs = []
-    for batch in batches(samples, framework.config.modalities, batch_size):
+    for batch in batches(samples, model.config.modalities, batch_size):
         inputs = {name: (frames.to(device), lengths.to(device)) for name, (frames, lengths) in batch.inputs.items()}
-        outputs.append(framework(inputs, batch.present.to(device)))
-    framework.train(was_training)
+        outputs.append(model(inputs, batch.present.to(device)))
+    model.train(was_training)
     return ViralityModelOutput(*(torch.cat(parts).cpu() for parts in zip(*outputs, strict=True)))
 
 
-def rank_correlations(framework: ViralityModel, samples: Sequence[Sample], batch_size: int = 8) -> dict[str, float]:
+def rank_correlations(model: ViralityModel, samples: Sequence[Sample], batch_size: int = 8) -> dict[str, float]:
     """``spearman_fused`` and, per modality, ``spearman_<modality>`` over the clips that have it.
 
     A correlation over fewer than two clips is left out. Equal predictions for all clips correlate with nothing: zero.
     """
-    output = predict(framework, samples, batch_size)
+    output = predict(model, samples, batch_size)
     truth = targets_of(samples)
-    modalities = framework.config.modalities
+    modalities = model.config.modalities
     correlations = {"spearman_fused": spearman(output.fused, truth)} if len(samples) >= FEWEST_CLIPS else {}
     for index, rows in enumerate(presence_of(samples, modalities).T):
         if rows.sum() >= FEWEST_CLIPS:

@@ -86,8 +86,8 @@ class GradNorm:
 
 
 @contextmanager
-def video_level_features(framework: ViralityModel) -> Iterator[list[Tensor]]:
-    """The list that a forward pass of ``framework`` inside the context fills: one (clips, D) tensor per stream run.
+def video_level_features(model: ViralityModel) -> Iterator[list[Tensor]]:
+    """The list that a forward pass of ``model`` inside the context fills: one (clips, D) tensor per stream run.
 
     They are what a stream's layer ``score`` reads, from which its embedding is made too; of streams without such a
     layer, the embedding. ``ViralityModelOutput.embeddings`` is a copy that the scores do not come from.
@@ -104,7 +104,7 @@ def video_level_features(framework: ViralityModel) -> Iterator[list[Tensor]]:
         return StreamOutput(output.embedding.float(), output.score.float())  # the fusion's tensors are float32
 
     handles = []
-    for stream in framework.streams.children():
+    for stream in model.streams.children():
         layer = getattr(stream, "score", None)
         if isinstance(layer, nn.Linear):
             handles.append(layer.register_forward_pre_hook(keep_input))

@@ -38,12 +38,12 @@ class Predictions(NamedTuple):
 
 
 def held_out_predictions(
-    framework: ViralityModel, samples: Sequence[Sample], clip_ids: Sequence[str], fold: str, batch_size: int = 8
+    model: ViralityModel, samples: Sequence[Sample], clip_ids: Sequence[str], fold: str, batch_size: int = 8
 ) -> Predictions:
-    """What ``framework`` says of ``samples``, which are ``clip_ids`` of one fold."""
-    with accelerated(framework):
-        output = predict(framework, samples, batch_size)
-    modalities = framework.config.modalities
+    """What ``model`` says of ``samples``, which are ``clip_ids`` of one fold."""
+    with accelerated(model):
+        output = predict(model, samples, batch_size)
+    modalities = model.config.modalities
     present = presence_of(samples, modalities)
     scores, attention = (np.where(present, part.numpy(), np.nan) for part in (output.scores, output.attention))
     folds = (fold,) * len(samples)

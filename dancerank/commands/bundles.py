@@ -24,7 +24,7 @@ def inspect(
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of a trained framework (.safetensors).")],
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of a trained model (.safetensors).")],
     bundle: Annotated[Path, typer.Argument(help="Folder to write the bundle to.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
 ) -> None:

@@ -80,7 +80,7 @@ def train(
 
 
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="Trained framework (model.safetensors of a run).")],
+    checkpoint: Annotated[Path, typer.Argument(help="Trained model (model.safetensors of a run).")],
     data: Data,
     track: Track = ALL,
     part: Annotated[

@@ -25,14 +25,14 @@ FUSION_FILE = "fusion.onnx"
 
 
 def export_bundle(
-    framework: ViralityModel,
+    model: ViralityModel,
     folder: Path,
     *,
     training_data: str,
     metrics: Mapping[str, float],
     overwrite: bool = False,
 ) -> BundleManifest:
-    """Write ``framework`` as a bundle at ``folder`` and return its manifest.
+    """Write ``model`` as a bundle at ``folder`` and return its manifest.
 
     ``training_data`` is a fingerprint of the data that it was trained on, ``metrics`` what it reached.
     Everything is exported and checked against ONNX Runtime in a hidden folder beside ``folder``, which takes its
@@ -40,14 +40,14 @@ def export_bundle(
     else), or if a graph does not compute what torch computes; nothing is written then.
     """
     _refuse_to_overwrite(folder, overwrite=overwrite)
-    framework = copy.deepcopy(framework).cpu().eval()
+    model = copy.deepcopy(model).cpu().eval()
     graphs: dict[str, bytes] = {}
-    for modality in framework.config.modalities:
-        graphs[f"{modality}.onnx"] = graph = stream_graph(framework, modality)
-        check_stream(framework, modality, graph)
-    graphs[FUSION_FILE] = fusion_graph(framework)
-    check_fusion(framework, graphs[FUSION_FILE])
-    manifest = _manifest(framework, graphs, training_data, metrics)
+    for modality in model.config.modalities:
+        graphs[f"{modality}.onnx"] = graph = stream_graph(model, modality)
+        check_stream(model, modality, graph)
+    graphs[FUSION_FILE] = fusion_graph(model)
+    check_fusion(model, graphs[FUSION_FILE])
+    manifest = _manifest(model, graphs, training_data, metrics)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         staged = Path(scratch) / "bundle"
@@ -72,9 +72,9 @@ def _refuse_to_overwrite(folder: Path, *, overwrite: bool) -> None:
 
 
 def _manifest(
-    framework: ViralityModel, graphs: Mapping[str, bytes], training_data: str, metrics: Mapping[str, float]
+    model: ViralityModel, graphs: Mapping[str, bytes], training_data: str, metrics: Mapping[str, float]
 ) -> BundleManifest:
-    config = framework.config
+    config = model.config
     streams = tuple(
         StreamGraph(
             modality=modality,
@@ -83,7 +83,7 @@ def _manifest(
             input_channels=config.input_channels(modality),
             embedding_dim=width,
         )
-        for modality, width in zip(config.modalities, framework.embedding_dims, strict=True)
+        for modality, width in zip(config.modalities, model.embedding_dims, strict=True)
     )
     manifest = BundleManifest(
         generation="",
@@ -93,19 +93,19 @@ def _manifest(
         joint_layout=config.joint_layout if any(m.has_joints for m in config.modalities) else None,
         training_data=training_data,
         metrics=dict(metrics),
-        architecture=_architecture(framework),
+        architecture=_architecture(model),
     )
     return msgspec.structs.replace(manifest, generation=generation_of(manifest))
 
 
-def _architecture(framework: ViralityModel) -> dict[str, str]:
+def _architecture(model: ViralityModel) -> dict[str, str]:
     """The configuration, flat, and ``parameters.<graph>``: the number of trained values in each graph."""
     sizes = {
         name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        for name, value in msgspec.to_builtins(framework.config).items()
+        for name, value in msgspec.to_builtins(model.config).items()
         if name != "modalities"
     }
-    networks = {**{str(m): framework.stream(m) for m in framework.config.modalities}, "fusion": framework.fusion}
+    networks = {**{str(m): model.stream(m) for m in model.config.modalities}, "fusion": model.fusion}
     return sizes | {
         f"parameters.{name}": str(sum(parameter.numel() for parameter in network.parameters()))
         for name, network in networks.items()

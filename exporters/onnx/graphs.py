@@ -26,25 +26,25 @@ TRACED_CLIPS: Final = 2
 TRACED_STEPS: Final = 37
 
 
-def stream_graph(framework: ViralityModel, modality: Modality) -> bytes:
+def stream_graph(model: ViralityModel, modality: Modality) -> bytes:
     """The stream of ``modality``: ``frames`` (N, T, ...) and ``lengths`` (N,) to ``embedding`` (N, D), ``score``
     (N,)."""
-    frames = torch.rand(TRACED_CLIPS, TRACED_STEPS, *framework.config.frame_shape(modality))
+    frames = torch.rand(TRACED_CLIPS, TRACED_STEPS, *model.config.frame_shape(modality))
     lengths = torch.tensor([TRACED_STEPS, TRACED_STEPS // 2])
     clips = Dim("clips")
     axes = ({0: clips, 1: Dim("steps")}, {0: clips})
-    return _graph(framework.stream(modality), (frames, lengths), (FRAMES, LENGTHS), (EMBEDDING, SCORE), axes)
+    return _graph(model.stream(modality), (frames, lengths), (FRAMES, LENGTHS), (EMBEDDING, SCORE), axes)
 
 
-def fusion_graph(framework: ViralityModel) -> bytes:
+def fusion_graph(model: ViralityModel) -> bytes:
     """The fusion: ``embeddings``, ``scores`` and ``present`` to ``attention`` (N, M) and ``fused_score`` (N,)."""
-    modalities = len(framework.config.modalities)
-    embeddings = torch.rand(TRACED_CLIPS, sum(framework.embedding_dims))
+    modalities = len(model.config.modalities)
+    embeddings = torch.rand(TRACED_CLIPS, sum(model.embedding_dims))
     scores, present = torch.rand(TRACED_CLIPS, modalities), torch.ones(TRACED_CLIPS, modalities, dtype=torch.bool)
     clips = Dim("clips")
     inputs = (EMBEDDINGS, SCORES, PRESENT)
     axes = ({0: clips}, {0: clips}, {0: clips})
-    return _graph(framework.fusion, (embeddings, scores, present), inputs, (ATTENTION, FUSED_SCORE), axes)
+    return _graph(model.fusion, (embeddings, scores, present), inputs, (ATTENTION, FUSED_SCORE), axes)
 
 
 def _graph(

@@ -31,17 +31,17 @@ BATCHES: Final[tuple[tuple[int, ...], ...]] = (
 
 
 def check_stream(
-    framework: ViralityModel, modality: Modality, graph: bytes, batches: Sequence[Sequence[int]] = BATCHES
+    model: ViralityModel, modality: Modality, graph: bytes, batches: Sequence[Sequence[int]] = BATCHES
 ) -> None:
     """Compare the stream of ``modality`` with its ONNX ``graph`` on batches of clips of the given lengths.
 
     Padding is filled with NaN, which must not show. Raises ``BundleError`` naming modality, length and difference.
     """
     session = _session(graph)
-    network = framework.stream(modality)
+    network = model.stream(modality)
     generator = np.random.default_rng(0)
     for batch in batches:
-        frames = _padded([_clip(framework, modality, length, generator) for length in batch])
+        frames = _padded([_clip(model, modality, length, generator) for length in batch])
         lengths = np.array(batch, np.int64)
         with torch.inference_mode():
             expected = network(torch.from_numpy(frames), torch.from_numpy(lengths))
@@ -56,19 +56,19 @@ def check_stream(
         _compare("a clip alone and in its batch", modality, batch, (rows[0], rows[1]), (embeddings, scores))
 
 
-def check_fusion(framework: ViralityModel, graph: bytes) -> None:
+def check_fusion(model: ViralityModel, graph: bytes) -> None:
     """Compare the fusion with its ONNX ``graph`` on every combination of present modalities, none included.
 
     Raises ``BundleError`` naming the combination and the difference.
     """
     session = _session(graph)
     generator = np.random.default_rng(0)
-    present = np.array(list(product([False, True], repeat=len(framework.config.modalities))))
-    kept = np.repeat(present, framework.embedding_dims, axis=1)
+    present = np.array(list(product([False, True], repeat=len(model.config.modalities))))
+    kept = np.repeat(present, model.embedding_dims, axis=1)
     embeddings = np.where(kept, generator.normal(size=kept.shape), 0).astype(np.float32)
     scores = np.where(present, generator.normal(size=present.shape), 0).astype(np.float32)
     with torch.inference_mode():
-        expected = framework.fusion(*(torch.from_numpy(array) for array in (embeddings, scores, present)))
+        expected = model.fusion(*(torch.from_numpy(array) for array in (embeddings, scores, present)))
     inputs = {EMBEDDINGS: embeddings, SCORES: scores, PRESENT: present}
     attention, fused = session.run([ATTENTION, FUSED_SCORE], inputs)
     alone = [
@@ -82,7 +82,7 @@ def check_fusion(framework: ViralityModel, graph: bytes) -> None:
         difference = np.maximum(_greatest(attention, attention_b), np.abs(fused - fused_b))
         worst = int(_unless_nan(difference).argmax())
         if not difference[worst] <= SCORE_TOLERANCE:
-            names = [str(m) for m, here in zip(framework.config.modalities, present[worst], strict=True) if here]
+            names = [str(m) for m, here in zip(model.config.modalities, present[worst], strict=True) if here]
             raise BundleError(
                 f"fusion: {what} differ by {difference[worst]:.2e} (limit {SCORE_TOLERANCE:.0e}) for a clip with "
                 f"{', '.join(names) or 'no modality'}; the bundle is not fit to serve"
@@ -130,15 +130,13 @@ def _padded(clips: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return frames
 
 
-def _clip(
-    framework: ViralityModel, modality: Modality, length: int, generator: np.random.Generator
-) -> NDArray[np.float32]:
+def _clip(model: ViralityModel, modality: Modality, length: int, generator: np.random.Generator) -> NDArray[np.float32]:
     """(T, V, C) pixel coordinates of a moving pose, or (T, C) features as they leave a ReLU."""
-    shape = framework.config.frame_shape(modality)
+    shape = model.config.frame_shape(modality)
     if not modality.has_joints:
         return generator.normal(0.2, 0.5, (length, *shape)).clip(min=0).astype(np.float32)
     pose = generator.normal((640, *([360] * (shape[1] - 1))), 150, shape)
     frames: NDArray[np.float64] = pose + generator.normal(0, 8, (length, *shape)).cumsum(axis=0)
-    if shape[1] > layout_named(framework.config.joint_layout).coordinates:
+    if shape[1] > layout_named(model.config.joint_layout).coordinates:
         frames[..., -1] = generator.random((length, shape[0]))
     return frames.astype(np.float32)

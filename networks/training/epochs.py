@@ -76,16 +76,16 @@ class EpochEnd(lightning.Callback):
         self.history = (*self.history, row)
         if validation is not None and validation > self.best.validation:
             self.best = Best(pl_module.epoch, validation)
-            self.best_weights = {n: t.detach().cpu().clone() for n, t in pl_module.framework.state_dict().items()}
+            self.best_weights = {n: t.detach().cpu().clone() for n, t in pl_module.model.state_dict().items()}
             if self._run and trainer.is_global_zero:
-                self._run.save_best(pl_module.framework, self.best)
+                self._run.save_best(pl_module.model, self.best)
         patience = pl_module.settings.patience
         stopped = validation is not None and patience is not None and pl_module.epoch - self.best.epoch >= patience
         if self._run and trainer.is_global_zero:
             self._run.save_epoch(
                 TrainingState(
                     epochs_done=row.epoch,
-                    framework=pl_module.framework.state_dict(),
+                    model=pl_module.model.state_dict(),
                     optimizer=trainer.optimizers[0].state_dict(),
                     scaler=trainer.precision_plugin.state_dict(),
                     gradnorm=pl_module.gradnorm.state_dict() if pl_module.gradnorm else {},
@@ -99,7 +99,7 @@ class EpochEnd(lightning.Callback):
         trainer.should_stop = trainer.should_stop or stopped
 
     def _validate(self, module: ViralityModelTraining) -> float:
-        fused = predict(module.framework, self._validation, module.settings.batch_size).fused.numpy()
+        fused = predict(module.model, self._validation, module.settings.batch_size).fused.numpy()
         if not np.isfinite(fused).all():
             raise TrainingDiverged(
                 f"epoch {module.epoch + 1}: a prediction for a validation clip is not finite; lower learning_rate"

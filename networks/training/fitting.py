@@ -33,7 +33,7 @@ class FitResult(NamedTuple):
     """A trained model in evaluation mode on the CPU, its rank correlations on the held-out clips (and, as
     ``validation``, that of the chosen epoch on the validation clips), and what happened in each epoch."""
 
-    framework: ViralityModel
+    model: ViralityModel
     metrics: dict[str, float]
     history: tuple[EpochRow, ...]
 
@@ -80,31 +80,31 @@ def fit(
         state = folder.begin(started_with, fresh=fresh, read_only=not is_first_process())
     with torch.random.fork_rng(), _quiet_lightning():
         torch.manual_seed(settings.seed)
-        framework = ViralityModel(config)
+        model = ViralityModel(config)
         for modality in config.modalities:
-            framework.stream(modality).start_score()
+            model.stream(modality).start_score()
         if state:
-            framework.load_state_dict(state.framework)
+            model.load_state_dict(state.model)
         best_weights = folder.load_best(state.best) if folder and state and state.best.epoch >= 0 else None
         epochs = EpochEnd(validation, folder, reporter, state, best_weights)
         if not state or not (state.stopped or state.epochs_done >= settings.epochs):
-            module = ViralityModelTraining(framework, settings, names, folder.bad_batch if folder else None, state)
+            module = ViralityModelTraining(model, settings, names, folder.bad_batch if folder else None, state)
             try:
                 _train(module, training, settings, epochs, dict(trainer_options or {}))
             finally:
                 reporter.end()
-    framework = framework.cpu()
+    model = model.cpu()
     if epochs.best_weights is not None:
-        framework.load_state_dict(epochs.best_weights)
-    framework.eval()
-    with accelerated(framework):
-        metrics = rank_correlations(framework, held_out, settings.batch_size) if held_out else {}
+        model.load_state_dict(epochs.best_weights)
+    model.eval()
+    with accelerated(model):
+        metrics = rank_correlations(model, held_out, settings.batch_size) if held_out else {}
     if validation:
         metrics["validation"] = epochs.best.validation
     if folder and is_first_process():
         notes = {} if training_data is None else {"training_data": training_data}
-        folder.finish(framework, metrics, epochs.history, epochs.best, notes=notes, clip_ids=clip_ids or ())
-    return FitResult(framework, metrics, epochs.history)
+        folder.finish(model, metrics, epochs.history, epochs.best, notes=notes, clip_ids=clip_ids or ())
+    return FitResult(model, metrics, epochs.history)
 
 
 def _train(
@@ -120,7 +120,7 @@ def _train(
     devices = options.setdefault("devices", automatic if settings.devices == "auto" else settings.devices)
     if devices != 1:
         # A batch may lack a modality, and with it all gradients of that stream; the distribution leaves out the fusion.
-        every = len(module.framework.config.modalities) == 1 and settings.objective == "eq14"
+        every = len(module.model.config.modalities) == 1 and settings.objective == "eq14"
         options.setdefault("strategy", "ddp" if every else "ddp_find_unused_parameters_true")
     trainer = lightning.Trainer(
         max_epochs=settings.epochs - module.first_epoch,
@@ -144,7 +144,7 @@ def _train(
         NumberedSamples(samples),  # type: ignore[arg-type]
         batch_size=settings.batch_size,
         sampler=order,
-        collate_fn=partial(traced_collate, modalities=module.framework.config.modalities),
+        collate_fn=partial(traced_collate, modalities=module.model.config.modalities),
         num_workers=settings.loader_workers,
         persistent_workers=settings.loader_workers > 0,
         pin_memory=graphics,

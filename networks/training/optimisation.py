@@ -53,7 +53,7 @@ class ViralityModelTraining(lightning.LightningModule):
 
     def __init__(
         self,
-        framework: ViralityModel,
+        model: ViralityModel,
         settings: TrainingSettings,
         clip_names: Sequence[str],
         bad_batch: Path | None,
@@ -61,7 +61,7 @@ class ViralityModelTraining(lightning.LightningModule):
     ) -> None:
         """``clip_names`` name the training clips; ``bad_batch`` is where a batch without a finite loss is saved."""
         super().__init__()
-        self.framework = framework
+        self.model = model
         self.settings = settings
         self.first_epoch = state.epochs_done if state else 0
         self._clip_names = clip_names
@@ -114,10 +114,10 @@ class ViralityModelTraining(lightning.LightningModule):
         present = hide_modalities(present, self.settings.modality_dropout)
         for modality in [modality for modality in inputs if modality.has_joints]:
             poses, lengths = inputs[modality]
-            layout = layout_named(self.framework.config.joint_layout)
+            layout = layout_named(self.model.config.joint_layout)
             inputs = {**inputs, modality: (self.settings.pose_augmentation(poses, layout), lengths)}
-        with video_level_features(self.framework) as features:
-            output = self.framework(inputs, present)
+        with video_level_features(self.model) as features:
+            output = self.model(inputs, present)
         terms = self._terms(output, targets, present)
         measured = torch.stack(terms).detach()
         if self.gradnorm is not None:
@@ -135,7 +135,7 @@ class ViralityModelTraining(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam; its rate is set at the start of each epoch."""
-        optimizer = torch.optim.Adam(self.framework.parameters(), lr=self.settings.learning_rate, fused=True)
+        optimizer = torch.optim.Adam(self.model.parameters(), lr=self.settings.learning_rate, fused=True)
         if self._state:
             optimizer.load_state_dict(dict(self._state.optimizer))
             self._state = None

@@ -26,7 +26,7 @@ class RunFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.model = folder / _MODEL
+        self.model_file = folder / _MODEL
         self.bad_batch = folder / "bad-batch.safetensors"
         self._config = folder / "config.json"
         self._state = folder / "last.ckpt"
@@ -57,15 +57,15 @@ class RunFolder:
                 draft.write_bytes(msgspec.json.format(msgspec.json.encode(wanted), indent=2))
         return None
 
-    def save_best(self, framework: ViralityModel, best: Best) -> None:
+    def save_best(self, model: ViralityModel, best: Best) -> None:
         """Keep the best epoch so far beside the previous one, which the saved state may still refer to."""
         with replacing(self._best(best)) as draft:
-            save_checkpoint(framework, draft, {"validation": f"{best.validation:.4f}"})
+            save_checkpoint(model, draft, {"validation": f"{best.validation:.4f}"})
 
     def load_best(self, best: Best) -> dict[str, Tensor]:
         """Parameters and buffers of the best epoch."""
-        framework, _ = load_checkpoint(self._best(best))
-        return dict(framework.state_dict())
+        model, _ = load_checkpoint(self._best(best))
+        return dict(model.state_dict())
 
     def save_epoch(self, state: TrainingState) -> None:
         """Make ``state`` the one to go on from, and show the history."""
@@ -84,7 +84,7 @@ class RunFolder:
 
     def finish(
         self,
-        framework: ViralityModel,
+        model: ViralityModel,
         metrics: Mapping[str, float],
         history: Sequence[EpochRow],
         best: Best,
@@ -94,8 +94,8 @@ class RunFolder:
     ) -> None:
         """Write what came of the run: the checkpoint to export, its metrics, the curves."""
         numbers = {name: f"{value:.4f}" for name, value in metrics.items()}
-        with replacing(self.model) as draft:
-            save_checkpoint(framework, draft, {**notes, **numbers}, clip_ids=clip_ids)
+        with replacing(self.model_file) as draft:
+            save_checkpoint(model, draft, {**notes, **numbers}, clip_ids=clip_ids)
         write_history(history, self.folder / "history.csv")
         self.draw(history)
         chosen = best.epoch + 1 if best.epoch >= 0 else len(history)

@@ -1,4 +1,4 @@
-"""What is needed to go on after an epoch as if nothing had happened."""
+"""What training needs to resume after an epoch with the same result as without the interruption."""
 
 import pickle
 from collections.abc import Mapping
@@ -16,6 +16,9 @@ from schemas.errors import CheckpointError
 
 FORMAT: Final = "dancerank-training/1"
 
+_WEIGHTS_KEY: Final = "framework"
+"""Where the file holds the model's parameters and buffers; part of the format."""
+
 
 class Best(msgspec.Struct, frozen=True):
     """The epoch with the highest validation correlation so far; -1 before there is one."""
@@ -31,7 +34,7 @@ class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     epochs_done: int
-    framework: Mapping[str, Tensor]
+    model: Mapping[str, Tensor]
     optimizer: Mapping[str, Any]
     scaler: Mapping[str, Any]
     gradnorm: Mapping[str, Any]
@@ -41,8 +44,9 @@ class TrainingState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def save_state(state: TrainingState, path: Path) -> None:
-    """Write ``state`` to ``path`` in one move; what stood there stays until then."""
+    """Write ``state`` to ``path`` in one move; an older file stays until then."""
     fields = {name: getattr(state, name) for name in state.__struct_fields__}
+    fields[_WEIGHTS_KEY] = fields.pop("model")
     fields["history"] = msgspec.to_builtins(state.history)
     fields["best"] = msgspec.to_builtins(state.best)
     with replacing(path) as draft:
@@ -57,7 +61,7 @@ def load_state(path: Path) -> TrainingState:
             raise CheckpointError(f"{path}: saved by another release; start again with a new folder")
         history = msgspec.convert(fields.pop("history"), tuple[EpochRow, ...])
         best = msgspec.convert(fields.pop("best"), Best)
-        return TrainingState(**fields, history=history, best=best)
+        return TrainingState(model=fields.pop(_WEIGHTS_KEY), **fields, history=history, best=best)
     except (OSError, RuntimeError, BadZipFile, pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: not a readable training state ({error}); start the run again") from error
     except msgspec.ValidationError as error:

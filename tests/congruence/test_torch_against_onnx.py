@@ -1,6 +1,6 @@
 """The exported graphs compute what the networks compute, on clips of any length, alone or in any batch.
 
-One small framework is exported for the whole module: skeletal, scenic and fusion. The other streams are scenic's twins.
+One small model is exported for the whole module: skeletal, scenic and fusion. The other streams are scenic's twins.
 """
 
 from typing import Any
@@ -26,11 +26,11 @@ pytestmark = pytest.mark.slow
 
 
 def build(seed: int) -> ViralityModel:
-    """A framework with statistics and connectivity unlike those of a fresh one."""
+    """A model with statistics and connectivity unlike those of a fresh one."""
     torch.manual_seed(seed)
-    framework = ViralityModel(CONFIG)
+    model = ViralityModel(CONFIG)
     with torch.no_grad():
-        for name, parameter in framework.named_parameters():
+        for name, parameter in model.named_parameters():
             if name.endswith("learned"):
                 parameter.normal_(std=0.05)
     generator = np.random.default_rng(seed)
@@ -40,18 +40,18 @@ def build(seed: int) -> ViralityModel:
     ]
     batch = collate(samples, MODALITIES)
     for _ in range(10):
-        framework.train()(batch.inputs, batch.present)
-    return framework.eval()
+        model.train()(batch.inputs, batch.present)
+    return model.eval()
 
 
 @pytest.fixture(scope="module")
-def framework() -> ViralityModel:
+def model() -> ViralityModel:
     return build(0)
 
 
 @pytest.fixture(scope="module")
-def graphs(framework: ViralityModel) -> dict[str, bytes]:
-    return {**{m: stream_graph(framework, m) for m in MODALITIES}, "fusion": fusion_graph(framework)}
+def graphs(model: ViralityModel) -> dict[str, bytes]:
+    return {**{m: stream_graph(model, m) for m in MODALITIES}, "fusion": fusion_graph(model)}
 
 
 def session(graph: bytes) -> Any:
@@ -59,14 +59,12 @@ def session(graph: bytes) -> Any:
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
-def test_a_stream_passes_the_parity_check(
-    framework: ViralityModel, graphs: dict[str, bytes], modality: Modality
-) -> None:
-    check_stream(framework, modality, graphs[modality])
+def test_a_stream_passes_the_parity_check(model: ViralityModel, graphs: dict[str, bytes], modality: Modality) -> None:
+    check_stream(model, modality, graphs[modality])
 
 
-def test_the_fusion_passes_the_parity_check(framework: ViralityModel, graphs: dict[str, bytes]) -> None:
-    check_fusion(framework, graphs["fusion"])
+def test_the_fusion_passes_the_parity_check(model: ViralityModel, graphs: dict[str, bytes]) -> None:
+    check_fusion(model, graphs["fusion"])
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
@@ -75,7 +73,7 @@ def test_the_graph_of_another_network_fails_the_parity_check(graphs: dict[str, b
         check_stream(build(1), modality, graphs[modality])
 
 
-def test_the_fusion_of_another_framework_fails_the_parity_check(graphs: dict[str, bytes]) -> None:
+def test_the_fusion_of_another_model_fails_the_parity_check(graphs: dict[str, bytes]) -> None:
     with pytest.raises(BundleError, match=r"fusion: torch and ONNX differ by .* for a clip with skeletal, scenic"):
         check_fusion(build(1), graphs["fusion"])
 
@@ -96,17 +94,17 @@ def test_clips_score_the_same_alone_and_in_any_batch(
         assert abs(alone[0] - together[row]) <= 1e-5, length
 
 
-def test_streams_and_fusion_chained_as_a_server_does_give_the_frameworks_scores(
-    framework: ViralityModel, graphs: dict[str, bytes]
+def test_streams_and_fusion_chained_as_a_server_does_give_the_models_scores(
+    model: ViralityModel, graphs: dict[str, bytes]
 ) -> None:
     generator = np.random.default_rng(2)
     samples = []
     for length, kept in ((1, MODALITIES), (40, MODALITIES[:1]), (9, MODALITIES[1:]), (130, MODALITIES)):
         clip = {m: generator.random((length, *CONFIG.frame_shape(m))).astype(np.float32) for m in kept}
         samples.append((clip, 0.0))
-    expected = predict(framework, samples)
+    expected = predict(model, samples)
     embeddings, scores, present = np.zeros_like(expected.embeddings), np.zeros_like(expected.scores), []
-    ends = np.cumsum([0, *framework.embedding_dims])
+    ends = np.cumsum([0, *model.embedding_dims])
     for row, (clip, _) in enumerate(samples):
         present.append([m in clip for m in MODALITIES])
         for index, modality in enumerate(MODALITIES):
@@ -134,24 +132,24 @@ def test_graphs_have_the_agreed_names_shapes_and_opset(graphs: dict[str, bytes])
         )
         assert found == interface
         assert all(isinstance(value.shape[0], str) for value in (*run.get_inputs(), *run.get_outputs()))
-        model = onnx.load_from_string(graphs[name])
-        assert [entry.version for entry in model.opset_import if entry.domain == ""] == [OPSET]
+        proto = onnx.load_from_string(graphs[name])
+        assert [entry.version for entry in proto.opset_import if entry.domain == ""] == [OPSET]
     assert OPSET in SUPPORTED_OPSETS
 
 
 def test_equal_networks_give_equal_bytes_without_a_path_of_the_exporting_machine(
-    framework: ViralityModel, graphs: dict[str, bytes]
+    model: ViralityModel, graphs: dict[str, bytes]
 ) -> None:
-    assert fusion_graph(framework) == graphs["fusion"]
+    assert fusion_graph(model) == graphs["fusion"]
     for graph in graphs.values():
         assert b"site-packages" not in graph
         assert b".py" not in graph
 
 
-def test_the_connectivity_is_a_constant_of_the_graph(framework: ViralityModel, graphs: dict[str, bytes]) -> None:
+def test_the_connectivity_is_a_constant_of_the_graph(model: ViralityModel, graphs: dict[str, bytes]) -> None:
     onnx = pytest.importorskip("onnx")
-    model = onnx.load_from_string(graphs[Modality.SKELETAL])
-    stored = [onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
-    for block in framework.stream(Modality.SKELETAL).blocks:
+    proto = onnx.load_from_string(graphs[Modality.SKELETAL])
+    stored = [onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer]
+    for block in model.stream(Modality.SKELETAL).blocks:
         for subset in block.connectivity().detach().numpy():
             assert any(a.shape == subset.shape and np.allclose(a, subset.T, atol=1e-6) for a in stored)

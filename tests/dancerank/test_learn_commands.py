@@ -82,9 +82,9 @@ def test_a_data_set_is_trained_on_evaluated_and_continued(data: DataSet, recipe:
     held_out = {a.clip_id for a in data.annotations if a.split == "test"}
     predictions = read_predictions(run / "predictions.csv")
     assert set(predictions.clip_ids) == held_out
-    framework, notes = load_checkpoint(run / "model.safetensors")
-    assert framework.config.modalities == (Modality.SKELETAL, Modality.SCENIC)
-    assert framework.config.dropout == 0.1
+    model, notes = load_checkpoint(run / "model.safetensors")
+    assert model.config.modalities == (Modality.SKELETAL, Modality.SCENIC)
+    assert model.config.dropout == 0.1
     assert notes["training_data"].startswith("data, track all, split:")
     assert set(notes) == {"training_data", "spearman_fused", "spearman_skeletal", "spearman_scenic", "validation"}
     assert msgspec.json.decode((run / "config.json").read_bytes())["data"]["validation_clips"] > 0

@@ -1,4 +1,4 @@
-"""Small clips whose virality can be learned, and a small framework to learn it."""
+"""Small clips whose virality can be learned, and a small model to learn it."""
 
 import numpy as np
 

@@ -104,20 +104,20 @@ def test_every_term_reaches_the_video_level_features(skeletal: str, appearance: 
         appearance_network=appearance,  # type: ignore[arg-type]
         attentive_fusion=fused,
     )
-    framework = ViralityModel(config)
+    model = ViralityModel(config)
     generator = np.random.default_rng(1)
     samples: list[Sample] = [
         ({m: generator.normal(size=(24, *FRAME[m])).astype(np.float32) for m in MODALITIES}, clip / 5)
         for clip in range(5)
     ]
     batch = collate(samples, MODALITIES)
-    with video_level_features(framework) as features:
-        output = framework(batch.inputs, batch.present)
+    with video_level_features(model) as features:
+        output = model(batch.inputs, batch.present)
     terms = loss_terms(output, batch.targets, batch.present, 0.5)
     assert len(features) == len(MODALITIES)
     for feature in features:
         assert (gradient_norms(list(terms), [feature]) > 0).all()
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in framework.modules())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 def test_the_weights_move_stay_positive_and_sum_to_the_number_of_terms() -> None:

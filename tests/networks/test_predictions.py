@@ -19,15 +19,15 @@ def two_folds() -> tuple[ViralityModel, list[str]]:
     return ViralityModel(CONFIG), [f"clip-{number}" for number in range(20)]
 
 
-def test_they_are_the_frameworks_and_come_back_from_a_file(tmp_path: Path) -> None:
-    framework, ids = two_folds()
+def test_they_are_the_models_and_come_back_from_a_file(tmp_path: Path) -> None:
+    model, ids = two_folds()
     samples = planted(20, seed=2)
     parts = [
-        held_out_predictions(framework, samples[rows], ids[rows], name)
+        held_out_predictions(model, samples[rows], ids[rows], name)
         for rows, name in ((slice(0, 8), "fold 0"), (slice(8, 20), "fold 1"))
     ]
     whole = concatenated(parts)
-    output = predict(framework, samples)
+    output = predict(model, samples)
     np.testing.assert_allclose(whole.fused, output.fused.numpy(), atol=1e-5)
     scenic = whole.scores[:, 1]
     assert np.isnan(scenic).sum() == 4  # every fifth clip has no scene
@@ -43,10 +43,10 @@ def test_they_are_the_frameworks_and_come_back_from_a_file(tmp_path: Path) -> No
 
 
 def test_correlations_are_pooled_or_the_mean_of_folds_over_the_clips_that_have_a_modality() -> None:
-    framework, ids = two_folds()
+    model, ids = two_folds()
     samples = planted(20, seed=2)
-    parts = [held_out_predictions(framework, samples[:10], ids[:10], "a")]
-    parts.append(held_out_predictions(framework, samples[10:], ids[10:], "b"))
+    parts = [held_out_predictions(model, samples[:10], ids[:10], "a")]
+    parts.append(held_out_predictions(model, samples[10:], ids[10:], "b"))
     whole = concatenated(parts)
     pooled, mean = intervals(whole, resamples=50), intervals(whole, statistic="fold-mean", resamples=50)
     assert set(pooled) == {"fused", "skeletal", "scenic"}
@@ -63,8 +63,8 @@ def test_other_files_and_other_modalities_are_refused(tmp_path: Path) -> None:
         path.write_text(content)
         with pytest.raises(UnusableSamples, match=r"other\.csv"):
             read_predictions(path)
-    framework, ids = two_folds()
-    skeletal = held_out_predictions(framework, planted(2, seed=0), ids[:2], "a")
+    model, ids = two_folds()
+    skeletal = held_out_predictions(model, planted(2, seed=0), ids[:2], "a")
     scenic = held_out_predictions(ViralityModel(SCENIC), scenes(2, 0), ids[:2], "b")
     with pytest.raises(UnusableSamples, match="modalities"):
         concatenated([skeletal, scenic])

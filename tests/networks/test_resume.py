@@ -58,8 +58,8 @@ def test_a_run_killed_at_any_moment_ends_in_the_same_weights_bit_for_bit(tmp_pat
     expected, notes = load_checkpoint(whole / "model.safetensors")
     for name in ("broken", "while_saving"):
         folder = tmp_path / name
-        framework, its_notes = load_checkpoint(folder / "model.safetensors")
-        found = framework.state_dict()
+        model, its_notes = load_checkpoint(folder / "model.safetensors")
+        found = model.state_dict()
         assert all(torch.equal(found[name], tensor) for name, tensor in expected.state_dict().items())
         assert its_notes == notes
         assert (folder / "metrics.json").read_bytes() == (whole / "metrics.json").read_bytes()
@@ -70,7 +70,7 @@ def test_a_run_killed_at_any_moment_ends_in_the_same_weights_bit_for_bit(tmp_pat
 def run(folder: Path, **changes: object) -> dict[str, torch.Tensor]:
     settings = msgspec.structs.replace(SHORT, **changes)
     result = fit(SCENIC, scenes(16, 0), [], settings, run=folder, progress=False, trainer_options=QUIET)
-    return dict(result.framework.state_dict())
+    return dict(result.model.state_dict())
 
 
 def test_a_finished_run_is_not_trained_again_unless_afresh(tmp_path: Path) -> None:

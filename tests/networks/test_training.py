@@ -38,10 +38,10 @@ def test_training_learns_a_planted_signal_in_every_stream() -> None:
     assert set(result.metrics) == {"spearman_fused", "spearman_skeletal", "spearman_scenic"}
     assert all(value > 0.5 for value in result.metrics.values()), result.metrics
     assert result.metrics["spearman_fused"] > untrained["spearman_fused"] + 0.2
-    assert not result.framework.training
+    assert not result.model.training
 
 
-def test_the_same_seed_trains_the_same_framework_and_leaves_the_global_one_alone() -> None:
+def test_the_same_seed_trains_the_same_model_and_leaves_the_global_one_alone() -> None:
     settings = msgspec.structs.replace(SETTINGS, epochs=1)
     samples = planted(16, seed=0)
     torch.manual_seed(9)
@@ -51,7 +51,7 @@ def test_the_same_seed_trains_the_same_framework_and_leaves_the_global_one_alone
         torch.manual_seed(9)
         results.append(fit(CONFIG, samples, samples, settings, progress=False, trainer_options=QUIET))
         assert torch.equal(torch.rand(1), expected)
-    first, second = (result.framework.state_dict() for result in results)
+    first, second = (result.model.state_dict() for result in results)
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -141,16 +141,16 @@ def test_the_first_steps_are_those_of_a_plain_loop() -> None:
     config = msgspec.structs.replace(SCENIC, dropout=0.0)
     settings = TrainingSettings(epochs=1, batch_size=4, learning_rate=1e-2, weighting="fixed", seed=5)
     samples = scenes(8, 0)
-    found = fit(config, samples, [], settings, progress=False, trainer_options=QUIET).framework.state_dict()
+    found = fit(config, samples, [], settings, progress=False, trainer_options=QUIET).model.state_dict()
     torch.manual_seed(5)
-    framework = ViralityModel(config)
-    framework.stream(Modality.SCENIC).start_score()
-    optimizer = torch.optim.Adam(framework.parameters(), lr=1e-2)
+    model = ViralityModel(config)
+    model.stream(Modality.SCENIC).start_score()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     order = list(EpochOrder(8, seed=5))
     for rows in (order[:4], order[4:]):
         frames = torch.stack([torch.from_numpy(samples[row][0][Modality.SCENIC]) for row in rows])
         truth = [samples[row][1] for row in rows]
-        fused = framework({Modality.SCENIC: (frames, torch.full((4,), 4))}, torch.ones(4, 1, dtype=torch.bool)).fused
+        fused = model({Modality.SCENIC: (frames, torch.full((4,), 4))}, torch.ones(4, 1, dtype=torch.bool)).fused
         loss = (fused - torch.tensor(truth)).square().mean()
         for i in range(4):
             for j in range(i + 1, 4):
@@ -159,7 +159,7 @@ def test_the_first_steps_are_those_of_a_plain_loop() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    for name, tensor in framework.state_dict().items():
+    for name, tensor in model.state_dict().items():
         torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-5)
 
 
@@ -172,7 +172,7 @@ def test_the_epoch_that_ranks_the_validation_clips_best_is_kept_and_patience_sto
     assert len(measured) < 40
     assert measured.index(best) == len(measured) - 3
     assert result.metrics == {"validation": best}
-    assert spearman(predict(result.framework, validation).fused, targets_of(validation)) == best
+    assert spearman(predict(result.model, validation).fused, targets_of(validation)) == best
 
 
 def test_a_run_folder_holds_history_curves_metrics_and_a_checkpoint_that_knows_its_clips(tmp_path: Path) -> None:
@@ -188,11 +188,11 @@ def test_a_run_folder_holds_history_curves_metrics_and_a_checkpoint_that_knows_i
     assert float(rows[2]["weight_ranking"]) == pytest.approx(result.history[2].weights["ranking"], rel=1e-4)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert msgspec.json.decode((tmp_path / "metrics.json").read_bytes())["metrics"] == result.metrics
-    framework, notes = load_checkpoint(tmp_path / "model.safetensors")
+    model, notes = load_checkpoint(tmp_path / "model.safetensors")
     assert notes["training_data"] == "sixteen clips"
     assert set(notes) == {"training_data", *result.metrics}
     assert trained_on(tmp_path / "model.safetensors", ["clip-3", "clip-99"]) == ["clip-3"]
-    assert torch.equal(predict(framework, held_out).fused, predict(result.framework, held_out).fused)
+    assert torch.equal(predict(model, held_out).fused, predict(result.model, held_out).fused)
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_batch_saved(tmp_path: Path) -> None:
@@ -237,21 +237,21 @@ def test_samples_can_be_loaded_when_needed_and_train_the_same() -> None:
     assert fingerprint_of(lazy) == "fingerprint"
     assert not loads
     settings = msgspec.structs.replace(SHORT, epochs=1)
-    frameworks = [
-        fit(CONFIG, samples, [], settings, progress=False, trainer_options=QUIET).framework.state_dict()
+    models = [
+        fit(CONFIG, samples, [], settings, progress=False, trainer_options=QUIET).model.state_dict()
         for samples in (held, lazy)
     ]
-    assert all(torch.equal(tensor, frameworks[1][name]) for name, tensor in frameworks[0].items())
+    assert all(torch.equal(tensor, models[1][name]) for name, tensor in models[0].items())
     assert sorted(loads) == list(range(12))
 
 
 def test_loader_processes_change_nothing_but_who_loads() -> None:
-    frameworks = []
+    models = []
     for workers in (0, 2):
         settings = msgspec.structs.replace(SHORT, epochs=2, loader_workers=workers)
         result = fit(SCENIC, scenes(12, 0), [], settings, progress=False, trainer_options=QUIET)
-        frameworks.append(result.framework.state_dict())
-    assert all(torch.equal(tensor, frameworks[1][name]) for name, tensor in frameworks[0].items())
+        models.append(result.model.state_dict())
+    assert all(torch.equal(tensor, models[1][name]) for name, tensor in models[0].items())
 
 
 def test_a_fingerprint_depends_on_every_number() -> None:
@@ -267,7 +267,7 @@ def test_mixed_precision_trains() -> None:
     settings = msgspec.structs.replace(SHORT, precision="bf16-mixed")
     result = fit(CONFIG, planted(16, seed=0), [], settings, progress=False, trainer_options=QUIET)
     assert result.history[-1].terms["error"] < result.history[0].terms["error"]
-    assert all(tensor.dtype != torch.bfloat16 for tensor in result.framework.state_dict().values())
+    assert all(tensor.dtype != torch.bfloat16 for tensor in result.model.state_dict().values())
 
 
 def test_progress_is_a_line_per_epoch_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -312,7 +312,7 @@ def test_clip_ids_must_be_one_per_clip() -> None:
 
 def test_every_stream_starts_at_the_middle_of_the_scores_whatever_the_clip() -> None:
     settings = TrainingSettings(epochs=1, batch_size=8, learning_rate=1e-12)
-    framework = fit(CONFIG, planted(8, seed=0), [], settings, progress=False, trainer_options=QUIET).framework
-    predicted = predict(framework, planted(6, seed=1))
+    model = fit(CONFIG, planted(8, seed=0), [], settings, progress=False, trainer_options=QUIET).model
+    predicted = predict(model, planted(6, seed=1))
     scores = predicted.scores[predicted.attention > 0]
     torch.testing.assert_close(scores, torch.full_like(scores, 0.5), atol=1e-6, rtol=0.0)

@@ -1,4 +1,4 @@
-"""The whole framework: configuration, batches with missing modalities, checkpoints."""
+"""The whole model: configuration, batches with missing modalities, checkpoints."""
 
 import msgspec
 import numpy as np
@@ -15,7 +15,7 @@ from schemas.modalities import MODALITIES, Modality
 SMALL = ViralityModelConfig(graph_width=1 / 16, temporal_width=1 / 64, fusion_width=1 / 8)
 
 
-def framework() -> ViralityModel:
+def model() -> ViralityModel:
     torch.manual_seed(0)
     return ViralityModel(SMALL).eval()
 
@@ -36,7 +36,7 @@ def mixed_samples() -> list[Sample]:
 
 
 def test_a_clip_scores_the_same_alone_and_in_a_mixed_batch_whatever_modalities_it_lacks() -> None:
-    network, samples = framework(), mixed_samples()
+    network, samples = model(), mixed_samples()
     together = predict(network, samples, batch_size=len(samples))
     alone = predict(network, samples, batch_size=1)
     for ours, theirs in zip(together, alone, strict=True):
@@ -44,7 +44,7 @@ def test_a_clip_scores_the_same_alone_and_in_a_mixed_batch_whatever_modalities_i
 
 
 def test_absent_modalities_are_zero_in_scores_embeddings_and_attention() -> None:
-    network, samples = framework(), mixed_samples()
+    network, samples = model(), mixed_samples()
     output = predict(network, samples, batch_size=4)
     present = collate(samples, MODALITIES).present
     for part in (output.scores, output.attention):
@@ -57,7 +57,7 @@ def test_absent_modalities_are_zero_in_scores_embeddings_and_attention() -> None
 def test_rows_of_absent_modalities_do_not_reach_the_batch_statistics() -> None:
     statistics = []
     for filling in (0.0, 1e6):
-        network = framework().train()
+        network = model().train()
         batch = collate(mixed_samples(), MODALITIES)
         for index, modality in enumerate(MODALITIES):
             batch.inputs[modality][0][~batch.present[:, index]] = filling
@@ -67,7 +67,7 @@ def test_rows_of_absent_modalities_do_not_reach_the_batch_statistics() -> None:
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(*statistics, strict=True))
 
 
-def test_a_framework_may_have_some_modalities_only() -> None:
+def test_a_model_may_have_some_modalities_only() -> None:
     config = msgspec.structs.replace(SMALL, modalities=(Modality.SKELETAL, Modality.SCENIC))
     output = predict(
         ViralityModel(config), [sample for sample in mixed_samples() if set(sample[0]) & set(config.modalities)]
@@ -109,8 +109,8 @@ def test_an_impossible_configuration_names_the_field(field: str, value: object) 
     assert caught.value.field == field
 
 
-def test_a_checkpoint_gives_back_the_same_framework(tmp_path) -> None:
-    network, samples = framework(), mixed_samples()
+def test_a_checkpoint_gives_back_the_same_model(tmp_path) -> None:
+    network, samples = model(), mixed_samples()
     save_checkpoint(network, tmp_path / "model.safetensors", {"data": "made up"})
     loaded, notes = load_checkpoint(tmp_path / "model.safetensors")
     assert notes == {"data": "made up"}
@@ -124,7 +124,7 @@ def test_a_damaged_or_absent_checkpoint_is_named(tmp_path) -> None:
     path = tmp_path / "model.safetensors"
     with pytest.raises(CheckpointError, match=r"model\.safetensors"):
         load_checkpoint(path)
-    save_checkpoint(framework(), path)
+    save_checkpoint(model(), path)
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(CheckpointError, match=r"model\.safetensors"):
         load_checkpoint(path)
