@@ -1,6 +1,7 @@
 """Waiting for a broker, database or feature store that does not answer, and reconnecting once it does."""
 
 import logging
+import random
 import threading
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -18,10 +19,15 @@ _WARNING_INTERVAL_S: Final = 60.0
 
 
 class Waits(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds before the next attempt: ``first_s``, then twice as long after each failure, at most ``longest_s``."""
+    """Seconds before the next attempt: ``first_s``, then twice as long after each failure, at most ``longest_s``.
+
+    Each wait is shortened by a random share of up to ``jitter``, 0 to 1: processes that failed together do not all
+    return at the same moment.
+    """
 
     first_s: float = 0.2
     longest_s: float = 10.0
+    jitter: float = 0.25
 
 
 _DEFAULTS: Final = Waits()
@@ -102,6 +108,7 @@ class Reconnecting:
         if isinstance(error, MembershipLost) and self._error is None:
             wait_s = 0.0
         else:
+            wait_s *= 1 - self._waits.jitter * random.random()
             self._wait_s = min(2 * self._wait_s, self._waits.longest_s)
         if self._error is None:
             self._began_s, self._failures = now_s, 0

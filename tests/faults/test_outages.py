@@ -26,6 +26,9 @@ FEW = 80
 FULL_AT_BYTES = 16_384
 PATIENCE_S = 180.0
 AWAY_S = 4.0
+LONG_S = 20.0
+MOST_INTERRUPTIONS = 8
+"""In so long a time: waits of 0.2 s would make 50."""
 SPINS_ABOVE = 0.4
 """Share of a processor that nobody who only waits needs."""
 MakeScene = Callable[[KafkaConnection, str, int], Scene]
@@ -80,6 +83,11 @@ def test_a_broker_that_is_killed_in_mid_transaction_and_comes_back_costs_nothing
     assert verify(here.sent, here.settings, here.connection, None).is_right
 
 
+@pytest.mark.tried(
+    kind="waits that forget",
+    given="PostgreSQL killed for 20 s while Kafka is up",
+    outcome="at most 8 reconnects and one line in the log, then all is ranked",
+)
 def test_a_database_that_is_killed_and_comes_back_costs_nothing(
     scene: MakeScene, kafka_connection: KafkaConnection, own_postgresql_server: PostgresqlServer
 ) -> None:
@@ -93,8 +101,12 @@ def test_a_database_that_is_killed_and_comes_back_costs_nothing(
             while not store.generations():
                 check()
         own_postgresql_server.kill()
+        down_s = time.monotonic()
         await_waiting(workers[1:])
         assert workers[0].waiting() == []
+        time.sleep(max(0.0, LONG_S - (time.monotonic() - down_s)))
+        assert workers[1].metric("dancerank_interruptions_total") <= MOST_INTERRUPTIONS
+        assert workers[1].log().count("(failure ") <= 1 + (time.monotonic() - down_s) / 60
         own_postgresql_server.start()
 
         def all_ranked() -> bool:

@@ -17,7 +17,7 @@ class Scene(Observer):
     fail for want of a broker, connections succeed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, jitter: float = 0.0) -> None:
         self.clock = ManualClock()
         self.calls: list[str] = []
         self.failing: dict[str, list[Exception | None]] = {"step": [], "connect": []}
@@ -27,7 +27,7 @@ class Scene(Observer):
             disconnect=lambda: self.calls.append("disconnect"),
             connect=self.doing("connect"),
             position="what is committed",
-            waits=Waits(first_s=1.0, longest_s=8.0),
+            waits=Waits(first_s=1.0, longest_s=8.0, jitter=jitter),
         )
 
     def doing(self, name: str) -> Callable[[], None]:
@@ -75,6 +75,11 @@ def test_it_disconnects_waits_and_connects_until_that_works_and_then_steps_again
     ]
 
 
+@pytest.mark.tried(
+    kind="waits that forget",
+    given="failures of several things in turn, with connections that succeed in between",
+    outcome="waits grow over all of them",
+)
 def test_waits_grow_over_steps_connections_and_attempts_alike_until_something_succeeds() -> None:
     scene, stop = Scene(), Stop(waits=7)
     scene.failing["connect"] = [None, no_broker()]
@@ -87,11 +92,31 @@ def test_waits_grow_over_steps_connections_and_attempts_alike_until_something_su
     assert stop.waited_s == [1.0, 2.0]
 
 
+@pytest.mark.tried(
+    kind="waits that forget",
+    given="a consumer that its group removes again and again",
+    outcome="rejoins at once the first time, then waits grow",
+)
 def test_a_member_that_its_group_gave_up_rejoins_at_once_but_not_again_before_a_success() -> None:
     scene, stop, lost = Scene(), Stop(waits=3), MembershipLost("the group rebalanced")
     scene.failing["step"] = [lost, lost, lost]
     scene.run(stop)
     assert stop.waited_s == [0.0, 1.0, 2.0]
+
+
+@pytest.mark.tried(
+    kind="waits that forget",
+    given="processes that lose a broker at one moment",
+    outcome="they return at different ones",
+)
+def test_waits_of_processes_that_failed_together_differ_by_no_more_than_the_jitter() -> None:
+    stops = [Stop(waits=6) for _ in range(8)]
+    for stop in stops:
+        Scene(jitter=0.25).run(stop)
+    for attempt, longest_s in enumerate([1.0, 2.0, 4.0, 8.0, 8.0, 8.0]):
+        waited_s = [stop.waited_s[attempt] or 0.0 for stop in stops]
+        assert len(set(waited_s)) == len(stops)
+        assert 0.75 * longest_s <= min(waited_s) <= max(waited_s) <= longest_s
 
 
 @pytest.mark.parametrize("place", ["step", "connect"])
@@ -110,6 +135,7 @@ def test_after_the_wish_to_stop_it_only_disconnects(caplog: pytest.LogCaptureFix
     assert "no broker (transport); stopping, the next start continues from what is committed" in caplog.text
 
 
+@pytest.mark.tried(kind="waits that forget", given="an outage of minutes", outcome="one warning a minute")
 def test_an_outage_is_logged_when_it_begins_once_a_minute_and_when_it_is_over(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -128,6 +154,7 @@ def test_an_outage_is_logged_when_it_begins_once_a_minute_and_when_it_is_over(
     assert over == "works again after 26 failures in 191.0 s"
 
 
+@pytest.mark.tried(kind="waits that forget", given="short outages one after the other", outcome="each is logged")
 def test_each_outage_is_logged_however_short_the_time_between_them(caplog: pytest.LogCaptureFixture) -> None:
     scene, stop = Scene(), Stop()
     for _ in range(3):

@@ -20,6 +20,11 @@ CLOCK = ManualClock(start_ms=NOW_MS)
 MICROSECONDS = NOW_MS * 1000
 
 
+@pytest.mark.tried(
+    kind="legal and absurd values",
+    given="a scored clip with a time in microseconds or days ahead",
+    outcome="dead-lettered by both views and by the pools",
+)
 @pytest.mark.parametrize("field", ["uploaded_at_ms", "scored_at_ms"])
 @pytest.mark.parametrize("at_ms", [MICROSECONDS, NOW_MS + 3 * DAY_MS])
 def test_both_views_and_the_pools_refuse_a_scored_clip_of_an_absurd_time(field: str, at_ms: int) -> None:
@@ -38,6 +43,11 @@ def test_a_replica_that_reads_the_log_later_judges_a_record_as_the_first_one_did
     assert len(read_log(absurd, DELETIONS, clock=CLOCK)[1]) == len(read_log(absurd, DELETIONS, clock=later)[1]) == 1
 
 
+@pytest.mark.tried(
+    kind="legal and absurd values",
+    given="an observation with a time in seconds, microseconds or days ahead",
+    outcome="dead-lettered",
+)
 @pytest.mark.parametrize("at_ms", [MICROSECONDS, NOW_MS // 1000, NOW_MS + 2 * DAY_MS])
 def test_an_observation_of_an_absurd_time_is_refused_and_does_not_wait_for_it(at_ms: int) -> None:
     event = EngagementObserved(clip_id="c1", observed_at_ms=at_ms, likes=1, comments=0, reposts=0)
@@ -45,6 +55,11 @@ def test_an_observation_of_an_absurd_time_is_refused_and_does_not_wait_for_it(at
     assert (refusal.error.code, refusal.error.field) == ("malformed_event", "observed_at_ms")
 
 
+@pytest.mark.tried(
+    kind="legal and absurd values",
+    given="a right upload of a clip that was stored with a time in microseconds",
+    outcome="the right one is ranked and indexed",
+)
 def test_an_upload_again_puts_right_a_clip_that_was_stored_with_an_absurd_time(any_store: ScoreStore) -> None:
     index = IndexView(NumpyBackend(), Observer(), CLOCK)
     wrong = scored_clip("c1", dancer_id="wrong", uploaded_at_ms=MICROSECONDS)
@@ -60,6 +75,9 @@ def test_an_upload_again_puts_right_a_clip_that_was_stored_with_an_absurd_time(a
     assert (entry.dancer_id, entry.uploaded_at_ms) == ("right", NOW_MS)
 
 
+@pytest.mark.tried(
+    kind="legal and absurd values", given="400 likes on 9 views", outcome="taken, and reported in the log"
+)
 @pytest.mark.parametrize(
     ("likes", "views", "reported"), [(400, 9, True), (9, 9, False), (400, None, False), (1, 0, True)]
 )

@@ -1,13 +1,14 @@
 """What a loop does when its view, its broker or its disk fails: nothing is lost, and it continues where it can."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import pytest
 
 from ranking.scores.store import ScoreStore
 from ranking.views.loop import LoopSettings, StoredPositions, ViewLoop
+from schemas.clock import ManualClock
 from schemas.errors import (
     DancerankError,
     GenerationMismatch,
@@ -187,6 +188,60 @@ def test_what_a_loop_waits_for_is_reported_until_it_continues(setting: Setting, 
     loop.run(Waiting())
     assert reported == ["down (store_unavailable)"]
     assert loop.waiting_for is None
+
+
+class Down(FailingView):
+    """A view whose database is down until ``until_s``, by the clock; it knows no positions then either."""
+
+    def __init__(self, inner: ScoreStore, clock: ManualClock, until_s: float) -> None:
+        super().__init__(inner, 0, StoreUnavailable("down"))
+        self._clock, self._until_s = clock, until_s
+
+    def check(self) -> None:
+        if self._clock.monotonic_s() < self._until_s:
+            raise self.error
+
+    def positions(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        self.check()
+        return super().positions(partitions)
+
+    def apply(self, scored: Sequence[ScoredRecord], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
+        self.check()
+        return super().apply(scored, positions)
+
+
+@pytest.mark.tried(
+    kind="waits that forget",
+    given="a database that is down for 55 s while Kafka is up",
+    outcome="at most 15 reconnects and 2 lines in the log, then the next batch",
+)
+def test_a_database_that_is_down_for_a_minute_costs_few_attempts_and_few_lines(
+    setting: Setting, store: ScoreStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    setting.send(scored_clip("a"))
+    view = Down(store, setting.clock, until_s=0.0)
+    opened = 0
+
+    def open_source(listener: RebalanceListener) -> MemorySource:
+        nonlocal opened
+        opened += 1
+        return setting.open_source(listener)
+
+    class Waiting(Stop):
+        def wait(self, timeout: float | None = None) -> bool:
+            setting.clock.advance(timeout or 0.0)
+            return super().wait(timeout)
+
+        def is_set(self) -> bool:
+            return bool(store.generations()) or super().is_set()
+
+    stop, settings = Waiting(), LoopSettings(poll_timeout_s=0)
+    loop = ViewLoop(open_source, view, READ, MemorySink(setting.broker), setting.reports, setting.clock, settings)
+    view._until_s = setting.clock.monotonic_s() + 55.0
+    loop.run(stop)
+    assert store.generations() == {"g1": 1}
+    assert opened <= 15
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) <= 2
 
 
 class Joining(MemorySource):

@@ -62,7 +62,7 @@ class Scene:
         self.opened = 0
         self.reports = Interruptions()
         self.closes_when_opened: list[int] = []
-        settings = msgspec.structs.replace(SETTINGS, waits=Waits(first_s=0.5, longest_s=2.0))
+        settings = msgspec.structs.replace(SETTINGS, waits=Waits(first_s=0.5, longest_s=2.0, jitter=0.0))
         sink = MemorySink(setting.broker)
         self.loop = ViewLoop(self.open_source, store, READ, sink, self.reports, setting.clock, settings)
 
