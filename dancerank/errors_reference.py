@@ -57,7 +57,7 @@ def reference() -> str:
         ("code", "where", "meaning", "what to do"),
         [(f"`{each.code}`", f"HTTP {each.status}", each.meaning, each.remedy) for each in REFUSALS],
     )
-    return page("Errors", _INTRODUCTION, "errors_reference", [*tables, refusals])
+    return page("Errors", _INTRODUCTION, "dancerank.errors_reference", [*tables, refusals])
 
 
 def _row(kind: type[DancerankError]) -> Sequence[str]:

@@ -32,7 +32,7 @@ def reference() -> str:
         section(subject, _SUBJECTS[subject], columns, [_row(each, alerts) for each in definitions])
         for subject, definitions in groups.items()
     ]
-    return page("Metrics", _INTRODUCTION, "metrics_reference", tables)
+    return page("Metrics", _INTRODUCTION, "dancerank.metrics_reference", tables)
 
 
 def alerts_by_metric(rules: str) -> Mapping[str, list[str]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 def page(title: str, introduction: str, module: str, sections: Iterable[str]) -> str:
     """A whole page; ``module`` is the one that prints it, and ``docs/<title>.md`` where it is kept."""
-    command = f"python -m dancerank.{module} > docs/{title.lower()}.md"
+    command = f"python -m {module} > docs/{title.lower()}.md"
     return f"# {title}\n\n{introduction}\n\nThis page is generated: `{command}`.\n{''.join(sections)}"
 
 

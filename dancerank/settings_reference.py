@@ -41,7 +41,8 @@ _WIDTH: Final = 120
 
 def reference() -> str:
     """The whole page, in Markdown."""
-    return page("Settings", _INTRODUCTION, "settings_reference", _sections(TypeAdapter(Settings).json_schema()))
+    sections = _sections(TypeAdapter(Settings).json_schema())
+    return page("Settings", _INTRODUCTION, "dancerank.settings_reference", sections)
 
 
 def example() -> str:

@@ -265,8 +265,8 @@ def test_a_log_of_any_generation_that_is_not_compacted_is_named_at_the_start(
         for name, policy in policies.items()
     }
     monkeypatch.setattr(start_checks, "describe_topics", lambda *_: there)
-    (doubt,) = start_checks.start_warnings(settings, Processes(settings).connection, "serve")
-    assert doubt.startswith("topic clips.scored.v2 is not compacted")
+    (found,) = start_checks.start_warnings(settings, Processes(settings).connection, "serve")
+    assert found.startswith("topic clips.scored.v2 is not compacted")
 
 
 def test_a_dead_letter_from_the_log_of_any_generation_is_one_of_a_scored_clip(

@@ -257,6 +257,9 @@ def test_help_names_every_option(command: str) -> None:
     assert "clips.csv" in text
 
 
+@pytest.mark.tried(
+    kind="two readers, two truths", given="a recipe with a byte-order mark", outcome="read as without it"
+)
 def test_a_recipe_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text("[training]\nepochs = 7\n", encoding="utf-8-sig")

@@ -7,14 +7,20 @@ import pytest
 
 from dancerank import errors_reference, metrics_reference
 from dancerank.reference_pages import section
+from tests import inputs_reference
 
 
 @pytest.mark.parametrize(
-    ("page", "generate"), [("errors", errors_reference.reference), ("metrics", metrics_reference.reference)]
+    ("page", "module", "generate"),
+    [
+        ("errors", "dancerank.errors_reference", errors_reference.reference),
+        ("metrics", "dancerank.metrics_reference", metrics_reference.reference),
+        ("inputs", "tests.inputs_reference", inputs_reference.reference),
+    ],
 )
-def test_the_generated_pages_are_current(page: str, generate: Callable[[], str]) -> None:
+def test_the_generated_pages_are_current(page: str, module: str, generate: Callable[[], str]) -> None:
     path = Path("docs") / f"{page}.md"
-    assert path.read_text() == generate(), f"python -m dancerank.{page}_reference > {path}"
+    assert path.read_text() == generate(), f"python -m {module} > {path}"
 
 
 def test_cells_of_tables_hold_no_line_break_and_no_bar() -> None:

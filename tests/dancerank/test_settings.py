@@ -265,6 +265,9 @@ def test_what_an_older_key_is_replaced_by_exists() -> None:
         assert set(re.findall(r"\b[a-z]+\.[a-z_]+\b", remedy)) <= keys
 
 
+@pytest.mark.tried(
+    kind="two readers, two truths", given="settings and policies with a byte-order mark", outcome="read as without it"
+)
 def test_files_that_begin_with_a_byte_order_mark_are_read(tmp_path: Path) -> None:
     def marked(name: str, text: str) -> Path:
         path = tmp_path / name

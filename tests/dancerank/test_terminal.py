@@ -33,6 +33,11 @@ def table(cell: RenderableType, title: RenderableType = "", footer: RenderableTy
     return made
 
 
+@pytest.mark.tried(
+    kind="untrusted text in output",
+    given="escape sequences in cells, titles and footers of tables",
+    outcome="written out",
+)
 @pytest.mark.parametrize(
     "made",
     [
@@ -71,6 +76,11 @@ def letter(**values: Any) -> DeadLetter:
     return DeadLetter(**given | values)
 
 
+@pytest.mark.tried(
+    kind="untrusted text in output",
+    given="dead letters whose id, message or code has line breaks",
+    outcome="one row each",
+)
 def test_a_dead_letter_stays_on_its_line_whatever_its_headers_hold() -> None:
     plain = shown(dead_letters_tables([letter()]))
     forged = [letter(clip_id="a\n│ 0:9 │ x\x1b[A"), letter(message="no\n\x1b[31mERROR"), letter(code="a\nb")]

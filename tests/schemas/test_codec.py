@@ -192,6 +192,9 @@ def test_what_is_no_map_is_refused_as_such(raw: bytes) -> None:
     assert repr(raw[:16]) in caught.value.message
 
 
+@pytest.mark.tried(
+    kind="two readers, two truths", given="events in JSON with a byte-order mark", outcome="read as without it"
+)
 @given(events)
 def test_json_may_begin_with_a_byte_order_mark(event: Event) -> None:
     assert decode(b"\xef\xbb\xbf" + encode_json(event), type(event)) == event

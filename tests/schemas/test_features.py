@@ -78,6 +78,11 @@ def test_the_arrays_are_those_that_the_safetensors_library_reads(features: ClipF
         np.testing.assert_array_equal(frames, theirs[modality])
 
 
+@pytest.mark.tried(
+    kind="two readers, two truths",
+    given="feature files with bits flipped",
+    outcome="refused, or read as the safetensors library reads them",
+)
 @given(st.data())
 def test_flipped_bits_give_features_or_a_feature_error_and_what_we_read_the_library_reads(data: st.DataObject) -> None:
     content = bytearray(SMALL)
@@ -311,6 +316,11 @@ def test_a_tensor_of_an_unknown_modality_is_left_out_and_named() -> None:
         decode_features(safetensors.numpy.save(frames, METADATA)[:-1])
 
 
+@pytest.mark.tried(
+    kind="two readers, two truths",
+    given="a tensor, or another name, twice in a safetensors header",
+    outcome="refused with the name",
+)
 @pytest.mark.parametrize(
     ("header", "named"),
     [

@@ -18,6 +18,11 @@ UPLOAD = upload("clip", random_features(3.0), duration_s=3.0)
 FORGED = ["gpj.\u202egnp", "a\u200b", "\ufeffa", "a\u2066b", "a\u00adb", "a\u009bb", "\u3164", "a\U000e0041", "\u034fa"]
 
 
+@pytest.mark.tried(
+    kind="legal and absurd values",
+    given="ids of an upload with bidirectional, zero-width or blank characters",
+    outcome="refused with the field",
+)
 @pytest.mark.parametrize("field", ["clip_id", "dancer_id", "challenge_id"])
 @pytest.mark.parametrize("forged", FORGED)
 def test_an_upload_whose_ids_hold_invisible_characters_is_refused(field: str, forged: str) -> None:
@@ -29,6 +34,9 @@ def test_an_upload_whose_ids_hold_invisible_characters_is_refused(field: str, fo
         assert caught.value.message.isprintable()
 
 
+@pytest.mark.tried(
+    kind="legal and absurd values", given="ids in Japanese, Arabic, Hindi, and of emoji", outcome="taken"
+)
 @pytest.mark.parametrize("name", ["踊り", "Ä-1", "été", "مرحبا", "नृत्य", "💃", "❤️", "a.b:c~1"])
 def test_names_of_any_script_are_taken(name: str) -> None:
     assert decode(encode(msgspec.structs.replace(UPLOAD, clip_id=name)), ClipUploaded).clip_id == name
@@ -44,6 +52,9 @@ def test_no_control_or_format_character_that_unicode_knows_is_taken() -> None:
     assert admitted == []
 
 
+@pytest.mark.tried(
+    kind="legal and absurd values", given="a deletion of a clip whose id has such characters", outcome="deleted"
+)
 @pytest.mark.parametrize("forged", FORGED)
 def test_a_clip_that_was_admitted_under_such_an_id_can_still_be_read_and_deleted(forged: str) -> None:
     events: list[Any] = [

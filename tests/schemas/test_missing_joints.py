@@ -30,6 +30,11 @@ def read(frames: np.ndarray, layout: str = "mpii-16") -> ClipFeatures:
     return decode_features(encode_features(ClipFeatures({S: frames}, layout)))
 
 
+@pytest.mark.tried(
+    kind="missing values in disguise",
+    given="two joints at (0, 0) in every seventh frame",
+    outcome="interpolated, and their share reported",
+)
 @pytest.mark.parametrize("channels", [2, 3])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_wrists_lost_in_every_seventh_step_are_interpolated(channels: int, dtype: type[np.floating]) -> None:
@@ -44,6 +49,11 @@ def test_wrists_lost_in_every_seventh_step_are_interpolated(channels: int, dtype
     assert features.filled_joints == pytest.approx(15 * 2 / (STEPS * 16))
 
 
+@pytest.mark.tried(
+    kind="missing values in disguise",
+    given="coordinates of confidence 0 or below, whatever they are",
+    outcome="interpolated",
+)
 @pytest.mark.parametrize("coordinates", [0.0, -1.0, 5000.0])
 @pytest.mark.parametrize("confidence", [0.0, -1.0])
 def test_without_confidence_in_it_a_value_does_not_matter(coordinates: float, confidence: float) -> None:
@@ -52,6 +62,7 @@ def test_without_confidence_in_it_a_value_does_not_matter(coordinates: float, co
     np.testing.assert_allclose(read(lost).frames[S], dance(), rtol=1e-6)
 
 
+@pytest.mark.tried(kind="missing values in disguise", given="ten whole frames of zeros", outcome="interpolated")
 @pytest.mark.parametrize("channels", [2, 3])
 def test_whole_steps_of_zeros_are_interpolated(channels: int) -> None:
     lost = dance(channels)
@@ -61,6 +72,11 @@ def test_whole_steps_of_zeros_are_interpolated(channels: int) -> None:
     assert features.filled_joints == pytest.approx(0.1)
 
 
+@pytest.mark.tried(
+    kind="missing values in disguise",
+    given="joints undetected for 0.52 s, also at the start and at the end",
+    outcome="refused with joints and share",
+)
 @pytest.mark.parametrize("channels", [2, 3])
 @pytest.mark.parametrize("gap", [slice(40, 53), slice(0, 13), slice(87, 100)])
 def test_a_gap_over_half_a_second_is_refused_with_joints_and_share(channels: int, gap: slice) -> None:
@@ -78,6 +94,11 @@ def test_a_gap_over_half_a_second_is_refused_with_joints_and_share(channels: int
     read(lost)
 
 
+@pytest.mark.tried(
+    kind="missing values in disguise",
+    given="a joint undetected in three frames of four",
+    outcome="refused with joint and share",
+)
 @pytest.mark.parametrize("channels", [2, 3])
 def test_a_joint_missing_in_most_steps_is_refused_however_short_its_gaps_are(channels: int) -> None:
     lost = dance(channels)
@@ -86,6 +107,11 @@ def test_a_joint_missing_in_most_steps_is_refused_however_short_its_gaps_are(cha
         read(lost)
 
 
+@pytest.mark.tried(
+    kind="missing values in disguise",
+    given="joints that are never detected, and a clip of zeros alone",
+    outcome="refused with the joints",
+)
 @pytest.mark.parametrize("channels", [2, 3])
 @pytest.mark.parametrize("joints", [[10], [0, 1, 4, 5], list(range(16))])
 def test_a_joint_that_is_never_detected_is_refused(channels: int, joints: list[int]) -> None:
@@ -95,6 +121,9 @@ def test_a_joint_that_is_never_detected_is_refused(channels: int, joints: list[i
         read(lost)
 
 
+@pytest.mark.tried(
+    kind="missing values in disguise", given="an undetected joint in a clip of one frame", outcome="refused"
+)
 @pytest.mark.parametrize("steps", [1, 2])
 def test_a_clip_of_one_step_has_nothing_to_interpolate_from(steps: int) -> None:
     lost = dance()[:steps]
@@ -103,6 +132,7 @@ def test_a_clip_of_one_step_has_nothing_to_interpolate_from(steps: int) -> None:
         read(lost)
 
 
+@pytest.mark.tried(kind="missing values in disguise", given="(0, 0, 0) from a depth camera", outcome="interpolated")
 def test_untracked_joints_of_a_depth_camera_are_interpolated() -> None:
     frames = np.random.default_rng(0).normal((0.2, 0.0, 2.5), 0.1, (STEPS, 25, 3)).astype(np.float32)
     frames[20:26, [7, 11]] = 0
@@ -119,6 +149,11 @@ def test_the_root_of_a_root_centred_pose_stays_where_it_is(layout: str) -> None:
     np.testing.assert_array_equal(read(frames, layout).frames[S], frames)
 
 
+@pytest.mark.tried(
+    kind="missing values in disguise",
+    given="(0, 0) as the corner of a pose in coordinates of its box",
+    outcome="a position, read as it is",
+)
 def test_the_corner_of_a_pose_in_its_own_box_stays_where_it_is() -> None:
     frames = np.random.default_rng(1).random((STEPS, 16, 2)).astype(np.float32)
     frames[:, 9] *= 0.1
@@ -126,6 +161,9 @@ def test_the_corner_of_a_pose_in_its_own_box_stays_where_it_is() -> None:
     assert read(frames).filled_joints == 0
 
 
+@pytest.mark.tried(
+    kind="missing values in disguise", given="(0, 0) with a confidence", outcome="a position, read as it is"
+)
 def test_a_confidence_makes_the_picture_corner_a_position() -> None:
     frames = dance()
     frames[40:80, WRISTS, :2] = 0

@@ -130,6 +130,11 @@ def test_undetected_joints_are_interpolated_before_the_pose_is_converted_and_the
     assert loaded.filled_joints == 15 * 2 / (100 * 18)
 
 
+@pytest.mark.tried(
+    kind="missing values in disguise",
+    given="a feature file whose wrist is undetected for 0.8 s",
+    outcome="dead-lettered with clip, file, joint and share",
+)
 def test_joints_undetected_for_long_are_refused_with_clip_place_joints_and_share(
     tmp_path: Path, feature_root: Path
 ) -> None:
@@ -143,6 +148,11 @@ def test_joints_undetected_for_long_are_refused_with_clip_place_joints_and_share
         loader(tmp_path, feature_root.as_uri()).load(upload("a", FeatureFile(f"{feature_root.as_uri()}/clip")))
 
 
+@pytest.mark.tried(
+    kind="two readers, two truths",
+    given="60 s of frames in an upload that says 3 s",
+    outcome="dead-lettered with both durations",
+)
 def test_a_minute_of_frames_in_an_upload_of_three_seconds_is_refused(tmp_path: Path) -> None:
     minute = random_features(60.0, modalities=(S, B))
     with pytest.raises(
@@ -151,6 +161,11 @@ def test_a_minute_of_frames_in_an_upload_of_three_seconds_is_refused(tmp_path: P
         loader(tmp_path).load(upload("clip", minute, duration_s=3.0))
 
 
+@pytest.mark.tried(
+    kind="two readers, two truths",
+    given="the same in a modality that the bundle does not score",
+    outcome="dead-lettered",
+)
 def test_a_tensor_that_the_bundle_does_not_score_may_not_be_longer_than_the_clip_either(tmp_path: Path) -> None:
     short, long = random_features(3.0, modalities=(H,)), random_features(60.0, modalities=(B,))
     features = ClipFeatures({**short.frames, **long.frames})

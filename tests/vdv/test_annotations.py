@@ -109,12 +109,16 @@ def test_what_spreadsheets_add_is_read_over(tmp_path: Path) -> None:
     assert (read.clip_id, read.features, read.extra, findings) == ("a", "f", {}, [])
 
 
+@pytest.mark.tried(
+    kind="legal and absurd values", given="a clip of 10^308 seconds in clips.csv", outcome="refused with row and column"
+)
 def test_a_clip_longer_than_a_day_is_refused(tmp_path: Path) -> None:
     write_rows(tmp_path, HEADER, "a,b,c,1e308,f")
     _, (finding,) = read_table(tmp_path)
     assert (finding.row, finding.field, "a day at most" in finding.remedy) == (2, "duration_s", True)
 
 
+@pytest.mark.tried(kind="leftovers", given="a table that cannot be written", outcome="nothing of it is left")
 def test_a_table_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "clips.csv").mkdir()
     with pytest.raises(DataSetError, match=r"clips\.csv cannot be written"):
@@ -162,6 +166,11 @@ def test_the_columns_are_the_fields_of_an_annotation() -> None:
     assert set(COLUMNS) | {"extra", "row"} == set(Annotation.__struct_fields__)
 
 
+@pytest.mark.tried(
+    kind="two readers, two truths",
+    given="counts written 1.000, 1e3, 1_000, 0x10 in clips.csv",
+    outcome="refused with row and column",
+)
 @pytest.mark.parametrize("column", ["likes", "comments", "reposts", "views", "fold", "uploaded_at_ms"])
 @pytest.mark.parametrize("text", ["1.000", "1e3", "1_000", "1 000", "1.0", "0x10", "١٠٠٠"])
 def test_a_whole_number_that_may_be_read_in_two_ways_is_refused(tmp_path: Path, column: str, text: str) -> None:

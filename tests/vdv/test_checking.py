@@ -86,6 +86,9 @@ def test_a_folder_without_a_table_is_a_finding(tmp_path: Path) -> None:
     assert "has no rows; add a row per clip" in str(finding)
 
 
+@pytest.mark.tried(
+    kind="collapse by key", given="an id and a feature file in two rows of a data set", outcome="found with both rows"
+)
 def test_ids_and_files_that_come_twice_are_found(tmp_path: Path) -> None:
     data = written(tmp_path, labelled(4))
     first, second, *others = data.annotations
@@ -199,6 +202,11 @@ def test_features_are_held_one_clip_at_a_time(tmp_path: Path, monkeypatch: pytes
     assert len(alive) == 6
 
 
+@pytest.mark.tried(
+    kind="two readers, two truths",
+    given="one feature file of two clips, by ./, ../, a symbolic or a hard link",
+    outcome="found with both rows",
+)
 @pytest.mark.parametrize("spelling", ["dotted", "upwards", "symbolic link", "hard link"])
 def test_one_feature_file_of_two_clips_is_found_however_its_path_is_spelled(tmp_path: Path, spelling: str) -> None:
     data = written(tmp_path, labelled(4))
@@ -213,6 +221,11 @@ def test_one_feature_file_of_two_clips_is_found_however_its_path_is_spelled(tmp_
     assert f"{same!r} is in row 2 already; give each clip a feature file of its own" in found
 
 
+@pytest.mark.tried(
+    kind="two readers, two truths",
+    given="60 s of features of a clip of 4 s in a data set",
+    outcome="found with the row",
+)
 def test_features_that_last_longer_than_the_clip_are_found(tmp_path: Path) -> None:
     data = written(tmp_path, labelled(4), **{"clip-2": random_features(60.0, modalities=[Modality.SKELETAL])})
     (found,) = findings(data)

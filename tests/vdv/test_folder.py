@@ -43,6 +43,7 @@ def test_clips_are_written_as_they_come_and_the_table_at_the_end(tmp_path: Path)
     assert (tmp_path / "clips.csv").exists()
 
 
+@pytest.mark.tried(kind="leftovers", given="a data set whose writer is interrupted", outcome="no table is left")
 def test_an_interrupted_writer_leaves_no_table(tmp_path: Path) -> None:
     def interrupted() -> Iterator[Clip]:
         yield from clips(labelled(2))

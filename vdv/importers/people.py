@@ -56,13 +56,13 @@ def one_person(path: Path, people: Sequence[Person]) -> dict[int, Person]:
     if all(person.track is not None for person in seen) and len(tracked) == len(seen):
         by_track = sorted(seen, key=lambda person: str(person.track))
         tracks = [list(track) for _, track in groupby(by_track, key=lambda person: person.track)]
-        doubts: dict[int, str] = {}
+        ambiguous: dict[int, str] = {}
     else:
-        tracks, doubts = _follow(path, seen)
+        tracks, ambiguous = _follow(path, seen)
     chosen = max(range(len(tracks)), key=lambda i: (len(tracks[i]), sum(person.confidence for person in tracks[i])))
-    if chosen in doubts:
+    if chosen in ambiguous:
         raise DataSetError(
-            f"{path}: in image {doubts[chosen]!r} another person is too close to tell which one is the dancer; "
+            f"{path}: in image {ambiguous[chosen]!r} another person is too close to tell which one is the dancer; "
             f"{_REMEDY}"
         )
     for before, after in pairwise(tracks[chosen]):
@@ -90,9 +90,9 @@ def one_person(path: Path, people: Sequence[Person]) -> dict[int, Person]:
 
 
 def _follow(path: Path, people: Sequence[Person]) -> tuple[list[list[Person]], dict[int, str]]:
-    """Tracks by position, and for those with a doubtful step the image in which it is first."""
+    """Tracks by position, and for those with an ambiguous step the first such image."""
     tracks: list[list[Person]] = []
-    doubts: dict[int, str] = {}
+    ambiguous: dict[int, str] = {}
     alive: list[int] = []
     for _, group in groupby(people, key=lambda person: person.frame):
         found = _distinct(path, list(group))
@@ -108,14 +108,14 @@ def _follow(path: Path, people: Sequence[Person]) -> tuple[list[list[Person]], d
                     continue
                 rivals = np.concatenate([np.delete(apart[t], d), np.delete(apart[:, d], t)])
                 if rivals.min(initial=np.inf) < CLEAR * apart[t, d]:
-                    doubts.setdefault(alive[t], found[d].image)
+                    ambiguous.setdefault(alive[t], found[d].image)
                 tracks[alive[t]].append(found[d])
                 open_tracks.discard(t)
                 free.discard(d)
         for d in sorted(free):
             alive.append(len(tracks))
             tracks.append([found[d]])
-    return tracks, doubts
+    return tracks, ambiguous
 
 
 def _distinct(path: Path, people: list[Person]) -> list[Person]:

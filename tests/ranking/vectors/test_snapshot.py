@@ -68,6 +68,11 @@ def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
+@pytest.mark.tried(
+    kind="decoding errors",
+    given="a file changed by one bit, truncated or missing",
+    outcome="the snapshot before it is used",
+)
 @pytest.mark.parametrize("harm", [changed_byte, truncated, Path.unlink])
 @pytest.mark.parametrize("name", ["a.bin", "b.bin", MANIFEST])
 def test_damage_is_noticed_and_the_snapshot_before_it_is_used(tmp_path: Path, harm: Write, name: str) -> None:
@@ -80,6 +85,9 @@ def test_damage_is_noticed_and_the_snapshot_before_it_is_used(tmp_path: Path, ha
         assert offset_in(tmp_path) == 1
 
 
+@pytest.mark.tried(
+    kind="decoding errors", given="all snapshots damaged", outcome="refused with the file and the remedy"
+)
 @pytest.mark.parametrize("harm", [changed_byte, truncated, Path.unlink])
 def test_if_all_are_damaged_the_error_names_the_file_and_the_remedy(tmp_path: Path, harm: Write) -> None:
     for offset in (1, 2):
@@ -88,20 +96,69 @@ def test_if_all_are_damaged_the_error_names_the_file_and_the_remedy(tmp_path: Pa
         read_snapshot(tmp_path)
 
 
-MANIFESTS = {
-    "not UTF-8": b'{"schema": "\xff\xfe"}',
-    "empty": b"",
-    "not JSON": b"schema",
-    "nested without end": b"[" * 100_000,
-    "without a schema": b"{}",
-    "another type of schema": b'{"schema": 4}',
-    "a list": b"[1, 2]",
-    "null": b"null",
-    "without its fields": b'{"schema": "%s"}' % FORMAT.encode(),
-}
-
-
-@pytest.mark.parametrize("content", MANIFESTS.values(), ids=MANIFESTS.keys())
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(
+            b'{"schema": "\xff\xfe"}',
+            marks=pytest.mark.tried(
+                kind="decoding errors",
+                given="a manifest with a byte that is not UTF-8",
+                outcome="the snapshot before it is used",
+            ),
+        ),
+        pytest.param(
+            b"",
+            marks=pytest.mark.tried(
+                kind="decoding errors", given="an empty manifest", outcome="the snapshot before it is used"
+            ),
+        ),
+        pytest.param(
+            b"schema",
+            marks=pytest.mark.tried(
+                kind="decoding errors", given="a manifest that is not JSON", outcome="the snapshot before it is used"
+            ),
+        ),
+        pytest.param(
+            b"[" * 100_000,
+            marks=pytest.mark.tried(
+                kind="decoding errors", given="a manifest of 100,000 brackets", outcome="the snapshot before it is used"
+            ),
+        ),
+        pytest.param(
+            b"{}",
+            marks=pytest.mark.tried(
+                kind="decoding errors", given="a manifest without a schema", outcome="the snapshot before it is used"
+            ),
+        ),
+        pytest.param(
+            b'{"schema": 4}',
+            marks=pytest.mark.tried(
+                kind="decoding errors",
+                given="a manifest whose schema is a number",
+                outcome="the snapshot before it is used",
+            ),
+        ),
+        pytest.param(
+            b"[1, 2]",
+            marks=pytest.mark.tried(
+                kind="decoding errors", given="a manifest that is a list", outcome="the snapshot before it is used"
+            ),
+        ),
+        pytest.param(
+            b"null",
+            marks=pytest.mark.tried(
+                kind="decoding errors", given="a manifest that is null", outcome="the snapshot before it is used"
+            ),
+        ),
+        pytest.param(
+            b'{"schema": "%s"}' % FORMAT.encode(),
+            marks=pytest.mark.tried(
+                kind="decoding errors", given="a manifest without its fields", outcome="the snapshot before it is used"
+            ),
+        ),
+    ],
+)
 def test_a_manifest_damaged_in_any_form_is_passed_over(tmp_path: Path, content: bytes) -> None:
     for offset in (1, 2):
         folder = write(tmp_path, offset)
@@ -111,6 +168,11 @@ def test_a_manifest_damaged_in_any_form_is_passed_over(tmp_path: Path, content: 
     assert offset_in(tmp_path) == 3
 
 
+@pytest.mark.tried(
+    kind="decoding errors",
+    given="a manifest with values of wrong types, and with impossible file names",
+    outcome="the snapshot before it is used",
+)
 @pytest.mark.parametrize(
     ("said", "instead"),
     [
@@ -133,6 +195,9 @@ def test_a_manifest_of_wrong_values_is_passed_over(tmp_path: Path, said: str, in
     assert offset_in(tmp_path) == 1
 
 
+@pytest.mark.tried(
+    kind="decoding errors", given="a damaged pointer to the current snapshot", outcome="the newest intact one is used"
+)
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"snapshot-99999999", b"..", b"\0"])
 def test_a_damaged_pointer_leads_to_the_newest_snapshot(tmp_path: Path, content: bytes) -> None:
     for offset in (1, 2):
@@ -202,6 +267,9 @@ def steps(monkeypatch: pytest.MonkeyPatch, die_at: int) -> Iterator[int]:
         yield taken
 
 
+@pytest.mark.tried(
+    kind="leftovers", given="a writer killed between any two steps", outcome="the next one removes what is left"
+)
 def test_a_writer_may_be_killed_between_any_two_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     survived = 0
     for die_at in range(1, 100):
@@ -233,6 +301,9 @@ def test_a_first_writer_may_be_killed_too(tmp_path: Path, monkeypatch: pytest.Mo
         assert offset_in(root) in (None, 1)
 
 
+@pytest.mark.tried(
+    kind="leftovers", given="a disk that fills up while a snapshot is written", outcome="the current snapshot stays"
+)
 def test_a_full_disk_leaves_the_current_snapshot(tmp_path: Path) -> None:
     write(tmp_path, 1)
 
@@ -244,6 +315,9 @@ def test_a_full_disk_leaves_the_current_snapshot(tmp_path: Path) -> None:
     assert offset_in(tmp_path) == 1
 
 
+@pytest.mark.tried(
+    kind="leftovers", given="a snapshot that fails or is interrupted in mid-write", outcome="nothing of it is left"
+)
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError("faiss")])
 def test_a_snapshot_that_fails_leaves_nothing_of_itself(tmp_path: Path, error: BaseException) -> None:
     write(tmp_path, 1)
@@ -258,6 +332,11 @@ def test_a_snapshot_that_fails_leaves_nothing_of_itself(tmp_path: Path, error: B
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.tried(
+    kind="leftovers",
+    given="a disk that is full when a snapshot is made current",
+    outcome="nothing of it is left, however often it is tried",
+)
 def test_a_snapshot_that_cannot_be_made_current_leaves_nothing_however_often_it_is_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +356,9 @@ def test_a_snapshot_that_cannot_be_made_current_leaves_nothing_however_often_it_
     assert offset_in(tmp_path) == 4
 
 
+@pytest.mark.tried(
+    kind="leftovers", given="less room than a snapshot needs", outcome="refused with the room needed, nothing written"
+)
 def test_room_is_checked_before_anything_is_written_and_named(tmp_path: Path) -> None:
     write(tmp_path, 1)
     before = sorted(tmp_path.rglob("*"))

@@ -186,23 +186,56 @@ def test_an_archive_that_is_absent_or_none_is_named_with_the_remedy(tmp_path: Pa
             {"data": np.full_like(speed21_arrays()["data"], np.nan)},
             "1_a: undetected joints",
         ),
-        (speed21.ARCHIVE_NAME, {"run_id": np.array([{}] * 6, object)}, "not a NumPy archive of numbers and texts"),
-        (
+        pytest.param(
+            speed21.ARCHIVE_NAME,
+            {"run_id": np.array([{}] * 6, object)},
+            "not a NumPy archive of numbers and texts",
+            marks=pytest.mark.tried(
+                kind="importers that trust types",
+                given="an array of Python objects",
+                outcome="refused without unpickling",
+            ),
+        ),
+        pytest.param(
             speed21.ARCHIVE_NAME,
             {"lengths": speed21_arrays()["lengths"] * 1.0},
             r"row 1, lengths: 150\.0 ",
+            marks=pytest.mark.tried(
+                kind="importers that trust types",
+                given="lengths of speed21 as floats",
+                outcome="refused with file, row and array",
+            ),
         ),
-        (speed21.ARCHIVE_NAME, {"lengths": speed21_arrays()["lengths"].astype(str)}, r"row 1, lengths: '150' \(str"),
+        pytest.param(
+            speed21.ARCHIVE_NAME,
+            {"lengths": speed21_arrays()["lengths"].astype(str)},
+            r"row 1, lengths: '150' \(str",
+            marks=pytest.mark.tried(
+                kind="importers that trust types",
+                given="lengths of speed21 as text",
+                outcome="refused with file, row and array",
+            ),
+        ),
         (speed21.ARCHIVE_NAME, {"lengths": np.array([150, -1, 1, 1, 1, 1])}, "row 2, lengths: -1 .* is not a positive"),
-        (
+        pytest.param(
             speed21.ARCHIVE_NAME,
             {"fps": np.array(["25", "30000/1001"] * 3)},
             "row 2, fps: '30000/1001'",
+            marks=pytest.mark.tried(
+                kind="importers that trust types",
+                given="a frame rate written 30000/1001",
+                outcome="refused with file, row and array",
+            ),
         ),
-        (
+        pytest.param(
             speed21.ARCHIVE_NAME,
             {"fps": np.array([25, 30, 50, 25, 30, 25j])},
             "row 6, fps: '25j'",
+            marks=pytest.mark.tried(
+                kind="importers that trust types",
+                given="a frame rate that is a complex number",
+                outcome="refused with file, row and array",
+            ),
         ),
         (speed21.ARCHIVE_NAME, {"fps": np.full(6, 1e300)}, "row 1, fps: run 1_a has 150 frames at 1e[+]300 fps"),
         (
@@ -210,7 +243,16 @@ def test_an_archive_that_is_absent_or_none_is_named_with_the_remedy(tmp_path: Pa
             {"time_sec": np.array(["6.0", "DNF", "", "7", "8", "x"])},
             "row 6, time_sec: 'x'",
         ),
-        (speed21.ARCHIVE_NAME, {"data": np.zeros((9, 16, 2), "<U3")}, "array data holds str.*, expected numbers"),
+        pytest.param(
+            speed21.ARCHIVE_NAME,
+            {"data": np.zeros((9, 16, 2), "<U3")},
+            "array data holds str.*, expected numbers",
+            marks=pytest.mark.tried(
+                kind="importers that trust types",
+                given="poses of speed21 as text",
+                outcome="refused with file and array",
+            ),
+        ),
         (dance.ARCHIVE_NAME, {"lengths": np.array([1260.0, 0, 0])}, "row 1, lengths: 1260.0"),
         (dance.ARCHIVE_NAME, {"style": np.array(["C", "X", "Y"])}, "row 2, style.*row 3, style"),
         (
@@ -219,7 +261,16 @@ def test_an_archive_that_is_absent_or_none_is_named_with_the_remedy(tmp_path: Pa
             "row 3, difficulty: 'x'.*row 5, ",
         ),
         (unlv_dive.ARCHIVE_NAME, {"overall_score": np.full(6, np.nan)}, "row 6, overall_score: 'nan'"),
-        (unlv_dive.ARCHIVE_NAME, {"train_idx": np.array(["2", "3", "5", "6"])}, "each of 1 to 6 once"),
+        pytest.param(
+            unlv_dive.ARCHIVE_NAME,
+            {"train_idx": np.array(["2", "3", "5", "6"])},
+            "each of 1 to 6 once",
+            marks=pytest.mark.tried(
+                kind="importers that trust types",
+                given="indices of dives as text",
+                outcome="refused with file and array",
+            ),
+        ),
         (
             dance.ARCHIVE_NAME,
             {"style": np.array(["C", "R", "X"])},
@@ -235,6 +286,9 @@ def test_an_archive_of_another_form_is_refused_by_name(tmp_path: Path, name: str
         READERS[name](saved(tmp_path, name, **changed))
 
 
+@pytest.mark.tried(
+    kind="importers that trust types", given="archives without a run or sequence", outcome="refused with file and array"
+)
 @pytest.mark.parametrize("name", [speed21.ARCHIVE_NAME, dance.ARCHIVE_NAME])
 def test_an_archive_without_samples_is_refused(tmp_path: Path, name: str) -> None:
     nothing = {key: array[:0] for key, array in ARRAYS[name]().items()}
@@ -249,6 +303,11 @@ def test_sequences_that_are_all_shorter_than_a_clip_are_refused(tmp_path: Path) 
         dance.read_clips(folder)
 
 
+@pytest.mark.tried(
+    kind="importers that trust types",
+    given="several wrong run ids in one archive",
+    outcome="all named; nothing written",
+)
 def test_clips_that_cannot_be_written_are_all_named(tmp_path: Path) -> None:
     names = np.array(["a/b", "1_b", "1_b", "3 a", "4_a", "5_a"])
     clips = speed21.read_clips(saved(tmp_path, speed21.ARCHIVE_NAME, run_id=names))

@@ -53,6 +53,11 @@ RESULTS = (st.lists(DETECTIONS, max_size=12) | IMAGES | ANYTHING).map(lambda val
 CELLS = st.sampled_from(["", "25", "0", "nan", "1e300", "30000/1001", "c1", "a b", "../x", "r.json", "\0", "1,5", "-1"])
 
 
+@pytest.mark.tried(
+    kind="importers that trust types",
+    given="random AlphaPose results and tables",
+    outcome="a data set, or findings with file and row",
+)
 @fuzzed
 @given(RESULTS | st.binary(max_size=60), st.lists(CELLS, min_size=4, max_size=4), st.sampled_from([25.0, 1e-9, 1e12]))
 def test_alphapose_results(tmp_path: Path, content: bytes, cells: list[str], fps: float) -> None:
@@ -67,6 +72,11 @@ def test_alphapose_results(tmp_path: Path, content: bytes, cells: list[str], fps
 DTYPES = st.sampled_from(["f8", "f4", "f2", "i8", "u1", "u8", "c16", "?", "U4", "S4", "M8[s]", "V3"])
 
 
+@pytest.mark.tried(
+    kind="importers that trust types",
+    given="archives with random arrays and bytes changed",
+    outcome="a data set, or findings with file and row",
+)
 @pytest.mark.parametrize("name", READERS)
 @settings(fuzzed, max_examples=max(1, EXAMPLES // 5))
 @given(data=st.data())
