@@ -43,8 +43,9 @@ from schemas.ports import OutgoingRecord, Record
 from tests.servers import free_port
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgresql import PostgresqlServer
+from transport.client_options import ProducerOptions
 from transport.connection import KafkaConnection
-from transport.kafka_sink import KafkaSink, SinkSettings
+from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
 from transport.topics import TopicSpec, ensure_topics
 
@@ -239,7 +240,7 @@ def bare(connection: KafkaConnection, rate: float, seconds: float) -> list[float
     numbered = (
         ((BARE, n), OutgoingRecord(source, BARE.encode(), b"%d" % n, partition_by=str(n))) for n in range(sys.maxsize)
     )
-    with closing(KafkaSink(connection, SinkSettings(linger_s=0.0))) as sink:
+    with closing(KafkaSink(connection, ProducerOptions(linger_s=0.0))) as sink:
         sent = steadily(numbered, sink, rate, WARM_UP_S + seconds)
     reader.await_count(len(sent))
     found = latencies(sent, reader.finish(), round(rate * WARM_UP_S))
@@ -278,7 +279,7 @@ def pools(
         processes["pools run"] = stack.enter_context(running(folder, "pools", "run"))
         for _ in range(workers - 1):
             stack.enter_context(without_metrics(folder))
-        sink = stack.enter_context(closing(KafkaSink(connection, SinkSettings(linger_s=0.0))))
+        sink = stack.enter_context(closing(KafkaSink(connection, ProducerOptions(linger_s=0.0))))
         reader = Reader(settings.kafka.bootstrap_servers[0], settings.pools.decisions_topic)
         for _, record in load.known():
             sink.send(record)

@@ -26,7 +26,7 @@ from ranking.serving.service import RankingService
 from ranking.vectors.backends.selection import open_backend
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import LogEntry, read_log
-from ranking.views.loop import LoopSettings, LoopThread, Reader, ViewLoop
+from ranking.views.loop import LoopOptions, LoopThread, Reader, ViewLoop
 from ranking.views.periodic import every
 from schemas.bundle import Bundle, read_bundle
 from schemas.clock import Clock, SystemClock
@@ -36,11 +36,11 @@ from schemas.unknown_modalities import UnknownModalities
 from streamer.assembly import open_streamer
 from streamer.pipeline import Streamer
 from streamer.runtimes.selection import open_runtime
+from transport.client_options import ConsumerOptions, ProducerOptions, TransactionOptions
 from transport.connection import KafkaConnection
 from transport.kafka_flushes import open_results
-from transport.kafka_sink import KafkaSink, SinkSettings
-from transport.kafka_source import KafkaSource, SourceSettings
-from transport.kafka_transactions import TransactionSettings
+from transport.kafka_sink import KafkaSink
+from transport.kafka_source import KafkaSource
 
 log = logging.getLogger(__name__)
 
@@ -166,13 +166,13 @@ class Processes:
         settings, connection = self.settings, self.connection
         group, patience_s = settings.kafka.streamer_group, settings.streamer.flush_timeout_s
         name = f"{group}-{settings.kafka.instance or uuid.uuid4().hex}"
-        transactions = TransactionSettings(timeout_s=patience_s + connection.timeout_s, delivery_timeout_s=patience_s)
+        transactions = TransactionOptions(timeout_s=patience_s + connection.timeout_s, delivery_timeout_s=patience_s)
         topics = topics_read(settings)["streamer"]
         opened = open_streamer(
             settings.streamer,
             runtime,
             open_source=lambda listener: KafkaSource(
-                connection, topics, group=group, listener=listener, settings=self._member
+                connection, topics, group=group, listener=listener, options=self._member
             ),
             open_sink=lambda: open_results(connection, name, transactions),
             observer=self.observer,
@@ -192,7 +192,7 @@ class Processes:
                 ScoreStore(database, self.clock), sink, self.observer, scored_topics=scored_topics(settings)
             )
             open_source = partial(self._shared_source, "ranking", settings.kafka.ranking_group)
-            options = LoopSettings(max_records=settings.ranking.batch_records)
+            options = LoopOptions(max_records=settings.ranking.batch_records)
             yield ViewLoop(open_source, view, self._read_log, sink, self.observer, self.clock, options)
 
     def index_loop(self, index: IndexView) -> ViewLoop[LogEntry]:
@@ -203,7 +203,7 @@ class Processes:
         def open_source(listener: RebalanceListener) -> KafkaSource:
             return KafkaSource(self.connection, topics, group=None, listener=listener)
 
-        options = LoopSettings(
+        options = LoopOptions(
             max_records=ranking.batch_records, commits=False, maintenance_interval_s=ranking.snapshot_interval_s
         )
         save = partial(index.save, ranking.index_folder)
@@ -215,7 +215,7 @@ class Processes:
         right the model was. In ``database``, or one of its own.
         """
         settings, pools = self.settings, self.settings.pools
-        options = LoopSettings(
+        options = LoopOptions(
             max_records=pools.batch_records,
             maintenance_interval_s=pools.round_interval_s,
             commit_interval_s=_COMMIT_INTERVAL_S,
@@ -226,7 +226,7 @@ class Processes:
             sink = stack.enter_context(closing(KafkaSink(self.connection)))
             monitor = ModelMonitor(database, self.observer, self.clock, settings.monitoring)
             stack.enter_context(every(settings.monitoring.measure_interval_s, monitor.measure, name="model-monitor"))
-            results = stack.enter_context(closing(KafkaSink(self.connection, SinkSettings(linger_s=0.0))))
+            results = stack.enter_context(closing(KafkaSink(self.connection, ProducerOptions(linger_s=0.0))))
             store, look = PoolStore(database, keeps_journal=pools.journal), PoolReader(database, self.clock).pools
             publisher = DecisionPublisher(store, results, self.observer, pools.decisions_topic)
             announce = stack.enter_context(publishing(publisher.publish))
@@ -285,15 +285,15 @@ class Processes:
         )
 
     @property
-    def _member(self) -> SourceSettings:
+    def _member(self) -> ConsumerOptions:
         """How this process is a member of its groups."""
         session_s = self.settings.kafka.session_timeout_s
         heartbeat_s = min(_HEARTBEAT_S, session_s / _HEARTBEATS)
-        return SourceSettings(
+        return ConsumerOptions(
             session_timeout_s=session_s, heartbeat_interval_s=heartbeat_s, instance=self.settings.kafka.instance
         )
 
     def _shared_source(self, role: str, group: str, listener: RebalanceListener) -> KafkaSource:
         """A member of ``group``, which starts where ``listener`` says."""
         topics = topics_read(self.settings)[role]
-        return KafkaSource(self.connection, topics, group=group, listener=listener, settings=self._member)
+        return KafkaSource(self.connection, topics, group=group, listener=listener, options=self._member)

@@ -32,8 +32,10 @@ from ranking.database.limits import MOST_CONNECTIONS
 from ranking.monitoring.settings import MonitoringSettings
 from ranking.pools.service.settings import PoolSettings
 from ranking.vectors.backends.selection import INDEXES
+from ranking.views.limits import BATCH_RECORDS
 from schemas.errors import ConfigurationError
 from streamer.settings import StreamerSettings
+from transport.client_options import REQUEST_TIMEOUT_S, SESSION_TIMEOUT_S
 
 ENV_PREFIX: Final = "DANCERANK_"
 CONFIG_VARIABLE: Final = "DANCERANK_CONFIG"
@@ -61,14 +63,14 @@ class KafkaSettings(_Group):
     """Name of this process among those of its groups that stays through restarts, such as its pod's. Its partitions
     wait for it, and what it left unfinished is ended when it is back. Absent: another one at each start, and after a
     crash both take until a timeout."""
-    session_timeout_s: Annotated[float, Field(ge=1, le=1800)] = 30.0
+    session_timeout_s: Annotated[float, Field(ge=1, le=1800)] = SESSION_TIMEOUT_S
     """Seconds without a sign of life after which a member's partitions go to others. Brokers refuse less than 6 unless
     they are configured otherwise."""
     partitions: Annotated[int, Field(ge=1)] = 8
     """Partitions of topics that are created because they are absent."""
     replication: Annotated[int, Field(ge=1)] = 1
     """Replicas of topics that are created because they are absent. Use 3 in production."""
-    timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = REQUEST_TIMEOUT_S
     """How long connecting and a single request may take, in seconds."""
     security: dict[str, str | bool] = {}
     """kafka-python's security_protocol, sasl_* and ssl_* settings, for example ssl_cafile."""
@@ -105,7 +107,7 @@ class RankingSettings(_Group):
     """Folder of the index snapshots."""
     snapshot_interval_s: Annotated[float, Field(gt=0)] = 300.0
     """Seconds between two snapshots of the index."""
-    batch_records: Annotated[int, Field(ge=1)] = 500
+    batch_records: Annotated[int, Field(ge=1)] = BATCH_RECORDS
     """Most records applied in one transaction."""
     index_threads: Annotated[int, Field(ge=1)] = 1
     """Threads of one FAISS search. Several requests are answered at once whatever this says."""

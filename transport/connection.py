@@ -10,6 +10,7 @@ from kafka.net.compat import KafkaNetClient
 
 from schemas.errors import ConfigurationError, PositionBeyondLog, TransportError
 from schemas.ports import TopicPartition
+from transport.client_options import REQUEST_TIMEOUT_S
 from transport.kafka_internals import connection_failures
 
 Client = TypeVar("Client")
@@ -47,7 +48,7 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
     servers: tuple[str, ...]
     security: Mapping[str, str | bool] = {}
     api_version: tuple[int, ...] | None = None
-    timeout_s: float = 10.0
+    timeout_s: float = REQUEST_TIMEOUT_S
     topics_on_demand: bool = False
     transactions: bool = True
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from schemas.ports import OutgoingRecord, RecordSource, TopicPartition, TransactionalSink
+from transport.client_options import TransactionOptions
 from transport.connection import KafkaConnection
 from transport.kafka_sink import KafkaSink
-from transport.kafka_transactions import KafkaTransactionalSink, TransactionSettings
+from transport.kafka_transactions import KafkaTransactionalSink
 
 
 class FlushingSink:
@@ -30,7 +31,7 @@ class FlushingSink:
         self._sink.close()
 
 
-def open_results(connection: KafkaConnection, name: str, settings: TransactionSettings) -> TransactionalSink:
+def open_results(connection: KafkaConnection, name: str, settings: TransactionOptions) -> TransactionalSink:
     """A sink for results under the transactional id ``name``, as good as the broker allows."""
     if connection.transactions:
         return KafkaTransactionalSink(connection, name, settings)

@@ -12,6 +12,7 @@ from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
 from schemas.errors import RecordRefused, TransportError
 from schemas.ports import OutgoingRecord, TopicPartition
+from transport.client_options import ProducerOptions
 from transport.connection import KafkaConnection, open_client, transport_errors
 from transport.kafka_internals import force_close
 from transport.partitioning import partition_of
@@ -22,24 +23,7 @@ log = logging.getLogger(__name__)
 _AFTER_FAILURE_S: Final = 1.0
 
 
-class SinkSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a ``KafkaSink`` batches and how long it tries.
-
-    A batch of one partition leaves when it holds ``batch_bytes`` or is ``linger_s`` old. A record that is not
-    acknowledged within ``delivery_timeout_s`` has failed. ``send`` blocks while ``max_queued_bytes`` await
-    acknowledgement. ``max_record_bytes`` refuses a larger record; the topic's ``max.message.bytes`` (1 MiB by default)
-    applies besides.
-    """
-
-    batch_bytes: int = 256 * 1024
-    linger_s: float = 0.005
-    delivery_timeout_s: float = 30.0
-    max_queued_bytes: int = 32 * 1024 * 1024
-    max_record_bytes: int = 1024 * 1024
-    compression: str | None = None
-
-
-_DEFAULTS = SinkSettings()
+_DEFAULTS = ProducerOptions()
 
 
 class _Failure(msgspec.Struct, frozen=True):
@@ -58,9 +42,9 @@ class KafkaSink:
     sending them again may write some of them twice.
     """
 
-    def __init__(self, connection: KafkaConnection, settings: SinkSettings = _DEFAULTS) -> None:
+    def __init__(self, connection: KafkaConnection, options: ProducerOptions = _DEFAULTS) -> None:
         self._connection = connection
-        self._settings = settings
+        self._options = options
         self._room = threading.Condition()
         self._queued_bytes = 0
         self._failures: list[_Failure] = []
@@ -76,7 +60,7 @@ class KafkaSink:
 
     def send(self, record: OutgoingRecord) -> None:
         """Queue a record; see ``RecordSink``. Raises ``RecordRefused`` for one that this topic can never take."""
-        size_bytes = check_size(record, self._settings.max_record_bytes)
+        size_bytes = check_size(record, self._options.max_record_bytes)
         self._await_room(size_bytes)
         try:
             if self._producer is None:
@@ -93,7 +77,7 @@ class KafkaSink:
         except TransportError as error:
             self._acknowledged(size_bytes)
             if isinstance(error.__cause__, MessageSizeTooLargeError):
-                raise too_large(record, size_bytes, self._settings.max_record_bytes) from error
+                raise too_large(record, size_bytes, self._options.max_record_bytes) from error
             raise
         future.add_callback(partial(self._acknowledged, size_bytes))
         future.add_errback(partial(self._failed, TopicPartition(record.topic, partition), record.key, size_bytes))
@@ -106,7 +90,7 @@ class KafkaSink:
 
     def check(self, record: OutgoingRecord) -> None:
         """Raise ``RecordRefused`` for a record that ``send`` would refuse."""
-        check_size(record, self._settings.max_record_bytes)
+        check_size(record, self._options.max_record_bytes)
 
     def flush(self, timeout_s: float) -> None:
         """Wait for every acknowledgement; see ``RecordSink``. The error names topic, partition and key of a failure."""
@@ -144,18 +128,18 @@ class KafkaSink:
         self._end_producer()
 
     def _opened(self) -> KafkaProducer:
-        settings = self._settings
+        options = self._options
         producer, _ = open_client(
             KafkaProducer,
             self._connection,
             acks="all",
             enable_idempotence=True,
-            batch_size=settings.batch_bytes,
-            linger_ms=round(settings.linger_s * 1000),
-            delivery_timeout_ms=round(settings.delivery_timeout_s * 1000),
+            batch_size=options.batch_bytes,
+            linger_ms=round(options.linger_s * 1000),
+            delivery_timeout_ms=round(options.delivery_timeout_s * 1000),
             max_block_ms=self._connection.timeout_ms,
-            max_request_size=max(settings.max_record_bytes, settings.batch_bytes),
-            compression_type=settings.compression,
+            max_request_size=max(options.max_record_bytes, options.batch_bytes),
+            compression_type=options.compression,
             allow_auto_create_topics=self._connection.topics_on_demand,
         )
         return producer
@@ -164,7 +148,7 @@ class KafkaSink:
         producer, self._producer = self._producer, None
         if producer is not None:
             # Every record succeeds or fails within the delivery timeout, so this ends by then.
-            patience_s = self._settings.delivery_timeout_s + self._connection.timeout_s
+            patience_s = self._options.delivery_timeout_s + self._connection.timeout_s
             try:
                 with transport_errors(self._connection, "the producer did not close cleanly"):
                     producer.close(timeout=_AFTER_FAILURE_S if self._flush_failed else patience_s)
@@ -174,17 +158,17 @@ class KafkaSink:
             self._flush_failed = False
 
     def _await_room(self, size_bytes: int) -> None:
-        limit = self._settings.max_queued_bytes
+        limit = self._options.max_queued_bytes
         with self._room:
             # A record larger than the limit passes when nothing else is queued.
             has_room = self._room.wait_for(
                 lambda: self._queued_bytes == 0 or self._queued_bytes + size_bytes <= limit,
-                timeout=self._settings.delivery_timeout_s,
+                timeout=self._options.delivery_timeout_s,
             )
             if not has_room:
                 raise TransportError(
                     f"{self._queued_bytes} bytes await acknowledgement and none came within "
-                    f"{self._settings.delivery_timeout_s} s (Kafka at {self._connection})"
+                    f"{self._options.delivery_timeout_s} s (Kafka at {self._connection})"
                 )
             self._queued_bytes += size_bytes
 

@@ -6,9 +6,8 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-import msgspec
 from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata
 from kafka import TopicPartition as KafkaTopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
@@ -17,6 +16,7 @@ from kafka.future import Future
 
 from schemas.errors import ConfigurationError, Fenced, MembershipLost, TransportError
 from schemas.ports import RebalanceListener, Record, TopicPartition
+from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection, check_start, open_client, transport_errors
 
 log = logging.getLogger(__name__)
@@ -27,24 +27,7 @@ STANDSTILL_S: Final = 10.0
 """Time between two checks for records that are there and not read."""
 
 
-class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a ``KafkaSource`` fetches and how long it may be silent.
-
-    A member that sends no heartbeat for ``session_timeout_s``, or does not poll for ``max_poll_interval_s``, loses its
-    partitions. ``start`` is where a partition without any position begins, and where one continues whose position is no
-    longer kept. ``fetch_bytes``: at most this much of one partition per request; more only for a single larger record.
-    ``instance`` names a static member, which keeps its partitions through a restart within ``session_timeout_s``.
-    """
-
-    start: Literal["earliest", "latest"] = "earliest"
-    session_timeout_s: float = 30.0
-    heartbeat_interval_s: float = 3.0
-    max_poll_interval_s: float = 300.0
-    fetch_bytes: int = 1024 * 1024
-    instance: str | None = None
-
-
-_DEFAULTS = SourceSettings()
+_DEFAULTS = ConsumerOptions()
 
 
 class KafkaSource:
@@ -68,7 +51,7 @@ class KafkaSource:
         *,
         group: str | None,
         listener: RebalanceListener | None = None,
-        settings: SourceSettings = _DEFAULTS,
+        options: ConsumerOptions = _DEFAULTS,
     ) -> None:
         self._connection = connection
         self._topics = sorted(set(topics))
@@ -86,10 +69,10 @@ class KafkaSource:
         self._poller = ThreadPoolExecutor(1, thread_name_prefix="kafka-poll")
         group_settings = {
             "group_id": group,
-            "session_timeout_ms": round(settings.session_timeout_s * 1000),
-            "heartbeat_interval_ms": round(settings.heartbeat_interval_s * 1000),
-            "max_poll_interval_ms": round(settings.max_poll_interval_s * 1000),
-            "group_instance_id": settings.instance,
+            "session_timeout_ms": round(options.session_timeout_s * 1000),
+            "heartbeat_interval_ms": round(options.heartbeat_interval_s * 1000),
+            "max_poll_interval_ms": round(options.max_poll_interval_s * 1000),
+            "group_instance_id": options.instance,
             # Members keep what they have while others come and go; only what moves stands still.
             "partition_assignment_strategy": [CooperativeStickyAssignor],
         }
@@ -97,10 +80,10 @@ class KafkaSource:
             KafkaConsumer,
             connection,
             enable_auto_commit=False,
-            auto_offset_reset=settings.start,
+            auto_offset_reset=options.start,
             isolation_level="read_committed",
             fetch_max_wait_ms=min(500, connection.timeout_ms // 2),
-            max_partition_fetch_bytes=settings.fetch_bytes,
+            max_partition_fetch_bytes=options.fetch_bytes,
             allow_auto_create_topics=connection.topics_on_demand,
             metadata_max_age_ms=30_000,
             **(group_settings if group is not None else {}),

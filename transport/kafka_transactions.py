@@ -5,7 +5,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
 from kafka import KafkaProducer, OffsetAndMetadata
 from kafka import TopicPartition as KafkaTopicPartition
 from kafka.errors import (
@@ -22,6 +21,7 @@ from kafka.errors import (
 
 from schemas.errors import Fenced, MembershipLost, TransportError
 from schemas.ports import OutgoingRecord, RecordSource, TopicPartition
+from transport.client_options import TransactionOptions
 from transport.connection import KafkaConnection, open_client, transport_errors
 from transport.kafka_internals import force_close, transactions_of, wake_sender
 from transport.partitioning import partition_of
@@ -35,20 +35,7 @@ _FENCED: Final = (FencedInstanceIdError, InvalidProducerEpochError, ProducerFenc
 _HEADER_ROOM_BYTES: Final = 64 * 1024
 
 
-class TransactionSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """``timeout_s``: a transaction that is open for longer the broker ends by itself, as after a crash; until then it
-    holds up those who read only what is committed. ``delivery_timeout_s``: within this a record is acknowledged or has
-    failed. ``max_record_bytes`` refuses a larger record; the topic's ``max.message.bytes`` (1 MiB by default) applies
-    besides.
-    """
-
-    timeout_s: float = 30.0
-    delivery_timeout_s: float = 20.0
-    batch_bytes: int = 256 * 1024
-    max_record_bytes: int = 1024 * 1024
-
-
-_DEFAULTS: Final = TransactionSettings()
+_DEFAULTS: Final = TransactionOptions()
 
 
 class KafkaTransactionalSink:
@@ -60,27 +47,27 @@ class KafkaTransactionalSink:
     """
 
     def __init__(
-        self, connection: KafkaConnection, transactional_id: str, settings: TransactionSettings = _DEFAULTS
+        self, connection: KafkaConnection, transactional_id: str, options: TransactionOptions = _DEFAULTS
     ) -> None:
         """Ends what another process left open under this name. Raises ``TransportError``."""
         self._connection = connection
-        self._settings = settings
+        self._options = options
         self._turn = itertools.count()
         self._closed = False
         self._is_broken = False
-        self._patience_s = settings.delivery_timeout_s + connection.timeout_s
+        self._patience_s = options.delivery_timeout_s + connection.timeout_s
         self._producer, _ = open_client(
             KafkaProducer,
             connection,
             transactional_id=transactional_id,
-            transaction_timeout_ms=round(settings.timeout_s * 1000),
+            transaction_timeout_ms=round(options.timeout_s * 1000),
             acks="all",
             enable_idempotence=True,
-            batch_size=settings.batch_bytes,
+            batch_size=options.batch_bytes,
             linger_ms=0,
-            delivery_timeout_ms=round(settings.delivery_timeout_s * 1000),
+            delivery_timeout_ms=round(options.delivery_timeout_s * 1000),
             max_block_ms=connection.timeout_ms,
-            max_request_size=max(settings.max_record_bytes, settings.batch_bytes) + _HEADER_ROOM_BYTES,
+            max_request_size=max(options.max_record_bytes, options.batch_bytes) + _HEADER_ROOM_BYTES,
             allow_auto_create_topics=connection.topics_on_demand,
         )
         self._transactions = transactions_of(self._producer)
@@ -92,7 +79,7 @@ class KafkaTransactionalSink:
             raise
 
     def check(self, record: OutgoingRecord) -> None:
-        check_size(record, self._settings.max_record_bytes)
+        check_size(record, self._options.max_record_bytes)
 
     def commit(
         self, records: Sequence[OutgoingRecord], positions: Mapping[TopicPartition, int], source: RecordSource

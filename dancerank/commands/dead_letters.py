@@ -15,6 +15,7 @@ from dancerank.settings import Settings, load_settings
 from dancerank.terminal import Console
 from schemas.errors import ConfigurationError
 from schemas.ports import OutgoingRecord, Record
+from transport.client_options import ProducerOptions
 from transport.dead_letter_records import (
     DeadLetter,
     DeadLetterError,
@@ -23,7 +24,7 @@ from transport.dead_letter_records import (
     latest,
     parse_dead_letter_id,
 )
-from transport.kafka_sink import KafkaSink, SinkSettings
+from transport.kafka_sink import KafkaSink
 
 _SHOWN: Final = 50
 # The topic has the say; a record that once came through it has to pass here too.
@@ -190,7 +191,7 @@ def _outgoing(
 def _send(settings: Settings, records: Iterator[OutgoingRecord]) -> None:
     connection = Processes(settings).connection
     with (
-        closing(KafkaSink(connection, SinkSettings(max_record_bytes=_LARGEST_BYTES))) as sink,
+        closing(KafkaSink(connection, ProducerOptions(max_record_bytes=_LARGEST_BYTES))) as sink,
         Console(stderr=True).status("Putting dead letters back"),
     ):
         for record in records:

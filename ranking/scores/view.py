@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ranking.scores.rows import Erasure
 from ranking.scores.store import ScoreStore
+from ranking.views.limits import FLUSH_TIMEOUT_S
 from ranking.views.log_records import DELETED_CLIP, LogEntry
 from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, RecordSink, Refusal, TopicPartition
@@ -27,7 +28,7 @@ class ScoreView:
         observer: Observer,
         *,
         scored_topics: Sequence[str] = ("clips.scored",),
-        flush_timeout_s: float = 30.0,
+        flush_timeout_s: float = FLUSH_TIMEOUT_S,
     ) -> None:
         """Tombstones go to all ``scored_topics`` through ``sink``; raises ``TransportError`` if they do not arrive."""
         self._store = store

@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from ranking.views.limits import BATCH_RECORDS, FLUSH_TIMEOUT_S
 from ranking.views.log_records import positions_after
 from schemas.clock import Clock
 from schemas.errors import RetriableError, SnapshotNotWritten, TransportError
@@ -28,7 +29,7 @@ Reader = Callable[[Iterable[Record]], tuple[list[Entry], list[Refusal]]]
 TOMBSTONE: Final = "tombstone"
 
 
-class LoopSettings(msgspec.Struct, frozen=True, kw_only=True):
+class LoopOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How the loop reads and how patient it is.
 
     ``commits``: the view's positions are committed to Kafka too, at most every ``commit_interval_s``, for lag tools; a
@@ -36,9 +37,9 @@ class LoopSettings(msgspec.Struct, frozen=True, kw_only=True):
     loop reconnects.
     """
 
-    max_records: int = 500
+    max_records: int = BATCH_RECORDS
     poll_timeout_s: float = 0.5
-    flush_timeout_s: float = 30.0
+    flush_timeout_s: float = FLUSH_TIMEOUT_S
     commits: bool = True
     commit_interval_s: float = 0.0
     maintenance_interval_s: float = 60.0
@@ -80,7 +81,7 @@ class ViewLoop(Generic[Entry]):
         dead_letters: RecordSink | None,
         observer: Observer,
         clock: Clock,
-        settings: LoopSettings | None = None,
+        options: LoopOptions | None = None,
         *,
         maintenance: Callable[[], object] | None = None,
     ) -> None:
@@ -92,7 +93,7 @@ class ViewLoop(Generic[Entry]):
         self._lag_reports = LagReports(observer, clock)
         self._observer = observer
         self._clock = clock
-        self._settings = settings or LoopSettings()
+        self._options = options or LoopOptions()
         self._maintenance = maintenance
         self._maintained_at_s = clock.monotonic_s()
         self._snapshot_failed = False
@@ -106,7 +107,7 @@ class ViewLoop(Generic[Entry]):
             disconnect=lambda: close_quietly(self._source),
             connect=self._connect,
             position="the view's positions",
-            waits=self._settings.waits,
+            waits=self._options.waits,
         )
         self._connect()
 
@@ -145,7 +146,7 @@ class ViewLoop(Generic[Entry]):
 
     def step(self) -> int:
         """One batch, poll to commit; returns how many records it had."""
-        records = self._source.poll(max_records=self._settings.max_records, timeout_s=self._settings.poll_timeout_s)
+        records = self._source.poll(max_records=self._options.max_records, timeout_s=self._options.poll_timeout_s)
         if records:
             entries, unreadable = self._read(self._without_tombstones(records))
             self._dead_letter(unreadable)
@@ -171,7 +172,7 @@ class ViewLoop(Generic[Entry]):
                 refused = self._view.apply(entries, positions)
                 break
             except RetriableError as error:
-                if attempt >= self._settings.attempts or self._reconnecting.wait(error, self._stop):
+                if attempt >= self._options.attempts or self._reconnecting.wait(error, self._stop):
                     raise
                 attempt += 1
         self._observer.stage_timed("apply", self._clock.monotonic_s() - started_s)
@@ -183,14 +184,14 @@ class ViewLoop(Generic[Entry]):
         if sink is None:
             self._dead_letter_writer.skip(refused)
         elif refused:
-            self._dead_letter_writer.write(refused, sink.send, partial(sink.flush, self._settings.flush_timeout_s))
+            self._dead_letter_writer.write(refused, sink.send, partial(sink.flush, self._options.flush_timeout_s))
 
     def _commit(self, positions: Mapping[TopicPartition, int]) -> None:
-        if not self._settings.commits:
+        if not self._options.commits:
             return
         self._uncommitted |= positions
         now_s = self._clock.monotonic_s()
-        if now_s - self._committed_at_s < self._settings.commit_interval_s:
+        if now_s - self._committed_at_s < self._options.commit_interval_s:
             return
         held = {at: offset for at, offset in self._uncommitted.items() if at in self._source.assignment()}
         self._committed_at_s, self._uncommitted = now_s, {}
@@ -202,7 +203,7 @@ class ViewLoop(Generic[Entry]):
 
     def _maintain_if_due(self) -> None:
         now_s = self._clock.monotonic_s()
-        if now_s - self._maintained_at_s >= self._settings.maintenance_interval_s:
+        if now_s - self._maintained_at_s >= self._options.maintenance_interval_s:
             self._maintain()
             self._maintained_at_s = now_s
 

@@ -8,17 +8,17 @@ import pytest
 
 from schemas.errors import Fenced, MembershipLost, RecordRefused
 from schemas.ports import OutgoingRecord, Record, RecordSource, TopicPartition, TransactionalSink
+from transport.client_options import ConsumerOptions, TransactionOptions
 from transport.connection import KafkaConnection
 from transport.kafka_flushes import open_results
 from transport.kafka_sink import KafkaSink
-from transport.kafka_source import KafkaSource, SourceSettings
-from transport.kafka_transactions import TransactionSettings
+from transport.kafka_source import KafkaSource
 from transport.memory import MemoryBroker, MemorySink, MemorySource, MemoryTransactionalSink
 from transport.topics import TopicSpec, ensure_topics
 
 PATIENCE_S = 60.0
 ON_KAFKA = pytest.param("kafka", marks=pytest.mark.kafka)
-MEMBERS = SourceSettings(session_timeout_s=6.0, heartbeat_interval_s=0.2)
+MEMBERS = ConsumerOptions(session_timeout_s=6.0, heartbeat_interval_s=0.2)
 
 
 class Transport:
@@ -39,12 +39,12 @@ class Transport:
     def source(self, topic: str, group: str | None = None) -> RecordSource:
         if self.connection is None:
             return self._kept(MemorySource(self.memory, [topic], group=group))
-        return self._kept(KafkaSource(self.connection, [topic], group=group, settings=MEMBERS))
+        return self._kept(KafkaSource(self.connection, [topic], group=group, options=MEMBERS))
 
     def sink(self, name: str | None = None) -> TransactionalSink:
         if self.connection is None:
             return self._kept(MemoryTransactionalSink(self.memory))
-        return self._kept(open_results(self.connection, name or self.group, TransactionSettings()))
+        return self._kept(open_results(self.connection, name or self.group, TransactionOptions()))
 
     def upload(self, count: int) -> None:
         sink = MemorySink(self.memory) if self.connection is None else KafkaSink(self.connection)

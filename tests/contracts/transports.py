@@ -8,9 +8,10 @@ from typing import Protocol
 import pytest
 
 from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSink, RecordSource, TopicPartition
+from transport.client_options import ConsumerOptions, ProducerOptions
 from transport.connection import KafkaConnection
-from transport.kafka_sink import KafkaSink, SinkSettings
-from transport.kafka_source import KafkaSource, SourceSettings
+from transport.kafka_sink import KafkaSink
+from transport.kafka_source import KafkaSource
 from transport.memory import MemoryBroker, MemorySink, MemorySource
 from transport.topics import TopicSpec, ensure_topics
 
@@ -62,13 +63,13 @@ class OnKafka:
     def source(
         self, topics: Iterable[str], *, group: str | None, listener: RebalanceListener | None = None
     ) -> RecordSource:
-        settings = SourceSettings(session_timeout_s=6.0, heartbeat_interval_s=0.2)
-        source = KafkaSource(self._connection, topics, group=group, listener=listener, settings=settings)
+        settings = ConsumerOptions(session_timeout_s=6.0, heartbeat_interval_s=0.2)
+        source = KafkaSource(self._connection, topics, group=group, listener=listener, options=settings)
         self._opened.append(source)
         return source
 
     def sink(self) -> RecordSink:
-        sink = KafkaSink(self._connection, SinkSettings(linger_s=0.0))
+        sink = KafkaSink(self._connection, ProducerOptions(linger_s=0.0))
         self._opened.append(sink)
         return sink
 

@@ -18,9 +18,10 @@ from schemas.errors import DancerankError, FeatureFileMissing, MalformedEvent
 from schemas.events import ClipUploaded, FeatureFile, InlineFeatures
 from schemas.ports import OutgoingRecord, Record
 from tests.clips import upload
+from transport.client_options import ProducerOptions
 from transport.connection import KafkaConnection
 from transport.dead_letter import dead_letter, dead_letter_spec, dead_letter_topic, send_dead_letter
-from transport.kafka_sink import KafkaSink, SinkSettings
+from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
 from transport.partitioning import partition_of
 from transport.topics import TopicSpec, ensure_topics
@@ -97,7 +98,7 @@ def desk(
         engagement_topic = "{topic}-engagement"
     """)
     with (
-        closing(KafkaSink(kafka_connection, SinkSettings(max_record_bytes=ROOM_BYTES))) as sink,
+        closing(KafkaSink(kafka_connection, ProducerOptions(max_record_bytes=ROOM_BYTES))) as sink,
         closing(KafkaSink(kafka_connection)) as letters,
     ):
         yield Desk(kafka_connection, topic, config, sink, letters)

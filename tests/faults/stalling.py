@@ -24,8 +24,9 @@ from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.scoring import PreparedBatch, Scorer
 from streamer.settings import StreamerSettings
 from streamer.stores import Admission, FeatureStore
+from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection
-from transport.kafka_source import KafkaSource, SourceSettings
+from transport.kafka_source import KafkaSource
 from transport.kafka_transactions import KafkaTransactionalSink
 
 SLOW_S = 0.3
@@ -50,7 +51,7 @@ class Stalling:
 
     what: Literal["model", "store"]
     settings: StreamerSettings
-    source: SourceSettings
+    source: ConsumerOptions
     connection: KafkaConnection
     group: str
     bundle: Path

@@ -21,10 +21,10 @@ from tests.faults.processes import patience
 from tests.faults.stalling import Running, Stalling, running
 from tests.integration.scored_log import read_log
 from tests.small_bundle import write_small_bundle
+from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection
 from transport.group_offsets import Member, committed_offsets, members_of, partition_ends
 from transport.kafka_sink import KafkaSink
-from transport.kafka_source import SourceSettings
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -114,7 +114,7 @@ def test_while_something_stands_still_memory_is_bounded_and_the_member_stays(
     tmp_path: Path,
 ) -> None:
     group, topic = settings.kafka.streamer_group, settings.streamer.uploads_topic
-    source = SourceSettings(
+    source = ConsumerOptions(
         session_timeout_s=SESSION_S, heartbeat_interval_s=1.0, max_poll_interval_s=max_poll_interval_s
     )
     bundle = write_small_bundle(tmp_path / "bundle")

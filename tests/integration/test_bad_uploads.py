@@ -26,12 +26,12 @@ from streamer.settings import StreamerSettings
 from tests.clips import random_features, upload
 from tests.small_bundle import small_bundle
 from tests.streaming import DEAD, UPLOADS, Log, process, quick_settings, running, wait_until
+from transport.client_options import TransactionOptions
 from transport.connection import KafkaConnection
 from transport.dead_letter import dead_letter_topic, reason
 from transport.kafka_flushes import open_results
 from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
-from transport.kafka_transactions import TransactionSettings
 from transport.topics import TopicSpec, ensure_topics
 
 S, H, F, B = Modality
@@ -331,7 +331,7 @@ def test_all_kinds_of_bad_uploads_together_on_the_embedded_broker(
             here,
             OnnxRuntime(bundle),
             open_source=lambda listener: KafkaSource(embedded_broker, topics[:1], group=group, listener=listener),
-            open_sink=lambda: open_results(embedded_broker, group, TransactionSettings()),
+            open_sink=lambda: open_results(embedded_broker, group, TransactionOptions()),
         )
         seen: list[Record] = []
 

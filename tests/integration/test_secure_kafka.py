@@ -19,11 +19,12 @@ from schemas.ports import OutgoingRecord, Record, TopicPartition
 from tests.conftest import _unavailable
 from tests.servers import ServerUnavailable
 from tests.servers.secure_kafka import KEY_PASSWORD, PASSWORD, SecureKafkaServer
+from transport.client_options import TransactionOptions
 from transport.connection import KafkaConnection
 from transport.kafka_flushes import open_results
 from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
-from transport.kafka_transactions import KafkaTransactionalSink, TransactionSettings
+from transport.kafka_transactions import KafkaTransactionalSink
 from transport.topics import TopicSpec, describe_topics, ensure_topics
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -86,7 +87,7 @@ def test_every_client_works_with_the_security_that_the_settings_name(
         sink.flush(PATIENCE_S)
     with (
         closing(KafkaSource(connection, [asked], group=group)) as source,
-        closing(open_results(connection, fresh_name("writer"), TransactionSettings())) as results,
+        closing(open_results(connection, fresh_name("writer"), TransactionOptions())) as results,
     ):
         assert isinstance(results, KafkaTransactionalSink)
         (question,) = read(source, 1)

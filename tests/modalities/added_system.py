@@ -22,7 +22,7 @@ from ranking.serving.service import RankingService
 from ranking.vectors.backends.faiss_flat import FaissBackend
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import read_log
-from ranking.views.loop import LoopSettings, ViewLoop
+from ranking.views.loop import LoopOptions, ViewLoop
 from schemas.bundle import read_bundle
 from schemas.clock import SystemClock
 from schemas.modalities import Modality
@@ -56,7 +56,7 @@ def run(name: str, folder: Path) -> dict[str, object]:
     def open_source(listener: RebalanceListener) -> RecordSource:
         return MemorySource(log.broker, [SCORED], group=None, listener=listener)
 
-    clock, observer, quick = SystemClock(), Observer(), LoopSettings(poll_timeout_s=0.0, commits=False)
+    clock, observer, quick = SystemClock(), Observer(), LoopOptions(poll_timeout_s=0.0, commits=False)
     read = partial(read_log, deletions_topic="clips.deleted")
     with closing(Database(f"sqlite:///{folder}/ranking.db")) as database:
         database.migrate()

@@ -8,6 +8,7 @@ import pytest
 
 from schemas.errors import DancerankError
 from schemas.ports import OutgoingRecord, TopicPartition
+from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection
 from transport.group_offsets import (
     GroupBusy,
@@ -19,7 +20,7 @@ from transport.group_offsets import (
     set_offsets,
 )
 from transport.kafka_sink import KafkaSink
-from transport.kafka_source import KafkaSource, SourceSettings
+from transport.kafka_source import KafkaSource
 from transport.topics import TopicSpec, ensure_topics
 
 pytestmark = pytest.mark.kafka
@@ -88,8 +89,8 @@ def test_a_group_with_members_is_not_touched_and_names_them(
     kafka_connection: KafkaConnection, topic: str, fresh_name: Callable[[str], str]
 ) -> None:
     group, ends = fresh_name("group"), partition_ends(kafka_connection, [topic])
-    settings = SourceSettings(instance="pod-1", session_timeout_s=6.0)
-    with closing(KafkaSource(kafka_connection, [topic], group=group, settings=settings)) as source:
+    settings = ConsumerOptions(instance="pod-1", session_timeout_s=6.0)
+    with closing(KafkaSource(kafka_connection, [topic], group=group, options=settings)) as source:
         first_of(source)
         (member,) = members_of(kafka_connection, group)
         assert (member.instance, set(member.partitions)) == ("pod-1", set(ends))

@@ -7,9 +7,9 @@ import pytest
 from schemas.errors import RecordRefused, TransportError
 from schemas.ports import OutgoingRecord, TopicPartition
 from transport import kafka_flushes
+from transport.client_options import TransactionOptions
 from transport.connection import KafkaConnection
 from transport.kafka_flushes import FlushingSink, open_results
-from transport.kafka_transactions import TransactionSettings
 
 RECORDS = [OutgoingRecord("scored", b"clip-%d" % number, b"result") for number in range(3)]
 POSITIONS = {TopicPartition("uploads", 0): 3}
@@ -78,7 +78,7 @@ def test_what_the_sink_would_refuse_is_refused_before(steps: Steps) -> None:
 def test_a_broker_with_transactions_is_written_to_in_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[tuple[object, ...]] = []
     monkeypatch.setattr(kafka_flushes, "KafkaTransactionalSink", lambda *told: opened.append(told))
-    settings = TransactionSettings()
+    settings = TransactionOptions()
     with_them = KafkaConnection(servers=("broker:9092",))
     open_results(with_them, "streamer-0", settings)
     assert opened == [(with_them, "streamer-0", settings)]

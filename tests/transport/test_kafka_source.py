@@ -13,9 +13,10 @@ from kafka.errors import KafkaConnectionError, KafkaError, TopicAuthorizationFai
 from schemas.errors import TransportError
 from schemas.ports import OutgoingRecord, Record, TopicPartition
 from tests.servers.kafka import KafkaServer
+from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection, open_client
 from transport.kafka_sink import KafkaSink
-from transport.kafka_source import KafkaSource, SourceSettings
+from transport.kafka_source import KafkaSource
 from transport.topics import TopicSpec, ensure_topics
 
 PATIENCE_S = 60.0
@@ -44,7 +45,7 @@ def test_a_source_outlives_a_restart_of_the_broker(own_kafka_server: KafkaServer
     connection = KafkaConnection(servers=(own_kafka_server.address,), timeout_s=2.0)
     ensure_topics(connection, [TopicSpec(name="clips")])
     write(connection, "clips", range(50))
-    source = KafkaSource(connection, ["clips"], group="g", settings=SourceSettings(heartbeat_interval_s=0.5))
+    source = KafkaSource(connection, ["clips"], group="g", options=ConsumerOptions(heartbeat_interval_s=0.5))
     first = read(source, 50)
     source.commit({record.topic_partition: record.offset + 1 for record in first})
     own_kafka_server.stop()
@@ -86,12 +87,12 @@ def test_a_member_that_was_put_out_of_its_group_cannot_commit_and_comes_back(
     topic, group = fresh_name("clips"), fresh_name("group")
     ensure_topics(kafka_connection, [TopicSpec(name=topic)])
     listener = Committer()
-    impatient = SourceSettings(max_poll_interval_s=1.0, heartbeat_interval_s=0.2, session_timeout_s=2.0)
-    idle = KafkaSource(kafka_connection, [topic], group=group, listener=listener, settings=impatient)
+    impatient = ConsumerOptions(max_poll_interval_s=1.0, heartbeat_interval_s=0.2, session_timeout_s=2.0)
+    idle = KafkaSource(kafka_connection, [topic], group=group, listener=listener, options=impatient)
     listener.source = idle
     while len(idle.assignment()) < 4:
         idle.poll(max_records=1, timeout_s=0.2)
-    other = KafkaSource(kafka_connection, [topic], group=group, settings=SourceSettings(heartbeat_interval_s=0.2))
+    other = KafkaSource(kafka_connection, [topic], group=group, options=ConsumerOptions(heartbeat_interval_s=0.2))
     deadline_s = time.monotonic() + PATIENCE_S
     while len(other.assignment()) < 4:  # the idle member does not poll, so it is put out
         assert time.monotonic() < deadline_s

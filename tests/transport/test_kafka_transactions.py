@@ -22,11 +22,12 @@ from kafka.structs import ConsumerGroupMetadata
 from schemas.errors import DancerankError, Fenced, MembershipLost, TransportError
 from schemas.ports import OutgoingRecord, TopicPartition
 from transport import kafka_transactions
+from transport.client_options import TransactionOptions
 from transport.connection import KafkaConnection
-from transport.kafka_transactions import KafkaTransactionalSink, TransactionSettings
+from transport.kafka_transactions import KafkaTransactionalSink
 
 CONNECTION = KafkaConnection(servers=("broker:9092",), timeout_s=3.0)
-SETTINGS = TransactionSettings(timeout_s=45.0, delivery_timeout_s=7.0, batch_bytes=1_000, max_record_bytes=5_000)
+SETTINGS = TransactionOptions(timeout_s=45.0, delivery_timeout_s=7.0, batch_bytes=1_000, max_record_bytes=5_000)
 PATIENCE_MS = 10_000
 RECORDS = [OutgoingRecord("scored", b"clip-%d" % n, b"result", (("code", b"x"),), partition=n) for n in range(3)]
 POSITIONS = {TopicPartition("uploads", 0): 3}

@@ -9,11 +9,12 @@ from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, NotEnoughR
 from schemas.errors import RecordRefused, TransportError
 from schemas.ports import OutgoingRecord
 from transport import kafka_sink
+from transport.client_options import ProducerOptions
 from transport.connection import KafkaConnection
-from transport.kafka_sink import KafkaSink, SinkSettings
+from transport.kafka_sink import KafkaSink
 
 CONNECTION = KafkaConnection(servers=("broker:9092",), timeout_s=3.0)
-SETTINGS = SinkSettings(
+SETTINGS = ProducerOptions(
     batch_bytes=1_000,
     linger_s=0.25,
     delivery_timeout_s=0.2,

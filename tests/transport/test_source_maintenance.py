@@ -15,8 +15,9 @@ from schemas.errors import MembershipLost, TransportError
 from schemas.ports import TopicPartition
 from tests.transport.filled import RECORDS, read_all
 from transport import kafka_source
+from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection
-from transport.kafka_source import KafkaSource, SourceSettings
+from transport.kafka_source import KafkaSource
 from transport.topics import TopicSpec, ensure_topics
 
 
@@ -58,7 +59,7 @@ def test_every_setting_reaches_kafkas_client(monkeypatch: pytest.MonkeyPatch) ->
         raise TransportError("asked")
 
     monkeypatch.setattr(kafka_source, "open_client", open_client)
-    settings = SourceSettings(
+    settings = ConsumerOptions(
         session_timeout_s=7.0,
         heartbeat_interval_s=2.0,
         max_poll_interval_s=60.0,
@@ -66,7 +67,7 @@ def test_every_setting_reaches_kafkas_client(monkeypatch: pytest.MonkeyPatch) ->
         instance="streamer-0",
     )
     with pytest.raises(TransportError, match="asked"):
-        KafkaSource(KafkaConnection(servers=("broker:9092",)), ["clips"], group="streamers", settings=settings)
+        KafkaSource(KafkaConnection(servers=("broker:9092",)), ["clips"], group="streamers", options=settings)
     expected = {
         "group_id": "streamers",
         "session_timeout_ms": 7_000,

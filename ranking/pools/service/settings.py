@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ranking.views.limits import BATCH_RECORDS
+
 
 class PoolSettings(BaseModel):
     """Settings of the workers of the traffic pools. Raises ``pydantic.ValidationError`` naming the field."""
@@ -17,7 +19,7 @@ class PoolSettings(BaseModel):
     """Where reactions to clips are reported."""
     decisions_topic: str = "clips.pool-decisions"
     """Where decisions go, keyed by clip."""
-    batch_records: Annotated[int, Field(ge=1, le=10_000)] = 500
+    batch_records: Annotated[int, Field(ge=1, le=10_000)] = BATCH_RECORDS
     """Most records handled in one transaction."""
     round_interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
     """Seconds between two rounds, which let clips go, admit clips that wait and explore."""

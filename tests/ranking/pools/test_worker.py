@@ -17,7 +17,7 @@ from ranking.pools.service.publishing import DecisionPublisher
 from ranking.pools.service.store import POOLS_VIEW
 from ranking.pools.service.worker import PoolEntry, PoolWorker, read_pool_entries
 from ranking.scores.generations import Generations
-from ranking.views.loop import LoopSettings, ViewLoop
+from ranking.views.loop import LoopOptions, ViewLoop
 from schemas.codec import encode
 from schemas.errors import RankingsBehind, StoreUnavailable, TransportError
 from schemas.events import ClipScored, PoolDecision
@@ -350,7 +350,7 @@ def test_the_loop_dead_letters_bad_records_and_continues(sqlite_database: Databa
         sink,
         service.reports,
         service.clock,
-        LoopSettings(poll_timeout_s=0.0, maintenance_interval_s=1.0),
+        LoopOptions(poll_timeout_s=0.0, maintenance_interval_s=1.0),
         maintenance=service.worker.round,
     )
     while loop.step() or not loop.caught_up:

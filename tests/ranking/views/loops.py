@@ -6,7 +6,7 @@ from functools import partial
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import read_log
-from ranking.views.loop import LoopSettings, ViewLoop
+from ranking.views.loop import LoopOptions, ViewLoop
 from schemas.clock import ManualClock
 from schemas.codec import encode
 from schemas.errors import (
@@ -24,7 +24,7 @@ from transport.topics import TopicSpec
 
 DEAD = dead_letter_topic(TOPIC)
 READ = partial(read_log, deletions_topic="clips.deleted")
-SETTINGS = LoopSettings(poll_timeout_s=0.0, waits=Waits(first_s=0.001, longest_s=0.002), attempts=4)
+SETTINGS = LoopOptions(poll_timeout_s=0.0, waits=Waits(first_s=0.001, longest_s=0.002), attempts=4)
 
 
 class Reports(Observer):
@@ -91,7 +91,7 @@ class Setting:
         return MemorySource(self.broker, [TOPIC], group=group, listener=listener)
 
     def loop(self, view: View, *, group: str | None = "ranking", **options: object) -> ViewLoop:
-        settings = LoopSettings(
+        settings = LoopOptions(
             **{**{f: getattr(SETTINGS, f) for f in SETTINGS.__struct_fields__}, "commits": group is not None}
         )
         sink = MemorySink(self.broker)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ranking.scores.store import ScoreStore
 from ranking.scores.view import ScoreView
 from ranking.views.log_records import positions_after, read_log
-from ranking.views.loop import LoopSettings, ViewLoop
+from ranking.views.loop import LoopOptions, ViewLoop
 from schemas.clock import ManualClock
 from schemas.codec import encode
 from schemas.errors import TransportError
@@ -51,7 +51,7 @@ class Worker:
 
     def _start(self) -> None:
         read = partial(read_log, deletions_topic=DELETIONS)
-        options = LoopSettings(max_records=2, poll_timeout_s=0.0, attempts=1)
+        options = LoopOptions(max_records=2, poll_timeout_s=0.0, attempts=1)
         self._loop = ViewLoop(self._open_source, self._view, read, None, Observer(), ManualClock(), options)
 
     def _open_source(self, listener: RebalanceListener) -> MemorySource:

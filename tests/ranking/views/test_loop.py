@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from ranking.scores.store import ScoreStore
-from ranking.views.loop import LoopSettings, LoopThread, StoredPositions, ViewLoop
+from ranking.views.loop import LoopOptions, LoopThread, StoredPositions, ViewLoop
 from schemas.codec import encode
 from schemas.errors import (
     GenerationMismatch,
@@ -56,7 +56,7 @@ def test_poison_reaches_the_dead_letters_and_its_neighbours_the_view(setting: Se
 def test_a_replica_skips_what_it_cannot_read_and_leaves_the_dead_letter_to_the_shared_view(setting: Setting) -> None:
     setting.send(scored_clip("a"), b"\xc1garbage", scored_clip("b"))
     view = index_view()
-    settings = LoopSettings(poll_timeout_s=0.0, commits=False)
+    settings = LoopOptions(poll_timeout_s=0.0, commits=False)
     open_source = partial(setting.open_source, group=None)
     drain(ViewLoop(open_source, view, READ, None, setting.reports, setting.clock, settings))
     assert view.clips() == 2
@@ -183,7 +183,7 @@ def test_snapshots_are_taken_on_the_interval_and_at_the_end(setting: Setting) ->
             return super().poll(max_records=max_records, timeout_s=timeout_s)
 
     source = StoppingSource(setting.broker, [TOPIC], group=None, listener=StoredPositions(view))
-    settings = LoopSettings(commits=False, poll_timeout_s=0, maintenance_interval_s=60)
+    settings = LoopOptions(commits=False, poll_timeout_s=0, maintenance_interval_s=60)
     ViewLoop(
         lambda _: source,
         view,

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from ranking.scores.store import ScoreStore
-from ranking.views.loop import LoopSettings, StoredPositions, ViewLoop
+from ranking.views.loop import LoopOptions, StoredPositions, ViewLoop
 from schemas.clock import ManualClock
 from schemas.errors import (
     DancerankError,
@@ -102,7 +102,7 @@ def test_a_snapshot_that_fails_is_reported_and_tried_again_and_ends_nothing(
                 stop.set()
             return super().step()
 
-    settings = LoopSettings(commits=False, poll_timeout_s=0, maintenance_interval_s=60)
+    settings = LoopOptions(commits=False, poll_timeout_s=0, maintenance_interval_s=60)
     open_source = partial(setting.open_source, group=None)
     loop = Stepping(open_source, store, READ, None, setting.reports, setting.clock, settings, maintenance=save)
     setting.send(scored_clip("a"))
@@ -159,7 +159,7 @@ def test_a_loop_that_waits_for_its_view_stops_at_once_and_leaves_the_batch(setti
     setting.send(scored_clip("a"), scored_clip("b"))
     stop = threading.Event()
     view = Unreachable(store, stop)
-    settings = LoopSettings(poll_timeout_s=0, waits=Waits(first_s=600, longest_s=600))
+    settings = LoopOptions(poll_timeout_s=0, waits=Waits(first_s=600, longest_s=600))
     open_source = opening(setting, MemorySource)  # a loop that stops opens no other
     loop = ViewLoop(open_source, view, READ, MemorySink(setting.broker), setting.reports, setting.clock, settings)
     loop.run(stop)
@@ -235,7 +235,7 @@ def test_a_database_that_is_down_for_a_minute_costs_few_attempts_and_few_lines(
         def is_set(self) -> bool:
             return bool(store.generations()) or super().is_set()
 
-    stop, settings = Waiting(), LoopSettings(poll_timeout_s=0)
+    stop, settings = Waiting(), LoopOptions(poll_timeout_s=0)
     loop = ViewLoop(open_source, view, READ, MemorySink(setting.broker), setting.reports, setting.clock, settings)
     view._until_s = setting.clock.monotonic_s() + 55.0
     loop.run(stop)

@@ -11,7 +11,7 @@ from ranking.database.connection import Database
 from ranking.pools.service.worker import read_pool_entries
 from ranking.scores.store import ScoreStore
 from ranking.views.log_records import read_log
-from ranking.views.loop import LoopSettings, ViewLoop
+from ranking.views.loop import LoopOptions, ViewLoop
 from schemas.codec import decode, encode, encode_json
 from schemas.errors import MalformedEvent
 from schemas.events import ClipScored
@@ -80,7 +80,7 @@ def test_both_views_keep_what_they_know_and_count_the_rest(store: ScoreStore) ->
     setting.send(newer(scored_clip("a")), newer(scored_clip("b"), only=True), scored_clip("c"))
     read = partial(read_log, deletions_topic="clips.deleted", on_unknown_modality=UnknownModalities(reports))
     index = index_view()
-    quick = LoopSettings(poll_timeout_s=0.0, commits=False)
+    quick = LoopOptions(poll_timeout_s=0.0, commits=False)
 
     def open_source(listener: RebalanceListener) -> RecordSource:
         return MemorySource(setting.broker, [TOPIC], group=None, listener=listener)
