@@ -75,7 +75,7 @@ class RebalanceListener(Protocol):
 
 
 class RecordSource(Protocol):
-    """Reads records of one or more topics, in order within a partition."""
+    """Reads records of one or more topics, in order within a partition; partitions that are added are read too."""
 
     def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
         """Up to ``max_records`` records, waiting at most ``timeout_s`` for the first. Empty is no error.
@@ -126,7 +126,7 @@ class RecordSink(Protocol):
         ...
 
     def partitions(self, topic: str) -> int:
-        """How many partitions a topic has. Raises ``TransportError``."""
+        """How many partitions a topic has, asked of the broker. Raises ``TransportError``."""
         ...
 
     def flush(self, timeout_s: float) -> None:

@@ -5,6 +5,7 @@ from typing import Final, Literal
 import msgspec
 
 REQUEST_TIMEOUT_S: Final = 10.0
+METADATA_REFRESH_S: Final = 30.0
 SESSION_TIMEOUT_S: Final = 30.0
 
 

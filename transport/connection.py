@@ -10,7 +10,7 @@ from kafka.net.compat import KafkaNetClient
 
 from schemas.errors import ConfigurationError, PositionBeyondLog, TransportError
 from schemas.ports import TopicPartition
-from transport.client_options import REQUEST_TIMEOUT_S
+from transport.client_options import METADATA_REFRESH_S, REQUEST_TIMEOUT_S
 from transport.kafka_internals import connection_failures
 
 Client = TypeVar("Client")
@@ -41,14 +41,16 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
     ``servers``: ``host:port`` of one broker or more, enough to find the others. ``security``: those of kafka-python's
     settings that begin with ``security_protocol``, ``sasl_`` and ``ssl_`` and hold texts; never shown.
     ``api_version`` pins the protocol for a broker that cannot tell its own. ``timeout_s`` bounds connecting and every
-    single request. ``topics_on_demand``: the broker has no request that creates topics; they come into being when first
-    named. ``transactions``: whether it has them.
+    single request. ``metadata_refresh_s``: how often a client asks which partitions and leaders its topics have.
+    ``topics_on_demand``: the broker has no request that creates topics; they come into being when first named.
+    ``transactions``: whether it has them.
     """
 
     servers: tuple[str, ...]
     security: Mapping[str, str | bool] = {}
     api_version: tuple[int, ...] | None = None
     timeout_s: float = REQUEST_TIMEOUT_S
+    metadata_refresh_s: float = METADATA_REFRESH_S
     topics_on_demand: bool = False
     transactions: bool = True
 
@@ -151,6 +153,7 @@ def open_client(
                 bootstrap_timeout_ms=connection.timeout_ms,
                 request_timeout_ms=connection.timeout_ms,
                 reconnect_backoff_max_ms=1000,
+                metadata_max_age_ms=round(connection.metadata_refresh_s * 1000),
                 kafka_client=reach_a_broker,
                 **connection.security,
                 **settings,

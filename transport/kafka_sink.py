@@ -14,7 +14,7 @@ from schemas.errors import RecordRefused, TransportError
 from schemas.ports import OutgoingRecord, TopicPartition
 from transport.client_options import ProducerOptions
 from transport.connection import KafkaConnection, open_client, transport_errors
-from transport.kafka_internals import force_close
+from transport.kafka_internals import force_close, refresh_metadata
 from transport.partitioning import partition_of
 from transport.refusals import check_size, too_large
 
@@ -51,7 +51,8 @@ class KafkaSink:
         self._turn = itertools.count()
         self._closed = False
         self._flush_failed = False
-        self._producer: KafkaProducer | None = self._opened()
+        self._producer: KafkaProducer | None = None
+        self._open()
 
     @property
     def queued_bytes(self) -> int:
@@ -63,11 +64,10 @@ class KafkaSink:
         size_bytes = check_size(record, self._options.max_record_bytes)
         self._await_room(size_bytes)
         try:
-            if self._producer is None:
-                self._producer = self._opened()
+            producer = self._open()
             with transport_errors(self._connection, f"cannot send to topic {record.topic}; does it exist?"):
-                partition = partition_of(record, len(self._producer.partitions_for(record.topic)), next(self._turn))
-                future = self._producer.send(
+                partition = self._partition_of(record, producer)
+                future = producer.send(
                     record.topic,
                     key=record.key,
                     value=record.value,
@@ -83,10 +83,21 @@ class KafkaSink:
         future.add_errback(partial(self._failed, TopicPartition(record.topic, partition), record.key, size_bytes))
 
     def partitions(self, topic: str) -> int:
-        if self._producer is None:
-            self._producer = self._opened()
+        producer = self._open()
         with transport_errors(self._connection, f"cannot tell the partitions of topic {topic}; does it exist?"):
-            return len(self._producer.partitions_for(topic))
+            producer.partitions_for(topic)  # has the client follow the topic
+            refresh_metadata(self._network, self._connection.timeout_s)
+            return len(producer.partitions_for(topic))
+
+    def _partition_of(self, record: OutgoingRecord, producer: KafkaProducer) -> int:
+        known = len(producer.partitions_for(record.topic))
+        partition = partition_of(record, known, next(self._turn))
+        if partition >= known and partition >= (there := self.partitions(record.topic)):
+            raise TransportError(
+                f"topic {record.topic} has {there} partitions, so nothing can be sent to partition {partition} (Kafka "
+                f"at {self._connection})"
+            )
+        return partition
 
     def check(self, record: OutgoingRecord) -> None:
         """Raise ``RecordRefused`` for a record that ``send`` would refuse."""
@@ -127,9 +138,12 @@ class KafkaSink:
         self._closed = True
         self._end_producer()
 
-    def _opened(self) -> KafkaProducer:
+    def _open(self) -> KafkaProducer:
+        """The producer; a new one after one that had to be given up."""
+        if self._producer is not None:
+            return self._producer
         options = self._options
-        producer, _ = open_client(
+        self._producer, self._network = open_client(
             KafkaProducer,
             self._connection,
             acks="all",
@@ -142,7 +156,7 @@ class KafkaSink:
             compression_type=options.compression,
             allow_auto_create_topics=self._connection.topics_on_demand,
         )
-        return producer
+        return self._producer
 
     def _end_producer(self) -> None:
         producer, self._producer = self._producer, None

@@ -18,6 +18,7 @@ from schemas.errors import ConfigurationError, Fenced, MembershipLost, Transport
 from schemas.ports import RebalanceListener, Record, TopicPartition
 from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection, check_start, open_client, transport_errors
+from transport.kafka_internals import known_partitions
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +35,9 @@ class KafkaSource:
     """A ``RecordSource``.
 
     With a ``group`` the members share the partitions and start at the committed offsets; without one this source reads
-    all partitions of ``topics`` that exist at its first poll, and cannot commit. In both cases ``listener`` may name
-    the positions to start at. It is called on the thread that polls, where it may commit. Records of aborted
-    transactions are skipped.
+    all partitions of ``topics``, and cannot commit. Partitions that are added later are read from their beginning, once
+    the client has refreshed its metadata. In both cases ``listener`` may name the positions to start at. It is called
+    on the thread that polls, where it may commit. Records of aborted transactions are skipped.
 
     While the broker is unreachable ``poll`` returns nothing and ``commit`` raises within its time limit. If the client
     cannot recover, ``poll`` raises ``TransportError``; open a new source. Not thread-safe.
@@ -85,7 +86,6 @@ class KafkaSource:
             fetch_max_wait_ms=min(500, connection.timeout_ms // 2),
             max_partition_fetch_bytes=options.fetch_bytes,
             allow_auto_create_topics=connection.topics_on_demand,
-            metadata_max_age_ms=30_000,
             **(group_settings if group is not None else {}),
         )
         if group is not None:
@@ -96,7 +96,7 @@ class KafkaSource:
                 self._consumer.topics()
 
     def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
-        if self._group is None and not self._assigned:
+        if self._group is None:
             self._assign_all()
         elif not self._assigned:
             # A poll that ends just as the group answers makes the client join once more. So few end while it joins, and
@@ -137,7 +137,7 @@ class KafkaSource:
         if self._group is None:
             raise ConfigurationError("a source without a group cannot commit; its positions are kept by the listener")
         offsets = {_theirs(at): OffsetAndMetadata(offset) for at, offset in positions.items()}
-        with transport_errors(self._connection, f"cannot commit {_listed(positions)} for group {self._group}"):
+        with transport_errors(self._connection, f"cannot commit {listed(positions)} for group {self._group}"):
             self._consumer.commit(offsets, timeout_ms=self._connection.timeout_ms)
 
     def assignment(self) -> frozenset[TopicPartition]:
@@ -200,7 +200,7 @@ class KafkaSource:
         self._standing = now
         if stuck:
             raise TransportError(
-                f"nothing was read of {_listed(stuck)} for {STANDSTILL_S:g} s, though records are there (Kafka at "
+                f"nothing was read of {listed(stuck)} for {STANDSTILL_S:g} s, though records are there (Kafka at "
                 f"{self._connection}); open a new source"
             )
 
@@ -216,21 +216,31 @@ class KafkaSource:
         return max(self._next_offset.get(at, 0), self._consumer.position(_theirs(at), timeout_ms=0) or 0)
 
     def _assign_all(self) -> None:
-        everything = self._partitions()
-        absent = set(self._topics) - {at.topic for at in everything}
-        if absent:
-            raise TransportError(f"no topic {', '.join(absent)} (Kafka at {self._connection}); create it first")
-        self._consumer.assign([*map(_theirs, everything)])
+        """Without a group: begin every partition that is there and not read yet, at first all of them."""
+        added = (self._known_partitions() if self._assigned else self._partitions()) - self._assigned
+        if not added:
+            return
+        if self._assigned:
+            log.info("%s were added; they are read from now on", listed(added))
+        self._consumer.assign([*map(_theirs, self._assigned | added)])
         try:
-            self._start(everything)
+            self._start(added)
         except BaseException:
-            self._assigned = frozenset()  # the next poll must not read from an arbitrary position
+            self._assigned -= added  # the next poll must not read from an arbitrary position
             raise
 
     def _partitions(self) -> frozenset[TopicPartition]:
         with transport_errors(self._connection, f"cannot read {', '.join(self._topics)}"):
-            found = {topic: self._consumer.partitions_for_topic(topic) for topic in self._topics}
-        return frozenset(TopicPartition(topic, number) for topic, numbers in found.items() for number in numbers)
+            absent = [topic for topic in self._topics if not self._consumer.partitions_for_topic(topic)]
+        if absent:
+            raise TransportError(f"no topic {', '.join(absent)} (Kafka at {self._connection}); create it first")
+        return self._known_partitions()
+
+    def _known_partitions(self) -> frozenset[TopicPartition]:
+        """As of the client's last metadata; asks nothing of the broker."""
+        return frozenset(
+            TopicPartition(topic, number) for topic in self._topics for number in known_partitions(self._network, topic)
+        )
 
     def _start(self, partitions: frozenset[TopicPartition]) -> None:
         """Partitions were assigned, beside those that stayed: begin where the listener says."""
@@ -257,7 +267,7 @@ class KafkaSource:
             self._give_up(partitions)
         except (TransportError, Fenced) as error:
             self._assigned -= partitions
-            log.warning("lost %s of group %s: %s", _listed(partitions), self._group, error)
+            log.warning("lost %s of group %s: %s", listed(partitions), self._group, error)
 
     def _on_polling_thread(self, action: Callable[[frozenset[TopicPartition]], None], theirs: Iterable[Any]) -> Future:
         call = _Call(action, frozenset(map(_ours, theirs)))
@@ -326,5 +336,5 @@ def _ours(at: Any) -> TopicPartition:
     return TopicPartition(at.topic, at.partition)
 
 
-def _listed(partitions: Iterable[TopicPartition]) -> str:
+def listed(partitions: Iterable[TopicPartition]) -> str:
     return ", ".join(f"{at.topic}[{at.partition}]" for at in sorted(partitions))

@@ -39,6 +39,16 @@ class MemoryBroker:
             for spec in specs:
                 self._topics.setdefault(spec.name, [[] for _ in range(spec.partitions)])
 
+    def add_partitions(self, topic: str, total: int) -> None:
+        """Give a topic partitions until it has ``total``; the groups that read it share all partitions out."""
+        with self._changed:
+            log = self._log(topic)
+            log += [[] for _ in range(total - len(log))]
+            for group in self._groups.values():
+                if any(topic in member._topics for member in group.members):
+                    group.rebalance()
+            self._notify()
+
     def records(self, topic: str) -> list[Record]:
         """Every record of a topic, partition after partition."""
         with self._changed:
@@ -209,10 +219,10 @@ class MemorySource:
     def _follow_assignment(self) -> None:
         """Give partitions up or take them on, as the group demands. The listener is called without the lock."""
         if self._group is None:
-            if not self._next_offset:
-                with self._broker._changed:
-                    everything = self._broker._partitions(self._topics)
-                self._start(everything)
+            with self._broker._changed:
+                added = set(self._broker._partitions(self._topics)) - self._next_offset.keys()
+            if added:
+                self._start(added)
             return
         with self._broker._changed:
             must_give_up = self._group.awaits(self)
@@ -238,7 +248,7 @@ class MemorySource:
         with self._broker._changed:
             check_start(positions, self._broker._ends(assigned), "in memory")
             committed = self._group.committed if self._group is not None else {}
-            self._next_offset = {at: positions.get(at, committed.get(at, 0)) for at in sorted(assigned)}
+            self._next_offset |= {at: positions.get(at, committed.get(at, 0)) for at in sorted(assigned)}
 
     def _take(self, max_records: int) -> list[Record]:
         """The next records; each call begins with another partition, so that a busy one starves none."""
@@ -266,11 +276,11 @@ class _Group:
 
     def join(self, member: MemorySource) -> None:
         self.members.append(member)
-        self._begin()
+        self.rebalance()
 
     def leave(self, member: MemorySource) -> None:
         self.members.remove(member)
-        self._begin()
+        self.rebalance()
 
     def awaits(self, member: MemorySource) -> bool:
         return member in self._to_give_up
@@ -292,7 +302,8 @@ class _Group:
             for at in partitions:
                 self.shares[readers[at.partition * len(readers) // len(partitions)]].append(at)
 
-    def _begin(self) -> None:
+    def rebalance(self) -> None:
+        """Every member has to give up what it has before the partitions are shared out."""
         self._rebalancing = True
         self._to_give_up = set(self.members)
         self.shares = {}

@@ -3,13 +3,15 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Protocol
 
 import pytest
+from kafka import KafkaAdminClient
 
 from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSink, RecordSource, TopicPartition
 from transport.client_options import ConsumerOptions, ProducerOptions
-from transport.connection import KafkaConnection
+from transport.connection import KafkaConnection, open_client
 from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
 from transport.memory import MemoryBroker, MemorySink, MemorySource
@@ -23,6 +25,8 @@ class Transport(Protocol):
     """One implementation under test."""
 
     def ensure_topic(self, name: str) -> None: ...
+
+    def add_partitions(self, name: str, total: int) -> None: ...
 
     def source(
         self, topics: Iterable[str], *, group: str | None, listener: RebalanceListener | None = None
@@ -39,6 +43,9 @@ class InMemory:
 
     def ensure_topic(self, name: str) -> None:
         self._broker.ensure_topics([TopicSpec(name=name, partitions=PARTITIONS)])
+
+    def add_partitions(self, name: str, total: int) -> None:
+        self._broker.add_partitions(name, total)
 
     def source(
         self, topics: Iterable[str], *, group: str | None, listener: RebalanceListener | None = None
@@ -59,6 +66,11 @@ class OnKafka:
 
     def ensure_topic(self, name: str) -> None:
         ensure_topics(self._connection, [TopicSpec(name=name, partitions=PARTITIONS)])
+
+    def add_partitions(self, name: str, total: int) -> None:
+        admin, _ = open_client(KafkaAdminClient, self._connection)
+        with closing(admin):
+            admin.create_partitions({name: total})
 
     def source(
         self, topics: Iterable[str], *, group: str | None, listener: RebalanceListener | None = None
