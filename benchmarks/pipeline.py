@@ -261,7 +261,7 @@ def memory(
     uploads: Sequence[ClipUploaded],
     clips: int,
 ) -> dict[str, Any]:
-    """Resident memory of this process while ``clips`` go through the streamer: at each tenth of the way."""
+    """Resident memory of this process while ``clips`` go through the streamer: in ten equal steps."""
     settings, progress, process = settings_for(folder), Progress(), psutil.Process()
     samples: list[tuple[int, float]] = []
     with streaming(settings, connection, bundle, progress), closing(KafkaSink(connection)) as sink:
@@ -271,13 +271,13 @@ def memory(
             time.sleep(0.2)
     samples.append((progress.written, process.memory_info().rss / 2**20))
     table = Table("clips written", "resident MiB", title=f"Memory over {clips} clips (streamer)")
-    tenths = [max((s for s in samples if s[0] <= clips * tenth / 10), default=samples[0]) for tenth in range(1, 11)]
-    for written, resident in tenths:
+    steps = [max((s for s in samples if s[0] <= clips * step / 10), default=samples[0]) for step in range(1, 11)]
+    for written, resident in steps:
         table.add_row(str(written), f"{resident:.0f}")
-    counts, sizes = np.array(tenths[1:]).T
+    counts, sizes = np.array(steps[1:]).T
     slope = float(np.polyfit(counts, sizes, 1)[0] * 1000)
     console.print(table, f"growth after the first fifth: {slope:+.1f} MiB per 1,000 clips")
-    return {"resident_mib": tenths, "growth_mib_per_1000_clips": slope}
+    return {"resident_mib": steps, "growth_mib_per_1000_clips": slope}
 
 
 if __name__ == "__main__":

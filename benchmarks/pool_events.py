@@ -8,8 +8,8 @@ dictionary of the latest counts by clip and their sums by cohort. Both take the 
 that a noisy machine disturbs both alike; the ratio is taken within each round. Counts grow, one event in ten is a late
 duplicate, and about half of the clips are in a tier.
 
-*A round* lets go, lets in and explores: once over as many clips as ``--waiting`` says, half of them queued and half
-candidates, and once over a tenth of them. Ten times the clips should cost about ten times the time.
+*A round* expires, admits and explores clips: once over as many clips as ``--waiting`` says, half of them queued and
+half candidates, and once over 10 % of them. Ten times the clips should cost about ten times the time.
 """
 
 import argparse
@@ -109,7 +109,7 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=200_000, help="engagement events in a round")
-    parser.add_argument("--clips", type=int, default=20_000, help="clips that they tell of")
+    parser.add_argument("--clips", type=int, default=20_000, help="clips that they are about")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--waiting", type=int, default=100_000, help="clips that the larger round over all clips has")
     return parser.parse_args()

@@ -193,11 +193,11 @@ class Reader:
     def finish(self) -> dict[Key, int]:
         """When each was first readable, in nanoseconds since the epoch."""
         self._stop.set()
-        while isinstance(told := self._results.recv(), int):
+        while isinstance(results := self._results.recv(), int):
             pass
         self._process.join()
         first: dict[Key, int] = {}
-        for key, at_ns in told:
+        for key, at_ns in results:
             first.setdefault(key, at_ns)
         return first
 
@@ -254,8 +254,8 @@ def running(folder: Path, *arguments: str) -> Iterator[psutil.Process]:
     """A command of dancerank as a process."""
     command = [sys.executable, "-m", "dancerank", *arguments, "--config", str(folder / "dancerank.toml")]
     log = folder / f"{arguments[0]}-{uuid.uuid4().hex[:4]}.log"
-    with log.open("wb") as told:
-        process = subprocess.Popen(command, stdout=told, stderr=told)
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
         yield psutil.Process(process.pid)
         if process.poll() is not None:

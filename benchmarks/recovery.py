@@ -50,7 +50,7 @@ WIDTH: Final = 64
 CHALLENGES: Final = 50
 _STOP_S: Final = 30.0
 _POLL_S: Final = 0.005
-_TOLD_EVERY: Final = 500
+_REPORT_EVERY: Final = 500
 _NOW_MS: Final = 1_700_000_000_000
 
 
@@ -203,7 +203,7 @@ def write(
     """Send them as the streamer does, and return when the broker has them."""
     what = f"Writing {count:,} scored clips"
     for number, clip in enumerate(clips):
-        if number % _TOLD_EVERY == 0:
+        if number % _REPORT_EVERY == 0:
             on_progress(what, number, count)
         topic, key = settings.streamer.scored_topic, clip.clip_id.encode()
         sink.send(OutgoingRecord(topic, key, encode(clip), partition_by=clip.challenge_id))
@@ -281,7 +281,7 @@ def share(value: str) -> float:
     """Reads a share of the command line."""
     number = float(value)
     if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(f"{value} is no share between 0 and 1")
+        raise argparse.ArgumentTypeError(f"{value} is not a share between 0 and 1")
     return number
 
 

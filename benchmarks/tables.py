@@ -139,7 +139,7 @@ def chosen_methods(table: str, names: str | None) -> list[Method]:
     for name in wanted:
         if name not in known:
             raise ConfigurationError(
-                f"--methods: {name!r} is no method of table {table}; they are {', '.join(known)}", field="methods"
+                f"--methods: {name!r} is not a method of table {table}; they are {', '.join(known)}", field="methods"
             )
     return [METHODS[name] for name in known if name in wanted]
 
@@ -159,7 +159,7 @@ def chosen_seeds(names: str) -> list[int]:
     try:
         seeds = list(dict.fromkeys(int(name) for name in names.split(",")))
     except ValueError as error:
-        raise ConfigurationError(f"--seeds: {names!r} is no list like 0,1,2", field="seeds") from error
+        raise ConfigurationError(f"--seeds: {names!r} is not a list like 0,1,2", field="seeds") from error
     return seeds
 
 

@@ -162,7 +162,7 @@ def _rows(path: Path, numbers: Sequence[str]) -> list[dict[str, str]]:
             except (KeyError, TypeError, ValueError):
                 readable = False
             if not readable:
-                raise DataSetError(f"{path}, line {line}: {column} is no number; {_REMEDY}", field=column)
+                raise DataSetError(f"{path}, line {line}: {column} is not a number; {_REMEDY}", field=column)
     return rows
 
 

@@ -144,7 +144,7 @@ def made(job: Job, clips: Clips) -> Cell:
 
 
 def read_cell(folder: Path, job: Job) -> Cell | None:
-    """The cell of ``job``, if it is done. Raises ``ConfigurationError`` naming a file that is no cell."""
+    """The cell of ``job``, if it is done. Raises ``ConfigurationError`` naming a file that is not a cell."""
     path = _path(folder, job)
     try:
         return msgspec.json.decode(path.read_bytes(), type=Cell)

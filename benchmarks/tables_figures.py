@@ -1,7 +1,7 @@
 """From cells to the figures of a table: Spearman's rank correlation per seed, and over the seeds.
 
 A correlation of one seed is the mean over the folds, or *pooled* over all held-out predictions; they differ when folds
-have offsets, and are the same for a single split. Folds with fewer than two clips are no part of the mean.
+have offsets, and are the same for a single split. Folds with fewer than two clips are not part of the mean.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -85,7 +85,8 @@ def watching(console: Console, total: int) -> Iterator[Watcher]:
 def make_cells(
     jobs: Sequence[Job], folder: Path, *, workers: int, done: Sequence[Cell], console: Console
 ) -> dict[str, BaseException]:
-    """Make and store the cells of ``jobs`` in ``workers`` processes of one thread each; ``done`` tell their pace.
+    """Make and store the cells of ``jobs`` in ``workers`` processes of one thread each; ``done`` give the expected
+    duration of each.
 
     Returns the errors of those that failed, by the name of the job. When a process dies, all that remain fail. When
     this one does, so do they: a cell is stored whole or not at all.
@@ -144,7 +145,7 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        os._exit(1)  # nobody waits for what the main thread does
+        os._exit(1)  # do not wait for the main thread
 
 
 def _work(job: Job, folder: Path) -> float:

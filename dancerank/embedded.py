@@ -108,19 +108,19 @@ class EmbeddedSystem:
         """Wait until the pools know how ``clips`` clips were received."""
         patience, observations = _Patience(self), Observations(self.replica.database)
         while (known := sum(1 for _ in observations.clips())) < clips:
-            patience.check(known, f"only {known} of {clips} observations were taken up")
+            patience.check(known, f"only {known} of {clips} observations were read")
             time.sleep(_POLL_S)
 
     def dead_letters(self, count: int) -> list[Record]:
         """Wait for ``count`` dead letters of the uploads topic and return them."""
         topic = dead_letter_topic(self.settings.streamer.uploads_topic)
-        letters: list[Record] = []
+        records: list[Record] = []
         patience = _Patience(self)
         with closing(KafkaSource(self.connection, [topic], group=None)) as source:
-            while len(letters) < count:
-                letters += source.poll(max_records=count - len(letters), timeout_s=0.5)
-                patience.check(len(letters), f"only {len(letters)} of {count} dead letters arrived on {topic}")
-        return letters
+            while len(records) < count:
+                records += source.poll(max_records=count - len(records), timeout_s=0.5)
+                patience.check(len(records), f"only {len(records)} of {count} dead letters arrived on {topic}")
+        return records
 
 
 class _Patience:

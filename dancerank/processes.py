@@ -272,7 +272,7 @@ class Processes:
     def _reports(self, name: str, database: Database, index: IndexView, loop: ViewLoop[LogEntry]) -> Iterator[None]:
         """Says from time to time what this replica holds, and drops the generations that are retired."""
         report = ServingReport(name, index, lambda: loop.caught_up, database, self.observer)
-        with closing(report), every(_REPORT_INTERVAL_S, report.tell, name="serving-report", at_once=True):
+        with closing(report), every(_REPORT_INTERVAL_S, report.report, name="serving-report", at_once=True):
             yield
 
     @property

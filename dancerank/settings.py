@@ -2,7 +2,7 @@
 
 Environment variables are ``DANCERANK_<GROUP>__<KEY>`` (``DANCERANK_KAFKA__BOOTSTRAP_SERVERS='["kafka:9092"]'``) and
 win over the file named by ``--config`` or ``DANCERANK_CONFIG``. ``docs/settings.md`` lists every key; ``dancerank
-settings`` prints the values in force.
+settings`` prints the effective values.
 """
 
 import os
@@ -110,7 +110,7 @@ class RankingSettings(_Group):
     batch_records: Annotated[int, Field(ge=1)] = BATCH_RECORDS
     """Most records applied in one transaction."""
     index_threads: Annotated[int, Field(ge=1)] = 1
-    """Threads of one FAISS search. Several requests are answered at once whatever this says."""
+    """Threads of one FAISS search. Several requests are answered at once at any value."""
 
     @field_validator("index")
     @classmethod
@@ -271,7 +271,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _check_environment() -> None:
-    # pydantic-settings passes over variables whose first part is no field; a typing error must not pass.
+    # pydantic-settings passes over variables whose first part is not a field; a misspelled one must be refused.
     groups = ", ".join(Settings.model_fields)
     for name in os.environ:
         group = name.removeprefix(ENV_PREFIX).split("__")[0].lower()

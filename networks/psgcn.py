@@ -86,7 +86,7 @@ class GraphBlock(nn.Module):
         self.time_stride = time_stride
         coarse = real if joint_stride == 1 else real.view(-1, 2).any(1)
         sampler = sampling_matrix(vertices, sampling) if joint_stride == 2 else None
-        # Constants follow from the layout: they move with the module but are no part of a checkpoint.
+        # Constants follow from the layout: they move with the module but are not part of a checkpoint.
         self.register_buffer("adjacency", adjacency, persistent=False)
         self.register_buffer("real", coarse, persistent=False)
         self.register_buffer("sampler", sampler, persistent=False)

@@ -55,7 +55,7 @@ def unreported(name: str) -> None:
 def decode(raw: bytes | None, *expected: type[E], on_unknown_modality: Callable[[str], None] = unreported) -> E:
     """Decode one event that has to be of one of the ``expected`` types.
 
-    Of a scored clip, results of modalities that this release does not know are left out, each reported to
+    Results of a scored clip in modalities that this release does not know are left out, each reported to
     ``on_unknown_modality`` by name; nothing but the fused score may remain. Names in ``missing`` are left out likewise.
     Raises ``UnknownSchemaVersion`` if the event names a schema or version that is unknown here, and
     ``MalformedEvent``, with the field where there is one, for everything else that is wrong.
@@ -153,7 +153,7 @@ def _read(raw: bytes, as_type: type[T]) -> T:
         raise MalformedEvent(f"{escaped(str(error)[:_MAX_MESSAGE])}; {remedy}", field=field) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         form = "JSON" if _looks_like_json(raw) else "MessagePack"
-        raise MalformedEvent(f"the value is no complete {form}: {error}") from error
+        raise MalformedEvent(f"the value is not a complete {form}: {error}") from error
 
 
 def _looks_like_json(raw: bytes) -> bool:

@@ -1,7 +1,7 @@
 """Every error raised on purpose: what is wrong, where, what to do, and whether trying again can help.
 
 Below ``DancerankError`` there are two families and nothing between them: ``RetriableError`` and ``FinalError``. A loop
-catches ``RetriableError`` and tries again; whatever else it meets ends it. ``docs/errors.md`` lists every class.
+catches ``RetriableError`` and tries again; any other error ends it. ``docs/errors.md`` lists every class.
 """
 
 from enum import StrEnum

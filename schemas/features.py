@@ -163,11 +163,11 @@ def _check_layout(tensors: dict[str, _Tensor], data_bytes: int) -> None:
     at = 0
     for begin, end in sorted(tensor.data_offsets for tensor in tensors.values()):
         if begin != at or end < begin:
-            raise FeatureFileCorrupt(f"no complete safetensors file: gap or overlap at byte {at}; write it again")
+            raise FeatureFileCorrupt(f"not a complete safetensors file: gap or overlap at byte {at}; write it again")
         at = end
     if at != data_bytes:
         raise FeatureFileCorrupt(
-            f"no complete safetensors file: {at} bytes of data described, {data_bytes} there; write it again"
+            f"not a complete safetensors file: {at} bytes of data described, {data_bytes} there; write it again"
         )
 
 
@@ -187,7 +187,7 @@ def _array(name: str, tensor: _Tensor, metadata: dict[str, str], content: bytes,
     count = math.prod(tensor.shape)
     if not 0 <= begin <= end <= len(content) - header_bytes or end - begin != count * dtype.itemsize:
         raise FeatureFileCorrupt(
-            f"no complete safetensors file: tensor {name!r} of shape {tensor.shape} does not lie in its bytes "
+            f"not a complete safetensors file: tensor {name!r} of shape {tensor.shape} does not lie in its bytes "
             f"{begin} to {end}; write it again",
             field=name,
         )

@@ -223,7 +223,8 @@ def convert(frames: NDArray[np.floating], source: JointLayout, target: JointLayo
     if frames.ndim < 2 or frames.shape[-2] != source.joint_count or frames.shape[-1] not in source.channel_counts:
         channels = " or ".join(map(str, source.channel_counts))
         raise FeatureShapeInvalid(
-            f"frames of shape {frames.shape} are no {source.name}: expected (..., {source.joint_count}, {channels})",
+            f"frames of shape {frames.shape} are not poses of {source.name}: "
+            f"expected (..., {source.joint_count}, {channels})",
             field="skeletal",
         )
     if source.name == target.name:

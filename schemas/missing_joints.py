@@ -32,7 +32,7 @@ Mask = npt.NDArray[np.bool_]
 def missing_joints(pose: Floats, layout: JointLayout) -> Mask:
     """(T, V): where ``pose`` (T, V, C) holds no detection.
 
-    With a confidence channel: where the confidence is not positive, whatever the coordinates are. Without: where all
+    With a confidence channel: where the confidence is not positive, at any coordinates. Without: where all
     coordinates are exactly 0 and the joint would have jumped there. The position that its other steps give, or the body
     if it has no other, is more than ``JUMP`` body sizes away from the origin. The root of a root-centred pose and the
     corner of a normalised one stay coordinates. A body size is the median diagonal of the box around a step's joints.

@@ -49,7 +49,7 @@ class OutgoingRecord(msgspec.Struct, frozen=True):
     """One record to write.
 
     ``partition_by`` (a challenge id) chooses the partition; records with equal ``partition_by`` share one and keep
-    their order. Without it the key chooses. ``partition`` names one, whatever the others say.
+    their order. Without it the key chooses. ``partition`` names one and overrides both.
     """
 
     topic: str
@@ -61,7 +61,7 @@ class OutgoingRecord(msgspec.Struct, frozen=True):
 
 
 class RebalanceListener(Protocol):
-    """Told by a source, from within ``poll``, when its partitions change."""
+    """A source calls it, from within ``poll``, when its partitions change."""
 
     def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Where to start the partitions whose position is kept outside Kafka; those left out start at the committed
@@ -78,7 +78,7 @@ class RecordSource(Protocol):
     """Reads records of one or more topics, in order within a partition; partitions that are added are read too."""
 
     def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
-        """Up to ``max_records`` records, waiting at most ``timeout_s`` for the first. Empty is no error.
+        """Up to ``max_records`` records, waiting at most ``timeout_s`` for the first. An empty list is not an error.
 
         While paused it returns nothing but keeps the group membership alive. Raises ``TransportError``.
         """
@@ -106,7 +106,7 @@ class RecordSource(Protocol):
 
     @property
     def is_unreachable(self) -> bool:
-        """Whether nobody answered when the broker was asked last. It is asked again and again, also while idle."""
+        """Whether the last request to the brokers had no answer. Requests are repeated, also while idle."""
         ...
 
     def membership(self) -> object:

@@ -110,7 +110,7 @@ def read_cells(path: Path, required: Sequence[str] = REQUIRED) -> tuple[list[Cel
                     cells.append(Cells(reader.line_num, dict(zip(header, values, strict=True))))
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
-            problem = f"byte 0x{byte:02x} after row {reader.line_num} is no UTF-8"
+            problem = f"byte 0x{byte:02x} after row {reader.line_num} is not UTF-8"
             findings.append(Finding(path, problem, "save the table as UTF-8"))
         except csv.Error as error:
             findings.append(Finding(path, f"no CSV ({error})", "write it again", row=reader.line_num))

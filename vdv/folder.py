@@ -87,7 +87,7 @@ def confined(folder: Path, relative: str) -> Path:
     try:
         path = (root / relative).resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a zero byte
-        raise FeatureFileMissing(f"{relative!r} is no path ({error}); correct it", field="features") from error
+        raise FeatureFileMissing(f"{relative!r} is not a path ({error}); correct it", field="features") from error
     if not path.is_relative_to(root):
         raise FeatureFileForbidden(
             f"{relative!r} leads outside {folder}; move the file into the folder", field="features"

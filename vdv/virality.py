@@ -28,7 +28,7 @@ def raw_score(
 ) -> Float64:
     """Eq. 1: s_r = log2((likes + comments + reposts + 1) / clip(days, 1, 7)), elementwise, (N,) each to (N,).
 
-    A clip that nobody reacted to scores −log2(days), from 0 down to −2.8; ages below one day count as one. Raises
+    A clip without reactions scores −log2(days), from 0 down to −2.8; ages below one day count as one. Raises
     ``DataSetError`` for a negative or non-finite value, naming which.
     """
     named = dict(zip(COUNTS, (likes, comments, reposts, days_online), strict=True))

@@ -20,15 +20,15 @@ _VIEWS: Final = 150
 _LEAST_RATE: Final = 0.01
 _DOUBLINGS: Final = 4.0
 """From the least viral clip of a challenge to the most: 1 % to 16 % of viewers react, 4 % to the median clip."""
-_LET_IN: Final = (Rule.NOMINATED, Rule.EXPLORED)
+_ADMITTING: Final = (Rule.NOMINATED, Rule.EXPLORED)
 
 
 def show_pools(console: Console, system: EmbeddedSystem, virality: Mapping[str, float], seed: int) -> None:
-    """Let viewers react to the clips that were let in, by their planted percentile of ``virality`` in their challenge,
-    and tell what was decided before and after.
+    """Simulate viewers' reactions to the admitted clips, by planted percentile of ``virality`` in the challenge, and
+    print what was decided before and after.
     """
     first = system.await_decisions(len(virality))
-    entered = [decision.clip_id for decision in first if decision.rule in _LET_IN]
+    entered = [decision.clip_id for decision in first if decision.rule in _ADMITTING]
     rng, now_ms = np.random.default_rng([seed, 7]), SystemClock().now_ms()
     topic = system.settings.pools.engagement_topic
     for clip_id in entered:
@@ -51,8 +51,8 @@ def show_pools(console: Console, system: EmbeddedSystem, virality: Mapping[str, 
     if promoted:
         clip_id = max(promoted, key=lambda promoted_id: virality[promoted_id])
         console.print(f"Why {clip_id} is where it is:")
-        for told in system.service.pooled_clip(clip_id).history:
-            console.print(f"  {told.number + 1}. {told.sentence}", highlight=False)
+        for decision in system.service.pooled_clip(clip_id).history:
+            console.print(f"  {decision.number + 1}. {decision.sentence}", highlight=False)
 
 
 def _table(decisions: list[PoolDecision], virality: Mapping[str, float]) -> Table:

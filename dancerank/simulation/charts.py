@@ -24,7 +24,7 @@ _COLOURS: Final = {
     "oracle": "#009e73",
 }
 _STYLES: Final = {POLICY: "-", "popularity only": "--", "uniform": ":", "oracle": "-."}
-"""Colours that colour-blind people tell apart; the strokes differ too."""
+"""Colours that colour-blind people can distinguish; the strokes differ too."""
 _TIER_COLOURS: Final = ("#c6dbef", "#6baed6", "#2171b5", "#08306b", "#7a0177", "#ae017e", "#f768a1", "#fcc5c0")
 _BIN: Final = 5
 _BINS: Final = 100 // _BIN

@@ -22,7 +22,7 @@ class Measures:
     is lost. ``gini`` of the impressions over the dancers who uploaded. ``discovered``: of the dancers without a clip
     before the simulated period who have one in the best 10 %, the share of whom such a clip got at least
     ``DISCOVERED_FROM`` times the impressions of uniform allocation. ``use``: share of the capacity of all tiers, in the
-    windows in which clips were uploaded. Shares are in [0, 1]; NaN where there is nobody to count.
+    windows in which clips were uploaded. Shares are in [0, 1]; NaN where no dancer or clip counts.
     """
 
     granted: int

@@ -100,7 +100,7 @@ def _scores_of(path: Path, cells: Cells) -> Scores | Finding:
             number = math.nan
         if not math.isfinite(number):
             remedy = "write the predictions again"
-            return Finding(path, f"{text!r} is no score", remedy, row=cells.row, field=dimension)
+            return Finding(path, f"{text!r} is not a score", remedy, row=cells.row, field=dimension)
         scores[dimension] = number
     return scores
 
@@ -117,7 +117,7 @@ def _uncovered(
 
 
 def _uncounted(data: DataSet, chosen: list[Annotation]) -> list[Finding]:
-    """Judged scores are no logarithm of reactions."""
+    """Judged scores are not a logarithm of reactions."""
     remedy = "give likes, comments, reposts and days_online; rates are made from Eq. 1"
     return [
         Finding(data.table, f"{a.clip_id} has no counts", remedy, row=a.row)

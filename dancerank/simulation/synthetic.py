@@ -35,7 +35,7 @@ class SyntheticWorlds:
     settings: StreamerSettings = field(default_factory=StreamerSettings)
 
     def world(self, seed: int, progress: Callable[[int], None] = lambda _: None) -> World:
-        """``progress`` is told how many clips are scored. Raises ``InferenceFailed`` if one cannot be."""
+        """Calls ``progress`` with the number of clips scored so far. Raises ``InferenceFailed`` if one cannot be."""
         plan = self.plan()
         planned = plan_clips(self.clips, seed=FIRST_SEED + seed, plan=plan)
         virality = targets([clip.annotation for clip in planned]).raw

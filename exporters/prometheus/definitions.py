@@ -187,7 +187,7 @@ SNAPSHOTS_FAILED: Final = CounterDefinition(
     "dancerank_snapshots_failed_total", "Snapshots of the index that could not be written.", "snapshots", _SERVE
 )
 REQUESTS_REFUSED: Final = CounterDefinition(
-    "dancerank_requests_refused_total", "Requests to the API turned away.", "requests", _SERVE, (_REFUSAL,)
+    "dancerank_requests_refused_total", "Requests to the API refused.", "requests", _SERVE, (_REFUSAL,)
 )
 
 POOL_DECISIONS: Final = CounterDefinition(

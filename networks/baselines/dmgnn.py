@@ -112,7 +112,7 @@ class ScaleBlock(nn.Module):
 
     def __init__(self, width_in: int, width: int, scale: Scale, *, stride: int, dropout: float, residual: bool) -> None:
         super().__init__()
-        # A constant of the layout: it moves with the module but is no part of a checkpoint.
+        # A constant of the layout: it moves with the module but is not part of a checkpoint.
         self.register_buffer("adjacency", scale.adjacency, persistent=False)
         self.importance = nn.Parameter(torch.ones_like(scale.adjacency))
         self.learned = nn.Parameter(torch.zeros_like(scale.adjacency))

@@ -32,8 +32,8 @@ COSTS = (1e-5, 1e-4, 1e-3, 1e-2)
 def spectrum(frames: Array, head: Sequence[int], steps: int = STEPS) -> Array:
     """Magnitudes (S, V·C) of the orthonormal DCT-II over time of joint positions relative to the head.
 
-    ``frames`` (T, V, C) are brought to ``steps`` S by linear interpolation first, so that the length of a clip cannot
-    tell anything, and divided by their mean absolute value, so that its distance from the camera cannot. Row f holds
+    ``frames`` (T, V, C) are brought to ``steps`` S by linear interpolation first, so that the length of a clip has
+    no influence, and divided by their mean absolute value, so that its distance from the camera has none. Row f holds
     the frequency of f / 2 periods per clip. A clip whose joints are all in one place gives zeros.
     """
     relative = frames - frames[:, list(head)].mean(1, keepdims=True)

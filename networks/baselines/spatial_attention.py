@@ -19,7 +19,7 @@ class SpatialAttention(StreamNetwork):
 
     The original attends to places of a convolutional feature map. Our features are pooled over the picture, so the
     places are gone; the attention here weighs G equal groups of channels instead, which keeps the form (a softmax
-    within the frame, no exchange between frames) and is no spatial attention in the strict sense. Per frame:
+    within the frame, no exchange between frames) and is not spatial attention in the strict sense. Per frame:
     v_g = W_g x_g, e_g = u · tanh(v_g + b_g), a = softmax(e), h = ReLU(Σ_g a_g v_g), prediction = w · h. The video-level
     feature is the mean of h over real frames; the mean prediction is the same linear map of it.
     """

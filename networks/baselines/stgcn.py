@@ -142,7 +142,7 @@ class STGCN(StreamNetwork):
         widths = [scaled_channels(count, width) for count in BLOCK_CHANNELS]
         self.embedding_dim = widths[-1]
         self.normalise = PoseNormalisation(layout)
-        # A constant of the layout: it moves with the module but is no part of a checkpoint.
+        # A constant of the layout: it moves with the module but is not part of a checkpoint.
         self.register_buffer("adjacency", spatial_partition(layout), persistent=False)
         self.input_norm = MaskedBatchNorm(channels * layout.joint_count)
         self.blocks = nn.ModuleList(

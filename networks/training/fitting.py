@@ -62,10 +62,9 @@ def fit(
     ``training_data`` is kept in the checkpoint for the bundle's manifest.
 
     The same seed, data and machine give the same result; the global random state is restored afterwards.
-    ``trainer_options`` go to ``lightning.Trainer`` (``accelerator``, ``callbacks``...).
-    Raises ``UnusableSamples`` when there is nothing to train on, or a clip has none of the config's modalities;
-    ``RunMismatch`` when ``run`` was started with other settings or data; ``TrainingDiverged`` when a loss is no finite
-    number.
+    ``trainer_options`` go to ``lightning.Trainer`` (``accelerator``, ``callbacks``...). Raises ``UnusableSamples`` when
+    there is nothing to train on, or a clip has none of the config's modalities; ``RunMismatch`` when ``run`` was
+    started with other settings or data; ``TrainingDiverged`` when a loss is not a finite number.
     """
     settings = settings or TrainingSettings()
     _check(config, settings, {"training": training, "validation": validation, "held_out": held_out})

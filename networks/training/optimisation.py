@@ -99,7 +99,7 @@ class ViralityModelTraining(lightning.LightningModule):
         return dict(zip(self.term_names, values, strict=True))
 
     def on_train_epoch_start(self) -> None:
-        """The sums begin anew."""
+        """Reset the sums of the epoch."""
         self.epoch_losses = dict.fromkeys(("loss", *self.term_names), 0.0)
         self.epoch_steps = 0
 

@@ -1,4 +1,4 @@
-"""Telling a person how training goes: a bar on a terminal, a line per epoch elsewhere."""
+"""Progress of training for a person: a bar on a terminal, a line per epoch elsewhere."""
 
 from typing import Protocol
 
@@ -9,7 +9,7 @@ from networks.training.history import EpochRow
 
 
 class TrainingProgress(Protocol):
-    """Told of the steps and epochs of a run, on its first device only."""
+    """Receives the steps and epochs of a run, from its first device only."""
 
     def begin(self, epochs: int, steps: int, first_epoch: int) -> None:
         """Epochs ``first_epoch`` to ``epochs`` - 1 of ``steps`` batches each follow."""

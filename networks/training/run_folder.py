@@ -50,7 +50,7 @@ class RunFolder:
                 self._delete(_DRAFTS)
             return state
         if not read_only:
-            # The state first: without it, what is left over after an interruption is no run.
+            # Delete the state first: without it, what an interruption leaves cannot be resumed.
             self._delete("last.ckpt", "config.json", _BEST, "bad-batch*.safetensors", _MODEL, _METRICS, _DRAFTS)
             self._delete("history.csv", "curves.png", "predictions.csv")
             with replacing(self._config) as draft:

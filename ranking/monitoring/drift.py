@@ -35,7 +35,7 @@ class DriftMonitor:
             self._keep(clips)
 
     def report(self, generation: str | None) -> None:
-        """Tell the observer the drift of ``generation``, if there is one, and keep what was added.
+        """Report the drift of ``generation`` to the observer, if there is one, and write the clips that were added.
 
         Raises ``StoreUnavailable`` or ``StoreRefused`` if the database fails; what was added is then kept for the next
         report.

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class ServingReport:
-    """``tell`` is called from time to time: says what ``index`` holds, and drops what was retired."""
+    """Writes what ``index`` holds to the table of replicas, and drops retired generations from it."""
 
     def __init__(
         self, replica: str, index: IndexView, caught_up: Callable[[], bool], database: Database, observer: Observer
@@ -25,21 +25,23 @@ class ServingReport:
         self._caught_up = caught_up
         self._generations, self._replicas = Generations(database), Replicas(database)
         self._observer = observer
-        self._is_heard = True
+        self._is_reported = True
 
-    def tell(self) -> None:
-        """While the database fails nothing changes; the first time a warning is logged."""
+    def report(self) -> None:
+        """Report once; call it periodically. While the database fails nothing changes, and the first failure is
+        logged as a warning.
+        """
         try:
             self._index.retire(self._generations.retired())
             state = ReplicaState(self._replica, self._index.generations(), self._caught_up())
             self._replicas.report(state)
             self._observer.active_generation(self._generations.active())
         except (StoreUnavailable, StoreRefused) as error:
-            if self._is_heard:
-                log.warning("%s cannot say what it holds: %s", self._replica, error)
-            self._is_heard = False
+            if self._is_reported:
+                log.warning("%s cannot report its generations: %s", self._replica, error)
+            self._is_reported = False
         else:
-            self._is_heard = True
+            self._is_reported = True
 
     def close(self) -> None:
         """Take this process off the list."""

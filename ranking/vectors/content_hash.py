@@ -40,7 +40,7 @@ def index_content(generations: Generations, deleted: Collection[str]) -> str:
 
 
 def _add_vectors(content: ContentHash, modality: Modality, index: VectorIndex, having: list[str]) -> None:
-    # How many there are tells of vectors that no clip accounts for.
+    # The number of vectors shows those that belong to no clip.
     content.add("modality", modality, index.dim, len(index))
     for start in range(0, len(having), _CLIPS_AT_ONCE):
         vectors = index.vectors(having[start : start + _CLIPS_AT_ONCE])

@@ -1,6 +1,6 @@
-"""One number for all that a view holds: equal where two views were built from one log, in whichever way.
+"""A hash of all that a view holds; two views that were built from one log have equal hashes.
 
-Hashed is what follows from the records alone, in an order of its own: nothing that tells when they were applied, in
+The hash covers what follows from the records alone, in a fixed order, and does not depend on when they were applied, in
 which batches, in which order, how often, or how far the view has read. Numbers count bit by bit. Compare hashes of one
 release only: another may keep more.
 """

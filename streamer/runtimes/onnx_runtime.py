@@ -91,7 +91,7 @@ def _run(session: Any, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[
     try:
         results: list[Any] = session.run(list(outputs), inputs)
     except Exception as error:
-        # ONNX Runtime's exceptions share no base class below Exception.
+        # ONNX Runtime's exceptions have no common base class but Exception.
         shapes = ", ".join(f"{name} {array.shape}" for name, array in inputs.items())
         raise InferenceFailed(f"{what} failed on {shapes}: {error}") from error
     return results

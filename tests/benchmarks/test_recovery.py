@@ -55,16 +55,16 @@ def test_seconds_ratios_speed_and_the_hashes_are_printed(
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "told"),
+    ("option", "value", "error"),
     [("--tail", "1", "no share between 0 and 1"), ("--clips", "1", "at least 2"), ("--rounds", "0", "at least 1")],
 )
 def test_what_cannot_be_measured_is_refused(
-    option: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    option: str, value: str, error: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["recovery", option, value])
     with pytest.raises(SystemExit):
         recovery.parse()
-    assert told in capsys.readouterr().err
+    assert error in capsys.readouterr().err
 
 
 @pytest.mark.kafka
@@ -97,7 +97,7 @@ class NoSink:
 
 
 @pytest.mark.parametrize("differing", [None, "index_life", "sql_life"])
-def test_content_that_differs_in_one_way_of_either_view_is_told(
+def test_content_that_differs_in_one_way_of_either_view_is_reported(
     differing: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lives(contents: Iterator[str]) -> Callable[[Settings, object], tuple[float, str]]:
@@ -112,19 +112,19 @@ def test_content_that_differs_in_one_way_of_either_view_is_told(
         monkeypatch.setattr(recovery, name, lives(contents))
     monkeypatch.setattr(recovery, "KafkaSink", NoSink)
     monkeypatch.setattr(recovery, "create_topics", lambda *_: None)
-    told: list[tuple[str, int, int]] = []
+    reported: list[tuple[str, int, int]] = []
     measured = recovery.measure(
         tmp_path,
         KafkaConnection(servers=("nowhere:1",)),
         lambda: "sqlite://",
-        lambda *step: told.append(step),
+        lambda *step: reported.append(step),
         clips=20,
         tail=0.001,
         rounds=2,
     )
     assert measured.is_equal == (differing is None)
     assert (measured.tail, measured.index, measured.sql) == (1, Times([1.0] * 2, [1.0] * 2), Times([1.0], [1.0]))
-    by_step = {what: [(done, total) for each, done, total in told if each == what] for what, _, _ in told}
+    by_step = {what: [(done, total) for each, done, total in reported if each == what] for what, _, _ in reported}
     assert all(steps[-1][0] == steps[-1][1] for steps in by_step.values())  # each bar ends full
 
 

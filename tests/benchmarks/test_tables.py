@@ -308,8 +308,8 @@ def test_tracks_are_in_the_order_of_the_papers_columns() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--methods", "psgcn,nothing"], "'nothing' is no method of table streams; they are psgcn, rtcn"),
-        (["--seeds", "a"], "'a' is no list"),
+        (["--methods", "psgcn,nothing"], "'nothing' is not a method of table streams; they are psgcn, rtcn"),
+        (["--seeds", "a"], "'a' is not a list"),
         (["--tracks", "waltz"], "no challenge is called 'waltz'"),
         (["--tracks", ","], "names none"),
         (["--methods", ","], "--methods names none; they are psgcn, rtcn"),

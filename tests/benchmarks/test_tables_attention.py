@@ -152,9 +152,9 @@ def test_a_data_set_that_nothing_was_planted_in_is_left_alone(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "old", "new", "complaint"),
     [
-        (PLANTED, "x-1,0.0,0.0,0.2", "x-1,0.0,0.0,much", f"{PLANTED}, line 3: facial is no number"),
+        (PLANTED, "x-1,0.0,0.0,0.2", "x-1,0.0,0.0,much", f"{PLANTED}, line 3: facial is not a number"),
         (PLANTED, "x-1,", "z-1,", "no row of clip x-1"),
-        (IMPORTANCE_TABLE, "x,facial,1.0", "x,facial,nan", "line 4: weight is no number"),
+        (IMPORTANCE_TABLE, "x,facial,1.0", "x,facial,nan", "line 4: weight is not a number"),
         (IMPORTANCE_TABLE, "y,scenic", "y,scenery", "not one row for each modality of y"),
     ],
 )

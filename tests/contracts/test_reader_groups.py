@@ -59,20 +59,20 @@ def test_partitions_are_reported_revoked_before_another_member_gets_them(
     watchers = [Watcher(), Watcher()]
     first = transport.source([topic], group=group, listener=watchers[0])
     until(lambda: len(first.assignment()) == PARTITIONS, lambda: first.poll(max_records=1, timeout_s=0.2))
-    watchers[0].on_revoked = lambda partitions: assert_nobody_has_them_yet()
+    watchers[0].on_revoked = lambda partitions: assert_not_assigned_yet()
 
-    def assert_nobody_has_them_yet() -> None:
-        assert not any(what == "assigned" for what, _ in watchers[1].told)
+    def assert_not_assigned_yet() -> None:
+        assert not any(what == "assigned" for what, _ in watchers[1].calls)
 
     second = transport.source([topic], group=group, listener=watchers[1])
     until(
         lambda: bool(first.assignment() and second.assignment()),
         lambda: polled_together(first, second),
     )
-    what, given_up = watchers[0].told[1]
+    what, given_up = watchers[0].calls[1]
     assert what == "revoked"
-    assert second.assignment() <= given_up  # Kafka moves just these; in memory all are given up and divided anew
-    assert [told for told in watchers[1].told if told[1]] == [("assigned", second.assignment())]
+    assert second.assignment() <= given_up  # Kafka moves only these; in memory all are revoked and assigned again
+    assert [call for call in watchers[1].calls if call[1]] == [("assigned", second.assignment())]
 
 
 @groups_of_several

@@ -136,7 +136,7 @@ def test_the_listener_says_where_to_start(transport: Transport, topic: str, grou
     watcher = Watcher({records[0].topic_partition: 7})
     again = read(transport.source([topic], group=group, listener=watcher), 3)
     assert [record.offset for record in again] == [7, 8, 9]
-    assert [what for what, _ in watcher.told] == ["assigned"]
+    assert [what for what, _ in watcher.calls] == ["assigned"]
 
 
 def test_without_a_group_every_reader_has_every_partition(transport: Transport, topic: str) -> None:
@@ -146,7 +146,7 @@ def test_without_a_group_every_reader_has_every_partition(transport: Transport, 
         source = transport.source([topic], group=None, listener=watcher)
         assert len(read(source, 40)) == 40
         assert source.assignment() == {TopicPartition(topic, number) for number in range(PARTITIONS)}
-        assert watcher.told == [("assigned", source.assignment())]
+        assert watcher.calls == [("assigned", source.assignment())]
 
 
 def test_without_a_group_the_positions_are_the_listeners(transport: Transport, topic: str) -> None:

@@ -141,17 +141,17 @@ def values(records: Iterable[Record]) -> list[bytes | None]:
 
 
 class Watcher:
-    """A listener that remembers what it was told, starts where it is told, and commits as it is asked to."""
+    """A listener that records its calls, starts from the given positions, and commits on revocation if asked to."""
 
     def __init__(self, start: Mapping[TopicPartition, int] | None = None) -> None:
         self.start = start or {}
-        self.told: list[tuple[str, frozenset[TopicPartition]]] = []
+        self.calls: list[tuple[str, frozenset[TopicPartition]]] = []
         self.on_revoked: Callable[[frozenset[TopicPartition]], None] = lambda partitions: None
 
     def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
-        self.told.append(("assigned", partitions))
+        self.calls.append(("assigned", partitions))
         return {at: offset for at, offset in self.start.items() if at in partitions}
 
     def revoked(self, partitions: frozenset[TopicPartition]) -> None:
-        self.told.append(("revoked", partitions))
+        self.calls.append(("revoked", partitions))
         self.on_revoked(partitions)

@@ -1,4 +1,4 @@
-"""Whoever waits for the whole system waits while it moves, and is told why it does not."""
+"""Waiting for the whole system ends when it makes no progress, with the reason in the error."""
 
 import threading
 import time
@@ -187,11 +187,11 @@ def test_ready_is_who_reads_and_has_caught_up_in_every_view(system: System) -> N
 
 
 def test_clips_are_there_once_both_views_hold_them(system: System) -> None:
-    store, index, told = Steps(0, 5, 5, 5, 9), Steps(0, 2, 2, 9, 9), list[int]()
+    store, index, reported = Steps(0, 5, 5, 5, 9), Steps(0, 2, 2, 9, 9), list[int]()
     system.replica.store.generations = lambda: {"g1": store()}  # type: ignore[method-assign]
     system.replica.index.clips = index  # type: ignore[method-assign]
-    system.await_clips(9, told.append)
-    assert told == [0, 2, 5, 9]
+    system.await_clips(9, reported.append)
+    assert reported == [0, 2, 5, 9]
 
 
 def test_as_long_as_something_comes_it_is_waited_for(

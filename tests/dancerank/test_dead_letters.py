@@ -111,13 +111,13 @@ def test_letters_are_listed_by_reason_and_time_and_all_are_counted(desk: Desk) -
         desk.put_aside(record, MalformedEvent(f"no event [bold]{number}"), f"[red]{number}", NOON_MS + number * 60_000)
     desk.put_aside(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1", NOON_MS - 60_000)
 
-    code, told = desk.run("list", "--limit", "2")
+    code, output = desk.run("list", "--limit", "2")
     assert code == 0
-    assert "2026-03-01 12:04:00 │ [red]4 │ malformed_event │ 1 │ no event [bold]4 │" in told
-    assert "[red]2" not in told
-    assert "4 older ones are not shown" in told
-    assert f"│ {desk.topic} │ malformed_event │ 5 │ 0 │ │ {desk.topic} │ feature_file_missing │ 1 │ 0 │" in told
-    assert "│ all │ │ 6 │ 0 │" in told
+    assert "2026-03-01 12:04:00 │ [red]4 │ malformed_event │ 1 │ no event [bold]4 │" in output
+    assert "[red]2" not in output
+    assert "4 older ones are not shown" in output
+    assert f"│ {desk.topic} │ malformed_event │ 5 │ 0 │ │ {desk.topic} │ feature_file_missing │ 1 │ 0 │" in output
+    assert "│ all │ │ 6 │ 0 │" in output
     assert "│ all │ │ 1 │" in desk.run("list", "--reason", "feature_file_missing")[1]
     assert "│ all │ │ 2 │" in desk.run("list", "--since", "2026-03-01T12:03")[1]
     assert "No dead letters" in desk.run("list", "--since", "2027-01-01")[1]
@@ -126,8 +126,8 @@ def test_letters_are_listed_by_reason_and_time_and_all_are_counted(desk: Desk) -
 @pytest.mark.kafka
 def test_a_letter_is_put_back_as_it_came_where_producers_would_send_it(desk: Desk) -> None:
     desk.put_aside(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1")
-    code, told = desk.run("replay", "--reason", "feature_file_missing", "--yes")
-    assert (code, told) == (0, "1 dead letter put back.")
+    code, output = desk.run("replay", "--reason", "feature_file_missing", "--yes")
+    assert (code, output) == (0, "1 dead letter put back.")
     original, again = desk.records()
     assert (again.key, again.value, again.headers[0]) == (original.key, original.value, ("trace", b"\x01"))
     place = f"{dead_letter_topic(desk.topic)}:{desk.named()}".encode()
@@ -138,10 +138,10 @@ def test_a_letter_is_put_back_as_it_came_where_producers_would_send_it(desk: Des
 @pytest.mark.kafka
 def test_nothing_is_put_back_by_a_dry_run_or_without_a_yes(desk: Desk) -> None:
     desk.put_aside(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1")
-    code, told = desk.run("replay", "--dry-run")
+    code, output = desk.run("replay", "--dry-run")
     assert code == 0
-    assert "challenge renegade" in told
-    assert "would put back 1 dead letter" in told
+    assert "challenge renegade" in output
+    assert "would put back 1 dead letter" in output
     assert desk.run("replay", answer="n\n")[0] == 1
     assert len(desk.records()) == 1
     assert desk.run("replay", answer="y\n")[0] == 0
@@ -167,14 +167,14 @@ def test_a_value_is_saved_repaired_and_put_back(desk: Desk, tmp_path: Path) -> N
     record = desk.arrived(msgspec.msgpack.encode(broken), b"?")
     desk.put_aside(record, MalformedEvent("Expected `float`", field="duration_s"), "clip-1")
     file = tmp_path / "clip.json"
-    code, told = desk.run("show", desk.named(), "--save", str(file))
+    code, output = desk.run("show", desk.named(), "--save", str(file))
     assert code == 0
-    assert "│ field │ duration_s │" in told
-    assert "│ original.trace │ 01 │" in told
-    assert '"duration_s": "ten"' in told
-    code, told = desk.run("replay", desk.named(), "--value", str(file), "--yes")
+    assert "│ field │ duration_s │" in output
+    assert "│ original.trace │ 01 │" in output
+    assert '"duration_s": "ten"' in output
+    code, output = desk.run("replay", desk.named(), "--value", str(file), "--yes")
     assert code == 1
-    assert f"{file} is still not an event for {desk.topic}: Expected `float`, got `str`" in told
+    assert f"{file} is still not an event for {desk.topic}: Expected `float`, got `str`" in output
     file.write_text(file.read_text().replace('"ten"', "12.5"))
     assert desk.run("replay", desk.named(), "--value", str(file), "--yes")[0] == 0
     again = desk.records()[-1]
@@ -202,11 +202,11 @@ def test_what_cannot_be_put_back_is_reported_and_all_others_are(desk: Desk) -> N
     gone = Record(desk.topic, 0, 10_000, 0, b"k", b"", ())
     desk.put_aside(gone, MalformedEvent("no value"), None)
     desk.put_aside(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1")
-    code, told = desk.run("replay", "--yes")
+    code, output = desk.run("replay", "--yes")
     assert code == 1
-    assert "1 dead letter put back." in told
-    assert f"the original at {desk.topic}[0]@10000 is no longer kept" in told
-    assert "1 of 2 dead letters cannot be put back" in told
+    assert "1 dead letter put back." in output
+    assert f"the original at {desk.topic}[0]@10000 is no longer kept" in output
+    assert "1 of 2 dead letters cannot be put back" in output
     assert len(desk.records()) == 2
 
 
@@ -223,18 +223,18 @@ def test_what_cannot_be_put_back_is_reported_and_all_others_are(desk: Desk) -> N
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(desk: Desk, arguments: list[str], says: str) -> None:
-    code, told = desk.run(*arguments)
+    code, output = desk.run(*arguments)
     assert code == 1
-    assert says in told
+    assert says in output
 
 
 @pytest.mark.kafka
 def test_a_record_that_is_not_a_dead_letter_is_reported_and_left_alone(desk: Desk) -> None:
     desk.letters.send(OutgoingRecord(dead_letter_topic(desk.topic), b"k", b"v"))
     desk.put_aside(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1")
-    code, told = desk.run("list")
+    code, output = desk.run("list")
     assert code == 0
-    assert "1 record there is not a dead letter: " in told
+    assert "1 record there is not a dead letter: " in output
     assert desk.run("replay", "--yes") == (0, "1 dead letter put back.")
 
 
@@ -243,8 +243,8 @@ def test_a_record_that_is_not_a_dead_letter_is_reported_and_left_alone(desk: Des
 )
 def test_every_option_is_explained(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "250")
-    told = CliRunner().invoke(app, [*command.split(), "--help"]).output
-    options = re.findall(r"^│[ *]+(?:\S+ +)?(--[a-z-]+)(.*)│$", told, flags=re.MULTILINE)
+    output = CliRunner().invoke(app, [*command.split(), "--help"]).output
+    options = re.findall(r"^│[ *]+(?:\S+ +)?(--[a-z-]+)(.*)│$", output, flags=re.MULTILINE)
     assert len(options) >= 3
     for option, text in options:
         assert len(re.findall(r"[a-z]{2,}", text)) >= 3, f"{option} is not explained"

@@ -1,4 +1,4 @@
-"""The demonstration's viewers: who is shown, how they react, and what is told of the decisions."""
+"""The demonstration's viewers: who is shown, how they react, and what is printed about the decisions."""
 
 import io
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ class System:
         return SimpleNamespace(history=[SimpleNamespace(number=0, sentence=f"{clip_id} was let in")])
 
 
-def told(system: System, virality: Mapping[str, float] = VIRALITY, seed: int = 3) -> str:
+def shown(system: System, virality: Mapping[str, float] = VIRALITY, seed: int = 3) -> str:
     console = Console(file=io.StringIO(), width=200)
     show_pools(console, system, virality, seed)  # type: ignore[arg-type]
     assert isinstance(console.file, io.StringIO)
@@ -84,19 +84,19 @@ def system(first: list[PoolDecision], later: list[PoolDecision]) -> System:
 
 
 def test_just_those_clips_are_shown_that_were_let_in_and_all_is_waited_for_in_order(system: System) -> None:
-    told(system)
+    shown(system)
     assert [record.key for record in system.sent] == [b"clip-%d" % number for number in range(0, CLIPS, 2)]
     assert {record.topic for record in system.sent} == {TOPIC}
     assert system.steps == [("decisions", CLIPS), "flush", ("observed", CLIPS // 2), ("decisions", CLIPS)]
 
 
 def test_viewers_react_as_planted_from_one_to_sixteen_in_a_hundred(system: System) -> None:
-    told(system)
+    shown(system)
     seen: list[Any] = [decode(record.value, EngagementObserved) for record in system.sent]
     assert {(one.views, one.comments, one.reposts) for one in seen} == {(150, 0, 0)}
     rates = [one.likes / one.views for one in seen]
-    tenth = len(rates) // 10
-    lowest, median, highest = rates[:tenth], rates[len(rates) // 2 - tenth // 2 :][:tenth], rates[-tenth:]
+    share = len(rates) // 10
+    lowest, median, highest = rates[:share], rates[len(rates) // 2 - share // 2 :][:share], rates[-share:]
     for part, rate in ((lowest, 0.011), (median, 0.04), (highest, 0.14)):
         assert sum(part) / len(part) == pytest.approx(rate, rel=0.35)
 
@@ -106,7 +106,7 @@ def test_the_same_seed_shows_the_same_and_another_does_not(
 ) -> None:
     def likes(seed: int) -> list[int]:
         system = System(first, later)
-        told(system, seed=seed)
+        shown(system, seed=seed)
         return [decode(record.value, EngagementObserved).likes for record in system.sent]
 
     assert likes(3) == likes(3)
@@ -114,7 +114,7 @@ def test_the_same_seed_shows_the_same_and_another_does_not(
 
 
 def test_what_went_on_is_counted_and_the_most_viral_of_it_explained(system: System) -> None:
-    said = told(system)
+    said = shown(system)
     assert "100 of 200 clips were shown 150 times each" in said
     assert "3 went on to the next tier, 2 of them of the planted best quarter" in said
     assert "Why clip-198 is where it is: 1. clip-198 was let in" in said
@@ -123,7 +123,7 @@ def test_what_went_on_is_counted_and_the_most_viral_of_it_explained(system: Syst
     assert "promoted │ 3 │ 75% │ –" in said
 
 
-def test_where_nobody_went_on_nobody_is_explained(first: list[PoolDecision]) -> None:
-    said = told(System(first, []))
+def test_no_clip_is_explained_if_none_was_promoted(first: list[PoolDecision]) -> None:
+    said = shown(System(first, []))
     assert "0 went on to the next tier, 0 of them" in said
     assert "Why" not in said

@@ -129,7 +129,7 @@ def test_there_is_no_way_back_to_what_never_was(desk: Desk) -> None:
     assert (code, "error (generation_refused): there is no way back" in said) == (1, True)
 
 
-def test_a_generation_is_retired_only_when_told_so_and_out_of_force(desk: Desk) -> None:
+def test_a_generation_is_retired_only_when_confirmed_and_not_active(desk: Desk) -> None:
     desk.scored("g2", 4)
     code, said = desk.run("retire", "g1", "--yes")
     assert (code, "g1 is active; activate another one first" in said) == (1, True)
@@ -187,12 +187,12 @@ def test_a_table_of_challenges_is_of_one_generation(desk: Desk, monkeypatch: pyt
         assert desk.run("use", "g2", "--force")[0] == 0
         return found
 
-    def told(service: RankingService, challenge_id: str, *, generation: str | None) -> ChallengeAttention:
+    def recorded(service: RankingService, challenge_id: str, *, generation: str | None) -> ChallengeAttention:
         asked.append(attention(service, challenge_id, generation=generation))
         return asked[-1]
 
     monkeypatch.setattr(RankingService, "challenges", then_another_is_chosen)
-    monkeypatch.setattr(RankingService, "attention", told)
+    monkeypatch.setattr(RankingService, "attention", recorded)
     assert CliRunner().invoke(app, ["rankings", "--config", str(desk.config)]).exit_code == 0
     assert [each.generation for each in asked] == ["g1"]
 
@@ -226,7 +226,7 @@ def test_logs_of_several_generations_are_created_compacted_and_read_by_every_vie
     for each in (settings, third):
         created.clear()
         create_topics(each, Processes(each).connection)
-        for log in LOGS:  # also the one that the streamer of these settings writes and nobody reads
+        for log in LOGS:  # also the one that the streamer of these settings writes and no process reads
             assert (created[log].config["cleanup.policy"], f"{log}.dead-letter" in created) == ("compact", True)
     read = topics_read(settings)
     assert read["ranking"] == [*LOGS, "clips.deleted"]

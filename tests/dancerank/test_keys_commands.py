@@ -34,10 +34,10 @@ def test_a_key_is_printed_alone_so_that_it_can_be_piped_and_is_in_force(path: Pa
 
 def test_the_list_shows_names_and_limits_in_force_and_no_key(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = [run("create", "a", "--per-minute", "600").stdout, run("create", "b").stdout]
-    told = run("list").output
-    assert re.search(r"│ a +│ \d{4}-\d\d-\d\d \d\d:\d\d │ 600 +│ 600 ", told)
-    assert re.search(r"│ b +│ .*│ any number +│ any number ", told)
-    assert not any(secret.strip() in told or key.digest in told for secret in secrets for key in read_keys(path))
+    output = run("list").output
+    assert re.search(r"│ a +│ \d{4}-\d\d-\d\d \d\d:\d\d │ 600 +│ 600 ", output)
+    assert re.search(r"│ b +│ .*│ any number +│ any number ", output)
+    assert not any(secret.strip() in output or key.digest in output for secret in secrets for key in read_keys(path))
     monkeypatch.setenv("DANCERANK_SERVER__REQUESTS_PER_MINUTE", "90")
     assert re.search(r"│ b +│ .*│ 90 +│ 90 ", run("list").output)
 

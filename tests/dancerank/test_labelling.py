@@ -271,11 +271,11 @@ def test_choices_that_cannot_be_are_refused_and_named(tmp_path: Path, wrong: dic
 
 
 def test_progress_reaches_every_clip(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     rows = [*clips(7), *clips(3, "small")]
-    export(tmp_path, rows, progress=lambda done, total: told.append((done, total)))
-    assert told[-1] == (10, 10)
-    assert told == sorted(told)
+    export(tmp_path, rows, progress=lambda done, total: reported.append((done, total)))
+    assert reported[-1] == (10, 10)
+    assert reported == sorted(reported)
 
 
 def test_the_features_of_a_video_come_from_the_extractor() -> None:

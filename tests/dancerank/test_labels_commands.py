@@ -215,7 +215,7 @@ def test_what_cannot_be_exported_is_counted_by_reason_and_named(platform: Platfo
     assert not check_data_set(open_data_set(platform.target)).findings
 
 
-def test_a_changed_file_is_told_from_a_good_one_by_its_checksum(platform: Platform) -> None:
+def test_a_changed_file_is_distinguished_from_a_good_one_by_its_checksum(platform: Platform) -> None:
     rows = observed_clips(5, challenges=1)
     files = [platform.stored(row.clip_id, features_of(i)) for i, row in enumerate(rows)]
     platform.observe(rows)

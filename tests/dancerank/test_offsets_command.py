@@ -90,12 +90,12 @@ def filled(topic: str) -> TopicPartition:
 
 
 def test_before_anything_runs_there_is_nothing_to_show_or_set(desk: Desk) -> None:
-    code, told = desk.run("show")
+    code, output = desk.run("show")
     assert code == 0
-    assert told.count("reads exists yet") == 3
-    code, told = desk.run("reset", "--group", "streamer", "--to", "earliest")
+    assert output.count("reads exists yet") == 3
+    code, output = desk.run("reset", "--group", "streamer", "--to", "earliest")
     assert code == 1
-    assert "none of the topics that group" in told
+    assert "none of the topics that group" in output
 
 
 def test_positions_ends_and_lag_are_shown_by_partition_with_who_reads(desk: Desk) -> None:
@@ -105,11 +105,11 @@ def test_positions_ends_and_lag_are_shown_by_partition_with_who_reads(desk: Desk
     with closing(KafkaSource(desk.connection, [uploads], group=group)) as source:
         while not source.poll(max_records=1, timeout_s=1.0):
             continue
-        told = desk.run("show", "--group", "streamer")[1]
-    assert f"group {group}, 1 member; positions are kept in Kafka" in told
-    assert f"│ {uploads} │ 0 │ 0 │ – │ 0 │ 0 │ kafka-python" in told
-    assert f"│ {uploads} │ 1 │ 0 │ 4 │ 6 │ 2 │ kafka-python" in told
-    assert "lag in all: 2" in told
+        output = desk.run("show", "--group", "streamer")[1]
+    assert f"group {group}, 1 member; positions are kept in Kafka" in output
+    assert f"│ {uploads} │ 0 │ 0 │ – │ 0 │ 0 │ kafka-python" in output
+    assert f"│ {uploads} │ 1 │ 0 │ 4 │ 6 │ 2 │ kafka-python" in output
+    assert "lag in all: 2" in output
 
 
 def test_the_streamer_is_set_in_kafka_once_it_is_stopped(desk: Desk) -> None:
@@ -118,15 +118,15 @@ def test_the_streamer_is_set_in_kafka_once_it_is_stopped(desk: Desk) -> None:
     with closing(KafkaSource(desk.connection, [uploads], group=group)) as source:
         while not source.poll(max_records=1, timeout_s=1.0):
             continue
-        code, told = desk.run("reset", "--group", "streamer", "--to", "latest", "--yes")
+        code, output = desk.run("reset", "--group", "streamer", "--to", "latest", "--yes")
         assert code == 1
-        assert f"group {group} has 1 live member: kafka-python" in told
-    code, told = desk.run("reset", "--group", "streamer", "--to", "latest", "--yes")
+        assert f"group {group} has 1 live member: kafka-python" in output
+    code, output = desk.run("reset", "--group", "streamer", "--to", "latest", "--yes")
     assert code == 0
-    assert "Up to 6 records are passed over" in told
+    assert "Up to 6 records are passed over" in output
     assert committed_offsets(desk.connection, group)[filled(uploads)] == RECORDS
-    told = desk.run("reset", "--group", "streamer", "--to", "2020-01-01", "--yes")[1]
-    assert "Up to 6 uploads are scored again" in told
+    output = desk.run("reset", "--group", "streamer", "--to", "2020-01-01", "--yes")[1]
+    assert "Up to 6 uploads are scored again" in output
     assert committed_offsets(desk.connection, group)[filled(uploads)] == 0
 
 
@@ -135,11 +135,11 @@ def test_a_view_is_set_where_its_positions_count_and_no_other_view_is(desk: Desk
     log = filled(desk.settings.streamer.scored_topic)
     desk.store(SCORES_VIEW, {log: 5})
     desk.store(POOLS_VIEW, {log: 5})
-    code, told = desk.run("reset", "--group", "ranking", "--to", "earliest", "--yes")
+    code, output = desk.run("reset", "--group", "ranking", "--to", "earliest", "--yes")
     assert code == 0
-    assert "Set in sqlite:///" in told
-    assert "for view scores, and in Kafka for lag tools" in told
-    assert "Up to 5 records are applied again, which changes nothing" in told
+    assert "Set in sqlite:///" in output
+    assert "for view scores, and in Kafka for lag tools" in output
+    assert "Up to 5 records are applied again, which changes nothing" in output
     assert desk.stored(SCORES_VIEW)[log] == 0
     assert desk.stored(POOLS_VIEW)[log] == 5
     assert committed_offsets(desk.connection, desk.settings.kafka.ranking_group)[log] == 0
@@ -152,29 +152,29 @@ def test_only_the_topics_that_are_named_are_set(desk: Desk) -> None:
     assert desk.run("reset", "--group", "pools", "--to", "latest", "--topic", log.topic, "--yes")[0] == 0
     stored = desk.stored(POOLS_VIEW)
     assert (stored[log], stored[engagement]) == (RECORDS, 0)
-    code, told = desk.run("reset", "--group", "pools", "--to", "latest", "--topic", "x", "--yes")
+    code, output = desk.run("reset", "--group", "pools", "--to", "latest", "--topic", "x", "--yes")
     assert code == 1
-    assert "reads no topic 'x' that exists; those are" in told
+    assert "reads no topic 'x' that exists; those are" in output
 
 
 def test_nothing_is_set_by_a_dry_run_or_without_a_yes(desk: Desk) -> None:
     desk.fill()
     log = filled(desk.settings.streamer.scored_topic)
     desk.store(SCORES_VIEW, {log: 5})
-    code, told = desk.run("reset", "--group", "ranking", "--to", "earliest", "--dry-run")
+    code, output = desk.run("reset", "--group", "ranking", "--to", "earliest", "--dry-run")
     assert code == 0
-    assert f"│ {log.topic} │ 1 │ 0 │ 6 │ 5 │ 0 │ -5 │" in told
-    assert told.endswith("Nothing was set.")
+    assert f"│ {log.topic} │ 1 │ 0 │ 6 │ 5 │ 0 │ -5 │" in output
+    assert output.endswith("Nothing was set.")
     assert desk.run("reset", "--group", "ranking", "--to", "earliest", answer="n\n")[0] == 1
     assert desk.stored(SCORES_VIEW)[log] == 5
 
 
 def test_a_place_or_a_database_that_is_not_there_is_said_so(desk: Desk) -> None:
     desk.fill()
-    code, told = desk.run("reset", "--group", "ranking", "--to", "yesterday")
+    code, output = desk.run("reset", "--group", "ranking", "--to", "yesterday")
     assert code == 1
-    assert "--to 'yesterday' is not a place; write earliest, latest, or a date or time" in told
-    code, told = desk.run("reset", "--group", "ranking", "--to", "earliest", "--yes")
+    assert "--to 'yesterday' is not a place; write earliest, latest, or a date or time" in output
+    code, output = desk.run("reset", "--group", "ranking", "--to", "earliest", "--yes")
     assert code == 1
-    assert "there is no database sqlite:///" in told
+    assert "there is no database sqlite:///" in output
     assert "│ – │ 6 │ 6 │" in desk.run("show", "--group", "ranking")[1]

@@ -53,16 +53,16 @@ def run(*arguments: str) -> Result:
 def test_a_clip_shows_its_tier_and_its_history_with_reasons(pools: Pools) -> None:
     pools.handle(rated("c1"), engaged("c1", 30, 100, at_ms=10))
     pools.write()
-    told = asked("clip", "c1")
-    assert "state │ in t2" in told
-    assert "percentile │ 90, of the fused score, which nominated it" in told
-    assert "30 reactions, 100 impressions; 30.00% of 100 viewers react; at least 23.07% and at most 37.98%" in told
-    assert "judged from 400 impressions in all; to t3 if surely 20% of viewers react, or more" in told
-    assert told.index("nominated into t1") < told.index("promoted from t1 to t2: at least 23.1% of viewers react")
-    assert "entered │ 1970-01-01 00:00:00 UTC" in told
+    output = asked("clip", "c1")
+    assert "state │ in t2" in output
+    assert "percentile │ 90, of the fused score, which nominated it" in output
+    assert "30 reactions, 100 impressions; 30.00% of 100 viewers react; at least 23.07% and at most 37.98%" in output
+    assert "judged from 400 impressions in all; to t3 if surely 20% of viewers react, or more" in output
+    assert output.index("nominated into t1") < output.index("promoted from t1 to t2: at least 23.1% of viewers react")
+    assert "entered │ 1970-01-01 00:00:00 UTC" in output
 
 
-def test_each_state_of_a_clip_is_told(pools: Pools) -> None:
+def test_each_state_of_a_clip_is_printed(pools: Pools) -> None:
     pools.start(policy(tiers=tiers(t1={"capacity": 1000}, t2={"capacity": 600})))
     clips = [rated(f"c{n}") for n in range(8)]
     pools.handle(*clips, plain("plain"), rated("gone"), removed("gone", at_ms=1), removed("never", at_ms=1))
@@ -80,27 +80,27 @@ def test_each_state_of_a_clip_is_told(pools: Pools) -> None:
 def test_the_status_shows_every_tier_and_the_totals(pools: Pools) -> None:
     pools.handle(rated("c1"), engaged("c1", 30, 100, at_ms=10), plain("c2"))
     pools.write(published=1)
-    told = asked("status")
-    assert re.search(r"t1 │ │ 0 │ 0 │ 1,000 │ │ 0 │ 1,000 │", told)
-    assert re.search(r"│ nominated │ │ │ 700 │ │ 0 │ 700 │ 7 │", told)
-    assert "t2 │ promoted │ 1 │ 0 │ 1,200 │ │ 0 │ 1,200 │ 3 │" in told
-    assert "at most 0.7 of a tier's impressions in a window: 700, 840, 1,400" in told
-    assert "1 clip in no tier that exploration may draw" in told
-    assert "3 made, 1 published" in told
+    output = asked("status")
+    assert re.search(r"t1 │ │ 0 │ 0 │ 1,000 │ │ 0 │ 1,000 │", output)
+    assert re.search(r"│ nominated │ │ │ 700 │ │ 0 │ 700 │ 7 │", output)
+    assert "t2 │ promoted │ 1 │ 0 │ 1,200 │ │ 0 │ 1,200 │ 3 │" in output
+    assert "at most 0.7 of a tier's impressions in a window: 700, 840, 1,400" in output
+    assert "1 clip in no tier that exploration may draw" in output
+    assert "3 made, 1 published" in output
     pools.adopt(policy(version="p2", tiers=tiers(t2={"name": "second"})))
     pools.write()
-    told = asked("status")
-    assert "Policy p2" in told
-    assert "1 clip in tiers that this policy lacks" in told
+    output = asked("status")
+    assert "Policy p2" in output
+    assert "1 clip in tiers that this policy lacks" in output
 
 
 def test_a_clip_that_is_made_up_shows_the_decision_and_what_it_takes(pools: Pools) -> None:
     pools.write()
-    told = asked("try", "x", "--percentiles", "fused:85, skeletal:91", "--clips", "50", "--dancer", "d1")
-    assert "fused 85, skeletal 91, in a challenge of 50 clips" in told
-    assert "nominated into t1 by its fused score (percentile 85 in its challenge, threshold 80)" in told
-    assert "What entering pays from" in told
-    assert "dancer d1 │ 700 │ 0 │ 700 │ 100 │" in told
+    output = asked("try", "x", "--percentiles", "fused:85, skeletal:91", "--clips", "50", "--dancer", "d1")
+    assert "fused 85, skeletal 91, in a challenge of 50 clips" in output
+    assert "nominated into t1 by its fused score (percentile 85 in its challenge, threshold 80)" in output
+    assert "What entering pays from" in output
+    assert "dancer d1 │ 700 │ 0 │ 700 │ 100 │" in output
     later = asked(
         "try", "x", "--percentiles", "fused:85", "--clips", "50", "--reactions", "30", "--views", "100"
     )  # fmt: skip

@@ -144,13 +144,13 @@ def test_no_allocation_within_windows_and_room_brings_more_than_the_oracle(seed:
 def test_comparing_replays_every_policy_in_every_world_and_tells_how_far_it_is() -> None:
     worlds = [small_world(seed=1), small_world(seed=2)]
     policies: list[Policy] = [small_policy(), small_policy(version="other-1", window_s=12 * HOUR_S)]
-    told: list[tuple[str, int, int]] = []
-    found = compare(worlds, policies, lambda *step: told.append(step))
+    reported: list[tuple[str, int, int]] = []
+    found = compare(worlds, policies, lambda *step: reported.append(step))
     assert [[(o.policy.version, o.world.seed) for o in row] for row in found] == [
         [("small-1", 1), ("small-1", 2)],
         [("other-1", 1), ("other-1", 2)],
     ]
-    assert [done for _, done, _ in told] == [1, 2, 3, 4]
+    assert [done for _, done, _ in reported] == [1, 2, 3, 4]
     alone = compare(worlds[1:], policies[:1], lambda *_: None)[0][0]
     assert alone.allocations[POLICY].grants == found[0][1].allocations[POLICY].grants
 
@@ -164,7 +164,7 @@ def test_a_policy_that_grants_nothing_is_not_compared(world: World) -> None:
         outcome(world, nobody, Reactions(world))
 
 
-def test_tiers_are_told_what_they_used_while_clips_came(compared: Outcome) -> None:
+def test_use_of_tiers_counts_the_windows_with_uploads(compared: Outcome) -> None:
     policy, end_ms = compared.policy, compared.world.end_ms
     for index, (tier, used) in enumerate(zip(policy.tiers, compared.tiers, strict=True)):
         grants = [g for g in compared.allocations[POLICY].grants if g.tier == index and g.at_ms < end_ms]

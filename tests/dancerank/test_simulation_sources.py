@@ -34,9 +34,9 @@ def bundle() -> Bundle:
 
 
 def test_synthetic_clips_are_scored_as_each_would_be_alone_and_end_as_eq_1_says(bundle: Bundle) -> None:
-    told: list[int] = []
-    world = SyntheticWorlds(bundle, CLIPS, days=2.0).world(SEED, told.append)
-    assert (told[-1], told) == (CLIPS, sorted(told))
+    reported: list[int] = []
+    world = SyntheticWorlds(bundle, CLIPS, days=2.0).world(SEED, reported.append)
+    assert (reported[-1], reported) == (CLIPS, sorted(reported))
     planned = plan_clips(CLIPS, seed=FIRST_SEED + SEED, plan=SHORT)[int(BEFORE * CLIPS) :]
     assert [clip.clip_id for clip in world.clips] == [clip.clip_id for clip in planned]
     for clip, truth in zip(world.clips, planned, strict=True):
@@ -123,9 +123,9 @@ def test_what_is_wrong_is_named_with_file_row_and_remedy(tmp_path: Path) -> None
     ("text", "message"),
     [
         ("clip_id,truth\nclip-0,1\n", "the column fused is missing"),
-        ("clip_id,fused\nclip-0,\n", "row 2, fused: '' is no score"),
-        ("clip_id,fused\nclip-0,nan\n", "row 2, fused: 'nan' is no score"),
-        ("clip_id,fused,facial\nclip-0,1,high\n", "row 2, facial: 'high' is no score"),
+        ("clip_id,fused\nclip-0,\n", "row 2, fused: '' is not a score"),
+        ("clip_id,fused\nclip-0,nan\n", "row 2, fused: 'nan' is not a score"),
+        ("clip_id,fused,facial\nclip-0,1,high\n", "row 2, facial: 'high' is not a score"),
         ("", "is empty"),
     ],
 )

@@ -69,9 +69,9 @@ def test_no_broker_is_named_with_what_to_look_at(settings: Settings, process: Pr
 
 def test_all_that_is_missing_is_said_at_once(settings: Settings, tmp_path: Path) -> None:
     nothing = changed(settings, "ranking", database_url=f"sqlite:///{tmp_path / 'absent' / 'view.db'}")
-    with pytest.raises(CannotStart) as told:
+    with pytest.raises(CannotStart) as refused:
         check(nothing, "rank")
-    broker, database = str(told.value).splitlines()
+    broker, database = str(refused.value).splitlines()
     assert NOWHERE in broker
     assert "ranking.database_url" in database
     with pytest.raises(CannotStart, match="no readable manifest"):
@@ -88,10 +88,10 @@ def test_topics_that_must_not_be_created_are_named(
         raise TopicAuthorizationFailedError
 
     monkeypatch.setattr(KafkaAdminClient, "create_topics", forbidden)
-    with pytest.raises(TopicsMissing, match=r"may not create topics, and these are absent: .*; have them") as told:
+    with pytest.raises(TopicsMissing, match=r"may not create topics, and these are absent: .*; have them") as refused:
         check(settings, "stream", kafka_connection)
-    assert settings.streamer.scored_topic in str(told.value)
-    assert f" {settings.streamer.uploads_topic}," not in str(told.value)
+    assert settings.streamer.scored_topic in str(refused.value)
+    assert f" {settings.streamer.uploads_topic}," not in str(refused.value)
 
 
 @pytest.mark.kafka
@@ -148,12 +148,12 @@ def test_pools_without_rankings_are_warned_of(
     settings: Settings, kafka_connection: KafkaConnection, caplog: pytest.LogCaptureFixture
 ) -> None:
     check(settings, "pools run", kafka_connection)
-    assert [f"group {settings.kafka.ranking_group} has no member" in told for told in warnings(caplog)] == [True]
+    assert [f"group {settings.kafka.ranking_group} has no member" in warning for warning in warnings(caplog)] == [True]
 
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("partitions", [1, 2])
-def test_a_worker_more_than_there_are_partitions_is_told_that_it_stands_by(
+def test_a_worker_beyond_the_number_of_partitions_is_warned_that_it_is_idle(
     settings: Settings, kafka_connection: KafkaConnection, caplog: pytest.LogCaptureFixture, partitions: int
 ) -> None:
     uploads, group = settings.streamer.uploads_topic, settings.kafka.streamer_group
@@ -162,8 +162,8 @@ def test_a_worker_more_than_there_are_partitions_is_told_that_it_stands_by(
         while not source.assignment():
             source.poll(max_records=1, timeout_s=1.0)
         check(settings, "stream", kafka_connection)
-    told = [f"group {group} has a member for each of its 1 partitions" in message for message in warnings(caplog)]
-    assert told == ([True] if partitions == 1 else [])
+    found = [f"group {group} has a member for each of its 1 partitions" in message for message in warnings(caplog)]
+    assert found == ([True] if partitions == 1 else [])
 
 
 @pytest.mark.kafka
@@ -178,8 +178,8 @@ def test_who_may_not_describe_groups_may_still_run(
 
     monkeypatch.setattr(KafkaAdminClient, "describe_groups", forbidden)
     check(settings, "pools run", kafka_connection)
-    (told,) = warnings(caplog)
-    assert "cannot check the topics and groups any further: cannot describe group" in told
+    (warning,) = warnings(caplog)
+    assert "cannot check the topics and groups any further: cannot describe group" in warning
 
 
 def test_each_file_of_the_bundle_is_read_and_hashed_once_until_the_streamer_runs(

@@ -35,7 +35,7 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True)
-class Told:
+class Signals:
     """What a process and its test tell each other. ``paused`` counts partitions that Kafka's client holds paused."""
 
     gate: Any = field(default_factory=_SPAWN.Event)
@@ -72,40 +72,40 @@ class _Source(KafkaSource):
 class _Scorer(Scorer):
     """Slow while the gate is shut, so that reading gets ahead; at a standstill once reading is paused."""
 
-    told: Told
+    signals: Signals
 
     def score_prepared(self, prepared: PreparedBatch) -> list[ClipScored | Any]:
-        if not self.told.gate.is_set():
+        if not self.signals.gate.is_set():
             time.sleep(SLOW_S)
-        if self.told.paused.value:
-            self.told.gate.wait()
+        if self.signals.paused.value:
+            self.signals.gate.wait()
         return super().score_prepared(prepared)
 
 
 class _Loader(FeatureLoader):
     """Waits for files while the gate is shut; inline features need no store."""
 
-    told: Told
+    signals: Signals
 
     def load(self, clip: ClipUploaded, admit: Admission = admit_any) -> ClipFeatures:
         if isinstance(clip.features, FeatureFile):
-            self.told.gate.wait()
+            self.signals.gate.wait()
         return super().load(clip, admit)
 
 
 class _Reports(Observer):
-    def __init__(self, told: Told) -> None:
-        self._told = told
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
 
     def produced(self, topic: str, records: int) -> None:
-        self._told.written.value += records
+        self._signals.written.value += records
 
     def interrupted(self, reason: str) -> None:
-        self._told.interrupted.value += 1
+        self._signals.interrupted.value += 1
 
 
-def run(this: Stalling, told: Told) -> None:
-    """The process: until ``told.stop``."""
+def run(this: Stalling, signals: Signals) -> None:
+    """The process: until ``signals.stop``."""
     settings, clock = this.settings, SystemClock()
     bundle, abandoned = read_bundle(this.bundle), threading.Event()
     store = FeatureStore(
@@ -114,8 +114,8 @@ def run(this: Stalling, told: Told) -> None:
     loader_type, scorer_type = (_Loader, Scorer) if this.what == "store" else (FeatureLoader, _Scorer)
     loader = loader_type(store, bundle.manifest, max_bytes=settings.max_feature_bytes)
     scorer = scorer_type(OnnxRuntime(bundle, providers=settings.providers, threads=1))
-    loader.told = scorer.told = told  # type: ignore[attr-defined]
-    _Source.paused = told.paused
+    loader.signals = scorer.signals = signals  # type: ignore[attr-defined]
+    _Source.paused = signals.paused
     streamer = Streamer(
         settings,
         open_source=lambda listener: _Source(
@@ -131,17 +131,17 @@ def run(this: Stalling, told: Told) -> None:
             abandoned=abandoned,
         ),
         scorer=scorer,
-        observer=_Reports(told),
+        observer=_Reports(signals),
     )
     with closing(streamer):
-        streamer.run(told.stop)
+        streamer.run(signals.stop)
 
 
 @dataclass
 class Running:
     """The process as its test sees it."""
 
-    told: Told
+    signals: Signals
     process: Any
 
     def rss_bytes(self) -> int:
@@ -151,7 +151,7 @@ class Running:
 
     def stop(self) -> int:
         """In order; the exit status."""
-        self.told.stop.set()
+        self.signals.stop.set()
         self.process.join(START_S)
         return int(self.process.exitcode)
 
@@ -159,12 +159,12 @@ class Running:
 @contextmanager
 def running(this: Stalling) -> Iterator[Running]:
     """Start the process, its gate open; killed at the end if it still runs."""
-    told = Told()
-    told.gate.set()
-    process = _SPAWN.Process(target=run, args=(this, told))
+    signals = Signals()
+    signals.gate.set()
+    process = _SPAWN.Process(target=run, args=(this, signals))
     process.start()
     try:
-        yield Running(told, process)
+        yield Running(signals, process)
     finally:
         process.kill()
         process.join()

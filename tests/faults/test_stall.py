@@ -120,36 +120,36 @@ def test_while_something_stands_still_memory_is_bounded_and_the_member_stays(
     bundle = write_small_bundle(tmp_path / "bundle")
     stalling = Stalling(what, settings.streamer, source, kafka_connection, group, bundle)  # type: ignore[arg-type]
     with running(stalling) as streamer, closing(KafkaSink(kafka_connection)) as sink:
-        told = streamer.told
+        signals = streamer.signals
         send_clips(sink, topic, clips[:WARM_UP], 60.0)
         with patience(PATIENCE_S, "it was not ready") as check:
-            while told.written.value < WARM_UP:
+            while signals.written.value < WARM_UP:
                 streamer.rss_bytes()
                 check()
-        told.gate.clear()
+        signals.gate.clear()
         watch = Watch(streamer, kafka_connection, group)
         send_clips(sink, topic, clips[WARM_UP:], 60.0)
         with patience(PATIENCE_S, "reading was not paused") as check:
-            while told.paused.value < PARTITIONS:
+            while signals.paused.value < PARTITIONS:
                 watch.grown_bytes()
                 check()
         time.sleep(1.0)  # for what was on its way
-        paused_bytes, written = watch.grown_bytes(), told.written.value
+        paused_bytes, written = watch.grown_bytes(), signals.written.value
         until_s = time.monotonic() + STALL_S
         while time.monotonic() < until_s:
             assert watch.grown_bytes() - paused_bytes < FLAT_BYTES
             assert watch.is_still_the_only_member()
             time.sleep(1.0)
-        assert told.paused.value == PARTITIONS
-        assert told.written.value - written < CLIPS / 2
-        told.gate.set()
+        assert signals.paused.value == PARTITIONS
+        assert signals.written.value - written < CLIPS / 2
+        signals.gate.set()
         ends = partition_ends(kafka_connection, [topic])
         with patience(PATIENCE_S, "not everything was scored") as check:
             while committed_offsets(kafka_connection, group) != {at: end.end for at, end in ends.items() if end.end}:
                 watch.grown_bytes()
                 check()
         assert watch.is_still_the_only_member()
-        assert told.interrupted.value == 0
+        assert signals.interrupted.value == 0
         assert streamer.stop() == 0
     # Files, records, and the features that were taken out of records: each up to the limit.
     assert watch.most_bytes < 3 * LIMIT_BYTES + MARGIN_BYTES

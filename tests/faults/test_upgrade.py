@@ -69,13 +69,13 @@ class Asking:
                     began_s = time.monotonic()
                     response = client.get(path)
                     generation = response.json().get("generation", "")
-                    as_expected = told(response.json()) == self.expected.get((path, generation))
+                    as_expected = clips_of(response.json()) == self.expected.get((path, generation))
                     self.answers.append(
                         Answer(began_s, time.monotonic(), response.status_code, generation, as_expected)
                     )
 
 
-def told(answer: dict[str, Any]) -> list[str]:
+def clips_of(answer: dict[str, Any]) -> list[str]:
     """The clips that an answer names, in order."""
     return [entry["clip_id"] for entry in answer.get("hits", answer.get("entries", ()))]
 
@@ -132,7 +132,7 @@ def test_questions_through_an_upgrade_are_answered_by_one_generation_each_and_ne
         challenge = here.sent[0].challenge_id
         paths = [f"/v1/clips/{clip}/similar?k=5" for clip in clips] + [f"/v1/challenges/{challenge}/rankings?k=5"]
         expected = {
-            (path, generation): told(ask(servers[0], f"{path}&generation={generation}").json())
+            (path, generation): clips_of(ask(servers[0], f"{path}&generation={generation}").json())
             for path in paths
             for generation in (old, new)
         }
@@ -158,7 +158,7 @@ def test_questions_through_an_upgrade_are_answered_by_one_generation_each_and_ne
         with patience(PATIENCE_S, "a server did not come back") as check:
             while servers[0].metric("dancerank_index_vectors") == 0:
                 check()
-        assert told(ask(servers[0], paths[0]).json()) == expected[paths[0], new]
+        assert clips_of(ask(servers[0], paths[0]).json()) == expected[paths[0], new]
         assert [(each["generation"], each["in_force"]) for each in ask(servers[1], "/v1/generations").json()] == [
             (new, True),
             (old, False),

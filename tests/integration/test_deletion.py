@@ -173,9 +173,9 @@ class Surfaces:
         return any(in_text)
 
     def _pool_knows_it(self) -> bool:
-        told = self._http.get(f"/v1/clips/{self._clip.clip_id}/pool").json()
-        assert (told["state"] == "deleted") == (told["dancer_id"] is None)
-        return bool(told["state"] != "deleted")
+        answer = self._http.get(f"/v1/clips/{self._clip.clip_id}/pool").json()
+        assert (answer["state"] == "deleted") == (answer["dancer_id"] is None)
+        return bool(answer["state"] != "deleted")
 
     def _says(self, *arguments: str) -> bool:
         result = CliRunner(env={"COLUMNS": "250"}).invoke(app, [*arguments, "--config", str(self._config)])

@@ -251,8 +251,8 @@ def test_poison_is_put_aside_exactly_once_and_what_is_repaired_comes_out(
 
         for path, content in mixture.to_come.items():
             path.write_bytes(content)
-        told = run(config, "replay", "--topic", uploads, "--reason", "feature_file_missing", "--yes")
-        assert f"{FILES_TO_COME + 1} dead letters put back" in told  # one of the catalogue stays away
+        output = run(config, "replay", "--topic", uploads, "--reason", "feature_file_missing", "--yes")
+        assert f"{FILES_TO_COME + 1} dead letters put back" in output  # one of the catalogue stays absent
         for letter in letters:
             if letter.clip_id in mixture.mistyped:
                 repair(config, letter, config.parent / "repaired.json")
@@ -275,9 +275,9 @@ def test_poison_is_put_aside_exactly_once_and_what_is_repaired_comes_out(
     assert counted(run(config, "list", "--topic", scored)) == GARBAGE  # several letters of one record are one
 
 
-def counted(told: str) -> int:
+def counted(output: str) -> int:
     """The sum under the counts by reason."""
-    return int(re.search(r"│ all +│ +│ +(\d+) │", told)[1])  # type: ignore[index]
+    return int(re.search(r"│ all +│ +│ +(\d+) │", output)[1])  # type: ignore[index]
 
 
 def repair(config: Path, letter: DeadLetter, file: Path) -> None:

@@ -1,4 +1,5 @@
-"""A training process that is killed as told: python -m tests.networks.interrupted_run (folder:FOLDER KILL...)...
+"""A training process that is killed at given points: python -m tests.networks.interrupted_run (folder:FOLDER
+KILL...)...
 
 ``KILL`` is ``after:S`` (seconds), ``save:K`` (half-way through the K-th write of the state), ``replace:K`` (when the
 K-th finished file is about to take its place), or ``never``. Each is done to a process of its own, one after another,

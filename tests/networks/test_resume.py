@@ -29,8 +29,8 @@ def interrupted(parent: Path, plans: dict[str, list[str]]) -> dict[str, list[str
     command = [sys.executable, "-m", "tests.networks.interrupted_run", *plan]
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert run.returncode == 0, run.stderr
-    told = iter(run.stdout.splitlines())
-    return {name: [next(told) for _ in kills] for name, kills in plans.items()}
+    output = iter(run.stdout.splitlines())
+    return {name: [next(output) for _ in kills] for name, kills in plans.items()}
 
 
 def history(folder: Path) -> list[dict[str, str]]:
@@ -50,10 +50,10 @@ def test_a_run_killed_at_any_moment_ends_in_the_same_weights_bit_for_bit(tmp_pat
         "broken": [*(f"after:{chance.uniform(0.2, 2.0):.2f}" for _ in range(4)), "never"],
         "while_saving": ["save:2", "replace:2", "replace:1", "save:1", "never"],
     }
-    told = interrupted(tmp_path, plans)
-    assert told["whole"] == ["exit 0"]
-    assert told["broken"][-1] == "exit 0"
-    assert told["while_saving"] == ["killed"] * 4 + ["exit 0"]
+    output = interrupted(tmp_path, plans)
+    assert output["whole"] == ["exit 0"]
+    assert output["broken"][-1] == "exit 0"
+    assert output["while_saving"] == ["killed"] * 4 + ["exit 0"]
     whole = tmp_path / "whole"
     expected, notes = load_checkpoint(whole / "model.safetensors")
     for name in ("broken", "while_saving"):

@@ -113,7 +113,7 @@ def test_what_stands_in_the_padding_is_of_no_consequence(name: str, filling: flo
 
 @every_network
 @torch.inference_mode()
-def test_clips_are_told_apart(name: str) -> None:
+def test_clips_are_distinguished(name: str) -> None:
     network, clips = network_and_clips(name)
     output = network(*padded(clips, 0.0))
     assert output.embedding.shape == (len(clips), network.embedding_dim)

@@ -182,7 +182,7 @@ def test_tensors_that_overlap_leave_gaps_or_reach_out_are_corrupt(
         "__metadata__": METADATA,
     }
     content = raw_file(header, bytes(6144))
-    with pytest.raises(FeatureFileCorrupt, match="no complete safetensors file"):
+    with pytest.raises(FeatureFileCorrupt, match="not a complete safetensors file"):
         decode_features(content)
     with pytest.raises((safetensors.SafetensorError, ValueError)):
         safetensors.numpy.load(content)

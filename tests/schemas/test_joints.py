@@ -112,7 +112,7 @@ def test_a_conversion_that_does_not_exist_says_what_to_upload() -> None:
 
 @pytest.mark.parametrize("shape", [(2, 15, 2), (2, 16, 4), (16,)])
 def test_frames_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(FeatureShapeInvalid, match="are no mpii-16"):
+    with pytest.raises(FeatureShapeInvalid, match="are not poses of mpii-16"):
         convert(np.zeros(shape, np.float32), MPII, MPII)
 
 

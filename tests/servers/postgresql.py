@@ -60,7 +60,7 @@ class PostgresqlServer:
         self._run(f'DROP DATABASE IF EXISTS "{make_url(url).database}" WITH (FORCE)')
 
     def kill(self) -> None:
-        """A crash: nothing is flushed and nobody is told."""
+        """A crash: nothing is flushed and no client is notified."""
         os.kill(self._server.get_pid(), signal.SIGKILL)
 
     def start(self) -> None:

@@ -18,9 +18,9 @@ def test_a_data_set_reads_as_uploads_with_checksums(tmp_path: Path) -> None:
     made = clips(labelled(3))
     uploads = list(read_uploads(write_data_set(tmp_path, made), now_ms=5))
     for upload, clip in zip(uploads, made, strict=True):
-        told = (upload.clip_id, upload.dancer_id, upload.challenge_id, upload.duration_s, upload.uploaded_at_ms)
+        found = (upload.clip_id, upload.dancer_id, upload.challenge_id, upload.duration_s, upload.uploaded_at_ms)
         known = clip.annotation
-        assert told == (known.clip_id, known.dancer_id, known.challenge_id, 4.0, 5)
+        assert found == (known.clip_id, known.dancer_id, known.challenge_id, 4.0, 5)
         assert isinstance(upload.features, FeatureFile)
         content = Path(upload.features.uri.removeprefix("file://")).read_bytes()
         assert sha256_hex(content) == upload.features.sha256

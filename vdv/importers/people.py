@@ -44,9 +44,9 @@ def one_person(path: Path, people: Sequence[Person]) -> dict[int, Person]:
 
     Tracks are those of the results if every detection has one and none has two people in an image; otherwise each body
     is followed to the nearest in the next image. People without a detected joint are ignored. Raises ``DataSetError``,
-    naming ``path`` and the images, if no joint is detected, if two people are too close to be told apart, if a track
+    naming ``path`` and the images, if no joint is detected, if two people are too close to be distinguished, if a track
     of the results leaps to another body, if the longest track is in less than half of the images, or if
-    other tracks before or after it have more than a tenth as many images (the dancer may have been lost and found).
+    other tracks before or after it have more than 10 % as many images (the dancer may have been lost and found).
     """
     seen = sorted((person for person in people if (person.joints[:, 2] > 0).any()), key=lambda person: person.frame)
     if not seen:

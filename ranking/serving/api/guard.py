@@ -33,7 +33,7 @@ _WITHOUT_BODY: Final = frozenset({"GET", "HEAD"})
 _CLOSE: Final = {"Connection": "close"}
 """Otherwise the server would go on receiving, and dropping, what is left of the body."""
 _REFUSALS: Final = {
-    "401": "No API key, or none that is in force.",
+    "401": "No API key, or an unknown one.",
     "429": "Too many requests with this API key. Try again after `Retry-After` seconds.",
 }
 
@@ -154,8 +154,8 @@ class KeyGuard:
             return 0
         bucket = self._buckets.get(key)
         if bucket is None:
-            in_force = set(self._keys.keys())
-            self._buckets = {other: kept for other, kept in self._buckets.items() if other in in_force}
+            active = set(self._keys.keys())
+            self._buckets = {other: kept for other, kept in self._buckets.items() if other in active}
             bucket = self._buckets[key] = TokenBucket(per_minute, key.burst or per_minute)
         return bucket.take(round(self._clock.monotonic_s() * _NANOSECONDS))
 

@@ -50,7 +50,7 @@ class KeyRing:
     """The keys of a file, read again whenever it changes.
 
     Raises ``ConfigurationError`` for a file that cannot be read at first. A later version that cannot be read is logged
-    and the one before stays in force: a slip of an editor must not lock everybody out.
+    and the version before it stays active, so that a slip of an editor does not lock all clients out.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,9 +79,9 @@ class KeyRing:
         try:
             self._keys = tuple((key, bytes.fromhex(key.digest)) for key in read_keys(self._path))
         except ConfigurationError as error:
-            log.error("the API keys in force stay as they were: %s", error)
+            log.error("the active API keys stay unchanged: %s", error)
         else:
-            log.info("%d API keys in force, from %s", len(self._keys), self._path)
+            log.info("%d active API keys, read from %s", len(self._keys), self._path)
 
 
 def read_keys(path: Path) -> list[ApiKey]:
@@ -170,7 +170,7 @@ def _change(path: Path, change: Callable[[list[ApiKey]], list[ApiKey]]) -> None:
     """Replace a file whole: a service that reads it meanwhile sees the old version or the new one."""
     try:
         path = path.resolve()
-        with _alone_in(path.parent):
+        with _exclusive(path.parent):
             keys = change(read_keys(path) if path.exists() else [])
             with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
                 try:
@@ -188,8 +188,8 @@ def _change(path: Path, change: Callable[[list[ApiKey]], list[ApiKey]]) -> None:
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Two commands at once must not lose each other's key."""
+def _exclusive(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, so that two commands at once do not lose each other's key."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

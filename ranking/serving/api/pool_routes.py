@@ -68,7 +68,7 @@ def add_pools(app: FastAPI, service: RankingService) -> None:
 
     @app.get("/v1/pools", tags=["pools"], responses=documented(422, 503))
     def pools(_: Annotated[NoParameters, Query()]) -> PoolsAnswer:
-        """The policy in force, and of each tier: its clips, and what is left of its budgets in this window."""
+        """The active policy, and for each tier its clips and what is left of its budgets in this window."""
         return service.pools()
 
     @app.post("/v1/pools/try", tags=["pools"], responses=documented(404, 413, 422, 503))

@@ -89,8 +89,8 @@ def plain_clips(count: int, *, start: int = 0, generation: str = "g1", norm: flo
     ]
 
 
-class Told(Observer):
-    """Remembers what was told last of each kind."""
+class RecordingObserver(Observer):
+    """Keeps the last report of each kind."""
 
     def __init__(self) -> None:
         self.agreements: dict[tuple[str | None, str], Agreement] = {}

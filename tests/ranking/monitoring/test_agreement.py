@@ -18,12 +18,12 @@ def challenge(challenge_id: str, clips: int, *, seed: int = 0, observed: int | N
 def test_each_dimension_has_scipys_correlation_over_the_clips_that_have_it() -> None:
     given = challenge("ch", 60)
     given.scores[:25, 2] = np.nan
-    told = {a.dimension: a for a in compare([given], least_clips=20, most_challenges=1).agreements if a.challenge_id}
-    assert [told[d].clips for d in DIMENSIONS] == [60, 60, 35, 60, 60]
+    found = {a.dimension: a for a in compare([given], least_clips=20, most_challenges=1).agreements if a.challenge_id}
+    assert [found[d].clips for d in DIMENSIONS] == [60, 60, 35, 60, 60]
     for column, dimension in enumerate(DIMENSIONS):
         rows = slice(25, None) if column == 2 else slice(None)
         expected = spearmanr(given.scores[rows, column], given.virality[rows]).statistic
-        assert told[dimension].correlation == pytest.approx(expected)
+        assert found[dimension].correlation == pytest.approx(expected)
 
 
 def test_too_few_clips_of_a_challenge_or_of_a_dimension_say_nothing() -> None:
@@ -44,7 +44,7 @@ def test_without_an_order_there_is_no_correlation() -> None:
     assert compare([unseen], least_clips=20, most_challenges=5).agreements == []
 
 
-def test_the_challenges_with_most_clips_are_told_and_all_count_in_the_mean() -> None:
+def test_the_challenges_with_most_clips_are_reported_and_all_count_in_the_mean() -> None:
     given = [challenge("b", 40, observed=90), challenge("a", 30), challenge("c", 40, observed=80), challenge("d", 25)]
     one_by_one = compare(given, least_clips=20, most_challenges=4).agreements
     found = compare(given, least_clips=20, most_challenges=2).agreements

@@ -14,16 +14,16 @@ from schemas.errors import StoreRefused
 from schemas.events import embedding_array
 from schemas.modalities import DIMENSIONS, MODALITIES, Dimension, Modality
 from tests.ranking.examples import result, scored_clip
-from tests.ranking.monitoring.seen import Told, plain_clips
+from tests.ranking.monitoring.seen import RecordingObserver, plain_clips
 
 
 class Worker:
     """One of several drift monitors of a database."""
 
     def __init__(self, database: Database, *, reference: int = 100, window: int = 50) -> None:
-        self.database, self.told = database, Told()
+        self.database, self.observer = database, RecordingObserver()
         self.samples = DriftSamples(database, reference_clips=reference, window_clips=window)
-        self.monitor = DriftMonitor(self.samples, self.told)
+        self.monitor = DriftMonitor(self.samples, self.observer)
 
     def see(self, start: int, count: int, *, generation: str = "g1", norm: float = 1.0) -> None:
         self.monitor.add(plain_clips(count, start=start, generation=generation, norm=norm))
@@ -79,14 +79,14 @@ def test_the_first_clips_are_the_reference_and_the_last_the_window(start: NewWor
     assert worker.fused() == (list(range(100)), list(range(370, 420)))
 
 
-def test_drift_is_told_once_both_samples_are_complete(start: NewWorker) -> None:
+def test_drift_is_reported_once_both_samples_are_complete(start: NewWorker) -> None:
     worker = start()
     worker.see(0, 149)
     worker.report()
-    assert worker.told.drift == ({}, {}, {}, 100, 49)
+    assert worker.observer.drift == ({}, {}, {}, 100, 49)
     worker.see(149, 1)
     worker.report()
-    drift = worker.told.drift
+    drift = worker.observer.drift
     assert drift is not None
     expected = population_stability(np.arange(100.0), np.arange(100.0, 150.0))
     assert drift.score_psi[Dimension.FUSED] == pytest.approx(expected)
@@ -101,7 +101,7 @@ def test_embeddings_that_grew_show(start: NewWorker) -> None:
     worker.see(0, 100)
     worker.see(100, 50, norm=3.0)
     worker.report()
-    drift = worker.told.drift
+    drift = worker.observer.drift
     assert drift is not None
     assert drift.norm_ratio[Modality.SKELETAL] == pytest.approx(3.0, rel=0.01)
     assert drift.norm_psi[Modality.SKELETAL] > 1
@@ -112,7 +112,7 @@ def test_a_modality_that_is_gone_has_an_index_and_no_ratio(start: NewWorker) -> 
     worker.see(0, 100)
     worker.monitor.add([scored_clip(f"d{n}", modalities={Modality.SCENIC: result()}) for n in range(50)])
     worker.report()
-    drift = worker.told.drift
+    drift = worker.observer.drift
     assert drift is not None
     assert drift.norm_psi[Modality.SKELETAL] > 1
     assert drift.norm_psi[Modality.SCENIC] > 1
@@ -125,7 +125,7 @@ def test_a_restart_forgets_neither_the_reference_nor_the_window(start: NewWorker
     before.report()
     after = start()
     after.report()
-    assert after.told.drift == before.told.drift
+    assert after.observer.drift == before.observer.drift
     after.see(200, 10)
     after.report()
     assert after.fused() == (list(range(100)), list(range(160, 210)))
@@ -141,7 +141,7 @@ def test_workers_share_both_samples(start: NewWorker) -> None:
     first.report()
     second.report()
     assert first.fused() == second.fused() == (list(range(100)), list(range(110, 160)))
-    assert first.told.drift == second.told.drift
+    assert first.observer.drift == second.observer.drift
 
 
 def test_workers_that_store_together_fill_one_reference(start: NewWorker) -> None:
@@ -172,11 +172,11 @@ def test_each_generation_has_samples_of_its_own(start: NewWorker) -> None:
     worker.see(0, 150)
     worker.see(1000, 20, generation="g2")
     worker.report("g2")
-    assert worker.told.drift == ({}, {}, {}, 20, 0)
+    assert worker.observer.drift == ({}, {}, {}, 20, 0)
     worker.see(2000, 10, generation="g1")
     worker.report("g1")
-    assert worker.told.drift is not None
-    assert worker.told.drift.reference_clips == 100
+    assert worker.observer.drift is not None
+    assert worker.observer.drift.reference_clips == 100
 
 
 def test_what_left_the_window_is_forgotten(start: NewWorker) -> None:
@@ -200,7 +200,7 @@ def test_however_many_clips_come_between_two_reports_the_first_and_the_latest_co
 def test_nothing_is_known_before_the_first_clip(start: NewWorker) -> None:
     worker = start()
     worker.report(None)
-    assert worker.told.drift is None
+    assert worker.observer.drift is None
 
 
 def test_clips_that_could_not_be_stored_are_kept_for_the_next_report(empty_database: Database) -> None:

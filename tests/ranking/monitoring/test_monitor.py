@@ -14,17 +14,17 @@ from schemas.clock import ManualClock
 from schemas.modalities import Dimension
 from tests.ranking.databases import UNREACHABLE
 from tests.ranking.examples import NOW_MS
-from tests.ranking.monitoring.seen import Told, observe, plain_clips, random_clips
+from tests.ranking.monitoring.seen import RecordingObserver, observe, plain_clips, random_clips
 
 SETTINGS = MonitoringSettings(agreement_clips=40, reference_clips=30, drift_clips=20)
 
 
 class Watched:
-    """A monitor of a database, what it told, and its clock."""
+    """A monitor of a database, its observer, and its clock."""
 
     def __init__(self, database: Database) -> None:
-        self.told, self.clock = Told(), ManualClock()
-        self.monitor = ModelMonitor(database, self.told, self.clock, SETTINGS)
+        self.observer, self.clock = RecordingObserver(), ManualClock()
+        self.monitor = ModelMonitor(database, self.observer, self.clock, SETTINGS)
 
 
 @pytest.fixture
@@ -39,73 +39,73 @@ def test_the_active_generation_is_measured(any_database: Database, watched: Watc
     latest = sorted((c for c in clips if c.days_online >= 1), key=lambda c: -c.observed_at_ms)[:40]
     virality = [clip.virality for clip in latest]
     expected = spearmanr([clip.fused for clip in latest], virality).statistic
-    told = watched.told.agreements
-    assert told["ch", "fused"].correlation == pytest.approx(expected)
-    assert told[None, "fused"] == told["ch", "fused"]._replace(challenge_id=None)
+    agreements = watched.observer.agreements
+    assert agreements["ch", "fused"].correlation == pytest.approx(expected)
+    assert agreements[None, "fused"] == agreements["ch", "fused"]._replace(challenge_id=None)
     lowest, highest = min(c.virality for c in clips), max(c.virality for c in clips)
     above = [c.fused - (c.virality - lowest) / (highest - lowest) for c in latest]
-    assert watched.told.calibrations["fused"].bias == pytest.approx(np.mean(above))
-    assert watched.told.measured_at_ms == watched.clock.now_ms()
+    assert watched.observer.calibrations["fused"].bias == pytest.approx(np.mean(above))
+    assert watched.observer.measured_at_ms == watched.clock.now_ms()
     newer = random_clips("new", 80, np.random.default_rng(7), absent=0.0)
     observe(any_database, [clip._replace(generation="g2") for clip in newer])
     watched.monitor.measure()
-    assert watched.told.agreements == told
+    assert watched.observer.agreements == agreements
     Generations(any_database).activate("g2", 5)
     watched.monitor.measure()
-    assert {challenge for challenge, _ in watched.told.agreements} == {None, "new"}
+    assert {challenge for challenge, _ in watched.observer.agreements} == {None, "new"}
 
 
-def test_drift_and_agreement_are_told_together(any_database: Database, watched: Watched) -> None:
+def test_drift_and_agreement_are_reported_together(any_database: Database, watched: Watched) -> None:
     observe(any_database, random_clips("ch", 40, np.random.default_rng(8), absent=0.0))
     watched.monitor.add(plain_clips(50))
     watched.monitor.measure()
-    assert watched.told.drift is not None
-    assert watched.told.drift.score_psi[Dimension.FUSED] > 0
-    assert ("ch", "fused") in watched.told.agreements
+    assert watched.observer.drift is not None
+    assert watched.observer.drift.score_psi[Dimension.FUSED] > 0
+    assert ("ch", "fused") in watched.observer.agreements
 
 
 def test_before_anything_was_scored_there_is_nothing_to_tell(any_database: Database, watched: Watched) -> None:
     watched.monitor.measure()
-    assert (watched.told.agreements, watched.told.calibrations, watched.told.drift) == ({}, {}, None)
-    assert watched.told.failures == 0
+    assert (watched.observer.agreements, watched.observer.calibrations, watched.observer.drift) == ({}, {}, None)
+    assert watched.observer.failures == 0
 
 
-def test_a_database_that_fails_leaves_what_was_told(empty_database: Database, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_database_leaves_the_last_report(empty_database: Database, caplog: pytest.LogCaptureFixture) -> None:
     watched = Watched(empty_database)
     with caplog.at_level(logging.WARNING):
         watched.monitor.measure()
-    assert watched.told.failures == 1
+    assert watched.observer.failures == 1
     assert "not measured" in caplog.text
-    assert watched.told.measured_at_ms is None
+    assert watched.observer.measured_at_ms is None
     empty_database.migrate()
     watched.clock.advance(60)
     watched.monitor.measure()
-    assert watched.told.measured_at_ms == watched.clock.now_ms()
+    assert watched.observer.measured_at_ms == watched.clock.now_ms()
 
 
-def test_a_server_that_is_away_does_not_end_the_worker(caplog: pytest.LogCaptureFixture) -> None:
-    away = ModelMonitor(Database(UNREACHABLE), told := Told(), ManualClock(), SETTINGS)
-    away.add(plain_clips(3))
+def test_an_unreachable_server_does_not_end_the_worker(caplog: pytest.LogCaptureFixture) -> None:
+    monitor = ModelMonitor(Database(UNREACHABLE), observer := RecordingObserver(), ManualClock(), SETTINGS)
+    monitor.add(plain_clips(3))
     with caplog.at_level(logging.WARNING):
-        away.measure()
-    assert told.failures == 1
+        monitor.measure()
+    assert observer.failures == 1
     assert "did not answer" in caplog.text
 
 
-def test_what_is_told_becomes_metrics(sqlite_database: Database) -> None:
+def test_reports_become_metrics(sqlite_database: Database) -> None:
     observe(sqlite_database, random_clips("ch", 40, np.random.default_rng(9)))
     observer = PrometheusObserver()
     monitor = ModelMonitor(sqlite_database, observer, ManualClock(start_ms=NOW_MS), SETTINGS)
     monitor.add(plain_clips(50))
     monitor.measure()
-    told = observer.registry.get_sample_value
-    assert told("dancerank_agreement_spearman", {"challenge": "ch", "dimension": "fused"}) is not None
-    assert told("dancerank_agreement_clips", {"challenge": "all challenges", "dimension": "fused"}) is not None
-    assert told("dancerank_calibration_error", {"dimension": "fused"}) is not None
-    assert told("dancerank_drift_score_psi", {"dimension": "fused"}) is not None
-    assert told("dancerank_drift_norm_psi", {"modality": "skeletal"}) is not None
-    assert told("dancerank_drift_norm_ratio", {"modality": "skeletal"}) is not None
-    assert told("dancerank_model_measured_timestamp_seconds") == NOW_MS / 1000
+    value = observer.registry.get_sample_value
+    assert value("dancerank_agreement_spearman", {"challenge": "ch", "dimension": "fused"}) is not None
+    assert value("dancerank_agreement_clips", {"challenge": "all challenges", "dimension": "fused"}) is not None
+    assert value("dancerank_calibration_error", {"dimension": "fused"}) is not None
+    assert value("dancerank_drift_score_psi", {"dimension": "fused"}) is not None
+    assert value("dancerank_drift_norm_psi", {"modality": "skeletal"}) is not None
+    assert value("dancerank_drift_norm_ratio", {"modality": "skeletal"}) is not None
+    assert value("dancerank_model_measured_timestamp_seconds") == NOW_MS / 1000
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ class Reports(Observer):
 
 
 class Service:
-    """``feed`` handles events as one batch; what is scored, the rankings hold before, unless told otherwise."""
+    """``feed`` handles events as one batch; scored clips are in the rankings before, unless switched off."""
 
     def __init__(
         self,
@@ -90,10 +90,17 @@ class Service:
         seen: Callable[[Sequence[ClipScored]], None] | None = None,
     ) -> PoolWorker:
         """One worker more on the same database, or on that of ``store``."""
-        told = {} if seen is None else {"seen": seen}
+        optional = {} if seen is None else {"seen": seen}
         announce = self.publisher(store, sink).publish
         return PoolWorker(
-            store or self.pools, policy, announce, self.reports, self.clock, self._settings, **self._options, **told
+            store or self.pools,
+            policy,
+            announce,
+            self.reports,
+            self.clock,
+            self._settings,
+            **self._options,
+            **optional,
         )
 
     def publisher(self, store: PoolStore | None = None, sink: RecordSink | None = None) -> DecisionPublisher:

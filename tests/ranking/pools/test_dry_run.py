@@ -35,9 +35,9 @@ def reader(any_database: Database) -> PoolReader:
     return PoolReader(any_database, ManualClock(start_ms=0))
 
 
-def record(told: ExplainedDecision) -> dict[str, Any]:
+def record(answer: ExplainedDecision) -> dict[str, Any]:
     """The decision without its sentence."""
-    return {name: value for name, value in asdict(told).items() if name != "sentence"}
+    return {name: value for name, value in asdict(answer).items() if name != "sentence"}
 
 
 PERCENTILES = st.dictionaries(st.sampled_from(Dimension), st.floats(0, 100), min_size=1)
@@ -107,7 +107,7 @@ def test_a_dry_run_gives_exactly_what_would_be_decided_and_writes_nothing(
         challenge_id=challenge, dancer_id=dancer, percentiles=percentiles, challenge_clips=clips,
         reactions=reactions, views=views,
     )  # fmt: skip
-    told = reader.try_clip(asked, None)
+    answer = reader.try_clip(asked, None)
     assert _contents(scarce) == before
     left = {budget: scarce.ledger.used(budget) for budget in scarce.ledger.budgets()}
     (made,) = scarce.ledger.handle(
@@ -116,32 +116,32 @@ def test_a_dry_run_gives_exactly_what_would_be_decided_and_writes_nothing(
             challenge_clips=clips, at_ms=at_ms,
         )
     )  # fmt: skip
-    assert record(told.decision) == msgspec.structs.asdict(made)
+    assert record(answer.decision) == msgspec.structs.asdict(made)
     spent = {b: used - left.get(b, 0) for b, used in scarce.ledger.budgets().items() if used != left.get(b, 0)}
-    assert {(b.scope, b.spends) for b in told.budgets if b.spends} == {(b.scope, views) for b, views in spent.items()}
-    for room in told.budgets:
+    assert {(b.scope, b.spends) for b in answer.budgets if b.spends} == {(b.scope, views) for b, views in spent.items()}
+    for room in answer.budgets:
         assert room.left == max(room.capacity - room.used, 0)
         assert room.spends <= room.left
-    _check_afterwards(scarce, told, counts, at_ms)
+    _check_afterwards(scarce, answer, counts, at_ms)
 
 
-def _check_afterwards(pools: Pools, told: PoolTryAnswer, counts: tuple[int, int | None] | None, at_ms: int) -> None:
+def _check_afterwards(pools: Pools, answer: PoolTryAnswer, counts: tuple[int, int | None] | None, at_ms: int) -> None:
     if counts is None:
-        assert told.afterwards is None
+        assert answer.afterwards is None
         return
     then = pools.ledger.handle(engaged(HYPOTHETICAL, *counts, at_ms=at_ms))
-    assert told.afterwards is not None
-    assert told.afterwards.sentence
+    assert answer.afterwards is not None
+    assert answer.afterwards.sentence
     if then:
-        assert told.afterwards.decision is not None
-        assert record(told.afterwards.decision) == msgspec.structs.asdict(then[0])
-        assert told.afterwards.sentence == told.afterwards.decision.sentence
-        rate = told.afterwards.rate
+        assert answer.afterwards.decision is not None
+        assert record(answer.afterwards.decision) == msgspec.structs.asdict(then[0])
+        assert answer.afterwards.sentence == answer.afterwards.decision.sentence
+        rate = answer.afterwards.rate
         assert (rate.reactions, rate.views) == (then[0].reactions, then[0].views)
         assert then[0].bound == (rate.high if then[0].rule == "demoted" else rate.low)
     else:
-        assert told.afterwards.decision is None
-    assert bool(told.afterwards.budgets) == bool(then and then[0].rule in ("promoted", "held"))
+        assert answer.afterwards.decision is None
+    assert bool(answer.afterwards.budgets) == bool(then and then[0].rule in ("promoted", "held"))
 
 
 def _contents(pools: Pools) -> list[Any]:
@@ -160,12 +160,12 @@ def test_scores_are_compared_as_those_of_a_real_clip_would_be(
     there = [with_scores(f"s{n}", {Modality.SKELETAL: n / 10}, (n % 4) / 4) for n in range(9)]
     apply(any_store, there)
     scores = {Dimension(modality): score for modality, score in own.items()} | {FUSED: 0.5}
-    told = reader.try_clip(HypotheticalClip(challenge_id="ch", scores=scores), "g1")
+    answer = reader.try_clip(HypotheticalClip(challenge_id="ch", scores=scores), "g1")
     apply(any_store, [with_scores("new", own, 0.5)], start=100)
     places = any_store.clip("new", "g1").places
-    assert told.percentiles == {dimension: place.percentile for dimension, place in places.items()}
-    assert (told.challenge_clips, told.fewest_clips) == (10, 20)
-    assert told.decision.rule == "not-nominated"
+    assert answer.percentiles == {dimension: place.percentile for dimension, place in places.items()}
+    assert (answer.challenge_clips, answer.fewest_clips) == (10, 20)
+    assert answer.decision.rule == "not-nominated"
     elsewhere = reader.try_clip(HypotheticalClip(challenge_id="new", scores=scores), None)
     assert (elsewhere.challenge_clips, elsewhere.percentiles[FUSED]) == (1, 50.0)
 
@@ -173,9 +173,9 @@ def test_scores_are_compared_as_those_of_a_real_clip_would_be(
 def test_a_dry_run_is_of_a_clip_that_no_other_can_be(pools: Pools, reader: PoolReader) -> None:
     pools.handle(rated("c1"))
     pools.write()
-    told = reader.try_clip(HypotheticalClip(challenge_id="x", percentiles={FUSED: 90}, challenge_clips=50), None)
-    assert (told.decision.clip_id, told.decision.rule, told.afterwards) == (HYPOTHETICAL, "nominated", None)
-    assert [(b.scope, b.holder, b.capacity, b.used, b.left, b.spends) for b in told.budgets] == [
+    answer = reader.try_clip(HypotheticalClip(challenge_id="x", percentiles={FUSED: 90}, challenge_clips=50), None)
+    assert (answer.decision.clip_id, answer.decision.rule, answer.afterwards) == (HYPOTHETICAL, "nominated", None)
+    assert [(b.scope, b.holder, b.capacity, b.used, b.left, b.spends) for b in answer.budgets] == [
         ("nominated", None, 700, 100, 600, 100),
         ("tier", None, 1000, 100, 900, 100),
         ("challenge", "x", 900, 0, 900, 100),

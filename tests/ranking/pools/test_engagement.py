@@ -68,9 +68,9 @@ def test_whichever_order_events_come_in_the_row_is_the_same(
         for e in events
     ]  # fmt: skip
     upload = scored("c1", uploaded_at_ms=now_ms)
-    told = [*events[:scored_at], upload, *events[scored_at:]] + events * twice
-    for start in range(0, len(told), batch):
-        service.feed(*told[start : start + batch])
+    sent = [*events[:scored_at], upload, *events[scored_at:]] + events * twice
+    for start in range(0, len(sent), batch):
+        service.feed(*sent[start : start + batch])
     on_time = [event for event in events if event.observed_at_ms <= now_ms + SKEW_MS]
     assert service.engagement() == expected_row(on_time, now_ms)
     assert {event.observed_at_ms for _, event in service.aside()} == {

@@ -94,7 +94,7 @@ def test_a_clip_rated_again_changes_nothing(ledger: PoolLedger) -> None:
 # Budgets
 
 
-def test_a_nominated_clip_queues_when_its_lane_is_full_and_is_told_once(ledger: PoolLedger) -> None:
+def test_a_nominated_clip_queues_when_its_lane_is_full_and_is_reported_once(ledger: PoolLedger) -> None:
     for n in range(7):  # exploration keeps 300 of 1,000
         ledger.handle(rated(f"c{n}"))
     decision = only(ledger.handle(rated("late")))
@@ -114,14 +114,14 @@ def test_a_window_ends_just_before_the_next_begins(ledger: PoolLedger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("same", "told"),
+    ("same", "budget"),
     [({"dancer_id": "d"}, "t1, dancer"), ({"challenge_id": "x"}, "t1, challenge")],
 )
-def test_caps_hold_for_a_dancer_and_for_a_challenge(same: dict[str, Any], told: str) -> None:
+def test_caps_hold_for_a_dancer_and_for_a_challenge(same: dict[str, Any], budget: str) -> None:
     ledger = PoolLedger(policy(tiers=tiers(t3={"capacity": 3000}), caps=Caps(dancer=0.49, challenge=0.49)))
     rules = [only(ledger.handle(rated(f"c{n}", **same))) for n in range(5)]
     assert [decision.rule for decision in rules] == ["nominated"] * 4 + ["queued"]
-    assert (rules[-1].budget, rules[-1].budget_left) == (told, 90)
+    assert (rules[-1].budget, rules[-1].budget_left) == (budget, 90)
     assert only(ledger.handle(rated("other"))).rule == "nominated"
 
 
@@ -165,7 +165,7 @@ def test_nobody_is_judged_before_the_least_views(ledger: PoolLedger) -> None:
     assert ledger.handle(engaged(reactions=0, views=99, at_ms=20)) == ()
 
 
-def test_a_clip_that_earned_a_full_tier_is_held_and_told_once(ledger: PoolLedger) -> None:
+def test_a_clip_that_earned_a_full_tier_is_held_and_reported_once(ledger: PoolLedger) -> None:
     for n in range(4):
         in_tier_2(ledger, f"c{n}") if n < 3 else ledger.handle(rated(f"c{n}"))
     decision = only(ledger.handle(engaged("c3", 30, 100, at_ms=20)))
@@ -178,7 +178,7 @@ def test_a_clip_that_earned_a_full_tier_is_held_and_told_once(ledger: PoolLedger
     assert (decision.rule, decision.tier, decision.bound) == ("promoted", "t2", wilson(31, 101, POLICY.z).low)
 
 
-def test_a_held_clip_whose_bound_falls_stays_and_is_told_so(ledger: PoolLedger) -> None:
+def test_a_held_clip_whose_bound_falls_stays_and_is_reported(ledger: PoolLedger) -> None:
     for n in range(4):
         in_tier_2(ledger, f"c{n}") if n < 3 else ledger.handle(rated(f"c{n}"))
     ledger.handle(engaged("c3", 30, 100, at_ms=20))

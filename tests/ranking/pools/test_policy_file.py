@@ -167,7 +167,7 @@ def test_a_refusal_names_the_file_the_line_the_key_and_the_remedy(old: str, new:
         ('version = "p1"', "\n# A policy", "version"),
     ],
 )
-def test_what_is_missing_is_told_with_the_line_of_its_table(gone: str, heading: str, key: str) -> None:
+def test_what_is_missing_is_reported_with_the_line_of_its_table(gone: str, heading: str, key: str) -> None:
     text = TEXT.replace(gone, "#", 1)
     with pytest.raises(PolicyError) as caught:
         parse_policy(text, "p")
@@ -184,7 +184,7 @@ def test_what_is_missing_is_told_with_the_line_of_its_table(gone: str, heading: 
         ("[tiers]\nname = 'a'\n[[tiers]]\n", 3, "'[[tiers]]'"),
     ],
 )
-def test_a_document_that_is_no_toml_is_told_with_the_line(text: str, line: int, says: str) -> None:
+def test_a_document_that_is_not_toml_is_reported_with_the_line(text: str, line: int, says: str) -> None:
     with pytest.raises(PolicyError) as caught:
         parse_policy(text, "p.toml")
     assert caught.value.message.startswith(f"p.toml, line {line}: not valid TOML: ")

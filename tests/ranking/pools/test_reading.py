@@ -53,9 +53,9 @@ def reader(any_database: Database, clock: ManualClock) -> PoolReader:
     return PoolReader(any_database, clock)
 
 
-def record(told: ExplainedDecision) -> dict[str, Any]:
+def record(decision: ExplainedDecision) -> dict[str, Any]:
     """The decision without its sentence."""
-    return {name: value for name, value in asdict(told).items() if name != "sentence"}
+    return {name: value for name, value in asdict(decision).items() if name != "sentence"}
 
 
 def answer(pools: Pools, reader: PoolReader, clip_id: str = "c1") -> PooledClipAnswer:
@@ -94,11 +94,11 @@ def test_a_history_has_every_decision_in_order_with_all_of_its_record(pools: Poo
     pools.handle(rated(), rated("other"), engaged("c1", 30, 100, at_ms=10), engaged("c1", 5, 500, at_ms=20))
     history = answer(pools, reader).history
     made = [msgspec.structs.asdict(decision) for decision in pools.decisions if decision.clip_id == "c1"]
-    assert [record(told) for told in history] == made
-    assert [told.rule for told in history] == ["nominated", "promoted", "demoted"]
+    assert [record(decision) for decision in history] == made
+    assert [decision.rule for decision in history] == ["nominated", "promoted", "demoted"]
 
 
-def test_nothing_is_told_of_views_that_nobody_knows(pools: Pools, reader: PoolReader) -> None:
+def test_unknown_impressions_are_not_counted(pools: Pools, reader: PoolReader) -> None:
     pools.handle(rated(), plain("unseen"), engaged("c1", 3, None, at_ms=1))
     found = answer(pools, reader)
     assert (found.reactions, found.views) == (3, None)
@@ -166,7 +166,7 @@ def test_nothing_is_waited_for_once_the_policy_has_no_higher_tier(pools: Pools, 
     assert [(tier.tier, tier.waiting) for tier in reader.pools().tiers] == [("t1", 0)]
 
 
-def test_of_a_deleted_clip_only_that_is_told(pools: Pools, reader: PoolReader) -> None:
+def test_a_deleted_clip_is_reported_as_deleted_alone(pools: Pools, reader: PoolReader) -> None:
     pools.handle(rated(), engaged("c1", 30, 100, at_ms=10), removed(at_ms=20))
     found = answer(pools, reader)
     assert (found.state, found.tier, found.dancer_id, found.percentile, found.nominated_by) == (

@@ -101,9 +101,9 @@ EXAMPLES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("told", "expected"), EXAMPLES)
-def test_a_decision_reads_as_a_sentence(told: dict[str, Any], expected: str) -> None:
-    fields = {"clip_id": "c", "number": 0, "tier": None, "previous_tier": None, "policy_version": "p1"} | told
+@pytest.mark.parametrize(("given", "expected"), EXAMPLES)
+def test_a_decision_reads_as_a_sentence(given: dict[str, Any], expected: str) -> None:
+    fields = {"clip_id": "c", "number": 0, "tier": None, "previous_tier": None, "policy_version": "p1"} | given
     assert sentence(PoolDecision(decided_at_ms=0, **fields)) == expected
 
 
@@ -111,41 +111,42 @@ def test_every_decision_of_a_long_run_has_a_sentence_of_its_own_rule() -> None:
     made = walk(seed=3, steps=10_000, change_policy=True).decisions
     beginnings: Counter[tuple[str, str]] = Counter()
     for decision in made:
-        told = sentence(decision)
-        assert "None" not in told
-        assert "unknown" not in told
-        beginnings[(decision.rule, told.replace("not n", "not-n").split()[0].rstrip(":"))] += 1
+        text = sentence(decision)
+        assert "None" not in text
+        assert "unknown" not in text
+        beginnings[(decision.rule, text.replace("not n", "not-n").split()[0].rstrip(":"))] += 1
     assert all(rule == word for rule, word in beginnings), beginnings
     assert len(beginnings) >= 10
 
 
-def told(policy: Policy, *events: Any) -> str:
+def answer(policy: Policy, *events: Any) -> str:
     ledger = PoolLedger(policy)
     for event in events:
         ledger.handle(event)
     return unchanged(policy, known(ledger))
 
 
-def test_why_nothing_changes_is_told() -> None:
-    assert told(POLICY, plain()) == (
+def test_the_sentence_says_why_nothing_changes() -> None:
+    assert answer(POLICY, plain()) == (
         "no decision: it is in no tier; exploration may draw it, and reactions count only in a tier"
     )
     full = [rated(f"n{n}") for n in range(7)]
-    assert told(POLICY, *full, rated()) == "no decision: it waits for t1, and reactions count only in a tier"
+    assert answer(POLICY, *full, rated()) == "no decision: it waits for t1, and reactions count only in a tier"
     assert (
-        told(POLICY, rated(), engaged("c1", 5, 60, at_ms=1)) == "stays in t1: judged from 100 impressions on; it has 60"
+        answer(POLICY, rated(), engaged("c1", 5, 60, at_ms=1))
+        == "stays in t1: judged from 100 impressions on; it has 60"
     )
-    assert told(POLICY, rated(), engaged("c1", 9, 100, at_ms=1)) == (
+    assert answer(POLICY, rated(), engaged("c1", 9, 100, at_ms=1)) == (
         "stays in t1: 5.31% to 14.8% of viewers react (9 of 100; gate 10%, floor 2%)"
     )
     high_floor = policy(tiers=tiers(t1={"floor": 0.05}))
-    assert told(high_floor, rated(), engaged("c1", 0, None, at_ms=1)) == (
+    assert answer(high_floor, rated(), engaged("c1", 0, None, at_ms=1)) == (
         "stays in t1: 0% to 2.63% of viewers react (0 of 100; gate 10%, floor 5%); nothing is demoted while "
         "impressions are unknown"
     )
 
 
-def test_what_a_tier_needs_is_told_for_the_last_one_too() -> None:
+def test_what_a_tier_needs_is_said_for_the_last_one_too() -> None:
     assert (
         needed(POLICY, POLICY.tiers[2])
         == "judged from 1,200 impressions in all; back to t2 if surely less than 15% react"

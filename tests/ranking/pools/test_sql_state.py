@@ -154,8 +154,8 @@ BATCHES = st.lists(st.tuples(WAITS, STEPS, st.booleans(), st.lists(CLIPS | st.sa
                    min_size=1, max_size=8)  # fmt: skip
 
 
-def step_of(books: TwoBooks, told: tuple) -> Step:  # type: ignore[type-arg]
-    kind, *rest = told
+def step_of(books: TwoBooks, described: tuple) -> Step:  # type: ignore[type-arg]
+    kind, *rest = described
     match kind:
         case "upload":
             return books.upload(*rest)
@@ -178,11 +178,11 @@ def test_both_books_decide_alike_in_whichever_transactions(
 ) -> None:
     books, now_ms = two_sqlite_books, 0
     books.start()
-    for wait_ms, told, changes_policy, load in batches:
+    for wait_ms, described, changes_policy, load in batches:
         now_ms += wait_ms
         if changes_policy:
             books.adopt(UNIFORM if books.policy is SCARCE else SCARCE, now_ms)
-        books.batch([step_of(books, each) for each in told], now_ms, load=load)
+        books.batch([step_of(books, each) for each in described], now_ms, load=load)
     books.audit()
 
 
@@ -200,8 +200,8 @@ def test_both_books_decide_alike_on_a_busy_platform(two_books: TwoBooks) -> None
                 youngest += 1
             elif chance < 0.9:
                 views = random.choice([None, int(random.expovariate(1 / 900))])
-                told = ("engage", clip_id, views, random.betavariate(1.2, 6), int(random.expovariate(1 / 2000)))
-                steps.append(step_of(books, told))
+                described = ("engage", clip_id, views, random.betavariate(1.2, 6), int(random.expovariate(1 / 2000)))
+                steps.append(step_of(books, described))
             else:
                 steps.append(step_of(books, (random.choice(["review", "explore", "remove"]), clip_id)))
         steps += [step_of(books, ("round",))] * (random.random() < 0.5)

@@ -298,7 +298,7 @@ def test_a_round_lets_in_who_waits_explores_and_lets_go(service: Service) -> Non
     assert {service.rules(clip_id)[-1] for clip_id in rules} == {"expired"}
 
 
-def test_whoever_asks_is_told_of_every_scored_clip(service: Service) -> None:
+def test_every_scored_clip_can_be_asked_for(service: Service) -> None:
     seen: list[ClipScored] = []
     worker = service.another(seen=seen.extend)
     clips = [scored("c1", 0.9), scored("c2", 0.1)]

@@ -234,7 +234,7 @@ def test_a_clip_that_is_being_written_is_dropped_with_its_retired_generation(
 
 
 class Halt:
-    """Stands in for a step of a transaction: waits there until it is told to go on."""
+    """Stands in for a step of a transaction: waits there until it is released."""
 
     def __init__(self, step: Callable[..., Any]) -> None:
         self._step = step

@@ -221,7 +221,7 @@ def test_misuse_is_answered_with_the_parameter_to_blame(
 @pytest.mark.parametrize(
     "text", ["'", '"', "x'OR'1'='1", "x';DROP TABLE clips;--", "c1'--", "%", "_1", "\\'", "$1", ":p", "?"]
 )
-def test_what_is_sql_to_a_database_is_a_name_that_nobody_has(client: Client, text: str) -> None:
+def test_what_is_sql_to_a_database_is_an_unknown_name(client: Client, text: str) -> None:
     before, name = get(client, "/v1/challenges"), quote(text, safe="")
     for path in (
         f"/v1/clips/{name}",

@@ -133,7 +133,7 @@ def test_metrics_are_open_only_where_the_settings_say_so(guarded: Guarded, tmp_p
     assert Guarded(tmp_path / "open", metrics_are_open=True).ask("GET", "/metrics").status_code == 200
 
 
-def test_without_a_file_of_keys_nobody_is_asked_for_one() -> None:
+def test_without_a_file_of_keys_no_key_is_required() -> None:
     app = create_app(RankingService(ScoreStore(Database("sqlite://"))), lambda: ("text/plain", b""))
     assert request(app, "GET", "/metrics").status_code == 200
     assert "securitySchemes" not in app.openapi()["components"]
@@ -151,7 +151,7 @@ def test_without_a_file_of_keys_nobody_is_asked_for_one() -> None:
         [("Authorization", "Bearer KEY"), ("Authorization", "Bearer KEY")],
     ],
 )
-def test_a_request_without_a_key_is_told_how_to_send_one(guarded: Guarded, headers: Any) -> None:
+def test_a_request_without_a_key_is_answered_with_how_to_send_one(guarded: Guarded, headers: Any) -> None:
     sent = [(name, value.replace("KEY", guarded.key)) for name, value in dict(headers).items()]
     if isinstance(headers, list):
         sent = [(name, value.replace("KEY", guarded.key)) for name, value in headers]
@@ -161,7 +161,7 @@ def test_a_request_without_a_key_is_told_how_to_send_one(guarded: Guarded, heade
     assert guarded.refusals.count == {"no_key": 1}
 
 
-def test_a_key_that_is_not_in_force_is_refused_alike_whether_it_ever_was(guarded: Guarded) -> None:
+def test_a_revoked_key_and_one_that_never_existed_are_refused_alike(guarded: Guarded) -> None:
     assert guarded.ask("GET", "/metrics", guarded.slow).status_code == 200
     revoke_key(guarded.path, "slow")
     answers = [guarded.ask("GET", "/metrics", key) for key in (guarded.slow, "dr_never", guarded.key + "x")]

@@ -86,7 +86,7 @@ def test_a_file_that_changes_is_followed_without_a_restart(path: Path) -> None:
     assert path.read_bytes() == b""
 
 
-def test_a_version_that_cannot_be_read_leaves_the_one_before_in_force_and_is_logged_once(
+def test_a_version_that_cannot_be_read_leaves_the_one_before_active_and_is_logged_once(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     secret = create(path, "k")

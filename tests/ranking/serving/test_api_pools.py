@@ -53,7 +53,7 @@ def test_a_clip_is_answered_with_its_tier_and_its_history(client: Client, pools:
         "reactions": 30, "views": 100, "rate": 0.3, "confidence": 0.95,
         "low": pytest.approx(0.2307, abs=1e-4), "high": pytest.approx(0.3798, abs=1e-4),
     }  # fmt: skip
-    assert [told["sentence"] for told in clip["history"]] == [
+    assert [decision["sentence"] for decision in clip["history"]] == [
         "nominated into t1 by its fused score (percentile 90 in its challenge, threshold 80); 100 impressions "
         "granted, 600 "
         "left for nominated clips in this window",
@@ -151,7 +151,7 @@ def test_without_a_policy_the_answer_says_when_to_come_back(client: Client) -> N
         assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_a_service_built_without_pools_asks_nobody_to_come_back(store: ScoreStore) -> None:
+def test_a_service_built_without_pools_asks_no_client_to_retry(store: ScoreStore) -> None:
     for answer in _asked(client_of(RankingService(store))):
         assert (answer.status_code, answer.json()["error"]["code"]) == (500, "not_served_here")
         assert "Retry-After" not in answer.headers

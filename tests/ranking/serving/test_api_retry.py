@@ -1,4 +1,4 @@
-"""Who was told to come back is let in when they do."""
+"""A client that retries after the time in ``Retry-After`` is served."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -153,13 +153,13 @@ def test_without_the_database_similarity_goes_on_with_the_generation_known_last(
     assert service.similar(QUERY).generation == "g2"
     calls = []
 
-    def away() -> str:
+    def unreachable() -> str:
         calls.append(1)
         raise StoreUnavailable("gone")
 
-    monkeypatch.setattr(platform.store, "active_generation", away)
+    monkeypatch.setattr(platform.store, "active_generation", unreachable)
     assert [service.similar(QUERY).generation for _ in range(5)] == ["g2"] * 5
-    assert len(calls) == 1, "a database that is away is not asked for every question"
+    assert len(calls) == 1, "an unreachable database is not asked for every question"
     monkeypatch.setattr("ranking.serving.service._ASK_AGAIN_S", 0.0)
     monkeypatch.undo()
     platform.generations.activate("g1", 2)
@@ -193,10 +193,10 @@ def test_an_index_without_rankings_answers_by_the_generation_that_came_first(any
 
 class ActiveGeneration(Observer):
     def __init__(self) -> None:
-        self.told: list[str | None] = []
+        self.reported: list[str | None] = []
 
     def active_generation(self, generation: str | None) -> None:
-        self.told.append(generation)
+        self.reported.append(generation)
 
 
 def test_a_serving_process_says_what_it_holds_and_drops_what_is_retired(platform: Platform) -> None:
@@ -204,23 +204,23 @@ def test_a_serving_process_says_what_it_holds_and_drops_what_is_retired(platform
     observer = ActiveGeneration()
     replicas = Replicas(platform.database)
     with closing(ServingReport("here:1", platform.indexes[0], lambda: True, platform.database, observer)) as report:
-        report.tell()
+        report.report()
         (here,) = replicas.alive()
         assert here == ("here:1", {"g1": 3, "g2": 3}, True)
         platform.generations.activate("g2", 1)
         list(platform.generations.retire("g1", 2))
-        report.tell()
+        report.report()
         assert platform.indexes[0].generations() == {"g2": 3}
     assert replicas.alive() == []
-    assert observer.told == ["g1", "g2"]
+    assert observer.reported == ["g1", "g2"]
 
 
 def test_a_serving_process_goes_on_when_the_database_does_not_answer(caplog: pytest.LogCaptureFixture) -> None:
     index = IndexView(NumpyBackend(), Observer(), ManualClock())
     with closing(ServingReport("here:1", index, lambda: True, Database(UNREACHABLE), Observer())) as report:
         for _ in range(3):
-            report.tell()
-    assert caplog.text.count("here:1 cannot say what it holds") == 1
+            report.report()
+    assert caplog.text.count("here:1 cannot report its generations") == 1
     assert "here:1 counts as serving until it is forgotten" in caplog.text
     assert "secret" not in caplog.text
 
@@ -228,25 +228,25 @@ def test_a_serving_process_goes_on_when_the_database_does_not_answer(caplog: pyt
 def test_a_serving_process_that_still_reads_the_logs_says_so(platform: Platform) -> None:
     index = platform.indexes[0]
     with closing(ServingReport("here:1", index, lambda: False, platform.database, Observer())) as report:
-        report.tell()
+        report.report()
         assert [each.caught_up for each in Replicas(platform.database).alive()] == [False]
 
 
 def test_each_time_that_a_serving_process_is_not_heard_it_is_logged_once(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def away(*_: object) -> None:
+    def unreachable(*_: object) -> None:
         raise StoreUnavailable("gone")
 
     index = platform.indexes[0]
     with closing(ServingReport("here:1", index, lambda: True, platform.database, Observer())) as report:
         for times in (1, 2):
             with monkeypatch.context() as patched:
-                patched.setattr("ranking.serving.report.Replicas.report", away)
-                report.tell()
-                report.tell()
-            assert caplog.text.count("here:1 cannot say what it holds") == times
-            report.tell()
+                patched.setattr("ranking.serving.report.Replicas.report", unreachable)
+                report.report()
+                report.report()
+            assert caplog.text.count("here:1 cannot report its generations") == times
+            report.report()
 
 
 class Tried(PoolReader):
@@ -299,7 +299,7 @@ def test_a_question_that_was_slow_does_not_bring_back_the_generation_before(
         assert go_on.wait(60)
         return read
 
-    def away() -> str:
+    def unreachable() -> str:
         raise StoreUnavailable("gone")
 
     monkeypatch.setattr(platform.store, "active_generation", slow)
@@ -311,11 +311,11 @@ def test_a_question_that_was_slow_does_not_bring_back_the_generation_before(
     assert service.similar(QUERY).generation == "g2"
     go_on.set()
     asking.join()
-    monkeypatch.setattr(platform.store, "active_generation", away)
+    monkeypatch.setattr(platform.store, "active_generation", unreachable)
     assert service.similar(QUERY).generation == "g2", "it is the one known last"
 
 
-def test_an_active_generation_of_which_no_clip_is_left_keeps_nobody_waiting(any_store: ScoreStore) -> None:
+def test_an_active_generation_of_which_no_clip_is_left_does_not_block_readiness(any_store: ScoreStore) -> None:
     index = IndexView(NumpyBackend(), Observer(), ManualClock())
     apply(any_store, [scored_clip("a")])
     apply_entries(any_store, deletion("a"))

@@ -27,7 +27,7 @@ CLIPS = ("a", "b", "c", "d")
 
 
 class BreakingSink(MemorySink):
-    """Fails at the next flush once told to, before or after the records are written."""
+    """Fails at the next flush if ``fails`` is set: ``before`` or ``after`` the records are written."""
 
     fails: str | None = None
 

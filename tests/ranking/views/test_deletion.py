@@ -1,4 +1,4 @@
-"""Deletion in the SQL view: what is gone, what stays away, and what is erased from the log."""
+"""Deletion in the SQL view: what is deleted, what stays deleted, and what is erased from the log."""
 
 import random
 import threading
@@ -46,7 +46,7 @@ class Reports(Observer):
 
 
 class UnreliableSink(MemorySink):
-    """Loses what it was given as often as it was told to."""
+    """Loses its records at each of the next ``failures`` flushes."""
 
     failures = 0
 
@@ -59,7 +59,7 @@ class UnreliableSink(MemorySink):
 
 
 class Erasing:
-    """A view that erases from a log in memory, which nobody writes to besides."""
+    """A view that erases from a log in memory, which has no other writer."""
 
     def __init__(self, store: ScoreStore) -> None:
         self.broker = MemoryBroker(ManualClock())
@@ -190,7 +190,7 @@ def test_neither_kind_of_event_is_read_on_the_others_topic() -> None:
 
 
 class _Transaction(threading.Thread):
-    """Applies entries on a connection of its own and commits when told to."""
+    """Applies entries on a connection of its own and commits on request."""
 
     def __init__(self, database: Database, *entries: LogEntry) -> None:
         super().__init__(daemon=True)

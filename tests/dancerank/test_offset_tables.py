@@ -1,4 +1,4 @@
-"""What is told of positions, and in which order they are set; Kafka and the database answer as they are told."""
+"""What is printed about positions, and in which order they are set; Kafka and the database are fakes."""
 
 import io
 from collections.abc import Callable, Iterable, Mapping
@@ -44,42 +44,42 @@ def test_lag_counts_what_is_kept_and_not_yet_read_and_nothing_below_zero() -> No
         at(2): PartitionEnds(0, 10),  # beyond the end: the log was created anew
         at(3): PartitionEnds(4, 7),  # no position yet
     }
-    told = shown(standing_table(standing(ends, {at(0): 2, at(1): 9, at(2): 14})))
+    output = shown(standing_table(standing(ends, {at(0): 2, at(1): 9, at(2): 14})))
     for row in (
         "clips.scored │ 0 │ 5 │ 2 │ 10 │ 5 │ –",
         "clips.scored │ 1 │ 0 │ 9 │ 10 │ 1 │ –",
         "clips.scored │ 2 │ 0 │ 14 │ 10 │ 0 │ –",
         "clips.scored │ 3 │ 4 │ – │ 7 │ 3 │ –",
     ):
-        assert row in told
-    assert "lag in all: 9" in told
+        assert row in output
+    assert "lag in all: 9" in output
 
 
 def test_who_reads_a_partition_stands_beside_it_and_names_are_shown_as_they_are() -> None:
     reader = Member(id="[red]m-1", instance=None, host="/10.0.0.1", partitions=(at(1, "[bold]clips"),))
     ends = {at(0, "[bold]clips"): PartitionEnds(0, 0), at(1, "[bold]clips"): PartitionEnds(0, 0)}
     there = standing(ends, {}, members=[reader])._replace(group="[blue]rankers")
-    told = shown(standing_table(there))
-    assert "group [blue]rankers, 1 member;" in told
-    assert "[bold]clips │ 0 │ 0 │ – │ 0 │ 0 │ – │" in told
-    assert "[bold]clips │ 1 │ 0 │ – │ 0 │ 0 │ [red]m-1 on 10.0.0.1" in told
+    output = shown(standing_table(there))
+    assert "group [blue]rankers, 1 member;" in output
+    assert "[bold]clips │ 0 │ 0 │ – │ 0 │ 0 │ – │" in output
+    assert "[bold]clips │ 1 │ 0 │ – │ 0 │ 0 │ [red]m-1 on 10.0.0.1" in output
     assert "group [blue]rankers" in shown(reset_table(there, {at(0, "[bold]clips"): 0}))
 
 
 @pytest.mark.parametrize(("view", "marks"), [("scores", True), (None, False)])
-def test_a_view_is_told_where_it_is_kept_and_that_marks_count(view: str | None, marks: bool) -> None:
-    told = shown(standing_table(standing({at(0): PartitionEnds(0, 1)}, {}, view)))
-    assert ("in the database, as view scores" in told) is marks
-    assert ("in Kafka" in told) is not marks
-    assert ("may be a transaction marker" in told) is marks
+def test_the_table_says_where_positions_are_kept_and_that_markers_count(view: str | None, marks: bool) -> None:
+    output = shown(standing_table(standing({at(0): PartitionEnds(0, 1)}, {}, view)))
+    assert ("in the database, as view scores" in output) is marks
+    assert ("in Kafka" in output) is not marks
+    assert ("may be a transaction marker" in output) is marks
 
 
 def test_what_will_be_read_again_and_what_never_are_counted_apart() -> None:
     ends = {at(number): PartitionEnds(0, 1_000_000) for number in range(3)}
     there = standing(ends, {at(0): 5_000, at(1): 10, at(2): 7})
-    told = meaning(there, {at(0): 0, at(1): 2_010, at(2): 7})
-    assert "Up to 5,000 uploads are scored again" in told
-    assert "Up to 2,000 records are passed over" in told
+    output = meaning(there, {at(0): 0, at(1): 2_010, at(2): 7})
+    assert "Up to 5,000 uploads are scored again" in output
+    assert "Up to 2,000 records are passed over" in output
     again = meaning(there._replace(view="scores"), {at(0): 0})
     assert "Up to 5,000 records are applied again, which changes nothing" in again
     assert "passed over" not in again
@@ -160,7 +160,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 @pytest.mark.parametrize(("workers", "group"), [("ranking", "rankers"), ("pools", "poolers")])
-def test_a_view_is_set_before_kafka_is_told_and_only_while_its_group_is_empty(
+def test_a_views_positions_are_set_before_kafkas_and_only_while_its_group_is_empty(
     world: World, workers: str, group: str
 ) -> None:
     assert world.reset(workers, "--yes")[0] == 0
@@ -182,17 +182,17 @@ def test_the_streamer_is_set_in_kafka_alone(world: World) -> None:
 @pytest.mark.parametrize("busy_from", [1, 2], ids=["at first", "since it was asked"])
 def test_nothing_is_set_of_a_group_that_has_members(world: World, busy_from: int) -> None:
     world.busy_from = busy_from
-    code, told = world.reset("ranking", "--yes")
+    code, output = world.reset("ranking", "--yes")
     assert (code, world.was_set()) == (1, [])
-    assert "group rankers has 1 live member" in told
+    assert "group rankers has 1 live member" in output
 
 
 def test_a_dry_run_shows_what_would_be_set_also_while_the_group_works(world: World) -> None:
     world.busy_from = 1
-    code, told = world.reset("ranking", "--dry-run")
+    code, output = world.reset("ranking", "--dry-run")
     assert (code, world.was_set()) == (0, [])
-    assert "│ 8 │ 3 │ 0 │ -3 │" in told
-    assert told.endswith("Nothing was set.")
+    assert "│ 8 │ 3 │ 0 │ -3 │" in output
+    assert output.endswith("Nothing was set.")
 
 
 @pytest.mark.parametrize(("answer", "is_set"), [("n\n", False), ("\n", False), ("y\n", True)])
@@ -206,13 +206,13 @@ def test_only_the_topics_that_are_named_are_set_and_only_those_that_there_are(wo
     wanted = {at(0): 0}
     assert [step[2] for step in world.was_set()] == [wanted, wanted]  # type: ignore[index]
     world.done.clear()
-    code, told = world.reset("pools", "--yes", "--topic", "clips.scored", "--topic", "elsewhere")
+    code, output = world.reset("pools", "--yes", "--topic", "clips.scored", "--topic", "elsewhere")
     assert (code, world.was_set()) == (1, [])
-    assert "group poolers reads no topic 'elsewhere' that exists" in told
+    assert "group poolers reads no topic 'elsewhere' that exists" in output
 
 
 @pytest.mark.parametrize("ask", [lambda world: world.reset("ranking", "--dry-run"), lambda world: world.run("show")])
 def test_the_password_of_the_database_is_shown_to_nobody(world: World, ask: Callable[[World], tuple[int, str]]) -> None:
-    code, told = ask(world)
+    code, output = ask(world)
     assert code == 0
-    assert SECRET not in told
+    assert SECRET not in output
