@@ -1,10 +1,10 @@
-"""The wish to stop, as what is tested waits for it."""
+"""An event to stop, on which waiting takes no time."""
 
 import threading
 
 
 class Stop(threading.Event):
-    """Remembers for how long it was waited for, lets nobody wait, and is set in the last of so many waits."""
+    """Records the timeouts of its waits, returns at once from each, and is set in the last of ``waits`` waits."""
 
     def __init__(self, waits: int = 1_000) -> None:
         super().__init__()

@@ -52,7 +52,7 @@ def list_keys(config: Config = None) -> None:
 
 
 def revoke(name: Name, config: Config = None) -> None:
-    """Take an API key out of force."""
+    """Revoke an API key."""
     revoke_key(_file(load_settings(config).server), name)
     Console(stderr=True).print(f"[dim]{name} is revoked.[/]")
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 Float64 = npt.NDArray[np.float64]
 
-_TENTHS: Final = np.arange(1, 10) / 10
+_DECILES: Final = np.arange(1, 10) / 10
 _HALF: Final = 0.5
 
 
@@ -31,7 +31,7 @@ def _cuts(present: Float64) -> Float64:
     """Where bins end, ascending; each bin contains its lower end and not its upper one."""
     if not len(present):
         return np.empty(0)
-    ends, deciles = np.unique(np.quantile(present, _TENTHS, method="higher"), return_counts=True)
+    ends, deciles = np.unique(np.quantile(present, _DECILES, method="higher"), return_counts=True)
     frequent = ends[deciles > 1]
     return np.union1d(ends, np.nextafter(frequent, np.inf))
 

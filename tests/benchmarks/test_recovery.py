@@ -56,7 +56,7 @@ def test_seconds_ratios_speed_and_the_hashes_are_printed(
 
 @pytest.mark.parametrize(
     ("option", "value", "error"),
-    [("--tail", "1", "no share between 0 and 1"), ("--clips", "1", "at least 2"), ("--rounds", "0", "at least 1")],
+    [("--tail", "1", "not a share between 0 and 1"), ("--clips", "1", "at least 2"), ("--rounds", "0", "at least 1")],
 )
 def test_what_cannot_be_measured_is_refused(
     option: str, value: str, error: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -203,10 +203,10 @@ def test_as_long_as_something_comes_it_is_waited_for(
     values = [encode(decision(number)) for number in range(steps)]
     monkeypatch.setattr(embedded, "KafkaSource", Topic(clock, values))
     assert len(system.await_decisions(steps)) == steps
-    letters = Topic(clock, values)
-    monkeypatch.setattr(embedded, "KafkaSource", letters)
+    dead_letters = Topic(clock, values)
+    monkeypatch.setattr(embedded, "KafkaSource", dead_letters)
     assert len(system.dead_letters(steps)) == steps
-    assert letters.topics == ["clips.uploaded.dead-letter"]
+    assert dead_letters.topics == ["clips.uploaded.dead-letter"]
     observed.count = Steps(*range(steps + 1))
     system.await_observed(steps)
     both = Steps(*(number // 2 for number in range(2 * steps + 1)))

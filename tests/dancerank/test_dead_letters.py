@@ -41,12 +41,12 @@ class Desk:
     topic: str
     config: Path
     uploads: KafkaSink
-    letters: KafkaSink
+    dead_letters: KafkaSink
 
-    def put_aside(self, record: Record, error: DancerankError, clip_id: str | None, at_ms: int = NOON_MS) -> None:
-        letter = dead_letter(record, error, clip_id=clip_id, failed_at_ms=at_ms)
-        send_dead_letter(self.letters.send, letter)
-        self.letters.flush(10.0)
+    def dead_letter(self, record: Record, error: DancerankError, clip_id: str | None, at_ms: int = NOON_MS) -> None:
+        dead_record = dead_letter(record, error, clip_id=clip_id, failed_at_ms=at_ms)
+        send_dead_letter(self.dead_letters.send, dead_record)
+        self.dead_letters.flush(10.0)
 
     def arrived(self, value: bytes | None, key: bytes = b"clip-1") -> Record:
         """A record of the uploads topic, as its reader got it."""
@@ -99,17 +99,19 @@ def desk(
     """)
     with (
         closing(KafkaSink(kafka_connection, ProducerOptions(max_record_bytes=ROOM_BYTES))) as sink,
-        closing(KafkaSink(kafka_connection)) as letters,
+        closing(KafkaSink(kafka_connection)) as dead_letters,
     ):
-        yield Desk(kafka_connection, topic, config, sink, letters)
+        yield Desk(kafka_connection, topic, config, sink, dead_letters)
 
 
 @pytest.mark.kafka
 def test_letters_are_listed_by_reason_and_time_and_all_are_counted(desk: Desk) -> None:
     for number in range(5):
         record = desk.arrived(b"\xc1%d" % number, b"key-%d" % number)
-        desk.put_aside(record, MalformedEvent(f"no event [bold]{number}"), f"[red]{number}", NOON_MS + number * 60_000)
-    desk.put_aside(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1", NOON_MS - 60_000)
+        desk.dead_letter(
+            record, MalformedEvent(f"no event [bold]{number}"), f"[red]{number}", NOON_MS + number * 60_000
+        )
+    desk.dead_letter(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1", NOON_MS - 60_000)
 
     code, output = desk.run("list", "--limit", "2")
     assert code == 0
@@ -125,7 +127,7 @@ def test_letters_are_listed_by_reason_and_time_and_all_are_counted(desk: Desk) -
 
 @pytest.mark.kafka
 def test_a_letter_is_put_back_as_it_came_where_producers_would_send_it(desk: Desk) -> None:
-    desk.put_aside(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1")
+    desk.dead_letter(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1")
     code, output = desk.run("replay", "--reason", "feature_file_missing", "--yes")
     assert (code, output) == (0, "1 dead letter put back.")
     original, again = desk.records()
@@ -137,7 +139,7 @@ def test_a_letter_is_put_back_as_it_came_where_producers_would_send_it(desk: Des
 
 @pytest.mark.kafka
 def test_nothing_is_put_back_by_a_dry_run_or_without_a_yes(desk: Desk) -> None:
-    desk.put_aside(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1")
+    desk.dead_letter(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1")
     code, output = desk.run("replay", "--dry-run")
     assert code == 0
     assert "challenge renegade" in output
@@ -150,10 +152,10 @@ def test_nothing_is_put_back_by_a_dry_run_or_without_a_yes(desk: Desk) -> None:
 
 @pytest.mark.kafka
 def test_of_a_letter_that_failed_again_only_the_last_is_put_back_unless_it_is_named(desk: Desk) -> None:
-    desk.put_aside(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1")
+    desk.dead_letter(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1")
     first = desk.named()
     desk.run("replay", "--yes")
-    desk.put_aside(desk.records()[-1], FeatureFileMissing("no file"), "clip-1", NOON_MS + 1)
+    desk.dead_letter(desk.records()[-1], FeatureFileMissing("no file"), "clip-1", NOON_MS + 1)
     assert "│ all │ │ 1 │ 1 │" in desk.run("list")[1]
     desk.run("replay", "--yes")
     assert [dict(record.headers).get("attempts") for record in desk.records()] == [None, b"1", b"2"]
@@ -165,7 +167,7 @@ def test_of_a_letter_that_failed_again_only_the_last_is_put_back_unless_it_is_na
 def test_a_value_is_saved_repaired_and_put_back(desk: Desk, tmp_path: Path) -> None:
     broken = json.loads(encode_json(CLIP)) | {"duration_s": "ten"}
     record = desk.arrived(msgspec.msgpack.encode(broken), b"?")
-    desk.put_aside(record, MalformedEvent("Expected `float`", field="duration_s"), "clip-1")
+    desk.dead_letter(record, MalformedEvent("Expected `float`", field="duration_s"), "clip-1")
     file = tmp_path / "clip.json"
     code, output = desk.run("show", desk.named(), "--save", str(file))
     assert code == 0
@@ -190,7 +192,7 @@ def test_a_value_is_saved_repaired_and_put_back(desk: Desk, tmp_path: Path) -> N
 @pytest.mark.kafka
 def test_what_was_too_large_for_a_letter_is_put_back_from_the_original(desk: Desk) -> None:
     large = encode(upload("clip-1", InlineFeatures(b"\x00" * 2_000_000), challenge_id="renegade"))
-    desk.put_aside(desk.arrived(large), MalformedEvent("bad features"), "clip-1")
+    desk.dead_letter(desk.arrived(large), MalformedEvent("bad features"), "clip-1")
     assert "not in the dead letter; the original is kept, 2,000,1" in desk.run("show", desk.named())[1]
     assert desk.run("replay", "--yes")[0] == 0
     assert [len(record.value or b"") for record in desk.records()] == [len(large)] * 2
@@ -200,8 +202,8 @@ def test_what_was_too_large_for_a_letter_is_put_back_from_the_original(desk: Des
 @pytest.mark.kafka
 def test_what_cannot_be_put_back_is_reported_and_all_others_are(desk: Desk) -> None:
     gone = Record(desk.topic, 0, 10_000, 0, b"k", b"", ())
-    desk.put_aside(gone, MalformedEvent("no value"), None)
-    desk.put_aside(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1")
+    desk.dead_letter(gone, MalformedEvent("no value"), None)
+    desk.dead_letter(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1")
     code, output = desk.run("replay", "--yes")
     assert code == 1
     assert "1 dead letter put back." in output
@@ -230,8 +232,8 @@ def test_what_cannot_be_done_is_said_in_a_sentence(desk: Desk, arguments: list[s
 
 @pytest.mark.kafka
 def test_a_record_that_is_not_a_dead_letter_is_reported_and_left_alone(desk: Desk) -> None:
-    desk.letters.send(OutgoingRecord(dead_letter_topic(desk.topic), b"k", b"v"))
-    desk.put_aside(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1")
+    desk.dead_letters.send(OutgoingRecord(dead_letter_topic(desk.topic), b"k", b"v"))
+    desk.dead_letter(desk.arrived(encode(CLIP)), FeatureFileMissing("no file"), "clip-1")
     code, output = desk.run("list")
     assert code == 0
     assert "1 record there is not a dead letter: " in output

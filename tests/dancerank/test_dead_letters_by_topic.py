@@ -29,7 +29,7 @@ EVENTS: Mapping[str, Event] = {
 }
 
 
-def put_aside(topic: str, value: bytes = b"\xc1") -> tuple[DeadLetter, Record]:
+def dead_lettered(topic: str, value: bytes = b"\xc1") -> tuple[DeadLetter, Record]:
     sent = dead_letter(Record(topic, 1, 42, 0, b"?", value), MalformedEvent("bad"), clip_id=None, failed_at_ms=5)
     record = Record(sent.topic, 0, 7, 6, sent.key, sent.value, sent.headers)
     return read_dead_letter(record), record
@@ -37,39 +37,39 @@ def put_aside(topic: str, value: bytes = b"\xc1") -> tuple[DeadLetter, Record]:
 
 @pytest.mark.parametrize("topic", EVENTS)
 def test_a_repaired_event_of_any_topic_goes_out_under_its_clip(topic: str) -> None:
-    letter, _ = put_aside(topic)
+    dead_record, _ = dead_lettered(topic)
     value = encode_json(EVENTS[topic])
-    assert DeadLetters(SETTINGS).repaired(letter, value, "the file") == (b"clip-1", value)
+    assert DeadLetters(SETTINGS).repaired(dead_record, value, "the file") == (b"clip-1", value)
 
 
 @pytest.mark.parametrize("topic", EVENTS)
 def test_an_event_of_another_kind_is_no_repair(topic: str) -> None:
-    letter, _ = put_aside(topic)
+    dead_record, _ = dead_lettered(topic)
     for other, event in EVENTS.items():
         if other != topic:
             with pytest.raises(DeadLetterError, match=f"the file is still not an event for {topic}"):
-                DeadLetters(SETTINGS).repaired(letter, encode_json(event), "the file")
+                DeadLetters(SETTINGS).repaired(dead_record, encode_json(event), "the file")
 
 
 @pytest.mark.parametrize(
     ("topic", "by"), [(UPLOADS, "renegade"), (SCORED, "renegade"), (ENGAGEMENT, None), (DELETIONS, None)]
 )
 def test_it_is_put_back_where_producers_of_its_topic_would_send_it(topic: str, by: str | None) -> None:
-    letter, record = put_aside(topic, encode_json(EVENTS[topic]))
-    sent = DeadLetters(SETTINGS).outgoing(letter, record)
+    dead_record, record = dead_lettered(topic, encode_json(EVENTS[topic]))
+    sent = DeadLetters(SETTINGS).outgoing(dead_record, record)
     assert (sent.topic, sent.value, sent.partition_by) == (topic, record.value, by)
 
 
 def test_what_cannot_be_read_still_goes_by_its_key() -> None:
-    letter, record = put_aside(UPLOADS, b"no event")
-    assert DeadLetters(SETTINGS).outgoing(letter, record).partition_by is None
+    dead_record, record = dead_lettered(UPLOADS, b"no event")
+    assert DeadLetters(SETTINGS).outgoing(dead_record, record).partition_by is None
 
 
 def test_a_dead_letter_of_a_topic_that_the_settings_do_not_name_is_an_error_that_lists_theirs() -> None:
-    letter, record = put_aside("elsewhere")
+    dead_record, record = dead_lettered("elsewhere")
     for ask in (
-        lambda: DeadLetters(SETTINGS).outgoing(letter, record),
-        lambda: DeadLetters(SETTINGS).repaired(letter, b"{}", "the file"),
+        lambda: DeadLetters(SETTINGS).outgoing(dead_record, record),
+        lambda: DeadLetters(SETTINGS).repaired(dead_record, b"{}", "the file"),
     ):
         with pytest.raises(DeadLetterError, match=rf"came from elsewhere.*{UPLOADS}.*{DELETIONS}"):
             ask()
@@ -113,14 +113,14 @@ def test_a_topic_is_meant_by_its_own_name_and_by_that_of_its_letters(
 
 
 def test_what_is_not_a_dead_letter_is_skipped_and_reported_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    letter, record = put_aside(UPLOADS)
+    dead_record, record = dead_lettered(UPLOADS)
     strange = Record(record.topic, 2, 9, 0, b"k", b"v")
     monkeypatch.setattr(module, "KafkaSource", lambda *_, **__: io.BytesIO())  # it is closed, and that is all
     monkeypatch.setattr(module, "read_to_end", lambda *_, **__: iter([strange, record]))
-    letters = DeadLetters(SETTINGS)
+    dead_letters = DeadLetters(SETTINGS)
     for _ in range(2):
-        assert list(letters.read([record.topic])) == [(letter, record)]
-        assert [str(error).split()[0] for error in letters.strange] == [f"{record.topic}:2:9"]
+        assert list(dead_letters.read([record.topic])) == [(dead_record, record)]
+        assert [str(error).split()[0] for error in dead_letters.strange] == [f"{record.topic}:2:9"]
 
 
 def test_json_that_an_editor_marked_with_a_byte_order_is_read() -> None:
@@ -129,7 +129,7 @@ def test_json_that_an_editor_marked_with_a_byte_order_is_read() -> None:
 
 
 def test_the_newest_letters_are_chosen_and_shown_oldest_first() -> None:
-    letter, _ = put_aside(UPLOADS)
-    dated = [msgspec.structs.replace(letter, at_ms=at_ms) for at_ms in (3, 1, 2)]
+    dead_record, _ = dead_lettered(UPLOADS)
+    dated = [msgspec.structs.replace(dead_record, at_ms=at_ms) for at_ms in (3, 1, 2)]
     assert [one.at_ms for one in chosen(dated, 2)] == [2, 3]
     assert [one.at_ms for one in chosen(dated, 0)] == [1, 2, 3]

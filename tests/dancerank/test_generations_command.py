@@ -272,8 +272,8 @@ def test_a_log_of_any_generation_that_is_not_compacted_is_named_at_the_start(
 def test_a_dead_letter_from_the_log_of_any_generation_is_one_of_a_scored_clip(
     two_logs: tuple[Settings, MemoryBroker],
 ) -> None:
-    letters = DeadLetters(two_logs[0])
-    assert {letters._event_types(log) for log in LOGS} == {(ClipScored,)}
+    dead_letters = DeadLetters(two_logs[0])
+    assert {dead_letters._event_types(log) for log in LOGS} == {(ClipScored,)}
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["keys", *arguments])
 
 
-def test_a_key_is_printed_alone_so_that_it_can_be_piped_and_is_in_force(path: Path) -> None:
+def test_a_key_is_printed_alone_so_that_it_can_be_piped_and_is_active(path: Path) -> None:
     result = run("create", "dashboard", "--per-minute", "600", "--burst", "20")
     assert result.exit_code == 0
     assert re.fullmatch(r"dr_[\w-]{43}\n", result.stdout)
@@ -32,7 +32,7 @@ def test_a_key_is_printed_alone_so_that_it_can_be_piped_and_is_in_force(path: Pa
     assert KeyRing(path).find(result.stdout.strip()) == key
 
 
-def test_the_list_shows_names_and_limits_in_force_and_no_key(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_list_shows_names_and_active_limits_and_no_key(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = [run("create", "a", "--per-minute", "600").stdout, run("create", "b").stdout]
     output = run("list").output
     assert re.search(r"│ a +│ \d{4}-\d\d-\d\d \d\d:\d\d │ 600 +│ 600 ", output)

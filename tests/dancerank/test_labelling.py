@@ -225,14 +225,14 @@ def test_skeletons_unlike_the_first_are_left_out_unless_all_are_converted(tmp_pa
 
 
 def test_a_store_that_does_not_answer_ends_the_export_instead_of_emptying_it(tmp_path: Path) -> None:
-    class Away(FeatureStore):
+    class Unreachable(FeatureStore):
         def read(self, uri: str, admit: object) -> bytes:
             raise FeatureStoreUnavailable(f"{uri!r}: the store did not answer")
 
-    away = Away(FeatureRoots(["file:///"]), max_bytes=1, patience_s=0.1, options={})
+    unreachable = Unreachable(FeatureRoots(["file:///"]), max_bytes=1, patience_s=0.1, options={})
     values = [encode(upload(row.clip_id, FeatureFile("file:///x"), challenge_id="ch")) for row in clips(5)]
     with pytest.raises(FeatureStoreUnavailable):
-        export(tmp_path / "data", clips(5), values, features=reader(away))
+        export(tmp_path / "data", clips(5), values, features=reader(unreachable))
     assert not (tmp_path / "data").exists()
 
 

@@ -126,7 +126,7 @@ def test_the_readiness_of_a_process_is_that_of_the_part_that_works(
     monkeypatch.setattr(Processes, opens, opened)
     monkeypatch.setattr(part, "run", lambda _: part.ready.append(watched.waiting() == []))
     monkeypatch.setattr(serve, "metrics", watching)
-    for away in ("check_start", "stop_on_signals", "configure_logs"):
-        monkeypatch.setattr(serve, away, lambda *_: None)
+    for replaced in ("check_start", "stop_on_signals", "configure_logs"):
+        monkeypatch.setattr(serve, replaced, lambda *_: None)
     command()
     assert served == [setting]

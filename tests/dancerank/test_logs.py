@@ -24,7 +24,7 @@ def retry_once() -> None:
     for attempt in stamina.retry_context(on=OSError, attempts=2, wait_initial=0.0, wait_jitter=0.0, wait_max=0.0):
         with attempt:
             if attempt.num == 1:
-                raise OSError("away")
+                raise OSError("unreachable")
 
 
 @pytest.mark.parametrize("format", ["console", "json"])
@@ -54,7 +54,7 @@ def test_as_json_every_line_parses_whoever_writes_it(capsys: pytest.CaptureFixtu
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert len(lines) == 5
     assert all({"event", "level", "logger", "timestamp"} <= line.keys() for line in lines)
-    assert "away" in lines[-1]["event"]
+    assert "unreachable" in lines[-1]["event"]
 
 
 def test_as_json_the_error_that_ends_a_command_is_a_line_with_its_code() -> None:

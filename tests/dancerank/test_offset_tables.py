@@ -41,7 +41,7 @@ def test_lag_counts_what_is_kept_and_not_yet_read_and_nothing_below_zero() -> No
     ends = {
         at(0): PartitionEnds(5, 10),  # its position is no longer kept
         at(1): PartitionEnds(0, 10),
-        at(2): PartitionEnds(0, 10),  # beyond the end: the log was created anew
+        at(2): PartitionEnds(0, 10),  # beyond the end: the log was deleted and created again
         at(3): PartitionEnds(4, 7),  # no position yet
     }
     output = shown(standing_table(standing(ends, {at(0): 2, at(1): 9, at(2): 14})))
@@ -212,7 +212,7 @@ def test_only_the_topics_that_are_named_are_set_and_only_those_that_there_are(wo
 
 
 @pytest.mark.parametrize("ask", [lambda world: world.reset("ranking", "--dry-run"), lambda world: world.run("show")])
-def test_the_password_of_the_database_is_shown_to_nobody(world: World, ask: Callable[[World], tuple[int, str]]) -> None:
+def test_the_password_of_the_database_is_never_shown(world: World, ask: Callable[[World], tuple[int, str]]) -> None:
     code, output = ask(world)
     assert code == 0
     assert SECRET not in output

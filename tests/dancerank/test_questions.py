@@ -41,9 +41,9 @@ def test_an_approximate_answer_says_so() -> None:
 
 def test_dead_letters_are_shown_as_they_are() -> None:
     texts = {"topic": "t", "partition": "0", "offset": "1", "code": "c", "message": AWKWARD, "clip_id": AWKWARD}
-    letter = Record("dead", 0, 0, 0, None, None, tuple((name, text.encode()) for name, text in texts.items()))
+    dead_record = Record("dead", 0, 0, 0, None, None, tuple((name, text.encode()) for name, text in texts.items()))
     console = Console(width=200, record=True, file=StringIO())
-    show_dead_letters(console, [letter])
+    show_dead_letters(console, [dead_record])
     assert console.export_text().count(AWKWARD) == 2
 
 

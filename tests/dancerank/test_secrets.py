@@ -158,7 +158,7 @@ def test_a_crash_is_logged_without_the_values_of_its_variables(
     watched.said.append(said)
 
 
-def test_nobody_prints_the_variables_of_a_crash() -> None:
+def test_a_crash_prints_no_variables() -> None:
     assert app.pretty_exceptions_show_locals is False
 
 

@@ -25,7 +25,7 @@ def measured() -> dict[str, Measures]:
     return {name: allocation.measures for name, allocation in allocations.items()}
 
 
-def test_the_best_tenth_gets_at_least_twice_what_uniform_allocation_gives_it(measured: dict[str, Measures]) -> None:
+def test_the_best_decile_gets_at_least_twice_what_uniform_allocation_gives_it(measured: dict[str, Measures]) -> None:
     assert measured[POLICY].top_10_lift >= LEAST_LIFT
     assert measured["uniform"].top_10_lift == pytest.approx(1.0, abs=0.05)
 

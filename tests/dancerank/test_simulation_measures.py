@@ -43,7 +43,7 @@ def test_top_share_is_what_the_best_of_each_challenge_got(world: World, exposure
     assert top_share(world, exposures, share) == pytest.approx((got, got * len(world) / len(best)))
 
 
-def test_everything_uniform_is_neither_better_nor_worse_and_discovers_nobody(world: World) -> None:
+def test_everything_uniform_is_neither_better_nor_worse_and_discovers_no_dancer(world: World) -> None:
     even = np.full(len(world), 10)
     found = measure(world, even, oracle=even, use=0.5)
     assert (found.top_10_lift, found.regret, found.discovered) == (pytest.approx(1), 0, 0)

@@ -157,11 +157,11 @@ def test_comparing_replays_every_policy_in_every_world_and_tells_how_far_it_is()
 
 def test_a_policy_that_grants_nothing_is_not_compared(world: World) -> None:
     nomination = Nomination(thresholds={Dimension.FUSED: 60.0}, fewest_clips=1000)
-    nobody = small_policy(nomination=nomination, exploration=Exploration(share=0.0))
+    without_entries = small_policy(nomination=nomination, exploration=Exploration(share=0.0))
     with pytest.raises(
         ConfigurationError, match=r"small-1 granted no impressions to the 128 clips of seed 1; .* is 1000"
     ):
-        outcome(world, nobody, Reactions(world))
+        outcome(world, without_entries, Reactions(world))
 
 
 def test_use_of_tiers_counts_the_windows_with_uploads(compared: Outcome) -> None:

@@ -57,7 +57,7 @@ def test_no_text_steers_the_terminal(made: Callable[[str], RenderableType]) -> N
     assert "clip\\x1b" in written
 
 
-def letter(**values: Any) -> DeadLetter:
+def dead_record(**values: Any) -> DeadLetter:
     given: dict[str, Any] = {
         "id": DeadLetterId("t.dead-letters", 0, 1),
         "source": TopicPartition("t", 0),
@@ -82,8 +82,12 @@ def letter(**values: Any) -> DeadLetter:
     outcome="one row each",
 )
 def test_a_dead_letter_stays_on_its_line_whatever_its_headers_hold() -> None:
-    plain = shown(dead_letters_tables([letter()]))
-    forged = [letter(clip_id="a\n│ 0:9 │ x\x1b[A"), letter(message="no\n\x1b[31mERROR"), letter(code="a\nb")]
+    plain = shown(dead_letters_tables([dead_record()]))
+    forged = [
+        dead_record(clip_id="a\n│ 0:9 │ x\x1b[A"),
+        dead_record(message="no\n\x1b[31mERROR"),
+        dead_record(code="a\nb"),
+    ]
     for each in forged:
         written = shown(dead_letters_tables([each]))
         assert not ACTED_ON.search(written)

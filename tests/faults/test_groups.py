@@ -101,7 +101,7 @@ def test_a_member_that_froze_until_others_had_its_partitions_writes_nothing_and_
             time.sleep(SESSION_S / 2)
             zombie.send(signal.SIGCONT)
             await_all(done, [healthy, zombie], PATIENCE_S)
-            assert zombie.metric("dancerank_interruptions_total") >= 1, "it was not turned away"
+            assert zombie.metric("dancerank_interruptions_total") >= 1, "its commit was not refused"
             assert zombie.stop() == 0, zombie.log()[-3000:]
             assert healthy.stop() == 0, healthy.log()[-3000:]
     assert_each_once(here)

@@ -1,4 +1,4 @@
-"""A broker and a database that go away and come back: everything waits, goes on by itself, and nothing is lost."""
+"""Outages of a broker and of a database: every process waits and resumes by itself, and nothing is lost."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ LONG_S = 20.0
 MOST_INTERRUPTIONS = 8
 """In so long a time: waits of 0.2 s would make 50."""
 SPINS_ABOVE = 0.4
-"""Share of a processor that nobody who only waits needs."""
+"""Share of a processor that a waiting process stays below."""
 MakeScene = Callable[[KafkaConnection, str, int], Scene]
 
 

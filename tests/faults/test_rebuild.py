@@ -1,4 +1,4 @@
-"""Database and snapshots thrown away and made again from the log: bit by bit what they were, however it is read."""
+"""Database and snapshots are deleted and rebuilt from the log: bit by bit the same, however the log is read."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence

@@ -259,11 +259,11 @@ def without_time(clips: list[ClipScored]) -> list[ClipScored]:
     return sorted((msgspec.structs.replace(clip, scored_at_ms=0) for clip in clips), key=lambda clip: clip.clip_id)
 
 
-def expect(letter: dict[str, str], case: Case) -> None:
-    assert letter["code"] == case.code, letter
-    assert case.says in letter["message"], letter
-    assert letter.get("clip_id") == case.clip_id
-    assert case.field is None or letter["field"] == case.field
+def expect(dead_record: dict[str, str], case: Case) -> None:
+    assert dead_record["code"] == case.code, dead_record
+    assert case.says in dead_record["message"], dead_record
+    assert dead_record.get("clip_id") == case.clip_id
+    assert case.field is None or dead_record["field"] == case.field
 
 
 def assert_same_results(found: list[ClipScored], expected: list[ClipScored]) -> None:
@@ -287,9 +287,9 @@ def test_a_bad_upload_is_dead_lettered_and_its_neighbours_come_out_as_without_it
     log.upload(*good[:2], bad_upload(case, place), *good[2:])
     process(log, log.streamer(bundle, settings(place)), len(good) + 1)
 
-    (letter,) = log.dead()
-    expect(letter, case)
-    assert (letter["topic"], letter["partition"], letter["offset"]) == (UPLOADS, "0", "2")
+    (dead_record,) = log.dead()
+    expect(dead_record, case)
+    assert (dead_record["topic"], dead_record["partition"], dead_record["offset"]) == (UPLOADS, "0", "2")
     original = log.broker.records(UPLOADS)[2]
     kept = log.broker.records(DEAD)[0]
     assert (kept.key, kept.value) == (original.key, original.value)
@@ -343,8 +343,10 @@ def test_all_kinds_of_bad_uploads_together_on_the_embedded_broker(
             wait_until(all_seen)
 
     scored = [decode(record.value, ClipScored) for record in seen if record.topic == here.scored_topic]
-    letters = {int(r["offset"]): r for r in (reason(record.headers) for record in seen if record.topic == dead_topic)}
+    dead_letters = {
+        int(r["offset"]): r for r in (reason(record.headers) for record in seen if record.topic == dead_topic)
+    }
     assert sorted(clip.clip_id for clip in scored) == [clip.clip_id for clip in good]
-    assert sorted(letters) == list(range(2, 2 + len(CASES)))
+    assert sorted(dead_letters) == list(range(2, 2 + len(CASES)))
     for offset, case in enumerate(CASES.values(), start=2):
-        expect(letters[offset], case)
+        expect(dead_letters[offset], case)

@@ -1,5 +1,5 @@
-"""Poison never blocks: whatever cannot be processed is put aside exactly once, everything else comes out, and what was
-repaired is put back by the command.
+"""Poison never blocks: each record that cannot be processed is dead-lettered exactly once, all others are processed,
+and repaired ones are replayed by the command.
 """
 
 import hashlib
@@ -189,8 +189,8 @@ class Mixture:
 
 
 def dead_letters_of(settings: Settings, topic: str) -> list[DeadLetter]:
-    letters = DeadLetters(settings)
-    return [letter for letter, _ in letters.read(letters.topics(topic))]
+    dead_letters = DeadLetters(settings)
+    return [dead_record for dead_record, _ in dead_letters.read(dead_letters.topics(topic))]
 
 
 def scored_ids(connection: KafkaConnection, topic: str) -> Counter[str]:
@@ -220,7 +220,7 @@ def all_is_read(settings: Settings, connection: KafkaConnection) -> bool:
     return all(done.get(at, 0) >= place.end for at, place in ends.items())
 
 
-def test_poison_is_put_aside_exactly_once_and_what_is_repaired_comes_out(
+def test_poison_is_dead_lettered_exactly_once_and_repaired_records_are_processed(
     bundle: Bundle, place: Place, config: Path, kafka_connection: KafkaConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
@@ -245,17 +245,21 @@ def test_poison_is_put_aside_exactly_once_and_what_is_repaired_comes_out(
         wait_until(lambda: len(dead_letters_of(settings, settings.pools.engagement_topic)) >= GARBAGE)
         assert system.replica.index.clips() == GOOD
 
-        letters = dead_letters_of(settings, uploads)
-        assert len(letters) == mixture.bad == len({(letter.source, letter.source_offset) for letter in letters})
+        dead_letters = dead_letters_of(settings, uploads)
+        assert (
+            len(dead_letters)
+            == mixture.bad
+            == len({(dead_record.source, dead_record.source_offset) for dead_record in dead_letters})
+        )
         assert counted(run(config, "list", "--topic", uploads)) == mixture.bad
 
         for path, content in mixture.to_come.items():
             path.write_bytes(content)
         output = run(config, "replay", "--topic", uploads, "--reason", "feature_file_missing", "--yes")
         assert f"{FILES_TO_COME + 1} dead letters put back" in output  # one of the catalogue stays absent
-        for letter in letters:
-            if letter.clip_id in mixture.mistyped:
-                repair(config, letter, config.parent / "repaired.json")
+        for dead_record in dead_letters:
+            if dead_record.clip_id in mixture.mistyped:
+                repair(config, dead_record, config.parent / "repaired.json")
         repaired = GOOD + FILES_TO_COME + MISTYPED
         system.await_clips(repaired)
         wait_until(lambda: all_is_read(settings, kafka_connection))
@@ -263,16 +267,18 @@ def test_poison_is_put_aside_exactly_once_and_what_is_repaired_comes_out(
     repaired_ids = [f"to-come-{number}" for number in range(FILES_TO_COME)] + mixture.mistyped
     assert scored_ids(kafka_connection, scored) == Counter([clip.clip_id for clip in mixture.good] + repaired_ids)
 
-    letters = dead_letters_of(settings, uploads)
-    failed_again = [letter for letter in letters if letter.attempts]
-    assert [(letter.code, letter.attempts, letter.original) for letter in failed_again] == [
+    dead_letters = dead_letters_of(settings, uploads)
+    failed_again = [dead_record for dead_record in dead_letters if dead_record.attempts]
+    assert [(dead_record.code, dead_record.attempts, dead_record.original) for dead_record in failed_again] == [
         ("feature_file_missing", 1, (("trace", b"\x01"),))
     ]
-    assert len(letters) == mixture.bad + 1
-    put_aside = Counter((letter.source, letter.source_offset) for letter in dead_letters_of(settings, scored))
-    assert list(put_aside.values()) == [2] * GARBAGE  # by the rankings, and by the pools
+    assert len(dead_letters) == mixture.bad + 1
+    counts = Counter(
+        (dead_record.source, dead_record.source_offset) for dead_record in dead_letters_of(settings, scored)
+    )
+    assert list(counts.values()) == [2] * GARBAGE  # by the rankings, and by the pools
     assert len(dead_letters_of(settings, settings.pools.engagement_topic)) == GARBAGE
-    assert counted(run(config, "list", "--topic", scored)) == GARBAGE  # several letters of one record are one
+    assert counted(run(config, "list", "--topic", scored)) == GARBAGE  # several dead letters of one record count once
 
 
 def counted(output: str) -> int:
@@ -280,11 +286,11 @@ def counted(output: str) -> int:
     return int(re.search(r"│ all +│ +│ +(\d+) │", output)[1])  # type: ignore[index]
 
 
-def repair(config: Path, letter: DeadLetter, file: Path) -> None:
+def repair(config: Path, dead_record: DeadLetter, file: Path) -> None:
     """As a person would: save, correct, put back."""
-    run(config, "show", str(letter.id), "--save", str(file))
+    run(config, "show", str(dead_record.id), "--save", str(file))
     file.write_text(file.read_text().replace('"ten"', "10.0"))
-    assert "1 dead letter put back" in run(config, "replay", str(letter.id), "--value", str(file), "--yes")
+    assert "1 dead letter put back" in run(config, "replay", str(dead_record.id), "--value", str(file), "--yes")
 
 
 def send(system: EmbeddedSystem, records: list[OutgoingRecord]) -> None:

@@ -162,7 +162,7 @@ def get(deployment: Deployment, path: str) -> object:
 
 
 def metric(url: str, name: str) -> float:
-    """The sum of the samples whose name, and labels if given, begin so; 0 while nobody answers."""
+    """The sum of the samples whose name, and labels if given, begin so; 0 while the process does not answer."""
     try:
         lines = httpx.get(url).text.splitlines()
     except httpx.TransportError:

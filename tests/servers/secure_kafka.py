@@ -1,4 +1,4 @@
-"""A real Apache Kafka that lets nobody in without a password or a certificate, with an authority of its own."""
+"""A real Apache Kafka that requires a password or a certificate, with a certificate authority of its own."""
 
 import shutil
 import subprocess

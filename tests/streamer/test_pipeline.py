@@ -177,7 +177,7 @@ def test_files_are_loaded_within_the_limit_of_bytes_and_all_come_out(bundle: Bun
         clips.append(upload(f"clip-{number}", FeatureFile(f"{feature_root.as_uri()}/{number}")))
     log = Log()
     log.upload(*clips)
-    # Room for two files at once, and a wait for company that nobody could sit out.
+    # Room for two files at once, and a linger that is longer than the test.
     settings = quick_settings(
         feature_roots=(feature_root.as_uri(),), max_in_flight_bytes=2 * len(content), max_batch_wait_s=1000.0
     )

@@ -33,8 +33,8 @@ def test_a_result_that_the_topic_refuses_is_dead_lettered_if_necessary_without_t
     log = Log()
     log.upload(*clips())
     process(log, log.streamer(bundle, quick_settings(), sink=RefusingSink(log.broker)), 3)
-    (letter,) = log.broker.records(DEAD)
-    assert (letter.key, letter.value) == (b"clip-1", b"")
+    (dead_record,) = log.broker.records(DEAD)
+    assert (dead_record.key, dead_record.value) == (b"clip-1", b"")
     assert log.dead()[0]["code"] == "record_refused"
     assert sorted(clip.clip_id for clip in log.scored()) == ["clip-0", "clip-2"]
 
@@ -56,7 +56,11 @@ def test_a_file_with_huge_metadata_is_dead_lettered_with_a_short_message(bundle:
     log.upload(upload("bad", FeatureFile(f"{feature_root.as_uri()}/huge")), *clips())
     settings = quick_settings(feature_roots=(feature_root.as_uri(),))
     process(log, log.streamer(bundle, settings, sink=SmallTopicSink(log.broker)), 4)
-    (letter,) = log.dead()
-    assert (letter["code"], letter["field"], letter["clip_id"]) == ("feature_file_corrupt", "schema", "bad")
-    assert len(letter["message"]) < 300
+    (dead_record,) = log.dead()
+    assert (dead_record["code"], dead_record["field"], dead_record["clip_id"]) == (
+        "feature_file_corrupt",
+        "schema",
+        "bad",
+    )
+    assert len(dead_record["message"]) < 300
     assert len(log.scored()) == 3

@@ -67,10 +67,10 @@ def test_a_video_without_features_is_dead_lettered(
     log = Log()
     send(log, video_upload("clip-1", source), upload("other", features()))
     process(log, log.streamer(bundle, settings(extractor)), 2)
-    (letter,) = log.dead()
-    assert (letter["code"], letter["clip_id"]) == (code, "clip-1")
-    assert message in letter["message"]
-    assert source.uri in letter["message"]
+    (dead_record,) = log.dead()
+    assert (dead_record["code"], dead_record["clip_id"]) == (code, "clip-1")
+    assert message in dead_record["message"]
+    assert source.uri in dead_record["message"]
     assert [clip.clip_id for clip in log.scored()] == ["other"]
 
 
@@ -78,8 +78,8 @@ def test_a_dead_letter_of_a_video_is_scored_once_an_extractor_is_set(bundle: Bun
     log = Log()
     send(log, video_upload("clip-1"))
     process(log, log.streamer(bundle, settings("")), 1)
-    (letter,) = log.broker.records(DEAD)
-    event = decode_upload(letter.value)
+    (dead_record,) = log.broker.records(DEAD)
+    event = decode_upload(dead_record.value)
     assert event == video_upload("clip-1")
     send(log, event)
     process(log, log.streamer(bundle, settings("memory")), 2)

@@ -14,9 +14,13 @@ RECORD = Record(
 
 def test_a_dead_letter_keeps_key_and_value_and_names_place_and_reason() -> None:
     error = FeatureValueInvalid("holistic has NaN at frame 7; extract it again", field="holistic")
-    letter = dead_letter(RECORD, error, clip_id="clip-9", failed_at_ms=1_700_000_000_123)
-    assert (letter.topic, letter.key, letter.value) == ("clips.uploaded.dead-letter", b"clip-9", b"\x00\xff")
-    assert reason(letter.headers) == {
+    dead_record = dead_letter(RECORD, error, clip_id="clip-9", failed_at_ms=1_700_000_000_123)
+    assert (dead_record.topic, dead_record.key, dead_record.value) == (
+        "clips.uploaded.dead-letter",
+        b"clip-9",
+        b"\x00\xff",
+    )
+    assert reason(dead_record.headers) == {
         "code": "feature_value_invalid",
         "message": "holistic has NaN at frame 7; extract it again",
         "field": "holistic",
@@ -29,25 +33,25 @@ def test_a_dead_letter_keeps_key_and_value_and_names_place_and_reason() -> None:
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    letter = dead_letter(RECORD, MalformedEvent("no event"), clip_id=None, failed_at_ms=0)
-    assert not {"field", "clip_id"} & reason(letter.headers).keys()
+    dead_record = dead_letter(RECORD, MalformedEvent("no event"), clip_id=None, failed_at_ms=0)
+    assert not {"field", "clip_id"} & reason(dead_record.headers).keys()
 
 
 def test_the_records_own_headers_are_kept_apart_from_ours() -> None:
-    letter = dead_letter(RECORD, MalformedEvent("no event"), clip_id=None, failed_at_ms=0)
-    assert letter.headers[-2:] == (("original.trace", b"\x01"), ("original.code", b"x"))
-    assert reason(letter.headers)["code"] == "malformed_event"
+    dead_record = dead_letter(RECORD, MalformedEvent("no event"), clip_id=None, failed_at_ms=0)
+    assert dead_record.headers[-2:] == (("original.trace", b"\x01"), ("original.code", b"x"))
+    assert reason(dead_record.headers)["code"] == "malformed_event"
 
 
 @pytest.mark.parametrize(
     "text", ["größer als erlaubt", "a lone surrogate \udc80", "two\nlines"], ids=["umlaut", "surrogate", "lines"]
 )
 def test_any_message_can_be_carried(text: str) -> None:
-    letter = dead_letter(RECORD, MalformedEvent(text), clip_id=text, failed_at_ms=0)
-    assert reason(letter.headers)["message"] == text.replace("\udc80", "\\udc80")
+    dead_record = dead_letter(RECORD, MalformedEvent(text), clip_id=text, failed_at_ms=0)
+    assert reason(dead_record.headers)["message"] == text.replace("\udc80", "\\udc80")
 
 
-def test_a_record_without_key_and_value_still_makes_a_writable_letter() -> None:
+def test_a_record_without_key_and_value_still_makes_a_writable_dead_letter() -> None:
     nothing = Record("clips.uploaded", 0, 0, 0, None, None)
     assert dead_letter(nothing, MalformedEvent("empty"), clip_id=None, failed_at_ms=0).value == b""
 
@@ -61,8 +65,8 @@ def test_the_dead_letter_topic_has_room_for_the_largest_record_and_the_headers()
 
 def test_what_an_error_quotes_is_cut_to_what_headers_have_room_for() -> None:
     long = "ü" * 2_000_000
-    letter = dead_letter(RECORD, MalformedEvent(long, field=long), clip_id=long, failed_at_ms=0)
-    lengths = {name: len(text) for name, text in reason(letter.headers).items()}
+    dead_record = dead_letter(RECORD, MalformedEvent(long, field=long), clip_id=long, failed_at_ms=0)
+    lengths = {name: len(text) for name, text in reason(dead_record.headers).items()}
     assert (lengths["message"], lengths["field"], lengths["clip_id"]) == (2048, 256, 128)
 
 
@@ -95,11 +99,11 @@ def test_a_dead_letter_that_is_too_large_sheds_what_it_must_and_keeps_its_reason
         sent.append(record)
 
     record = Record("clips.uploaded", 3, 42, 0, key, value, (("trace", trace),))
-    told = send_dead_letter(send, dead_letter(record, MalformedEvent("no event"), clip_id=None, failed_at_ms=0))
-    (letter,) = sent
-    assert told == letter
-    assert (letter.key, letter.value, ("original.trace", trace) in letter.headers) == kept
-    assert (reason(letter.headers)["code"], reason(letter.headers)["offset"]) == ("malformed_event", "42")
+    sent_record = send_dead_letter(send, dead_letter(record, MalformedEvent("no event"), clip_id=None, failed_at_ms=0))
+    (dead_record,) = sent
+    assert sent_record == dead_record
+    assert (dead_record.key, dead_record.value, ("original.trace", trace) in dead_record.headers) == kept
+    assert (reason(dead_record.headers)["code"], reason(dead_record.headers)["offset"]) == ("malformed_event", "42")
 
 
 def test_a_dead_letter_is_not_made_smaller_during_an_outage() -> None:

@@ -24,7 +24,7 @@ ORIGINAL = Record("clips.uploaded", 3, 42, 1_700_000_000_000, b"clip-9", b"an ev
 ERROR = FeatureFileMissing("no such file", field="features.uri")
 
 
-def letter_record(
+def dead_letter_record(
     record: Record = ORIGINAL, *, offset: int = 7, failed_at_ms: int = 5, most_bytes: int = 1 << 20
 ) -> Record:
     """The record on the dead-letter topic, with the value left out if the topic takes no more than ``most_bytes``."""
@@ -47,8 +47,8 @@ def put_back(record: Record, original: Record | None = None, **choices: object) 
     return sent
 
 
-def test_a_letter_tells_what_was_put_aside_and_why() -> None:
-    assert read_dead_letter(letter_record()) == DeadLetter(
+def test_a_dead_letter_record_names_its_origin_and_the_reason() -> None:
+    assert read_dead_letter(dead_letter_record()) == DeadLetter(
         id=DeadLetterId("clips.uploaded.dead-letter", 1, 7),
         at_ms=5,
         source=TopicPartition("clips.uploaded", 3),
@@ -65,13 +65,13 @@ def test_a_letter_tells_what_was_put_aside_and_why() -> None:
     )
 
 
-def test_what_is_no_letter_is_refused_by_name() -> None:
+def test_a_record_that_is_not_a_dead_letter_is_refused_by_name() -> None:
     with pytest.raises(DeadLetterError, match=r"clips\.uploaded:3:42 has not the headers of a dead letter"):
         read_dead_letter(ORIGINAL)
 
 
-def test_a_letter_is_put_back_as_it_came_and_says_that_it_was() -> None:
-    assert put_back(letter_record()) == OutgoingRecord(
+def test_a_replayed_record_is_unchanged_and_marked() -> None:
+    assert put_back(dead_letter_record()) == OutgoingRecord(
         "clips.uploaded",
         b"clip-9",
         b"an event",
@@ -80,8 +80,8 @@ def test_a_letter_is_put_back_as_it_came_and_says_that_it_was() -> None:
     )
 
 
-def test_a_letter_that_fails_again_and_again_is_seen_to_be_the_same() -> None:
-    record = letter_record()
+def test_repeated_failures_of_a_replayed_record_are_counted_together() -> None:
+    record = dead_letter_record()
     for attempt in range(1, 4):
         sent = put_back(record)
         assert sent.headers == (
@@ -89,7 +89,7 @@ def test_a_letter_that_fails_again_and_again_is_seen_to_be_the_same() -> None:
             (REPLAYED_FROM, b"clips.uploaded.dead-letter:1:7"),
             (ATTEMPTS, str(attempt).encode()),
         )
-        record = letter_record(msgspec.structs.replace(ORIGINAL, headers=sent.headers), offset=7 + attempt)
+        record = dead_letter_record(msgspec.structs.replace(ORIGINAL, headers=sent.headers), offset=7 + attempt)
         again = read_dead_letter(record)
         assert (again.first, again.attempts) == ("clips.uploaded.dead-letter:1:7", attempt)
         assert again.original == (("trace", b"\x01"),)
@@ -97,12 +97,12 @@ def test_a_letter_that_fails_again_and_again_is_seen_to_be_the_same() -> None:
 
 def test_marks_that_make_no_sense_are_no_marks() -> None:
     strange = msgspec.structs.replace(ORIGINAL, headers=((REPLAYED_FROM, b"\xff"), (ATTEMPTS, b"many")))
-    dead_letter = read_dead_letter(letter_record(strange))
+    dead_letter = read_dead_letter(dead_letter_record(strange))
     assert (dead_letter.first, dead_letter.attempts) == ("clips.uploaded.dead-letter:1:7", 0)
 
 
-def test_of_one_record_only_the_last_letter_counts() -> None:
-    first = read_dead_letter(letter_record())
+def test_only_the_last_dead_letter_of_a_record_counts() -> None:
+    first = read_dead_letter(dead_letter_record())
     other = msgspec.structs.replace(
         first, id=DeadLetterId("x.dead-letter", 0, 1), first="x.dead-letter:0:1", source_offset=43
     )
@@ -118,15 +118,15 @@ def test_of_one_record_only_the_last_letter_counts() -> None:
 
 
 def test_a_value_that_was_left_out_is_taken_from_the_original() -> None:
-    record = letter_record(most_bytes=10)
+    record = dead_letter_record(most_bytes=10)
     assert record.value == b""
     sent = put_back(record, ORIGINAL)
     assert (sent.key, sent.value, sent.headers[0]) == (b"clip-9", b"an event", ("trace", b"\x01"))
-    assert put_back(letter_record(most_bytes=0), ORIGINAL).key == b"clip-9"
+    assert put_back(dead_letter_record(most_bytes=0), ORIGINAL).key == b"clip-9"
 
 
 def test_an_original_that_had_been_put_back_before_keeps_its_own_headers_only() -> None:
-    record = letter_record(most_bytes=10)
+    record = dead_letter_record(most_bytes=10)
     marked = (("trace", b"\x01"), (REPLAYED_FROM, b"clips.uploaded.dead-letter:0:1"), (ATTEMPTS, b"4"))
     sent = put_back(record, msgspec.structs.replace(ORIGINAL, headers=marked))
     assert [name for name, _ in sent.headers] == ["trace", REPLAYED_FROM, ATTEMPTS]
@@ -136,18 +136,18 @@ def test_an_original_that_had_been_put_back_before_keeps_its_own_headers_only() 
 def test_an_original_with_neither_key_nor_value_cannot_be_put_back() -> None:
     nothing = msgspec.structs.replace(ORIGINAL, key=None, value=None)
     with pytest.raises(DeadLetterError, match="has neither key nor value; there is nothing to put back"):
-        put_back(letter_record(nothing), nothing)
+        put_back(dead_letter_record(nothing), nothing)
 
 
 def test_a_value_that_is_nowhere_to_be_had_is_said_so() -> None:
     with pytest.raises(DeadLetterError, match=r"the original at clips\.uploaded\[3\]@42 is no longer kept; .*--value"):
-        put_back(letter_record(most_bytes=10), None)
+        put_back(dead_letter_record(most_bytes=10), None)
 
 
 def test_a_repaired_value_goes_out_under_its_own_key() -> None:
-    sent = put_back(letter_record(), repaired=(b"clip-10", b"another event"))
+    sent = put_back(dead_letter_record(), repaired=(b"clip-10", b"another event"))
     assert (sent.key, sent.value, sent.headers[0]) == (b"clip-10", b"another event", ("trace", b"\x01"))
-    assert put_back(letter_record(most_bytes=10), repaired=(b"k", b"v")).value == b"v"
+    assert put_back(dead_letter_record(most_bytes=10), repaired=(b"k", b"v")).value == b"v"
 
 
 @pytest.mark.parametrize(
@@ -158,12 +158,12 @@ def test_a_repaired_value_goes_out_under_its_own_key() -> None:
         ("clips.scored.dead-letter:2:3", "clips.scored.dead-letter", 2, 3),
     ],
 )
-def test_a_letter_is_named_by_its_place(text: str, topic: str, partition: int, offset: int) -> None:
+def test_a_dead_letter_is_named_by_its_position(text: str, topic: str, partition: int, offset: int) -> None:
     assert parse_dead_letter_id(text, "clips.uploaded") == DeadLetterId(topic, partition, offset)
 
 
 @pytest.mark.parametrize("text", ["17", "0:x", ":", "a:b:c", "0:-1", ""])
-def test_anything_else_names_no_letter(text: str) -> None:
+def test_other_texts_are_refused_as_names_of_dead_letters(text: str) -> None:
     with pytest.raises(DeadLetterError, match="names no dead letter; write PARTITION:OFFSET"):
         parse_dead_letter_id(text, "clips.uploaded")
 
@@ -177,5 +177,5 @@ def test_anything_else_names_no_letter(text: str) -> None:
         (DeadLetterFilter(since_ms=6), False),
     ],
 )
-def test_letters_are_chosen_by_reason_and_time(wanted: DeadLetterFilter, admitted: bool) -> None:
-    assert wanted.admits(read_dead_letter(letter_record())) is admitted
+def test_dead_letters_are_chosen_by_reason_and_time(wanted: DeadLetterFilter, admitted: bool) -> None:
+    assert wanted.admits(read_dead_letter(dead_letter_record())) is admitted

@@ -43,7 +43,7 @@ def test_the_normalised_score_is_equation_2_within_each_challenge(rows: list[tup
     assert ((found >= 0) & (found <= 1)).all()
 
 
-def test_nobodys_clip_has_a_score() -> None:
+def test_a_clip_without_reactions_has_a_score() -> None:
     np.testing.assert_allclose(raw_score([0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 1, 30]), [0, 0, -log2(7)])
 
 

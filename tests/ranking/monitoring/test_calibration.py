@@ -23,7 +23,7 @@ def test_the_bounds_are_those_of_the_challenge_not_of_the_clips_at_hand() -> Non
 
 
 @given(predictions)
-def test_the_error_is_the_mean_over_tenths_weighted_by_clips(pairs: list[tuple[float, float]]) -> None:
+def test_the_error_is_the_mean_over_deciles_weighted_by_clips(pairs: list[tuple[float, float]]) -> None:
     deciles = Deciles()
     deciles.add(*np.array(pairs).T)
     bins: dict[int, list[tuple[float, float]]] = {}

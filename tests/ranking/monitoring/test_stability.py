@@ -34,7 +34,7 @@ def slow_stability(reference: Sequence[float], window: Sequence[float]) -> float
 
 
 @given(sides, sides)
-def test_it_is_the_sum_over_the_references_tenths(reference: list[float], window: list[float]) -> None:
+def test_it_is_the_sum_over_the_references_deciles(reference: list[float], window: list[float]) -> None:
     found = population_stability(np.array(reference), np.array(window))
     assert found == pytest.approx(slow_stability(reference, window), abs=1e-9)
     assert found >= 0

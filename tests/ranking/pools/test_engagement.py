@@ -29,7 +29,7 @@ def service(sqlite_database: Database) -> Service:
     return Service(sqlite_database)
 
 
-def begin_anew(service: Service) -> None:
+def empty(service: Service) -> None:
     with service.database.writing() as connection:
         for table in reversed(metadata.sorted_tables):
             if table is pool_counters:
@@ -60,7 +60,7 @@ EVENTS = st.lists(
 def test_whichever_order_events_come_in_the_row_is_the_same(
     service: Service, events: list[EngagementObserved], scored_at: int, twice: bool, batch: int
 ) -> None:
-    begin_anew(service)
+    empty(service)
     now_ms = service.clock.now_ms()
     events = [
         observed(e.clip_id, e.likes, e.views, comments=e.comments, reposts=e.reposts,

@@ -73,7 +73,7 @@ def test_below_every_threshold_a_clip_is_not_nominated(ledger: PoolLedger) -> No
     assert known(ledger).cohort == Cohort("challenge-of-c1", 7)
 
 
-def test_in_a_challenge_too_small_for_percentiles_nobody_is_nominated(ledger: PoolLedger) -> None:
+def test_in_a_challenge_too_small_for_percentiles_no_clip_is_nominated(ledger: PoolLedger) -> None:
     decision = only(ledger.handle(rated(challenge_clips=19)))
     assert (decision.rule, decision.percentile, decision.limit) == ("not-nominated", None, None)
     assert known(ledger).cohort == Cohort("challenge-of-c1", -1)
@@ -159,7 +159,7 @@ def test_a_clip_is_promoted_when_the_lower_bound_of_its_rate_reaches_the_gate(le
     assert (known(ledger).granted, known(ledger).entered_at_ms) == (500, 20)
 
 
-def test_nobody_is_judged_before_the_least_views(ledger: PoolLedger) -> None:
+def test_no_clip_is_judged_before_the_least_views(ledger: PoolLedger) -> None:
     ledger.handle(rated())
     assert ledger.handle(engaged(reactions=99, views=99, at_ms=10)) == ()
     assert ledger.handle(engaged(reactions=0, views=99, at_ms=20)) == ()
@@ -218,7 +218,7 @@ def test_below_the_first_floor_a_clip_leaves_for_good(ledger: PoolLedger) -> Non
     assert transition(POLICY, ledger, explored(at_ms=LATE)) == NOTHING
 
 
-def test_from_the_last_tier_nobody_is_promoted(ledger: PoolLedger) -> None:
+def test_no_clip_is_promoted_from_the_last_tier(ledger: PoolLedger) -> None:
     in_tier_2(ledger)
     assert only(ledger.handle(engaged(reactions=200, views=500, at_ms=20))).tier == "t3"
     assert ledger.handle(engaged(reactions=2000, views=2000, at_ms=30)) == ()

@@ -110,7 +110,7 @@ def test_views_granted_stand_in_for_unknown_ones_to_promote(ledger: PoolLedger) 
     assert ledger.counts(known(ledger).cohort) == Counts(15, 500)
 
 
-def test_unknown_views_count_against_nobody(ledger: PoolLedger) -> None:
+def test_unknown_views_count_against_no_clip(ledger: PoolLedger) -> None:
     in_tier_2(ledger)
     ledger.handle(rated("c2"))
     ledger.handle(engaged("c2", 16, None, at_ms=10))

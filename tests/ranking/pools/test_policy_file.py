@@ -65,7 +65,7 @@ prior_reactions = 2.0
 prior_views = 48.0
 
 [caps]
-dancer = 0.1        # a tenth
+dancer = 0.1        # 10 %
 challenge = 0.4
 """
 

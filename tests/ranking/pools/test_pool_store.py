@@ -32,7 +32,7 @@ def service(any_database: Database) -> Service:
     return made
 
 
-def test_a_policy_in_force_is_adopted_once(service: Service) -> None:
+def test_the_active_policy_is_adopted_once(service: Service) -> None:
     assert service.pools.adopt(POLICY, 5) == service.pools.adopt(POLICY, 6) == 1
     assert [(row["version"], row["adopted_at_ms"]) for row in service.rows(pool_policies)] == [("p1", NOW_MS)]
 
@@ -68,7 +68,7 @@ def test_a_worker_whose_policy_was_replaced_ends_and_changes_nothing(service: Se
     assert stored_decisions(service.database)[-1].policy_version == "p2"
 
 
-def test_another_policy_reckons_anew_when_clips_leave(service: Service) -> None:
+def test_another_policy_recomputes_when_clips_leave(service: Service) -> None:
     service.feed(scored("c1", 0.9), scored("c2", 0.1), scored("c3", 0.95))
     service.feed(observed("c3", 30, 100))
     longer = policy(version="p3", tiers=tiers(t1={"stay_s": 2 * STAY_S}, t2={"name": "t9"}))
@@ -111,7 +111,7 @@ def test_caps_of_windows_that_are_over_are_forgotten_and_the_totals_kept(service
     assert {row["holder"] for row in kept} == {""}
 
 
-def test_caps_hold_though_a_policy_with_shorter_windows_was_in_force_between(any_database: Database) -> None:
+def test_caps_hold_though_a_policy_with_shorter_windows_was_active_between(any_database: Database) -> None:
     narrow = {"caps": Caps(dancer=0.1, challenge=1.0)}
     long = policy(
         version="long", window_s=36_000, tiers=tiers(t1={}, t2={"capacity": 4000}, t3={"capacity": 10_000}), **narrow
@@ -149,7 +149,7 @@ def test_what_was_not_delivered_comes_again_and_nothing_is_left_out(service: Ser
     got: list[PoolDecision] = []
 
     def refuses(part: object) -> None:
-        raise TransportError("away")
+        raise TransportError("unreachable")
 
     for _ in range(2):
         with pytest.raises(TransportError):
@@ -189,7 +189,7 @@ def test_others_decide_while_kafka_is_waited_for(service: Service) -> None:
 
 @pytest.mark.postgresql
 def test_what_is_decided_while_another_worker_publishes_is_published_too(postgresql_database: Database) -> None:
-    """Between that worker's last look and its end; with nothing to do, nobody would look again until a round."""
+    """Between that worker's last look and its end; with nothing to do, no worker would look again until a round."""
     service = Service(postgresql_database)
     publishing = PoolStore(postgresql_database)
     service.fill()

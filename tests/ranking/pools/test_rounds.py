@@ -40,7 +40,7 @@ def test_queued_clips_enter_by_how_far_they_stand_above_their_threshold() -> Non
     for clip_id, dimension, percentile in (
         ("b", Dimension.FUSED, 84.0),  # a fifth of the way to the top
         ("a", Dimension.FUSED, 84.0),
-        ("c", Dimension.SKELETAL, 99.0),  # nine tenths
+        ("c", Dimension.SKELETAL, 99.0),  # 90 %
         ("d", Dimension.FUSED, 90.0),  # half
     ):
         ledger.handle(rated(clip_id, at_ms=5, percentiles={dimension: percentile}))
@@ -81,7 +81,7 @@ def test_clips_leave_before_others_are_let_in() -> None:
     assert entered(decisions) == ["c10"]
 
 
-def test_asking_who_is_due_loses_nobody() -> None:
+def test_listing_due_clips_loses_none() -> None:
     ledger = ledger_of(plain_clips=5)
     end_ms = STAY_S * 1000
     first = {clip.clip_id for clip in ledger.due(end_ms)}
@@ -206,6 +206,6 @@ def test_a_round_looks_at_each_clip_once_however_many_wait() -> None:
     for n in range(2000):
         ledger.handle(rated(f"c{n}"))
     events = list(round_events(POLICY, ledger, LATE))
-    assert events == []  # no room: nobody is asked
+    assert events == []  # no room: no clip is drawn
     ledger.round(WINDOW_MS)
     assert sum(isinstance(event, Reviewed) for event in round_events(POLICY, ledger, WINDOW_MS)) == 0

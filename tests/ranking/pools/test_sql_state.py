@@ -1,4 +1,4 @@
-"""The books in SQL say at every step what the ledger in memory says, whatever is kept until the transaction ends."""
+"""The state in SQL equals the ledger in memory at every step, also before the transaction ends."""
 
 from collections.abc import Callable
 from random import Random
@@ -39,7 +39,7 @@ Step = Callable[[int], list[PoolEvent] | None]
 """What is done at a moment: events, or a round where there are none."""
 
 
-class TwoBooks:
+class TwoStates:
     """One ledger, one database; every batch of steps is one transaction of the database."""
 
     def __init__(self, database: Database) -> None:
@@ -47,7 +47,7 @@ class TwoBooks:
         self.start()
 
     def start(self) -> None:
-        """Begin anew."""
+        """Empty the database and the ledger."""
         with self.database.writing() as connection:
             for table in reversed(metadata.sorted_tables):
                 if table is pool_counters:
@@ -67,7 +67,7 @@ class TwoBooks:
         self.compare()
 
     def batch(self, steps: list[Step], at_ms: int, *, load: list[str]) -> None:
-        """Do ``steps`` in both books; ``load`` names clips, dancers and challenges that are read ahead."""
+        """Do ``steps`` in both states; ``load`` names clips, dancers and challenges that are read ahead."""
         with self.store.deciding(self.policy, self.adoption) as transaction:
             state: SqlPoolState = transaction.state
             state.load(load)
@@ -124,13 +124,13 @@ class TwoBooks:
 
 
 @pytest.fixture
-def two_books(any_database: Database) -> TwoBooks:
-    return TwoBooks(any_database)
+def two_states(any_database: Database) -> TwoStates:
+    return TwoStates(any_database)
 
 
 @pytest.fixture
-def two_sqlite_books(sqlite_database: Database) -> TwoBooks:
-    return TwoBooks(sqlite_database)
+def two_sqlite_states(sqlite_database: Database) -> TwoStates:
+    return TwoStates(sqlite_database)
 
 
 CLIPS = st.integers(0, 7).map("c{}".format)
@@ -154,11 +154,11 @@ BATCHES = st.lists(st.tuples(WAITS, STEPS, st.booleans(), st.lists(CLIPS | st.sa
                    min_size=1, max_size=8)  # fmt: skip
 
 
-def step_of(books: TwoBooks, described: tuple) -> Step:  # type: ignore[type-arg]
+def step_of(states: TwoStates, described: tuple) -> Step:  # type: ignore[type-arg]
     kind, *rest = described
     match kind:
         case "upload":
-            return books.upload(*rest)
+            return states.upload(*rest)
         case "engage":
             clip_id, views, share, ago_ms = rest
             reactions = int(share * (1500 if views is None else views))
@@ -173,21 +173,21 @@ def step_of(books: TwoBooks, described: tuple) -> Step:  # type: ignore[type-arg
 
 @given(batches=BATCHES)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_both_books_decide_alike_in_whichever_transactions(
-    two_sqlite_books: TwoBooks, batches: list[tuple[int, list, bool, list[str]]]
+def test_both_states_decide_alike_in_whichever_transactions(
+    two_sqlite_states: TwoStates, batches: list[tuple[int, list, bool, list[str]]]
 ) -> None:
-    books, now_ms = two_sqlite_books, 0
-    books.start()
+    states, now_ms = two_sqlite_states, 0
+    states.start()
     for wait_ms, described, changes_policy, load in batches:
         now_ms += wait_ms
         if changes_policy:
-            books.adopt(UNIFORM if books.policy is SCARCE else SCARCE, now_ms)
-        books.batch([step_of(books, each) for each in described], now_ms, load=load)
-    books.audit()
+            states.adopt(UNIFORM if states.policy is SCARCE else SCARCE, now_ms)
+        states.batch([step_of(states, each) for each in described], now_ms, load=load)
+    states.audit()
 
 
-def test_both_books_decide_alike_on_a_busy_platform(two_books: TwoBooks) -> None:
-    random, books, now_ms, youngest = Random(5), two_books, 0, 0
+def test_both_states_decide_alike_on_a_busy_platform(two_states: TwoStates) -> None:
+    random, states, now_ms, youngest = Random(5), two_states, 0, 0
     for number in range(90):
         now_ms += int(random.expovariate(1 / 6000))
         steps: list[Step] = []
@@ -196,33 +196,33 @@ def test_both_books_decide_alike_on_a_busy_platform(two_books: TwoBooks) -> None
             if chance < 0.2:
                 percentiles = {dimension: random.uniform(0, 100) for dimension in Dimension if random.random() < 0.8}
                 owner = (f"d{random.randrange(8)}", f"x{random.randrange(3)}")
-                steps.append(books.upload(f"c{youngest}", *owner, percentiles, random.choice([10, 500])))
+                steps.append(states.upload(f"c{youngest}", *owner, percentiles, random.choice([10, 500])))
                 youngest += 1
             elif chance < 0.9:
                 views = random.choice([None, int(random.expovariate(1 / 900))])
                 described = ("engage", clip_id, views, random.betavariate(1.2, 6), int(random.expovariate(1 / 2000)))
-                steps.append(step_of(books, described))
+                steps.append(step_of(states, described))
             else:
-                steps.append(step_of(books, (random.choice(["review", "explore", "remove"]), clip_id)))
-        steps += [step_of(books, ("round",))] * (random.random() < 0.5)
+                steps.append(step_of(states, (random.choice(["review", "explore", "remove"]), clip_id)))
+        steps += [step_of(states, ("round",))] * (random.random() < 0.5)
         if number % 30 == 29:
-            books.adopt(UNIFORM if books.policy is SCARCE else SCARCE, now_ms)
-        books.batch(steps, now_ms, load=[f"c{youngest - 1}", "d1", "x1"] * (random.random() < 0.5))
-    books.audit()
-    rules = {decision.rule for decision in books.decisions}
+            states.adopt(UNIFORM if states.policy is SCARCE else SCARCE, now_ms)
+        states.batch(steps, now_ms, load=[f"c{youngest - 1}", "d1", "x1"] * (random.random() < 0.5))
+    states.audit()
+    rules = {decision.rule for decision in states.decisions}
     assert {"nominated", "queued", "explored", "promoted", "held", "demoted", "expired", "deleted", "retired"} <= rules
 
 
-def test_a_transaction_that_fails_leaves_nothing(two_books: TwoBooks) -> None:
+def test_a_transaction_that_fails_leaves_nothing(two_states: TwoStates) -> None:
     def fails(at_ms: int) -> None:
         raise RuntimeError
 
-    upload = two_books.upload("c1", "d", "x", {Dimension.FUSED: 97.0}, 50)
-    before = two_books.ledger
-    two_books.ledger = PoolLedger(SCARCE)
+    upload = two_states.upload("c1", "d", "x", {Dimension.FUSED: 97.0}, 50)
+    before = two_states.ledger
+    two_states.ledger = PoolLedger(SCARCE)
     with pytest.raises(RuntimeError):
-        two_books.batch([upload, fails], 5, load=[])
-    two_books.ledger = before
-    two_books.compare()
-    two_books.batch([upload], 6, load=[])
-    assert [decision.rule for decision in two_books.decisions[-1:]] == ["nominated"]
+        two_states.batch([upload, fails], 5, load=[])
+    two_states.ledger = before
+    two_states.compare()
+    two_states.batch([upload], 6, load=[])
+    assert [decision.rule for decision in two_states.decisions[-1:]] == ["nominated"]

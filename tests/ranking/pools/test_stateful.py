@@ -1,4 +1,4 @@
-"""Long runs of the pools under every kind of event, each step checked by a second set of books (``bookkeeping``)."""
+"""Long runs of the pools under every kind of event, each step checked by an independent model (``reference_pools``)."""
 
 from random import Random
 
@@ -11,8 +11,8 @@ from ranking.pools.policy import Caps, Exploration
 from ranking.pools.rounds import round_events
 from ranking.pools.state import PoolEvent
 from schemas.modalities import Dimension
-from tests.ranking.pools.bookkeeping import Bookkeeper
 from tests.ranking.pools.examples import STAY_S, WINDOW_MS, engaged, explored, policy, rated, removed, reviewed, tiers
+from tests.ranking.pools.reference_pools import ReferencePools
 
 SCARCE = policy(
     tiers=tiers(t1={"capacity": 700}, t2={"capacity": 900}, t3={"capacity": 2100}),
@@ -30,14 +30,14 @@ class Pools(RuleBasedStateMachine):
 
     @initialize(share=st.sampled_from([0.2, 0.3, 0.6]))
     def start(self, share: float) -> None:
-        self.books = Bookkeeper(policy(tiers=SCARCE.tiers, caps=SCARCE.caps, exploration=Exploration(share=share)))
+        self.pools = ReferencePools(policy(tiers=SCARCE.tiers, caps=SCARCE.caps, exploration=Exploration(share=share)))
         self.now_ms = 0
 
     @rule(clip_id=CLIPS, dancer=st.sampled_from("de"), challenge=st.sampled_from("xyz"), data=st.data())
     def rate(self, clip_id: str, dancer: str, challenge: str, data: st.DataObject) -> None:
         percentiles = data.draw(st.dictionaries(st.sampled_from(Dimension), st.sampled_from([50.0, 85.0, 97.0])))
         clips = data.draw(st.sampled_from([5, 50]))
-        self.books.handle(
+        self.pools.handle(
             rated(clip_id, dancer_id=dancer, challenge_id=challenge, percentiles=percentiles, challenge_clips=clips,
                   at_ms=self.now_ms)
         )  # fmt: skip
@@ -46,19 +46,19 @@ class Pools(RuleBasedStateMachine):
     def engage(self, clip_id: str, views: int | None, share: float, ago_ms: int) -> None:
         reactions = int(share * (1500 if views is None else views))
         observed_at_ms = max(self.now_ms - ago_ms, 0)
-        self.books.handle(engaged(clip_id, reactions, views, at_ms=self.now_ms, observed_at_ms=observed_at_ms))
+        self.pools.handle(engaged(clip_id, reactions, views, at_ms=self.now_ms, observed_at_ms=observed_at_ms))
 
     @rule(clip_id=CLIPS)
     def review(self, clip_id: str) -> None:
-        self.books.handle(reviewed(clip_id, at_ms=self.now_ms))
+        self.pools.handle(reviewed(clip_id, at_ms=self.now_ms))
 
     @rule(clip_id=CLIPS)
     def explore(self, clip_id: str) -> None:
-        self.books.handle(explored(clip_id, at_ms=self.now_ms))
+        self.pools.handle(explored(clip_id, at_ms=self.now_ms))
 
     @rule(clip_id=CLIPS)
     def remove(self, clip_id: str) -> None:
-        self.books.handle(removed(clip_id, at_ms=self.now_ms))
+        self.pools.handle(removed(clip_id, at_ms=self.now_ms))
 
     @rule(ms=st.sampled_from([1, WINDOW_MS // 4, WINDOW_MS, STAY_S * 1000]))
     def wait(self, ms: int) -> None:
@@ -70,40 +70,40 @@ class Pools(RuleBasedStateMachine):
 
     @rule()
     def round(self) -> None:
-        for event in round_events(self.books.policy, self.books.ledger, self.now_ms):
-            self.books.handle(event)
+        for event in round_events(self.pools.policy, self.pools.ledger, self.now_ms):
+            self.pools.handle(event)
 
     @rule()
     def repeat_the_last_event(self) -> None:
-        if self.books.journal:
-            self.books.handle(self.books.journal[-1])
+        if self.pools.journal:
+            self.pools.handle(self.pools.journal[-1])
 
     @invariant()
     def grants_are_those_of_the_decisions(self) -> None:
-        granted = sum(account.granted for account in self.books.accounts.values())
-        assert granted == sum(decision.exposures for decision in self.books.decisions)
-        totals = (views for budget, views in self.books.ledger.budgets().items() if budget.scope == "tier")
+        granted = sum(account.granted for account in self.pools.accounts.values())
+        assert granted == sum(decision.exposures for decision in self.pools.decisions)
+        totals = (views for budget, views in self.pools.ledger.budgets().items() if budget.scope == "tier")
         assert granted == sum(totals)
 
 
 Pools.TestCase.settings = settings(max_examples=500, stateful_step_count=200, deadline=None)
-test_no_order_of_events_breaks_the_books = Pools.TestCase
+test_no_order_of_events_breaks_the_pools = Pools.TestCase
 
 
-def walk(seed: int, steps: int, *, change_policy: bool) -> Bookkeeper:
-    """A platform of 150 clips at a time, whose events come late, twice, or for clips that nobody knows; and whose
+def walk(seed: int, steps: int, *, change_policy: bool) -> ReferencePools:
+    """A platform of 150 clips at a time, whose events come late, twice, or for unknown clips; and whose
     operator changes the policy in the middle of windows.
     """
-    random, books, now_ms, youngest = Random(seed), Bookkeeper(SCARCE), 0, 0
+    random, pools, now_ms, youngest = Random(seed), ReferencePools(SCARCE), 0, 0
     rates: dict[str, float] = {}
-    while len(books.journal) < steps:
+    while len(pools.journal) < steps:
         now_ms += int(random.expovariate(1 / 150))
         clip_id = f"c{random.randrange(max(youngest - 150, 0), youngest + 3)}"
         chance = random.random()
         if change_policy and random.random() < 0.001:
-            books.adopt(CURIOUS if books.policy is SCARCE else SCARCE)
+            pools.adopt(CURIOUS if pools.policy is SCARCE else SCARCE)
         if chance < 0.12:
-            books.handle(_upload(random, f"c{youngest}", now_ms))
+            pools.handle(_upload(random, f"c{youngest}", now_ms))
             youngest += 1
         elif chance < 0.8:
             rate = rates.setdefault(clip_id, random.betavariate(1.2, 6))
@@ -114,19 +114,19 @@ def walk(seed: int, steps: int, *, change_policy: bool) -> Bookkeeper:
             event: PoolEvent = engaged(
                 clip_id, reactions, None if unknown else views, at_ms=now_ms, observed_at_ms=observed_at_ms
             )
-            books.handle(event)
+            pools.handle(event)
         elif chance < 0.84:
-            books.handle(explored(clip_id, at_ms=now_ms))
+            pools.handle(explored(clip_id, at_ms=now_ms))
         elif chance < 0.86:
-            books.handle(removed(clip_id, at_ms=now_ms))
+            pools.handle(removed(clip_id, at_ms=now_ms))
         elif chance < 0.9:
-            books.handle(reviewed(clip_id, at_ms=now_ms))
-        elif chance < 0.98 and books.journal:
-            books.handle(random.choice(books.journal[-500:]))
+            pools.handle(reviewed(clip_id, at_ms=now_ms))
+        elif chance < 0.98 and pools.journal:
+            pools.handle(random.choice(pools.journal[-500:]))
         else:
-            for event in round_events(books.policy, books.ledger, now_ms):
-                books.handle(event)
-    return books
+            for event in round_events(pools.policy, pools.ledger, now_ms):
+                pools.handle(event)
+    return pools
 
 
 def _upload(random: Random, clip_id: str, at_ms: int) -> PoolEvent:
@@ -142,24 +142,24 @@ def _upload(random: Random, clip_id: str, at_ms: int) -> PoolEvent:
 
 
 def test_a_hundred_thousand_steps_break_no_budget() -> None:
-    books = walk(seed=1, steps=100_000, change_policy=True)
+    pools = walk(seed=1, steps=100_000, change_policy=True)
     every_rule = {
         "nominated", "queued", "not-nominated", "explored", "promoted", "held", "kept", "demoted", "expired", "deleted",
     }  # fmt: skip
-    assert set(books.rules) == every_rule
-    assert min(books.rules.values()) > 20, books.rules
-    granted = sum(account.granted for account in books.accounts.values())
-    assert granted == sum(decision.exposures for decision in books.decisions)
-    assert granted == sum(views for budget, views in books.ledger.budgets().items() if budget.scope == "tier")
-    assert set(books.ledger.deferred) == {"unknown_clip", "deleted_clip"}
+    assert set(pools.rules) == every_rule
+    assert min(pools.rules.values()) > 20, pools.rules
+    granted = sum(account.granted for account in pools.accounts.values())
+    assert granted == sum(decision.exposures for decision in pools.decisions)
+    assert granted == sum(views for budget, views in pools.ledger.budgets().items() if budget.scope == "tier")
+    assert set(pools.ledger.deferred) == {"unknown_clip", "deleted_clip"}
 
 
 def test_the_same_journal_gives_the_same_decisions_and_state() -> None:
-    books = walk(seed=2, steps=5000, change_policy=False)
+    pools = walk(seed=2, steps=5000, change_policy=False)
     again = PoolLedger(SCARCE)
-    assert [decision for event in books.journal for decision in again.handle(event)] == books.decisions
-    assert list(again.clips()) == list(books.ledger.clips())
-    assert again.budgets() == books.ledger.budgets()
-    assert again.deferred == books.ledger.deferred
+    assert [decision for event in pools.journal for decision in again.handle(event)] == pools.decisions
+    assert list(again.clips()) == list(pools.ledger.clips())
+    assert again.budgets() == pools.ledger.budgets()
+    assert again.deferred == pools.ledger.deferred
     cohorts = {clip.cohort for clip in again.clips()}
-    assert all(again.counts(cohort) == books.ledger.counts(cohort) for cohort in cohorts)
+    assert all(again.counts(cohort) == pools.ledger.counts(cohort) for cohort in cohorts)

@@ -192,15 +192,15 @@ def test_the_same_records_again_change_nothing(service: Service) -> None:
 
 
 class Unreliable(MemorySink):
-    """Fails while ``away``; with ``forgets`` it sends, and then fails."""
+    """Fails while ``unreachable``; with ``forgets`` it sends, and then fails."""
 
-    away = False
+    unreachable = False
     forgets = False
 
     def flush(self, timeout_s: float) -> None:
-        if self.away:
+        if self.unreachable:
             self._queued.clear()
-            raise TransportError("nobody answers")
+            raise TransportError("no broker answers")
         super().flush(timeout_s)
         if self.forgets:
             raise TransportError("no acknowledgement came")
@@ -212,12 +212,12 @@ def test_decisions_outlast_an_outage_of_kafka_and_are_published_in_sequence(sqli
     service.broker.ensure_topics([TopicSpec(name=DECISIONS, partitions=1)])
     sink = Unreliable(service.broker)
     worker = service.another(sink=sink)
-    sink.away = True
+    sink.unreachable = True
     for number in range(5):
         service.feed(scored(f"c{number}", 0.9), worker=worker)
     worker.round()
     assert not service.published()
-    sink.away, sink.forgets = False, True
+    sink.unreachable, sink.forgets = False, True
     service.feed(deleted("c0"), worker=worker)
     made = stored_decisions(sqlite_database)
     assert _ordered(service.published(), made[:2])

@@ -151,7 +151,7 @@ def test_replicas_count_as_long_as_they_say_something(any_database: Database, an
     pass_by(2 * 86_400)
     serving.report(empty)
     pass_by(-2 * 86_400)
-    assert serving.alive() == [empty], "one that was away for long is forgotten"
+    assert serving.alive() == [empty], "one that has not reported for long is removed"
 
 
 def test_whoever_could_not_answer_for_a_generation_is_named() -> None:

@@ -101,7 +101,7 @@ def test_a_deleted_clip_is_in_no_index_and_in_no_answer(make: Callable[[], Index
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["scored first", "deleted first"])
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "two batches"])
-def test_a_deleted_clip_stays_away_whichever_comes_first(
+def test_a_deleted_clip_stays_deleted_whichever_comes_first(
     make: Callable[[], IndexView], reports: Reports, order: tuple[int, int], together: bool
 ) -> None:
     view = make()

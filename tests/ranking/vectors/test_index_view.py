@@ -129,7 +129,7 @@ def test_without_a_choice_the_generation_that_came_first_answers(make: Callable[
     assert view.similar(SimilarQuery(clip_id="a")).generation == "g2"
 
 
-def test_a_retired_generation_is_dropped_and_stays_away(
+def test_a_retired_generation_is_dropped_and_stays_dropped(
     make: Callable[..., IndexView], reports: Reports, tmp_path: Path
 ) -> None:
     view = make()
@@ -153,7 +153,7 @@ def test_a_retired_generation_is_dropped_and_stays_away(
     assert restored.save(tmp_path) is not None
 
 
-def test_a_clip_deleted_before_a_generation_came_stays_away_from_it(make: Callable[..., IndexView]) -> None:
+def test_a_clip_deleted_before_a_generation_came_stays_deleted_in_it(make: Callable[..., IndexView]) -> None:
     view = make()
     apply_entries(view, deletion("a"))
     apply(view, [scored_clip("a"), scored_clip("a", generation="g2"), scored_clip("b", generation="g2")])

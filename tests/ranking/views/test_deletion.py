@@ -111,7 +111,7 @@ def test_a_deleted_clip_is_in_no_answer_and_in_no_table(any_store: ScoreStore, a
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["scored first", "deleted first"])
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "two batches"])
-def test_a_deleted_clip_stays_away_whichever_comes_first(
+def test_a_deleted_clip_stays_deleted_whichever_comes_first(
     any_store: ScoreStore, order: tuple[int, int], together: bool
 ) -> None:
     both: list[LogEntry] = [logged([scored_clip("c1")])[0], deletion("c1")]

@@ -38,13 +38,13 @@ def test_poison_reaches_the_dead_letters_and_its_neighbours_the_view(setting: Se
     loop = setting.loop(store)
     drain(loop)
     assert [e.clip_id for e in store.ranking("ch", Dimension.FUSED, "g1", order="top", k=9).entries] == ["a", "b", "c"]
-    letters = setting.dead_letters()
-    assert [(letter["offset"], letter["code"]) for letter in letters] == [
+    dead_letters = setting.dead_letters()
+    assert [(dead_record["offset"], dead_record["code"]) for dead_record in dead_letters] == [
         ("1", "malformed_event"),
         ("3", "malformed_event"),
         ("4", "unknown_schema_version"),
     ]
-    assert letters[1]["clip_id"] == "poison"
+    assert dead_letters[1]["clip_id"] == "poison"
     assert [code for _, code in setting.reports.dead] == [
         "malformed_event",
         "malformed_event",
@@ -65,13 +65,13 @@ def test_a_replica_skips_what_it_cannot_read_and_leaves_the_dead_letter_to_the_s
     assert setting.dead_letters() == []
 
 
-def test_a_clip_that_does_not_fit_the_index_is_put_aside(setting: Setting) -> None:
+def test_a_clip_that_does_not_fit_the_index_is_dead_lettered(setting: Setting) -> None:
     wide = scored_clip("wide", modalities={Modality.FACIAL: result([1, 2, 3])})
     setting.send(scored_clip("a"), wide, scored_clip("b"))
     view = index_view()
     drain(setting.loop(view, group=None))
     assert view.clips() == 2
-    assert [(letter["code"], letter["clip_id"]) for letter in setting.dead_letters()] == [
+    assert [(dead_record["code"], dead_record["clip_id"]) for dead_record in setting.dead_letters()] == [
         ("generation_mismatch", "wide")
     ]
 
@@ -146,15 +146,15 @@ class SmallTopic(MemorySink):
         super().send(record)
 
 
-def test_poison_too_large_for_the_dead_letters_is_put_aside_without_its_value(
+def test_poison_too_large_for_the_dead_letters_is_dead_lettered_without_its_value(
     setting: Setting, store: ScoreStore
 ) -> None:
     setting.send(scored_clip("a"), b"\xc1" * 1001, scored_clip("b"))
     drain(
         ViewLoop(setting.open_source, store, READ, SmallTopic(setting.broker), setting.reports, setting.clock, SETTINGS)
     )
-    (letter,) = setting.broker.records(DEAD)
-    assert (letter.value, setting.dead_letters()[0]["offset"]) == (b"", "1")
+    (dead_record,) = setting.broker.records(DEAD)
+    assert (dead_record.value, setting.dead_letters()[0]["offset"]) == (b"", "1")
     assert store.generations() == {"g1": 2}
     assert sum(store.positions([at(0), at(1)]).values()) == 3
 

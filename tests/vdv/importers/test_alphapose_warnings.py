@@ -202,14 +202,10 @@ def test_a_second_detection_of_the_same_body_does_not_matter(tmp_path: Path) -> 
     np.testing.assert_array_equal(xs(read(source(tmp_path, rows))[1]), np.arange(312, 412))
 
 
-<<<<<<<< HEAD:tests/vdv/importers/test_alphapose_warnings.py
 @pytest.mark.tried(kind="identity lost", given="two people who cross each other", outcome="refused with the image")
 def test_two_bodies_that_cannot_be_distinguished_are_refused_by_image(tmp_path: Path) -> None:
-========
-def test_two_bodies_that_cannot_be_distinguished_are_refused_by_image(tmp_path: Path) -> None:
->>>>>>>> d840b84 (Say report, answer and active in monitoring, serving and tests):tests/vdv/importers/test_alphapose_ambiguity.py
     rows = [row for i in range(100) for row in (body(i, 300.0 + 8 * i), body(i, 1100.0 - 8 * i))]
-    with pytest.raises(DataSetError, match=r"in image '(4[5-9]|5[0-5])\.jpg' another person is too close to say"):
+    with pytest.raises(DataSetError, match=r"in image '(4[5-9]|5[0-5])\.jpg' another person is too close to tell"):
         read(source(tmp_path, rows))
 
 

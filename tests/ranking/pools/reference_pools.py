@@ -1,4 +1,4 @@
-"""A second set of books: follows the pools by the events and decisions alone, and checks every one of them.
+"""An independent model of the pools: follows them by events and decisions alone, and checks every decision.
 
 It shares no code with the pools. A bound is compared with a gate by the score test that it comes from, n (p̂ − g)² ≥
 z² g (1 − g), without the interval itself.
@@ -20,7 +20,7 @@ Z_95 = 1.6448536269514722
 
 @dataclass
 class Account:
-    """What the books hold of one clip."""
+    """What the model knows of one clip."""
 
     dancer: str = ""
     challenge: str = ""
@@ -56,7 +56,7 @@ class Account:
         return [latest, viewed]
 
 
-class Bookkeeper:
+class ReferencePools:
     """A ledger whose every step is checked; ``rules`` counts what was decided."""
 
     def __init__(self, policy: Policy) -> None:
