@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Final
 
+from dancerank.lag_measuring import Readers
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.settings import Settings
 from dancerank.topics import create_topics, scored_topics, topics_read
@@ -41,6 +42,7 @@ from transport.connection import KafkaConnection
 from transport.kafka_flushes import open_results
 from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
+from transport.lag_monitor import Reader as LagReader
 
 log = logging.getLogger(__name__)
 
@@ -178,12 +180,20 @@ class Processes:
             observer=self.observer,
             clock=self.clock,
         )
-        with closing(opened):
+        readers = self._readers()
+        readers.add(LagReader(topics, group, opened.progress))
+        with closing(opened), readers.measured():
             yield opened
 
     @contextmanager
     def ranker(self, database: Database | None = None) -> Iterator[ViewLoop[LogEntry]]:
         """Keeps the SQL view up to date, as a member of the ranking group; in ``database``, or one of its own."""
+        readers = self._readers()
+        with self._ranker(database, readers) as loop, readers.measured():
+            yield loop
+
+    @contextmanager
+    def _ranker(self, database: Database | None, readers: Readers) -> Iterator[ViewLoop[LogEntry]]:
         settings = self.settings
         with ExitStack() as stack:
             database = database or stack.enter_context(self.database())
@@ -193,7 +203,9 @@ class Processes:
             )
             open_source = partial(self._shared_source, "ranking", settings.kafka.ranking_group)
             options = LoopOptions(max_records=settings.ranking.batch_records)
-            yield ViewLoop(open_source, view, self._read_log, sink, self.observer, self.clock, options)
+            loop = ViewLoop(open_source, view, self._read_log, sink, self.observer, self.clock, options)
+            readers.add_view(loop, topics_read(settings)["ranking"], settings.kafka.ranking_group)
+            yield loop
 
     def index_loop(self, index: IndexView) -> ViewLoop[LogEntry]:
         """Keeps the index view up to date: reads every partition, belongs to no group, and saves snapshots."""
@@ -214,6 +226,12 @@ class Processes:
         """Decides about traffic pools, as a member of the pools' group; its policy is active from now on. Measures how
         right the model was. In ``database``, or one of its own.
         """
+        readers = self._readers()
+        with self._pools(database, readers) as loop, readers.measured():
+            yield loop
+
+    @contextmanager
+    def _pools(self, database: Database | None, readers: Readers) -> Iterator[ViewLoop[PoolEntry]]:
         settings, pools = self.settings, self.settings.pools
         options = LoopOptions(
             max_records=pools.batch_records,
@@ -235,9 +253,11 @@ class Processes:
             unknown = UnknownModalities(self.observer)
             scored_in = scored_topics(settings)
             read = partial(read_pool_entries, scored_topics=scored_in, on_unknown_modality=unknown, clock=self.clock)
-            yield ViewLoop(
+            loop = ViewLoop(
                 open_source, worker, read, sink, self.observer, self.clock, options, maintenance=worker.round
             )
+            readers.add_view(loop, topics_read(settings)["pools"], settings.kafka.pools_group)
+            yield loop
 
     @contextmanager
     def replica(
@@ -249,24 +269,29 @@ class Processes:
         say in the database what they hold; without a name it says nothing. At the end each loop has
         ``server.shutdown_timeout_s`` seconds to finish.
         """
-        within_s = self.settings.server.shutdown_timeout_s
+        within_s, readers = self.settings.server.shutdown_timeout_s, self._readers()
         with ExitStack() as stack:
             database = stack.enter_context(self.database())
             store = ScoreStore(database, self.clock)
             index = self.open_index()
             index_loop = self.index_loop(index)
+            readers.add_view(index_loop, topics_read(self.settings)["ranking"], None)
             loops = [stack.enter_context(in_thread(index_loop, "index-view", within_s))]
             if reports_as is not None:
                 stack.enter_context(self._reports(reports_as, database, index, index_loop))
             if with_rank:
-                ranker = stack.enter_context(self.ranker(database))
+                ranker = stack.enter_context(self._ranker(database, readers))
                 loops.append(stack.enter_context(in_thread(ranker, "sql-view", within_s)))
             if with_pools:
-                pools = stack.enter_context(self.pools(database))
+                pools = stack.enter_context(self._pools(database, readers))
                 loops.append(stack.enter_context(in_thread(pools, "pools", within_s)))
+            stack.enter_context(readers.measured())
             pool_reader = PoolReader(database, self.clock)
             service = RankingService(store, index, pools=pool_reader, loops=loops, observer=self.observer)
             yield Replica(service, database, store, index, tuple(loops))
+
+    def _readers(self) -> Readers:
+        return Readers(self.connection, self.observer, self.clock)
 
     @contextmanager
     def _reports(self, name: str, database: Database, index: IndexView, loop: ViewLoop[LogEntry]) -> Iterator[None]:

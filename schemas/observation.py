@@ -76,7 +76,15 @@ class Observer:
         """A loop reconnected and continues from what is committed; ``reason`` is an error ``code``."""
 
     def lag(self, partition: TopicPartition, records: int, seconds: float) -> None:
-        """A consumer's lag: records not yet read, and the age of the last one read in seconds (0 at the end)."""
+        """How far this process is behind on a partition: records that wait to be applied, and the age of the last one
+        that was read, in seconds (0 at the end).
+        """
+
+    def lag_unknown(self, partition: TopicPartition) -> None:
+        """Its lag is reported no more: another process measures it, or no broker has answered for it for a while."""
+
+    def lag_measured(self, measured_at_ms: int) -> None:
+        """The lag of every partition that concerns this process was reported as of ``measured_at_ms``."""
 
     def batch_formed(self, clips: int, frames: int, padded_frames: int) -> None:
         """A batch of ``clips`` holds ``frames`` real steps in ``padded_frames`` steps of padded array."""

@@ -100,6 +100,12 @@ class RecordSource(Protocol):
         """Records between the next one to be returned and the end, for each assigned partition whose end is known."""
         ...
 
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """Next offset to be returned of each assigned partition, as far as it is known; every record before it was
+        returned.
+        """
+        ...
+
     def end_offsets(self) -> Mapping[TopicPartition, int]:
         """Offset after the last record of each assigned partition, asked of the broker."""
         ...

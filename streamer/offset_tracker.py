@@ -93,6 +93,10 @@ class OffsetTracker:
             if position is not None and position != self._partitions[partition].committed
         }
 
+    def uncommitted(self) -> frozenset[TopicPartition]:
+        """Partitions with records that were started and lie at or after what is committed."""
+        return frozenset(at for at, progress in self._partitions.items() if progress.next_offset != progress.committed)
+
     def committed(self, positions: Mapping[TopicPartition, int]) -> None:
         """Record that ``positions`` are stored and the outputs below them written; neither is returned again."""
         for partition, position in positions.items():

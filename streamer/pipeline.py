@@ -29,7 +29,7 @@ from streamer.prefetch import Loaded, Prefetcher, Upload
 from streamer.scoring import PreparedBatch, Scorer, ScoringInput, length_in_steps
 from streamer.settings import StreamerSettings
 from transport.dead_letter import DeadLetterWriter
-from transport.lag_reports import LagReports
+from transport.reading_progress import ReadingProgress
 from transport.reconnecting import Reconnecting, close_quietly
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,8 @@ class Streamer:
         self._padding = ThreadPoolExecutor(1, thread_name_prefix="pad-batches")
         self._upcoming: Upcoming | None = None
         self._dead_letters = DeadLetterWriter(self._observer, self._clock)
-        self._lag_reports = LagReports(self._observer, self._clock)
+        self.progress: Final = ReadingProgress()
+        """How far it has come, for the monitor of its lag."""
         self._paused = False
         self._draining = False
         self._commit_at_s = self._clock.monotonic_s() + settings.commit_interval_s
@@ -125,8 +126,9 @@ class Streamer:
         self._prefetcher.close()
         close_quietly(self._source, self._sink)
 
-    def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:  # noqa: ARG002
+    def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Positions are kept in Kafka: every partition starts at its commit."""
+        self.progress.assigned(partitions)
         return {}
 
     def revoked(self, partitions: frozenset[TopicPartition]) -> None:
@@ -136,6 +138,7 @@ class Streamer:
             self._commit()
         finally:
             self._tracker.forget(partitions)
+            self.progress.revoked(partitions)
 
     def _step(self) -> None:
         self._read_uploads()
@@ -162,6 +165,7 @@ class Streamer:
     def _discard_in_flight(self) -> None:
         """Disconnect and forget what is in flight; this member or another one reads it again."""
         self._tracker.forget_all()
+        self.progress.released()
         self._paused = False
         close_quietly(self._source, self._sink)
 
@@ -180,7 +184,7 @@ class Streamer:
         records = self._source.poll(max_records=most, timeout_s=timeout_s)
         for record in records:
             self._take(record)
-        self._lag_reports.read(records)
+        self.progress.read(records)
         if records:
             self._observer.consumed(self._settings.uploads_topic, len(records))
             self._observer.in_flight(self._prefetcher.clips)
@@ -295,7 +299,12 @@ class Streamer:
     def _commit_when_due(self) -> None:
         if self._clock.monotonic_s() >= self._commit_at_s:
             self._commit()
-            self._lag_reports.report(self._source)
+            self._note_progress()
+
+    def _note_progress(self) -> None:
+        """Of a partition with records in flight, what is committed counts."""
+        busy = self._tracker.uncommitted()
+        self.progress.done({at: offset for at, offset in self._source.positions().items() if at not in busy})
 
     def _commit(self) -> None:
         """Write what is finished up to the lowest unfinished record, and store that position, in one transaction."""

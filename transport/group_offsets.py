@@ -63,7 +63,7 @@ def members_of(connection: KafkaConnection, group: str) -> list[Member]:
             id=member["member_id"],
             instance=member.get("group_instance_id"),
             host=member["client_host"],
-            partitions=_assigned(member["member_assignment"]),
+            partitions=assigned_to(member),
         )
         for member in described["members"]
     ]
@@ -138,6 +138,13 @@ def check_empty(connection: KafkaConnection, group: str) -> None:
         )
 
 
+def assigned_to(member: Mapping[str, Any]) -> tuple[TopicPartition, ...]:
+    """The partitions of a member as the admin client describes it; one that waits for its share has none yet."""
+    assignment = member["member_assignment"]
+    topics = assignment["assigned_partitions"] if assignment else ()
+    return tuple(TopicPartition(topic["topic"], number) for topic in topics for number in topic["partitions"])
+
+
 def _patiently(connection: KafkaConnection, ask: Callable[[], Answer]) -> Answer:
     """Ask again while the broker that keeps the group is not there yet: the first question makes Kafka choose one."""
     for attempt in stamina.retry_context(
@@ -163,9 +170,3 @@ def _listed(
 ) -> dict[TopicPartition, int]:
     found = admin.list_partition_offsets(dict(wanted), isolation_level=_COMMITTED_ONLY)
     return {TopicPartition(at.topic, at.partition): place.offset for at, place in found.items()}
-
-
-def _assigned(assignment: Any) -> tuple[TopicPartition, ...]:
-    """A member that waits for its share has none yet."""
-    topics = assignment["assigned_partitions"] if assignment else ()
-    return tuple(TopicPartition(topic["topic"], number) for topic in topics for number in topic["partitions"])

@@ -161,6 +161,10 @@ class KafkaSource:
         ends = {at: self._consumer.highwater(_theirs(at)) for at in self._assigned}
         return {at: max(0, end - self._position(at)) for at, end in ends.items() if end is not None}
 
+    def positions(self) -> Mapping[TopicPartition, int]:
+        known = {at: self._position(at) for at in self._assigned}
+        return {at: offset for at, offset in known.items() if offset}
+
     def end_offsets(self) -> Mapping[TopicPartition, int]:
         with transport_errors(self._connection, "cannot read end offsets"):
             ends = self._consumer.end_offsets([*map(_theirs, self._assigned)], timeout_ms=self._connection.timeout_ms)

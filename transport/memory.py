@@ -9,12 +9,13 @@ its group.
 import itertools
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from schemas.clock import Clock, SystemClock
 from schemas.errors import ConfigurationError, TransportError
 from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSource, TopicPartition
+from transport.broker_offsets import BrokerOffsets, Span
 from transport.connection import check_start
 from transport.partitioning import partition_of
 from transport.refusals import check_size
@@ -85,6 +86,29 @@ class MemoryBroker:
 
     def _partitions(self, topics: Iterable[str]) -> list[TopicPartition]:
         return [TopicPartition(topic, number) for topic in topics for number in range(len(self._log(topic)))]
+
+
+class MemoryOffsets:
+    """An ``OffsetsReader`` of a ``MemoryBroker``. ``leaderless``: partitions that do not answer."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self._broker = broker
+        self.leaderless: set[TopicPartition] = set()
+
+    def look(self, topics: Collection[str], groups: Collection[str]) -> BrokerOffsets:
+        with self._broker._changed:
+            known = self._broker._partitions(topic for topic in topics if topic in self._broker._topics)
+            ends = self._broker._ends(at for at in known if at not in self.leaderless)
+            members = {name: self._broker._groups[name].members for name in groups if name in self._broker._groups}
+            return BrokerOffsets(
+                spans={at: Span(0, end) for at, end in ends.items()},
+                unanswered=dict.fromkeys(self.leaderless & set(known), "it has no leader"),
+                committed={name: self._broker.committed(name) for name in groups},
+                held={name: frozenset(at for m in members.get(name, ()) for at in m.assignment()) for name in groups},
+            )
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 class MemorySink:
@@ -201,6 +225,9 @@ class MemorySource:
     def lag(self) -> Mapping[TopicPartition, int]:
         ends = self.end_offsets()
         return {at: max(0, ends[at] - offset) for at, offset in self._next_offset.items()}
+
+    def positions(self) -> Mapping[TopicPartition, int]:
+        return dict(self._next_offset)
 
     def end_offsets(self) -> Mapping[TopicPartition, int]:
         with self._broker._changed:

@@ -126,7 +126,12 @@ INTERRUPTED: Final = CounterDefinition(
     (_ERROR_CODE,),
 )
 LAG_RECORDS: Final = GaugeDefinition(
-    "dancerank_consumer_lag_records", "Records not yet read.", "records", _EVERY, (_TOPIC, _PARTITION)
+    "dancerank_consumer_lag_records",
+    "Records between the position that is committed or applied and the end that the broker gives, of what this process "
+    "holds and what no live member of its group holds; absent where it is unknown.",
+    "records",
+    _EVERY,
+    (_TOPIC, _PARTITION),
 )
 LAG_S: Final = GaugeDefinition(
     "dancerank_consumer_lag_seconds",
@@ -134,6 +139,12 @@ LAG_S: Final = GaugeDefinition(
     "seconds",
     _EVERY,
     (_TOPIC, _PARTITION),
+)
+LAG_MEASURED_AT_S: Final = GaugeDefinition(
+    "dancerank_lag_measured_timestamp_seconds",
+    "When this process last measured the lag of all its partitions; 0 before the first time.",
+    "seconds since 1970, UTC",
+    _EVERY,
 )
 BATCH_CLIPS: Final = HistogramDefinition(
     "dancerank_batch_clips", "Clips per batch.", "clips", _STREAM, buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)

@@ -1,6 +1,7 @@
 """The observer whose metrics a Prometheus server scrapes; this package alone knows ``prometheus_client``."""
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -30,6 +31,7 @@ class PrometheusObserver(Observer):
         self._interrupted = definitions.INTERRUPTED.create(registry)
         self._lag_records = definitions.LAG_RECORDS.create(registry)
         self._lag_s = definitions.LAG_S.create(registry)
+        self._lag_measured_at_s = definitions.LAG_MEASURED_AT_S.create(registry)
         self._batch_clips = definitions.BATCH_CLIPS.create(registry)
         self._frames = definitions.FRAMES.create(registry)
         self._padded_frames = definitions.PADDED_FRAMES.create(registry)
@@ -80,6 +82,14 @@ class PrometheusObserver(Observer):
     def lag(self, partition: TopicPartition, records: int, seconds: float) -> None:
         self._lag_records.labels(partition.topic, str(partition.partition)).set(records)
         self._lag_s.labels(partition.topic, str(partition.partition)).set(seconds)
+
+    def lag_unknown(self, partition: TopicPartition) -> None:
+        for gauge in (self._lag_records, self._lag_s):
+            with suppress(KeyError):
+                gauge.remove(partition.topic, str(partition.partition))
+
+    def lag_measured(self, measured_at_ms: int) -> None:
+        self._lag_measured_at_s.set(measured_at_ms / 1000)
 
     def batch_formed(self, clips: int, frames: int, padded_frames: int) -> None:
         self._batch_clips.observe(clips)

@@ -16,7 +16,7 @@ from schemas.errors import RetriableError, SnapshotNotWritten, TransportError
 from schemas.observation import Observer
 from schemas.ports import RebalanceListener, Record, RecordSink, RecordSource, Refusal, TopicPartition, View
 from transport.dead_letter import DeadLetterWriter
-from transport.lag_reports import LagReports
+from transport.reading_progress import ReadingProgress
 from transport.reconnecting import Reconnecting, Waits, close_quietly
 
 log = logging.getLogger(__name__)
@@ -50,15 +50,20 @@ class LoopOptions(msgspec.Struct, frozen=True, kw_only=True):
 class StoredPositions:
     """``schemas.ports.RebalanceListener`` for the loop's source: the view knows where to continue, not Kafka."""
 
-    def __init__(self, view: View[Any]) -> None:
-        self._view = view
+    def __init__(self, view: View[Any], progress: ReadingProgress | None = None) -> None:
+        """``progress`` learns which partitions are held, and where they begin."""
+        self._view, self._progress = view, progress or ReadingProgress()
 
     def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
         """A view without a position begins at the beginning, whatever the group has committed for another database."""
-        return {**dict.fromkeys(partitions, 0), **self._view.positions(partitions)}
+        self._progress.assigned(partitions)
+        positions = {**dict.fromkeys(partitions, 0), **self._view.positions(partitions)}
+        self._progress.done(positions)
+        return positions
 
     def revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """Nothing is under way: a batch is applied whole between two polls."""
+        self._progress.revoked(partitions)
 
 
 class ViewLoop(Generic[Entry]):
@@ -90,7 +95,8 @@ class ViewLoop(Generic[Entry]):
         self._read = read
         self._dead_letters = dead_letters
         self._dead_letter_writer = DeadLetterWriter(observer, clock)
-        self._lag_reports = LagReports(observer, clock)
+        self.progress: Final = ReadingProgress()
+        """How far this loop has come, for the monitor of its lag."""
         self._observer = observer
         self._clock = clock
         self._options = options or LoopOptions()
@@ -104,7 +110,7 @@ class ViewLoop(Generic[Entry]):
         self._reconnecting = Reconnecting(
             observer,
             clock,
-            disconnect=lambda: close_quietly(self._source),
+            disconnect=self._disconnect,
             connect=self._connect,
             position="the view's positions",
             waits=self._options.waits,
@@ -135,8 +141,16 @@ class ViewLoop(Generic[Entry]):
         finally:
             self._source.close()
 
+    def positions(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Those of the view, which it is asked for. Raises what the view raises."""
+        return self._view.positions(partitions)
+
+    def _disconnect(self) -> None:
+        self.progress.released()
+        close_quietly(self._source)
+
     def _connect(self) -> None:
-        self._source = self._open_source(StoredPositions(self._view))
+        self._source = self._open_source(StoredPositions(self._view, self.progress))
 
     def _work(self) -> None:
         self.step()
@@ -224,8 +238,8 @@ class ViewLoop(Generic[Entry]):
     def _report(self, records: Sequence[Record]) -> None:
         for topic, count in Counter(record.topic for record in records).items():
             self._observer.consumed(topic, count)
-        self._lag_reports.read(records)
-        self._lag_reports.report(self._source)
+        self.progress.read(records)
+        self.progress.done(self._source.positions())
 
     def _approach_targets(self) -> None:
         if self.caught_up:

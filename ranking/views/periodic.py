@@ -9,10 +9,19 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def every(interval_s: float, act: Callable[[], object], *, name: str, at_once: bool = False) -> Iterator[None]:
-    """Call ``act`` after each ``interval_s``, and ``at_once`` if asked to, until the context ends; then wait for it.
+def every(
+    interval_s: float,
+    act: Callable[[], object],
+    *,
+    name: str,
+    at_once: bool = False,
+    last_call_s: float | None = None,
+    finally_do: Callable[[], object] = lambda: None,
+) -> Iterator[None]:
+    """Call ``act`` after each ``interval_s``, and ``at_once`` if asked to, until the context ends; then wait for it, at
+    most ``last_call_s`` seconds if that is given. The thread ends with ``finally_do``.
 
-    Whatever it raises is logged, and the next interval tries again.
+    Whatever ``act`` raises is logged, and the next interval tries again.
     """
     stop = threading.Event()
 
@@ -24,6 +33,7 @@ def every(interval_s: float, act: Callable[[], object], *, name: str, at_once: b
                 act()
             except Exception:
                 log.exception("%s failed; it is tried again in %g s", name, interval_s)
+        finally_do()
 
     thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
@@ -31,4 +41,4 @@ def every(interval_s: float, act: Callable[[], object], *, name: str, at_once: b
         yield
     finally:
         stop.set()
-        thread.join()
+        thread.join(last_call_s)

@@ -129,6 +129,11 @@ class KafkaServer:
     def kill(self) -> None:
         self._end(signal.SIGKILL)
 
+    def send(self, number: signal.Signals) -> None:
+        """Any other signal: SIGSTOP freezes the broker, with its connections open, SIGCONT lets it go on."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def restart(self) -> None:
         self.stop()
         self.start()

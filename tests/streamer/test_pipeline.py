@@ -1,24 +1,24 @@
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from schemas.bundle import Bundle
-from schemas.clock import SystemClock
+from schemas.clock import ManualClock, SystemClock
 from schemas.events import FeatureFile
 from schemas.features import encode_features
 from schemas.modalities import Modality
 from schemas.observation import Observer
-from schemas.ports import Record, TopicPartition
+from schemas.ports import TopicPartition
 from streamer.pipeline import Streamer
 from streamer.scoring import Scorer
 from tests.clips import upload
 from tests.streaming import (
     DEAD,
     FEATURES,
+    GROUP,
     LONGER,
     SCORED,
     UPLOADS,
@@ -31,7 +31,8 @@ from tests.streaming import (
     uploads,
     wait_until,
 )
-from transport.memory import MemorySource, MemoryTransactionalSink
+from transport.lag_monitor import LagMonitor, Reader
+from transport.memory import MemoryOffsets, MemoryTransactionalSink
 
 
 def test_every_upload_comes_out_once_and_everything_is_committed(bundle: Bundle) -> None:
@@ -220,7 +221,10 @@ def test_everything_that_happens_is_reported(bundle: Bundle) -> None:
     streamer = log.streamer(bundle, quick_settings(), observer=seen)
     with running(streamer):
         wait_until(lambda: log.settled() >= 7)
-        wait_until(lambda: len(seen.lags) >= 2)
+        monitor = LagMonitor(
+            MemoryOffsets(log.broker), [Reader([UPLOADS], GROUP, streamer.progress)], seen, SystemClock()
+        )
+        wait_until(lambda: monitor.measure() or [lag[1:] for lag in seen.lags[-1:]] == [(0, 0.0)])
     counts = seen.counts
     assert counts["consumed", UPLOADS] == 7
     assert (counts["produced", SCORED], counts["produced", DEAD]) == (6, 1)
@@ -234,35 +238,25 @@ def test_everything_that_happens_is_reported(bundle: Bundle) -> None:
     assert counts["publish", None] >= 1
     assert counts["provider", Modality.FACIAL, "CPUExecutionProvider"] == 1
     assert {partition.topic for partition, _, _ in seen.lags} == {UPLOADS}
-    assert all(records == 0 and seconds == 0 for _, records, seconds in seen.lags[-1:])
 
 
-class LaggingSource(MemorySource):
-    """Says that more is to come than can be read."""
-
-    def lag(self) -> dict[TopicPartition, int]:
-        return dict.fromkeys(self.assignment(), 5)
-
-    def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
-        records = super().poll(max_records=max_records, timeout_s=timeout_s)
-        return [msgspec.structs.replace(record, timestamp_ms=record.timestamp_ms - 60_000) for record in records]
-
-
-def test_lag_in_seconds_is_the_age_of_the_last_record_read(bundle: Bundle) -> None:
+def test_uploads_that_were_read_and_are_not_committed_wait_and_their_age_is_that_of_the_last_one_read(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log, seen = Log(partitions=1), Everything()
     log.upload(*uploads(2))
-    streamer = log.streamer(
-        bundle,
-        quick_settings(),
-        observer=seen,
-        open_source=lambda listener: LaggingSource(log.broker, [UPLOADS], group="streamers", listener=listener),
-    )
+    may_go_on = stall_loading(monkeypatch)
+    streamer = log.streamer(bundle, quick_settings(), observer=seen)
+    clock = ManualClock()
+    monitor = LagMonitor(MemoryOffsets(log.broker), [Reader([UPLOADS], GROUP, streamer.progress)], seen, clock)
     with running(streamer):
-        wait_until(lambda: log.settled() >= 2)
-        wait_until(lambda: bool(seen.lags) and seen.lags[-1][2] > 0)
-    partition, records, seconds = seen.lags[-1]
-    assert (partition, records) == (TopicPartition(UPLOADS, 0), 5)
-    assert 60 <= seconds < 120
+        wait_until(lambda: seen.counts.get(("consumed", UPLOADS)) == 2)
+        read_ms = log.broker.records(UPLOADS)[-1].timestamp_ms
+        clock.advance((read_ms - clock.now_ms()) / 1000 + 60)
+        monitor.measure()
+        assert seen.lags == [(TopicPartition(UPLOADS, 0), 2, pytest.approx(60.0, abs=0.01))]
+        may_go_on.set()
+        wait_until(lambda: monitor.measure() or seen.lags[-1][1:] == (0, 0.0))
 
 
 def test_a_streamer_that_was_closed_can_be_closed_again(bundle: Bundle) -> None:

@@ -125,6 +125,13 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
         1,
     ),
     (
+        "lag_unknown",
+        lambda o: [o.lag_unknown(AT), o.lag(AT, 7, 1.5), o.lag(AT._replace(partition=4), 8, 1.5), o.lag_unknown(AT)],
+        "dancerank_consumer_lag_records",
+        {"topic": "clips.uploaded", "partition": "4"},
+        8,
+    ),
+    (
         "lag",
         lambda o: o.lag(AT, 7, 1.5),
         "dancerank_consumer_lag_records",
@@ -137,6 +144,13 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
         "dancerank_consumer_lag_seconds",
         {"topic": "clips.uploaded", "partition": "3"},
         1.5,
+    ),
+    (
+        "lag_measured",
+        lambda o: o.lag_measured(1_700_000_000_500),
+        "dancerank_lag_measured_timestamp_seconds",
+        {},
+        1_700_000_000.5,
     ),
     ("batch_formed", lambda o: o.batch_formed(8, 750, 1000), "dancerank_batch_clips_sum", {}, 8),
     ("batch_formed", lambda o: o.batch_formed(8, 750, 1000), "dancerank_batch_frames_total", {}, 750),
@@ -250,6 +264,13 @@ def test_a_provider_that_is_no_longer_in_use_disappears() -> None:
     assert "CUDA" not in body
 
 
+def test_a_lag_that_is_unknown_is_absent_and_not_0() -> None:
+    observer = PrometheusObserver()
+    observer.lag(AT, 7, 1.5)
+    observer.lag_unknown(AT)
+    assert 'partition="' not in observer.render()[1].decode()
+
+
 def test_two_observers_share_nothing() -> None:
     first, second = PrometheusObserver(), PrometheusObserver()
     first.in_flight(3)
@@ -316,7 +337,7 @@ def test_a_real_prometheus_scrapes_the_metrics_and_loads_the_rules(prometheus_bi
                 rules = json.load(response)["data"]["groups"][0]["rules"]
     finally:
         stop()
-    assert [sample["value"][1] for sample in found] == ["1.5"]
+    assert {sample["value"][1] for sample in found} == {"1.5"}
     assert {rule["name"] for rule in rules if rule["type"] == "alerting"} >= {
         "DancerankDeadLetters",
         "DancerankNoProgress",

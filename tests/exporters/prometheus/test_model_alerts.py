@@ -1,13 +1,11 @@
 """When the alerts about the model fire, as promtool computes it."""
 
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-RULES = Path(__file__).parents[3] / "deploy" / "prometheus" / "dancerank-rules.yml"
+from tests.exporters.prometheus.rule_cases import check_alert
+
 HOURS_2 = 120
 SCRAPED = '{job="pools", instance="a"}'
 AGREEMENT = 'dancerank_agreement_spearman{job="pools", instance="a", challenge="all challenges", dimension="fused"}'
@@ -55,19 +53,5 @@ def constant(value: float) -> str:
 def test_an_alert_about_the_model_fires_when_it_should(
     alert: str, series: dict[str, str], labels: dict[str, str] | None, promtool: str, tmp_path: Path
 ) -> None:
-    rules: dict[str, Any] = yaml.safe_load(RULES.read_text())
-    for rule in (rule for group in rules["groups"] for rule in group["rules"]):
-        rule.pop("annotations", None)  # which alert fires is the question, not in which words
-    (tmp_path / RULES.name).write_text(yaml.safe_dump(rules))
-    fired = [] if labels is None else [{"exp_labels": {"severity": "warning", **labels}}]
-    case = {
-        "interval": "1m",
-        "input_series": [{"series": name, "values": values} for name, values in series.items()],
-        "alert_rule_test": [{"eval_time": "115m", "alertname": alert, "exp_alerts": fired}],
-    }
-    test = {"rule_files": [RULES.name], "evaluation_interval": "1m", "tests": [case]}
-    (tmp_path / "test.yml").write_text(yaml.safe_dump(test))
-    checked = subprocess.run(
-        [promtool, "test", "rules", "test.yml"], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
-    )
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+    fired = [] if labels is None else [{"severity": "warning", **labels}]
+    check_alert(promtool, tmp_path, alert, series, fired)

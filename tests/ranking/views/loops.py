@@ -5,6 +5,7 @@ from functools import partial
 
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.view import IndexView
+from ranking.views.known_positions import KnownPositions
 from ranking.views.log_records import read_log
 from ranking.views.loop import LoopOptions, ViewLoop
 from schemas.clock import ManualClock
@@ -18,7 +19,8 @@ from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, RebalanceListener, Refusal, ScoredRecord, TopicPartition, View
 from tests.ranking.examples import TOPIC
 from transport.dead_letter import dead_letter_topic, reason
-from transport.memory import MemoryBroker, MemorySink, MemorySource
+from transport.lag_monitor import LagMonitor, Reader
+from transport.memory import MemoryBroker, MemoryOffsets, MemorySink, MemorySource
 from transport.reconnecting import Waits
 from transport.topics import TopicSpec
 
@@ -50,6 +52,9 @@ class Reports(Observer):
 
     def lag(self, partition: TopicPartition, records: int, seconds: float) -> None:
         self.lags[partition] = (records, seconds)
+
+    def lag_unknown(self, partition: TopicPartition) -> None:
+        del self.lags[partition]
 
     def stage_timed(self, stage: str, duration_s: float, modality: Modality | None = None) -> None:
         self.stages.append(stage)
@@ -97,6 +102,15 @@ class Setting:
         sink = MemorySink(self.broker)
         open_source = partial(self.open_source, group=group)
         return ViewLoop(open_source, view, READ, sink, self.reports, self.clock, settings, **options)  # type: ignore[arg-type]
+
+    def monitor(self, loop: ViewLoop, *, group: str | None = "ranking") -> LagMonitor:
+        """Of the loop's lag, which no thread measures here."""
+        known = KnownPositions(loop.positions)
+        reader = Reader([TOPIC], group, loop.progress, known.position)
+        monitor = LagMonitor(MemoryOffsets(self.broker), [reader], self.reports, self.clock)
+        monitor.measure()
+        known.ask()
+        return monitor
 
     def dead_letters(self) -> list[dict[str, str]]:
         return [reason(record.headers) for record in self.broker.records(DEAD)]

@@ -1,0 +1,273 @@
+"""Lag is what the broker says is left, whatever the loops do; what is not measured is never 0."""
+
+from collections.abc import Collection
+
+import pytest
+
+from schemas.clock import ManualClock
+from schemas.errors import TransportError
+from schemas.observation import Observer
+from schemas.ports import OutgoingRecord, Record, TopicPartition
+from transport.broker_offsets import BrokerOffsets, Span
+from transport.lag_monitor import FORGOTTEN_AFTER_S, LagMonitor, Reader
+from transport.memory import MemoryBroker, MemoryOffsets, MemorySink, MemorySource
+from transport.reading_progress import ReadingProgress
+from transport.topics import TopicSpec
+
+TOPIC, GROUP = "clips", "readers"
+FIRST, SECOND = TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1)
+
+
+class Lags(Observer):
+    def __init__(self) -> None:
+        self.known: dict[TopicPartition, tuple[int, float]] = {}
+        self.measured_at_ms: list[int] = []
+
+    def lag(self, partition: TopicPartition, records: int, seconds: float) -> None:
+        self.known[partition] = (records, seconds)
+
+    def lag_unknown(self, partition: TopicPartition) -> None:
+        del self.known[partition]
+
+    def lag_measured(self, measured_at_ms: int) -> None:
+        self.measured_at_ms.append(measured_at_ms)
+
+
+class Offsets:
+    """A broker that says what a test lets it say."""
+
+    def __init__(self) -> None:
+        self.says = BrokerOffsets(
+            spans={FIRST: Span(0, 10), SECOND: Span(0, 10)}, committed={GROUP: {}}, held={GROUP: frozenset()}
+        )
+        self.fails = False
+
+    def look(self, topics: Collection[str], groups: Collection[str]) -> BrokerOffsets:
+        if self.fails:
+            raise TransportError("no broker answers")
+        return self.says
+
+    def close(self) -> None: ...
+
+
+class Scene:
+    def __init__(self, *, group: str | None = GROUP, stored: dict[TopicPartition, int] | None = None) -> None:
+        self.clock, self.offsets, self.seen, self.progress = ManualClock(), Offsets(), Lags(), ReadingProgress()
+        reader = Reader([TOPIC], group, self.progress, None if stored is None else stored.get)
+        self.monitor = LagMonitor(self.offsets, [reader], self.seen, self.clock)
+
+    def measured(self) -> dict[TopicPartition, int]:
+        self.monitor.measure()
+        return {at: records for at, (records, _) in self.seen.known.items()}
+
+    def read(self, at: TopicPartition, *, age_s: float) -> None:
+        self.progress.read([Record(*at, 0, self.clock.now_ms() - round(1000 * age_s), None, b"")])
+
+    def seconds(self) -> dict[TopicPartition, float]:
+        self.monitor.measure()
+        return {at: seconds for at, (_, seconds) in self.seen.known.items()}
+
+
+def replaced(scene: Scene, **changes: object) -> None:
+    says = scene.offsets.says
+    scene.offsets.says = BrokerOffsets(**{**{f: getattr(says, f) for f in says.__struct_fields__}, **changes})  # type: ignore[arg-type]
+
+
+def test_a_process_that_holds_nothing_yet_reports_what_nobody_holds() -> None:
+    scene = Scene()
+    replaced(scene, committed={GROUP: {FIRST: 4}})
+    assert scene.measured() == {FIRST: 6, SECOND: 10}
+
+
+def test_a_loop_that_stands_still_does_not_keep_its_lag_from_growing() -> None:
+    scene = Scene()
+    scene.progress.assigned({FIRST, SECOND})
+    scene.progress.done({FIRST: 10, SECOND: 10})
+    assert scene.measured() == {FIRST: 0, SECOND: 0}
+    replaced(scene, spans={FIRST: Span(0, 17), SECOND: Span(0, 10)})
+    assert scene.measured() == {FIRST: 7, SECOND: 0}
+
+
+def test_records_that_were_read_and_not_applied_wait() -> None:
+    scene = Scene(stored={FIRST: 3, SECOND: 10})
+    scene.progress.assigned({FIRST, SECOND})
+    scene.progress.done({FIRST: 3, SECOND: 10})
+    scene.read(FIRST, age_s=5)
+    assert scene.measured() == {FIRST: 7, SECOND: 0}
+
+
+def test_what_another_live_member_holds_is_its_to_report() -> None:
+    scene = Scene()
+    scene.measured()
+    scene.progress.assigned({FIRST})
+    scene.progress.done({FIRST: 10})
+    replaced(scene, held={GROUP: frozenset({FIRST, SECOND})})
+    assert scene.measured() == {FIRST: 0}
+
+
+def test_a_member_that_has_lost_a_partition_without_noticing_follows_what_the_next_one_commits() -> None:
+    scene = Scene()
+    scene.progress.assigned({FIRST})
+    scene.progress.done({FIRST: 2})
+    replaced(scene, held={GROUP: frozenset({FIRST, SECOND})}, committed={GROUP: {FIRST: 9}})
+    assert scene.measured() == {FIRST: 1}
+
+
+def test_without_a_group_every_partition_is_reported_also_one_that_is_not_read_yet() -> None:
+    scene = Scene(group=None, stored={FIRST: 10, SECOND: 0})
+    scene.progress.assigned({FIRST})
+    scene.progress.done({FIRST: 10})
+    assert scene.measured() == {FIRST: 0, SECOND: 10}
+
+
+def test_offsets_without_a_record_at_the_end_do_not_wait() -> None:
+    scene = Scene(stored={FIRST: 9, SECOND: 9})  # the marker of a transaction follows
+    scene.progress.assigned({FIRST, SECOND})
+    scene.progress.done({FIRST: 10, SECOND: 10})
+    assert scene.measured() == {FIRST: 0, SECOND: 0}
+
+
+def test_only_records_that_are_kept_wait() -> None:
+    scene = Scene()
+    replaced(scene, spans={FIRST: Span(8, 10), SECOND: Span(0, 10)}, committed={GROUP: {SECOND: 12}})
+    assert scene.measured() == {FIRST: 2, SECOND: 0}
+
+
+def test_the_position_stored_with_the_data_counts_and_not_the_one_in_kafka() -> None:
+    scene = Scene(stored={FIRST: 0, SECOND: 0})  # a database that was created again
+    replaced(scene, committed={GROUP: {FIRST: 10, SECOND: 10}})
+    assert scene.measured() == {FIRST: 10, SECOND: 10}
+
+
+def test_until_the_view_has_given_its_positions_the_committed_ones_count() -> None:
+    scene = Scene(stored={})
+    replaced(scene, committed={GROUP: {FIRST: 7}})
+    assert scene.measured() == {FIRST: 3, SECOND: 10}
+
+
+def test_a_lag_without_a_position_is_unknown_and_not_0() -> None:
+    scene = Scene(group=None, stored={})
+    assert scene.measured() == {}
+    assert not scene.seen.measured_at_ms
+
+
+def test_an_unreachable_broker_leaves_the_last_lag_for_a_while_and_then_none_at_all() -> None:
+    scene = Scene()
+    before = scene.measured()
+    scene.offsets.fails = True
+    scene.clock.advance(FORGOTTEN_AFTER_S - 1)
+    assert scene.measured() == before
+    scene.clock.advance(2)
+    assert scene.measured() == {}
+    assert len(scene.seen.measured_at_ms) == 1
+    scene.offsets.fails = False
+    assert scene.measured() == before
+    assert len(scene.seen.measured_at_ms) == 2
+
+
+def test_a_partition_without_a_leader_keeps_no_other_from_being_measured_and_the_time_stands() -> None:
+    scene = Scene()
+    scene.measured()
+    replaced(scene, spans={SECOND: Span(0, 12)}, unanswered={FIRST: "it has no leader"})
+    assert scene.measured() == {FIRST: 10, SECOND: 12}
+    scene.clock.advance(FORGOTTEN_AFTER_S + 1)
+    assert scene.measured() == {SECOND: 12}
+    assert len(scene.seen.measured_at_ms) == 1
+
+
+def test_a_topic_that_is_gone_is_not_measured() -> None:
+    scene = Scene()
+    replaced(scene, spans={})
+    assert scene.measured() == {}
+    assert not scene.seen.measured_at_ms
+
+
+def test_a_failure_is_logged_when_it_begins_and_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    scene = Scene()
+    for fails in (True, True, False, False):
+        scene.offsets.fails = fails
+        scene.measured()
+    assert [record.message for record in caplog.records] == [
+        "the lag is not measured: no broker answers",
+        "the lag is measured again",
+    ]
+
+
+def test_of_several_loops_the_one_that_is_furthest_behind_counts() -> None:
+    clock, offsets, seen = ManualClock(), Offsets(), Lags()
+    ahead, behind = ReadingProgress(), ReadingProgress()
+    ahead.assigned({FIRST, SECOND})
+    ahead.done({FIRST: 10, SECOND: 10})
+    behind.assigned({FIRST, SECOND})
+    behind.done({FIRST: 1, SECOND: 10})
+    readers = [Reader([TOPIC], GROUP, ahead), Reader([TOPIC], None, behind)]
+    LagMonitor(offsets, readers, seen, clock).measure()
+    assert {at: records for at, (records, _) in seen.known.items()} == {FIRST: 9, SECOND: 0}
+
+
+def test_the_lag_in_seconds_is_the_age_of_the_last_record_read() -> None:
+    scene = Scene()
+    scene.progress.assigned({FIRST, SECOND})
+    scene.progress.done({FIRST: 4, SECOND: 10})
+    scene.read(FIRST, age_s=60)
+    scene.read(FIRST, age_s=20)
+    scene.read(SECOND, age_s=5)
+    assert scene.seconds() == {FIRST: 20.0, SECOND: 0.0}
+
+
+def test_a_partition_of_which_nothing_was_read_lags_since_it_was_first_seen() -> None:
+    scene = Scene()
+    scene.clock.advance(1000)
+    assert scene.seconds()[FIRST] == 0.0
+    scene.clock.advance(30)
+    assert scene.seconds()[FIRST] == 30.0
+
+
+def test_after_an_idle_hour_a_record_has_not_waited_for_an_hour() -> None:
+    scene = Scene()
+    scene.progress.assigned({FIRST, SECOND})
+    scene.progress.done({FIRST: 10, SECOND: 10})
+    scene.read(FIRST, age_s=3600)
+    scene.measured()
+    scene.clock.advance(2)
+    replaced(scene, spans={FIRST: Span(0, 11), SECOND: Span(0, 10)})
+    assert scene.seconds()[FIRST] == 2.0
+
+
+def test_a_record_of_a_clock_that_is_ahead_has_no_negative_age() -> None:
+    scene = Scene()
+    scene.progress.assigned({FIRST, SECOND})
+    scene.progress.done({FIRST: 4})
+    scene.read(FIRST, age_s=-60)
+    assert scene.seconds()[FIRST] == 0.0
+
+
+def test_a_member_that_leaves_lets_another_measure_and_starts_afresh_when_it_returns() -> None:
+    broker, seen, clock = MemoryBroker(), Lags(), ManualClock()
+    broker.ensure_topics([TopicSpec(name=TOPIC, partitions=1)])
+    sink = MemorySink(broker)
+    for _ in range(3):
+        sink.send(OutgoingRecord(TOPIC, b"k", b"v"))
+    sink.flush(1)
+    progress, other = ReadingProgress(), MemorySource(broker, [TOPIC], group=GROUP)
+    monitor = LagMonitor(MemoryOffsets(broker), [Reader([TOPIC], GROUP, progress)], seen, clock)
+    monitor.measure()
+    assert seen.known == {FIRST: (3, 0.0)}
+    for _ in range(3):
+        other.poll(max_records=1, timeout_s=0)
+    monitor.measure()
+    assert seen.known == {}
+    other.close()
+    clock.advance(30)
+    monitor.measure()
+    assert seen.known == {FIRST: (3, 0.0)}
+
+
+def test_in_memory_a_partition_may_be_without_a_leader() -> None:
+    broker, seen = MemoryBroker(), Lags()
+    broker.ensure_topics([TopicSpec(name=TOPIC, partitions=2)])
+    offsets = MemoryOffsets(broker)
+    offsets.leaderless.add(FIRST)
+    LagMonitor(offsets, [Reader([TOPIC], GROUP, ReadingProgress())], seen, ManualClock()).measure()
+    assert seen.known == {SECOND: (0, 0.0)}
