@@ -11,6 +11,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from io import TextIOWrapper
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -99,6 +100,9 @@ def run_command() -> None:
         if sentence is None:
             raise
         sys.exit(f"error: {sentence}")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names need not be UTF-8, and the terminal's encoding may hold less
+            stream.reconfigure(errors="backslashreplace")
     app()
 
 

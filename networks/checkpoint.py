@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -23,10 +24,12 @@ def save_checkpoint(
     Of ``clip_ids``, the training clips, only hashes are written: a model is passed on more freely than a list of clips.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    # A note may name a folder that is not UTF-8.
+    texts = {name: text.encode(errors="backslashreplace").decode() for name, text in (notes or {}).items()}
     metadata = {
         "format": FORMAT,
         "config": msgspec.json.encode(model.config).decode(),
-        "notes": msgspec.json.encode(dict(notes or {})).decode(),
+        "notes": msgspec.json.encode(texts).decode(),
         "training_clips": " ".join(sorted(map(_clip_hash, clip_ids))),
     }
     path.write_bytes(save(tensors, metadata))  # save_file would make a file that only its owner can read
@@ -39,9 +42,9 @@ def load_checkpoint(path: Path) -> tuple[ViralityModel, dict[str, str]]:
     config.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:  # as "pt" it takes no path that is not UTF-8
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: torch.from_numpy(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: no readable checkpoint ({error})") from error
     if metadata.get("format") != FORMAT:
@@ -57,7 +60,7 @@ def load_checkpoint(path: Path) -> tuple[ViralityModel, dict[str, str]]:
 
 def trained_on(path: Path, clip_ids: Iterable[str]) -> list[str]:
     """Those of ``clip_ids`` that the checkpoint at ``path``, which ``load_checkpoint`` has accepted, was trained on."""
-    with safe_open(path, framework="pt") as file:
+    with safe_open(path, framework="np") as file:
         trained = set((file.metadata() or {}).get("training_clips", "").split())
     return [clip_id for clip_id in clip_ids if _clip_hash(clip_id) in trained]
 

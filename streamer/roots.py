@@ -1,13 +1,11 @@
 """The feature files that an upload may name: those below an allow-list of roots, however the URI is spelled."""
 
 import os
-import posixpath
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes
 
 from schemas.errors import ConfigurationError, FeatureFileForbidden
 
@@ -19,7 +17,10 @@ _MAX_QUOTED: Final = 200
 
 @dataclass(frozen=True)
 class Location:
-    """A file that may be read: an absolute local path without symbolic links, or ``bucket/key`` of another scheme."""
+    """A file that may be read: an absolute local path without symbolic links, or ``bucket/key`` of another scheme.
+
+    A local path stands for bytes, as ``os.fsdecode`` writes them: names on disk need not be UTF-8.
+    """
 
     scheme: str
     path: str
@@ -28,7 +29,8 @@ class Location:
 class FeatureRoots:
     """Resolves the URIs of uploads against the allowed roots.
 
-    ``file`` paths are compared after every symbolic link is followed, paths of other schemes after normalisation.
+    ``file`` paths are compared after every symbolic link is followed. Keys of other schemes are taken literally:
+    ``a//b`` and ``a/b`` are two; a part ``..`` is refused.
     Raises ``ConfigurationError`` for a root that is not an absolute URI, or that contains a password, because error
     messages name roots.
     """
@@ -78,37 +80,35 @@ def _parse(uri: str) -> Location:
         raise FeatureFileForbidden(
             f"{_quote(uri)} chains file systems or contains NUL; name one file", field="features.uri"
         )
-    return Location(scheme, _local_path(uri) if scheme == FILE else _remote_path(uri[match.end() :], uri))
+    rest = uri[match.end() :]
+    return Location(scheme, _local_path(rest, uri) if scheme == FILE else _remote_path(rest, uri))
 
 
-def _local_path(uri: str) -> str:
+def _local_path(rest: str, uri: str) -> str:
+    host, path = "", rest
+    if rest.startswith("//"):
+        host, slash, below = rest[2:].partition("/")
+        path = slash + below
     try:
-        parts = urlsplit(uri)
-    except ValueError as error:
+        # A URI carries the bytes of a name. The text that they would be in UTF-8 may not exist, or name another file.
+        name = os.fsdecode(unquote_to_bytes(path.encode(errors="surrogateescape")))
+    except UnicodeEncodeError as error:
         raise FeatureFileForbidden(
-            f"{_quote(uri)} is not a URI ({error}); write file:///…", field="features.uri"
+            f"{_quote(uri)} holds half of a character; escape the bytes of the name with %", field="features.uri"
         ) from error
-    path = unquote(parts.path)
-    if (
-        parts.netloc not in ("", "localhost")
-        or parts.query
-        or parts.fragment
-        or not path.startswith("/")
-        or "\0" in path
-    ):
+    if host not in ("", "localhost") or "?" in rest or "#" in rest or not name.startswith("/") or "\0" in name:
         raise FeatureFileForbidden(
             f"{_quote(uri)} is not an absolute local path; write file:///folder/clip.safetensors, ?, # and % escaped",
             field="features.uri",
         )
-    return os.path.realpath(Path(path))
+    return os.path.realpath("/" + name.lstrip("/"))
 
 
 def _remote_path(rest: str, uri: str) -> str:
-    path = rest.removeprefix("//")
-    normal = posixpath.normpath(path).lstrip("/")
-    if not normal or normal == "." or ".." in path.split("/"):
+    path = rest.removeprefix("//").lstrip("/")
+    if not path or path == "." or ".." in path.split("/"):
         raise FeatureFileForbidden(f"{_quote(uri)} is empty, or contains '..'", field="features.uri")
-    return normal
+    return path
 
 
 def _quote(uri: str) -> str:

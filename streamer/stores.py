@@ -3,9 +3,10 @@
 import errno
 import os
 import stat
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import fsspec
 import stamina
@@ -103,8 +104,9 @@ class FeatureStore:
         except Exception as error:
             # Object store clients raise types of their own, so the boundary is the call, not the type.
             if _is_missing(error):
+                remedy = _other_form(location) or "upload the file before the event"
                 raise FeatureFileMissing(
-                    f"{uri!r} cannot be read ({_text(error)}); upload the file before the event", field="features.uri"
+                    f"{uri!r} cannot be read ({_text(error)}); {remedy}", field="features.uri"
                 ) from error
             raise FeatureStoreUnavailable(
                 f"{uri!r}: the store did not answer within {self._patience_s:g} s ({_text(error)}); check the store",
@@ -163,6 +165,18 @@ def _opened(path: str) -> int:
         return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=held)
     finally:
         os.close(held)
+
+
+def _other_form(location: Location) -> str | None:
+    """The remedy if a file of the same letters is there in Unicode's other form: macOS writes NFD, most others NFC."""
+    if location.scheme != FILE:
+        return None
+    forms: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
+    for form in forms:
+        path = unicodedata.normalize(form, location.path)
+        if path != location.path and os.path.lexists(path):
+            return f"a file is there under the same name in the Unicode form {form}; write {Path(path).as_uri()}"
+    return None
 
 
 def _is_missing(error: Exception) -> bool:

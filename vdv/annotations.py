@@ -58,6 +58,8 @@ _TYPES: Final[dict[str, Any]] = {
     field.name: field.type for field in msgspec.structs.fields(Annotation) if field.name not in ("extra", "row")
 }
 COLUMNS: Final = tuple(_TYPES)
+_PATHS: Final = frozenset({"features", "poses"})
+"""Columns of names on disk, which are bytes: what is not UTF-8 in them is kept, as ``os.fsdecode`` writes it."""
 _REMEDIES: Final = {
     **dict.fromkeys(("clip_id", "dancer_id", "challenge_id"), "use 1 to 128 characters, no white space and no slash"),
     **dict.fromkeys(("likes", "comments", "reposts", "views"), "give a whole number, 0 or more"),
@@ -84,12 +86,16 @@ class Cells(NamedTuple):
 
 
 def read_cells(path: Path, required: Sequence[str] = REQUIRED) -> tuple[list[Cells], list[Finding]]:
-    """The rows of a CSV table and what is wrong with it as a table: unreadable, not UTF-8, no CSV, columns of
-    ``required`` missing or given twice, rows of another width (left out of the rows)."""
+    """The rows of a CSV table and what is wrong with it as a table: unreadable, no CSV, columns of ``required`` missing
+    or given twice, rows of another width or with text that is not UTF-8, which are left out of the rows.
+
+    Columns of paths keep bytes that are not UTF-8, as ``os.fsdecode`` writes them.
+    """
     cells: list[Cells] = []
     findings: list[Finding] = []
     try:
-        table = path.open(newline="", encoding="utf-8-sig")  # spreadsheets put a byte order mark first
+        # Spreadsheets put a byte order mark first.
+        table = path.open(newline="", encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         remedy = f"a folder of clips needs this table, with the columns {', '.join(required)}"
         return [], [Finding(path, f"cannot be read ({error.strerror})", remedy)]
@@ -97,6 +103,8 @@ def read_cells(path: Path, required: Sequence[str] = REQUIRED) -> tuple[list[Cel
         reader = csv.reader(table)
         try:
             header = [name.strip() for name in next(reader, [])]
+            if byte := _not_utf8("".join(header)):
+                return [], [Finding(path, f"byte {byte} in the first row is not UTF-8", "save the table as UTF-8")]
             findings += _header_findings(path, header, required)
             if findings:
                 return [], findings
@@ -106,12 +114,17 @@ def read_cells(path: Path, required: Sequence[str] = REQUIRED) -> tuple[list[Cel
                 if len(values) != len(header):
                     problem = f"has {len(values)} values, expected {len(header)}"
                     findings.append(Finding(path, problem, "quote values that hold a comma", row=reader.line_num))
-                else:
-                    cells.append(Cells(reader.line_num, dict(zip(header, values, strict=True))))
-        except UnicodeDecodeError as error:
-            byte = error.object[error.start]
-            problem = f"byte 0x{byte:02x} after row {reader.line_num} is not UTF-8"
-            findings.append(Finding(path, problem, "save the table as UTF-8"))
+                    continue
+                row = dict(zip(header, values, strict=True))
+                row |= {column: _as_path(row[column]) for column in _PATHS & row.keys()}
+                texts = [
+                    Finding(path, f"byte {byte} is not UTF-8", "save the table as UTF-8", reader.line_num, column)
+                    for column, text in row.items()
+                    if column not in _PATHS and (byte := _not_utf8(text))
+                ]
+                findings += texts
+                if not texts:
+                    cells.append(Cells(reader.line_num, row))
         except csv.Error as error:
             findings.append(Finding(path, f"no CSV ({error})", "write it again", row=reader.line_num))
     return cells, findings
@@ -122,7 +135,7 @@ def annotation_of(path: Path, cells: Cells) -> Annotation | list[Finding]:
     values: dict[str, Any] = {}
     findings = []
     for column, kind in _TYPES.items():
-        text = cells.values.get(column, "").strip()
+        text = _stripped(path.parent, column, cells.values.get(column, ""))
         if not text and column not in REQUIRED:
             continue
         try:
@@ -140,6 +153,29 @@ def annotation_of(path: Path, cells: Cells) -> Annotation | list[Finding]:
         return findings
     extra = {column: text for column, text in cells.values.items() if column not in _TYPES}
     return Annotation(**values, extra=extra, row=cells.row)
+
+
+def _as_path(text: str) -> str:
+    """What ``os`` calls the file whose name is ``text`` in a table, where ``surrogateescape`` kept odd bytes."""
+    return os.fsdecode(text.encode(errors="surrogateescape"))
+
+
+def _as_text(value: Any, column: str) -> Any:
+    """The inverse of ``_as_path`` for columns of paths."""
+    return os.fsencode(value).decode(errors="surrogateescape") if column in _PATHS else value
+
+
+def _stripped(folder: Path, column: str, text: str) -> str:
+    """Without the spaces around it, unless they belong to the name of a file that is there."""
+    stripped = text.strip()
+    if column in _PATHS and stripped != text and "\0" not in text and (folder / text).exists():
+        return text
+    return stripped
+
+
+def _not_utf8(text: str) -> str | None:
+    """The first byte that ``surrogateescape`` stands for, as 0x…"""
+    return next((f"0x{ord(letter) - 0xDC00:02x}" for letter in text if "\udc80" <= letter <= "\udcff"), None)
 
 
 def read_table(folder: Path) -> tuple[list[Annotation], list[Finding]]:
@@ -168,12 +204,12 @@ def write_table(folder: Path, annotations: Iterable[Annotation]) -> None:
     path = folder / TABLE_NAME
     unfinished = path.with_name(f".{TABLE_NAME}.{os.getpid()}")
     try:
-        with unfinished.open("w", newline="", encoding="utf-8") as table:
+        with unfinished.open("w", newline="", encoding="utf-8", errors="surrogateescape") as table:
             writer = csv.writer(table)
             writer.writerow([*used, *extra])
             for row in rows:
-                known = ["" if (value := getattr(row, column)) is None else value for column in used]
-                writer.writerow([*known, *(row.extra.get(column, "") for column in extra)])
+                known = ["" if (value := getattr(row, column)) is None else _as_text(value, column) for column in used]
+                writer.writerow([*known, *(_as_text(row.extra.get(column, ""), column) for column in extra)])
             table.flush()
             os.fsync(table.fileno())
         unfinished.replace(path)

@@ -1,5 +1,6 @@
 """A data set on disk: ``clips.csv`` beside ``features/*.safetensors``. Features are read one clip at a time."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,10 +158,13 @@ def rewrite_annotations(data: DataSet, annotations: Sequence[Annotation]) -> Dat
 
 def _checked(folder: Path, annotation: Annotation, *, row: int) -> Annotation:
     """The annotation with its place in the data set, verified as the table's reader would."""
-    path = f"{FEATURES_FOLDER}/{annotation.clip_id}.safetensors"
-    placed = msgspec.structs.replace(annotation, features=path, row=row)
     try:
+        path = os.fsdecode(f"{FEATURES_FOLDER}/{annotation.clip_id}.safetensors".encode())
+        placed = msgspec.structs.replace(annotation, features=path, row=row)
         msgspec.convert(msgspec.structs.asdict(placed), Annotation)
+    except UnicodeEncodeError:
+        remedy = "give it an id in UTF-8, such as a new name of the file that it is called after"
+        raise DataSetError(f"{folder}: clip id {annotation.clip_id!r} is not text; {remedy}") from None
     except msgspec.ValidationError as error:
         raise DataSetError(f"{folder}: clip {annotation.clip_id!r} cannot be written: {error}") from error
     return placed

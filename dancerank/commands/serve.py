@@ -1,5 +1,6 @@
 """The long-running ``stream``, ``rank``, ``pools run`` and ``serve``; ``settings`` shows what they would run with."""
 
+import json
 import logging
 import socket
 from contextlib import ExitStack
@@ -115,7 +116,8 @@ def serve(
 
 def settings(config: Config = None) -> None:
     """Show the settings that are used, after file and environment; secrets stay hidden."""
-    Console().print(Syntax(load_settings(config).model_dump_json(indent=2), "json", background_color="default"))
+    shown = json.dumps(load_settings(config).model_dump(mode="json"), indent=2)  # ASCII: a path need not be UTF-8
+    Console().print(Syntax(shown, "json", background_color="default"))
 
 
 def _start(config: Config) -> tuple[Settings, Processes, PrometheusObserver]:

@@ -1,11 +1,13 @@
 """The whole model: configuration, batches with missing modalities, checkpoints."""
 
+import os
+
 import msgspec
 import numpy as np
 import pytest
 import torch
 
-from networks.checkpoint import load_checkpoint, save_checkpoint
+from networks.checkpoint import load_checkpoint, save_checkpoint, trained_on
 from networks.datasets import Sample, collate
 from networks.evaluation import predict
 from networks.virality_model import ViralityModel, ViralityModelConfig
@@ -118,6 +120,18 @@ def test_a_checkpoint_gives_back_the_same_model(tmp_path) -> None:
     assert not loaded.training
     for ours, theirs in zip(predict(network, samples), predict(loaded, samples), strict=True):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.tried(
+    kind="text where the system has bytes",
+    given="a run in a folder, on a data set, whose names are Latin-1",
+    outcome="its checkpoint is written and read",
+)
+def test_a_checkpoint_and_its_notes_may_name_folders_that_are_not_utf8(tmp_path) -> None:
+    path = tmp_path / os.fsdecode(b"m\xf6del.safetensors")
+    save_checkpoint(model(), path, {"data": os.fsdecode(b"/t\xe4nze: 3 clips")}, clip_ids=["a"])
+    assert load_checkpoint(path)[1] == {"data": r"/t\udce4nze: 3 clips"}
+    assert trained_on(path, ["a", "b"]) == ["a"]
 
 
 def test_a_damaged_or_absent_checkpoint_is_named(tmp_path) -> None:

@@ -1,5 +1,6 @@
 """The table: what is read is what was written, and everything that is wrong is found with its place."""
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -136,7 +137,8 @@ def test_a_table_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Pa
         (HEADER.replace(",", "\t").encode() + b"\na\tb\tc\t9\tf\n", "save the table with commas"),
         (HEADER.encode() + b"\na,b,c\n", "row 2: has 3 values, expected 5"),
         (HEADER.encode() + b"\na,b,c,9,f,x\n", "row 2: has 6 values, expected 5"),
-        (HEADER.encode() + b"\ncaf\xe9,b,c,9,x\n", "0xe9.*no UTF-8; save the table as UTF-8"),
+        (HEADER.encode() + b"\ncaf\xe9,b,c,9,x\n", "row 2, clip_id: byte 0xe9 is not UTF-8; save the table as UTF-8"),
+        (HEADER.encode() + b",d\xe9but\n", "0xe9 in the first row is not UTF-8; save the table as UTF-8"),
         (HEADER.encode() + b"\n" + b"a" * 200_000, "no CSV"),
     ],
 )
@@ -147,6 +149,14 @@ def test_a_table_that_is_none_is_refused_with_the_place_and_the_remedy(
     _, findings = read_table(tmp_path)
     with pytest.raises(AssertionError, match=named):
         assert findings == [], str(findings[0])
+
+
+def test_a_path_that_is_not_utf8_reads_back_as_it_was_written_beside_rows_that_are_refused(tmp_path: Path) -> None:
+    name = os.fsdecode(b"d\xe9but.safetensors")
+    write_table(tmp_path, [annotation("a", features=name), annotation("b", os.fsdecode(b"\xe9"), features="b")])
+    (read,), (finding,) = read_table(tmp_path)
+    assert read.features == name
+    assert "row 3, dancer_id: byte 0xe9 is not UTF-8" in str(finding)
 
 
 def test_a_folder_without_a_table_is_refused_with_the_columns_it_needs(tmp_path: Path) -> None:

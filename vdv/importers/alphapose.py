@@ -4,9 +4,10 @@ The source folder holds ``clips.csv``, the table of a data set with ``poses`` (p
 the folder) in place of ``features``; ``duration_s`` may be absent, and ``fps`` may give each video's frame rate.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -29,6 +30,9 @@ LAYOUTS: Final[dict[int, JointLayout]] = {layout.joint_count: layout for layout 
 _LEAST_SEEN: Final = 0.5
 _LONGEST_S: Final = 86_400.0
 _MOST_FRAMES: Final = 1_000_000
+
+
+T = TypeVar("T")
 
 
 class _Entry(msgspec.Struct):
@@ -97,10 +101,10 @@ def read_people(path: Path, rate_hz: float = POSE_HZ) -> list[Person]:
     try:
         content = path.read_bytes()
         if content.lstrip().startswith(b"["):
-            entries = msgspec.json.decode(content, type=list[_Entry])
+            entries = _decoded(content, list[_Entry])
             people = [_person(path, e.image_id, e.keypoints, e.score, _track(path, e.idx)) for e in entries]
         else:
-            images = msgspec.json.decode(content, type=dict[str, _Image])
+            images = _decoded(content, dict[str, _Image])
             people = [
                 _person(path, name, body.joints or body.pose_keypoints_2d or [], None, None)
                 for name, image in images.items()
@@ -117,6 +121,23 @@ def read_people(path: Path, rate_hz: float = POSE_HZ) -> list[Person]:
     numbers = frame_numbers(path, dict.fromkeys(person.image for person in people), rate_hz)
     numbered = [person._replace(frame=numbers[person.image]) for person in people]
     return sorted(numbered, key=lambda person: person.frame)
+
+
+def _decoded(content: bytes, form: type[T]) -> T:
+    """AlphaPose's results as ``form``, names of images that are not UTF-8 included.
+
+    Python's json, which AlphaPose uses, writes such a name with lone surrogates; a strict decoder refuses them.
+    """
+    try:
+        return msgspec.json.decode(content, type=form)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        try:
+            lenient = json.loads(content.decode(errors="surrogateescape"))
+        except ValueError:
+            raise error from None
+        return msgspec.convert(lenient, form)
 
 
 def _clip(source: Path, cells: Cells, fps: float, longest_gap_s: float, confidence: bool) -> Clip:

@@ -1,6 +1,7 @@
 """AlphaPose results: one dancer, in order, without holes, at 25 Hz; what cannot be used is named with its clip."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,24 @@ def test_the_number_of_joints_says_the_layout(tmp_path: Path, joints: int, layou
     frames = features.frames[Modality.SKELETAL]
     assert frames.shape == (100, joints, 2)
     np.testing.assert_array_equal(frames[7, :, 1], np.arange(joints))
+
+
+@pytest.mark.tried(
+    kind="text where the system has bytes",
+    given="AlphaPose images and result files whose names are Latin-1",
+    outcome="imported like any other",
+)
+@pytest.mark.parametrize("form", [list, "images"])
+@pytest.mark.parametrize("escaped", [True, False])
+def test_names_of_images_and_results_need_not_be_utf8(tmp_path: Path, form: Any, escaped: bool) -> None:
+    people = [person(f"caf\udce9_{i}.jpg", float(i)) for i in range(100)]
+    bodies = {one["image_id"]: {"bodies": [{"joints": one["keypoints"]}]} for one in people}
+    result = json.dumps(people if form is list else bodies, ensure_ascii=escaped)
+    folder = source(tmp_path, [])
+    (folder / os.fsdecode(b"0\xe9.json")).write_bytes(result.encode(errors="surrogateescape"))
+    (folder / "clips.csv").write_bytes(f"{HEADER}\nclip-0,ada,renegade,".encode() + b"0\xe9.json\n")
+    _, features = read(folder)
+    np.testing.assert_array_equal(xs(features), np.arange(100))
 
 
 def test_the_confidence_is_kept_when_asked_for(tmp_path: Path) -> None:
