@@ -1,8 +1,7 @@
 """A streamer between an uploads topic and a scored topic in memory, driven by tests."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +20,7 @@ from streamer.pipeline import OpenSource, Streamer
 from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.settings import StreamerSettings
 from tests.clips import random_features, upload
+from tests.waiting import wait_until
 from transport.dead_letter import dead_letter_topic, reason
 from transport.memory import MemoryBroker, MemorySink, MemorySource, MemoryTransactionalSink
 from transport.topics import TopicSpec
@@ -183,14 +183,6 @@ def running(streamer: Streamer) -> Iterator[threading.Event]:
         raise TimeoutError("the streamer did not stop")
     if errors:
         raise errors[0]
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = TIMEOUT_S) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline_s:
-            raise TimeoutError("the condition was not met in time")
-        time.sleep(0.005)
 
 
 def process(log: Log, streamer: Streamer, settled: int) -> None:

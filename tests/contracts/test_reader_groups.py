@@ -8,12 +8,11 @@ from tests.contracts.transports import (
     groups_of_several,
     polled_together,
     positions,
-    read,
-    until,
     upload,
     values,
     write,
 )
+from tests.waiting import read, wait_until
 
 
 @groups_of_several
@@ -21,7 +20,7 @@ def test_two_members_share_the_partitions(transport: Transport, topic: str, grou
     write(transport, [upload(topic, n) for n in range(100)])
     members = [transport.source([topic], group=group) for _ in range(2)]
     both_have_some = lambda: all(member.assignment() for member in members)  # noqa: E731
-    until(both_have_some, lambda: [member.poll(max_records=1, timeout_s=0.2) for member in members])
+    wait_until(both_have_some, lambda: [member.poll(max_records=1, timeout_s=0.2) for member in members])
     first, second = (member.assignment() for member in members)
     assert not first & second
     assert first | second == {TopicPartition(topic, number) for number in range(PARTITIONS)}
@@ -46,9 +45,9 @@ def test_what_one_member_committed_on_revocation_the_next_does_not_read(
     def both_poll() -> None:
         late.extend(polled_together(first, second))
 
-    until(lambda: bool(first.assignment() and second.assignment()), both_poll)
+    wait_until(lambda: bool(first.assignment() and second.assignment()), both_poll)
     write(transport, [upload(topic, n) for n in range(100, 140)])
-    until(lambda: len(late) >= 40, both_poll)
+    wait_until(lambda: len(late) >= 40, both_poll)
     assert values(late) == sorted(b"value-%d" % n for n in range(100, 140))
 
 
@@ -58,14 +57,14 @@ def test_partitions_are_reported_revoked_before_another_member_gets_them(
 ) -> None:
     watchers = [Watcher(), Watcher()]
     first = transport.source([topic], group=group, listener=watchers[0])
-    until(lambda: len(first.assignment()) == PARTITIONS, lambda: first.poll(max_records=1, timeout_s=0.2))
+    wait_until(lambda: len(first.assignment()) == PARTITIONS, lambda: first.poll(max_records=1, timeout_s=0.2))
     watchers[0].on_revoked = lambda partitions: assert_not_assigned_yet()
 
     def assert_not_assigned_yet() -> None:
         assert not any(what == "assigned" for what, _ in watchers[1].calls)
 
     second = transport.source([topic], group=group, listener=watchers[1])
-    until(
+    wait_until(
         lambda: bool(first.assignment() and second.assignment()),
         lambda: polled_together(first, second),
     )
@@ -79,9 +78,9 @@ def test_partitions_are_reported_revoked_before_another_member_gets_them(
 def test_a_member_that_leaves_hands_its_partitions_over(transport: Transport, topic: str, group: str) -> None:
     first = transport.source([topic], group=group)
     second = transport.source([topic], group=group)
-    until(
+    wait_until(
         lambda: bool(first.assignment() and second.assignment()),
         lambda: polled_together(first, second),
     )
     first.close()
-    until(lambda: len(second.assignment()) == PARTITIONS, lambda: second.poll(max_records=1, timeout_s=0.2))
+    wait_until(lambda: len(second.assignment()) == PARTITIONS, lambda: second.poll(max_records=1, timeout_s=0.2))

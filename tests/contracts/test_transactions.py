@@ -1,6 +1,5 @@
 """What every transactional sink must do, held against memory, the embedded broker and a real Apache Kafka."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import pytest
 
 from schemas.errors import Fenced, MembershipLost, RecordRefused
 from schemas.ports import OutgoingRecord, Record, RecordSource, TopicPartition, TransactionalSink
+from tests.waiting import STANDSTILL_S, read, wait_until
 from transport.client_options import ConsumerOptions, TransactionOptions
 from transport.connection import KafkaConnection
 from transport.kafka_flushes import open_results
@@ -16,7 +16,6 @@ from transport.kafka_source import KafkaSource
 from transport.memory import MemoryBroker, MemorySink, MemorySource, MemoryTransactionalSink
 from transport.topics import TopicSpec, ensure_topics
 
-PATIENCE_S = 60.0
 ON_KAFKA = pytest.param("kafka", marks=pytest.mark.kafka)
 MEMBERS = ConsumerOptions(session_timeout_s=6.0, heartbeat_interval_s=0.2)
 
@@ -50,7 +49,7 @@ class Transport:
         sink = MemorySink(self.memory) if self.connection is None else KafkaSink(self.connection)
         for number in range(count):
             sink.send(OutgoingRecord(self.read, b"clip-%d" % number, b"upload", partition_by="one"))
-        sink.flush(PATIENCE_S)
+        sink.flush(STANDSTILL_S)
         sink.close()
 
     def close(self) -> None:
@@ -74,15 +73,6 @@ def transport(request: pytest.FixtureRequest, fresh_name: Callable[[str], str]) 
 only_on_kafka = pytest.mark.parametrize("transport", [ON_KAFKA], indirect=True)
 
 
-def polled(source: RecordSource, count: int) -> list[Record]:
-    records: list[Record] = []
-    deadline_s = time.monotonic() + PATIENCE_S
-    while len(records) < count:
-        assert time.monotonic() < deadline_s, "waited in vain"
-        records += source.poll(max_records=count - len(records), timeout_s=0.5)
-    return records
-
-
 def made_of(transport: Transport, records: Sequence[Record]) -> list[OutgoingRecord]:
     return [OutgoingRecord(transport.written, record.key, b"result", partition_by="one") for record in records]
 
@@ -94,30 +84,30 @@ def after(records: Sequence[Record]) -> dict[TopicPartition, int]:
 def test_results_and_positions_are_there_together(transport: Transport) -> None:
     transport.upload(5)
     source, sink = transport.source(transport.read, transport.group), transport.sink()
-    first = polled(source, 3)
+    first = read(source, 3)
     sink.commit(made_of(transport, first), after(first), source)
-    assert [r.key for r in polled(transport.source(transport.written), 3)] == [r.key for r in first]
+    assert [r.key for r in read(transport.source(transport.written), 3)] == [r.key for r in first]
     source.close()
-    rest = polled(transport.source(transport.read, transport.group), 2)
+    rest = read(transport.source(transport.read, transport.group), 2)
     assert [record.offset for record in rest] == [3, 4]
 
 
 def test_results_keep_their_order_over_many_transactions(transport: Transport) -> None:
     transport.upload(30)
     source, sink = transport.source(transport.read, transport.group), transport.sink()
-    for record in polled(source, 30):
+    for record in read(source, 30):
         sink.commit(made_of(transport, [record]), after([record]), source)
-    results = polled(transport.source(transport.written), 30)
+    results = read(transport.source(transport.written), 30)
     assert [record.key for record in results] == [b"clip-%d" % number for number in range(30)]
 
 
 def test_positions_without_results_are_stored_as_well(transport: Transport) -> None:
     transport.upload(2)
     source, sink = transport.source(transport.read, transport.group), transport.sink()
-    records = polled(source, 2)
+    records = read(source, 2)
     sink.commit([], after(records[:1]), source)
     source.close()
-    assert [record.offset for record in polled(transport.source(transport.read, transport.group), 1)] == [1]
+    assert [record.offset for record in read(transport.source(transport.read, transport.group), 1)] == [1]
 
 
 def test_a_record_that_can_never_be_written_is_refused_before(transport: Transport) -> None:
@@ -136,14 +126,15 @@ def test_closing_twice_is_closing_once(transport: Transport) -> None:
 def test_who_has_read_all_results_has_no_lag(transport: Transport) -> None:
     transport.upload(3)
     source, sink = transport.source(transport.read, transport.group), transport.sink()
-    for record in polled(source, 3):
+    for record in read(source, 3):
         sink.commit(made_of(transport, [record]), after([record]), source)
     reader = transport.source(transport.written)
-    polled(reader, 3)
-    deadline_s = time.monotonic() + PATIENCE_S
-    while any(reader.lag().values()):
-        assert time.monotonic() < deadline_s, reader.lag()
+    read(reader, 3)
+
+    def reads_nothing() -> None:
         assert not reader.poll(max_records=1, timeout_s=0.2)
+
+    wait_until(lambda: not any(reader.lag().values()), reads_nothing, progress=reader.lag)
 
 
 @only_on_kafka
@@ -156,12 +147,12 @@ def test_a_record_too_large_for_the_sink_is_refused_before(transport: Transport)
 def test_who_comes_under_a_name_fences_who_had_it_and_nothing_of_that_one_is_written(transport: Transport) -> None:
     transport.upload(2)
     source, first = transport.source(transport.read, transport.group), transport.sink("one name")
-    records = polled(source, 2)
+    records = read(source, 2)
     second = transport.sink("one name")
     with pytest.raises(Fenced, match="another process uses the same transactional id"):
         first.commit(made_of(transport, records), after(records), source)
     second.commit(made_of(transport, records[:1]), after(records[:1]), source)
-    assert [r.key for r in polled(transport.source(transport.written), 1)] == [b"clip-0"]
+    assert [r.key for r in read(transport.source(transport.written), 1)] == [b"clip-0"]
 
 
 class GivenUp:
@@ -185,14 +176,14 @@ def test_who_is_no_member_yet_cannot_write(transport: Transport) -> None:
 def test_a_member_that_its_group_gave_up_writes_nothing(transport: Transport) -> None:
     transport.upload(2)
     source, sink = transport.source(transport.read, transport.group), transport.sink("a zombie")
-    records = polled(source, 2)
+    records = read(source, 2)
     zombie = GivenUp(source.membership())
     source.close()
     successor = transport.source(transport.read, transport.group)
-    again = polled(successor, 2)
+    again = read(successor, 2)
     with pytest.raises(MembershipLost, match="the group rebalanced without this member"):
         sink.commit(made_of(transport, records), after(records), zombie)
     sink.commit(made_of(transport, again), after(again), successor)  # the sink itself is as good as before
     written = transport.source(transport.written)
-    assert len(polled(written, 2)) == 2
+    assert len(read(written, 2)) == 2
     assert not written.poll(max_records=10, timeout_s=1.0)

@@ -13,13 +13,12 @@ from tests.contracts.transports import (
     Transport,
     Watcher,
     positions,
-    read,
     topics_are_created_first,
-    until,
     upload,
     values,
     write,
 )
+from tests.waiting import read, wait_until
 from transport.connection import KafkaConnection
 
 
@@ -89,13 +88,13 @@ def test_poll_returns_no_more_than_asked_for(transport: Transport, topic: str) -
     write(transport, [upload(topic, n) for n in range(50)])
     source = transport.source([topic], group=None)
     sizes: list[int] = []
-    until(lambda: sum(sizes) == 50, lambda: sizes.append(len(source.poll(max_records=7, timeout_s=0.5))))
+    wait_until(lambda: sum(sizes) == 50, lambda: sizes.append(len(source.poll(max_records=7, timeout_s=0.5))))
     assert max(sizes) <= 7
 
 
 def test_an_empty_poll_takes_no_longer_than_asked(transport: Transport, topic: str) -> None:
     source = transport.source([topic], group=None)
-    until(lambda: bool(source.assignment()), lambda: source.poll(max_records=1, timeout_s=0.2))
+    wait_until(lambda: bool(source.assignment()), lambda: source.poll(max_records=1, timeout_s=0.2))
     started_s = time.monotonic()
     assert not source.poll(max_records=1, timeout_s=0.3)
     assert time.monotonic() - started_s < 2.0
@@ -167,7 +166,7 @@ def test_a_position_beyond_the_end_belongs_to_another_log_and_is_refused(
     source = transport.source([topic], group=group if grouped else None, listener=Watcher({at: 11}))
     says = rf"{topic}\[{at.partition}\] ends at offset 10.*is 11.*delete"
     with pytest.raises(PositionBeyondLog, match=says):
-        until(lambda: False, lambda: source.poll(max_records=1, timeout_s=0.2))
+        wait_until(lambda: False, lambda: source.poll(max_records=1, timeout_s=0.2))
     if not grouped:
         with pytest.raises(PositionBeyondLog, match=says):
             source.poll(max_records=1, timeout_s=0.2)
@@ -198,14 +197,14 @@ def test_what_the_listener_raises_comes_out_of_poll(transport: Transport, topic:
     watcher.assigned = fail  # type: ignore[method-assign]
     source = transport.source([topic], group=group, listener=watcher)
     with pytest.raises(LookupError, match="the view is gone"):
-        until(lambda: False, lambda: source.poll(max_records=1, timeout_s=0.2))
+        wait_until(lambda: False, lambda: source.poll(max_records=1, timeout_s=0.2))
 
 
 def test_a_paused_reader_gets_nothing_and_misses_nothing(transport: Transport, topic: str) -> None:
     write(transport, [upload(topic, n) for n in range(60)])
     source = transport.source([topic], group=None)
     records: list[Record] = []
-    until(lambda: bool(records), lambda: records.extend(source.poll(max_records=1, timeout_s=0.2)))
+    wait_until(lambda: bool(records), lambda: records.extend(source.poll(max_records=1, timeout_s=0.2)))
     source.pause()
     write(transport, [upload(topic, n) for n in range(60, 80)])
     for _ in range(3):
@@ -219,7 +218,7 @@ def test_a_pause_covers_partitions_assigned_later(transport: Transport, topic: s
     write(transport, [upload(topic, n) for n in range(20)])
     source = transport.source([topic], group=group)
     source.pause()
-    until(lambda: bool(source.assignment()), lambda: source.poll(max_records=1, timeout_s=0.2))
+    wait_until(lambda: bool(source.assignment()), lambda: source.poll(max_records=1, timeout_s=0.2))
     for _ in range(3):
         assert not source.poll(max_records=100, timeout_s=0.2)
     source.resume()
@@ -230,7 +229,9 @@ def test_lag_counts_what_is_left_to_read(transport: Transport, topic: str) -> No
     write(transport, [upload(topic, n, challenge="one partition") for n in range(30)])
     source = transport.source([topic], group=None)
     records: list[Record] = []
-    until(lambda: len(records) == 10, lambda: records.extend(source.poll(max_records=10 - len(records), timeout_s=0.2)))
+    wait_until(
+        lambda: len(records) == 10, lambda: records.extend(source.poll(max_records=10 - len(records), timeout_s=0.2))
+    )
     at = records[0].topic_partition
     assert source.lag()[at] == 20
     assert source.end_offsets() == {place: 30 if place == at else 0 for place in source.assignment()}

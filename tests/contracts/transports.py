@@ -1,6 +1,5 @@
 """Every transport, seen through one face: memory, the embedded broker and a real Apache Kafka."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -10,6 +9,7 @@ import pytest
 from kafka import KafkaAdminClient
 
 from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSink, RecordSource, TopicPartition
+from tests.waiting import STANDSTILL_S
 from transport.client_options import ConsumerOptions, ProducerOptions
 from transport.connection import KafkaConnection, open_client
 from transport.kafka_sink import KafkaSink
@@ -17,7 +17,6 @@ from transport.kafka_source import KafkaSource
 from transport.memory import MemoryBroker, MemorySink, MemorySource
 from transport.topics import TopicSpec, ensure_topics
 
-PATIENCE_S = 60.0
 PARTITIONS = 4
 
 
@@ -105,21 +104,7 @@ def write(transport: Transport, records: Iterable[OutgoingRecord]) -> None:
     sink = transport.sink()
     for record in records:
         sink.send(record)
-    sink.flush(PATIENCE_S)
-
-
-def until(condition: Callable[[], bool], act: Callable[[], object]) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, "waited in vain"
-        act()
-
-
-def read(source: RecordSource, count: int) -> list[Record]:
-    """Poll until ``count`` records have come."""
-    records: list[Record] = []
-    until(lambda: len(records) >= count, lambda: records.extend(source.poll(max_records=100, timeout_s=0.5)))
-    return records
+    sink.flush(STANDSTILL_S)
 
 
 def polled_together(*members: RecordSource) -> list[Record]:

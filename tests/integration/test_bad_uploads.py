@@ -25,7 +25,8 @@ from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.settings import StreamerSettings
 from tests.clips import random_features, upload
 from tests.small_bundle import small_bundle
-from tests.streaming import DEAD, UPLOADS, Log, process, quick_settings, running, wait_until
+from tests.streaming import DEAD, UPLOADS, Log, process, quick_settings, running
+from tests.waiting import wait_until
 from transport.client_options import TransactionOptions
 from transport.connection import KafkaConnection
 from transport.dead_letter import dead_letter_topic, reason

@@ -31,6 +31,7 @@ from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, Record
 from schemas.queries import SimilarQuery, uniform_weights
 from tests.ranking.serving.test_api import Client
+from tests.waiting import wait_until, watching
 from transport.connection import KafkaConnection
 from transport.kafka_source import KafkaSource
 from transport.topics import TopicSpec, describe_topics, ensure_topics
@@ -41,7 +42,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow]
 
 CLIPS = 24
 PARTITIONS = 3
-PATIENCE_S = 90.0
 QUICK_COMPACTION = {
     "cleanup.policy": "compact",
     "min.cleanable.dirty.ratio": "0.001",
@@ -243,15 +243,6 @@ def read_topic(system: EmbeddedSystem) -> list[Record]:
     return records
 
 
-def until(condition: Callable[[], object], system: EmbeddedSystem, step: Callable[[], object] = lambda: None) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        system.raise_failures()
-        assert time.monotonic() < deadline_s
-        step()
-        time.sleep(0.2)
-
-
 class Traffic:
     """Uploads go on: a partition is compacted up to its newest segment, and a new one begins with a record."""
 
@@ -292,14 +283,14 @@ def test_a_deleted_clip_is_on_no_surface_and_a_late_upload_does_not_bring_it_bac
     removal = ClipDeleted(clip_id=victim.clip_id, reason="asked for")
     sink.send(OutgoingRecord(settings.ranking.deletions_topic, victim.clip_id.encode(), encode(removal)))
     sink.flush(10.0)
-    until(lambda: system.replica.index.clips() == CLIPS - 1, system)
-    until(lambda: system.service.pooled_clip(victim.clip_id).state == "deleted", system)
-    until(lambda: sum(system.replica.store.generations().values()) == CLIPS - 1, system)
+    wait_until(lambda: system.replica.index.clips() == CLIPS - 1, watching(system.raise_failures))
+    wait_until(lambda: system.service.pooled_clip(victim.clip_id).state == "deleted", watching(system.raise_failures))
+    wait_until(lambda: sum(system.replica.store.generations().values()) == CLIPS - 1, watching(system.raise_failures))
 
     traffic = Traffic(system, others, victim.challenge_id)
 
     def assert_gone() -> None:
-        until(lambda: not records_of(system, victim.clip_id), system, traffic.go_on)
+        wait_until(lambda: not records_of(system, victim.clip_id), traffic.go_on)
         system.await_clips(len(others))
         for _ in range(2):  # of two snapshots that are kept
             system.replica.index.save(settings.ranking.index_folder)
@@ -309,7 +300,7 @@ def test_a_deleted_clip_is_on_no_surface_and_a_late_upload_does_not_bring_it_bac
     assert reports.late == 0
     send_upload(sink, settings.streamer.uploads_topic, victim)
     traffic.go_on()
-    until(lambda: reports.late >= 2, system)  # both views have come to it
+    wait_until(lambda: reports.late >= 2, watching(system.raise_failures))  # both views have come to it
     assert_gone()
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.waiting import STANDSTILL_S, wait_until
 from transport.connection import KafkaConnection
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
-PATIENCE_S = 60.0
 CLIENTS = 4
 
 
@@ -42,7 +42,7 @@ class Operator:
     def run(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "dancerank", *arguments]
         done = subprocess.run(
-            command, cwd=self.folder, env=self._environment(), capture_output=True, text=True, timeout=PATIENCE_S
+            command, cwd=self.folder, env=self._environment(), capture_output=True, text=True, timeout=STANDSTILL_S
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -53,7 +53,7 @@ class Operator:
             command = [sys.executable, "-m", "dancerank", "serve", "--with-rank"]
             process = subprocess.Popen(command, cwd=self.folder, env=self._environment(), stdout=log, stderr=log)
         try:
-            await_that(lambda: self.status("/readyz") == 200)
+            wait_until(lambda: self.status("/readyz") == 200)
             yield process
         finally:
             process.kill()
@@ -70,7 +70,7 @@ class Operator:
 
     def ask(self, path: str, key: str | None = None) -> httpx.Response:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        return httpx.get(self.url + path, headers=headers, timeout=PATIENCE_S)
+        return httpx.get(self.url + path, headers=headers, timeout=STANDSTILL_S)
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, **self.settings}
@@ -87,13 +87,6 @@ def operator(tmp_path: Path, kafka_connection: KafkaConnection, fresh_name: Call
         "SERVER__SHUTDOWN_TIMEOUT_S": "20",
     }
     return Operator(tmp_path, {f"DANCERANK_{name}": value for name, value in named.items()})
-
-
-def await_that(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, "not within the patience of this test"
-        time.sleep(0.05)
 
 
 def test_keys_come_and_go_while_it_serves_and_a_stop_under_load_breaks_no_answer(operator: Operator) -> None:
@@ -114,10 +107,10 @@ def test_keys_come_and_go_while_it_serves_and_a_stop_under_load_breaks_no_answer
         ]
         for client in clients:
             client.start()
-        await_that(lambda: outcomes["200"] > 5 * CLIENTS)
+        wait_until(lambda: outcomes["200"] > 5 * CLIENTS)
         started_s = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE_S) == 0, operator.log()
+        assert process.wait(STANDSTILL_S) == 0, operator.log()
         assert time.monotonic() - started_s < 20
         for client in clients:
             client.join()

@@ -40,7 +40,7 @@ from tests.integration.test_bad_uploads import (
     bad_upload,
 )
 from tests.small_bundle import small_bundle
-from tests.streaming import wait_until
+from tests.waiting import wait_until
 from transport.connection import KafkaConnection
 from transport.dead_letter_records import DeadLetter
 from transport.group_offsets import committed_offsets, partition_ends

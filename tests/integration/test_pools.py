@@ -25,6 +25,7 @@ from schemas.ports import OutgoingRecord, Record, TopicPartition
 from tests.integration.pool_world import HOUR_MS, World
 from tests.ranking.databases import migrated
 from tests.ranking.pools.audit import Audit, Owner, audit_database, expected_row, stored_decisions
+from tests.waiting import STANDSTILL_S, wait_until, watching
 from transport.connection import KafkaConnection
 from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
@@ -35,7 +36,6 @@ CLIPS = 1000
 OBSERVATIONS = 3000
 FEED_S = 15.0
 KILLS = 3
-PATIENCE_S = 120.0
 
 POLICY = """\
 version = "scarce-1"
@@ -117,7 +117,7 @@ class Processes:
         for process in self._running.values():
             process.send_signal(signal.SIGTERM)
         for name, process in self._running.items():
-            assert process.wait(PATIENCE_S) == 0, self.log(name)
+            assert process.wait(STANDSTILL_S) == 0, self.log(name)
 
     def check(self) -> None:
         for name, process in self._running.items():
@@ -171,7 +171,7 @@ def config(
 def sending(settings: Settings, connection: KafkaConnection) -> Iterator[Topics]:
     with closing(KafkaSink(connection)) as sink:
         yield Topics(sink, settings)
-        sink.flush(PATIENCE_S)
+        sink.flush(STANDSTILL_S)
 
 
 class Killer:
@@ -233,14 +233,6 @@ def feed(world: World, topics: Topics, act: Callable[[], None]) -> None:
         time.sleep(max(0.0, started_s + FEED_S * sent / total - time.monotonic()))
 
 
-def await_that(condition: Callable[[], bool], what: str, processes: Processes) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        processes.check()
-        assert time.monotonic() < deadline_s, what
-        time.sleep(0.1)
-
-
 def read_all(connection: KafkaConnection, topic: str) -> list[Record]:
     count, records = sum(ends_of(connection, [topic]).values()), list[Record]()
     with closing(KafkaSource(connection, [topic], group=None)) as source:
@@ -279,17 +271,17 @@ def test_two_workers_that_are_killed_overspend_nothing_and_lose_nothing(
             kafka_connection,
             [settings.streamer.scored_topic, settings.pools.engagement_topic, settings.ranking.deletions_topic],
         )
-        await_that(lambda: reached(pools, ends), "every record is handled", processes)
+        wait_until(lambda: reached(pools, ends), watching(processes.check), what="records wait")
         with sending(settings, kafka_connection) as topics:  # those before may all have come before their clips
             for clip_id in world.random.sample(sorted(world.clips), 30):
                 topics.deleted(clip_id)
                 world.deleted.add(clip_id)
         ends = ends_of(kafka_connection, list({at.topic for at in ends}))
-        await_that(lambda: reached(pools, ends), "every deletion is handled", processes)
+        wait_until(lambda: reached(pools, ends), watching(processes.check), what="deletions wait")
         due_ms = int(time.time() * 1000) + 4000
-        await_that(lambda: not futures(database, due_ms), "what was of the future is handled", processes)
-        await_that(lambda: everybody_left(database), "every clip expires", processes)
-        await_that(lambda: not pools.has_unpublished(), "every decision is published", processes)
+        wait_until(lambda: not futures(database, due_ms), watching(processes.check), what="future events wait")
+        wait_until(lambda: everybody_left(database), watching(processes.check), what="clips have not expired")
+        wait_until(lambda: not pools.has_unpublished(), watching(processes.check), what="decisions are not published")
         processes.stop()
         replayed = pools.replay()
         owners = {clip_id: Owner(clip.dancer_id, clip.challenge_id) for clip_id, clip in world.clips.items()}

@@ -5,9 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +20,13 @@ from dancerank.uploads import send_upload
 from schemas.events import ClipUploaded
 from schemas.modalities import Dimension
 from tests.integration.scored_log import plainly_ranked, read_log
+from tests.waiting import STANDSTILL_S, wait_until
 from transport.connection import KafkaConnection
 from transport.kafka_sink import KafkaSink
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 CLIPS = 400
-PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Deployment:
                 yield process
                 if process.poll() is None:
                     process.send_signal(signal.SIGTERM)
-                assert process.wait(PATIENCE_S) == 0, self.log(command)
+                assert process.wait(STANDSTILL_S) == 0, self.log(command)
             finally:
                 process.kill()
                 process.wait()
@@ -63,7 +62,7 @@ class Deployment:
     def run(self, *arguments: str) -> str:
         """Run a command to its end and return what it printed."""
         command = [sys.executable, "-m", "dancerank", *arguments, "--config", str(self.config)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=STANDSTILL_S, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
@@ -104,16 +103,16 @@ def test_a_streamer_stopped_in_mid_stream_continues_from_its_commit(
     with closing(KafkaSink(kafka_connection)) as sink:
         for upload in sent:
             send_upload(sink, settings.streamer.uploads_topic, upload)
-        sink.flush(PATIENCE_S)
+        sink.flush(STANDSTILL_S)
 
     with deployment.process("stream"):
-        await_that(lambda: metric(deployment.metrics, "dancerank_records_produced_total") > 20)
+        wait_until(lambda: metric(deployment.metrics, "dancerank_records_produced_total") > 20)
     before = len(read_log(settings, kafka_connection))
     assert 20 < before < CLIPS, deployment.log("stream")
 
     with deployment.process("stream"), deployment.process("serve", "--with-rank"):
-        await_that(lambda: metric(f"{deployment.api}/metrics", 'dancerank_index_vectors{modality="scenic"}') == CLIPS)
-        await_that(lambda: sum(c["clips"] for c in get(deployment, "/v1/challenges")) == CLIPS)
+        wait_until(lambda: metric(f"{deployment.api}/metrics", 'dancerank_index_vectors{modality="scenic"}') == CLIPS)
+        wait_until(lambda: sum(c["clips"] for c in get(deployment, "/v1/challenges")) == CLIPS)
         assert get(deployment, "/readyz")["ready"]
         log = read_log(settings, kafka_connection)
         assert Counter(clip.clip_id for clip in log) == Counter(upload.clip_id for upload in sent)
@@ -139,21 +138,14 @@ def test_a_folder_is_produced_and_the_questions_are_answered_on_the_command_line
 
     assert "32 uploads" in deployment.run("produce", str(few))
     with deployment.process("stream"), deployment.process("serve", "--with-rank"):
-        await_that(lambda: metric(f"{deployment.api}/metrics", 'dancerank_index_vectors{modality="scenic"}') == 32)
-        await_that(lambda: sum(c["clips"] for c in get(deployment, "/v1/challenges")) == 32)
+        wait_until(lambda: metric(f"{deployment.api}/metrics", 'dancerank_index_vectors{modality="scenic"}') == 32)
+        wait_until(lambda: sum(c["clips"] for c in get(deployment, "/v1/challenges")) == 32)
 
     assert challenge in deployment.run("rankings")
     assert re.search(r"│ 1 +│ .*clip", deployment.run("rankings", challenge, "--by", "scenic"))
     similar = deployment.run("similar", "--clip", clip_id, "--weights", "skeletal:1", "-k", "3")
     assert similar.count("│ dancer") == 3
     assert dancer_id not in similar
-
-
-def await_that(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, "not within the patience of this test"
-        time.sleep(0.05)
 
 
 def get(deployment: Deployment, path: str) -> object:

@@ -15,10 +15,11 @@ import pytest
 from dancerank.processes import Processes
 from dancerank.settings import Settings
 from schemas.errors import TransportError
-from schemas.ports import OutgoingRecord, Record, TopicPartition
+from schemas.ports import OutgoingRecord, TopicPartition
 from tests.conftest import _unavailable
 from tests.servers import ServerUnavailable
 from tests.servers.secure_kafka import KEY_PASSWORD, PASSWORD, SecureKafkaServer
+from tests.waiting import STANDSTILL_S, read
 from transport.client_options import TransactionOptions
 from transport.connection import KafkaConnection
 from transport.kafka_flushes import open_results
@@ -29,7 +30,6 @@ from transport.topics import TopicSpec, describe_topics, ensure_topics
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
-PATIENCE_S = 30.0
 REFUSED_WITHIN_S = 1.0
 HUNG_UP = "wrong user name or password.*disconnected|uthentication"
 SECRETS = (PASSWORD, KEY_PASSWORD, "wrong-sesame")
@@ -84,7 +84,7 @@ def test_every_client_works_with_the_security_that_the_settings_name(
 
     with closing(KafkaSink(connection)) as sink:
         sink.send(OutgoingRecord(topic=asked, key=b"k", value=b"question"))
-        sink.flush(PATIENCE_S)
+        sink.flush(STANDSTILL_S)
     with (
         closing(KafkaSource(connection, [asked], group=group)) as source,
         closing(open_results(connection, fresh_name("writer"), TransactionOptions())) as results,
@@ -96,15 +96,6 @@ def test_every_client_works_with_the_security_that_the_settings_name(
         results.commit([answer], {TopicPartition(asked, 0): 1}, source)
     with closing(KafkaSource(connection, [answered], group=None)) as source:
         assert [record.value for record in read(source, 1)] == [b"answer"]
-
-
-def read(source: KafkaSource, count: int) -> list[Record]:
-    records: list[Record] = []
-    deadline_s = time.monotonic() + PATIENCE_S
-    while len(records) < count:
-        assert time.monotonic() < deadline_s
-        records += source.poll(max_records=count, timeout_s=0.5)
-    return records
 
 
 USES: dict[str, Callable[[KafkaConnection], object]] = {

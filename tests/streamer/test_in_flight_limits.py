@@ -21,8 +21,8 @@ from tests.streaming import (
     running,
     stall_loading,
     uploads,
-    wait_until,
 )
+from tests.waiting import wait_until
 from transport.memory import MemoryTransactionalSink
 
 IN_FLIGHT = 2
@@ -133,7 +133,7 @@ def test_results_wait_until_a_commit_is_due_and_are_then_written_together(bundle
     log = Log(partitions=1)
     log.upload(*uploads(5))
     streamer = log.streamer(bundle, quick_settings(commit_interval_s=600.0))
-    wait_until(lambda: streamer._step() or streamer._tracker.held == 5, 10.0)
+    wait_until(lambda: streamer._step() or streamer._tracker.held == 5)
     streamer._step()
     assert (log.settled(), log.committed()) == (0, {})
     streamer._commit_at_s = 0.0

@@ -29,8 +29,8 @@ from tests.streaming import (
     running,
     stall_loading,
     uploads,
-    wait_until,
 )
+from tests.waiting import wait_until
 from transport.lag_monitor import LagMonitor, Reader
 from transport.memory import MemoryOffsets, MemoryTransactionalSink
 

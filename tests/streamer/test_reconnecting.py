@@ -23,9 +23,10 @@ from tests.streaming import (
     running,
     stall_loading,
     uploads,
-    wait_until,
 )
+from tests.waiting import wait_until
 from transport.memory import MemorySource, MemoryTransactionalSink
+from transport.reconnecting import Waits
 
 SOON_S = 60.0
 
@@ -64,6 +65,14 @@ class Opening:
         return self.log.open_source(listener)
 
 
+def assert_waits(stop: Stop, longest_s: list[float]) -> None:
+    """Each wait is shortened by a random share of up to the jitter."""
+    assert len(stop.waited_s) == len(longest_s)
+    for waited_s, most_s in zip(stop.waited_s, longest_s, strict=True):
+        assert waited_s is not None
+        assert (1 - Waits().jitter) * most_s <= waited_s <= most_s
+
+
 def unreachable() -> TransportError:
     return TransportError("no broker answers")
 
@@ -72,7 +81,7 @@ def test_waits_double_up_to_ten_seconds(bundle: Bundle) -> None:
     log, stop = Log(), Stop(waits=8)
     log.upload(*uploads(2))
     log.streamer(bundle, quick_settings(), sink=Scripted(log, [unreachable() for _ in range(20)])).run(stop)
-    assert stop.waited_s == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
+    assert_waits(stop, [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0])
     assert not any(log.committed().values())  # nothing beyond where reading began
 
 
@@ -81,7 +90,7 @@ def test_waits_double_as_well_while_nothing_can_be_opened(bundle: Bundle) -> Non
     log.upload(*uploads(2))
     opening = Opening(log, [None, *(unreachable() for _ in range(20))])
     log.streamer(bundle, quick_settings(), sink=Scripted(log, [unreachable()]), open_source=opening).run(stop)
-    assert stop.waited_s == [0.2, 0.4, 0.8, 1.6]
+    assert_waits(stop, [0.2, 0.4, 0.8, 1.6])
 
 
 def test_after_a_commit_that_worked_waits_are_short_again(bundle: Bundle) -> None:
@@ -89,7 +98,7 @@ def test_after_a_commit_that_worked_waits_are_short_again(bundle: Bundle) -> Non
     log.upload(*uploads(2))
     sink = Scripted(log, [unreachable(), unreachable(), None, *(unreachable() for _ in range(20))])
     log.streamer(bundle, quick_settings(), sink=sink).run(stop)
-    assert stop.waited_s == [0.2, 0.4, 0.2, 0.4]
+    assert_waits(stop, [0.2, 0.4, 0.2, 0.4])
 
 
 def test_a_member_that_was_given_up_joins_at_once_and_waits_only_if_that_fails(bundle: Bundle) -> None:
@@ -99,7 +108,7 @@ def test_a_member_that_was_given_up_joins_at_once_and_waits_only_if_that_fails(b
     sink = Scripted(log, [MembershipLost("the group rebalanced without this member")])
     log.streamer(bundle, quick_settings(), sink=sink, open_source=opening).run(stop)
     assert stop.waited_s[0] == 0.0
-    assert all(waited_s and waited_s >= 0.2 for waited_s in stop.waited_s[1:])
+    assert all(waited_s and waited_s >= 0.2 * (1 - Waits().jitter) for waited_s in stop.waited_s[1:])
 
 
 def test_a_fenced_streamer_ends_and_fences_no_other(bundle: Bundle) -> None:
@@ -142,8 +151,8 @@ def test_what_it_waits_for_is_reported_until_something_is_committed(bundle: Bund
     stop = Waiting()
     thread = threading.Thread(target=streamer.run, args=(stop,))
     thread.start()
-    wait_until(lambda: len(log.scored()) >= 2, SOON_S)
-    wait_until(lambda: streamer.waiting_for is None, SOON_S)
+    wait_until(lambda: len(log.scored()) >= 2)
+    wait_until(lambda: streamer.waiting_for is None)
     stop.set()
     thread.join()
     assert reported == ["no broker answers (transport)", "no broker (transport)"]
@@ -183,7 +192,7 @@ def test_the_wait_is_over_with_a_commit_and_not_before_though_more_is_in_flight(
             streamer._step()
             return any(log.committed().values())  # more than where reading began
 
-        wait_until(committed, SOON_S)
+        wait_until(committed)
         assert streamer._prefetcher.clips == 1
         assert streamer.waiting_for is None
     finally:
@@ -230,7 +239,7 @@ def test_a_client_that_does_not_close_cleanly_does_not_prevent_reconnecting(
     log.upload(*uploads(2))
     sink = Scripted(log, [unreachable(), unreachable()])
     log.streamer(bundle, quick_settings(), sink=sink).run(stop)
-    assert stop.waited_s == [0.2, 0.4]
+    assert_waits(stop, [0.2, 0.4])
     assert "cannot leave the group" in caplog.text
 
 
@@ -287,8 +296,8 @@ def test_a_store_that_stays_silent_holds_up_no_result_until_the_next_commit_is_d
     settings = quick_settings(feature_roots=(feature_root.as_uri(),), commit_interval_s=600.0)
     streamer = log.streamer(bundle, settings, observer=seen)
     with running(streamer):
-        wait_until(lambda: log.committed() == {TopicPartition(UPLOADS, 0): 1}, SOON_S)
-        wait_until(lambda: seen.counts.get(("interrupted", "feature_store_unavailable"), 0) >= 2, SOON_S)
+        wait_until(lambda: log.committed() == {TopicPartition(UPLOADS, 0): 1})
+        wait_until(lambda: seen.counts.get(("interrupted", "feature_store_unavailable"), 0) >= 2)
         assert "(feature_store_unavailable)" in str(streamer.waiting_for)
     assert [clip.clip_id for clip in log.scored()] == ["good"]
     assert log.dead() == []

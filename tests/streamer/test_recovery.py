@@ -22,8 +22,8 @@ from tests.streaming import (
     quick_settings,
     running,
     uploads,
-    wait_until,
 )
+from tests.waiting import wait_until
 from transport.memory import MemoryTransactionalSink
 
 

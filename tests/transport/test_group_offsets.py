@@ -8,6 +8,7 @@ import pytest
 
 from schemas.errors import DancerankError
 from schemas.ports import OutgoingRecord, TopicPartition
+from tests.waiting import STANDSTILL_S, read
 from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection
 from transport.group_offsets import (
@@ -25,8 +26,6 @@ from transport.topics import TopicSpec, ensure_topics
 
 pytestmark = pytest.mark.kafka
 
-PATIENCE_S = 60.0
-
 
 @pytest.fixture
 def topic(kafka_connection: KafkaConnection, fresh_name: Callable[[str], str]) -> str:
@@ -41,7 +40,7 @@ def write(connection: KafkaConnection, topic: str, numbers: range) -> None:
     with closing(KafkaSink(connection)) as sink:
         for number in numbers:
             sink.send(OutgoingRecord(topic, b"key", b"%d" % number, (("n", b"%d" % number),), partition_by="b"))
-        sink.flush(PATIENCE_S)
+        sink.flush(STANDSTILL_S)
 
 
 def filled(ends: dict[TopicPartition, PartitionEnds]) -> TopicPartition:
@@ -82,7 +81,7 @@ def test_an_empty_group_continues_where_it_was_set(
         set_offsets(kafka_connection, group, {filled(ends): offset})
         assert committed_offsets(kafka_connection, group) == {filled(ends): offset}
         with closing(KafkaSource(kafka_connection, [topic], group=group)) as source:
-            assert first_of(source).offset == offset
+            assert read(source, 1)[0].offset == offset
 
 
 def test_a_group_with_members_is_not_touched_and_names_them(
@@ -91,7 +90,7 @@ def test_a_group_with_members_is_not_touched_and_names_them(
     group, ends = fresh_name("group"), partition_ends(kafka_connection, [topic])
     settings = ConsumerOptions(instance="pod-1", session_timeout_s=6.0)
     with closing(KafkaSource(kafka_connection, [topic], group=group, options=settings)) as source:
-        first_of(source)
+        read(source, 1)
         (member,) = members_of(kafka_connection, group)
         assert (member.instance, set(member.partitions)) == ("pod-1", set(ends))
         with pytest.raises(GroupBusy, match=f"group {group} has 1 live member: instance pod-1 on .* Stop them first"):
@@ -104,10 +103,3 @@ def test_nobody_there_is_an_error_that_names_the_servers() -> None:
     for ask in (lambda: members_of(nowhere, "g"), lambda: partition_ends(nowhere, ["t"])):
         with pytest.raises(DancerankError, match=r"cannot connect.*127\.0\.0\.1:1"):
             ask()
-
-
-def first_of(source: KafkaSource) -> object:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not (records := source.poll(max_records=1, timeout_s=1.0)):
-        assert time.monotonic() < deadline_s, "waited in vain"
-    return records[0]

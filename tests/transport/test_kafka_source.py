@@ -11,32 +11,22 @@ from kafka import TopicPartition as KafkaTopicPartition
 from kafka.errors import KafkaConnectionError, KafkaError, TopicAuthorizationFailedError
 
 from schemas.errors import TransportError
-from schemas.ports import OutgoingRecord, Record, TopicPartition
+from schemas.ports import OutgoingRecord, TopicPartition
 from tests.servers.kafka import KafkaServer
+from tests.waiting import STANDSTILL_S, read, wait_until
 from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection, open_client
 from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
 from transport.topics import TopicSpec, ensure_topics
 
-PATIENCE_S = 60.0
-
 
 def write(connection: KafkaConnection, topic: str, numbers: range) -> None:
     sink = KafkaSink(connection)
     for number in numbers:
         sink.send(OutgoingRecord(topic, b"clip-%d" % number, b"%d" % number))
-    sink.flush(PATIENCE_S)
+    sink.flush(STANDSTILL_S)
     sink.close()
-
-
-def read(source: KafkaSource, count: int) -> list[Record]:
-    records: list[Record] = []
-    deadline_s = time.monotonic() + PATIENCE_S
-    while len(records) < count:
-        assert time.monotonic() < deadline_s, "waited in vain"
-        records.extend(source.poll(max_records=100, timeout_s=0.5))
-    return records
 
 
 @pytest.mark.kafka
@@ -93,10 +83,8 @@ def test_a_member_that_was_put_out_of_its_group_cannot_commit_and_comes_back(
     while len(idle.assignment()) < 4:
         idle.poll(max_records=1, timeout_s=0.2)
     other = KafkaSource(kafka_connection, [topic], group=group, options=ConsumerOptions(heartbeat_interval_s=0.2))
-    deadline_s = time.monotonic() + PATIENCE_S
-    while len(other.assignment()) < 4:  # the idle member does not poll, so it is put out
-        assert time.monotonic() < deadline_s
-        other.poll(max_records=1, timeout_s=0.2)
+    # The idle member does not poll, so the group removes it.
+    wait_until(lambda: len(other.assignment()) == 4, lambda: other.poll(max_records=1, timeout_s=0.2))
     stop = threading.Event()
 
     def keep_polling() -> None:
@@ -106,9 +94,7 @@ def test_a_member_that_was_put_out_of_its_group_cannot_commit_and_comes_back(
     polling = threading.Thread(target=keep_polling)
     polling.start()
     idle.poll(max_records=1, timeout_s=0.2)
-    while not idle.assignment():
-        assert time.monotonic() < deadline_s
-        idle.poll(max_records=1, timeout_s=0.2)
+    wait_until(idle.assignment, lambda: idle.poll(max_records=1, timeout_s=0.2))
     stop.set()
     polling.join()
     assert len(listener.refused) == 1

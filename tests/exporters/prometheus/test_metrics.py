@@ -1,8 +1,6 @@
 import inspect
 import json
-import re
 import subprocess
-import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ from schemas.observation import Agreement, Calibration, Drift, Observer, TierFil
 from schemas.ports import TopicPartition
 from tests.servers import free_port
 from tests.servers.prometheus import PrometheusServer
+from tests.waiting import pause, wait_until
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 RULES = DEPLOY / "prometheus" / "dancerank-rules.yml"
@@ -345,41 +344,14 @@ def test_a_real_prometheus_scrapes_the_metrics_and_loads_the_rules(prometheus_bi
 
 
 def awaited(url: str, expression: str) -> list[dict[str, list[str]]]:
-    deadline_s = time.monotonic() + 20
-    while time.monotonic() < deadline_s:
-        with urllib.request.urlopen(
-            f"{url}/api/v1/query?query={urllib.request.quote(expression)}", timeout=5
-        ) as response:
-            if found := json.load(response)["data"]["result"]:
-                return list(found)
-        time.sleep(0.1)
-    raise TimeoutError(f"{expression} was not scraped in time")
+    """What Prometheus has scraped, once it has."""
+    found: list[dict[str, list[str]]] = []
 
+    def ask() -> None:
+        pause()
+        query = urllib.request.quote(expression)
+        with urllib.request.urlopen(f"{url}/api/v1/query?query={query}") as response:
+            found.extend(json.load(response)["data"]["result"])
 
-@pytest.mark.prometheus
-def test_promtool_accepts_the_rules_and_the_example(promtool: str) -> None:
-    for command in (["check", "rules", str(RULES)], ["check", "config", str(RULES.with_name("prometheus.yml"))]):
-        checked = subprocess.run([promtool, *command], capture_output=True, text=True, timeout=30, check=False)
-        assert checked.returncode == 0, checked.stdout + checked.stderr
-
-
-def expressions(kind: str) -> list[str]:
-    if kind == "dashboard":
-        dashboard = json.loads((DEPLOY / "grafana" / "dancerank.json").read_text())
-        return [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    rules = yaml.safe_load(RULES.read_text())
-    return [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
-
-
-@pytest.mark.parametrize("kind", ["dashboard", "rules"])
-def test_everything_that_is_queried_exists(kind: str) -> None:
-    exported = {sample.name for metric in observed().registry.collect() for sample in metric.samples}
-    queried = {n for e in expressions(kind) for n in re.findall(r"(?<![:\w])(?:dancerank|process)_\w+(?![:\w])", e)}
-    assert queried
-    assert queried <= exported
-
-
-def test_every_metric_of_ours_is_on_the_dashboard() -> None:
-    text = "\n".join(expressions("dashboard"))
-    ours = {metric.name for metric in observed().registry.collect() if metric.name.startswith("dancerank_")}
-    assert {name for name in ours if name not in text} == set()
+    wait_until(lambda: found, ask, what=f"{expression} was not scraped")
+    return found
