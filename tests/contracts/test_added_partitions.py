@@ -16,12 +16,11 @@ from tests.contracts.transports import (
     Transport,
     Watcher,
     polled_together,
-    read,
-    until,
     upload,
     values,
     write,
 )
+from tests.waiting import read, wait_until
 
 MORE = PARTITIONS + 3
 
@@ -73,7 +72,7 @@ def test_what_was_read_before_is_not_read_again_because_partitions_were_added(tr
     write(transport, [upload(topic, n) for n in range(20)])
     read(source, 20)
     transport.add_partitions(topic, MORE)
-    until(lambda: added(topic) <= source.assignment(), lambda: source.poll(max_records=1, timeout_s=0.2))
+    wait_until(lambda: added(topic) <= source.assignment(), lambda: source.poll(max_records=1, timeout_s=0.2))
     write(transport, [upload(topic, 20)])
     assert values(read(source, 1)) == [b"value-20"]
     assert not source.poll(max_records=10, timeout_s=0.2)
@@ -81,11 +80,11 @@ def test_what_was_read_before_is_not_read_again_because_partitions_were_added(tr
 
 def test_new_partitions_are_paused_if_the_reader_is(transport: Transport, topic: str) -> None:
     source = transport.source([topic], group=None)
-    until(lambda: bool(source.assignment()), lambda: source.poll(max_records=1, timeout_s=0.2))
+    wait_until(lambda: bool(source.assignment()), lambda: source.poll(max_records=1, timeout_s=0.2))
     source.pause()
     transport.add_partitions(topic, MORE)
     write(transport, in_each(topic, 0))
-    until(
+    wait_until(
         lambda: added(topic) <= source.assignment(),
         lambda: nothing(source),
     )
@@ -104,7 +103,7 @@ def test_a_listener_that_fails_for_new_partitions_is_asked_again_and_nothing_is_
 ) -> None:
     watcher = Watcher()
     source = transport.source([topic], group=None, listener=watcher)
-    until(lambda: bool(source.assignment()), lambda: source.poll(max_records=1, timeout_s=0.2))
+    wait_until(lambda: bool(source.assignment()), lambda: source.poll(max_records=1, timeout_s=0.2))
     transport.add_partitions(topic, MORE)
     write(transport, in_each(topic, 0))
     answer = watcher.assigned
@@ -116,7 +115,7 @@ def test_a_listener_that_fails_for_new_partitions_is_asked_again_and_nothing_is_
     old = []
     for _ in range(2):
         with pytest.raises(LookupError, match="the view does not answer"):
-            until(lambda: False, lambda: old.extend(source.poll(max_records=100, timeout_s=0.2)))
+            wait_until(lambda: False, lambda: old.extend(source.poll(max_records=100, timeout_s=0.2)))
     assert not added(topic) & {record.topic_partition for record in old}
     watcher.assigned = answer  # type: ignore[method-assign]
     assert values([*old, *read(source, MORE - len(old))]) == sorted(b"value-%d" % n for n in range(MORE))
@@ -130,11 +129,11 @@ def test_a_listener_that_fails_for_new_partitions_is_asked_again_and_nothing_is_
 def test_a_group_shares_new_partitions_out(transport: Transport, topic: str, group: str) -> None:
     first, second = transport.source([topic], group=group), transport.source([topic], group=group)
     old = {TopicPartition(topic, number) for number in range(PARTITIONS)}
-    until(lambda: first.assignment() | second.assignment() == old, lambda: polled_together(first, second))
+    wait_until(lambda: first.assignment() | second.assignment() == old, lambda: polled_together(first, second))
     transport.add_partitions(topic, MORE)
     write(transport, in_each(topic, 0))
     records = []
-    until(lambda: len(records) >= MORE, lambda: records.extend(polled_together(first, second)))
+    wait_until(lambda: len(records) >= MORE, lambda: records.extend(polled_together(first, second)))
     assert values(records) == sorted(b"value-%d" % n for n in range(MORE))
     assert first.assignment() | second.assignment() == old | added(topic)
     assert not first.assignment() & second.assignment()
