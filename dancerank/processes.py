@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Final
 
+import msgspec
+
 from dancerank.lag_measuring import Readers
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.settings import Settings
@@ -213,7 +215,7 @@ class Processes:
         topics = topics_read(self.settings)["ranking"]
 
         def open_source(listener: RebalanceListener) -> KafkaSource:
-            return KafkaSource(self.connection, topics, group=None, listener=listener)
+            return KafkaSource(self.connection, topics, group=None, listener=listener, options=self._reader)
 
         options = LoopOptions(
             max_records=ranking.batch_records, commits=False, maintenance_interval_s=ranking.snapshot_interval_s
@@ -310,12 +312,20 @@ class Processes:
         )
 
     @property
+    def _reader(self) -> ConsumerOptions:
+        """How this process reads without a group."""
+        return ConsumerOptions(max_batch_bytes=self.settings.kafka.max_batch_bytes)
+
+    @property
     def _member(self) -> ConsumerOptions:
         """How this process is a member of its groups."""
         session_s = self.settings.kafka.session_timeout_s
         heartbeat_s = min(_HEARTBEAT_S, session_s / _HEARTBEATS)
-        return ConsumerOptions(
-            session_timeout_s=session_s, heartbeat_interval_s=heartbeat_s, instance=self.settings.kafka.instance
+        return msgspec.structs.replace(
+            self._reader,
+            session_timeout_s=session_s,
+            heartbeat_interval_s=heartbeat_s,
+            instance=self.settings.kafka.instance,
         )
 
     def _shared_source(self, role: str, group: str, listener: RebalanceListener) -> KafkaSource:

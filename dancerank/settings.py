@@ -35,7 +35,7 @@ from ranking.vectors.backends.selection import INDEXES
 from ranking.views.limits import BATCH_RECORDS
 from schemas.errors import ConfigurationError
 from streamer.settings import StreamerSettings
-from transport.client_options import REQUEST_TIMEOUT_S, SESSION_TIMEOUT_S
+from transport.client_options import MAX_BATCH_BYTES, REQUEST_TIMEOUT_S, SESSION_TIMEOUT_S
 
 ENV_PREFIX: Final = "DANCERANK_"
 CONFIG_VARIABLE: Final = "DANCERANK_CONFIG"
@@ -72,6 +72,9 @@ class KafkaSettings(_Group):
     """Replicas of topics that are created because they are absent. Use 3 in production."""
     timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = REQUEST_TIMEOUT_S
     """How long connecting and a single request may take, in seconds."""
+    max_batch_bytes: Annotated[int, Field(ge=1024 * 1024, le=1024 * 1024 * 1024)] = MAX_BATCH_BYTES
+    """The most that a compressed batch of records may hold, in bytes. One that holds more is not decompressed any
+    further, but dead-lettered as it is. A process holds a few of them at a time, one for each partition at most."""
     security: dict[str, str | bool] = {}
     """kafka-python's security_protocol, sasl_* and ssl_* settings, for example ssl_cafile."""
     secrets: dict[str, SecretStr] = {}

@@ -325,3 +325,34 @@ class RecordRefused(FinalError):
     code = "record_refused"
     remedy = "Send a smaller record (features as a file, not inline), or raise `max.message.bytes` of the topic."
     surfaces = (Surface.DEAD_LETTER, Surface.COMMAND)
+
+
+class UnreadableBatch(FinalError):
+    """Records that are damaged: a checksum differs, a batch is cut off, or cannot be decompressed or taken apart."""
+
+    code = "unreadable_batch"
+    remedy = (
+        "Read what the message names. If the bytes are damaged on the broker's disk, restore them from a replica and "
+        "replay the dead letter; if a client wrote them so, correct it and send the records again."
+    )
+    surfaces = (Surface.DEAD_LETTER, Surface.SKIPPED)
+
+
+class UnsupportedBatch(UnreadableBatch):
+    """Records in a format or a compression that this process cannot read."""
+
+    code = "unsupported_batch"
+    remedy = (
+        "Install the library that the message names, or have the producer write a format that Kafka 4 documents; then "
+        "replay the dead letter."
+    )
+
+
+class OversizedBatch(UnreadableBatch):
+    """A compressed batch that holds more than `kafka.max_batch_bytes`; what lies beyond was not decompressed."""
+
+    code = "oversized_batch"
+    remedy = (
+        "Nothing if it was an attack or a mistake; otherwise have the producer write smaller batches, or raise "
+        "`kafka.max_batch_bytes`, and replay the dead letter."
+    )

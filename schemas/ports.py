@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.bundle import Bundle, BundleManifest
-from schemas.errors import DancerankError
+from schemas.errors import DancerankError, UnreadableBatch
 from schemas.events import ClipScored, VideoFile
 from schemas.features import ClipFeatures
 from schemas.modalities import Modality
@@ -29,8 +29,19 @@ class TopicPartition(NamedTuple):
     partition: int
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """Why records could not be read, and ``next_offset``, the first offset after them."""
+
+    error: UnreadableBatch
+    next_offset: int
+
+
 class Record(msgspec.Struct, frozen=True):
-    """One record as it was read. ``timestamp_ms`` is Kafka's, UTC."""
+    """One record as it was read. ``timestamp_ms`` is Kafka's, UTC.
+
+    With ``unreadable`` it stands for records that could not be read, from ``offset`` on: ``value`` is then their batch
+    as the broker keeps it, or what was received of it, or empty.
+    """
 
     topic: str
     partition: int
@@ -39,10 +50,16 @@ class Record(msgspec.Struct, frozen=True):
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+    unreadable: Unreadable | None = None
 
     @property
     def topic_partition(self) -> TopicPartition:
         return TopicPartition(self.topic, self.partition)
+
+    @property
+    def next_offset(self) -> int:
+        """Where reading continues after it."""
+        return self.offset + 1 if self.unreadable is None else self.unreadable.next_offset
 
 
 class OutgoingRecord(msgspec.Struct, frozen=True):
@@ -80,7 +97,8 @@ class RecordSource(Protocol):
     def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
         """Up to ``max_records`` records, waiting at most ``timeout_s`` for the first. An empty list is not an error.
 
-        While paused it returns nothing but keeps the group membership alive. Raises ``TransportError``.
+        Records that cannot be read come as one with ``unreadable``, in their place; those after them follow. While
+        paused it returns nothing but keeps the group membership alive. Raises ``TransportError``.
         """
         ...
 

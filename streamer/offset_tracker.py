@@ -41,8 +41,9 @@ class OffsetTracker:
         self._partitions: dict[TopicPartition, _Progress] = {}
         self._epoch = 0
 
-    def started(self, partition: TopicPartition, offset: int) -> Ticket:
-        """Start tracking a record. Records of a partition are started in the order of their offsets.
+    def started(self, partition: TopicPartition, offset: int, next_offset: int | None = None) -> Ticket:
+        """Start tracking a record. Records of a partition are started in the order of their offsets. ``next_offset``:
+        where reading continues after it, by default at the next offset.
 
         An offset at or below one that was started before means that the partition was rewound: its state is reset.
         """
@@ -51,7 +52,7 @@ class OffsetTracker:
             self._epoch += 1
             progress = self._partitions[partition] = _Progress(self._epoch)
         progress.unfinished[offset] = None
-        progress.next_offset = offset + 1
+        progress.next_offset = offset + 1 if next_offset is None else next_offset
         return Ticket(partition, offset, progress.epoch)
 
     def is_open(self, ticket: Ticket) -> bool:

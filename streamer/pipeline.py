@@ -190,7 +190,10 @@ class Streamer:
             self._observer.in_flight(self._prefetcher.clips)
 
     def _take(self, record: Record) -> None:
-        ticket = self._tracker.started(record.topic_partition, record.offset)
+        ticket = self._tracker.started(record.topic_partition, record.offset, record.next_offset)
+        if record.unreadable is not None:
+            self._reject(record, ticket, record.unreadable.error)
+            return
         try:
             clip = decode_upload(record.value)
             check_time(clip.uploaded_at_ms, self._clock.now_ms(), field="uploaded_at_ms")

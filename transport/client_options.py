@@ -7,6 +7,7 @@ import msgspec
 REQUEST_TIMEOUT_S: Final = 10.0
 METADATA_REFRESH_S: Final = 30.0
 SESSION_TIMEOUT_S: Final = 30.0
+MAX_BATCH_BYTES: Final = 16 * 1024 * 1024
 
 
 class ConsumerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,7 +16,8 @@ class ConsumerOptions(msgspec.Struct, frozen=True, kw_only=True):
     A member that sends no heartbeat for ``session_timeout_s``, or does not poll for ``max_poll_interval_s``, loses its
     partitions. ``start`` is where a partition without any position begins, and where one continues whose position is no
     longer kept. ``fetch_bytes``: at most this much of one partition per request; more only for a single larger record.
-    ``instance`` names a static member, which keeps its partitions through a restart within ``session_timeout_s``.
+    ``max_batch_bytes``: the most that a compressed batch may hold. ``instance`` names a static member, which keeps its
+    partitions through a restart within ``session_timeout_s``.
     """
 
     start: Literal["earliest", "latest"] = "earliest"
@@ -23,6 +25,7 @@ class ConsumerOptions(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_interval_s: float = 3.0
     max_poll_interval_s: float = 300.0
     fetch_bytes: int = 1024 * 1024
+    max_batch_bytes: int = MAX_BATCH_BYTES
     instance: str | None = None
 
 

@@ -5,13 +5,27 @@ what a new version lacks.
 """
 
 import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, Final
 
-from kafka import KafkaProducer
-from kafka.errors import KafkaTimeoutError
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.consumer.fetcher import Fetcher
+from kafka.errors import CorruptRecordError, KafkaError, KafkaTimeoutError, NoError
 from kafka.net.compat import KafkaNetClient
+from kafka.protocol.consumer import IsolationLevel
+
+from schemas.ports import Record, TopicPartition
+from transport.unreadable_batches import BatchReader, Fetched
 
 USED: Final = {
+    KafkaConsumer: (
+        "_fetcher.PartitionRecords",
+        "_fetcher._isolation_level",
+        "_fetcher._parse_fetched_data",
+        "_fetcher._next_partition_records",
+        "_fetcher._subscriptions.assignment",
+    ),
     KafkaProducer: (
         "_sender.force_close",
         "_sender.wakeup",
@@ -79,3 +93,56 @@ def connection_failures(network: KafkaNetClient) -> list[BaseException]:
 
     manager.get_connection = remembering
     return failures
+
+
+def read_batches_by(reader: BatchReader, consumer: KafkaConsumer) -> None:
+    """Have ``reader`` take apart what ``consumer`` fetches, whose ``poll`` then returns records of ``schemas.ports``.
+
+    The client itself raises an error at the first bytes that it cannot read, at every poll, and decompresses whatever
+    comes; how much, it does not look at.
+    """
+    fetcher = consumer._fetcher
+    parse = fetcher._parse_fetched_data
+
+    class PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc] # kafka-python has no types
+        """What the client keeps of one answer for one partition, until all of it was returned."""
+
+        def _unpack_records(self, at: Any, received: Any, *_: object) -> Iterator[Record]:
+            aborted = [(one.producer_id, one.first_offset) for one in self.aborted_transactions]
+            fetched = Fetched(
+                TopicPartition(at.topic, at.partition),
+                self.fetch_offset,
+                fetcher._subscriptions.assignment[at].highwater,
+                received._buffer,
+                aborted if self.isolation_level == IsolationLevel.READ_COMMITTED else None,
+                getattr(received, "refusal", None),
+            )
+            for next_offset, record in reader.read(fetched):
+                self.next_fetch_offset = next_offset
+                if record is not None:
+                    self.records_read += 1
+                    self.bytes_read += len(record.value or b"")
+                    yield record
+            self.drain()
+
+    def parse_whatever_comes(answer: Any) -> Any:
+        try:
+            return parse(answer)
+        except KafkaError as error:
+            data = answer.partition_data
+            if isinstance(error, CorruptRecordError):
+                received = SimpleNamespace(_buffer=b"", refusal=f"error {data.error_code}, {error}")
+            elif data.error_code == NoError.errno and type(error) is KafkaError:
+                received = SimpleNamespace(_buffer=data.records)  # which are not one whole batch
+            else:
+                raise
+            return PartitionRecords(
+                answer.fetched_offset,
+                answer.topic_partition,
+                received,
+                isolation_level=fetcher._isolation_level,
+                on_drain=fetcher._on_partition_records_drain,
+            )
+
+    fetcher.PartitionRecords = PartitionRecords
+    fetcher._parse_fetched_data = parse_whatever_comes

@@ -18,7 +18,8 @@ from schemas.errors import ConfigurationError, Fenced, MembershipLost, Transport
 from schemas.ports import RebalanceListener, Record, TopicPartition
 from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection, check_start, open_client, transport_errors
-from transport.kafka_internals import known_partitions
+from transport.kafka_internals import known_partitions, read_batches_by
+from transport.unreadable_batches import BatchReader
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ class KafkaSource:
             allow_auto_create_topics=connection.topics_on_demand,
             **(group_settings if group is not None else {}),
         )
+        read_batches_by(BatchReader(options.max_batch_bytes), self._consumer)
         if group is not None:
             self._consumer.subscribe(self._topics, listener=_Rebalances(self))
             # The client compares the partitions at joining with those of the first update after subscribing. What it
@@ -208,11 +210,11 @@ class KafkaSource:
                 f"{self._connection}); open a new source"
             )
 
-    def _received(self, fetched: Mapping[KafkaTopicPartition, Sequence[Any]]) -> list[Record]:
-        records = [as_record(record) for batch in fetched.values() for record in batch]
+    def _received(self, fetched: Mapping[KafkaTopicPartition, Sequence[Record]]) -> list[Record]:
+        records = [record for batch in fetched.values() for record in batch]
         self._is_unreachable = self._is_unreachable and not records
         for record in records:
-            self._next_offset[record.topic_partition] = record.offset + 1
+            self._next_offset[record.topic_partition] = record.next_offset
         return records
 
     def _position(self, at: TopicPartition) -> int:
@@ -317,19 +319,6 @@ class _Rebalances(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_lost(self, lost: set[Any]) -> None:
         await self._source._on_polling_thread(self._source._lose, lost)
-
-
-def as_record(record: Any) -> Record:
-    """A record of Kafka's client as ours."""
-    return Record(
-        record.topic,
-        record.partition,
-        record.offset,
-        record.timestamp,
-        record.key,
-        record.value,
-        tuple((name, value or b"") for name, value in record.headers),
-    )
 
 
 def _theirs(at: TopicPartition) -> KafkaTopicPartition:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Final
+from typing import Final, cast
 
 from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaTopicPartition
@@ -12,7 +12,8 @@ from kafka.errors import OffsetOutOfRangeError
 from schemas.clock import Clock
 from schemas.ports import Record, RecordSource, TopicPartition
 from transport.connection import KafkaConnection, open_client, transport_errors
-from transport.kafka_source import as_record
+from transport.kafka_internals import read_batches_by
+from transport.unreadable_batches import BatchReader
 
 Progress = Callable[[int, int], object]
 """Called with how much is done, and of how much."""
@@ -36,7 +37,7 @@ def read_to_end(source: RecordSource, clock: Clock, *, patience_s: float, progre
     while True:
         for record in records:
             yield record
-            reached[record.topic_partition] = record.offset + 1
+            reached[record.topic_partition] = record.next_offset
         progress(sum(min(reached.get(at, 0), end) for at, end in ends.items()), sum(ends.values()))
         lags = source.lag()
         if all(reached.get(at, 0) >= end or lags.get(at) == 0 for at, end in ends.items()):
@@ -65,6 +66,7 @@ def record_at(connection: KafkaConnection, at: TopicPartition, offset: int) -> R
         fetch_max_wait_ms=100,
         allow_auto_create_topics=False,
     )
+    read_batches_by(BatchReader(), consumer)
     with closing(consumer), transport_errors(connection, f"cannot read {at.topic}[{at.partition}]@{offset}"):
         if at.partition not in (consumer.partitions_for_topic(at.topic) or ()):
             return None
@@ -79,5 +81,5 @@ def record_at(connection: KafkaConnection, at: TopicPartition, offset: int) -> R
                 return None
             for record in fetched.get(theirs, ()):
                 # Compaction and transaction markers leave gaps, after which the next record comes.
-                return as_record(record) if record.offset == offset else None
+                return cast(Record, record) if record.offset == offset else None
         return None

@@ -69,5 +69,5 @@ def positions_after(records: Iterable[Record]) -> dict[TopicPartition, int]:
     positions: dict[TopicPartition, int] = {}
     for record in records:
         at = record.topic_partition
-        positions[at] = max(positions.get(at, 0), record.offset + 1)
+        positions[at] = max(positions.get(at, 0), record.next_offset)
     return positions

@@ -162,8 +162,9 @@ class ViewLoop(Generic[Entry]):
         """One batch, poll to commit; returns how many records it had."""
         records = self._source.poll(max_records=self._options.max_records, timeout_s=self._options.poll_timeout_s)
         if records:
-            entries, unreadable = self._read(self._without_tombstones(records))
-            self._dead_letter(unreadable)
+            self._dead_letter([Refusal(record, record.unreadable.error) for record in records if record.unreadable])
+            entries, refused = self._read(self._without_tombstones(records))
+            self._dead_letter(refused)
             self._dead_letter(self._applied(entries, positions_after(records)))
             self._commit(positions_after(records))
         self._report(records)
@@ -171,11 +172,13 @@ class ViewLoop(Generic[Entry]):
         return len(records)
 
     def _without_tombstones(self, records: Sequence[Record]) -> list[Record]:
-        """A null value is how a compacted topic forgets a key: no event, and nothing wrong with it."""
+        """Those that could be read and have a value. A null value is how a compacted topic forgets a key: no event, and
+        nothing wrong with it.
+        """
         for record in records:
             if record.value is None:
                 self._observer.skipped(record.topic, TOMBSTONE)
-        return [record for record in records if record.value is not None]
+        return [record for record in records if record.value is not None and record.unreadable is None]
 
     def _applied(self, entries: Sequence[Entry], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
         """What the view refused. Raises its error if that lasts for all attempts, or until the loop has to stop."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer
 
 import transport
 from transport.connection import KafkaConnection, open_client
@@ -27,8 +27,9 @@ def lacking(owner: Any, paths: tuple[str, ...]) -> list[str]:
 
 def test_the_installed_version_has_every_attribute_that_is_used(embedded_broker: KafkaConnection) -> None:
     producer, network = open_client(KafkaProducer, embedded_broker, transactional_id="probe")
-    with closing(producer):
-        absent = [path for owner in (producer, network) for path in lacking(owner, USED[type(owner)])]
+    consumer, _ = open_client(KafkaConsumer, embedded_broker)
+    with closing(producer), closing(consumer):
+        absent = [path for owner in (producer, consumer, network) for path in lacking(owner, USED[type(owner)])]
     assert not absent, (
         f"kafka-python {version('kafka-python')} has no {', '.join(absent)}: adapt transport/kafka_internals.py, or "
         "exclude that version in pyproject.toml"

@@ -1,0 +1,160 @@
+"""What a broker sent, as records. What cannot be read takes its place among them, and those after it follow."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from schemas.errors import OversizedBatch, UnreadableBatch, UnsupportedBatch
+from schemas.ports import Record, TopicPartition, Unreadable
+from transport.client_options import MAX_BATCH_BYTES
+from transport.legacy_batches import legacy_records
+from transport.record_batches import BatchHeader, RawBatch, checked_header, ends_by_abort, records_of, split
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS: Final = 3
+"""How often damaged bytes are fetched before they are passed: a connection may have damaged them, and not a disk."""
+_LEGACY: Final = (0, 1)
+_FORMAT: Final = 2
+
+
+class Fetched(NamedTuple):
+    """What a broker sent of one partition when asked for ``offset``. ``end``: the offset after the last that it has.
+
+    ``aborted``: producer id and first offset of transactions that were aborted, by first offset; ``None`` if records of
+    aborted transactions are to be returned too. ``refusal``: why nothing was sent, if the broker found it damaged.
+    """
+
+    at: TopicPartition
+    offset: int
+    end: int | None
+    content: bytes | bytearray | memoryview
+    aborted: Sequence[tuple[int, int]] | None = ()
+    refusal: str | None = None
+
+
+class Step(NamedTuple):
+    """Reading has come to ``next_offset``: past ``record``, or past what is not returned."""
+
+    next_offset: int
+    record: Record | None = None
+
+
+class BatchReader:
+    """Takes apart what was fetched, and remembers what was damaged, to have it fetched again before it is passed.
+
+    ``limit_bytes``: the most that a compressed batch may hold. One reader serves one consumer.
+    """
+
+    def __init__(self, limit_bytes: int = MAX_BATCH_BYTES) -> None:
+        self._limit_bytes = limit_bytes
+        self._damaged: dict[TopicPartition, tuple[int, int]] = {}
+
+    def read(self, fetched: Fetched) -> Iterator[Step]:
+        """Where reading comes to, step by step. It ends at damaged bytes, which are then fetched again; and after them,
+        because they may have held the end of a transaction: the next answer of the broker says which were aborted.
+        """
+        at, position, transactions = fetched.at, fetched.offset, _Transactions(fetched.aborted)
+        batches = list(split(at, fetched.content))
+        if not batches and (len(fetched.content) or fetched.refusal):
+            what = fetched.refusal or f"{len(fetched.content)} bytes, which are not a whole batch"
+            nothing = UnreadableBatch(f"{at.topic}[{at.partition}]@{position} is damaged: the broker sends {what}")
+            yield from self._passed(at, position, position + 1, fetched.content, nothing, again=True)
+            return
+        for number, batch in enumerate(batches):
+            following = batches[number + 1].base_offset if number + 1 < len(batches) else fetched.end
+            header: BatchHeader | None = None
+            try:
+                if batch.magic not in _LEGACY:
+                    header = _header(batch)
+                    if transactions.skip(batch, header) or header.last_offset < position:
+                        position = max(position, header.last_offset + 1)
+                        yield Step(position)
+                        continue
+                for record in self._records(batch, header):
+                    if record.offset >= position:
+                        position = record.next_offset
+                        yield Step(position, record)
+            except UnreadableBatch as error:
+                is_sound = header is not None and not header.is_control
+                again = not is_sound and not isinstance(error, OversizedBatch | UnsupportedBatch)
+                first, position = _range(batch, header, position, following)
+                yield from self._passed(at, first, position, batch.content, error, again=again)
+                if not is_sound:
+                    return
+            if header is not None:
+                position = max(position, header.last_offset + 1)
+                yield Step(position)
+        if batches and position == fetched.offset:
+            other = UnreadableBatch(f"{at.topic}[{at.partition}]@{position}: the broker sends other records instead")
+            yield from self._passed(at, position, position + 1, b"", other, again=True)
+
+    def _records(self, batch: RawBatch, header: BatchHeader | None) -> Iterator[Record]:
+        if header is None:
+            return legacy_records(batch, limit_bytes=self._limit_bytes)
+        return records_of(batch, header, limit_bytes=self._limit_bytes)
+
+    def _passed(
+        self,
+        at: TopicPartition,
+        offset: int,
+        end: int,
+        content: bytes | bytearray | memoryview,
+        error: UnreadableBatch,
+        *,
+        again: bool,
+    ) -> Iterator[Step]:
+        """The step past records that cannot be read; none yet if they are to be fetched ``again``, for fewer times than
+        ``ATTEMPTS``.
+        """
+        known, times = self._damaged.get(at, (offset, 0))
+        times = times + 1 if known == offset else 1
+        if again and times < ATTEMPTS:
+            self._damaged[at] = (offset, times)
+            log.info("%s; it is fetched again", error)
+            return
+        self._damaged.pop(at, None)
+        range_named = type(error)(f"{error.message} (offsets {offset} to {end - 1})")
+        now_ms = time.time_ns() // 1_000_000
+        yield Step(end, Record(*at, offset, now_ms, None, bytes(content), (), Unreadable(range_named, end)))
+
+
+def _header(batch: RawBatch) -> BatchHeader:
+    if batch.magic != _FORMAT:
+        raise UnsupportedBatch(f"{batch} has format {batch.magic}, which is unknown here")
+    return checked_header(batch)
+
+
+def _range(batch: RawBatch, header: BatchHeader | None, position: int, following: int | None) -> tuple[int, int]:
+    """The first offset of ``batch``, not before ``position``, and the first after it.
+
+    What a damaged header says counts only if it can be true: beyond the end of the partition Kafka's client would
+    continue at its beginning.
+    """
+    if header is None:
+        with contextlib.suppress(UnreadableBatch):
+            header = None if batch.magic in _LEGACY else batch.header
+    end = batch.base_offset + 1 if header is None else header.last_offset + 1
+    if following is not None and following > position:
+        end = min(end, following)
+    end = max(end, position + 1)
+    return max(position, min(batch.base_offset, end - 1)) if header else position, end
+
+
+class _Transactions:
+    """Which batches belong to transactions that were aborted, or end a transaction: neither holds records to return."""
+
+    def __init__(self, aborted: Sequence[tuple[int, int]] | None) -> None:
+        self._to_come = None if aborted is None else sorted(aborted, key=lambda one: one[1], reverse=True)
+        self._aborted: set[int] = set()
+
+    def skip(self, batch: RawBatch, header: BatchHeader) -> bool:
+        """Whether ``batch`` is passed. Raises ``UnreadableBatch`` for a control batch that makes no sense."""
+        if self._to_come is not None and header.producer_id >= 0:
+            while self._to_come and self._to_come[-1][1] <= header.last_offset:
+                self._aborted.add(self._to_come.pop()[0])
+            if header.is_control and ends_by_abort(batch, header):
+                self._aborted.discard(header.producer_id)
+        return header.is_control or (header.is_transactional and header.producer_id in self._aborted)
