@@ -1,4 +1,4 @@
-"""Joint layouts as data: which joints a pose has, how they connect, and how one layout is read as another.
+"""Joint layouts as data: which joints a pose has, how they connect, and how one layout is converted to another.
 
 Legend: N clips, T time steps, V joints, C channels. Coordinates come first in C; a 2-D layout may carry the confidence
 of the pose estimator as a third channel.
@@ -105,10 +105,10 @@ OPENPOSE_18: Final = JointLayout(
     vertex_order=(14, 16, 15, 17, 2, 8, 3, 4, 5, 11, 6, 7, 9, 10, 12, 13, 0, 1),
 )
 
-# Motion capture, y up, taken as right-handed. The format names no joint: sides follow from the feet (toes 11 and 20 lie
-# before the ankles, so joint 7 is the right hip), which also puts the raised hand of the waltzes on the man's left. The
-# bone list has no bone to the hands; each hangs on the arm joint that it is nearest to in recordings (22 on 6, 21 on
-# 14).
+# Motion capture, y up, assumed right-handed. The format does not name joints: sides follow from the feet (toes 11 and
+# 20 lie before the ankles, so joint 7 is the right hip), which also puts the raised hand of the waltzes on the man's
+# left. The bone list has no bone to the hands; each hangs on the arm joint that it is nearest to in recordings (22 on
+# 6, 21 on 14).
 DANCE_23: Final = JointLayout(
     name="dance-23",
     joints=(
@@ -213,7 +213,7 @@ def layout_named(name: str) -> JointLayout:
 
 
 def convert(frames: NDArray[np.floating], source: JointLayout, target: JointLayout) -> NDArray[np.floating]:
-    """Read a pose sequence of one layout as another: (..., V, C) to (..., V', C'), in the input's dtype.
+    """Convert a pose sequence from one layout to another: (..., V, C) to (..., V', C'), in the input's dtype.
 
     The same array if the layouts are equal. Otherwise the target must be ``mpii-16``: joints are averaged as
     ``CONVERSIONS`` says and coordinates become image coordinates (x right, y down); a confidence channel is averaged

@@ -1,4 +1,4 @@
-"""A streamer, or its scorer alone, from settings."""
+"""Builds a streamer, or its scorer alone, from settings."""
 
 import threading
 
@@ -25,11 +25,11 @@ def open_scorer(
     observer: Observer | None = None,
     clock: Clock | None = None,
 ) -> Scorer:
-    """A scorer of batches of clips, without Kafka; of ``settings`` it uses ``runtime``, ``providers`` and
-    ``inference_threads``.
+    """A scorer of batches of clips, without Kafka. The settings ``runtime``, ``providers`` and ``inference_threads``
+    apply.
 
-    Raises ``ConfigurationError`` for a runtime or provider that is not available here, and ``BundleError`` for a bundle
-    whose graphs are not what its manifest says.
+    Raises ``ConfigurationError`` for a runtime or provider that is not available on this machine, and ``BundleError``
+    for a bundle whose graphs are not what its manifest says.
     """
     settings = settings or StreamerSettings()
     runtime = open_runtime(settings.runtime, bundle, providers=settings.providers, threads=settings.inference_threads)
@@ -48,8 +48,7 @@ def open_streamer(
     """A streamer that is ready to ``run``.
 
     ``runtime`` runs the bundle to score with; the caller closes it after the streamer. Raises ``ConfigurationError``
-    for a feature root that cannot be read here, and what ``open_sink`` and ``open_source`` raise, which are called
-    last.
+    for a feature root that cannot be read, and what ``open_sink`` and ``open_source`` raise, which are called last.
     """
     observer, clock = observer or Observer(), clock or SystemClock()
     abandoned = threading.Event()

@@ -1,4 +1,4 @@
-"""From an upload to arrays that the bundle can score: read, verify, convert, drop what is not needed."""
+"""Loading of features: an upload's features are read, verified and converted to what the bundle's graphs take."""
 
 import hashlib
 from collections.abc import Callable
@@ -19,15 +19,15 @@ from schemas.features import ClipFeatures, Frames, check_length, decode_features
 from schemas.joints import LAYOUTS, convert, layout_named
 from schemas.modalities import Modality
 from schemas.ports import FeatureExtractor
-from streamer.stores import Admission, FeatureStore
+from streamer.stores import FeatureStore, MemoryReservation
 
 
-def admit_any(size_bytes: int) -> None:
-    """Room for every file."""
+def unlimited(size_bytes: int) -> None:
+    """A reservation that never blocks."""
 
 
 class FeatureLoader:
-    """Loads the features of one clip as a bundle reads them. Safe to call from several threads."""
+    """Loads the features of one clip in the form that a bundle takes. Thread-safe."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class FeatureLoader:
         extractor: FeatureExtractor | None = None,
         on_unknown_modality: Callable[[str], None] = unreported,
     ) -> None:
-        """``extractor`` takes features from videos; without one, uploads that name a video are refused. Tensors of
+        """``extractor`` extracts features from videos; without one, uploads that name a video are refused. Tensors of
         modalities that this release does not know are reported to ``on_unknown_modality`` by name.
         """
         self._reader = FeatureReader(store, max_bytes=max_bytes, extractor=extractor)
@@ -46,20 +46,20 @@ class FeatureLoader:
         self._channels = {stream.modality: stream.input_channels for stream in manifest.streams}
         self._layout = None if manifest.joint_layout is None else layout_named(manifest.joint_layout)
 
-    def load(self, clip: UploadEvent, admit: Admission = admit_any) -> ClipFeatures:
+    def load(self, clip: UploadEvent, reserve: MemoryReservation = unlimited) -> ClipFeatures:
         """The verified features of the bundle's modalities, poses in its joint layout and channel count.
 
         Raises what ``FeatureReader.read`` raises, ``FeatureShapeInvalid`` for a tensor that lasts longer than the clip
         or a pose that cannot be converted, ``NoUsableModality`` if nothing remains.
         """
 
-        def fit(features: ClipFeatures) -> ClipFeatures:
+        def prepare(features: ClipFeatures) -> ClipFeatures:
             check_length(features, clip.duration_s)
-            return self._fit(features)
+            return self._for_bundle(features)
 
-        return self._reader.read(clip.features, admit, fit=fit, whose=f"clip {clip.clip_id}, ")
+        return self._reader.read(clip.features, reserve, prepare=prepare, prefix=f"clip {clip.clip_id}, ")
 
-    def _fit(self, features: ClipFeatures) -> ClipFeatures:
+    def _for_bundle(self, features: ClipFeatures) -> ClipFeatures:
         for name in features.unknown:
             self._on_unknown_modality(name)
         frames = {m: features.frames[m] for m in features.modalities if m in self._channels}
@@ -67,8 +67,8 @@ class FeatureLoader:
             raise NoUsableModality(
                 f"the clip has only {', '.join(features.modalities)}; this model scores {', '.join(self._channels)}"
             )
-        jointed = [modality for modality in frames if modality.has_joints]
-        for modality in jointed:
+        with_joints = [modality for modality in frames if modality.has_joints]
+        for modality in with_joints:
             frames[modality] = self._pose(modality, frames[modality], features.joint_layout or "")
         for modality, array in frames.items():
             if array.shape[-1] != self._channels[modality]:
@@ -77,7 +77,7 @@ class FeatureLoader:
                     f"{self._channels[modality]}",
                     field=modality,
                 )
-        layout = self._layout.name if self._layout is not None and jointed else None
+        layout = self._layout.name if self._layout is not None and with_joints else None
         return ClipFeatures(frames, layout, features.extractors, filled_joints=features.filled_joints)
 
     def _pose(self, modality: Modality, frames: Frames, layout: str) -> Frames:
@@ -93,7 +93,7 @@ def _unchanged(features: ClipFeatures) -> ClipFeatures:
 
 
 class FeatureReader:
-    """Reads and verifies the features of uploads, wherever they come from. Safe to call from several threads."""
+    """Reads and verifies the features of uploads: inline, from a store, or extracted from a video. Thread-safe."""
 
     def __init__(self, store: FeatureStore, *, max_bytes: int, extractor: FeatureExtractor | None = None) -> None:
         self._store = store
@@ -103,29 +103,30 @@ class FeatureReader:
     def read(
         self,
         source: FeatureSource,
-        admit: Admission = admit_any,
+        reserve: MemoryReservation = unlimited,
         *,
-        fit: Callable[[ClipFeatures], ClipFeatures] = _unchanged,
-        whose: str = "",
+        prepare: Callable[[ClipFeatures], ClipFeatures] = _unchanged,
+        prefix: str = "",
     ) -> ClipFeatures:
-        """What ``fit`` makes of the verified features; a ``FeatureError`` begins with ``whose`` and the place.
+        """``prepare`` applied to the verified features. The message of a ``FeatureError`` starts with ``prefix`` and
+        the URI.
 
         Raises what the store and ``decode_features`` raise, ``FeatureFileCorrupt`` for a checksum that differs, and for
         a video ``ExtractorMissing``, ``ExtractionFailed`` and what the extractor raises.
         """
         if isinstance(source, InlineFeatures):
-            return _in_place(f"{whose}inline features", lambda: fit(self._decode(source.content)))
+            return _located(f"{prefix}inline features", lambda: prepare(self._decode(source.content)))
         if isinstance(source, VideoFile):
             self._store.check(source.uri)
-            return _in_place(f"{whose}{source.uri}", lambda: fit(self._extract(source, admit)))
-        content = self._store.read(source.uri, admit)
+            return _located(f"{prefix}{source.uri}", lambda: prepare(self._extract(source, reserve)))
+        content = self._store.read(source.uri, reserve)
         _check_sha256(content, source)
-        return _in_place(f"{whose}{source.uri}", lambda: fit(self._decode(content)))
+        return _located(f"{prefix}{source.uri}", lambda: prepare(self._decode(content)))
 
     def _decode(self, content: bytes) -> ClipFeatures:
         return decode_features(content, max_bytes=self._max_bytes)
 
-    def _extract(self, video: VideoFile, admit: Admission) -> ClipFeatures:
+    def _extract(self, video: VideoFile, reserve: MemoryReservation) -> ClipFeatures:
         if self._extractor is None:
             raise ExtractorMissing(
                 "the upload names a video and no extractor is set; set streamer.extractor, or upload the clip with its "
@@ -137,13 +138,13 @@ class FeatureReader:
         except DancerankError:
             raise
         except Exception as error:
-            # An extractor is code of others and raises anything; one video must not end the streamer.
+            # An extractor is third-party code and may raise any exception; one video must not stop the streamer.
             raise ExtractionFailed(f"{type(error).__name__}: {error}; look at the video", field="features") from error
-        admit(len(content))
+        reserve(len(content))
         return self._decode(content)
 
 
-def _in_place(where: str, read: Callable[[], ClipFeatures]) -> ClipFeatures:
+def _located(where: str, read: Callable[[], ClipFeatures]) -> ClipFeatures:
     try:
         return read()
     except FeatureError as error:

@@ -15,9 +15,9 @@ from schemas.events import UploadEvent
 from schemas.features import ClipFeatures
 from schemas.ports import Record
 from streamer.offset_tracker import Ticket
-from streamer.stores import Admission
+from streamer.stores import MemoryReservation
 
-Load = Callable[[UploadEvent, Admission], ClipFeatures]
+Load = Callable[[UploadEvent, MemoryReservation], ClipFeatures]
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,8 +34,8 @@ _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
 
 
-class Admission(Protocol):
-    """Called with the size of a file before it is read; returns when that many bytes may be held."""
+class MemoryReservation(Protocol):
+    """Called with the size of a file in bytes before it is read; blocks until that much memory may be used."""
 
     def __call__(self, size_bytes: int) -> None: ...
 
@@ -80,10 +80,10 @@ class FeatureStore:
         """Raise ``FeatureFileForbidden`` unless ``uri`` lies in a root."""
         self._roots.resolve(uri)
 
-    def read(self, uri: str, admit: Admission) -> bytes:
+    def read(self, uri: str, reserve: MemoryReservation) -> bytes:
         """The content of the file.
 
-        Calls ``admit`` with the size before it reads the content. Raises ``FeatureFileForbidden``,
+        Calls ``reserve`` with the size before it reads the content. Raises ``FeatureFileForbidden``,
         ``FeatureFileMissing``, ``FeatureFileOversized`` or, if the store does not answer, ``FeatureStoreUnavailable``.
         """
         location = self._roots.resolve(uri)
@@ -98,7 +98,7 @@ class FeatureStore:
                 wait_jitter=_FIRST_PAUSE_S,
             ):
                 with attempt:
-                    return read(location, uri, admit)
+                    return read(location, uri, reserve)
         except DancerankError:
             raise
         except Exception as error:
@@ -117,17 +117,17 @@ class FeatureStore:
     def _is_retriable(self, error: Exception) -> bool:
         return not (isinstance(error, DancerankError) or _is_missing(error) or self._stopped())
 
-    def _read_local(self, location: Location, uri: str, admit: Admission) -> bytes:
+    def _read_local(self, location: Location, uri: str, reserve: MemoryReservation) -> bytes:
         handle = _opened(location.path)
         with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
                 raise FeatureFileMissing(f"{uri!r} is not a regular file; name one file", field="features.uri")
             self._check_size(status.st_size, uri)
-            admit(status.st_size)
+            reserve(status.st_size)
             return file.read(status.st_size)
 
-    def _read_remote(self, location: Location, uri: str, admit: Admission) -> bytes:
+    def _read_remote(self, location: Location, uri: str, reserve: MemoryReservation) -> bytes:
         files = fsspec.filesystem(location.scheme, **self._options.get(location.scheme, {}))
         info = files.info(location.path)
         if info.get("type") == "directory":
@@ -135,7 +135,7 @@ class FeatureStore:
         size = info.get("size")
         self._check_size(size or 0, uri)
         bound = self._max_bytes + 1 if size is None else size
-        admit(bound)
+        reserve(bound)
         content: bytes = files.cat_file(location.path, start=0, end=bound) if bound else b""
         self._check_size(len(content), uri)
         return content

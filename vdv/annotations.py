@@ -1,4 +1,4 @@
-"""``clips.csv``: what is known about each clip of a data set, one row a clip.
+"""``clips.csv``: the annotations of a data set, one row per clip.
 
 Every column is a field of ``Annotation``; columns of other names are kept as they are in ``Annotation.extra``. An empty
 cell is an absent value.
@@ -28,7 +28,7 @@ Duration = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
 
 class Annotation(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known about one clip.
+    """The annotation of one clip.
 
     ``features`` is the path of its feature file, relative to the folder of the table; the writer of a data set chooses
     it. The label is either the four counts, ``days_online`` being the age of the clip when they were taken, or
@@ -79,18 +79,15 @@ _OTHER_SEPARATORS: Final = ";\t|"
 
 
 class Cells(NamedTuple):
-    """One row of a table as text: its line, and what stands in each column."""
+    """One row of a table as text: its line number and its cells by column."""
 
     row: int
     values: dict[str, str]
 
 
 def read_cells(path: Path, required: Sequence[str] = REQUIRED) -> tuple[list[Cells], list[Finding]]:
-    """The rows of a CSV table and what is wrong with it as a table: unreadable, no CSV, columns of ``required`` missing
-    or given twice, rows of another width or with text that is not UTF-8, which are left out of the rows.
-
-    Columns of paths keep bytes that are not UTF-8, as ``os.fsdecode`` writes them.
-    """
+    """The rows of a CSV table and the findings about the table itself: unreadable, not UTF-8, no CSV, columns of
+    ``required`` missing or given twice, rows of another width (left out of the rows)."""
     cells: list[Cells] = []
     findings: list[Finding] = []
     try:
@@ -131,7 +128,7 @@ def read_cells(path: Path, required: Sequence[str] = REQUIRED) -> tuple[list[Cel
 
 
 def annotation_of(path: Path, cells: Cells) -> Annotation | list[Finding]:
-    """A row as an ``Annotation``, or everything that is wrong with it. Columns of ``REQUIRED`` must be there."""
+    """A row as an ``Annotation``, or all findings about it. Columns of ``REQUIRED`` must be there."""
     values: dict[str, Any] = {}
     findings = []
     for column, kind in _TYPES.items():
@@ -175,11 +172,11 @@ def _stripped(folder: Path, column: str, text: str) -> str:
 
 def _not_utf8(text: str) -> str | None:
     """The first byte that ``surrogateescape`` stands for, as 0x…"""
-    return next((f"0x{ord(letter) - 0xDC00:02x}" for letter in text if "\udc80" <= letter <= "\udcff"), None)
+    return next((f"0x{ord(c) - 0xDC00:02x}" for c in text if "\udc80" <= c <= "\udcff"), None)
 
 
 def read_table(folder: Path) -> tuple[list[Annotation], list[Finding]]:
-    """The rows of ``folder``'s table that can be read, and everything that is wrong with the others."""
+    """The rows of ``folder``'s table that can be read, and the findings about the others."""
     path = folder / TABLE_NAME
     rows, findings = read_cells(path)
     annotations = []
@@ -193,7 +190,7 @@ def read_table(folder: Path) -> tuple[list[Annotation], list[Finding]]:
 
 
 def write_table(folder: Path, annotations: Iterable[Annotation]) -> None:
-    """Write the table in one step: an interrupted write leaves what was there.
+    """Write the table in one step: an interrupted write leaves the old table.
 
     Optional columns are written if some clip has a value; numbers are written so that they read back exactly. Raises
     ``DataSetError`` where nothing can be written.

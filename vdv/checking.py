@@ -1,4 +1,4 @@
-"""Everything that is wrong with a data set, before anything is learned from it."""
+"""Checks of a data set before training; all findings at once."""
 
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -18,7 +18,7 @@ from vdv.statistics import Statistics, summarise
 from vdv.virality import Float64, targets
 
 Progress = Callable[[int, int], None]
-"""Called with the number of feature files read, and of all."""
+"""Called with the number of feature files read so far and in total."""
 
 
 def _silent(done: int, total: int) -> None: ...
@@ -26,7 +26,7 @@ def _silent(done: int, total: int) -> None: ...
 
 @dataclass(frozen=True)
 class Report:
-    """What was found: all findings, and the statistics, the total last, of what could be read."""
+    """Result of a check: all findings, and statistics (the total last) of the rows that could be read."""
 
     findings: tuple[Finding, ...]
     statistics: tuple[Statistics, ...]
@@ -101,7 +101,7 @@ def _row_findings(data: DataSet, challenges: Collection[str] | None) -> Iterator
 
 
 def _file(data: DataSet, annotation: Annotation) -> object:
-    """What identifies the feature file, however its path is spelled: links of both kinds and ``..`` are followed."""
+    """Identity of the feature file, independent of links and ``..`` in its path."""
     try:
         found = data.path(annotation).stat()
     except (FeatureError, OSError):
@@ -154,7 +154,7 @@ def _label_findings(data: DataSet, labelled: bool) -> Iterator[Finding]:
 
 
 def _constant_findings(data: DataSet) -> Iterator[Finding]:
-    """Challenges, or their parts that are learned from, in which no clip is better than another."""
+    """Challenges, or their training parts, in which all clips have the same target."""
     raw = targets(data.annotations).raw
     challenge_of = np.array([a.challenge_id for a in data.annotations])
     folds = []
@@ -187,7 +187,7 @@ def _constant_finding(data: DataSet, challenge: str, raw: Float64, which: str) -
 
 
 def _feature_findings(data: DataSet, steps: dict[str, dict[Modality, int]], progress: Progress) -> Iterator[Finding]:
-    """Fills ``steps`` by clip id on the way."""
+    """Findings of the feature files; also fills ``steps`` by clip id."""
     pose: tuple[str | None, int] | None = None
     for done, annotation in enumerate(data.annotations, start=1):
         try:

@@ -1,4 +1,4 @@
-"""What is wrong with a data set: findings with their place and remedy, gathered into a report, raised as one error."""
+"""Findings in a data set, each with place and remedy, raised together as one error."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class DataSetError(FinalError):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong. ``row`` is the line of the table, the header being line 1; ``field`` a column or a
+    """One problem. ``row`` is the line of the table, the header being line 1; ``field`` a column or a
     tensor."""
 
     path: Path
@@ -40,7 +40,7 @@ class Finding:
 
 
 def refusal(findings: Sequence[Finding]) -> DataSetError:
-    """The error for what was found: the first ``MOST_SHOWN`` findings, and the number of the others."""
+    """One error for all findings: the first ``MOST_SHOWN`` findings, and the number of the others."""
     field = findings[0].field
     if len(findings) == 1:
         return DataSetError(str(findings[0]), field=field, findings=findings)

@@ -43,7 +43,7 @@ class DataSet:
         return tuple(sorted({annotation.challenge_id for annotation in self.annotations}))
 
     def path(self, annotation: Annotation) -> Path:
-        """The feature file, absolute. Raises ``FeatureFileForbidden`` if it lies outside the folder, links followed."""
+        """The feature file, absolute. Raises ``FeatureFileForbidden`` if it lies outside the folder, links resolved."""
         return confined(self.folder, annotation.features)
 
     def content(self, annotation: Annotation) -> bytes:
@@ -74,13 +74,13 @@ class DataSet:
             raise refusal([self.finding_of(annotation, error)]) from error
 
     def finding_of(self, annotation: Annotation, error: FeatureError) -> Finding:
-        """An error of a clip's features with its place; the message of such an error says its remedy itself."""
+        """A finding for an error of a clip's features; the error's message already says the remedy."""
         problem = error.message if error.field == "features" else f"{annotation.features}: {error.message}"
         return Finding(self.table, problem, "", row=annotation.row, field=error.field or "features")
 
 
 def confined(folder: Path, relative: str) -> Path:
-    """``relative`` within ``folder``, absolute, links followed.
+    """``relative`` within ``folder``, absolute, with links resolved.
 
     Raises ``FeatureFileForbidden`` if it leads outside, ``FeatureFileMissing`` if it cannot be followed.
     """
@@ -97,7 +97,7 @@ def confined(folder: Path, relative: str) -> Path:
 
 
 def open_data_set(folder: Path) -> DataSet:
-    """The data set in ``folder``. Raises one ``DataSetError`` with all that is wrong with its table."""
+    """The data set in ``folder``. Raises one ``DataSetError`` with all findings about its table."""
     annotations, findings = read_table(folder)
     if findings:
         raise refusal(findings)

@@ -1,7 +1,7 @@
-"""Which clips are learned from and which are held out: drawn once, stored in the table, read back as folds.
+"""Which clips are for training and which are held out: drawn once, stored in the table, read back as folds.
 
 A part is drawn within every challenge, so that one stored partition serves each single-challenge track and, all
-challenges together, the all-challenge track (Wang et al. 2021, Section 5.1). What is drawn depends on ids and seed
+challenges together, the all-challenge track (Wang et al. 2021, Section 5.1). The draw depends on ids and seed
 alone, not on the order of the rows.
 """
 
@@ -23,7 +23,7 @@ _Group = tuple[str, Counter[str]]
 
 
 class Fold(NamedTuple):
-    """One division of a data set: indices into ``DataSet.annotations`` to learn from, and those held out."""
+    """One division of a data set: indices into ``DataSet.annotations`` for training, and those held out."""
 
     name: str
     train: list[int]
@@ -34,9 +34,9 @@ def draw_split(
     annotations: Sequence[Annotation], *, seed: int = 0, test_share: float = TEST_SHARE, by_dancer: bool = False
 ) -> list[Annotation]:
     """The annotations with ``split`` set: of every challenge with two clips or more, ``test_share`` (at least one clip,
-    never all) is held out; a challenge of one clip is learned from.
+    never all) is held out; a challenge of one clip is for training.
 
-    With ``by_dancer`` a dancer's clips, in whatever challenges, stay together, and each challenge comes as near to its
+    With ``by_dancer`` all clips of a dancer stay in one part, and each challenge comes as near to its
     share as whole dancers allow. Raises ``DataSetError`` for a challenge that then has no clip on one side.
     """
     if not 0 < test_share < 1:
@@ -47,7 +47,7 @@ def draw_split(
     test: set[str] = set()
 
     def gain(counts: Counter[str]) -> float:
-        """How much nearer to the wanted numbers a group brings the test part: squared deviations, relative."""
+        """Decrease of the relative squared deviations from the wanted numbers if the group joins the test part."""
         return sum(
             ((held[c] - wanted[c]) ** 2 - (held[c] + n - wanted[c]) ** 2) / max(wanted[c], 1) ** 2
             for c, n in counts.items()
@@ -102,7 +102,7 @@ def track_folds(data: DataSet, track: str = ALL) -> list[Fold]:
     """The folds of a track, ``"all"`` or a challenge: one if the table has ``split``, one per ``fold`` otherwise.
 
     Raises ``DataSetError`` for an unknown challenge, a table without one of the columns or with both, a row without a
-    value, and a fold with nothing to learn from or nothing held out.
+    value, and a fold without training clips or without held-out ones.
     """
     if track != ALL and track not in data.challenges:
         known = ", ".join(data.challenges)

@@ -1,4 +1,4 @@
-"""The virality score, what the networks learn (Wang et al. 2021, Section 3.2, Eq. 1 and 2). Legend: N clips."""
+"""The virality score, the networks' target (Wang et al. 2021, Section 3.2, Eq. 1 and 2). Legend: N clips."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -29,7 +29,7 @@ def raw_score(
     """Eq. 1: s_r = log2((likes + comments + reposts + 1) / clip(days, 1, 7)), elementwise, (N,) each to (N,).
 
     A clip without reactions scores −log2(days), from 0 down to −2.8; ages below one day count as one. Raises
-    ``DataSetError`` for a negative or non-finite value, naming which.
+    ``DataSetError`` for a negative or non-finite value, naming it.
     """
     named = dict(zip(COUNTS, (likes, comments, reposts, days_online), strict=True))
     columns = {name: np.atleast_1d(np.asarray(values, np.float64)) for name, values in named.items()}

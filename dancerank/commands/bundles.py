@@ -51,12 +51,12 @@ def demo_bundle(
 
 
 def training() -> ModuleType:
-    """``dancerank.training``, imported only here: everything else runs without torch."""
+    """Import ``dancerank.training``; the other commands run without torch."""
     return importlib.import_module("dancerank.training")
 
 
 def bundle_tables(folder: Path, bundle: Bundle) -> list[Table]:
-    """What the manifest says, and the graphs with their sizes."""
+    """The manifest as a table, and the graphs with their sizes."""
     manifest = bundle.manifest
     facts = Table(title=Text(f"Bundle {folder}", style="table.title"), show_header=False)
     facts.add_row("generation", Text(manifest.generation))

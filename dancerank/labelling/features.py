@@ -1,4 +1,4 @@
-"""The features that an upload brought, verified as the streamer does, whatever modalities today's bundle scores."""
+"""Features of uploads, verified as the streamer does, in all modalities, also those that the active bundle lacks."""
 
 from schemas.events import FeatureSource
 from schemas.features import ClipFeatures, Frames
@@ -25,7 +25,7 @@ class UploadedFeatures:
 
     def read(self, source: FeatureSource) -> ClipFeatures:
         """Raises a ``FeatureError``, or ``FeatureStoreUnavailable`` if the store did not answer."""
-        return self._reader.read(source, fit=self._in_layout)
+        return self._reader.read(source, prepare=self._in_layout)
 
     def _in_layout(self, features: ClipFeatures) -> ClipFeatures:
         if self._layout is None or features.joint_layout is None:

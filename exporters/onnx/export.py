@@ -1,4 +1,4 @@
-"""Export of a trained model as a bundle; either the whole bundle is written and verified, or nothing."""
+"""Export of a trained model as a bundle; the bundle is written and verified as a whole, or not at all."""
 
 import copy
 import tempfile
@@ -34,9 +34,9 @@ def export_bundle(
 ) -> BundleManifest:
     """Write ``model`` as a bundle at ``folder`` and return its manifest.
 
-    ``training_data`` is a fingerprint of the data that it was trained on, ``metrics`` what it reached.
-    Everything is exported and checked against ONNX Runtime in a hidden folder beside ``folder``, which takes its
-    place at the very end. Raises ``BundleError`` if ``folder`` exists (``overwrite`` replaces a bundle, nothing
+    ``training_data`` is a fingerprint of the training data, ``metrics`` are the metrics of the trained model.
+    Everything is exported and checked against ONNX Runtime in a hidden folder beside ``folder``, which replaces
+    ``folder`` last. Raises ``BundleError`` if ``folder`` exists (``overwrite`` replaces a bundle, nothing
     else), or if a graph does not compute what torch computes; nothing is written then.
     """
     _refuse_to_overwrite(folder, overwrite=overwrite)
@@ -68,7 +68,7 @@ def _refuse_to_overwrite(folder: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise BundleError(f"{folder}: exists already; choose another folder or ask for it to be overwritten")
     if not (folder / MANIFEST_NAME).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise BundleError(f"{folder}: holds something else than a bundle; it is not overwritten")
+        raise BundleError(f"{folder}: holds something other than a bundle; it is not overwritten")
 
 
 def _manifest(

@@ -85,7 +85,7 @@ def _graph(
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """The exporter warns of its own deprecated calls and of an absent torchvision; neither is about our networks."""
+    """Suppress the exporter's warnings about its own deprecated calls and an absent torchvision."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Torch against ONNX Runtime on random clips, and ONNX Runtime against itself alone and in a batch.
+"""Parity checks on random clips: torch against ONNX Runtime, and a clip alone against the same clip in a batch.
 
 Legend: N clips, T time steps, V joints, C channels, D embedding width, M modalities.
 """
@@ -19,10 +19,10 @@ from schemas.joints import layout_named
 from schemas.modalities import Modality
 
 SCORE_TOLERANCE: Final = 1e-5
-"""Greatest absolute difference of a score or an attention weight."""
+"""Largest absolute difference of a score or an attention weight."""
 
 EMBEDDING_TOLERANCE: Final = 1e-4
-"""Greatest difference of an embedding's entry, relative to the largest entry of that embedding."""
+"""Largest difference of an embedding's entry, relative to the largest entry of that embedding."""
 
 BATCHES: Final[tuple[tuple[int, ...], ...]] = (
     *((1,), (2,), (3,), (1, 1), (1, 2, 3, 4, 5), (7, 1, 30), (16, 75, 9, 128), (250, 3, 251), (375,)),
@@ -35,7 +35,8 @@ def check_stream(
 ) -> None:
     """Compare the stream of ``modality`` with its ONNX ``graph`` on batches of clips of the given lengths.
 
-    Padding is filled with NaN, which must not show. Raises ``BundleError`` naming modality, length and difference.
+    Padding is filled with NaN, which must not reach the outputs. Raises ``BundleError`` naming modality, length and
+    difference.
     """
     session = _session(graph)
     network = model.stream(modality)
@@ -79,8 +80,8 @@ def check_fusion(model: ViralityModel, graph: bytes) -> None:
         ("torch and ONNX", (expected.attention.numpy(), expected.fused_score.numpy())),
         ("a clip alone and in its batch", tuple(np.concatenate(parts) for parts in zip(*alone, strict=True))),
     ):
-        difference = np.maximum(_greatest(attention, attention_b), np.abs(fused - fused_b))
-        worst = int(_unless_nan(difference).argmax())
+        difference = np.maximum(_largest(attention, attention_b), np.abs(fused - fused_b))
+        worst = int(_nan_as_infinity(difference).argmax())
         if not difference[worst] <= SCORE_TOLERANCE:
             names = [str(m) for m, here in zip(model.config.modalities, present[worst], strict=True) if here]
             raise BundleError(
@@ -99,9 +100,9 @@ def _compare(
     size = np.abs(first[0]).max(axis=1).clip(min=np.finfo(np.float32).tiny)
     for name, difference, limit in (
         ("score", np.abs(first[1] - second[1]), SCORE_TOLERANCE),
-        ("embedding (relative)", _greatest(first[0], second[0]) / size, EMBEDDING_TOLERANCE),
+        ("embedding (relative)", _largest(first[0], second[0]) / size, EMBEDDING_TOLERANCE),
     ):
-        worst = int(_unless_nan(difference).argmax())
+        worst = int(_nan_as_infinity(difference).argmax())
         if not difference[worst] <= limit:
             raise BundleError(
                 f"{modality}: {what} differ by {difference[worst]:.2e} in the {name} (limit {limit:.0e}) at length "
@@ -109,13 +110,13 @@ def _compare(
             )
 
 
-def _greatest(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    greatest: NDArray[np.float32] = np.abs(first - second).max(axis=1)
-    return greatest
+def _largest(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+    largest: NDArray[np.float32] = np.abs(first - second).max(axis=1)
+    return largest
 
 
-def _unless_nan(difference: NDArray[np.float32]) -> NDArray[np.float32]:
-    """NaN is the greatest difference of all."""
+def _nan_as_infinity(difference: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Differences with NaN replaced by infinity."""
     return np.where(np.isnan(difference), np.inf, difference)
 
 

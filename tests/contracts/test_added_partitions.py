@@ -63,7 +63,7 @@ def test_without_a_group_new_partitions_are_read_from_their_beginning(transport:
     write(transport, in_each(topic, 100))
     assert values(read(source, MORE)) == sorted(b"value-%d" % n for n in range(100, 100 + MORE))
     assert source.assignment() == {TopicPartition(topic, number) for number in range(MORE)}
-    assert watcher.told[1:] == [("assigned", added(topic))]
+    assert watcher.calls[1:] == [("assigned", added(topic))]
     assert source.end_offsets().keys() == source.lag().keys() == source.assignment()
 
 

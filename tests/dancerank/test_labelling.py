@@ -226,7 +226,7 @@ def test_skeletons_unlike_the_first_are_left_out_unless_all_are_converted(tmp_pa
 
 def test_a_store_that_does_not_answer_ends_the_export_instead_of_emptying_it(tmp_path: Path) -> None:
     class Unreachable(FeatureStore):
-        def read(self, uri: str, admit: object) -> bytes:
+        def read(self, uri: str, reserve: object) -> bytes:
             raise FeatureStoreUnavailable(f"{uri!r}: the store did not answer")
 
     unreachable = Unreachable(FeatureRoots(["file:///"]), max_bytes=1, patience_s=0.1, options={})

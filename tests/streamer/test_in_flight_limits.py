@@ -148,12 +148,12 @@ def test_clips_of_a_lost_partition_are_neither_reported_nor_waited_for(
 ) -> None:
     load = FeatureLoader.load
 
-    def load_or_fail(loader: FeatureLoader, clip: ClipUploaded, *admit: Any) -> object:
+    def load_or_fail(loader: FeatureLoader, clip: ClipUploaded, *reserve: Any) -> object:
         if clip.clip_id == "clip-0":
             raise FeatureStoreUnavailable("silent")
         if clip.clip_id == "clip-1":
             raise FeatureFileMissing("no such file")
-        return load(loader, clip, *admit)
+        return load(loader, clip, *reserve)
 
     monkeypatch.setattr(FeatureLoader, "load", load_or_fail)
     log, seen = Log(partitions=1), Everything()

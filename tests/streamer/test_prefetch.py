@@ -13,7 +13,7 @@ from schemas.modalities import Modality
 from schemas.ports import Record, TopicPartition
 from streamer.offset_tracker import Ticket
 from streamer.prefetch import ByteBudget, Load, Loaded, Prefetcher, Upload
-from streamer.stores import Admission
+from streamer.stores import MemoryReservation
 from tests.clips import upload
 
 TIMEOUT_S = 60.0
@@ -25,7 +25,7 @@ def an_upload(number: int, *, value: bytes = b"") -> Upload:
     return Upload(record, upload(f"clip-{number}", InlineFeatures(b"-")), ticket, 0.0)
 
 
-def nothing(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
+def nothing(clip: ClipUploaded, reserve: MemoryReservation) -> ClipFeatures:
     return ClipFeatures({Modality.SCENIC: np.zeros((1, 512), np.float16)})
 
 
@@ -64,10 +64,10 @@ def collect(prefetcher: Prefetcher, count: int) -> list[Loaded]:
 
 
 def test_every_clip_comes_out_once_with_its_features_or_its_error(open_prefetcher: Open) -> None:
-    def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
+    def load(clip: ClipUploaded, reserve: MemoryReservation) -> ClipFeatures:
         if clip.clip_id == "clip-1":
             raise FeatureFileMissing("not there")
-        return nothing(clip, admit)
+        return nothing(clip, reserve)
 
     prefetcher = open_prefetcher(load)
     uploads = [an_upload(number) for number in range(5)]
@@ -80,7 +80,7 @@ def test_every_clip_comes_out_once_with_its_features_or_its_error(open_prefetche
 
 
 def test_an_exception_that_is_not_ours_is_raised_and_not_reported_as_a_bad_clip(open_prefetcher: Open) -> None:
-    def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
+    def load(clip: ClipUploaded, reserve: MemoryReservation) -> ClipFeatures:
         raise ZeroDivisionError
 
     prefetcher = open_prefetcher(load)
@@ -92,9 +92,9 @@ def test_an_exception_that_is_not_ours_is_raised_and_not_reported_as_a_bad_clip(
 def test_clips_are_loaded_concurrently(open_prefetcher: Open) -> None:
     together = threading.Barrier(2)
 
-    def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
+    def load(clip: ClipUploaded, reserve: MemoryReservation) -> ClipFeatures:
         together.wait(TIMEOUT_S)
-        return nothing(clip, admit)
+        return nothing(clip, reserve)
 
     prefetcher = open_prefetcher(load, threads=2)
     prefetcher.submit(an_upload(0))
@@ -127,9 +127,9 @@ def test_no_slot_is_free_while_records_hold_the_limit_of_bytes(open_prefetcher: 
 
 
 def test_files_held_never_exceed_the_limit_of_bytes(open_prefetcher: Open) -> None:
-    def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
-        admit(60)
-        return nothing(clip, admit)
+    def load(clip: ClipUploaded, reserve: MemoryReservation) -> ClipFeatures:
+        reserve(60)
+        return nothing(clip, reserve)
 
     prefetcher = open_prefetcher(load, threads=2, max_bytes=100)
     for number in range(3):
@@ -144,9 +144,9 @@ def test_files_held_never_exceed_the_limit_of_bytes(open_prefetcher: Open) -> No
 
 
 def test_a_file_above_the_limit_is_loaded_alone(open_prefetcher: Open) -> None:
-    def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
-        admit(500)
-        return nothing(clip, admit)
+    def load(clip: ClipUploaded, reserve: MemoryReservation) -> ClipFeatures:
+        reserve(500)
+        return nothing(clip, reserve)
 
     prefetcher = open_prefetcher(load, max_bytes=100)
     prefetcher.submit(an_upload(0))
@@ -158,10 +158,10 @@ def test_a_file_above_the_limit_is_loaded_alone(open_prefetcher: Open) -> None:
 
 
 def test_a_file_that_is_read_again_is_counted_once(open_prefetcher: Open) -> None:
-    def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
-        admit(60)
-        admit(60)
-        return nothing(clip, admit)
+    def load(clip: ClipUploaded, reserve: MemoryReservation) -> ClipFeatures:
+        reserve(60)
+        reserve(60)
+        return nothing(clip, reserve)
 
     prefetcher = open_prefetcher(load, max_bytes=100)
     prefetcher.submit(an_upload(0))
@@ -173,15 +173,15 @@ def test_closing_wakes_loads_that_wait_for_bytes(open_prefetcher: Open) -> None:
     errors: list[Exception] = []
     asked = threading.Event()
 
-    def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
+    def load(clip: ClipUploaded, reserve: MemoryReservation) -> ClipFeatures:
         if clip.clip_id == "clip-1":
             asked.set()
         try:
-            admit(100)
+            reserve(100)
         except LoadingAbandoned as error:
             errors.append(error)
             raise
-        return nothing(clip, admit)
+        return nothing(clip, reserve)
 
     prefetcher = open_prefetcher(load, threads=1, max_bytes=100)
     prefetcher.submit(an_upload(0))
@@ -222,11 +222,11 @@ def test_closing_signals_loads_that_wait_for_a_store_and_returns_at_once() -> No
     abandoned, begun, hanging = threading.Event(), threading.Semaphore(0), threading.Event()
     asked: list[str] = []
 
-    def load(clip: ClipUploaded, admit: Admission) -> ClipFeatures:
+    def load(clip: ClipUploaded, reserve: MemoryReservation) -> ClipFeatures:
         asked.append(clip.clip_id)
         begun.release()
         assert hanging.wait(TIMEOUT_S)
-        return nothing(clip, admit)
+        return nothing(clip, reserve)
 
     prefetcher = Prefetcher(load, threads=1, max_clips=8, max_bytes=100, clock=SystemClock(), abandoned=abandoned)
     prefetcher.submit(an_upload(0))

@@ -21,7 +21,7 @@ from streamer.roots import FeatureRoots, Location
 from streamer.stores import FeatureStore
 
 
-class Admissions:
+class Reservations:
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
@@ -35,19 +35,19 @@ def store(*roots: str, max_bytes: int = 100, patience_s: float = 5.0, stopped: b
     )
 
 
-def test_a_file_is_read_after_its_size_was_admitted(feature_root: Path) -> None:
+def test_a_file_is_read_after_its_size_was_reserved(feature_root: Path) -> None:
     (feature_root / "a b").write_bytes(b"12345")
-    admitted = Admissions()
-    assert store(feature_root.as_uri()).read(f"{feature_root.as_uri()}/a%20b", admitted) == b"12345"
-    assert admitted.sizes == [5]
+    reserved = Reservations()
+    assert store(feature_root.as_uri()).read(f"{feature_root.as_uri()}/a%20b", reserved) == b"12345"
+    assert reserved.sizes == [5]
 
 
 def test_a_larger_file_is_refused_without_reading_it(feature_root: Path) -> None:
     (feature_root / "clip").write_bytes(bytes(101))
-    admitted = Admissions()
+    reserved = Reservations()
     with pytest.raises(FeatureFileOversized, match="101 bytes, over the limit of 100"):
-        store(feature_root.as_uri()).read(f"{feature_root.as_uri()}/clip", admitted)
-    assert admitted.sizes == []
+        store(feature_root.as_uri()).read(f"{feature_root.as_uri()}/clip", reserved)
+    assert reserved.sizes == []
 
 
 def test_a_path_that_is_not_a_readable_file_is_missing_and_not_retried(feature_root: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_path_that_is_not_a_readable_file_is_missing_and_not_retried(feature_r
     os.mkfifo(feature_root / "pipe")
     for name in ("absent", "folder", "pipe", "folder/../absent", "pipe/clip", "x" * 300):
         with pytest.raises(FeatureFileMissing):
-            store(feature_root.as_uri(), patience_s=60).read(f"{feature_root.as_uri()}/{name}", Admissions())
+            store(feature_root.as_uri(), patience_s=60).read(f"{feature_root.as_uri()}/{name}", Reservations())
 
 
 @pytest.fixture
@@ -70,16 +70,16 @@ def test_another_scheme_is_read_through_fsspec_within_the_same_limits(memory: Me
     memory.pipe_file("/clips/small", b"12345")
     memory.pipe_file("/clips/large", bytes(101))
     memory.pipe_file("/clips/empty", b"")
-    reader, admitted = store("memory://clips"), Admissions()
-    assert reader.read("memory://clips/small", admitted) == b"12345"
-    assert reader.read("memory://clips/empty", admitted) == b""
-    assert admitted.sizes == [5, 0]
+    reader, reserved = store("memory://clips"), Reservations()
+    assert reader.read("memory://clips/small", reserved) == b"12345"
+    assert reader.read("memory://clips/empty", reserved) == b""
+    assert reserved.sizes == [5, 0]
     with pytest.raises(FeatureFileOversized):
-        reader.read("memory://clips/large", admitted)
+        reader.read("memory://clips/large", reserved)
     with pytest.raises(FeatureFileMissing):
-        reader.read("memory://clips/absent", admitted)
+        reader.read("memory://clips/absent", reserved)
     with pytest.raises(FeatureFileForbidden):
-        reader.read("memory://others/small", admitted)
+        reader.read("memory://others/small", reserved)
 
 
 def test_a_store_that_hides_sizes_is_read_no_further_than_the_limit(
@@ -87,10 +87,10 @@ def test_a_store_that_hides_sizes_is_read_no_further_than_the_limit(
 ) -> None:
     memory.pipe_file("/clips/large", bytes(10_000))
     monkeypatch.setattr(MemoryFileSystem, "info", lambda self, path: {"type": "file", "size": None})
-    admitted = Admissions()
+    reserved = Reservations()
     with pytest.raises(FeatureFileOversized, match="101 bytes"):
-        store("memory://clips").read("memory://clips/large", admitted)
-    assert admitted.sizes == [101]
+        store("memory://clips").read("memory://clips/large", reserved)
+    assert reserved.sizes == [101]
 
 
 class Flaky:
@@ -120,21 +120,21 @@ class ClientError(Exception):
 def test_reading_is_retried_until_the_store_answers(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     flaky = Flaky(failure)
     monkeypatch.setattr(fsspec, "filesystem", lambda scheme: flaky)
-    assert store("memory://clips").read("memory://clips/clip", Admissions()) == b"abc"
+    assert store("memory://clips").read("memory://clips/clip", Reservations()) == b"abc"
     assert flaky.calls == 2
 
 
 def test_a_store_that_never_answers_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fsspec, "filesystem", lambda scheme: Flaky(*[TimeoutError("timed out")] * 1000))
     with pytest.raises(FeatureStoreUnavailable, match=r"did not answer within 0\.2 s \(timed out\)"):
-        store("memory://clips", patience_s=0.2).read("memory://clips/clip", Admissions())
+        store("memory://clips", patience_s=0.2).read("memory://clips/clip", Reservations())
 
 
 def test_reading_is_not_retried_after_loading_was_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     flaky = Flaky(*[TimeoutError("timed out")] * 1000)
     monkeypatch.setattr(fsspec, "filesystem", lambda scheme: flaky)
     with pytest.raises(FeatureStoreUnavailable):
-        store("memory://clips", patience_s=60, stopped=True).read("memory://clips/clip", Admissions())
+        store("memory://clips", patience_s=60, stopped=True).read("memory://clips/clip", Reservations())
     assert flaky.calls == 1
 
 
@@ -158,7 +158,7 @@ def test_no_request_is_sent_to_a_host_that_an_upload_names(feature_root: Path) -
         host, port = server.getsockname()
         for uri in (f"http://{host}:{port}/clip", f"HTTP://{host}:{port}/clip", f"file://{host}:{port}/clip"):
             with pytest.raises(FeatureFileForbidden):
-                store(feature_root.as_uri()).read(uri, Admissions())
+                store(feature_root.as_uri()).read(uri, Reservations())
         server.settimeout(0.05)
         with pytest.raises(TimeoutError):
             server.accept()
@@ -182,10 +182,10 @@ def test_a_part_of_the_path_that_becomes_a_link_after_it_was_resolved_is_not_fol
         return location
 
     uri = f"{feature_root.as_uri()}/folder/inner/clip"
-    assert reader.read(uri, Admissions()) == b"inner"
+    assert reader.read(uri, Reservations()) == b"inner"
     monkeypatch.setattr(FeatureRoots, "resolve", resolve_and_lose_the_race)
     with pytest.raises(FeatureFileMissing):
-        reader.read(uri, Admissions())
+        reader.read(uri, Reservations())
 
 
 def test_reading_leaves_no_descriptor_open(feature_root: Path) -> None:
@@ -193,7 +193,7 @@ def test_reading_leaves_no_descriptor_open(feature_root: Path) -> None:
     reader, before = store(feature_root.as_uri()), len([*Path("/proc/self/fd").iterdir()])
     for name in ("clip", "absent", "clip/below", "folder/absent"):
         with contextlib.suppress(FeatureFileMissing):
-            reader.read(f"{feature_root.as_uri()}/{name}", Admissions())
+            reader.read(f"{feature_root.as_uri()}/{name}", Reservations())
     assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
@@ -202,7 +202,7 @@ def test_a_named_pipe_does_not_hold_the_thread(feature_root: Path) -> None:
 
     def read() -> None:
         with pytest.raises(FeatureFileMissing, match="not a regular file"):
-            store(feature_root.as_uri()).read(f"{feature_root.as_uri()}/pipe", Admissions())
+            store(feature_root.as_uri()).read(f"{feature_root.as_uri()}/pipe", Reservations())
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()

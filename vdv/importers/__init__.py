@@ -1,1 +1,1 @@
-"""Other people's data as data sets of ours, one format to a module."""
+"""Importers of third-party data sets, one format per module."""

@@ -64,7 +64,7 @@ def read_clips(
     ``fps`` is the frame rate of videos without a value in the column ``fps``. The dancer is ``people.one_person``.
     Frames before the first and after the last with that person are left out; frames in between without, and joints
     without confidence, are interpolated, up to ``longest_gap_s`` in a row; the column ``filled_joints`` gives their
-    share. Raises one ``DataSetError`` with everything that is wrong, after the last clip.
+    share. Raises one ``DataSetError`` with all findings, after the last clip.
     """
     if not longest_gap_s >= 0:
         raise DataSetError(f"the longest gap is {longest_gap_s} s; give 0 or more", field="longest_gap_s")

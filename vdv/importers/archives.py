@@ -1,4 +1,4 @@
-"""Reading NumPy archives of sequences: what is absent or has another form is named with file and array."""
+"""Reading NumPy archives of sequences: errors name the file and the array."""
 
 import struct
 import zlib
@@ -85,7 +85,7 @@ def number(path: Path, name: str, row: int, value: Any) -> float:
 
 
 def split_ragged(path: Path, data: Array, lengths: Array) -> list[Array]:
-    """Samples laid one after the other on axis 0, apart again.
+    """Split samples that are concatenated along axis 0.
 
     Raises ``DataSetError`` if there are no samples, for lengths that are not positive whole numbers, naming the first
     one, and if they do not add up.

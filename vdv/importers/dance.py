@@ -59,7 +59,7 @@ def read_sequences(source: Path) -> list[Sequence]:
 
 
 def cut(sequence: Sequence) -> Iterator[Clip]:
-    """Clips of ``CLIP_S`` seconds, one after the other; a shorter rest is left out. The dancer is the sequence."""
+    """Consecutive clips of ``CLIP_S`` seconds; a shorter rest is left out. The dancer is the sequence."""
     steps = round(CLIP_S * POSE_HZ)
     for number in range(len(sequence.frames) // steps):
         frames = sequence.frames[number * steps : (number + 1) * steps]

@@ -1,4 +1,4 @@
-"""Which frame of the video each image is, from the images' names."""
+"""The frame number of each image in the video, from the image's name."""
 
 import re
 from collections.abc import Iterable
@@ -46,7 +46,7 @@ def frame_numbers(path: Path, names: Iterable[str], rate_hz: float) -> dict[str,
 
 
 def _is_time(pieces: dict[str, list[str]], digits: dict[str, list[str]], varying: list[int]) -> bool:
-    """Whether what differs is a decimal number with the same number of decimals everywhere."""
+    """Whether the differing part is a decimal number with the same number of decimals in all names."""
     if len(varying) != 2 or varying[1] != varying[0] + 1:
         return False
     whole, decimals = varying

@@ -11,13 +11,13 @@ import numpy.typing as npt
 from vdv.errors import DataSetError
 
 MOST_PEOPLE: Final = 100
-"""In one image: the results of a crowd do not say who the dancer is."""
+"""Per image; in a larger crowd the dancer cannot be found."""
 
 STEP: Final = 0.5
-"""In body sizes: the farthest that a body moves between two frames, and twice that in any gap."""
+"""In body sizes: the largest movement of a body between two frames; in a gap at most twice that."""
 
 DUPLICATE: Final = 0.1
-"""In body sizes: detections that are nearer to each other are one body."""
+"""In body sizes: detections closer than this are one body."""
 
 CLEAR: Final = 2.0
 """The nearest body is the same person if the next one is this many times as far away."""

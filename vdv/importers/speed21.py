@@ -77,7 +77,7 @@ def read_clips(source: Path) -> list[Clip]:
 
 
 def _window(path: Path, name: str, row: int, run: Array, fps: float) -> ClipFeatures:
-    """The run's first three seconds, (75, 16, 2). A frame counts as lost if any of its joints is."""
+    """The run's first three seconds, (75, 16, 2). A frame is missing if any of its joints is."""
     frames = round(min(WINDOW_S * fps, len(run) + 1)) if fps > 0 else 0
     if frames < 2 or len(run) < frames:
         problem = f"run {name} has {len(run)} frames at {fps} fps, under {WINDOW_S} s"
