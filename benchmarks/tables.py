@@ -52,10 +52,10 @@ from vdv.splits import ALL, leaks, track_folds
 
 SINGLE: Final = "single"
 MOST_WORKERS: Final = 4
-"""By default; every process holds the data set."""
+"""Default number; every process holds the data set."""
 
 WIDTH: Final = 120
-"""Of the printed table, where there is no terminal to ask."""
+"""Width of the printed table without a terminal, in characters."""
 
 FAILED: Final = "failed"
 
@@ -263,12 +263,12 @@ def write(
 
 
 def stem(table: str) -> str:
-    """Of the names of files."""
+    """Part of the file names."""
     return f"table{table}" if table.isdigit() else table
 
 
 def message(error: BaseException) -> str:
-    """For a person: ours say all; others come with their type."""
+    """The message of a project's error; of another error also its type."""
     if isinstance(error, BrokenProcessPool):
         return "a process died, perhaps for want of memory; try fewer --workers"
     return error.message if isinstance(error, DancerankError) else f"{type(error).__name__}: {error}"

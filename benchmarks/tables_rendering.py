@@ -66,7 +66,7 @@ class Row(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """A table as text, whatever it is written as."""
+    """A table as text, independent of the output format."""
 
     title: str
     header: tuple[str, ...]

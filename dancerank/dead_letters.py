@@ -106,7 +106,9 @@ class DeadLetters:
 
 
 def challenge_of(kinds: Sequence[type[Event]], value: bytes) -> str | None:
-    """By what producers choose the partition of such an event; ``None``: by its key, as of whatever cannot be read."""
+    """The challenge id that producers partition such an event by; ``None``: the key decides, or ``value`` is
+    unreadable.
+    """
     try:
         return getattr(decode(value, *kinds), "challenge_id", None)
     except DancerankError:

@@ -143,7 +143,7 @@ class Processes:
         return view
 
     def api_access(self) -> Access:
-        """Who may use the HTTP API; raises ``ConfigurationError`` for a file of keys that cannot be read."""
+        """The keys of the HTTP API; raises ``ConfigurationError`` for a file of keys that cannot be read."""
         server = self.settings.server
         return Access(
             keys=None if server.api_keys is None else KeyRing(server.api_keys),

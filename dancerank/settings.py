@@ -99,8 +99,8 @@ class RankingSettings(_Group):
     """Logs of scored clips that rankings, indexes and traffic pools are built from, one of each model generation or a
     common one; empty: the one that the streamer of these settings writes."""
     deletions_topic: str = "clips.deleted"
-    """Where clips are named that must disappear from rankings, indexes, traffic pools and the log. Nothing on it may be
-    lost: it is created to keep its records for ever."""
+    """Topic of deletions: clips named on it disappear from rankings, indexes, traffic pools and the log. It is created
+    with unlimited retention, because no record of it may be lost."""
     erased_within_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 7 * 86_400.0
     """Seconds within which Kafka drops what a tombstone erases from the log, if the log is created here."""
     index: str = "faiss"

@@ -17,7 +17,7 @@ def ask(server: str, path: str, key: str | None = None, **parameters: str | int)
 
 def main(server: str, clip_id: str, key: str | None = None) -> None:
     clip = quote(clip_id, safe="")
-    # Dances like this one, whatever the room looks like; one clip of each dancer.
+    # Dances like this one, independent of the background; one clip of each dancer.
     similar = ask(server, f"clips/{clip}/similar", key, weights="skeletal:1", group_by="dancer", k=3)
     for hit in similar["hits"]:
         print(f"{hit['clip_id']} by {hit['dancer_id']}: similarity {hit['similarity']:.2f}")

@@ -20,7 +20,7 @@ MAX_DURATION_S: Final = 60.0
 _IDENTIFIER: Final = r"^(?!\.{1,2}$)[^\s\x00-\x1f\x7f/]+$(?!\n)"
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=_IDENTIFIER)]
 # Not shown, or changing how others are shown: control, format and bidirectional marks, separators, blank letters. Above
-# U+FFFF as characters: the pattern stands in JSON Schemas too, whose dialect has other escapes there.
+# U+FFFF as characters: the pattern is in JSON Schemas too, whose dialect has other escapes there.
 _INVISIBLE: Final = "".join(
     f"\\u{first:04x}-\\u{last:04x}" if last <= 0xFFFF else f"{chr(first)}-{chr(last)}"
     for first, last in (
@@ -89,7 +89,7 @@ class ClipUploadedV2(Event, frozen=True, tag="clip-uploaded/2"):
 
 UploadEvent = ClipUploaded | ClipUploadedV2
 FeatureSource = FeatureFile | InlineFeatures | VideoFile
-"""Where the features of an upload come from."""
+"""The source of an upload's features."""
 UPLOAD_TYPES: Final = (ClipUploaded, ClipUploadedV2)
 
 

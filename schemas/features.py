@@ -135,7 +135,7 @@ def decode_features(content: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Cl
 
 
 def _header(content: bytes) -> tuple[int, dict[str, str], dict[str, _Tensor]]:
-    """Where the data begins, the metadata and the tensors. Read here because the library copies every tensor."""
+    """The offset of the data, the metadata and the tensors. Parsed here because the library copies every tensor."""
     end = _HEADER_LENGTH_BYTES + int.from_bytes(content[:_HEADER_LENGTH_BYTES], "little")
     if len(content) < max(end, _HEADER_LENGTH_BYTES):
         raise FeatureFileCorrupt(f"truncated: {len(content)} bytes do not hold the safetensors header; write it again")

@@ -71,38 +71,38 @@ class ExplainedDecision(_Described):
     sentence: str
     """The decision and its reason, for a person."""
     clip_id: str
-    """The clip; of one that was made up, `hypothetical/clip`, which no clip can be called."""
+    """The clip; for a hypothetical clip `hypothetical/clip`, which is not a valid id of a real one."""
     number: int
     """Counts the clip's decisions from 0."""
     tier: str | None
-    """The tier that the clip is in from then on; null: in none."""
+    """The tier of the clip after the decision; null: in none."""
     previous_tier: str | None
-    """The tier that it was in before; null: in none."""
+    """The tier of the clip before the decision; null: in none."""
     rule: str
-    """What applied: `nominated`, `not-nominated`, `queued`, `explored`, `promoted`, `held`, `kept`, `demoted`,
+    """The rule that applied: `nominated`, `not-nominated`, `queued`, `explored`, `promoted`, `held`, `kept`, `demoted`,
     `expired`, `retired` or `deleted`."""
     decided_by: Dimension | None
     """The dimension whose percentile nominated it."""
     exposures: int
     """Impressions granted with this decision."""
     percentile: float | None
-    """Of `decided_by` within the challenge, or of the fused score where none nominated."""
+    """Percentile within the challenge, by `decided_by`, or by the fused score where no dimension nominated."""
     reactions: int
-    """Reactions that were known then, at most one a view."""
+    """Reactions known at the time, at most one per impression."""
     views: int
-    """Impressions that were known then, or those granted while impressions are unknown."""
+    """Impressions known at the time, or those granted while impressions are unknown."""
     bound: float | None
     """Confidence bound of the reaction rate that was compared: the lower one to promote, the upper one to demote."""
     limit: float | None
-    """What `percentile` or `bound` was compared with."""
+    """The threshold that `percentile` or `bound` was compared with."""
     budget: str | None
-    """What had no room, where the clip has to wait: tier and scope."""
+    """The exhausted budget, if the clip has to wait: tier and scope."""
     budget_left: int | None
-    """Impressions left in that budget, or after a grant in the lane that paid it."""
+    """Impressions left in that budget, or after a grant in the lane that it was taken from."""
     policy_version: str
     """The policy that decided."""
     decided_at_ms: int
-    """When."""
+    """When it was decided."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ class ReactionRate(_Described):
     """(likes + comments + reposts) / impressions of a clip, and how sure that is: Wilson's bounds, each one-sided."""
 
     reactions: int
-    """Reactions counted, at most one a view."""
+    """Reactions counted, at most one per impression."""
     views: int
     """Impressions counted, or those granted while impressions are unknown."""
     rate: float | None
@@ -120,7 +120,7 @@ class ReactionRate(_Described):
     high: float
     """Upper bound, which is compared with the floor."""
     confidence: float
-    """Of each bound, by the active policy."""
+    """Confidence level of each bound, by the active policy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,25 +128,25 @@ class Needs(_Described):
     """What decides about a clip next, by its tier in the active policy."""
 
     sentence: str
-    """The same for a person."""
+    """The same as a sentence."""
     least_views: int
-    """Impressions in all before it is judged."""
+    """Total impressions before it is judged."""
     gate: float | None
     """Lower bound of its reaction rate that leads to the next tier; null in the last one."""
     next_tier: str | None
     """The tier that the gate leads to."""
     floor: float
-    """Upper bound of its reaction rate below which it goes down, or out of the first tier."""
+    """Upper bound of its reaction rate below which it is demoted, or leaves from the first tier."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetRoom(_Described):
-    """A budget of one window that entering a tier is paid from."""
+    """A budget of one window that entering a tier takes impressions from."""
 
     tier: str
     """The tier that would be entered."""
     scope: Scope
-    """What is limited: the tier, one of its lanes, or what one challenge or one dancer may get."""
+    """What is limited: the tier, one of its lanes, or the share of one challenge or one dancer."""
     holder: str | None
     """The challenge or the dancer, for these scopes; null for a dancer who is new."""
     capacity: int
@@ -168,17 +168,17 @@ class Waiting(_Described):
     since_ms: int
     """When it began to wait, milliseconds since the epoch, UTC."""
     budget: str | None
-    """What had no room then: tier and scope."""
+    """The budget that was exhausted then: tier and scope."""
     budget_left: int | None
     """Impressions that were left in it then."""
     short_now: BudgetRoom | None
-    """What has no room now; null if all have, and it may enter with the next round."""
+    """The budget that is exhausted now; null if none is, and it may enter with the next round."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PooledClipAnswer(_Described):
     """A clip in the traffic pools: where it is, what it waits for and needs, and how it got there. Times are
-    milliseconds since the epoch, UTC. Of a deleted clip little more is kept than that it was deleted.
+    milliseconds since the epoch, UTC. Little more is kept about a deleted clip than its deletion.
     """
 
     clip_id: str
@@ -188,12 +188,12 @@ class PooledClipAnswer(_Described):
     challenge_id: str | None
     """Its challenge; null if it was deleted before it was scored."""
     at_ms: int
-    """When this was asked."""
+    """Time of the answer."""
     policy_version: str
     """The active policy."""
     state: ClipState
     """`candidate`: in no tier, exploration may draw it. `queued`: nominated, and waits for the first tier. `in-tier`.
-    `held`: in a tier, and waits for the next one. `gone`: has left for good. `deleted`."""
+    `held`: in a tier, and waits for the next one. `gone`: has left permanently. `deleted`."""
     tier: str | None
     """The tier that it is in; null: in none."""
     waiting: Waiting | None
@@ -201,13 +201,15 @@ class PooledClipAnswer(_Described):
     nominated_by: Dimension | None
     """The dimension whose percentile nominated it."""
     percentile: float | None
-    """Of that dimension within the challenge when it was scored, or of the fused score where none nominated."""
+    """Percentile within the challenge when it was scored, by that dimension, or by the fused score where none
+    nominated.
+    """
     rated_at_ms: int
-    """When the pools first looked at it."""
+    """When the pools first read its scores."""
     entered_at_ms: int | None
     """When it entered its last tier; null if it never entered any."""
     leaves_at_ms: int | None
-    """When its time is over; null once it has left."""
+    """When it expires; null once it has left."""
     granted: int
     """Impressions granted to it so far."""
     reactions: int
@@ -227,7 +229,7 @@ class LaneUse(_Described):
     """How much of a lane of a tier is used in this window."""
 
     lane: Lane
-    """By what clips enter."""
+    """The lane."""
     capacity: int
     """Most impressions in the whole window."""
     capacity_now: int
@@ -237,7 +239,7 @@ class LaneUse(_Described):
     left: int
     """Impressions left by now."""
     entries: int
-    """Clips that could enter by it now, the caps not counted."""
+    """Clips that could enter by it now, caps ignored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,7 +261,7 @@ class TierUse(_Described):
     left: int
     """Impressions left."""
     entries: int
-    """Clips that could enter it now, the caps not counted."""
+    """Clips that could enter it now, caps ignored."""
     lanes: list[LaneUse]
     """The ways in: nominated and explored into the first tier, promoted into the others."""
     dancer_cap: int
@@ -273,15 +275,15 @@ class PoolsAnswer(_Described):
     """All traffic pools at a moment. Times are milliseconds since the epoch, UTC."""
 
     at_ms: int
-    """When this was asked."""
+    """Time of the answer."""
     policy_version: str
     """The active policy."""
     adopted_at_ms: int
-    """Since when it is."""
+    """When it became active."""
     window_start_ms: int
     """When the current window began."""
     window_end_ms: int
-    """When it ends, and all budgets start at nothing."""
+    """When it ends, and all budgets are reset."""
     dancer_cap: float
     """Share of each tier's capacity that one dancer may get in a window."""
     challenge_cap: float
@@ -291,16 +293,16 @@ class PoolsAnswer(_Described):
     candidates: int
     """Clips in no tier that exploration may draw."""
     retiring: int
-    """Clips in tiers that the policy no longer has; they leave when they are next looked at."""
+    """Clips in tiers that the policy no longer has; they leave when they are next reviewed."""
     decisions: int
-    """Decisions made since the beginning."""
+    """Decisions made so far."""
     published: int
     """Decisions of these that were written to their topic."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Afterwards(_Described):
-    """What the reactions would lead to."""
+    """The decision that the reactions would lead to."""
 
     sentence: str
     """The decision, or why there would be none."""
@@ -309,12 +311,12 @@ class Afterwards(_Described):
     rate: ReactionRate
     """The reaction rate that is judged."""
     budgets: list[BudgetRoom]
-    """What the next tier would be paid from, where its gate is reached."""
+    """The budgets that the next tier would use, where its gate is reached."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoolTryAnswer(_Described):
-    """What would be decided now about a clip that was made up. Nothing was written."""
+    """What would be decided now about a hypothetical clip. Nothing is written."""
 
     at_ms: int
     """The moment it was tried for, milliseconds since the epoch, UTC."""
@@ -329,6 +331,6 @@ class PoolTryAnswer(_Described):
     decision: ExplainedDecision
     """What would be decided."""
     budgets: list[BudgetRoom]
-    """What the first tier is paid from; for a clip that is not nominated, if exploration drew it now."""
+    """The budgets that the first tier uses; for a clip that is not nominated, as if exploration drew it now."""
     afterwards: Afterwards | None
-    """What the given reactions would lead to; null if none were given."""
+    """The decision after the given reactions; null if none were given."""

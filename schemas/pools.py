@@ -58,7 +58,7 @@ SCOPES: Final[dict[str, Scope]] = {str(scope): scope for scope in (*Lane, *Limit
 
 
 class ClipState(StrEnum):
-    """Where a clip is in the pools."""
+    """The state of a clip in the pools."""
 
     CANDIDATE = "candidate"
     QUEUED = "queued"

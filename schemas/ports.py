@@ -81,7 +81,7 @@ class RebalanceListener(Protocol):
     """A source calls it, from within ``poll``, when its partitions change."""
 
     def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Where to start the partitions whose position is kept outside Kafka; those left out start at the committed
+        """Start positions of the partitions whose position is kept outside Kafka; those left out start at the committed
         offset. A position beyond the end of its partition makes ``poll`` raise ``PositionBeyondLog``.
         """
         ...
@@ -246,7 +246,7 @@ class ModelRuntime(Protocol):
 
     @property
     def manifest(self) -> BundleManifest:
-        """Of the bundle, as it was read."""
+        """The bundle's manifest, as read."""
         ...
 
     @property

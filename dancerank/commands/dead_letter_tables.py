@@ -120,7 +120,7 @@ def _time(at_ms: int) -> str:
 
 
 def _cell(text: str) -> Text:
-    """On one line, whatever it holds."""
+    """The value on one line, control characters escaped."""
     return Text(escaped(text))
 
 

@@ -80,7 +80,7 @@ def retire(
 ) -> None:
     """Drop what is held of a generation, from the database and from every index, for good."""
     with _opened(config) as held:
-        if generation not in held.generations.retired():  # else it goes on where it was interrupted
+        if generation not in held.generations.retired():  # else it resumes an interrupted retirement
             held.generations.check(generation)
             if not yes:
                 typer.confirm(f"There is no way back to {generation} then. Drop it?", abort=True)

@@ -1,4 +1,4 @@
-"""Where groups of workers stand, on the terminal."""
+"""Positions and lag of consumer groups, on the terminal."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -22,7 +22,7 @@ class Workers(StrEnum):
 
 
 class Standing(NamedTuple):
-    """Where a group stands. ``view`` names the positions in the database that count for it, if any do; ``place`` is
+    """Positions of a group. ``view`` names the positions in the database that count for it, if any do; ``place`` is
     that database.
     """
 
@@ -35,7 +35,7 @@ class Standing(NamedTuple):
     members: list[Member]
 
     def position(self, at: TopicPartition) -> int:
-        """Where it continues: without a position, at the first record that is kept."""
+        """The offset at which the group continues: without a position, the first record that is kept."""
         return max(self.positions.get(at, 0), self.ends[at].start)
 
 
@@ -74,7 +74,7 @@ def reset_table(standing: Standing, targets: Mapping[TopicPartition, int]) -> Ta
 
 
 def meaning(standing: Standing, targets: Mapping[TopicPartition, int]) -> str:
-    """Where it is set, and what will be read again or never."""
+    """The new positions, and how many records are read again or skipped."""
     changes = [target - standing.position(at) for at, target in targets.items()]
     again, passed = -sum(min(0, change) for change in changes), sum(max(0, change) for change in changes)
     if standing.view is None:

@@ -12,14 +12,14 @@ from vdv.annotations import Annotation
 
 
 class _Kept(NamedTuple):
-    """Where inline features lie in the temporary file."""
+    """Byte range of inline features in the temporary file."""
 
     start: int
     size: int
 
 
 class Uploads:
-    """Where the features of each wanted clip are, gathered from the values of the uploads topic.
+    """The location of the features of each wanted clip, gathered from the values of the uploads topic.
 
     A clip may have been uploaded several times. Its counts belong to the upload that the ranking holds: the last one
     in the topic with its challenge and its ``uploaded_at_ms``. Inline features wait in a temporary file. To be used as

@@ -28,8 +28,9 @@ class Grant(NamedTuple):
 class Reactions:
     """Which impressions of each clip end in a reaction: independently, at the clip's true rate.
 
-    The k-th view of a clip has one outcome, whoever asks and in whatever order. Drawn are the distances between one
-    reaction and the next (geometric), so that the effort grows with reactions, not with impressions.
+    The k-th view of a clip has one outcome, independent of the caller and of the order of calls. Drawn are the
+    distances between one reaction and the next (geometric), so that the effort grows with reactions, not with
+    impressions.
     """
 
     def __init__(self, world: World) -> None:
@@ -43,7 +44,7 @@ class Reactions:
         while not known.size or known[-1] < views:
             random = self._generators.setdefault(clip, generator(self._world.seed, "reactions", clip))
             start, rate = int(known[-1]) if known.size else 0, float(self._world.rates[clip])
-            # A generator gives the same numbers in whatever portions they are asked for.
+            # A generator gives the same numbers in portions of any size.
             portion = _BLOCK + int((views - start) * rate)
             known = self._views[clip] = np.concatenate([known, start + np.cumsum(random.geometric(rate, portion))])
         return int(np.searchsorted(known, views, side="right"))

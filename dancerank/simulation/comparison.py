@@ -19,7 +19,7 @@ ALLOCATIONS: Final = (POLICY, "popularity only", "uniform", "oracle")
 
 
 class Allocation(NamedTuple):
-    """Who got which impressions, ``exposures`` (N,), and how good that was."""
+    """Impressions of each clip, ``exposures`` (N,), and the measures of this allocation."""
 
     grants: tuple[Grant, ...]
     exposures: Int64

@@ -33,7 +33,7 @@ class Spread(NamedTuple):
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Of the figures of several seeds."""
+    """Mean and spread of the figures of several seeds."""
     numbers = np.asarray(values, np.float64)
     deviation = float(numbers.std(ddof=1)) if len(numbers) >= _FEWEST_FOR_DEVIATION else None
     return Spread(float(numbers.mean()), deviation)

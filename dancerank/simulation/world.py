@@ -73,7 +73,7 @@ class World:
 
     @cached_property
     def lots(self) -> Float64:
-        """A number in [0, 1) for each clip, (N,), for whatever has to be decided by lot."""
+        """A random number in [0, 1) for each clip, (N,), for decisions by chance."""
         return generator(self.seed, "lots").random(len(self))
 
     def top(self, share: float) -> npt.NDArray[np.bool_]:

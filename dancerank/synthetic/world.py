@@ -24,17 +24,17 @@ HARMONICS: Final = np.array([1.0, 2.0, 3.0])
 
 _WORLD_SEED: Final = 2021
 
-# How strongly the appearance features answer, per channel.
+# Effect sizes on the appearance features, per channel.
 _QUALITY: Final = 0.12
-"""To one standard deviation of quality: the cause."""
+"""Of one standard deviation of quality, the causal factor."""
 _IDENTITY: Final = 0.07
-"""To each trait of the dancer's looks: what makes one dancer's clips alike."""
+"""Of each trait of the dancer's looks, which makes clips of one dancer similar."""
 _ROOM: Final = 0.2
-"""To the room: what makes places alike; it says nothing about quality."""
+"""Of the room, which makes clips of one place similar and is independent of quality."""
 _CHALLENGE: Final = 0.4
-"""Of the whole picture to the challenge: it is plainly visible, so that a fusion can weigh modalities by challenge."""
+"""Of the challenge on the whole picture: large, so that a fusion can weigh modalities by challenge."""
 _NOISE: Final = 0.25
-"""Set to zero, drawn independently at each step."""
+"""Standard deviation of the noise, drawn independently at each step."""
 
 # Standing pose, arms half raised; x right, y down, in torso lengths (thorax to pelvis = 1).
 POSE: Final = np.array(

@@ -28,7 +28,7 @@ def population_stability(reference: Float64, window: Float64) -> float:
 
 
 def _cuts(present: Float64) -> Float64:
-    """Where bins end, ascending; each bin contains its lower end and not its upper one."""
+    """Upper ends of the bins, ascending; each bin contains its lower end and not its upper one."""
     if not len(present):
         return np.empty(0)
     ends, deciles = np.unique(np.quantile(present, _DECILES, method="higher"), return_counts=True)

@@ -66,7 +66,7 @@ class PoolLedger:
             _, clip_id = heapq.heappop(self._due)
             clip = self._clips[clip_id]
             leaves_ms = leaves_at_ms(self.policy, clip)
-            if not clip.gone and leaves_ms <= at_ms:  # else it has moved on, and stands in the heap again
+            if not clip.gone and leaves_ms <= at_ms:  # else it has moved, and has a newer entry in the heap
                 found[clip_id] = leaves_ms
         for clip_id, leaves_ms in found.items():
             heapq.heappush(self._due, (leaves_ms, clip_id))

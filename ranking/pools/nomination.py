@@ -1,4 +1,4 @@
-"""Who is nominated, and who is alike."""
+"""Which clips are nominated, and which cohort a clip belongs to."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -12,7 +12,7 @@ NO_DECILE: Final = -1
 
 
 class Nomination(NamedTuple):
-    """``standing`` is how far ``percentile`` lies above the threshold, as a share of the way to the top."""
+    """``standing``: (percentile − threshold) / (100 − threshold)."""
 
     standing: float
     by: Dimension
@@ -20,7 +20,7 @@ class Nomination(NamedTuple):
 
 
 def nomination(policy: Policy, percentiles: Mapping[Dimension, float]) -> Nomination | None:
-    """By the dimension that stands furthest above its threshold; of equals, the first."""
+    """The nomination by the dimension with the greatest ``standing``; of equals, the first."""
     found = []
     for dimension in DIMENSIONS:
         threshold, percentile = policy.nomination.thresholds.get(dimension), percentiles.get(dimension)
@@ -31,5 +31,5 @@ def nomination(policy: Policy, percentiles: Mapping[Dimension, float]) -> Nomina
 
 
 def decile_of(percentile: float | None) -> int:
-    """Which decile of a challenge, from 0."""
+    """The decile of a percentile, 0 to 9."""
     return NO_DECILE if percentile is None else min(int(percentile * DECILES / 100), DECILES - 1)

@@ -51,7 +51,7 @@ class Tier(_Part, frozen=True, kw_only=True):
     floor: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
     """Upper bound of the reaction rate below which a clip is demoted to the tier before; from the first it leaves."""
     stay_s: Seconds
-    """Seconds after which a clip leaves, wherever it stands."""
+    """Seconds after which a clip leaves, in any tier."""
 
 
 class Nomination(_Part, frozen=True, kw_only=True):
@@ -89,9 +89,9 @@ class Policy(_Part, frozen=True, kw_only=True):
     window_s: Seconds
     """Length of the windows that capacities are for; they start at multiples of it since 1970, UTC."""
     confidence: Annotated[float, msgspec.Meta(gt=0.5, lt=1.0)] = 0.95
-    """Of the bounds that gates and floors are compared with, each one-sided."""
+    """Confidence level of the bounds that gates and floors are compared with, each one-sided."""
     seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)] = 0
-    """Of the draws of the exploration."""
+    """Seed of the draws of the exploration."""
     tiers: Annotated[tuple[Tier, ...], msgspec.Meta(min_length=1)]
     """From the smallest exposure to the greatest."""
     nomination: Nomination

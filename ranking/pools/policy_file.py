@@ -47,7 +47,7 @@ def _not_toml(text: str, name: str, message: str) -> PolicyError:
 
 
 def _explained(content: dict[str, Any], message: str) -> tuple[Place, str]:
-    """Where, and what is to be done, from the words of msgspec: "Expected … - at `$.tiers[2].gate`"."""
+    """Place and remedy, from a message of msgspec: "Expected … - at `$.tiers[2].gate`"."""
     problem, _, where = message.partition(" - at ")
     place: Place = tuple(key or int(index) for key, index in _STEPS.findall(where.split("$", 1)[-1].strip("`")))
     named = re.search(r"`(\w+)`$", problem)

@@ -1,4 +1,4 @@
-"""What is done from time to time over all clips: let go, let in who waits, explore."""
+"""Periodic rounds over all clips: expire, admit waiting clips, explore."""
 
 from collections.abc import Iterator
 from random import Random

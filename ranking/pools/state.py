@@ -18,7 +18,7 @@ class Counts(NamedTuple):
 
 
 class Cohort(NamedTuple):
-    """Clips that are alike to whoever has not shown them: one challenge, one decile of its fused percentiles.
+    """Clips of which exploration expects the same: one challenge, one decile of its fused percentiles.
 
     ``decile`` counts from 0; it is -1 while the challenge is too small for percentiles.
     """

@@ -4,7 +4,7 @@ import tomllib
 from typing import Any
 
 Place = tuple[str | int, ...]
-"""Where in a document: ("tiers", 2, "gate")."""
+"""A path in a document: ("tiers", 2, "gate")."""
 
 
 def dotted(place: Place) -> str:

@@ -55,7 +55,7 @@ class Observations:
             return set(connection.scalars(sa.select(_CHALLENGE).select_from(_SEEN).distinct()))
 
     def clips(self, *, challenges: Collection[str] = (), since_ms: int | None = None) -> Iterator[ObservedClip]:
-        """Every clip with counts, by id; all of them as they stood at one moment, few in memory at a time.
+        """Every clip with counts, by id; all from one snapshot of the database, few in memory at a time.
 
         ``challenges``: only clips of these, if any are named. ``since_ms``: only those uploaded then or later, and
         those whose upload is not known. Deleted clips have no counts. Raises ``StoreUnavailable`` or ``StoreRefused``.

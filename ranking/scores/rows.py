@@ -32,7 +32,7 @@ class Erasure(NamedTuple):
 
 
 def write_entries(connection: sa.Connection, entries: Sequence[LogEntry], now_ms: int) -> Erasure:
-    """Apply entries in whichever order they come; a deleted clip stays deleted, a retired generation retired.
+    """Apply entries in any order; a deleted clip stays deleted, a retired generation retired.
 
     A row whose time of upload is implausible at ``now_ms``, kept by an earlier release, gives way to any record. The
     first clip ever scored activates its generation. Rows are locked in the order of their keys, so that workers

@@ -1,4 +1,4 @@
-"""Where clips stand in their challenges by every dimension that they have, from counts over ranges of one index."""
+"""Ranks of clips in their challenges by every dimension that they have, from counts over ranges of one index."""
 
 from collections.abc import Collection
 from typing import NamedTuple

@@ -186,7 +186,7 @@ class RankingService:
         return next(iter(held), None)
 
     def _learn(self, active: str | None, asked_at_s: float) -> None:
-        """If two threads ask at once, the answer to the later question counts, whichever comes back last."""
+        """If two threads ask at once, the answer to the later request counts, also if the earlier one arrives last."""
         with self._learning:
             if asked_at_s >= self._asked_at_s:
                 self._asked_at_s, self._active = asked_at_s, active

@@ -56,7 +56,7 @@ class Catalogue:
         return None if row is None else self._entries[row]
 
     def entries(self) -> list[CatalogueEntry]:
-        """Of all clips, in the order of their clip ids."""
+        """Rows of all clips, in the order of their clip ids."""
         return sorted((entry for entry in self._entries if entry is not None), key=lambda entry: entry.clip_id)
 
     def put(self, entry: CatalogueEntry) -> None:
@@ -140,7 +140,7 @@ def _members(groups: dict[str, "array[int]"], kind: str, name: str) -> Int64:
 
 
 def _move(groups: dict[str, "array[int]"], row: int, before: str | None, after: str | None) -> None:
-    """From one group into another; ``None`` stands for none."""
+    """Move a clip from one group to another; ``None``: no group."""
     if before == after:
         return
     if before is not None:

@@ -86,7 +86,7 @@ class IndexView:
             return index_content({name: space.parts() for name, space in self._spaces.items()}, self._deleted)
 
     def similar(self, query: SimilarQuery, generation: str | None = None) -> SimilarAnswer:
-        """Of ``generation``, by default the one that came first.
+        """The clips nearest to the example within ``generation``, by default the first one that is held.
 
         Raises ``NotFound`` and ``QueryError`` naming the parameter, and ``NotReady`` while nothing is held.
         """
@@ -247,7 +247,7 @@ class IndexView:
         return True
 
     def _stored(self, root: Path) -> tuple[Path, SnapshotManifest, Mapping[str, bytes]] | None:
-        """Where it was read, the manifest, and the content of every file of a snapshot but the indexes."""
+        """A snapshot as read: its folder, its manifest, and the content of every file but the indexes."""
         if isinstance(self._backend, RemoteBackend):
             packed, origin = self._backend.load_state(), Path(f"state of index {self._backend.name}")
             return None if packed is None else (origin, *unpack(packed, str(origin)))
@@ -274,5 +274,5 @@ class IndexView:
 
 
 def _prefix(number: int) -> str:
-    """Of the names of a space's files; a generation's own name may hold what a file's may not."""
+    """Prefix of a space's file names; a generation's name may contain characters that file names may not."""
     return f"{number}-"

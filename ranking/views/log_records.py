@@ -65,7 +65,7 @@ def check_scored_times(record: Record, clip: ClipScored, clock: Clock) -> None:
 
 
 def positions_after(records: Iterable[Record]) -> dict[TopicPartition, int]:
-    """Where to continue once all of ``records`` are done with: the next offset of each partition."""
+    """The positions after ``records``: the next offset of each partition."""
     positions: dict[TopicPartition, int] = {}
     for record in records:
         at = record.topic_partition

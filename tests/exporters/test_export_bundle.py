@@ -97,7 +97,7 @@ def test_an_existing_folder_is_only_overwritten_on_request_and_only_if_it_is_a_b
     home = tmp_path / "home"
     home.mkdir()
     (home / "thesis.tex").write_text("precious")
-    with pytest.raises(BundleError, match="something else than a bundle"):
+    with pytest.raises(BundleError, match="something other than a bundle"):
         export_it(home, overwrite=True)
     assert (home / "thesis.tex").read_text() == "precious"
 

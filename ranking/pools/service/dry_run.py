@@ -105,7 +105,9 @@ def _afterwards(
 
 
 def next_tier(policy: Policy, tier: str | None) -> Tier | None:
-    """Where a clip in ``tier`` goes up to: out of no tier to the first, ``None`` from the last or an unknown one."""
+    """The tier that a clip in ``tier`` is promoted to: the first for a clip in no tier, ``None`` for the last or an
+    unknown tier.
+    """
     if tier is None:
         return policy.tiers[0]
     following = policy.index(tier) + 1 if policy.has(tier) else len(policy.tiers)

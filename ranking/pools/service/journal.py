@@ -38,7 +38,7 @@ class Replay(NamedTuple):
 
 
 def pseudonym(dancer_id: str) -> str:
-    """What stands for a dancer in the journal, which outlives the clip: equal for equal dancers, 32 digits."""
+    """Pseudonym of a dancer in the journal, which outlives the clip: equal for equal dancers, 32 digits."""
     return blake2b(dancer_id.encode(), digest_size=16).hexdigest() if dancer_id else ""
 
 

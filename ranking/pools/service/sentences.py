@@ -125,7 +125,7 @@ def _deleted(d: PoolDecision) -> str:
 
 
 def _other(d: PoolDecision) -> str:
-    """Of a rule that only another release knows."""
+    """The sentence of a rule that this release does not know."""
     return f"{d.rule}: from {d.previous_tier or 'no tier'} to {d.tier or 'no tier'}"
 
 

@@ -68,13 +68,13 @@ class SqlPoolState:
             self.handle(event)
 
     def load(self, clip_ids: Iterable[str]) -> None:
-        """Read clips that will be asked for, all at once."""
+        """Read clips ahead."""
         for part in in_parts(clip_id for clip_id in clip_ids if clip_id not in self._clips):
             found = {clip.clip_id: clip for clip in map(clip_of, self._connection.execute(_CLIPS, {"clips": part}))}
             self._clips |= {clip_id: found.get(clip_id) for clip_id in part}
 
     def load_budgets(self, at_ms: int, holders: Iterable[str]) -> None:
-        """Read this window's budgets of dancers and challenges that may be let in, all at once."""
+        """Read this window's budgets of ``holders``, which are dancers and challenges, ahead."""
         start_ms = self._policy.window_start_ms(at_ms)
         known = {holder for window_ms, holder in self._read_holders if window_ms == start_ms}
         for part in in_parts({"", *holders} - known):

@@ -95,7 +95,7 @@ class PoolTransaction:
         return found
 
     def standings(self, clip_ids: Collection[str], generation: str) -> dict[str, dict[Dimension, Standing]]:
-        """Where clips that ``generation`` scored stand in their challenges."""
+        """Ranks of clips that ``generation`` scored in their challenges."""
         return {
             clip_id: found
             for part in in_parts(clip_ids)

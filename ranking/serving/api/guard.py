@@ -1,4 +1,4 @@
-"""Who is let in to the API, how often, and with how much: decided before a request's body is read."""
+"""Access to the API: keys, rate limits and sizes, checked before a request's body is read."""
 
 from dataclasses import dataclass, field
 from math import ceil
@@ -31,7 +31,7 @@ _NANOSECONDS: Final = 1_000_000_000
 _LONGEST_LENGTH: Final = 18
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD"})
 _CLOSE: Final = {"Connection": "close"}
-"""Otherwise the server would go on receiving, and dropping, what is left of the body."""
+"""Otherwise the server would continue to receive and discard the rest of the body."""
 _REFUSALS: Final = {
     "401": "No API key, or an unknown one.",
     "429": "Too many requests with this API key. Try again after `Retry-After` seconds.",
@@ -40,7 +40,7 @@ _REFUSALS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """Who may ask what. Without ``keys`` everybody may, as often as they like.
+    """Checks keys, rates and sizes of requests. Without ``keys`` every client may send any number of requests.
 
     ``requests_per_minute``: the limit of keys that have none of their own; 0: none. ``metrics_are_open``: ``/metrics``
     is answered without a key. ``max_request_bytes``: largest body.

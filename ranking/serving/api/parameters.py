@@ -28,7 +28,7 @@ _Identifier = Annotated[str, Field(max_length=128)]
 
 
 class NoParameters(BaseModel):
-    """Of paths that take none."""
+    """Query parameters of paths that take none."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -63,7 +63,7 @@ class SearchParameters(GenerationParameters):
 
 
 class SimilarParameters(SearchParameters):
-    """A search whose example stands in the path."""
+    """A search whose example is named in the path."""
 
     weights: Annotated[
         str | None,

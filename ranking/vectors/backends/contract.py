@@ -72,7 +72,7 @@ def check_filters_by_challenge_and_dancer(backend: IndexBackend) -> None:
 
 
 def check_equal_vectors_are_cut_by_id(backend: IndexBackend) -> None:
-    """Ties are broken by the smaller id, whatever the order in which clips came; an approximate index may choose."""
+    """Ties are broken by the smaller id, independent of the order of insertion; an approximate index may choose."""
     index, rng = new_index(backend), np.random.default_rng(9)
     clips = [IndexedClip(f"clip-{number:03d}", "challenge", "dancer") for number in range(299, -1, -1)]
     same = _direction(rng)
