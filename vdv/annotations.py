@@ -86,8 +86,11 @@ class Cells(NamedTuple):
 
 
 def read_cells(path: Path, required: Sequence[str] = REQUIRED) -> tuple[list[Cells], list[Finding]]:
-    """The rows of a CSV table and the findings about the table itself: unreadable, not UTF-8, no CSV, columns of
-    ``required`` missing or given twice, rows of another width (left out of the rows)."""
+    """The rows of a CSV table and the findings about the table: unreadable, no CSV, columns of ``required`` missing
+    or given twice, rows of another width or with text that is not UTF-8, which are left out of the rows.
+
+    Columns of paths keep bytes that are not UTF-8, as ``os.fsdecode`` writes them.
+    """
     cells: list[Cells] = []
     findings: list[Finding] = []
     try:
