@@ -138,6 +138,13 @@ class FeatureValueInvalid(FeatureError):
     remedy = "Extract the features again, with all joints and without NaN and infinities, and upload the clip again."
 
 
+class FeaturesImplausible(FeatureError):
+    """Features that no recording of a person gives: nothing moves, steps are repeated, most of the clip is missing."""
+
+    code = "features_implausible"
+    remedy = "Extract the features from the clip itself; `docs/decisions/0029` gives each rule with its limit."
+
+
 class NoUsableModality(FeatureError):
     """The clip has none of the modalities that the model bundle scores."""
 

@@ -15,9 +15,10 @@ from schemas.errors import (
     NoUsableModality,
 )
 from schemas.events import FeatureFile, FeatureSource, InlineFeatures, UploadEvent, VideoFile
-from schemas.features import ClipFeatures, Frames, check_length, decode_features, encode_features
+from schemas.features import ClipFeatures, Frames, decode_features, encode_features
 from schemas.joints import LAYOUTS, convert, layout_named
 from schemas.modalities import Modality
+from schemas.plausibility import check_plausible
 from schemas.ports import FeatureExtractor
 from streamer.stores import FeatureStore, MemoryReservation
 
@@ -49,12 +50,12 @@ class FeatureLoader:
     def load(self, clip: UploadEvent, reserve: MemoryReservation = unlimited) -> ClipFeatures:
         """The verified features of the bundle's modalities, poses in its joint layout and channel count.
 
-        Raises what ``FeatureReader.read`` raises, ``FeatureShapeInvalid`` for a tensor that lasts longer than the clip
-        or a pose that cannot be converted, ``NoUsableModality`` if nothing remains.
+        Raises what ``FeatureReader.read`` and ``check_plausible`` raise, ``FeatureShapeInvalid`` for a pose that cannot
+        be converted, ``NoUsableModality`` if nothing remains.
         """
 
         def prepare(features: ClipFeatures) -> ClipFeatures:
-            check_length(features, clip.duration_s)
+            check_plausible(features, clip.duration_s)
             return self._for_bundle(features)
 
         return self._reader.read(clip.features, reserve, prepare=prepare, prefix=f"clip {clip.clip_id}, ")

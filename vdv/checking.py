@@ -1,18 +1,19 @@
 """Checks of a data set before training; all findings at once."""
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from schemas.errors import FeatureError
-from schemas.features import ClipFeatures, check_length, decode_features
+from schemas.features import ClipFeatures, decode_features
 from schemas.modalities import Modality
+from schemas.plausibility import check_plausible
 from vdv.annotations import COUNTS, PARTITIONS, Annotation, read_table
 from vdv.errors import DataSetError, Finding, refusal
-from vdv.folder import DataSet
+from vdv.folder import Clip, DataSet
 from vdv.splits import ALL, leaks, partition_column, track_folds
 from vdv.statistics import Statistics, summarise
 from vdv.virality import Float64, targets
@@ -78,6 +79,22 @@ def check_data_set(
     steps: dict[str, dict[Modality, int]] = {}
     findings += [*label_findings, *_feature_findings(data, steps, progress)]
     return Report(tuple(findings), tuple(summarise(data.annotations, steps)))
+
+
+def plausible(target: Path, clips: Iterable[Clip]) -> Iterator[Clip]:
+    """Those of ``clips`` whose features are plausible; at the end, one ``DataSetError`` that names all others, for the
+    data set to be written at ``target``.
+    """
+    findings = []
+    for clip in clips:
+        try:
+            check_plausible(clip.features, clip.annotation.duration_s, whole_video=True)
+        except FeatureError as error:
+            findings.append(Finding(target, f"clip {clip.annotation.clip_id}: {error.message}", "", field=error.field))
+        else:
+            yield clip
+    if findings:
+        raise refusal(findings)
 
 
 def _row_findings(data: DataSet, challenges: Collection[str] | None) -> Iterator[Finding]:
@@ -192,7 +209,7 @@ def _feature_findings(data: DataSet, steps: dict[str, dict[Modality, int]], prog
     for done, annotation in enumerate(data.annotations, start=1):
         try:
             features = decode_features(data.content(annotation))
-            check_length(features, annotation.duration_s)
+            check_plausible(features, annotation.duration_s, whole_video=True)
         except FeatureError as error:
             yield data.finding_of(annotation, error)
         else:

@@ -17,7 +17,7 @@ from dancerank.terminal import Console
 from schemas.missing_joints import LONGEST_GAP_S
 from schemas.modalities import Modality
 from vdv.annotations import PARTITIONS, SPLITS, Annotation
-from vdv.checking import Report, check_folder
+from vdv.checking import Report, check_folder, plausible
 from vdv.errors import MOST_SHOWN, DataSetError
 from vdv.folder import Clip, open_data_set, rewrite_annotations, write_data_set
 from vdv.importers import alphapose, dance, speed21, unlv_dive
@@ -177,7 +177,7 @@ def _write(target: Path, clips: Iterable[Clip]) -> None:
     total = len(clips) if isinstance(clips, Sequence) else None
     shares: list[float] = []
     progress = track(_noting(clips, shares), "Writing", total, console=Console(stderr=True), transient=True)
-    data = write_data_set(target, progress)
+    data = write_data_set(target, plausible(target, progress))
     Console().print(f"{target}: {len(data)} clips", markup=False, soft_wrap=True)
     if filled := [share for share in shares if share]:
         summary = f"undetected joints were interpolated in {len(filled)} clips, at most {max(filled):.1%} of one"

@@ -15,6 +15,7 @@ class Reason(StrEnum):
     NAMED_ALL = "in a challenge called 'all', which names the track of all challenges"
     GONE = "upload no longer in the topic"
     UNREADABLE = "features cannot be read"
+    IMPLAUSIBLE = "features that no recording gives"
     OTHER_POSE = "skeleton unlike that of the first clip; --joint-layout brings all to one"
     NOT_COMPARABLE = "too few clips in the challenge, or all with the same score"
 

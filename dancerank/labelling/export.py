@@ -11,8 +11,9 @@ from dancerank.labelling.exclusions import LeftOut, Reason
 from dancerank.labelling.features import UploadedFeatures
 from dancerank.labelling.uploads import Uploads
 from ranking.scores.observations import ObservedClip
-from schemas.errors import ConfigurationError, FeatureError
+from schemas.errors import ConfigurationError, FeatureError, FeaturesImplausible
 from schemas.modalities import Modality
+from schemas.plausibility import check_plausible
 from transport.reading import Progress
 from vdv.annotations import TABLE_NAME, Annotation
 from vdv.errors import DataSetError
@@ -48,8 +49,9 @@ def export_labels(
     ``fewest_clips`` + 1 clips are in memory at a time.
 
     ``uploads`` are the values of the uploads topic; they are asked for only if a clip is wanted. Left out, and counted,
-    are clips whose reactions were counted before they were ``least_days`` old, those whose features cannot be had, and
-    challenges of fewer than ``fewest_clips`` clips or of equal scores, in which there is nothing to rank.
+    are clips whose reactions were counted before they were ``least_days`` old, those whose features cannot be had or
+    are implausible, and challenges of fewer than ``fewest_clips`` clips or of equal scores, in which there is nothing
+    to rank.
 
     Raises ``DataSetError`` if the folder holds a data set already or, with nothing written, if no clip is left; a
     ``FeatureStoreUnavailable`` if the store does not answer, the table then not being written.
@@ -175,6 +177,10 @@ class _Clips:
     def _load(self, row: Annotation) -> Clip | None:
         try:
             features = self._features.read(self._uploads.features_of(row.clip_id))
+            check_plausible(features, row.duration_s, whole_video=True)
+        except FeaturesImplausible as error:
+            self._left_out.add(Reason.IMPLAUSIBLE, f"{row.clip_id}: {error.message}")
+            return None
         except FeatureError as error:
             self._left_out.add(Reason.UNREADABLE, f"{row.clip_id}: {error.message}")
             return None

@@ -21,6 +21,7 @@ from networks.virality_model import ViralityModelConfig
 from schemas.errors import ConfigurationError
 from schemas.features import ClipFeatures
 from schemas.modalities import Modality
+from tests.clips import trembling
 from vdv.annotations import Annotation
 from vdv.folder import Clip, DataSet, open_data_set, rewrite_annotations, write_data_set
 from vdv.splits import draw_folds, draw_split
@@ -44,14 +45,14 @@ def clips_of(count: int, layout: str = "mpii-16", joints: int = 16) -> list[Clip
     clips = []
     for number in range(count):
         score = generator.random()
-        frames = {Modality.SCENIC: generator.normal(0.3 + score, 0.3, (4, 512)).astype(np.float32)}
+        frames = {Modality.SCENIC: generator.normal(0.3 + score, 0.3, (5, 512)).astype(np.float32)}
         if number % 4:
-            frames[Modality.SKELETAL] = (score * generator.normal(size=(10, joints, 2))).astype(np.float32)
+            frames[Modality.SKELETAL] = np.float32(score) * trembling(generator, joints)
         annotation = Annotation(
             clip_id=f"clip-{number}",
             dancer_id=f"dancer-{number % 8}",
             challenge_id="ab"[number // 8 % 2],
-            duration_s=4.0,
+            duration_s=3.0,
             score=float(score),
         )
         clips.append(Clip(annotation, ClipFeatures(frames, layout if Modality.SKELETAL in frames else None)))

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pytest
 
 from benchmarks import tables, tables_running
@@ -15,8 +14,8 @@ from dancerank.learning import open_clips
 from dancerank.recipe import Recipe
 from dancerank.synthetic.data_set import IMPORTANCE_TABLE, PLANTED
 from networks.methods import METHODS
-from schemas.features import ClipFeatures
 from schemas.modalities import MODALITIES, Modality
+from tests.clips import random_features
 from vdv.annotations import Annotation
 from vdv.errors import DataSetError
 from vdv.folder import Clip, DataSet, write_data_set
@@ -45,11 +44,11 @@ def written(
                 clip_id=clip_id,
                 dancer_id=f"dancer-{clip_id}",
                 challenge_id=challenge,
-                duration_s=4.0,
+                duration_s=3.0,
                 score=score,
                 split="train" if number < LEARNED else "test",
             )
-            clips.append(Clip(annotation, ClipFeatures({m: np.ones((4, m.channels), np.float32) for m in seen})))
+            clips.append(Clip(annotation, random_features(3.0, modalities=seen)))
     data = write_data_set(folder, clips)
     rows = [
         [f"{challenge}-{number}", *(each.get(m, 0.0) for m in MODALITIES), 0.0]

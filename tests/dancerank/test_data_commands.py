@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from dancerank.cli import app
 from schemas.modalities import Modality
-from tests.vdv.data_sets import LABEL, annotation, clips, labelled, pose, written
+from tests.clips import random_features
+from tests.vdv.data_sets import LABEL, annotation, clips, labelled, written
 from vdv.folder import open_data_set, write_data_set
 
 
@@ -56,9 +57,9 @@ def test_a_good_data_set_is_shown_as_in_table_1(tmp_path: Path) -> None:
     code, output = run("check", str(tmp_path))
     assert code == 0
     assert re.search(r"challenge +videos +views +hours +frames +skeletons +faces", output)
-    assert re.search(r"first +3 +6\.0 M +0\.00 +300 +75 +9", output)
-    assert re.search(r"second +2 +1\.0 M +0\.00 +200 +50 +6", output)
-    assert re.search(r"total +5 +7\.0 M +0\.01 +500 +125 +15", output)
+    assert re.search(r"first +3 +6\.0 M +0\.00 +300 +300 +36", output)
+    assert re.search(r"second +2 +1\.0 M +0\.00 +200 +200 +24", output)
+    assert re.search(r"total +5 +7\.0 M +0\.01 +500 +500 +60", output)
     assert re.search(r"first +3 +0\.42 +1\.00", output)
 
 
@@ -123,9 +124,13 @@ def test_folds_by_dancer_pass_the_check_that_a_split_of_clips_fails(tmp_path: Pa
 
 
 def test_an_import_writes_a_data_set_that_can_be_checked(tmp_path: Path) -> None:
+    dance = [
+        random_features(10.0, modalities=[Modality.SKELETAL], joint_layout="dance-23", joint_channels=3, seed=i)
+        for i in (0, 1)
+    ]
     np.savez(
         tmp_path / "dance_with_melody_skeletons.npz",
-        data=np.concatenate([pose(500, 23), pose(500, 23)[..., :1]], axis=-1)[..., [0, 1, 1]],
+        data=np.concatenate([clip.frames[Modality.SKELETAL] for clip in dance]),
         lengths=np.array([500]),
         names=np.array(["DANCE_W_1"]),
         style=np.array(["W"]),
@@ -188,9 +193,26 @@ def test_a_synthetic_data_set_that_cannot_be_is_answered_with_a_sentence(tmp_pat
 
 
 def test_an_import_says_how_many_joints_it_interpolated(tmp_path: Path) -> None:
-    joints = [value for v in range(17) for value in (300.0 + 4 * v, 200.0 + 20 * v, 0.9)]
-    images = [{"image_id": f"{i}.jpg", "keypoints": [0.0] * 51 if i in (40, 41) else joints} for i in range(100)]
+    images = [{"image_id": f"{i}.jpg", "keypoints": [0.0] * 51 if i in (40, 41) else keypoints(i)} for i in range(100)]
     (tmp_path / "r.json").write_bytes(msgspec.json.encode(images))
     (tmp_path / "clips.csv").write_text("clip_id,dancer_id,challenge_id,poses\nc1,ada,dance,r.json\n")
     status, shown = run("import", "alphapose", str(tmp_path), str(tmp_path / "out"))
     assert (status, "undetected joints were interpolated in 1 clips, at most 2.0% of one" in shown) == (0, True)
+
+
+@pytest.mark.tried(
+    kind="trust in features", given="AlphaPose results of a picture that stands still", outcome="the import names it"
+)
+def test_an_import_refuses_a_frozen_pose_by_name_and_writes_no_table(tmp_path: Path) -> None:
+    images = [{"image_id": f"{i}.jpg", "keypoints": keypoints(0)} for i in range(100)]
+    (tmp_path / "r.json").write_bytes(msgspec.json.encode(images))
+    (tmp_path / "clips.csv").write_text("clip_id,dancer_id,challenge_id,poses\nc1,ada,dance,r.json\n")
+    status, shown = run("import", "alphapose", str(tmp_path), str(tmp_path / "out"))
+    assert status == 1
+    assert "clip c1: implausible by the rule 'movement'" in " ".join(shown.split())
+    assert not (tmp_path / "out" / "clips.csv").exists()
+
+
+def keypoints(image: int) -> list[float]:
+    """A body that leans further in each image, 17 joints of (x, y, confidence)."""
+    return [value for v in range(17) for value in (300 + (v % 5) * (8 + image / 10), 200.0 + 20 * v, 0.9)]

@@ -291,3 +291,17 @@ def test_the_features_of_a_video_come_from_the_extractor() -> None:
     assert set(read.frames) == {Modality.SKELETAL, Modality.SCENIC}
     with pytest.raises(ExtractorMissing, match=r"streamer\.extractor"):
         reader(store).read(source)
+
+
+@pytest.mark.tried(
+    kind="trust in features", given="a frozen pose among uploads to learn from", outcome="left out, and counted"
+)
+def test_a_clip_that_no_recording_gives_is_left_out(tmp_path: Path) -> None:
+    rows = clips(6)
+    frozen = ClipFeatures({Modality.SKELETAL: np.repeat(pose().frames[Modality.SKELETAL][:1], 75, axis=0)}, "mpii-16")
+    values = [encode(upload(rows[0].clip_id, frozen, challenge_id="ch")), *uploaded(rows[1:])]
+    exported = export(tmp_path, rows, values)
+    assert ids(exported.data) == ids_of(rows[1:])
+    assert exported.left_out.counts == {Reason.IMPLAUSIBLE: 1}
+    assert "movement" in exported.left_out.lines()[1]
+    assert not check_folder(tmp_path).findings

@@ -18,6 +18,7 @@ from networks.training.errors import RunMismatch
 from schemas.errors import ConfigurationError
 from schemas.features import ClipFeatures
 from schemas.modalities import Modality
+from tests.clips import trembling
 from vdv.annotations import Annotation
 from vdv.errors import DataSetError
 from vdv.folder import Clip, DataSet, rewrite_annotations, write_data_set
@@ -53,12 +54,12 @@ def data(tmp_path: Path) -> DataSet:
         score = generator.random()
         frames = {Modality.SCENIC: generator.normal(0.3 + score, 0.3, (5, 512)).astype(np.float32)}
         if number % 4:
-            frames[Modality.SKELETAL] = generator.normal(size=(12, 16, 2)).astype(np.float32)
+            frames[Modality.SKELETAL] = trembling(generator, 16)
         annotation = Annotation(
             clip_id=f"clip-{number}",
             dancer_id=f"dancer-{number % 10}",
             challenge_id="ab"[number % 2],
-            duration_s=5.0,
+            duration_s=3.0,
             score=float(score),
         )
         layout = "mpii-16" if Modality.SKELETAL in frames else None

@@ -83,6 +83,13 @@ def with_value(value: float) -> bytes:
     return tensors(scenic=array)
 
 
+def breaking() -> bytes:
+    """A good clip but for one value that the small bundle answers with NaN."""
+    array = GOOD.frames[B].copy()
+    array[7, 3] = 60_000.0
+    return tensors(scenic=array)
+
+
 def edited(**fields: object) -> bytes:
     """A good event as JSON, with fields replaced."""
     event = json.loads(msgspec.json.encode(upload(BAD, GOOD)))
@@ -215,7 +222,10 @@ CASES = {
         field="Skeletal",
     ),
     "features that break inference": Case(
-        lambda _: InlineFeatures(with_value(60_000.0)), "inference_failed", "not a finite number"
+        lambda _: InlineFeatures(breaking()), "inference_failed", "not a finite number"
+    ),
+    "features that no recording gives": Case(
+        lambda _: InlineFeatures(tensors(skeletal=poses())), "features_implausible", "rule 'extent'", field="skeletal"
     ),
     "header that claims more than memory": Case(
         lambda place: place.file(struct.pack("<Q", 1 << 62) + b"{}"), "feature_file_corrupt", "truncated"

@@ -3,15 +3,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from schemas.errors import (
+    FeatureError,
     FeatureFileCorrupt,
     FeatureFileOversized,
     FeatureShapeInvalid,
+    FeaturesImplausible,
     FeatureValueInvalid,
     NoUsableModality,
 )
-from schemas.events import FeatureFile
+from schemas.events import FeatureFile, InlineFeatures
 from schemas.features import ClipFeatures, encode_features
 from schemas.joints import LAYOUTS, convert
 from schemas.modalities import Modality
@@ -110,7 +113,8 @@ def test_an_error_in_a_file_names_the_file_and_the_tensor(tmp_path: Path, featur
 
 def test_values_that_overflow_in_the_conversion_of_joints_are_refused(tmp_path: Path) -> None:
     """float16 holds 65504 at most; averages of such values stay within, so nothing infinite reaches the networks."""
-    frames = np.full((80, 17, 2), 65504, np.float16)
+    pose = random_features(4.0, modalities=[S], joint_layout="coco-17", dtype=np.float32).frames[S]
+    frames = np.clip(pose * 40_000, -65504, 65504).astype(np.float16)
     loaded = loader(tmp_path).load(upload("clip", ClipFeatures({S: frames}, "coco-17")))
     assert np.isfinite(loaded.frames[S]).all()
 
@@ -171,3 +175,32 @@ def test_a_tensor_that_the_bundle_does_not_score_may_not_be_longer_than_the_clip
     features = ClipFeatures({**short.frames, **long.frames})
     with pytest.raises(FeatureShapeInvalid, match="'scenic' lasts 60 s"):
         loader(tmp_path, modalities=(H,)).load(upload("clip", features, duration_s=3.0))
+
+
+@pytest.mark.parametrize(
+    ("frames", "error", "message"),
+    [
+        pytest.param(
+            np.zeros((300, 16, 2), np.float32),
+            FeatureValueInvalid,
+            "undetected joints: .* in every step",
+            marks=pytest.mark.tried(
+                kind="trust in features", given="a skeleton of zeros for 12 s", outcome="refused as undetected joints"
+            ),
+        ),
+        (np.full((300, 16, 2), 3e38, np.float32), FeaturesImplausible, "'magnitude'"),
+        (np.tile(random_features(4.0, modalities=[S]).frames[S][:1], (300, 1, 1)), FeaturesImplausible, "'movement'"),
+        (np.arange(32, dtype=np.float32).reshape(1, 16, 2) ** 2, FeaturesImplausible, "'length'"),
+    ],
+    ids=["zeros", "3e38", "frozen", "one frame"],
+)
+def test_a_skeleton_of_no_person_is_refused_and_the_clip_is_named(
+    tmp_path: Path, frames: np.ndarray, error: type[FeatureError], message: str
+) -> None:
+    content = safetensors.numpy.save(
+        {"skeletal": frames},
+        {"schema": "clip-features/1", "joint_layout": "mpii-16", "frame_rate_hz.skeletal": "25"},
+    )
+    with pytest.raises(error, match=rf"clip garbage, inline features: .*{message}") as caught:
+        loader(tmp_path).load(upload("garbage", InlineFeatures(content), duration_s=12.0))
+    assert caught.value.field == S

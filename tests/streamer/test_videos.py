@@ -40,7 +40,7 @@ def send(log: Log, *events: ClipUploaded | ClipUploadedV2) -> None:
 def test_a_video_is_scored_as_its_features_are(bundle: Bundle) -> None:
     log = Log()
     inline = InlineFeatures(encode_features(features(2)))
-    second = ClipUploadedV2("inline-2", "dancer", "challenge-1", UPLOADED_AT_MS, 10.0, inline)
+    second = ClipUploadedV2("inline-2", "dancer", "challenge-1", UPLOADED_AT_MS, 3.0, inline)
     send(log, video_upload("clip-1"), upload("inline-1", features(1)), video_upload("clip-2"), second)
     process(log, log.streamer(bundle, settings("memory")), 4)
     assert log.dead() == []

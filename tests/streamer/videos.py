@@ -25,9 +25,7 @@ def video(name: str = "clip-1", sha256: str | None = hashlib.sha256(CONTENT).hex
 
 def video_upload(clip_id: str, source: VideoFile | None = None) -> ClipUploadedV2:
     """An upload of ``clip_id`` that names its video."""
-    return ClipUploadedV2(
-        clip_id, f"dancer-of-{clip_id}", "challenge-1", UPLOADED_AT_MS, 10.0, source or video(clip_id)
-    )
+    return ClipUploadedV2(clip_id, f"dancer-of-{clip_id}", "challenge-1", UPLOADED_AT_MS, 3.0, source or video(clip_id))
 
 
 def memory() -> MemoryExtractor:

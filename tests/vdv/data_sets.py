@@ -34,7 +34,7 @@ def labelled(count: int, *, challenges: int = 2, dancers: int = 5, **values: Any
 
 
 def clips(annotations: Sequence[Annotation], modalities: Sequence[Modality] = (Modality.SKELETAL,)) -> list[Clip]:
-    features = [random_features(1.0, modalities=modalities, seed=i) for i in range(len(annotations))]
+    features = [random_features(a.duration_s, modalities=modalities, seed=i) for i, a in enumerate(annotations)]
     return [Clip(a, f) for a, f in zip(annotations, features, strict=True)]
 
 

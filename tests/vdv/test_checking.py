@@ -39,7 +39,7 @@ def test_a_good_data_set_has_no_findings_and_its_files_are_counted(tmp_path: Pat
     assert report.findings == ()
     report.raise_if_bad()
     assert seen == [(i, 10) for i in range(1, 11)]
-    assert report.statistics[-1].steps[Modality.SKELETAL] == 250
+    assert report.statistics[-1].steps[Modality.SKELETAL] == 1000
     assert check_folder(tmp_path) == report
 
 
@@ -50,7 +50,7 @@ def test_everything_wrong_is_found_at_once_and_raised_as_one_error(tmp_path: Pat
     content = bytearray((tmp_path / data.annotations[3].features).read_bytes())
     content[-2:] = b"\x00\x7e"  # NaN in float16
     (tmp_path / data.annotations[3].features).write_bytes(content)
-    wide = random_features(1.0, modalities=[Modality.SKELETAL], joint_channels=3)
+    wide = random_features(4.0, modalities=[Modality.SKELETAL], joint_channels=3)
     other = written(tmp_path / "other", [annotation("clip-4")], **{"clip-4": wide})
     (tmp_path / data.annotations[4].features).write_bytes(other.content(other.annotations[0]))
     found = findings(data, challenges=["challenge-0"])

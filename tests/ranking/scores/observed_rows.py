@@ -15,7 +15,7 @@ UPLOADED_AT_MS = 1_700_000_000_000
 def observed(clip_id: str, challenge_id: str = "ch", **changes: Any) -> ObservedClip:
     """A clip with counts; ``changes`` to its fields, or to those of its upload."""
     of_upload = {name: changes.pop(name) for name in RankedUpload._fields if name in changes}
-    upload = RankedUpload(f"dancer-of-{clip_id}", challenge_id, UPLOADED_AT_MS, 10.0)._replace(**of_upload)
+    upload = RankedUpload(f"dancer-of-{clip_id}", challenge_id, UPLOADED_AT_MS, 4.0)._replace(**of_upload)
     return ObservedClip(clip_id, 10, 2, 1, 3.0, 500, upload)._replace(**changes)
 
 

@@ -166,7 +166,7 @@ def test_labels_and_other_columns_are_taken_over(tmp_path: Path) -> None:
     for i, clip in enumerate(data.annotations):
         assert (clip.clip_id, clip.features) == (f"clip-{i}", f"features/clip-{i}.safetensors")
         assert (clip.duration_s, clip.likes, clip.days_online, clip.extra) == (4.2, 1, 4.0, {"style": "sharp"})
-    assert ["same target" in str(f) for f in check_data_set(data).findings] == [True]
+    assert "same target" in str(check_data_set(data).findings[0])
 
 
 def test_a_dancer_seen_in_less_than_half_the_clip_is_refused(tmp_path: Path) -> None:
