@@ -47,7 +47,7 @@ def invoke(*arguments: object) -> Result:
 
 @pytest.fixture
 def data(tmp_path: Path) -> DataSet:
-    """Two challenges of judged clips by ten dancers; the brightness of the scene tells the score."""
+    """Two challenges of judged clips by ten dancers; the brightness of the scene determines the score."""
     generator = np.random.default_rng(0)
     clips = []
     for number in range(40):

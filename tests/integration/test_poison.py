@@ -147,7 +147,7 @@ class Mixture:
             self.bad += 1
 
     def add_corrupt_files(self) -> None:
-        """Files cut anywhere, and files with one bit turned that their checksum tells."""
+        """Truncated files, and files with one flipped bit that their checksum reveals."""
         for number in range(CORRUPT_FILES):
             content = bytearray(self.random.choice(self.contents))
             sha256 = hashlib.sha256(content).hexdigest()

@@ -1,4 +1,4 @@
-"""What the embedded broker does not do is known, so that nobody is surprised by it."""
+"""The limitations of the embedded broker are known."""
 
 from collections.abc import Callable
 

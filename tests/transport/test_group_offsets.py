@@ -1,4 +1,4 @@
-"""Groups are looked at and set to another place only while nobody reads for them."""
+"""Offsets of groups are listed, and changed only while a group has no members."""
 
 import time
 from collections.abc import Callable
@@ -65,7 +65,7 @@ def test_a_place_is_an_end_or_the_first_record_since_a_time(kafka_connection: Ka
         assert list(found.values()) == [0], place
 
 
-def test_a_group_that_nobody_knows_has_no_members_and_no_offsets(
+def test_an_unknown_group_has_no_members_and_no_offsets(
     kafka_connection: KafkaConnection, fresh_name: Callable[[str], str]
 ) -> None:
     group = fresh_name("group")
@@ -98,7 +98,7 @@ def test_a_group_with_members_is_not_touched_and_names_them(
     assert committed_offsets(kafka_connection, group) == {}
 
 
-def test_nobody_there_is_an_error_that_names_the_servers() -> None:
+def test_an_unreachable_broker_is_an_error_that_names_the_servers() -> None:
     nowhere = KafkaConnection(servers=("127.0.0.1:1",), timeout_s=0.5)
     for ask in (lambda: members_of(nowhere, "g"), lambda: partition_ends(nowhere, ["t"])):
         with pytest.raises(DancerankError, match=r"cannot connect.*127\.0\.0\.1:1"):

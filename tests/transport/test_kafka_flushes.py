@@ -17,16 +17,16 @@ CONNECTION = KafkaConnection(servers=("broker:9092",), transactions=False)
 
 
 class Steps:
-    """In the place of the sink and of the source; remembers what was asked of them, and fails where it is told to."""
+    """A fake sink and source; records their calls, and fails at a given one."""
 
     def __init__(self) -> None:
         self.done: list[tuple[object, ...]] = []
         self.fails_at: str | None = None
 
-    def happens(self, what: str, *told: object) -> None:
+    def happens(self, what: str, *arguments: object) -> None:
         if what == self.fails_at:
             raise TransportError(f"cannot {what}")
-        self.done.append((what, *told))
+        self.done.append((what, *arguments))
 
     def check(self, record: OutgoingRecord) -> None:
         raise RecordRefused(record.topic)
@@ -77,7 +77,7 @@ def test_what_the_sink_would_refuse_is_refused_before(steps: Steps) -> None:
 @pytest.mark.usefixtures("steps")
 def test_a_broker_with_transactions_is_written_to_in_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[tuple[object, ...]] = []
-    monkeypatch.setattr(kafka_flushes, "KafkaTransactionalSink", lambda *told: opened.append(told))
+    monkeypatch.setattr(kafka_flushes, "KafkaTransactionalSink", lambda *arguments: opened.append(arguments))
     settings = TransactionOptions()
     with_them = KafkaConnection(servers=("broker:9092",))
     open_results(with_them, "streamer-0", settings)

@@ -1,4 +1,4 @@
-"""A sink tells what was not written, keeps its memory bounded, and ends in time."""
+"""A sink reports what was not written, keeps its memory bounded, and closes in time."""
 
 import time
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def test_a_record_over_the_topics_limit_fails_the_flush_naming_topic_partition_a
     sink.send(OutgoingRecord(topic, b"clip-1", bytes(5000)))
     with pytest.raises(RecordRefused, match=f"topic {topic} partition 0 key b'clip-1'"):
         sink.flush(10.0)
-    sink.flush(10.0)  # a failure is told once
+    sink.flush(10.0)  # a failure is reported once
     sink.send(OutgoingRecord(topic, b"clip-2", bytes(500)))
     sink.flush(10.0)
     sink.close()

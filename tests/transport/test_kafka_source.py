@@ -52,7 +52,7 @@ def test_a_source_outlives_a_restart_of_the_broker(own_kafka_server: KafkaServer
 
 
 class Committer:
-    """A listener that commits on revocation whatever it is told to."""
+    """A listener that commits given offsets on revocation."""
 
     def __init__(self) -> None:
         self.source: KafkaSource | None = None
@@ -103,8 +103,8 @@ def test_a_member_that_was_put_out_of_its_group_cannot_commit_and_comes_back(
     other.close()
 
 
-class Away:
-    """A client whose broker is away: what it raises, until it is back."""
+class Disconnected:
+    """A client whose broker is unreachable: raises the given error until ``is_unreachable`` is false."""
 
     def __init__(self, consumer: object, error: KafkaError) -> None:
         self._poll, self.error = consumer.poll, error  # type: ignore[attr-defined]
@@ -127,18 +127,18 @@ def test_a_retriable_error_is_waited_for_and_logged_once_per_outage(
     write(embedded_broker, topic, range(3))
     source = KafkaSource(embedded_broker, [topic], group=None)
     assert len(read(source, 3)) == 3
-    away = Away(source._consumer, KafkaConnectionError("the socket was closed"))
-    monkeypatch.setattr(source._consumer, "poll", away.poll)
+    client = Disconnected(source._consumer, KafkaConnectionError("the socket was closed"))
+    monkeypatch.setattr(source._consumer, "poll", client.poll)
     for outage in (1, 2):
         started_s = time.monotonic()
         for _ in range(3):
             assert source.poll(max_records=10, timeout_s=0.1) == []
         assert time.monotonic() - started_s >= 0.3  # no busy loop for the caller
         assert caplog.text.count("the socket was closed") == outage
-        away.is_unreachable = False
+        client.is_unreachable = False
         write(embedded_broker, topic, range(1))
         assert len(read(source, 1)) == 1
-        away.is_unreachable = True
+        client.is_unreachable = True
     source.close()
 
 
@@ -149,8 +149,8 @@ def test_an_error_that_does_not_pass_comes_out_of_poll(
     ensure_topics(embedded_broker, [TopicSpec(name=topic)])
     source = KafkaSource(embedded_broker, [topic], group=None)
     source.poll(max_records=1, timeout_s=0.0)
-    away = Away(source._consumer, TopicAuthorizationFailedError(topic))
-    monkeypatch.setattr(source._consumer, "poll", away.poll)
+    client = Disconnected(source._consumer, TopicAuthorizationFailedError(topic))
+    monkeypatch.setattr(source._consumer, "poll", client.poll)
     with pytest.raises(TransportError, match=f"cannot read {topic}"):
         source.poll(max_records=1, timeout_s=0.1)
     source.close()

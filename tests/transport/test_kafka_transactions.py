@@ -203,7 +203,7 @@ def test_what_has_no_answer_is_not_committed(producer: Producer, open_sink: Open
 
 
 @pytest.mark.parametrize("step", ["send", "flush", "record 2 acknowledged", "offsets", "offsets answered"])
-def test_a_producer_that_had_to_begin_anew_in_between_commits_nothing(
+def test_a_producer_whose_epoch_ended_in_between_commits_nothing(
     producer: Producer, open_sink: Open, step: str
 ) -> None:
     producer.epoch_ends_at = step
@@ -222,7 +222,7 @@ def test_no_answer_is_waited_for_longer_than_records_may_take(producer: Producer
 
 
 @pytest.mark.parametrize("error", [CommitFailedError(), IllegalGenerationError(), UnknownMemberIdError()])
-def test_a_group_that_was_divided_anew_in_between_is_written_to_as_its_next_generation(
+def test_a_group_that_was_rebalanced_in_between_is_written_to_as_its_next_generation(
     producer: Producer, open_sink: Open, error: KafkaError
 ) -> None:
     producer.errors = {"offsets answered": [error]}
@@ -245,9 +245,7 @@ def test_a_member_that_its_group_gave_up_does_not_try_again(
     assert producer.memberships == [MEMBER]
 
 
-def test_a_group_that_is_divided_anew_again_and_again_is_left_to_the_caller(
-    producer: Producer, open_sink: Open
-) -> None:
+def test_a_group_that_is_rebalanced_repeatedly_is_left_to_the_caller(producer: Producer, open_sink: Open) -> None:
     producer.errors = {"offsets answered": [IllegalGenerationError() for _ in range(5)]}
     with pytest.raises(MembershipLost):
         commit(open_sink(), Member(*(MEMBER._replace(generation_id=number) for number in range(4, 9))))

@@ -73,7 +73,7 @@ def replaced(scene: Scene, **changes: object) -> None:
     scene.offsets.says = BrokerOffsets(**{**{f: getattr(says, f) for f in says.__struct_fields__}, **changes})  # type: ignore[arg-type]
 
 
-def test_a_process_that_holds_nothing_yet_reports_what_nobody_holds() -> None:
+def test_a_process_without_partitions_reports_those_without_a_member() -> None:
     scene = Scene()
     replaced(scene, committed={GROUP: {FIRST: 4}})
     assert scene.measured() == {FIRST: 6, SECOND: 10}

@@ -32,7 +32,7 @@ class Marked(MemorySource):
 
     def end_offsets(self) -> dict[TopicPartition, int]:
         if self.is_gone:
-            raise TransportError("the broker is away")
+            raise TransportError("the broker is unreachable")
         return {at: end + 1 for at, end in super().end_offsets().items()}
 
     def poll(self, *, max_records: int, timeout_s: float) -> list[Record]:
@@ -52,13 +52,15 @@ class Marked(MemorySource):
 
 @pytest.mark.parametrize("count", [0, 1, 1700])
 def test_a_topic_is_read_from_its_beginning_to_its_end(count: int) -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     read = list(
-        read_to_end(records(count), ManualClock(), patience_s=10.0, progress=lambda done, of: told.append((done, of)))
+        read_to_end(
+            records(count), ManualClock(), patience_s=10.0, progress=lambda done, of: reported.append((done, of))
+        )
     )
     assert sorted(int(record.value or b"") for record in read) == list(range(count))
-    assert told[-1] == (count, count)
-    assert told == sorted(told)
+    assert reported[-1] == (count, count)
+    assert reported == sorted(reported)
 
 
 @pytest.mark.parametrize("goes", [False, True])
@@ -69,7 +71,7 @@ def test_silence_is_the_end_only_while_the_broker_answers(goes: bool) -> None:
     source.clock, source.goes = ManualClock(), goes
     reading = read_to_end(source, source.clock, patience_s=3.0, progress=lambda *_: None)
     if goes:
-        with pytest.raises(TransportError, match="away"):
+        with pytest.raises(TransportError, match="unreachable"):
             list(reading)
     else:
         assert len(list(reading)) == 20

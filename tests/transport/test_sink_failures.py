@@ -1,4 +1,4 @@
-"""What a sink makes of a producer that fails: every failure is told once, nothing leaks, and the next one is new."""
+"""A sink whose producer fails reports every failure once, leaks nothing, and opens a new producer."""
 
 from collections.abc import Callable
 from typing import Any

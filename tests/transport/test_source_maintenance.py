@@ -22,18 +22,18 @@ from transport.topics import TopicSpec, ensure_topics
 
 
 class Listener:
-    """Remembers what it was told, and cannot commit if it is told so."""
+    """Records its calls, and fails to commit if asked to."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, frozenset[TopicPartition]]] = []
+        self.calls: list[tuple[str, frozenset[TopicPartition]]] = []
         self.error: TransportError | None = None
 
     def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
-        self.told.append(("assigned", partitions))
+        self.calls.append(("assigned", partitions))
         return {}
 
     def revoked(self, partitions: frozenset[TopicPartition]) -> None:
-        self.told.append(("revoked", partitions))
+        self.calls.append(("revoked", partitions))
         if self.error is not None:
             raise self.error
 
@@ -113,7 +113,7 @@ def test_partitions_that_were_lost_are_let_go_of_also_if_their_last_commit_is_re
     lost = frozenset(sorted(source.assignment())[:1])
     kept = source.assignment() - lost
     source._lose(lost)
-    assert listener.told[-1] == ("revoked", lost)
+    assert listener.calls[-1] == ("revoked", lost)
     assert source.assignment() == kept
     assert "not a member any more" in caplog.text
 
@@ -121,7 +121,7 @@ def test_partitions_that_were_lost_are_let_go_of_also_if_their_last_commit_is_re
 def test_partitions_given_up_are_reported_and_then_no_longer_counted(source: KafkaSource, listener: Listener) -> None:
     given_up = frozenset(sorted(source.assignment())[:1])
     source._give_up(given_up)
-    assert listener.told[-1] == ("revoked", given_up)
+    assert listener.calls[-1] == ("revoked", given_up)
     assert not given_up & source.assignment()
     assert not given_up & source.lag().keys()
 
@@ -135,7 +135,7 @@ def test_a_partition_that_comes_back_begins_where_it_is_now_read(source: KafkaSo
 
 
 @pytest.mark.kafka
-def test_closing_tells_nobody_to_commit_and_leaves_no_thread_behind(
+def test_closing_calls_no_listener_and_leaves_no_thread_behind(
     kafka_connection: KafkaConnection, fresh_name: Callable[[str], str], listener: Listener
 ) -> None:
     topic = fresh_name("clips")
@@ -145,7 +145,7 @@ def test_closing_tells_nobody_to_commit_and_leaves_no_thread_behind(
     while not source.assignment():
         source.poll(max_records=1, timeout_s=0.5)
     source.close()
-    assert [what for what, partitions in listener.told if partitions] == ["assigned"]
+    assert [what for what, partitions in listener.calls if partitions] == ["assigned"]
     assert not [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("kafka-poll")]
 
 
@@ -162,4 +162,4 @@ def test_an_error_of_a_listener_that_names_positions_is_raised(
         for attempt in (1, 2):
             with pytest.raises(LookupError, match="the view is gone"):
                 source.poll(max_records=1, timeout_s=0.1)
-            assert len(listener.told) == attempt
+            assert len(listener.calls) == attempt

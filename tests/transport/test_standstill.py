@@ -94,11 +94,11 @@ def test_partitions_that_were_just_assigned_have_until_the_look_after_the_next(s
 def test_an_unreachable_broker_is_not_a_standstill(stalled: Stalled, monkeypatch: pytest.MonkeyPatch) -> None:
     stalled.look()
 
-    def away() -> object:
+    def unreachable() -> object:
         raise TransportError("no broker")
 
     assert not stalled.source.is_unreachable
-    answer, stalled.answer = stalled.answer, away
+    answer, stalled.answer = stalled.answer, unreachable
     for _ in range(3):
         stalled.look()
         assert stalled.source.is_unreachable

@@ -61,7 +61,7 @@ def values_of(annotation: Annotation, *left_out: str) -> Mapping[str, Any]:
 
 
 def pose(steps: int, joints: int = 16) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """(T, V, 2): joint v of step t is at (t, v), so that a resampled pose tells its time."""
+    """(T, V, 2): joint v of step t is at (t, v), so that a resampled pose encodes its time."""
     frames = np.zeros((steps, joints, 2), np.float32)
     frames[..., 0] = np.arange(steps)[:, None]
     frames[..., 1] = np.arange(joints)

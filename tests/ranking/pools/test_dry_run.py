@@ -1,4 +1,4 @@
-"""A dry run tells what would be decided, and changes nothing."""
+"""A dry run reports what would be decided, and changes nothing."""
 
 from dataclasses import asdict
 from typing import Any

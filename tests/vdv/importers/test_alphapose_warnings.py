@@ -230,7 +230,7 @@ def test_a_body_that_replaces_the_dancer_is_not_left_out_silently(tmp_path: Path
         read(source(tmp_path, rows))
 
 
-@pytest.mark.tried(kind="identity lost", given="a crowd in which nobody stays", outcome="refused")
+@pytest.mark.tried(kind="identity lost", given="a crowd in which no person stays", outcome="refused")
 def test_a_crowd_in_which_no_person_stays_is_refused(tmp_path: Path) -> None:
     rows = [body(i, 1000.0 * (i // 10 % 7)) for i in range(140)]
     with pytest.raises(DataSetError, match="no person can be followed through half of the 140 images"):

@@ -33,7 +33,7 @@ READERS: dict[str, Callable[[Path], list[Clip]]] = {
 
 
 def speed21_arrays() -> Arrays:
-    """Joint v of a run is at (seconds since the start, v), so that a window tells its times."""
+    """Joint v of a run is at (seconds since the start, v), so that a window encodes its times."""
     runs = []
     for _, _, fps, time_s in RUNS:
         run = pose(round(fps * time_s))
