@@ -1,4 +1,4 @@
-"""FAISS and the plain NumPy index give the same answers on realistic embeddings."""
+"""FAISS and the exact NumPy index return the same neighbours on realistic embeddings."""
 
 import numpy as np
 import pytest

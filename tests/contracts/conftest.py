@@ -1,4 +1,4 @@
-"""A transport of every kind in turn, and names on it that no other test uses."""
+"""Each transport in turn, and topic names that no other test uses."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,4 +1,4 @@
-"""Partitions that a topic gets while it is read and written: every reader and writer comes to know them."""
+"""Partitions that are added to a topic while it is read and written: every reader and writer finds them."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -27,7 +27,7 @@ MORE = PARTITIONS + 3
 
 @pytest.fixture(params=["memory", ON_KAFKA])
 def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
-    """One whose metadata is refreshed every second, and on which partitions can be added."""
+    """A transport whose metadata is refreshed every second, and on which partitions can be added."""
     if request.param == "memory":
         transport: Transport = InMemory()
     else:
@@ -42,7 +42,7 @@ def added(topic: str) -> frozenset[TopicPartition]:
 
 
 def in_each(topic: str, first: int) -> list[OutgoingRecord]:
-    """A record for every partition, the new ones too."""
+    """A record for every partition, including the new ones."""
     return [
         OutgoingRecord(topic, b"clip-%d" % number, b"value-%d" % (first + number), partition=number)
         for number in range(MORE)
@@ -67,7 +67,7 @@ def test_without_a_group_new_partitions_are_read_from_their_beginning(transport:
     assert source.end_offsets().keys() == source.lag().keys() == source.assignment()
 
 
-def test_what_was_read_before_is_not_read_again_because_partitions_were_added(transport: Transport, topic: str) -> None:
+def test_records_are_not_read_again_after_partitions_were_added(transport: Transport, topic: str) -> None:
     source = transport.source([topic], group=None)
     write(transport, [upload(topic, n) for n in range(20)])
     read(source, 20)
@@ -98,7 +98,7 @@ def nothing(source: RecordSource) -> None:
     assert not source.poll(max_records=10, timeout_s=0.2)
 
 
-def test_a_listener_that_fails_for_new_partitions_is_asked_again_and_nothing_is_skipped(
+def test_a_listener_that_fails_for_new_partitions_is_called_again_and_nothing_is_skipped(
     transport: Transport, topic: str
 ) -> None:
     watcher = Watcher()
@@ -126,7 +126,7 @@ def test_a_listener_that_fails_for_new_partitions_is_asked_again_and_nothing_is_
     given="partitions added to a topic that a consumer group reads",
     outcome="shared out and read from their beginning",
 )
-def test_a_group_shares_new_partitions_out(transport: Transport, topic: str, group: str) -> None:
+def test_new_partitions_are_assigned_within_the_group(transport: Transport, topic: str, group: str) -> None:
     first, second = transport.source([topic], group=group), transport.source([topic], group=group)
     old = {TopicPartition(topic, number) for number in range(PARTITIONS)}
     wait_until(lambda: first.assignment() | second.assignment() == old, lambda: polled_together(first, second))

@@ -1,4 +1,4 @@
-"""What members of a group owe each other, held against memory and a real Apache Kafka."""
+"""The contract of members of a consumer group, for the memory broker and a real Apache Kafka."""
 
 from schemas.ports import Record, TopicPartition
 from tests.contracts.transports import (
@@ -27,7 +27,7 @@ def test_two_members_share_the_partitions(transport: Transport, topic: str, grou
 
 
 @groups_of_several
-def test_what_one_member_committed_on_revocation_the_next_does_not_read(
+def test_records_committed_on_revocation_are_not_read_by_the_next_member(
     transport: Transport, topic: str, group: str
 ) -> None:
     write(transport, [upload(topic, n) for n in range(100)])

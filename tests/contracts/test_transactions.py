@@ -1,4 +1,4 @@
-"""What every transactional sink must do, held against memory, the embedded broker and a real Apache Kafka."""
+"""The contract of transactional sinks, for the memory broker, the embedded broker and a real Apache Kafka."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -81,7 +81,7 @@ def after(records: Sequence[Record]) -> dict[TopicPartition, int]:
     return {record.topic_partition: record.offset + 1 for record in records}
 
 
-def test_results_and_positions_are_there_together(transport: Transport) -> None:
+def test_results_and_positions_are_committed_together(transport: Transport) -> None:
     transport.upload(5)
     source, sink = transport.source(transport.read, transport.group), transport.sink()
     first = read(source, 3)
@@ -110,7 +110,7 @@ def test_positions_without_results_are_stored_as_well(transport: Transport) -> N
     assert [record.offset for record in read(transport.source(transport.read, transport.group), 1)] == [1]
 
 
-def test_a_record_that_can_never_be_written_is_refused_before(transport: Transport) -> None:
+def test_a_record_that_can_never_be_written_is_refused_when_sent(transport: Transport) -> None:
     sink = transport.sink()
     with pytest.raises(RecordRefused, match=transport.written):
         sink.check(OutgoingRecord(transport.written, None, None))
@@ -123,7 +123,7 @@ def test_closing_twice_is_closing_once(transport: Transport) -> None:
     sink.close()
 
 
-def test_who_has_read_all_results_has_no_lag(transport: Transport) -> None:
+def test_a_reader_of_all_results_has_no_lag(transport: Transport) -> None:
     transport.upload(3)
     source, sink = transport.source(transport.read, transport.group), transport.sink()
     for record in read(source, 3):
@@ -138,13 +138,13 @@ def test_who_has_read_all_results_has_no_lag(transport: Transport) -> None:
 
 
 @only_on_kafka
-def test_a_record_too_large_for_the_sink_is_refused_before(transport: Transport) -> None:
+def test_a_record_too_large_for_the_sink_is_refused_when_sent(transport: Transport) -> None:
     with pytest.raises(RecordRefused, match=r"1048577 bytes"):
         transport.sink().check(OutgoingRecord(transport.written, b"", bytes(1024 * 1024 + 1)))
 
 
 @only_on_kafka
-def test_who_comes_under_a_name_fences_who_had_it_and_nothing_of_that_one_is_written(transport: Transport) -> None:
+def test_a_producer_fences_the_older_one_of_its_name_whose_transaction_is_aborted(transport: Transport) -> None:
     transport.upload(2)
     source, first = transport.source(transport.read, transport.group), transport.sink("one name")
     records = read(source, 2)
@@ -156,7 +156,7 @@ def test_who_comes_under_a_name_fences_who_had_it_and_nothing_of_that_one_is_wri
 
 
 class GivenUp:
-    """A source whose group has gone on without it, and which does not know."""
+    """A source that its group has removed, and that has not noticed."""
 
     def __init__(self, membership: object) -> None:
         self._membership = membership
@@ -166,14 +166,14 @@ class GivenUp:
 
 
 @only_on_kafka
-def test_who_is_no_member_yet_cannot_write(transport: Transport) -> None:
+def test_a_source_that_is_not_a_member_yet_cannot_write(transport: Transport) -> None:
     source, sink = transport.source(transport.read, transport.group), transport.sink()
     with pytest.raises(MembershipLost, match="no member of group"):
         sink.commit([], {TopicPartition(transport.read, 0): 1}, source)
 
 
 @only_on_kafka
-def test_a_member_that_its_group_gave_up_writes_nothing(transport: Transport) -> None:
+def test_a_member_that_was_removed_from_its_group_writes_nothing(transport: Transport) -> None:
     transport.upload(2)
     source, sink = transport.source(transport.read, transport.group), transport.sink("a zombie")
     records = read(source, 2)

@@ -1,4 +1,4 @@
-"""What every source and sink must do, held against memory, the embedded broker and a real Apache Kafka."""
+"""The contract of sources and sinks, for the memory broker, the embedded broker and a real Apache Kafka."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ from tests.waiting import read, wait_until
 from transport.connection import KafkaConnection
 
 
-def test_a_record_comes_out_as_it_went_in(transport: Transport, topic: str) -> None:
+def test_a_record_is_read_as_it_was_written(transport: Transport, topic: str) -> None:
     before_ms = time.time_ns() // 1_000_000
     headers = (("code", b"malformed_event"), ("empty", b""), ("utf-8", "größer".encode()), ("code", b"twice"))
     write(transport, [OutgoingRecord(topic, b"clip-1", bytes(range(256)), headers, "challenge-7")])
@@ -148,7 +148,7 @@ def test_without_a_group_every_reader_has_every_partition(transport: Transport, 
         assert watcher.calls == [("assigned", source.assignment())]
 
 
-def test_without_a_group_the_positions_are_the_listeners(transport: Transport, topic: str) -> None:
+def test_without_a_group_the_listener_gives_the_positions(transport: Transport, topic: str) -> None:
     write(transport, [upload(topic, n, challenge="one partition") for n in range(10)])
     at = read(transport.source([topic], group=None), 10)[0].topic_partition
     source = transport.source([topic], group=None, listener=Watcher({at: 6}))
@@ -188,7 +188,7 @@ def test_without_a_group_an_absent_topic_is_named(transport: Transport, fresh_na
         transport.source([absent], group=None).poll(max_records=1, timeout_s=0.1)
 
 
-def test_what_the_listener_raises_comes_out_of_poll(transport: Transport, topic: str, group: str) -> None:
+def test_poll_raises_what_the_listener_raises(transport: Transport, topic: str, group: str) -> None:
     watcher = Watcher()
 
     def fail(partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:

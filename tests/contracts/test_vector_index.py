@@ -1,4 +1,4 @@
-"""Every index of ours passes the checks of the port, and behaves as a dict under any sequence of changes."""
+"""Every index of this project passes the checks of the port, and behaves as a dict under any sequence of changes."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Every transport, seen through one face: memory, the embedded broker and a real Apache Kafka."""
+"""Every transport behind one interface: memory, the embedded broker and a real Apache Kafka."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -108,7 +108,9 @@ def write(transport: Transport, records: Iterable[OutgoingRecord]) -> None:
 
 
 def polled_together(*members: RecordSource) -> list[Record]:
-    """What members that poll at the same time get: in turns, Kafka's clients would keep each other from settling."""
+    """Records of members that poll concurrently; if they polled in turns, a rebalance of Kafka's clients would not
+    end.
+    """
     with ThreadPoolExecutor(len(members)) as pool:
         found = pool.map(lambda member: member.poll(max_records=100, timeout_s=0.2), members)
         return [record for records in found for record in records]

@@ -1,4 +1,4 @@
-"""DeadLetters are listed, shown, saved and put back from the command line."""
+"""Dead letters are listed, shown, saved and put back from the command line."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""From counts and uploads to a data set: which clips, with whose features, and what is said of the others."""
+"""Export of counts and uploads to a data set: which clips, their features, and what is reported about the others."""
 
 import random
 from collections.abc import Iterable, Iterator

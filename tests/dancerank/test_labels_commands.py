@@ -1,4 +1,4 @@
-"""``dancerank labels``: what a person gets who learns from what really happened."""
+"""``dancerank labels``: data sets from observed reactions."""
 
 import hashlib
 import math

@@ -1,4 +1,4 @@
-"""Ports: taken early, answered when announced, and named when they cannot be had."""
+"""Ports are bound early, answer once announced, and are named if they cannot be bound."""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""What the lines of a process look like, and which are left out."""
+"""Format of log lines, and which are suppressed."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Groups of workers are shown and set to another place from the command line, where their positions are kept."""
+"""Positions of groups are shown and reset from the command line, in Kafka or in the database."""
 
 from collections.abc import Callable
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""Questions on the command line: what is shown, and what is said when there is nothing to ask."""
+"""Queries on the command line: their output, and the errors where there is no data."""
 
 from io import StringIO
 from pathlib import Path

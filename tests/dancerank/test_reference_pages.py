@@ -1,4 +1,4 @@
-"""The generated pages are those that the code of today gives."""
+"""The generated pages are up to date with the code."""
 
 from collections.abc import Callable
 from pathlib import Path

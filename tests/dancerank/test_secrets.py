@@ -1,4 +1,4 @@
-"""Secrets are planted wherever settings take them, everything is made to fail, and nothing that is said holds one."""
+"""Secrets are set in every setting that takes one, every operation fails, and no output contains a secret."""
 
 import asyncio
 import logging

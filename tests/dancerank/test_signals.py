@@ -1,4 +1,4 @@
-"""Processes that are asked to stop: what is under way is finished, and nothing outlives its time."""
+"""Processes that are asked to stop finish what is in flight, and end in time."""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""What policies are compared with spends their very budgets, and the replay keeps to them."""
+"""References spend the same budgets as the policies that they are compared with, and so does the replay."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Where simulated clips come from: synthetic ones scored by a bundle, or a data set with its predictions."""
+"""Sources of simulated clips: synthetic ones scored by a bundle, or a data set with its predictions."""
 
 from pathlib import Path
 

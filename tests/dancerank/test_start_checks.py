@@ -1,4 +1,4 @@
-"""What is missing at the start is said before anything runs, each thing in a sentence."""
+"""Missing prerequisites are reported before a process starts, one sentence each."""
 
 import logging
 from collections import Counter

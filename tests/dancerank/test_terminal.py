@@ -1,4 +1,4 @@
-"""What reaches the terminal of a text from outside."""
+"""Text from outside is escaped before it reaches the terminal."""
 
 import re
 from collections.abc import Callable

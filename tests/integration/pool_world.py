@@ -1,4 +1,4 @@
-"""Clips and observations of a restless platform, and the memory of what was sent."""
+"""Clips and observations of a busy platform, and a record of what was sent."""
 
 import time
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""The log of scored clips as a test reads it, and plain Python's idea of what the views should answer."""
+"""The log of scored clips as a test reads it, and a model in plain Python of what the views should answer."""
 
 import time
 from collections.abc import Sequence

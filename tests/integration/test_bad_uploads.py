@@ -1,4 +1,4 @@
-"""Whatever cannot be processed goes to the dead-letter topic with a reason to act on; its neighbours do not notice."""
+"""Uploads that cannot be processed are dead-lettered with a reason to act on; others are not affected."""
 
 import hashlib
 import json

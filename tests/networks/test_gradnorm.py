@@ -1,4 +1,4 @@
-"""GradNorm against Chen et al.'s Algorithm 1 by automatic differentiation, and what is asked of its weights."""
+"""GradNorm against Chen et al.'s Algorithm 1 by automatic differentiation, and the constraints on its weights."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A run that is interrupted, at whatever moment, comes to the result of one that is not."""
+"""A run that is interrupted at any moment has the same result as one that is not."""
 
 import csv
 import random

@@ -1,4 +1,4 @@
-"""What every stream network owes its callers: a clip's result depends on that clip alone."""
+"""The contract of stream networks: a clip's result depends on that clip alone."""
 
 from collections.abc import Callable
 

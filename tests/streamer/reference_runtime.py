@@ -1,4 +1,4 @@
-"""A second runtime, written as others may write theirs: the reference implementation of ONNX, in NumPy and slow."""
+"""A third-party runtime: ONNX's reference implementation, in NumPy and slow."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

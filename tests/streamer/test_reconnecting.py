@@ -1,4 +1,4 @@
-"""How the streamer reconnects: from what is committed alone, after growing waits, and after retriable errors only."""
+"""The streamer reconnects from committed offsets alone, after growing waits, and after retriable errors only."""
 
 import threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the streamer does when a broker, a feature store or its group fails: everything comes out, and once."""
+"""The streamer after failures of a broker, a feature store or its group: every clip is scored exactly once."""
 
 import threading
 from pathlib import Path

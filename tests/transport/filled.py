@@ -1,4 +1,4 @@
-"""What lies on the topic that tests read, and reading it."""
+"""The records of the topic that tests read, and reading them."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Reaching a broker, and saying so when there is none."""
+"""Connecting to a broker, and the error if there is none."""
 
 import gc
 import socket

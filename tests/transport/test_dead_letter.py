@@ -1,4 +1,4 @@
-"""Dead letters say where a record was, what was wrong with it, and keep it as it came."""
+"""Dead letters name the record's position and the error, and keep the record unchanged."""
 
 import pytest
 

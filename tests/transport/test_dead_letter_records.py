@@ -1,4 +1,4 @@
-"""Dead letters are read back as they were written, and put back as what they were."""
+"""Dead letters are read back as they were written, and replayed as the original records."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""Where there are no transactions, no record is passed before what was made of it is safe."""
+"""Without transactions, no offset is committed before the results of its record are flushed."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What Kafka says of single partitions when offsets are read or set is not passed over."""
+"""Errors of single partitions are reported when offsets are read or set."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Waits grow over all failures until something succeeds, and the log says little of it."""
+"""Waits grow over all failures until a success, and few lines are logged."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Gaps and frame rates: straight lines survive both, and nothing else is invented."""
+"""Gaps and frame rates: both keep straight lines, and nothing else is made up."""
 
 import numpy as np
 import pytest

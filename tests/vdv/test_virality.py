@@ -1,4 +1,4 @@
-"""Eq. 1 and 2 against plain Python, and the cases that they leave open."""
+"""Eq. 1 and 2 against plain Python, and the cases that they do not define."""
 
 from math import inf, log2, nan
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the pools must have done, by their decisions alone, and what they must know; it shares no code with them."""
+"""An audit of the pools' state against their decisions alone; it shares no code with them."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The service of the pools as the tests run it: rankings, pools and topics of one process, and a clock that stands."""
+"""The service of the pools as the tests run it: rankings, pools and topics of one process, and a manual clock."""
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What was observed of clips: the same rows in whichever order events come, and no observation is lost."""
+"""Observations of clips: the rows do not depend on the order of events, and no observation is lost."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The journal: every decision can be made again from it, and whatever was changed afterwards is found."""
+"""The journal: every decision can be replayed from it, and changes made afterwards are found."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""How clips leave: their time is over, they are deleted, or another policy has no place for them."""
+"""How clips leave: they expire, are deleted, or have no tier in another policy."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What observations tell of a clip: whatever their order and however often they come, the same in the end."""
+"""Observations of a clip give the same result in any order and with any repetitions."""
 
 import pytest
 from hypothesis import given

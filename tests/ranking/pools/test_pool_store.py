@@ -1,4 +1,4 @@
-"""What one database keeps in order among workers: policies, turns, rounds, windows, and what is published."""
+"""One database coordinates workers: policies, turns, rounds, windows, and publication."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The thread that publishes: it loses no wish, and nothing that goes wrong ends it."""
+"""The publishing thread loses no request, and no failure ends it."""
 
 import logging
 import threading

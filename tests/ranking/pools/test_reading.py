@@ -1,4 +1,4 @@
-"""What is answered about the pools is what a ledger in memory holds."""
+"""Answers about the pools equal the state of a ledger in memory."""
 
 from dataclasses import asdict, fields
 from typing import Any

@@ -1,4 +1,4 @@
-"""The worker of the pools: what it makes of records, when it waits, and what outlasts its misfortunes."""
+"""The worker of the pools: how it handles records, when it waits, and what survives its failures."""
 
 import threading
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which model generation is active: who decides first, how it is changed, and what is refused."""
+"""The active model generation: how it is set at first, how it is changed, and what is refused."""
 
 import threading
 from collections.abc import Callable, Iterator

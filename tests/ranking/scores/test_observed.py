@@ -1,4 +1,4 @@
-"""Counts are read with what the ranking knows of each clip, in an order that no database chooses."""
+"""Counts are read with what the ranking knows of each clip, in an order that does not depend on the database."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Who is let in to the API, how often and with how much, over HTTP."""
+"""Access to the API over HTTP: keys, rates and sizes."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The file of API keys: what it holds, how it changes, and what is said of it."""
+"""The file of API keys: its contents, its changes, and its errors."""
 
 import hmac
 import logging

@@ -1,4 +1,4 @@
-"""A length that a request declares is believed where that is a refusal; where it makes no sense, what comes counts."""
+"""A declared length is enough to refuse a request; an invalid one is ignored, and the received bytes count."""
 
 import pytest
 from fastapi import FastAPI, Request

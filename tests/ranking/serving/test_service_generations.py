@@ -1,4 +1,4 @@
-"""Questions and the active generation: whoever asks is answered by exactly one, and by the one chosen last."""
+"""Queries and the active generation: each answer is of exactly one generation, the one activated last."""
 
 import threading
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""Two backends as others may write them: one that misses neighbours, and one that stands for a remote service."""
+"""Two third-party backends: one that misses neighbours, and one that simulates a remote service."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What compaction leaves of the log, whatever happened while clips were deleted: nothing of them, and all else."""
+"""The log after compaction: no record of a deleted clip, and all others, whatever failed during the deletion."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -41,7 +41,7 @@ class BreakingSink(MemorySink):
 
 
 class Worker:
-    """A member of the ranking group that starts again when it has failed."""
+    """A member of the ranking group that restarts after a failure."""
 
     def __init__(self, broker: MemoryBroker, store: ScoreStore) -> None:
         self._broker = broker
@@ -71,7 +71,7 @@ class Worker:
 
 
 def settle(workers: Sequence[Worker]) -> None:
-    """Step until nothing has come for a while, tombstones of tombstones included."""
+    """Step until several polls have returned nothing, tombstones of tombstones included."""
     idle = 0
     while idle < 8:
         idle = 0 if sum(worker.step() for worker in workers) else idle + 1
@@ -101,7 +101,7 @@ steps = st.tuples(st.sampled_from(["step"]), st.integers(0, 1), st.sampled_from(
 def test_no_deleted_clip_stays_in_the_log_and_a_view_rebuilt_from_it_is_the_same(
     shared_store: ScoreStore, happenings: list[tuple[str, str, int] | tuple[str, int, str | None]]
 ) -> None:
-    """A clip stands in the partition of each challenge that it was uploaded for, and again and again."""
+    """Clips are repeated in the partition of each challenge that they were uploaded for."""
     empty(shared_store)
     broker = MemoryBroker(ManualClock(start_ms=NOW_MS))
     broker.ensure_topics([TopicSpec(name=TOPIC, partitions=PARTITIONS), TopicSpec(name=DELETIONS, partitions=2)])

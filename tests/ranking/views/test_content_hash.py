@@ -94,7 +94,7 @@ def test_a_change_of_any_one_cell_is_seen(store: ScoreStore, tmp_path: Path) -> 
             assert store.content() != before, column
 
 
-def test_the_hash_of_the_sql_view_does_not_tell_batches_orders_or_repetitions(store: ScoreStore) -> None:
+def test_the_hash_of_the_sql_view_does_not_depend_on_batches_order_or_repetitions(store: ScoreStore) -> None:
     draw = random.Random(4)
     entries: list[LogEntry] = [
         *logged([scored_clip(f"c{number % 20}", uploaded_at_ms=NOW_MS + number // 7) for number in range(40)]),
@@ -277,7 +277,7 @@ def test_a_vector_that_no_clip_accounts_for_is_seen() -> None:
         less.content()
 
 
-def test_an_index_without_vectors_and_a_generation_without_clips_are_as_good_as_none() -> None:
+def test_an_index_without_vectors_and_a_generation_without_clips_are_ignored() -> None:
     emptied = held(vectors={SKELETAL: (0.6, 0.8)})
     emptied.indexes[SCENIC] = NumpyBackend().create(2)
     assert emptied.content() == held(vectors={SKELETAL: (0.6, 0.8)}).content()
@@ -285,7 +285,7 @@ def test_an_index_without_vectors_and_a_generation_without_clips_are_as_good_as_
     assert Held().content(g2=held("c1")) == Held().content()
 
 
-def test_the_hash_of_an_index_does_not_tell_ids_order_or_kind() -> None:
+def test_the_hash_of_an_index_does_not_depend_on_ids_order_or_kind() -> None:
     draw, rng = random.Random(2), np.random.default_rng(2)
     vectors = rng.standard_normal((30, 2, 5)).astype(np.float32)
 

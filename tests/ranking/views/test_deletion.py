@@ -81,7 +81,7 @@ def erasing(store: ScoreStore) -> Erasing:
 
 
 def every_value(database: Database) -> set[object]:
-    """Every value of every column of every table."""
+    """All values of all tables."""
     with database.reading() as connection:
         rows = [row for table in metadata.sorted_tables for row in connection.execute(sa.select(table))]
     return {value for row in rows for value in row}
@@ -123,7 +123,7 @@ def test_a_deleted_clip_stays_deleted_whichever_comes_first(
     assert clips_of(any_store) == ["c2"]
 
 
-def test_all_that_is_kept_is_that_and_when_it_was_last_asked_for(store: ScoreStore, sqlite_database: Database) -> None:
+def test_only_the_deletion_and_its_latest_time_are_kept(store: ScoreStore, sqlite_database: Database) -> None:
     for offset, timestamp_ms in enumerate((NOW_MS + 2, NOW_MS + 7, NOW_MS + 1)):
         apply_entries(store, deletion("c1", offset, timestamp_ms=timestamp_ms))
     with sqlite_database.reading() as connection:
@@ -139,7 +139,7 @@ def test_a_deletion_leaves_a_tombstone_in_every_partition(store: ScoreStore, era
     assert clips_of(store) == ["c2"]
 
 
-def test_a_late_record_of_a_deleted_clip_is_reported_and_gets_a_tombstone_where_it_stands(
+def test_a_late_record_of_a_deleted_clip_is_reported_and_gets_a_tombstone_in_its_partition(
     store: ScoreStore, erasing: Erasing
 ) -> None:
     apply_entries(store, deletion("c1"))
@@ -150,10 +150,10 @@ def test_a_late_record_of_a_deleted_clip_is_reported_and_gets_a_tombstone_where_
     assert store.positions([at(2)]) == {at(2): 3}
 
 
-def test_tombstones_are_written_when_the_rows_are_gone_and_before_the_positions_pass(
+def test_tombstones_are_written_after_the_rows_are_deleted_and_before_positions_advance(
     store: ScoreStore, erasing: Erasing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A record that another worker applied before the rows went then stands before the tombstone."""
+    """A record that another worker applied before the rows were deleted is then before the tombstone."""
     deletions, seen = TopicPartition(DELETIONS, 0), []
 
     def flush(_: float) -> None:

@@ -1,4 +1,4 @@
-"""A time that is absurd does not win: refused when it is read, replaced where it is stored already."""
+"""Implausible times are refused when they are read, and replaced where they are already stored."""
 
 import msgspec
 import pytest
@@ -37,7 +37,7 @@ def test_both_views_and_the_pools_refuse_a_scored_clip_of_an_absurd_time(field: 
         assert [(refusal.record.offset, refusal.error.field) for refusal in refused] == [(0, field)]
 
 
-def test_a_replica_that_reads_the_log_later_judges_a_record_as_the_first_one_did() -> None:
+def test_a_replica_that_reads_the_log_later_validates_a_record_as_the_first_one_did() -> None:
     absurd = [record(scored_clip(uploaded_at_ms=NOW_MS + 3 * DAY_MS), 0)]
     later = ManualClock(start_ms=NOW_MS + 365 * DAY_MS)
     assert len(read_log(absurd, DELETIONS, clock=CLOCK)[1]) == len(read_log(absurd, DELETIONS, clock=later)[1]) == 1
@@ -60,7 +60,7 @@ def test_an_observation_of_an_absurd_time_is_refused_and_does_not_wait_for_it(at
     given="a right upload of a clip that was stored with a time in microseconds",
     outcome="the right one is ranked and indexed",
 )
-def test_an_upload_again_puts_right_a_clip_that_was_stored_with_an_absurd_time(any_store: ScoreStore) -> None:
+def test_a_repeated_upload_corrects_a_clip_that_was_stored_with_an_absurd_time(any_store: ScoreStore) -> None:
     index = IndexView(NumpyBackend(), Observer(), CLOCK)
     wrong = scored_clip("c1", dancer_id="wrong", uploaded_at_ms=MICROSECONDS)
     right = scored_clip("c1", dancer_id="right")

@@ -1,4 +1,4 @@
-"""Positions that a view gave stay known while it fails, and looking them up never waits for it."""
+"""Known positions of a view are kept while it fails, and reading them never waits for the view."""
 
 import threading
 from collections.abc import Collection
@@ -50,7 +50,7 @@ def test_while_the_view_fails_the_last_position_stays() -> None:
     assert known.position(FIRST) == 9
 
 
-def test_a_view_that_hangs_holds_up_neither_who_looks_up_nor_the_end() -> None:
+def test_a_view_that_hangs_blocks_neither_readers_nor_the_stop() -> None:
     asked, goes_on = threading.Event(), threading.Event()
 
     def hang(_: Collection[TopicPartition]) -> dict[TopicPartition, int]:

@@ -86,7 +86,9 @@ def test_a_batch_of_nothing_but_poison_is_passed_for_good(setting: Setting, stor
     assert len(setting.dead_letters()) == 2
 
 
-def test_a_loop_continues_from_the_views_positions_whatever_kafka_says(setting: Setting, store: ScoreStore) -> None:
+def test_a_loop_continues_from_the_views_positions_whatever_kafka_has_committed(
+    setting: Setting, store: ScoreStore
+) -> None:
     setting.send(scored_clip("a"), scored_clip("b"))
     drain(setting.loop(store, group="first"))
     setting.send(scored_clip("c"))
@@ -173,7 +175,7 @@ def test_poison_too_large_for_the_dead_letters_is_dead_lettered_without_its_valu
     assert sum(store.positions([at(0), at(1)]).values()) == 3
 
 
-def test_a_tombstone_is_skipped_and_passed_and_is_no_dead_letter(setting: Setting, store: ScoreStore) -> None:
+def test_a_tombstone_is_skipped_and_passed_and_is_not_dead_lettered(setting: Setting, store: ScoreStore) -> None:
     setting.send(scored_clip("a"), None, scored_clip("b"), None)
     assert drain(setting.loop(store)) == 4
     assert setting.reports.left_out == [(TOPIC, "tombstone")] * 2

@@ -1,4 +1,4 @@
-"""What a loop does when its view, its broker or its disk fails: nothing is lost, and it continues where it can."""
+"""What a loop does when its view, its broker or its disk fails: nothing is lost, and it resumes."""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ from transport.reconnecting import Waits
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("down"), TransportError("no broker for the tombstones")])
-def test_what_is_unavailable_is_tried_again(setting: Setting, store: ScoreStore, error: DancerankError) -> None:
+def test_a_retriable_error_is_retried(setting: Setting, store: ScoreStore, error: DancerankError) -> None:
     setting.send(b"poison", scored_clip("a"))
     drain(setting.loop(FailingView(store, 3, error)))
     assert store.generations() == {"g1": 1}
@@ -44,7 +44,7 @@ def test_a_store_that_stays_unreachable_fails_the_batch_and_nothing_is_lost(
     assert store.generations() == {"g1": 1}
 
 
-def test_a_final_error_is_not_tried_again(setting: Setting, store: ScoreStore) -> None:
+def test_a_final_error_is_not_retried(setting: Setting, store: ScoreStore) -> None:
     setting.send(scored_clip("a"))
     view = FailingView(store, 2, GenerationMismatch("no"))
     with pytest.raises(GenerationMismatch):
@@ -64,7 +64,7 @@ def test_a_failed_commit_is_not_a_failure_of_the_view(
     assert store.generations() == {"g1": 1}
 
 
-def test_nothing_passes_before_its_dead_letter_is_safe(
+def test_no_position_advances_before_the_dead_letter_is_flushed(
     setting: Setting, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -81,7 +81,7 @@ def test_nothing_passes_before_its_dead_letter_is_safe(
 
 
 @pytest.mark.parametrize("failing", [{1}, {1, 2, 3}], ids=["once", "to the end"])
-def test_a_snapshot_that_fails_is_reported_and_tried_again_and_ends_nothing(
+def test_a_snapshot_that_fails_is_reported_and_retried_and_ends_nothing(
     setting: Setting, store: ScoreStore, failing: set[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -114,7 +114,7 @@ def test_a_snapshot_that_fails_is_reported_and_tried_again_and_ends_nothing(
 
 
 class Stumbling(MemorySource):
-    """Cannot be read the first time that something is there."""
+    """Fails at the first poll that has records."""
 
     def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
         if records := super().poll(max_records=max_records, timeout_s=timeout_s):

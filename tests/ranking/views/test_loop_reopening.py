@@ -55,7 +55,7 @@ class Watched(MemorySource):
 
 
 class Scene:
-    """A loop on a source that fails at once, and what it opens instead."""
+    """A loop on a source that fails at once, and the sources that it opens next."""
 
     def __init__(self, setting: Setting, store: ScoreStore, error: DancerankError, *opens: object) -> None:
         self.first, self.opens = Watched(setting, store, [error]), list(opens)
@@ -97,7 +97,7 @@ def test_waits_double_up_to_the_longest_and_what_was_open_is_closed_first(
 def test_waits_grow_while_sources_open_and_fail_and_are_short_again_after_a_step(
     setting: Setting, store: ScoreStore
 ) -> None:
-    """A source that opens proves nothing: with the database stopped, each fails when it asks for the positions."""
+    """Opening a source does not reset the waits: with the database stopped, each fails when it reads the positions."""
     stop = Stop(waits=5)
     works_once = Watched(setting, store, [None, None, unreachable()])
     scene = Scene(setting, store, unreachable(), Watched(setting, store, [unreachable()]), works_once)

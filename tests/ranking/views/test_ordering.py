@@ -1,4 +1,4 @@
-"""Whatever order records come in, and however often, both views end as a model of ten lines says."""
+"""In any order and with any repetitions of records, both views end in the state of a model of ten lines."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ Held = dict[tuple[str, str], ScoredRecord]
 
 
 def model(entries: Sequence[LogEntry]) -> tuple[Held, dict[str, int]]:
-    """By generation and clip the record that holds; by deleted clip when it was last asked for."""
+    """The latest record by generation and clip, and the latest time of deletion by clip."""
     held: Held = {}
     deleted: dict[str, int] = {}
     for entry in entries:
@@ -139,7 +139,7 @@ scored = st.builds(
 
 @st.composite
 def topics(draw: st.DrawFn) -> dict[TopicPartition, list[LogEntry]]:
-    """Records of the log and deletions by partition; some events stand there again, in any partition."""
+    """Records of the log and deletions by partition; some events are repeated, in any partition."""
     events: list[ClipScored | str] = draw(st.lists(scored, min_size=1, max_size=8))
     events += draw(st.lists(st.sampled_from(CLIPS[1:]), max_size=3))
     events += draw(st.lists(st.sampled_from(events), max_size=4))
@@ -158,7 +158,7 @@ def topics(draw: st.DrawFn) -> dict[TopicPartition, list[LogEntry]]:
 
 @dataclass
 class Delivery:
-    """Reads partitions in turns, goes back in some, and hands batches over at any moment."""
+    """Reads partitions in turns, seeks back in some, and applies batches at any moment."""
 
     logs: Mapping[TopicPartition, Sequence[LogEntry]]
     apply: Callable[[Sequence[LogEntry], Mapping[TopicPartition, int]], object]

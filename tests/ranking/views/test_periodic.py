@@ -1,4 +1,4 @@
-"""What is done from time to time is done until the end, whatever goes wrong on the way."""
+"""Periodic work continues until the stop, through any failure."""
 
 import logging
 import threading
@@ -11,7 +11,7 @@ from ranking.views.periodic import every
 WAIT_S = 60.0
 
 
-def test_it_is_done_again_and_again_though_it_fails(caplog: pytest.LogCaptureFixture) -> None:
+def test_it_is_repeated_though_it_fails(caplog: pytest.LogCaptureFixture) -> None:
     done = threading.Semaphore(0)
 
     def act() -> None:
@@ -33,7 +33,7 @@ def test_it_waits_for_its_interval_unless_it_is_wanted_at_once() -> None:
             assert done.wait(WAIT_S if at_once else 0.05) == at_once
 
 
-def test_the_end_waits_for_what_is_under_way() -> None:
+def test_the_stop_waits_for_the_run_in_progress() -> None:
     begun, ended = threading.Event(), threading.Event()
 
     def act() -> None:

@@ -1,4 +1,4 @@
-"""Tombstones are records that were written: they are counted as such, whatever they were written for."""
+"""Tombstones are counted as written records, for any reason that they were written for."""
 
 from ranking.scores.store import ScoreStore
 from ranking.scores.view import ScoreView

@@ -1,4 +1,4 @@
-"""Positions of views are looked at and set from outside, and count more than what a group has committed."""
+"""Positions of views are shown and reset from outside, and override the group's committed offsets."""
 
 from contextlib import closing
 
@@ -20,7 +20,7 @@ def positions(any_database: Database) -> ViewPositions:
     return ViewPositions(any_database)
 
 
-def test_a_position_is_set_back_or_forth_for_one_view(any_store: ScoreStore, positions: ViewPositions) -> None:
+def test_a_position_is_set_backward_or_forward_for_one_view(any_store: ScoreStore, positions: ViewPositions) -> None:
     positions.set("another", {FIRST: 3})
     for offset in (5, 2, 9):
         positions.set(SCORES_VIEW, {FIRST: offset})
@@ -29,7 +29,7 @@ def test_a_position_is_set_back_or_forth_for_one_view(any_store: ScoreStore, pos
     assert positions.of("another", [FIRST]) == {FIRST: 3}
 
 
-def test_a_new_database_is_filled_from_the_beginning_whatever_the_group_has_committed(store: ScoreStore) -> None:
+def test_a_new_database_is_filled_from_the_beginning_regardless_of_committed_offsets(store: ScoreStore) -> None:
     broker = MemoryBroker()
     broker.ensure_topics([TopicSpec(name="log", partitions=2)])
     sink = MemorySink(broker)

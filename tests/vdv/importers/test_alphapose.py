@@ -1,4 +1,4 @@
-"""AlphaPose results: one dancer, in order, without holes, at 25 Hz; what cannot be used is named with its clip."""
+"""AlphaPose results: one dancer, in order, without gaps, at 25 Hz; what cannot be used is named with its clip."""
 
 import json
 import os
