@@ -26,7 +26,7 @@ from ranking.vectors.snapshots import (
 )
 from ranking.views.log_records import DELETED_CLIP, RETIRED_GENERATION, DeletedRecord, LogEntry
 from schemas.clock import Clock
-from schemas.errors import NotReady, QueryError, SnapshotError
+from schemas.errors import NotFound, NotReady, SnapshotError
 from schemas.modalities import Modality
 from schemas.observation import Observer
 from schemas.ports import Refusal, ScoredRecord, TopicPartition
@@ -96,7 +96,7 @@ class IndexView:
             space = self._spaces.get(next(iter(self._spaces)) if generation is None else generation)
             if space is None:
                 held = ", ".join(self._spaces)
-                raise QueryError(f"generation {generation} is not indexed here; held are {held}", field="generation")
+                raise NotFound(f"generation {generation} is not indexed here; held are {held}", field="generation")
             return space.similar(query)
 
     def positions(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
