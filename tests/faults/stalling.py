@@ -119,7 +119,7 @@ def run(this: Stalling, signals: Signals) -> None:
     streamer = Streamer(
         settings,
         open_source=lambda listener: _Source(
-            this.connection, [settings.uploads_topic], group=this.group, listener=listener, settings=this.source
+            this.connection, [settings.uploads_topic], group=this.group, listener=listener, options=this.source
         ),
         open_sink=lambda: KafkaTransactionalSink(this.connection, this.group),
         prefetcher=Prefetcher(
