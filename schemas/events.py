@@ -130,6 +130,8 @@ class ClipScored(Event, frozen=True, tag="clip-scored/1"):
     def __post_init__(self) -> None:
         if not math.isfinite(self.fused_score):
             raise ValueError("fused_score must be a finite number")
+        if len(set(self.missing)) < len(self.missing):
+            raise ValueError("missing must not name a modality twice")
         if set(self.modalities) & set(self.missing):
             raise ValueError("missing must not name a modality that has a result")
 

@@ -49,13 +49,17 @@ class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     next_offset: int
 
 
-class SpaceContents(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How much a snapshot holds of one model generation: clips, vectors and their width D by modality."""
+class SpaceContents(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """How much a snapshot holds of one model generation: clips, vectors and their width D by modality.
+
+    If a modality has vectors of several widths, these are of the smallest; ``other_widths`` counts those of the others.
+    """
 
     generation: str
     clips: int
     vectors: dict[Modality, int]
     widths: dict[Modality, int]
+    other_widths: dict[Modality, dict[int, int]] = {}
 
 
 class _Written(msgspec.Struct):

@@ -132,11 +132,11 @@ class RemoteBackend(Protocol):
     name: str
 
     def open(self, generation: str, modality: Modality, dim: int) -> VectorIndex:
-        """The index as it is held, or an empty one if none of this width is."""
+        """The index as it is held, or an empty one if none of this width is. Each width has an index of its own."""
         ...
 
     def drop(self, generation: str, modality: Modality) -> None:
-        """Delete an index; nothing happens if it is not held."""
+        """Delete an index in every width; nothing happens if it is not held."""
         ...
 
     def load_state(self) -> bytes | None:
