@@ -29,6 +29,7 @@ from transport.reading import read_to_end, record_at, records_between
 from transport.topics import describe_topics
 
 _LONGEST_SHOWN: Final = 200
+_DEEPEST_SHOWN: Final = 16
 
 
 class DeadLetters:
@@ -166,11 +167,13 @@ def _indented(content: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(content), indent=2)
 
 
-def _cut(content: Any) -> Any:
+def _cut(content: Any, depth: int = 0) -> Any:
+    if isinstance(content, dict | list) and depth == _DEEPEST_SHOWN:
+        return "…"
     if isinstance(content, dict):
-        return {key: _cut(part) for key, part in content.items()}
+        return {key: _cut(part, depth + 1) for key, part in content.items()}
     if isinstance(content, list):
-        return [_cut(part) for part in content]
+        return [_cut(part, depth + 1) for part in content]
     if isinstance(content, bytes):
         return f"… {len(content):,} bytes"
     if isinstance(content, str) and len(content) > _LONGEST_SHOWN:

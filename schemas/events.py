@@ -193,6 +193,12 @@ class PoolDecision(Event, frozen=True, kw_only=True, tag="pool-decision/1"):
     policy_version: Identifier
     decided_at_ms: TimestampMs
 
+    def __post_init__(self) -> None:
+        for name in ("percentile", "bound", "limit"):
+            value: float | None = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"{name} must be a finite number")
+
 
 EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     *UPLOAD_TYPES,

@@ -16,6 +16,8 @@ from schemas.ports import Float32, ScoredRecord
 from schemas.queries import SimilarAnswer, SimilarQuery
 from schemas.times import LOG_AHEAD_MS
 
+_CLIPS_AT_ONCE: Final = 4096
+
 
 class SpaceChange(NamedTuple):
     """What a scored record makes of its clip."""
@@ -141,6 +143,20 @@ class EmbeddingSpace:
         return SpaceContents(
             generation=self.generation, clips=len(self), vectors=vectors, widths=widths, other_widths=others
         )
+
+    def holds_its_clips(self) -> bool:
+        """Whether the indexes hold the clips that the catalogue says, and no others."""
+        entries = self._catalogue.entries()
+        for modality, indexes in self._indexes.items():
+            clip_ids = [entry.clip_id for entry in entries if modality in entry.modalities]
+            if len(clip_ids) != sum(map(len, indexes.values())):
+                return False
+            for start in range(0, len(clip_ids), _CLIPS_AT_ONCE):
+                some = clip_ids[start : start + _CLIPS_AT_ONCE]
+                found = sum(~np.isnan(index.vectors(some)[:, 0]) for index in indexes.values())
+                if not np.all(found):
+                    return False
+        return all(modality in self._indexes for entry in entries for modality in entry.modalities)
 
     def encoded_catalogue(self) -> bytes:
         """For ``Catalogue.decode``."""

@@ -28,6 +28,7 @@ from ranking.vectors.snapshots import (
 from ranking.views.log_records import DELETED_CLIP, RETIRED_GENERATION, DeletedRecord, LogEntry
 from schemas.clock import Clock
 from schemas.errors import NotFound, NotReady, SnapshotError
+from schemas.escaping import shortened
 from schemas.modalities import Modality
 from schemas.observation import Observer
 from schemas.ports import Refusal, ScoredRecord, TopicPartition
@@ -39,6 +40,7 @@ _DELETED_FILE: Final = "deleted.msgpack"
 _CATALOGUE_FILE: Final = "catalogue.msgpack"
 _COMPONENT_BYTES: Final = 4
 _ID_BYTES: Final = 16
+_MAX_QUOTED: Final = 80
 
 
 class IndexView:
@@ -243,8 +245,8 @@ class IndexView:
         origin, manifest, state = found
         if manifest.index != self._backend.name:
             raise SnapshotError(
-                f"{origin}: index {manifest.index!r} wrote it and ranking.index is {self._backend.name!r}; "
-                "set it back, or delete the folder to rebuild the index from the log"
+                f"{origin}: index {shortened(repr(manifest.index), _MAX_QUOTED)} wrote it and ranking.index is "
+                f"{self._backend.name!r}; set it back, or delete the folder to rebuild the index from the log"
             )
         try:
             spaces = {
@@ -253,7 +255,7 @@ class IndexView:
             }
             deleted = set(msgspec.msgpack.decode(state[_DELETED_FILE], type=list[str]))
         except (KeyError, ValueError) as error:
-            raise SnapshotError(f"{origin}: cannot be read ({error}); delete it") from error
+            raise SnapshotError(f"{origin}: cannot be read ({shortened(str(error))}); delete it") from error
         if len(deleted) != manifest.deleted:
             raise SnapshotError(f"{origin}: knows another number of deletions than its manifest says; delete it")
         with self._changing, self._lock.writing():
@@ -290,6 +292,8 @@ class IndexView:
         # A remote index may be ahead of the state that is kept beside it.
         if space.contents() != contents and not isinstance(self._backend, RemoteBackend):
             raise SnapshotError(f"{folder}: holds another number of clips or vectors than its manifest says; delete it")
+        if not isinstance(self._backend, RemoteBackend) and not space.holds_its_clips():
+            raise SnapshotError(f"{folder}: its indexes hold other clips than its catalogue; delete it")
         return space
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import GenerationMismatch, SnapshotError
+from schemas.escaping import shortened
 from schemas.modalities import Modality
 from schemas.ports import Float32
 
@@ -157,7 +158,8 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile) as error:
-        raise SnapshotError(f"{path}: not the file of an index ({error}); delete the snapshot") from error
+        problem = shortened(str(error))
+        raise SnapshotError(f"{path}: not the file of an index ({problem}); delete the snapshot") from error
 
 
 def unit(vector: npt.ArrayLike) -> Float32 | None:
