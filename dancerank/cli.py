@@ -8,6 +8,7 @@ from typing import Annotated, ParamSpec
 import typer
 
 from dancerank.commands import (
+    accept_loss,
     bundles,
     content_hashes,
     data,
@@ -129,7 +130,11 @@ app.add_typer(
     rich_help_panel="Operate it",
 )
 app.add_typer(
-    _group("offsets", offsets.COMMANDS, "Show the offsets of each consumer group, and reset them."),
+    _group(
+        "offsets",
+        {**offsets.COMMANDS, "accept-loss": accept_loss.accept_loss},
+        "Show the offsets of each consumer group, reset them, and accept that deletions are lost.",
+    ),
     rich_help_panel="Operate it",
 )
 app.add_typer(

@@ -28,6 +28,8 @@ from ranking.serving.report import ServingReport
 from ranking.serving.service import RankingService
 from ranking.vectors.backends.selection import open_backend
 from ranking.vectors.view import IndexView
+from ranking.views.accepted_losses import AcceptedLosses
+from ranking.views.dropped_records import NOTHING_ACCEPTED, DroppedRecords
 from ranking.views.log_records import LogEntry, read_log
 from ranking.views.loop import LoopOptions, LoopThread, Reader, ViewLoop
 from ranking.views.periodic import every
@@ -205,12 +207,23 @@ class Processes:
             )
             open_source = partial(self._shared_source, "ranking", settings.kafka.ranking_group)
             options = LoopOptions(max_records=settings.ranking.batch_records)
-            loop = ViewLoop(open_source, view, self._read_log, sink, self.observer, self.clock, options)
+            loop = ViewLoop(
+                open_source,
+                view,
+                self._read_log,
+                sink,
+                self.observer,
+                self.clock,
+                options,
+                dropped=self._dropped(database),
+            )
             readers.add_view(loop, topics_read(settings)["ranking"], settings.kafka.ranking_group)
             yield loop
 
-    def index_loop(self, index: IndexView) -> ViewLoop[LogEntry]:
-        """Keeps the index view up to date: reads every partition, belongs to no group, and saves snapshots."""
+    def index_loop(self, index: IndexView, database: Database | None = None) -> ViewLoop[LogEntry]:
+        """Keeps the index view up to date: reads every partition, belongs to no group, and saves snapshots. The losses
+        that operators accepted are in ``database``.
+        """
         ranking = self.settings.ranking
         topics = topics_read(self.settings)["ranking"]
 
@@ -220,8 +233,17 @@ class Processes:
         options = LoopOptions(
             max_records=ranking.batch_records, commits=False, maintenance_interval_s=ranking.snapshot_interval_s
         )
-        save = partial(index.save, ranking.index_folder)
-        return ViewLoop(open_source, index, self._read_log, None, self.observer, self.clock, options, maintenance=save)
+        return ViewLoop(
+            open_source,
+            index,
+            self._read_log,
+            None,
+            self.observer,
+            self.clock,
+            options,
+            maintenance=partial(index.save, ranking.index_folder),
+            dropped=self._dropped(database),
+        )
 
     @contextmanager
     def pools(self, database: Database | None = None) -> Iterator[ViewLoop[PoolEntry]]:
@@ -256,7 +278,15 @@ class Processes:
             scored_in = scored_topics(settings)
             read = partial(read_pool_entries, scored_topics=scored_in, on_unknown_modality=unknown, clock=self.clock)
             loop = ViewLoop(
-                open_source, worker, read, sink, self.observer, self.clock, options, maintenance=worker.round
+                open_source,
+                worker,
+                read,
+                sink,
+                self.observer,
+                self.clock,
+                options,
+                maintenance=worker.round,
+                dropped=self._dropped(database),
             )
             readers.add_view(loop, topics_read(settings)["pools"], settings.kafka.pools_group)
             yield loop
@@ -276,7 +306,7 @@ class Processes:
             database = stack.enter_context(self.database())
             store = ScoreStore(database, self.clock)
             index = self.open_index()
-            index_loop = self.index_loop(index)
+            index_loop = self.index_loop(index, database)
             readers.add_view(index_loop, topics_read(self.settings)["ranking"], None)
             loops = [stack.enter_context(in_thread(index_loop, "index-view", within_s))]
             if reports_as is not None:
@@ -301,6 +331,11 @@ class Processes:
         report = ServingReport(name, index, lambda: loop.caught_up, database, self.observer)
         with closing(report), every(_REPORT_INTERVAL_S, report.report, name="serving-report", at_once=True):
             yield
+
+    def _dropped(self, database: Database | None) -> DroppedRecords:
+        """No deletion may be missing, unless an operator has accepted that in ``database``."""
+        accepted = NOTHING_ACCEPTED if database is None else AcceptedLosses(database).of
+        return DroppedRecords(self.observer, complete=[self.settings.ranking.deletions_topic], accepted=accepted)
 
     @property
     def _read_log(self) -> Reader[LogEntry]:

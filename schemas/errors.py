@@ -5,13 +5,7 @@ catches ``RetriableError`` and tries again; any other error ends it. ``docs/erro
 """
 
 from enum import StrEnum
-from typing import ClassVar, Final
-
-from schemas.escaping import shortened
-
-_MAX_MESSAGE: Final = 8192
-"""Characters: twenty findings of a data set. What quotes its input shortens the quotation; this holds for the rest."""
-_MAX_FIELD: Final = 256
+from typing import ClassVar
 
 
 class Surface(StrEnum):
@@ -44,9 +38,9 @@ class DancerankError(Exception):
     surfaces: ClassVar[tuple[Surface, ...]] = (Surface.COMMAND,)
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
-        self.message = shortened(message, _MAX_MESSAGE)
-        super().__init__(self.message)
-        self.field = None if field is None else shortened(field, _MAX_FIELD)
+        super().__init__(message)
+        self.message = message
+        self.field = field
 
 
 class RetriableError(DancerankError):
@@ -319,10 +313,21 @@ class MembershipLost(TransportError):
 
 
 class PositionBeyondLog(FinalError):
-    """A view's position is past the end of the log: it was built from another log, and would silently skip records."""
+    """A view was built from another log, which ended later or was deleted: it would silently skip records."""
 
     code = "position_beyond_log"
     remedy = "Connect to the log that the view was built from, or delete the view (database or index folder)."
+
+
+class DeletionsLost(RetriableError):
+    """Deletions were dropped from their topic before a view had read them; it waits until an operator accepts that."""
+
+    code = "deletions_lost"
+    remedy = (
+        "Send the deletions again that the message counts, then run `dancerank offsets accept-loss`; set "
+        "`retention.ms` and `retention.bytes` of the topic to -1."
+    )
+    surfaces = (Surface.RECONNECT,)
 
 
 class Fenced(FinalError):

@@ -72,6 +72,9 @@ class Observer:
     def unknown_modality(self, name: str) -> None:
         """Part of a clip was ignored: it is of modality ``name``, which this release does not know."""
 
+    def records_lost(self, partition: TopicPartition, records: int) -> None:
+        """``records`` records at most were dropped from ``partition`` before they were read."""
+
     def interrupted(self, reason: str) -> None:
         """A loop reconnected and continues from what is committed; ``reason`` is an error ``code``."""
 

@@ -77,6 +77,25 @@ class OutgoingRecord(msgspec.Struct, frozen=True):
     partition: int | None = None
 
 
+class LogGap(NamedTuple):
+    """Offsets from ``position`` to ``start`` - 1 of a partition, which were dropped before they were read."""
+
+    at: TopicPartition
+    position: int
+    start: int
+
+    @property
+    def records(self) -> int:
+        """The most records that were dropped: compaction and transaction markers leave offsets without a record."""
+        return self.start - self.position
+
+    def __str__(self) -> str:
+        return (
+            f"{self.at.topic}[{self.at.partition}] begins at offset {self.start}, but the next one to read is "
+            f"{self.position}: up to {self.records:,} records were dropped before they were read"
+        )
+
+
 class RebalanceListener(Protocol):
     """A source calls it, from within ``poll``, when its partitions change."""
 
@@ -88,6 +107,12 @@ class RebalanceListener(Protocol):
 
     def revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """Last chance to commit offsets of these partitions; another member gets them after it returns."""
+        ...
+
+    def dropped(self, gap: LogGap) -> None:
+        """Retention, or an operator, dropped records before they were read. Reading continues after the gap once this
+        returns; what it raises comes out of ``poll``.
+        """
         ...
 
 

@@ -14,6 +14,7 @@ from schemas.errors import DancerankError, MembershipLost, RecordRefused, Retria
 from schemas.events import ClipScored
 from schemas.observation import Observer
 from schemas.ports import (
+    LogGap,
     OutgoingRecord,
     RebalanceListener,
     Record,
@@ -139,6 +140,11 @@ class Streamer:
         finally:
             self._tracker.forget(partitions)
             self.progress.revoked(partitions)
+
+    def dropped(self, gap: LogGap) -> None:
+        """Uploads that were dropped are lost; those that are left are scored."""
+        log.error("%s; they are not scored", gap)
+        self._observer.records_lost(gap.at, gap.records)
 
     def _step(self) -> None:
         self._read_uploads()

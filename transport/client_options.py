@@ -1,6 +1,6 @@
 """Options of the Kafka clients, and the defaults that operators' settings share with them."""
 
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -14,13 +14,11 @@ class ConsumerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a ``KafkaSource`` fetches and how long it may be silent.
 
     A member that sends no heartbeat for ``session_timeout_s``, or does not poll for ``max_poll_interval_s``, loses its
-    partitions. ``start`` is where a partition without any position begins, and where one continues whose position is no
-    longer kept. ``fetch_bytes``: at most this much of one partition per request; more only for a single larger record.
+    partitions. ``fetch_bytes``: at most this much of one partition per request; more only for a single larger record.
     ``max_batch_bytes``: the most that a compressed batch may hold. ``instance`` names a static member, which keeps its
     partitions through a restart within ``session_timeout_s``.
     """
 
-    start: Literal["earliest", "latest"] = "earliest"
     session_timeout_s: float = SESSION_TIMEOUT_S
     heartbeat_interval_s: float = 3.0
     max_poll_interval_s: float = 300.0

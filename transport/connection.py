@@ -8,8 +8,7 @@ import msgspec
 from kafka.errors import KafkaConfigurationError, KafkaError, KafkaTimeoutError, RequestTimedOutError
 from kafka.net.compat import KafkaNetClient
 
-from schemas.errors import ConfigurationError, PositionBeyondLog, TransportError
-from schemas.ports import TopicPartition
+from schemas.errors import ConfigurationError, TransportError
 from transport.client_options import METADATA_REFRESH_S, REQUEST_TIMEOUT_S
 from transport.kafka_internals import connection_failures
 
@@ -105,22 +104,6 @@ def transport_errors(connection: KafkaConnection, doing: str) -> Iterator[None]:
         raise ConfigurationError(f"{doing}: {error}") from error
     except (KafkaError, OSError) as error:
         raise TransportError(f"{doing} (Kafka at {connection}): {error or type(error).__name__}") from error
-
-
-def check_start(positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int], place: str) -> None:
-    """Raise ``PositionBeyondLog`` if a position to start at lies beyond the end of its partition.
-
-    Kafka would silently continue at one end of the partition, and a shorter log that was created again would be skipped
-    up to where the old one ended.
-    """
-    for at, offset in sorted(positions.items()):
-        end = ends.get(at, offset)
-        if offset > end:
-            raise PositionBeyondLog(
-                f"{at.topic}[{at.partition}] ends at offset {end}, but the position to continue at is {offset} "
-                f"({place}): the view was built from another log; connect to that log's Kafka, or delete the view (the "
-                "database or the index folder) to rebuild it"
-            )
 
 
 def open_client(

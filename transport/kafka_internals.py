@@ -5,7 +5,7 @@ what a new version lacks.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -39,6 +39,7 @@ USED: Final = {
         "check_version",
         "cluster.partitions_for_topic",
         "cluster.request_update",
+        "cluster.topic_id",
         "wakeup",
     ),
 }
@@ -78,6 +79,25 @@ def refresh_metadata(network: KafkaNetClient, timeout_s: float) -> None:
 def known_partitions(network: KafkaNetClient, topic: str) -> frozenset[int]:
     """The partitions of ``topic`` as of the client's last metadata; none for a topic that it did not know then."""
     return frozenset(network.cluster.partitions_for_topic(topic) or ())
+
+
+class TopicIds:
+    """Which topics a client follows, by the ids that brokers from 2.8 on give them; older ones give none."""
+
+    def __init__(self, network: KafkaNetClient, topics: Iterable[str]) -> None:
+        self._network = network
+        self._ids: dict[str, object] = dict.fromkeys(topics)
+
+    def replaced(self) -> frozenset[str]:
+        """The topics that were deleted and created again since the last call, as of the client's last metadata."""
+        replaced = set()
+        for topic, known in self._ids.items():
+            now = self._network.cluster.topic_id(topic)
+            if now is not None and now != known:
+                self._ids[topic] = now
+                if known is not None:
+                    replaced.add(topic)
+        return frozenset(replaced)
 
 
 def connection_failures(network: KafkaNetClient) -> list[BaseException]:

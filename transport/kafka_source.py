@@ -6,24 +6,29 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
-from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata
+from kafka import KafkaConsumer, OffsetAndMetadata
 from kafka import TopicPartition as KafkaTopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from kafka.future import Future
 
-from schemas.errors import ConfigurationError, Fenced, MembershipLost, TransportError
+from schemas.errors import ConfigurationError, Fenced, MembershipLost, PositionBeyondLog, TransportError
 from schemas.ports import RebalanceListener, Record, TopicPartition
 from transport.client_options import ConsumerOptions
-from transport.connection import KafkaConnection, check_start, open_client, transport_errors
-from transport.kafka_internals import known_partitions, read_batches_by
+from transport.connection import KafkaConnection, open_client, transport_errors
+from transport.kafka_internals import TopicIds, known_partitions, read_batches_by
+from transport.rebalances import Call, Rebalances
+from transport.starting_offsets import not_there, starting_offsets
 from transport.unreadable_batches import BatchReader
 
 log = logging.getLogger(__name__)
 
 _JOINING_POLL_S: Final = 1.0
+_ANYWHERE: Final[Mapping[TopicPartition, int]] = MappingProxyType({})
 
 STANDSTILL_S: Final = 10.0
 """Time between two checks for records that are there and not read."""
@@ -39,6 +44,10 @@ class KafkaSource:
     all partitions of ``topics``, and cannot commit. Partitions that are added later are read from their beginning, once
     the client has refreshed its metadata. In both cases ``listener`` may name the positions to start at. It is called
     on the thread that polls, where it may commit. Records of aborted transactions are skipped.
+
+    A partition without any position begins at its beginning. Kafka's client never chooses another position by itself:
+    records that were dropped before they were read are reported to ``listener``, at the start and while reading, and a
+    log that has lost its newest records, or was created again, is read again from there.
 
     While the broker is unreachable ``poll`` returns nothing and ``commit`` raises within its time limit. If the client
     cannot recover, ``poll`` raises ``TransportError``; open a new source. Not thread-safe.
@@ -61,13 +70,14 @@ class KafkaSource:
         self._listener = listener
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._next_offset: dict[TopicPartition, int] = {}
+        self._passed: dict[TopicPartition, int] = {}
         self._paused = False
         self._closed = False
         self._is_unreachable = False
         self._standing: dict[TopicPartition, int] = {}
         self._looked_s = time.monotonic()
         # Kafka's client calls back on its own network thread; such calls come through here to the thread that polls.
-        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._poller = ThreadPoolExecutor(1, thread_name_prefix="kafka-poll")
         group_settings = {
             "group_id": group,
@@ -82,16 +92,17 @@ class KafkaSource:
             KafkaConsumer,
             connection,
             enable_auto_commit=False,
-            auto_offset_reset=options.start,
+            auto_offset_reset="none",
             isolation_level="read_committed",
             fetch_max_wait_ms=min(500, connection.timeout_ms // 2),
             max_partition_fetch_bytes=options.fetch_bytes,
             allow_auto_create_topics=connection.topics_on_demand,
             **(group_settings if group is not None else {}),
         )
+        self._topic_ids = TopicIds(self._network, self._topics)
         read_batches_by(BatchReader(options.max_batch_bytes), self._consumer)
         if group is not None:
-            self._consumer.subscribe(self._topics, listener=_Rebalances(self))
+            self._consumer.subscribe(self._topics, listener=self._rebalances())
             # The client compares the partitions at joining with those of the first update after subscribing. What it
             # fetched earlier does not count: without this update it would join, share out, and join once more.
             with transport_errors(connection, f"cannot read {', '.join(self._topics)}"):
@@ -104,6 +115,7 @@ class KafkaSource:
             # A poll that ends just as the group answers makes the client join once more. So few end while it joins, and
             # not all after a round length: brokers answer after whole seconds.
             timeout_s = max(timeout_s, _JOINING_POLL_S) * random.uniform(0.5, 1.0)
+        self._look_for_replaced_topics()
         deadline_s = time.monotonic() + timeout_s
         polling = self._poller.submit(self._consumer.poll, timeout_ms=round(timeout_s * 1000), max_records=max_records)
         polling.add_done_callback(lambda _: self._calls.put(None))
@@ -116,11 +128,15 @@ class KafkaSource:
         with transport_errors(self._connection, f"cannot read {', '.join(self._topics)}"):
             try:
                 fetched = polling.result()
+            except (OffsetOutOfRangeError, LogTruncationError) as error:
+                self._start_again(not_there(error))
+                fetched = {}
             except KafkaError as error:
                 if not error.retriable:
                     raise
                 self._await_broker(error, deadline_s)
                 return []
+        self._commit_passed()
         records = self._received(fetched)
         if not records:
             self._look_for_standstill()
@@ -218,8 +234,12 @@ class KafkaSource:
         return records
 
     def _position(self, at: TopicPartition) -> int:
-        # The client's own position also passes offsets without a record: transaction markers.
-        return max(self._next_offset.get(at, 0), self._consumer.position(_theirs(at), timeout_ms=0) or 0)
+        try:
+            # The client's own position also passes offsets without a record: transaction markers.
+            position = self._consumer.position(_theirs(at), timeout_ms=0) or 0
+        except (NoOffsetForPartitionError, LogTruncationError):
+            position = 0  # of another partition, perhaps; the next poll says so
+        return max(self._next_offset.get(at, 0), position)
 
     def _assign_all(self) -> None:
         """Without a group: begin every partition that is there and not read yet, at first all of them."""
@@ -248,19 +268,89 @@ class KafkaSource:
             TopicPartition(topic, number) for topic in self._topics for number in known_partitions(self._network, topic)
         )
 
-    def _start(self, partitions: frozenset[TopicPartition]) -> None:
-        """Partitions were assigned, beside those that stayed: begin where the listener says."""
+    def _start(self, partitions: frozenset[TopicPartition], at_most: Mapping[TopicPartition, int] = _ANYWHERE) -> None:
+        """Partitions were assigned, beside those that stayed: begin where the listener says, or the group's commit."""
         self._assigned |= partitions
         self._standing = {}
         for at in partitions:
             self._next_offset.pop(at, None)
-        positions = self._listener.assigned(partitions) if self._listener and partitions else {}
-        if positions:
-            check_start(positions, self.end_offsets(), f"Kafka at {self._connection}")
-        for at, offset in positions.items():
-            self._consumer.seek(_theirs(at), offset)
+        if not partitions:
+            return
+        stored = self._listener.assigned(partitions) if self._listener else {}
+        starts, ends = self._bounds(partitions)
+        committed = self._committed(partitions - stored.keys())
+        offsets, gaps = starting_offsets(stored, committed, starts, ends, f"Kafka at {self._connection}")
+        for gap in gaps:
+            if self._listener is not None:
+                self._listener.dropped(gap)
+            else:
+                log.error("%s (Kafka at %s)", gap, self._connection)
+            self._passed[gap.at] = gap.start
+        for at, offset in offsets.items():
+            self._consumer.seek(_theirs(at), max(starts[at], min(offset, at_most.get(at, offset))))
         if self._paused:
             self._consumer.pause(*map(_theirs, partitions))
+
+    def _bounds(
+        self, partitions: frozenset[TopicPartition]
+    ) -> tuple[Mapping[TopicPartition, int], Mapping[TopicPartition, int]]:
+        """The first offset that is kept of each partition, and the one after the last."""
+        asked, patience_ms = [*map(_theirs, partitions)], self._connection.timeout_ms
+        with transport_errors(self._connection, f"cannot tell where {listed(partitions)} begin and end"):
+            starts, ends = (
+                look(asked, timeout_ms=patience_ms)
+                for look in (self._consumer.beginning_offsets, self._consumer.end_offsets)
+            )
+        return {_ours(at): start for at, start in starts.items()}, {_ours(at): end for at, end in ends.items()}
+
+    def _committed(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
+        if self._group is None:
+            return {}
+        with transport_errors(self._connection, f"cannot read the offsets of group {self._group}"):
+            patience_ms = self._connection.timeout_ms
+            found = {at: self._consumer.committed(_theirs(at), timeout_ms=patience_ms) for at in partitions}
+        return {at: offset for at, offset in found.items() if offset is not None}
+
+    def _start_again(self, truncated_at: Mapping[TopicPartition, int | None]) -> None:
+        """The next record of these partitions does not exist; begin again, at most where they were truncated."""
+        at_most = {at: offset for at, offset in truncated_at.items() if offset is not None}
+        for at, offset in at_most.items():
+            log.error(
+                "%s[%d] was truncated at offset %d by an unclean leader election, after it had been read to offset %d; "
+                "it is read again from there (Kafka at %s)",
+                *(at.topic, at.partition, offset, self._position(at), self._connection),
+            )
+        partitions = self._assigned & truncated_at.keys()
+        self._give_up(partitions)
+        self._start(partitions, at_most)
+
+    def _look_for_replaced_topics(self) -> None:
+        """Positions in a topic that was deleted and created again mean nothing: the group begins at its beginning.
+
+        Raises ``PositionBeyondLog`` if the positions are the listener's: what it keeps is of the topic that was.
+        """
+        for topic in self._topic_ids.replaced():
+            partitions = frozenset(at for at in self._assigned if at.topic == topic)
+            log.error("topic %s was deleted and created again (Kafka at %s)", topic, self._connection)
+            self._give_up(partitions)
+            stored = self._listener.assigned(partitions) if self._listener else {}
+            if any(stored.values()):
+                raise PositionBeyondLog(
+                    f"topic {topic} was deleted and created again (Kafka at {self._connection}): the view was built "
+                    "from another log; delete the view (the database or the index folder) to rebuild it"
+                )
+            self._start(partitions, dict.fromkeys(partitions, 0))
+            self._passed |= {at: self._position(at) for at in partitions}
+
+    def _commit_passed(self) -> None:
+        """So that what was dropped is reported once, even if nothing is read before the next start."""
+        passed, self._passed = {at: next_ for at, next_ in self._passed.items() if at in self._assigned}, {}
+        if not passed or self._group is None:
+            return
+        try:
+            self.commit(passed)
+        except TransportError as error:
+            log.warning("%s; the same records are reported again after a restart", error)
 
     def _give_up(self, partitions: frozenset[TopicPartition]) -> None:
         if self._listener and partitions:
@@ -275,50 +365,20 @@ class KafkaSource:
             self._assigned -= partitions
             log.warning("lost %s of group %s: %s", listed(partitions), self._group, error)
 
+    def _rebalances(self) -> Rebalances:
+        return Rebalances(
+            assigned=partial(self._on_polling_thread, self._start),
+            revoked=partial(self._on_polling_thread, self._give_up),
+            lost=partial(self._on_polling_thread, self._lose),
+        )
+
     def _on_polling_thread(self, action: Callable[[frozenset[TopicPartition]], None], theirs: Iterable[Any]) -> Future:
-        call = _Call(action, frozenset(map(_ours, theirs)))
+        call = Call(action, frozenset(map(_ours, theirs)))
         if self._closed:
             call.done.success(None)  # ``close`` promises to commit nothing
         else:
             self._calls.put(call)
         return call.done
-
-
-class _Call:
-    """A call of Kafka's client that the thread which polls must answer."""
-
-    def __init__(
-        self, action: Callable[[frozenset[TopicPartition]], None], partitions: frozenset[TopicPartition]
-    ) -> None:
-        self._action = action
-        self._partitions = partitions
-        self.done = Future()
-
-    def answer(self) -> list[BaseException]:
-        """Make the call and let Kafka's client go on; what the listener raised, if it did."""
-        try:
-            self._action(self._partitions)
-        except BaseException as error:  # noqa: BLE001 - raised by ``poll``, once the client has finished its own
-            self.done.failure(error)
-            return [error]
-        self.done.success(None)
-        return []
-
-
-class _Rebalances(AsyncConsumerRebalanceListener):  # type: ignore[misc]
-    """Carries the changes of a group from Kafka's network thread to the source."""
-
-    def __init__(self, source: KafkaSource) -> None:
-        self._source = source
-
-    async def on_partitions_assigned(self, assigned: set[Any]) -> None:
-        await self._source._on_polling_thread(self._source._start, assigned)
-
-    async def on_partitions_revoked(self, revoked: set[Any]) -> None:
-        await self._source._on_polling_thread(self._source._give_up, revoked)
-
-    async def on_partitions_lost(self, lost: set[Any]) -> None:
-        await self._source._on_polling_thread(self._source._lose, lost)
 
 
 def _theirs(at: TopicPartition) -> KafkaTopicPartition:

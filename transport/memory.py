@@ -16,9 +16,9 @@ from schemas.clock import Clock, SystemClock
 from schemas.errors import ConfigurationError, TransportError
 from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSource, TopicPartition
 from transport.broker_offsets import BrokerOffsets, Span
-from transport.connection import check_start
 from transport.partitioning import partition_of
 from transport.refusals import check_size
+from transport.starting_offsets import starting_offsets
 from transport.topics import TopicSpec
 
 _ANY_SIZE: Final = 1 << 62
@@ -31,6 +31,7 @@ class MemoryBroker:
         self._clock = clock or SystemClock()
         self._changed = threading.Condition()
         self._topics: dict[str, list[list[Record]]] = {}
+        self._starts: dict[TopicPartition, int] = {}
         self._groups: dict[str, _Group] = {}
         self._version = 0
 
@@ -51,9 +52,19 @@ class MemoryBroker:
             self._notify()
 
     def records(self, topic: str) -> list[Record]:
-        """Every record of a topic, partition after partition."""
+        """Every record that is kept of a topic, partition after partition."""
         with self._changed:
-            return [record for partition in self._log(topic) for record in partition]
+            found = [record for partition in self._log(topic) for record in partition]
+            return [record for record in found if record.offset >= self._start(record.topic_partition)]
+
+    def delete_records(self, at: TopicPartition, before: int) -> None:
+        """Drop what stands before an offset, as retention does."""
+        with self._changed:
+            self._starts[at] = max(before, self._start(at))
+            self._notify()
+
+    def _start(self, at: TopicPartition) -> int:
+        return self._starts.get(at, 0)
 
     def committed(self, group: str) -> dict[TopicPartition, int]:
         """Next offset to read of each partition that the group has committed."""
@@ -101,7 +112,7 @@ class MemoryOffsets:
             ends = self._broker._ends(at for at in known if at not in self.leaderless)
             members = {name: self._broker._groups[name].members for name in groups if name in self._broker._groups}
             return BrokerOffsets(
-                spans={at: Span(0, end) for at, end in ends.items()},
+                spans={at: Span(self._broker._start(at), end) for at, end in ends.items()},
                 unanswered=dict.fromkeys(self.leaderless & set(known), "it has no leader"),
                 committed={name: self._broker.committed(name) for name in groups},
                 held={name: frozenset(at for m in members.get(name, ()) for at in m.assignment()) for name in groups},
@@ -191,6 +202,10 @@ class MemorySource:
             seen = broker._version
             self._follow_assignment()
             with broker._changed:
+                overtaken = {at for at, offset in self._next_offset.items() if offset < broker._start(at)}
+            if overtaken:
+                self._start_again(frozenset(overtaken))
+            with broker._changed:
                 records = [] if self._paused else self._take(max_records)
                 left_s = deadline_s - time.monotonic()
                 if records or left_s <= 0:
@@ -269,13 +284,26 @@ class MemorySource:
         if share is not None:
             self._start(share)
 
+    def _start_again(self, partitions: frozenset[TopicPartition]) -> None:
+        if self._listener is not None:
+            self._listener.revoked(partitions)
+        for at in partitions:
+            del self._next_offset[at]
+        self._start(partitions)
+
     def _start(self, partitions: Iterable[TopicPartition]) -> None:
         assigned = frozenset(partitions)
         positions = self._listener.assigned(assigned) if self._listener and assigned else {}
         with self._broker._changed:
-            check_start(positions, self._broker._ends(assigned), "in memory")
             committed = self._group.committed if self._group is not None else {}
-            self._next_offset |= {at: positions.get(at, committed.get(at, 0)) for at in sorted(assigned)}
+            starts = {at: self._broker._start(at) for at in assigned}
+            start = starting_offsets(positions, committed, starts, self._broker._ends(assigned), "in memory")
+        for gap in start.gaps:
+            if self._listener is not None:
+                self._listener.dropped(gap)
+            if self._group is not None:
+                self._group.committed[gap.at] = gap.start
+        self._next_offset |= start.offsets
 
     def _take(self, max_records: int) -> list[Record]:
         """The next records; each call begins with another partition, so that a busy one starves none."""

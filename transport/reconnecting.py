@@ -69,6 +69,11 @@ class Reconnecting:
         self._began_s = self._warned_s = 0.0
 
     @property
+    def error(self) -> RetriableError | None:
+        """What failed last, if nothing has succeeded since."""
+        return self._error
+
+    @property
     def is_waiting(self) -> bool:
         """Whether something failed since the last success."""
         return self._error is not None

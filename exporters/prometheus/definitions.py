@@ -118,6 +118,13 @@ UNKNOWN_MODALITIES: Final = CounterDefinition(
     _EVERY,
     (Label("modality", "its name; `other` after a hundred names"),),
 )
+RECORDS_LOST: Final = CounterDefinition(
+    "dancerank_records_lost_total",
+    "Records that retention or an operator dropped before they were read, at most.",
+    "records",
+    _EVERY,
+    (_TOPIC, _PARTITION),
+)
 INTERRUPTED: Final = CounterDefinition(
     "dancerank_interruptions_total",
     "Times that a loop reconnected and continued from what was committed, by the error code.",

@@ -28,6 +28,7 @@ class PrometheusObserver(Observer):
         self._dead_lettered = definitions.DEAD_LETTERED.create(registry)
         self._skipped = definitions.SKIPPED.create(registry)
         self._unknown_modalities = definitions.UNKNOWN_MODALITIES.create(registry)
+        self._records_lost = definitions.RECORDS_LOST.create(registry)
         self._interrupted = definitions.INTERRUPTED.create(registry)
         self._lag_records = definitions.LAG_RECORDS.create(registry)
         self._lag_s = definitions.LAG_S.create(registry)
@@ -75,6 +76,9 @@ class PrometheusObserver(Observer):
 
     def unknown_modality(self, name: str) -> None:
         self._unknown_modalities.labels(name).inc()
+
+    def records_lost(self, partition: TopicPartition, records: int) -> None:
+        self._records_lost.labels(partition.topic, str(partition.partition)).inc(records)
 
     def interrupted(self, reason: str) -> None:
         self._interrupted.labels(reason).inc()

@@ -27,10 +27,13 @@ def is_healthy(loops: Sequence[LoopThread]) -> bool:
 
 
 def check_readiness(store: ScoreStore, index: IndexView | None, loops: Sequence[LoopThread]) -> Readiness:
-    """Ready once every loop has caught up, the database answers, and the index holds the active generation."""
+    """Ready once every loop has caught up and none waits for a decision of an operator, the database answers, and the
+    index holds the active generation.
+    """
     reasons = [] if is_healthy(loops) else ["a loop has ended; start the process again"]
     if not all(thread.loop.caught_up for thread in loops):
         reasons.append("the log of scored clips has not been read to its end yet")
+    reasons += [each for thread in loops if (each := thread.loop.undecided) is not None]
     try:
         active = store.active_generation()
         held = index.generations() if index is not None else None

@@ -9,12 +9,13 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from ranking.views.dropped_records import DroppedRecords
 from ranking.views.limits import BATCH_RECORDS, FLUSH_TIMEOUT_S
 from ranking.views.log_records import positions_after
 from schemas.clock import Clock
-from schemas.errors import RetriableError, SnapshotNotWritten, TransportError
+from schemas.errors import DeletionsLost, RetriableError, SnapshotNotWritten, TransportError
 from schemas.observation import Observer
-from schemas.ports import RebalanceListener, Record, RecordSink, RecordSource, Refusal, TopicPartition, View
+from schemas.ports import LogGap, RebalanceListener, Record, RecordSink, RecordSource, Refusal, TopicPartition, View
 from transport.dead_letter import DeadLetterWriter
 from transport.reading_progress import ReadingProgress
 from transport.reconnecting import Reconnecting, Waits, close_quietly
@@ -50,9 +51,12 @@ class LoopOptions(msgspec.Struct, frozen=True, kw_only=True):
 class StoredPositions:
     """``schemas.ports.RebalanceListener`` for the loop's source: the view knows where to continue, not Kafka."""
 
-    def __init__(self, view: View[Any], progress: ReadingProgress | None = None) -> None:
-        """``progress`` learns which partitions are held, and where they begin."""
+    def __init__(
+        self, view: View[Any], progress: ReadingProgress | None = None, dropped: DroppedRecords | None = None
+    ) -> None:
+        """``progress`` learns which partitions are held, and where they begin; ``dropped`` decides about gaps."""
         self._view, self._progress = view, progress or ReadingProgress()
+        self._dropped = dropped or DroppedRecords(Observer())
 
     def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
         """A view without a position begins at the beginning, whatever the group has committed for another database."""
@@ -64,6 +68,12 @@ class StoredPositions:
     def revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """Nothing is under way: a batch is applied whole between two polls."""
         self._progress.revoked(partitions)
+
+    def dropped(self, gap: LogGap) -> None:
+        """The view passes the gap at once, so that it is reported once. Raises ``DeletionsLost``."""
+        self._dropped.take(gap, is_new=gap.at not in self._view.positions([gap.at]))
+        self._view.apply([], {gap.at: gap.start})
+        self._progress.done({gap.at: gap.start})
 
 
 class ViewLoop(Generic[Entry]):
@@ -89,6 +99,7 @@ class ViewLoop(Generic[Entry]):
         options: LoopOptions | None = None,
         *,
         maintenance: Callable[[], object] | None = None,
+        dropped: DroppedRecords | None = None,
     ) -> None:
         self._open_source = open_source
         self._view = view
@@ -101,6 +112,7 @@ class ViewLoop(Generic[Entry]):
         self._clock = clock
         self._options = options or LoopOptions()
         self._maintenance = maintenance
+        self._dropped = dropped or DroppedRecords(observer)
         self._maintained_at_s = clock.monotonic_s()
         self._snapshot_failed = False
         self._uncommitted: dict[TopicPartition, int] = {}
@@ -121,6 +133,12 @@ class ViewLoop(Generic[Entry]):
     def waiting_for(self) -> str | None:
         """What it cannot continue without; ``None`` while it works or is idle."""
         return self._reconnecting.waits_for(self._source)
+
+    @property
+    def undecided(self) -> str | None:
+        """What an operator has to decide before the view may be used; ``None`` if there is nothing."""
+        error = self._reconnecting.error
+        return f"{error} ({error.code})" if isinstance(error, DeletionsLost) else None
 
     @property
     def caught_up(self) -> bool:
@@ -150,7 +168,7 @@ class ViewLoop(Generic[Entry]):
         close_quietly(self._source)
 
     def _connect(self) -> None:
-        self._source = self._open_source(StoredPositions(self._view, self.progress))
+        self._source = self._open_source(StoredPositions(self._view, self.progress, self._dropped))
 
     def _work(self) -> None:
         self.step()

@@ -7,8 +7,9 @@ from typing import Protocol
 
 import pytest
 from kafka import KafkaAdminClient
+from kafka import TopicPartition as KafkaTopicPartition
 
-from schemas.ports import OutgoingRecord, RebalanceListener, Record, RecordSink, RecordSource, TopicPartition
+from schemas.ports import LogGap, OutgoingRecord, RebalanceListener, Record, RecordSink, RecordSource, TopicPartition
 from tests.waiting import STANDSTILL_S
 from transport.client_options import ConsumerOptions, ProducerOptions
 from transport.connection import KafkaConnection, open_client
@@ -26,6 +27,8 @@ class Transport(Protocol):
     def ensure_topic(self, name: str) -> None: ...
 
     def add_partitions(self, name: str, total: int) -> None: ...
+
+    def delete_records(self, at: TopicPartition, before: int) -> None: ...
 
     def source(
         self, topics: Iterable[str], *, group: str | None, listener: RebalanceListener | None = None
@@ -45,6 +48,9 @@ class InMemory:
 
     def add_partitions(self, name: str, total: int) -> None:
         self._broker.add_partitions(name, total)
+
+    def delete_records(self, at: TopicPartition, before: int) -> None:
+        self._broker.delete_records(at, before)
 
     def source(
         self, topics: Iterable[str], *, group: str | None, listener: RebalanceListener | None = None
@@ -70,6 +76,11 @@ class OnKafka:
         admin, _ = open_client(KafkaAdminClient, self._connection)
         with closing(admin):
             admin.create_partitions({name: total})
+
+    def delete_records(self, at: TopicPartition, before: int) -> None:
+        admin, _ = open_client(KafkaAdminClient, self._connection)
+        with closing(admin):
+            admin.delete_records({KafkaTopicPartition(*at): before})
 
     def source(
         self, topics: Iterable[str], *, group: str | None, listener: RebalanceListener | None = None
@@ -134,6 +145,8 @@ class Watcher:
         self.start = start or {}
         self.calls: list[tuple[str, frozenset[TopicPartition]]] = []
         self.on_revoked: Callable[[frozenset[TopicPartition]], None] = lambda partitions: None
+        self.gaps: list[LogGap] = []
+        self.refuses: Exception | None = None
 
     def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
         self.calls.append(("assigned", partitions))
@@ -142,3 +155,8 @@ class Watcher:
     def revoked(self, partitions: frozenset[TopicPartition]) -> None:
         self.calls.append(("revoked", partitions))
         self.on_revoked(partitions)
+
+    def dropped(self, gap: LogGap) -> None:
+        self.gaps.append(gap)
+        if self.refuses is not None:
+            raise self.refuses

@@ -3,11 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
 
 import pytest
-from kafka import KafkaAdminClient
-from kafka import TopicPartition as KafkaTopicPartition
 from kafka.errors import KafkaConnectionError, KafkaError, TopicAuthorizationFailedError
 
 from schemas.errors import TransportError
@@ -15,7 +12,7 @@ from schemas.ports import OutgoingRecord, TopicPartition
 from tests.servers.kafka import KafkaServer
 from tests.waiting import STANDSTILL_S, read, wait_until
 from transport.client_options import ConsumerOptions
-from transport.connection import KafkaConnection, open_client
+from transport.connection import KafkaConnection
 from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
 from transport.topics import TopicSpec, ensure_topics
@@ -153,27 +150,4 @@ def test_an_error_that_does_not_pass_comes_out_of_poll(
     monkeypatch.setattr(source._consumer, "poll", client.poll)
     with pytest.raises(TransportError, match=f"cannot read {topic}"):
         source.poll(max_records=1, timeout_s=0.1)
-    source.close()
-
-
-@pytest.mark.kafka
-def test_a_position_that_is_no_longer_kept_continues_at_the_oldest_record(
-    kafka_connection: KafkaConnection, fresh_name: Callable[[str], str]
-) -> None:
-    topic = fresh_name("clips")
-    ensure_topics(kafka_connection, [TopicSpec(name=topic, partitions=1)])
-    write(kafka_connection, topic, range(5))
-
-    admin, _ = open_client(KafkaAdminClient, kafka_connection)
-    with closing(admin):
-        admin.delete_records({KafkaTopicPartition(topic, 0): 3})
-
-    class Early:
-        def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
-            return dict.fromkeys(partitions, 1)
-
-        def revoked(self, partitions: frozenset[TopicPartition]) -> None: ...
-
-    source = KafkaSource(kafka_connection, [topic], group=None, listener=Early())
-    assert [record.offset for record in read(source, 2)] == [3, 4]
     source.close()

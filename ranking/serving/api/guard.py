@@ -4,23 +4,21 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ranking.serving.api.description import describe
-from ranking.serving.api.errors import RefusedRequest, refusal_answer
-from ranking.serving.api.keys import ApiKey, KeyRing
-from ranking.serving.api.limits import TokenBucket
-from ranking.serving.api.refusals import (
-    EXPECTATION_FAILED,
+from ranking.serving.api.errors import (
     NO_KEY,
     RATE_LIMITED,
     TOO_LARGE,
     UNKNOWN_KEY,
+    ErrorAnswer,
     RequestRefusal,
+    error_answer,
 )
-from ranking.serving.api.request_line import HeadGuard, TargetGuard
+from ranking.serving.api.keys import ApiKey, KeyRing
+from ranking.serving.api.limits import TokenBucket
 from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
 
@@ -34,6 +32,10 @@ _LONGEST_LENGTH: Final = 18
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD"})
 _CLOSE: Final = {"Connection": "close"}
 """Otherwise the server would continue to receive and discard the rest of the body."""
+_REFUSALS: Final = {
+    "401": "No API key, or an unknown one.",
+    "429": "Too many requests with this API key. Try again after `Retry-After` seconds.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,22 +57,18 @@ class Access:
 def install_guards(app: FastAPI, access: Access) -> None:
     """Put the guards before every path of ``app``, and describe them. Call once all paths are there."""
     app.add_middleware(BodyGuard, access=access)
+    if access.keys is None:
+        return
     pages = {app.docs_url, app.redoc_url, app.openapi_url, app.swagger_ui_oauth2_redirect_url}
     open_paths = HEALTH_PATHS.union(page for page in pages if page)
     if access.metrics_are_open:
         open_paths |= {METRICS_PATH}
-    if access.keys is not None:
-        app.add_middleware(KeyGuard, keys=access.keys, access=access, open_paths=open_paths)
-    app.add_middleware(TargetGuard, observer=access.observer)
-    app.add_middleware(HeadGuard)
-    describe(app, open_paths, keys_are_asked_for=access.keys is not None)
+    app.add_middleware(KeyGuard, keys=access.keys, access=access, open_paths=open_paths)
+    _describe(app, open_paths)
 
 
 class BodyGuard:
-    """Answers 413 to a body that is larger than allowed: at once if it says so itself, else where it exceeds.
-
-    Answers 417 to an expectation that is not met.
-    """
+    """Answers 413 to a body that is larger than allowed: at once if it says so itself, else where it exceeds."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
@@ -81,17 +79,10 @@ class BodyGuard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        declared = headers.get("content-length", "")
+        declared = Headers(scope=scope).get("content-length", "")
         if declared.isdecimal() and (len(declared) > _LONGEST_LENGTH or int(declared) > self._max_bytes):
             self._observer.request_refused(TOO_LARGE.code)
-            await refusal_answer(TOO_LARGE, self._message(), headers=_CLOSE)(scope, receive, send)
-            return
-        expected = headers.get("expect", "100-continue")
-        if expected.strip().lower() != "100-continue":
-            self._observer.request_refused(EXPECTATION_FAILED.code)
-            message = "the header Expect may ask for 100-continue only"
-            await refusal_answer(EXPECTATION_FAILED, message, headers=_CLOSE)(scope, receive, send)
+            await error_answer(TOO_LARGE.status, TOO_LARGE.code, self._message(), headers=_CLOSE)(scope, receive, send)
             return
         await self._app(scope, self._counted(receive), send)
 
@@ -104,7 +95,7 @@ class BodyGuard:
             received_bytes += len(message.get("body", b""))
             if received_bytes > self._max_bytes:
                 self._observer.request_refused(TOO_LARGE.code)
-                raise RefusedRequest(TOO_LARGE, self._message(), headers=_CLOSE)
+                raise HTTPException(TOO_LARGE.status, self._message(), _CLOSE)
             return message
 
         return receive_counted
@@ -155,7 +146,7 @@ class KeyGuard:
         self._observer.request_refused(refusal.code)
         if scope["method"] not in _WITHOUT_BODY:
             headers = headers | _CLOSE
-        return refusal_answer(refusal, message, headers=headers)
+        return error_answer(refusal.status, refusal.code, message, headers=headers)
 
     def _take(self, key: ApiKey) -> int:
         per_minute = key.requests_per_minute or self._per_minute
@@ -167,3 +158,15 @@ class KeyGuard:
             self._buckets = {other: kept for other, kept in self._buckets.items() if other in active}
             bucket = self._buckets[key] = TokenBucket(per_minute, key.burst or per_minute)
         return bucket.take(round(self._clock.monotonic_s() * _NANOSECONDS))
+
+
+def _describe(app: FastAPI, open_paths: frozenset[str]) -> None:
+    """Add the key, and what its absence is answered with, to OpenAPI's description, which the app keeps."""
+    described = app.openapi()
+    described["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": _SCHEME}}
+    answer = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorAnswer.__name__}"}}}
+    for path in described["paths"].keys() - open_paths:
+        for operation in described["paths"][path].values():
+            operation["security"] = [{"key": []}]
+            for status, description in _REFUSALS.items():
+                operation["responses"][status] = {"description": description, "content": answer}

@@ -20,7 +20,6 @@ from typing import Annotated, Final
 import msgspec
 
 from schemas.errors import ConfigurationError
-from schemas.escaping import shortened
 
 log = logging.getLogger(__name__)
 
@@ -156,9 +155,7 @@ def _decoded(line: bytes, place: str) -> ApiKey:
     try:
         return msgspec.json.decode(line, type=ApiKey)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"{place}: {shortened(str(error))}; write keys with dancerank keys create", field=SETTING
-        ) from error
+        raise ConfigurationError(f"{place}: {error}; write keys with dancerank keys create", field=SETTING) from error
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:

@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import GenerationMismatch, SnapshotError
-from schemas.escaping import shortened
 from schemas.modalities import Modality
 from schemas.ports import Float32
 
@@ -133,11 +132,11 @@ class RemoteBackend(Protocol):
     name: str
 
     def open(self, generation: str, modality: Modality, dim: int) -> VectorIndex:
-        """The index as it is held, or an empty one if none of this width is. Each width has an index of its own."""
+        """The index as it is held, or an empty one if none of this width is."""
         ...
 
     def drop(self, generation: str, modality: Modality) -> None:
-        """Delete an index in every width; nothing happens if it is not held."""
+        """Delete an index; nothing happens if it is not held."""
         ...
 
     def load_state(self) -> bytes | None:
@@ -158,8 +157,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile) as error:
-        problem = shortened(str(error))
-        raise SnapshotError(f"{path}: not the file of an index ({problem}); delete the snapshot") from error
+        raise SnapshotError(f"{path}: not the file of an index ({error}); delete the snapshot") from error
 
 
 def unit(vector: npt.ArrayLike) -> Float32 | None:

@@ -184,6 +184,13 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
         {"modality": "scenic"},
         9,
     ),
+    (
+        "records_lost",
+        lambda o: o.records_lost(TopicPartition("clips.uploaded", 2), 40),
+        "dancerank_records_lost_total",
+        {"topic": "clips.uploaded", "partition": "2"},
+        40,
+    ),
     ("snapshot_failed", lambda o: o.snapshot_failed(), "dancerank_snapshots_failed_total", {}, 1),
     ("retrievable", lambda o: o.retrievable(3.0), "dancerank_freshness_seconds_sum", {}, 3),
     (

@@ -2,7 +2,6 @@
 
 import asyncio
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message
 
@@ -13,12 +12,10 @@ class Answer(NamedTuple):
     status: int
     headers: dict[str, str]
     asked: int
-    body: bytes
 
 
-def request(app: ASGIApp, method: str, target: str, headers: dict[str, str], *chunks: bytes) -> Answer:
-    """``target`` as it stands in the request line; header names in lower case; ``chunks`` are the body."""
-    path, _, query = target.partition("?")
+def request(app: ASGIApp, method: str, path: str, headers: dict[str, str], *chunks: bytes) -> Answer:
+    """Header names in lower case; ``chunks`` are the body."""
     body, asked, sent = chunks or (b"",), 0, list[Message]()
 
     async def receive() -> Message:
@@ -33,11 +30,11 @@ def request(app: ASGIApp, method: str, target: str, headers: dict[str, str], *ch
         "type": "http",
         "http_version": "1.1",
         "method": method,
-        "path": unquote(path),
+        "path": path,
         "raw_path": path.encode(),
-        "query_string": query.encode(),
+        "query_string": b"",
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
     }
     asyncio.run(app(scope, receive, send))
     answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return Answer(sent[0]["status"], answered, asked, b"".join(message["body"] for message in sent[1:]))
+    return Answer(sent[0]["status"], answered, asked)

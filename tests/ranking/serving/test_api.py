@@ -50,7 +50,7 @@ class Ended:
         self, *, caught_up: bool = True, failure: Exception | None = None, waiting_for: str | None = None
     ) -> None:
         self.loop, self.caught_up, self.failure = self, caught_up, failure
-        self.waiting_for = waiting_for
+        self.waiting_for, self.undecided = waiting_for, None
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ MISUSE = [
     ("GET", "/v1/challenges/none/rankings", None, 404, "challenge_id"),
     ("GET", "/v1/challenges/none/attention", None, 404, "challenge_id"),
     ("GET", "/v1/clips/c1/similar?challenge_id=none", None, 404, "challenge_id"),
-    ("GET", "/v1/challenges/ch/rankings?generation=g9", None, 404, "generation"),
+    ("GET", "/v1/challenges/ch/rankings?generation=g9", None, 404, "challenge_id"),
     ("GET", "/v1/clips/c1/similar?k=0", None, 422, "k"),
     ("GET", "/v1/clips/c1/similar?k=1001", None, 422, "k"),
     ("GET", "/v1/clips/c1/similar?k=ten", None, 422, "k"),
@@ -168,7 +168,7 @@ MISUSE = [
     ("GET", "/v1/clips/c1/similar?group_by=room", None, 422, "group_by"),
     ("GET", "/v1/clips/c1/similar?include_own=perhaps", None, 422, "include_own"),
     ("GET", "/v1/clips/c1/similar?wieghts=facial:1", None, 422, "wieghts"),
-    ("GET", "/v1/clips/c1/similar?generation=g9", None, 404, "generation"),
+    ("GET", "/v1/clips/c1/similar?generation=g9", None, 422, "generation"),
     ("GET", "/v1/clips/c%00", None, 422, "clip_id"),
     ("GET", "/v1/clips/a%20b/similar", None, 422, "clip_id"),
     ("GET", f"/v1/clips/{'x' * 129}", None, 422, "clip_id"),
@@ -189,7 +189,7 @@ MISUSE = [
     ("POST", "/v1/similar", {"embeddings": {"scenic": [1, 0]}, **OF_G1}, 422, "embeddings.scenic"),
     ("POST", "/v1/similar", {"embeddings": {}, **OF_G1}, 422, "embeddings"),
     ("POST", "/v1/similar", {"embeddings": {"skeletal": [1, 0]}}, 422, "generation"),
-    ("POST", "/v1/similar", {"embeddings": {"skeletal": [1, 0]}, "generation": "g9"}, 404, "generation"),
+    ("POST", "/v1/similar", {"embeddings": {"skeletal": [1, 0]}, "generation": "g9"}, 422, "generation"),
     ("GET", "/v1/generations?k=1", None, 422, "k"),
     ("POST", "/v1/similar", b"{not json", 422, "body"),
     ("POST", "/v1/similar", b'{"embeddings": {"skeletal": [NaN, 1]}, "generation": "g1"}', 422, "embeddings.skeletal"),

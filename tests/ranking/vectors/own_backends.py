@@ -73,14 +73,17 @@ class RemoteService:
     name = "remote"
 
     def __init__(self) -> None:
-        self.indexes: dict[tuple[str, Modality, int], RemoteIndex] = {}
+        self.indexes: dict[tuple[str, Modality], RemoteIndex] = {}
         self.state: bytes | None = None
 
     def open(self, generation: str, modality: Modality, dim: int) -> RemoteIndex:
-        return self.indexes.setdefault((generation, modality, dim), RemoteIndex(dim))
+        held = self.indexes.get((generation, modality))
+        if held is None or held.dim != dim:
+            held = self.indexes[generation, modality] = RemoteIndex(dim)
+        return held
 
     def drop(self, generation: str, modality: Modality) -> None:
-        self.indexes = {key: index for key, index in self.indexes.items() if key[:2] != (generation, modality)}
+        self.indexes.pop((generation, modality), None)
 
     def load_state(self) -> bytes | None:
         return self.state
