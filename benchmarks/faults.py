@@ -140,10 +140,14 @@ def kill_and_verify(
         all_ranked = Cached(lambda: sum(store.generations().values()) >= len(sent), every_s=1.0)
         killer = Killer(workers, every_s, random)
         killer.run(kills, all_ranked)
-        await_all(all_ranked, workers, _PATIENCE_S)
+        await_all(all_ranked, workers, standstill_s=_PATIENCE_S)
         _await_index(workers[-1], sent)
         for worker in workers:  # one that has just been started again has to come up before it can end in order
-            await_all(Cached(partial(worker.metric, "process_start_time_seconds"), every_s=0.1), [worker], _PATIENCE_S)
+            await_all(
+                Cached(partial(worker.metric, "process_start_time_seconds"), every_s=0.1),
+                [worker],
+                standstill_s=_PATIENCE_S,
+            )
             assert worker.stop() == 0, worker.log()[-3000:]
     return killer, verify(sent, settings, connection, snapshots)
 
@@ -157,7 +161,7 @@ _QUICK: dict[str, Mapping[str, object]] = {
 def _await_index(serving: Worker, sent: Sequence[ClipUploaded]) -> None:
     """Return once the serving process holds every clip; scenery is what no clip of these lacks."""
     held = Cached(lambda: serving.metric('dancerank_index_vectors{modality="scenic"}') >= len(sent), every_s=0.5)
-    await_all(held, [serving], _PATIENCE_S)
+    await_all(held, [serving], standstill_s=_PATIENCE_S)
 
 
 def report(console: Console, killer: Killer, verdict: Verdict, duration_s: float) -> None:

@@ -25,10 +25,11 @@ from transport.dead_letter_records import (
     replayed,
 )
 from transport.kafka_source import KafkaSource
-from transport.reading import read_to_end, record_at
+from transport.reading import read_to_end, record_at, records_between
 from transport.topics import describe_topics
 
 _LONGEST_SHOWN: Final = 200
+_DEEPEST_SHOWN: Final = 16
 
 
 class DeadLetters:
@@ -62,8 +63,9 @@ class DeadLetters:
 
     def get(self, named: DeadLetterId) -> tuple[DeadLetter, Record]:
         """One dead letter. Raises ``DeadLetterError`` if there is none."""
-        record = self._fetch(TopicPartition(named.topic, named.partition), named.offset)
-        if record is None:
+        at, limit_bytes = TopicPartition(named.topic, named.partition), self._settings.kafka.max_batch_bytes
+        record = record_at(self._connection, at, named.offset, max_batch_bytes=limit_bytes)
+        if record is None or record.offset != named.offset:
             raise DeadLetterError(
                 f"there is no dead letter {named}; dancerank dead-letters list shows those that are kept"
             )
@@ -71,10 +73,17 @@ class DeadLetters:
 
     def outgoing(
         self, dead_letter: DeadLetter, record: Record, repaired: tuple[bytes, bytes] | None = None
-    ) -> OutgoingRecord:
-        """The record that puts a dead letter back. Raises ``DeadLetterError`` if its value is nowhere to be had."""
+    ) -> list[OutgoingRecord]:
+        """The records that put a dead letter back. Raises ``DeadLetterError`` if its value is nowhere to be had."""
         kinds = self._event_types(dead_letter.source.topic)
-        return replayed(dead_letter, record, self._fetch, partition_by=partial(challenge_of, kinds), repaired=repaired)
+        return replayed(
+            dead_letter,
+            record,
+            self._originals,
+            partition_by=partial(challenge_of, kinds),
+            repaired=repaired,
+            max_batch_bytes=self._settings.kafka.max_batch_bytes,
+        )
 
     def repaired(self, dead_letter: DeadLetter, value: bytes, origin: str) -> tuple[bytes, bytes]:
         """Key and value of a repaired event. Raises ``DeadLetterError`` if it would fail again at once."""
@@ -87,8 +96,9 @@ class DeadLetters:
             ) from error
         return event.clip_id.encode(), value
 
-    def _fetch(self, at: TopicPartition, offset: int) -> Record | None:
-        return record_at(self._connection, at, offset)
+    def _originals(self, at: TopicPartition, first: int, last: int) -> list[Record]:
+        limit_bytes = self._settings.kafka.max_batch_bytes
+        return records_between(self._connection, at, first, last, max_batch_bytes=limit_bytes)
 
     def _event_types(self, topic: str) -> tuple[type[Event], ...]:
         types: dict[str, tuple[type[Event], ...]] = {
@@ -157,11 +167,13 @@ def _indented(content: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(content), indent=2)
 
 
-def _cut(content: Any) -> Any:
+def _cut(content: Any, depth: int = 0) -> Any:
+    if isinstance(content, dict | list) and depth == _DEEPEST_SHOWN:
+        return "…"
     if isinstance(content, dict):
-        return {key: _cut(part) for key, part in content.items()}
+        return {key: _cut(part, depth + 1) for key, part in content.items()}
     if isinstance(content, list):
-        return [_cut(part) for part in content]
+        return [_cut(part, depth + 1) for part in content]
     if isinstance(content, bytes):
         return f"… {len(content):,} bytes"
     if isinstance(content, str) and len(content) > _LONGEST_SHOWN:

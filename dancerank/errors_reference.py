@@ -7,7 +7,8 @@ from pkgutil import walk_packages
 from typing import Final
 
 from dancerank.reference_pages import page, section
-from ranking.serving.api.errors import REFUSALS, status_of
+from ranking.serving.api.errors import status_of
+from ranking.serving.api.refusals import REFUSALS
 from schemas.errors import DancerankError, FinalError, RetriableError, Surface
 
 PACKAGES: Final = ("schemas", "vdv", "networks", "exporters", "transport", "streamer", "ranking", "dancerank")

@@ -10,6 +10,10 @@ import msgspec
 from networks.training import TrainingSettings
 from networks.virality_model import ViralityModelConfig
 from schemas.errors import ConfigurationError
+from schemas.escaping import shortened
+from schemas.toml_documents import parse_toml
+
+_MAX_QUOTED: Final = 80
 
 Section = TypeVar("Section", ViralityModelConfig, TrainingSettings)
 
@@ -39,17 +43,21 @@ def read_recipe(path: Path | None, *, network: Mapping[str, Any], training: Mapp
     tables: dict[str, Any] = {}
     if path is not None:
         try:
-            tables = tomllib.loads(path.read_text("utf-8-sig"))
+            tables = parse_toml(path.read_text("utf-8-sig"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigurationError(f"{path}: no readable TOML file ({error})") from error
+            raise ConfigurationError(f"{path}: no readable TOML file ({shortened(str(error))})") from error
     for name, table in tables.items():
         if name not in _SECTIONS or not isinstance(table, dict):
-            raise ConfigurationError(f"{path}: {name!r} is not a table of a recipe; allowed: [network], [training]")
+            raise ConfigurationError(
+                f"{path}: {shortened(repr(name), _MAX_QUOTED)} is not a table of a recipe; "
+                "allowed: [network], [training]"
+            )
         allowed = _SECTIONS[name].__struct_fields__
         for key in table:
             if key not in allowed:
                 raise ConfigurationError(
-                    f"{path}: [{name}] has no key {key!r}; allowed: {', '.join(allowed)}", field=f"{name}.{key}"
+                    f"{path}: [{name}] has no key {shortened(repr(key), _MAX_QUOTED)}; allowed: {', '.join(allowed)}",
+                    field=shortened(f"{name}.{key}"),
                 )
     if path is not None:
         try:
@@ -76,5 +84,8 @@ def _section(name: str, kind: type[Section], values: Mapping[str, Any]) -> Secti
         try:
             msgspec.convert(value, field.type)
         except msgspec.ValidationError as error:
-            raise ConfigurationError(f"{name}.{key}: {value!r} is refused ({error})", field=f"{name}.{key}") from error
+            raise ConfigurationError(
+                f"{name}.{key}: {shortened(repr(value), _MAX_QUOTED)} is refused ({shortened(str(error))})",
+                field=f"{name}.{key}",
+            ) from error
     return msgspec.convert(dict(values), kind)

@@ -34,6 +34,8 @@ from ranking.pools.service.settings import PoolSettings
 from ranking.vectors.backends.selection import INDEXES
 from ranking.views.limits import BATCH_RECORDS
 from schemas.errors import ConfigurationError
+from schemas.escaping import shortened
+from schemas.toml_documents import parse_toml
 from streamer.settings import StreamerSettings
 from transport.client_options import MAX_BATCH_BYTES, REQUEST_TIMEOUT_S, SESSION_TIMEOUT_S
 
@@ -41,6 +43,8 @@ ENV_PREFIX: Final = "DANCERANK_"
 CONFIG_VARIABLE: Final = "DANCERANK_CONFIG"
 DATA_VARIABLE: Final = "DANCERANK_DATA"
 _OTHER_VARIABLES: Final = re.compile(rf"^({CONFIG_VARIABLE}|{DATA_VARIABLE}|DANCERANK_TEST_\w+)$")
+
+_MAX_KEY: Final = 80
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 PortOrOff = Annotated[int, Field(ge=0, le=65535)]
@@ -266,11 +270,11 @@ def load_settings(config: Path | None = None) -> Settings:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return parse_toml(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
+        raise ConfigurationError(f"{path}: not valid TOML: {shortened(str(error))}") from error
 
 
 def _check_environment() -> None:
@@ -286,7 +290,7 @@ def _check_environment() -> None:
 
 
 def _problem(detail: Any, environment: Mapping[str, str]) -> str:
-    location = [str(part) for part in detail["loc"]]
+    location = [shortened(str(part), _MAX_KEY) for part in detail["loc"]]
     if key := detail.get("ctx", {}).get("key"):
         location.append(key)
     variables = (ENV_PREFIX + "__".join(location[:end]).upper() for end in range(len(location), 0, -1))
@@ -296,7 +300,7 @@ def _problem(detail: Any, environment: Mapping[str, str]) -> str:
         if remedy := REMOVED.get(".".join(location)):
             return f"{named}: this key is of an older release; {remedy}"
         return f"{named}: unknown key; the keys here are {', '.join(_keys_at(location[:-1]))}"
-    return f"{named}: {detail['msg']}"
+    return f"{named}: {shortened(detail['msg'])}"
 
 
 def _keys_at(location: list[str]) -> list[str]:

@@ -73,7 +73,7 @@ def _decoded(key: str, annotation: Any, value: Any) -> Any:
         return value
     try:
         content = json.loads(value)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also integers of thousands of digits, and lists in lists in lists
         raise refusal(key, f"not JSON ({error}); {_FORMS[form]}") from None
     if not isinstance(content, list if form is tuple else dict):
         raise refusal(key, _FORMS[form])

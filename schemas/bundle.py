@@ -22,10 +22,12 @@ from typing import Final
 import msgspec
 
 from schemas.errors import BundleError
+from schemas.escaping import shortened
 from schemas.joints import LAYOUTS, layout_named
 from schemas.modalities import MODALITIES, Modality
 
 MANIFEST_NAME: Final = "bundle.json"
+_MAX_QUOTED: Final = 80
 FORMAT: Final = "model-bundle/1"
 """What ``schema`` says in the manifests that this release reads and writes."""
 SUPPORTED_OPSETS: Final = range(17, 24)
@@ -153,7 +155,7 @@ def _decode_manifest(raw: bytes, path: Path) -> BundleManifest:
         _refuse_unknown_modalities(raw, path)
         return msgspec.json.decode(raw, type=BundleManifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BundleError(f"{path}: {error}; this release reads {FORMAT!r}; {remedy}") from error
+        raise BundleError(f"{path}: {shortened(str(error))}; this release reads {FORMAT!r}; {remedy}") from error
 
 
 class _NamedStream(msgspec.Struct):
@@ -167,9 +169,10 @@ class _Streams(msgspec.Struct):
 def _refuse_unknown_modalities(raw: bytes, path: Path) -> None:
     named = [stream.modality for stream in msgspec.json.decode(raw, type=_Streams).streams]
     if unknown := [name for name in named if name not in MODALITIES]:
+        shown = shortened(", ".join(map(repr, unknown)), _MAX_QUOTED)
         raise BundleError(
-            f"{path}: this release does not know {', '.join(map(repr, unknown))}, only {', '.join(MODALITIES)}, and "
-            "the fusion needs every stream; install the package that adds the modality, upgrade, or export without it"
+            f"{path}: this release does not know {shown}, only {', '.join(MODALITIES)}, and the fusion needs every "
+            "stream; install the package that adds the modality, upgrade, or export without it"
         )
 
 
@@ -184,7 +187,10 @@ def _check_manifest(manifest: BundleManifest, path: Path) -> None:
         raise BundleError(f"{path}: a stream of joints and a joint_layout go together; export the bundle again")
     if manifest.joint_layout is not None and manifest.joint_layout not in LAYOUTS:
         known = ", ".join(LAYOUTS)
-        raise BundleError(f"{path}: joint_layout {manifest.joint_layout!r} is unknown; this release reads {known}")
+        raise BundleError(
+            f"{path}: joint_layout {shortened(repr(manifest.joint_layout), _MAX_QUOTED)} is unknown; "
+            f"this release reads {known}"
+        )
     if manifest.generation != generation_of(manifest):
         raise BundleError(
             f"{path}: the generation does not match the content; the manifest was edited, export it again"

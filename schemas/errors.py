@@ -5,7 +5,13 @@ catches ``RetriableError`` and tries again; any other error ends it. ``docs/erro
 """
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
+
+from schemas.escaping import shortened
+
+_MAX_MESSAGE: Final = 8192
+"""Characters: twenty findings of a data set. What quotes its input shortens the quotation; this holds for the rest."""
+_MAX_FIELD: Final = 256
 
 
 class Surface(StrEnum):
@@ -38,9 +44,9 @@ class DancerankError(Exception):
     surfaces: ClassVar[tuple[Surface, ...]] = (Surface.COMMAND,)
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.field = field
+        self.message = shortened(message, _MAX_MESSAGE)
+        super().__init__(self.message)
+        self.field = None if field is None else shortened(field, _MAX_FIELD)
 
 
 class RetriableError(DancerankError):

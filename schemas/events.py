@@ -130,6 +130,8 @@ class ClipScored(Event, frozen=True, tag="clip-scored/1"):
     def __post_init__(self) -> None:
         if not math.isfinite(self.fused_score):
             raise ValueError("fused_score must be a finite number")
+        if len(set(self.missing)) < len(self.missing):
+            raise ValueError("missing must not name a modality twice")
         if set(self.modalities) & set(self.missing):
             raise ValueError("missing must not name a modality that has a result")
 
@@ -190,6 +192,12 @@ class PoolDecision(Event, frozen=True, kw_only=True, tag="pool-decision/1"):
     """Views left in that budget, or after a grant in the lane that paid it."""
     policy_version: Identifier
     decided_at_ms: TimestampMs
+
+    def __post_init__(self) -> None:
+        for name in ("percentile", "bound", "limit"):
+            value: float | None = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"{name} must be a finite number")
 
 
 EVENT_TYPES: Final[tuple[type[Event], ...]] = (

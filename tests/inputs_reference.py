@@ -26,7 +26,7 @@ KINDS: Final[Mapping[str, str]] = {
     "bounds on compressed bytes": "Little data that becomes much when it is decompressed.",
     "text where the system has bytes": "Names of files and folders that are not UTF-8.",
     "untrusted text in output": "Texts of producers on a terminal or in a log.",
-    "decoding errors": "Files of snapshots, with damage of any form.",
+    "decoding errors": "Files that a decoder fails on in another way than its reader expects.",
     "importers that trust types": "Archives and tables whose values have other types.",
     "two readers, two truths": "Inputs that two readers could understand differently.",
     "trust in features": "Features that are well-formed and show no dance.",

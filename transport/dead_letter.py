@@ -42,8 +42,9 @@ def dead_letter(record: Record, error: DancerankError, *, clip_id: str | None, f
     """The record for the dead-letter topic of ``record.topic``: key and value unchanged.
 
     Headers, UTF-8: ``code``, ``message`` and ``field`` of the error; ``topic``, ``partition`` and ``offset`` of the
-    record; ``clip_id``; ``failed_at_ms``. Those not known (``field``, ``clip_id``) are left out; ``message`` is cut to
-    2048 characters, ``field`` to 256, ``clip_id`` to 128. The record's own headers follow, named ``original.…``.
+    record; ``last_offset``, if it stands for records that could not be read; ``clip_id``; ``failed_at_ms``. Those not
+    known (``field``, ``clip_id``) are left out; ``message`` is cut to 2048 characters, ``field`` to 256, ``clip_id`` to
+    128. The record's own headers follow, named ``original.…``.
     """
     reason = {
         "code": error.code,
@@ -52,6 +53,7 @@ def dead_letter(record: Record, error: DancerankError, *, clip_id: str | None, f
         "topic": record.topic,
         "partition": str(record.partition),
         "offset": str(record.offset),
+        "last_offset": None if record.unreadable is None else str(record.next_offset - 1),
         "clip_id": clip_id,
         "failed_at_ms": str(failed_at_ms),
     }
@@ -111,7 +113,7 @@ class DeadLetterWriter:
         """Send the dead letters and flush, then report them; as they were sent, see ``send_dead_letter``."""
         now_ms = self._clock.now_ms()
         sent = [
-            send_dead_letter(send, dead_letter(record, error, clip_id=peek_clip_id(record.value), failed_at_ms=now_ms))
+            send_dead_letter(send, dead_letter(record, error, clip_id=_clip_of(record), failed_at_ms=now_ms))
             for record, error in refusals
         ]
         flush()
@@ -127,6 +129,10 @@ class DeadLetterWriter:
             _log("skipped", record, error)
 
 
+def _clip_of(record: Record) -> str | None:
+    return None if record.unreadable else peek_clip_id(record.value)
+
+
 def _log(done: str, record: Record, error: DancerankError) -> None:
-    place, clip_id = (record.topic, record.partition, record.offset), peek_clip_id(record.value)
+    place, clip_id = (record.topic, record.partition, record.offset), _clip_of(record)
     log.warning("%s[%d]@%d (clip %s) %s: %s (%s)", *place, clip_id, done, error, error.code)

@@ -1,14 +1,16 @@
 """Dead letters read back, and the records that put them back where they came from."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Protocol
 
 import msgspec
 
-from schemas.errors import FinalError
+from schemas.errors import FinalError, UnreadableBatch
 from schemas.ports import OutgoingRecord, Record, TopicPartition
+from transport.client_options import MAX_BATCH_BYTES
 from transport.dead_letter import ORIGINAL, SUFFIX, dead_letter_topic, reason
+from transport.unreadable_batches import records_within
 
 REPLAYED_FROM: Final = "replayed-from"
 """Header of a record that was put back: ``topic:partition:offset`` of the dead letter that it first became."""
@@ -38,7 +40,8 @@ class DeadLetterId(msgspec.Struct, frozen=True, order=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead letter without its value. ``source`` and ``source_offset`` lead to the record that it was made of.
+    """A dead letter without its value. ``source`` and ``source_offset`` lead to the record that it was made of. With
+    ``last_offset`` it was made of records that could not be read, up to that offset; its value is their batch.
 
     ``original`` are the headers that the record came with, without those that a replay adds. ``attempts``: how often
     it was put back and failed again; ``first`` is then the dead letter that it was at first, else
@@ -49,6 +52,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
     source: TopicPartition
     source_offset: int
+    last_offset: int | None = None
     code: str
     message: str
     field: str | None
@@ -92,6 +96,8 @@ def dead_letters_of(topic: str) -> str:
 def read_dead_letter(record: Record) -> DeadLetter:
     """A record of a dead-letter topic. Raises ``DeadLetterError`` if its headers are not those of a dead letter."""
     named = DeadLetterId(record.topic, record.partition, record.offset)
+    if record.unreadable is not None:
+        raise DeadLetterError(f"{named} cannot be read: {record.unreadable.error.message}")
     try:
         ours = reason(record.headers)
         theirs = tuple(
@@ -103,6 +109,7 @@ def read_dead_letter(record: Record) -> DeadLetter:
             at_ms=int(ours["failed_at_ms"]),
             source=TopicPartition(ours["topic"], int(ours["partition"])),
             source_offset=int(ours["offset"]),
+            last_offset=int(ours["last_offset"]) if "last_offset" in ours else None,
             code=ours["code"],
             message=ours["message"],
             field=ours.get("field"),
@@ -132,28 +139,69 @@ def latest(dead_letters: Iterable[DeadLetter]) -> list[DeadLetter]:
     return list(last.values())
 
 
+class Originals(Protocol):
+    """Reads records again where they came from."""
+
+    def __call__(self, at: TopicPartition, first: int, last: int) -> Sequence[Record]:
+        """Those from offset ``first`` to ``last`` that are kept, or what stands for those that cannot be read."""
+        ...
+
+
 def replayed(
     dead_letter: DeadLetter,
     record: Record,
-    fetch: Callable[[TopicPartition, int], Record | None],
+    originals: Originals,
     *,
     partition_by: Callable[[bytes], str | None],
     repaired: tuple[bytes | None, bytes] | None = None,
-) -> OutgoingRecord:
-    """The record that puts ``dead_letter`` back on its topic: key, value and headers as it came, marked as replayed.
+    max_batch_bytes: int = MAX_BATCH_BYTES,
+) -> list[OutgoingRecord]:
+    """What puts ``dead_letter`` back on its topic: key, value and headers as they came, marked as replayed. One record,
+    or as many as could not be read at the time, if they can be read now.
 
-    ``record`` is the dead letter as it was read. What it lacks because it was too large is taken from the original,
-    which ``fetch`` gets. ``repaired`` are the key and value to send instead. ``partition_by`` gives the challenge
-    of a value, by which producers choose the partition. Raises ``DeadLetterError`` if the value is not kept anywhere.
+    ``record`` is the dead letter as it was read. What it lacks because it was too large is taken from ``originals``.
+    ``repaired`` are the key and value to send instead. ``partition_by`` gives the challenge of a value, by which
+    producers choose the partition. Raises ``DeadLetterError`` if the value is not kept anywhere, or cannot be read.
     """
-    key, value, headers = record.key, record.value, dead_letter.original
     if repaired is not None:
-        key, value = repaired
-    elif not value:
-        key, value, headers = _original(dead_letter, fetch)
+        found = [msgspec.structs.replace(record, key=repaired[0], value=repaired[1], headers=dead_letter.original)]
+    elif dead_letter.last_offset is not None:
+        found = _read_again(dead_letter, dead_letter.last_offset, record, originals, max_batch_bytes)
+    elif record.value:
+        found = [msgspec.structs.replace(record, headers=dead_letter.original)]
+    else:
+        found = [_original(dead_letter, originals)]
     marks = ((REPLAYED_FROM, dead_letter.first.encode()), (ATTEMPTS, str(dead_letter.attempts + 1).encode()))
-    chooser = partition_by(value) if value else None
-    return OutgoingRecord(dead_letter.source.topic, key, value, (*headers, *marks), partition_by=chooser)
+    return [
+        OutgoingRecord(
+            dead_letter.source.topic,
+            one.key,
+            one.value,
+            (*_without_ours(one.headers), *marks),
+            partition_by=partition_by(one.value) if one.value else None,
+        )
+        for one in found
+    ]
+
+
+def _read_again(
+    dead_letter: DeadLetter, last: int, record: Record, originals: Originals, max_batch_bytes: int
+) -> list[Record]:
+    """The records of a batch that could not be read, from its bytes or, if these are damaged, from its topic, where an
+    operator may have put a whole replica in place.
+    """
+    source, first = dead_letter.source, dead_letter.source_offset
+    error = UnreadableBatch("its bytes were too large for a dead letter, and it is no longer kept")
+    if record.value:
+        try:
+            return records_within(source, record.value, first, last, max_batch_bytes)
+        except UnreadableBatch as failure:
+            error = failure
+    found = originals(source, first, last)
+    broken = next((each.unreadable.error for each in found if each.unreadable is not None), None)
+    if broken is not None or not found:
+        raise DeadLetterError(f"{dead_letter.id} still cannot be read: {(broken or error).message}. {error.remedy}")
+    return list(found)
 
 
 def _replays(headers: Mapping[str, bytes]) -> tuple[str | None, int]:
@@ -164,21 +212,22 @@ def _replays(headers: Mapping[str, bytes]) -> tuple[str | None, int]:
         return None, 0
 
 
-def _original(
-    dead_letter: DeadLetter, fetch: Callable[[TopicPartition, int], Record | None]
-) -> tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]:
-    place = f"{dead_letter.source.topic}[{dead_letter.source.partition}]@{dead_letter.source_offset}"
-    found = fetch(dead_letter.source, dead_letter.source_offset)
+def _original(dead_letter: DeadLetter, originals: Originals) -> Record:
+    source, offset = dead_letter.source, dead_letter.source_offset
+    place = f"{source.topic}[{source.partition}]@{offset}"
+    found = next((record for record in originals(source, offset, offset) if record.offset == offset), None)
     if found is None:
         raise DeadLetterError(
             f"{dead_letter.id} holds no value, because it was empty or too large for a dead letter, and the original "
             f"at {place} is no longer kept; have the clip uploaded again, or give a value with --value"
         )
+    if found.unreadable is not None:
+        raise DeadLetterError(f"{dead_letter.id} holds no value, and {found.unreadable.error.message}")
     if found.key is None and found.value is None:
         raise DeadLetterError(
             f"{dead_letter.id}: the original at {place} has neither key nor value; there is nothing to put back"
         )
-    return found.key, found.value, _without_ours(found.headers)
+    return found
 
 
 def _without_ours(headers: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Final, cast
+from typing import Final
 
 from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaTopicPartition
@@ -11,6 +11,7 @@ from kafka.errors import OffsetOutOfRangeError
 
 from schemas.clock import Clock
 from schemas.ports import Record, RecordSource, TopicPartition
+from transport.client_options import MAX_BATCH_BYTES
 from transport.connection import KafkaConnection, open_client, transport_errors
 from transport.kafka_internals import read_batches_by
 from transport.unreadable_batches import BatchReader
@@ -51,11 +52,21 @@ def read_to_end(source: RecordSource, clock: Clock, *, patience_s: float, progre
         records = source.poll(max_records=_RECORDS_PER_POLL, timeout_s=_POLL_S)
 
 
-def record_at(connection: KafkaConnection, at: TopicPartition, offset: int) -> Record | None:
-    """The record at an offset; ``None`` if there is none: no longer kept, not written yet, or no such partition.
+def record_at(
+    connection: KafkaConnection, at: TopicPartition, offset: int, *, max_batch_bytes: int = MAX_BATCH_BYTES
+) -> Record | None:
+    """The record at an offset; ``None`` if there is none: no longer kept, not written yet, or no such partition. As
+    ``RecordSource.poll`` returns it, if it cannot be read.
 
     Raises ``TransportError`` if the broker does not answer within the timeout of a request.
     """
+    return next(iter(records_between(connection, at, offset, offset, max_batch_bytes=max_batch_bytes)), None)
+
+
+def records_between(
+    connection: KafkaConnection, at: TopicPartition, first: int, last: int, *, max_batch_bytes: int = MAX_BATCH_BYTES
+) -> list[Record]:
+    """Likewise those from offset ``first`` to ``last``, as many as there are; none if the first is no longer kept."""
     theirs = KafkaTopicPartition(at.topic, at.partition)
     consumer, _ = open_client(
         KafkaConsumer,
@@ -66,20 +77,23 @@ def record_at(connection: KafkaConnection, at: TopicPartition, offset: int) -> R
         fetch_max_wait_ms=100,
         allow_auto_create_topics=False,
     )
-    read_batches_by(BatchReader(), consumer)
-    with closing(consumer), transport_errors(connection, f"cannot read {at.topic}[{at.partition}]@{offset}"):
+    read_batches_by(BatchReader(max_batch_bytes), consumer)
+    records: list[Record] = []
+    with closing(consumer), transport_errors(connection, f"cannot read {at.topic}[{at.partition}]@{first}"):
         if at.partition not in (consumer.partitions_for_topic(at.topic) or ()):
-            return None
+            return []
         consumer.assign([theirs])
-        end = consumer.end_offsets([theirs], timeout_ms=connection.timeout_ms)[theirs]
-        consumer.seek(theirs, offset)
+        end = min(consumer.end_offsets([theirs], timeout_ms=connection.timeout_ms)[theirs], last + 1)
+        consumer.seek(theirs, first)
         deadline_s = time.monotonic() + connection.timeout_s
         while consumer.position(theirs, timeout_ms=connection.timeout_ms) < end and time.monotonic() < deadline_s:
             try:
-                fetched = consumer.poll(timeout_ms=round(_POLL_S * 1000), max_records=1)
+                fetched = consumer.poll(timeout_ms=round(_POLL_S * 1000), max_records=last + 1 - first)
             except OffsetOutOfRangeError:
-                return None
-            for record in fetched.get(theirs, ()):
-                # Compaction and transaction markers leave gaps, after which the next record comes.
-                return cast(Record, record) if record.offset == offset else None
-        return None
+                return []
+            # Compaction and transaction markers leave gaps, after which later records come.
+            found = [record for record in fetched.get(theirs, ()) if record.offset <= last]
+            records += found
+            if found:
+                deadline_s = time.monotonic() + connection.timeout_s
+    return records

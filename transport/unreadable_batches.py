@@ -121,6 +121,27 @@ class BatchReader:
         yield Step(end, Record(*at, offset, now_ms, None, bytes(content), (), Unreadable(range_named, end)))
 
 
+def records_within(at: TopicPartition, content: bytes, first: int, last: int, limit_bytes: int) -> list[Record]:
+    """The records of the offsets ``first`` to ``last`` of a batch that was kept, if it can be read here and now.
+
+    Raises the error of what cannot.
+    """
+    batch = next(split(at, content), None)
+    if batch is None or len(batch.content) != len(content):
+        raise UnreadableBatch(f"the {len(content)} bytes kept of {at.topic}[{at.partition}]@{first} are not a batch")
+    if batch.magic in _LEGACY:
+        records = legacy_records(batch, limit_bytes=limit_bytes)
+    else:
+        records = records_of(batch, _header(batch), limit_bytes=limit_bytes)
+    return [record for record in map(_readable, records) if first <= record.offset <= last]
+
+
+def _readable(record: Record) -> Record:
+    if record.unreadable is not None:
+        raise record.unreadable.error
+    return record
+
+
 def _header(batch: RawBatch) -> BatchHeader:
     if batch.magic != _FORMAT:
         raise UnsupportedBatch(f"{batch} has format {batch.magic}, which is unknown here")

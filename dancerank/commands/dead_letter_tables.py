@@ -44,6 +44,8 @@ def dead_letter_tables(dead_letter: DeadLetter, record: Record, content: bytes |
     """Everything about one dead letter; ``content``: its value, or the original's, if one of them is kept."""
     facts = Table(show_header=False, title=_title(f"Dead letter {dead_letter.id}"))
     source = f"{dead_letter.source.topic}[{dead_letter.source.partition}]@{dead_letter.source_offset}"
+    if dead_letter.last_offset not in (None, dead_letter.source_offset):
+        source += f" to {dead_letter.last_offset}"
     facts_by_name = {
         "failed": f"{_time(dead_letter.at_ms)} UTC",
         "code": dead_letter.code,

@@ -86,10 +86,7 @@ def show(
     dead_letters = DeadLetters(settings)
     named = _named(settings, dead_letter, topic)
     found, record = dead_letters.get(named)
-    try:
-        content = dead_letters.outgoing(found, record).value
-    except DeadLetterError:
-        content = None  # the table says so
+    content = _content(dead_letters, found, record)
     console.print(dead_letter_tables(found, record, content))
     if save is not None:
         _save(named, content, save)
@@ -183,9 +180,22 @@ def _outgoing(
     """What puts the dead letters back; those that cannot be are added to ``refused``."""
     for dead_letter, record in found:
         try:
-            yield dead_letter, dead_letters.outgoing(dead_letter, record, repaired)
+            for outgoing in dead_letters.outgoing(dead_letter, record, repaired):
+                yield dead_letter, outgoing
         except DeadLetterError as error:
             refused.append(error)
+
+
+def _content(dead_letters: DeadLetters, found: DeadLetter, record: Record) -> bytes | None:
+    """The value of a dead letter, or of what it was made of; the batch, if it was made of one that could not be read;
+    ``None`` if it is not kept, which the table then says.
+    """
+    if found.last_offset is not None:
+        return record.value
+    try:
+        return dead_letters.outgoing(found, record)[0].value
+    except DeadLetterError:
+        return None
 
 
 def _send(settings: Settings, records: Iterator[OutgoingRecord]) -> None:

@@ -16,6 +16,7 @@ _identifier: Final = sa.String(IDENTIFIER_LENGTH).with_variant(
     sa.String(IDENTIFIER_LENGTH, collation="C"), "postgresql"
 )
 _slug: Final = sa.String(32)
+_names: Final = sa.String(64).with_variant(sa.Text, "postgresql")  # SQLite keeps to no length
 
 metadata: Final = sa.MetaData(
     naming_convention={
@@ -45,7 +46,7 @@ scored_clips: Final = sa.Table(
     sa.Column("challenge_id", _identifier, nullable=False),
     sa.Column("uploaded_at_ms", sa.BigInteger, nullable=False),
     sa.Column("scored_at_ms", sa.BigInteger, nullable=False),
-    sa.Column("missing", sa.String(64), nullable=False, comment="modalities, separated by commas"),
+    sa.Column("missing", _names, nullable=False, comment="modalities, separated by commas"),
     sa.Column("log_partition", sa.Integer, nullable=False),
     sa.Column("log_offset", sa.BigInteger, nullable=False),
     sa.Index(None, "generation", "challenge_id"),

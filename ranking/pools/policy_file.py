@@ -8,8 +8,12 @@ import msgspec
 
 from ranking.pools.policy import Caps, Exploration, Nomination, Policy, PolicyError, Tier
 from ranking.pools.toml_places import Place, dotted, line_of
+from schemas.escaping import shortened
 from schemas.modalities import DIMENSIONS
+from schemas.toml_documents import parse_toml
 
+_MAX_QUOTED: Final = 80
+_MAX_PROBLEM: Final = 1024
 _STEPS: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
 _PARTS: Final[dict[str, type[msgspec.Struct]]] = {
     "tiers": Tier,
@@ -26,7 +30,7 @@ def parse_policy(text: str, name: str) -> Policy:
     contradict each other, and for a document that is not TOML.
     """
     try:
-        content = tomllib.loads(text)
+        content = parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         raise _not_toml(text, name, str(error)) from error
     try:
@@ -35,7 +39,8 @@ def parse_policy(text: str, name: str) -> Policy:
         place, problem = error.place, error.message
     except msgspec.ValidationError as error:
         place, problem = _explained(content, str(error))
-    raise PolicyError(f"{name}, line {line_of(text, place)}: {dotted(place)}: {problem}", place)
+    where = shortened(dotted(place), _MAX_QUOTED)
+    raise PolicyError(f"{name}, line {line_of(text, place)}: {where}: {shortened(problem, _MAX_PROBLEM)}", place)
 
 
 def _not_toml(text: str, name: str, message: str) -> PolicyError:
@@ -43,7 +48,9 @@ def _not_toml(text: str, name: str, message: str) -> PolicyError:
     problem, line = (parts[1], int(parts[2])) if parts else (message, len(text.splitlines()) or 1)
     lines = text.splitlines()
     found = lines[line - 1].strip() if line <= len(lines) else ""
-    return PolicyError(f"{name}, line {line}: not valid TOML: {problem}, at {found!r}; correct that line", ())
+    return PolicyError(
+        f"{name}, line {line}: not valid TOML: {shortened(problem)}, at {_quoted(found)}; correct that line", ()
+    )
 
 
 def _explained(content: dict[str, Any], message: str) -> tuple[Place, str]:
@@ -61,10 +68,14 @@ def _explained(content: dict[str, Any], message: str) -> tuple[Place, str]:
 
 
 def _refused(value: Any, problem: str) -> str:
-    shown = "a table" if isinstance(value, dict) else "an array" if isinstance(value, list) else repr(value)
+    shown = "a table" if isinstance(value, dict) else "an array" if isinstance(value, list) else _quoted(value)
     words = re.sub(r"matching regex '.*'", "of 1 to 128 characters without spaces or slashes", problem)
     words = words[:1].lower() + words[1:].replace("`", "").replace("object", "table")
     return f"{shown} is refused: {words}"
+
+
+def _quoted(value: Any) -> str:
+    return shortened(repr(value), _MAX_QUOTED)
 
 
 def _hint(place: Place, problem: str) -> str:
@@ -85,7 +96,7 @@ def _threshold(content: dict[str, Any], place: Place, problem: str) -> tuple[Pla
         if key not in tuple(DIMENSIONS):
             return (*place, key), f"there is no such modality; allowed: {', '.join(DIMENSIONS)}"
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 100:
-            return (*place, key), f"{value!r} is refused: expected a percentile, from 0 to less than 100"
+            return (*place, key), f"{_quoted(value)} is refused: expected a percentile, from 0 to less than 100"
     return place, problem
 
 

@@ -179,7 +179,7 @@ def _score_rows(clip: ClipScored) -> list[Row]:
             "clip_id": clip.clip_id,
             "dimension": str(dimension),
             "challenge_id": clip.challenge_id,
-            "score": score,
+            "score": score + 0.0,  # 0 for -0, which PostgreSQL would keep and SQLite would not
             "attention": attention.get(dimension),
         }
         for dimension, score in clip.scores().items()

@@ -82,10 +82,13 @@ class RankingService:
                 _check_identifier(name, value)
         if generation is None and query.embeddings is not None:
             raise QueryError("name the generation whose bundle made these embeddings", field="generation")
-        asked = self._generation(generation)
-        held = self._index.generations()
-        if generation is None and asked not in held:
-            raise NotReady(f"generation {asked} is active and not indexed here yet; try again shortly")
+        if generation is None:
+            asked = self._generation(None)
+            if asked not in self._index.generations():
+                raise NotReady(f"generation {asked} is active and not indexed here yet; try again shortly")
+        else:
+            _check_identifier("generation", generation)
+            asked = generation
         started_s = perf_counter()
         answer = self._index.similar(query, asked)
         self._observer.stage_timed("query", perf_counter() - started_s)
@@ -142,11 +145,8 @@ class RankingService:
         _check_identifier("challenge_id", clip.challenge_id)
         if clip.dancer_id is not None:
             _check_identifier("dancer_id", clip.dancer_id)
-        if generation is not None:
-            _check_identifier("generation", generation)
-            if generation not in self._store.generations():
-                raise NotFound(f"no clip was scored under generation {generation}", field="generation")
-        return pools.try_clip(clip, generation or self._served_generation())
+        asked = self._served_generation() if generation is None else self._generation(generation)
+        return pools.try_clip(clip, asked)
 
     def healthy(self) -> bool:
         """Whether this process can still do its work; otherwise it has to be restarted."""
@@ -159,11 +159,19 @@ class RankingService:
     def _generation(self, generation: str | None) -> str:
         if generation is not None:
             _check_identifier("generation", generation)
+            if not self._knows(generation):
+                raise NotFound(f"no clip was scored under generation {generation}", field="generation")
             return generation
         served = self._served_generation()
         if served is None:
             raise NotReady("no scored clip has been read yet; try again shortly")
         return served
+
+    def _knows(self, generation: str) -> bool:
+        """Whether clips are held under ``generation``, or it is active; an index that holds it needs no database."""
+        if self._index is not None and generation in self._index.generations():
+            return True
+        return self._store.has(generation) or generation == self._store.active_generation()
 
     def _served_generation(self) -> str | None:
         asked_at_s, active = monotonic(), self._active

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import NotFound, SnapshotError
+from schemas.escaping import shortened
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Int64
 
@@ -123,7 +124,8 @@ class Catalogue:
         try:
             return cls(msgspec.msgpack.decode(raw, type=list[CatalogueEntry]))
         except ValueError as error:
-            raise SnapshotError(f"the catalogue cannot be read ({error}); delete the snapshot") from error
+            problem = shortened(str(error))
+            raise SnapshotError(f"the catalogue cannot be read ({problem}); delete the snapshot") from error
 
     def _set(self, row: int, after: CatalogueEntry | None) -> None:
         before, self._entries[row] = self._entries[row], after

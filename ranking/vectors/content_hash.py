@@ -8,12 +8,13 @@ import numpy as np
 
 from ranking.vectors.backends.port import VectorIndex
 from ranking.vectors.catalogue import Catalogue
+from ranking.vectors.similarity import IndexesByWidth
 from ranking.views.content_hash import ContentHash
 from schemas.modalities import MODALITIES, Modality
 
 _CLIPS_AT_ONCE: Final = 4096
 
-Generations = Mapping[str, tuple[Catalogue, Mapping[Modality, VectorIndex]]]
+Generations = Mapping[str, tuple[Catalogue, IndexesByWidth]]
 """What an index view holds, by model generation."""
 
 
@@ -33,17 +34,25 @@ def index_content(generations: Generations, deleted: Collection[str]) -> str:
             content.add(*msgspec.structs.astuple(entry))
         for modality in MODALITIES:
             having = [entry.clip_id for entry in entries if modality in entry.modalities]
-            if having or len(indexes.get(modality, ())):
-                _add_vectors(content, modality, indexes[modality], having)
+            for _, index in sorted(indexes.get(modality, {}).items()):
+                having = _add_vectors(content, modality, index, having)
+            if having:
+                raise KeyError(having[0])
     content.add("deleted", sorted(deleted))
     return content.hex()
 
 
-def _add_vectors(content: ContentHash, modality: Modality, index: VectorIndex, having: list[str]) -> None:
+def _add_vectors(content: ContentHash, modality: Modality, index: VectorIndex, having: list[str]) -> list[str]:
+    """Add the vectors that the index holds of the clips ``having`` one; returns the clips of which it holds none."""
     # The number of vectors shows those that belong to no clip.
     content.add("modality", modality, index.dim, len(index))
+    elsewhere: list[str] = []
     for start in range(0, len(having), _CLIPS_AT_ONCE):
-        vectors = index.vectors(having[start : start + _CLIPS_AT_ONCE])
-        if (absent := np.isnan(vectors[:, 0])).any():
-            raise KeyError(having[start + int(absent.argmax())])
-        content.add(vectors.astype("<f4").tobytes())
+        clips = having[start : start + _CLIPS_AT_ONCE]
+        vectors = index.vectors(clips)
+        absent = np.isnan(vectors[:, 0])
+        elsewhere += [clip_id for clip_id, is_absent in zip(clips, absent.tolist(), strict=True) if is_absent]
+        content.add(vectors[~absent].astype("<f4").tobytes())
+    if elsewhere:  # which of the clips the bytes above belong to
+        content.add("elsewhere", elsewhere)
+    return elsewhere

@@ -1,20 +1,22 @@
 """The embeddings of one model generation, searchable; those of another one live in another space."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from ranking.vectors.backends.port import IndexBackend, IndexedClip, RemoteBackend, VectorIndex, unit
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
-from ranking.vectors.similarity import SimilaritySearch
+from ranking.vectors.similarity import IndexesByWidth, SimilaritySearch
 from ranking.vectors.snapshots import SpaceContents
-from schemas.errors import DancerankError, GenerationMismatch
 from schemas.events import embedding_array
 from schemas.modalities import MODALITIES, Modality
-from schemas.ports import Float32, Refusal, ScoredRecord
+from schemas.ports import Float32, ScoredRecord
 from schemas.queries import SimilarAnswer, SimilarQuery
 from schemas.times import LOG_AHEAD_MS
+
+_CLIPS_AT_ONCE: Final = 4096
 
 
 class SpaceChange(NamedTuple):
@@ -26,17 +28,19 @@ class SpaceChange(NamedTuple):
 
 
 class EmbeddingSpace:
-    """One vector index per modality and the catalogue of its clips, all scored by ``generation``.
+    """One vector index per modality and width, and the catalogue of its clips, all scored by ``generation``.
 
-    Embeddings of two trainings are not comparable, whatever their width: a search takes place in one space. An
-    embedding that is all zero has no direction: its modality counts as absent. Not safe for threads by itself.
+    Embeddings of two trainings are not comparable, whatever their width: a search takes place in one space. Two
+    bundles may share a generation's name by mistake; embeddings of another width are held beside the others and
+    compared among themselves. An embedding that is all zero has no direction: its modality counts as absent. Not safe
+    for threads by itself.
     """
 
     def __init__(self, generation: str, backend: IndexBackend) -> None:
         self.generation: Final = generation
         self._backend = backend
         self._catalogue = Catalogue()
-        self._indexes: dict[Modality, VectorIndex] = {}
+        self._indexes: dict[Modality, dict[int, VectorIndex]] = {}
 
     def __len__(self) -> int:
         """Clips held."""
@@ -44,34 +48,32 @@ class EmbeddingSpace:
 
     def sizes(self) -> dict[Modality, int]:
         """Vectors held of each modality that has any."""
-        return {modality: len(index) for modality, index in sorted(self._indexes.items())}
+        return {modality: sum(map(len, indexes.values())) for modality, indexes in sorted(self._indexes.items())}
+
+    def widths(self) -> dict[Modality, tuple[int, ...]]:
+        """Widths of the vectors held of each modality, ascending; one each, unless two bundles share the name."""
+        return {modality: tuple(sorted(indexes)) for modality, indexes in sorted(self._indexes.items())}
 
     def similar(self, query: SimilarQuery) -> SimilarAnswer:
         """Raises ``NotFound`` and ``QueryError`` naming the parameter."""
         return SimilaritySearch(self.generation, self._catalogue, self._indexes).answer(query)
 
-    def parts(self) -> tuple[Catalogue, Mapping[Modality, VectorIndex]]:
-        """The catalogue and the indexes by modality, to be read while nothing changes."""
+    def parts(self) -> tuple[Catalogue, IndexesByWidth]:
+        """The catalogue and the indexes by modality and width, to be read while nothing changes."""
         return self._catalogue, self._indexes
 
-    def changes(self, scored: Sequence[ScoredRecord], now_ms: int) -> tuple[list[SpaceChange], list[Refusal]]:
-        """What records of this generation change, the last of each clip alone, and those that fit no index.
+    def changes(self, scored: Sequence[ScoredRecord], now_ms: int) -> list[SpaceChange]:
+        """What records of this generation change, the last of each clip alone.
 
         A clip that is held with an implausible time of upload at ``now_ms``, by an earlier release, gives way to any.
         """
-        widths = {modality: index.dim for modality, index in self._indexes.items()}
         changes: dict[str, SpaceChange] = {}
-        refusals: list[Refusal] = []
         for record, clip in scored:
             vectors = {
                 m: vector
                 for m, result in clip.modalities.items()
                 if (vector := unit(embedding_array(result))) is not None
             }
-            if error := _misfit(vectors, widths, clip.clip_id):
-                refusals.append(Refusal(record, error))
-                continue
-            widths |= {modality: len(vector) for modality, vector in vectors.items()}
             present = tuple(modality for modality in MODALITIES if modality in vectors)
             entry = CatalogueEntry(
                 clip_id=clip.clip_id,
@@ -87,7 +89,7 @@ class EmbeddingSpace:
                 held = None
             if held is None or _written(entry) > _written(held):
                 changes[clip.clip_id] = SpaceChange(entry, vectors, ScoredRecord(record, clip))
-        return list(changes.values()), refusals
+        return list(changes.values())
 
     def change(self, changes: Sequence[SpaceChange]) -> None:
         """Carry out what ``changes`` returned.
@@ -95,15 +97,20 @@ class EmbeddingSpace:
         If an index fails, the catalogue still says what it said, and the same records bring the same changes again.
         """
         for modality in MODALITIES:
-            put = [change for change in changes if modality in change.vectors]
-            gone = [change.entry.clip_id for change in changes if modality not in change.vectors]
-            if modality in self._indexes and gone:
-                self._indexes[modality].remove(gone)
-            if put:
-                vectors = np.stack([change.vectors[modality] for change in put])
-                if modality not in self._indexes:
-                    self._indexes[modality] = self._open(modality, vectors.shape[1])
-                self._indexes[modality].upsert([_indexed(change.entry) for change in put], vectors)
+            put = defaultdict[int, list[SpaceChange]](list)
+            for change in changes:
+                if modality in change.vectors:
+                    put[len(change.vectors[modality])].append(change)
+            indexes = self._indexes.get(modality, {})
+            for width, index in indexes.items():
+                kept = {change.entry.clip_id for change in put.get(width, ())}
+                if gone := [change.entry.clip_id for change in changes if change.entry.clip_id not in kept]:
+                    index.remove(gone)
+            for width, those in put.items():
+                if width not in indexes:
+                    self._indexes[modality] = indexes = indexes | {width: self._open(modality, width)}
+                vectors = np.stack([change.vectors[modality] for change in those])
+                indexes[width].upsert([_indexed(change.entry) for change in those], vectors)
         for change in changes:
             self._catalogue.put(change.entry)
         self._drop_empty()
@@ -111,8 +118,9 @@ class EmbeddingSpace:
     def delete(self, clip_ids: Collection[str]) -> None:
         """Remove clips, whether they are held or not."""
         if clip_ids:
-            for index in self._indexes.values():
-                index.remove(clip_ids)
+            for indexes in self._indexes.values():
+                for index in indexes.values():
+                    index.remove(clip_ids)
             for clip_id in clip_ids:
                 self._catalogue.delete(clip_id)
             self._drop_empty()
@@ -124,8 +132,31 @@ class EmbeddingSpace:
 
     def contents(self) -> SpaceContents:
         """What a snapshot's manifest says of it."""
-        widths = {modality: index.dim for modality, index in sorted(self._indexes.items())}
-        return SpaceContents(generation=self.generation, clips=len(self), vectors=self.sizes(), widths=widths)
+        vectors: dict[Modality, int] = {}
+        widths: dict[Modality, int] = {}
+        others: dict[Modality, dict[int, int]] = {}
+        for modality, (width, *wider) in self.widths().items():
+            indexes = self._indexes[modality]
+            widths[modality], vectors[modality] = width, len(indexes[width])
+            if wider:
+                others[modality] = {other: len(indexes[other]) for other in wider}
+        return SpaceContents(
+            generation=self.generation, clips=len(self), vectors=vectors, widths=widths, other_widths=others
+        )
+
+    def holds_its_clips(self) -> bool:
+        """Whether the indexes hold the clips that the catalogue says, and no others."""
+        entries = self._catalogue.entries()
+        for modality, indexes in self._indexes.items():
+            clip_ids = [entry.clip_id for entry in entries if modality in entry.modalities]
+            if len(clip_ids) != sum(map(len, indexes.values())):
+                return False
+            for start in range(0, len(clip_ids), _CLIPS_AT_ONCE):
+                some = clip_ids[start : start + _CLIPS_AT_ONCE]
+                found = sum(~np.isnan(index.vectors(some)[:, 0]) for index in indexes.values())
+                if not np.all(found):
+                    return False
+        return all(modality in self._indexes for entry in entries for modality in entry.modalities)
 
     def encoded_catalogue(self) -> bytes:
         """For ``Catalogue.decode``."""
@@ -133,7 +164,11 @@ class EmbeddingSpace:
 
     @classmethod
     def restored(
-        cls, generation: str, backend: IndexBackend, catalogue: Catalogue, indexes: dict[Modality, VectorIndex]
+        cls,
+        generation: str,
+        backend: IndexBackend,
+        catalogue: Catalogue,
+        indexes: dict[Modality, dict[int, VectorIndex]],
     ) -> "EmbeddingSpace":
         """A space of what was held before."""
         space = cls(generation, backend)
@@ -150,10 +185,14 @@ class EmbeddingSpace:
             self._backend.drop(self.generation, modality)
 
     def _drop_empty(self) -> None:
-        # The next embedding of the modality may have another width.
-        for modality in [modality for modality, index in self._indexes.items() if not len(index)]:
-            self._drop(modality)
-            del self._indexes[modality]
+        # What is left must not depend on which widths there once were.
+        for modality, indexes in [*self._indexes.items()]:
+            held = {width: index for width, index in indexes.items() if len(index)}
+            if held:
+                self._indexes[modality] = held
+            else:
+                self._drop(modality)
+                del self._indexes[modality]
 
 
 def _indexed(entry: CatalogueEntry) -> IndexedClip:
@@ -162,15 +201,3 @@ def _indexed(entry: CatalogueEntry) -> IndexedClip:
 
 def _written(entry: CatalogueEntry) -> tuple[int, int, int]:
     return entry.uploaded_at_ms, entry.log_partition, entry.log_offset
-
-
-def _misfit(vectors: Mapping[Modality, Float32], widths: Mapping[Modality, int], clip_id: str) -> DancerankError | None:
-    for modality, vector in vectors.items():
-        width = widths.get(modality, len(vector))
-        if len(vector) != width:
-            return GenerationMismatch(
-                f"clip {clip_id} has a {modality} embedding of width {len(vector)}, its generation's is {width}; "
-                "score the clip again with the bundle in service",
-                field=f"modalities.{modality}.embedding",
-            )
-    return None

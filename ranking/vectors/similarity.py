@@ -33,6 +33,10 @@ _NO_ROWS: Final[Int64] = np.empty(0, np.int64)
 Float64 = npt.NDArray[np.float64]
 
 
+IndexesByWidth = Mapping[Modality, Mapping[int, VectorIndex]]
+"""The indexes of a space by modality and width. A clip has at most one vector of each modality."""
+
+
 class _Example(NamedTuple):
     """Unit vectors (D,) by modality, and the catalogue's rows that are never hits."""
 
@@ -58,10 +62,11 @@ class _Candidates(NamedTuple):
 
 class SimilaritySearch:
     """Answers queries over a catalogue and indexes. The catalogue must not change meanwhile; an index may hold more
-    clips than it, which are left out, and lack vectors, which count as missing.
+    clips than it, which are left out, and lack vectors, which count as missing, as does a vector of another width than
+    the example's.
     """
 
-    def __init__(self, generation: str, catalogue: Catalogue, indexes: Mapping[Modality, VectorIndex]) -> None:
+    def __init__(self, generation: str, catalogue: Catalogue, indexes: IndexesByWidth) -> None:
         self._generation = generation
         self._catalogue = catalogue
         self._indexes = indexes
@@ -98,7 +103,8 @@ class SimilaritySearch:
         seen, bound, exhausted, exact = [_NO_ROWS], 0.0, True, True
         for modality, weight in weights.items():
             if weight > 0 and modality in self._indexes:
-                found = self._indexes[modality].search(example.vectors[modality], fetch, among=among)
+                vector = example.vectors[modality]
+                found = self._indexes[modality][len(vector)].search(vector, fetch, among=among)
                 # An index that other replicas write to may know a clip, or its new challenge, earlier or later.
                 rows = self._catalogue.rows_of(found.ids, None if among is None else among.challenge_id)
                 seen.append(rows[self._catalogue.having(modality, rows)])
@@ -117,7 +123,8 @@ class SimilaritySearch:
             cosines[modality] = np.full(len(rows), np.nan)
             has = self._catalogue.having(modality, rows)
             if has.any():
-                vectors = self._indexes[modality].vectors(self._catalogue.clip_ids(rows[has]))
+                index = self._indexes[modality][len(example.vectors[modality])]
+                vectors = index.vectors(self._catalogue.clip_ids(rows[has]))
                 # Not a matrix product: BLAS may round equal rows differently, and they have to tie.
                 cosines[modality][has] = np.clip(np.einsum("nd,d->n", vectors, example.vectors[modality]), -1.0, 1.0)
                 similarity += weights[modality] * np.nan_to_num(cosines[modality])
@@ -166,13 +173,16 @@ class SimilaritySearch:
         return _Example(self._raw_vectors(query.embeddings or {}), _NO_ROWS)
 
     def _mean_vectors(self, rows: Int64) -> dict[Modality, Float32]:
-        """The direction of the mean of the clips' unit vectors, for each modality that any of them has."""
+        """The direction of the mean of the clips' unit vectors, for each modality that any of them has; of several
+        widths those of which there are most, the smaller first.
+        """
         means: dict[Modality, Float32] = {}
         for modality in MODALITIES:
             having = rows[self._catalogue.having(modality, rows)]
             if len(having):
-                vectors = self._indexes[modality].vectors(self._catalogue.clip_ids(having))
-                vectors = vectors[~np.isnan(vectors[:, 0])]
+                clip_ids = self._catalogue.clip_ids(having)
+                of_width = (index.vectors(clip_ids) for _, index in sorted(self._indexes[modality].items()))
+                vectors = max((found[~np.isnan(found[:, 0])] for found in of_width), key=len)
                 if len(vectors) > 1:
                     direction = unit(vectors.mean(axis=0, dtype=np.float64))
                 else:
@@ -190,9 +200,10 @@ class SimilaritySearch:
             if modality not in self._indexes:
                 raise QueryError(f"{field}: no clip here has a {modality} embedding to compare with", field=field)
             values = np.asarray(embeddings[modality], np.float64)
-            width = self._indexes[modality].dim
-            if values.shape != (width,):
-                raise QueryError(f"{field} has shape {values.shape}; expected {width} numbers", field=field)
+            widths = sorted(self._indexes[modality])
+            if values.shape not in [(width,) for width in widths]:
+                expected = " or ".join(map(str, widths))
+                raise QueryError(f"{field} has shape {values.shape}; expected {expected} numbers", field=field)
             if not np.isfinite(values).all():
                 raise QueryError(f"{field} holds NaN or an infinity", field=field)
             direction = unit(values)

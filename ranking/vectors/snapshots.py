@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from schemas.errors import SnapshotError, SnapshotNotWritten
-from schemas.escaping import escaped
+from schemas.escaping import escaped, shortened
 from schemas.modalities import Modality
 from schemas.ports import TopicPartition
 
@@ -49,13 +49,17 @@ class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     next_offset: int
 
 
-class SpaceContents(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How much a snapshot holds of one model generation: clips, vectors and their width D by modality."""
+class SpaceContents(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """How much a snapshot holds of one model generation: clips, vectors and their width D by modality.
+
+    If a modality has vectors of several widths, these are of the smallest; ``other_widths`` counts those of the others.
+    """
 
     generation: str
     clips: int
     vectors: dict[Modality, int]
     widths: dict[Modality, int]
+    other_widths: dict[Modality, dict[int, int]] = {}
 
 
 class _Written(msgspec.Struct):
@@ -248,7 +252,7 @@ def _decoded(manifest: bytes, origin: str) -> SnapshotManifest:
         if written == FORMAT:
             return msgspec.json.decode(manifest, type=SnapshotManifest)
     except (ValueError, RecursionError) as error:  # bytes that are not UTF-8 raise UnicodeDecodeError
-        raise SnapshotError(f"{origin}: {error}") from error
+        raise SnapshotError(f"{origin}: {shortened(str(error))}") from error
     raise SnapshotError(
         f"{origin}: another release wrote it as {escaped(written[:_MAX_QUOTED])}; this one reads {FORMAT}"
     )
@@ -261,7 +265,7 @@ def _verified(folder: Path) -> SnapshotManifest:
         try:
             intact = path.stat().st_size == listed.size_bytes and _sha256(path) == listed.sha256
         except (OSError, ValueError) as error:  # a name with a NUL byte raises ValueError
-            raise SnapshotError(f"{path}: cannot be read ({error})") from error
+            raise SnapshotError(f"{shortened(str(path))}: cannot be read ({shortened(str(error))})") from error
         if not intact:
             raise SnapshotError(f"{path}: not the bytes that were written (length or checksum differs)")
     return manifest

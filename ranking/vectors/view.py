@@ -1,5 +1,6 @@
 """The vector view of the log: an embedding space for each model generation in it, side by side."""
 
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
@@ -26,16 +27,20 @@ from ranking.vectors.snapshots import (
 )
 from ranking.views.log_records import DELETED_CLIP, RETIRED_GENERATION, DeletedRecord, LogEntry
 from schemas.clock import Clock
-from schemas.errors import NotReady, QueryError, SnapshotError
+from schemas.errors import NotFound, NotReady, SnapshotError
+from schemas.escaping import shortened
 from schemas.modalities import Modality
 from schemas.observation import Observer
 from schemas.ports import Refusal, ScoredRecord, TopicPartition
 from schemas.queries import SimilarAnswer, SimilarQuery
 
+log = logging.getLogger(__name__)
+
 _DELETED_FILE: Final = "deleted.msgpack"
 _CATALOGUE_FILE: Final = "catalogue.msgpack"
 _COMPONENT_BYTES: Final = 4
 _ID_BYTES: Final = 16
+_MAX_QUOTED: Final = 80
 
 
 class IndexView:
@@ -65,6 +70,7 @@ class IndexView:
         self._changing = threading.Lock()
         self._saved: tuple[Mapping[TopicPartition, int], list[str]] = ({}, [])
         self._reported: set[Modality] = set()
+        self._several: set[tuple[str, Modality, tuple[int, ...]]] = set()
 
     def generations(self) -> dict[str, int]:
         """Clips held of each generation, in the order in which the generations came."""
@@ -96,7 +102,7 @@ class IndexView:
             space = self._spaces.get(next(iter(self._spaces)) if generation is None else generation)
             if space is None:
                 held = ", ".join(self._spaces)
-                raise QueryError(f"generation {generation} is not indexed here; held are {held}", field="generation")
+                raise NotFound(f"generation {generation} is not indexed here; held are {held}", field="generation")
             return space.similar(query)
 
     def positions(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
@@ -108,11 +114,9 @@ class IndexView:
             deleted = {entry.event.clip_id for entry in entries if isinstance(entry, DeletedRecord)}
             changes: dict[str, list[SpaceChange]] = {}
             spaces: dict[str, EmbeddingSpace] = {}
-            refusals: list[Refusal] = []
             for generation, scored in self._living(entries, deleted).items():
                 space = self._spaces.get(generation) or EmbeddingSpace(generation, self._backend)
-                changes[generation], refused = space.changes(scored, self._clock.now_ms())
-                refusals += refused
+                changes[generation] = space.changes(scored, self._clock.now_ms())
                 if changes[generation]:
                     spaces[generation] = space
             later = {at: max(offset, self._positions.get(at, 0)) for at, offset in positions.items()}
@@ -125,7 +129,7 @@ class IndexView:
                 self._spaces |= spaces
                 self._positions = self._positions | later
         self._report([change for made in changes.values() for change in made])
-        return refusals
+        return []
 
     def retire(self, generations: Collection[str]) -> None:
         """Hold nothing of ``generations`` from now on; what is held of them is dropped."""
@@ -166,11 +170,25 @@ class IndexView:
         self._reported |= sizes.keys()
         for modality in sorted(self._reported):
             self._observer.index_size(modality, sizes.get(modality, 0))
+        self._warn_of_widths()
         now_ms = self._clock.now_ms()
         for change in changes:
             # What was scored before this process started may have been retrievable long ago, from another replica.
             if change.scored.record.timestamp_ms >= self._started_ms:
                 self._observer.retrievable(max(0, now_ms - change.scored.clip.uploaded_at_ms) / 1000)
+
+    def _warn_of_widths(self) -> None:
+        with self._lock.reading():
+            held = {(name, *found) for name, space in self._spaces.items() for found in space.widths().items()}
+        for name, modality, widths in sorted({one for one in held if len(one[-1]) > 1} - self._several):
+            log.warning(
+                "generation %s has %s embeddings of the widths %s, so two bundles share its name; clips are compared "
+                "with those of their own width; score the clips again with one bundle",
+                name,
+                modality,
+                ", ".join(map(str, widths)),
+            )
+        self._several |= held
 
     def save(self, root: Path) -> Path | None:
         """Write a snapshot of all spaces under ``root``; returns its folder, or ``None`` if none is needed.
@@ -207,10 +225,12 @@ class IndexView:
         files = {name: writes(content) for name, content in state.items()}
         needed_bytes = sum(map(len, state.values()))
         for number, space in enumerate(self._spaces.values()):
-            for modality, index in space.parts()[1].items():
-                name = f"{_prefix(number)}{modality}{self._backend.extension}"
-                files[name] = cast(SnapshotIndex, index).write  # a SnapshotBackend makes no other
-                needed_bytes += len(index) * (index.dim * _COMPONENT_BYTES + _ID_BYTES)
+            for modality, indexes in space.parts()[1].items():
+                for width, index in indexes.items():
+                    name = _index_file(number, modality, None if width == min(indexes) else width)
+                    # A SnapshotBackend makes no other index.
+                    files[f"{name}{self._backend.extension}"] = cast(SnapshotIndex, index).write
+                    needed_bytes += len(index) * (index.dim * _COMPONENT_BYTES + _ID_BYTES)
         return write_snapshot(root, manifest, files, needed_bytes=needed_bytes)
 
     def restore(self, root: Path) -> bool:
@@ -225,8 +245,8 @@ class IndexView:
         origin, manifest, state = found
         if manifest.index != self._backend.name:
             raise SnapshotError(
-                f"{origin}: index {manifest.index!r} wrote it and ranking.index is {self._backend.name!r}; "
-                "set it back, or delete the folder to rebuild the index from the log"
+                f"{origin}: index {shortened(repr(manifest.index), _MAX_QUOTED)} wrote it and ranking.index is "
+                f"{self._backend.name!r}; set it back, or delete the folder to rebuild the index from the log"
             )
         try:
             spaces = {
@@ -235,7 +255,7 @@ class IndexView:
             }
             deleted = set(msgspec.msgpack.decode(state[_DELETED_FILE], type=list[str]))
         except (KeyError, ValueError) as error:
-            raise SnapshotError(f"{origin}: cannot be read ({error}); delete it") from error
+            raise SnapshotError(f"{origin}: cannot be read ({shortened(str(error))}); delete it") from error
         if len(deleted) != manifest.deleted:
             raise SnapshotError(f"{origin}: knows another number of deletions than its manifest says; delete it")
         with self._changing, self._lock.writing():
@@ -259,20 +279,29 @@ class IndexView:
         return folder, manifest, {name: (folder / name).read_bytes() for name in names if name in manifest.files}
 
     def _restored(self, contents: SpaceContents, catalogue: bytes, folder: Path, number: int) -> EmbeddingSpace:
-        indexes: dict[Modality, VectorIndex] = {}
-        for modality, width in contents.widths.items():
-            if isinstance(self._backend, RemoteBackend):
-                indexes[modality] = self._backend.open(contents.generation, modality, width)
-            else:
-                name = f"{_prefix(number)}{modality}{self._backend.extension}"
-                indexes[modality] = self._backend.read(folder / name)
+        indexes = dict[Modality, dict[int, VectorIndex]]()
+        for modality, smallest in contents.widths.items():
+            indexes[modality] = {}
+            for width in (smallest, *contents.other_widths.get(modality, ())):
+                if isinstance(self._backend, RemoteBackend):
+                    indexes[modality][width] = self._backend.open(contents.generation, modality, width)
+                else:
+                    name = _index_file(number, modality, None if width == smallest else width)
+                    indexes[modality][width] = self._backend.read(folder / f"{name}{self._backend.extension}")
         space = EmbeddingSpace.restored(contents.generation, self._backend, Catalogue.decode(catalogue), indexes)
         # A remote index may be ahead of the state that is kept beside it.
         if space.contents() != contents and not isinstance(self._backend, RemoteBackend):
             raise SnapshotError(f"{folder}: holds another number of clips or vectors than its manifest says; delete it")
+        if not isinstance(self._backend, RemoteBackend) and not space.holds_its_clips():
+            raise SnapshotError(f"{folder}: its indexes hold other clips than its catalogue; delete it")
         return space
 
 
 def _prefix(number: int) -> str:
     """Prefix of a space's file names; a generation's name may contain characters that file names may not."""
     return f"{number}-"
+
+
+def _index_file(number: int, modality: Modality, width: int | None) -> str:
+    """Without its extension; ``width``: of the indexes but that of the smallest width."""
+    return f"{_prefix(number)}{modality}" + (f"-{width}" if width is not None else "")

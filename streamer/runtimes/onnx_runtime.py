@@ -22,6 +22,7 @@ from schemas.bundle import (
     Bundle,
 )
 from schemas.errors import BundleError, ConfigurationError, InferenceFailed
+from schemas.escaping import shortened
 from schemas.modalities import Modality
 from schemas.ports import Bool, Float32, FusionResult, Int64, StreamResult
 from streamer.runtimes.graph_signatures import (
@@ -44,6 +45,7 @@ _OPTIONS: Final[dict[str, dict[str, object]]] = {
     "cuda": {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested", "use_tf32": 0},
     "cpu": {},
 }
+_MAX_QUOTED: Final = 1024
 _ERRORS_ONLY: Final = 3
 
 
@@ -126,9 +128,15 @@ def _open(
     options.enable_mem_pattern = False  # a pattern is planned per input shape, and almost every batch has its own
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the loaders need the cores meanwhile
     try:
-        session = onnxruntime.InferenceSession(bundle.graphs[file], options, providers=providers)
+        # It prints when it tries another provider; with one there is no other.
+        falls_back = int(len(providers) > 1)
+        session = onnxruntime.InferenceSession(
+            bundle.graphs[file], options, providers=providers, enable_fallback=falls_back
+        )
     except Exception as error:
-        raise BundleError(f"{file}: ONNX Runtime cannot load this graph: {error}") from error
+        raise BundleError(
+            f"{file}: ONNX Runtime cannot load this graph: {shortened(str(error), _MAX_QUOTED)}"
+        ) from error
     check_signature(file, Signature(_tensors(session.get_inputs()), _tensors(session.get_outputs())), expected)
     return session
 

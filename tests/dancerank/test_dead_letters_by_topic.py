@@ -56,13 +56,13 @@ def test_an_event_of_another_kind_is_no_repair(topic: str) -> None:
 )
 def test_it_is_put_back_where_producers_of_its_topic_would_send_it(topic: str, by: str | None) -> None:
     dead_record, record = dead_lettered(topic, encode_json(EVENTS[topic]))
-    sent = DeadLetters(SETTINGS).outgoing(dead_record, record)
+    (sent,) = DeadLetters(SETTINGS).outgoing(dead_record, record)
     assert (sent.topic, sent.value, sent.partition_by) == (topic, record.value, by)
 
 
 def test_what_cannot_be_read_still_goes_by_its_key() -> None:
     dead_record, record = dead_lettered(UPLOADS, b"no event")
-    assert DeadLetters(SETTINGS).outgoing(dead_record, record).partition_by is None
+    assert DeadLetters(SETTINGS).outgoing(dead_record, record)[0].partition_by is None
 
 
 def test_a_dead_letter_of_a_topic_that_the_settings_do_not_name_is_an_error_that_lists_theirs() -> None:

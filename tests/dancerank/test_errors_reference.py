@@ -4,7 +4,7 @@ import pytest
 
 from dancerank.errors_reference import error_classes
 from dancerank.errors_reference import reference as errors_page
-from ranking.serving.api.errors import REFUSALS
+from ranking.serving.api.refusals import REFUSALS
 from schemas.errors import DancerankError, FinalError, RetriableError
 
 FAMILIES = (RetriableError, FinalError)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.faults.processes import Worker, patience
+from tests.faults.processes import Worker
+from tests.waiting import STANDSTILL_S, wait_until, watching
 
 WATCH_S = 0.05
 
@@ -51,18 +52,21 @@ class Killer:
                 self.recoveries_s.setdefault(worker.name.rstrip("0123456789-"), []).append(took_s)
 
 
-def await_all(is_done: Callable[[], bool], workers: Sequence[Worker], seconds: float) -> None:
-    """Return when ``is_done``; raise if a worker ended by itself, or made no progress for ``seconds``."""
+def await_all(is_done: Callable[[], bool], workers: Sequence[Worker], *, standstill_s: float = STANDSTILL_S) -> None:
+    """Return when ``is_done``; raise if a worker ended by itself, or none made progress for ``standstill_s``."""
 
-    def progress() -> list[float]:
-        return [worker.progress() for worker in workers]
+    def check() -> None:
+        for worker in workers:
+            if not worker.is_alive():
+                raise RuntimeError(f"{worker.name} ended:\n{worker.log()[-3000:]}")
 
-    with patience(seconds, "not everything was processed", progress) as check:
-        while not is_done():
-            for worker in workers:
-                if not worker.is_alive():
-                    raise RuntimeError(f"{worker.name} ended:\n{worker.log()[-3000:]}")
-            check()
+    wait_until(
+        is_done,
+        watching(check),
+        what="not everything was processed",
+        progress=lambda: [worker.progress() for worker in workers],
+        standstill_s=standstill_s,
+    )
 
 
 class Cached:

@@ -5,9 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -171,23 +169,6 @@ def write_config(path: Path, settings: Settings, **more: Mapping[str, object]) -
         lines += [f"{key} = {_toml(value)}" for key, value in keys.items()]
     path.write_text("\n".join(lines) + "\n")
     return path
-
-
-@contextmanager
-def patience(seconds: float, what: str, progress: Callable[[], object] = lambda: None) -> Iterator[Callable[[], None]]:
-    """Yields a check that raises ``TimeoutError`` when ``progress`` has not changed for ``seconds``."""
-    seen, since_s = progress(), time.monotonic()
-
-    def check() -> None:
-        nonlocal seen, since_s
-        if time.monotonic() - since_s > seconds:
-            now = progress()
-            if now == seen:
-                raise TimeoutError(f"{what}, and nothing changed for {seconds:g} s ({now})")
-            seen, since_s = now, time.monotonic()
-        time.sleep(0.05)
-
-    yield check
 
 
 def _toml(value: object) -> str:

@@ -16,14 +16,14 @@ from schemas.clock import SystemClock
 from schemas.events import ClipScored, ClipUploaded, FeatureFile
 from schemas.features import ClipFeatures
 from schemas.observation import Observer
-from streamer.loading import FeatureLoader, admit_any
+from streamer.loading import FeatureLoader, unlimited
 from streamer.pipeline import Streamer
 from streamer.prefetch import Prefetcher
 from streamer.roots import FeatureRoots
 from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.scoring import PreparedBatch, Scorer
 from streamer.settings import StreamerSettings
-from streamer.stores import Admission, FeatureStore
+from streamer.stores import FeatureStore, MemoryReservation
 from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection
 from transport.kafka_source import KafkaSource
@@ -87,10 +87,10 @@ class _Loader(FeatureLoader):
 
     signals: Signals
 
-    def load(self, clip: ClipUploaded, admit: Admission = admit_any) -> ClipFeatures:
+    def load(self, clip: ClipUploaded, reserve: MemoryReservation = unlimited) -> ClipFeatures:
         if isinstance(clip.features, FeatureFile):
             self.signals.gate.wait()
-        return super().load(clip, admit)
+        return super().load(clip, reserve)
 
 
 class _Reports(Observer):
@@ -119,7 +119,7 @@ def run(this: Stalling, signals: Signals) -> None:
     streamer = Streamer(
         settings,
         open_source=lambda listener: _Source(
-            this.connection, [settings.uploads_topic], group=this.group, listener=listener, settings=this.source
+            this.connection, [settings.uploads_topic], group=this.group, listener=listener, options=this.source
         ),
         open_sink=lambda: KafkaTransactionalSink(this.connection, this.group),
         prefetcher=Prefetcher(

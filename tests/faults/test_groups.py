@@ -5,14 +5,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 
 import pytest
 
 from tests.faults.conftest import SESSION_S, Scene
 from tests.faults.killing import Cached, await_all
-from tests.faults.processes import patience, streamer
+from tests.faults.processes import streamer
 from tests.integration.scored_log import read_log
+from tests.waiting import wait_until
 from transport.connection import KafkaConnection
 from transport.group_offsets import committed_offsets, members_of, partition_ends
 
@@ -20,7 +20,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(1200)]  #
 
 CLIPS = 900
 CLIPS_OF_THE_RESTLESS = 3000
-PATIENCE_S = 120.0
 MakeScene = Callable[[KafkaConnection, str, int], Scene]
 
 
@@ -55,21 +54,23 @@ def test_members_that_join_and_leave_every_few_seconds_score_every_clip_once(
         for worker in workers:
             stack.enter_context(worker)
         turns, written = 0, 0
-        with patience(PATIENCE_S, "not everything was scored", partial(committed, here)) as check:
-            while not done():
-                leaving = workers[turns % len(workers)]
-                # On a busy machine members would otherwise leave before they have read anything, one after the other.
-                moved = leaving.metric("process_start_time_seconds") and committed(here) > written
-                if moved and (is_static or holders(here) == len(workers)):
-                    written = committed(here)
-                    assert leaving.stop() == 0, leaving.log()[-3000:]
-                    turns += 1
-                    while not is_static and not done() and holders(here) != len(workers) - 1:
-                        check()
-                    time.sleep(1.0)
-                    leaving.start()
-                time.sleep(0.2)
-                check()
+
+        def let_one_leave() -> None:
+            nonlocal turns, written
+            leaving = workers[turns % len(workers)]
+            # On a busy machine members would otherwise leave before they have read anything, one after the other.
+            moved = leaving.metric("process_start_time_seconds") and committed(here) > written
+            if moved and (is_static or holders(here) == len(workers)):
+                written = committed(here)
+                assert leaving.stop() == 0, leaving.log()[-3000:]
+                turns += 1
+                if not is_static:
+                    wait_until(lambda: done() or holders(here) == len(workers) - 1, what="the others took no partition")
+                time.sleep(1.0)
+                leaving.start()
+            time.sleep(0.2)
+
+        wait_until(done, let_one_leave, what="not everything was scored", progress=lambda: committed(here))
         assert turns >= 2
     assert_each_once(here)
 
@@ -87,20 +88,14 @@ def test_a_member_that_froze_until_others_had_its_partitions_writes_nothing_and_
 ) -> None:
     here = scene(kafka_connection, "sqlite:///unused.db", CLIPS)
     with streamer("zombie-0", here.config) as zombie:
-        with patience(PATIENCE_S, "the first member wrote nothing") as check:
-            while not zombie.progress():
-                check()
+        wait_until(zombie.progress, what="the first member wrote nothing")
         zombie.send(signal.SIGSTOP)
         with streamer("healthy-0", here.config) as healthy:
             done = all_written(here)
-            before_s = time.monotonic()
-            with patience(PATIENCE_S, "the second member wrote nothing") as check:
-                while not healthy.progress():
-                    check()
-            assert time.monotonic() - before_s < PATIENCE_S
+            wait_until(healthy.progress, what="the second member wrote nothing")
             time.sleep(SESSION_S / 2)
             zombie.send(signal.SIGCONT)
-            await_all(done, [healthy, zombie], PATIENCE_S)
+            await_all(done, [healthy, zombie])
             assert zombie.metric("dancerank_interruptions_total") >= 1, "its commit was not refused"
             assert zombie.stop() == 0, zombie.log()[-3000:]
             assert healthy.stop() == 0, healthy.log()[-3000:]

@@ -12,11 +12,12 @@ from ranking.vectors.snapshots import read_snapshot
 from schemas.errors import StoreUnavailable
 from tests.faults.conftest import Scene
 from tests.faults.killing import Cached, await_all
-from tests.faults.processes import Worker, patience, ranker, server, streamer
+from tests.faults.processes import Worker, ranker, server, streamer
 from tests.faults.verification import verify
 from tests.ranking.databases import migrated
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgresql import PostgresqlServer
+from tests.waiting import wait_until
 from transport.connection import KafkaConnection
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -24,7 +25,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow, pytes
 CLIPS = 600
 FEW = 80
 FULL_AT_BYTES = 16_384
-PATIENCE_S = 180.0
 AWAY_S = 4.0
 LONG_S = 20.0
 MOST_INTERRUPTIONS = 8
@@ -36,9 +36,7 @@ MakeScene = Callable[[KafkaConnection, str, int], Scene]
 
 def await_waiting(workers: Sequence[Worker]) -> None:
     """Return once the readiness of each says that it waits; then some more time passes, in which nothing spins."""
-    with patience(PATIENCE_S, "not all of them said that they wait") as check:
-        while not all(worker.waiting() for worker in workers):
-            check()
+    wait_until(lambda: all(worker.waiting() for worker in workers), what="not all of them said that they wait")
     before_s = [worker.cpu_s() for worker in workers]
     time.sleep(AWAY_S)
     used_s = [worker.cpu_s() - before for worker, before in zip(workers, before_s, strict=True)]
@@ -46,9 +44,7 @@ def await_waiting(workers: Sequence[Worker]) -> None:
 
 
 def await_ready(workers: Sequence[Worker]) -> None:
-    with patience(PATIENCE_S, "not all of them were ready again") as check:
-        while any(worker.waiting() != [] for worker in workers):
-            check()
+    wait_until(lambda: all(worker.waiting() == [] for worker in workers), what="not all of them were ready again")
 
 
 def clips_in(snapshots: Path) -> int:
@@ -70,13 +66,11 @@ def test_a_broker_that_is_killed_in_mid_transaction_and_comes_back_costs_nothing
         ]
         for worker in workers:
             stack.enter_context(worker)
-        with patience(PATIENCE_S, "nothing was scored") as check:
-            while not workers[0].progress():
-                check()
+        wait_until(workers[0].progress, what="nothing was scored")
         own_kafka_server.kill()
         await_waiting(workers)
         own_kafka_server.start()
-        await_all(Cached(lambda: sum(store.generations().values()) >= CLIPS, every_s=0.5), workers, PATIENCE_S)
+        await_all(Cached(lambda: sum(store.generations().values()) >= CLIPS, every_s=0.5), workers)
         await_ready(workers)
         for worker in workers:
             assert worker.stop() == 0, worker.log()[-3000:]
@@ -97,9 +91,7 @@ def test_a_database_that_is_killed_and_comes_back_costs_nothing(
         workers = [streamer("streamer-0", here.config), ranker("ranker-0", here.config)]
         for worker in workers:
             stack.enter_context(worker)
-        with patience(PATIENCE_S, "nothing was ranked") as check:
-            while not store.generations():
-                check()
+        wait_until(store.generations, what="nothing was ranked")
         own_postgresql_server.kill()
         down_s = time.monotonic()
         await_waiting(workers[1:])
@@ -114,7 +106,7 @@ def test_a_database_that_is_killed_and_comes_back_costs_nothing(
                 return sum(store.generations().values()) >= CLIPS
             return False
 
-        await_all(Cached(all_ranked, every_s=0.5), workers, PATIENCE_S)
+        await_all(Cached(all_ranked, every_s=0.5), workers)
         await_ready(workers)
         for worker in workers:
             assert worker.stop() == 0, worker.log()[-3000:]
@@ -129,19 +121,13 @@ def test_a_disk_that_takes_no_snapshot_is_waited_for(
     config = here.config
     config.write_text(config.read_text().replace("[ranking]", "[ranking]\nsnapshot_interval_s = 0.5"))
     with streamer("streamer-0", config), ranker("ranker-0", config), server("server-0", config, snapshots) as serving:
-        with patience(PATIENCE_S, "the server did not start") as check:
-            while not serving.metric("process_start_time_seconds"):
-                check()
+        wait_until(lambda: serving.metric("process_start_time_seconds"), what="the server did not start")
         serving.limit_files(FULL_AT_BYTES)
-        with patience(PATIENCE_S, "no snapshot failed") as check:
-            while serving.metric("dancerank_snapshots_failed_total") < 2:
-                check()
+        wait_until(lambda: serving.metric("dancerank_snapshots_failed_total") >= 2, what="no snapshot failed")
         held = Cached(lambda: serving.metric('dancerank_index_vectors{modality="scenic"}') >= FEW, every_s=0.5)
-        await_all(held, [serving], PATIENCE_S)
+        await_all(held, [serving])
         assert clips_in(snapshots) < FEW
         serving.limit_files(-1)
-        with patience(PATIENCE_S, "no snapshot was written once there was room") as check:
-            while clips_in(snapshots) < FEW:
-                check()
+        wait_until(lambda: clips_in(snapshots) >= FEW, what="no snapshot was written once there was room")
         assert serving.stop() == 0, serving.log()[-3000:]
     assert verify(here.sent, here.settings, here.connection, snapshots).is_right

@@ -20,8 +20,8 @@ from schemas.events import ClipDeleted, ClipScored, ClipUploaded, ModalityResult
 from schemas.modalities import MODALITIES
 from schemas.observation import Observer
 from schemas.ports import OutgoingRecord
-from tests.faults.processes import patience
 from tests.servers.postgresql import PostgresqlServer
+from tests.waiting import wait_until
 from transport.connection import KafkaConnection
 from transport.group_offsets import committed_offsets, partition_ends
 from vdv.folder import open_data_set, write_data_set
@@ -31,7 +31,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow, pytes
 
 CLIPS = 30
 PARTITIONS = 3
-PATIENCE_S = 90.0
 HOUR_MS = 3_600_000
 FIRST_MS = 1_700_000_000_000
 NewDatabase = Callable[[], str]
@@ -117,9 +116,7 @@ class Platform:
         """Until every upload that was sent has its results in the log."""
         topic, group = self._settings.streamer.uploads_topic, self._settings.kafka.streamer_group
         ends = {at: each.end for at, each in partition_ends(self._connection, [topic]).items() if each.end}
-        with patience(PATIENCE_S, "the streamer was not through") as check:
-            while committed_offsets(self._connection, group) != ends:
-                check()
+        wait_until(lambda: committed_offsets(self._connection, group) == ends, what="the streamer was not through")
 
 
 def content(system: EmbeddedSystem) -> Contents:
@@ -192,6 +189,7 @@ def test_views_that_are_rebuilt_from_the_log_hold_what_they_held_bit_by_bit(
         assert content(system) == before
         again = msgspec.structs.replace(of_older_generation(uploads[9], 0.9), uploaded_at_ms=FIRST_MS + 99 * HOUR_MS)
         send_scored(system, older, [again])
-        with patience(PATIENCE_S, "a later upload was not seen in both") as check:
-            while any(now == then for now, then in zip(content(system), before, strict=True)):
-                check()
+        wait_until(
+            lambda: all(now != then for now, then in zip(content(system), before, strict=True)),
+            what="a later upload was not seen in both",
+        )

@@ -17,10 +17,10 @@ from schemas.features import encode_features
 from schemas.modalities import Modality
 from streamer.settings import StreamerSettings
 from tests.clips import random_features, upload
-from tests.faults.processes import patience
 from tests.faults.stalling import Running, Stalling, running
 from tests.integration.scored_log import read_log
 from tests.small_bundle import write_small_bundle
+from tests.waiting import wait_until, watching
 from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection
 from transport.group_offsets import Member, committed_offsets, members_of, partition_ends
@@ -38,7 +38,6 @@ PARTITIONS = 2
 WARM_UP = 24
 SESSION_S = 6.0
 STALL_S = 8.0
-PATIENCE_S = 120.0
 
 
 @pytest.fixture
@@ -122,17 +121,12 @@ def test_while_something_stands_still_memory_is_bounded_and_the_member_stays(
     with running(stalling) as streamer, closing(KafkaSink(kafka_connection)) as sink:
         signals = streamer.signals
         send_clips(sink, topic, clips[:WARM_UP], 60.0)
-        with patience(PATIENCE_S, "it was not ready") as check:
-            while signals.written.value < WARM_UP:
-                streamer.rss_bytes()
-                check()
+        wait_until(lambda: signals.written.value >= WARM_UP, watching(streamer.rss_bytes), what="it was not ready")
         signals.gate.clear()
         watch = Watch(streamer, kafka_connection, group)
         send_clips(sink, topic, clips[WARM_UP:], 60.0)
-        with patience(PATIENCE_S, "reading was not paused") as check:
-            while signals.paused.value < PARTITIONS:
-                watch.grown_bytes()
-                check()
+        watched = watching(watch.grown_bytes)
+        wait_until(lambda: signals.paused.value == PARTITIONS, watched, what="reading was not paused")
         time.sleep(1.0)  # for what was on its way
         paused_bytes, written = watch.grown_bytes(), signals.written.value
         until_s = time.monotonic() + STALL_S
@@ -143,11 +137,9 @@ def test_while_something_stands_still_memory_is_bounded_and_the_member_stays(
         assert signals.paused.value == PARTITIONS
         assert signals.written.value - written < CLIPS / 2
         signals.gate.set()
-        ends = partition_ends(kafka_connection, [topic])
-        with patience(PATIENCE_S, "not everything was scored") as check:
-            while committed_offsets(kafka_connection, group) != {at: end.end for at, end in ends.items() if end.end}:
-                watch.grown_bytes()
-                check()
+        ends = {at: end.end for at, end in partition_ends(kafka_connection, [topic]).items() if end.end}
+        so_far = lambda: committed_offsets(kafka_connection, group)  # noqa: E731
+        wait_until(lambda: so_far() == ends, watched, what="not everything was scored", progress=so_far)
         assert watch.is_still_the_only_member()
         assert signals.interrupted.value == 0
         assert streamer.stop() == 0

@@ -17,16 +17,16 @@ from dancerank.processes import Processes
 from ranking.scores.store import ScoreStore
 from schemas.bundle import read_bundle
 from tests.faults.conftest import Scene
-from tests.faults.processes import Worker, patience, ranker, server, streamer, write_config
+from tests.faults.processes import Worker, ranker, server, streamer, write_config
 from tests.integration.scored_log import read_log
 from tests.ranking.databases import migrated
 from tests.small_bundle import write_small_bundle
+from tests.waiting import STANDSTILL_S, wait_until
 from transport.connection import KafkaConnection
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 CLIPS = 160
-PATIENCE_S = 180.0
 ASKED_S = 1.5
 MakeScene = Callable[[KafkaConnection, str, int], Scene]
 
@@ -117,16 +117,14 @@ def test_questions_through_an_upgrade_are_answered_by_one_generation_each_and_ne
         servers = [
             stack.enter_context(server(f"server-{number}", views, tmp_path / f"index-{number}")) for number in range(2)
         ]
-        with patience(PATIENCE_S, "the old model did not score everything") as check:
-            while store.generations() != {old: CLIPS}:
-                check()
+        wait_until(lambda: store.generations() == {old: CLIPS}, what="the old model did not score everything")
         stack.enter_context(streamer("streamer-new", upgrade))
-        with patience(PATIENCE_S, "the new model did not score everything") as check:
-            while store.generations() != {old: CLIPS, new: CLIPS}:
-                check()
+        wait_until(
+            lambda: store.generations() == {old: CLIPS, new: CLIPS}, what="the new model did not score everything"
+        )
         assert store.active_generation() == old
 
-        run(views, "use", new, "--patience", str(PATIENCE_S))  # returns once both servers hold it
+        run(views, "use", new, "--patience", str(STANDSTILL_S))  # returns once both servers hold it
         run(views, "rollback")
         clips = [upload.clip_id for upload in here.sent[:4]]
         challenge = here.sent[0].challenge_id
@@ -149,15 +147,14 @@ def test_questions_through_an_upgrade_are_answered_by_one_generation_each_and_ne
         check_answers(asking.answers, moments, first=old)
 
         run(views, "retire", old, "--yes")
-        with patience(PATIENCE_S, "the old model was not dropped") as check:
-            while any(ask(each, f"{paths[0]}&generation={old}").status_code != 422 for each in servers):
-                check()
+        wait_until(
+            lambda: all(ask(each, f"{paths[0]}&generation={old}").status_code == 422 for each in servers),
+            what="the old model was not dropped",
+        )
         assert before.stop() == 0
         assert servers[0].stop() == 0, servers[0].log()[-3000:]
         servers[0].start()
-        with patience(PATIENCE_S, "a server did not come back") as check:
-            while servers[0].metric("dancerank_index_vectors") == 0:
-                check()
+        wait_until(lambda: servers[0].metric("dancerank_index_vectors") > 0, what="a server did not come back")
         assert clips_of(ask(servers[0], paths[0]).json()) == expected[paths[0], new]
         assert [(each["generation"], each["in_force"]) for each in ask(servers[1], "/v1/generations").json()] == [
             (new, True),

@@ -79,7 +79,8 @@ def _wrong_vectors(log: Sequence[ClipScored], snapshot: Path) -> int:
     present = Counter(modality for clip in log for modality in clip.modalities)
     wrong = sum(abs(present[modality] - held) for modality, held in view.sizes().items())
     (space,) = view._spaces.values()
-    for modality, index in space._indexes.items():
+    for modality, of_width in space._indexes.items():
+        (index,) = of_width.values()
         having = [clip for clip in log if modality in clip.modalities]
         raw = np.array([embedding_array(clip.modalities[modality]) for clip in having], np.float64)
         units = raw / np.linalg.norm(raw, axis=1, keepdims=True)

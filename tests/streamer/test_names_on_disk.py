@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import FeatureFileForbidden, FeatureFileMissing
-from streamer.loading import admit_any
+from streamer.loading import unlimited
 from streamer.roots import FeatureRoots
 from streamer.stores import FeatureStore
 from tests.vdv.data_sets import clips, labelled, write_rows
@@ -29,8 +29,8 @@ def found(folder: Path, name: bytes) -> bytes:
     path.write_bytes(name)
     uri = path.as_uri()
     assert uri.isascii()
-    read = store(path.parent.as_uri()).read(uri, admit_any)
-    assert store(folder.as_uri()).read(uri, admit_any) == read
+    read = store(path.parent.as_uri()).read(uri, unlimited)
+    assert store(folder.as_uri()).read(uri, unlimited) == read
     return read
 
 
@@ -75,7 +75,7 @@ def test_no_name_that_the_disk_takes_is_missing(feature_root: Path, name: bytes)
 @pytest.mark.parametrize("raw", ["a b", "a\nb", "é", "caf\udce9", "a;b", "//a"])
 def test_a_uri_that_leaves_characters_unescaped_names_the_same_file(feature_root: Path, raw: str) -> None:
     (feature_root / raw.lstrip("/")).write_bytes(b"here")
-    assert store(feature_root.as_uri()).read(f"file://{feature_root}/{raw}", admit_any) == b"here"
+    assert store(feature_root.as_uri()).read(f"file://{feature_root}/{raw}", unlimited) == b"here"
 
 
 def test_half_of_a_character_in_a_uri_is_refused(feature_root: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_missing_file_that_is_there_in_the_other_unicode_form_is_named(feature
         path.write_bytes(b"")
         uri = (feature_root / unicodedata.normalize(asked, path.name)).as_uri()  # type: ignore[arg-type]
         with pytest.raises(FeatureFileMissing) as refused:
-            store(feature_root.as_uri()).read(uri, admit_any)
+            store(feature_root.as_uri()).read(uri, unlimited)
         assert refused.value.message.endswith(f"the Unicode form {there}; write {path.as_uri()}")
 
 
@@ -107,7 +107,7 @@ def test_keys_of_an_object_store_are_literal() -> None:
     files = fsspec.filesystem("memory")
     for key in ("/clips/a/b", "/clips/a//b", "/clips/a/./b", "/clips/a%20b", "/clips/a b"):
         files.pipe_file(key, key.encode())
-        assert store("memory://clips/").read(f"memory:/{key}", admit_any) == key.encode()
+        assert store("memory://clips/").read(f"memory:/{key}", unlimited) == key.encode()
     files.store.clear()
 
 
@@ -125,7 +125,7 @@ def test_what_a_data_set_sends_is_found_whatever_its_names_are(feature_root: Pat
     reader = store(feature_root.as_uri())
     for upload in read_uploads(open_data_set(folder), now_ms=1_700_000_000_000):
         assert upload.features.uri.isascii()  # type: ignore[union-attr]
-        assert reader.read(upload.features.uri, admit_any)  # type: ignore[union-attr]
+        assert reader.read(upload.features.uri, unlimited)  # type: ignore[union-attr]
 
 
 def test_spaces_around_a_path_in_the_table_belong_to_it_if_such_a_file_is_there(feature_root: Path) -> None:

@@ -1,10 +1,13 @@
 """Dead letters are read back as they were written, and replayed as the original records."""
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 
-from schemas.errors import FeatureFileMissing
-from schemas.ports import OutgoingRecord, Record, TopicPartition
+from schemas.errors import FeatureFileMissing, OversizedBatch, UnreadableBatch
+from schemas.ports import OutgoingRecord, Record, TopicPartition, Unreadable
+from tests.transport.batches import batch
 from transport.dead_letter import dead_letter, send_dead_letter
 from transport.dead_letter_records import (
     ATTEMPTS,
@@ -35,15 +38,20 @@ def dead_letter_record(
     return Record(sent.topic, 1, offset, 6, sent.key, sent.value, sent.headers)
 
 
-def put_back(record: Record, original: Record | None = None, **choices: object) -> OutgoingRecord:
+def all_put_back(record: Record, originals: Sequence[Record] = (), **choices: object) -> list[OutgoingRecord]:
     asked: list[tuple[TopicPartition, int]] = []
 
-    def fetch(at: TopicPartition, offset: int) -> Record | None:
-        asked.append((at, offset))
-        return original
+    def fetch(at: TopicPartition, first: int, last: int) -> Sequence[Record]:
+        asked.append((at, first))
+        return originals
 
     sent = replayed(read_dead_letter(record), record, fetch, partition_by=lambda _: "challenge-1", **choices)  # type: ignore[arg-type]
     assert all(place == (ORIGINAL.topic_partition, ORIGINAL.offset) for place in asked)
+    return sent
+
+
+def put_back(record: Record, original: Record | None = None, **choices: object) -> OutgoingRecord:
+    (sent,) = all_put_back(record, [] if original is None else [original], **choices)
     return sent
 
 
@@ -179,3 +187,44 @@ def test_other_texts_are_refused_as_names_of_dead_letters(text: str) -> None:
 )
 def test_dead_letters_are_chosen_by_reason_and_time(wanted: DeadLetterFilter, admitted: bool) -> None:
     assert wanted.admits(read_dead_letter(dead_letter_record())) is admitted
+
+
+BATCH = bytes(batch([b"40", b"41", b"42", b"43"], base=40, codec="zstd"))
+
+
+def unreadable(value: bytes, last: int = 43) -> Record:
+    why = Unreadable(OversizedBatch("it holds too much"), last + 1)
+    return msgspec.structs.replace(ORIGINAL, key=None, value=value, headers=(), unreadable=why)
+
+
+def test_a_dead_letter_of_a_batch_names_its_offsets_and_puts_back_each_record_once_it_can_be_read() -> None:
+    record = dead_letter_record(unreadable(BATCH))
+    dead = read_dead_letter(record)
+    assert (dead.source_offset, dead.last_offset, dead.clip_id) == (42, 43, "clip-9")
+    assert [(sent.key, sent.value) for sent in all_put_back(record)] == [(b"key", b"42"), (b"key", b"43")]
+    assert all(dict(sent.headers)[ATTEMPTS] == b"1" and sent.partition_by for sent in all_put_back(record))
+
+
+def test_a_batch_that_still_cannot_be_read_is_named_and_nothing_of_it_is_put_back() -> None:
+    record = dead_letter_record(unreadable(BATCH))
+    with pytest.raises(DeadLetterError, match=r"still cannot be read: the batch at clips.*holds? more than 3 bytes"):
+        all_put_back(record, max_batch_bytes=3)
+    damaged = dead_letter_record(unreadable(BATCH[:-1] + bytes([BATCH[-1] ^ 1])))
+    with pytest.raises(DeadLetterError, match=r"still cannot be read.*checksum"):
+        all_put_back(damaged)
+    with pytest.raises(DeadLetterError, match=r"too large for a dead letter, and it is no longer kept"):
+        all_put_back(dead_letter_record(unreadable(BATCH), most_bytes=10))
+
+
+def test_a_damaged_batch_is_read_again_where_it_came_from() -> None:
+    damaged = dead_letter_record(unreadable(BATCH[:-1] + bytes([BATCH[-1] ^ 1])))
+    later = msgspec.structs.replace(ORIGINAL, offset=43, value=b"another")
+    assert [sent.value for sent in all_put_back(damaged, [ORIGINAL, later])] == [b"an event", b"another"]
+    still = Unreadable(UnreadableBatch("a damaged disk"), 44)
+    with pytest.raises(DeadLetterError, match="still cannot be read: a damaged disk"):
+        all_put_back(damaged, [msgspec.structs.replace(ORIGINAL, unreadable=still)])
+
+
+def test_a_dead_letter_that_cannot_be_read_itself_is_named() -> None:
+    with pytest.raises(DeadLetterError, match=r"clips\.uploaded:3:42 cannot be read: it holds too much"):
+        read_dead_letter(unreadable(BATCH))

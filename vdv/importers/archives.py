@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from schemas.escaping import shortened
 from vdv.errors import DataSetError, Finding, refusal
 
 Array = npt.NDArray[Any]
@@ -46,7 +47,9 @@ def read_archive(path: Path, shapes: Mapping[str, tuple[int | None, ...]]) -> di
         reason = error.strerror or str(error)
         raise DataSetError(f"{path} cannot be read ({reason}); give the archive or the folder that holds it") from error
     except (ArithmeticError, ValueError, LookupError, EOFError, MemoryError, RuntimeError, *_DAMAGE) as error:
-        raise DataSetError(f"{path} is not a NumPy archive of numbers and texts ({error}); fetch it again") from error
+        raise DataSetError(
+            f"{path} is not a NumPy archive of numbers and texts ({shortened(str(error))}); fetch it again"
+        ) from error
     for name, expected in shapes.items():
         if not isinstance(arrays[name], np.ndarray):
             raise DataSetError(f"{path}: {name} is not an array; fetch the archive again")

@@ -6,7 +6,9 @@ from typing import Annotated, Final
 
 from fastapi import FastAPI, Query, Response
 
-from ranking.serving.api.errors import RETRY_AFTER_S, documented, install_error_handlers
+from ranking.serving.api.bodies import JsonRoute
+from ranking.serving.api.description import documented
+from ranking.serving.api.errors import RETRY_AFTER_S, install_error_handlers
 from ranking.serving.api.guard import Access, install_guards
 from ranking.serving.api.parameters import (
     ChallengeId,
@@ -57,7 +59,9 @@ def create_app(service: RankingService, metrics: RenderMetrics, access: Access |
             {"name": "pools", "description": "How often is a clip shown, and why?"},
             {"name": "operation", "description": "For load balancers and monitoring."},
         ],
+        redirect_slashes=False,  # the redirect would name the host that the request names
     )
+    app.router.route_class = JsonRoute
     install_error_handlers(app)
     _add_similarity(app, service)
     _add_rankings(app, service)
@@ -80,7 +84,7 @@ def _add_similarity(app: FastAPI, service: RankingService) -> None:
         """The clips, or dancers, most similar to a dancer: to the mean of the dancer's clips."""
         return service.similar(parameters.query(dancer_id=dancer_id), generation=parameters.generation)
 
-    @app.post("/v1/similar", tags=["similarity"], responses=documented(404, 413, 422, 503))
+    @app.post("/v1/similar", tags=["similarity"], responses=documented(404, 413, 415, 422, 503))
     def clips_similar_to_an_example(request: SimilarRequest) -> SimilarAnswer:
         """The same for any example, also for embeddings of a clip that was never uploaded."""
         return service.similar(request.query(), generation=request.generation)
@@ -94,7 +98,7 @@ def _add_rankings(app: FastAPI, service: RankingService) -> None:
         """A clip's scores, the attention paid to each modality, and its place in its challenge."""
         return service.clip(clip_id, generation=parameters.generation)
 
-    @app.get("/v1/challenges", tags=["rankings"], responses=documented(422, 503))
+    @app.get("/v1/challenges", tags=["rankings"], responses=errors)
     def challenges(parameters: Annotated[GenerationParameters, Query()]) -> list[Challenge]:
         """Every challenge and how many clips it has."""
         return service.challenges(generation=parameters.generation)

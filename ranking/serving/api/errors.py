@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -10,6 +10,14 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from ranking.serving.api.refusals import (
+    INTERNAL,
+    MALFORMED_REQUEST,
+    METHOD_NOT_ALLOWED,
+    NO_SUCH_PATH,
+    UNSUPPORTED_MEDIA_TYPE,
+    RequestRefusal,
+)
 from schemas.errors import DancerankError, NotFound, QueryError, RetriableError
 
 log = logging.getLogger(__name__)
@@ -17,44 +25,24 @@ log = logging.getLogger(__name__)
 RETRY_AFTER_S: Final = 5
 
 
-class RequestRefusal(NamedTuple):
-    """Why a request is refused before a view is asked: a ``code`` that is not of an error class, and its status."""
-
-    code: str
-    status: int
-    meaning: str
-    remedy: str
+_MAX_MESSAGE: Final = 500
+_MAX_PARAMETER: Final = 150
+_BY_STATUS: Final = {each.status: each for each in (NO_SUCH_PATH, METHOD_NOT_ALLOWED, UNSUPPORTED_MEDIA_TYPE)}
 
 
-NO_KEY: Final = RequestRefusal(
-    "no_key", 401, "The request has no API key.", "Send the header `Authorization: Bearer KEY`."
-)
-UNKNOWN_KEY: Final = RequestRefusal(
-    "unknown_key", 401, "The API key is not active.", "Use a key that `dancerank keys list` shows, or create one."
-)
-NO_SUCH_PATH: Final = RequestRefusal(
-    "no_such_path", 404, "There is no such path.", "`/docs` lists the paths of the API."
-)
-METHOD_NOT_ALLOWED: Final = RequestRefusal(
-    "method_not_allowed", 405, "The path has another method.", "`/docs` lists the methods of each path."
-)
-TOO_LARGE: Final = RequestRefusal(
-    "too_large", 413, "The body exceeds the limit.", "Ask for less at once, or raise `server.max_request_bytes`."
-)
-RATE_LIMITED: Final = RequestRefusal(
-    "rate_limited",
-    429,
-    "The API key exceeded its requests per minute.",
-    "Wait `Retry-After` seconds, or raise the limit of the key.",
-)
-OTHER: Final = RequestRefusal(
-    "http", 400, "The request cannot be read; another status than 400 may come too.", "Correct what the message names."
-)
-INTERNAL: Final = RequestRefusal(
-    "internal", 500, "An unexpected exception: a defect.", "Report it with the traceback in the log."
-)
-REFUSALS: Final = (NO_KEY, UNKNOWN_KEY, NO_SUCH_PATH, METHOD_NOT_ALLOWED, TOO_LARGE, RATE_LIMITED, OTHER, INTERNAL)
-_BY_STATUS: Final = {each.status: each.code for each in (NO_SUCH_PATH, METHOD_NOT_ALLOWED, TOO_LARGE)}
+class RefusedRequest(HTTPException):
+    """A request that a path refuses for ``refusal``."""
+
+    def __init__(
+        self,
+        refusal: RequestRefusal,
+        message: str,
+        parameter: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(refusal.status, message, headers)
+        self.refusal = refusal
+        self.parameter = parameter
 
 
 class ErrorBody(BaseModel):
@@ -71,17 +59,6 @@ class ErrorAnswer(BaseModel):
     error: ErrorBody
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors of an operation, for OpenAPI."""
-    descriptions = {
-        404: "The clip, dancer or challenge is not known.",
-        413: "The body is larger than allowed.",
-        422: "A parameter is missing or wrong; `parameter` names it.",
-        503: "Not ready, or the database does not answer. Try again after `Retry-After` seconds.",
-    }
-    return {status: {"model": ErrorAnswer, "description": descriptions[status]} for status in statuses}
-
-
 def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(DancerankError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid_request)
@@ -92,9 +69,21 @@ def install_error_handlers(app: FastAPI) -> None:
 def error_answer(
     status: int, code: str, message: str, parameter: str | None = None, headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    """An answer with the body that every error has."""
-    body = ErrorAnswer(error=ErrorBody(code=code, message=message, parameter=parameter))
+    """An answer with the body that every error has. Quotes are cut, and half a character in them is written out."""
+    name = None if parameter is None else _quotable(parameter, _MAX_PARAMETER)
+    body = ErrorAnswer(error=ErrorBody(code=code, message=_quotable(message, _MAX_MESSAGE), parameter=name))
     return JSONResponse(body.model_dump(), status, headers)
+
+
+def refusal_answer(
+    refusal: RequestRefusal, message: str, parameter: str | None = None, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    return error_answer(refusal.status, refusal.code, message, parameter, headers)
+
+
+def _quotable(text: str, length: int) -> str:
+    cut = text if len(text) <= length else f"{text[: length - 1]}…"
+    return cut.encode("utf-8", "backslashreplace").decode()
 
 
 async def _ours(_: Request, error: Exception) -> JSONResponse:
@@ -124,8 +113,6 @@ async def _invalid_request(_: Request, error: Exception) -> JSONResponse:
         raise TypeError("this handler is registered for validation errors") from error
     first = error.errors()[0]
     parameter = _parameter(first["loc"])
-    if first["type"] == "json_invalid":
-        return error_answer(422, QueryError.code, f"the body is not JSON: {first['ctx']['error']}", "body")
     return error_answer(422, QueryError.code, f"{parameter}: {first['msg']}", parameter)
 
 
@@ -138,8 +125,19 @@ def _parameter(location: Sequence[int | str]) -> str:
 async def _http(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise TypeError("this handler is registered for HTTP errors") from error
-    code = _BY_STATUS.get(error.status_code, OTHER.code)
-    return error_answer(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if isinstance(error, RefusedRequest):
+        return refusal_answer(error.refusal, str(error.detail), error.parameter, headers)
+    if error.status_code == METHOD_NOT_ALLOWED.status:
+        headers["Allow"] = _with_head(headers.get("Allow", ""))
+    refusal = _BY_STATUS.get(error.status_code, INTERNAL if error.status_code >= 500 else MALFORMED_REQUEST)
+    return error_answer(error.status_code, refusal.code, str(error.detail), headers=headers)
+
+
+def _with_head(allowed: str) -> str:
+    """``GET`` → ``GET, HEAD``: whatever answers GET answers HEAD."""
+    methods = {each.strip() for each in allowed.split(",") if each.strip()}
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

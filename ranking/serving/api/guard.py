@@ -4,21 +4,23 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Final
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ranking.serving.api.errors import (
+from ranking.serving.api.description import describe
+from ranking.serving.api.errors import RefusedRequest, refusal_answer
+from ranking.serving.api.keys import ApiKey, KeyRing
+from ranking.serving.api.limits import TokenBucket
+from ranking.serving.api.refusals import (
+    EXPECTATION_FAILED,
     NO_KEY,
     RATE_LIMITED,
     TOO_LARGE,
     UNKNOWN_KEY,
-    ErrorAnswer,
     RequestRefusal,
-    error_answer,
 )
-from ranking.serving.api.keys import ApiKey, KeyRing
-from ranking.serving.api.limits import TokenBucket
+from ranking.serving.api.request_line import HeadGuard, TargetGuard
 from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
 
@@ -32,10 +34,6 @@ _LONGEST_LENGTH: Final = 18
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD"})
 _CLOSE: Final = {"Connection": "close"}
 """Otherwise the server would continue to receive and discard the rest of the body."""
-_REFUSALS: Final = {
-    "401": "No API key, or an unknown one.",
-    "429": "Too many requests with this API key. Try again after `Retry-After` seconds.",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,18 +55,22 @@ class Access:
 def install_guards(app: FastAPI, access: Access) -> None:
     """Put the guards before every path of ``app``, and describe them. Call once all paths are there."""
     app.add_middleware(BodyGuard, access=access)
-    if access.keys is None:
-        return
     pages = {app.docs_url, app.redoc_url, app.openapi_url, app.swagger_ui_oauth2_redirect_url}
     open_paths = HEALTH_PATHS.union(page for page in pages if page)
     if access.metrics_are_open:
         open_paths |= {METRICS_PATH}
-    app.add_middleware(KeyGuard, keys=access.keys, access=access, open_paths=open_paths)
-    _describe(app, open_paths)
+    if access.keys is not None:
+        app.add_middleware(KeyGuard, keys=access.keys, access=access, open_paths=open_paths)
+    app.add_middleware(TargetGuard, observer=access.observer)
+    app.add_middleware(HeadGuard)
+    describe(app, open_paths, keys_are_asked_for=access.keys is not None)
 
 
 class BodyGuard:
-    """Answers 413 to a body that is larger than allowed: at once if it says so itself, else where it exceeds."""
+    """Answers 413 to a body that is larger than allowed: at once if it says so itself, else where it exceeds.
+
+    Answers 417 to an expectation that is not met.
+    """
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
@@ -79,10 +81,17 @@ class BodyGuard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "")
+        headers = Headers(scope=scope)
+        declared = headers.get("content-length", "")
         if declared.isdecimal() and (len(declared) > _LONGEST_LENGTH or int(declared) > self._max_bytes):
             self._observer.request_refused(TOO_LARGE.code)
-            await error_answer(TOO_LARGE.status, TOO_LARGE.code, self._message(), headers=_CLOSE)(scope, receive, send)
+            await refusal_answer(TOO_LARGE, self._message(), headers=_CLOSE)(scope, receive, send)
+            return
+        expected = headers.get("expect", "100-continue")
+        if expected.strip().lower() != "100-continue":
+            self._observer.request_refused(EXPECTATION_FAILED.code)
+            message = "the header Expect may ask for 100-continue only"
+            await refusal_answer(EXPECTATION_FAILED, message, headers=_CLOSE)(scope, receive, send)
             return
         await self._app(scope, self._counted(receive), send)
 
@@ -95,7 +104,7 @@ class BodyGuard:
             received_bytes += len(message.get("body", b""))
             if received_bytes > self._max_bytes:
                 self._observer.request_refused(TOO_LARGE.code)
-                raise HTTPException(TOO_LARGE.status, self._message(), _CLOSE)
+                raise RefusedRequest(TOO_LARGE, self._message(), headers=_CLOSE)
             return message
 
         return receive_counted
@@ -146,7 +155,7 @@ class KeyGuard:
         self._observer.request_refused(refusal.code)
         if scope["method"] not in _WITHOUT_BODY:
             headers = headers | _CLOSE
-        return error_answer(refusal.status, refusal.code, message, headers=headers)
+        return refusal_answer(refusal, message, headers=headers)
 
     def _take(self, key: ApiKey) -> int:
         per_minute = key.requests_per_minute or self._per_minute
@@ -158,15 +167,3 @@ class KeyGuard:
             self._buckets = {other: kept for other, kept in self._buckets.items() if other in active}
             bucket = self._buckets[key] = TokenBucket(per_minute, key.burst or per_minute)
         return bucket.take(round(self._clock.monotonic_s() * _NANOSECONDS))
-
-
-def _describe(app: FastAPI, open_paths: frozenset[str]) -> None:
-    """Add the key, and what its absence is answered with, to OpenAPI's description, which the app keeps."""
-    described = app.openapi()
-    described["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": _SCHEME}}
-    answer = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorAnswer.__name__}"}}}
-    for path in described["paths"].keys() - open_paths:
-        for operation in described["paths"][path].values():
-            operation["security"] = [{"key": []}]
-            for status, description in _REFUSALS.items():
-                operation["responses"][status] = {"description": description, "content": answer}

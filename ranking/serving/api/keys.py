@@ -20,6 +20,7 @@ from typing import Annotated, Final
 import msgspec
 
 from schemas.errors import ConfigurationError
+from schemas.escaping import shortened
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +156,9 @@ def _decoded(line: bytes, place: str) -> ApiKey:
     try:
         return msgspec.json.decode(line, type=ApiKey)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{place}: {error}; write keys with dancerank keys create", field=SETTING) from error
+        raise ConfigurationError(
+            f"{place}: {shortened(str(error))}; write keys with dancerank keys create", field=SETTING
+        ) from error
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import FastAPI, Query
 from pydantic import ConfigDict, Field
 
-from ranking.serving.api.errors import documented
+from ranking.serving.api.description import documented
 from ranking.serving.api.parameters import ClipId, GenerationParameters, NoParameters
 from ranking.serving.service import RankingService
 from schemas.modalities import Dimension
@@ -71,7 +71,7 @@ def add_pools(app: FastAPI, service: RankingService) -> None:
         """The active policy, and for each tier its clips and what is left of its budgets in this window."""
         return service.pools()
 
-    @app.post("/v1/pools/try", tags=["pools"], responses=documented(404, 413, 422, 503))
+    @app.post("/v1/pools/try", tags=["pools"], responses=documented(404, 413, 415, 422, 503))
     def try_in_the_pools(request: PoolTryRequest) -> PoolTryAnswer:
         """What would be decided now about a clip that is made up, and what it would take from which budget. Nothing is
         written.

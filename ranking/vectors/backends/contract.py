@@ -162,10 +162,15 @@ def _check_remote(backend: RemoteBackend, vectors: Mapping[str, Float32]) -> Non
     for generation, modality in (("contract-2", Modality.SKELETAL), (_GENERATION, Modality.SCENIC)):
         _expect(len(backend.open(generation, modality, DIM)) == 0, "each generation and modality has its own index")
         backend.drop(generation, modality)
-    _expect(len(backend.open(_GENERATION, Modality.SKELETAL, DIM + 1)) == 0, "an index of another width is empty")
+    wider = backend.open(_GENERATION, Modality.SKELETAL, DIM + 1)
+    _expect(len(wider) == 0, "an index of another width is empty")
+    wider.upsert([_clip(0)], np.eye(1, DIM + 1, dtype=np.float32))
+    _compare_vectors(backend.open(_GENERATION, Modality.SKELETAL, DIM), vectors)
     backend.drop(_GENERATION, Modality.SKELETAL)
     backend.drop(_GENERATION, Modality.SKELETAL)
-    _expect(len(backend.open(_GENERATION, Modality.SKELETAL, DIM)) == 0, "a dropped index is empty")
+    for width in (DIM, DIM + 1):
+        _expect(len(backend.open(_GENERATION, Modality.SKELETAL, width)) == 0, "a dropped index is empty")
+    backend.drop(_GENERATION, Modality.SKELETAL)
     before = backend.load_state()
     for state in (b"\x00one", b"two" * 100):
         backend.save_state(state)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import GenerationMismatch, SnapshotError
+from schemas.escaping import shortened
 from schemas.modalities import Modality
 from schemas.ports import Float32
 
@@ -132,11 +133,11 @@ class RemoteBackend(Protocol):
     name: str
 
     def open(self, generation: str, modality: Modality, dim: int) -> VectorIndex:
-        """The index as it is held, or an empty one if none of this width is."""
+        """The index as it is held, or an empty one if none of this width is. Each width has an index of its own."""
         ...
 
     def drop(self, generation: str, modality: Modality) -> None:
-        """Delete an index; nothing happens if it is not held."""
+        """Delete an index in every width; nothing happens if it is not held."""
         ...
 
     def load_state(self) -> bytes | None:
@@ -157,7 +158,8 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile) as error:
-        raise SnapshotError(f"{path}: not the file of an index ({error}); delete the snapshot") from error
+        problem = shortened(str(error))
+        raise SnapshotError(f"{path}: not the file of an index ({problem}); delete the snapshot") from error
 
 
 def unit(vector: npt.ArrayLike) -> Float32 | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message
 
@@ -12,10 +13,12 @@ class Answer(NamedTuple):
     status: int
     headers: dict[str, str]
     asked: int
+    body: bytes
 
 
-def request(app: ASGIApp, method: str, path: str, headers: dict[str, str], *chunks: bytes) -> Answer:
-    """Header names in lower case; ``chunks`` are the body."""
+def request(app: ASGIApp, method: str, target: str, headers: dict[str, str], *chunks: bytes) -> Answer:
+    """``target`` as it stands in the request line; header names in lower case; ``chunks`` are the body."""
+    path, _, query = target.partition("?")
     body, asked, sent = chunks or (b"",), 0, list[Message]()
 
     async def receive() -> Message:
@@ -30,11 +33,11 @@ def request(app: ASGIApp, method: str, path: str, headers: dict[str, str], *chun
         "type": "http",
         "http_version": "1.1",
         "method": method,
-        "path": path,
+        "path": unquote(path),
         "raw_path": path.encode(),
-        "query_string": b"",
+        "query_string": query.encode(),
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
     }
     asyncio.run(app(scope, receive, send))
     answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return Answer(sent[0]["status"], answered, asked)
+    return Answer(sent[0]["status"], answered, asked, b"".join(message["body"] for message in sent[1:]))

@@ -73,17 +73,14 @@ class RemoteService:
     name = "remote"
 
     def __init__(self) -> None:
-        self.indexes: dict[tuple[str, Modality], RemoteIndex] = {}
+        self.indexes: dict[tuple[str, Modality, int], RemoteIndex] = {}
         self.state: bytes | None = None
 
     def open(self, generation: str, modality: Modality, dim: int) -> RemoteIndex:
-        held = self.indexes.get((generation, modality))
-        if held is None or held.dim != dim:
-            held = self.indexes[generation, modality] = RemoteIndex(dim)
-        return held
+        return self.indexes.setdefault((generation, modality, dim), RemoteIndex(dim))
 
     def drop(self, generation: str, modality: Modality) -> None:
-        self.indexes.pop((generation, modality), None)
+        self.indexes = {key: index for key, index in self.indexes.items() if key[:2] != (generation, modality)}
 
     def load_state(self) -> bytes | None:
         return self.state

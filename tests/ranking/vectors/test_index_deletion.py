@@ -82,7 +82,8 @@ def stored_vectors(number: int) -> list[np.ndarray]:
     """The unit vectors of a clip, as an index of its own stores them."""
     view = IndexView(NumpyBackend(), Observer(), ManualClock())
     apply(view, [clip(number)])
-    return [view._spaces["g1"]._indexes[modality].vectors([f"clip{number:02d}"]) for modality in MODALITIES]
+    indexes = view._spaces["g1"]._indexes
+    return [index.vectors([f"clip{number:02d}"]) for modality in MODALITIES for index in indexes[modality].values()]
 
 
 def test_a_deleted_clip_is_in_no_index_and_in_no_answer(make: Callable[[], IndexView], reports: Reports) -> None:

@@ -15,7 +15,7 @@ from ranking.vectors.backends.port import SnapshotBackend
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import positions_after
 from schemas.clock import ManualClock
-from schemas.errors import GenerationMismatch, NotFound, NotReady, QueryError, SnapshotError, SnapshotNotWritten
+from schemas.errors import NotFound, NotReady, QueryError, SnapshotError, SnapshotNotWritten
 from schemas.events import ClipScored
 from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
@@ -158,18 +158,6 @@ def test_a_clip_deleted_before_a_generation_came_stays_deleted_in_it(make: Calla
     apply_entries(view, deletion("a"))
     apply(view, [scored_clip("a"), scored_clip("a", generation="g2"), scored_clip("b", generation="g2")])
     assert view.generations() == {"g2": 1}
-
-
-def test_an_embedding_of_another_width_is_refused_alone(make: Callable[..., IndexView]) -> None:
-    view = make()
-    entries = logged(
-        [embedded("a", skeletal=[1, 0]), embedded("b", skeletal=[1, 0, 0]), embedded("c", skeletal=[0, 1])]
-    )
-    refusals = view.apply(entries, positions_after(entry.record for entry in entries))
-    assert [refusal.record.offset for refusal in refusals] == [1]
-    assert isinstance(refusals[0].error, GenerationMismatch)
-    assert refusals[0].error.field == "modalities.skeletal.embedding"
-    assert (view.clips(), view.positions([at()])) == (2, {at(): 3})
 
 
 @pytest.mark.parametrize("arrival", [(0, 1), (1, 0)], ids=["in order", "late first"])

@@ -114,7 +114,7 @@ def test_of_a_clip_that_moved_only_the_challenge_that_the_view_knows_finds_it(
 def test_an_index_that_does_not_answer_is_tried_again_with_the_same_batch(service: RemoteService) -> None:
     view = process(service)
     apply(view, LOG[:1])
-    service.indexes["g1", SKELETAL].failures = 2
+    service.indexes["g1", SKELETAL, 2].failures = 2
     entries = logged(LOG[1:], start=1)
     positions = positions_after(entry.record for entry in entries)
     for _ in range(2):
@@ -129,15 +129,15 @@ def test_an_index_that_does_not_answer_is_tried_again_with_the_same_batch(servic
 def test_retired_generations_and_empty_indexes_are_dropped(service: RemoteService, folder: Path) -> None:
     view = process(service)
     apply(view, [*LOG, scored_clip("a", generation="g2", modalities={SKELETAL: result([1, 0])})])
-    assert service.indexes.keys() == {("g1", SKELETAL), ("g1", FACIAL), ("g2", SKELETAL)}
+    assert service.indexes.keys() == {("g1", SKELETAL, 2), ("g1", FACIAL, 3), ("g2", SKELETAL, 2)}
     view.save(folder)
     apply(view, [embedded("c", skeletal=[1, 0])], start=4)
-    assert ("g1", FACIAL) not in service.indexes
+    assert ("g1", FACIAL, 3) not in service.indexes
     restarted = process(service)
     restarted.retire(["g2"])
     restarted.restore(folder)
     assert restarted.generations() == {"g1": 3}
-    assert ("g2", SKELETAL) not in service.indexes
+    assert ("g2", SKELETAL, 2) not in service.indexes
     restarted.retire(["g1"])
     assert not any(len(index) for index in service.indexes.values())
 

@@ -48,7 +48,7 @@ def search(clips: Clips, make: Callable[[int], VectorIndex] = FaissIndex) -> Sim
             if modality not in indexes:
                 indexes[modality] = make(DIMS[modality])
             indexes[modality].upsert([IndexedClip(clip_id, challenge, dancer)], vector[None])
-    return SimilaritySearch("g1", catalogue, indexes)
+    return SimilaritySearch("g1", catalogue, {modality: {index.dim: index} for modality, index in indexes.items()})
 
 
 def brute_force(clips: Clips, query: SimilarQuery) -> list[tuple[str, float]]:
@@ -253,7 +253,7 @@ def test_equal_vectors_tie_at_any_width_and_place() -> None:
         )
         clips = [IndexedClip(entry.clip_id, "ch", entry.dancer_id) for entry in catalogue.entries()]
         index.upsert(clips[::-1], np.repeat(same[None], 300, axis=0))
-        engine = SimilaritySearch("g1", catalogue, {Modality.SKELETAL: index})
+        engine = SimilaritySearch("g1", catalogue, {Modality.SKELETAL: {index.dim: index}})
         query = SimilarQuery(embeddings={Modality.SKELETAL: rng.normal(size=width).tolist()}, k=5)
         assert [hit.clip_id for hit in engine.answer(query).hits] == [f"c{n:03d}" for n in range(5)]
 

@@ -24,6 +24,7 @@ from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
 from ranking.vectors.backends.port import IndexedClip, SnapshotBackend, VectorIndex
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
 from ranking.vectors.content_hash import index_content
+from ranking.vectors.similarity import IndexesByWidth
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import LogEntry, positions_after
 from schemas.modalities import MODALITIES, Modality
@@ -166,8 +167,11 @@ class Held:
             index.remove([clip_id])
 
     def content(self, generation: str = "g1", **others: "Held") -> str:
-        spaces = {name: (each.catalogue, each.indexes) for name, each in {generation: self, **others}.items()}
+        spaces = {name: each.parts() for name, each in {generation: self, **others}.items()}
         return index_content(spaces, self.deleted)
+
+    def parts(self) -> tuple[Catalogue, IndexesByWidth]:
+        return self.catalogue, {modality: {index.dim: index} for modality, index in self.indexes.items()}
 
 
 def held(*deleted: str, **changes: Any) -> Held:
@@ -202,6 +206,17 @@ def test_the_hash_of_an_index_differs_for_every_single_field() -> None:
     assert len(set(found)) == len(found)
 
 
+def test_the_hash_tells_which_clip_has_which_of_two_widths() -> None:
+    def of(*widths: int) -> str:
+        catalogue, indexes = Catalogue(), {width: NumpyIndex(width) for width in widths}
+        for clip_id, width in zip("ab", widths, strict=True):
+            catalogue.put(CatalogueEntry(clip_id, "d", "c", 0, 0, 0, (SKELETAL,)))
+            indexes[width].upsert([IndexedClip(clip_id, "c", "d")], np.eye(1, width, dtype=np.float32))
+        return index_content({"g1": (catalogue, {SKELETAL: indexes})}, ())
+
+    assert of(2, 3) == of(2, 3) != of(3, 2)
+
+
 def test_every_vector_counts_however_many_are_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ranking.vectors.content_hash._CLIPS_AT_ONCE", 2)
 
@@ -216,7 +231,7 @@ def test_every_vector_counts_however_many_are_taken_at_once(monkeypatch: pytest.
 
 def test_the_order_of_generations_and_deletions_does_not_count() -> None:
     one, other = held(clip_id="a"), held(clip_id="b")
-    spaces = {name: (each.catalogue, each.indexes) for name, each in (("g1", one), ("g2", other))}
+    spaces = {name: each.parts() for name, each in (("g1", one), ("g2", other))}
     gone = [f"gone-{number}" for number in range(20)]
     assert index_content(spaces, gone) == index_content(dict(reversed(spaces.items())), gone[::-1])
 

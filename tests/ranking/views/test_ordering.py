@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,7 @@ from ranking.database.tables import clips, deleted_clips, metadata, scored_clips
 from ranking.scores.store import ScoreStore
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.backends.port import unit
+from ranking.vectors.embedding_space import EmbeddingSpace
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import DeletedRecord, LogEntry, positions_after
 from schemas.clock import ManualClock
@@ -85,18 +87,26 @@ def expected_sql(entries: Sequence[LogEntry]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def stored(space: EmbeddingSpace, modality: Modality, clip_id: str) -> tuple[float, ...]:
+    """The one vector that is held, in whichever width."""
+    found = (index.vectors([clip_id])[0] for index in space._indexes[modality].values())
+    (vector,) = (tuple(vector.tolist()) for vector in found if not np.isnan(vector[0]))
+    return vector
+
+
 def index_state(view: IndexView) -> dict[str, Any]:
     known = {}
     for generation, space in view._spaces.items():
         for clip_id in CLIPS:
             if (entry := space._catalogue.get(clip_id)) is not None:
-                vectors = {m: tuple(space._indexes[m].vectors([clip_id])[0].tolist()) for m in entry.modalities}
+                vectors = {m: stored(space, m, clip_id) for m in entry.modalities}
                 place = (entry.log_partition, entry.log_offset)
                 known[generation, clip_id] = (entry.dancer_id, entry.challenge_id, *place, vectors)
     return {
         "clips": known,
         "deleted": view._deleted,
         "sizes": view.sizes(),
+        "widths": {name: space.widths() for name, space in view._spaces.items() if len(space)},
         "positions": view.positions(PARTITIONS),
     }
 
@@ -110,22 +120,28 @@ def expected_index(entries: Sequence[LogEntry]) -> dict[str, Any]:
     }  # fmt: skip
     present = [modality for *_, vectors in known.values() for modality in vectors]
     sizes = {modality: present.count(modality) for modality in sorted(set(present))}
+    widths: dict[str, dict[Modality, set[int]]] = {}
+    for (generation, _), (*_, vectors) in known.items():
+        for modality, vector in vectors.items():
+            widths.setdefault(generation, {}).setdefault(modality, set()).add(len(vector))
     return {
         "clips": known,
         "deleted": set(deleted),
         "sizes": sizes,
+        "widths": {name: {m: tuple(sorted(found)) for m, found in sorted(of.items())} for name, of in widths.items()},
         "positions": positions_after(entry.record for entry in entries),
     }
 
 
+# Embeddings of two widths in one generation: a fault of producers, which must not make the views differ.
 scored = st.builds(
-    lambda clip_id, version, generation, challenge, modalities, score: scored_clip(
+    lambda clip_id, version, generation, challenge, modalities, score, more: scored_clip(
         clip_id,
         uploaded_at_ms=NOW_MS + version,
         generation=generation,
         challenge_id=challenge,
         dancer_id=f"dancer{version}",
-        modalities={m: result((score + 1, n - 1.5), score=score) for n, m in enumerate(modalities)},
+        modalities={m: result((score + 1, n - 1.5, *more), score=score) for n, m in enumerate(modalities)},
         fused_score=score / 2,
     ),
     st.sampled_from(CLIPS),
@@ -134,6 +150,7 @@ scored = st.builds(
     st.sampled_from(["x", "y"]),
     st.lists(st.sampled_from(MODALITIES), min_size=1, max_size=3, unique=True),
     st.integers(0, 9),
+    st.sampled_from([(), (), (2.0,)]),
 )
 
 

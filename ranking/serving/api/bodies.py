@@ -1,0 +1,81 @@
+"""Bodies of requests: JSON in UTF-8 that can be read in one way only, or an error with a name."""
+
+import json
+from collections.abc import Callable, Coroutine
+from email.message import Message
+from typing import Any, Final
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+
+from ranking.serving.api.errors import RefusedRequest
+from ranking.serving.api.refusals import MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE
+
+_UTF_8: Final = frozenset({"utf-8", "utf8"})
+
+
+class JsonRequest(Request):
+    """A request whose body raises ``RefusedRequest`` unless each reader of JSON reads the same in it."""
+
+    async def json(self) -> Any:
+        try:
+            text = (await self.body()).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise _malformed(f"byte {error.start} is not UTF-8") from None
+        try:
+            return json.loads(text, object_pairs_hook=_named_once)
+        except json.JSONDecodeError as error:
+            raise _malformed(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+        except RecursionError:
+            raise _malformed("it is nested too deeply") from None
+        except ValueError as error:  # Python refuses to read thousands of digits as a number
+            if isinstance(error, _NamedTwice):
+                raise _malformed(str(error)) from None
+            raise _malformed("a number has too many digits") from None
+
+
+class JsonRoute(APIRoute):
+    """A path whose body, if it takes one, is JSON."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer, takes_body = super().get_route_handler(), self.body_field is not None
+
+        async def answer_json(request: Request) -> Response:
+            strict = JsonRequest(request.scope, request.receive)
+            if takes_body and await strict.body():
+                _check_declared(strict.headers)
+            return await answer(strict)
+
+        return answer_json
+
+
+class _NamedTwice(ValueError):
+    """An object that has a name twice: readers differ in which value counts."""
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _NamedTwice(f"{twice[:100]!r} is there more than once in one object")
+    return found
+
+
+def _check_declared(headers: Headers) -> None:
+    """Raises ``RefusedRequest`` unless the body is declared as JSON in UTF-8, as it is."""
+    declared = headers.get("content-type", "")
+    parsed = Message()
+    parsed["content-type"] = declared
+    subtype = parsed.get_content_subtype()
+    if not declared or parsed.get_content_maintype() != "application" or not f"+{subtype}".endswith("+json"):
+        raise RefusedRequest(UNSUPPORTED_MEDIA_TYPE, "send JSON, with the header Content-Type: application/json")
+    if str(parsed.get_param("charset", "utf-8")).lower() not in _UTF_8:
+        raise RefusedRequest(UNSUPPORTED_MEDIA_TYPE, "send JSON in UTF-8")
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise RefusedRequest(UNSUPPORTED_MEDIA_TYPE, "send the body without a Content-Encoding")
+
+
+def _malformed(problem: str) -> RefusedRequest:
+    return RefusedRequest(MALFORMED_JSON, f"the body is not JSON: {problem}", "body")

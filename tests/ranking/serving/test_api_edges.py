@@ -1,0 +1,412 @@
+"""Requests at the edges of HTTP: each refused by name, with one code and status for each meaning, or answered whole."""
+
+import json
+
+import pytest
+from fastapi import FastAPI
+
+from ranking.database.connection import Database
+from ranking.pools.service.reading import PoolReader
+from ranking.scores.store import ScoreStore
+from ranking.serving.api import create_app
+from ranking.serving.service import RankingService
+from ranking.vectors.backends.numpy_exact import NumpyBackend
+from ranking.vectors.view import IndexView
+from ranking.views.log_records import positions_after
+from schemas.clock import ManualClock
+from schemas.modalities import Modality
+from schemas.observation import Observer
+from tests.ranking.examples import logged, result, scored_clip
+from tests.ranking.serving.asgi import Answer, request
+
+JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture
+def app(store: ScoreStore, sqlite_database: Database) -> FastAPI:
+    index = IndexView(NumpyBackend(), Observer(), ManualClock())
+    entries = logged([scored_clip("c1", dancer_id="d1", modalities={Modality.SKELETAL: result([1, 0])})])
+    for view in (store, index):
+        view.apply(entries, positions_after(entry.record for entry in entries))
+    service = RankingService(store, index, pools=PoolReader(sqlite_database, ManualClock()))
+    return create_app(service, lambda: ("text/plain", b"metric 1\n"))
+
+
+def refusal(answer: Answer) -> tuple[int, str, str | None]:
+    error = json.loads(answer.body)["error"]
+    assert error.keys() == {"code", "message", "parameter"}
+    assert error["message"]
+    return answer.status, error["code"], error["parameter"]
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        pytest.param(
+            "/v1/clips/c%",
+            (400, "malformed_url", None),
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="an incomplete percent-encoding in a path", outcome="400 malformed_url"
+            ),
+        ),
+        pytest.param(
+            "/v1/challenges?generation=%zz",
+            (400, "malformed_url", None),
+            marks=pytest.mark.tried(
+                kind="HTTP edges",
+                given="a percent-encoding that is not hexadecimal in a query",
+                outcome="400 malformed_url",
+            ),
+        ),
+        pytest.param(
+            "/v1/clips/%ff",
+            (400, "malformed_url", None),
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="bytes that are not UTF-8 in a path", outcome="400 malformed_url"
+            ),
+        ),
+        pytest.param(
+            "/v1/challenges?generation=%c0%ae",
+            (400, "malformed_url", None),
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="an overlong UTF-8 encoding in a query", outcome="400 malformed_url"
+            ),
+        ),
+        pytest.param(
+            "/v1/clips/%ed%a0%80",
+            (400, "malformed_url", None),
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="half a surrogate pair in a path", outcome="400 malformed_url"
+            ),
+        ),
+        pytest.param(
+            "/v1/clips/c1%2Fsimilar",
+            (400, "malformed_url", None),
+            marks=pytest.mark.tried(kind="HTTP edges", given="an encoded slash in an id", outcome="400 malformed_url"),
+        ),
+        pytest.param(
+            "v1/challenges",
+            (400, "malformed_url", None),
+            marks=pytest.mark.tried(kind="HTTP edges", given="a target that is no path", outcome="400 malformed_url"),
+        ),
+        pytest.param(
+            "ftp://h/v1/challenges",
+            (400, "malformed_url", None),
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="an absolute target of another scheme", outcome="400 malformed_url"
+            ),
+        ),
+        pytest.param(
+            "/v1/clips/c%00",
+            (422, "invalid_query", "clip_id"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="NUL in an id", outcome="422 invalid_query"),
+        ),
+        pytest.param(
+            "/v1/clips/" + "x" * 4000,
+            (422, "invalid_query", "clip_id"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="an id of 4,000 characters", outcome="422 invalid_query"),
+        ),
+        pytest.param(
+            "/v1/clips/%2e",
+            (422, "invalid_query", "clip_id"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="an id of one dot", outcome="422 invalid_query"),
+        ),
+        pytest.param(
+            "/v1/clips/c1/similar?k=1&k=2",
+            (422, "invalid_query", "k"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="a query parameter twice", outcome="422 invalid_query"),
+        ),
+        pytest.param(
+            "/v1/clips/c1/similar?k=1&%6b=2",
+            (422, "invalid_query", "k"),
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="a query parameter twice, once encoded", outcome="422 invalid_query"
+            ),
+        ),
+        pytest.param(
+            "/v1/clips/c1/similar?k=1000000000000000000000000000000000000000",
+            (422, "invalid_query", "k"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="k of 40 digits", outcome="422 invalid_query"),
+        ),
+        pytest.param(
+            "/v1/clips/c1/similar?k=NaN",
+            (422, "invalid_query", "k"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="k of NaN", outcome="422 invalid_query"),
+        ),
+        pytest.param(
+            "/v1/clips/c1/similar?k=%D9%A7",
+            (422, "invalid_query", "k"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="k in Arabic digits", outcome="422 invalid_query"),
+        ),
+        pytest.param(
+            "/v1/clips/c1/similar?weights=skeletal:inf",
+            (422, "invalid_query", "weights"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="a weight of infinity", outcome="422 invalid_query"),
+        ),
+        pytest.param(
+            "/v1/challenges/",
+            (404, "no_such_path", None),
+            marks=pytest.mark.tried(kind="HTTP edges", given="a trailing slash", outcome="404 no_such_path"),
+        ),
+        pytest.param(
+            "//v1/challenges",
+            (404, "no_such_path", None),
+            marks=pytest.mark.tried(kind="HTTP edges", given="two slashes", outcome="404 no_such_path"),
+        ),
+        pytest.param(
+            "/healthz/../v1/challenges",
+            (404, "no_such_path", None),
+            marks=pytest.mark.tried(kind="HTTP edges", given="dot segments", outcome="404 no_such_path"),
+        ),
+    ],
+)
+def test_a_target_is_read_in_one_way_or_refused_by_name(
+    app: FastAPI, target: str, expected: tuple[int, str, str | None]
+) -> None:
+    assert refusal(request(app, "GET", target, {})) == expected
+
+
+@pytest.mark.tried(kind="HTTP edges", given="an absolute target", outcome="as its path")
+@pytest.mark.parametrize("scheme", ["http", "HTTPS"])
+def test_a_target_in_absolute_form_is_answered_as_its_path(app: FastAPI, scheme: str) -> None:
+    answer = request(app, "GET", f"{scheme}://elsewhere:9/v1/challenges?generation=g1", {})
+    assert (answer.status, json.loads(answer.body)) == (200, [{"challenge_id": "ch", "clips": 1}])
+    assert request(app, "GET", "http://elsewhere", {}).status == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(
+            b"{not json",
+            (422, "malformed_json", "body"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="a body that is not JSON", outcome="422 malformed_json"),
+        ),
+        pytest.param(
+            b"\xff",
+            (422, "malformed_json", "body"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="a body that is not UTF-8", outcome="422 malformed_json"),
+        ),
+        pytest.param(
+            '{"clip_id": "c1"}'.encode("utf-16"),
+            (422, "malformed_json", "body"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="a body in UTF-16", outcome="422 malformed_json"),
+        ),
+        pytest.param(
+            b"[" * 100_000,
+            (422, "malformed_json", "body"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="100,000 opened brackets", outcome="422 malformed_json"),
+        ),
+        pytest.param(
+            b'{"clip_id": "c1", "k": ' + b"9" * 5000 + b"}",
+            (422, "malformed_json", "body"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="a number of 5,000 digits", outcome="422 malformed_json"),
+        ),
+        pytest.param(
+            b'{"clip_id": "c1", "clip_id": "c2"}',
+            (422, "malformed_json", "body"),
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="a name twice in one JSON object", outcome="422 malformed_json"
+            ),
+        ),
+        pytest.param(
+            b'\xef\xbb\xbf{"clip_id": "c1"}',
+            (422, "malformed_json", "body"),
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="a body with a byte-order mark", outcome="422 malformed_json"
+            ),
+        ),
+        pytest.param(
+            b'{"clip_id": "c1"} {}',
+            (422, "malformed_json", "body"),
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="text after the JSON document", outcome="422 malformed_json"
+            ),
+        ),
+        pytest.param(
+            b"",
+            (422, "invalid_query", "body"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="an empty body", outcome="422 invalid_query"),
+        ),
+        pytest.param(
+            b"[]",
+            (422, "invalid_query", "body"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="JSON that is a list", outcome="422 invalid_query"),
+        ),
+        pytest.param(
+            b'{"\\ud800": 1}',
+            (422, "invalid_query", "body"),
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="half a surrogate pair as a name", outcome="422 invalid_query"
+            ),
+        ),
+        pytest.param(
+            b'{"embeddings": {"skeletal": [NaN, 1]}, "generation": "g1"}',
+            (422, "invalid_query", "embeddings.skeletal"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="NaN as an embedding", outcome="422 invalid_query"),
+        ),
+        pytest.param(
+            b'{"clip_id": "c1", "weights": {"skeletal": 1e999}}',
+            (422, "invalid_query", "weights"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="a weight of 1e999", outcome="422 invalid_query"),
+        ),
+        pytest.param(
+            b'{"clip_id": "c1", "k": 18446744073709551617}',
+            (422, "invalid_query", "k"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="k beyond 64 bits", outcome="422 invalid_query"),
+        ),
+    ],
+)
+def test_a_body_is_read_in_one_way_or_refused_by_name(
+    app: FastAPI, body: bytes, expected: tuple[int, str, str | None]
+) -> None:
+    assert refusal(request(app, "POST", "/v1/similar", JSON, body)) == expected
+
+
+def test_what_a_refusal_quotes_is_bounded(app: FastAPI) -> None:
+    answer = request(app, "POST", "/v1/similar", JSON, json.dumps({"x" * 100_000: 1}).encode())
+    assert refusal(answer)[:2] == (422, "invalid_query")
+    assert len(answer.body) < 1000
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param(
+            {"content-type": "text/plain"},
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="a body of another content type", outcome="415 unsupported_media_type"
+            ),
+        ),
+        pytest.param(
+            {},
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="a body without a content type", outcome="415 unsupported_media_type"
+            ),
+        ),
+        pytest.param(
+            {"content-type": "application/x-www-form-urlencoded"},
+            marks=pytest.mark.tried(kind="HTTP edges", given="a form", outcome="415 unsupported_media_type"),
+        ),
+        pytest.param(
+            {"content-type": "json"},
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="a content type that is not one", outcome="415 unsupported_media_type"
+            ),
+        ),
+        pytest.param(
+            {"content-type": "application/json; charset=utf-16"},
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="JSON declared as UTF-16", outcome="415 unsupported_media_type"
+            ),
+        ),
+        pytest.param(
+            {"content-type": "application/json", "content-encoding": "gzip"},
+            marks=pytest.mark.tried(kind="HTTP edges", given="a compressed body", outcome="415 unsupported_media_type"),
+        ),
+    ],
+)
+def test_a_body_that_is_not_declared_as_json_is_not_read_as_json(app: FastAPI, headers: dict[str, str]) -> None:
+    answer = request(app, "POST", "/v1/similar", headers, b'{"clip_id": "c1"}')
+    assert refusal(answer) == (415, "unsupported_media_type", None)
+
+
+@pytest.mark.parametrize("declared", ["application/json", "APPLICATION/JSON; charset=UTF-8", "application/x+json"])
+def test_json_may_be_declared_in_each_way_that_means_json(app: FastAPI, declared: str) -> None:
+    sent = {"content-type": declared, "content-encoding": "identity"}
+    assert request(app, "POST", "/v1/similar", sent, b'{"clip_id": "c1"}').status == 200
+
+
+@pytest.mark.tried(kind="HTTP edges", given="a generation that is unknown", outcome="404 not_found, on every path")
+def test_an_unknown_generation_is_the_same_error_on_every_path(app: FastAPI) -> None:
+    paths = [
+        (path.format(clip_id="c1", dancer_id="d1", challenge_id="ch"), method)
+        for path, operations in app.openapi()["paths"].items()
+        for method, operation in operations.items()
+        if "generation" in str(operation.get("parameters", "")) or method == "post"
+    ]
+    assert len(paths) == 8
+    bodies = {
+        "/v1/similar": {"clip_id": "c1", "generation": "g9"},
+        "/v1/pools/try": {"challenge_id": "ch", "percentiles": {"fused": 90}, "generation": "g9"},
+    }
+    for path, method in paths:
+        if method == "post":
+            answer = request(app, "POST", path, JSON, json.dumps(bodies[path]).encode())
+        else:
+            answer = request(app, "GET", f"{path}?generation=g9", {})
+        assert refusal(answer) == (404, "not_found", "generation"), path
+
+
+@pytest.mark.tried(kind="HTTP edges", given="HEAD", outcome="as GET, without a body")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/clips/c1",
+        "/v1/clips/c9",
+        "/v1/clips/c1/similar?k=0",
+        "/v1/challenges",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/docs",
+        "/openapi.json",
+        "/nothing",
+        "/v1/clips/%ff",
+    ],
+)
+def test_head_is_answered_as_get_without_a_body(app: FastAPI, path: str) -> None:
+    answers = [request(app, method, path, {}) for method in ("GET", "HEAD")]
+    assert answers[0].status == answers[1].status
+    assert answers[0].headers == answers[1].headers
+    assert answers[0].body
+    assert not answers[1].body
+
+
+@pytest.mark.tried(kind="HTTP edges", given="OPTIONS, TRACE, PUT, BREW", outcome="405 with Allow")
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE", "PUT", "DELETE", "PROPFIND", "BREW"])
+def test_a_method_that_a_path_lacks_is_refused_with_those_that_it_has(app: FastAPI, method: str) -> None:
+    for path, allowed in (("/v1/clips/c1", "GET, HEAD"), ("/v1/similar", "POST"), ("/metrics", "GET, HEAD")):
+        answer = request(app, method, path, {})
+        assert refusal(answer) == (405, "method_not_allowed", None)
+        assert answer.headers["allow"] == allowed
+
+
+@pytest.mark.tried(kind="HTTP edges", given="HEAD of a path that takes POST only", outcome="405 with Allow")
+def test_head_of_a_path_without_get_is_refused(app: FastAPI) -> None:
+    answer = request(app, "HEAD", "/v1/similar", {})
+    assert (answer.status, answer.headers["allow"], answer.body) == (405, "POST", b"")
+
+
+@pytest.mark.tried(kind="HTTP edges", given="Expect: 200-ok", outcome="417 expectation_failed")
+def test_an_expectation_that_is_not_met_is_refused(app: FastAPI) -> None:
+    answer = request(app, "POST", "/v1/similar", JSON | {"expect": "200-ok"}, b"{}")
+    assert refusal(answer) == (417, "expectation_failed", None)
+
+
+@pytest.mark.tried(kind="HTTP edges", given="conditional and range headers", outcome="200, as without them")
+def test_conditions_are_not_looked_at_because_answers_have_no_tags(app: FastAPI) -> None:
+    plain = request(app, "GET", "/v1/challenges", {})
+    for headers in ({"if-none-match": "*"}, {"if-match": '"x"'}, {"if-modified-since": "?"}, {"range": "bytes=0-1"}):
+        assert request(app, "GET", "/v1/challenges", headers) == plain
+
+
+@pytest.mark.tried(kind="HTTP edges", given="the description of the API", outcome="every error of every path")
+def test_the_description_has_each_error_with_one_model_and_the_key(app: FastAPI) -> None:
+    described = app.openapi()
+    assert described["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            expected = {"400", "500", "503"}
+            if path not in ("/healthz", "/readyz"):
+                expected |= {"401", "429"}
+                assert {"key": []} in operation["security"]
+            if path.startswith("/v1/"):
+                expected |= {"422"} | ({"404"} if path not in ("/v1/generations", "/v1/pools") else set())
+            if method == "post":
+                expected |= {"413", "415"}
+            errors = {status for status in operation["responses"] if status != "200"}
+            assert errors == expected, path
+            for status in errors - ({"503"} if path in ("/healthz", "/readyz") else set()):
+                content = operation["responses"][status]["content"]
+                assert content == {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}}
