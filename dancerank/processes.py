@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from dancerank.lag_measuring import Readers
+from dancerank.listening import ConnectionLimits
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.settings import Settings
 from dancerank.topics import create_topics, scored_topics, topics_read
@@ -154,6 +155,17 @@ class Processes:
             max_request_bytes=server.max_request_bytes,
             clock=self.clock,
             observer=self.observer,
+        )
+
+    def connection_limits(self) -> ConnectionLimits:
+        """What each client of the HTTP API may take."""
+        server = self.settings.server
+        return ConnectionLimits(
+            header_timeout_s=server.header_timeout_s,
+            body_timeout_s=server.body_timeout_s,
+            response_timeout_s=server.response_timeout_s,
+            idle_timeout_s=server.idle_timeout_s,
+            connections=server.max_connections,
         )
 
     @contextmanager

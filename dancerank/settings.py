@@ -166,6 +166,17 @@ class ServerSettings(_Group):
     """Whether /metrics of the API is answered without a key where keys are asked for."""
     max_request_bytes: Annotated[int, Field(ge=1)] = 8 * 1024 * 1024
     """Largest body of a request, in bytes."""
+    header_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 5.0
+    """Seconds within which the line and headers of a request have to arrive."""
+    body_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    """Seconds within which the body of a request has to arrive, after its headers."""
+    response_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """Seconds within which a client has to take what was written to it; then the connection is aborted."""
+    idle_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 5.0
+    """Seconds that a connection may wait for its next request. Give a proxy a shorter one for its connections here."""
+    max_connections: Annotated[int, Field(ge=1, le=100_000)] = 512
+    """Most connections to the API at once. A further one replaces the one that has waited longest for a request; if
+    all are being answered, it is answered with 503. Each needs a file descriptor."""
     shutdown_timeout_s: Annotated[float, Field(ge=2, le=86_400)] = 30.0
     """Seconds from SIGTERM within which every process ends. It finishes what is under way; what is not finished by then
     is done again after the next start. Requests have half of it."""

@@ -135,4 +135,4 @@ class Observer:
         """The database failed; what was reported before stays."""
 
     def request_refused(self, reason: str) -> None:
-        """A request to the API was refused: ``no_key``, ``unknown_key``, ``rate_limited`` or ``too_large``."""
+        """A request was refused before it was answered; ``reason`` is the code of the answer."""

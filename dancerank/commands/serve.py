@@ -108,7 +108,14 @@ def serve(
         replica = stack.enter_context(processes.replica(with_rank=with_rank, reports_as=name))
         app = create_app(replica.service, observer.render, access)
         stop_on_signals()  # uvicorn handles the signal first, and raises it again once it has shut down
-        answer(app, taken, lambda: log.info("serving on http://%s:%d, described at /docs", host, port), patience_s)
+        answer(
+            app,
+            taken,
+            lambda: log.info("serving on http://%s:%d, described at /docs", host, port),
+            patience_s,
+            limits=processes.connection_limits(),
+            observer=observer,
+        )
     for thread in replica.loops:
         if thread.failure is not None:
             raise ViewEnded(f"a view stopped being updated: {thread.failure}") from thread.failure

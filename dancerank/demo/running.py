@@ -93,8 +93,10 @@ def show_dead_letters(console: Console, records: Sequence[Record]) -> None:
 
 def keep_serving(console: Console, system: EmbeddedSystem, observer: PrometheusObserver, taken: socket.socket) -> None:
     """Answer over HTTP on the port ``taken`` until Ctrl-C."""
-    app = create_app(system.service, observer.render, Processes(system.settings, observer=observer).api_access())
-    answer(app, taken, lambda: _show_addresses(console, system.settings))
+    processes = Processes(system.settings, observer=observer)
+    app = create_app(system.service, observer.render, processes.api_access())
+    limits = processes.connection_limits()
+    answer(app, taken, lambda: _show_addresses(console, system.settings), limits=limits, observer=observer)
 
 
 def _show_addresses(console: Console, settings: Settings) -> None:

@@ -80,7 +80,7 @@ _SKIP_REASON: Final = Label(
     "`tombstone`, `deleted_clip`, `other_generation`, `retired_generation`; in `pools run` also `unknown_clip` and "
     "`future_observation`; in `serve` also a code of [errors](errors.md)",
 )
-_REFUSAL: Final = Label("reason", "`no_key`, `unknown_key`, `rate_limited`, `too_large`")
+_REFUSAL: Final = Label("reason", "the code, such as `no_key`, `too_large` or `request_timeout`")
 _STAGE: Final = Label(
     "stage",
     "`load`, `wait`, `inference`, `fusion`, `publish`, `total` (of `stream`), `apply` (of a view), `rankings` (of "
@@ -205,7 +205,7 @@ SNAPSHOTS_FAILED: Final = CounterDefinition(
     "dancerank_snapshots_failed_total", "Snapshots of the index that could not be written.", "snapshots", _SERVE
 )
 REQUESTS_REFUSED: Final = CounterDefinition(
-    "dancerank_requests_refused_total", "Requests to the API refused.", "requests", _SERVE, (_REFUSAL,)
+    "dancerank_requests_refused_total", "Requests refused.", "requests", _EVERY, (_REFUSAL,)
 )
 
 POOL_DECISIONS: Final = CounterDefinition(

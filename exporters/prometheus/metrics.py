@@ -1,6 +1,6 @@
 """The observer whose metrics a Prometheus server scrapes; this package alone knows ``prometheus_client``."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
@@ -10,7 +10,6 @@ from exporters.prometheus import definitions
 from exporters.prometheus.definitions import ALL
 from exporters.prometheus.model_metrics import ModelMetrics
 from exporters.prometheus.pool_metrics import PoolMetrics
-from exporters.prometheus.server import serve_process
 from schemas.modalities import Modality
 from schemas.observation import Agreement, Calibration, Drift, Observer, TierFilling
 from schemas.ports import TopicPartition
@@ -53,14 +52,6 @@ class PrometheusObserver(Observer):
     def render(self) -> tuple[str, bytes]:
         """Content type and body for a scrape."""
         return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self.registry)
-
-    def start_server(
-        self, port: int, *, host: str = "0.0.0.0", waiting: Callable[[], Sequence[str]] = tuple
-    ) -> Callable[[], None]:
-        """Serve ``/metrics`` on a thread, for a process without an HTTP API, and ``/readyz`` by what it is ``waiting``
-        for; returns the function that stops it.
-        """
-        return serve_process(host, port, self.render, waiting)
 
     def consumed(self, topic: str, records: int) -> None:
         self._consumed.labels(topic).inc(records)

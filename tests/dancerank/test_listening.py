@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from dancerank.commands import serve
-from dancerank.listening import Watched, answer, bound, metrics
+from dancerank.listening import Watched, answer, bound, metrics, process_http
 from dancerank.processes import Processes
 from exporters.prometheus import PrometheusObserver
 from schemas.errors import ConfigurationError
@@ -44,9 +44,8 @@ def test_a_metrics_port_in_use_names_setting_and_variable(occupied: int, setting
 
 
 def test_port_zero_serves_no_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
-    observer = PrometheusObserver()
-    monkeypatch.setattr(observer, "start_server", lambda *_, **__: pytest.fail("a server was started"))
-    with metrics(observer, "127.0.0.1", 0, "rank_metrics_port"):
+    monkeypatch.setattr(process_http, "answer_on_thread", lambda *_, **__: pytest.fail("a server was started"))
+    with metrics(PrometheusObserver(), "127.0.0.1", 0, "rank_metrics_port"):
         pass
 
 

@@ -8,9 +8,10 @@ from typing import Any, Final
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 
 from ranking.serving.api.errors import RefusedRequest
-from ranking.serving.api.refusals import MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE
+from ranking.serving.api.refusals import MALFORMED_JSON, MALFORMED_REQUEST, UNSUPPORTED_MEDIA_TYPE
 
 _UTF_8: Final = frozenset({"utf-8", "utf8"})
 
@@ -43,7 +44,7 @@ class JsonRoute(APIRoute):
 
         async def answer_json(request: Request) -> Response:
             strict = JsonRequest(request.scope, request.receive)
-            if takes_body and await strict.body():
+            if takes_body and await _arrived(strict):
                 _check_declared(strict.headers)
             return await answer(strict)
 
@@ -61,6 +62,13 @@ def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise _NamedTwice(f"{twice[:100]!r} is there more than once in one object")
     return found
+
+
+async def _arrived(request: Request) -> bytes:
+    try:
+        return await request.body()
+    except ClientDisconnect:
+        raise RefusedRequest(MALFORMED_REQUEST, "the connection ended before the body did") from None
 
 
 def _check_declared(headers: Headers) -> None:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import yaml
 
+from dancerank.listening import metrics
 from exporters.prometheus import PrometheusObserver
 from exporters.prometheus.definitions import ALL_CHALLENGES
 from schemas.events import Identifier
@@ -331,18 +332,17 @@ def test_promtool_accepts_the_metrics(promtool: str) -> None:
 @pytest.mark.prometheus
 def test_a_real_prometheus_scrapes_the_metrics_and_loads_the_rules(prometheus_binary: str) -> None:
     observer, port = observed(), free_port()
-    stop = observer.start_server(port, host="127.0.0.1")
     configuration = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     configuration["global"]["scrape_interval"] = "1s"
     for job in configuration["scrape_configs"]:
         job["static_configs"] = [{"targets": [f"127.0.0.1:{port}"]}]
-    try:
-        with PrometheusServer(yaml.safe_dump(configuration), files={RULES.name: RULES.read_text()}) as server:
-            found = awaited(server.url, 'dancerank_consumer_lag_seconds{job="dancerank-streamer"}')
-            with urllib.request.urlopen(f"{server.url}/api/v1/rules", timeout=5) as response:
-                rules = json.load(response)["data"]["groups"][0]["rules"]
-    finally:
-        stop()
+    with (
+        metrics(observer, "127.0.0.1", port, "rank_metrics_port"),
+        PrometheusServer(yaml.safe_dump(configuration), files={RULES.name: RULES.read_text()}) as server,
+    ):
+        found = awaited(server.url, 'dancerank_consumer_lag_seconds{job="dancerank-streamer"}')
+        with urllib.request.urlopen(f"{server.url}/api/v1/rules", timeout=5) as response:
+            rules = json.load(response)["data"]["groups"][0]["rules"]
     assert {sample["value"][1] for sample in found} == {"1.5"}
     assert {rule["name"] for rule in rules if rule["type"] == "alerting"} >= {
         "DancerankDeadLetters",

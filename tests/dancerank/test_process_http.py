@@ -4,13 +4,16 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import httpx
 import pytest
 
+from dancerank.listening import answer_on_thread, bound
 from exporters.prometheus import PrometheusObserver
-from exporters.prometheus.server import serve_process
+from ranking.serving.api.process_app import create_process_app
 from schemas.modalities import Modality
+from schemas.observation import Observer
 from tests.servers import free_port
 
 
@@ -18,9 +21,15 @@ class Process:
     def __init__(self, host: str) -> None:
         self.waits: list[str] = []
         observer, self.port = PrometheusObserver(), free_port()
+        self._held = ExitStack()
         observer.index_size(Modality.SCENIC, 7)
         self.address = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
-        self.stop = observer.start_server(self.port, host=host, waiting=lambda: self.waits)
+        taken = self._held.enter_context(bound(host, self.port))
+        app = create_process_app(observer.render, lambda: self.waits, observer)
+        self._held.callback(answer_on_thread(app, taken))
+
+    def stop(self) -> None:
+        self._held.close()
 
     def get(self, path: str) -> httpx.Response:
         return httpx.get(f"{self.address}{path}", timeout=10)
@@ -69,8 +78,8 @@ def test_an_answer_that_takes_long_holds_up_neither_the_others_nor_the_end() -> 
         return "text/plain", b"late"
 
     port = free_port()
-    stop = serve_process("127.0.0.1", port, render, tuple)
-    with ThreadPoolExecutor(2) as pool:
+    with bound("127.0.0.1", port) as taken, ThreadPoolExecutor(2) as pool:
+        stop = answer_on_thread(create_process_app(render, tuple, Observer()), taken)
         try:
             slow = pool.submit(httpx.get, f"http://127.0.0.1:{port}/metrics", timeout=60)
             assert asked.wait(10)
@@ -83,7 +92,9 @@ def test_an_answer_that_takes_long_holds_up_neither_the_others_nor_the_end() -> 
 
 def test_any_other_path_names_those_that_there_are(process: Process) -> None:
     answer = process.get("/ready")
-    assert (answer.status_code, answer.json()["paths"]) == (404, ["/metrics", "/healthz", "/readyz"])
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["parameter"]) == (404, "no_such_path", None)
+    assert error["message"] == "the paths are /metrics, /healthz, /readyz"
 
 
 def test_it_answers_on_ipv6_and_is_gone_when_stopped() -> None:
