@@ -52,7 +52,7 @@ def test_a_view_that_ended_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatc
         raise OSError("disk full")
 
     monkeypatch.setattr(ViewLoop, "run", end)
-    monkeypatch.setattr(serve, "answer", lambda *_: None)
+    monkeypatch.setattr(serve, "answer", lambda *_, **__: None)
     with pytest.raises(serve.ViewEnded, match="disk full") as caught:
         serve.serve()
     assert caught.value.code == "view_ended"

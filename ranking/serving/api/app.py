@@ -10,6 +10,7 @@ from ranking.serving.api.bodies import JsonRoute
 from ranking.serving.api.description import documented
 from ranking.serving.api.errors import RETRY_AFTER_S, install_error_handlers
 from ranking.serving.api.guard import Access, install_guards
+from ranking.serving.api.pages import add_pages
 from ranking.serving.api.parameters import (
     ChallengeId,
     ClipId,
@@ -59,6 +60,8 @@ def create_app(service: RankingService, metrics: RenderMetrics, access: Access |
             {"name": "pools", "description": "How often is a clip shown, and why?"},
             {"name": "operation", "description": "For load balancers and monitoring."},
         ],
+        docs_url=None,
+        redoc_url=None,
         redirect_slashes=False,  # the redirect would name the host that the request names
     )
     app.router.route_class = JsonRoute
@@ -67,6 +70,7 @@ def create_app(service: RankingService, metrics: RenderMetrics, access: Access |
     _add_rankings(app, service)
     add_pools(app, service)
     _add_operation(app, service, metrics)
+    add_pages(app)
     install_guards(app, access or Access())
     return app
 

@@ -23,6 +23,8 @@ def request(app: ASGIApp, method: str, target: str, headers: dict[str, str], *ch
 
     async def receive() -> Message:
         nonlocal asked
+        if asked == len(body):
+            await asyncio.Event().wait()  # nothing more comes, nor does the client leave
         asked += 1
         return {"type": "http.request", "body": body[asked - 1], "more_body": asked < len(body)}
 
