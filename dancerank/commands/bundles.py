@@ -39,7 +39,7 @@ def demo_bundle(
     bundle: Annotated[Path, typer.Option(help="Folder of the bundle; replaced.")] = Path("dancerank/bundle"),
     checkpoint: Annotated[Path, typer.Option(help="Where to keep the checkpoint.")] = Path("out/small.safetensors"),
     clips: Annotated[int, typer.Option(help="Synthetic clips to train on.")] = 2400,
-    epochs: Annotated[int, typer.Option(help="Passes over them.")] = 5,
+    epochs: Annotated[int, typer.Option(help="Epochs: passes over these clips.")] = 5,
 ) -> None:
     """Train the small bundle that ships with the package, on synthetic clips (about ten minutes)."""
     console = Console()

@@ -42,7 +42,8 @@ def check(
     challenges: Annotated[str | None, typer.Option(help="Challenges that are allowed, separated by commas.")] = None,
     by_dancer: Annotated[bool, typer.Option("--by-dancer", help="No dancer may be in two parts of the split.")] = False,
     unlabelled: Annotated[
-        bool, typer.Option("--unlabelled", help="Accept clips without counts or scores, which cannot be learned from.")
+        bool,
+        typer.Option("--unlabelled", help="Accept clips without counts or scores, which cannot be used for training."),
     ] = False,
 ) -> None:
     """Check every row and every feature file, and show what the data set holds.
@@ -73,7 +74,7 @@ def split(
     folder: Folder,
     seed: Annotated[int, typer.Option(help="Another seed draws another split.")] = 0,
     test_share: Annotated[float, typer.Option(help="Share of each challenge that is held out.")] = TEST_SHARE,
-    folds: Annotated[int | None, typer.Option(help="Draw that many folds instead, each held out once.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Number of folds to draw instead, each held out once.")] = None,
     by_dancer: Annotated[bool, typer.Option("--by-dancer", help="Keep all clips of a dancer together.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the split or folds that are there.")] = False,
 ) -> None:
@@ -127,7 +128,7 @@ def synthesize(
     target: Target,
     clips: Annotated[int, typer.Option(min=24, help="Clips, spread evenly over eight challenges.")] = 960,
     seed: Annotated[int, typer.Option(min=0, help="Another seed makes other dancers and clips.")] = 1,
-    dancers: Annotated[int | None, typer.Option(help="How many dancers; default: one for every five clips.")] = None,
+    dancers: Annotated[int | None, typer.Option(help="Number of dancers; default: one for every five clips.")] = None,
     min_duration: Annotated[float, typer.Option(help="Shortest clip, in seconds.")] = STANDARD.shortest_s,
     max_duration: Annotated[float, typer.Option(help="Longest clip, in seconds.")] = STANDARD.longest_s,
     missing_faces: Annotated[

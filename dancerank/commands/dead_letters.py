@@ -36,7 +36,7 @@ Topic = Annotated[
 ]
 Reason = Annotated[str | None, typer.Option(help="Only dead letters with this code, such as feature_file_missing.")]
 Since = Annotated[
-    str | None, typer.Option(help="Only what failed then or later: an ISO date or time, in UTC unless it says.")
+    str | None, typer.Option(help="Only what failed then or later: an ISO date or time, in UTC without an offset.")
 ]
 _LETTER: Final = "PARTITION:OFFSET, of the uploads' dead letters unless --topic says, or TOPIC:PARTITION:OFFSET."
 
@@ -102,7 +102,7 @@ def replay(
     limit: Annotated[int, typer.Option(min=0, help="Most dead letters put back, the newest; 0: all.")] = 0,
     value: Annotated[
         Path | None,
-        typer.Option(help="Put this file back as the value of the one dead letter named, MessagePack or JSON."),
+        typer.Option(help="Replay the one named dead letter with this file as its value, MessagePack or JSON."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be put back.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,

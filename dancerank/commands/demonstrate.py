@@ -25,7 +25,7 @@ def demo(
     ] = False,
     bundle: Annotated[Path | None, typer.Option(help="Bundle to use instead of the one that ships.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Keep clips, database and index here. Default: discard.")] = None,
-    serve: Annotated[bool, typer.Option("--serve", help="Go on answering over HTTP until Ctrl-C.")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Continue to serve HTTP until Ctrl-C.")] = False,
 ) -> None:
     """Watch uploads arrive on Kafka, get scored, ranked and become retrievable: all in this process.
 

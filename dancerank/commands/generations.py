@@ -25,10 +25,8 @@ from schemas.queries import GenerationState
 _LOOK_AGAIN_S: Final = 0.5
 
 Generation = Annotated[str, typer.Argument(help="The generation, as dancerank generations list names it.")]
-Patience = Annotated[
-    float, typer.Option("--patience", min=0, help="Seconds to wait until everything that serves can answer for it.")
-]
-Force = Annotated[bool, typer.Option("--force", help="Switch although some cannot answer for it yet.")]
+Patience = Annotated[float, typer.Option("--patience", min=0, help="Seconds to wait until every replica holds it.")]
+Force = Annotated[bool, typer.Option("--force", help="Switch although some replicas do not hold it yet.")]
 
 
 class _Held(NamedTuple):

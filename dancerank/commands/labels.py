@@ -36,7 +36,8 @@ def export(
         list[str] | None, typer.Option(help="Only clips of this challenge; may be given several times.")
     ] = None,
     since: Annotated[
-        str | None, typer.Option(help="Only clips uploaded then or later: an ISO date or time, in UTC unless it says.")
+        str | None,
+        typer.Option(help="Only clips uploaded then or later: an ISO date or time, in UTC without an offset."),
     ] = None,
     fewest_clips: Annotated[
         int, typer.Option(help="Leave out challenges with fewer clips, in which there is little to rank.")

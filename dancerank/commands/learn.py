@@ -34,8 +34,8 @@ def train(
         str | None, typer.Option(help="Streams to train, e.g. skeletal,facial. Default: all that the data set has.")
     ] = None,
     width: Annotated[float | None, typer.Option(help="Channels of all networks, as a share of the paper's.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training clips.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the first weights, the order of clips and all dropout.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs: passes over the training clips.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of initial weights, order of clips and dropout.")] = None,
     validation: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of the training clips kept apart to choose the best epoch.")
     ] = 0.0,

@@ -60,7 +60,7 @@ def reset(
     to: Annotated[
         str,
         typer.Option(
-            help="earliest, latest, or an ISO date or time (UTC unless it says): the first record since then."
+            help="earliest, latest, or an ISO date or time (UTC without an offset): the first record since then."
         ),
     ],
     topic: Annotated[

@@ -37,25 +37,25 @@ def status(config: Config = None) -> None:
 
 
 def try_clip(
-    challenge: Annotated[str, typer.Argument(help="Its challenge; one that has no clips yet will do.")],
+    challenge: Annotated[str, typer.Argument(help="Its challenge, which may have no clips yet.")],
     percentiles: Annotated[
         str | None,
         typer.Option(help="Its percentiles within the challenge, fused or by modality, e.g. fused:80,skeletal:95."),
     ] = None,
     scores: Annotated[
-        str | None, typer.Option(help="Or its scores, which are compared with the clips of the challenge.")
+        str | None, typer.Option(help="Its scores instead, compared with the clips of the challenge.")
     ] = None,
-    dancer: Annotated[str | None, typer.Option(help="Its dancer. Default: somebody new.")] = None,
+    dancer: Annotated[str | None, typer.Option(help="Its dancer. Default: a new one.")] = None,
     clips: Annotated[
         int | None,
-        typer.Option(help="Pretend that its challenge has so many clips, with this one. Default: as many as it has."),
+        typer.Option(help="Number of clips in its challenge, this one included. Default: the actual number."),
     ] = None,
     reactions: Annotated[
-        int | None, typer.Option(help="What would so many likes, comments and reposts lead to, once it was let in?")
+        int | None, typer.Option(help="Likes, comments and reposts after it was admitted; shows the next decision.")
     ] = None,
     views: Annotated[
         int | None,
-        typer.Option(help="Impressions that brought these reactions. Default: unknown, those granted stand in."),
+        typer.Option(help="Impressions of these reactions. Default: unknown; granted impressions are used."),
     ] = None,
     config: Config = None,
 ) -> None:

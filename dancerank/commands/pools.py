@@ -58,7 +58,7 @@ def simulate(
         Path | None, typer.Option(help="Replay the held-out clips of this data set, not synthetic ones.")
     ] = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="What was predicted of them: the file that dancerank evaluate --out writes.")
+        Path | None, typer.Option(help="Predictions: the file that dancerank evaluate --out writes.")
     ] = None,
     clips: Annotated[int | None, typer.Option(help=f"Synthetic clips in each world. Default: {_CLIPS}.")] = None,
     days: Annotated[float, typer.Option(help="Days in which they are uploaded.")] = 7.0,

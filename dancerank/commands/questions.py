@@ -41,12 +41,12 @@ def similar(
     dancer: Annotated[str | None, typer.Option(help="The example is the mean of this dancer's clips.")] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="How much each modality matters, e.g. skeletal:1,facial:0.5. Default: all alike."),
+        typer.Option(help="Weight of each modality, e.g. skeletal:1,facial:0.5. Default: equal weights."),
     ] = None,
     challenge: Annotated[str | None, typer.Option(help="Only clips of this challenge.")] = None,
-    k: Annotated[int, typer.Option("-k", help="How many hits.")] = 10,
+    k: Annotated[int, typer.Option("-k", help="Number of hits.")] = 10,
     by: Annotated[Grouping, typer.Option(help="One hit per clip, or the best clip of each dancer.")] = "dancer",
-    include_own: Annotated[bool, typer.Option(help="Admit other clips of the example's own dancer.")] = False,
+    include_own: Annotated[bool, typer.Option(help="Include other clips of the example's dancer.")] = False,
     generation: Generation = None,
     config: Config = None,
 ) -> None:
@@ -68,7 +68,7 @@ def rankings(
     challenge: Annotated[str | None, typer.Argument(help="The challenge; without one, all are listed.")] = None,
     by: Annotated[Dimension, typer.Option(help="The modality to rank by, or the fused score.")] = Dimension.FUSED,
     order: Annotated[Order, typer.Option(help="Best first, or worst first.")] = "top",
-    k: Annotated[int, typer.Option("-k", help="How many clips.")] = 10,
+    k: Annotated[int, typer.Option("-k", help="Number of clips.")] = 10,
     generation: Generation = None,
     config: Config = None,
 ) -> None:

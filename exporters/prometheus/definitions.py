@@ -28,7 +28,7 @@ class Label(NamedTuple):
 
 @dataclass(frozen=True)
 class Definition:
-    """A metric. ``processes``: the commands that move it; the others export it unmoved, or without a series."""
+    """A metric. ``processes``: the commands that change it; the others export it as 0, or without a series."""
 
     kind: ClassVar[str]
     name: str
@@ -109,7 +109,11 @@ DEAD_LETTERED: Final = CounterDefinition(
     (_TOPIC, _ERROR_CODE),
 )
 SKIPPED: Final = CounterDefinition(
-    "dancerank_records_skipped_total", "Records rightly left unapplied.", "records", _VIEWS, (_TOPIC, _SKIP_REASON)
+    "dancerank_records_skipped_total",
+    "Records that a view skipped, by reason.",
+    "records",
+    _VIEWS,
+    (_TOPIC, _SKIP_REASON),
 )
 UNKNOWN_MODALITIES: Final = CounterDefinition(
     "dancerank_unknown_modalities_total",

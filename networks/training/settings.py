@@ -20,7 +20,7 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """How to train; the defaults are the paper's, where it says. Impossible values raise ``ConfigurationError``."""
 
     epochs: int = 30
-    """Passes over the training clips."""
+    """Epochs: passes over the training clips."""
     batch_size: int = 8
     """Clips in a batch, on each device."""
     learning_rate: float = 1e-4

@@ -70,8 +70,8 @@ class PooledClip(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def seen(self) -> Counts:
-        """What it was observed to have had. While impressions are unknown, those granted stand in: no more saw it
-        because of us, so that its rate is not overrated.
+        """Observed reactions and impressions. While impressions are unknown, the granted ones are used: the pools
+        caused no more, so that the rate is not overestimated.
         """
         if self.observed_at_ms < 0:
             return Counts(0, 0)

@@ -48,4 +48,4 @@ class ServingReport:
         try:
             self._replicas.leave(self._replica)
         except (StoreUnavailable, StoreRefused) as error:
-            log.warning("%s counts as serving until it is forgotten: %s", self._replica, error)
+            log.warning("%s stays in the table of replicas until it expires: %s", self._replica, error)

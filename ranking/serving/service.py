@@ -182,7 +182,7 @@ class RankingService:
                 raise  # this request has waited already
             except (StoreUnavailable, StoreRefused) as error:
                 self._refused_at_s = monotonic()
-                log.warning("the active generation cannot be read, %s is taken: %s", active, error)
+                log.warning("cannot read the active generation; using %s: %s", active, error)
             else:
                 self._learn(active, asked_at_s)
                 self._refused_at_s = float("-inf")

@@ -162,7 +162,7 @@ def writes(content: bytes) -> FileWriter:
 def read_snapshot(root: Path) -> tuple[Path, SnapshotManifest] | None:
     """The folder and manifest of the newest intact snapshot, the current one first; ``None`` if there is none at all.
 
-    A damaged one, or one of another format, is logged and passed over. If no other is left, raises ``SnapshotError``
+    A damaged one, or one of another format, is logged and skipped. If no other is left, raises ``SnapshotError``
     naming the damaged file, or the format found and the one expected.
     """
     damaged: SnapshotError | None = None
@@ -170,7 +170,7 @@ def read_snapshot(root: Path) -> tuple[Path, SnapshotManifest] | None:
         try:
             return root / name, _verified(root / name)
         except SnapshotError as error:
-            log.warning("snapshot passed over: %s", error)
+            log.warning("snapshot skipped: %s", error)
             damaged = damaged or error
     if damaged:
         raise SnapshotError(

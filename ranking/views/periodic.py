@@ -32,7 +32,7 @@ def every(
             try:
                 act()
             except Exception:
-                log.exception("%s failed; it is tried again in %g s", name, interval_s)
+                log.exception("%s failed; retrying in %g s", name, interval_s)
         finally_do()
 
     thread = threading.Thread(target=run, name=name, daemon=True)

@@ -156,7 +156,7 @@ class PoolWorker:
             self._announce()
             self._report_filling()
         except StoreUnavailable as error:
-            log.warning("no round of the pools: %s", error)
+            log.warning("a round of the pools failed: %s", error)
 
     def _report(self, decisions: Sequence[PoolDecision]) -> None:
         for decision in decisions:

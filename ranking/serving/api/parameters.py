@@ -56,7 +56,7 @@ class SearchParameters(GenerationParameters):
     group_by: Annotated[Grouping, Field(description="`clip`: any clips. `dancer`: the best clip of each dancer.")] = (
         "clip"
     )
-    include_own: Annotated[bool, Field(description="Admit other clips of the example's own dancer.")] = False
+    include_own: Annotated[bool, Field(description="Include other clips of the example's dancer.")] = False
 
     def options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("challenge_id", "k", "group_by", "include_own")}

@@ -28,8 +28,8 @@ class PoolTryRequest(GenerationParameters):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
 
-    challenge_id: Annotated[_Id, Field(description="Its challenge; one that has no clips yet will do.")]
-    dancer_id: Annotated[_Id | None, Field(description="Its dancer. Default: somebody new.")] = None
+    challenge_id: Annotated[_Id, Field(description="Its challenge, which may have no clips yet.")]
+    dancer_id: Annotated[_Id | None, Field(description="Its dancer. Default: a new one.")] = None
     percentiles: Annotated[
         dict[Dimension, float] | None,
         Field(description="Its percentiles within the challenge, 0 to 100, fused or by modality."),
@@ -53,7 +53,7 @@ class PoolTryRequest(GenerationParameters):
     ] = None
     views: Annotated[
         _Count | None,
-        Field(description="Views that brought these reactions. Default: unknown; those granted stand in for them."),
+        Field(description="Impressions of these reactions. Default: unknown; granted impressions are used."),
     ] = None
 
     def clip(self) -> HypotheticalClip:

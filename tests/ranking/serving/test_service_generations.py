@@ -221,7 +221,7 @@ def test_a_serving_process_goes_on_when_the_database_does_not_answer(caplog: pyt
         for _ in range(3):
             report.report()
     assert caplog.text.count("here:1 cannot report its generations") == 1
-    assert "here:1 counts as serving until it is forgotten" in caplog.text
+    assert "here:1 stays in the table of replicas until it expires" in caplog.text
     assert "secret" not in caplog.text
 
 

@@ -23,7 +23,7 @@ def test_it_is_repeated_though_it_fails(caplog: pytest.LogCaptureFixture) -> Non
             assert done.acquire(timeout=WAIT_S)
     assert "acting" not in [thread.name for thread in threading.enumerate()]
     assert {record.levelno for record in caplog.records} == {logging.ERROR}
-    assert "acting failed; it is tried again in 0.001 s" in caplog.text
+    assert "acting failed; retrying in 0.001 s" in caplog.text
 
 
 def test_it_waits_for_its_interval_unless_it_is_wanted_at_once() -> None:
