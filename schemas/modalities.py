@@ -30,7 +30,7 @@ _Row = tuple[str, int | None, float, float, bool]
 
 
 class _Columns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an entry point gives of its modality."""
+    """Properties of a modality, as an entry point gives them."""
 
     channels: Annotated[int, msgspec.Meta(ge=1)]
     rate_hz: Annotated[float, msgspec.Meta(gt=0.0, le=1000.0)]
@@ -76,7 +76,7 @@ class Modality(StrEnum):
     """Nominal sampling rate. The paper gives none for scenic features (one background per 120-frame window slid over
     the clip); Table 1 counts 258 thousand of them for 1,606 thousand frames at 25 fps, which is 4 Hz."""
     step_cost: float
-    """What one time step counts when batches are formed, in steps of ``STEP_RATE_HZ``."""
+    """The cost of one time step when batches are formed, in steps of ``STEP_RATE_HZ``."""
     in_paper: bool
     """Whether the paper has the modality."""
 
@@ -101,7 +101,7 @@ class Modality(StrEnum):
 
 
 class Dimension(StrEnum):
-    """What a clip can be ranked by: the score of one modality, or the fused score."""
+    """The dimensions that clips are ranked by: the score of one modality, or the fused score."""
 
     vars().update({modality.name: modality.value for modality in Modality})
     FUSED = _FUSED

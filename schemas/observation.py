@@ -1,4 +1,4 @@
-"""What the running system reports about itself. The base class discards it; ``exporters.prometheus`` exports it."""
+"""Reports of the running system about itself. The base class discards it; ``exporters.prometheus`` exports it."""
 
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
@@ -45,7 +45,7 @@ class Drift(NamedTuple):
 
 
 class TierFilling(NamedTuple):
-    """How full a traffic pool is: clips in it and waiting for it, views granted in this window and the most allowed."""
+    """Use of a traffic pool: clips in it and waiting for it, views granted in this window and the most allowed."""
 
     tier: str
     clips: int

@@ -226,7 +226,7 @@ class PooledClipAnswer(_Described):
 
 @dataclass(frozen=True, kw_only=True)
 class LaneUse(_Described):
-    """How much of a lane of a tier is used in this window."""
+    """Use of a lane of a tier in this window."""
 
     lane: Lane
     """The lane."""
@@ -244,7 +244,7 @@ class LaneUse(_Described):
 
 @dataclass(frozen=True, kw_only=True)
 class TierUse(_Described):
-    """How full a tier is in this window."""
+    """Use of a tier in this window."""
 
     tier: str
     """Its name."""
@@ -272,7 +272,7 @@ class TierUse(_Described):
 
 @dataclass(frozen=True, kw_only=True)
 class PoolsAnswer(_Described):
-    """All traffic pools at a moment. Times are milliseconds since the epoch, UTC."""
+    """The traffic pools at one time. Times are milliseconds since the epoch, UTC."""
 
     at_ms: int
     """Time of the answer."""

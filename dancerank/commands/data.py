@@ -199,7 +199,7 @@ def _show_findings(console: Console, report: Report) -> None:
 
 
 def _tables(folder: Path, statistics: Sequence[Statistics]) -> list[Table]:
-    """What the feature files hold, as in the paper's Table 1, and what there is to learn from."""
+    """Statistics of the feature files, as in the paper's Table 1, and of the training targets."""
     total = statistics[-1]
     steps = {name: modality for name, modality in _STEPS.items() if total.steps[modality]}
     views = [] if total.views is None else ["views"]

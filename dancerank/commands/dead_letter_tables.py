@@ -26,7 +26,7 @@ def dead_letters_tables(dead_letters: Sequence[DeadLetter]) -> Group:
 
 
 def counts_table(dead_letters: Iterable[DeadLetter]) -> Table:
-    """How many there are by reason; ``again`` counts those that were put back and failed once more."""
+    """Counts by reason; ``again`` counts those that were replayed and failed again."""
     counts = Counter((dead_letter.source.topic, dead_letter.code) for dead_letter in dead_letters)
     again = Counter(
         (dead_letter.source.topic, dead_letter.code) for dead_letter in dead_letters if dead_letter.attempts
@@ -73,7 +73,7 @@ def dead_letter_tables(dead_letter: DeadLetter, record: Record, content: bytes |
 
 
 def replay_table(records: Iterable[tuple[DeadLetter, OutgoingRecord]]) -> Table:
-    """What would be put back, and by what its partition is chosen."""
+    """The records that would be replayed, and what chooses their partitions."""
     columns = [Column(name, overflow="fold") for name in ("dead letter", "to", "clip")]
     table = Table(
         *columns, "code", Column("attempt", justify="right"), Column("bytes", justify="right"), "partition by"

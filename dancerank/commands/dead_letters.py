@@ -81,7 +81,7 @@ def show(
     ] = None,
     config: Config = None,
 ) -> None:
-    """All about one dead letter: its headers, and the event, or how it begins if it is not an event."""
+    """One dead letter: its headers, and the event, or the first bytes of a value that is not an event."""
     settings, console = load_settings(config), Console()
     dead_letters = DeadLetters(settings)
     named = _named(settings, dead_letter, topic)
@@ -177,7 +177,7 @@ def _outgoing(
     repaired: tuple[bytes, bytes] | None,
     refused: list[DeadLetterError],
 ) -> Iterator[tuple[DeadLetter, OutgoingRecord]]:
-    """What puts the dead letters back; those that cannot be are added to ``refused``."""
+    """The records that replay the dead letters; those that cannot be replayed are added to ``refused``."""
     for dead_letter, record in found:
         try:
             for outgoing in dead_letters.outgoing(dead_letter, record, repaired):

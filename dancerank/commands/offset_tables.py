@@ -61,7 +61,7 @@ def standing_table(standing: Standing) -> Table:
 
 
 def reset_table(standing: Standing, targets: Mapping[TopicPartition, int]) -> Table:
-    """What would be set, beside what is."""
+    """Positions that would be set, beside the present ones."""
     columns = [Column("topic", overflow="fold")]
     columns += [Column(name, justify="right") for name in ("partition", "first", "end", "now at", "set to", "change")]
     table = Table(*columns, title=_title(f"{standing.workers}: group {standing.group}"))

@@ -40,7 +40,7 @@ def show(
     group: Annotated[Workers | None, typer.Option(help="Only this group. Default: all three.")] = None,
     config: Config = None,
 ) -> None:
-    """How far is each group of workers? Positions, ends and lag by partition, and who reads it now."""
+    """Show positions, ends, lag and members by partition, for each group."""
     settings = load_settings(config)
     connection, console = Processes(settings).connection, Console()
     for workers in [group] if group is not None else list(Workers):

@@ -24,7 +24,7 @@ _NONE: Final = "–"
 
 
 def clip_tables(clip: PooledClipAnswer) -> Group:
-    """What is known of a clip, then what was decided about it."""
+    """The state of a clip, then the decisions about it."""
     facts = _facts(clip.clip_id)
     facts.add_row("state", Text(_state(clip)))
     if clip.challenge_id is not None:

@@ -148,7 +148,7 @@ def _worlds(
     bundle: Path | None,
     config: Config,
 ) -> Callable[[int, OnProgress], World]:
-    """What makes the world of a seed. Files are read now."""
+    """A function that makes the world of a seed. Files are read at once."""
     if data is None and predictions is not None:
         raise ConfigurationError("--predictions are of no clips; name their data set with --data", field="data")
     if data is not None and predictions is None:

@@ -56,7 +56,7 @@ def show_pools(console: Console, system: EmbeddedSystem, virality: Mapping[str, 
 
 
 def _table(decisions: list[PoolDecision], virality: Mapping[str, float]) -> Table:
-    """What was decided: how often, about how viral clips, and for nominations by which dimension."""
+    """Decisions by rule: their number, the clips' mean virality, and for nominations the dimension."""
     table = Table("decision", "clips", "mean planted percentile", "decided by", title="What the pools decided")
     for rule, count in Counter(decision.rule for decision in decisions).items():
         about = [decision for decision in decisions if decision.rule == rule]

@@ -1,4 +1,4 @@
-"""What both demonstrations share: the embedded system on a folder, what it did, and serving on."""
+"""Parts that both demonstrations share: the embedded system on a folder, its metrics, and serving."""
 
 import socket
 from collections.abc import Iterator, Sequence
@@ -66,7 +66,7 @@ def running(settings: Settings, bundle: Bundle, observer: PrometheusObserver) ->
 def show_throughput(
     console: Console, system: EmbeddedSystem, observer: PrometheusObserver, clips: int, duration_s: float
 ) -> None:
-    """What the system's own metrics say about the run."""
+    """The run in the system's own metrics."""
     samples = [sample for metric in observer.registry.collect() for sample in metric.samples]
     value = {sample.name: sample.value for sample in samples if not sample.labels}
     providers = sorted(set(system.runtime.providers.values()))
@@ -81,7 +81,7 @@ def show_throughput(
 
 
 def show_dead_letters(console: Console, records: Sequence[Record]) -> None:
-    """What could not be processed: its position, and why."""
+    """Records that could not be processed: position and reason."""
     table = Table("clip", "where", "why", title="Dead-lettered to clips.uploaded.dead-letter")
     for record in records:
         why = reason(record.headers)

@@ -1,4 +1,4 @@
-"""What could not become part of a training set, counted by reason, with examples."""
+"""Clips that were excluded from a training set, counted by reason, with examples."""
 
 from collections import Counter
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""What was observed, written as a data set to learn from."""
+"""Export of observed clips as a data set for training."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -51,7 +51,7 @@ class Reactions:
 
 
 class Audience:
-    """What became of grants by now: ``views`` and ``reactions`` (N,), as they were reported last."""
+    """The results of grants so far: ``views`` and ``reactions`` (N,), as last reported."""
 
     def __init__(self, world: World, reactions: Reactions) -> None:
         self.views = np.zeros(len(world), np.int64)

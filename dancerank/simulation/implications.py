@@ -1,4 +1,4 @@
-"""What a policy implies without anybody having uploaded anything."""
+"""What a policy implies on its own, without clips."""
 
 from typing import NamedTuple
 

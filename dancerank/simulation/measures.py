@@ -1,4 +1,4 @@
-"""How well impressions were used. Legend: N clips of the world."""
+"""Measures of an allocation of impressions. Legend: N clips of the world."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,4 +1,6 @@
-"""What a feature extractor answers to a synthetic clip's picture, face or background. Legend: T steps, F channels."""
+"""Features that an extractor would give for a synthetic clip's picture, face or background. Legend: T steps, F
+channels.
+"""
 
 from typing import Final
 

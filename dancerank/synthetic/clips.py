@@ -59,7 +59,7 @@ class PlannedClip:
 
     @property
     def annotation(self) -> Annotation:
-        """What a data set's table says of it; nothing that is planted."""
+        """The clip's row in a data set's table, without planted values."""
         return Annotation(
             clip_id=self.clip_id,
             dancer_id=self.dancer.dancer_id,

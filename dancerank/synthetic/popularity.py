@@ -13,7 +13,7 @@ from vdv.virality import FEWEST_DAYS, MOST_DAYS
 _BASE: Final = (12.0, 10.5, 14.0, 11.0, 13.0, 10.0, 15.0, 12.5)
 """Eq. 1 of a clip of virality 0, by challenge: challenges differ in popularity."""
 _SLOPE: Final = 1.5
-"""What one standard deviation of virality adds to Eq. 1."""
+"""Increase of Eq. 1 per standard deviation of virality."""
 _LONGEST_ONLINE: Final = 30
 _KINDS: Final = (45.0, 3.0, 2.0)
 """Likes, comments and reposts: parameters of the Dirichlet distribution of their shares."""

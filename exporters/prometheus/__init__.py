@@ -1,4 +1,4 @@
-"""What the running system reports about itself, for Prometheus."""
+"""Reports of the running system about itself, for Prometheus."""
 
 from exporters.prometheus.metrics import PrometheusObserver
 

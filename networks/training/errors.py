@@ -1,4 +1,4 @@
-"""What can go wrong with a training run."""
+"""Errors of a training run."""
 
 from schemas.errors import FinalError
 

@@ -174,7 +174,7 @@ def _check(config: ViralityModelConfig, settings: TrainingSettings, parts: Mappi
 def _started_with(
     config: ViralityModelConfig, settings: TrainingSettings, training: Sequence[Sample], validation: Sequence[Sample]
 ) -> dict[str, Any]:
-    """All that the result depends on."""
+    """Everything that the result depends on."""
     how = msgspec.to_builtins(settings)
     del how["loader_workers"]
     data = {"clips": len(training), "fingerprint": fingerprint_of(training)}

@@ -1,4 +1,4 @@
-"""What happened in each epoch, as a table (CSV) and as curves (PNG)."""
+"""The history of epochs, as a table (CSV) and as curves (PNG)."""
 
 import csv
 from collections.abc import Mapping, Sequence

@@ -89,7 +89,7 @@ class ViralityModelTraining(lightning.LightningModule):
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """What each term is multiplied by in the next step."""
+        """The weight of each term in the next step."""
         if self.gradnorm is not None:
             values: Sequence[float] = self.gradnorm.weights
         elif self.settings.weighting == "gradnorm" or self.term_names == (DISTRIBUTION,):

@@ -124,7 +124,7 @@ class RunFolder:
 
 
 def _differences(there: Any, wanted: Any, key: str = "") -> list[str]:
-    """What differs, by dotted key."""
+    """The differences, by dotted key."""
     if isinstance(there, dict) and isinstance(wanted, dict):
         return [
             difference

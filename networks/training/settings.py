@@ -1,4 +1,4 @@
-"""How to train."""
+"""Settings of training."""
 
 import math
 from typing import Literal
@@ -17,7 +17,9 @@ Schedule = Literal["steps", "one-cycle"]
 
 
 class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How to train; the defaults are the paper's, where it says. Impossible values raise ``ConfigurationError``."""
+    """Settings of training; defaults are the paper's, where it gives them. Invalid values raise
+    ``ConfigurationError``.
+    """
 
     epochs: int = 30
     """Epochs: passes over the training clips."""
@@ -26,9 +28,9 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     learning_rate: float = 1e-4
     """Adam's rate at the start; with the one-cycle schedule, at its highest."""
     schedule: Schedule = "steps"
-    """How the rate changes: multiplied by ``decay`` every ``decay_epochs``, or once up and down over all epochs."""
+    """Schedule of the rate: multiplied by ``decay`` every ``decay_epochs``, or once up and down over all epochs."""
     decay: float = 0.5
-    """What the rate is multiplied by every ``decay_epochs``."""
+    """Factor of the rate every ``decay_epochs``."""
     decay_epochs: int = 10
     """Epochs between two decays."""
     margin: float = 0.05
@@ -61,7 +63,7 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     loader_workers: int = 0
     """Processes that load clips ahead. Useful when features are read from disk."""
     seed: int = 0
-    """Of the first weights, the order of clips, and all dropout."""
+    """Seed of the initial weights, the order of clips, and dropout."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "decay_epochs"):

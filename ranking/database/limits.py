@@ -1,4 +1,4 @@
-"""How many connections a process opens to its database, and how long it waits for one that is free."""
+"""Limits on a process's database connections, and on the wait for a free one."""
 
 from typing import Final
 

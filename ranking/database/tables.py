@@ -75,7 +75,7 @@ deleted_clips: Final = sa.Table(
     sa.Column("clip_id", _identifier, primary_key=True),
     sa.Column("deleted_at_ms", sa.BigInteger, nullable=False, comment="when it was last asked for"),
 )
-"""All that is kept of a deleted clip, and kept for good: a late upload must not bring it back."""
+"""The deletion of a clip, kept permanently: a late upload must not restore the clip."""
 
 generation_choices: Final = sa.Table(
     "generation_choices",
@@ -101,7 +101,7 @@ replicas: Final = sa.Table(
     sa.Column("caught_up", sa.Boolean, nullable=False),
     sa.Column("seen_at_ms", sa.BigInteger, nullable=False),
 )
-"""What each serving process last said that its indexes hold; one that holds nothing names no generation: ``-``."""
+"""The generations in the indexes of each serving process, as last reported; ``-`` stands for none."""
 
 applied_offsets: Final = sa.Table(
     "applied_offsets",

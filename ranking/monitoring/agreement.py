@@ -1,4 +1,4 @@
-"""What was predicted of clips against what came of them. Legend: N clips of a challenge, D dimensions."""
+"""Agreement of predictions with observed virality. Legend: N clips of a challenge, D dimensions."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -29,7 +29,7 @@ class ChallengeWindow(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What the measurement of many challenges says."""
+    """Result of the measurement over many challenges."""
 
     agreements: list[Agreement]
     calibrations: list[Calibration]

@@ -1,4 +1,6 @@
-"""Whether the model says other things than it said at first. Legend: N clips, Q quantities, scores and then norms."""
+"""Drift of the model: its latest scores against its first ones. Legend: N clips, Q quantities, scores and then
+norms.
+"""
 
 import threading
 from collections import deque

@@ -1,4 +1,4 @@
-"""What an operator may choose about measuring the model."""
+"""Settings of the model's monitoring."""
 
 from typing import Annotated, Self
 
@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 
 class MonitoringSettings(BaseModel):
-    """What is measured, and how often. Raises ``pydantic.ValidationError`` naming the field."""
+    """Samples and intervals of the measurement. Raises ``pydantic.ValidationError`` naming the field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 

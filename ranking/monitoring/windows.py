@@ -1,4 +1,4 @@
-"""What was observed of each challenge's clips and what was predicted of them, from the database."""
+"""Observed and predicted virality of each challenge's clips, from the database."""
 
 from collections.abc import Iterator
 from typing import Final

@@ -1,4 +1,4 @@
-"""What may be granted: by tier, by lane, to one dancer and in one challenge, in one window."""
+"""Budgets of one window: by tier, by lane, per dancer and per challenge."""
 
 from typing import Final, NamedTuple, assert_never
 
@@ -16,7 +16,7 @@ _DANCER: Final = Limit.DANCER
 
 
 class Room(NamedTuple):
-    """What is left for one more clip. ``short`` is the first budget that has too little, if one has."""
+    """The budget left for one more clip. ``short`` is the first exhausted budget, if there is one."""
 
     budgets: tuple[Budget, ...]
     lane_left: int

@@ -64,7 +64,7 @@ def _let_in(
 
 
 def _limit(policy: Policy, clip: PooledClip, lane: Lane) -> float | None:
-    """What let it in: the threshold that its percentile reached, or the gate of the tier that it leaves."""
+    """The threshold that its percentile reached, or the gate of the tier that it leaves."""
     match lane:
         case Lane.NOMINATED:
             return None if clip.nominated_by is None else policy.nomination.thresholds.get(clip.nominated_by)

@@ -32,7 +32,7 @@ class PoolLedger:
         return change.decisions
 
     def round(self, at_ms: int) -> list[PoolDecision]:
-        """What is done from time to time: ``round_events``, applied."""
+        """One round: ``round_events``, applied."""
         decisions: list[PoolDecision] = []
         for event in round_events(self.policy, self, at_ms):
             decisions += self.handle(event)

@@ -40,7 +40,7 @@ SKEW_MS: Final = 3_600_000
 
 
 def transition(policy: Policy, view: PoolView, event: PoolEvent) -> Transition:
-    """What ``event`` changes. Applying the result is the caller's duty, before the next event is looked at."""
+    """The changes that ``event`` causes. The caller applies them before it passes the next event."""
     before = view.clip(event.clip_id)
     change = _HANDLERS[type(event)](policy, view, before, event)
     clip = change.clip
@@ -187,5 +187,5 @@ def _judged(policy: Policy, view: PoolView, clip: PooledClip, at_ms: int) -> Tra
 
 
 def _left(policy: Policy, clip: PooledClip, rule: Rule, at_ms: int, **facts: Any) -> Transition:
-    """For good."""
+    """The clip leaves permanently."""
     return decided(policy, msgspec.structs.replace(clip, wants=None, gone=True), rule, at_ms, tier=None, **facts)

@@ -63,7 +63,7 @@ class Nomination(_Part, frozen=True, kw_only=True):
 
 
 class Exploration(_Part, frozen=True, kw_only=True):
-    """What clips that no score nominated get of the first tier's capacity."""
+    """The share of the first tier's capacity for clips that no score nominated."""
 
     share: Share = 0.1
     method: Literal["thompson", "uniform"] = "thompson"
@@ -82,7 +82,7 @@ class Caps(_Part, frozen=True, kw_only=True):
 
 
 class Policy(_Part, frozen=True, kw_only=True):
-    """All of it. Raises ``PolicyError`` if its parts contradict each other."""
+    """A whole policy. Raises ``PolicyError`` if its parts contradict each other."""
 
     version: Identifier
     """Stands in every decision. Change it with every change of the policy."""

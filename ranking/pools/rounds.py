@@ -35,7 +35,7 @@ def _priority(policy: Policy, clip: PooledClip) -> float:
 
 
 def _may_enter(policy: Policy, state: PoolState, clip: PooledClip, at_ms: int) -> bool:
-    """Whether a clip that waits is worth another look."""
+    """Whether a waiting clip may be admitted now."""
     if clip.tier is None:
         return lane_has_room(policy, state, policy.tiers[0], Lane.NOMINATED, at_ms)
     if clip.wants is None or not policy.has(clip.wants):

@@ -1,4 +1,4 @@
-"""What the pools know: of each clip, of budgets and of cohorts of clips; and what changes it."""
+"""State of the pools: clips, budgets and cohorts; and the events that change it."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
@@ -149,7 +149,7 @@ NOTHING = Transition()
 
 
 class PoolView(Protocol):
-    """What the state machine may look at."""
+    """The state that the state machine reads."""
 
     def clip(self, clip_id: str) -> PooledClip | None: ...
 
@@ -176,5 +176,5 @@ class PoolState(PoolView, Protocol):
         ...
 
     def counts(self, cohort: Cohort) -> Counts:
-        """What was observed of a cohort."""
+        """Observed counts of a cohort."""
         ...

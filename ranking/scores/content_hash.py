@@ -1,4 +1,4 @@
-"""What the SQL view holds, as one number; see ``ranking.views.content_hash``."""
+"""A hash of the SQL view's content; see ``ranking.views.content_hash``."""
 
 from typing import Final
 

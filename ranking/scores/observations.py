@@ -1,4 +1,4 @@
-"""What was observed of each clip, read for learning: its counts, and what the ranking knows of its upload."""
+"""Observations of each clip, read for training: its counts, and its upload as the ranking knows it."""
 
 from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple

@@ -22,7 +22,7 @@ _WRITTEN: Final = ("uploaded_at_ms", "log_partition", "log_offset")
 
 
 class Erasure(NamedTuple):
-    """What has to go from the log: every record of the clips ``deleted``, and those that came ``late``, after it."""
+    """Records to erase from the log: all of the clips ``deleted``, and those that came ``late``, after the deletion."""
 
     deleted: Sequence[str]
     late: Sequence[ScoredRecord]

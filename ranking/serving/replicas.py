@@ -1,4 +1,4 @@
-"""What the serving processes hold of each model generation: each says it from time to time, in the database."""
+"""The table of replicas: each serving process reports periodically which model generations its indexes hold."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple

@@ -1,4 +1,4 @@
-"""What the index view holds, as one number; see ``ranking.views.content_hash``."""
+"""A hash of the index view's content; see ``ranking.views.content_hash``."""
 
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -15,7 +15,7 @@ from schemas.modalities import MODALITIES, Modality
 _CLIPS_AT_ONCE: Final = 4096
 
 Generations = Mapping[str, tuple[Catalogue, IndexesByWidth]]
-"""What an index view holds, by model generation."""
+"""The content of an index view, by model generation."""
 
 
 def index_content(generations: Generations, deleted: Collection[str]) -> str:

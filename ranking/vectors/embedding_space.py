@@ -20,7 +20,7 @@ _CLIPS_AT_ONCE: Final = 4096
 
 
 class SpaceChange(NamedTuple):
-    """What a scored record makes of its clip."""
+    """The state of a clip after a scored record."""
 
     entry: CatalogueEntry
     vectors: dict[Modality, Float32]
@@ -131,7 +131,7 @@ class EmbeddingSpace:
             self._drop(modality)
 
     def contents(self) -> SpaceContents:
-        """What a snapshot's manifest says of it."""
+        """Its entry in a snapshot's manifest."""
         vectors: dict[Modality, int] = {}
         widths: dict[Modality, int] = {}
         others: dict[Modality, dict[int, int]] = {}

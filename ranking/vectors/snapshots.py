@@ -50,7 +50,7 @@ class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SpaceContents(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """How much a snapshot holds of one model generation: clips, vectors and their width D by modality.
+    """Contents of a snapshot for one model generation: clips, vectors and their width D by modality.
 
     If a modality has vectors of several widths, these are of the smallest; ``other_widths`` counts those of the others.
     """
@@ -151,7 +151,7 @@ def _remove_partial(root: Path) -> None:
 
 
 def writes(content: bytes) -> FileWriter:
-    """What writes ``content`` to a file of a snapshot."""
+    """A function that writes ``content`` to a file of a snapshot."""
 
     def write(path: Path) -> None:
         path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""How much each modality matters, written as ``skeletal:1,facial:0.5``."""
+"""Weights of the modalities, written as ``skeletal:1,facial:0.5``."""
 
 from schemas.errors import QueryError
 from schemas.modalities import MODALITIES, Modality

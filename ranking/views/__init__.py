@@ -1,1 +1,3 @@
-"""What every view of the log shares: the loop that keeps it, the log's records, applied offsets, content hashes."""
+"""Parts that every view of the log shares: the loop that keeps it, the log's records, applied offsets, content
+hashes.
+"""

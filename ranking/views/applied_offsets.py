@@ -1,4 +1,4 @@
-"""How far each view in the database has come, written in the transaction that holds what it read."""
+"""Positions of the views in the database, written in the same transaction as their data."""
 
 from collections.abc import Iterable, Mapping
 

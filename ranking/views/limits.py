@@ -1,4 +1,4 @@
-"""How much a view applies at once, and how long it waits for what it writes to Kafka."""
+"""Batch size of a view, and its longest wait for a flush to Kafka."""
 
 from typing import Final
 

@@ -26,7 +26,7 @@ class DeletedRecord(NamedTuple):
 
 
 LogEntry = ScoredRecord | DeletedRecord
-"""What the views of the log apply."""
+"""Records that the views of the log apply."""
 
 
 def read_log(

@@ -1,4 +1,4 @@
-"""What the pools would decide about a clip that was made up; the budgets are real."""
+"""Decisions of the pools about a hypothetical clip, with the real budgets."""
 
 from dataclasses import replace
 

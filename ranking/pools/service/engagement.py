@@ -1,4 +1,4 @@
-"""What was observed of clips: the latest counts of each, with its virality, and what could not be used yet."""
+"""Observations of clips: the latest counts of each, with its virality, and those that cannot be used yet."""
 
 from collections.abc import Iterable
 from typing import Any, Final

@@ -29,7 +29,7 @@ class JournalIncomplete(FinalError):
 
 
 class Replay(NamedTuple):
-    """What came of making all decisions again. ``difference`` names the first one that came out otherwise."""
+    """Result of a replay of all decisions. ``difference`` names the first one that differs."""
 
     events: int
     decisions: int

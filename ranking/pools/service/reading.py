@@ -35,7 +35,7 @@ from schemas.pools import ClipState, Lane, Rule
 
 
 class _Now(NamedTuple):
-    """One state of the tables, and the moment it is looked at."""
+    """One snapshot of the tables, and its time."""
 
     connection: sa.Connection
     view: PoolView
@@ -96,7 +96,7 @@ class PoolReader:
         )
 
     def pools(self) -> PoolsAnswer:
-        """How full every tier is in the current window, and how many clips are where."""
+        """Use of every tier in the current window, and its number of clips."""
         with self._now() as now:
             policy, start_ms = now.policy, now.policy.window_start_ms(now.at_ms)
             in_tiers, waiting = _occupancy(now.connection)

@@ -1,4 +1,4 @@
-"""What a decision of the pools says, in a sentence for people."""
+"""Decisions of the pools as sentences."""
 
 from ranking.pools.bounds import wilson
 from ranking.pools.policy import Policy, Tier

@@ -1,4 +1,4 @@
-"""What an operator may choose about the workers of the traffic pools."""
+"""Settings of the workers of the traffic pools."""
 
 from pathlib import Path
 from typing import Annotated

@@ -61,7 +61,7 @@ class SqlPoolState:
         return change
 
     def round(self, at_ms: int) -> None:
-        """What is done from time to time: ``round_events``, applied."""
+        """One round: ``round_events``, applied."""
         waiting = self.waiting()
         self.load_budgets(at_ms, {holder for clip in waiting for holder in (clip.dancer_id, clip.challenge_id)})
         for event in round_events(self._policy, self, at_ms):

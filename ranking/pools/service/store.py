@@ -62,14 +62,14 @@ class _Windows(msgspec.Struct):
 
 
 class UploadedTo(NamedTuple):
-    """To which challenge a clip was uploaded, and when."""
+    """Challenge and time of a clip's upload."""
 
     challenge_id: str
     at_ms: int
 
 
 class PoolTransaction:
-    """What one transaction may do: decide by ``state``, keep observations by ``engagement``, advance."""
+    """One transaction: decides by ``state``, keeps observations by ``engagement``, advances positions."""
 
     def __init__(self, connection: sa.Connection, policy: Policy, adoption: int, *, keeps_journal: bool) -> None:
         self._connection = connection
@@ -170,7 +170,7 @@ class PoolStore:
             return stored_positions(connection, POOLS_VIEW, partitions)
 
     def ranked_to(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """How far the rankings have come."""
+        """The positions of the rankings."""
         with self._database.reading() as connection:
             return stored_positions(connection, SCORES_VIEW, partitions)
 

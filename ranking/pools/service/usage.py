@@ -1,4 +1,4 @@
-"""How full a tier is in the window of a moment."""
+"""Use of a tier in one window."""
 
 from ranking.pools.budgets import lane_capacity
 from ranking.pools.policy import Policy, Tier

@@ -144,7 +144,7 @@ class PoolWorker:
         return []
 
     def round(self) -> None:
-        """What is done from time to time; if the database is unreachable, the next call tries again."""
+        """Periodic work; if the database is unreachable, the next call retries."""
         at_ms = self._clock.now_ms()
         try:
             with self._store.deciding(self._policy, self._adoption) as transaction:

@@ -1,4 +1,4 @@
-"""How many requests somebody may make: a token bucket, counted exactly."""
+"""Rate limit of a client: a token bucket, counted exactly."""
 
 from typing import Final
 

@@ -141,7 +141,7 @@ class RemoteBackend(Protocol):
         ...
 
     def load_state(self) -> bytes | None:
-        """What ``save_state`` stored last."""
+        """The state that ``save_state`` stored last."""
         ...
 
     def save_state(self, state: bytes) -> None:
