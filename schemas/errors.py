@@ -148,7 +148,10 @@ class FeaturesImplausible(FeatureError):
     """Features that no recording of a person gives: nothing moves, steps are repeated, most of the clip is missing."""
 
     code = "features_implausible"
-    remedy = "Extract the features from the clip itself; `docs/decisions/0029` gives each rule with its limit."
+    remedy = (
+        "Extract the features from the clip itself; `docs/decisions/0029-plausible-features.md` gives each rule with "
+        "its limit."
+    )
 
 
 class NoUsableModality(FeatureError):
