@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from dancerank.lag_measuring import Readers
 from dancerank.listening import ConnectionLimits
+from dancerank.loop_monitoring import MonitoredLoops
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.settings import Settings
 from dancerank.topics import create_topics, scored_topics, topics_read
@@ -25,6 +25,7 @@ from ranking.pools.service.worker import PoolEntry, PoolWorker, read_pool_entrie
 from ranking.scores.store import ScoreStore
 from ranking.scores.view import ScoreView
 from ranking.serving.api import Access, KeyRing
+from ranking.serving.readiness import ServingReadiness
 from ranking.serving.report import ServingReport
 from ranking.serving.service import RankingService
 from ranking.vectors.backends.selection import open_backend
@@ -38,6 +39,7 @@ from schemas.bundle import Bundle, read_bundle
 from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
 from schemas.ports import ModelRuntime, RebalanceListener
+from schemas.readiness import Reason
 from schemas.unknown_modalities import UnknownModalities
 from streamer.assembly import open_streamer
 from streamer.pipeline import Streamer
@@ -100,6 +102,7 @@ class Processes:
         self.observer: Final = observer or Observer()
         self.clock: Final = clock or SystemClock()
         self._connection, self._bundle = connection, bundle
+        self._monitored: list[MonitoredLoops] = []
 
     @cached_property
     def connection(self) -> KafkaConnection:
@@ -121,6 +124,11 @@ class Processes:
     def policy(self) -> Policy:
         """The policy that the settings name, else the example that ships. Raises ``PolicyError``."""
         return read_policy(self.settings.pools.policy or shipped_policy())
+
+    def reasons(self) -> Iterator[Reason]:
+        """What the loops that were built here wait for, as their monitors found it."""
+        for loops in self._monitored:
+            yield from loops.reasons()
 
     def create_topics(self) -> None:
         """Create the topics that are absent."""
@@ -196,20 +204,20 @@ class Processes:
             observer=self.observer,
             clock=self.clock,
         )
-        readers = self._readers()
-        readers.add(LagReader(topics, group, opened.progress))
-        with closing(opened), readers.measured():
+        loops = self._loops()
+        loops.add(LagReader(topics, group, opened.progress), opened.store_reasons)
+        with closing(opened), loops.monitored():
             yield opened
 
     @contextmanager
     def ranker(self, database: Database | None = None) -> Iterator[ViewLoop[LogEntry]]:
         """Keeps the SQL view up to date, as a member of the ranking group; in ``database``, or one of its own."""
-        readers = self._readers()
-        with self._ranker(database, readers) as loop, readers.measured():
+        loops = self._loops()
+        with self._ranker(database, loops) as loop, loops.monitored():
             yield loop
 
     @contextmanager
-    def _ranker(self, database: Database | None, readers: Readers) -> Iterator[ViewLoop[LogEntry]]:
+    def _ranker(self, database: Database | None, loops: MonitoredLoops) -> Iterator[ViewLoop[LogEntry]]:
         settings = self.settings
         with ExitStack() as stack:
             database = database or stack.enter_context(self.database())
@@ -229,7 +237,7 @@ class Processes:
                 options,
                 dropped=self._dropped(database),
             )
-            readers.add_view(loop, topics_read(settings)["ranking"], settings.kafka.ranking_group)
+            loops.add_view(loop, topics_read(settings)["ranking"], settings.kafka.ranking_group)
             yield loop
 
     def index_loop(self, index: IndexView, database: Database | None = None) -> ViewLoop[LogEntry]:
@@ -262,12 +270,12 @@ class Processes:
         """Decides about traffic pools, as a member of the pools' group; its policy is active from now on. Measures how
         right the model was. In ``database``, or one of its own.
         """
-        readers = self._readers()
-        with self._pools(database, readers) as loop, readers.measured():
+        loops = self._loops()
+        with self._pools(database, loops) as loop, loops.monitored():
             yield loop
 
     @contextmanager
-    def _pools(self, database: Database | None, readers: Readers) -> Iterator[ViewLoop[PoolEntry]]:
+    def _pools(self, database: Database | None, loops: MonitoredLoops) -> Iterator[ViewLoop[PoolEntry]]:
         settings, pools = self.settings, self.settings.pools
         options = LoopOptions(
             max_records=pools.batch_records,
@@ -300,7 +308,7 @@ class Processes:
                 maintenance=worker.round,
                 dropped=self._dropped(database),
             )
-            readers.add_view(loop, topics_read(settings)["pools"], settings.kafka.pools_group)
+            loops.add_view(loop, topics_read(settings)["pools"], settings.kafka.pools_group)
             yield loop
 
     @contextmanager
@@ -313,29 +321,42 @@ class Processes:
         say in the database what they hold; without a name it says nothing. At the end each loop has
         ``server.shutdown_timeout_s`` seconds to finish.
         """
-        within_s, readers = self.settings.server.shutdown_timeout_s, self._readers()
+        within_s, monitored = self.settings.server.shutdown_timeout_s, self._loops()
         with ExitStack() as stack:
             database = stack.enter_context(self.database())
             store = ScoreStore(database, self.clock)
             index = self.open_index()
             index_loop = self.index_loop(index, database)
-            readers.add_view(index_loop, topics_read(self.settings)["ranking"], None)
+            monitored.add_index(index_loop, topics_read(self.settings)["ranking"])
             loops = [stack.enter_context(in_thread(index_loop, "index-view", within_s))]
             if reports_as is not None:
                 stack.enter_context(self._reports(reports_as, database, index, index_loop))
             if with_rank:
-                ranker = stack.enter_context(self._ranker(database, readers))
+                ranker = stack.enter_context(self._ranker(database, monitored))
                 loops.append(stack.enter_context(in_thread(ranker, "sql-view", within_s)))
             if with_pools:
-                pools = stack.enter_context(self._pools(database, readers))
+                pools = stack.enter_context(self._pools(database, monitored))
                 loops.append(stack.enter_context(in_thread(pools, "pools", within_s)))
-            stack.enter_context(readers.measured())
+            readiness = ServingReadiness(
+                store,
+                index,
+                loops,
+                self.clock,
+                unread=monitored.unread,
+                waits_for=monitored.waits_for,
+                is_probed=True,
+            )
+            stack.enter_context(monitored.monitored(readiness.probe))
             pool_reader = PoolReader(database, self.clock)
-            service = RankingService(store, index, pools=pool_reader, loops=loops, observer=self.observer)
+            service = RankingService(
+                store, index, pools=pool_reader, loops=loops, observer=self.observer, readiness=readiness
+            )
             yield Replica(service, database, store, index, tuple(loops))
 
-    def _readers(self) -> Readers:
-        return Readers(self.connection, self.observer, self.clock)
+    def _loops(self) -> MonitoredLoops:
+        made = MonitoredLoops(self.connection, self.observer, self.clock)
+        self._monitored.append(made)
+        return made
 
     @contextmanager
     def _reports(self, name: str, database: Database, index: IndexView, loop: ViewLoop[LogEntry]) -> Iterator[None]:

@@ -1,10 +1,11 @@
 """Reports of the running system about itself. The base class discards it; ``exporters.prometheus`` exports it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from schemas.modalities import Dimension, Modality
 from schemas.ports import TopicPartition
+from schemas.readiness import ProcessState
 
 
 class Agreement(NamedTuple):
@@ -133,6 +134,9 @@ class Observer:
 
     def model_not_measured(self) -> None:
         """The database failed; what was reported before stays."""
+
+    def watch(self, process: str, state: Callable[[], ProcessState]) -> None:
+        """``state`` says at any time, at once, whether ``process`` (a command) does its work."""
 
     def request_refused(self, reason: str) -> None:
         """A request was refused before it was answered; ``reason`` is the code of the answer."""

@@ -143,6 +143,13 @@ class RecordSource(Protocol):
         """Records between the next one to be returned and the end, for each assigned partition whose end is known."""
         ...
 
+    @property
+    def is_member(self) -> bool:
+        """Whether it has been given its share of the partitions, which is empty if its group has more members than
+        partitions; of a source without a group: whether it has its partitions.
+        """
+        ...
+
     def positions(self) -> Mapping[TopicPartition, int]:
         """Next offset to be returned of each assigned partition, as far as it is known; every record before it was
         returned.

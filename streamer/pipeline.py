@@ -4,7 +4,7 @@ import logging
 import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
@@ -23,6 +23,7 @@ from schemas.ports import (
     TopicPartition,
     TransactionalSink,
 )
+from schemas.readiness import Reason, WaitsFor
 from schemas.times import check_time
 from streamer.batching import LengthBatcher
 from streamer.offset_tracker import OffsetTracker, Ticket
@@ -117,9 +118,22 @@ class Streamer:
         return bool(self._source.assignment())
 
     @property
+    def interrupted_s(self) -> float:
+        """Seconds since it was interrupted; 0 while it works."""
+        return self._reconnecting.interrupted_s
+
+    @property
     def waiting_for(self) -> str | None:
         """What it cannot continue without; ``None`` while it works or is idle."""
         return self._reconnecting.waits_for(self._source)
+
+    def store_reasons(self) -> Iterator[Reason]:
+        """Whether a feature store has kept a file waiting for longer than it is waited for."""
+        silent_s = self._prefetcher.silent_s()
+        if silent_s > self._settings.store_patience_s:
+            yield Reason(
+                WaitsFor.FEATURE_STORE, f"a feature file has been loading for {silent_s:.0f} s; check the feature store"
+            )
 
     def close(self) -> None:
         """Leave without committing. What is in flight is read again by whoever comes next. Idempotent."""
@@ -147,6 +161,7 @@ class Streamer:
         self._observer.records_lost(gap.at, gap.records)
 
     def _step(self) -> None:
+        self.progress.stepped(self._clock.monotonic_s(), is_member=self._source.is_member)
         self._read_uploads()
         self._collect_loaded()
         self._score_next_batch()

@@ -86,15 +86,23 @@ class ByteBudget:
 
 
 class _Reservation:
-    """The bytes that the feature file of one clip holds in the budget; none before its size is known."""
+    """The bytes that the feature file of one clip holds in the budget; none before its size is known.
 
-    def __init__(self, budget: ByteBudget) -> None:
-        self._budget = budget
+    ``waits_since_s``: since when its store is waited for, by a monotonic clock; ``None`` while it is not.
+    """
+
+    def __init__(self, budget: ByteBudget, clock: Clock) -> None:
+        self._budget, self._clock = budget, clock
         self._file_bytes = 0
+        self.waits_since_s: float | None = None
 
     def reserve(self, size_bytes: int) -> None:
         self.give_back()  # a retry of the same file reserves again
+        since_s, self.waits_since_s = self.waits_since_s, None
+        began_s = self._clock.monotonic_s()
         self._budget.acquire(size_bytes)
+        if since_s is not None:  # waiting for room is not waiting for the store
+            self.waits_since_s = since_s + self._clock.monotonic_s() - began_s
         self._file_bytes = size_bytes
 
     def give_back(self) -> None:
@@ -168,9 +176,14 @@ class Prefetcher:
         waiting = self._budget.waiting
         return waiting > 0 and waiting >= min(self._threads, self._loading)
 
+    def silent_s(self) -> float:
+        """For how long a store has kept the clip waiting that waits longest; 0 if none waits."""
+        waiting = [each.waits_since_s for each in list(self._in_flight.values())]
+        return max((self._clock.monotonic_s() - since_s for since_s in waiting if since_s is not None), default=0.0)
+
     def submit(self, upload: Upload) -> None:
         """Start loading a clip."""
-        reservation = _Reservation(self._budget)
+        reservation = _Reservation(self._budget, self._clock)
         self._in_flight[upload] = reservation
         self._record_bytes += _record_bytes(upload)
         self._loading += 1
@@ -209,10 +222,13 @@ class Prefetcher:
     def _run(self, upload: Upload, reservation: _Reservation) -> Loaded:
         started_s = self._clock.monotonic_s()
         outcome: ClipFeatures | DancerankError
+        reservation.waits_since_s = started_s
         try:
             outcome = self._load(upload.clip, reservation.reserve)
         except DancerankError as error:
             outcome = error
+        finally:
+            reservation.waits_since_s = None
         ended_s = self._clock.monotonic_s()
         return Loaded(upload, outcome, ended_s - started_s, ended_s)
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 from kafka import KafkaAdminClient
@@ -15,7 +15,8 @@ from schemas.ports import TopicPartition
 from transport.connection import KafkaConnection, open_client, transport_errors
 from transport.group_offsets import assigned_to
 
-_COMMITTED_ONLY = "read_committed"
+_COMMITTED_ONLY: Final = "read_committed"
+_SETTLED: Final = ("Stable", "Empty", "Dead")
 
 
 class Span(NamedTuple):
@@ -30,13 +31,15 @@ class BrokerOffsets(msgspec.Struct, frozen=True, kw_only=True):
 
     ``spans``: of each partition that answered. ``unanswered``: why the others did not. ``committed``: next offset to
     read, by group. ``held``: the partitions that live members of a group have. A group that the broker says nothing of
-    (its coordinator is unreachable, or this user may not describe it) is in neither.
+    (its coordinator is unreachable, or this user may not describe it) is in neither. ``settled``: the groups that do
+    not rebalance; of others the broker does not say what their members hold.
     """
 
     spans: Mapping[TopicPartition, Span]
     unanswered: Mapping[TopicPartition, str] = {}
     committed: Mapping[str, Mapping[TopicPartition, int]] = {}
     held: Mapping[str, frozenset[TopicPartition]] = {}
+    settled: Collection[str] = ()
 
 
 class OffsetsReader(Protocol):
@@ -65,11 +68,11 @@ class KafkaOffsets:
             with transport_errors(self._connection, f"cannot measure the lag on {', '.join(sorted(topics))}"):
                 admin = self._opened()
                 spans, unanswered = self._spans(admin, topics)
-                committed, held = _groups(admin, groups, [*spans, *unanswered])
+                committed, held, settled = _groups(admin, groups, [*spans, *unanswered])
         except TransportError:
             self.close()
             raise
-        return BrokerOffsets(spans=spans, unanswered=unanswered, committed=committed, held=held)
+        return BrokerOffsets(spans=spans, unanswered=unanswered, committed=committed, held=held, settled=settled)
 
     def close(self) -> None:
         admin, self._admin = self._admin, None
@@ -127,17 +130,20 @@ def _by_leader(
 
 def _groups(
     admin: KafkaAdminClient, groups: Iterable[str], partitions: Collection[TopicPartition]
-) -> tuple[dict[str, dict[TopicPartition, int]], dict[str, frozenset[TopicPartition]]]:
+) -> tuple[dict[str, dict[TopicPartition, int]], dict[str, frozenset[TopicPartition]], set[str]]:
     committed: dict[str, dict[TopicPartition, int]] = {}
     held: dict[str, frozenset[TopicPartition]] = {}
+    settled: set[str] = set()
     for group in groups:
         try:
             found = admin.list_group_offsets({group: [KafkaTopicPartition(*at) for at in partitions]})[group]
             committed[group] = {
                 TopicPartition(at.topic, at.partition): kept.offset for at, kept in found.items() if kept.offset >= 0
             }
-            members = admin.describe_groups([group])[group]["members"]
-            held[group] = frozenset(at for member in members for at in assigned_to(member))
+            described = admin.describe_groups([group])[group]
+            held[group] = frozenset(at for member in described["members"] for at in assigned_to(member))
+            if described["group_state"] in _SETTLED:
+                settled.add(group)
         except KafkaError:
             continue  # its coordinator moves, or this user may not see it
-    return committed, held
+    return committed, held, settled

@@ -179,6 +179,10 @@ class KafkaSource:
         ends = {at: self._consumer.highwater(_theirs(at)) for at in self._assigned}
         return {at: max(0, end - self._position(at)) for at, end in ends.items() if end is not None}
 
+    @property
+    def is_member(self) -> bool:
+        return bool(self._assigned) or (self._group is not None and self._consumer.group_metadata().generation_id >= 0)
+
     def positions(self) -> Mapping[TopicPartition, int]:
         known = {at: self._position(at) for at in self._assigned}
         return {at: offset for at, offset in known.items() if offset}

@@ -1,7 +1,7 @@
 """How far a process is behind, measured from the broker's end offsets whatever its loops do."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +20,7 @@ FORGOTTEN_AFTER_S: Final = 30.0
 """A lag that could not be measured for so long is reported no more: it may be anything."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reader:
     """A loop whose lag is measured.
 
@@ -38,10 +38,22 @@ class Reader:
         """Whether this process measures a partition: another live member measures those that it holds."""
         if at.topic not in self.topics:
             return False
-        if self.group is None or self.progress.holds(at):
+        if self.group is None or at in self.progress.held:
             return True
         held = offsets.held.get(self.group)
         return held is not None and at not in held
+
+    def leaves_out(self, at: TopicPartition, offsets: BrokerOffsets) -> bool:
+        """Whether a partition of ``topics`` has no reader. Without a group: whether this loop never did; it may be
+        reconnecting. While a group rebalances, that cannot be known.
+        """
+        if at.topic not in self.topics:
+            return False
+        if self.group is None:
+            return at not in self.progress.ever_held
+        if at in self.progress.held or self.group not in offsets.settled:
+            return False
+        return at not in offsets.held.get(self.group, ())
 
     def waiting(self, at: TopicPartition, span: Span, offsets: BrokerOffsets) -> int | None:
         """Records that are kept and not done; ``None`` while no position is known."""
@@ -70,17 +82,31 @@ class LagMonitor:
         self._first_seen_ms: dict[TopicPartition, int] = {}
         self._no_lag_ms: dict[TopicPartition, int] = {}
         self._failure = ""
+        self.found: BrokerOffsets | None = None
+        """What the broker said last."""
+        self.answered_s = float("-inf")
+        """When the last question that was answered had been asked, by a monotonic clock."""
+        self.silent_since_s: dict[TopicPartition, float] = {}
+        """Partitions that the broker answered nothing for, and since when."""
+        self._unheld_since_s: dict[Reader, dict[TopicPartition, float]] = {}
 
     def measure(self) -> None:
         """Ask the broker once. If it does not answer, that is logged when it begins and when it is over."""
         topics = {topic for reader in self._readers for topic in reader.topics}
         groups = {reader.group for reader in self._readers if reader.group is not None}
+        asked_s = self._clock.monotonic_s()
         try:
             offsets = self._offsets.look(topics, groups)
         except TransportError as error:
             self._say(str(error))
             self._forget(set(self._measured_ms), self._clock.now_ms())
             return
+        self.found, self.answered_s = offsets, asked_s
+        self.silent_since_s = {at: self.silent_since_s.get(at, asked_s) for at in offsets.unanswered}
+        for reader in self._readers:
+            before_s = self.unheld_since_s(reader)
+            left_out = (at for at in (*offsets.spans, *offsets.unanswered) if reader.leaves_out(at, offsets))
+            self._unheld_since_s[reader] = {at: before_s.get(at, asked_s) for at in left_out}
         now_ms = self._clock.now_ms()
         missing = self._report(offsets, now_ms) | {
             TopicPartition(topic, 0): "there is no such topic"
@@ -90,6 +116,10 @@ class LagMonitor:
         self._say("; ".join(f"{at.topic}[{at.partition}]: {why}" for at, why in sorted(missing.items())))
         if not missing:
             self._observer.lag_measured(now_ms)
+
+    def unheld_since_s(self, reader: Reader) -> Mapping[TopicPartition, float]:
+        """The partitions without a reader that ``reader``, or its group, should read, and since when."""
+        return self._unheld_since_s.get(reader, {})
 
     def close(self) -> None:
         """Disconnect."""

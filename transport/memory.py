@@ -116,6 +116,7 @@ class MemoryOffsets:
                 unanswered=dict.fromkeys(self.leaderless & set(known), "it has no leader"),
                 committed={name: self._broker.committed(name) for name in groups},
                 held={name: frozenset(at for m in members.get(name, ()) for at in m.assignment()) for name in groups},
+                settled={name for name in groups if name not in members or not self._broker._groups[name].rebalancing},
             )
 
     def close(self) -> None:
@@ -241,6 +242,10 @@ class MemorySource:
         ends = self.end_offsets()
         return {at: max(0, ends[at] - offset) for at, offset in self._next_offset.items()}
 
+    @property
+    def is_member(self) -> bool:
+        return bool(self._next_offset) if self._group is None else not self._group.awaits(self)
+
     def positions(self) -> Mapping[TopicPartition, int]:
         return dict(self._next_offset)
 
@@ -327,7 +332,7 @@ class _Group:
         self.committed: dict[TopicPartition, int] = {}
         self.shares: dict[MemorySource, list[TopicPartition]] = {}
         self._to_give_up: set[MemorySource] = set()
-        self._rebalancing = False
+        self.rebalancing = False
 
     def join(self, member: MemorySource) -> None:
         self.members.append(member)
@@ -345,11 +350,11 @@ class _Group:
 
     def is_free(self) -> bool:
         """Whether a rebalance is under way and no member holds on to a partition."""
-        return self._rebalancing and not self._to_give_up
+        return self.rebalancing and not self._to_give_up
 
     def divide(self, readable: Mapping[MemorySource, Sequence[TopicPartition]]) -> None:
         """Topic by topic in ranges, in the order of joining: partition n of two like topics goes to one member."""
-        self._rebalancing = False
+        self.rebalancing = False
         self.shares = {member: [] for member in self.members}
         for topic in sorted({at.topic for partitions in readable.values() for at in partitions}):
             readers = [member for member in self.members if any(at.topic == topic for at in readable[member])]
@@ -359,6 +364,6 @@ class _Group:
 
     def rebalance(self) -> None:
         """Every member has to give up what it has before the partitions are shared out."""
-        self._rebalancing = True
+        self.rebalancing = True
         self._to_give_up = set(self.members)
         self.shares = {}

@@ -16,6 +16,15 @@ class ReadingProgress:
         self._held: frozenset[TopicPartition] = frozenset()
         self._done: dict[TopicPartition, int] = {}
         self._last_read_ms: dict[TopicPartition, int] = {}
+        self._ever_held: frozenset[TopicPartition] = frozenset()
+        self.is_member = False
+        """Whether the loop has been given its share of the partitions, which may be empty."""
+        self.stepped_s: float | None = None
+        """When the loop last began a step, by a monotonic clock; ``None`` before the first."""
+
+    def stepped(self, now_s: float, *, is_member: bool) -> None:
+        """The loop moves."""
+        self.stepped_s, self.is_member = now_s, is_member
 
     def read(self, records: Iterable[Record]) -> None:
         """These were read, in order."""
@@ -27,6 +36,7 @@ class ReadingProgress:
         """The loop holds these, beside those that it held."""
         with self._lock:
             self._held |= frozenset(partitions)
+            self._ever_held |= self._held
 
     def revoked(self, partitions: Iterable[TopicPartition]) -> None:
         """The loop holds these no longer."""
@@ -39,6 +49,7 @@ class ReadingProgress:
 
     def released(self) -> None:
         """The loop holds nothing: it has disconnected."""
+        self.is_member = False
         self.revoked(self._held)
 
     def done(self, positions: Mapping[TopicPartition, int]) -> None:
@@ -46,9 +57,15 @@ class ReadingProgress:
         with self._lock:
             self._done |= {at: offset for at, offset in positions.items() if at in self._held}
 
-    def holds(self, at: TopicPartition) -> bool:
-        """Whether the loop holds a partition."""
-        return at in self._held
+    @property
+    def held(self) -> frozenset[TopicPartition]:
+        """What the loop holds."""
+        return self._held
+
+    @property
+    def ever_held(self) -> frozenset[TopicPartition]:
+        """What it holds or held."""
+        return self._ever_held
 
     def position(self, at: TopicPartition) -> int | None:
         """Next offset of a held partition that is not done; ``None`` if the loop has not said."""

@@ -78,6 +78,11 @@ class Reconnecting:
         """Whether something failed since the last success."""
         return self._error is not None
 
+    @property
+    def interrupted_s(self) -> float:
+        """Seconds since the first failure after the last success; 0 while it works."""
+        return 0.0 if self._error is None else max(0.0, self._clock.monotonic_s() - self._began_s)
+
     def waits_for(self, source: RecordSource) -> str | None:
         """What the loop cannot continue without; ``None`` while it works or is idle. ``source`` is what it reads."""
         if (error := self._error) is not None:

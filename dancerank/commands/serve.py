@@ -39,14 +39,14 @@ def stream(config: Config = None) -> None:
     server = settings.server
     check_start(processes, "stream")
     with (
-        metrics(observer, server.host, server.stream_metrics_port, "stream_metrics_port") as watched,
+        metrics(observer, "stream", server.host, server.stream_metrics_port, "stream_metrics_port") as watched,
         processes.runtime() as runtime,
         processes.streamer(runtime) as streamer,
     ):
         providers = ", ".join(f"{name or 'fusion'} on {provider}" for name, provider in runtime.providers.items())
         log.info("bundle %s, generation %s: %s", settings.bundle_folder, runtime.manifest.generation, providers)
         log.info("streaming %s to %s", settings.streamer.uploads_topic, settings.streamer.scored_topic)
-        watched.started(streamer)
+        watched.started(streamer, processes.reasons)
         streamer.run(stop)
     log.info("drained and committed")
 
@@ -58,11 +58,11 @@ def rank(config: Config = None) -> None:
     server = settings.server
     check_start(processes, "rank")
     with (
-        metrics(observer, server.host, server.rank_metrics_port, "rank_metrics_port") as watched,
+        metrics(observer, "rank", server.host, server.rank_metrics_port, "rank_metrics_port") as watched,
         processes.ranker() as loop,
     ):
         log.info("ranking %s", ", ".join(scored_topics(settings)))
-        watched.started(loop)
+        watched.started(loop, processes.reasons)
         loop.run(stop)
     log.info("stopped")
 
@@ -78,11 +78,11 @@ def run_pools(config: Config = None) -> None:
     server = settings.server
     check_start(processes, "pools run")
     with (
-        metrics(observer, server.host, server.pools_metrics_port, "pools_metrics_port") as watched,
+        metrics(observer, "pools run", server.host, server.pools_metrics_port, "pools_metrics_port") as watched,
         processes.pools() as loop,
     ):
         log.info("policy %s, decisions to %s", processes.policy.version, settings.pools.decisions_topic)
-        watched.started(loop)
+        watched.started(loop, processes.reasons)
         loop.run(stop)
     log.info("stopped")
 
@@ -106,6 +106,7 @@ def serve(
         check_start(processes, "serve")
         name = f"{settings.kafka.instance or socket.gethostname()}:{port}"
         replica = stack.enter_context(processes.replica(with_rank=with_rank, reports_as=name))
+        observer.watch("serve", replica.service.state)
         app = create_app(replica.service, observer.render, access)
         stop_on_signals()  # uvicorn handles the signal first, and raises it again once it has shut down
         answer(

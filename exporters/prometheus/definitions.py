@@ -11,6 +11,8 @@ from typing import ClassVar, Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from schemas.readiness import WaitsFor
+
 ALL: Final = "all"
 """Label ``modality`` of a stage that works on the whole clip, and of the fusion's provider."""
 ALL_CHALLENGES: Final = "all challenges"
@@ -81,6 +83,8 @@ _SKIP_REASON: Final = Label(
     "`future_observation`; in `serve` also a code of [errors](errors.md)",
 )
 _REFUSAL: Final = Label("reason", "the code, such as `no_key`, `too_large` or `request_timeout`")
+_PROCESS: Final = Label("process", "`stream`, `rank`, `pools run`, `serve`")
+_WAITS_FOR: Final = Label("reason", ", ".join(f"`{each}`" for each in WaitsFor))
 _STAGE: Final = Label(
     "stage",
     "`load`, `wait`, `inference`, `fusion`, `publish`, `total` (of `stream`), `apply` (of a view), `rankings` (of "
@@ -156,6 +160,23 @@ LAG_MEASURED_AT_S: Final = GaugeDefinition(
     "When this process last measured the lag of all its partitions; 0 before the first time.",
     "seconds since 1970, UTC",
     _EVERY,
+)
+READY: Final = GaugeDefinition(
+    "dancerank_ready", "1 if `/readyz` says that the process is ready, else 0.", "1", _EVERY, (_PROCESS,)
+)
+WAITING: Final = GaugeDefinition(
+    "dancerank_waiting",
+    "1 for what the process waits for now; in `serve` it may be ready all the same.",
+    "1",
+    _EVERY,
+    (_PROCESS, _WAITS_FOR),
+)
+INTERRUPTED_S: Final = GaugeDefinition(
+    "dancerank_interrupted_seconds",
+    "For how long a loop has been interrupted without a success since; 0 while it works.",
+    "seconds",
+    _EVERY,
+    (_PROCESS,),
 )
 BATCH_CLIPS: Final = HistogramDefinition(
     "dancerank_batch_clips", "Clips per batch.", "clips", _STREAM, buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)

@@ -1,6 +1,6 @@
 """The observer whose metrics a Prometheus server scrapes; this package alone knows ``prometheus_client``."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
@@ -10,9 +10,11 @@ from exporters.prometheus import definitions
 from exporters.prometheus.definitions import ALL
 from exporters.prometheus.model_metrics import ModelMetrics
 from exporters.prometheus.pool_metrics import PoolMetrics
+from exporters.prometheus.process_metrics import ProcessMetrics
 from schemas.modalities import Modality
 from schemas.observation import Agreement, Calibration, Drift, Observer, TierFilling
 from schemas.ports import TopicPartition
+from schemas.readiness import ProcessState
 
 
 class PrometheusObserver(Observer):
@@ -32,6 +34,7 @@ class PrometheusObserver(Observer):
         self._lag_records = definitions.LAG_RECORDS.create(registry)
         self._lag_s = definitions.LAG_S.create(registry)
         self._lag_measured_at_s = definitions.LAG_MEASURED_AT_S.create(registry)
+        self._process = ProcessMetrics(registry)
         self._batch_clips = definitions.BATCH_CLIPS.create(registry)
         self._frames = definitions.FRAMES.create(registry)
         self._padded_frames = definitions.PADDED_FRAMES.create(registry)
@@ -142,6 +145,9 @@ class PrometheusObserver(Observer):
 
     def model_not_measured(self) -> None:
         self._model.not_measured()
+
+    def watch(self, process: str, state: Callable[[], ProcessState]) -> None:
+        self._process.watch(process, state)
 
     def request_refused(self, reason: str) -> None:
         self._requests_refused.labels(reason).inc()

@@ -10,9 +10,10 @@ import msgspec
 
 from ranking.pools.service.reading import PoolReader
 from ranking.scores.store import ScoreStore
-from ranking.serving.readiness import Readiness, check_readiness, is_healthy
+from ranking.serving.readiness import Readiness, ServingReadiness
 from ranking.vectors.view import IndexView
 from ranking.views.loop import LoopThread
+from schemas.clock import SystemClock
 from schemas.errors import (
     DatabaseBusy,
     NotFound,
@@ -37,6 +38,7 @@ from schemas.queries import (
     SimilarAnswer,
     SimilarQuery,
 )
+from schemas.readiness import ProcessState
 
 log = logging.getLogger(__name__)
 
@@ -62,12 +64,15 @@ class RankingService:
         pools: PoolReader | None = None,
         loops: Sequence[LoopThread] = (),
         observer: Observer | None = None,
+        readiness: ServingReadiness | None = None,
     ) -> None:
-        """``loops`` feed the views here: ready once all have caught up, unhealthy if one has ended."""
+        """``loops`` feed the views here: ready once all have caught up, unhealthy if one has ended. ``readiness`` is
+        looked up instead where more is known of what this process waits for.
+        """
         self._store = store
         self._index = index
         self._pools = pools
-        self._loops = loops
+        self._readiness = readiness or ServingReadiness(store, index, loops, SystemClock())
         self._observer = observer or Observer()
         self._active: str | None = None
         self._asked_at_s = self._refused_at_s = float("-inf")
@@ -82,13 +87,12 @@ class RankingService:
                 _check_identifier(name, value)
         if generation is None and query.embeddings is not None:
             raise QueryError("name the generation whose bundle made these embeddings", field="generation")
-        if generation is None:
-            asked = self._generation(None)
-            if asked not in self._index.generations():
-                raise NotReady(f"generation {asked} is active and not indexed here yet; try again shortly")
-        else:
+        if generation is not None:
             _check_identifier("generation", generation)
-            asked = generation
+        asked, held = generation or self._generation(None), self._index.generations()
+        if asked not in held and (generation is None or not held):
+            self._check_ready(f"generation {asked} is active and not indexed here yet; try again shortly")
+            raise NotFound(f"no clip is held under generation {asked}", field="generation")
         started_s = perf_counter()
         answer = self._index.similar(query, asked)
         self._observer.stage_timed("query", perf_counter() - started_s)
@@ -118,7 +122,8 @@ class RankingService:
 
     def challenges(self, *, generation: str | None = None) -> list[Challenge]:
         """Every challenge and how many clips it has."""
-        return self._store.challenges(self._generation(generation))
+        asked = self._generation_if_any(generation)
+        return [] if asked is None else self._store.challenges(asked)
 
     def clip(self, clip_id: str, *, generation: str | None = None) -> ClipSummary:
         """All that is known of a clip."""
@@ -150,13 +155,24 @@ class RankingService:
 
     def healthy(self) -> bool:
         """Whether this process can still do its work; otherwise it has to be restarted."""
-        return is_healthy(self._loops)
+        return self._readiness.is_healthy
 
     def readiness(self) -> Readiness:
         """Whether to send requests to this process."""
-        return check_readiness(self._store, self._index, self._loops)
+        return self._readiness.check()
+
+    def state(self) -> ProcessState:
+        """Readiness by reason, for metrics."""
+        return self._readiness.state()
 
     def _generation(self, generation: str | None) -> str:
+        asked = self._generation_if_any(generation)
+        if asked is None:
+            raise NotFound("no clip has been scored yet", field="generation")
+        return asked
+
+    def _generation_if_any(self, generation: str | None) -> str | None:
+        """The generation that is asked for; ``None`` if the log was read to its end and holds no scored clip."""
         if generation is not None:
             _check_identifier("generation", generation)
             if not self._knows(generation):
@@ -164,8 +180,13 @@ class RankingService:
             return generation
         served = self._served_generation()
         if served is None:
-            raise NotReady("no scored clip has been read yet; try again shortly")
+            self._check_ready("no scored clip has been read yet; try again shortly")
         return served
+
+    def _check_ready(self, not_yet: str) -> None:
+        """Raise ``NotReady`` exactly if ``/readyz`` says so: what a ready process does not hold does not exist."""
+        if not self._readiness.check().ready:
+            raise NotReady(not_yet)
 
     def _knows(self, generation: str) -> bool:
         """Whether clips are held under ``generation``, or it is active; an index that holds it needs no database."""

@@ -3,22 +3,23 @@
 import threading
 from collections.abc import Callable, Collection, Mapping
 
-from schemas.errors import DancerankError
+from ranking.database.probe import Probe
+from schemas.clock import Clock
 from schemas.ports import TopicPartition
 
 AskView = Callable[[Collection[TopicPartition]], Mapping[TopicPartition, int]]
 
 
 class KnownPositions:
-    """``ask`` is called from time to time, on a thread of its own, which a view that hangs blocks; ``position`` never
-    waits. A partition counts from the time that its position was first looked up.
+    """``position`` never waits, whatever the view does; ``probe`` asks it, on a thread of its own. A partition counts
+    from the time that its position was first looked up.
     """
 
-    def __init__(self, ask_view: AskView) -> None:
+    def __init__(self, ask_view: AskView, clock: Clock) -> None:
         self._ask_view = ask_view
         self._lock = threading.Lock()
         self._wanted: set[TopicPartition] = set()
-        self._known: dict[TopicPartition, int] = {}
+        self.probe = Probe(self._ask, clock)
 
     def position(self, at: TopicPartition) -> int | None:
         """Next offset to apply, as it was last known: 0 for a partition that the view has no position of; ``None`` if
@@ -26,15 +27,9 @@ class KnownPositions:
         """
         with self._lock:
             self._wanted.add(at)
-            return self._known.get(at)
+        return (self.probe.found().answer or {}).get(at)
 
-    def ask(self) -> None:
-        """Ask the view. If it does not answer, what was known stays."""
+    def _ask(self) -> Mapping[TopicPartition, int]:
         with self._lock:
             wanted = frozenset(self._wanted)
-        try:
-            found = {**dict.fromkeys(wanted, 0), **self._ask_view(wanted)}
-        except DancerankError:
-            return  # the loop that keeps the view meets the same error, and logs it
-        with self._lock:
-            self._known = found
+        return {**dict.fromkeys(wanted, 0), **self._ask_view(wanted)}

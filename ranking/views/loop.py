@@ -130,6 +130,11 @@ class ViewLoop(Generic[Entry]):
         self._connect()
 
     @property
+    def interrupted_s(self) -> float:
+        """Seconds since it was interrupted; 0 while it works."""
+        return self._reconnecting.interrupted_s
+
+    @property
     def waiting_for(self) -> str | None:
         """What it cannot continue without; ``None`` while it works or is idle."""
         return self._reconnecting.waits_for(self._source)
@@ -178,6 +183,7 @@ class ViewLoop(Generic[Entry]):
 
     def step(self) -> int:
         """One batch, poll to commit; returns how many records it had."""
+        self.progress.stepped(self._clock.monotonic_s(), is_member=self._source.is_member)
         records = self._source.poll(max_records=self._options.max_records, timeout_s=self._options.poll_timeout_s)
         if records:
             self._dead_letter([Refusal(record, record.unreadable.error) for record in records if record.unreadable])

@@ -40,12 +40,12 @@ def test_a_host_that_is_not_ours_is_a_sentence() -> None:
 def test_a_metrics_port_in_use_names_setting_and_variable(occupied: int, setting: str) -> None:
     variable = f"DANCERANK_SERVER__{setting.upper()}"
     with pytest.raises(ConfigurationError, match=rf"server\.{setting} is {occupied}.*0 for none.*{variable}"):
-        metrics(PrometheusObserver(), "127.0.0.1", occupied, setting).__enter__()
+        metrics(PrometheusObserver(), "rank", "127.0.0.1", occupied, setting).__enter__()
 
 
 def test_port_zero_serves_no_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_http, "answer_on_thread", lambda *_, **__: pytest.fail("a server was started"))
-    with metrics(PrometheusObserver(), "127.0.0.1", 0, "rank_metrics_port"):
+    with metrics(PrometheusObserver(), "rank", "127.0.0.1", 0, "rank_metrics_port"):
         pass
 
 
@@ -71,6 +71,7 @@ class Part:
 
     def __init__(self) -> None:
         self.waiting_for: str | None = None
+        self.interrupted_s = 0.0
         self.ready: list[bool] = []
 
     def run(self, stop: object) -> None: ...
@@ -84,7 +85,7 @@ def test_a_process_is_ready_once_its_part_is_there_and_waits_for_nothing() -> No
         answered = httpx.get(f"{address}/readyz", timeout=60)
         return answered.status_code, answered.json()["waiting"]
 
-    with metrics(PrometheusObserver(), "127.0.0.1", port, "rank_metrics_port") as watched:
+    with metrics(PrometheusObserver(), "rank", "127.0.0.1", port, "rank_metrics_port") as watched:
         assert said() == (503, ["it is starting"])
         watched.started(part)
         assert said() == (200, [])
@@ -97,22 +98,22 @@ def test_a_process_is_ready_once_its_part_is_there_and_waits_for_nothing() -> No
 
 
 @pytest.mark.parametrize(
-    ("command", "opens", "setting"),
+    ("command", "process", "opens", "setting"),
     [
-        (serve.stream, "streamer", "stream_metrics_port"),
-        (serve.rank, "ranker", "rank_metrics_port"),
-        (serve.run_pools, "pools", "pools_metrics_port"),
+        (serve.stream, "stream", "streamer", "stream_metrics_port"),
+        (serve.rank, "rank", "ranker", "rank_metrics_port"),
+        (serve.run_pools, "pools run", "pools", "pools_metrics_port"),
     ],
     ids=["stream", "rank", "pools run"],
 )
 def test_the_readiness_of_a_process_is_that_of_the_part_that_works(
-    command: Callable[[], None], opens: str, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Callable[[], None], process: str, opens: str, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watched, part, served = Watched(), Part(), list[str]()
+    watched, part, served = Watched(), Part(), list[tuple[str, str]]()
 
     @contextmanager
-    def watching(_observer: object, _host: str, _port: int, setting: str) -> Iterator[Watched]:
-        served.append(setting)
+    def watching(_observer: object, process: str, _host: str, _port: int, setting: str) -> Iterator[Watched]:
+        served.append((process, setting))
         yield watched
 
     @contextmanager
@@ -128,4 +129,4 @@ def test_the_readiness_of_a_process_is_that_of_the_part_that_works(
     for replaced in ("check_start", "stop_on_signals", "configure_logs"):
         monkeypatch.setattr(serve, replaced, lambda *_: None)
     command()
-    assert served == [setting]
+    assert served == [(process, setting)]

@@ -1,95 +1,34 @@
 """Lag is what the broker says is left, whatever the loops do; what is not measured is never 0."""
 
-from collections.abc import Collection
-
 import pytest
 
 from schemas.clock import ManualClock
-from schemas.errors import TransportError
-from schemas.observation import Observer
-from schemas.ports import OutgoingRecord, Record, TopicPartition
-from transport.broker_offsets import BrokerOffsets, Span
+from schemas.ports import OutgoingRecord
+from tests.transport.lag_scene import FIRST, GROUP, SECOND, TOPIC, Lags, LagScene, Offsets
+from transport.broker_offsets import Span
 from transport.lag_monitor import FORGOTTEN_AFTER_S, LagMonitor, Reader
 from transport.memory import MemoryBroker, MemoryOffsets, MemorySink, MemorySource
 from transport.reading_progress import ReadingProgress
 from transport.topics import TopicSpec
 
-TOPIC, GROUP = "clips", "readers"
-FIRST, SECOND = TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1)
-
-
-class Lags(Observer):
-    def __init__(self) -> None:
-        self.known: dict[TopicPartition, tuple[int, float]] = {}
-        self.measured_at_ms: list[int] = []
-
-    def lag(self, partition: TopicPartition, records: int, seconds: float) -> None:
-        self.known[partition] = (records, seconds)
-
-    def lag_unknown(self, partition: TopicPartition) -> None:
-        del self.known[partition]
-
-    def lag_measured(self, measured_at_ms: int) -> None:
-        self.measured_at_ms.append(measured_at_ms)
-
-
-class Offsets:
-    """A broker that says what a test lets it say."""
-
-    def __init__(self) -> None:
-        self.says = BrokerOffsets(
-            spans={FIRST: Span(0, 10), SECOND: Span(0, 10)}, committed={GROUP: {}}, held={GROUP: frozenset()}
-        )
-        self.fails = False
-
-    def look(self, topics: Collection[str], groups: Collection[str]) -> BrokerOffsets:
-        if self.fails:
-            raise TransportError("no broker answers")
-        return self.says
-
-    def close(self) -> None: ...
-
-
-class Scene:
-    def __init__(self, *, group: str | None = GROUP, stored: dict[TopicPartition, int] | None = None) -> None:
-        self.clock, self.offsets, self.seen, self.progress = ManualClock(), Offsets(), Lags(), ReadingProgress()
-        reader = Reader([TOPIC], group, self.progress, None if stored is None else stored.get)
-        self.monitor = LagMonitor(self.offsets, [reader], self.seen, self.clock)
-
-    def measured(self) -> dict[TopicPartition, int]:
-        self.monitor.measure()
-        return {at: records for at, (records, _) in self.seen.known.items()}
-
-    def read(self, at: TopicPartition, *, age_s: float) -> None:
-        self.progress.read([Record(*at, 0, self.clock.now_ms() - round(1000 * age_s), None, b"")])
-
-    def seconds(self) -> dict[TopicPartition, float]:
-        self.monitor.measure()
-        return {at: seconds for at, (_, seconds) in self.seen.known.items()}
-
-
-def replaced(scene: Scene, **changes: object) -> None:
-    says = scene.offsets.says
-    scene.offsets.says = BrokerOffsets(**{**{f: getattr(says, f) for f in says.__struct_fields__}, **changes})  # type: ignore[arg-type]
-
 
 def test_a_process_without_partitions_reports_those_without_a_member() -> None:
-    scene = Scene()
-    replaced(scene, committed={GROUP: {FIRST: 4}})
+    scene = LagScene()
+    scene.offsets.replace(committed={GROUP: {FIRST: 4}})
     assert scene.measured() == {FIRST: 6, SECOND: 10}
 
 
 def test_a_loop_that_stands_still_does_not_keep_its_lag_from_growing() -> None:
-    scene = Scene()
+    scene = LagScene()
     scene.progress.assigned({FIRST, SECOND})
     scene.progress.done({FIRST: 10, SECOND: 10})
     assert scene.measured() == {FIRST: 0, SECOND: 0}
-    replaced(scene, spans={FIRST: Span(0, 17), SECOND: Span(0, 10)})
+    scene.offsets.replace(spans={FIRST: Span(0, 17), SECOND: Span(0, 10)})
     assert scene.measured() == {FIRST: 7, SECOND: 0}
 
 
 def test_records_that_were_read_and_not_applied_wait() -> None:
-    scene = Scene(stored={FIRST: 3, SECOND: 10})
+    scene = LagScene(stored={FIRST: 3, SECOND: 10})
     scene.progress.assigned({FIRST, SECOND})
     scene.progress.done({FIRST: 3, SECOND: 10})
     scene.read(FIRST, age_s=5)
@@ -97,62 +36,62 @@ def test_records_that_were_read_and_not_applied_wait() -> None:
 
 
 def test_what_another_live_member_holds_is_its_to_report() -> None:
-    scene = Scene()
+    scene = LagScene()
     scene.measured()
     scene.progress.assigned({FIRST})
     scene.progress.done({FIRST: 10})
-    replaced(scene, held={GROUP: frozenset({FIRST, SECOND})})
+    scene.offsets.replace(held={GROUP: frozenset({FIRST, SECOND})})
     assert scene.measured() == {FIRST: 0}
 
 
 def test_a_member_that_has_lost_a_partition_without_noticing_follows_what_the_next_one_commits() -> None:
-    scene = Scene()
+    scene = LagScene()
     scene.progress.assigned({FIRST})
     scene.progress.done({FIRST: 2})
-    replaced(scene, held={GROUP: frozenset({FIRST, SECOND})}, committed={GROUP: {FIRST: 9}})
+    scene.offsets.replace(held={GROUP: frozenset({FIRST, SECOND})}, committed={GROUP: {FIRST: 9}})
     assert scene.measured() == {FIRST: 1}
 
 
 def test_without_a_group_every_partition_is_reported_also_one_that_is_not_read_yet() -> None:
-    scene = Scene(group=None, stored={FIRST: 10, SECOND: 0})
+    scene = LagScene(group=None, stored={FIRST: 10, SECOND: 0})
     scene.progress.assigned({FIRST})
     scene.progress.done({FIRST: 10})
     assert scene.measured() == {FIRST: 0, SECOND: 10}
 
 
 def test_offsets_without_a_record_at_the_end_do_not_wait() -> None:
-    scene = Scene(stored={FIRST: 9, SECOND: 9})  # the marker of a transaction follows
+    scene = LagScene(stored={FIRST: 9, SECOND: 9})  # the marker of a transaction follows
     scene.progress.assigned({FIRST, SECOND})
     scene.progress.done({FIRST: 10, SECOND: 10})
     assert scene.measured() == {FIRST: 0, SECOND: 0}
 
 
 def test_only_records_that_are_kept_wait() -> None:
-    scene = Scene()
-    replaced(scene, spans={FIRST: Span(8, 10), SECOND: Span(0, 10)}, committed={GROUP: {SECOND: 12}})
+    scene = LagScene()
+    scene.offsets.replace(spans={FIRST: Span(8, 10), SECOND: Span(0, 10)}, committed={GROUP: {SECOND: 12}})
     assert scene.measured() == {FIRST: 2, SECOND: 0}
 
 
 def test_the_position_stored_with_the_data_counts_and_not_the_one_in_kafka() -> None:
-    scene = Scene(stored={FIRST: 0, SECOND: 0})  # a database that was created again
-    replaced(scene, committed={GROUP: {FIRST: 10, SECOND: 10}})
+    scene = LagScene(stored={FIRST: 0, SECOND: 0})  # a database that was created again
+    scene.offsets.replace(committed={GROUP: {FIRST: 10, SECOND: 10}})
     assert scene.measured() == {FIRST: 10, SECOND: 10}
 
 
 def test_until_the_view_has_given_its_positions_the_committed_ones_count() -> None:
-    scene = Scene(stored={})
-    replaced(scene, committed={GROUP: {FIRST: 7}})
+    scene = LagScene(stored={})
+    scene.offsets.replace(committed={GROUP: {FIRST: 7}})
     assert scene.measured() == {FIRST: 3, SECOND: 10}
 
 
 def test_a_lag_without_a_position_is_unknown_and_not_0() -> None:
-    scene = Scene(group=None, stored={})
+    scene = LagScene(group=None, stored={})
     assert scene.measured() == {}
     assert not scene.seen.measured_at_ms
 
 
 def test_an_unreachable_broker_leaves_the_last_lag_for_a_while_and_then_none_at_all() -> None:
-    scene = Scene()
+    scene = LagScene()
     before = scene.measured()
     scene.offsets.fails = True
     scene.clock.advance(FORGOTTEN_AFTER_S - 1)
@@ -166,9 +105,9 @@ def test_an_unreachable_broker_leaves_the_last_lag_for_a_while_and_then_none_at_
 
 
 def test_a_partition_without_a_leader_keeps_no_other_from_being_measured_and_the_time_stands() -> None:
-    scene = Scene()
+    scene = LagScene()
     scene.measured()
-    replaced(scene, spans={SECOND: Span(0, 12)}, unanswered={FIRST: "it has no leader"})
+    scene.offsets.replace(spans={SECOND: Span(0, 12)}, unanswered={FIRST: "it has no leader"})
     assert scene.measured() == {FIRST: 10, SECOND: 12}
     scene.clock.advance(FORGOTTEN_AFTER_S + 1)
     assert scene.measured() == {SECOND: 12}
@@ -176,15 +115,15 @@ def test_a_partition_without_a_leader_keeps_no_other_from_being_measured_and_the
 
 
 def test_a_topic_that_is_gone_is_not_measured() -> None:
-    scene = Scene()
-    replaced(scene, spans={})
+    scene = LagScene()
+    scene.offsets.replace(spans={})
     assert scene.measured() == {}
     assert not scene.seen.measured_at_ms
 
 
 def test_a_failure_is_logged_when_it_begins_and_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    scene = Scene()
+    scene = LagScene()
     for fails in (True, True, False, False):
         scene.offsets.fails = fails
         scene.measured()
@@ -207,7 +146,7 @@ def test_of_several_loops_the_one_that_is_furthest_behind_counts() -> None:
 
 
 def test_the_lag_in_seconds_is_the_age_of_the_last_record_read() -> None:
-    scene = Scene()
+    scene = LagScene()
     scene.progress.assigned({FIRST, SECOND})
     scene.progress.done({FIRST: 4, SECOND: 10})
     scene.read(FIRST, age_s=60)
@@ -217,7 +156,7 @@ def test_the_lag_in_seconds_is_the_age_of_the_last_record_read() -> None:
 
 
 def test_a_partition_of_which_nothing_was_read_lags_since_it_was_first_seen() -> None:
-    scene = Scene()
+    scene = LagScene()
     scene.clock.advance(1000)
     assert scene.seconds()[FIRST] == 0.0
     scene.clock.advance(30)
@@ -225,18 +164,18 @@ def test_a_partition_of_which_nothing_was_read_lags_since_it_was_first_seen() ->
 
 
 def test_after_an_idle_hour_a_record_has_not_waited_for_an_hour() -> None:
-    scene = Scene()
+    scene = LagScene()
     scene.progress.assigned({FIRST, SECOND})
     scene.progress.done({FIRST: 10, SECOND: 10})
     scene.read(FIRST, age_s=3600)
     scene.measured()
     scene.clock.advance(2)
-    replaced(scene, spans={FIRST: Span(0, 11), SECOND: Span(0, 10)})
+    scene.offsets.replace(spans={FIRST: Span(0, 11), SECOND: Span(0, 10)})
     assert scene.seconds()[FIRST] == 2.0
 
 
 def test_a_record_of_a_clock_that_is_ahead_has_no_negative_age() -> None:
-    scene = Scene()
+    scene = LagScene()
     scene.progress.assigned({FIRST, SECOND})
     scene.progress.done({FIRST: 4})
     scene.read(FIRST, age_s=-60)

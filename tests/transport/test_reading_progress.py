@@ -24,6 +24,6 @@ def test_what_is_given_up_is_forgotten() -> None:
     assert progress.last_read_ms(FIRST) == 1000
     progress.revoked([FIRST])
     progress.done({FIRST: 4})
-    assert (progress.holds(FIRST), progress.position(FIRST), progress.last_read_ms(FIRST)) == (False, None, None)
+    assert (FIRST in progress.held, progress.position(FIRST), progress.last_read_ms(FIRST)) == (False, None, None)
     progress.released()
-    assert (progress.holds(SECOND), progress.position(SECOND)) == (False, None)
+    assert (SECOND in progress.held, progress.position(SECOND)) == (False, None)

@@ -16,6 +16,7 @@ from schemas.events import Identifier
 from schemas.modalities import Dimension, Modality
 from schemas.observation import Agreement, Calibration, Drift, Observer, TierFilling
 from schemas.ports import TopicPartition
+from schemas.readiness import ProcessState, Reason, WaitsFor
 from tests.servers import free_port
 from tests.servers.prometheus import PrometheusServer
 from tests.waiting import pause, wait_until
@@ -27,6 +28,10 @@ AT = TopicPartition("clips.uploaded", 3)
 AGREEMENTS = [Agreement("ch-1", Dimension.FUSED, 0.5, 40), Agreement(None, Dimension.FUSED, 0.25, 70)]
 CALIBRATIONS = [Calibration(Dimension.FUSED, -0.1, 0.2)]
 DRIFT = Drift({Dimension.SCENIC: 0.3}, {Modality.FACIAL: 0.04}, {Modality.FACIAL: 1.5}, 1000, 900)
+
+WAITS = ProcessState(
+    ready=False, reasons=[Reason(WaitsFor.DATABASE, "the database does not answer")], interrupted_s=42.0
+)
 
 Labels = dict[str, str]
 REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
@@ -233,6 +238,22 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
         {},
         1_700_000_000.5,
     ),
+    ("watch", lambda o: o.watch("rank", lambda: WAITS), "dancerank_ready", {"process": "rank"}, 0),
+    (
+        "watch",
+        lambda o: o.watch("rank", lambda: WAITS),
+        "dancerank_waiting",
+        {"process": "rank", "reason": "database"},
+        1,
+    ),
+    (
+        "watch",
+        lambda o: o.watch("rank", lambda: WAITS),
+        "dancerank_waiting",
+        {"process": "rank", "reason": "kafka"},
+        0,
+    ),
+    ("watch", lambda o: o.watch("rank", lambda: WAITS), "dancerank_interrupted_seconds", {"process": "rank"}, 42),
     ("model_not_measured", lambda o: o.model_not_measured(), "dancerank_model_measurements_failed_total", {}, 1),
 ]
 
@@ -276,6 +297,15 @@ def test_a_lag_that_is_unknown_is_absent_and_not_0() -> None:
     observer.lag(AT, 7, 1.5)
     observer.lag_unknown(AT)
     assert 'partition="' not in observer.render()[1].decode()
+
+
+def test_readiness_is_asked_for_at_each_scrape_and_not_remembered() -> None:
+    observer, states = PrometheusObserver(), [WAITS, ProcessState(ready=True, reasons=[], interrupted_s=0.0)]
+    observer.watch("rank", lambda: states[0])
+    assert observer.registry.get_sample_value("dancerank_ready", {"process": "rank"}) == 0
+    states.pop(0)
+    assert observer.registry.get_sample_value("dancerank_ready", {"process": "rank"}) == 1
+    assert observer.registry.get_sample_value("dancerank_interrupted_seconds", {"process": "rank"}) == 0
 
 
 def test_two_observers_share_nothing() -> None:
@@ -337,7 +367,7 @@ def test_a_real_prometheus_scrapes_the_metrics_and_loads_the_rules(prometheus_bi
     for job in configuration["scrape_configs"]:
         job["static_configs"] = [{"targets": [f"127.0.0.1:{port}"]}]
     with (
-        metrics(observer, "127.0.0.1", port, "rank_metrics_port"),
+        metrics(observer, "rank", "127.0.0.1", port, "rank_metrics_port"),
         PrometheusServer(yaml.safe_dump(configuration), files={RULES.name: RULES.read_text()}) as server,
     ):
         found = awaited(server.url, 'dancerank_consumer_lag_seconds{job="dancerank-streamer"}')

@@ -51,6 +51,7 @@ class Ended:
     ) -> None:
         self.loop, self.caught_up, self.failure = self, caught_up, failure
         self.waiting_for, self.undecided = waiting_for, None
+        self.interrupted_s = 0.0 if waiting_for is None else 12.0
 
 
 @pytest.fixture
@@ -245,11 +246,26 @@ def test_nothing_unforeseen_leaks(service: RankingService, monkeypatch: pytest.M
 
 
 def test_what_is_not_ready_says_when_to_come_back(store: ScoreStore, index: IndexView) -> None:
-    client = client_of(RankingService(store, index))
+    client = client_of(RankingService(store, index, loops=[Ended(caught_up=False)]))  # type: ignore[list-item]
+    assert client.get("/readyz").status_code == 503
     for path in ("/v1/clips/c1/similar", "/v1/challenges", "/v1/clips/c1"):
         answer = client.get(path)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
         assert int(answer.headers["Retry-After"]) > 0
+
+
+@pytest.mark.tried(
+    kind="readiness by memory",
+    given="questions to a process that is ready and whose log is empty",
+    outcome="404, no 503",
+)
+def test_over_an_empty_log_a_process_is_ready_and_knows_nothing(store: ScoreStore, index: IndexView) -> None:
+    client = client_of(RankingService(store, index, loops=[Ended()]))  # type: ignore[list-item]
+    assert client.get("/readyz").json() == {"ready": True, "reasons": [], "waiting": []}
+    assert get(client, "/v1/challenges") == []
+    for path in ("/v1/clips/c1/similar", "/v1/clips/c1/similar?generation=g1", "/v1/clips/c1", "/v1/dancers/d/similar"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found"), path
 
 
 def test_a_request_that_finds_no_free_connection_waits_and_is_then_a_503_that_says_so(

@@ -184,9 +184,9 @@ def test_an_index_without_rankings_answers_by_the_generation_that_came_first(any
     store = ScoreStore(any_database)
     index = IndexView(NumpyBackend(), Observer(), ManualClock())
     service = RankingService(store, index)
-    for ask in (lambda: service.similar(QUERY), service.challenges):
-        with pytest.raises(NotReady, match="no scored clip has been read yet"):
-            ask()
+    with pytest.raises(NotFound, match="no clip has been scored yet"):
+        service.similar(QUERY)
+    assert service.challenges() == []
     apply(index, [scored_clip("a", generation="g7"), scored_clip("b", generation="g8")])
     assert service.similar(QUERY).generation == "g7"
 

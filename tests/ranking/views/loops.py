@@ -105,11 +105,11 @@ class Setting:
 
     def monitor(self, loop: ViewLoop, *, group: str | None = "ranking") -> LagMonitor:
         """Of the loop's lag, which no thread measures here."""
-        known = KnownPositions(loop.positions)
+        known = KnownPositions(loop.positions, self.clock)
         reader = Reader([TOPIC], group, loop.progress, known.position)
         monitor = LagMonitor(MemoryOffsets(self.broker), [reader], self.reports, self.clock)
         monitor.measure()
-        known.ask()
+        known.probe.ask()
         return monitor
 
     def dead_letters(self) -> list[dict[str, str]]:

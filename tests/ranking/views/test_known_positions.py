@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 from ranking.views.known_positions import KnownPositions
 from ranking.views.periodic import every
+from schemas.clock import ManualClock
 from schemas.errors import StoreUnavailable
 from schemas.ports import TopicPartition
 
@@ -24,29 +25,29 @@ class View:
 
 
 def test_a_position_is_unknown_until_the_view_has_given_it() -> None:
-    known = KnownPositions(View())
+    known = KnownPositions(View(), ManualClock())
     assert known.position(FIRST) is None
-    known.ask()
+    known.probe.ask()
     assert known.position(FIRST) == 4
 
 
 def test_a_view_that_has_no_position_of_a_partition_is_at_its_beginning() -> None:
-    known = KnownPositions(View())
+    known = KnownPositions(View(), ManualClock())
     known.position(SECOND)
-    known.ask()
+    known.probe.ask()
     assert known.position(SECOND) == 0
 
 
 def test_while_the_view_fails_the_last_position_stays() -> None:
     view = View()
-    known = KnownPositions(view)
+    known = KnownPositions(view, ManualClock())
     known.position(FIRST)
-    known.ask()
+    known.probe.ask()
     view.holds[FIRST], view.fails = 9, True
-    known.ask()
+    known.probe.ask()
     assert known.position(FIRST) == 4
     view.fails = False
-    known.ask()
+    known.probe.ask()
     assert known.position(FIRST) == 9
 
 
@@ -58,8 +59,8 @@ def test_a_view_that_hangs_blocks_neither_readers_nor_the_stop() -> None:
         goes_on.wait(WAIT_S)
         return {}
 
-    known = KnownPositions(hang)
-    with every(0.001, known.ask, name="asking", last_call_s=0.01):
+    known = KnownPositions(hang, ManualClock())
+    with every(0.001, known.probe.ask, name="asking", last_call_s=0.01):
         assert asked.wait(WAIT_S)
         assert known.position(FIRST) is None
     goes_on.set()
