@@ -34,7 +34,8 @@ def index_content(generations: Generations, deleted: Collection[str]) -> str:
             content.add(*msgspec.structs.astuple(entry))
         for modality in MODALITIES:
             having = [entry.clip_id for entry in entries if modality in entry.modalities]
-            for _, index in sorted(indexes.get(modality, {}).items()):
+            held = (index for _, index in sorted(indexes.get(modality, {}).items()) if len(index))
+            for index in held:
                 having = _add_vectors(content, modality, index, having)
             if having:
                 raise KeyError(having[0])

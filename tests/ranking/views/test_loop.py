@@ -1,10 +1,11 @@
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pytest
 
 from ranking.scores.store import ScoreStore
+from ranking.views.log_records import LogEntry
 from ranking.views.loop import LoopOptions, LoopThread, StoredPositions, ViewLoop
 from schemas.codec import encode
 from schemas.errors import (
@@ -13,9 +14,9 @@ from schemas.errors import (
     StoreUnavailable,
     TransportError,
 )
-from schemas.modalities import Dimension, Modality
-from schemas.ports import OutgoingRecord, View
-from tests.ranking.examples import TOPIC, at, result, scored_clip
+from schemas.modalities import Dimension
+from schemas.ports import OutgoingRecord, Refusal, ScoredRecord, TopicPartition, View
+from tests.ranking.examples import TOPIC, at, scored_clip
 from tests.ranking.views.loops import DEAD, READ, SETTINGS, FailingView, Setting, drain, index_view
 from transport.memory import MemorySink, MemorySource
 
@@ -66,10 +67,17 @@ def test_a_replica_skips_what_it_cannot_read_and_leaves_the_dead_letter_to_the_s
     assert setting.dead_letters() == []
 
 
-def test_a_clip_that_does_not_fit_the_index_is_dead_lettered(setting: Setting) -> None:
-    wide = scored_clip("wide", modalities={Modality.FACIAL: result([1, 2, 3])})
-    setting.send(scored_clip("a"), wide, scored_clip("b"))
+def test_a_clip_that_a_view_refuses_is_dead_lettered(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting.send(scored_clip("a"), scored_clip("wide"), scored_clip("b"))
     view = index_view()
+    apply = view.apply
+
+    def refusing(entries: Sequence[LogEntry], positions: Mapping[TopicPartition, int]) -> list[Refusal]:
+        refused = [e for e in entries if isinstance(e, ScoredRecord) and e.clip.clip_id == "wide"]
+        apply([entry for entry in entries if entry not in refused], positions)
+        return [Refusal(entry.record, GenerationMismatch("too wide")) for entry in refused]
+
+    monkeypatch.setattr(view, "apply", refusing)
     drain(setting.loop(view, group=None))
     assert view.clips() == 2
     assert [(dead_record["code"], dead_record["clip_id"]) for dead_record in setting.dead_letters()] == [
