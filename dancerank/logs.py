@@ -3,6 +3,8 @@
 import logging
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from math import inf
 from typing import Final, TextIO
@@ -75,10 +77,22 @@ def configure_logs(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
-    for chatty in ("alembic", "kafka", "uvicorn"):
+    for chatty in ("alembic", "faiss", "kafka", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     stamina.instrumentation.set_on_retry_hooks([_log_retry])  # its own prints past the handler
+
+
+@contextmanager
+def client_held_back() -> Iterator[None]:
+    """Nothing of the Kafka client is logged meanwhile: whoever connects for the first time reports its failure."""
+    logger = logging.getLogger("kafka")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _escape(

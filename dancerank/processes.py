@@ -130,9 +130,12 @@ class Processes:
         for loops in self._monitored:
             yield from loops.reasons()
 
-    def create_topics(self) -> None:
-        """Create the topics that are absent."""
-        create_topics(self.settings, self.connection)
+    def create_topics(self) -> list[str]:
+        """Create the topics that are absent; returns their names."""
+        created = create_topics(self.settings, self.connection)
+        if created:
+            log.info("created topics: %s", ", ".join(created))
+        return created
 
     def open_database(self) -> Database:
         """The database as it is, possibly without tables; the caller closes it."""

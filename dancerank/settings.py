@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -27,7 +28,15 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from dancerank.settings_removed import REMOVED
-from dancerank.settings_values import decoded, keys_of, passwords_among, refusal, without_password, without_secrets
+from dancerank.settings_values import (
+    decoded,
+    in_our_words,
+    keys_of,
+    passwords_among,
+    refusal,
+    without_password,
+    without_secrets,
+)
 from ranking.database.limits import MOST_CONNECTIONS
 from ranking.monitoring.settings import MonitoringSettings
 from ranking.pools.service.settings import PoolSettings
@@ -45,6 +54,9 @@ DATA_VARIABLE: Final = "DANCERANK_DATA"
 _OTHER_VARIABLES: Final = re.compile(rf"^({CONFIG_VARIABLE}|{DATA_VARIABLE}|DANCERANK_TEST_\w+)$")
 
 _MAX_KEY: Final = 80
+
+_ALIKE: Final = 0.75
+"""How much of a key has to be right for another one to be meant, of 1."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 PortOrOff = Annotated[int, Field(ge=0, le=65535)]
@@ -295,9 +307,18 @@ def _check_environment() -> None:
         group = name.removeprefix(ENV_PREFIX).split("__")[0].lower()
         if name.startswith(ENV_PREFIX) and not _OTHER_VARIABLES.match(name) and group not in Settings.model_fields:
             raise ConfigurationError(
-                f"environment variable {name}: unknown group {group!r}; the groups are {groups}",
+                f"environment variable {name}: unknown group {group!r}; {_variable_meant(group)}the groups are "
+                f"{groups}",
                 field=name,
             )
+
+
+def _variable_meant(group: str) -> str:
+    for known in Settings.model_fields:
+        key = group.removeprefix(f"{known}_")
+        if key in _keys_at([known]):
+            return f"did you mean {ENV_PREFIX}{known.upper()}__{key.upper()}, with two underscores? "
+    return _meant([group])
 
 
 def _problem(detail: Any, environment: Mapping[str, str]) -> str:
@@ -310,8 +331,20 @@ def _problem(detail: Any, environment: Mapping[str, str]) -> str:
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         if remedy := REMOVED.get(".".join(location)):
             return f"{named}: this key is of an older release; {remedy}"
-        return f"{named}: unknown key; the keys here are {', '.join(_keys_at(location[:-1]))}"
-    return f"{named}: {shortened(detail['msg'])}"
+        meant = _meant(location)
+        return f"{named}: unknown key; {meant}the keys here are {', '.join(_keys_at(location[:-1]))}"
+    return f"{named}: {in_our_words(detail['type'], shortened(detail['msg']))}"
+
+
+def _meant(location: list[str]) -> str:
+    """A key that looks like the unknown one, in the same group or in another."""
+    *group, key = location
+    here = {".".join((*group, name)): name for name in _keys_at(group)}
+    elsewhere = {f"{other}.{name}": name for other in Settings.model_fields for name in _keys_at([other])}
+    for names in (here, elsewhere):
+        if found := get_close_matches(key, names.values(), n=1, cutoff=_ALIKE):
+            return f"did you mean {next(full for full, name in names.items() if name == found[0])}? "
+    return ""
 
 
 def _keys_at(location: list[str]) -> list[str]:

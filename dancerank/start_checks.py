@@ -5,11 +5,23 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Literal
 
+from dancerank.logs import client_held_back
 from dancerank.processes import Processes
 from dancerank.settings import Settings
 from dancerank.settings_values import without_password
 from dancerank.topics import scored_topics, topics_read
-from schemas.errors import DancerankError, FinalError, RetriableError, StoreRefused, StoreUnavailable, TransportError
+from ranking.scores.store import ScoreStore
+from schemas.bundle import read_manifest
+from schemas.errors import (
+    BundleError,
+    DancerankError,
+    FinalError,
+    RetriableError,
+    StoreRefused,
+    StoreUnavailable,
+    TransportError,
+)
+from streamer.roots import FeatureRoots
 from transport.connection import KafkaConnection
 from transport.group_offsets import members_of
 from transport.topics import describe_topics
@@ -43,16 +55,19 @@ def check_start(processes: Processes, process: Process) -> None:
     database_or_bundle = (lambda: processes.bundle) if process == "stream" else partial(_check_database, processes)
     needs: list[Callable[[], object]] = [processes.create_topics, database_or_bundle]
     missing: list[DancerankError] = []
-    for need in needs:
-        try:
-            need()
-        except DancerankError as error:
-            missing.append(error)
+    with client_held_back():
+        for need in needs:
+            try:
+                need()
+            except DancerankError as error:
+                missing.append(error)
     if len(missing) == 1:
         raise missing[0]
     if missing:
         kind = CannotStart if any(isinstance(error, FinalError) for error in missing) else CannotStartYet
         raise kind("\n".join(error.message for error in missing)) from missing[0]
+    if process != "stream" and (sentence := _other_generation(processes)) is not None:
+        log.warning(sentence)
     try:
         for sentence in start_warnings(processes.settings, processes.connection, process):
             log.warning(sentence)
@@ -84,12 +99,34 @@ def start_warnings(settings: Settings, connection: KafkaConnection, process: Pro
             "streamer.feature_roots is empty: uploads that name feature files will be refused, only inline features "
             "are accepted"
         )
+    if process == "stream":
+        for root in FeatureRoots(settings.streamer.feature_roots).absent_folders():
+            yield f"{root} of streamer.feature_roots is not a folder here: uploads that name files below it are refused"
     if process == "pools run" and not members_of(connection, settings.kafka.ranking_group):
         yield (
             f"group {settings.kafka.ranking_group} has no member: clips are looked at once the rankings hold them, so "
             "start dancerank rank on the same database"
         )
     yield from _idle(settings, connection, process, {name: topic.partitions for name, topic in topics.items()})
+
+
+def _other_generation(processes: Processes) -> str | None:
+    """Whether the bundle that these settings name is of another generation than the active one."""
+    bundle = processes.settings.bundle
+    if bundle is None:
+        return None  # streamers elsewhere may have one of their own
+    with processes.database() as database:
+        active = ScoreStore(database).active_generation()
+    try:
+        generation = read_manifest(bundle).generation
+    except BundleError as error:
+        return f"this process runs without its bundle, which cannot be read: {error}"
+    if active in (None, generation):
+        return None
+    return (
+        f"bundle {bundle} is of generation {generation} and {active} is active: what streamers score with the bundle "
+        f"is in no answer until it is activated, with dancerank generations use {generation}"
+    )
 
 
 def _idle(

@@ -25,8 +25,8 @@ def topics_read(settings: Settings) -> dict[str, list[str]]:
     }
 
 
-def create_topics(settings: Settings, connection: KafkaConnection) -> None:
-    """Create the topics that are absent: those read, with a dead-letter topic each, and decisions.
+def create_topics(settings: Settings, connection: KafkaConnection) -> list[str]:
+    """Create the topics that are absent: those read, with a dead-letter topic each, and decisions. Returns their names.
 
     Logs are compacted, and soon enough for a deletion to be one. Deletions are kept for ever and not compacted: one
     under a wrong key would drop another, and a view that is rebuilt needs them all.
@@ -45,7 +45,7 @@ def create_topics(settings: Settings, connection: KafkaConnection) -> None:
     logs = [_topic(settings, name, compacted) for name in {settings.streamer.scored_topic, *scored_topics(settings)}]
     deletions = _topic(settings, settings.ranking.deletions_topic, for_ever)
     read = [uploads, *logs, engagement, deletions]
-    ensure_topics(connection, [*read, *map(dead_letter_spec, read), decisions])
+    return ensure_topics(connection, [*read, *map(dead_letter_spec, read), decisions])
 
 
 def _topic(settings: Settings, name: str, config: Mapping[str, str] | None = None) -> TopicSpec:

@@ -4,6 +4,7 @@ import json
 import sys
 import urllib.request
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
 
 
@@ -29,4 +30,9 @@ def main(server: str, clip_id: str, key: str | None = None) -> None:
 if __name__ == "__main__":
     if len(sys.argv) not in (3, 4):
         sys.exit(__doc__)
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except HTTPError as error:
+        sys.exit(f"error {error.code}: {error.read().decode()}")
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {sys.argv[1]} does not answer as dancerank serve does: {error}")

@@ -12,7 +12,7 @@ import msgspec
 from random_clips import random_features, random_upload
 
 from dancerank import send_clips
-from schemas import ClipUploaded, FeatureFile, encode_features
+from schemas import ClipUploaded, DancerankError, FeatureFile, encode_features
 from transport import KafkaConnection, KafkaSink
 
 
@@ -29,4 +29,7 @@ if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     broker, folder = sys.argv[1:]
-    print("acknowledged:", main(KafkaConnection(servers=(broker,)), Path(folder)).clip_id)
+    try:
+        print("acknowledged:", main(KafkaConnection(servers=(broker,)), Path(folder)).clip_id)
+    except (DancerankError, OSError) as error:
+        sys.exit(f"error: {error}")

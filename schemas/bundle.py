@@ -132,6 +132,12 @@ def read_bundle(folder: Path) -> Bundle:
     unsupported opset, a graph missing, outside the folder or with a changed byte, or a generation that is not the
     content's.
     """
+    manifest = read_manifest(folder)
+    return Bundle(manifest, {entry.file: _read_graph(folder, entry) for entry in manifest.files()})
+
+
+def read_manifest(folder: Path) -> BundleManifest:
+    """What a bundle says of itself, without its graphs. Raises ``BundleError`` as ``read_bundle`` does."""
     path = folder / MANIFEST_NAME
     try:
         raw = path.read_bytes()
@@ -139,7 +145,7 @@ def read_bundle(folder: Path) -> Bundle:
         raise BundleError(f"{path}: no readable manifest ({error.strerror}); is {folder} a bundle?") from error
     manifest = _decode_manifest(raw, path)
     _check_manifest(manifest, path)
-    return Bundle(manifest, {entry.file: _read_graph(folder, entry) for entry in manifest.files()})
+    return manifest
 
 
 class _Format(msgspec.Struct):

@@ -2,6 +2,7 @@
 hand.
 """
 
+import codecs
 import re
 from collections.abc import Callable
 from typing import Final, TypeVar, cast
@@ -25,6 +26,15 @@ _BEGINNING: Final = 16
 _MAX_MESSAGE: Final = 1024  # the decoder quotes names of unknown fields whole
 _MAX_FIELD: Final = 256
 _UTF8_BOM: Final = b"\xef\xbb\xbf"
+_WHITE_SPACE: Final = b" \t\r\n"
+_TRUNCATED: Final = "truncated"
+_TRAILING: Final = "trailing characters"  # both as msgspec says it
+_CUT: Final = (
+    "; a producer that makes a record of each line, as kcat does, cuts a document of several lines: write the document "
+    "on one line and send it again"
+)
+_LINE_OF_JSON: Final = re.compile(rb"[A-Za-z0-9.+-]+\s*[,\]}]")
+_REGISTRY_HEADER: Final = 5
 
 _to_msgpack: Final = msgspec.msgpack.Encoder()
 _to_json: Final = msgspec.json.Encoder()
@@ -141,6 +151,7 @@ def _read(raw: bytes, as_type: type[T]) -> T:
     if raw and not (_looks_like_json(raw) or _looks_like_a_map(raw)):
         raise MalformedEvent(
             f"the value is neither a JSON object nor a MessagePack map; it begins with {raw[:_BEGINNING]!r}"
+            f"{_remedy_for(raw)}"
         )
     try:
         if _looks_like_json(raw):
@@ -152,13 +163,36 @@ def _read(raw: bytes, as_type: type[T]) -> T:
             remedy = "this looks like nanoseconds; send milliseconds since 1970, UTC"
         raise MalformedEvent(f"{escaped(str(error)[:_MAX_MESSAGE])}; {remedy}", field=field) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        form = "JSON" if _looks_like_json(raw) else "MessagePack"
-        raise MalformedEvent(f"the value is not a complete {form}: {error}") from error
+        is_json = _looks_like_json(raw)
+        remedy = ""
+        if is_json and _TRUNCATED in str(error):
+            remedy = _CUT
+        elif is_json and _TRAILING in str(error):
+            remedy = "; send each event in a record of its own"
+        raise MalformedEvent(
+            f"the value is not a complete {'JSON' if is_json else 'MessagePack'}: {error}{remedy}"
+        ) from error
+
+
+def _remedy_for(raw: bytes) -> str:
+    """What to do about a value that is not an event, as far as its beginning says what it is."""
+    text = raw.lstrip(_WHITE_SPACE)
+    if not text:
+        return "; it is blank, as where each line of a file becomes a record: leave out the empty lines"
+    if text[:1] in (b'"', b"}", b"]", b",") or _LINE_OF_JSON.match(text):
+        return f"; it looks like part of a JSON document{_CUT}"
+    if text[:1] == b"[":
+        return "; it looks like a JSON list: send each event in a record of its own"
+    if text[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "; it looks like UTF-16: save the document as UTF-8 and send it again"
+    if text[:1] == b"\0" and text[_REGISTRY_HEADER:].lstrip(_WHITE_SPACE)[:1] == b"{":
+        return "; it has the header of a schema registry: use a serializer that writes plain JSON"
+    return ""
 
 
 def _looks_like_json(raw: bytes) -> bool:
     # A MessagePack map never starts with white space or a brace: those bytes are small integers there.
-    return raw.lstrip(b" \t\r\n")[:1] == b"{"
+    return raw.lstrip(_WHITE_SPACE)[:1] == b"{"
 
 
 def _looks_like_a_map(raw: bytes) -> bool:

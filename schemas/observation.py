@@ -114,6 +114,9 @@ class Observer:
     def retrievable(self, freshness_s: float) -> None:
         """A clip became retrievable ``freshness_s`` seconds after its upload."""
 
+    def backfilled(self) -> None:
+        """A clip became retrievable that was scored more than a day after its upload, which no freshness counts."""
+
     def pool_decided(self, rule: str, tier: str | None, exposures: int) -> None:
         """A rule of the traffic pools put a clip into ``tier`` (``None``: none) and granted it ``exposures`` views."""
 

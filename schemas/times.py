@@ -13,6 +13,8 @@ from schemas.ports import Record
 DAY_MS: Final = 86_400_000
 AHEAD_MS: Final = DAY_MS
 LOG_AHEAD_MS: Final = 2 * DAY_MS
+BACKFILL_MS: Final = DAY_MS
+"""A clip that is scored later than this after its upload is a backfill: its age says nothing about how fast we are."""
 _FIRST_MS: Final = 10**12  # 2001
 _LIVED_MS: Final = 20 * 365 * DAY_MS
 """A number that is a time of the last 20 years in another unit is taken for one."""

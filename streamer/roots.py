@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -53,6 +54,10 @@ class FeatureRoots:
     @property
     def schemes(self) -> frozenset[str]:
         return frozenset(self._prefixes)
+
+    def absent_folders(self) -> list[str]:
+        """The local roots that are not a folder on this machine, as they were given."""
+        return [root for root in self._roots if (at := _parse(root)).scheme == FILE and not Path(at.path).is_dir()]
 
     def resolve(self, uri: str) -> Location:
         """The file that ``uri`` names; ``FeatureFileForbidden`` if it lies outside every root."""

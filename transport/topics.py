@@ -30,16 +30,18 @@ class TopicDescription(msgspec.Struct, frozen=True, kw_only=True):
     config: Mapping[str, str]
 
 
-def ensure_topics(connection: KafkaConnection, specs: Iterable[TopicSpec]) -> None:
+def ensure_topics(connection: KafkaConnection, specs: Iterable[TopicSpec]) -> list[str]:
     """Create the topics that are absent and return once they can be written to; those that exist are left as they are.
 
+    Returns the names of those created here, sorted; none where a broker with ``topics_on_demand`` does not tell.
     A broker with ``topics_on_demand`` gives a new topic its own number of partitions and settings, whatever ``specs``
     say. Raises ``TransportError``, and ``TopicsMissing`` naming the absent topics if this user may not create them.
     """
     wanted = {spec.name: spec for spec in specs}
     if connection.topics_on_demand:
         _name_topics(connection, wanted)
-        return
+        return []
+    created: list[str] = []
     admin, _ = open_client(KafkaAdminClient, connection)
     with closing(admin), transport_errors(connection, f"cannot create topics {', '.join(wanted)}"):
         absent = wanted.keys() - {topic["name"] for topic in _existing(admin, wanted)}
@@ -52,6 +54,7 @@ def ensure_topics(connection: KafkaConnection, specs: Iterable[TopicSpec]) -> No
             }
             try:
                 admin.create_topics({name: options}, timeout_ms=connection.timeout_ms)
+                created.append(name)
             except TopicAlreadyExistsError:
                 continue  # another process was faster
             except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError) as error:
@@ -60,6 +63,7 @@ def ensure_topics(connection: KafkaConnection, specs: Iterable[TopicSpec]) -> No
                     f"{connection}); have them created, or let it create topics"
                 ) from error
         admin.wait_for_topics(sorted(wanted), timeout_ms=connection.timeout_ms)
+    return created
 
 
 def describe_topics(connection: KafkaConnection, names: Iterable[str]) -> dict[str, TopicDescription]:

@@ -1,6 +1,7 @@
 """A data set on disk: ``clips.csv`` beside ``features/*.safetensors``. Features are read one clip at a time."""
 
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,25 +47,32 @@ class DataSet:
         """The feature file, absolute. Raises ``FeatureFileForbidden`` if it lies outside the folder, links resolved."""
         return confined(self.folder, annotation.features)
 
-    def content(self, annotation: Annotation) -> bytes:
-        """The bytes of the feature file, unverified. Raises ``FeatureFileForbidden``, ``FeatureFileMissing`` or
+    def file(self, annotation: Annotation) -> Path:
+        """The feature file, absolute, not read yet. Raises ``FeatureFileForbidden``, ``FeatureFileMissing`` or
         ``FeatureFileOversized``."""
         path = self.path(annotation)
         try:
-            size = path.stat().st_size
-            if size > DEFAULT_MAX_BYTES:
-                raise FeatureFileOversized(
-                    f"{annotation.features} has {size} bytes, over the limit of {DEFAULT_MAX_BYTES}; shorten the clip "
-                    "or use float16",
-                    field="features",
-                )
+            status = path.stat()
+            if not (stat.S_ISREG(status.st_mode) and os.access(path, os.R_OK)):
+                reason = "no permission" if stat.S_ISREG(status.st_mode) else "not a file"
+                raise _unreadable(annotation, reason)
+        except OSError as error:
+            raise _unreadable(annotation, error.strerror or str(error)) from error
+        if status.st_size > DEFAULT_MAX_BYTES:
+            raise FeatureFileOversized(
+                f"{annotation.features} has {status.st_size} bytes, over the limit of {DEFAULT_MAX_BYTES}; shorten the "
+                "clip or use float16",
+                field="features",
+            )
+        return path
+
+    def content(self, annotation: Annotation) -> bytes:
+        """The bytes of the feature file, unverified. Raises what ``file`` raises."""
+        path = self.file(annotation)
+        try:
             return path.read_bytes()
         except OSError as error:
-            raise FeatureFileMissing(
-                f"{annotation.features} cannot be read ({error.strerror}); extract the clip's features or remove the "
-                "row",
-                field="features",
-            ) from error
+            raise _unreadable(annotation, error.strerror or str(error)) from error
 
     def features(self, annotation: Annotation) -> ClipFeatures:
         """The verified features of a clip. Raises a ``DataSetError`` that names row and file."""
@@ -77,6 +85,13 @@ class DataSet:
         """A finding for an error of a clip's features; the error's message already says the remedy."""
         problem = error.message if error.field == "features" else f"{annotation.features}: {error.message}"
         return Finding(self.table, problem, "", row=annotation.row, field=error.field or "features")
+
+
+def _unreadable(annotation: Annotation, reason: str) -> FeatureFileMissing:
+    return FeatureFileMissing(
+        f"{annotation.features} cannot be read ({reason}); extract the clip's features or remove the row",
+        field="features",
+    )
 
 
 def confined(folder: Path, relative: str) -> Path:

@@ -12,11 +12,12 @@ from dancerank.processes import Processes
 from dancerank.settings import load_settings
 from dancerank.terminal import Console
 from dancerank.topics import create_topics
+from dancerank.upload_checks import UPLOADS_KEY, check_roots, unread
 from dancerank.uploads import send_clips
 from schemas.clock import SystemClock
 from transport.kafka_sink import KafkaSink
 from vdv.folder import open_data_set
-from vdv.uploads import read_uploads
+from vdv.uploads import check_uploads, read_uploads
 
 
 def produce(
@@ -28,17 +29,23 @@ def produce(
 
     clips.csv has the columns clip_id, dancer_id, challenge_id, duration_s, features and, optionally, uploaded_at_ms.
     The streamer reads the feature files where they lie, so the folder has to be within its feature_roots (or use
-    --inline).
+    --inline). Nothing is sent unless every row can be.
     """
     settings = load_settings(config)
     console = Console(stderr=True)
-    data = open_data_set(folder)
-    connection = Processes(settings).connection
-    create_topics(settings, connection)
+    data, now_ms = open_data_set(folder), SystemClock().now_ms()
+    if not inline:
+        check_roots(data, settings.streamer.feature_roots)
+    check_uploads(data, now_ms=now_ms)
+    connection, topic = Processes(settings).connection, settings.streamer.uploads_topic
+    created = create_topics(settings, connection)
     with closing(KafkaSink(connection)) as sink:
-        uploads = read_uploads(data, now_ms=SystemClock().now_ms(), inline=inline)
-        topic = settings.streamer.uploads_topic
+        uploads = read_uploads(data, now_ms=now_ms, inline=inline)
         send_clips(
             sink, topic, track(uploads, "Sending", len(data), console=console), settings.streamer.flush_timeout_s
         )
     console.print(f"{len(data)} uploads are on {topic}", markup=False)
+    if topic in created:
+        console.print(f"{topic} was absent and has been created; if streamers read another, correct {UPLOADS_KEY}")
+    if (warning := unread(connection, topic, settings.kafka.streamer_group)) is not None:
+        console.print(warning, markup=False, soft_wrap=True)

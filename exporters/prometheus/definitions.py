@@ -221,10 +221,16 @@ ACTIVE_GENERATION: Final = GaugeDefinition(
 )
 FRESHNESS_S: Final = HistogramDefinition(
     "dancerank_freshness_seconds",
-    "From a clip's upload until it can be retrieved.",
+    "From a clip's upload until it can be retrieved. Clips scored more than a day after their upload are not counted.",
     "seconds",
     _SERVE,
     buckets=(0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0),
+)
+BACKFILLED: Final = CounterDefinition(
+    "dancerank_backfilled_clips_total",
+    "Clips that became retrievable and were scored more than a day after their upload.",
+    "clips",
+    _SERVE,
 )
 SNAPSHOTS_FAILED: Final = CounterDefinition(
     "dancerank_snapshots_failed_total", "Snapshots of the index that could not be written.", "snapshots", _SERVE

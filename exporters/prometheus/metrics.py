@@ -45,6 +45,7 @@ class PrometheusObserver(Observer):
         self._index_vectors = definitions.INDEX_VECTORS.create(registry)
         self._active_generation = definitions.ACTIVE_GENERATION.create(registry)
         self._freshness_s = definitions.FRESHNESS_S.create(registry)
+        self._backfilled = definitions.BACKFILLED.create(registry)
         self._snapshots_failed = definitions.SNAPSHOTS_FAILED.create(registry)
         self._requests_refused = definitions.REQUESTS_REFUSED.create(registry)
         self._pools = PoolMetrics(registry)
@@ -124,6 +125,9 @@ class PrometheusObserver(Observer):
 
     def retrievable(self, freshness_s: float) -> None:
         self._freshness_s.observe(freshness_s)
+
+    def backfilled(self) -> None:
+        self._backfilled.inc()
 
     def pool_decided(self, rule: str, tier: str | None, exposures: int) -> None:
         self._pools.decided(rule, tier, exposures)

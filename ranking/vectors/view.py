@@ -33,6 +33,7 @@ from schemas.modalities import Modality
 from schemas.observation import Observer
 from schemas.ports import Refusal, ScoredRecord, TopicPartition
 from schemas.queries import SimilarAnswer, SimilarQuery
+from schemas.times import BACKFILL_MS
 
 log = logging.getLogger(__name__)
 
@@ -173,9 +174,13 @@ class IndexView:
         self._warn_of_widths()
         now_ms = self._clock.now_ms()
         for change in changes:
-            # What was scored before this process started may have been retrievable long ago, from another replica.
-            if change.scored.record.timestamp_ms >= self._started_ms:
-                self._observer.retrievable(max(0, now_ms - change.scored.clip.uploaded_at_ms) / 1000)
+            written_ms, uploaded_ms = change.scored.record.timestamp_ms, change.scored.clip.uploaded_at_ms
+            if written_ms < self._started_ms:
+                continue  # it may have been retrievable long ago, from another replica
+            if written_ms - uploaded_ms > BACKFILL_MS:
+                self._observer.backfilled()
+            else:
+                self._observer.retrievable(max(0, now_ms - uploaded_ms) / 1000)
 
     def _warn_of_widths(self) -> None:
         with self._lock.reading():

@@ -56,6 +56,30 @@ def test_an_example_runs_as_a_program(tmp_path: Path, name: str, output: str) ->
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        pytest.param(["produce_upload.py", "127.0.0.1:1", "."], "cannot connect", marks=pytest.mark.tried(
+            kind="first steps that fail silently", given="an example without a broker", outcome="one sentence")),
+        pytest.param(["produce_upload.py", "127.0.0.1:1", "nowhere"], "nowhere", id="no folder"),
+        pytest.param(["ask_over_http.py", "http://127.0.0.1:1", "clip-7"], "http://127.0.0.1:1 does not answer",
+                     id="no server"),
+        pytest.param(["ask_over_http.py", "127.0.0.1:1", "clip-7"], "127.0.0.1:1 does not answer", id="not a URL"),
+    ],
+)  # fmt: skip
+def test_an_example_without_what_it_needs_says_so_in_a_sentence(
+    tmp_path: Path, arguments: list[str], named: str
+) -> None:
+    program, *rest = arguments
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / program), *rest],
+        cwd=tmp_path, env={"PYTHONPATH": str(FOLDER)}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert named in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
 def test_the_produced_upload_names_a_feature_file_that_can_be_read(example: Any, tmp_path: Path) -> None:
     with EmbeddedBroker() as connection:
         sent = example("produce_upload").main(connection, tmp_path)

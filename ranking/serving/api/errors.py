@@ -18,7 +18,7 @@ from ranking.serving.api.refusals import (
     UNSUPPORTED_MEDIA_TYPE,
     RequestRefusal,
 )
-from schemas.errors import DancerankError, NotFound, QueryError, RetriableError
+from schemas.errors import DancerankError, NotFound, NotReady, QueryError, RetriableError
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,9 @@ async def _ours(_: Request, error: Exception) -> JSONResponse:
     if isinstance(error, RetriableError):
         log.warning("%s: %s", error.code, error)
         headers = {"Retry-After": str(RETRY_AFTER_S)}
-        return error_answer(status, error.code, "not available now; try again", headers=headers)
+        # Of what is not there yet we say it ourselves, and name nothing of the machines.
+        message = error.message if isinstance(error, NotReady) else "not available now; try again"
+        return error_answer(status, error.code, message, headers=headers)
     log.error("%s: %s", error.code, error)
     return error_answer(status, error.code, "the service is set up wrongly; its log says how")
 
