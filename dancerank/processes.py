@@ -50,6 +50,7 @@ from transport.kafka_flushes import open_results
 from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
 from transport.lag_monitor import Reader as LagReader
+from transport.refusals import RecordLimits
 
 log = logging.getLogger(__name__)
 
@@ -196,14 +197,14 @@ class Processes:
         group, patience_s = settings.kafka.streamer_group, settings.streamer.flush_timeout_s
         name = f"{group}-{settings.kafka.instance or uuid.uuid4().hex}"
         transactions = TransactionOptions(timeout_s=patience_s + connection.timeout_s, delivery_timeout_s=patience_s)
-        topics = topics_read(settings)["streamer"]
+        topics, limits = topics_read(settings)["streamer"], RecordLimits()
         opened = open_streamer(
             settings.streamer,
             runtime,
             open_source=lambda listener: KafkaSource(
                 connection, topics, group=group, listener=listener, options=self._member
             ),
-            open_sink=lambda: open_results(connection, name, transactions),
+            open_sink=lambda: open_results(connection, name, transactions, limits),
             observer=self.observer,
             clock=self.clock,
         )

@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Literal
 
+from dancerank.kafka_checks import Process, check_rights, topic_warnings, topics_written
 from dancerank.logs import client_held_back
 from dancerank.processes import Processes
 from dancerank.settings import Settings
@@ -16,6 +16,7 @@ from schemas.errors import (
     BundleError,
     DancerankError,
     FinalError,
+    KafkaRefused,
     RetriableError,
     StoreRefused,
     StoreUnavailable,
@@ -23,12 +24,11 @@ from schemas.errors import (
 )
 from streamer.roots import FeatureRoots
 from transport.connection import KafkaConnection
+from transport.dead_letter import dead_letter_topic
 from transport.group_offsets import members_of
 from transport.topics import describe_topics
 
 log = logging.getLogger(__name__)
-
-Process = Literal["stream", "rank", "pools run", "serve"]
 
 
 class CannotStart(FinalError):
@@ -47,13 +47,13 @@ class CannotStartYet(RetriableError):
 
 def check_start(processes: Processes, process: Process) -> None:
     """Make sure that everything is there that ``process`` needs: Kafka and the topics, which are created if they are
-    absent, a bundle to stream, a database for all others, which is brought up to date.
+    absent, the rights on them, a bundle to stream, a database for all others, which is brought up to date.
 
     Raises the error of what is missing; ``CannotStart`` or ``CannotStartYet`` naming all if it is more than one thing.
     Logs a warning for what lets the process run, but not as may be expected.
     """
     database_or_bundle = (lambda: processes.bundle) if process == "stream" else partial(_check_database, processes)
-    needs: list[Callable[[], object]] = [processes.create_topics, database_or_bundle]
+    needs: list[Callable[[], object]] = [partial(_check_topics, processes, process), database_or_bundle]
     missing: list[DancerankError] = []
     with client_held_back():
         for need in needs:
@@ -71,14 +71,15 @@ def check_start(processes: Processes, process: Process) -> None:
     try:
         for sentence in start_warnings(processes.settings, processes.connection, process):
             log.warning(sentence)
-    except TransportError as error:
+    except (TransportError, KafkaRefused) as error:
         # Describing settings and groups takes rights that running does not.
         log.warning("cannot check the topics and groups any further: %s", error)
 
 
 def start_warnings(settings: Settings, connection: KafkaConnection, process: Process) -> Iterator[str]:
     """What is not as it should be though ``process`` can run, a sentence each. Raises ``TransportError``."""
-    topics = describe_topics(connection, {name for names in topics_read(settings).values() for name in names})
+    read = {name for names in topics_read(settings).values() for name in names}
+    topics = describe_topics(connection, {*read, *map(dead_letter_topic, read), *topics_written(settings, process)})
     config = {name: topic.config for name, topic in topics.items()}  # of what this user may see
     for scored in scored_topics(settings):
         policy = config.get(scored, {}).get("cleanup.policy")
@@ -107,6 +108,7 @@ def start_warnings(settings: Settings, connection: KafkaConnection, process: Pro
             f"group {settings.kafka.ranking_group} has no member: clips are looked at once the rankings hold them, so "
             "start dancerank rank on the same database"
         )
+    yield from topic_warnings(settings, topics, process)
     yield from _idle(settings, connection, process, {name: topic.partitions for name, topic in topics.items()})
 
 
@@ -150,6 +152,11 @@ def _idle(
             f"group {group} has a member for each of its {most} partitions: this process only stands by until one of "
             "them leaves; give the topics more partitions to use it"
         )
+
+
+def _check_topics(processes: Processes, process: Process) -> None:
+    processes.create_topics()
+    check_rights(processes.settings, processes.connection, process)
 
 
 def _check_database(processes: Processes) -> None:

@@ -321,6 +321,45 @@ class MembershipLost(TransportError):
     surfaces = (Surface.RECONNECT,)
 
 
+class KafkaRefused(FinalError):
+    """Base of what Kafka answers and refuses. It ends a process that starts, as every ``FinalError`` does. A loop that
+    has worked before tries again, because rights and passwords are changed while processes run; it says so once a
+    minute as an error and is not ready.
+    """
+
+    code = "kafka_refused"
+    remedy = "See the class that was raised."
+    surfaces: ClassVar[tuple[Surface, ...]] = (Surface.COMMAND, Surface.RECONNECT)
+
+
+class RequestRefused(KafkaRefused):
+    """A setting of this process that this Kafka does not accept: a name, a timeout, a number of replicas."""
+
+    code = "kafka_request_refused"
+    remedy = "Do what the message says; it names the setting."
+
+
+class AccessDenied(KafkaRefused):
+    """This Kafka user has not the right to what was tried."""
+
+    code = "kafka_access_denied"
+    remedy = "Grant the right that the message names (`kafka-acls.sh --add`); a running process then continues."
+
+
+class CredentialsRefused(KafkaRefused):
+    """Kafka does not accept the user, the password or the certificate, or its own certificate is not trusted here."""
+
+    code = "kafka_credentials"
+    remedy = "Correct `kafka.security` and `kafka.secrets`, or the user in Kafka, then start the process again."
+
+
+class UnsupportedByKafka(KafkaRefused):
+    """This version of Kafka, or the format of its topics, lacks what is needed."""
+
+    code = "kafka_unsupported"
+    remedy = "Use a Kafka of version 2.5 or later."
+
+
 class PositionBeyondLog(FinalError):
     """A view was built from another log, which ended later or was deleted: it would silently skip records."""
 

@@ -163,6 +163,8 @@ class Streamer:
     def _step(self) -> None:
         self.progress.stepped(self._clock.monotonic_s(), is_member=self._source.is_member)
         self._read_uploads()
+        if self._source.assignment():
+            self._reconnecting.worked()
         self._collect_loaded()
         self._score_next_batch()
         self._commit_when_due()

@@ -10,7 +10,7 @@ from kafka import TopicPartition as KafkaTopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
 
-from schemas.errors import TransportError
+from schemas.errors import KafkaRefused, TransportError
 from schemas.ports import TopicPartition
 from transport.connection import KafkaConnection, open_client, transport_errors
 from transport.group_offsets import assigned_to
@@ -69,7 +69,7 @@ class KafkaOffsets:
                 admin = self._opened()
                 spans, unanswered = self._spans(admin, topics)
                 committed, held, settled = _groups(admin, groups, [*spans, *unanswered])
-        except TransportError:
+        except (TransportError, KafkaRefused):
             self.close()
             raise
         return BrokerOffsets(spans=spans, unanswered=unanswered, committed=committed, held=held, settled=settled)

@@ -2,15 +2,22 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
-from kafka.errors import KafkaConfigurationError, KafkaError, KafkaTimeoutError, RequestTimedOutError
+from kafka.errors import (
+    KafkaConfigurationError,
+    KafkaError,
+    KafkaTimeoutError,
+    RequestTimedOutError,
+    SaslAuthenticationFailedError,
+)
 from kafka.net.compat import KafkaNetClient
 
-from schemas.errors import ConfigurationError, TransportError
+from schemas.errors import ConfigurationError, DancerankError, TransportError
 from transport.client_options import METADATA_REFRESH_S, REQUEST_TIMEOUT_S
 from transport.kafka_internals import connection_failures
+from transport.kafka_refusals import refusal_of
 
 Client = TypeVar("Client")
 
@@ -31,6 +38,7 @@ _SECURITY: Final = (
     "ssl_crlfile",
 )
 _TIME_RAN_OUT: Final = (KafkaTimeoutError, RequestTimedOutError)
+_HUNG_UP_AT_LEAST: Final = 2
 _WITH_PASSWORD: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
@@ -97,13 +105,22 @@ def _check_security(security: Mapping[str, str | bool]) -> None:
 
 @contextmanager
 def transport_errors(connection: KafkaConnection, doing: str) -> Iterator[None]:
-    """Raise what kafka-python raises within as ``TransportError`` or ``ConfigurationError``, saying what was done."""
+    """Raise what kafka-python raises within as ours, saying what was done: ``TransportError``, or ``KafkaRefused`` or
+    ``ConfigurationError`` for what no waiting mends.
+    """
     try:
         yield
     except KafkaConfigurationError as error:
         raise ConfigurationError(f"{doing}: {error}") from error
     except (KafkaError, OSError) as error:
-        raise TransportError(f"{doing} (Kafka at {connection}): {error or type(error).__name__}") from error
+        raise failure_of(connection, error, doing) from error
+
+
+def failure_of(connection: KafkaConnection, error: BaseException, doing: str) -> DancerankError:
+    """The error for what kafka-python raised while ``doing`` something."""
+    user = connection.security.get("sasl_plain_username")
+    refusal = refusal_of(error, doing, f"Kafka at {connection}", None if user is None else str(user))
+    return refusal or TransportError(f"{doing} (Kafka at {connection}): {error or type(error).__name__}")
 
 
 def open_client(
@@ -122,7 +139,7 @@ def open_client(
         try:
             network.check_version(timeout_ms=connection.timeout_ms)
         except KafkaTimeoutError as error:
-            raise _most_specific([*failures, error]) from error
+            raise _most_specific([*failures, error], connection) from error
         return network
 
     doing = "cannot connect; check the address, that Kafka runs and the security settings"
@@ -149,6 +166,13 @@ def open_client(
     return client, opened[0]
 
 
-def _most_specific(failures: list[BaseException]) -> BaseException:
-    """The last one that says more than that time ran out."""
-    return next((one for one in reversed(failures) if not isinstance(one, _TIME_RAN_OUT)), failures[-1])
+def _most_specific(failures: list[BaseException], connection: KafkaConnection) -> BaseException:
+    """The last that no waiting mends, or else that says more than that time ran out."""
+    last = list(reversed(failures))
+    refused = (one for one in last if not isinstance(failure_of(connection, one, ""), TransportError))
+    hung_up = [one for one in last if "socket disconnected" in str(one)]
+    told = [one for one in last if not isinstance(one, _TIME_RAN_OUT)]
+    if "SASL" in str(connection.security.get("security_protocol")) and len(hung_up) == len(told) >= _HUNG_UP_AT_LEAST:
+        # A broker that is away refuses connections; this one takes each, and ends it over what it is sent first.
+        return cast(BaseException, SaslAuthenticationFailedError(f"it hung up {len(hung_up)} times: {hung_up[0]}"))
+    return next(refused, next((one for one in last if not isinstance(one, _TIME_RAN_OUT)), failures[-1]))

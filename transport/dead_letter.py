@@ -79,17 +79,22 @@ def send_dead_letter(send: Callable[[OutgoingRecord], None], whole: OutgoingReco
     Topic, partition and offset in the headers still lead to the original. Returns the form that was sent. Raises what
     ``send`` raises, and ``RecordRefused`` only if even the smallest form is refused.
     """
-    ours = tuple((name, content) for name, content in whole.headers if not name.startswith(ORIGINAL))
-    without_value = msgspec.structs.replace(whole, value=b"", headers=ours)
-    for form in (whole, without_value):
+    reduced = without_value(whole)
+    for form in (whole, reduced):
         try:
             send(form)
         except RecordRefused:
             continue
         return form
-    bare = msgspec.structs.replace(without_value, key=None)
+    bare = msgspec.structs.replace(reduced, key=None)
     send(bare)
     return bare
+
+
+def without_value(whole: OutgoingRecord) -> OutgoingRecord:
+    """A dead letter without value and original headers."""
+    ours = tuple((name, content) for name, content in whole.headers if not name.startswith(ORIGINAL))
+    return msgspec.structs.replace(whole, value=b"", headers=ours)
 
 
 def reason(headers: Sequence[tuple[str, bytes]]) -> dict[str, str]:
@@ -110,13 +115,24 @@ class DeadLetterWriter:
         send: Callable[[OutgoingRecord], None],
         flush: Callable[[], object] = lambda: None,
     ) -> list[OutgoingRecord]:
-        """Send the dead letters and flush, then report them; as they were sent, see ``send_dead_letter``."""
+        """Send the dead letters and flush, then report them; as they were sent, see ``send_dead_letter``.
+
+        If the broker refuses some of them, because their topic takes less than the one that was read, all are sent
+        again without values. Raises what ``flush`` raises then.
+        """
         now_ms = self._clock.now_ms()
-        sent = [
-            send_dead_letter(send, dead_letter(record, error, clip_id=_clip_of(record), failed_at_ms=now_ms))
-            for record, error in refusals
+        whole = [
+            dead_letter(record, error, clip_id=_clip_of(record), failed_at_ms=now_ms) for record, error in refusals
         ]
-        flush()
+        sent = [send_dead_letter(send, each) for each in whole]
+        try:
+            flush()
+        except RecordRefused as refused:
+            log.warning("%s; the dead letters are written without values: raise max.message.bytes", refused)
+            sent = [without_value(each) for each in whole]
+            for each in sent:
+                send(each)
+            flush()
         for record, error in refusals:
             self._observer.dead_lettered(record.topic, error.code)
             _log("dead-lettered", record, error)

@@ -7,6 +7,7 @@ from transport.client_options import TransactionOptions
 from transport.connection import KafkaConnection
 from transport.kafka_sink import KafkaSink
 from transport.kafka_transactions import KafkaTransactionalSink
+from transport.refusals import RecordLimits
 
 
 class FlushingSink:
@@ -31,8 +32,13 @@ class FlushingSink:
         self._sink.close()
 
 
-def open_results(connection: KafkaConnection, name: str, settings: TransactionOptions) -> TransactionalSink:
-    """A sink for results under the transactional id ``name``, as good as the broker allows."""
+def open_results(
+    connection: KafkaConnection, name: str, settings: TransactionOptions, limits: RecordLimits | None = None
+) -> TransactionalSink:
+    """A sink for results under the transactional id ``name``, as good as the broker allows.
+
+    ``limits``: what sinks before it learned of the topics.
+    """
     if connection.transactions:
-        return KafkaTransactionalSink(connection, name, settings)
+        return KafkaTransactionalSink(connection, name, settings, limits)
     return FlushingSink(connection, settings.delivery_timeout_s)

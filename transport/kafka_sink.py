@@ -8,12 +8,12 @@ from typing import Final
 
 import msgspec
 from kafka import KafkaProducer
-from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
+from kafka.errors import InvalidRecordError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
 
-from schemas.errors import RecordRefused, TransportError
+from schemas.errors import DancerankError, KafkaRefused, RecordRefused, TransportError
 from schemas.ports import OutgoingRecord, TopicPartition
 from transport.client_options import ProducerOptions
-from transport.connection import KafkaConnection, open_client, transport_errors
+from transport.connection import KafkaConnection, failure_of, open_client, transport_errors
 from transport.kafka_internals import force_close, refresh_metadata
 from transport.partitioning import partition_of
 from transport.refusals import check_size, too_large
@@ -21,6 +21,8 @@ from transport.refusals import check_size, too_large
 log = logging.getLogger(__name__)
 
 _AFTER_FAILURE_S: Final = 1.0
+_REFUSED: Final = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
+"""What a broker answers about one record; another one may be written."""
 
 
 _DEFAULTS = ProducerOptions()
@@ -74,7 +76,7 @@ class KafkaSink:
                     headers=list(record.headers),
                     partition=partition,
                 )
-        except TransportError as error:
+        except DancerankError as error:
             self._acknowledged(size_bytes)
             if isinstance(error.__cause__, MessageSizeTooLargeError):
                 raise too_large(record, size_bytes, self._options.max_record_bytes) from error
@@ -109,7 +111,7 @@ class KafkaSink:
             if self._producer is not None:
                 with transport_errors(self._connection, "cannot flush"):
                     self._producer.flush(timeout_s)
-        except TransportError as error:
+        except DancerankError as error:
             self._flush_failed = True
             if isinstance(error.__cause__, KafkaTimeoutError):
                 raise TransportError(
@@ -123,10 +125,13 @@ class KafkaSink:
         if failures:
             # An idempotent producer may refuse everything after one failed batch; the next send begins with a new one.
             self._end_producer()
-            first = failures[0]
-            kind = RecordRefused if isinstance(first.error, MessageSizeTooLargeError) else TransportError
+            # If others failed in another way, they are what has to be tried again, the large ones with them.
+            first = min(failures, key=lambda failure: isinstance(failure.error, _REFUSED))
             more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-            raise kind(f"not written: {first}{more} (Kafka at {self._connection})") from first.error
+            if isinstance(first.error, _REFUSED):
+                raise RecordRefused(f"not written: {first}{more} (Kafka at {self._connection})") from first.error
+            doing = f"not written: topic {first.at.topic} partition {first.at.partition} key {first.key!r}{more}"
+            raise failure_of(self._connection, first.error, doing) from first.error
 
     def close(self) -> None:
         """Wait for what is queued, at most ``delivery_timeout_s``, and disconnect. Reports no failure: flush first.
@@ -166,7 +171,7 @@ class KafkaSink:
             try:
                 with transport_errors(self._connection, "the producer did not close cleanly"):
                     producer.close(timeout=_AFTER_FAILURE_S if self._flush_failed else patience_s)
-            except TransportError as error:
+            except (TransportError, KafkaRefused) as error:
                 log.warning("%s", error)
                 force_close(producer)
             self._flush_failed = False

@@ -16,7 +16,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import KafkaError, LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from kafka.future import Future
 
-from schemas.errors import ConfigurationError, Fenced, MembershipLost, PositionBeyondLog, TransportError
+from schemas.errors import ConfigurationError, Fenced, KafkaRefused, MembershipLost, PositionBeyondLog, TransportError
 from schemas.ports import RebalanceListener, Record, TopicPartition
 from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection, open_client, transport_errors
@@ -353,7 +353,7 @@ class KafkaSource:
             return
         try:
             self.commit(passed)
-        except TransportError as error:
+        except (TransportError, KafkaRefused) as error:
             log.warning("%s; the same records are reported again after a restart", error)
 
     def _give_up(self, partitions: frozenset[TopicPartition]) -> None:
@@ -365,7 +365,7 @@ class KafkaSource:
         """The group rebalanced without this member: its last commit will be refused, and another reads the records."""
         try:
             self._give_up(partitions)
-        except (TransportError, Fenced) as error:
+        except (TransportError, KafkaRefused, Fenced) as error:
             self._assigned -= partitions
             log.warning("lost %s of group %s: %s", listed(partitions), self._group, error)
 

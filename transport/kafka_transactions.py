@@ -14,18 +14,20 @@ from kafka.errors import (
     InvalidProducerEpochError,
     KafkaError,
     KafkaTimeoutError,
+    MessageSizeTooLargeError,
     ProducerFencedError,
+    RecordListTooLargeError,
     TransactionAbortedError,
     UnknownMemberIdError,
 )
 
-from schemas.errors import Fenced, MembershipLost, TransportError
+from schemas.errors import Fenced, KafkaRefused, MembershipLost, TransportError
 from schemas.ports import OutgoingRecord, RecordSource, TopicPartition
 from transport.client_options import TransactionOptions
-from transport.connection import KafkaConnection, open_client, transport_errors
+from transport.connection import KafkaConnection, failure_of, open_client, transport_errors
 from transport.kafka_internals import force_close, transactions_of, wake_sender
 from transport.partitioning import partition_of
-from transport.refusals import check_size
+from transport.refusals import RecordLimits, check_size
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +49,17 @@ class KafkaTransactionalSink:
     """
 
     def __init__(
-        self, connection: KafkaConnection, transactional_id: str, options: TransactionOptions = _DEFAULTS
+        self,
+        connection: KafkaConnection,
+        transactional_id: str,
+        options: TransactionOptions = _DEFAULTS,
+        limits: RecordLimits | None = None,
     ) -> None:
-        """Ends what another process left open under this name. Raises ``TransportError``."""
+        """Ends what another process left open under this name. Raises ``TransportError``.
+
+        ``limits``: what was learned of the topics, by sinks before this one too.
+        """
+        self._limits = RecordLimits() if limits is None else limits
         self._connection = connection
         self._options = options
         self._turn = itertools.count()
@@ -79,7 +89,7 @@ class KafkaTransactionalSink:
             raise
 
     def check(self, record: OutgoingRecord) -> None:
-        check_size(record, self._options.max_record_bytes)
+        check_size(record, self._limits.of(record.topic, self._options.max_record_bytes))
 
     def commit(
         self, records: Sequence[OutgoingRecord], positions: Mapping[TopicPartition, int], source: RecordSource
@@ -107,8 +117,7 @@ class KafkaTransactionalSink:
             # kafka-python also commits a transaction of which it has lost records, or that it restarted in between
             # because the broker had forgotten the producer. So each record has to be acknowledged first, in this one.
             self._producer.flush(timeout=self._patience_s)
-            for future in written:
-                future.get(timeout=0)
+            self._check_acknowledged(records, written)
             self._await(self._transactions.send_offsets_to_transaction(offsets, membership), self._patience_s)
             if self._transactions.producer_id_and_epoch != epoch:
                 raise TransactionAbortedError("the producer had to restart")
@@ -122,6 +131,22 @@ class KafkaTransactionalSink:
                 raise Fenced(f"{doing}: another process uses the same transactional id: {error}") from error
             with transport_errors(self._connection, doing):
                 raise
+
+    def _check_acknowledged(self, records: Sequence[OutgoingRecord], written: Sequence[Any]) -> None:
+        """Raise what Kafka answered about one that failed, best one that no waiting mends. What it found too large is
+        remembered, so that ``check`` refuses it when it comes again.
+        """
+        failures: list[Exception] = []
+        for record, future in zip(records, written, strict=True):
+            try:
+                future.get(timeout=0)
+            except (KafkaError, OSError) as error:
+                failures.append(error)
+                if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
+                    self._limits.learn(record)
+        if failures:
+            # One failure aborts the transaction, which the other records then report as theirs.
+            raise min(failures, key=lambda error: isinstance(failure_of(self._connection, error, ""), TransportError))
 
     def _send(self, record: OutgoingRecord) -> Any:
         partitions = len(self._producer.partitions_for(record.topic))
@@ -141,7 +166,7 @@ class KafkaTransactionalSink:
         try:
             with transport_errors(self._connection, "the producer did not close cleanly"):
                 self._producer.close(timeout=_ABORT_S if self._is_broken else self._connection.timeout_s)
-        except TransportError as error:
+        except (TransportError, KafkaRefused) as error:
             log.warning("%s", error)
             force_close(self._producer)
 

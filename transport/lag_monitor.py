@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.clock import Clock
-from schemas.errors import TransportError
+from schemas.errors import KafkaRefused, TransportError
 from schemas.observation import Observer
 from schemas.ports import TopicPartition
 from transport.broker_offsets import BrokerOffsets, OffsetsReader, Span
@@ -97,7 +97,7 @@ class LagMonitor:
         asked_s = self._clock.monotonic_s()
         try:
             offsets = self._offsets.look(topics, groups)
-        except TransportError as error:
+        except (TransportError, KafkaRefused) as error:
             self._say(str(error))
             self._forget(set(self._measured_ms), self._clock.now_ms())
             return

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import msgspec
 
 from schemas.clock import Clock
-from schemas.errors import MembershipLost, RetriableError, TransportError
+from schemas.errors import KafkaRefused, MembershipLost, RetriableError, TransportError
 from schemas.observation import Observer
 from schemas.ports import RecordSource
 
@@ -38,7 +38,8 @@ class Closable(Protocol):
 
 
 class Reconnecting:
-    """Keeps a loop alive through outages: after a retriable error it waits, reconnects and continues.
+    """Keeps a loop alive through outages: after a retriable error it waits, reconnects and continues. What Kafka
+    refuses (``KafkaRefused``) ends a loop that never worked; one that did waits likewise, and logs it as an error.
 
     Waits grow with every failure, whatever failed, until ``succeeded`` is called. Only a member that its group has
     given up rejoins at once, if nothing else has failed since the last success. An outage is logged when it begins, at
@@ -64,12 +65,13 @@ class Reconnecting:
         self._position = position
         self._waits = waits
         self._wait_s = waits.first_s
-        self._error: RetriableError | None = None
+        self._error: RetriableError | KafkaRefused | None = None
+        self._has_worked = False
         self._failures = 0
         self._began_s = self._warned_s = 0.0
 
     @property
-    def error(self) -> RetriableError | None:
+    def error(self) -> RetriableError | KafkaRefused | None:
         """What failed last, if nothing has succeeded since."""
         return self._error
 
@@ -90,14 +92,15 @@ class Reconnecting:
         return "Kafka does not answer" if source.is_unreachable else None
 
     def run(self, step: Callable[[], object], stop: threading.Event) -> None:
-        """Call ``step`` until ``stop`` is set, reconnecting after each ``RetriableError``; others are raised."""
+        """Call ``step`` until ``stop`` is set, reconnecting after each error that may pass; others are raised."""
         while not stop.is_set():
             try:
                 step()
-            except RetriableError as error:
+            except (RetriableError, KafkaRefused) as error:
+                self._check_may_pass(error)
                 self.reconnect(error, stop)
 
-    def reconnect(self, error: RetriableError, stop: threading.Event) -> None:
+    def reconnect(self, error: RetriableError | KafkaRefused, stop: threading.Event) -> None:
         """Disconnect, then wait and connect until that works or ``stop`` is set. Raises an error that is final."""
         self._disconnect()
         if stop.is_set():
@@ -107,12 +110,21 @@ class Reconnecting:
         while not self.wait(error, stop, f"reconnects and continues from {self._position}"):
             try:
                 self._connect()
-            except RetriableError as failure:
+            except (RetriableError, KafkaRefused) as failure:
+                self._check_may_pass(failure)
                 error = failure
             else:
                 return
 
-    def wait(self, error: RetriableError, stop: threading.Event, next_step: str = "tries again") -> bool:
+    def worked(self) -> None:
+        """The loop came to read: from now on what Kafka refuses is waited for."""
+        self._has_worked = True
+
+    def _check_may_pass(self, error: RetriableError | KafkaRefused) -> None:
+        if isinstance(error, KafkaRefused) and not self._has_worked:
+            raise error
+
+    def wait(self, error: RetriableError | KafkaRefused, stop: threading.Event, next_step: str = "tries again") -> bool:
         """Wait before the attempt that follows ``error``; whether ``stop`` was set meanwhile."""
         wait_s, now_s = self._wait_s, self._clock.monotonic_s()
         if isinstance(error, MembershipLost) and self._error is None:
@@ -126,11 +138,13 @@ class Reconnecting:
         self._failures += 1
         if self._failures == 1 or now_s - self._warned_s >= _WARNING_INTERVAL_S:
             self._warned_s = now_s
-            log.warning("%s (%s); %s in %.1f s (failure %d)", error, error.code, next_step, wait_s, self._failures)
+            level = logging.ERROR if isinstance(error, KafkaRefused) else logging.WARNING
+            log.log(level, "%s (%s); %s in %.1f s (failure %d)", error, error.code, next_step, wait_s, self._failures)
         return stop.wait(wait_s)
 
     def succeeded(self) -> None:
         """Something was done that needs all that may fail: nothing is waited for, and the next wait is short again."""
+        self._has_worked = True
         if self._error is None:
             return
         log.info("works again after %d failures in %.1f s", self._failures, self._clock.monotonic_s() - self._began_s)
@@ -142,5 +156,5 @@ def close_quietly(*ends: Closable) -> None:
     for end in ends:
         try:
             end.close()
-        except TransportError as error:
+        except (TransportError, KafkaRefused) as error:
             log.warning("%s", error)

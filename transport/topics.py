@@ -7,7 +7,12 @@ from typing import Any
 import msgspec
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import ClusterAuthorizationFailedError, TopicAlreadyExistsError, TopicAuthorizationFailedError
+from kafka.errors import (
+    ClusterAuthorizationFailedError,
+    NoError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+)
 
 from schemas.errors import TopicsMissing, TransportError
 from transport.connection import KafkaConnection, open_client, transport_errors
@@ -31,7 +36,8 @@ class TopicDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ensure_topics(connection: KafkaConnection, specs: Iterable[TopicSpec]) -> list[str]:
-    """Create the topics that are absent and return once they can be written to; those that exist are left as they are.
+    """Create the topics that are absent and return once they can be written to. Those that exist are left as they are,
+    and so are those that are hidden from this user, whether they exist or not.
 
     Returns the names of those created here, sorted; none where a broker with ``topics_on_demand`` does not tell.
     A broker with ``topics_on_demand`` gives a new topic its own number of partitions and settings, whatever ``specs``
@@ -44,7 +50,9 @@ def ensure_topics(connection: KafkaConnection, specs: Iterable[TopicSpec]) -> li
     created: list[str] = []
     admin, _ = open_client(KafkaAdminClient, connection)
     with closing(admin), transport_errors(connection, f"cannot create topics {', '.join(wanted)}"):
-        absent = wanted.keys() - {topic["name"] for topic in _existing(admin, wanted)}
+        states = {topic["name"]: topic["error_code"] for topic in admin.describe_topics(list(wanted))}
+        seen = {name for name in wanted if states.get(name) != TopicAuthorizationFailedError.errno}
+        absent = {name for name in seen if states.get(name) != NoError.errno}
         for name in sorted(absent):
             spec = wanted[name]
             options = {
@@ -62,7 +70,7 @@ def ensure_topics(connection: KafkaConnection, specs: Iterable[TopicSpec]) -> li
                     f"this user may not create topics, and these are absent: {', '.join(sorted(absent))} (Kafka at "
                     f"{connection}); have them created, or let it create topics"
                 ) from error
-        admin.wait_for_topics(sorted(wanted), timeout_ms=connection.timeout_ms)
+        admin.wait_for_topics(sorted(seen), timeout_ms=connection.timeout_ms)
     return created
 
 
@@ -78,6 +86,25 @@ def describe_topics(connection: KafkaConnection, names: Iterable[str]) -> dict[s
             )
             for topic in existing
         }
+
+
+def allowed_operations(connection: KafkaConnection, names: Iterable[str]) -> dict[str, set[str]]:
+    """What this user may do with each of the named topics, by Kafka's names (``READ``, ``WRITE``, ``DESCRIBE``).
+
+    Nothing if it is hidden. Topics that do not exist, and what the broker does not tell, are left out.
+
+    Raises ``TransportError``.
+    """
+    if connection.topics_on_demand:
+        return {}
+    admin, _ = open_client(KafkaAdminClient, connection)
+    with closing(admin), transport_errors(connection, "cannot ask for the rights on topics"):
+        found = admin.describe_topics(list(names))
+    hidden = {
+        topic["name"]: set[str]() for topic in found if topic["error_code"] == TopicAuthorizationFailedError.errno
+    }
+    told = {topic["name"]: topic.get("authorized_operations") for topic in found if topic["error_code"] == 0}
+    return hidden | {name: set(operations) for name, operations in told.items() if operations}
 
 
 def _existing(admin: KafkaAdminClient, names: Iterable[str]) -> list[dict[str, Any]]:

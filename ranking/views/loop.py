@@ -13,7 +13,7 @@ from ranking.views.dropped_records import DroppedRecords
 from ranking.views.limits import BATCH_RECORDS, FLUSH_TIMEOUT_S
 from ranking.views.log_records import positions_after
 from schemas.clock import Clock
-from schemas.errors import DeletionsLost, RetriableError, SnapshotNotWritten, TransportError
+from schemas.errors import DeletionsLost, KafkaRefused, RetriableError, SnapshotNotWritten, TransportError
 from schemas.observation import Observer
 from schemas.ports import LogGap, RebalanceListener, Record, RecordSink, RecordSource, Refusal, TopicPartition, View
 from transport.dead_letter import DeadLetterWriter
@@ -238,7 +238,7 @@ class ViewLoop(Generic[Entry]):
         self._committed_at_s, self._uncommitted = now_s, {}
         try:
             self._source.commit(held)
-        except TransportError as error:
+        except (TransportError, KafkaRefused) as error:
             # The view's own positions count; the next commit tells Kafka the same and more.
             log.warning("offsets not committed: %s", error)
 

@@ -14,7 +14,7 @@ import pytest
 
 from dancerank.processes import Processes
 from dancerank.settings import Settings
-from schemas.errors import TransportError
+from schemas.errors import ConfigurationError, CredentialsRefused, DancerankError, TransportError
 from schemas.ports import OutgoingRecord, TopicPartition
 from tests.conftest import _unavailable
 from tests.servers import ServerUnavailable
@@ -111,6 +111,7 @@ class Mistake(NamedTuple):
     mechanism: str | None
     changed: dict[str, str]
     named: str
+    error: type[DancerankError] = CredentialsRefused
 
 
 MISTAKES = {
@@ -127,9 +128,15 @@ MISTAKES = {
         HUNG_UP,
     ),
     "another authority": Mistake("SASL_SSL", "PLAIN", {"ssl_cafile": "other.crt"}, "certificate verify failed"),
-    "no certificate": Mistake("SSL", None, {"ssl_certfile": "", "ssl_keyfile": ""}, "(?i)certificate|disconnected"),
-    "wrong password of the key": Mistake("SSL", None, {"ssl_password": "wrong-sesame"}, "security settings.*SSL"),
-    "a file that is absent": Mistake("SASL_SSL", "PLAIN", {"ssl_cafile": "absent.crt"}, "No such file"),
+    "no certificate": Mistake(
+        "SSL", None, {"ssl_certfile": "", "ssl_keyfile": ""}, "(?i)certificate|disconnected", TransportError
+    ),
+    "wrong password of the key": Mistake(
+        "SSL", None, {"ssl_password": "wrong-sesame"}, "security settings.*SSL", ConfigurationError
+    ),
+    "a file that is absent": Mistake(
+        "SASL_SSL", "PLAIN", {"ssl_cafile": "absent.crt"}, "No such file", ConfigurationError
+    ),
 }
 
 
@@ -161,7 +168,7 @@ def refused(
     }
     settings = settings_of(server, mistake.protocol, mistake.mechanism, timeout_s=REFUSED_WITHIN_S, **placed)
     started_s = time.monotonic()
-    with pytest.raises(TransportError) as caught:
+    with pytest.raises(mistake.error) as caught:
         use(Processes(settings).connection)
     assert time.monotonic() - started_s < 4 * REFUSED_WITHIN_S
     assert re.search(mistake.named, caught.value.message), caught.value.message

@@ -10,6 +10,7 @@ from transport import kafka_flushes
 from transport.client_options import TransactionOptions
 from transport.connection import KafkaConnection
 from transport.kafka_flushes import FlushingSink, open_results
+from transport.refusals import RecordLimits
 
 RECORDS = [OutgoingRecord("scored", b"clip-%d" % number, b"result") for number in range(3)]
 POSITIONS = {TopicPartition("uploads", 0): 3}
@@ -80,6 +81,7 @@ def test_a_broker_with_transactions_is_written_to_in_transactions(monkeypatch: p
     monkeypatch.setattr(kafka_flushes, "KafkaTransactionalSink", lambda *arguments: opened.append(arguments))
     settings = TransactionOptions()
     with_them = KafkaConnection(servers=("broker:9092",))
-    open_results(with_them, "streamer-0", settings)
-    assert opened == [(with_them, "streamer-0", settings)]
+    limits = RecordLimits()
+    open_results(with_them, "streamer-0", settings, limits)
+    assert opened == [(with_them, "streamer-0", settings, limits)]
     assert isinstance(open_results(CONNECTION, "streamer-0", settings), FlushingSink)

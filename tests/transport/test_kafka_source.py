@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import pytest
 from kafka.errors import KafkaConnectionError, KafkaError, TopicAuthorizationFailedError
 
-from schemas.errors import TransportError
+from schemas.errors import AccessDenied, TransportError
 from schemas.ports import OutgoingRecord, TopicPartition
 from tests.servers.kafka import KafkaServer
 from tests.waiting import STANDSTILL_S, read, wait_until
@@ -148,6 +148,6 @@ def test_an_error_that_does_not_pass_comes_out_of_poll(
     source.poll(max_records=1, timeout_s=0.0)
     client = Disconnected(source._consumer, TopicAuthorizationFailedError(topic))
     monkeypatch.setattr(source._consumer, "poll", client.poll)
-    with pytest.raises(TransportError, match=f"cannot read {topic}"):
+    with pytest.raises(AccessDenied, match=f"cannot read {topic}.*grant this process Read"):
         source.poll(max_records=1, timeout_s=0.1)
     source.close()

@@ -1,0 +1,104 @@
+"""What a cluster has to allow a process, and settings of its topics that would hurt later."""
+
+import importlib.util
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal
+
+from dancerank.settings import Settings
+from dancerank.topics import scored_topics, topics_read
+from schemas.errors import AccessDenied
+from transport.client_options import ProducerOptions
+from transport.connection import KafkaConnection
+from transport.dead_letter import dead_letter_topic
+from transport.topics import TopicDescription, allowed_operations
+
+Process = Literal["stream", "rank", "pools run", "serve"]
+
+_ROLES: Final[Mapping[Process, str]] = {
+    "stream": "streamer",
+    "rank": "ranking",
+    "pools run": "pools",
+    "serve": "ranking",
+}
+_LIBRARIES: Final = {"snappy": "snappy", "lz4": "lz4", "zstd": "zstandard"}
+_PRODUCER: Final = "producer"
+_LARGEST_WRITTEN: Final = ProducerOptions().max_record_bytes
+
+
+def topics_written(settings: Settings, process: Process) -> list[str]:
+    """What ``process`` writes: results or tombstones, decisions, and dead letters of what it reads."""
+    if process == "serve":
+        return []
+    results = {
+        "stream": [settings.streamer.scored_topic],
+        "rank": list(scored_topics(settings)),
+        "pools run": [settings.pools.decisions_topic],
+    }
+    return [*results[process], *map(dead_letter_topic, topics_read(settings)[_ROLES[process]])]
+
+
+def check_rights(settings: Settings, connection: KafkaConnection, process: Process) -> None:
+    """Raise ``AccessDenied`` naming each right on a topic that ``process`` needs and this Kafka user has not.
+
+    Those of groups and transactional ids show when they are used first. Raises ``TransportError``.
+    """
+    reads, writes = topics_read(settings)[_ROLES[process]], topics_written(settings, process)
+    allowed = allowed_operations(connection, {*reads, *writes})
+    needed = [*((name, "READ") for name in reads), *((name, "WRITE") for name in writes)]
+    missing = [
+        (name, right) for name, right in dict.fromkeys(needed) if not {right, "ALL"} & allowed.get(name, {right})
+    ]
+    if missing:
+        user = connection.security.get("sasl_plain_username", "of this process")
+        rights = ", ".join(f"{right} on {name}" for name, right in missing)
+        commands = "; ".join(
+            f"kafka-acls.sh --add --allow-principal User:{user} --operation {right.title()} --topic {name}"
+            for name, right in missing
+        )
+        raise AccessDenied(f"the Kafka user {user} lacks {rights} (Kafka at {connection}); grant it: {commands}")
+
+
+def topic_warnings(settings: Settings, topics: Mapping[str, TopicDescription], process: Process) -> Iterator[str]:
+    """Compression and limits of the topics, as ``describe_topics`` gives them, that do not fit what ``process`` reads
+    and may write; a sentence each.
+    """
+    config = {name: topic.config for name, topic in topics.items()}
+    reads = topics_read(settings)[_ROLES[process]]
+    for name in reads:
+        codec = config.get(name, {}).get("compression.type", "none")
+        absent = [library for library in _needed(codec) if importlib.util.find_spec(library) is None]
+        if absent:
+            yield (
+                f"topic {name} may hold batches (compression.type={codec}) that cannot be read here, because "
+                f"{', '.join(absent)} is not installed: install dancerank with its dependencies"
+            )
+        largest = _largest(config, name)
+        if largest is not None and largest > settings.kafka.max_batch_bytes:
+            yield (
+                f"topic {name} takes batches of up to {largest} bytes (max.message.bytes), more than "
+                f"kafka.max_batch_bytes={settings.kafka.max_batch_bytes}: a compressed one that holds more is "
+                "dead-lettered; raise kafka.max_batch_bytes, or lower max.message.bytes"
+            )
+        dead = _largest(config, dead_letter_topic(name))
+        if process != "serve" and largest is not None and dead is not None and dead < largest:
+            yield (
+                f"topic {dead_letter_topic(name)} takes {dead} bytes (max.message.bytes), less than {name} with "
+                f"{largest}: dead letters of larger records are written without their values; raise it"
+            )
+    for name in topics_written(settings, process):
+        largest = _largest(config, name)
+        if largest is not None and largest < _LARGEST_WRITTEN and name not in map(dead_letter_topic, reads):
+            yield (
+                f"topic {name} takes {largest} bytes (max.message.bytes), less than a record may have that is written "
+                f"to it, {_LARGEST_WRITTEN}: larger ones are dead-lettered as record_refused; raise it"
+            )
+
+
+def _needed(codec: str) -> list[str]:
+    """The libraries that reading a topic of this ``compression.type`` takes; that of its producers may be any."""
+    return list(_LIBRARIES.values()) if codec == _PRODUCER else [_LIBRARIES[codec]] if codec in _LIBRARIES else []
+
+
+def _largest(config: Mapping[str, Mapping[str, str]], name: str) -> int | None:
+    text = config.get(name, {}).get("max.message.bytes")
+    return None if text is None else int(text)
