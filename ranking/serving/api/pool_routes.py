@@ -6,7 +6,7 @@ from fastapi import FastAPI, Query
 from pydantic import ConfigDict, Field
 
 from ranking.serving.api.description import documented
-from ranking.serving.api.parameters import ClipId, GenerationParameters, NoParameters
+from ranking.serving.api.parameters import ClipId, GenerationParameters, Identifier, NoParameters, absent, given
 from ranking.serving.service import RankingService
 from schemas.modalities import Dimension
 from schemas.pool_queries import MAX_COUNT, HypotheticalClip, PooledClipAnswer, PoolsAnswer, PoolTryAnswer
@@ -19,23 +19,35 @@ _EXAMPLE: Final[dict[str, Any]] = {
     "views": 100,
 }
 
-_Id = Annotated[str, Field(max_length=128)]
+_RULES: Final[dict[str, Any]] = {
+    "oneOf": [
+        {"allOf": [given("percentiles"), absent("scores")]},
+        {"allOf": [given("scores"), absent("percentiles"), absent("challenge_clips")]},
+    ],
+    "if": given("views"),
+    "then": given("reactions"),
+}
+_AT_LEAST_ONE: Final[dict[str, Any]] = {"minProperties": 1}
 _Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 
 
 class PoolTryRequest(GenerationParameters):
     """A clip that is made up. Exactly one of `percentiles` and `scores` says how good it is."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE], **_RULES})
 
-    challenge_id: Annotated[_Id, Field(description="Its challenge, which may have no clips yet.")]
-    dancer_id: Annotated[_Id | None, Field(description="Its dancer. Default: a new one.")] = None
+    challenge_id: Annotated[Identifier, Field(description="Its challenge, which may have no clips yet.")]
+    dancer_id: Annotated[Identifier | None, Field(description="Its dancer. Default: a new one.")] = None
     percentiles: Annotated[
-        dict[Dimension, float] | None,
+        Annotated[
+            dict[Dimension, Annotated[float, Field(json_schema_extra={"minimum": 0, "maximum": 100})]],
+            Field(json_schema_extra=_AT_LEAST_ONE),
+        ]
+        | None,
         Field(description="Its percentiles within the challenge, 0 to 100, fused or by modality."),
     ] = None
     scores: Annotated[
-        dict[Dimension, float] | None,
+        Annotated[dict[Dimension, float], Field(json_schema_extra=_AT_LEAST_ONE)] | None,
         Field(description="Its scores, fused or by modality; they are compared with the clips of its challenge."),
     ] = None
     challenge_clips: Annotated[
