@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from schemas.errors import ConfigurationError, FeatureError, FeatureFileForbidden, TransportError
+from schemas.errors import ConfigurationError, FeatureError, FeatureFileForbidden, KafkaRefused, TransportError
 from streamer.roots import FeatureRoots
 from transport.connection import KafkaConnection
 from transport.group_offsets import members_of
@@ -43,7 +43,7 @@ def unread(connection: KafkaConnection, topic: str, group: str) -> str | None:
     """Why no member of the streamers' ``group`` reads ``topic`` at present; ``None`` if one does."""
     try:
         members = members_of(connection, group)
-    except TransportError as error:
+    except (TransportError, KafkaRefused) as error:
         return f"whether a streamer reads {topic} cannot be seen: {error}"
     if not members:
         return f"no streamer reads {topic} now, for group {group} has no member: start dancerank stream"

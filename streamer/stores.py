@@ -14,6 +14,7 @@ import stamina
 from schemas.errors import (
     ConfigurationError,
     DancerankError,
+    FeatureFileCorrupt,
     FeatureFileMissing,
     FeatureFileOversized,
     FeatureStoreUnavailable,
@@ -84,7 +85,8 @@ class FeatureStore:
         """The content of the file.
 
         Calls ``reserve`` with the size before it reads the content. Raises ``FeatureFileForbidden``,
-        ``FeatureFileMissing``, ``FeatureFileOversized`` or, if the store does not answer, ``FeatureStoreUnavailable``.
+        ``FeatureFileCorrupt``, ``FeatureFileMissing``, ``FeatureFileOversized`` or, if the store does not answer,
+        ``FeatureStoreUnavailable``.
         """
         location = self._roots.resolve(uri)
         read = self._read_local if location.scheme == FILE else self._read_remote
@@ -132,6 +134,13 @@ class FeatureStore:
         info = files.info(location.path)
         if info.get("type") == "directory":
             raise FeatureFileMissing(f"{uri!r} is a folder; name one file", field="features.uri")
+        encoding = info.get("contentEncoding") or info.get("ContentEncoding") or "identity"
+        if encoding != "identity":
+            raise FeatureFileCorrupt(
+                f"{uri!r} is stored with Content-Encoding {encoding}, which stores undo without a limit on the size; "
+                "store the file as it is",
+                field="features.uri",
+            )
         size = info.get("size")
         self._check_size(size or 0, uri)
         bound = self._max_bytes + 1 if size is None else size

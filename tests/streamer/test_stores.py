@@ -12,6 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from schemas.errors import (
     ConfigurationError,
+    FeatureFileCorrupt,
     FeatureFileForbidden,
     FeatureFileMissing,
     FeatureFileOversized,
@@ -208,3 +209,19 @@ def test_a_named_pipe_does_not_hold_the_thread(feature_root: Path) -> None:
     thread.start()
     thread.join(timeout=60)
     assert not thread.is_alive()
+
+
+@pytest.mark.tried(
+    kind="bounds on compressed bytes",
+    given="a feature file that an object store keeps with Content-Encoding gzip",
+    outcome="refused unread",
+)
+def test_a_file_that_its_store_would_decompress_is_refused_unread(
+    memory: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.pipe_file("/clips/small", b"12345")
+    known = memory.info("/clips/small") | {"contentEncoding": "gzip"}
+    monkeypatch.setattr(MemoryFileSystem, "info", lambda *_: known)
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(FeatureFileCorrupt, match=r"Content-Encoding gzip.*store the file as it is"):
+        store("memory://clips").read("memory://clips/small", Reservations())

@@ -2,11 +2,11 @@
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, Final
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from vdv.errors import DataSetError, Finding, refusal
 
 Array = npt.NDArray[Any]
 
+_ANY_RATIO_BYTES: Final = 256 * 1024 * 1024
+"""Up to this size an array may be compressed by any ratio."""
+_LARGEST_RATIO: Final = 100
 _DAMAGE: Final = (BadZipFile, zlib.error, struct.error, SyntaxError, TokenError, TypeError)
 
 
@@ -41,6 +44,8 @@ def read_archive(path: Path, shapes: Mapping[str, tuple[int | None, ...]]) -> di
             absent = [name for name in shapes if name not in archive]
             if absent:
                 raise DataSetError(f"{path}: the arrays {', '.join(absent)} are missing; give the original archive")
+            if archive.zip is not None:
+                _check_sizes(path, archive.zip, shapes)
             for name in shapes:
                 arrays[name] = archive[name]
     except OSError as error:
@@ -58,6 +63,20 @@ def read_archive(path: Path, shapes: Mapping[str, tuple[int | None, ...]]) -> di
             form = tuple("any" if e is None else e for e in expected)
             raise DataSetError(f"{path}: array {name} has shape {found}, expected {form}; give the original archive")
     return arrays
+
+
+def _check_sizes(path: Path, archive: ZipFile, names: Iterable[str]) -> None:
+    """Raise ``DataSetError`` for an array that a small archive blows up: measurements are not compressed that far.
+
+    The sizes are those that the archive states, which ``zipfile`` does not exceed when it decompresses.
+    """
+    for name in names:
+        for info in (archive.NameToInfo[each] for each in (name, f"{name}.npy") if each in archive.NameToInfo):
+            if info.file_size > max(_ANY_RATIO_BYTES, _LARGEST_RATIO * info.compress_size):
+                raise DataSetError(
+                    f"{path}: array {name} has {info.file_size} bytes in {info.compress_size} compressed ones, "
+                    f"more than {_LARGEST_RATIO} times; give the original archive, or one without compression"
+                )
 
 
 def float32(path: Path, name: str, array: Array) -> npt.NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
+from zipfile import ZIP_STORED
 
 import msgspec
 import numpy as np
@@ -71,6 +72,8 @@ class NumpyBackend:
 
     def read(self, path: Path) -> NumpyIndex:
         with reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            if any(info.compress_type != ZIP_STORED for info in stored.zip.infolist()):
+                raise ValueError("it is compressed, as no snapshot is written")
             ids, vectors = msgspec.msgpack.decode(stored["ids"].tobytes(), type=list[str]), stored["vectors"]
             made = self.create(vectors.shape[1])
             made.upsert([IndexedClip(clip_id, "", "") for clip_id in ids], vectors)

@@ -344,3 +344,19 @@ def test_the_real_archive_becomes_a_good_data_set(
     assert report.findings == ()
     total = report.statistics[-1]
     assert (total.clips, total.dancers, sum(total.steps.values())) == (clips, dancers, steps)
+
+
+@pytest.mark.tried(
+    kind="bounds on compressed bytes",
+    given="an archive of 1 MB with an array of 400 MB of zeros",
+    outcome="refused before it is decompressed, with both sizes",
+)
+def test_an_array_that_a_small_archive_blows_up_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / speed21.ARCHIVE_NAME
+    np.savez_compressed(path, **speed21_arrays() | {"data": np.zeros((400_000_000,), np.uint8)})
+    assert path.stat().st_size < 1_000_000
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", lambda *_: pytest.fail("it was decompressed"))
+    with pytest.raises(DataSetError, match=r"array data has 400000128 bytes in \d+ compressed ones"):
+        speed21.read_clips(path)
