@@ -1,10 +1,20 @@
 """Dead letters name the record's position and the error, and keep the record unchanged."""
 
+import msgspec
 import pytest
 
-from schemas.errors import FeatureValueInvalid, MalformedEvent, RecordRefused, TransportError
-from schemas.ports import OutgoingRecord, Record
-from transport.dead_letter import dead_letter, dead_letter_spec, dead_letter_topic, reason, send_dead_letter
+from schemas.clock import ManualClock
+from schemas.errors import FeatureValueInvalid, MalformedEvent, RecordRefused, TransportError, UnreadableBatch
+from schemas.observation import Observer
+from schemas.ports import OutgoingRecord, Record, Refusal, Unreadable
+from transport.dead_letter import (
+    DeadLetterWriter,
+    dead_letter,
+    dead_letter_spec,
+    dead_letter_topic,
+    reason,
+    send_dead_letter,
+)
 from transport.topics import TopicSpec
 
 RECORD = Record(
@@ -116,3 +126,27 @@ def test_a_dead_letter_is_not_made_smaller_during_an_outage() -> None:
     with pytest.raises(TransportError, match="no broker"):
         send_dead_letter(send, dead_letter(RECORD, MalformedEvent("no event"), clip_id=None, failed_at_ms=0))
     assert len(attempts) == 1
+
+
+def test_dead_letters_that_their_topic_does_not_take_are_written_without_values() -> None:
+    """A topic that someone else created may take less than the one that was read; nobody waits for that to change."""
+    written: list[OutgoingRecord] = []
+
+    def flush() -> None:
+        largest = max(written, key=lambda each: len(each.value or b""))
+        if largest.value:
+            written.clear()
+            raise RecordRefused("the topic takes less")
+
+    writer = DeadLetterWriter(Observer(), ManualClock())
+    sent = writer.write([Refusal(RECORD, MalformedEvent("no event"))] * 2, written.append, flush)
+    assert [(each.key, each.value) for each in written] == [(b"clip-9", b"")] * 2
+    assert sent == written
+    assert reason(written[0].headers)["offset"] == "42"
+
+
+def test_a_dead_letter_of_records_that_could_not_be_read_names_the_last_of_them() -> None:
+    error = UnreadableBatch("damaged")
+    batch = msgspec.structs.replace(RECORD, key=None, unreadable=Unreadable(error, 50))
+    headers = reason(dead_letter(batch, error, clip_id=None, failed_at_ms=0).headers)
+    assert (headers["offset"], headers["last_offset"]) == ("42", "49")

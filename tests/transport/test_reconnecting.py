@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from schemas.clock import ManualClock
-from schemas.errors import Fenced, MembershipLost, RetriableError, StoreUnavailable, TransportError
+from schemas.errors import AccessDenied, Fenced, MembershipLost, RetriableError, StoreUnavailable, TransportError
 from schemas.observation import Observer
 from tests.stopping import Stop
 from transport.reconnecting import Reconnecting, Waits, close_quietly
@@ -197,3 +197,30 @@ def test_an_end_that_does_not_close_cleanly_is_logged_and_the_next_is_closed(cap
     close_quietly(first, second)
     assert (first.closed, second.closed) == (True, True)
     assert caplog.text.count("cannot leave the group") == 2
+
+
+def test_what_kafka_refuses_ends_a_loop_that_never_worked() -> None:
+    scene = Scene()
+    scene.failing["step"] = [AccessDenied("no right to read")]
+    with pytest.raises(AccessDenied):
+        scene.run(Stop(3))
+    assert scene.calls == ["step"]
+    scene.failing = {"step": [no_broker()], "connect": [AccessDenied("no right to join")]}
+    with pytest.raises(AccessDenied):
+        scene.run(Stop(3))
+
+
+def test_what_kafka_refuses_a_loop_that_has_worked_is_waited_for_and_logged_as_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scene = Scene()
+    scene.reconnecting.worked()
+    scene.failing = {"step": [AccessDenied("no right to read")], "connect": [AccessDenied("still none"), None]}
+    stop = Moving(scene.clock, 2)
+    with caplog.at_level(logging.WARNING):
+        scene.run(stop)
+    assert scene.calls[:4] == ["step", "disconnect", "kafka_access_denied", "connect"]
+    assert isinstance(scene.reconnecting.error, RetriableError | AccessDenied)
+    assert [(record.levelno, "no right to read" in record.message) for record in caplog.records[:1]] == [
+        (logging.ERROR, True)
+    ]
