@@ -19,10 +19,10 @@ from typing import Final
 
 import torch
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from torch import Tensor, nn
 
+from dancerank.progress import counted
 from networks.baselines.dmgnn import DMGNN
 from networks.baselines.stgcn import (
     BLOCK_CHANNELS,
@@ -112,7 +112,7 @@ def main() -> None:
         step()
     share_s = arguments.seconds / arguments.rounds
     speeds: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in track(range(arguments.rounds), "Rounds", console=Console(stderr=True), transient=True):
+    for _ in counted(range(arguments.rounds), "Rounds", arguments.rounds):
         for name, seconds in step_seconds(steps, share_s, device).items():
             speeds[name].append(arguments.batch / seconds)
     ratios = {name: ratios_to_public(speeds, name) for name in speeds}

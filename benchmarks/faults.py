@@ -51,7 +51,7 @@ def main() -> None:
         kafka = stack.enter_context(KafkaServer())
         database = PostgresqlServer()
         stack.callback(database.stop)
-        uploads = make_uploads(console, folder, arguments.files)
+        uploads = make_uploads(folder, arguments.files)
         sent = list(repeated(uploads, arguments.clips))
         started_s = time.monotonic()
         killer, verdict = kill_and_verify(

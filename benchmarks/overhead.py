@@ -19,10 +19,10 @@ from typing import Final
 
 import msgspec
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from benchmarks.pipeline import OUT, make_uploads, pipeline
+from dancerank.progress import counted
 from dancerank.settings import shipped_bundle
 from schemas.bundle import read_bundle
 from tests.servers.kafka import KafkaServer
@@ -43,9 +43,9 @@ def main() -> None:
         address = arguments.kafka or stack.enter_context(KafkaServer()).address
         connection = KafkaConnection(servers=(address,))
         ways = {PLAIN: msgspec.structs.replace(connection, transactions=False), TRANSACTIONS: connection}
-        uploads = make_uploads(console, folder, arguments.files)
+        uploads = make_uploads(folder, arguments.files)
         pipeline(bundle, connection, folder, uploads, len(uploads), views=False)  # files and code are warm from here on
-        for number in track(range(arguments.rounds), "Rounds", console=Console(stderr=True), transient=True):
+        for number in counted(range(arguments.rounds), "Rounds", arguments.rounds):
             for way in sorted(ways, reverse=bool(number % 2)):
                 speeds[way].append(pipeline(bundle, ways[way], folder, uploads, arguments.clips, views=False))
     report(console, speeds, arguments)

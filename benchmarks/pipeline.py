@@ -26,11 +26,11 @@ import msgspec
 import numpy as np
 import psutil
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from dancerank.embedded import run_embedded
 from dancerank.processes import Processes
+from dancerank.progress import counted
 from dancerank.settings import Settings, shipped_bundle
 from dancerank.synthetic import synthesize
 from dancerank.topics import create_topics
@@ -62,7 +62,7 @@ def main() -> None:
         connection = (
             KafkaConnection(servers=(arguments.kafka,)) if arguments.kafka else stack.enter_context(EmbeddedBroker())
         )
-        uploads = make_uploads(console, folder, arguments.files)
+        uploads = make_uploads(folder, arguments.files)
         report: dict[str, Any] = {"bundle": str(arguments.bundle), "generation": bundle.manifest.generation}
         report["throughput"] = throughput(console, bundle, connection, folder, uploads, arguments)
         if arguments.memory:
@@ -84,8 +84,8 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_uploads(console: Console, folder: Path, files: int) -> list[ClipUploaded]:
-    clips = track(synthesize(files, seed=5), "Making clips", files, console=console, transient=True)
+def make_uploads(folder: Path, files: int) -> list[ClipUploaded]:
+    clips = counted(synthesize(files, seed=5), "Making clips", files)
     data = write_data_set(folder, (clip.labelled() for clip in clips))
     return list(read_uploads(data, now_ms=SystemClock().now_ms()))
 
@@ -107,7 +107,7 @@ def throughput(
 ) -> dict[str, Any]:
     batches = preload(folder, bundle, uploads, settings_for(folder))
     speeds: dict[str, list[float]] = {"bare": [], "streamer": [], "everything": []}
-    for _ in track(range(arguments.rounds), "Rounds", console=console, transient=True):
+    for _ in counted(range(arguments.rounds), "Rounds", arguments.rounds):
         speeds["bare"].append(bare(bundle, batches, arguments.clips, settings_for(folder)))
         for views in (False, True):
             name = "everything" if views else "streamer"

@@ -23,10 +23,10 @@ from typing import Final
 
 import msgspec
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from dancerank.policies import read_policy, shipped_policy
+from dancerank.progress import counted
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.policy import Policy
 from ranking.pools.state import Cohort, Counts, Engaged, Rated
@@ -74,7 +74,7 @@ def main() -> None:
     uploads, events = made_uploads(arguments.clips), made_events(arguments.clips, arguments.events)
     speeds: dict[str, list[float]] = {POOLS: [], BARE: []}
     decisions = pooled = 0
-    for _ in track(range(arguments.rounds), "Rounds", console=Console(stderr=True), transient=True):
+    for _ in counted(range(arguments.rounds), "Rounds", arguments.rounds):
         ledger = ledger_of(policy, uploads)
         before, pooled = decided(ledger), sum(clip.tier is not None for clip in ledger.clips())
         cohorts = {clip.clip_id: clip.cohort for clip in ledger.clips()}

@@ -22,10 +22,9 @@ import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
-from rich.progress import Progress
 
 from benchmarks.tables_attention import Planted, ceiling, orders_of, planted_grids, read_planted
 from benchmarks.tables_cells import Cell, Plan, planned, read_cell
@@ -43,6 +42,7 @@ from benchmarks.tables_rendering import (
 )
 from benchmarks.tables_running import make_cells
 from dancerank.learning import Clips, make_folder, open_clips, refuse_other_joints
+from dancerank.progress import steps
 from dancerank.recipe import Recipe, read_recipe
 from networks.atomic import replacing
 from networks.methods import METHODS, TABLES, Method
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace, console: Console, progress: Console) -> int
         track_folds(data, track)  # refuses what cannot be run, before all files are read
     out = options.out or Path("out/tables") / data.folder.resolve().name
     planted = read_planted(data) if ALL in tracks else None
-    clips = checked(options.data, progress)
+    clips = checked(options.data)
     if clips.joints:
         layout, channels = clips.joints
         asked = (recipe.network.get("joint_layout", layout), recipe.network.get("joint_channels", channels))
@@ -179,16 +179,9 @@ def refuse_overridden(table: str, recipe: Recipe, path: Path | None) -> None:
                 )
 
 
-def checked(folder: Path, progress: Console) -> Clips:
+def checked(folder: Path) -> Clips:
     """The data set, without holding its features: the processes that make cells have their own."""
-    with Progress(console=progress, transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def on_progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done)
-
+    with steps() as on_progress:
         return open_clips(open_data_set(folder), on_progress)._replace(features=None)
 
 

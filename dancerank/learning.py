@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -26,13 +26,11 @@ from vdv.annotations import PARTITIONS
 from vdv.checking import check_data_set
 from vdv.errors import Finding, refusal
 from vdv.folder import DataSet
-from vdv.splits import ALL, Fold, draw_split, leaks, track_folds
+from vdv.splits import ALL, Fold, Part, draw_split, leaks, rows_of_part, track_folds
 from vdv.virality import targets
 
 IN_MEMORY_BYTES: Final = 4 * 2**30
 """Feature files up to this size, all together, are held in memory; of larger data sets they are read when needed."""
-
-Part = Literal["test", "train", "all"]
 
 
 class Clips(NamedTuple):
@@ -173,13 +171,14 @@ def evaluate(
     Without ``part``: the test clips if the data set has a split, all clips if it has not.
     """
     model, _ = load_checkpoint(checkpoint)
-    rows = _rows(data, track, part)
+    rows = rows_of_part(data, track, part)
     clips = open_clips(data, on_progress)
     _refuse_unreadable(clips, rows, model.config.modalities)
     if clips.joints and any(m.has_joints for m in model.config.modalities):
         asked = (model.config.joint_layout, model.config.joint_channels)
         refuse_other_joints(clips, asked, "the checkpoint was trained on", "use the layout that it was trained on")
     names = clips.names(rows)
+    on_progress("predicting", 0, 0)
     predictions = held_out_predictions(model, clips.samples(rows), names, part or "held out")
     return Evaluated(predictions, trained_on(checkpoint, names))
 
@@ -198,19 +197,6 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be made ({error.strerror}); choose another folder") from error
-
-
-def _rows(data: DataSet, track: str, part: Part | None) -> list[int]:
-    split = all(annotation.split is not None for annotation in data.annotations)
-    if part == "all" or (part is None and not split):
-        if track != ALL and track not in data.challenges:
-            track_folds(data, track)  # names the challenges that there are
-        return [row for row, a in enumerate(data.annotations) if track in (ALL, a.challenge_id)]
-    if not split:
-        problem = f"has no split, so there is no part {part!r}"
-        raise refusal([Finding(data.table, problem, f"draw one: dancerank data split {data.folder}", field="split")])
-    (fold,) = track_folds(data, track)
-    return fold.train if part == "train" else fold.test
 
 
 def _validation(clips: Clips, fold: Fold, share: float, seed: int) -> tuple[list[int], list[int]]:

@@ -154,7 +154,12 @@ class Processes:
         """The index view as its newest snapshot left it, or empty."""
         ranking = self.settings.ranking
         view = IndexView(open_backend(ranking.index, threads=ranking.index_threads), self.observer, self.clock)
-        view.restore(ranking.index_folder)
+        log.info("reading the index snapshot in %s", ranking.index_folder)
+        began_s = self.clock.monotonic_s()
+        if view.restore(ranking.index_folder):
+            log.info("%d clips are indexed from it, after %.0f s", view.clips(), self.clock.monotonic_s() - began_s)
+        else:
+            log.info("there is none; the index is read from the log")
         return view
 
     def api_access(self) -> Access:

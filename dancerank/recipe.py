@@ -1,17 +1,16 @@
 """What to train and how, from a TOML file and the options of the command. Needs the ``[train]`` extra."""
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from dancerank.recipe_file import read_tables
 from networks.training import TrainingSettings
 from networks.virality_model import ViralityModelConfig
 from schemas.errors import ConfigurationError
 from schemas.escaping import shortened
-from schemas.toml_documents import parse_toml
 
 _MAX_QUOTED: Final = 80
 
@@ -40,18 +39,8 @@ def read_recipe(path: Path | None, *, network: Mapping[str, Any], training: Mapp
 
     Raises ``ConfigurationError`` naming file, table and key, with those that are allowed.
     """
-    tables: dict[str, Any] = {}
-    if path is not None:
-        try:
-            tables = parse_toml(path.read_text("utf-8-sig"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigurationError(f"{path}: no readable TOML file ({shortened(str(error))})") from error
+    tables = read_tables(path)
     for name, table in tables.items():
-        if name not in _SECTIONS or not isinstance(table, dict):
-            raise ConfigurationError(
-                f"{path}: {shortened(repr(name), _MAX_QUOTED)} is not a table of a recipe; "
-                "allowed: [network], [training]"
-            )
         allowed = _SECTIONS[name].__struct_fields__
         for key in table:
             if key not in allowed:

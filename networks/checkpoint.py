@@ -3,17 +3,15 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
 
 import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from networks.checkpoint_file import FORMAT, read_metadata
 from networks.virality_model import ViralityModel, ViralityModelConfig
 from schemas.errors import CheckpointError, ConfigurationError
-
-FORMAT: Final = "dancerank-framework/1"
 
 
 def save_checkpoint(
@@ -41,14 +39,12 @@ def load_checkpoint(path: Path) -> tuple[ViralityModel, dict[str, str]]:
     Raises ``CheckpointError`` naming the file if it is absent, truncated, of another format, or does not fit its
     config.
     """
+    metadata = read_metadata(path)
     try:
-        with safe_open(path, framework="np") as file:  # as "pt" it takes no path that is not UTF-8
-            metadata = file.metadata() or {}
+        with safe_open(path, framework="np") as file:
             tensors = {name: torch.from_numpy(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: no readable checkpoint ({error})") from error
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: not a {FORMAT} file but {metadata.get('format')!r}; train it with this release")
     try:
         model = ViralityModel(msgspec.json.decode(metadata["config"], type=ViralityModelConfig))
         model.load_state_dict(tensors)

@@ -8,7 +8,7 @@ alone, not on the order of the rows.
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,8 @@ from vdv.folder import DataSet
 
 ALL: Final = "all"
 TEST_SHARE: Final = 0.2
+
+Part = Literal["test", "train", "all"]
 
 _Group = tuple[str, Counter[str]]
 
@@ -193,3 +195,20 @@ def _drawn(seed: int) -> Callable[[_Group], str]:
 def _some_rows(rows: Sequence[int], most: int = 8) -> str:
     more = f" and {len(rows) - most} more" if len(rows) > most else ""
     return f"{'row' if len(rows) == 1 else 'rows'} {', '.join(map(str, rows[:most]))}{more}"
+
+
+def rows_of_part(data: DataSet, track: str, part: Part | None) -> list[int]:
+    """The rows of a ``part`` of ``track``; without one, of the test clips if the data set has a split, else of all.
+
+    Raises ``DataSetError`` for a track or a part that there is not.
+    """
+    split = all(annotation.split is not None for annotation in data.annotations)
+    if part == "all" or (part is None and not split):
+        if track != ALL and track not in data.challenges:
+            track_folds(data, track)  # names the challenges that there are
+        return [row for row, a in enumerate(data.annotations) if track in (ALL, a.challenge_id)]
+    if not split:
+        problem = f"has no split, so there is no part {part!r}"
+        raise refusal([Finding(data.table, problem, f"draw one: dancerank data split {data.folder}", field="split")])
+    (fold,) = track_folds(data, track)
+    return fold.train if part == "train" else fold.test

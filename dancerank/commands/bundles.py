@@ -9,9 +9,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from dancerank.progress import working
+from dancerank.recipe_file import check_folder_to_write
 from dancerank.settings import shipped_bundle
 from dancerank.terminal import Console
+from exporters.onnx.bundle_folders import check_bundle_folder
 from exporters.onnx.inspect import describe
+from networks.checkpoint_file import read_metadata
 from schemas.bundle import Bundle, read_bundle
 
 
@@ -30,8 +34,12 @@ def export(
 ) -> None:
     """Turn a checkpoint into an ONNX bundle; refuse if ONNX Runtime and torch disagree."""
     console = Console()
-    with console.status(f"exporting {checkpoint} and checking torch against ONNX Runtime"):
-        training().export_checkpoint(checkpoint, bundle, overwrite=overwrite)
+    read_metadata(checkpoint)
+    check_bundle_folder(bundle, overwrite=overwrite)
+    check_folder_to_write(bundle)
+    loaded = training()
+    with working(f"exporting {checkpoint} and checking torch against ONNX Runtime"):
+        loaded.export_checkpoint(checkpoint, bundle, overwrite=overwrite)
     console.print(*bundle_tables(bundle, read_bundle(bundle)), sep="\n")
 
 
@@ -43,6 +51,9 @@ def demo_bundle(
 ) -> None:
     """Train the small bundle that ships with the package, on synthetic clips (about ten minutes)."""
     console = Console()
+    check_bundle_folder(bundle, overwrite=True)
+    check_folder_to_write(bundle)
+    check_folder_to_write(checkpoint.parent)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     training().train_small_bundle(
         bundle, clips=clips, epochs=epochs, checkpoint=checkpoint, progress=console.print, overwrite=True
@@ -52,7 +63,8 @@ def demo_bundle(
 
 def training() -> ModuleType:
     """Import ``dancerank.training``; the other commands run without torch."""
-    return importlib.import_module("dancerank.training")
+    with working("loading torch"):
+        return importlib.import_module("dancerank.training")
 
 
 def bundle_tables(folder: Path, bundle: Bundle) -> list[Table]:

@@ -7,6 +7,7 @@ import typer
 from dancerank.commands.options import Config
 from dancerank.commands.questions import NoData
 from dancerank.processes import Processes
+from dancerank.progress import working
 from dancerank.settings import load_settings
 from dancerank.settings_values import without_password
 from ranking.scores.store import ScoreStore
@@ -23,10 +24,12 @@ def content_hash(config: Config = None) -> None:
     processes, found = Processes(settings), dict[str, str]()
     with closing(processes.open_database()) as database:
         if database.missing_file is None:
-            found["rankings"] = ScoreStore(database).content()
-    index = processes.open_index()
-    if index.clips():
-        found["index"] = index.content()
+            with working("hashing the rankings"):
+                found["rankings"] = ScoreStore(database).content()
+    with working("hashing the index snapshot"):
+        index = processes.open_index()
+        if index.clips():
+            found["index"] = index.content()
     if not found:
         url, folder = without_password(settings.ranking.database_url), settings.ranking.index_folder
         raise NoData(

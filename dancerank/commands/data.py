@@ -2,15 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.progress import Progress, track
 from rich.table import Table
 from rich.text import Text
 
+from dancerank.progress import counted, steps, working
 from dancerank.synthetic import STANDARD, Plan
 from dancerank.synthetic.data_set import write_synthetic
 from dancerank.terminal import Console
@@ -52,14 +53,14 @@ def check(
     """
     console = Console()
     allowed = None if challenges is None else [name.strip() for name in challenges.split(",") if name.strip()]
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("Checking", total=None)
+    with steps() as on_progress:
+        on_progress("Checking", 0, 0)
         report = check_folder(
             folder,
             challenges=allowed,
             labelled=not unlabelled,
             by_dancer=by_dancer,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            progress=lambda done, total: on_progress("Checking", done, total),
         )
     if report.findings:
         _show_findings(console, report)
@@ -111,17 +112,23 @@ def import_alphapose(
 
 def import_speed21(source: Archive, target: Target) -> None:
     """SPEED21's climbing runs: the first three seconds of each, scored by its time, in folds grouped by climber."""
-    _write(target, speed21.read_clips(source))
+    with working(f"Reading {source}"):
+        clips = speed21.read_clips(source)
+    _write(target, clips)
 
 
 def import_dance(source: Archive, target: Target) -> None:
     """Dance with Melody's sequences, cut into clips of ten seconds. They have no scores."""
-    _write(target, dance.read_clips(source))
+    with working(f"Reading {source}"):
+        clips = dance.read_clips(source)
+    _write(target, clips)
 
 
 def import_unlv_dive(source: Archive, target: Target) -> None:
     """UNLV's judged dives: one holistic feature each, with the official split."""
-    _write(target, unlv_dive.read_clips(source))
+    with working(f"Reading {source}"):
+        clips = unlv_dive.read_clips(source)
+    _write(target, clips)
 
 
 def synthesize(
@@ -151,8 +158,8 @@ def synthesize(
         missing_face_share=missing_faces,
         lucky_share=lucky,
     )
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("Filming", total=clips)
+    with steps() as on_progress:
+        on_progress("Filming", 0, clips)
         data = write_synthetic(
             target,
             clips,
@@ -160,7 +167,7 @@ def synthesize(
             plan=plan,
             test_share=test_share,
             by_dancer=by_dancer,
-            progress=lambda done, _: progress.update(task, completed=done),
+            progress=lambda done, _: on_progress("Filming", done, clips),
         )
     Console().print(f"{target}: {len(data)} clips; {_sizes(data.annotations)}", markup=False, soft_wrap=True)
 
@@ -175,10 +182,10 @@ IMPORTERS: Final[dict[str, Callable[..., None]]] = {
 
 
 def _write(target: Path, clips: Iterable[Clip]) -> None:
-    total = len(clips) if isinstance(clips, Sequence) else None
+    total = len(clips) if isinstance(clips, Sequence) else 0
     shares: list[float] = []
-    progress = track(_noting(clips, shares), "Writing", total, console=Console(stderr=True), transient=True)
-    data = write_data_set(target, plausible(target, progress))
+    with closing(counted(_noting(clips, shares), "Writing clips", total)) as shown:
+        data = write_data_set(target, plausible(target, shown))
     Console().print(f"{target}: {len(data)} clips", markup=False, soft_wrap=True)
     if filled := [share for share in shares if share]:
         summary = f"undetected joints were interpolated in {len(filled)} clips, at most {max(filled):.1%} of one"

@@ -11,6 +11,7 @@ from dancerank.commands.dead_letter_tables import counts_table, dead_letter_tabl
 from dancerank.commands.options import Config, parse_moment
 from dancerank.dead_letters import DeadLetters, as_json, chosen
 from dancerank.processes import Processes
+from dancerank.progress import counted
 from dancerank.settings import Settings, load_settings
 from dancerank.terminal import Console
 from schemas.errors import ConfigurationError
@@ -159,11 +160,9 @@ def _filter(reason: str | None, since: str | None) -> DeadLetterFilter:
 def _read(dead_letters: DeadLetters, topic: str | None, wanted: DeadLetterFilter) -> list[DeadLetter]:
     """The last dead letter of each record, without values."""
     topics = dead_letters.topics(topic)
-    with Console(stderr=True).status("Reading dead letters"):
+    with closing(counted(dead_letters.read(topics), "Reading dead letters")) as found:
         return [
-            dead_letter
-            for dead_letter in latest(dead_letter for dead_letter, _ in dead_letters.read(topics))
-            if wanted.admits(dead_letter)
+            dead_letter for dead_letter in latest(dead_letter for dead_letter, _ in found) if wanted.admits(dead_letter)
         ]
 
 
@@ -202,10 +201,10 @@ def _send(settings: Settings, records: Iterator[OutgoingRecord]) -> None:
     connection = Processes(settings).connection
     with (
         closing(KafkaSink(connection, ProducerOptions(max_record_bytes=_LARGEST_BYTES))) as sink,
-        Console(stderr=True).status("Putting dead letters back"),
     ):
-        for record in records:
-            sink.send(record)
+        with closing(counted(records, "Putting dead letters back")) as shown:
+            for record in shown:
+                sink.send(record)
         sink.flush(settings.streamer.flush_timeout_s)
 
 

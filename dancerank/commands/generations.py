@@ -12,7 +12,7 @@ from rich.text import Text
 
 from dancerank.commands.options import Config
 from dancerank.commands.questions import opened_rankings
-from dancerank.progress import steps
+from dancerank.progress import steps, working
 from dancerank.settings import load_settings
 from dancerank.terminal import Console
 from ranking.scores.generations import Generations
@@ -134,7 +134,7 @@ def _await(held: _Held, generation: str, patience_s: float, *, complete: bool) -
     clock = SystemClock()
     until_ms, deadline_s = held.generations.scored_until(), clock.monotonic_s() + patience_s
     clips = held.store.generations().get(generation, 0)
-    with Console(stderr=True).status("waiting until everything that serves holds it"):
+    with working("waiting until everything that serves holds it"):
         while True:
             clips = min(clips, held.store.generations().get(generation, 0))  # some may be deleted meanwhile
             reasons = obstacles(generation, clips, held.replicas.alive())

@@ -1,17 +1,18 @@
 """``labels``: what was observed of clips, to learn from (docs/data.md)."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.progress import Progress
 
 from dancerank.commands.options import Config, parse_moment
 from dancerank.labelling.export import FEWEST_CLIPS, LEAST_DAYS, Exported, export_labels
 from dancerank.labelling.features import UploadedFeatures
 from dancerank.processes import Processes
+from dancerank.progress import steps
 from dancerank.settings import Settings, load_settings
 from dancerank.terminal import Console
 from ranking.scores.observations import Observations
@@ -22,8 +23,7 @@ from streamer.extractors.selection import open_extractor
 from streamer.roots import FeatureRoots
 from streamer.stores import FeatureStore
 from transport.kafka_source import KafkaSource
-from transport.reading import Progress as OnProgress
-from transport.reading import read_to_end
+from transport.reading import Progress, read_to_end
 from vdv.errors import MOST_SHOWN
 
 
@@ -62,17 +62,17 @@ def export(
         layout=layout,
         extractor=open_extractor(settings.streamer.extractor),
     )
-    with closing(Processes(settings).open_database()) as database, _bars() as bar:
+    with closing(Processes(settings).open_database()) as database, steps() as on_progress:
         observations = Observations(database)
         _check_challenges(challenge or (), observations)
         exported = export_labels(
             target,
             observations.clips(challenges=challenge or (), since_ms=since_ms),
-            _uploads(settings, bar("Reading uploads")),
+            _uploads(settings, partial(on_progress, "Reading uploads")),
             features,
             least_days=least_days,
             fewest_clips=fewest_clips,
-            progress=bar("Writing clips"),
+            progress=partial(on_progress, "Writing clips"),
         )
     _show(Console(), target, exported)
 
@@ -101,24 +101,12 @@ def _store(settings: Settings) -> FeatureStore:
     )
 
 
-def _uploads(settings: Settings, on_progress: OnProgress) -> Iterator[bytes | None]:
+def _uploads(settings: Settings, on_progress: Progress) -> Iterator[bytes | None]:
     """The values of the uploads topic. Kafka is not asked before the first is."""
     connection = Processes(settings).connection
     with closing(KafkaSource(connection, [settings.streamer.uploads_topic], group=None)) as source:
         records = read_to_end(source, SystemClock(), patience_s=connection.timeout_s, progress=on_progress)
         yield from (record.value for record in records)
-
-
-@contextmanager
-def _bars() -> Iterator[Callable[[str], OnProgress]]:
-    """Makes progress bars, each shown from its first step until it is full."""
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-
-        def bar(what: str) -> OnProgress:
-            task = progress.add_task(what, visible=False)
-            return lambda done, total: progress.update(task, completed=done, total=total, visible=done < total)
-
-        yield bar
 
 
 def _show(console: Console, target: Path, exported: Exported) -> None:

@@ -4,18 +4,20 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import numpy as np
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from dancerank.progress import steps
+from dancerank.progress import steps, working
+from dancerank.recipe_file import check_file_to_write, check_folder_to_write, read_tables
 from dancerank.terminal import Console
+from networks.checkpoint_file import read_metadata
 from schemas.errors import ConfigurationError
 from vdv.folder import DataSet, open_data_set
-from vdv.splits import ALL
+from vdv.splits import ALL, Part, rows_of_part, track_folds
 
 _NONE: Final = "–"
 
@@ -51,6 +53,10 @@ def train(
     Interrupt it at any moment: the same command goes on after the last finished epoch and comes to the same result.
     A data set with folds trains once per fold. RUN/model.safetensors goes straight into [bold]dancerank export[/].
     """
+    read_tables(settings)
+    check_folder_to_write(run)
+    opened = open_data_set(data)
+    track_folds(opened, track)
     learning, recipes = _loaded("dancerank.learning"), _loaded("dancerank.recipe")
     chosen = None if modalities is None else [name.strip() for name in modalities.split(",") if name.strip()]
     recipe = recipes.read_recipe(
@@ -60,7 +66,6 @@ def train(
         },
         training={"epochs": epochs, "seed": seed, "patience": patience},
     )  # fmt: skip
-    opened = open_data_set(data)
     try:
         with steps(until="reading") as on_progress:
             trained = learning.train(
@@ -84,7 +89,7 @@ def evaluate(
     data: Data,
     track: Track = ALL,
     part: Annotated[
-        Literal["test", "train", "all"] | None,
+        Part | None,
         typer.Option(help="Which clips. Default: test if the data set has a split, else all."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the predictions here, as CSV.")] = None,
@@ -93,11 +98,13 @@ def evaluate(
 
     Warns of clips that the checkpoint was trained on.
     """
-    learning, predictions = _loaded("dancerank.learning"), _loaded("networks.predictions")
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        raise ConfigurationError(f"--out {out} is not a file in an existing folder; name one", field="out")
+    if out is not None:
+        check_file_to_write(out, "out")
+    read_metadata(checkpoint)
     opened = open_data_set(data)
-    with steps(until="reading") as on_progress:
+    rows_of_part(opened, track, part)
+    learning, predictions = _loaded("dancerank.learning"), _loaded("networks.predictions")
+    with steps() as on_progress:
         evaluated = learning.evaluate(checkpoint, opened, track=track, part=part, on_progress=on_progress)
     console = Console()
     console.print(*correlation_tables(opened, evaluated.predictions), sep="\n")
@@ -124,7 +131,8 @@ def correlation_tables(data: DataSet, predictions: Any) -> list[Table]:
     groups = [dancers[clip] for clip in predictions.clip_ids]
     compute = _loaded("networks.predictions")
     statistics = ["pooled"] + (["fold-mean"] if len(set(predictions.folds)) > 1 else [])
-    found = {s: compute.intervals(predictions, groups=groups, statistic=s) for s in statistics}
+    with working("computing the intervals"):
+        found = {s: compute.intervals(predictions, groups=groups, statistic=s) for s in statistics}
     headings = [heading for s in statistics for heading in (s.replace("-", " "), "95 % interval")]
     overall = Table("score", "clips", *headings, title="Spearman's correlation on these clips; dancers resampled")
     counts = {"fused": len(groups)}
@@ -164,4 +172,5 @@ def _interval(interval: Sequence[float] | None) -> tuple[str, str]:
 
 def _loaded(module: str) -> ModuleType:
     """A module that needs torch, imported only here: everything else runs without."""
-    return importlib.import_module(module)
+    with working("loading torch"):
+        return importlib.import_module(module)

@@ -11,7 +11,7 @@ import typer
 from dancerank.commands.options import Config
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.processes import Processes
-from dancerank.progress import OnProgress, steps
+from dancerank.progress import OnProgress, steps, working
 from dancerank.settings import load_settings
 from dancerank.simulation.comparison import compare
 from dancerank.simulation.policy_tables import policy_tables
@@ -88,6 +88,7 @@ def simulate(
         make_folder(out)
     with steps() as on_progress:
         made = [worlds(seed, on_progress) for seed in numbers]
+        on_progress("Replaying", 0, len(made) * len(chosen))
         by_policy = compare(made, chosen, on_progress)
     for outcomes in by_policy:
         console.print(outcome_tables(outcomes))
@@ -102,7 +103,7 @@ def replay(config: Config = None) -> None:
     Exits with 1 if anything differs, or if the journal was not kept from the beginning (pools.journal).
     """
     settings = load_settings(config)
-    with Processes(settings).database() as database:
+    with Processes(settings).database() as database, working("Replaying the journal"):
         made = PoolStore(database).replay()
     if made.difference is not None:
         raise ReplayDiffers(f"after {made.events:,} events and {made.decisions:,} decisions: {made.difference}")

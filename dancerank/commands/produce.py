@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import track
 
 from dancerank.commands.options import Config
 from dancerank.processes import Processes
+from dancerank.progress import counted
 from dancerank.settings import load_settings
 from dancerank.terminal import Console
 from dancerank.topics import create_topics
@@ -41,9 +41,8 @@ def produce(
     created = create_topics(settings, connection)
     with closing(KafkaSink(connection)) as sink:
         uploads = read_uploads(data, now_ms=now_ms, inline=inline)
-        send_clips(
-            sink, topic, track(uploads, "Sending", len(data), console=console), settings.streamer.flush_timeout_s
-        )
+        with closing(counted(uploads, "Sending", len(data))) as shown:
+            send_clips(sink, topic, shown, settings.streamer.flush_timeout_s)
     console.print(f"{len(data)} uploads are on {topic}", markup=False)
     if topic in created:
         console.print(f"{topic} was absent and has been created; if streamers read another, correct {UPLOADS_KEY}")

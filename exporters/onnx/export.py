@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from exporters.onnx.bundle_folders import check_bundle_folder
 from exporters.onnx.graphs import OPSET, fusion_graph, stream_graph
 from exporters.onnx.parity import check_fusion, check_stream
 from networks.virality_model import ViralityModel
@@ -19,7 +20,6 @@ from schemas.bundle import (
     read_bundle,
     sha256_hex,
 )
-from schemas.errors import BundleError
 
 FUSION_FILE = "fusion.onnx"
 
@@ -39,7 +39,7 @@ def export_bundle(
     ``folder`` last. Raises ``BundleError`` if ``folder`` exists (``overwrite`` replaces a bundle, nothing
     else), or if a graph does not compute what torch computes; nothing is written then.
     """
-    _refuse_to_overwrite(folder, overwrite=overwrite)
+    check_bundle_folder(folder, overwrite=overwrite)
     model = copy.deepcopy(model).cpu().eval()
     graphs: dict[str, bytes] = {}
     for modality in model.config.modalities:
@@ -60,15 +60,6 @@ def export_bundle(
             folder.rename(Path(scratch) / "replaced")
         staged.rename(folder)
     return manifest
-
-
-def _refuse_to_overwrite(folder: Path, *, overwrite: bool) -> None:
-    if not folder.exists():
-        return
-    if not overwrite:
-        raise BundleError(f"{folder}: exists already; choose another folder or ask for it to be overwritten")
-    if not (folder / MANIFEST_NAME).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise BundleError(f"{folder}: holds something other than a bundle; it is not overwritten")
 
 
 def _manifest(

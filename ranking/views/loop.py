@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from ranking.views.catching_up import CatchingUp
 from ranking.views.dropped_records import DroppedRecords
 from ranking.views.limits import BATCH_RECORDS, FLUSH_TIMEOUT_S
 from ranking.views.log_records import positions_after
@@ -118,6 +119,7 @@ class ViewLoop(Generic[Entry]):
         self._uncommitted: dict[TopicPartition, int] = {}
         self._committed_at_s = float("-inf")
         self._targets: dict[TopicPartition, int] | None = None
+        self._catching_up = CatchingUp(type(view).__name__, clock)
         self._stop = threading.Event()
         self._reconnecting = Reconnecting(
             observer,
@@ -283,6 +285,7 @@ class ViewLoop(Generic[Entry]):
             for at, end in self._targets.items()
             if at in assigned and positions.get(at, 0) < end and lags.get(at) != 0
         }
+        self._catching_up.report(self._targets, positions)
 
 
 class LoopThread:

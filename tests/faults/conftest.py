@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from benchmarks.pipeline import make_uploads, repeated, settings_for
 from dancerank.settings import Settings
@@ -27,7 +26,7 @@ def feature_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def distinct_uploads(feature_folder: Path) -> list[ClipUploaded]:
-    return make_uploads(Console(quiet=True), feature_folder, FILES)
+    return make_uploads(feature_folder, FILES)
 
 
 @dataclass(frozen=True)

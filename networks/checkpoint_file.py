@@ -1,0 +1,24 @@
+"""What a checkpoint's file says of itself, read without torch."""
+
+from pathlib import Path
+from typing import Final
+
+from safetensors import SafetensorError, safe_open
+
+from schemas.errors import CheckpointError
+
+FORMAT: Final = "dancerank-framework/1"
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of the checkpoint at ``path``. Raises ``CheckpointError`` naming the file if it is absent, truncated
+    or of another format.
+    """
+    try:
+        with safe_open(path, framework="np") as file:  # as "pt" it takes no path that is not UTF-8
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: no readable checkpoint ({error})") from error
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a {FORMAT} file but {metadata.get('format')!r}; train it with this release")
+    return metadata
