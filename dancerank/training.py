@@ -4,13 +4,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from dancerank.synthetic import Plan, SyntheticClip, synthesize
 from exporters.onnx.export import export_bundle
 from networks.checkpoint import load_checkpoint, save_checkpoint
 from networks.datasets import Sample
 from networks.training import TrainingSettings, fit
+from networks.training.distribution import DISTRIBUTION_NOTE, stated_by
 from networks.virality_model import ViralityModelConfig
 from schemas.bundle import BundleManifest
+from schemas.training_distribution import TrainingDistribution
 from vdv.virality import targets
 
 TRAINING_SEED: Final = 7
@@ -50,18 +54,21 @@ def train_small_bundle(
     )
     result = fit(SMALL, training, held_out, settings)
     data = f"synthetic clips={clips} seed={TRAINING_SEED} epochs={epochs}"
-    notes = {"training_data": data, **{name: f"{value:.4f}" for name, value in result.metrics.items()}}
+    stated = msgspec.json.encode(stated_by(training, SMALL)).decode()
+    metrics = {name: f"{value:.4f}" for name, value in result.metrics.items()}
+    notes = {"training_data": data, DISTRIBUTION_NOTE: stated, **metrics}
     save_checkpoint(result.model, checkpoint, notes)
     progress("exporting and checking torch against ONNX Runtime")
     return export_checkpoint(checkpoint, folder, overwrite=overwrite)
 
 
 def export_checkpoint(checkpoint: Path, folder: Path, *, overwrite: bool = False) -> BundleManifest:
-    """Turn a checkpoint into a bundle; its notes become the manifest's training data and metrics."""
+    """Turn a checkpoint into a bundle; its notes become the manifest's training data, distribution and metrics."""
     model, notes = load_checkpoint(checkpoint)
     data = notes.pop("training_data", "unknown")
+    stated = msgspec.json.decode(notes.pop(DISTRIBUTION_NOTE, "{}"), type=TrainingDistribution)
     metrics = {name: float(value) for name, value in notes.items()}
-    return export_bundle(model, folder, training_data=data, metrics=metrics, overwrite=overwrite)
+    return export_bundle(model, folder, training_data=data, metrics=metrics, distribution=stated, overwrite=overwrite)
 
 
 def samples(clips: Sequence[SyntheticClip]) -> list[Sample]:

@@ -25,11 +25,14 @@ from schemas.errors import BundleError
 from schemas.escaping import shortened
 from schemas.joints import LAYOUTS, layout_named
 from schemas.modalities import MODALITIES, Modality
+from schemas.training_distribution import DistanceMeter, TrainingDistribution
 
 MANIFEST_NAME: Final = "bundle.json"
 _MAX_QUOTED: Final = 80
-FORMAT: Final = "model-bundle/1"
-"""What ``schema`` says in the manifests that this release reads and writes."""
+FIRST_FORMAT: Final = "model-bundle/1"
+FORMAT: Final = "model-bundle/2"
+"""What ``schema`` says in the manifests that this release writes. It reads ``FIRST_FORMAT`` too, which states nothing
+of the training distribution."""
 SUPPORTED_OPSETS: Final = range(17, 24)
 
 FRAMES: Final = "frames"
@@ -60,10 +63,8 @@ class StreamGraph(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     embedding_dim: int
 
 
-class BundleManifest(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", tag=FORMAT, kw_only=True
-):
-    """What ``bundle.json`` says.
+class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", kw_only=True):
+    """What the manifests of both formats say.
 
     ``generation`` identifies the embedding space: equal generations are comparable, others never are.
     ``joint_layout`` names the layout that streams of joints read (``None`` without one).
@@ -106,6 +107,21 @@ class BundleManifest(
 
     def files(self) -> tuple[GraphFile, ...]:
         return (*(GraphFile(stream.file, stream.sha256) for stream in self.streams), self.fusion)
+
+
+class _FirstManifest(_Manifest, frozen=True, tag=FIRST_FORMAT):
+    """A manifest of the first format."""
+
+
+class BundleManifest(_Manifest, frozen=True, tag=FORMAT, kw_only=True):
+    """What ``bundle.json`` says; see ``_Manifest`` for what both formats have.
+
+    ``training_distribution``: of each modality, how the clips that the model learned from are distributed
+    (``schemas.training_distribution``). Without it no clip is flagged. It moves no score, so it is not part of the
+    ``generation``.
+    """
+
+    training_distribution: TrainingDistribution = {}
 
 
 class Bundle(msgspec.Struct, frozen=True):
@@ -154,14 +170,18 @@ class _Format(msgspec.Struct):
 
 def _decode_manifest(raw: bytes, path: Path) -> BundleManifest:
     remedy = "export the checkpoint again with this release, or install the release that wrote the bundle"
+    read = f"{FIRST_FORMAT!r} and {FORMAT!r}"
     try:
         found = msgspec.json.decode(raw, type=_Format).schema
-        if found not in (None, FORMAT):
-            raise BundleError(f"{path}: the bundle has format {found[:64]!r}, this release reads {FORMAT!r}; {remedy}")
+        if found not in (None, FIRST_FORMAT, FORMAT):
+            raise BundleError(f"{path}: the bundle has format {found[:64]!r}, this release reads {read}; {remedy}")
         _refuse_unknown_modalities(raw, path)
-        return msgspec.json.decode(raw, type=BundleManifest)
+        if found != FIRST_FORMAT:
+            return msgspec.json.decode(raw, type=BundleManifest)
+        first = msgspec.json.decode(raw, type=_FirstManifest)
+        return BundleManifest(**{name: getattr(first, name) for name in first.__struct_fields__})
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BundleError(f"{path}: {shortened(str(error))}; this release reads {FORMAT!r}; {remedy}") from error
+        raise BundleError(f"{path}: {shortened(str(error))}; this release reads {read}; {remedy}") from error
 
 
 class _NamedStream(msgspec.Struct):
@@ -197,6 +217,14 @@ def _check_manifest(manifest: BundleManifest, path: Path) -> None:
             f"{path}: joint_layout {shortened(repr(manifest.joint_layout), _MAX_QUOTED)} is unknown; "
             f"this release reads {known}"
         )
+    for modality, distribution in manifest.training_distribution.items():
+        try:
+            DistanceMeter(modality, distribution, manifest.step_shape(modality))
+        except (KeyError, ValueError) as error:
+            raise BundleError(
+                f"{path}: training_distribution of {modality}: {shortened(str(error))}; export the bundle again with "
+                "this release"
+            ) from error
     if manifest.generation != generation_of(manifest):
         raise BundleError(
             f"{path}: the generation does not match the content; the manifest was edited, export it again"

@@ -74,16 +74,16 @@ def decode(raw: bytes | None, *expected: type[E], on_unknown_modality: Callable[
         raise MalformedEvent("the record has no value; send an event as MessagePack or JSON")
     tag = _read(raw, _Tag).schema
     event_type = _TAGS.get(tag)
-    wanted = ", ".join(str(e.__struct_config__.tag) for e in expected)
+    wanted = ", ".join(known for known, read in _TAGS.items() if issubclass(read, expected))
     if event_type is None:
         raise UnknownSchemaVersion(
             f"schema {tag[:_MAX_QUOTED]!r} is unknown to this release, which reads {wanted} here", field="schema"
         )
     for candidate in expected:
-        if candidate is event_type:
-            return (
-                _read(raw, candidate) if event_type is not ClipScored else _scored(raw, candidate, on_unknown_modality)
-            )
+        if issubclass(event_type, candidate):  # a later version of a scored clip is one
+            if not issubclass(event_type, ClipScored):
+                return _read(raw, event_type)
+            return cast(E, _scored(raw, event_type, on_unknown_modality))
     raise MalformedEvent(f"schema {tag!r} does not belong on this topic; expected {wanted}", field="schema")
 
 

@@ -141,6 +141,32 @@ class ClipScored(Event, frozen=True, tag="clip-scored/1"):
         return scores | {Dimension.FUSED: self.fused_score}
 
 
+class ClipScoredV2(ClipScored, frozen=True, tag="clip-scored/2"):
+    """Likewise, by a bundle that states its training distribution.
+
+    ``training_distance``: how far the clip is from the clips that the model learned from, over the limit that the
+    bundle states; the greatest of its modalities. Beyond 1 the score is not trusted: it is kept, the clip is in no
+    ranking and never nominated.
+    """
+
+    training_distance: Annotated[float, msgspec.Meta(ge=0.0)]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not math.isfinite(self.training_distance):
+            raise ValueError("training_distance must be a finite number")
+
+
+def training_distance(clip: ClipScored) -> float | None:
+    """How far a clip is from the training distribution, over its limit; ``None`` where the bundle states none."""
+    return clip.training_distance if isinstance(clip, ClipScoredV2) else None
+
+
+def outside_training(distance: float | None) -> bool:
+    """Whether a clip at ``distance`` lies outside what its bundle was trained on."""
+    return distance is not None and distance > 1.0
+
+
 class EngagementObserved(Event, frozen=True, tag="engagement-observed/1"):
     """Cumulative reactions to a clip, as counted at ``observed_at_ms``."""
 
@@ -170,8 +196,8 @@ class PoolDecision(Event, frozen=True, kw_only=True, tag="pool-decision/1"):
     """The pool that the clip is in from now on; ``None``: in none."""
     previous_tier: Identifier | None
     rule: Identifier
-    """What applied: nominated, not-nominated, queued, explored, promoted, held, kept, demoted, expired, retired or
-    deleted.
+    """What applied: nominated, not-nominated, outside-training, queued, explored, promoted, held, kept, demoted,
+    expired, retired or deleted.
     """
     decided_by: Dimension | None = None
     """The dimension whose percentile nominated it."""
@@ -203,6 +229,7 @@ class PoolDecision(Event, frozen=True, kw_only=True, tag="pool-decision/1"):
 EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     *UPLOAD_TYPES,
     ClipScored,
+    ClipScoredV2,
     EngagementObserved,
     ClipDeleted,
     PoolDecision,

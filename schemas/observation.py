@@ -96,6 +96,15 @@ class Observer:
     def stage_timed(self, stage: str, duration_s: float, modality: Modality | None = None) -> None:
         """``stage`` is one of load, wait, inference, fusion, publish, total, apply, rankings, query."""
 
+    def joints_filled(self, share: float) -> None:
+        """Of the joint positions of a clip's pose, this share was missing and has been interpolated."""
+
+    def training_distance(self, modality: Modality, distance: float) -> None:
+        """A clip's features of one modality are this far from those that the bundle was trained on, over its limit."""
+
+    def outside_training(self) -> None:
+        """A clip that lies outside what its bundle was trained on was scored; it will be in no ranking."""
+
     def provider_in_use(self, modality: Modality | None, provider: str) -> None:
         """The ONNX Runtime execution provider that runs a stream (``None``: the fusion)."""
 

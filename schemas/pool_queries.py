@@ -79,8 +79,9 @@ class ExplainedDecision(_Described):
     previous_tier: str | None
     """The tier of the clip before the decision; null: in none."""
     rule: str
-    """The rule that applied: `nominated`, `not-nominated`, `queued`, `explored`, `promoted`, `held`, `kept`, `demoted`,
-    `expired`, `retired` or `deleted`."""
+    """The rule that applied: `nominated`, `not-nominated`, `outside-training`, `queued`, `explored`, `promoted`,
+    `held`, `kept`, `demoted`, `expired`, `retired` or `deleted`.
+    """
     decided_by: Dimension | None
     """The dimension whose percentile nominated it."""
     exposures: int

@@ -12,6 +12,7 @@ class Rule(StrEnum):
 
     NOMINATED = "nominated"
     NOT_NOMINATED = "not-nominated"
+    OUTSIDE_TRAINING = "outside-training"
     QUEUED = "queued"
     EXPLORED = "explored"
     PROMOTED = "promoted"

@@ -143,7 +143,12 @@ class Challenge:
 
 @dataclass(frozen=True)
 class ClipSummary:
-    """What is known of a clip under one generation: scores, attention, and its place by each dimension it has."""
+    """What is known of a clip under one generation: scores, attention, and its place by each dimension it has.
+
+    ``training_distance``: how far the clip is from those that the model was trained on, over the limit that the bundle
+    states; ``None`` where it states none. Beyond the limit, ``outside_training_distribution``, a clip is in no ranking
+    and has no places.
+    """
 
     clip_id: str
     dancer_id: str
@@ -156,3 +161,5 @@ class ClipSummary:
     attention: dict[Modality, float]
     missing: list[Modality]
     places: dict[Dimension, RankedClip]
+    training_distance: float | None = None
+    outside_training_distribution: bool = False

@@ -232,6 +232,8 @@ class Streamer:
             upload, outcome = loaded.upload, loaded.outcome
             self._observer.stage_timed("load", loaded.loading_s)
             if not isinstance(outcome, DancerankError):
+                if any(modality.has_joints for modality in outcome.frames):
+                    self._observer.joints_filled(outcome.filled_joints)
                 self._batcher.add((loaded, (upload.clip, outcome)), length_in_steps(outcome), loaded.loaded_at_s)
                 continue
             if self._tracker.is_open(upload.ticket):

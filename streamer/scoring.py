@@ -3,20 +3,32 @@
 Legend: N clips of the batch, D embedding width of a stream, M streams of the bundle.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from schemas.clock import Clock, SystemClock
 from schemas.errors import InferenceFailed
-from schemas.events import ClipScored, ModalityResult, UploadEvent, embedding_bytes
+from schemas.events import (
+    ClipScored,
+    ClipScoredV2,
+    ModalityResult,
+    UploadEvent,
+    embedding_bytes,
+    outside_training,
+)
 from schemas.features import ClipFeatures
 from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Bool, Float32, FusionResult, Int64, ModelRuntime, StreamResult
+from schemas.training_distribution import DistanceMeter
 from streamer.padding import PaddedBuffer
+
+log = logging.getLogger(__name__)
 
 ScoringInput = tuple[UploadEvent, ClipFeatures]
 
@@ -42,12 +54,15 @@ class StreamInput(NamedTuple):
 
 
 class PreparedBatch(NamedTuple):
-    """A batch ready for the networks. ``present`` (N, M); ``buffers`` hold the memory of ``inputs``."""
+    """A batch ready for the networks. ``present`` (N, M); ``buffers`` hold the memory of ``inputs``. ``distances`` are
+    those of each clip from the training distribution, by modality, where the bundle states one.
+    """
 
     clips: Sequence[ScoringInput]
     present: Bool
     inputs: dict[Modality, StreamInput]
     buffers: Buffers
+    distances: Sequence[dict[Modality, float]]
 
 
 class Scorer:
@@ -71,6 +86,16 @@ class Scorer:
             m: slice(start, end) for m, start, end in zip(self._modalities, [0, *ends], ends, strict=False)
         }
         self._width = runtime.manifest.embedding_width
+        self._meters = {
+            modality: DistanceMeter(modality, stated, runtime.manifest.step_shape(modality))
+            for modality, stated in runtime.manifest.training_distribution.items()
+        }
+        if not self._meters:
+            log.warning(
+                "bundle %s states no training distribution, so no clip is flagged as outside it; train and export the "
+                "model with this release",
+                self._generation,
+            )
 
     def prepare(self, batch: Sequence[ScoringInput]) -> PreparedBatch:
         """Pad a batch; may run on another thread while ``score_prepared`` works on the previous one.
@@ -80,12 +105,17 @@ class Scorer:
         present = np.array([[m in features.frames for m in self._modalities] for _, features in batch], np.bool_)
         buffers = self._spare.pop() if self._spare else {modality: PaddedBuffer() for modality in self._modalities}
         inputs = {}
+        distances: list[dict[Modality, float]] = [{} for _ in batch]
         for column, modality in enumerate(self._modalities):
             rows = np.flatnonzero(present[:, column])
             if rows.size:
                 clips = [batch[row][1].frames[modality] for row in rows.tolist()]
                 inputs[modality] = StreamInput(rows, *buffers[modality].fill(clips))
-        return PreparedBatch(batch, present, inputs, buffers)
+            if rows.size and (meter := self._meters.get(modality)) is not None:
+                _, frames, lengths = inputs[modality]
+                for row, padded, length in zip(rows.tolist(), frames, lengths.tolist(), strict=True):
+                    distances[row][modality] = meter.distance(padded[:length])
+        return PreparedBatch(batch, present, inputs, buffers, distances)
 
     def score(self, batch: Sequence[ScoringInput]) -> list[ClipScored | InferenceFailed]:
         """Prepare a batch and score it."""
@@ -151,21 +181,37 @@ class Scorer:
                 for column, modality in enumerate(self._modalities)
                 if prepared.present[row, column]
             }
-            results.append(
-                ClipScored(
-                    clip_id=upload.clip_id,
-                    dancer_id=upload.dancer_id,
-                    challenge_id=upload.challenge_id,
-                    uploaded_at_ms=upload.uploaded_at_ms,
-                    duration_s=upload.duration_s,
-                    generation=self._generation,
-                    modalities=modalities,
-                    missing=tuple(m for m in MODALITIES if m in self._modalities and m not in modalities),
-                    fused_score=fused_scores[row],
-                    scored_at_ms=scored_at_ms,
-                )
+            scored = ClipScored(
+                clip_id=upload.clip_id,
+                dancer_id=upload.dancer_id,
+                challenge_id=upload.challenge_id,
+                uploaded_at_ms=upload.uploaded_at_ms,
+                duration_s=upload.duration_s,
+                generation=self._generation,
+                modalities=modalities,
+                missing=tuple(m for m in MODALITIES if m in self._modalities and m not in modalities),
+                fused_score=fused_scores[row],
+                scored_at_ms=scored_at_ms,
             )
+            results.append(self._with_distance(scored, prepared.distances[row]))
         return results
+
+    def _with_distance(self, clip: ClipScored, distances: Mapping[Modality, float]) -> ClipScored:
+        if not distances:
+            return clip
+        for modality, distance in distances.items():
+            self._observer.training_distance(modality, distance)
+        farthest = max(distances, key=lambda modality: distances[modality])
+        if outside_training(distances[farthest]):
+            self._observer.outside_training()
+            log.warning(
+                "clip %s lies outside what the model was trained on (%s: %.3g times the limit); it is scored and in no "
+                "ranking",
+                clip.clip_id,
+                farthest,
+                distances[farthest],
+            )
+        return ClipScoredV2(**msgspec.structs.asdict(clip), training_distance=distances[farthest])
 
 
 def _modality_result(modality: Modality, score: float, attention: float, embedding: Float32) -> ModalityResult:

@@ -36,7 +36,7 @@ def random_features(
         frames[Modality.SKELETAL] *= dtype(0.3)
         frames[Modality.SKELETAL] += rng.standard_normal(pose).astype(dtype)
         confidence = frames[Modality.SKELETAL][..., LAYOUTS[joint_layout].coordinates :]
-        np.abs(confidence, out=confidence)
+        np.maximum(np.abs(confidence), dtype(0.01), out=confidence)
     return ClipFeatures(frames, joint_layout if any(m.has_joints for m in frames) else None)
 
 

@@ -20,6 +20,7 @@ from schemas.bundle import (
     read_bundle,
     sha256_hex,
 )
+from schemas.training_distribution import TrainingDistribution
 
 FUSION_FILE = "fusion.onnx"
 
@@ -30,11 +31,13 @@ def export_bundle(
     *,
     training_data: str,
     metrics: Mapping[str, float],
+    distribution: TrainingDistribution | None = None,
     overwrite: bool = False,
 ) -> BundleManifest:
     """Write ``model`` as a bundle at ``folder`` and return its manifest.
 
-    ``training_data`` is a fingerprint of the training data, ``metrics`` are the metrics of the trained model.
+    ``training_data`` is a fingerprint of the training data, ``metrics`` are the metrics of the trained model,
+    ``distribution`` is what its training clips state of their distribution.
     Everything is exported and checked against ONNX Runtime in a hidden folder beside ``folder``, which replaces
     ``folder`` last. Raises ``BundleError`` if ``folder`` exists (``overwrite`` replaces a bundle, nothing
     else), or if a graph does not compute what torch computes; nothing is written then.
@@ -47,7 +50,7 @@ def export_bundle(
         check_stream(model, modality, graph)
     graphs[FUSION_FILE] = fusion_graph(model)
     check_fusion(model, graphs[FUSION_FILE])
-    manifest = _manifest(model, graphs, training_data, metrics)
+    manifest = _manifest(model, graphs, training_data, metrics, distribution or {})
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         staged = Path(scratch) / "bundle"
@@ -63,7 +66,11 @@ def export_bundle(
 
 
 def _manifest(
-    model: ViralityModel, graphs: Mapping[str, bytes], training_data: str, metrics: Mapping[str, float]
+    model: ViralityModel,
+    graphs: Mapping[str, bytes],
+    training_data: str,
+    metrics: Mapping[str, float],
+    distribution: TrainingDistribution,
 ) -> BundleManifest:
     config = model.config
     streams = tuple(
@@ -84,6 +91,7 @@ def _manifest(
         joint_layout=config.joint_layout if any(m.has_joints for m in config.modalities) else None,
         training_data=training_data,
         metrics=dict(metrics),
+        training_distribution=distribution,
         architecture=_architecture(model),
     )
     return msgspec.structs.replace(manifest, generation=generation_of(manifest))

@@ -197,6 +197,27 @@ PADDING: Final = HistogramDefinition(
     _STREAM,
     buckets=(0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8),
 )
+FILLED_JOINTS: Final = HistogramDefinition(
+    "dancerank_filled_joints_ratio",
+    "Share of a pose's joint positions that were undetected and have been interpolated.",
+    "0 to 1",
+    _STREAM,
+    buckets=(0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5),
+)
+TRAINING_DISTANCE: Final = HistogramDefinition(
+    "dancerank_training_distance_ratio",
+    "Distance of a clip's features from those that the bundle was trained on, over the limit that it states.",
+    "ratio; above 1 is outside",
+    _STREAM,
+    (_MODALITY,),
+    buckets=(0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0, 10.0, 100.0),
+)
+OUTSIDE_TRAINING: Final = CounterDefinition(
+    "dancerank_clips_outside_training_total",
+    "Clips scored although they lie outside what the bundle was trained on; they are in no ranking.",
+    "clips",
+    _STREAM,
+)
 STAGE_S: Final = HistogramDefinition(
     "dancerank_stage_duration_seconds",
     "Duration of a stage of the work, by modality where it works on one.",

@@ -39,6 +39,9 @@ class PrometheusObserver(Observer):
         self._frames = definitions.FRAMES.create(registry)
         self._padded_frames = definitions.PADDED_FRAMES.create(registry)
         self._padding = definitions.PADDING.create(registry)
+        self._filled_joints = definitions.FILLED_JOINTS.create(registry)
+        self._training_distance = definitions.TRAINING_DISTANCE.create(registry)
+        self._outside_training = definitions.OUTSIDE_TRAINING.create(registry)
         self._stage_s = definitions.STAGE_S.create(registry)
         self._provider = definitions.PROVIDER.create(registry)
         self._in_flight = definitions.IN_FLIGHT.create(registry)
@@ -98,6 +101,15 @@ class PrometheusObserver(Observer):
 
     def stage_timed(self, stage: str, duration_s: float, modality: Modality | None = None) -> None:
         self._stage_s.labels(stage, modality or ALL).observe(duration_s)
+
+    def joints_filled(self, share: float) -> None:
+        self._filled_joints.observe(share)
+
+    def training_distance(self, modality: Modality, distance: float) -> None:
+        self._training_distance.labels(modality).observe(distance)
+
+    def outside_training(self) -> None:
+        self._outside_training.inc()
 
     def provider_in_use(self, modality: Modality | None, provider: str) -> None:
         name = str(modality or ALL)

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from networks.datasets import Sample, fingerprint_of, presence_of
 from networks.errors import UnusableSamples
 from networks.evaluation import FEWEST_CLIPS, accelerated, rank_correlations
+from networks.training.distribution import DISTRIBUTION_NOTE, stated_by
 from networks.training.epochs import EpochEnd
 from networks.training.history import EpochRow
 from networks.training.optimisation import TracedBatch, ViralityModelTraining, traced_collate
@@ -102,6 +103,7 @@ def fit(
         metrics["validation"] = epochs.best.validation
     if folder and is_first_process():
         notes = {} if training_data is None else {"training_data": training_data}
+        notes[DISTRIBUTION_NOTE] = msgspec.json.encode(stated_by(training, config)).decode()
         folder.finish(model, metrics, epochs.history, epochs.best, notes=notes, clip_ids=clip_ids or ())
     return FitResult(model, metrics, epochs.history)
 

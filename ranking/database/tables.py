@@ -47,6 +47,12 @@ scored_clips: Final = sa.Table(
     sa.Column("uploaded_at_ms", sa.BigInteger, nullable=False),
     sa.Column("scored_at_ms", sa.BigInteger, nullable=False),
     sa.Column("missing", _names, nullable=False, comment="modalities, separated by commas"),
+    sa.Column(
+        "training_distance",
+        sa.Double,
+        nullable=True,
+        comment="over the limit of its bundle; null where that states none",
+    ),
     sa.Column("log_partition", sa.Integer, nullable=False),
     sa.Column("log_offset", sa.BigInteger, nullable=False),
     sa.Index(None, "generation", "challenge_id"),
@@ -68,6 +74,20 @@ scores: Final = sa.Table(
     # Either end of a ranking, the place of one score and the mean attention are all ranges of this one index.
     sa.Index("ix_scores_ranking", "generation", "challenge_id", "dimension", "score", "clip_id"),
 )
+
+unranked_scores: Final = sa.Table(
+    "unranked_scores",
+    metadata,
+    sa.Column("generation", _identifier, primary_key=True),
+    sa.Column("clip_id", _identifier, primary_key=True),
+    sa.Column("dimension", _slug, primary_key=True),
+    sa.Column("score", sa.Double, nullable=False),
+    sa.Column("attention", sa.Double, nullable=True, comment="Eq. (12); null for the fused score"),
+    sa.ForeignKeyConstraint(
+        ["generation", "clip_id"], ["scored_clips.generation", "scored_clips.clip_id"], ondelete="CASCADE"
+    ),
+)
+"""Scores of clips outside the training distribution of their bundle, in the place of ``scores``: in no ranking."""
 
 deleted_clips: Final = sa.Table(
     "deleted_clips",

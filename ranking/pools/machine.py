@@ -4,7 +4,8 @@
 
     rated ──► nominated ──► tier 1 ◄──────► tier 2 ◄─ … ─► last tier        any tier ──► expired, deleted
       │          ▲ queued    ▲  promoted ►  ◄ demoted
-      └─► not nominated ─────┘ explored
+      ├─► not nominated ─────┘ explored
+      └─► outside training
 
 Everything that a decision depends on is in the arguments, the time too; equal arguments give equal transitions.
 """
@@ -77,6 +78,8 @@ def _rated(policy: Policy, view: PoolView, known: PooledClip | None, event: Rate
         cohort=Cohort(event.challenge_id, decile_of(fused)),
         percentile=fused,
     )
+    if event.outside_training:
+        return _left(policy, clip, Rule.OUTSIDE_TRAINING, event.at_ms)
     if best is None:
         limit = policy.nomination.thresholds.get(Dimension.FUSED) if fused is not None else None
         return decided(policy, clip, Rule.NOT_NOMINATED, event.at_ms, tier=None, limit=limit)

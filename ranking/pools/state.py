@@ -85,7 +85,10 @@ class PooledClip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rated(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A clip was scored. ``percentiles`` are within its challenge of ``challenge_clips`` clips, this one included."""
+    """A clip was scored. ``percentiles`` are within its challenge of ``challenge_clips`` clips, this one included.
+
+    ``outside_training``: its features lie outside what the model was trained on, so that its score says nothing.
+    """
 
     clip_id: str
     dancer_id: str
@@ -93,6 +96,7 @@ class Rated(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     percentiles: Mapping[Dimension, float]
     challenge_clips: int
     at_ms: int
+    outside_training: bool = False
 
 
 class Engaged(msgspec.Struct, frozen=True, kw_only=True, tag=True):

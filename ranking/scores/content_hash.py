@@ -5,10 +5,10 @@ from typing import Final
 import sqlalchemy as sa
 
 from ranking.database.connection import Database
-from ranking.database.tables import clips, deleted_clips, scored_clips, scores
+from ranking.database.tables import clips, deleted_clips, scored_clips, scores, unranked_scores
 from ranking.views.content_hash import ContentHash
 
-_TABLES: Final = (clips, scored_clips, scores, deleted_clips)
+_TABLES: Final = (clips, scored_clips, scores, unranked_scores, deleted_clips)
 """All of their columns follow from the log. ``applied_offsets`` says how far a view has read, and is not content."""
 _ROWS_AT_ONCE: Final = 1000
 

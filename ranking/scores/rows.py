@@ -6,10 +6,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 import sqlalchemy as sa
 
 from ranking.database.connection import in_parts, insert_into, lock_clips
-from ranking.database.tables import clips, deleted_clips, scored_clips, scores
+from ranking.database.tables import clips, deleted_clips, scored_clips, scores, unranked_scores
 from ranking.scores.generations import activate_first, retired
 from ranking.views.log_records import DeletedRecord, LogEntry
-from schemas.events import ClipScored
+from schemas.events import ClipScored, outside_training, training_distance
 from schemas.modalities import Dimension
 from schemas.ports import ScoredRecord
 from schemas.times import LOG_AHEAD_MS
@@ -104,13 +104,16 @@ def _upsert(connection: sa.Connection, table: sa.Table, rows: list[Row], now_ms:
 
 
 def _replace_scores(connection: sa.Connection, entries: Sequence[ScoredRecord]) -> None:
-    """Write the scores of the records that hold their row of ``scored_clips``; a later one may hold it instead."""
-    table = scored_clips.c
+    """Write the scores of the records that hold their row of ``scored_clips``; a later one may hold it instead.
+
+    Those outside the training distribution are kept apart from the rankings.
+    """
+    known = scored_clips.c
     held = {
         (row.generation, row.clip_id, row.log_partition, row.log_offset)
         for row in connection.execute(
-            sa.select(table.generation, table.clip_id, table.log_partition, table.log_offset).where(
-                table.clip_id.in_(sorted({entry.clip.clip_id for entry in entries}))
+            sa.select(known.generation, known.clip_id, known.log_partition, known.log_offset).where(
+                known.clip_id.in_(sorted({entry.clip.clip_id for entry in entries}))
             )
         )
     }
@@ -121,13 +124,21 @@ def _replace_scores(connection: sa.Connection, entries: Sequence[ScoredRecord]) 
     ]
     if not holders:
         return
-    connection.execute(
-        sa.delete(scores).where(
-            scores.c.generation == sa.bindparam("of_generation"), scores.c.clip_id == sa.bindparam("of_clip")
-        ),
-        [{"of_generation": entry.clip.generation, "of_clip": entry.clip.clip_id} for entry in holders],
-    )
-    connection.execute(sa.insert(scores), [row for entry in holders for row in _score_rows(entry.clip)])
+    for table in (scores, unranked_scores):
+        connection.execute(
+            sa.delete(table).where(
+                table.c.generation == sa.bindparam("of_generation"), table.c.clip_id == sa.bindparam("of_clip")
+            ),
+            [{"of_generation": entry.clip.generation, "of_clip": entry.clip.clip_id} for entry in holders],
+        )
+    ranked: list[Row] = []
+    unranked: list[Row] = []
+    for entry in holders:
+        outside = outside_training(training_distance(entry.clip))
+        (unranked if outside else ranked).extend(_score_rows(entry.clip, with_challenge=not outside))
+    for table, rows in ((scores, ranked), (unranked_scores, unranked)):
+        if rows:
+            connection.execute(sa.insert(table), rows)
 
 
 def _newest(scored: Iterable[ScoredRecord], key: Callable[[ClipScored], K]) -> dict[K, ScoredRecord]:
@@ -166,21 +177,22 @@ def _scored_row(entry: ScoredRecord) -> Row:
         "uploaded_at_ms": clip.uploaded_at_ms,
         "scored_at_ms": clip.scored_at_ms,
         "missing": ",".join(clip.missing),
+        "training_distance": training_distance(clip),
         "log_partition": entry.record.partition,
         "log_offset": entry.record.offset,
     }
 
 
-def _score_rows(clip: ClipScored) -> list[Row]:
+def _score_rows(clip: ClipScored, *, with_challenge: bool) -> list[Row]:
     attention = {Dimension(modality): result.attention for modality, result in clip.modalities.items()}
     return [
         {
             "generation": clip.generation,
             "clip_id": clip.clip_id,
             "dimension": str(dimension),
-            "challenge_id": clip.challenge_id,
             "score": score + 0.0,  # 0 for -0, which PostgreSQL would keep and SQLite would not
             "attention": attention.get(dimension),
         }
+        | ({"challenge_id": clip.challenge_id} if with_challenge else {})
         for dimension, score in clip.scores().items()
     ]

@@ -1,12 +1,12 @@
 """The SQL view: clips, scores and attention, kept from the log and asked for rankings."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
 from ranking.database.connection import Database
-from ranking.database.tables import clips, scored_clips, scores
+from ranking.database.tables import clips, scored_clips, scores, unranked_scores
 from ranking.scores.content_hash import score_content
 from ranking.scores.generations import active_generation, clips_by_generation, generation_states
 from ranking.scores.ranks import places_from_bottom, places_from_top
@@ -16,7 +16,8 @@ from ranking.views.applied_offsets import advance, stored_positions
 from ranking.views.log_records import LogEntry
 from schemas.clock import Clock, SystemClock
 from schemas.errors import NotFound, QueryError
-from schemas.modalities import MODALITIES, Dimension, Modality
+from schemas.events import outside_training
+from schemas.modalities import DIMENSIONS, MODALITIES, Dimension, Modality
 from schemas.ports import Refusal, TopicPartition
 from schemas.queries import (
     MAX_HITS,
@@ -138,7 +139,9 @@ class ScoreStore:
         """All that is known of a clip under ``generation``. Raises ``NotFound``."""
         table = scored_clips.c
         query = (
-            sa.select(clips, table.challenge_id.label("challenge"), table.scored_at_ms, table.missing)
+            sa.select(
+                clips, table.challenge_id.label("challenge"), table.scored_at_ms, table.missing, table.training_distance
+            )
             .join(scored_clips, table.clip_id == clips.c.clip_id)
             .where(clips.c.clip_id == clip_id, table.generation == generation)
         )
@@ -147,6 +150,8 @@ class ScoreStore:
             if row is None:
                 raise NotFound(f"clip {clip_id} is not known under generation {generation}", field="clip_id")
             stands = standings(connection, [clip_id], generation).get(clip_id, {})
+            outside = outside_training(row.training_distance)
+            found = _unranked(connection, clip_id, generation) if outside else stands
         return ClipSummary(
             clip_id=clip_id,
             dancer_id=row.dancer_id,
@@ -155,15 +160,22 @@ class ScoreStore:
             duration_s=float(row.duration_s),
             generation=generation,
             scored_at_ms=int(row.scored_at_ms),
-            scores={dimension: stands[dimension].score for dimension in stands},
-            attention={Modality(d): found.attention for d, found in stands.items() if found.attention is not None},
+            scores={dimension: each.score for dimension, each in found.items()},
+            attention={Modality(d): each.attention for d, each in found.items() if each.attention is not None},
             missing=[modality for modality in MODALITIES if modality in row.missing.split(",")],
-            places={d: RankedClip(*found.place, clip_id, row.dancer_id, found.score) for d, found in stands.items()},
+            places={d: RankedClip(*each.place, clip_id, row.dancer_id, each.score) for d, each in stands.items()},
+            training_distance=row.training_distance,
+            outside_training_distribution=outside,
         )
 
     def place(self, clip_id: str, dimension: Dimension, generation: str) -> RankedClip:
         """A clip's place in its challenge. Raises ``NotFound``, also for a dimension that the clip lacks."""
-        places = self.clip(clip_id, generation).places
+        clip = self.clip(clip_id, generation)
+        places = clip.places
+        if clip.outside_training_distribution:
+            raise NotFound(
+                f"clip {clip_id} is in no ranking: it lies outside what the model was trained on", field="clip_id"
+            )
         if dimension not in places:
             raise NotFound(f"clip {clip_id} has no {dimension} score; it has {', '.join(places)}", field="dimension")
         return places[dimension]
@@ -191,6 +203,22 @@ class ScoreStore:
             mean_attention={modality: found[modality][0] for modality in ordered},
             present={modality: found[modality][1] for modality in ordered},
         )
+
+
+class _Scored(NamedTuple):
+    """A score that has no place in a ranking."""
+
+    score: float
+    attention: float | None
+
+
+def _unranked(connection: sa.Connection, clip_id: str, generation: str) -> dict[Dimension, _Scored]:
+    table = unranked_scores.c
+    query = sa.select(table.dimension, table.score, table.attention).where(
+        table.generation == generation, table.clip_id == clip_id
+    )
+    found = {row.dimension: _Scored(float(row.score), row.attention) for row in connection.execute(query)}
+    return {dimension: found[dimension] for dimension in DIMENSIONS if dimension in found}
 
 
 def _within(generation: str, challenge_id: str, dimension: Dimension) -> sa.ColumnElement[bool]:

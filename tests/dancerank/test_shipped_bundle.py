@@ -5,12 +5,23 @@ import pytest
 
 from dancerank.settings import shipped_bundle
 from dancerank.synthetic import SyntheticClip, synthesize
+from dancerank.training import SHORT, TRAINING_SEED
 from ranking.monitoring.correlation import spearman
 from schemas.bundle import read_bundle
-from schemas.events import ClipScored, ClipUploaded, InlineFeatures, embedding_array
+from schemas.events import (
+    ClipScored,
+    ClipUploaded,
+    InlineFeatures,
+    embedding_array,
+    outside_training,
+    training_distance,
+)
 from schemas.modalities import MODALITIES, Modality
+from schemas.training_distribution import training_distribution
 from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.scoring import Scorer
+
+CLIPS = 2400
 
 Scored = list[tuple[SyntheticClip, ClipScored]]
 
@@ -79,3 +90,20 @@ def test_nearest_neighbours_share_the_planted_style_more_often_than_chance(
     others = dancer[:, None] != dancer[None, :]
     chance = ((label[:, None] == label[None, :]) & others).sum() / others.sum()
     assert precision > 1.5 * chance
+
+
+def test_it_states_the_distribution_of_the_clips_that_it_was_trained_on() -> None:
+    manifest = read_bundle(shipped_bundle()).manifest
+    assert manifest.training_data == f"synthetic clips={CLIPS} seed={TRAINING_SEED} epochs=5"
+    learned = [clip.features.frames for clip in synthesize(CLIPS, seed=TRAINING_SEED, plan=SHORT)]
+    again = training_distribution(learned, coordinates=2, modalities=manifest.modalities)
+    assert again.keys() == manifest.training_distribution.keys()
+    for modality, stated in manifest.training_distribution.items():
+        assert (again[modality].clips, again[modality].kept_apart) == (stated.clips, stated.kept_apart)
+        np.testing.assert_allclose(again[modality].mean, stated.mean, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(again[modality].limit, stated.limit, rtol=1e-3)
+
+
+def test_hardly_any_clip_of_other_dancers_is_flagged(scored: Scored) -> None:
+    flagged = [clip.clip_id for clip, result in scored if outside_training(training_distance(result))]
+    assert len(flagged) <= 0.02 * len(scored)

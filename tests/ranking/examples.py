@@ -7,7 +7,7 @@ import numpy as np
 
 from ranking.views.log_records import DeletedRecord, LogEntry, positions_after
 from schemas.codec import encode
-from schemas.events import ClipDeleted, ClipScored, ModalityResult, embedding_bytes
+from schemas.events import ClipDeleted, ClipScored, ClipScoredV2, ModalityResult, embedding_bytes
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Record, ScoredRecord, TopicPartition, View
 
@@ -36,7 +36,8 @@ def scored_clip(clip_id: str = "c1", **changes: Any) -> ClipScored:
         "fused_score": 0.5,
         "scored_at_ms": NOW_MS + 1000,
     }
-    return ClipScored(**(fields | changes))
+    changed = fields | changes
+    return ClipScored(**changed) if "training_distance" not in changed else ClipScoredV2(**changed)
 
 
 def with_scores(clip_id: str, scores: Mapping[Modality, float], fused: float, **changes: Any) -> ClipScored:

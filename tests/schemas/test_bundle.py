@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dancerank.settings import shipped_bundle
 from schemas.bundle import MANIFEST_NAME, BundleManifest, generation_of, read_bundle
 from schemas.errors import BundleError
 from schemas.modalities import MODALITIES, Modality
@@ -119,21 +120,22 @@ def test_an_edited_manifest_is_refused(folder: Path, edited: dict[str, object]) 
         read_bundle(folder)
 
 
-@pytest.mark.parametrize("other", ["model-bundle/0", "model-bundle/2"])
+@pytest.mark.parametrize("other", ["model-bundle/0", "model-bundle/3"])
 def test_a_bundle_of_another_format_is_refused_with_both_formats_and_the_remedy(folder: Path, other: str) -> None:
     edit(folder, schema=other, streams="listed otherwise", added=1)
     with pytest.raises(BundleError) as caught:
         read_bundle(folder)
     assert caught.value.message == (
-        f"{folder / MANIFEST_NAME}: the bundle has format '{other}', this release reads 'model-bundle/1'; export the "
-        "checkpoint again with this release, or install the release that wrote the bundle"
+        f"{folder / MANIFEST_NAME}: the bundle has format '{other}', this release reads 'model-bundle/1' and "
+        "'model-bundle/2'; export the checkpoint again with this release, or install the release that wrote the bundle"
     )
 
 
 def test_an_unknown_field_is_refused_with_its_name_and_the_remedy(folder: Path) -> None:
     edit(folder, more=1)
     with pytest.raises(
-        BundleError, match=r"unknown field `more`; this release reads 'model-bundle/1'; export .* again"
+        BundleError,
+        match=r"unknown field `more`; this release reads 'model-bundle/1' and 'model-bundle/2'; export .* again",
     ):
         read_bundle(folder)
 
@@ -205,3 +207,37 @@ def test_a_bundle_of_a_modality_that_this_release_does_not_know_is_refused(folde
     with pytest.raises(BundleError, match=r"does not know 'audio', only skeletal.*install the package") as caught:
         read_bundle(tmp_path)
     assert len(caught.value.message.splitlines()) == 1
+
+
+def test_a_bundle_of_the_first_format_is_read_and_states_no_training_distribution(folder: Path) -> None:
+    before = read_bundle(folder).manifest
+    path = folder / MANIFEST_NAME
+    fields = msgspec.json.decode(path.read_bytes())
+    del fields["training_distribution"]
+    path.write_bytes(msgspec.json.encode(fields | {"schema": "model-bundle/1"}))
+    found = read_bundle(folder).manifest
+    assert found == before
+    assert found.training_distribution == {}
+
+
+def test_the_first_format_has_no_training_distribution(folder: Path) -> None:
+    edit(folder, schema="model-bundle/1")
+    with pytest.raises(BundleError, match="unknown field `training_distribution`"):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("modality", "changes", "message"),
+    [
+        (Modality.SKELETAL, {"descriptors": ["colour"]}, "skeletal: the descriptors are colour"),
+        (Modality.SKELETAL, {"limit": -1.0}, "skeletal: mean, precision or limit"),
+        (Modality.SCENIC, {}, "scenic: the descriptors are movement"),
+    ],
+)
+def test_a_training_distribution_that_cannot_be_used_is_named_with_its_modality(
+    folder: Path, modality: Modality, changes: dict[str, object], message: str
+) -> None:
+    pose = read_bundle(shipped_bundle()).manifest.training_distribution[Modality.SKELETAL]
+    edit(folder, training_distribution={modality: msgspec.to_builtins(pose) | changes})
+    with pytest.raises(BundleError, match=f"training_distribution of {message}.*export the bundle again"):
+        read_bundle(folder)

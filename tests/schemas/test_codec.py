@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from schemas.codec import decode, encode, encode_json, peek_clip_id
 from schemas.errors import DancerankError, MalformedEvent, UnknownSchemaVersion
-from schemas.events import EVENT_TYPES, ClipDeleted, ClipScored, ClipUploaded, Event, FeatureFile
+from schemas.events import (
+    EVENT_TYPES,
+    ClipDeleted,
+    ClipScored,
+    ClipUploaded,
+    Event,
+    FeatureFile,
+    outside_training,
+    training_distance,
+)
+from tests.ranking.examples import scored_clip
 from tests.schemas.events import as_map, clips_scored, clips_uploaded, events
 
 json_values = st.recursive(
@@ -232,3 +242,37 @@ def test_an_id_that_is_no_part_of_a_path_is_refused(clip_id: str) -> None:
 def test_an_id_may_hold_what_can_be_escaped(clip_id: str) -> None:
     event = ClipDeleted(clip_id=clip_id, reason="")
     assert decode(encode(event), ClipDeleted) == event
+
+
+def test_a_scored_clip_of_the_second_version_is_read_as_one_with_its_distance() -> None:
+    clip = flagged()
+    for raw in (encode(clip), encode_json(clip)):
+        found = decode(raw, ClipScored)
+        assert found == clip
+        assert (training_distance(found), outside_training(training_distance(found))) == (1.5, True)
+
+
+def test_a_scored_clip_of_the_first_version_states_no_distance() -> None:
+    clip = scored_clip()
+    assert training_distance(decode(encode(clip), ClipScored)) is None
+    assert not outside_training(training_distance(clip))
+
+
+def test_unknown_modalities_are_left_out_of_the_second_version_and_its_distance_stays() -> None:
+    fields = msgspec.json.decode(encode_json(flagged()))
+    fields["modalities"]["olfactory"] = fields["modalities"]["scenic"]
+    unknown: list[str] = []
+    found = decode(msgspec.json.encode(fields), ClipScored, on_unknown_modality=unknown.append)
+    assert (found, unknown) == (flagged(), ["olfactory"])
+
+
+@pytest.mark.parametrize("distance", [-0.1, float("nan"), float("inf"), None, "far"])
+def test_a_distance_that_is_not_a_number_from_0_is_refused_by_name(distance: object) -> None:
+    fields = msgspec.msgpack.decode(encode(flagged())) | {"training_distance": distance}
+    with pytest.raises(MalformedEvent) as caught:
+        decode(msgspec.msgpack.encode(fields), ClipScored)
+    assert caught.value.field == "training_distance"
+
+
+def flagged() -> ClipScored:
+    return scored_clip(training_distance=1.5)

@@ -1,3 +1,4 @@
+import msgspec
 import numpy as np
 import pytest
 
@@ -5,11 +6,12 @@ from schemas.bundle import Bundle
 from schemas.clock import ManualClock
 from schemas.codec import decode, encode
 from schemas.errors import InferenceFailed
-from schemas.events import ClipScored, embedding_array
+from schemas.events import ClipScored, ClipScoredV2, embedding_array, outside_training, training_distance
 from schemas.features import ClipFeatures
 from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Bool, Float32, FusionResult, Int64, StreamResult
+from schemas.training_distribution import training_distribution
 from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.scoring import Scorer, ScoringInput, length_in_steps
 from tests.clips import random_features, upload
@@ -174,3 +176,61 @@ def test_preparing_a_batch_does_not_change_another_that_waits(bundle: Bundle) ->
         (result,) = scorer.score_prepared(prepared)
         assert isinstance(result, ClipScored)
         assert_alike(result, scored(Scorer(OnnxRuntime(bundle)), [item])[0], 1e-6)
+
+
+def stating(bundle: Bundle, limit: float) -> Bundle:
+    """``bundle`` with a statement that puts every clip at a distance of its own from skeletons and places."""
+    learned = [random_features(3.0, modalities=MODALITIES, seed=seed).frames for seed in range(100, 160)]
+    stated = training_distribution(learned, coordinates=2, modalities=(Modality.SKELETAL, Modality.SCENIC))
+    limited = {m: msgspec.structs.replace(each, limit=limit) for m, each in stated.items()}
+    return Bundle(msgspec.structs.replace(bundle.manifest, training_distribution=limited), bundle.graphs)
+
+
+class Distances(Observer):
+    def __init__(self) -> None:
+        self.measured: list[tuple[Modality, float]] = []
+        self.outside = 0
+
+    def training_distance(self, modality: Modality, distance: float) -> None:
+        self.measured.append((modality, distance))
+
+    def outside_training(self) -> None:
+        self.outside += 1
+
+
+def test_a_clip_carries_the_greatest_of_its_distances_and_its_scores_stay(
+    bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen, batch = Distances(), clips()
+    results = scored(Scorer(OnnxRuntime(stating(bundle, 1e-3)), observer=seen), batch)
+    plain = scored(Scorer(OnnxRuntime(bundle)), batch)
+    for (_, features), result, other in zip(batch, results, plain, strict=True):
+        assert_alike(result, other, 0.0)
+        measured = {m for m in features.frames if m in (Modality.SKELETAL, Modality.SCENIC)}
+        assert isinstance(result, ClipScoredV2) == bool(measured)
+        assert outside_training(training_distance(result)) == bool(measured)
+    assert seen.outside == sum(isinstance(result, ClipScoredV2) for result in results) == 4
+    assert training_distance(results[0]) == max(distance for _, distance in seen.measured[:2])
+    assert "clip clip-0 lies outside what the model was trained on" in caplog.text
+
+
+def test_a_clip_like_the_training_clips_is_inside_and_nothing_is_reported(bundle: Bundle) -> None:
+    seen = Distances()
+    (result,) = scored(Scorer(OnnxRuntime(stating(bundle, 1e3)), observer=seen), clips()[:1])
+    assert 0 < (training_distance(result) or 0) < 1
+    assert seen.outside == 0
+
+
+def test_a_distance_depends_on_neither_batch_nor_padding(bundle: Bundle) -> None:
+    scorer = Scorer(OnnxRuntime(stating(bundle, 2.0)))
+    together = scored(scorer, clips())
+    alone = [result for clip in clips() for result in scored(scorer, [clip])]
+    assert [training_distance(clip) for clip in together] == [training_distance(clip) for clip in alone]
+
+
+def test_a_bundle_without_a_statement_says_so_and_its_results_are_of_the_first_version(
+    bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    results = scored(Scorer(OnnxRuntime(bundle)), clips())
+    assert {type(result) for result in results} == {ClipScored}
+    assert f"bundle {bundle.manifest.generation} states no training distribution" in caplog.text

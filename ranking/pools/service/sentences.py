@@ -18,6 +18,8 @@ def sentence(decision: PoolDecision) -> str:
             return _nominated(decision)
         case Rule.NOT_NOMINATED:
             return _not_nominated(decision)
+        case Rule.OUTSIDE_TRAINING:
+            return "outside-training: its features are unlike all that the model was trained on; it enters no tier"
         case Rule.QUEUED:
             return _queued(decision)
         case Rule.EXPLORED:

@@ -8,7 +8,15 @@ import msgspec
 import sqlalchemy as sa
 
 from ranking.database.connection import Database, in_parts
-from ranking.database.tables import clips, pool_budgets, pool_clips, pool_counters, pool_decisions, pool_policies
+from ranking.database.tables import (
+    clips,
+    pool_budgets,
+    pool_clips,
+    pool_counters,
+    pool_decisions,
+    pool_policies,
+    scored_clips,
+)
 from ranking.pools.policy import MS, Policy
 from ranking.pools.service.engagement import EngagementState
 from ranking.pools.service.journal import Replay, replay, write_events
@@ -100,6 +108,16 @@ class PoolTransaction:
             clip_id: found
             for part in in_parts(clip_ids)
             for clip_id, found in standings(self._connection, part, generation).items()
+        }
+
+    def outside_training(self, clip_ids: Collection[str], generation: str) -> set[str]:
+        """Those of the clips that lie outside the training distribution of ``generation``, as the rankings hold it."""
+        table = scored_clips.c
+        query = sa.select(table.clip_id).where(table.generation == generation, table.training_distance > 1.0)
+        return {
+            clip_id
+            for part in in_parts(clip_ids)
+            for clip_id in self._connection.scalars(query.where(table.clip_id.in_(part)))
         }
 
     def advance(self, positions: Mapping[TopicPartition, int]) -> None:

@@ -202,6 +202,7 @@ class Intake:
         self.skipped: list[tuple[str, str]] = []
         """Topics of what was not counted, and why; to be reported once the transaction is done."""
         self._standings: dict[str, dict[Dimension, Standing]] = {}
+        self._outside: set[str] = set()
         self._active: str | None = None
         self._chosen: set[str] = set()
 
@@ -244,6 +245,7 @@ class Intake:
         new = {c.clip_id for c in scored if state.clip(c.clip_id) is None and c.generation in self._chosen}
         if new and self._active is not None:
             self._standings = self._transaction.standings(new, self._active)
+            self._outside = self._transaction.outside_training(new, self._active)
             state.load_budgets(
                 self._at_ms, {holder for clip in scored for holder in (clip.dancer_id, clip.challenge_id)}
             )
@@ -257,7 +259,9 @@ class Intake:
         if state.clip(clip.clip_id) is not None:
             return
         places = self._standings.get(clip.clip_id)
-        if clip.generation not in self._chosen or (places is None and clip.generation != self._active):
+        outside = clip.clip_id in self._outside
+        unknown = places is None and not outside
+        if clip.generation not in self._chosen or (unknown and clip.generation != self._active):
             self.skipped.append((topic, OTHER_GENERATION))
             return
         if places and places[Dimension.FUSED].challenge_id != clip.challenge_id:
@@ -270,6 +274,7 @@ class Intake:
                 percentiles={dimension: found.place.percentile for dimension, found in (places or {}).items()},
                 challenge_clips=places[Dimension.FUSED].clips if places else 0,
                 at_ms=self._at_ms,
+                outside_training=outside,
             )
         )
         for event in self._transaction.engagement.take_up(clip.clip_id):

@@ -13,6 +13,9 @@ CLIPS = 'dancerank_agreement_clips{job="pools", instance="a", challenge="all cha
 MEASURED = f"dancerank_model_measured_timestamp_seconds{SCRAPED}"
 FAILED = f"dancerank_model_measurements_failed_total{SCRAPED}"
 
+OUTSIDE = 'dancerank_clips_outside_training_total{job="streamers", instance="a"}'
+SCORED = 'dancerank_stage_duration_seconds_count{job="streamers", instance="a", stage="total", modality="all"}'
+
 
 def constant(value: float) -> str:
     return f"{value}x{HOURS_2}"
@@ -48,6 +51,13 @@ def constant(value: float) -> str:
             {MEASURED: constant(0), FAILED: f"0+1x{HOURS_2}"},
             {"job": "pools", "instance": "a"},
         ),
+        (
+            "DancerankClipsOutsideTraining",
+            {OUTSIDE: f"0+3x{HOURS_2}", SCORED: f"0+10x{HOURS_2}"},
+            {"job": "streamers"},
+        ),
+        ("DancerankClipsOutsideTraining", {OUTSIDE: f"0+0.1x{HOURS_2}", SCORED: f"0+10x{HOURS_2}"}, None),
+        ("DancerankClipsOutsideTraining", {OUTSIDE: constant(0), SCORED: constant(0)}, None),
     ],
 )
 def test_an_alert_about_the_model_fires_when_it_should(

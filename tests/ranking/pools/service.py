@@ -17,7 +17,7 @@ from ranking.scores.store import ScoreStore
 from ranking.views.log_records import positions_after
 from schemas.clock import ManualClock
 from schemas.codec import decode, encode
-from schemas.events import ClipDeleted, ClipScored, EngagementObserved, Event, PoolDecision
+from schemas.events import ClipDeleted, ClipScored, ClipScoredV2, EngagementObserved, Event, PoolDecision
 from schemas.modalities import MODALITIES
 from schemas.observation import Observer
 from schemas.ports import Record, RecordSink, ScoredRecord
@@ -27,7 +27,12 @@ from transport.memory import MemoryBroker, MemorySink
 from transport.topics import TopicSpec
 
 SCORED, ENGAGEMENT, DELETED, DECISIONS = "clips.scored", "clips.engagement", "clips.deleted", "clips.pool-decisions"
-_TOPICS: Mapping[type[Event], str] = {ClipScored: SCORED, EngagementObserved: ENGAGEMENT, ClipDeleted: DELETED}
+_TOPICS: Mapping[type[Event], str] = {
+    ClipScored: SCORED,
+    ClipScoredV2: SCORED,
+    EngagementObserved: ENGAGEMENT,
+    ClipDeleted: DELETED,
+}
 
 
 def scored(clip_id: str, score: float = 0.5, **changes: Any) -> ClipScored:

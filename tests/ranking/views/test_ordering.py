@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ranking.database.connection import Database
-from ranking.database.tables import clips, deleted_clips, metadata, scored_clips, scores
+from ranking.database.tables import clips, deleted_clips, metadata, scored_clips, scores, unranked_scores
 from ranking.scores.store import ScoreStore
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.backends.port import unit
@@ -22,7 +22,7 @@ from ranking.vectors.view import IndexView
 from ranking.views.log_records import DeletedRecord, LogEntry, positions_after
 from schemas.clock import ManualClock
 from schemas.codec import encode
-from schemas.events import ClipDeleted, ClipScored, embedding_array
+from schemas.events import ClipDeleted, ClipScored, embedding_array, outside_training, training_distance
 from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Record, ScoredRecord, TopicPartition
@@ -57,7 +57,7 @@ def sql_state(store: ScoreStore) -> dict[str, Any]:
     with store._database.reading() as connection:
         rows = {
             table.name: sorted(tuple(row) for row in connection.execute(sa.select(table)))
-            for table in (clips, scored_clips, scores, deleted_clips)
+            for table in (clips, scored_clips, scores, unranked_scores, deleted_clips)
         }
     return rows | {"positions": store.positions(PARTITIONS)}
 
@@ -75,12 +75,19 @@ def expected_sql(entries: Sequence[LogEntry]) -> dict[str, Any]:
         ),
         "scored_clips": sorted(
             (c.generation, c.clip_id, c.challenge_id, c.uploaded_at_ms, c.scored_at_ms, ",".join(c.missing),
-             r.partition, r.offset) for r, c in held.values()
+             training_distance(c), r.partition, r.offset) for r, c in held.values()
         ),
         "scores": sorted(
             (c.generation, c.clip_id, str(dimension), c.challenge_id, score,
              c.modalities[Modality(dimension)].attention if dimension != "fused" else None)
             for _, c in held.values() for dimension, score in c.scores().items()
+            if not outside_training(training_distance(c))
+        ),
+        "unranked_scores": sorted(
+            (c.generation, c.clip_id, str(dimension), score,
+             c.modalities[Modality(dimension)].attention if dimension != "fused" else None)
+            for _, c in held.values() for dimension, score in c.scores().items()
+            if outside_training(training_distance(c))
         ),
         "deleted_clips": sorted(deleted.items()),
         "positions": positions_after(entry.record for entry in entries),
@@ -135,7 +142,7 @@ def expected_index(entries: Sequence[LogEntry]) -> dict[str, Any]:
 
 # Embeddings of two widths in one generation: a fault of producers, which must not make the views differ.
 scored = st.builds(
-    lambda clip_id, version, generation, challenge, modalities, score, more: scored_clip(
+    lambda clip_id, version, generation, challenge, modalities, score, more, distance: scored_clip(
         clip_id,
         uploaded_at_ms=NOW_MS + version,
         generation=generation,
@@ -143,6 +150,7 @@ scored = st.builds(
         dancer_id=f"dancer{version}",
         modalities={m: result((score + 1, n - 1.5, *more), score=score) for n, m in enumerate(modalities)},
         fused_score=score / 2,
+        **({} if distance is None else {"training_distance": distance}),
     ),
     st.sampled_from(CLIPS),
     st.integers(0, 3),
@@ -151,6 +159,7 @@ scored = st.builds(
     st.lists(st.sampled_from(MODALITIES), min_size=1, max_size=3, unique=True),
     st.integers(0, 9),
     st.sampled_from([(), (), (2.0,)]),
+    st.sampled_from([None, 0.5, 1.5]),
 )
 
 
@@ -232,7 +241,7 @@ def everything(logs: Mapping[TopicPartition, Sequence[LogEntry]]) -> list[LogEnt
 
 def empty(store: ScoreStore) -> None:
     with store._database.writing() as connection:
-        for table in (scores, scored_clips, clips, deleted_clips, metadata.tables["applied_offsets"]):
+        for table in (scores, unranked_scores, scored_clips, clips, deleted_clips, metadata.tables["applied_offsets"]):
             connection.execute(sa.delete(table))
 
 
