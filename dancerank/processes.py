@@ -28,6 +28,7 @@ from ranking.serving.api import Access, KeyRing
 from ranking.serving.readiness import ServingReadiness
 from ranking.serving.report import ServingReport
 from ranking.serving.service import RankingService
+from ranking.vectors.backends.port import IndexBackend
 from ranking.vectors.backends.selection import open_backend
 from ranking.vectors.view import IndexView
 from ranking.views.accepted_losses import AcceptedLosses
@@ -150,10 +151,15 @@ class Processes:
             database.migrate()
             yield database
 
+    @cached_property
+    def index_backend(self) -> IndexBackend:
+        """What holds the vectors. Raises ``ConfigurationError`` naming ``ranking.index`` if it cannot be had."""
+        return open_backend(self.settings.ranking.index, threads=self.settings.ranking.index_threads)
+
     def open_index(self) -> IndexView:
         """The index view as its newest snapshot left it, or empty."""
         ranking = self.settings.ranking
-        view = IndexView(open_backend(ranking.index, threads=ranking.index_threads), self.observer, self.clock)
+        view = IndexView(self.index_backend, self.observer, self.clock)
         log.info("reading the index snapshot in %s", ranking.index_folder)
         began_s = self.clock.monotonic_s()
         if view.restore(ranking.index_folder):
@@ -305,7 +311,13 @@ class Processes:
             open_source = partial(self._shared_source, "pools", settings.kafka.pools_group)
             unknown = UnknownModalities(self.observer)
             scored_in = scored_topics(settings)
-            read = partial(read_pool_entries, scored_topics=scored_in, on_unknown_modality=unknown, clock=self.clock)
+            read = partial(
+                read_pool_entries,
+                scored_topics=scored_in,
+                on_unknown_modality=unknown,
+                clock=self.clock,
+                observer=self.observer,
+            )
             loop = ViewLoop(
                 open_source,
                 worker,

@@ -54,6 +54,8 @@ def check_start(processes: Processes, process: Process) -> None:
     """
     database_or_bundle = (lambda: processes.bundle) if process == "stream" else partial(_check_database, processes)
     needs: list[Callable[[], object]] = [partial(_check_topics, processes, process), database_or_bundle]
+    if process == "serve":
+        _ = processes.index_backend  # a wrong setting fails before Kafka is waited for
     missing: list[DancerankError] = []
     with client_held_back():
         for need in needs:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import rich.console
+import typer
 from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
@@ -32,3 +33,8 @@ class Console(rich.console.Console):
                 end=renderable.end,
             )
         return super().render(renderable, options)
+
+
+def confirm(question: str) -> None:
+    """Ask on the terminal; ends the command unless the answer is yes. What the question quotes is escaped."""
+    typer.confirm(escaped(question), abort=True)

@@ -123,6 +123,9 @@ class Observer:
     def retrievable(self, freshness_s: float) -> None:
         """A clip became retrievable ``freshness_s`` seconds after its upload."""
 
+    def reactions_capped(self, observations: int) -> None:
+        """So many observations have more reactions than views; a reaction rate counts as many as views."""
+
     def backfilled(self) -> None:
         """A clip became retrievable that was scored more than a day after its upload, which no freshness counts."""
 

@@ -13,7 +13,7 @@ from dancerank.logs import configure_logs
 from dancerank.processes import Processes
 from dancerank.settings import load_settings
 from dancerank.settings_values import without_password
-from dancerank.terminal import Console
+from dancerank.terminal import Console, confirm
 from ranking.pools.service.store import POOLS_VIEW
 from ranking.scores.store import SCORES_VIEW
 from ranking.views.accepted_losses import AcceptedLosses
@@ -61,7 +61,7 @@ def accept_loss(
             highlight=False,
         )
         if not yes:
-            typer.confirm("Continue without them?", abort=True)
+            confirm("Continue without them?")
         losses.accept(starts)
     configure_logs(settings.log)
     for at, start in sorted(starts.items()):

@@ -13,7 +13,7 @@ from dancerank.dead_letters import DeadLetters, as_json, chosen
 from dancerank.processes import Processes
 from dancerank.progress import counted
 from dancerank.settings import Settings, load_settings
-from dancerank.terminal import Console
+from dancerank.terminal import Console, confirm
 from schemas.errors import ConfigurationError
 from schemas.ports import OutgoingRecord, Record
 from transport.client_options import ProducerOptions
@@ -141,7 +141,7 @@ def replay(
         console.print(f"Nothing was put back; this would put back {_number(wanted - len(refused))}.", highlight=False)
     else:
         if not yes:
-            typer.confirm(f"Put back {_number(wanted)}?", abort=True)
+            confirm(f"Put back {_number(wanted)}?")
         _send(settings, (record for _, record in records))
         console.print(f"{_number(wanted - len(refused))} put back.", highlight=False)
     for error in refused:

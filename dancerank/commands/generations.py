@@ -14,7 +14,7 @@ from dancerank.commands.options import Config
 from dancerank.commands.questions import opened_rankings
 from dancerank.progress import steps, working
 from dancerank.settings import load_settings
-from dancerank.terminal import Console
+from dancerank.terminal import Console, confirm
 from ranking.scores.generations import Generations
 from ranking.scores.store import ScoreStore
 from ranking.serving.replicas import Replicas, ReplicaState, obstacles
@@ -81,7 +81,7 @@ def retire(
         if generation not in held.generations.retired():  # else it resumes an interrupted retirement
             held.generations.check(generation)
             if not yes:
-                typer.confirm(f"There is no way back to {generation} then. Drop it?", abort=True)
+                confirm(f"There is no way back to {generation} then. Drop it?")
         with steps() as on_progress:
             total = 0
             for left in held.generations.retire(generation, SystemClock().now_ms()):

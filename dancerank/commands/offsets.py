@@ -11,7 +11,7 @@ from dancerank.commands.options import Config, parse_moment
 from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
 from dancerank.settings_values import without_password
-from dancerank.terminal import Console
+from dancerank.terminal import Console, confirm
 from dancerank.topics import topics_read
 from ranking.pools.service.store import POOLS_VIEW
 from ranking.scores.store import SCORES_VIEW
@@ -95,7 +95,7 @@ def reset(
         console.print("Nothing was set.")
         return
     if not yes:
-        typer.confirm("Set these positions?", abort=True)
+        confirm("Set these positions?")
     if standing.view is not None:
         # Kafka's come last: lag tools alone read them, and if they cannot be set the same command does it again.
         check_empty(connection, standing.group)

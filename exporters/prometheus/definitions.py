@@ -247,6 +247,12 @@ FRESHNESS_S: Final = HistogramDefinition(
     _SERVE,
     buckets=(0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0),
 )
+REACTIONS_CAPPED: Final = CounterDefinition(
+    "dancerank_reactions_beyond_views_total",
+    "Observations with more reactions than views; a reaction rate counts as many reactions as views.",
+    "observations",
+    _POOLS,
+)
 BACKFILLED: Final = CounterDefinition(
     "dancerank_backfilled_clips_total",
     "Clips that became retrievable and were scored more than a day after their upload.",

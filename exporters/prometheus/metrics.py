@@ -48,6 +48,7 @@ class PrometheusObserver(Observer):
         self._index_vectors = definitions.INDEX_VECTORS.create(registry)
         self._active_generation = definitions.ACTIVE_GENERATION.create(registry)
         self._freshness_s = definitions.FRESHNESS_S.create(registry)
+        self._reactions_capped = definitions.REACTIONS_CAPPED.create(registry)
         self._backfilled = definitions.BACKFILLED.create(registry)
         self._snapshots_failed = definitions.SNAPSHOTS_FAILED.create(registry)
         self._requests_refused = definitions.REQUESTS_REFUSED.create(registry)
@@ -137,6 +138,9 @@ class PrometheusObserver(Observer):
 
     def retrievable(self, freshness_s: float) -> None:
         self._freshness_s.observe(freshness_s)
+
+    def reactions_capped(self, observations: int) -> None:
+        self._reactions_capped.inc(observations)
 
     def backfilled(self) -> None:
         self._backfilled.inc()

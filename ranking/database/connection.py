@@ -1,6 +1,7 @@
 """The database of a process: one bounded pool of connections, and its failures as our own errors."""
 
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -41,7 +42,7 @@ class Database:
     Any number of threads may read and write at once. At most ``connections`` connections exist; a thread that finds
     none free waits up to ``wait_s`` seconds for one, then ``DatabaseBusy`` is raised. Do not open a second
     connection while holding one: threads that do so wait for each other. An in-memory SQLite database has exactly one
-    connection, which all threads share.
+    connection, which threads use in turns; it belongs to this process alone and ends with it.
     """
 
     def __init__(self, url: str, *, connections: int = MOST_CONNECTIONS, wait_s: float = CONNECTION_WAIT_S) -> None:
@@ -52,6 +53,7 @@ class Database:
         self._connections, self._wait_s = connections, wait_s
         pool = {"pool_size": connections, "max_overflow": 0, "pool_timeout": wait_s}
         self._engine = _open_engine(url, pool)
+        self._turns = threading.Lock() if isinstance(self._engine.pool, sa.StaticPool) else None
 
     @property
     def dialect(self) -> str:
@@ -62,7 +64,7 @@ class Database:
     def missing_file(self) -> Path | None:
         """The SQLite file, if it does not exist yet; the first use creates it."""
         file = self._engine.url.database
-        if self.dialect != "sqlite" or file in (None, "", ":memory:") or Path(str(file)).exists():
+        if self.dialect != "sqlite" or is_in_memory(self._engine.url) or Path(str(file)).exists():
             return None
         return Path(str(file))
 
@@ -94,7 +96,7 @@ class Database:
 
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
-        with store_errors():
+        with store_errors(), self._turn():
             try:
                 connection = self._engine.connect()
             except exc.TimeoutError as error:
@@ -104,6 +106,20 @@ class Database:
                 ) from error
             with connection:
                 yield connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if self._turns is None:
+            yield
+            return
+        if not self._turns.acquire(timeout=self._wait_s):
+            raise DatabaseBusy(
+                f"the in-memory database was in use for {self._wait_s:g} s; try again, or use a file (sqlite:///path)"
+            )
+        try:
+            yield
+        finally:
+            self._turns.release()
 
 
 def _open_engine(url: str, pool: Mapping[str, Any]) -> sa.Engine:
@@ -129,9 +145,15 @@ def _open_engine(url: str, pool: Mapping[str, Any]) -> sa.Engine:
     )
 
 
+def is_in_memory(url: sa.URL) -> bool:
+    """Whether an SQLite database lives in the memory of the process that opens it."""
+    named = url.database or ":memory:"
+    return ":memory:" in named or url.query.get("mode") == "memory"
+
+
 def _open_sqlite(url: sa.URL, pool: Mapping[str, Any]) -> sa.Engine:
     # An in-memory database exists as long as its one connection; every thread has to share it.
-    in_memory = url.database in (None, "", ":memory:")
+    in_memory = is_in_memory(url)
     shared = {"poolclass": sa.StaticPool} if in_memory else pool
     engine = sa.create_engine(url, connect_args={"check_same_thread": False}, **shared)
 
@@ -167,7 +189,10 @@ def store_errors() -> Iterator[None]:
         # Only the driver's message: SQLAlchemy's own would quote the statement's parameters.
         reason = f"{type(error.orig).__name__}: {error.orig}"
         if any(mark in reason for mark in _SCHEMA_MISSING):
-            raise StoreRefused(f"the database lacks our tables ({reason}); run the migrations first") from error
+            raise StoreRefused(
+                f"the database lacks our tables ({reason}); run the migrations first, by a start "
+                "of dancerank rank, serve or pools run"
+            ) from error
         if any(mark in reason for mark in _FILE_UNUSABLE):
             raise StoreRefused(
                 f"the database file cannot be used ({reason}); create its folder, or correct its permissions"

@@ -101,9 +101,16 @@ def unpack(packed: bytes, origin: str) -> tuple[SnapshotManifest, dict[str, byte
 
 
 def write_snapshot(
-    root: Path, manifest: SnapshotManifest, files: Mapping[str, FileWriter], *, needed_bytes: int = 0
+    root: Path,
+    manifest: SnapshotManifest,
+    files: Mapping[str, FileWriter],
+    *,
+    needed_bytes: int = 0,
+    spare: Path | None = None,
 ) -> Path:
     """Write a snapshot under ``root``, make it the current one and keep one more; returns its folder.
+
+    The one more is ``spare``, known to be intact, or else the newest: a newer one may be damaged and passed over.
 
     ``files`` maps a file name to what writes that file; ``manifest.files`` is filled in here. ``needed_bytes`` is about
     what the files take. Raises ``SnapshotNotWritten`` if there is less room or the disk refuses; the current snapshot
@@ -123,7 +130,7 @@ def write_snapshot(
         _sync_folder(root)
         _point_current_at(root, name)
         written = []
-        _prune(root, name)
+        _prune(root, name, spare)
     except OSError as error:
         raise SnapshotNotWritten(
             f"{root}: the snapshot could not be written ({error}); free space or repair the disk"
@@ -211,10 +218,12 @@ def _point_current_at(root: Path, name: str) -> None:
     pointer.rmdir()
 
 
-def _prune(root: Path, current: str) -> None:
-    names = [name for name in _numbered(root) if name != current]
-    for name in names[: max(0, len(names) - (_KEEP - 1))]:
-        shutil.rmtree(root / name)
+def _prune(root: Path, current: str, spare: Path | None) -> None:
+    others = [name for name in _numbered(root) if name != current]
+    kept = [spare.name] if spare is not None and spare.name in others else others[-(_KEEP - 1) :]
+    for name in others:
+        if name not in kept:
+            shutil.rmtree(root / name)
 
 
 def _numbered(root: Path) -> list[str]:

@@ -69,6 +69,7 @@ class IndexView:
         self._positions: dict[TopicPartition, int] = {}
         self._lock = ReadWriteLock()
         self._changing = threading.Lock()
+        self._intact: Path | None = None
         self._saved: tuple[Mapping[TopicPartition, int], list[str]] = ({}, [])
         self._reported: set[Modality] = set()
         self._several: set[tuple[str, Modality, tuple[int, ...]]] = set()
@@ -236,7 +237,8 @@ class IndexView:
                     # A SnapshotBackend makes no other index.
                     files[f"{name}{self._backend.extension}"] = cast(SnapshotIndex, index).write
                     needed_bytes += len(index) * (index.dim * _COMPONENT_BYTES + _ID_BYTES)
-        return write_snapshot(root, manifest, files, needed_bytes=needed_bytes)
+        self._intact = write_snapshot(root, manifest, files, needed_bytes=needed_bytes, spare=self._intact)
+        return self._intact
 
     def restore(self, root: Path) -> bool:
         """Take over the state that a remote backend holds, or the newest intact snapshot under ``root``, before
@@ -268,6 +270,8 @@ class IndexView:
             self._deleted = deleted
             self._positions = manifest.next_offsets()
             self._saved = (self._positions, list(spaces))
+        if not isinstance(self._backend, RemoteBackend):
+            self._intact = origin
         self._report(())
         return True
 

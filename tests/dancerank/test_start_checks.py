@@ -16,7 +16,7 @@ from dancerank.processes import Processes
 from dancerank.settings import Settings
 from dancerank.start_checks import CannotStart, Process, check_start
 from ranking.scores.store import ScoreStore
-from schemas.errors import BundleError, DancerankError, StoreRefused, TopicsMissing, TransportError
+from schemas.errors import BundleError, ConfigurationError, DancerankError, StoreRefused, TopicsMissing, TransportError
 from tests.small_bundle import write_small_bundle
 from transport.connection import KafkaConnection
 from transport.kafka_source import KafkaSource
@@ -65,6 +65,12 @@ def check(settings: Settings, process: Process, connection: KafkaConnection | No
 def test_no_broker_is_named_with_what_to_look_at(settings: Settings, process: Process) -> None:
     with pytest.raises(TransportError, match=rf"cannot connect; check the address.*{NOWHERE}"):
         check(settings, process)
+
+
+def test_an_index_that_cannot_be_had_is_named_before_kafka_is_asked(settings: Settings) -> None:
+    wrong = changed(settings, "ranking", index="json:dumps")
+    with pytest.raises(ConfigurationError, match=r"ranking\.index"):
+        check(wrong, "serve")
 
 
 def test_all_that_is_missing_is_said_at_once(settings: Settings, tmp_path: Path) -> None:

@@ -5,15 +5,17 @@ from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+import typer
 from rich.console import RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
 import dancerank
 from dancerank.commands.dead_letter_tables import counts_table, dead_letters_tables
-from dancerank.terminal import Console
+from dancerank.terminal import Console, confirm
 from schemas.ports import TopicPartition
 from transport.dead_letter_records import DeadLetter, DeadLetterId
 
@@ -103,3 +105,19 @@ def test_every_command_writes_through_this_terminal() -> None:
         if re.search(r"^from rich(\.console)? import .*\b(Console|print)\b", path.read_text(), flags=re.MULTILINE)
     ]
     assert others == []
+
+
+@pytest.mark.tried(
+    kind="untrusted text in output",
+    given="escape sequences in a question that a command asks",
+    outcome="written out",
+)
+def test_a_question_is_escaped_and_asked_in_one_place(capsys: pytest.CaptureFixture[str]) -> None:
+    with patch("sys.stdin", StringIO("y\n")):
+        confirm(f"There is no way back to {FORGED} then. Drop it?")
+    assert not ACTED_ON.search(capsys.readouterr().out)
+    with patch("sys.stdin", StringIO("n\n")), pytest.raises(typer.Abort):
+        confirm("Drop it?")
+    package = Path(dancerank.__file__).parent
+    asking = {path.name for path in package.rglob("*.py") if "typer.confirm" in path.read_text()}
+    assert asking == {"terminal.py"}

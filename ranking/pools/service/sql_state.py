@@ -14,6 +14,7 @@ from ranking.pools.machine import leaves_at_ms, transition
 from ranking.pools.policy import Policy
 from ranking.pools.rounds import round_events
 from ranking.pools.state import Budget, Cohort, Counts, PooledClip, PoolEvent, Transition
+from schemas.errors import StoreRefused
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
 from schemas.pools import SCOPES
@@ -80,6 +81,8 @@ class SqlPoolState:
         for part in in_parts({"", *holders} - known):
             rows = self._connection.execute(_BUDGETS, {"start_ms": start_ms, "holders": part})
             for tier, window_ms, scope, holder, used in rows:
+                if scope not in SCOPES:
+                    raise _unknown("pool_budgets", f"tier {tier} has a budget of scope", scope)
                 self._used.setdefault(Budget(tier, window_ms, SCOPES[scope], holder), int(used))
             self._read_holders |= {(start_ms, holder) for holder in part}
 
@@ -177,9 +180,19 @@ def clip_row(policy: Policy, clip: PooledClip) -> dict[str, Any]:
 
 
 def clip_of(row: sa.Row[Any]) -> PooledClip:
-    """A row of ``pool_clips`` as a clip."""
+    """A row of ``pool_clips`` as a clip. Raises ``StoreRefused`` for a dimension that this release does not know."""
     fields = dict(row._mapping)
     del fields["leaves_at_ms"]
     fields["cohort"] = Cohort(row.challenge_id, int(fields.pop("tenth")))
-    fields["nominated_by"] = None if row.nominated_by is None else Dimension(row.nominated_by)
+    try:
+        fields["nominated_by"] = None if row.nominated_by is None else Dimension(row.nominated_by)
+    except ValueError as error:
+        raise _unknown("pool_clips", f"clip {row.clip_id} was nominated by dimension", row.nominated_by) from error
     return PooledClip(**fields)
+
+
+def _unknown(table: str, what: str, value: str) -> StoreRefused:
+    return StoreRefused(
+        f"table {table}: {what} {value!r}, which this release does not know; run the release that wrote it, or install "
+        "the package that adds the modality"
+    )

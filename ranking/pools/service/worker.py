@@ -52,6 +52,7 @@ def read_pool_entries(
     scored_topics: Collection[str],
     on_unknown_modality: Callable[[str], None] = unreported,
     clock: Clock | None = None,
+    observer: Observer | None = None,
 ) -> tuple[list[PoolEntry], list[Refusal]]:
     """The records that the pools can learn from, and those that they cannot, each in order. A scored clip on another
     topic than ``scored_topics`` is none: the rankings, which a clip waits for, never come to it.
@@ -79,6 +80,8 @@ def read_pool_entries(
         else:
             entries.append(PoolEntry(record, event))
     if beyond:
+        if observer is not None:
+            observer.reactions_capped(len(beyond))
         log.warning(
             "%d observations have more reactions than views, the first of clip %s; a rate counts as many as views",
             len(beyond),

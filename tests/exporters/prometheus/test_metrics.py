@@ -216,6 +216,7 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
         40,
     ),
     ("snapshot_failed", lambda o: o.snapshot_failed(), "dancerank_snapshots_failed_total", {}, 1),
+    ("reactions_capped", lambda o: o.reactions_capped(3), "dancerank_reactions_beyond_views_total", {}, 3),
     ("backfilled", lambda o: o.backfilled(), "dancerank_backfilled_clips_total", {}, 1),
     ("retrievable", lambda o: o.retrievable(3.0), "dancerank_freshness_seconds_sum", {}, 3),
     (

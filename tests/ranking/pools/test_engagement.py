@@ -14,6 +14,7 @@ from ranking.pools.service.worker import MOST_COUNT, read_pool_entries
 from ranking.views.log_records import positions_after
 from schemas.codec import encode
 from schemas.events import EngagementObserved
+from schemas.observation import Observer
 from schemas.ports import Record
 from tests.ranking.examples import NOW_MS
 from tests.ranking.pools.audit import expected_row
@@ -229,3 +230,21 @@ def test_positions_pass_deferred_observations(service: Service) -> None:
     service.apply(entries)
     positions = positions_after(entry.record for entry in entries)
     assert service.pools.positions(positions) == positions
+
+
+def test_observations_with_more_reactions_than_views_are_counted() -> None:
+    class Reports(Observer):
+        capped = 0
+
+        def reactions_capped(self, observations: int) -> None:
+            self.capped += observations
+
+    reports = Reports()
+    events = [
+        observed("c1", likes=400, views=9),
+        observed("c2", likes=9, views=9),
+        observed("c3", likes=1, comments=1, views=1),
+        observed("c4", likes=5),
+    ]
+    entries, refused = read_pool_entries([record(encode(event)) for event in events], [SCORED], observer=reports)
+    assert (len(entries), refused, reports.capped) == (4, [], 2)

@@ -16,6 +16,7 @@ from ranking.pools.policy import Caps, Exploration, Policy
 from ranking.pools.service.sql_state import SqlPoolState, clip_of
 from ranking.pools.service.store import PoolStore
 from ranking.pools.state import Budget, Cohort, Counts, PooledClip, PoolEvent
+from schemas.errors import StoreRefused
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
 from tests.ranking.pools.audit import Owner, audit_database
@@ -226,3 +227,28 @@ def test_a_transaction_that_fails_leaves_nothing(two_states: TwoStates) -> None:
     two_states.compare()
     two_states.batch([upload], 6, load=[])
     assert [decision.rule for decision in two_states.decisions[-1:]] == ["nominated"]
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "named"),
+    [
+        (pool_clips, "nominated_by", "table pool_clips: clip .* was nominated by dimension 'audio'"),
+        (pool_budgets, "scope", "table pool_budgets: tier .* has a budget of scope 'audio'"),
+    ],
+)
+def test_what_another_release_stored_is_refused_by_name(
+    sqlite_database: Database, table: sa.Table, column: str, named: str
+) -> None:
+    states = TwoStates(sqlite_database)
+    states.batch([lambda _: [rated("c1")], lambda _: None], 0, load=["c1"])
+    with sqlite_database.writing() as connection:
+        least = sa.select(sa.func.min(table.c[column])).scalar_subquery()
+        connection.execute(sa.update(table).where(table.c[column] == least).values({column: "audio"}))
+
+    def read() -> None:
+        with states.store.deciding(SCARCE, states.adoption) as transaction:
+            transaction.state.load(["c1"])
+            transaction.state.load_budgets(0, ["dancer-of-c1", "challenge-of-c1"])
+
+    with pytest.raises(StoreRefused, match=named):
+        read()
