@@ -5,18 +5,39 @@ what a new version lacks.
 """
 
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any, Final
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.consumer.fetcher import Fetcher
-from kafka.errors import CorruptRecordError, KafkaError, KafkaTimeoutError, NoError
+from kafka.errors import (
+    CorruptRecordError,
+    InvalidRecordError,
+    KafkaError,
+    KafkaTimeoutError,
+    NoError,
+    UnknownError,
+    UnsupportedCompressionTypeError,
+    UnsupportedForMessageFormatError,
+)
 from kafka.net.compat import KafkaNetClient
 from kafka.protocol.consumer import IsolationLevel
 
 from schemas.ports import Record, TopicPartition
 from transport.unreadable_batches import BatchReader, Fetched
+
+_FAILED_ON_OFFSET: Final = (
+    CorruptRecordError,
+    InvalidRecordError,
+    UnknownError,
+    UnsupportedCompressionTypeError,
+    UnsupportedForMessageFormatError,
+)
+"""What a broker answers that cannot read, or convert, what it keeps at an offset."""
+_BETWEEN_REFUSALS_S: Final = 0.1
+"""Before a broker that failed on an offset is asked for it again."""
 
 USED: Final = {
     KafkaConsumer: (
@@ -150,8 +171,9 @@ def read_batches_by(reader: BatchReader, consumer: KafkaConsumer) -> None:
             return parse(answer)
         except KafkaError as error:
             data = answer.partition_data
-            if isinstance(error, CorruptRecordError):
-                received = SimpleNamespace(_buffer=b"", refusal=f"error {data.error_code}, {error}")
+            if isinstance(error, _FAILED_ON_OFFSET):
+                time.sleep(_BETWEEN_REFUSALS_S)
+                received = SimpleNamespace(_buffer=b"", refusal=f"error {data.error_code}, {type(error).__name__}")
             elif data.error_code == NoError.errno and type(error) is KafkaError:
                 received = SimpleNamespace(_buffer=data.records)  # which are not one whole batch
             else:

@@ -227,7 +227,7 @@ class KafkaSource:
         if stuck:
             raise TransportError(
                 f"nothing was read of {listed(stuck)} for {STANDSTILL_S:g} s, though records are there (Kafka at "
-                f"{self._connection}); open a new source"
+                f"{self._connection}); open a new source, and if that repeats, restore the partition from a replica"
             )
 
     def _received(self, fetched: Mapping[KafkaTopicPartition, Sequence[Record]]) -> list[Record]:

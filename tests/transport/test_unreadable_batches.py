@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from schemas.errors import OversizedBatch, UnreadableBatch, UnsupportedBatch
 from schemas.ports import Record, TopicPartition
 from tests.transport.batches import CHECKED_FROM, CODECS, HEADER_BYTES, abort_marker, batch, raw_batch, record
-from transport import bounded_codecs
-from transport.unreadable_batches import ATTEMPTS, BatchReader, Fetched
+from transport import bounded_codecs, unreadable_batches
+from transport.unreadable_batches import ATTEMPTS, BatchReader, Fetched, records_within
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -257,16 +257,44 @@ def test_a_damaged_last_offset_leads_neither_back_nor_beyond_the_end(delta: int)
     log = batch([b"one", b"two"])
     struct.pack_into(">i", log, CHECKED_FROM + 2, delta)
     records, end = read_on(log, end=4)
-    assert outcome(records) == [UnreadableBatch]
-    assert 0 < end <= 4
+    assert set(outcome(records)) == {UnreadableBatch}
+    assert end in (1, 4)
+    records, end = read_on(log + batch([b"after"], base=2), end=3)
+    assert outcome(records)[-1] == b"after"
+    assert end == 3
 
 
 @pytest.mark.tried(
     kind="unreadable batches",
-    given="a broker that answers CORRUPT_MESSAGE for an offset",
+    given="a first offset of a batch that lies before its neighbours or beyond the end of the partition",
+    outcome="dead-lettered; what follows is read once",
+)
+@pytest.mark.parametrize("base", [0, 5, 1_000_000, -7])
+def test_a_damaged_first_offset_leads_neither_back_nor_beyond_the_end(base: int) -> None:
+    """It is no part of the checksum."""
+    strange = batch([b"2", b"3"], base=2)
+    struct.pack_into(">q", strange, 0, base)
+    reader, offset, records = BatchReader(), 0, []
+    log = batch([b"0", b"1"]) + strange + batch([b"4"], base=4)
+    for _ in range(4 * ATTEMPTS):
+        sent = log if offset < 2 else log[len(batch([b"0", b"1"])) :] if offset < 4 else log[-len(batch([b"4"])) :]
+        for step in reader.read(Fetched(AT, offset, 5, sent)) if offset < 5 else ():
+            offset, records = step.next_offset, [*records, *([step.record] if step.record else [])]
+    assert outcome(records) == [b"0", b"1", UnreadableBatch, b"4"]
+    assert (records[2].offset, records[2].next_offset) == (2, 4)
+    kept = records[2].value or b""
+    assert [one.value for one in records_within(AT, kept, 2, 3, LIMIT)] == [b"2", b"3"]
+
+
+@pytest.mark.tried(
+    kind="unreadable batches",
+    given="a broker that fails on an offset for seconds, because its disk is damaged",
     outcome="dead-lettered by its position",
 )
-def test_what_the_broker_itself_finds_damaged_is_passed_by_its_position() -> None:
+def test_what_the_broker_itself_finds_damaged_is_passed_by_its_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, refused = BatchReader(), Fetched(AT, 5, 9, b"", refusal="error 2, CORRUPT_MESSAGE")
+    assert [step for _ in range(2 * ATTEMPTS) for step in reader.read(refused)] == []  # it may pass within seconds
+    monkeypatch.setattr(unreadable_batches, "REFUSED_FOR_S", 0.0)
     reader = BatchReader()
     steps = [list(reader.read(Fetched(AT, 5, 9, b"", refusal="error 2, CORRUPT_MESSAGE"))) for _ in range(ATTEMPTS)]
     assert [len(each) for each in steps] == [0, 0, 1]
@@ -293,6 +321,16 @@ def test_aborted_transactions_are_passed_and_a_damaged_end_of_one_hides_no_later
         for step in reader.read(Fetched(AT, offset, 5, without(log, offset), known)):
             offset, records = step.next_offset, [*records, *([step.record] if step.record else [])]
     assert outcome(records) == [UnreadableBatch, b"kept"]
+
+
+def test_what_a_broker_no_longer_finds_after_it_was_damaged_is_passed_aloud() -> None:
+    reader, strange = BatchReader(), batch([b"2"], base=2)
+    struct.pack_into(">q", strange, 0, 0)
+    after = batch([b"3"], base=3)
+    assert list(reader.read(Fetched(AT, 2, 4, strange + after))) == []
+    records = [step.record for step in reader.read(Fetched(AT, 2, 4, after)) if step.record]
+    assert outcome(records) == [UnreadableBatch, b"3"]
+    assert (records[0].offset, records[0].next_offset, records[0].value) == (2, 3, bytes(strange))
 
 
 def test_a_part_of_a_batch_is_read_from_the_middle() -> None:
