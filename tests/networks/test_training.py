@@ -16,6 +16,7 @@ from networks.datasets import LazySamples, Sample, fingerprint_of, presence_of, 
 from networks.errors import UnusableSamples
 from networks.evaluation import predict, rank_correlations
 from networks.training import TrainingSettings, fit
+from networks.training.distribution import DISTRIBUTION_NOTE
 from networks.training.errors import TrainingDiverged
 from networks.training.optimisation import hide_modalities, learning_rate
 from networks.training.order import EpochOrder
@@ -190,7 +191,7 @@ def test_a_run_folder_holds_history_curves_metrics_and_a_checkpoint_that_knows_i
     assert msgspec.json.decode((tmp_path / "metrics.json").read_bytes())["metrics"] == result.metrics
     model, notes = load_checkpoint(tmp_path / "model.safetensors")
     assert notes["training_data"] == "sixteen clips"
-    assert set(notes) == {"training_data", *result.metrics}
+    assert set(notes) == {"training_data", DISTRIBUTION_NOTE, *result.metrics}
     assert trained_on(tmp_path / "model.safetensors", ["clip-3", "clip-99"]) == ["clip-3"]
     assert torch.equal(predict(model, held_out).fused, predict(result.model, held_out).fused)
 
