@@ -233,14 +233,15 @@ def _check_manifest(manifest: BundleManifest, path: Path) -> None:
 
 def _read_graph(folder: Path, entry: GraphFile) -> bytes:
     path = folder / entry.file
+    named = shortened(str(path))
     if Path(entry.file).name != entry.file or "\0" in entry.file:
-        raise BundleError(f"{path}: a bundle names files of its own folder only")
+        raise BundleError(f"{named}: a bundle names files of its own folder only")
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise BundleError(f"{path}: listed in {MANIFEST_NAME} but cannot be read ({error.strerror})") from error
+        raise BundleError(f"{named}: listed in {MANIFEST_NAME} but cannot be read ({error.strerror})") from error
     if sha256_hex(content) != entry.sha256:
         raise BundleError(
-            f"{path}: checksum mismatch; the file was changed after export, copy or export the bundle again"
+            f"{named}: checksum mismatch; the file was changed after export, copy or export the bundle again"
         )
     return content

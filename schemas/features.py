@@ -24,6 +24,7 @@ from schemas.errors import (
     FeatureValueInvalid,
     NoUsableModality,
 )
+from schemas.escaping import shortened
 from schemas.events import MAX_DURATION_S
 from schemas.joints import LAYOUTS
 from schemas.missing_joints import fill_missing, missing_joints
@@ -62,7 +63,7 @@ class ClipFeatures:
         return tuple(m for m in MODALITIES if m in self.frames)
 
 
-class _Tensor(msgspec.Struct):
+class _Tensor(msgspec.Struct, forbid_unknown_fields=True):
     """An entry of the header; ``data_offsets`` count from the end of the header."""
 
     dtype: str
@@ -148,7 +149,9 @@ def _header(content: bytes) -> tuple[int, dict[str, str], dict[str, _Tensor]]:
         metadata = msgspec.json.decode(entries.pop("__metadata__", b"{}"), type=dict[str, str])
         return end, metadata, {name: msgspec.json.decode(entry, type=_Tensor) for name, entry in entries.items()}
     except (ValueError, RecursionError) as error:  # msgspec's and json's errors are ValueErrors
-        raise FeatureFileCorrupt(f"the safetensors header is unreadable ({error}); write the file again") from error
+        raise FeatureFileCorrupt(
+            f"the safetensors header is unreadable ({shortened(str(error))}); write the file again"
+        ) from error
 
 
 def _each_once(pairs: list[tuple[str, object]]) -> None:

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 import msgspec
 
 from schemas.errors import FinalError, UnreadableBatch
+from schemas.escaping import shortened
 from schemas.ports import OutgoingRecord, Record, TopicPartition
 from transport.client_options import MAX_BATCH_BYTES
 from transport.dead_letter import ORIGINAL, SUFFIX, dead_letter_topic, reason
@@ -17,6 +18,7 @@ REPLAYED_FROM: Final = "replayed-from"
 ATTEMPTS: Final = "attempts"
 """Header of a record that was put back: how often that was done, with this time."""
 
+_MAX_QUOTED: Final = 80
 _LETTER_ID: Final = re.compile(r"((?P<topic>[A-Za-z0-9._-]+):)?(?P<partition>[0-9]{1,9}):(?P<offset>[0-9]{1,18})")
 _OURS: Final = (REPLAYED_FROM, ATTEMPTS)
 
@@ -83,7 +85,8 @@ def parse_dead_letter_id(text: str, default_topic: str) -> DeadLetterId:
     named = _LETTER_ID.fullmatch(text)
     if named is None:
         raise DeadLetterError(
-            f"{text!r} names no dead letter; write PARTITION:OFFSET or TOPIC:PARTITION:OFFSET, as in 0:17"
+            f"{shortened(repr(text), _MAX_QUOTED)} names no dead letter; write PARTITION:OFFSET or "
+            "TOPIC:PARTITION:OFFSET, as in 0:17"
         )
     return DeadLetterId(dead_letters_of(named["topic"] or default_topic), int(named["partition"]), int(named["offset"]))
 
@@ -121,7 +124,9 @@ def read_dead_letter(record: Record) -> DeadLetter:
             attempts=attempts,
         )
     except (KeyError, ValueError) as error:
-        raise DeadLetterError(f"{named} has not the headers of a dead letter ({error}); it is left alone") from error
+        raise DeadLetterError(
+            f"{named} has not the headers of a dead letter ({shortened(str(error))}); it is left alone"
+        ) from error
 
 
 def latest(dead_letters: Iterable[DeadLetter]) -> list[DeadLetter]:
@@ -214,7 +219,7 @@ def _replays(headers: Mapping[str, bytes]) -> tuple[str | None, int]:
 
 def _original(dead_letter: DeadLetter, originals: Originals) -> Record:
     source, offset = dead_letter.source, dead_letter.source_offset
-    place = f"{source.topic}[{source.partition}]@{offset}"
+    place = f"{shortened(source.topic)}[{source.partition}]@{offset}"  # a header says so, and anybody may write one
     found = next((record for record in originals(source, offset, offset) if record.offset == offset), None)
     if found is None:
         raise DeadLetterError(

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from schemas.escaping import shortened
 from schemas.events import Count, Identifier, TimestampMs
 from vdv.errors import DataSetError, Finding
 
@@ -145,7 +146,7 @@ def annotation_of(path: Path, cells: Cells) -> Annotation | list[Finding]:
             if isinstance(value, float) and not math.isfinite(value):
                 raise msgspec.ValidationError("Expected a finite number")
         except msgspec.ValidationError as error:
-            problem = f"{text[:80]!r} is refused ({error})" if text else "is empty"
+            problem = f"{text[:80]!r} is refused ({shortened(str(error))})" if text else "is empty"
             findings.append(Finding(path, problem, _REMEDIES[column], row=cells.row, field=column))
         else:
             values[column] = value

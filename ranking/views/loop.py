@@ -192,7 +192,7 @@ class ViewLoop(Generic[Entry]):
             entries, refused = self._read(self._without_tombstones(records))
             self._dead_letter(refused)
             self._dead_letter(self._applied(entries, positions_after(records)))
-            self._commit(positions_after(records))
+        self._commit(positions_after(records))
         self._report(records)
         self._approach_targets()
         return len(records)
@@ -234,7 +234,7 @@ class ViewLoop(Generic[Entry]):
             return
         self._uncommitted |= positions
         now_s = self._clock.monotonic_s()
-        if now_s - self._committed_at_s < self._options.commit_interval_s:
+        if not self._uncommitted or now_s - self._committed_at_s < self._options.commit_interval_s:
             return
         held = {at: offset for at, offset in self._uncommitted.items() if at in self._source.assignment()}
         self._committed_at_s, self._uncommitted = now_s, {}

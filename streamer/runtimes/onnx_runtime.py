@@ -133,11 +133,12 @@ def _open(
         session = onnxruntime.InferenceSession(
             bundle.graphs[file], options, providers=providers, enable_fallback=falls_back
         )
+        found = Signature(_tensors(session.get_inputs()), _tensors(session.get_outputs()))  # names may not be UTF-8
     except Exception as error:
         raise BundleError(
             f"{file}: ONNX Runtime cannot load this graph: {shortened(str(error), _MAX_QUOTED)}"
         ) from error
-    check_signature(file, Signature(_tensors(session.get_inputs()), _tensors(session.get_outputs())), expected)
+    check_signature(file, found, expected)
     return session
 
 

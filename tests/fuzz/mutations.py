@@ -2,12 +2,11 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, Final
 
 import msgspec
-from hypothesis import strategies as st
 
 Tree = Any
 """``None``, booleans, numbers, texts, bytes, lists and dicts of them."""
@@ -34,16 +33,11 @@ NUMBERS: Final = (
 )
 TEXTS: Final = (
     *("", " ", ".", "..", "../../etc/passwd", "a/b", "\0", "\n", "\x1b[2J", "\u202egnp", "\u200b", "\ud800", "🙂" * 40),
-    *("nan", "1e999", "1.000", "0x10", "١٢", "NULL", "true", "x" * 300, "x" * 70_000, "%s%n", "{}", "$", "é" * 129),
+    *("nan", "1e999", "1.000", "0x10", "١٢", "NULL", "true", "x" * 300, "x" * 20_000, "%s%n", "{}", "$", "é" * 129),
     *("file:///etc/passwd", "s3://bucket/key", "file://host/x", "http://[::1", "\ufeff", "a\r\nb", "-", "clip-1"),
 )
 BYTES: Final = (b"", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\x00" * 7, b"\x80" * 3, b"\x7c" * 8, b"{", b"[" * 2_000)
 DEEPEST: Final = 3_000
-
-
-def seeded(make: Callable[[Random], Any]) -> st.SearchStrategy[Any]:
-    """Inputs that ``make`` draws from a random number generator: cheap ones, by the million."""
-    return st.integers(0, 2**63 - 1).map(lambda seed: make(Random(seed)))
 
 
 def damaged(rng: Random, content: bytes, others: Sequence[bytes] = ()) -> bytes:
@@ -125,7 +119,7 @@ def _bent_once(rng: Random, tree: Tree) -> Tree:
         if rng.random() < 0.7:
             items[at] = _bent_once(rng, items[at])
         else:
-            items[at : at + 1] = [items[at]] * rng.choice((0, 2, 300))
+            items[at : at + 1] = [items[at]] * rng.choice((0, 2, 40))
         return items
     if isinstance(tree, str) and rng.random() < 0.3:
         at = rng.randint(0, len(tree))

@@ -2,17 +2,18 @@
 
 import os
 from collections.abc import Callable
+from random import Random
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from hypothesis import HealthCheck, settings
-from hypothesis.strategies import SearchStrategy
+from hypothesis import strategies as st
 
 from schemas.errors import FinalError
 from schemas.escaping import shortened
 
 T = TypeVar("T")
 
-EXAMPLES: Final = int(os.environ.get("DANCERANK_FUZZ_EXAMPLES", "300"))
+EXAMPLES: Final = int(os.environ.get("DANCERANK_FUZZ_EXAMPLES", "150"))
 """How many inputs a test of the usual cost tries; each target has its share of it."""
 ACCEPTED: Final = "accepted"
 LONGEST_SENTENCE: Final = 2_048
@@ -24,14 +25,24 @@ LONGEST_LIST: Final = 8_192
 class Target(NamedTuple):
     """Something that reads what others wrote.
 
-    ``feed`` reads one of the ``inputs``: it returns if the input is accepted, and raises a ``FinalError`` if it is
-    refused. ``share``: inputs of this target for each one of ``EXAMPLES``, fewer where one takes long.
+    ``source`` makes inputs: from a random number generator, cheaply, or as a strategy. ``feed`` reads one of them: it
+    returns if the input is accepted, and raises a ``FinalError`` if it is refused. ``share``: inputs of this target for
+    each one of ``EXAMPLES``, fewer where one takes long.
     """
 
     name: str
-    inputs: SearchStrategy[Any]
+    source: Callable[[Random], Any] | st.SearchStrategy[Any]
     feed: Callable[[Any], object]
     share: float = 1.0
+
+    @property
+    def inputs(self) -> st.SearchStrategy[Any]:
+        return self.source if isinstance(self.source, st.SearchStrategy) else seeded(self.source)
+
+
+def seeded(make: Callable[[Random], Any]) -> st.SearchStrategy[Any]:
+    """Inputs that ``make`` draws from a random number generator."""
+    return st.integers(0, 2**63 - 1).map(lambda seed: make(Random(seed)))
 
 
 class Shown(Generic[T]):

@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from tests.fuzz import event_inputs, feature_inputs, folder_inputs, importer_inputs, text_inputs
+from tests.fuzz import batch_inputs, event_inputs, feature_inputs, folder_inputs, importer_inputs, text_inputs
 from tests.fuzz.outcomes import Target
 
 TARGETS: Final[tuple[Target, ...]] = (
     *event_inputs.TARGETS,
+    *batch_inputs.TARGETS,
     *feature_inputs.TARGETS,
     *folder_inputs.TARGETS,
     *text_inputs.TARGETS,

@@ -15,7 +15,7 @@ from dancerank.policies import read_policy, shipped_policy
 from dancerank.settings import ENV_PREFIX, Settings, load_settings
 from ranking.serving.api import create_key, read_keys
 from tests.fuzz.folder_inputs import scratch
-from tests.fuzz.mutations import TEXTS, absurd, as_json, as_toml, bent, damaged, seeded
+from tests.fuzz.mutations import TEXTS, absurd, as_json, as_toml, bent, damaged
 from tests.fuzz.outcomes import Target
 from tests.vdv.data_sets import labelled
 from vdv.annotations import write_table
@@ -142,9 +142,9 @@ def read_a_table(content: bytes) -> None:
 
 
 TARGETS: Final = (
-    Target("settings", seeded(settings_file), read_settings),
-    Target("pool policies", seeded(policy_file), lambda content: read_policy(_file(content, "policy.toml"))),
-    Target("training recipes", seeded(recipe_file), read_a_recipe, 0.5),
-    Target("API keys", seeded(key_file), lambda content: read_keys(_file(content, "keys"))),
-    Target("tables of clips", seeded(clip_table), read_a_table),
+    Target("settings", settings_file, read_settings, 0.8),
+    Target("pool policies", policy_file, lambda content: read_policy(_file(content, "policy.toml")), 0.5),
+    Target("training recipes", recipe_file, read_a_recipe, 0.8),
+    Target("API keys", key_file, lambda content: read_keys(_file(content, "keys")), 4.0),
+    Target("tables of clips", clip_table, read_a_table, 3.0),
 )

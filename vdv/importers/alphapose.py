@@ -134,10 +134,11 @@ def _decoded(content: bytes, form: type[T]) -> T:
         raise
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         try:
-            lenient = json.loads(content.decode(errors="surrogateescape"))
-        except ValueError:
+            return msgspec.convert(json.loads(content.decode(errors="surrogateescape")), form)
+        except msgspec.ValidationError:
+            raise
+        except (ValueError, RecursionError):  # also a surrogate where it cannot be named, in a key
             raise error from None
-        return msgspec.convert(lenient, form)
 
 
 def _clip(source: Path, cells: Cells, fps: float, longest_gap_s: float, confidence: bool) -> Clip:

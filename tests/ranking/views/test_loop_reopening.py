@@ -145,6 +145,22 @@ def committing(setting: Setting, store: ScoreStore, interval_s: float) -> tuple[
     return loop, source
 
 
+@pytest.mark.tried(
+    kind="metrics of a loop that stands still",
+    given="a log that falls silent right after a batch",
+    outcome="Kafka's offsets of the group come up to it within the commit interval",
+)
+def test_the_positions_of_the_last_batch_are_committed_while_nothing_comes(setting: Setting, store: ScoreStore) -> None:
+    loop, source = committing(setting, store, 5.0)
+    for clip_id in ("a", "b"):
+        send_to(setting, BUSY, clip_id)
+        loop.step()
+    setting.clock.advance(5.0)
+    loop.step()
+    loop.step()
+    assert source.commits == [{BUSY: 1}, {BUSY: 2}]
+
+
 def test_all_positions_are_committed_and_no_more_often_than_the_interval(setting: Setting, store: ScoreStore) -> None:
     loop, source = committing(setting, store, 5.0)
     send_to(setting, BUSY, "a")
