@@ -6,7 +6,7 @@ SITE := $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs $(
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs tables demo-bundle bench kafka servers clean
+.PHONY: help demo test lint docs tables demo-bundle bench fuzz kafka servers clean
 
 help: ## show this list
 	@echo "dancerank: streaming virality prediction, ranking and similarity search for short dance clips"
@@ -45,6 +45,9 @@ demo-bundle: $(VENV)/installed-test ## train the demo's networks and export the 
 
 bench: $(VENV)/installed-test ## measure the pipeline against the bare networks, and its memory; writes out/
 	@$(BIN)/python -m benchmarks.pipeline --memory 5000
+
+fuzz: $(VENV)/installed-test servers ## feed a million damaged inputs to every reader; writes out/fuzz.json
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz
 
 kafka: $(VENV)/installed-test servers ## run a real Apache Kafka on 127.0.0.1:9092 in the foreground
 	@$(BIN)/python -m tests.servers.kafka

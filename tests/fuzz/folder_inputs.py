@@ -85,11 +85,11 @@ def damaged_bundle(rng: Random) -> Folder:
     else:
         _damage_a_file(rng, files)
     if rng.random() < 0.5 and MANIFEST_NAME in files:
-        files[MANIFEST_NAME] = _vouched(files)
+        files[MANIFEST_NAME] = vouched(files)
     return files
 
 
-def _vouched(files: Folder) -> bytes:
+def vouched(files: Folder) -> bytes:
     """The manifest with the checksums of the graphs that are there, and the generation that follows from them."""
     try:
         manifest: Any = msgspec.json.decode(files[MANIFEST_NAME])
@@ -111,7 +111,7 @@ def damaged_graph(rng: Random) -> Folder:
     files = dict(bundle())
     name = rng.choice([name for name in files if name != MANIFEST_NAME])
     files[name] = damaged(rng, files[name], [files[other] for other in files if other.endswith(".onnx")])
-    return files | {MANIFEST_NAME: _vouched(files)}
+    return files | {MANIFEST_NAME: vouched(files)}
 
 
 def run_a_bundle(files: Folder) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import safetensors.numpy
 
 from dancerank.dead_letters import in_short
 from dancerank.policies import read_policy
@@ -13,11 +14,22 @@ from dancerank.settings import load_settings
 from ranking.serving.api import read_keys
 from schemas.bundle import MANIFEST_NAME, read_bundle, sha256_hex
 from schemas.codec import decode, encode
-from schemas.errors import BundleError, ConfigurationError, DancerankError, FinalError, MalformedEvent, SnapshotError
+from schemas.errors import (
+    BundleError,
+    ConfigurationError,
+    DancerankError,
+    FeatureFileCorrupt,
+    FinalError,
+    MalformedEvent,
+    SnapshotError,
+)
 from schemas.events import PoolDecision
+from schemas.features import decode_features
 from tests.fuzz.event_inputs import EVENTS
-from tests.fuzz.folder_inputs import bundle, restore_a_snapshot, snapshots, written
+from tests.fuzz.folder_inputs import bundle, restore_a_snapshot, run_a_bundle, snapshots, vouched, written
+from tests.fuzz.importer_inputs import import_alphapose
 from tests.fuzz.outcomes import check_refusal
+from vdv.errors import DataSetError
 
 LONG = "x" * 70_000
 
@@ -192,3 +204,48 @@ def test_the_longest_message_keeps_its_beginning_and_its_end() -> None:
     assert error.message.startswith("place: x")
     assert error.message.endswith("x; remedy")
     assert (len(error.message), len(error.field or "")) == (8192, 256)
+
+
+@pytest.mark.tried(
+    kind="decoding errors",
+    given="a graph whose tensors have names that are not UTF-8",
+    outcome="the bundle is refused with the file",
+)
+def test_a_graph_whose_names_are_not_utf8_is_refused_with_its_file(capfd: pytest.CaptureFixture[str]) -> None:
+    files = dict(bundle())
+    content = files["scenic.onnx"]
+    assert b"lengths" in content
+    files["scenic.onnx"] = content.replace(b"lengths", b"\xfflength")
+    with pytest.raises(BundleError, match=r"scenic\.onnx: ONNX Runtime cannot load this graph") as caught:
+        run_a_bundle({**files, MANIFEST_NAME: vouched(files)})
+    check_refusal(caught.value)
+    assert "Falling back" not in capfd.readouterr().out
+
+
+@pytest.mark.tried(
+    kind="importers that trust types",
+    given="AlphaPose results with half a surrogate pair as a key, or nested 100,000 deep",
+    outcome="refused with the file",
+)
+@pytest.mark.parametrize(
+    "content", [b'[{"image_id": "1.jpg", "keypoints": [], "\\ud800": 1}]', b'{"a": ' + b"[" * 100_000]
+)
+def test_alphapose_results_that_no_decoder_takes_are_refused(content: bytes) -> None:
+    with pytest.raises(DataSetError, match=r"r\.json is not an AlphaPose result") as caught:
+        import_alphapose((content, ["c1", "25", "", "r.json"], 25.0))
+    check_refusal(caught.value)
+
+
+@pytest.mark.tried(
+    kind="two readers, two truths",
+    given="a safetensors header with a field that the format does not have",
+    outcome="refused, as the safetensors library does",
+)
+def test_a_header_with_an_unknown_field_is_refused() -> None:
+    header = b'{"scenic":{"dtype":"F16","shape":[1,512],"data_offsets":[0,1024],".":1%s}}' % (b"0" * 400)
+    content = len(header).to_bytes(8, "little") + header + bytes(1024)
+    with pytest.raises(FeatureFileCorrupt, match="unknown field") as caught:
+        decode_features(content)
+    check_refusal(caught.value)
+    with pytest.raises(safetensors.SafetensorError):
+        safetensors.numpy.load(content)
