@@ -14,6 +14,7 @@ from dancerank.commands import (
     data,
     dead_letters,
     demonstrate,
+    doctor,
     generations,
     keys,
     labels,
@@ -92,7 +93,7 @@ for panel, commands in {
     "Run it": (serve.stream, serve.rank, serve.serve, serve.settings),
     "Send clips and query": (produce.produce, questions.similar, questions.rankings),
     "Learn": (learn.train, learn.evaluate),
-    "Operate it": (content_hashes.content_hash,),
+    "Operate it": (doctor.doctor, content_hashes.content_hash),
     "Model bundles": (bundles.inspect, bundles.export, bundles.demo_bundle),
 }.items():
     for function in commands:

@@ -4,12 +4,13 @@ import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from dancerank.doctor.topics import kept_wrongly
 from dancerank.kafka_checks import Process, check_rights, topic_warnings, topics_written
 from dancerank.logs import client_held_back
 from dancerank.processes import Processes
 from dancerank.settings import Settings
 from dancerank.settings_values import without_password
-from dancerank.topics import scored_topics, topics_read
+from dancerank.topics import topics_read
 from ranking.scores.store import ScoreStore
 from schemas.bundle import read_manifest
 from schemas.errors import (
@@ -82,21 +83,8 @@ def start_warnings(settings: Settings, connection: KafkaConnection, process: Pro
     """What is not as it should be though ``process`` can run, a sentence each. Raises ``TransportError``."""
     read = {name for names in topics_read(settings).values() for name in names}
     topics = describe_topics(connection, {*read, *map(dead_letter_topic, read), *topics_written(settings, process)})
-    config = {name: topic.config for name, topic in topics.items()}  # of what this user may see
-    for scored in scored_topics(settings):
-        policy = config.get(scored, {}).get("cleanup.policy")
-        if policy is not None and "compact" not in policy:
-            yield (
-                f"topic {scored} is not compacted (cleanup.policy={policy}): once its retention has passed, views can "
-                "no longer be rebuilt from it; set cleanup.policy=compact"
-            )
-    deletions = settings.ranking.deletions_topic
-    kept_ms = config.get(deletions, {}).get("retention.ms", "-1")
-    if kept_ms != "-1":
-        yield (
-            f"topic {deletions} forgets after {int(kept_ms) / 86_400_000:g} days (retention.ms={kept_ms}): a view that "
-            "is rebuilt later brings deleted clips back; set retention.ms=-1"
-        )
+    for finding in kept_wrongly(settings, topics):
+        yield finding.sentence
     if process == "stream" and not settings.streamer.feature_roots:
         yield (
             "streamer.feature_roots is empty: uploads that name feature files will be refused, only inline features "

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -39,6 +39,7 @@ class FeatureRoots:
     def __init__(self, roots: Iterable[str]) -> None:
         self._roots = tuple(roots)
         self._prefixes: dict[str, list[str]] = {}
+        self._places: dict[str, Location] = {}
         for number, root in enumerate(self._roots, 1):
             if _PASSWORD.match(root):
                 raise ConfigurationError(
@@ -49,6 +50,7 @@ class FeatureRoots:
                 place = _parse(root)
             except FeatureFileForbidden as error:
                 raise ConfigurationError(f"feature root {error.message}", field="feature_roots") from error
+            self._places[root] = place
             self._prefixes.setdefault(place.scheme, []).append(place.path.rstrip("/") + "/")
 
     @property
@@ -58,6 +60,10 @@ class FeatureRoots:
     def absent_folders(self) -> list[str]:
         """The local roots that are not a folder on this machine, as they were given."""
         return [root for root in self._roots if (at := _parse(root)).scheme == FILE and not Path(at.path).is_dir()]
+
+    def places(self) -> Mapping[str, Location]:
+        """Where each root is, by its URI."""
+        return self._places
 
     def resolve(self, uri: str) -> Location:
         """The file that ``uri`` names; ``FeatureFileForbidden`` if it lies outside every root."""

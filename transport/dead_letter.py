@@ -20,7 +20,8 @@ SUFFIX: Final = ".dead-letter"
 ORIGINAL: Final = "original."
 """Prefix of the headers that the record came with, so that they are not confused with ours."""
 
-_HEADER_ROOM_BYTES: Final = 64 * 1024
+HEADER_ROOM_BYTES: Final = 64 * 1024
+"""More than its record that a dead letter may have."""
 # An error may quote what the record holds; uncut, it would make the dead letter larger than any record may be.
 _LONGEST: Final = {"message": 2048, "field": 256, "clip_id": 128}
 
@@ -32,7 +33,7 @@ def dead_letter_topic(topic: str) -> str:
 def dead_letter_spec(source: TopicSpec) -> TopicSpec:
     """The topic for what cannot be processed of ``source``: as many partitions, room for its largest record."""
     source_limit_bytes = int(source.config.get("max.message.bytes", 1024 * 1024))
-    limit = {"max.message.bytes": str(source_limit_bytes + _HEADER_ROOM_BYTES)}
+    limit = {"max.message.bytes": str(source_limit_bytes + HEADER_ROOM_BYTES)}
     return TopicSpec(
         name=dead_letter_topic(source.name), partitions=source.partitions, replication=source.replication, config=limit
     )

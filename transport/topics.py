@@ -28,11 +28,19 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TopicDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """A topic as it is. ``config`` holds every active setting; empty where the broker cannot tell."""
+    """A topic as it is. ``config`` holds every active setting; empty where the broker cannot tell.
+
+    ``replicas`` and ``in_sync``: of the partition that has the fewest; ``leaderless``: partitions without a leader.
+    ``operations``: what this user may do with it (``READ``, ``WRITE``); empty where the broker cannot tell.
+    """
 
     name: str
     partitions: int
     config: Mapping[str, str]
+    replicas: int = 0
+    in_sync: int = 0
+    leaderless: int = 0
+    operations: frozenset[str] = frozenset()
 
 
 def ensure_topics(connection: KafkaConnection, specs: Iterable[TopicSpec]) -> list[str]:
@@ -80,12 +88,20 @@ def describe_topics(connection: KafkaConnection, names: Iterable[str]) -> dict[s
     with closing(admin), transport_errors(connection, "cannot describe topics"):
         existing = _existing(admin, names)
         configs = {} if connection.topics_on_demand or not existing else _configs(admin, [t["name"] for t in existing])
-        return {
-            topic["name"]: TopicDescription(
-                name=topic["name"], partitions=len(topic["partitions"]), config=configs.get(topic["name"], {})
-            )
-            for topic in existing
-        }
+        return {topic["name"]: _described(topic, configs.get(topic["name"], {})) for topic in existing}
+
+
+def _described(topic: Mapping[str, Any], config: Mapping[str, str]) -> TopicDescription:
+    partitions = topic["partitions"]
+    return TopicDescription(
+        name=topic["name"],
+        partitions=len(partitions),
+        config=config,
+        replicas=min((len(each["replica_nodes"]) for each in partitions), default=0),
+        in_sync=min((len(each["isr_nodes"]) for each in partitions), default=0),
+        leaderless=sum(each["leader_id"] < 0 for each in partitions),
+        operations=frozenset(topic.get("authorized_operations") or ()),
+    )
 
 
 def allowed_operations(connection: KafkaConnection, names: Iterable[str]) -> dict[str, set[str]]:

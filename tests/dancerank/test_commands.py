@@ -15,7 +15,7 @@ from schemas.ports import OutgoingRecord
 
 COMMANDS = [
     *("demo", "stream", "rank", "serve", "settings", "produce"),
-    *("similar", "rankings", "inspect", "export", "demo-bundle", "content-hash"),
+    *("similar", "rankings", "inspect", "export", "demo-bundle", "content-hash", "doctor"),
 ]
 
 
