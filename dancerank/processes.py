@@ -47,6 +47,7 @@ from streamer.pipeline import Streamer
 from streamer.runtimes.selection import open_runtime
 from transport.client_options import ConsumerOptions, ProducerOptions, TransactionOptions
 from transport.connection import KafkaConnection
+from transport.group_membership import Rejoining
 from transport.kafka_flushes import open_results
 from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
@@ -212,9 +213,7 @@ class Processes:
         opened = open_streamer(
             settings.streamer,
             runtime,
-            open_source=lambda listener: KafkaSource(
-                connection, topics, group=group, listener=listener, options=self._member
-            ),
+            open_source=self._member_of(group, topics),
             open_sink=lambda: open_results(connection, name, transactions, limits),
             observer=self.observer,
             clock=self.clock,
@@ -240,7 +239,7 @@ class Processes:
             view = ScoreView(
                 ScoreStore(database, self.clock), sink, self.observer, scored_topics=scored_topics(settings)
             )
-            open_source = partial(self._shared_source, "ranking", settings.kafka.ranking_group)
+            open_source = self._member_of(settings.kafka.ranking_group, topics_read(settings)["ranking"])
             options = LoopOptions(max_records=settings.ranking.batch_records)
             loop = ViewLoop(
                 open_source,
@@ -308,7 +307,7 @@ class Processes:
             publisher = DecisionPublisher(store, results, self.observer, pools.decisions_topic)
             announce = stack.enter_context(publishing(publisher.publish))
             worker = PoolWorker(store, policy, announce, self.observer, self.clock, pools, seen=monitor.add, look=look)
-            open_source = partial(self._shared_source, "pools", settings.kafka.pools_group)
+            open_source = self._member_of(settings.kafka.pools_group, topics_read(settings)["pools"])
             unknown = UnknownModalities(self.observer)
             scored_in = scored_topics(settings)
             read = partial(
@@ -417,7 +416,11 @@ class Processes:
             instance=self.settings.kafka.instance,
         )
 
-    def _shared_source(self, role: str, group: str, listener: RebalanceListener) -> KafkaSource:
-        """A member of ``group``, which starts where ``listener`` says."""
-        topics = topics_read(self.settings)[role]
-        return KafkaSource(self.connection, topics, group=group, listener=listener, options=self._member)
+    def _member_of(self, group: str, topics: Sequence[str]) -> Rejoining:
+        """Opens the sources of this process as a member of ``group``, which start where their listener says."""
+        connection, options = self.connection, self._member
+
+        def open_source(listener: RebalanceListener) -> KafkaSource:
+            return KafkaSource(connection, topics, group=group, listener=listener, options=options)
+
+        return Rejoining(connection, group, open_source)

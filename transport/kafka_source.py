@@ -73,6 +73,9 @@ class KafkaSource:
         self._passed: dict[TopicPartition, int] = {}
         self._paused = False
         self._closed = False
+        self._is_dynamic = group is not None and options.instance is None
+        self.left_behind: str | None = None
+        """Once closed, the id of a member that its group has to be rid of, in case that the broker was unreachable."""
         self._is_unreachable = False
         self._standing: dict[TopicPartition, int] = {}
         self._looked_s = time.monotonic()
@@ -197,6 +200,8 @@ class KafkaSource:
             return
         self._closed = True
         self._poller.shutdown()
+        if self._is_dynamic:
+            self.left_behind = self._consumer.group_metadata().member_id or None
         with transport_errors(self._connection, "cannot leave the group"):
             self._consumer.close(autocommit=False, timeout_ms=self._connection.timeout_ms)
 

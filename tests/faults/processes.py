@@ -37,6 +37,7 @@ class Worker:
         is_static: bool = True,
     ) -> None:
         self.name = name
+        self.command = command
         self.port = free_port()
         self._progress = progress
         self._command = [sys.executable, "-m", "dancerank", *command.split(), "--config", str(config)]

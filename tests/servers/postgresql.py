@@ -7,9 +7,12 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
+import psutil
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -62,6 +65,26 @@ class PostgresqlServer:
     def kill(self) -> None:
         """A crash: nothing is flushed and no client is notified."""
         os.kill(self._server.get_pid(), signal.SIGKILL)
+
+    @contextmanager
+    def down(self, harm: Literal["killed", "frozen"]) -> Iterator[None]:
+        """Crashed, or with every process stopped and all connections open; working again afterwards."""
+        if harm == "killed":
+            self.kill()
+            try:
+                yield
+            finally:
+                self.start()
+            return
+        first = psutil.Process(self._server.get_pid())
+        processes = [first, *first.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
 
     def start(self) -> None:
         """Bring back a server that was killed, with its data."""

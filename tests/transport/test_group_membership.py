@@ -1,0 +1,82 @@
+"""A member that lost its broker does not keep its successor waiting until its session has timed out."""
+
+from collections.abc import Callable
+from contextlib import closing
+
+import pytest
+
+from schemas.ports import RebalanceListener
+from tests.servers.kafka import KafkaServer
+from tests.waiting import wait_until
+from transport.client_options import ConsumerOptions
+from transport.connection import KafkaConnection
+from transport.group_membership import Rejoining
+from transport.group_offsets import members_of
+from transport.kafka_source import KafkaSource
+from transport.topics import TopicSpec, ensure_topics
+
+LONG_S = 600.0
+"""A session that outlasts every wait of these tests."""
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+
+class Listener:
+    def assigned(self, _: frozenset[object]) -> dict[object, int]:
+        return {}
+
+    def revoked(self, _: frozenset[object]) -> None: ...
+
+
+def rejoining(connection: KafkaConnection, instance: str | None = None) -> Rejoining:
+    options = ConsumerOptions(session_timeout_s=LONG_S, heartbeat_interval_s=1.0, instance=instance)
+
+    def open_source(listener: RebalanceListener) -> KafkaSource:
+        return KafkaSource(connection, ["t"], group="g", listener=listener, options=options)
+
+    return Rejoining(connection, "g", open_source)
+
+
+def joined(source: KafkaSource) -> None:
+    wait_until(source.assignment, lambda: source.poll(max_records=1, timeout_s=0.5), what="it was given no partitions")
+
+
+@pytest.mark.tried(
+    kind="readiness by memory",
+    given="a streamer, without an instance name, whose broker was down while it reconnected",
+    outcome="it has its partitions at once, not after the session timeout",
+)
+@pytest.mark.parametrize("harm", ["killed", "stopped"])
+def test_after_an_outage_a_member_takes_over_from_the_one_that_it_was(own_kafka_server: KafkaServer, harm: str) -> None:
+    connection = KafkaConnection(servers=(own_kafka_server.address,), timeout_s=5.0)
+    ensure_topics(connection, [TopicSpec(name="t", partitions=2)])
+    opening = rejoining(connection)
+    first = opening(Listener())
+    joined(first)
+    end: dict[str, Callable[[], None]] = {"killed": own_kafka_server.kill, "stopped": own_kafka_server.stop}
+    end[harm]()
+    first.close()
+    own_kafka_server.start()
+    with closing(opening(Listener())) as second:
+        joined(second)
+        assert len(members_of(connection, "g")) == 1
+
+
+def test_a_member_that_left_in_order_is_not_missed(own_kafka_server: KafkaServer) -> None:
+    connection = KafkaConnection(servers=(own_kafka_server.address,))
+    ensure_topics(connection, [TopicSpec(name="t", partitions=2)])
+    opening = rejoining(connection)
+    for _ in range(2):
+        with closing(opening(Listener())) as source:
+            joined(source)
+
+
+def test_a_static_member_is_never_removed(own_kafka_server: KafkaServer) -> None:
+    connection = KafkaConnection(servers=(own_kafka_server.address,))
+    ensure_topics(connection, [TopicSpec(name="t", partitions=2)])
+    opening = rejoining(connection, instance="pod-1")
+    first = opening(Listener())
+    joined(first)
+    first.close()
+    assert first.left_behind is None
+    assert [member.instance for member in members_of(connection, "g")] == ["pod-1"]
