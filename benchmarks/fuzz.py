@@ -8,7 +8,6 @@ grows by more than 512 MiB; a process that finishes no input in two minutes hang
 """
 
 import argparse
-import json
 import logging
 import multiprocessing
 import queue
@@ -16,7 +15,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -27,13 +26,16 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.figures import Measured, write_figures
+from benchmarks.figures import OUT, Measured, write_figures
 
 INPUTS: Final = 1_000_000
 QUICK: Final = 15_000
 CHUNK: Final = 500
 """Inputs of a process between two reports; of a target that takes long, fewer."""
+RECORDS: Final = 2_000
+"""Likewise of Kafka, where each job starts a broker."""
 HANG_S: Final = 120.0
+WRITTEN_EVERY_S: Final = 30.0
 MOST_GROWTH_MIB: Final = 512.0
 SEQUENCES: Final = "sequences of records"
 TOPICS: Final = "raw records on Kafka"
@@ -83,13 +85,16 @@ def main() -> None:
     jobs = planned(inputs, chosen.seed, chosen.only)
     console = Console(width=160)
     started_s = time.monotonic()
-    results = run(jobs, chosen.processes, console)
-    show(console, results)
-    report(results, time.monotonic() - started_s, seed=chosen.seed)
+
+    def written(results: dict[str, Result]) -> None:
+        report(results, time.monotonic() - started_s, seed=chosen.seed)
+
+    show(console, run(jobs, chosen.processes, console, written))
+    print(f"{OUT}/fuzz.json")
 
 
 def planned(inputs: int, seed: int, only: Sequence[str] | None) -> list[Job]:
-    """The jobs of a run: each target has its share of the inputs; long jobs come first."""
+    """The jobs of a run: each target has its share of the inputs, and all targets take turns."""
     shares = {target.name: target.share for target in _targets()} | _SHARES
     if only:
         shares = {name: share for name, share in shares.items() if name in only}
@@ -97,18 +102,24 @@ def planned(inputs: int, seed: int, only: Sequence[str] | None) -> list[Job]:
     jobs = []
     for name, share in shares.items():
         left, number = round(inputs * share / total), 0
-        most = left if name == TOPICS else CHUNK
+        most = RECORDS if name == TOPICS else CHUNK
         while left > 0:
             jobs.append(Job(name, min(most, left), seed * 1_000_000 + number))
             left, number = left - most, number + 1
-    return sorted(jobs, key=lambda job: (job.target != TOPICS, job.seed))
+    return sorted(jobs, key=lambda job: job.seed)
 
 
-def run(jobs: Sequence[Job], processes: int, console: Console) -> dict[str, Result]:
-    """All jobs on so many processes; one that dies or hangs is replaced, and its job counts as a crash or a hang."""
+def run(
+    jobs: Sequence[Job], processes: int, console: Console, written: Callable[[dict[str, Result]], None]
+) -> dict[str, Result]:
+    """All jobs on so many processes; one that dies or hangs is replaced, and its job counts as a crash or a hang.
+
+    ``written`` gets what was done so far from time to time, and at the end.
+    """
     results: dict[str, Result] = {job.target: Result() for job in jobs}
     waiting = list(reversed(jobs))
     workers = [Worker() for _ in range(processes)]
+    written_at_s = time.monotonic()
     with Progress(console=console) as progress:
         task = progress.add_task("inputs", total=sum(job.inputs for job in jobs))
         while waiting or any(worker.job for worker in workers):
@@ -121,9 +132,13 @@ def run(jobs: Sequence[Job], processes: int, console: Console) -> dict[str, Resu
                     for crash in result.crashes[:1] + result.hangs:
                         progress.console.print(f"{worker.job}: {crash}", markup=False, highlight=False)
                     worker.job = None
+            if time.monotonic() - written_at_s > WRITTEN_EVERY_S:
+                written_at_s = time.monotonic()
+                written(results)
             time.sleep(0.02)
     for worker in workers:
         worker.stop()
+    written(results)
     return dict(sorted(results.items()))
 
 
@@ -283,18 +298,11 @@ def topics(job: Job, beat: Callable[[], None]) -> Result:
     try:
         with KafkaServer() as server:
             connection = KafkaConnection(servers=(server.address,))
-            for number, records in enumerate(_portions(job.inputs)):
-                result.outcomes += fuzz_topics(connection, records=records, seed=job.seed + number, progress=beat)
-                result.inputs += records
+            result.outcomes += fuzz_topics(connection, records=job.inputs, seed=job.seed, progress=beat)
+            result.inputs += job.inputs
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
         result.crashes.append("".join(traceback.format_exception(error))[-2000:])
     return result
-
-
-def _portions(inputs: int, most: int = 4000) -> Iterator[int]:
-    while inputs > 0:
-        yield min(inputs, most)
-        inputs -= most
 
 
 def _drawing(inputs: int) -> Any:
@@ -329,7 +337,7 @@ def show(console: Console, results: dict[str, Result]) -> None:
 
 
 def report(results: dict[str, Result], seconds: float, *, seed: int) -> None:
-    """Write ``out/fuzz.json``."""
+    """Write ``out/fuzz.json``, also while the run goes on, so that one that is cut short has its figures."""
     whole = Result()
     for result in results.values():
         whole.add(result)
@@ -349,8 +357,7 @@ def report(results: dict[str, Result], seconds: float, *, seed: int) -> None:
         }
         for name, result in results.items()
     }
-    path = write_figures("fuzz", figures, seed=seed, seconds=round(seconds, 1), targets=targets)
-    print(json.dumps([figure._asdict() for figure in figures]), path)
+    write_figures("fuzz", figures, seed=seed, seconds=round(seconds, 1), targets=targets)
 
 
 if __name__ == "__main__":
