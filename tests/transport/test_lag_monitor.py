@@ -12,12 +12,22 @@ from transport.reading_progress import ReadingProgress
 from transport.topics import TopicSpec
 
 
+@pytest.mark.tried(
+    kind="metrics of a loop that stands still",
+    given="a process that holds no partition yet",
+    outcome="its lag is the broker's count",
+)
 def test_a_process_without_partitions_reports_those_without_a_member() -> None:
     scene = LagScene()
     scene.offsets.replace(committed={GROUP: {FIRST: 4}})
     assert scene.measured() == {FIRST: 6, SECOND: 10}
 
 
+@pytest.mark.tried(
+    kind="metrics of a loop that stands still",
+    given="records that come while a loop stands still",
+    outcome="the lag grows",
+)
 def test_a_loop_that_stands_still_does_not_keep_its_lag_from_growing() -> None:
     scene = LagScene()
     scene.progress.assigned({FIRST, SECOND})
@@ -27,6 +37,11 @@ def test_a_loop_that_stands_still_does_not_keep_its_lag_from_growing() -> None:
     assert scene.measured() == {FIRST: 7, SECOND: 0}
 
 
+@pytest.mark.tried(
+    kind="metrics of a loop that stands still",
+    given="records that were read and are not applied",
+    outcome="they count as waiting",
+)
 def test_records_that_were_read_and_not_applied_wait() -> None:
     scene = LagScene(stored={FIRST: 3, SECOND: 10})
     scene.progress.assigned({FIRST, SECOND})
@@ -84,12 +99,22 @@ def test_until_the_view_has_given_its_positions_the_committed_ones_count() -> No
     assert scene.measured() == {FIRST: 3, SECOND: 10}
 
 
+@pytest.mark.tried(
+    kind="metrics of a loop that stands still",
+    given="a view whose positions are not known yet",
+    outcome="no lag, not 0",
+)
 def test_a_lag_without_a_position_is_unknown_and_not_0() -> None:
     scene = LagScene(group=None, stored={})
     assert scene.measured() == {}
     assert not scene.seen.measured_at_ms
 
 
+@pytest.mark.tried(
+    kind="metrics of a loop that stands still",
+    given="a broker that does not answer",
+    outcome="the last lag for 30 s, then none",
+)
 def test_an_unreachable_broker_leaves_the_last_lag_for_a_while_and_then_none_at_all() -> None:
     scene = LagScene()
     before = scene.measured()
@@ -104,6 +129,9 @@ def test_an_unreachable_broker_leaves_the_last_lag_for_a_while_and_then_none_at_
     assert len(scene.seen.measured_at_ms) == 2
 
 
+@pytest.mark.tried(
+    kind="metrics of a loop that stands still", given="a partition without a leader", outcome="the others are measured"
+)
 def test_a_partition_without_a_leader_keeps_no_other_from_being_measured_and_the_time_stands() -> None:
     scene = LagScene()
     scene.measured()

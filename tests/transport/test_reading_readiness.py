@@ -46,6 +46,11 @@ def test_before_kafka_has_answered_and_a_share_is_given_a_process_is_not_ready()
     assert [waits_for for waits_for, _ in Scene().reasons()] == [WaitsFor.KAFKA, WaitsFor.PARTITIONS]
 
 
+@pytest.mark.tried(
+    kind="readiness by memory",
+    given="a broker that stops answering and returns",
+    outcome="not ready within the bound, ready at the next answer",
+)
 def test_a_broker_that_does_not_answer_is_noticed_within_the_bound_and_its_return_at_the_next_question() -> None:
     scene = Scene().works()
     scene.offsets.fails = True
@@ -58,6 +63,9 @@ def test_a_broker_that_does_not_answer_is_noticed_within_the_bound_and_its_retur
     assert scene.reasons() == []
 
 
+@pytest.mark.tried(
+    kind="readiness by memory", given="a question to the broker that hangs", outcome="not ready within the bound"
+)
 def test_a_question_that_hangs_counts_from_when_it_was_asked() -> None:
     scene = Scene().works()
     scene.clock.advance(ANSWERED_WITHIN_S + 1)  # and the monitor waits for an answer
@@ -73,6 +81,11 @@ def test_a_partition_whose_leader_does_not_answer_is_named_once_an_election_woul
     assert scene.reasons() == [(WaitsFor.KAFKA, "not every partition answers: clips[0]: it has no leader")]
 
 
+@pytest.mark.tried(
+    kind="readiness by memory",
+    given="a process restarted after SIGKILL, whose old member still counts",
+    outcome="not ready before it is a member",
+)
 def test_who_has_no_share_of_its_group_yet_is_not_ready_though_others_still_count_as_members() -> None:
     scene = Scene().passes(1)
     scene.offsets.replace(held={GROUP: frozenset(BOTH)})  # by a member that was killed
@@ -89,6 +102,11 @@ def test_a_member_without_partitions_stands_by_while_others_hold_them_all() -> N
     assert scene.passes(20).reasons() == [(WaitsFor.PARTITIONS, "no member of readers reads clips[1]")]
 
 
+@pytest.mark.tried(
+    kind="readiness by memory",
+    given="partitions that were added and have no reader",
+    outcome="not ready, with the partition named",
+)
 def test_partitions_that_were_added_and_have_no_reader_are_named() -> None:
     scene = Scene().works()
     scene.offsets.replace(spans={FIRST: Span(0, 0), SECOND: Span(0, 0), FIRST._replace(partition=2): Span(0, 3)})
@@ -112,6 +130,11 @@ def test_a_reader_without_a_group_reads_every_partition_or_names_it() -> None:
     assert scene.passes(2).reasons() == []
 
 
+@pytest.mark.tried(
+    kind="readiness by memory",
+    given="a loop that stands still within a step",
+    outcome="not ready after a minute, with the loop named",
+)
 def test_a_loop_that_stands_still_within_a_step_is_named() -> None:
     scene = Scene().works().passes(STEP_WITHIN_S)
     assert scene.reasons() == []

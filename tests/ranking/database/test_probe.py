@@ -51,6 +51,7 @@ def test_an_error_is_known_at_once_and_the_last_answer_stays(error: DancerankErr
     assert (probe.found().answer, said(probe)) == (3, [])
 
 
+@pytest.mark.tried(kind="readiness by memory", given="a database that hangs", outcome="not ready within the bound")
 def test_a_database_that_hangs_is_noticed_within_the_bound_and_keeps_one_thread() -> None:
     clock, asked, goes_on = ManualClock(), threading.Event(), threading.Event()
 
