@@ -1,5 +1,6 @@
 """Folders of several files that vouch for one another: bundles and index snapshots."""
 
+import atexit
 import hashlib
 import shutil
 import tempfile
@@ -34,7 +35,9 @@ Folder = Mapping[str, bytes]
 def scratch() -> Path:
     """A folder of this process for files that are read once, in memory where that is possible."""
     memory = Path("/dev/shm")
-    return Path(tempfile.mkdtemp(prefix="dancerank-fuzz-", dir=memory if memory.is_dir() else None))
+    folder = tempfile.mkdtemp(prefix="dancerank-fuzz-", dir=memory if memory.is_dir() else None)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def written(folder: Folder, name: str) -> Path:
