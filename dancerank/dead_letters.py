@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from dancerank.processes import Processes
+from dancerank.progress import working
 from dancerank.settings import Settings
 from dancerank.topics import scored_topics, topics_read
 from schemas.clock import SystemClock
@@ -45,7 +46,8 @@ class DeadLetters:
         """The dead-letter topics that exist: that of ``topic``, or all. Raises ``DeadLetterError`` if there is none."""
         read = {name for names in topics_read(self._settings).values() for name in names}
         wanted = sorted(map(dead_letters_of, read if topic is None else [topic]))
-        found = sorted(describe_topics(self._connection, wanted))
+        with working(f"asking Kafka at {self._connection}"):
+            found = sorted(describe_topics(self._connection, wanted))
         if not found:
             raise DeadLetterError(f"there is no topic {' or '.join(wanted)}; nothing was dead-lettered there yet")
         return found

@@ -57,6 +57,7 @@ def check_start(processes: Processes, process: Process) -> None:
     needs: list[Callable[[], object]] = [partial(_check_topics, processes, process), database_or_bundle]
     if process == "serve":
         _ = processes.index_backend  # a wrong setting fails before Kafka is waited for
+    log.info("connecting to Kafka at %s", processes.connection)
     missing: list[DancerankError] = []
     with client_held_back():
         for need in needs:

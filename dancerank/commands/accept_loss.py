@@ -11,6 +11,7 @@ from rich.text import Text
 from dancerank.commands.options import Config
 from dancerank.logs import configure_logs
 from dancerank.processes import Processes
+from dancerank.progress import working
 from dancerank.settings import load_settings
 from dancerank.settings_values import without_password
 from dancerank.terminal import Console, confirm
@@ -37,7 +38,8 @@ def accept_loss(
     """
     settings = load_settings(config)
     processes, console, topic = Processes(settings), Console(), settings.ranking.deletions_topic
-    ends = partition_ends(processes.connection, [topic])
+    with working(f"asking Kafka at {processes.connection}"):
+        ends = partition_ends(processes.connection, [topic])
     with closing(processes.open_database()) as database:
         place = without_password(settings.ranking.database_url)
         if database.missing_file is not None:

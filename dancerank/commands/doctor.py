@@ -11,6 +11,7 @@ from dancerank.commands.options import Config
 from dancerank.doctor.examination import examine, has_errors
 from dancerank.doctor.findings import Finding, Level
 from dancerank.processes import Processes
+from dancerank.progress import working
 from dancerank.settings import load_settings
 from dancerank.terminal import Console
 
@@ -26,7 +27,9 @@ def doctor(
 
     Changes nothing, and may run beside everything else. Exits with 1 if it finds an error.
     """
-    findings = list(examine(Processes(load_settings(config))))
+    processes = Processes(load_settings(config))
+    with working("examining Kafka, the database and this machine"):
+        findings = list(examine(processes))
     if as_json:
         typer.echo(json.dumps([each._asdict() for each in findings], indent=2))
     else:

@@ -9,6 +9,7 @@ import typer
 from dancerank.commands.offset_tables import Standing, Workers, meaning, reset_table, standing_table
 from dancerank.commands.options import Config, parse_moment
 from dancerank.processes import Processes
+from dancerank.progress import working
 from dancerank.settings import Settings, load_settings
 from dancerank.settings_values import without_password
 from dancerank.terminal import Console, confirm
@@ -115,14 +116,15 @@ def _standing(settings: Settings, connection: KafkaConnection, workers: Workers)
         Workers.POOLS: settings.kafka.pools_group,
     }
     group, view = groups[workers], _VIEWS.get(workers)
-    ends = partition_ends(connection, topics_read(settings)[workers])
-    if view is None:
-        positions = committed_offsets(connection, group)
-    else:
-        with closing(Processes(settings).open_database()) as database:
-            positions = {} if database.missing_file is not None else ViewPositions(database).of(view, ends)
     place = without_password(settings.ranking.database_url)
-    return Standing(workers, group, view, place, ends, positions, members_of(connection, group))
+    with working(f"asking Kafka at {connection} and {place} about group {group}"):
+        ends = partition_ends(connection, topics_read(settings)[workers])
+        if view is None:
+            positions = committed_offsets(connection, group)
+        else:
+            with closing(Processes(settings).open_database()) as database:
+                positions = {} if database.missing_file is not None else ViewPositions(database).of(view, ends)
+        return Standing(workers, group, view, place, ends, positions, members_of(connection, group))
 
 
 def _place(text: str) -> Place:

@@ -8,7 +8,7 @@ import typer
 
 from dancerank.commands.options import Config
 from dancerank.processes import Processes
-from dancerank.progress import counted
+from dancerank.progress import counted, working
 from dancerank.settings import load_settings
 from dancerank.terminal import Console
 from dancerank.topics import create_topics
@@ -38,7 +38,8 @@ def produce(
         check_roots(data, settings.streamer.feature_roots)
     check_uploads(data, now_ms=now_ms)
     connection, topic = Processes(settings).connection, settings.streamer.uploads_topic
-    created = create_topics(settings, connection)
+    with working(f"asking Kafka at {connection}"):
+        created = create_topics(settings, connection)
     with closing(KafkaSink(connection)) as sink:
         uploads = read_uploads(data, now_ms=now_ms, inline=inline)
         with closing(counted(uploads, "Sending", len(data))) as shown:

@@ -173,6 +173,36 @@ def test_other_commands_say_what_they_do(
 
 @pytest.mark.tried(
     kind="waiting in the dark",
+    given="a command that asks Kafka, while no broker answers",
+    outcome="a line after a second with the address",
+)
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("offsets show", "asking Kafka at 127.0.0.1:1 and sqlite"),
+        ("offsets reset --group pools --to latest", "asking Kafka at 127.0.0.1:1 and sqlite"),
+        ("offsets accept-loss", "asking Kafka at 127.0.0.1:1: "),
+        ("dead-letters list", "asking Kafka at 127.0.0.1:1: "),
+        ("doctor", "examining Kafka, the database and this machine: "),
+        ("stream", "connecting to Kafka at 127.0.0.1:1"),
+    ],
+)
+def test_a_command_says_that_it_waits_for_kafka(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, says: str
+) -> None:
+    monkeypatch.setenv("DANCERANK_KAFKA__BOOTSTRAP_SERVERS", '["127.0.0.1:1"]')
+    monkeypatch.setenv("DANCERANK_KAFKA__TIMEOUT_S", "2")
+    monkeypatch.setenv("DANCERANK_RANKING__DATABASE_URL", f"sqlite:///{tmp_path}/view.db")
+    monkeypatch.setenv("DANCERANK_RANKING__INDEX_FOLDER", str(tmp_path / "index"))
+    done = subprocess.run(
+        [sys.executable, "-m", "dancerank", *command.split()], cwd=FOLDER, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert says in done.stderr
+
+
+@pytest.mark.tried(
+    kind="waiting in the dark",
     given="train in its first epoch, where standard error is a file",
     outcome="a line after a second, then every ten",
 )
