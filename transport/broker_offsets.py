@@ -55,8 +55,8 @@ class OffsetsReader(Protocol):
 
 
 class KafkaOffsets:
-    """An ``OffsetsReader`` on Kafka. Connects at the first ``look``, and again after one that failed; belongs to no
-    group, so it is in nobody's way and nothing that happens to members happens to it. Not thread-safe.
+    """An ``OffsetsReader`` on Kafka. Connects at the first ``look``, and again after one that failed; it is
+    not a member of the group, so that rebalances do not affect it. Not thread-safe.
     """
 
     def __init__(self, connection: KafkaConnection) -> None:

@@ -159,7 +159,7 @@ class LagMonitor:
                 self._drop(at)
 
     def _drop(self, at: TopicPartition) -> None:
-        """It is another's to measure now, or nobody can."""
+        """Another process measures it now, or its lag is unknown."""
         for kept in (self._first_seen_ms, self._no_lag_ms):
             kept.pop(at, None)
         if self._measured_ms.pop(at, None) is not None:

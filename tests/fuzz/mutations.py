@@ -1,4 +1,4 @@
-"""Damage and absurd values: what turns a sound input into one that nobody asked for. Each draws from a ``Random``."""
+"""Damage and absurd values: what turns a sound input into one that no reader expects. Each draws from a ``Random``."""
 
 import json
 import math

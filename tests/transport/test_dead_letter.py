@@ -129,7 +129,7 @@ def test_a_dead_letter_is_not_made_smaller_during_an_outage() -> None:
 
 
 def test_dead_letters_that_their_topic_does_not_take_are_written_without_values() -> None:
-    """A topic that someone else created may take less than the one that was read; nobody waits for that to change."""
+    """A topic that someone else created may take less than the one that was read; waiting would not change that."""
     written: list[OutgoingRecord] = []
 
     def flush() -> None:

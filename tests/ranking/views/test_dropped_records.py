@@ -159,7 +159,7 @@ def test_a_view_does_not_pass_deletions_that_were_dropped_until_that_is_accepted
 
 @pytest.mark.tried(
     kind="positions before the log's beginning",
-    given="a view that is built anew from a topic of deletions that had a retention",
+    given="a view that is rebuilt from a topic of deletions that had a retention",
     outcome="it waits: clips whose deletion is gone would be shown again",
 )
 def test_a_new_view_needs_every_deletion(logs: Logs, view: View) -> None:
