@@ -148,7 +148,7 @@ def test_questions_through_an_upgrade_are_answered_by_one_generation_each_and_ne
 
         run(views, "retire", old, "--yes")
         wait_until(
-            lambda: all(ask(each, f"{paths[0]}&generation={old}").status_code == 422 for each in servers),
+            lambda: all(ask(each, f"{paths[0]}&generation={old}").status_code == 404 for each in servers),
             what="the old model was not dropped",
         )
         assert before.stop() == 0
