@@ -6,7 +6,7 @@ observer as well, and hands it to every process that it builds.
 
 from collections import defaultdict
 
-from random_clips import random_features, random_upload
+from synthetic_clips import features_of, upload_of
 
 from dancerank import Settings
 from schemas import Modality, Observer, read_bundle
@@ -26,7 +26,7 @@ class StageTimes(Observer):
 def main() -> StageTimes:
     times = StageTimes()
     scorer = open_scorer(read_bundle(Settings().bundle_folder), observer=times)
-    scorer.score([(random_upload(number), random_features(number)) for number in range(8)])
+    scorer.score([(upload_of(number), features_of(number)) for number in range(8)])
     for stage, seconds in times.seconds.items():
         print(f"{stage:20} {1000 * seconds:6.1f} ms")
     return times

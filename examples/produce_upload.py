@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import msgspec
-from random_clips import random_features, random_upload
+from synthetic_clips import features_of, upload_of
 
 from dancerank import send_clips
 from schemas import ClipUploaded, DancerankError, FeatureFile, encode_features
@@ -18,8 +18,8 @@ from transport import KafkaConnection, KafkaSink
 
 def main(connection: KafkaConnection, folder: Path) -> ClipUploaded:
     file = folder.resolve() / "clip-1.safetensors"
-    file.write_bytes(encode_features(random_features(1)))
-    upload = msgspec.structs.replace(random_upload(1), features=FeatureFile(file.as_uri()))
+    file.write_bytes(encode_features(features_of(1)))
+    upload = msgspec.structs.replace(upload_of(1), features=FeatureFile(file.as_uri()))
     with closing(KafkaSink(connection)) as sink:
         send_clips(sink, "clips.uploaded", [upload], timeout_s=15.0)
     return upload

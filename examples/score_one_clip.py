@@ -1,6 +1,6 @@
 """Score one clip with the bundle that ships, without Kafka: ``python examples/score_one_clip.py``."""
 
-from random_clips import random_features, random_upload
+from synthetic_clips import features_of, upload_of
 
 from dancerank import Settings
 from schemas import ClipScored, read_bundle
@@ -9,7 +9,7 @@ from streamer import open_scorer
 
 def main() -> ClipScored:
     scorer = open_scorer(read_bundle(Settings().bundle_folder))
-    [scored] = scorer.score([(random_upload(1), random_features(1))])
+    [scored] = scorer.score([(upload_of(1), features_of(1))])
     if not isinstance(scored, ClipScored):
         raise scored  # inference failed on this clip
     for modality, result in scored.modalities.items():

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from random_clips import random_upload
+from synthetic_clips import upload_of
 
 from dancerank import EmbeddedSystem, Processes, Settings, run_embedded
 from exporters.prometheus import PrometheusObserver
@@ -25,7 +25,7 @@ def running(clips: int, observer: PrometheusObserver) -> Iterator[EmbeddedSystem
         settings = Settings(ranking={"database_url": f"sqlite:///{folder}/dancerank.db", "index_folder": folder})
         with run_embedded(Processes(settings, connection=connection, observer=observer)) as system:
             system.await_ready()
-            system.send(map(random_upload, range(clips)))
+            system.send(map(upload_of, range(clips)))
             system.await_clips(clips)
             yield system
 

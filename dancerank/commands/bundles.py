@@ -15,7 +15,6 @@ from dancerank.settings import shipped_bundle
 from dancerank.terminal import Console
 from exporters.onnx.bundle_folders import check_bundle_folder
 from exporters.onnx.inspect import describe
-from networks.checkpoint_file import read_metadata
 from schemas.bundle import Bundle, read_bundle
 
 
@@ -34,6 +33,8 @@ def export(
 ) -> None:
     """Turn a checkpoint into an ONNX bundle; refuse if ONNX Runtime and torch disagree."""
     console = Console()
+    from networks.checkpoint_file import read_metadata
+
     read_metadata(checkpoint)
     check_bundle_folder(bundle, overwrite=overwrite)
     check_folder_to_write(bundle)

@@ -14,7 +14,6 @@ from rich.text import Text
 from dancerank.progress import steps, working
 from dancerank.recipe_file import check_file_to_write, check_folder_to_write, read_tables
 from dancerank.terminal import Console
-from networks.checkpoint_file import read_metadata
 from schemas.errors import ConfigurationError
 from vdv.folder import DataSet, open_data_set
 from vdv.splits import ALL, Part, rows_of_part, track_folds
@@ -100,6 +99,8 @@ def evaluate(
     """
     if out is not None:
         check_file_to_write(out, "out")
+    from networks.checkpoint_file import read_metadata
+
     read_metadata(checkpoint)
     opened = open_data_set(data)
     rows_of_part(opened, track, part)

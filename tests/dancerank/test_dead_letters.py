@@ -66,7 +66,8 @@ class Desk:
         result = CliRunner().invoke(app, ["dead-letters", *arguments, "--config", str(self.config)], input=answer)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
-        return result.exit_code, " ".join(result.output.split())
+        said = result.stdout if result.exit_code == 0 else result.output  # progress goes to standard error
+        return result.exit_code, " ".join(said.split())
 
     def named(self) -> str:
         """The place of the one dead letter."""

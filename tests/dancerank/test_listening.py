@@ -49,6 +49,15 @@ def test_port_zero_serves_no_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+@pytest.fixture
+def default_interrupt() -> Iterator[None]:
+    """Python's own handler of SIGINT, whatever an earlier test has left."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("default_interrupt")
 def test_serving_is_announced_once_connections_are_accepted_and_not_before() -> None:
     announced: list[object] = []
 

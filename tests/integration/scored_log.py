@@ -8,7 +8,7 @@ import numpy as np
 
 from dancerank.settings import Settings
 from schemas.codec import decode
-from schemas.events import ClipScored, embedding_array
+from schemas.events import ClipScored, embedding_array, outside_training, training_distance
 from schemas.modalities import MODALITIES, Dimension
 from transport.connection import KafkaConnection
 from transport.kafka_source import KafkaSource
@@ -28,9 +28,17 @@ def read_log(settings: Settings, connection: KafkaConnection) -> list[ClipScored
     return clips
 
 
+def inside_training(clips: Sequence[ClipScored]) -> list[ClipScored]:
+    """Those that count in rankings and means."""
+    return [clip for clip in clips if not outside_training(training_distance(clip))]
+
+
 def plainly_ranked(clips: Sequence[ClipScored], dimension: Dimension) -> list[tuple[str, float, int]]:
-    """Clip, score and rank, sorted as the contract says: best first, ties by clip id under the smallest rank."""
-    scores = {clip.clip_id: clip.scores()[dimension] for clip in clips if dimension in clip.scores()}
+    """Clip, score and rank, sorted as the contract says: best first, ties by clip id under the smallest rank.
+
+    A clip outside what the model was trained on has no rank.
+    """
+    scores = {clip.clip_id: clip.scores()[dimension] for clip in inside_training(clips) if dimension in clip.scores()}
     in_order = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
     return [(clip_id, score, 1 + sum(other > score for other in scores.values())) for clip_id, score in in_order]
 

@@ -289,7 +289,7 @@ def counted(output: str) -> int:
 def repair(config: Path, dead_record: DeadLetter, file: Path) -> None:
     """As a person would: save, correct, put back."""
     run(config, "show", str(dead_record.id), "--save", str(file))
-    file.write_text(file.read_text().replace('"ten"', "10.0"))
+    file.write_text(file.read_text().replace('"ten"', "4.0"))
     assert "1 dead letter put back" in run(config, "replay", str(dead_record.id), "--value", str(file), "--yes")
 
 

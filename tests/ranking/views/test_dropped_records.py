@@ -1,18 +1,16 @@
 """Records that retention removed before a view read them: clips are reported, deletions wait for an operator."""
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 import pytest
 
 from ranking.scores.store import ScoreStore
-from ranking.serving.readiness import check_readiness
+from ranking.serving.readiness import ServingReadiness
 from ranking.views.accepted_losses import AcceptedLosses
 from ranking.views.dropped_records import DroppedRecords
 from ranking.views.loop import LoopOptions, LoopThread, ViewLoop
-from schemas.clock import ManualClock
+from schemas.clock import ManualClock, SystemClock
 from schemas.codec import encode
 from schemas.errors import DeletionsLost
 from schemas.events import ClipDeleted
@@ -20,7 +18,7 @@ from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, RebalanceListener, TopicPartition, View
 from tests.ranking.examples import DELETIONS, TOPIC, scored_clip
 from tests.ranking.views.loops import READ, drain, index_view
-from tests.streaming import wait_until
+from tests.waiting import wait_until
 from transport.memory import MemoryBroker, MemorySink, MemorySource
 from transport.reconnecting import Waits
 from transport.topics import TopicSpec
@@ -189,7 +187,7 @@ def test_a_replica_that_waits_for_the_decision_is_not_ready_and_becomes_so_by_it
     logs.delete("b", "c")
     logs.broker.delete_records(DELETED_AT, 1)
     thread = LoopThread(logs.loop(index), name="index-view")
-    ready: Callable = partial(check_readiness, store, index, [thread])
+    ready = ServingReadiness(store, index, [thread], SystemClock()).check
     thread.start()
     try:
         wait_until(lambda: any("deletions_lost" in reason for reason in ready().reasons))
