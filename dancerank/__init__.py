@@ -6,7 +6,8 @@ from dancerank_installation import lazy_exports, require_own_packages
 
 if TYPE_CHECKING:
     from dancerank.embedded import EmbeddedSystem, run_embedded
-    from dancerank.processes import Processes, Replica
+    from dancerank.processes import Processes
+    from dancerank.replica import Replica
     from dancerank.settings import Settings, load_settings
     from dancerank.uploads import send_clips, send_upload
     from dancerank.version import __version__
@@ -32,10 +33,8 @@ __getattr__, __dir__ = lazy_exports(
             "EmbeddedSystem",
             "run_embedded",
         ),
-        "dancerank.processes": (
-            "Processes",
-            "Replica",
-        ),
+        "dancerank.processes": ("Processes",),
+        "dancerank.replica": ("Replica",),
         "dancerank.settings": (
             "Settings",
             "load_settings",

@@ -8,7 +8,8 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from dancerank.processes import Processes, Replica
+from dancerank.processes import Processes
+from dancerank.replica import Replica
 from dancerank.settings import Settings
 from dancerank.uploads import send_upload
 from ranking.scores.observations import Observations

@@ -4,15 +4,15 @@ import logging
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from dancerank.listening import ConnectionLimits
 from dancerank.loop_monitoring import MonitoredLoops
 from dancerank.policies import read_policy, shipped_policy
+from dancerank.replica import Replica, in_thread
 from dancerank.settings import Settings
 from dancerank.topics import create_topics, scored_topics, topics_read
 from ranking.database.connection import Database
@@ -34,7 +34,7 @@ from ranking.vectors.view import IndexView
 from ranking.views.accepted_losses import AcceptedLosses
 from ranking.views.dropped_records import NOTHING_ACCEPTED, DroppedRecords
 from ranking.views.log_records import LogEntry, read_log
-from ranking.views.loop import LoopOptions, LoopThread, Reader, ViewLoop
+from ranking.views.loop import LoopOptions, Reader, ViewLoop
 from ranking.views.periodic import every
 from schemas.bundle import Bundle, read_bundle
 from schemas.clock import Clock, SystemClock
@@ -60,29 +60,6 @@ _COMMIT_INTERVAL_S: Final = 1.0
 _REPORT_INTERVAL_S: Final = 1.0
 _HEARTBEAT_S: Final = 3.0
 _HEARTBEATS: Final = 5  # that may be lost before a member is given up
-
-
-@dataclass(frozen=True)
-class Replica:
-    """A process that answers. ``loops`` feed the views here; the index is always one of them."""
-
-    service: RankingService
-    database: Database
-    store: ScoreStore
-    index: IndexView
-    loops: Sequence[LoopThread]
-
-
-@contextmanager
-def in_thread(loop: ViewLoop[Any], name: str, within_s: float) -> Iterator[LoopThread]:
-    """Run a loop beside the caller; at the end it has ``within_s`` seconds to finish its batch and its maintenance."""
-    thread = LoopThread(loop, name=name)
-    thread.start()
-    try:
-        yield thread
-    finally:
-        if not thread.stop(within_s):
-            log.warning("%s was still busy after %s s; it continues from its last position", name, within_s)
 
 
 class Processes:

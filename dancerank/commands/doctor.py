@@ -10,9 +10,10 @@ from rich.text import Text
 from dancerank.commands.options import Config
 from dancerank.doctor.examination import examine, has_errors
 from dancerank.doctor.findings import Finding, Level
+from dancerank.logs import configure_logs
 from dancerank.processes import Processes
 from dancerank.progress import working
-from dancerank.settings import load_settings
+from dancerank.settings import LogSettings, load_settings
 from dancerank.terminal import Console
 
 _STYLES: Final = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "bold red"}
@@ -27,6 +28,7 @@ def doctor(
 
     Changes nothing, and may run beside everything else. Exits with 1 if it finds an error.
     """
+    configure_logs(LogSettings(level="error"))  # what clients retry is in the findings if it fails
     processes = Processes(load_settings(config))
     with working("examining Kafka, the database and this machine"):
         findings = list(examine(processes))
