@@ -87,11 +87,13 @@ class PostgresqlServer:
                 process.resume()
 
     def start(self) -> None:
-        """Bring back a server that was killed, with its data."""
+        """Bring back a server that was killed, with its data; returns once it answers."""
         for attempt in range(_ATTEMPTS):  # its processes may take a moment to notice that the first of them is gone
             try:
+                # Takes a process that was killed and not yet reaped for one that runs, and starts nothing then.
                 self._server.ensure_postgres_running()
-            except subprocess.SubprocessError:
+                self._run("SELECT 1")
+            except (subprocess.SubprocessError, psycopg.OperationalError):
                 if attempt == _ATTEMPTS - 1:
                     raise
                 time.sleep(0.5)
