@@ -85,28 +85,6 @@ def test_while_the_database_is_down_the_records_that_wait_are_counted(
         assert ranking.metric("dancerank_interrupted_seconds{") == 0
 
 
-@pytest.mark.tried(
-    kind="metrics of a loop that stands still",
-    given="uploads for a streamer that was killed, restarted and has no partitions yet",
-    outcome="they are its lag, before anything was read",
-)
-def test_a_process_that_has_just_started_has_a_lag(
-    scene: MakeScene, kafka_connection: KafkaConnection, postgresql_url: str
-) -> None:
-    here = scene(kafka_connection, postgresql_url, 12)
-    here.config.write_text(re.sub("session_timeout_s = .*", "session_timeout_s = 40", here.config.read_text()))
-    with streamer("streamer-0", here.config, is_static=False) as first:
-        wait_until(lambda: first.progress() == 12, what="nothing was scored")
-        wait_until(lambda: first.metric(LAG) == 0 and first.metric(MEASURED), what="no lag was measured")
-        first.kill()
-        send_uploads_again(here)
-        first.start()
-        # Until the session of the member that was killed is over, the new one has no partitions.
-        wait_until(lambda: first.metric(LAG) == 12, what="the uploads that wait were not counted")
-        assert first.waiting() != []
-        wait_until(lambda: is_ready(first) and first.progress() == 12, what="it did not take over")
-
-
 def send_uploads_again(here: Scene) -> None:
     """Records of the same clips."""
     with closing(KafkaSink(here.connection)) as sink:
