@@ -40,7 +40,7 @@ def show_pools(console: Console, system: EmbeddedSystem, virality: Mapping[str, 
         system.uploads.send(OutgoingRecord(topic, clip_id.encode(), encode(seen)))
     system.uploads.flush(system.settings.streamer.flush_timeout_s)
     system.await_observed(len(entered))
-    decisions = system.await_decisions(len(first))
+    decisions = system.await_decisions(len(virality))
     console.print(_table(decisions, virality))
     promoted = {decision.clip_id for decision in decisions if decision.rule == Rule.PROMOTED}
     best = sum(virality[clip_id] >= 0.75 for clip_id in promoted)

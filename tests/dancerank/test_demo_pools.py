@@ -90,6 +90,14 @@ def test_just_those_clips_are_shown_that_were_let_in_and_all_is_waited_for_in_or
     assert system.steps == [("decisions", CLIPS), "flush", ("observed", CLIPS // 2), ("decisions", CLIPS)]
 
 
+def test_as_many_clips_are_waited_for_though_some_were_decided_about_twice_by_then(
+    first: list[PoolDecision], later: list[PoolDecision]
+) -> None:
+    system = System([*first, decision(3, "explored", 1), decision(7, "expired", 1)], later)
+    shown(system)
+    assert [step for step in system.steps if step[0] == "decisions"] == [("decisions", CLIPS)] * 2  # type: ignore[index]
+
+
 def test_viewers_react_as_planted_from_one_to_sixteen_in_a_hundred(system: System) -> None:
     shown(system)
     seen: list[Any] = [decode(record.value, EngagementObserved) for record in system.sent]
