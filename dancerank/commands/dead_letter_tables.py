@@ -16,7 +16,6 @@ from schemas.ports import OutgoingRecord, Record
 from transport.dead_letter_records import DeadLetter
 
 _NONE: Final = "–"
-_LONGEST_CLIP: Final = 24
 
 
 def dead_letters_tables(dead_letters: Sequence[DeadLetter]) -> Group:
@@ -86,12 +85,13 @@ def replay_table(records: Iterable[tuple[DeadLetter, OutgoingRecord]]) -> Table:
 
 
 def _dead_letters_table(topic: str, dead_letters: Sequence[DeadLetter]) -> Table:
-    """A line for each dead letter: the message has what room is left."""
-    columns = [Column("dead letter", no_wrap=True), Column("when (UTC)", no_wrap=True)]
-    columns += [Column("clip", overflow="fold", max_width=_LONGEST_CLIP), Column("code", no_wrap=True), Column("tries")]
+    """A row for each dead letter: code and message have what room is left, also in a terminal of 80 columns."""
     table = Table(
-        *columns,
-        Column("message", no_wrap=True, overflow="ellipsis", ratio=1, min_width=20),
+        Column("dead letter", no_wrap=True),
+        Column("when (UTC)", no_wrap=True),
+        Column("clip", overflow="fold", ratio=1),
+        Column("tries"),
+        Column("code: message", overflow="fold", ratio=2),
         title=_title(topic),
         expand=True,
     )
@@ -100,10 +100,10 @@ def _dead_letters_table(topic: str, dead_letters: Sequence[DeadLetter]) -> Table
             _place(dead_letter),
             _time(dead_letter.at_ms),
             dead_letter.clip_id or _NONE,
-            dead_letter.code,
             str(dead_letter.attempts + 1),
         )
-        table.add_row(*map(_cell, (*names, " ".join(dead_letter.message.split()))))
+        why = f"{dead_letter.code}: {' '.join(dead_letter.message.split())}"
+        table.add_row(*map(_cell, (*names, why)))
     return table
 
 

@@ -62,6 +62,12 @@ class Desk:
                 records += source.poll(max_records=500, timeout_s=1.0)
         return sorted(records, key=lambda record: (record.timestamp_ms, record.offset))
 
+    def lines(self, *arguments: str) -> list[str]:
+        """What a command prints, as it is laid out."""
+        result = CliRunner().invoke(app, ["dead-letters", *arguments, "--config", str(self.config)])
+        assert result.exit_code == 0, result.output
+        return result.stdout.splitlines()
+
     def run(self, *arguments: str, answer: str | None = None) -> tuple[int, str]:
         result = CliRunner().invoke(app, ["dead-letters", *arguments, "--config", str(self.config)], input=answer)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -106,6 +112,15 @@ def desk(
 
 
 @pytest.mark.kafka
+def test_the_whole_reason_is_listed_in_a_narrow_terminal(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    reason = "the length as a share of duration_s is 0.304, and of a real clip at least 0.5"
+    desk.dead_letter(desk.arrived(encode(CLIP)), MalformedEvent(reason), "clip-of-a-long-name-0001", NOON_MS)
+    rows = [line.split("│") for line in desk.lines("list") if line.count("│") == 6]
+    assert reason in " ".join(row[5].strip() for row in rows)
+
+
+@pytest.mark.kafka
 def test_letters_are_listed_by_reason_and_time_and_all_are_counted(desk: Desk) -> None:
     for number in range(5):
         record = desk.arrived(b"\xc1%d" % number, b"key-%d" % number)
@@ -116,7 +131,7 @@ def test_letters_are_listed_by_reason_and_time_and_all_are_counted(desk: Desk) -
 
     code, output = desk.run("list", "--limit", "2")
     assert code == 0
-    assert "2026-03-01 12:04:00 │ [red]4 │ malformed_event │ 1 │ no event [bold]4 │" in output
+    assert "2026-03-01 12:04:00 │ [red]4 │ 1 │ malformed_event: no event [bold]4 │" in output
     assert "[red]2" not in output
     assert "4 older ones are not shown" in output
     assert f"│ {desk.topic} │ malformed_event │ 5 │ 0 │ │ {desk.topic} │ feature_file_missing │ 1 │ 0 │" in output
