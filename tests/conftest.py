@@ -4,6 +4,7 @@ Each worker of pytest-xdist starts its own servers when its first test asks for 
 another.
 """
 
+import gc
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,6 +24,13 @@ def _unavailable(error: ServerUnavailable) -> NoReturn:
     if servers_are_required():
         pytest.fail(str(error), pytrace=False)
     pytest.skip(str(error))
+
+
+@pytest.fixture
+def collected_sockets() -> Iterator[None]:
+    """See ``tests.failed_connections``."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

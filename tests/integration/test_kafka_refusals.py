@@ -26,6 +26,7 @@ from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, Record
 from tests.clips import random_features, upload
 from tests.conftest import _unavailable
+from tests.failed_connections import COLLECTED
 from tests.servers import ServerUnavailable
 from tests.servers.guarded_kafka import GuardedKafkaServer, Right
 from tests.small_bundle import small_bundle
@@ -37,10 +38,9 @@ from transport.kafka_source import KafkaSource
 from transport.topics import TopicSpec, ensure_topics
 
 pytestmark = [
+    *COLLECTED,
     pytest.mark.kafka,
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 TOPICS = ("clips.uploaded", "clips.scored", "clips.deleted", "clips.engagement")

@@ -17,6 +17,7 @@ from dancerank.settings import Settings
 from schemas.errors import ConfigurationError, CredentialsRefused, DancerankError, TransportError
 from schemas.ports import OutgoingRecord, TopicPartition
 from tests.conftest import _unavailable
+from tests.failed_connections import COLLECTED
 from tests.servers import ServerUnavailable
 from tests.servers.secure_kafka import KEY_PASSWORD, PASSWORD, SecureKafkaServer
 from tests.waiting import STANDSTILL_S, read
@@ -28,7 +29,7 @@ from transport.kafka_source import KafkaSource
 from transport.kafka_transactions import KafkaTransactionalSink
 from transport.topics import TopicSpec, describe_topics, ensure_topics
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, *COLLECTED]
 
 REFUSED_WITHIN_S = 1.0
 HUNG_UP = "wrong user name or password.*disconnected|uthentication"

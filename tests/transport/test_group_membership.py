@@ -6,6 +6,7 @@ from contextlib import closing
 import pytest
 
 from schemas.ports import RebalanceListener
+from tests.failed_connections import COLLECTED
 from tests.servers.kafka import KafkaServer
 from tests.waiting import wait_until
 from transport.client_options import ConsumerOptions
@@ -18,7 +19,7 @@ from transport.topics import TopicSpec, ensure_topics
 LONG_S = 600.0
 """A session that outlasts every wait of these tests."""
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, *COLLECTED]
 
 
 class Listener:
