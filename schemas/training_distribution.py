@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from schemas.float16 import widened
 from schemas.modalities import Modality
 
 QUANTILE: Final = 0.999
@@ -203,7 +204,7 @@ def _describe_vectors(frames: Floats, typical: Double) -> Double:
     short clips are alike.
     """
     steps, channels = frames.shape
-    values = frames.astype(np.float32, copy=False)
+    values = widened(frames)
     mean = values.mean(axis=0)
     squares = values * values
     power = max(float(squares.mean()), _SMALLEST)

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.padding import PaddedBuffer, widen
+from schemas.float16 import widen
+from streamer.padding import PaddedBuffer
 
 
 def test_every_finite_float16_is_widened_exactly() -> None:
