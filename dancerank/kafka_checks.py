@@ -13,6 +13,7 @@ from transport.dead_letter import dead_letter_topic
 from transport.topics import TopicDescription, allowed_operations
 
 Process = Literal["stream", "rank", "pools run", "serve"]
+PROCESSES: Final[tuple[Process, ...]] = ("stream", "rank", "pools run", "serve")
 
 _ROLES: Final[Mapping[Process, str]] = {
     "stream": "streamer",
@@ -37,18 +38,28 @@ def topics_written(settings: Settings, process: Process) -> list[str]:
     return [*results[process], *map(dead_letter_topic, topics_read(settings)[_ROLES[process]])]
 
 
-def check_rights(settings: Settings, connection: KafkaConnection, process: Process) -> None:
-    """Raise ``AccessDenied`` naming each right on a topic that ``process`` needs and this Kafka user has not.
+def topics_used(settings: Settings, process: Process) -> list[str]:
+    """What ``process`` reads and writes, each topic once."""
+    return list(dict.fromkeys([*topics_read(settings)[_ROLES[process]], *topics_written(settings, process)]))
 
-    Those of groups and transactional ids show when they are used first. Raises ``TransportError``.
+
+def missing_rights(
+    settings: Settings, process: Process, allowed: Mapping[str, frozenset[str]]
+) -> list[tuple[str, str]]:
+    """Topic and right, ``READ`` or ``WRITE``, that ``process`` needs and this Kafka user lacks.
+
+    ``allowed``: as ``allowed_operations`` gives it; what it leaves out is taken as allowed. Rights on groups and
+    transactional ids show when they are used first.
     """
     reads, writes = topics_read(settings)[_ROLES[process]], topics_written(settings, process)
-    allowed = allowed_operations(connection, {*reads, *writes})
     needed = [*((name, "READ") for name in reads), *((name, "WRITE") for name in writes)]
-    missing = [
-        (name, right) for name, right in dict.fromkeys(needed) if not {right, "ALL"} & allowed.get(name, {right})
-    ]
-    if missing:
+    return [(name, right) for name, right in dict.fromkeys(needed) if not {right, "ALL"} & allowed.get(name, {right})]
+
+
+def check_rights(settings: Settings, connection: KafkaConnection, process: Process) -> None:
+    """Raise ``AccessDenied`` naming each of the ``missing_rights`` of ``process``. Raises ``TransportError``."""
+    allowed = allowed_operations(connection, topics_used(settings, process))
+    if missing := missing_rights(settings, process, allowed):
         user = connection.security.get("sasl_plain_username", "of this process")
         rights = ", ".join(f"{right} on {name}" for name, right in missing)
         commands = "; ".join(

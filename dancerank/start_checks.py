@@ -92,8 +92,11 @@ def start_warnings(settings: Settings, connection: KafkaConnection, process: Pro
             "are accepted"
         )
     if process == "stream":
-        for root in FeatureRoots(settings.streamer.feature_roots).absent_folders():
-            yield f"{root} of streamer.feature_roots is not a folder here: uploads that name files below it are refused"
+        for root, reason in FeatureRoots(settings.streamer.feature_roots).unreadable_folders().items():
+            yield (
+                f"{root} of streamer.feature_roots cannot be read here ({reason}): uploads that name files below it "
+                "are refused"
+            )
     if process == "pools run" and not members_of(connection, settings.kafka.ranking_group):
         yield (
             f"group {settings.kafka.ranking_group} has no member: clips are looked at once the rankings hold them, so "

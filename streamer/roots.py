@@ -57,9 +57,10 @@ class FeatureRoots:
     def schemes(self) -> frozenset[str]:
         return frozenset(self._prefixes)
 
-    def absent_folders(self) -> list[str]:
-        """The local roots that are not a folder on this machine, as they were given."""
-        return [root for root in self._roots if (at := _parse(root)).scheme == FILE and not Path(at.path).is_dir()]
+    def unreadable_folders(self) -> dict[str, str]:
+        """Why a local root cannot be read on this machine, for those that cannot, as they were given."""
+        local = {root: Path(place.path) for root, place in self._places.items() if place.scheme == FILE}
+        return {root: reason for root, folder in local.items() if (reason := _unreadable(folder)) is not None}
 
     def places(self) -> Mapping[str, Location]:
         """Where each root is, by its URI."""
@@ -79,6 +80,12 @@ class FeatureRoots:
                 field="features.uri",
             )
         return place
+
+
+def _unreadable(folder: Path) -> str | None:
+    if not folder.is_dir():
+        return "it is not a folder" if folder.exists() else "there is no such folder"
+    return None if os.access(folder, os.R_OK | os.X_OK) else "this user may not read it"
 
 
 def _parse(uri: str) -> Location:

@@ -82,15 +82,13 @@ class FeatureStore:
         self._roots.resolve(uri)
 
     def unreachable_roots(self) -> dict[str, str]:
-        """Why a root cannot be read now, for those that cannot; each is asked once."""
-        problems: dict[str, str] = {}
-        for root, place in self._roots.places().items():
+        """Why a root cannot be read now, for those that cannot: local folders, and object stores, each asked once."""
+        problems = self._roots.unreadable_folders()
+        remote = {root: place for root, place in self._roots.places().items() if place.scheme != FILE}
+        for root, place in remote.items():
             try:
-                if place.scheme == FILE:
-                    _check_folder(Path(place.path))
-                else:
-                    files = fsspec.filesystem(place.scheme, **self._options.get(place.scheme, {}))
-                    files.ls(place.path.rstrip("/"), detail=False)
+                files = fsspec.filesystem(place.scheme, **self._options.get(place.scheme, {}))
+                files.ls(place.path.rstrip("/"), detail=False)
             except Exception as error:  # noqa: BLE001 - object store clients raise types of their own
                 problems[root] = f"{type(error).__name__}: {_text(error)}"
         return problems
@@ -169,13 +167,6 @@ class FeatureStore:
                 f"{uri!r} has {size_bytes} bytes, over the limit of {self._max_bytes}; shorten the clip or use float16",
                 field="features.uri",
             )
-
-
-def _check_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        raise NotADirectoryError("it is not a folder" if folder.exists() else "there is no such folder")
-    if not os.access(folder, os.R_OK | os.X_OK):
-        raise PermissionError("this user may not read it")
 
 
 def _opened(path: str) -> int:

@@ -31,7 +31,6 @@ class TopicDescription(msgspec.Struct, frozen=True, kw_only=True):
     """A topic as it is. ``config`` holds every active setting; empty where the broker cannot tell.
 
     ``replicas`` and ``in_sync``: of the partition that has the fewest; ``leaderless``: partitions without a leader.
-    ``operations``: what this user may do with it (``READ``, ``WRITE``); empty where the broker cannot tell.
     """
 
     name: str
@@ -40,7 +39,6 @@ class TopicDescription(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int = 0
     in_sync: int = 0
     leaderless: int = 0
-    operations: frozenset[str] = frozenset()
 
 
 def ensure_topics(connection: KafkaConnection, specs: Iterable[TopicSpec]) -> list[str]:
@@ -100,14 +98,13 @@ def _described(topic: Mapping[str, Any], config: Mapping[str, str]) -> TopicDesc
         replicas=min((len(each["replica_nodes"]) for each in partitions), default=0),
         in_sync=min((len(each["isr_nodes"]) for each in partitions), default=0),
         leaderless=sum(each["leader_id"] < 0 for each in partitions),
-        operations=frozenset(topic.get("authorized_operations") or ()),
     )
 
 
-def allowed_operations(connection: KafkaConnection, names: Iterable[str]) -> dict[str, set[str]]:
+def allowed_operations(connection: KafkaConnection, names: Iterable[str]) -> dict[str, frozenset[str]]:
     """What this user may do with each of the named topics, by Kafka's names (``READ``, ``WRITE``, ``DESCRIBE``).
 
-    Nothing if it is hidden. Topics that do not exist, and what the broker does not tell, are left out.
+    Nothing if it is hidden. Topics that do not exist, and those whose rights the broker does not report, are left out.
 
     Raises ``TransportError``.
     """
@@ -117,10 +114,10 @@ def allowed_operations(connection: KafkaConnection, names: Iterable[str]) -> dic
     with closing(admin), transport_errors(connection, "cannot ask for the rights on topics"):
         found = admin.describe_topics(list(names))
     hidden = {
-        topic["name"]: set[str]() for topic in found if topic["error_code"] == TopicAuthorizationFailedError.errno
+        topic["name"]: frozenset[str]() for topic in found if topic["error_code"] == TopicAuthorizationFailedError.errno
     }
-    told = {topic["name"]: topic.get("authorized_operations") for topic in found if topic["error_code"] == 0}
-    return hidden | {name: set(operations) for name, operations in told.items() if operations}
+    shown = {topic["name"]: topic.get("authorized_operations") for topic in found if topic["error_code"] == 0}
+    return hidden | {name: frozenset(operations) for name, operations in shown.items() if operations}
 
 
 def _existing(admin: KafkaAdminClient, names: Iterable[str]) -> list[dict[str, Any]]:

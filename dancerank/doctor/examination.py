@@ -9,7 +9,7 @@ from dancerank.doctor.databases import examine_database
 from dancerank.doctor.findings import Finding, Level, error, ok
 from dancerank.doctor.host import examine_host
 from dancerank.doctor.positions import examine_deletions, examine_positions
-from dancerank.doctor.topics import examine_topics, topics_used
+from dancerank.doctor.topics import every_topic, examine_topics
 from dancerank.processes import Processes
 from dancerank.settings_values import without_password
 from dancerank.topics import topics_read
@@ -22,7 +22,7 @@ from ranking.views.applied_offsets import ViewPositions
 from schemas.errors import DancerankError, TransportError
 from transport.cluster import describe_cluster
 from transport.group_offsets import committed_offsets, members_of, partition_ends
-from transport.topics import describe_topics
+from transport.topics import allowed_operations, describe_topics
 
 _VIEWS: Final = {"ranking": SCORES_VIEW, "pools": POOLS_VIEW}
 
@@ -45,7 +45,9 @@ def _kafka(processes: Processes) -> Iterator[Finding]:
     where = f"Kafka at {connection}"
     try:
         yield from examine_cluster(settings, describe_cluster(connection))
-        yield from examine_topics(settings, describe_topics(connection, topics_used(settings)))
+        names = every_topic(settings)
+        topics, allowed = describe_topics(connection, names), allowed_operations(connection, names)
+        yield from examine_topics(settings, topics, allowed)
         for group in (settings.kafka.streamer_group, settings.kafka.ranking_group, settings.kafka.pools_group):
             members = len(members_of(connection, group))
             yield ok(f"group {group}", "has 1 member" if members == 1 else f"has {members} members")

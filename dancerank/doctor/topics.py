@@ -5,45 +5,41 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from dancerank.doctor.findings import Finding, error, ok, warning
-from dancerank.kafka_checks import Process, topic_warnings
+from dancerank.kafka_checks import PROCESSES, missing_rights, topic_warnings, topics_used
 from dancerank.settings import Settings
-from dancerank.topics import scored_topics, topics_read
-from transport.dead_letter import dead_letter_topic
+from dancerank.topics import scored_topics
 from transport.topics import TopicDescription
 
 _DAY_MS: Final = 86_400_000
 _FOR_EVER: Final = "-1"
-_PROCESSES: Final[tuple[Process, ...]] = ("stream", "rank", "pools run", "serve")
-_READ, _WRITE, _DESCRIBE = "READ", "WRITE", "DESCRIBE"
 
 
-def topics_used(settings: Settings) -> dict[str, frozenset[str]]:
-    """Every topic of the settings, with the operations that the processes need on it."""
-    read = {name for names in topics_read(settings).values() for name in names}
-    logs = {settings.streamer.scored_topic, *scored_topics(settings)}
-    needed = {name: {_READ, _DESCRIBE} for name in sorted(read)}
-    for name in logs:
-        needed.setdefault(name, {_DESCRIBE}).add(_WRITE)  # results, and tombstones
-    for name in (settings.pools.decisions_topic, *map(dead_letter_topic, sorted(read))):
-        needed.setdefault(name, {_DESCRIBE}).add(_WRITE)
-    return {name: frozenset(operations) for name, operations in needed.items()}
+def every_topic(settings: Settings) -> list[str]:
+    """Every topic that a process reads or writes, by name."""
+    return sorted({name for process in PROCESSES for name in topics_used(settings, process)})
 
 
-def examine_topics(settings: Settings, topics: Mapping[str, TopicDescription]) -> Iterator[Finding]:
-    """``topics``: those of ``topics_used`` that exist."""
-    limits = _limits(settings, topics)
-    for name, needed in topics_used(settings).items():
+def examine_topics(
+    settings: Settings, topics: Mapping[str, TopicDescription], allowed: Mapping[str, frozenset[str]]
+) -> Iterator[Finding]:
+    """``topics``: those of ``every_topic`` that exist, as this user sees them; ``allowed``: what it may do with them,
+    as ``allowed_operations`` gives it.
+    """
+    limits, rights = _limits(settings, topics), _rights(settings, allowed)
+    for name in every_topic(settings):
         topic = topics.get(name)
-        if topic is None:
+        if topic is not None:
+            found = [*rights[name], *_examine(settings, topic), *limits[name]]
+            replicas = "1 replica" if topic.replicas == 1 else f"{topic.replicas} replicas"
+            yield from found or [ok(f"topic {name}", f"{topic.partitions} partitions, {replicas}")]
+        elif rights[name]:
+            yield from rights[name]  # hidden from this user, whether it exists or not
+        else:
             yield warning(
                 f"topic {name}",
                 "does not exist",
                 f"nothing: a process creates it with {settings.kafka.partitions} partitions, if its user may",
             )
-            continue
-        found = [*_examine(settings, topic, needed), *limits[name]]
-        replicas = "1 replica" if topic.replicas == 1 else f"{topic.replicas} replicas"
-        yield from found or [ok(f"topic {name}", f"{topic.partitions} partitions, {replicas}")]
 
 
 def kept_wrongly(settings: Settings, topics: Mapping[str, TopicDescription]) -> Iterator[Finding]:
@@ -55,10 +51,8 @@ def kept_wrongly(settings: Settings, topics: Mapping[str, TopicDescription]) -> 
         yield from _deletions(topic)
 
 
-def _examine(settings: Settings, topic: TopicDescription, needed: frozenset[str]) -> Iterator[Finding]:
+def _examine(settings: Settings, topic: TopicDescription) -> Iterator[Finding]:
     where, config = f"topic {topic.name}", topic.config
-    if topic.operations and "ALL" not in topic.operations and (absent := needed - topic.operations):
-        yield error(where, f"is not open to this user for {', '.join(sorted(absent))}", "grant these operations (ACLs)")
     yield from kept_wrongly(settings, {topic.name: topic})
     yield from _replication(where, topic)
     if topic.name in scored_topics(settings):
@@ -81,10 +75,22 @@ def _examine(settings: Settings, topic: TopicDescription, needed: frozenset[str]
         )
 
 
+def _rights(settings: Settings, allowed: Mapping[str, frozenset[str]]) -> Mapping[str, list[Finding]]:
+    """What this user lacks to run every process, which each process checks at its start."""
+    missing: defaultdict[str, list[str]] = defaultdict(list)
+    for name, right in sorted({each for process in PROCESSES for each in missing_rights(settings, process, allowed)}):
+        missing[name].append(right)
+    rights: defaultdict[str, list[Finding]] = defaultdict(list)
+    for name, lacking in missing.items():
+        says = f"is not open to this user for {', '.join(lacking)}"
+        rights[name].append(error(f"topic {name}", says, "grant these operations (ACLs)"))
+    return rights
+
+
 def _limits(settings: Settings, topics: Mapping[str, TopicDescription]) -> Mapping[str, list[Finding]]:
     """Compression and sizes, which each process checks at its start."""
     limits: defaultdict[str, list[Finding]] = defaultdict(list)
-    for sentence in dict.fromkeys(each for name in _PROCESSES for each in topic_warnings(settings, topics, name)):
+    for sentence in dict.fromkeys(each for name in PROCESSES for each in topic_warnings(settings, topics, name)):
         _, name, text = sentence.split(" ", 2)
         what, _, remedy = text.rpartition("; " if "; " in text else ": ")
         limits[name].append(warning(f"topic {name}", what, remedy))

@@ -195,4 +195,4 @@ def test_a_feature_root_that_is_not_there_is_warned_of(
     roots = settings.streamer.model_copy(update={"feature_roots": (tmp_path.as_uri(), absent)})
     check_start(Processes(settings.model_copy(update={"streamer": roots}), connection=embedded_broker), "stream")
     (warning,) = [message for message in caplog.messages if "feature_roots" in message]
-    assert warning.startswith(f"{absent} of streamer.feature_roots is not a folder here")
+    assert warning.startswith(f"{absent} of streamer.feature_roots cannot be read here (there is no such folder)")

@@ -9,7 +9,7 @@ from dancerank.doctor.clusters import examine_cluster
 from dancerank.doctor.databases import examine_database
 from dancerank.doctor.findings import Finding, Level
 from dancerank.doctor.positions import examine_positions
-from dancerank.doctor.topics import examine_topics, topics_used
+from dancerank.doctor.topics import every_topic, examine_topics
 from dancerank.settings import Settings
 from ranking.database.server_description import ServerDescription
 from schemas.ports import TopicPartition
@@ -42,10 +42,12 @@ def good_topics() -> dict[str, TopicDescription]:
             config=(dead if name.endswith("dead-letter") else safe) | special.get(name, {}),
             replicas=3,
             in_sync=3,
-            operations=frozenset({"READ", "WRITE", "DESCRIBE"}),
         )
-        for name in topics_used(SETTINGS)
+        for name in every_topic(SETTINGS)
     }
+
+
+ALLOWED = dict.fromkeys(every_topic(SETTINGS), frozenset({"READ", "WRITE", "DESCRIBE"}))
 
 
 def bad(findings: Iterable[Finding]) -> list[tuple[Level, str]]:
@@ -57,13 +59,13 @@ def found_of(name: str, changes: dict[str, object]) -> list[tuple[Level, str]]:
     there = good_topics()
     config = {**there[name].config, **changes.pop("config", {})}  # type: ignore[dict-item]
     there[name] = msgspec.structs.replace(there[name], config=config, **changes)
-    return bad(examine_topics(SETTINGS, there))
+    return bad(examine_topics(SETTINGS, there, ALLOWED))
 
 
 def test_topics_as_they_should_be_are_in_order() -> None:
-    findings = list(examine_topics(SETTINGS, good_topics()))
+    findings = list(examine_topics(SETTINGS, good_topics(), ALLOWED))
     assert bad(findings) == []
-    assert {each.where for each in findings} == {f"topic {name}" for name in topics_used(SETTINGS)}
+    assert {each.where for each in findings} == {f"topic {name}" for name in every_topic(SETTINGS)}
 
 
 @pytest.mark.parametrize(
@@ -102,12 +104,6 @@ def test_topics_as_they_should_be_are_in_order() -> None:
         ("clips.uploaded", {"leaderless": 2, "in_sync": 0}, Level.ERROR, "2 partitions without a leader"),
         ("clips.deleted", {"config": {"unclean.leader.election.enable": "true"}}, Level.ERROR, "may lose acknowledged"),
         ("clips.uploaded", {"config": {"message.timestamp.type": "LogAppendTime"}}, Level.WARNING, "LogAppendTime"),
-        (
-            "clips.scored",
-            {"operations": frozenset({"READ", "DESCRIBE"})},
-            Level.ERROR,
-            "not open to this user",
-        ),
     ],
 )
 def test_a_setting_of_a_topic_that_would_hurt_is_reported_with_its_remedy(
@@ -119,10 +115,34 @@ def test_a_setting_of_a_topic_that_would_hurt_is_reported_with_its_remedy(
     assert ";" in sentence  # and its remedy
 
 
+@pytest.mark.parametrize(
+    ("allowed", "lacking"),
+    [
+        ({"READ", "DESCRIBE"}, "WRITE"),
+        ({"WRITE", "DESCRIBE"}, "READ"),
+        ({"DESCRIBE"}, "READ, WRITE"),
+        ({"ALL"}, None),
+    ],
+)
+def test_the_rights_that_this_user_lacks_on_a_topic_are_reported(allowed: set[str], lacking: str | None) -> None:
+    rights = ALLOWED | {"clips.scored": frozenset(allowed)}
+    says = f"topic clips.scored is not open to this user for {lacking}; grant these operations (ACLs)"
+    expected = [] if lacking is None else [(Level.ERROR, says)]
+    assert bad(examine_topics(SETTINGS, good_topics(), rights)) == expected
+
+
+def test_a_topic_that_is_hidden_from_this_user_is_not_reported_as_absent() -> None:
+    there = good_topics()
+    del there["clips.engagement"]
+    assert bad(examine_topics(SETTINGS, there, ALLOWED | {"clips.engagement": frozenset()})) == [
+        (Level.ERROR, "topic clips.engagement is not open to this user for READ; grant these operations (ACLs)")
+    ]
+
+
 def test_a_topic_that_is_absent_is_no_error() -> None:
     there = good_topics()
     del there["clips.engagement"]
-    assert bad(examine_topics(SETTINGS, there)) == [
+    assert bad(examine_topics(SETTINGS, there, {})) == [
         (
             Level.WARNING,
             "topic clips.engagement does not exist; nothing: a process creates it with 8 partitions, if its user may",
