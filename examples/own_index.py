@@ -32,9 +32,12 @@ class Float16Index(dict):  # clip id → float16 vector of width dim
 
 
 class Float16Backend:
-    name, extension, create = "float16", ".float16", Float16Index
+    name, extension = "float16", ".float16"
 
-    def read(self, path):
+    def create(self, dim, _numbers):  # row numbers of the clips, for an index that holds no ids
+        return Float16Index(dim)
+
+    def read(self, path, _numbers):
         with reading(path):  # what is not such a file becomes a SnapshotError
             dim, held = msgspec.msgpack.decode(path.read_bytes(), type=tuple[int, dict[str, bytes]])
             return Float16Index(dim, {each: np.frombuffer(row, np.float16) for each, row in held.items()})

@@ -1,7 +1,7 @@
 """Which clips an embedding space holds: their dancers, challenges and modalities, and a row number for each."""
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import repeat
 from typing import Final
 
@@ -34,15 +34,17 @@ class CatalogueEntry(msgspec.Struct, array_like=True):
 
 
 class Catalogue:
-    """Clips in rows 0, 1, 2, … in the order of their first application.
+    """Clips in rows 0, 1, 2, …: ``RowNumbers`` of its space.
 
-    Rows are numbers of this catalogue alone, for arrays in memory; a row is never used for a second clip.
+    A clip keeps its row until it is deleted, across snapshots too; then another clip may get it.
     """
 
     def __init__(self, entries: Iterable[CatalogueEntry] = ()) -> None:
         self._entries: list[CatalogueEntry | None] = []
         self._clip_ids: list[str] = []
         self._rows: dict[str, int] = {}
+        self._free: list[int] = []
+        self._reserved: dict[str, int] = {}
         self._presence = array("I")
         self._of_challenge: dict[str, array[int]] = {}
         self._of_dancer: dict[str, array[int]] = {}
@@ -62,18 +64,34 @@ class Catalogue:
 
     def put(self, entry: CatalogueEntry) -> None:
         """Add a clip, or replace what is known of it."""
-        row = self._rows.setdefault(entry.clip_id, len(self._entries))
-        if row == len(self._entries):
-            self._entries.append(None)
-            self._clip_ids.append(entry.clip_id)
-            self._presence.append(0)
+        row = self.reserve(entry.clip_id)
+        self._reserved.pop(entry.clip_id, None)
+        self._rows[entry.clip_id] = row
         self._set(row, entry)
+
+    def reserve(self, clip_id: str) -> int:
+        """The row of a clip, which a clip that is not held has once it is put; until then it is not held."""
+        row = self._rows.get(clip_id)
+        if row is None:
+            row = self._reserved.get(clip_id)
+        if row is None:
+            row = self._reserved[clip_id] = self._free.pop() if self._free else len(self._entries)
+            if row == len(self._entries):
+                self._entries.append(None)
+                self._clip_ids.append("")
+                self._presence.append(0)
+            self._clip_ids[row] = clip_id
+        return row
 
     def delete(self, clip_id: str) -> None:
         """Remove a clip; nothing happens if it is not held."""
         row = self._rows.pop(clip_id, None)
         if row is not None:
             self._set(row, None)
+        else:
+            row = self._reserved.pop(clip_id, None)
+        if row is not None:
+            self._free.append(row)
 
     def entry(self, row: int) -> CatalogueEntry:
         """Raises ``KeyError`` for the row of a clip that was deleted."""
@@ -92,6 +110,14 @@ class Catalogue:
             return self._rows[clip_id]
         except KeyError:
             raise NotFound(f"clip {clip_id} is not known here", field="clip_id") from None
+
+    def find(self, clip_ids: Collection[str]) -> Int64:
+        """Rows (B,) in the order asked, those that are only reserved included; -1 for a clip that has none."""
+        rows = np.array([*map(self._rows.get, clip_ids, repeat(-1))], np.int64)
+        if self._reserved:
+            for number, clip_id in enumerate(clip_ids):
+                rows[number] = self._reserved.get(clip_id, rows[number])
+        return rows
 
     def rows_of(self, clip_ids: Sequence[str], challenge_id: str | None = None) -> Int64:
         """Rows of those of the clips that are held, and belong to the challenge if one is named."""
@@ -116,16 +142,29 @@ class Catalogue:
 
     def encode(self) -> bytes:
         """For ``decode``."""
-        return msgspec.msgpack.encode([entry for entry in self._entries if entry is not None])
+        return msgspec.msgpack.encode(self._entries)
 
     @classmethod
     def decode(cls, raw: bytes) -> "Catalogue":
         """Raises ``SnapshotError``."""
         try:
-            return cls(msgspec.msgpack.decode(raw, type=list[CatalogueEntry]))
+            entries = msgspec.msgpack.decode(raw, type=list[CatalogueEntry | None])
+            if len({entry.clip_id for entry in entries if entry is not None}) + entries.count(None) != len(entries):
+                raise ValueError("a clip is in it twice")
         except ValueError as error:
             problem = shortened(str(error))
             raise SnapshotError(f"the catalogue cannot be read ({problem}); delete the snapshot") from error
+        held = cls()
+        held._entries = [None] * len(entries)
+        held._clip_ids = ["" if entry is None else entry.clip_id for entry in entries]
+        held._presence = array("I", bytes(4 * len(entries)))
+        for row, entry in enumerate(entries):
+            if entry is None:
+                held._free.append(row)
+            else:
+                held._rows[entry.clip_id] = row
+                held._set(row, entry)
+        return held
 
     def _set(self, row: int, after: CatalogueEntry | None) -> None:
         before, self._entries[row] = self._entries[row], after

@@ -110,7 +110,7 @@ class EmbeddingSpace:
                 if width not in indexes:
                     self._indexes[modality] = indexes = indexes | {width: self._open(modality, width)}
                 vectors = np.stack([change.vectors[modality] for change in those])
-                indexes[width].upsert([_indexed(change.entry) for change in those], vectors)
+                indexes[width].upsert([self._indexed(change.entry) for change in those], vectors)
         for change in changes:
             self._catalogue.put(change.entry)
         self._drop_empty()
@@ -178,7 +178,10 @@ class EmbeddingSpace:
     def _open(self, modality: Modality, dim: int) -> VectorIndex:
         if isinstance(self._backend, RemoteBackend):
             return self._backend.open(self.generation, modality, dim)
-        return self._backend.create(dim)
+        return self._backend.create(dim, self._catalogue)
+
+    def _indexed(self, entry: CatalogueEntry) -> IndexedClip:
+        return IndexedClip(entry.clip_id, entry.challenge_id, entry.dancer_id, self._catalogue.reserve(entry.clip_id))
 
     def _drop(self, modality: Modality) -> None:
         if isinstance(self._backend, RemoteBackend):
@@ -193,10 +196,6 @@ class EmbeddingSpace:
             else:
                 self._drop(modality)
                 del self._indexes[modality]
-
-
-def _indexed(entry: CatalogueEntry) -> IndexedClip:
-    return IndexedClip(entry.clip_id, entry.challenge_id, entry.dancer_id)
 
 
 def _written(entry: CatalogueEntry) -> tuple[int, int, int]:

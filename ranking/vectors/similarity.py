@@ -94,7 +94,12 @@ class SimilaritySearch:
 
     def _of_challenge(self, challenge_id: str) -> Filter:
         rows = self._catalogue.rows_of_challenge(challenge_id)
-        return Filter(challenge_id=challenge_id, clip_ids=lambda: self._catalogue.clip_ids(rows))
+        return Filter(
+            challenge_id=challenge_id,
+            clip_ids=lambda: self._catalogue.clip_ids(rows),
+            rows=lambda: np.sort(rows),
+            count=len(rows),
+        )
 
     def _nearest(
         self, example: _Example, weights: Mapping[Modality, float], fetch: int, among: Filter | None

@@ -22,7 +22,7 @@ from schemas.ports import TopicPartition
 
 log = logging.getLogger(__name__)
 
-FORMAT: Final = "index-snapshot/4"
+FORMAT: Final = "index-snapshot/5"
 CURRENT: Final = "CURRENT"
 MANIFEST: Final = "manifest.json"
 _PREFIX: Final = "snapshot-"

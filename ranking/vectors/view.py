@@ -288,7 +288,7 @@ class IndexView:
         return folder, manifest, {name: (folder / name).read_bytes() for name in names if name in manifest.files}
 
     def _restored(self, contents: SpaceContents, catalogue: bytes, folder: Path, number: int) -> EmbeddingSpace:
-        indexes = dict[Modality, dict[int, VectorIndex]]()
+        indexes, held = dict[Modality, dict[int, VectorIndex]](), Catalogue.decode(catalogue)
         for modality, smallest in contents.widths.items():
             indexes[modality] = {}
             for width in (smallest, *contents.other_widths.get(modality, ())):
@@ -296,8 +296,8 @@ class IndexView:
                     indexes[modality][width] = self._backend.open(contents.generation, modality, width)
                 else:
                     name = _index_file(number, modality, None if width == smallest else width)
-                    indexes[modality][width] = self._backend.read(folder / f"{name}{self._backend.extension}")
-        space = EmbeddingSpace.restored(contents.generation, self._backend, Catalogue.decode(catalogue), indexes)
+                    indexes[modality][width] = self._backend.read(folder / f"{name}{self._backend.extension}", held)
+        space = EmbeddingSpace.restored(contents.generation, self._backend, held, indexes)
         # A remote index may be ahead of the state that is kept beside it.
         if space.contents() != contents and not isinstance(self._backend, RemoteBackend):
             raise SnapshotError(f"{folder}: holds another number of clips or vectors than its manifest says; delete it")

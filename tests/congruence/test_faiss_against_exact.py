@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from ranking.vectors.backends.contract import admitting
 from ranking.vectors.backends.faiss_flat import FaissIndex
 from ranking.vectors.backends.numpy_exact import NumpyIndex
-from ranking.vectors.backends.port import Filter, IndexedClip
+from ranking.vectors.backends.port import IndexedClip
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -15,7 +16,7 @@ def test_faiss_finds_what_exact_search_finds(dim: int, threads: int) -> None:
     vectors = rng.normal(size=(700, dim)).astype(np.float32)
     vectors[300:330] = vectors[0]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    clips = [IndexedClip(f"clip-{number}", "ch", "d") for number in rng.permutation(5000)[:700]]
+    clips = [IndexedClip(f"clip-{number}", "ch", "d", int(number)) for number in rng.permutation(5000)[:700]]
     ids = [clip.clip_id for clip in clips]
     faiss, exact = FaissIndex(dim, threads=threads), NumpyIndex(dim)
     for index in (faiss, exact):
@@ -25,7 +26,7 @@ def test_faiss_finds_what_exact_search_finds(dim: int, threads: int) -> None:
     queries = np.concatenate([vectors[:3], vectors[50:53], vectors[640:643]])
     for k in (1, 10, 40, 600, 1000):
         for among in (None, ids[200:500], ids[:5]):
-            admitted = None if among is None else Filter(clip_ids=lambda among=among: among)
+            admitted = None if among is None else admitting(among)
             for query in queries:
                 found, expected = (index.search(query, k, among=admitted) for index in (faiss, exact))
                 np.testing.assert_allclose(found.similarities, expected.similarities, atol=1e-5)

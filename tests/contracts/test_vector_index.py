@@ -1,6 +1,6 @@
 """Every index of this project passes the checks of the port, and behaves as a dict under any sequence of changes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from ranking.vectors.backends.contract import INDEX_CHECKS
 from ranking.vectors.backends.faiss_flat import FaissBackend, FaissIndex
 from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
-from ranking.vectors.backends.port import Filter, IndexBackend, IndexedClip, SnapshotIndex, unit
+from ranking.vectors.backends.port import Filter, IndexBackend, IndexedClip, RowNumbers, SnapshotIndex, unit
 from tests.ranking.vectors.own_backends import LossyBackend, LossyIndex, RemoteService
 
 BACKENDS: dict[str, Callable[[], IndexBackend]] = {
@@ -23,7 +23,21 @@ BACKENDS: dict[str, Callable[[], IndexBackend]] = {
 }
 DIM = 3
 GRID = st.tuples(*[st.integers(-2, 2)] * DIM).filter(any)  # few directions, so that ties are common
-IDS = st.sampled_from(["", "a", "a\0", "B", "b", "ä", "𝄞", "c" * 128, *map(str, range(6))])
+NAMES = ("", "a", "a\0", "B", "b", "ä", "𝄞", "c" * 128, *map(str, range(6)))
+IDS = st.sampled_from(NAMES)
+
+
+class Numbers:
+    """``RowNumbers`` of ``NAMES``."""
+
+    def find(self, clip_ids: Collection[str]) -> npt.NDArray[np.int64]:
+        return np.array([NAMES.index(clip_id) for clip_id in clip_ids], np.int64)
+
+    def clip_ids(self, rows: npt.NDArray[np.int64]) -> list[str]:
+        return [NAMES[row] for row in rows.tolist()]
+
+
+NUMBERS = Numbers()
 
 
 @pytest.mark.parametrize("check", INDEX_CHECKS, ids=lambda check: check.__name__)
@@ -73,7 +87,7 @@ class Widthless(NumpyIndex):
 @pytest.mark.parametrize("broken", [Forgetful, Unfiltered, Accumulating, Unsorted, Tied, Widthless])
 def test_the_checks_refuse_an_index_that_breaks_a_rule(broken: type[NumpyIndex]) -> None:
     class Broken(NumpyBackend):
-        def create(self, dim: int) -> NumpyIndex:
+        def create(self, dim: int, numbers: RowNumbers) -> NumpyIndex:
             return broken(dim)
 
     def run_all() -> None:
@@ -84,12 +98,17 @@ def test_the_checks_refuse_an_index_that_breaks_a_rule(broken: type[NumpyIndex])
         run_all()
 
 
+def only(clip_ids: Collection[str]) -> Filter:
+    admitted = {*clip_ids}
+    return Filter(clip_ids=lambda: admitted, rows=lambda: np.sort(NUMBERS.find(admitted)), count=len(admitted))
+
+
 def units(rows: object) -> npt.NDArray[np.float32]:
     return np.stack([unit(row) for row in np.atleast_2d(np.array(rows))])  # type: ignore[arg-type]
 
 
 def clips(*ids: str) -> list[IndexedClip]:
-    return [IndexedClip(clip_id, "ch", "d") for clip_id in ids]
+    return [IndexedClip(clip_id, "ch", "d", row) for clip_id, row in zip(ids, NUMBERS.find(ids).tolist(), strict=True)]
 
 
 class IndexAgainstDict(RuleBasedStateMachine):
@@ -119,7 +138,7 @@ class IndexAgainstDict(RuleBasedStateMachine):
     )
     def search(self, query: tuple[int, ...], k: int, among: list[str] | None, at_least: float | None) -> None:
         candidates = sorted(self.model if among is None else self.model.keys() & set(among))
-        admitted = None if among is None else Filter(clip_ids=lambda: among)
+        admitted = None if among is None else only(among)
         direction = units(query)[0]
         found = self.index.search(direction, k, among=admitted, at_least=at_least)
         cosines = {i: float(self.model[i].astype(float) @ direction.astype(float)) for i in candidates}

@@ -11,16 +11,24 @@ remote backend is asked for indexes of the generation ``contract`` only; what it
 """
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from ranking.vectors.backends.port import Filter, IndexBackend, IndexedClip, RemoteBackend, VectorIndex, unit
+from ranking.vectors.backends.port import (
+    Filter,
+    IndexBackend,
+    IndexedClip,
+    RemoteBackend,
+    RowNumbers,
+    VectorIndex,
+    unit,
+)
 from schemas.errors import GenerationMismatch, SnapshotError
 from schemas.modalities import Modality
-from schemas.ports import Float32
+from schemas.ports import Float32, Int64
 
 DIM: Final = 4
 TOLERANCE: Final = 0.01
@@ -65,7 +73,7 @@ def check_filters_by_challenge_and_dancer(backend: IndexBackend) -> None:
             for clip in clips
             if challenge_id in (None, clip.challenge_id) and dancer_id in (None, clip.dancer_id)
         }
-        among = Filter(clip_ids=lambda admitted=admitted: admitted, challenge_id=challenge_id, dancer_id=dancer_id)  # type: ignore[misc]
+        among = admitting(admitted, challenge_id=challenge_id, dancer_id=dancer_id)
         found = index.search(_direction(rng), 8, among=among)
         _expect(set(found.ids) <= admitted, f"{among} admits {admitted}, and it found {found.ids}")
         _expect(not found.exact or len(found.ids) == len(admitted), f"{among} admits {admitted}, not only {found.ids}")
@@ -74,12 +82,12 @@ def check_filters_by_challenge_and_dancer(backend: IndexBackend) -> None:
 def check_equal_vectors_are_cut_by_id(backend: IndexBackend) -> None:
     """Ties are broken by the smaller id, independent of the order of insertion; an approximate index may choose."""
     index, rng = new_index(backend), np.random.default_rng(9)
-    clips = [IndexedClip(f"clip-{number:03d}", "challenge", "dancer") for number in range(299, -1, -1)]
+    clips = [_clip(number) for number in range(399, 99, -1)]
     same = _direction(rng)
     index.upsert(clips, np.repeat(same[None], len(clips), axis=0))
     found = index.search(same, 5)
     if found.exact:
-        expected = [f"clip-{number:03d}" for number in range(5)]
+        expected = [f"clip-{number}" for number in range(100, 105)]
         _expect(found.ids == expected, f"of equal vectors the first are {expected}, and it found {found.ids}")
 
 
@@ -121,11 +129,11 @@ def check_it_survives_the_process(backend: IndexBackend) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         path, empty, other = (Path(folder) / f"{name}{backend.extension}" for name in ("index", "empty", "other"))
-        backend.create(DIM + 1).write(empty)
-        made = backend.create(DIM)
+        backend.create(DIM + 1, NUMBERS).write(empty)
+        made = backend.create(DIM, NUMBERS)
         made.upsert([_clip(number) for number in (0, 2)], np.stack([*vectors.values()]))
         made.write(path)
-        restored, emptied = backend.read(path), backend.read(empty)
+        restored, emptied = backend.read(path, NUMBERS), backend.read(empty, NUMBERS)
         _expect((len(emptied), emptied.dim) == (0, DIM + 1), "an empty index is restored with its width")
         _expect((len(restored), restored.dim) == (2, DIM), "a restored index has the size and width it had")
         _compare_vectors(restored, vectors)
@@ -135,7 +143,7 @@ def check_it_survives_the_process(backend: IndexBackend) -> None:
         _compare_vectors(restored, vectors)
         for content in (b"", b"nonsense" * 20, path.read_bytes()[:-9]):
             other.write_bytes(content)
-            error = _raises(SnapshotError, lambda: backend.read(other), "a file that does not hold an index")
+            error = _raises(SnapshotError, lambda: backend.read(other, NUMBERS), "a file that does not hold an index")
             _expect(str(other) in str(error), f"the error names the file: {error}")
 
 
@@ -149,12 +157,38 @@ INDEX_CHECKS: Final[tuple[Callable[[IndexBackend], None], ...]] = (
 )
 
 
+class _Numbers:
+    """``RowNumbers`` of clips named ``clip-7``: the row is the number in the name."""
+
+    def find(self, clip_ids: Collection[str]) -> Int64:
+        numbers = [clip_id.removeprefix("clip-") for clip_id in clip_ids]
+        return np.array([int(number) if number.isdecimal() else -1 for number in numbers], np.int64)
+
+    def clip_ids(self, rows: Int64) -> list[str]:
+        return [f"clip-{row}" for row in rows.tolist()]
+
+
+NUMBERS: Final[RowNumbers] = _Numbers()
+"""Row numbers of the clips of these checks."""
+
+
+def admitting(admitted: Collection[str], *, challenge_id: str | None = None, dancer_id: str | None = None) -> Filter:
+    """A filter that admits these clips of the checks."""
+    return Filter(
+        clip_ids=lambda: admitted,
+        rows=lambda: np.sort(NUMBERS.find(admitted)),
+        count=len(admitted),
+        challenge_id=challenge_id,
+        dancer_id=dancer_id,
+    )
+
+
 def new_index(backend: IndexBackend) -> VectorIndex:
     """An empty index of width ``DIM``."""
     if isinstance(backend, RemoteBackend):
         backend.drop(_GENERATION, Modality.SKELETAL)
         return backend.open(_GENERATION, Modality.SKELETAL, DIM)
-    return backend.create(DIM)
+    return backend.create(DIM, NUMBERS)
 
 
 def _check_remote(backend: RemoteBackend, vectors: Mapping[str, Float32]) -> None:
@@ -180,7 +214,7 @@ def _check_remote(backend: RemoteBackend, vectors: Mapping[str, Float32]) -> Non
 
 
 def _clip(number: int, group: int = 0) -> IndexedClip:
-    return IndexedClip(f"clip-{number}", f"challenge-{group}", f"dancer-{number % 4}")
+    return IndexedClip(f"clip-{number}", f"challenge-{group}", f"dancer-{number % 4}", number)
 
 
 def _direction(rng: np.random.Generator) -> Float32:
@@ -192,7 +226,7 @@ def _direction(rng: np.random.Generator) -> Float32:
 
 
 def _only(numbers: Sequence[int]) -> Filter:
-    return Filter(clip_ids=lambda: [f"clip-{number}" for number in numbers])
+    return admitting({f"clip-{number}" for number in numbers})
 
 
 def _compare_vectors(index: VectorIndex, expected: Mapping[str, Float32]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from ranking.vectors.backends.port import (
     Filter,
     IndexedClip,
+    RowNumbers,
     SearchResult,
     best_first,
     checked_query,
@@ -140,11 +141,11 @@ class FaissBackend:
     def __init__(self, *, threads: int = 1) -> None:
         self._threads = threads
 
-    def create(self, dim: int) -> FaissIndex:
+    def create(self, dim: int, _numbers: RowNumbers) -> FaissIndex:
         return FaissIndex(dim, threads=self._threads)
 
-    def read(self, path: Path) -> FaissIndex:
-        made = self.create(1)
+    def read(self, path: Path, numbers: RowNumbers) -> FaissIndex:
+        made = self.create(1, numbers)
         with reading(path):
             made.read(path)
         return made

@@ -11,6 +11,7 @@ import numpy as np
 from ranking.vectors.backends.port import (
     Filter,
     IndexedClip,
+    RowNumbers,
     SearchResult,
     best_first,
     checked_query,
@@ -67,14 +68,14 @@ class NumpyBackend:
     name = "numpy"
     extension = ".npz"
 
-    def create(self, dim: int) -> NumpyIndex:
+    def create(self, dim: int, _numbers: RowNumbers) -> NumpyIndex:
         return NumpyIndex(dim)
 
-    def read(self, path: Path) -> NumpyIndex:
+    def read(self, path: Path, numbers: RowNumbers) -> NumpyIndex:
         with reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if any(info.compress_type != ZIP_STORED for info in stored.zip.infolist()):
                 raise ValueError("it is compressed, as no snapshot is written")
             ids, vectors = msgspec.msgpack.decode(stored["ids"].tobytes(), type=list[str]), stored["vectors"]
-            made = self.create(vectors.shape[1])
+            made = self.create(vectors.shape[1], numbers)
             made.upsert([IndexedClip(clip_id, "", "") for clip_id in ids], vectors)
             return made

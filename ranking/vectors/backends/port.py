@@ -21,15 +21,32 @@ import numpy.typing as npt
 from schemas.errors import GenerationMismatch, SnapshotError
 from schemas.escaping import shortened
 from schemas.modalities import Modality
-from schemas.ports import Float32
+from schemas.ports import Float32, Int64
 
 
 class IndexedClip(NamedTuple):
-    """Id of a vector, and what a filter may ask of it."""
+    """Id of a vector, what a filter may ask of it, and the clip's row number in its space."""
 
     clip_id: str
     challenge_id: str
     dancer_id: str
+    row: int = -1
+
+
+class RowNumbers(Protocol):
+    """The row number of each clip of a space: dense, kept across snapshots, reused after the clip was removed.
+
+    For indexes in this process, which hold no ids of their own. A clip has its row from before ``upsert`` is called for
+    it until after ``remove`` is; ``IndexedClip.row`` is the same number.
+    """
+
+    def find(self, clip_ids: Collection[str]) -> Int64:
+        """Rows (B,) in the order asked; -1 for a clip that has none."""
+        ...
+
+    def clip_ids(self, rows: Int64) -> list[str]:
+        """Ids of the clips in ``rows`` (B,), each the row of a clip."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +55,12 @@ class Filter:
 
     ``challenge_id`` and ``dancer_id``, as far as they are given, are conditions on what ``upsert`` stored, for an index
     that can evaluate them itself. ``clip_ids()`` lists the same clips; it is the whole filter if neither is given.
+    ``rows()`` are their row numbers, ascending, for an index in this process. ``count``: how many clips it admits.
     """
 
     clip_ids: Callable[[], Collection[str]]
+    rows: Callable[[], Int64]
+    count: int
     challenge_id: str | None = None
     dancer_id: str | None = None
 
@@ -113,11 +133,11 @@ class SnapshotBackend(Protocol):
     name: str
     extension: str
 
-    def create(self, dim: int) -> SnapshotIndex:
-        """An empty index of width D."""
+    def create(self, dim: int, numbers: RowNumbers, /) -> SnapshotIndex:
+        """An empty index of width D for clips of the space that ``numbers`` are of."""
         ...
 
-    def read(self, path: Path) -> SnapshotIndex:
+    def read(self, path: Path, numbers: RowNumbers, /) -> SnapshotIndex:
         """Raises ``SnapshotError`` naming ``path`` if it does not hold an index of this backend."""
         ...
 

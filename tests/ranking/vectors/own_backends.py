@@ -1,10 +1,11 @@
 """Two third-party backends: one that misses neighbours, and one that simulates a remote service."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
-from ranking.vectors.backends.port import Filter, IndexedClip, SearchResult, best_first
+from ranking.vectors.backends.port import Filter, IndexedClip, RowNumbers, SearchResult, best_first
 from schemas.errors import StoreUnavailable
 from schemas.modalities import Modality
 from schemas.ports import Float32
@@ -26,12 +27,12 @@ class LossyIndex(NumpyIndex):
 class LossyBackend(NumpyBackend):
     name = "lossy"
 
-    def create(self, dim: int) -> LossyIndex:
+    def create(self, dim: int, numbers: RowNumbers) -> LossyIndex:
         return LossyIndex(dim)
 
-    def read(self, path: Path) -> LossyIndex:
-        made = self.create(1)
-        made.__dict__ |= super().read(path).__dict__
+    def read(self, path: Path, numbers: RowNumbers) -> LossyIndex:
+        made = self.create(1, numbers)
+        made.__dict__ |= super().read(path, numbers).__dict__
         return made
 
 
@@ -63,7 +64,7 @@ class RemoteIndex(NumpyIndex):
                 for clip in self.stored.values()
                 if among.challenge_id in (None, clip.challenge_id) and among.dancer_id in (None, clip.dancer_id)
             ]
-            among = Filter(clip_ids=lambda: own)
+            among = replace(among, clip_ids=lambda: own, count=len(own))
         return super().search(query, k, among=among, at_least=at_least)
 
 

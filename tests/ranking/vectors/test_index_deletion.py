@@ -193,8 +193,8 @@ def test_a_snapshot_of_an_earlier_format_is_refused_by_name(make: Callable[[], I
     folder = view.save(tmp_path)
     assert folder is not None
     content = (folder / "manifest.json").read_bytes()
-    (folder / "manifest.json").write_bytes(content.replace(b"index-snapshot/4", b"index-snapshot/3"))
-    with pytest.raises(SnapshotError, match=r"wrote it as index-snapshot/3; .* delete the folder to rebuild"):
+    (folder / "manifest.json").write_bytes(content.replace(b"index-snapshot/5", b"index-snapshot/4"))
+    with pytest.raises(SnapshotError, match=r"wrote it as index-snapshot/4; .* delete the folder to rebuild"):
         read_snapshot(tmp_path)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ranking.vectors.backends.contract import NUMBERS
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from schemas.errors import SnapshotError
 
@@ -18,7 +19,7 @@ def test_a_compressed_file_is_not_one_that_was_written_here(tmp_path: Path) -> N
     path = tmp_path / "skeletal.npz"
     np.savez_compressed(path, ids=np.frombuffer(b"\x91\xa1a", np.uint8), vectors=np.zeros((1, 4), np.float32))
     with pytest.raises(SnapshotError, match=r"skeletal\.npz.*compressed"):
-        NumpyBackend().read(path)
-    index = NumpyBackend().create(4)
+        NumpyBackend().read(path, NUMBERS)
+    index = NumpyBackend().create(4, NUMBERS)
     index.write(path)
-    NumpyBackend().read(path)
+    NumpyBackend().read(path, NUMBERS)

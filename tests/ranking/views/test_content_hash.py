@@ -156,7 +156,9 @@ class Held:
         for modality in MODALITIES:
             if modality in vectors:
                 row = np.array([vectors[modality]], np.float32)
-                self.indexes.setdefault(modality, self._kind.create(row.shape[1])).upsert(indexed(clip_id), row)
+                self.indexes.setdefault(modality, self._kind.create(row.shape[1], self.catalogue)).upsert(
+                    indexed(clip_id), row
+                )
             elif modality in self.indexes:
                 self.indexes[modality].remove([clip_id])
 
@@ -283,7 +285,7 @@ def test_a_vector_that_no_clip_accounts_for_is_seen() -> None:
     more.indexes[SCENIC].upsert(indexed("c9"), np.array([[0.0, 1.0]], np.float32))
     assert more.content() != held().content()
     other = held()
-    other.indexes[FACIAL] = NumpyBackend().create(2)
+    other.indexes[FACIAL] = NumpyBackend().create(2, other.catalogue)
     other.indexes[FACIAL].upsert(indexed("c1"), np.array([[0.0, 1.0]], np.float32))
     assert len({each.content() for each in (held(), more, other)}) == 3
     less = held()
@@ -294,7 +296,7 @@ def test_a_vector_that_no_clip_accounts_for_is_seen() -> None:
 
 def test_an_index_without_vectors_and_a_generation_without_clips_are_ignored() -> None:
     emptied = held(vectors={SKELETAL: (0.6, 0.8)})
-    emptied.indexes[SCENIC] = NumpyBackend().create(2)
+    emptied.indexes[SCENIC] = NumpyBackend().create(2, emptied.catalogue)
     assert emptied.content() == held(vectors={SKELETAL: (0.6, 0.8)}).content()
     assert held().content(g2=Held()) == held().content()
     assert Held().content(g2=held("c1")) == Held().content()
