@@ -1,13 +1,13 @@
 """``offsets accept-loss``: an operator's decision that views may continue without deletions that were dropped."""
 
 import logging
-from contextlib import closing
 from typing import Annotated
 
 import typer
 from rich.table import Column, Table
 from rich.text import Text
 
+from dancerank.commands.databases import RANKINGS, existing_database
 from dancerank.commands.options import Config
 from dancerank.logs import configure_logs
 from dancerank.processes import Processes
@@ -19,7 +19,6 @@ from ranking.pools.service.store import POOLS_VIEW
 from ranking.scores.store import SCORES_VIEW
 from ranking.views.accepted_losses import AcceptedLosses
 from ranking.views.applied_offsets import ViewPositions
-from schemas.errors import ConfigurationError
 from transport.group_offsets import partition_ends
 
 log = logging.getLogger(__name__)
@@ -40,10 +39,8 @@ def accept_loss(
     processes, console, topic = Processes(settings), Console(), settings.ranking.deletions_topic
     with working(f"asking Kafka at {processes.connection}"):
         ends = partition_ends(processes.connection, [topic])
-    with closing(processes.open_database()) as database:
+    with existing_database(settings, RANKINGS) as database:
         place = without_password(settings.ranking.database_url)
-        if database.missing_file is not None:
-            raise ConfigurationError(f"there is no database {place} (ranking.database_url)", field="database_url")
         losses, positions = AcceptedLosses(database), ViewPositions(database)
         accepted = losses.of(ends)
         starts = {at: each.start for at, each in ends.items() if each.start > accepted.get(at, 0)}

@@ -4,8 +4,8 @@ from contextlib import closing
 
 import typer
 
+from dancerank.commands.databases import NoData
 from dancerank.commands.options import Config
-from dancerank.commands.questions import NoData
 from dancerank.processes import Processes
 from dancerank.progress import working
 from dancerank.settings import load_settings
@@ -23,7 +23,7 @@ def content_hash(config: Config = None) -> None:
     settings = load_settings(config)
     processes, found = Processes(settings), dict[str, str]()
     with closing(processes.open_database()) as database:
-        if database.missing_file is None:
+        if (absence := database.absence()) is None:
             with working("hashing the rankings"):
                 found["rankings"] = ScoreStore(database).content()
     with working("hashing the index snapshot"):
@@ -33,7 +33,7 @@ def content_hash(config: Config = None) -> None:
     if not found:
         url, folder = without_password(settings.ranking.database_url), settings.ranking.index_folder
         raise NoData(
-            f"neither rankings in {url} (ranking.database_url) nor an index snapshot in {folder} "
+            f"neither rankings in {url} (ranking.database_url): {absence}; nor an index snapshot in {folder} "
             "(ranking.index_folder); dancerank serve --with-rank makes both"
         )
     for name in ("rankings", "index"):

@@ -10,10 +10,10 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
+from dancerank.commands.databases import RANKINGS, lacking, opened_rankings
 from dancerank.commands.options import Config
-from dancerank.commands.questions import opened_rankings
 from dancerank.progress import steps, working
-from dancerank.settings import load_settings
+from dancerank.settings import Settings, load_settings
 from dancerank.terminal import Console, confirm
 from ranking.scores.generations import Generations
 from ranking.scores.store import ScoreStore
@@ -37,9 +37,11 @@ class _Held(NamedTuple):
 
 def list_generations(config: Config = None) -> None:
     """Show every model generation: its clips, which one answers, and which serving processes hold it."""
-    with _opened(config) as held:
-        serving = held.replicas.alive()
-        Console().print(generations_table(held.store.generation_states(), serving))
+    settings = load_settings(config)
+    with _opened(settings) as held:
+        if not (states := held.store.generation_states()):
+            raise lacking(settings, RANKINGS)
+        Console().print(generations_table(states, held.replicas.alive()))
 
 
 def use(generation: Generation, patience_s: Patience = 30.0, force: Force = False, config: Config = None) -> None:
@@ -47,7 +49,7 @@ def use(generation: Generation, patience_s: Patience = 30.0, force: Force = Fals
 
     It has to have scored what the present one has, and every serving process has to hold that.
     """
-    with _opened(config) as held:
+    with _opened(load_settings(config)) as held:
         before = held.generations.active()
         held.generations.check(generation)
         if not force and generation != before:
@@ -57,7 +59,7 @@ def use(generation: Generation, patience_s: Patience = 30.0, force: Force = Fals
 
 def rollback(patience_s: Patience = 30.0, force: Force = False, config: Config = None) -> None:
     """Let the generation answer again that did before the present one. Clips that it has not scored are missing."""
-    with _opened(config) as held:
+    with _opened(load_settings(config)) as held:
         before, generation = held.generations.active(), held.generations.before()
         if not force:
             _await(held, generation, patience_s, complete=False)
@@ -77,7 +79,7 @@ def retire(
     config: Config = None,
 ) -> None:
     """Drop what is held of a generation, from the database and from every index, for good."""
-    with _opened(config) as held:
+    with _opened(load_settings(config)) as held:
         if generation not in held.generations.retired():  # else it resumes an interrupted retirement
             held.generations.check(generation)
             if not yes:
@@ -159,6 +161,6 @@ def _switch(held: _Held, generation: str, before: str | None) -> None:
 
 
 @contextmanager
-def _opened(config: Config) -> Iterator[_Held]:
-    with opened_rankings(load_settings(config)) as database:
+def _opened(settings: Settings) -> Iterator[_Held]:
+    with opened_rankings(settings) as database:
         yield _Held(ScoreStore(database), Generations(database), Replicas(database))

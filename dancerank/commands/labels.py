@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from dancerank.commands.databases import Sought, existing_database
 from dancerank.commands.options import Config, parse_moment
 from dancerank.labelling.export import FEWEST_CLIPS, LEAST_DAYS, Exported, export_labels
 from dancerank.labelling.features import UploadedFeatures
@@ -25,6 +26,8 @@ from streamer.stores import FeatureStore
 from transport.kafka_source import KafkaSource
 from transport.reading import Progress, read_to_end
 from vdv.errors import MOST_SHOWN
+
+_OBSERVATIONS: Final = Sought("observations", "dancerank rank and dancerank pools run fill it from the log")
 
 
 def export(
@@ -62,7 +65,7 @@ def export(
         layout=layout,
         extractor=open_extractor(settings.streamer.extractor),
     )
-    with closing(Processes(settings).open_database()) as database, steps() as on_progress:
+    with existing_database(settings, _OBSERVATIONS) as database, steps() as on_progress:
         observations = Observations(database)
         _check_challenges(challenge or (), observations)
         exported = export_labels(

@@ -23,7 +23,7 @@ class Workers(StrEnum):
 
 class Standing(NamedTuple):
     """Positions of a group. ``view`` names the positions in the database that count for it, if any do; ``place`` is
-    that database.
+    that database, and ``absence`` why it holds none, if it has no tables.
     """
 
     workers: Workers
@@ -33,6 +33,7 @@ class Standing(NamedTuple):
     ends: Mapping[TopicPartition, PartitionEnds]
     positions: Mapping[TopicPartition, int]
     members: list[Member]
+    absence: str | None = None
 
     def position(self, at: TopicPartition) -> int:
         """The offset at which the group continues: without a position, the first record that is kept."""
@@ -54,9 +55,12 @@ def standing_table(standing: Standing) -> Table:
         numbers = map(str, (ends.end, lag))
         member = Text(str(reader[at]) if at in reader else _NONE)
         table.add_row(Text(at.topic), str(at.partition), str(ends.start), _reported(standing, at), *numbers, member)
-    table.caption = f"lag in all: {behind:,}"
-    if standing.view is not None:
-        table.caption += "; 1 per partition may be a transaction marker, which is not a record"
+    caption = f"lag in all: {behind:,}"
+    if standing.absence is not None:
+        caption += f"; {standing.place} holds no positions: {standing.absence}"
+    elif standing.view is not None:
+        caption += "; 1 per partition may be a transaction marker, which is not a record"
+    table.caption = Text(caption, style="table.caption")
     return table
 
 

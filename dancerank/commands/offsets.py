@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
+from dancerank.commands.databases import Sought, lacking
 from dancerank.commands.offset_tables import Standing, Workers, meaning, reset_table, standing_table
 from dancerank.commands.options import Config, parse_moment
 from dancerank.processes import Processes
@@ -32,7 +33,7 @@ from transport.group_offsets import (
 )
 
 _VIEWS: Final = {"ranking": SCORES_VIEW, "pools": POOLS_VIEW}
-
+_POSITIONS: Final = Sought("positions", "a new database is filled from the start of the topics")
 
 _ENDS: Final[dict[str, Place]] = {"earliest": "earliest", "latest": "latest"}
 
@@ -81,12 +82,8 @@ def reset(
     connection, console = Processes(settings).connection, Console()
     standing = _standing(settings, connection, group)
     ends = _chosen(standing, topic or ())
-    if standing.view is not None and Processes(settings).open_database().missing_file is not None:
-        raise ConfigurationError(
-            f"there is no database {standing.place} (ranking.database_url) whose positions could be set; a new one "
-            "begins at the beginning of the topics",
-            field="database_url",
-        )
+    if standing.absence is not None:
+        raise lacking(settings, _POSITIONS, standing.absence)
     if not dry_run:
         check_empty(connection, standing.group)
     targets = offsets_at(connection, ends, place)
@@ -115,7 +112,7 @@ def _standing(settings: Settings, connection: KafkaConnection, workers: Workers)
         Workers.RANKING: settings.kafka.ranking_group,
         Workers.POOLS: settings.kafka.pools_group,
     }
-    group, view = groups[workers], _VIEWS.get(workers)
+    group, view, absence = groups[workers], _VIEWS.get(workers), None
     place = without_password(settings.ranking.database_url)
     with working(f"asking Kafka at {connection} and {place} about group {group}"):
         ends = partition_ends(connection, topics_read(settings)[workers])
@@ -123,8 +120,10 @@ def _standing(settings: Settings, connection: KafkaConnection, workers: Workers)
             positions = committed_offsets(connection, group)
         else:
             with closing(Processes(settings).open_database()) as database:
-                positions = {} if database.missing_file is not None else ViewPositions(database).of(view, ends)
-        return Standing(workers, group, view, place, ends, positions, members_of(connection, group))
+                absence = database.absence()
+                positions = {} if absence is not None else ViewPositions(database).of(view, ends)
+        members = members_of(connection, group)
+        return Standing(workers, group, view, place, ends, positions, members, absence)
 
 
 def _place(text: str) -> Place:

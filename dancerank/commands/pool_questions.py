@@ -1,17 +1,15 @@
 """``pools clip``, ``pools status`` and ``pools try``: what HTTP answers about the traffic pools, from the database."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Annotated, Final
 
 import typer
 
+from dancerank.commands.databases import opened_pools
 from dancerank.commands.options import Config
 from dancerank.commands.pool_tables import clip_tables, pools_tables, try_tables
-from dancerank.commands.questions import NoData
-from dancerank.processes import Processes
-from dancerank.settings import Settings, load_settings
-from dancerank.settings_values import without_password
+from dancerank.settings import load_settings
 from dancerank.terminal import Console
 from ranking.pools.service.reading import PoolReader
 from ranking.scores.store import ScoreStore
@@ -96,19 +94,5 @@ def parse_by_dimension(text: str, named: str) -> dict[Dimension, float]:
 @contextmanager
 def _pool_service(config: Config) -> Iterator[RankingService]:
     """Answers of the pools' tables; raises ``NoData`` if no policy was adopted."""
-    settings = load_settings(config)
-    with closing(Processes(settings).open_database()) as database:
-        if database.missing_file is not None:
-            raise _no_pools(settings)
-        database.migrate()
-        pools = PoolReader(database, SystemClock())
-        if not pools.has_policy():
-            raise _no_pools(settings)
-        yield RankingService(ScoreStore(database), pools=pools)
-
-
-def _no_pools(settings: Settings) -> NoData:
-    url = without_password(settings.ranking.database_url)
-    return NoData(
-        f"no traffic pools in {url} (ranking.database_url), for they have no policy yet; dancerank pools run adopts one"
-    )
+    with opened_pools(load_settings(config)) as database:
+        yield RankingService(ScoreStore(database), pools=PoolReader(database, SystemClock()))

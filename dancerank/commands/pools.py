@@ -8,9 +8,9 @@ from typing import Annotated, Final
 
 import typer
 
+from dancerank.commands.databases import opened_pools
 from dancerank.commands.options import Config
 from dancerank.policies import read_policy, shipped_policy
-from dancerank.processes import Processes
 from dancerank.progress import OnProgress, steps, working
 from dancerank.settings import load_settings
 from dancerank.simulation.comparison import compare
@@ -102,8 +102,7 @@ def replay(config: Config = None) -> None:
 
     Exits with 1 if anything differs, or if the journal was not kept from the beginning (pools.journal).
     """
-    settings = load_settings(config)
-    with Processes(settings).database() as database, working("Replaying the journal"):
+    with opened_pools(load_settings(config)) as database, working("Replaying the journal"):
         made = PoolStore(database).replay()
     if made.difference is not None:
         raise ReplayDiffers(f"after {made.events:,} events and {made.decisions:,} decisions: {made.difference}")

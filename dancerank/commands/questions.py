@@ -8,10 +8,10 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
+from dancerank.commands.databases import RANKINGS, NoData, lacking, opened_rankings
 from dancerank.commands.options import Config
 from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
-from dancerank.settings_values import without_password
 from dancerank.terminal import Console
 from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
@@ -19,7 +19,6 @@ from ranking.serving.service import RankingService
 from ranking.vectors.view import IndexView
 from ranking.vectors.weights import parse_weights
 from schemas.clock import SystemClock
-from schemas.errors import FinalError
 from schemas.modalities import MODALITIES, Dimension
 from schemas.observation import Observer
 from schemas.queries import Grouping, Order, Ranking, SimilarAnswer, SimilarQuery, uniform_weights
@@ -27,13 +26,6 @@ from schemas.queries import Grouping, Order, Ranking, SimilarAnswer, SimilarQuer
 Generation = Annotated[
     str | None, typer.Option(help="Model generation that scored the clips. Default: the active one.")
 ]
-
-
-class NoData(FinalError):
-    """The database or index snapshot asked is empty; the message names it and the process that fills it."""
-
-    code = "no_data"
-    remedy = "Run the process that the message names, or correct the setting that it names."
 
 
 def similar(
@@ -131,7 +123,8 @@ def _index_service(config: Config) -> Iterator[RankingService]:
             f"every {ranking.snapshot_interval_s:g} s and when it stops"
         )
     database = Processes(settings).open_database()
-    if database.missing_file is not None:
+    if database.absence() is not None:
+        database.close()
         database = Database("sqlite://")
         database.migrate()
     with closing(database):
@@ -145,28 +138,10 @@ def _store_service(config: Config) -> Iterator[RankingService]:
     with opened_rankings(settings) as database:
         store = ScoreStore(database)
         if not store.generations():
-            raise no_rankings(settings)
+            raise lacking(settings, RANKINGS)
         yield RankingService(store)
-
-
-@contextmanager
-def opened_rankings(settings: Settings) -> Iterator[Database]:
-    """The database, brought to this release's schema; raises ``NoData`` instead of creating a file."""
-    with closing(Processes(settings).open_database()) as database:
-        if database.missing_file is not None:
-            raise no_rankings(settings)
-        database.migrate()
-        yield database
 
 
 def _opened_index(config: Config) -> tuple[Settings, IndexView]:
     settings = load_settings(config)
     return settings, Processes(settings, observer=Observer(), clock=SystemClock()).open_index()
-
-
-def no_rankings(settings: Settings) -> NoData:
-    url = without_password(settings.ranking.database_url)
-    return NoData(
-        f"no rankings in {url} (ranking.database_url); dancerank rank, or dancerank serve --with-rank, fills it from "
-        "the log"
-    )

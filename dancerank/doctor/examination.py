@@ -85,7 +85,7 @@ def _positions(processes: Processes) -> Iterator[Finding]:
         streamer = settings.kafka.streamer_group
         yield from examine_positions(f"group {streamer}", ends["streamer"], committed_offsets(connection, streamer))
         with closing(processes.open_database()) as database:
-            is_there = database.missing_file is None and describe_server(database).revision is not None
+            is_there = database.absence() is None
             losses = AcceptedLosses(database) if is_there else None
             for role, view in _VIEWS.items():
                 positions = ViewPositions(database).of(view, ends[role]) if is_there else {}

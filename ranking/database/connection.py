@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 import stamina
@@ -15,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from ranking.database.limits import CONNECTION_WAIT_S, MOST_CONNECTIONS
-from ranking.database.migrations import upgrade
+from ranking.database.migrations import current_revision, upgrade
 from schemas.errors import ConfigurationError, DatabaseBusy, ExtraMissing, StoreRefused, StoreUnavailable
 
 SQLITE_BUSY_TIMEOUT_MS: Final = 10_000
@@ -63,10 +64,20 @@ class Database:
     @property
     def missing_file(self) -> Path | None:
         """The SQLite file, if it does not exist yet; the first use creates it."""
-        file = self._engine.url.database
-        if self.dialect != "sqlite" or is_in_memory(self._engine.url) or Path(str(file)).exists():
-            return None
-        return Path(str(file))
+        file = _sqlite_file(self._engine.url)
+        return None if file is None or file.exists() else file
+
+    def absence(self) -> str | None:
+        """Why there is nothing to read in it, as the rest of a sentence; ``None`` once its tables exist. Unlike the
+        first use, asking does not create it. Raises as ``store_errors`` says.
+        """
+        file = _sqlite_file(self._engine.url)
+        if file is not None and not file.exists():
+            return f"the file {file.absolute()} does not exist"
+        if file is not None and file.is_file() and file.stat().st_size == 0:
+            return f"the file {file.absolute()} is empty"
+        with self.reading() as connection:
+            return "it holds no tables of dancerank" if current_revision(connection) is None else None
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -149,6 +160,14 @@ def is_in_memory(url: sa.URL) -> bool:
     """Whether an SQLite database lives in the memory of the process that opens it."""
     named = url.database or ":memory:"
     return ":memory:" in named or url.query.get("mode") == "memory"
+
+
+def _sqlite_file(url: sa.URL) -> Path | None:
+    """The file of an SQLite database; ``None`` for one in memory, and for another server."""
+    if url.get_backend_name() != "sqlite" or is_in_memory(url):
+        return None
+    named = str(url.database)
+    return Path(unquote(urlsplit(named).path) if named.startswith("file:") else named)
 
 
 def _open_sqlite(url: sa.URL, pool: Mapping[str, Any]) -> sa.Engine:

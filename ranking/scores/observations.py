@@ -7,7 +7,6 @@ import sqlalchemy as sa
 
 from ranking.database.connection import Database
 from ranking.database.tables import clips, engagement
-from schemas.errors import ConfigurationError
 
 _ROWS_AT_ONCE: Final = 1000
 _SEEN: Final = engagement.outerjoin(clips, clips.c.clip_id == engagement.c.clip_id)
@@ -41,13 +40,7 @@ class Observations:
     """Reads the counts in a database; changes nothing in it."""
 
     def __init__(self, database: Database) -> None:
-        """Raises ``ConfigurationError`` for a database file that does not exist."""
         self._database = database
-        if (file := database.missing_file) is not None:
-            raise ConfigurationError(
-                f"there is no database {file}; name the one that the rankings and pools are kept in",
-                field="database_url",
-            )
 
     def challenges(self) -> set[str]:
         """Those with clips that have counts. Raises as ``clips`` does."""

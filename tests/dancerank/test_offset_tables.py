@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from dancerank.cli import app
 from dancerank.commands import offsets
 from dancerank.commands.offset_tables import Standing, Workers, meaning, reset_table, standing_table
+from ranking.database.connection import Database
 from schemas.ports import TopicPartition
 from transport.group_offsets import GroupBusy, Member, PartitionEnds
 
@@ -156,6 +157,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     for name in ("partition_ends", "members_of", "check_empty", "committed_offsets", "set_offsets"):
         monkeypatch.setattr(offsets, name, getattr(made, name))
     monkeypatch.setattr(offsets, "ViewPositions", made.opened)
+    monkeypatch.setattr(Database, "absence", lambda _: None)
     return made
 
 

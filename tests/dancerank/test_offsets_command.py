@@ -176,5 +176,8 @@ def test_a_place_or_a_database_that_is_not_there_is_said_so(desk: Desk) -> None:
     assert "--to 'yesterday' is not a place; write earliest, latest, or a date or time" in output
     code, output = desk.run("reset", "--group", "ranking", "--to", "earliest", "--yes")
     assert code == 1
-    assert "there is no database sqlite:///" in output
-    assert "│ – │ 6 │ 6 │" in desk.run("show", "--group", "ranking")[1]
+    assert "no positions in sqlite:///" in output
+    shown = desk.run("show", "--group", "ranking")[1]
+    assert "│ – │ 6 │ 6 │" in shown
+    for said in (output, shown):
+        assert "does not exist" in said

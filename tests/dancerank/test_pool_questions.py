@@ -151,12 +151,12 @@ def test_a_question_before_there_are_pools_names_the_place_and_what_fills_it_and
     result = run(*arguments)
     assert (result.exit_code, "error (no_data)" in result.output) == (1, True)
     assert f"no traffic pools in {URL} (ranking.database_url)" in result.output
-    assert "dancerank pools run adopts one" in result.output
+    assert "dancerank pools run adopts a policy" in result.output
     assert list(folder.iterdir()) == []
     with migrated(URL):
         pass
     result = run(*arguments)
-    assert (result.exit_code, "dancerank pools run adopts one" in result.output) == (1, True)
+    assert (result.exit_code, "dancerank pools run adopts a policy" in result.output) == (1, True)
 
 
 def test_ids_are_shown_as_they_are_whatever_they_look_like(pools: Pools) -> None:

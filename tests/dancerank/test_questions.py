@@ -60,7 +60,7 @@ def test_a_question_before_there_is_data_names_the_place_and_what_fills_it_and_c
     for arguments in ([], ["challenge"]):
         rankings = CliRunner().invoke(app, ["rankings", *arguments])
         assert (rankings.exit_code, "error (no_data)" in rankings.output) == (1, True)
-        assert "sqlite:///dancerank.db (ranking.database_url); dancerank rank" in rankings.output
+        assert "sqlite:///dancerank.db (ranking.database_url): the file " in rankings.output
     assert list(empty.iterdir()) == []
 
 

@@ -1,14 +1,12 @@
 """Counts are read with what the ranking knows of each clip, in an order that does not depend on the database."""
 
-from pathlib import Path
-
 import pytest
 import sqlalchemy as sa
 
 from ranking.database.connection import Database
 from ranking.database.tables import engagement
 from ranking.scores.observations import Observations, ObservedClip
-from schemas.errors import ConfigurationError, StoreRefused
+from schemas.errors import StoreRefused
 from tests.ranking.scores.observed_rows import UPLOADED_AT_MS, observed, write_observed
 
 
@@ -74,9 +72,3 @@ def test_a_database_without_our_tables_is_an_error_that_says_so(empty_database: 
         pass  # creates the file
     with pytest.raises(StoreRefused, match="lacks our tables"):
         read(empty_database)
-
-
-def test_an_absent_database_file_is_named_and_not_created(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"there is no database .*absent\.db"):
-        Observations(Database(f"sqlite:///{tmp_path / 'absent.db'}"))
-    assert list(tmp_path.iterdir()) == []
