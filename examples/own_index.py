@@ -3,7 +3,7 @@
 import msgspec
 import numpy as np
 
-from ranking.vectors.backends.port import best_first, checked_query, checked_vectors, reading
+from ranking.vectors.backends.port import FrozenState, best_first, checked_query, checked_vectors, reading
 
 
 class Float16Index(dict):  # clip id → float16 vector of width dim
@@ -27,17 +27,17 @@ class Float16Index(dict):  # clip id → float16 vector of width dim
         absent = np.full(self.dim, np.nan)
         return np.array([self.get(each, absent) for each in clip_ids], np.float32).reshape(-1, self.dim)
 
-    def write(self, path):
-        path.write_bytes(msgspec.msgpack.encode((self.dim, {each: row.tobytes() for each, row in self.items()})))
+    def freeze(self):
+        return FrozenState(msgspec.msgpack.encode({each: row.tobytes() for each, row in self.items()}))
 
 
 class Float16Backend:
-    name, extension = "float16", ".float16"
+    name = "float16"
 
     def create(self, dim, _numbers):  # row numbers of the clips, for an index that holds no ids
         return Float16Index(dim)
 
-    def read(self, path, _numbers):
-        with reading(path):  # what is not such a file becomes a SnapshotError
-            dim, held = msgspec.msgpack.decode(path.read_bytes(), type=tuple[int, dict[str, bytes]])
-            return Float16Index(dim, {each: np.frombuffer(row, np.float16) for each, row in held.items()})
+    def read(self, state, _segments, dim, _numbers):  # segments: files that do not change, for an index that has such
+        with reading(f"index {self.name}"):  # what is not such a state becomes a SnapshotError
+            held = msgspec.msgpack.decode(state, type=dict[str, bytes])
+            return Float16Index(dim, {each: np.frombuffer(row, np.float16).reshape(dim) for each, row in held.items()})

@@ -17,7 +17,6 @@ from ranking.vectors.read_write_lock import ReadWriteLock
 from ranking.vectors.snapshots import (
     Position,
     SnapshotManifest,
-    SpaceContents,
     knows_deletions,
     pack,
     read_snapshot,
@@ -235,7 +234,9 @@ class IndexView:
                 for width, index in indexes.items():
                     name = _index_file(number, modality, None if width == min(indexes) else width)
                     # A SnapshotBackend makes no other index.
-                    files[f"{name}{self._backend.extension}"] = cast(SnapshotIndex, index).write
+                    frozen = cast(SnapshotIndex, index).freeze()
+                    files[name] = writes(frozen.state)
+                    files |= {f"{name}.{segment}": file.write for segment, file in frozen.segments.items()}
                     needed_bytes += len(index) * (index.dim * _COMPONENT_BYTES + _ID_BYTES)
         self._intact = write_snapshot(root, manifest, files, needed_bytes=needed_bytes, spare=self._intact)
         return self._intact
@@ -257,7 +258,7 @@ class IndexView:
             )
         try:
             spaces = {
-                contents.generation: self._restored(contents, state[_prefix(number) + _CATALOGUE_FILE], origin, number)
+                contents.generation: self._restored(manifest, number, state[_prefix(number) + _CATALOGUE_FILE], origin)
                 for number, contents in enumerate(manifest.spaces)
             }
             deleted = set(msgspec.msgpack.decode(state[_DELETED_FILE], type=list[str]))
@@ -287,7 +288,8 @@ class IndexView:
         names = (_DELETED_FILE, *(_prefix(number) + _CATALOGUE_FILE for number in range(len(manifest.spaces))))
         return folder, manifest, {name: (folder / name).read_bytes() for name in names if name in manifest.files}
 
-    def _restored(self, contents: SpaceContents, catalogue: bytes, folder: Path, number: int) -> EmbeddingSpace:
+    def _restored(self, manifest: SnapshotManifest, number: int, catalogue: bytes, folder: Path) -> EmbeddingSpace:
+        contents = manifest.spaces[number]
         indexes, held = dict[Modality, dict[int, VectorIndex]](), Catalogue.decode(catalogue)
         for modality, smallest in contents.widths.items():
             indexes[modality] = {}
@@ -296,7 +298,16 @@ class IndexView:
                     indexes[modality][width] = self._backend.open(contents.generation, modality, width)
                 else:
                     name = _index_file(number, modality, None if width == smallest else width)
-                    indexes[modality][width] = self._backend.read(folder / f"{name}{self._backend.extension}", held)
+                    segments = {
+                        file.removeprefix(f"{name}."): folder / file
+                        for file in manifest.files
+                        if file.startswith(f"{name}.")
+                    }
+                    try:
+                        state = (folder / name).read_bytes()
+                        indexes[modality][width] = self._backend.read(state, segments, width, held)
+                    except (OSError, SnapshotError) as error:
+                        raise SnapshotError(f"{folder / name}: {error}") from error
         space = EmbeddingSpace.restored(contents.generation, self._backend, held, indexes)
         # A remote index may be ahead of the state that is kept beside it.
         if space.contents() != contents and not isinstance(self._backend, RemoteBackend):
@@ -312,5 +323,5 @@ def _prefix(number: int) -> str:
 
 
 def _index_file(number: int, modality: Modality, width: int | None) -> str:
-    """Without its extension; ``width``: of the indexes but that of the smallest width."""
-    return f"{_prefix(number)}{modality}" + (f"-{width}" if width is not None else "")
+    """Its state; ``width``: of the indexes but that of the smallest width. Segments add their names."""
+    return f"{_prefix(number)}{modality}" + (f"-{width}" if width is not None else "") + ".index"

@@ -155,7 +155,7 @@ def damaged_snapshot(rng: Random) -> tuple[str, Folder]:
     if rng.random() < 0.1:
         files[CURRENT] = str(rng.choice(TEXTS)).encode(errors="replace")
     # FAISS reads its own files without checks of its own, so that checksums are all that guards them.
-    if rng.random() < 0.6 and not name.endswith(".faiss"):
+    if rng.random() < 0.6 and not name.endswith((".index", ".faiss")):
         _vouch(files, name)
     return backend, files
 

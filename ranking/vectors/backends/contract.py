@@ -12,17 +12,21 @@ remote backend is asked for indexes of the generation ``contract`` only; what it
 
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
 from ranking.vectors.backends.port import (
     Filter,
+    FrozenIndex,
     IndexBackend,
     IndexedClip,
     RemoteBackend,
     RowNumbers,
+    SnapshotBackend,
+    SnapshotIndex,
     VectorIndex,
     unit,
 )
@@ -127,24 +131,21 @@ def check_it_survives_the_process(backend: IndexBackend) -> None:
     if isinstance(backend, RemoteBackend):
         _check_remote(backend, vectors)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        path, empty, other = (Path(folder) / f"{name}{backend.extension}" for name in ("index", "empty", "other"))
-        backend.create(DIM + 1, NUMBERS).write(empty)
-        made = backend.create(DIM, NUMBERS)
-        made.upsert([_clip(number) for number in (0, 2)], np.stack([*vectors.values()]))
-        made.write(path)
-        restored, emptied = backend.read(path, NUMBERS), backend.read(empty, NUMBERS)
-        _expect((len(emptied), emptied.dim) == (0, DIM + 1), "an empty index is restored with its width")
-        _expect((len(restored), restored.dim) == (2, DIM), "a restored index has the size and width it had")
-        _compare_vectors(restored, vectors)
-        vectors |= {"clip-2": _direction(rng), "clip-5": _direction(rng)}
-        restored.upsert([_clip(2), _clip(5)], np.stack([vectors["clip-2"], vectors["clip-5"]]))
-        _expect(len(restored) == 3, "a restored index can be changed")
-        _compare_vectors(restored, vectors)
-        for content in (b"", b"nonsense" * 20, path.read_bytes()[:-9]):
-            other.write_bytes(content)
-            error = _raises(SnapshotError, lambda: backend.read(other, NUMBERS), "a file that does not hold an index")
-            _expect(str(other) in str(error), f"the error names the file: {error}")
+    emptied = _thawed(backend, backend.create(DIM + 1, NUMBERS).freeze(), DIM + 1)
+    _expect((len(emptied), emptied.dim) == (0, DIM + 1), "an empty index is restored with its width")
+    frozen = cast(SnapshotIndex, index).freeze()
+    index.upsert([_clip(0), _clip(3)], np.stack([_direction(rng), _direction(rng)]))
+    index.remove([_clip(2).clip_id])
+    restored = _thawed(backend, frozen)
+    _expect((len(restored), restored.dim) == (2, DIM), "a restored index has the size and width it had when frozen")
+    _compare_vectors(restored, vectors)
+    vectors |= {"clip-2": _direction(rng), "clip-5": _direction(rng)}
+    restored.upsert([_clip(2), _clip(5)], np.stack([vectors["clip-2"], vectors["clip-5"]]))
+    _expect(len(restored) == 3, "a restored index can be changed")
+    _compare_vectors(restored, vectors)
+    for content in (b"", b"nonsense" * 20, frozen.state[:-9]):
+        read = partial(backend.read, content, {}, DIM, NUMBERS)
+        _raises(SnapshotError, read, "a state that is not of an index")
 
 
 INDEX_CHECKS: Final[tuple[Callable[[IndexBackend], None], ...]] = (
@@ -189,6 +190,18 @@ def new_index(backend: IndexBackend) -> VectorIndex:
         backend.drop(_GENERATION, Modality.SKELETAL)
         return backend.open(_GENERATION, Modality.SKELETAL, DIM)
     return backend.create(DIM, NUMBERS)
+
+
+def _thawed(backend: SnapshotBackend, frozen: FrozenIndex, dim: int = DIM) -> SnapshotIndex:
+    """The index as a snapshot restores it, in a folder that is deleted at once, as a snapshot may be."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {name: Path(folder) / name for name in frozen.segments}
+        for name, path in paths.items():
+            frozen.segments[name].write(path)
+            _expect(
+                path.stat().st_size == frozen.segments[name].size_bytes, f"segment {name} has the size that it says"
+            )
+        return backend.read(frozen.state, paths, dim, NUMBERS)
 
 
 def _check_remote(backend: RemoteBackend, vectors: Mapping[str, Float32]) -> None:

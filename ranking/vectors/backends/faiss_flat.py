@@ -1,6 +1,6 @@
 """FAISS behind the index port."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ranking.vectors.backends.port import (
     Filter,
+    FrozenState,
     IndexedClip,
     RowNumbers,
     SearchResult,
@@ -20,7 +21,6 @@ from ranking.vectors.backends.port import (
 )
 from schemas.ports import Float32, Int64
 
-_LENGTH_BYTES = 8
 _search_parameters: Callable[..., faiss.SearchParameters] = faiss.SearchParameters
 
 
@@ -94,22 +94,13 @@ class FaissIndex:
             rows[held] = self._index.reconstruct_batch(labels[held])
         return rows
 
-    def write(self, path: Path) -> None:
-        names = msgspec.msgpack.encode(self._ids)
-        # FAISS's own files raise RuntimeError for a full disk, or only print it when the last bytes are refused.
-        with path.open("wb") as file:
-            file.write(len(names).to_bytes(_LENGTH_BYTES, "big") + names)
-            faiss.write_index(self._index, faiss.PyCallbackIOWriter(file.write))  # type: ignore[attr-defined]
+    def freeze(self) -> FrozenState:
+        return FrozenState(msgspec.msgpack.encode((self._ids, faiss.serialize_index(self._index).tobytes())))
 
-    def read(self, path: Path) -> None:
-        """Take over what ``write`` wrote. Raises ``OSError``, ``ValueError`` and ``RuntimeError``."""
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(_LENGTH_BYTES), "big")
-            if length > path.stat().st_size:
-                raise ValueError("it does not start with the list of its ids")
-            names = file.read(length)
-            ids = msgspec.msgpack.decode(names, type=dict[int, str])
-            index = faiss.read_index(faiss.PyCallbackIOReader(file.read))  # type: ignore[attr-defined]
+    def read(self, state: bytes) -> None:
+        """Take over what ``freeze`` gave. Raises ``ValueError`` and ``RuntimeError``."""
+        ids, content = msgspec.msgpack.decode(state, type=tuple[dict[int, str], bytes])
+        index = faiss.deserialize_index(np.frombuffer(content, np.uint8))
         if not isinstance(index, faiss.IndexIDMap2) or index.metric_type != faiss.METRIC_INNER_PRODUCT:
             raise ValueError("not an inner-product index with ids")
         if ids.keys() != set(faiss.vector_to_array(index.id_map).tolist()):
@@ -136,7 +127,6 @@ class FaissBackend:
     """``SnapshotBackend`` of ``FaissIndex``; ``threads`` is how many each search may use."""
 
     name = "faiss"
-    extension = ".faiss"
 
     def __init__(self, *, threads: int = 1) -> None:
         self._threads = threads
@@ -144,8 +134,8 @@ class FaissBackend:
     def create(self, dim: int, _numbers: RowNumbers) -> FaissIndex:
         return FaissIndex(dim, threads=self._threads)
 
-    def read(self, path: Path, numbers: RowNumbers) -> FaissIndex:
-        made = self.create(1, numbers)
-        with reading(path):
-            made.read(path)
+    def read(self, state: bytes, _segments: Mapping[str, Path], dim: int, numbers: RowNumbers) -> FaissIndex:
+        made = self.create(dim, numbers)
+        with reading(f"index {self.name}"):
+            made.read(state)
         return made

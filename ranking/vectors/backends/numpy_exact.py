@@ -1,15 +1,15 @@
 """The index port in plain NumPy: the reference that others are checked against, and an index for small collections."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
-from zipfile import ZIP_STORED
 
 import msgspec
 import numpy as np
 
 from ranking.vectors.backends.port import (
     Filter,
+    FrozenState,
     IndexedClip,
     RowNumbers,
     SearchResult,
@@ -56,26 +56,23 @@ class NumpyIndex:
         rows = [self._vectors.get(clip_id, self._absent) for clip_id in clip_ids]
         return np.stack(rows) if rows else np.empty((0, self._dim), np.float32)
 
-    def write(self, path: Path) -> None:
+    def freeze(self) -> FrozenState:
         ids = sorted(self._vectors)
-        with path.open("wb") as file:
-            np.savez(file, ids=np.frombuffer(msgspec.msgpack.encode(ids), np.uint8), vectors=self.vectors(ids))
+        return FrozenState(msgspec.msgpack.encode((ids, self.vectors(ids).astype("<f4").tobytes())))
 
 
 class NumpyBackend:
     """``SnapshotBackend`` of ``NumpyIndex``."""
 
     name = "numpy"
-    extension = ".npz"
 
     def create(self, dim: int, _numbers: RowNumbers) -> NumpyIndex:
         return NumpyIndex(dim)
 
-    def read(self, path: Path, numbers: RowNumbers) -> NumpyIndex:
-        with reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            if any(info.compress_type != ZIP_STORED for info in stored.zip.infolist()):
-                raise ValueError("it is compressed, as no snapshot is written")
-            ids, vectors = msgspec.msgpack.decode(stored["ids"].tobytes(), type=list[str]), stored["vectors"]
-            made = self.create(vectors.shape[1], numbers)
-            made.upsert([IndexedClip(clip_id, "", "") for clip_id in ids], vectors)
+    def read(self, state: bytes, _segments: Mapping[str, Path], dim: int, numbers: RowNumbers) -> NumpyIndex:
+        with reading(f"index {self.name}"):
+            ids, vectors = msgspec.msgpack.decode(state, type=tuple[list[str], bytes])
+            made = self.create(dim, numbers)
+            rows = np.frombuffer(vectors, "<f4").reshape(len(ids), dim)
+            made.upsert([IndexedClip(clip_id, "", "") for clip_id in ids], rows)
             return made

@@ -8,12 +8,11 @@ vectors. ``ranking.vectors.backends.contract`` checks an implementation.
 Legend: B vectors, K hits, D width.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -115,11 +114,43 @@ class VectorIndex(Protocol):
         ...
 
 
+class SegmentFile(Protocol):
+    """A file of an index that never changes: stored once, however many snapshots refer to it."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def write(self, path: Path) -> None:
+        """Put its content at ``path``, as a link where the file system can, or a copy. Raises ``OSError``."""
+        ...
+
+
+class FrozenIndex(Protocol):
+    """An index as it was when it was frozen, for ``SnapshotBackend.read``; changes since then do not show."""
+
+    @property
+    def state(self) -> bytes:
+        """What changes from one snapshot to the next."""
+        ...
+
+    @property
+    def segments(self) -> Mapping[str, SegmentFile]:
+        """What does not, by names that no other segment ever has."""
+        ...
+
+
+class FrozenState(NamedTuple):
+    """``FrozenIndex`` without segments: all of it is in ``state``."""
+
+    state: bytes
+    segments: Mapping[str, SegmentFile] = {}
+
+
 class SnapshotIndex(VectorIndex, Protocol):
     """An index in this process, saved with the snapshots of the view."""
 
-    def write(self, path: Path) -> None:
-        """Write all of it to ``path``, for ``SnapshotBackend.read``. Raises ``OSError``."""
+    def freeze(self) -> FrozenIndex:
+        """The index as it is now, at no cost that grows with it; what is frozen may be read while the index changes."""
         ...
 
 
@@ -127,18 +158,20 @@ class SnapshotIndex(VectorIndex, Protocol):
 class SnapshotBackend(Protocol):
     """Makes and reads indexes that live in this process.
 
-    ``name`` stands in each snapshot: only the backend that wrote one reads it. ``extension`` is that of the files.
+    ``name`` stands in each snapshot: only the backend that wrote one reads it.
     """
 
     name: str
-    extension: str
 
     def create(self, dim: int, numbers: RowNumbers, /) -> SnapshotIndex:
         """An empty index of width D for clips of the space that ``numbers`` are of."""
         ...
 
-    def read(self, path: Path, numbers: RowNumbers, /) -> SnapshotIndex:
-        """Raises ``SnapshotError`` naming ``path`` if it does not hold an index of this backend."""
+    def read(self, state: bytes, segments: Mapping[str, Path], dim: int, numbers: RowNumbers, /) -> SnapshotIndex:
+        """The index of width D that was frozen as ``state``, with the files of its segments by their names.
+
+        Raises ``SnapshotError`` if ``state`` is not of such an index, naming the file if a segment is not.
+        """
         ...
 
 
@@ -173,13 +206,13 @@ IndexBackend = SnapshotBackend | RemoteBackend
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """For ``SnapshotBackend.read``: what the content of a file raises becomes a ``SnapshotError`` naming ``path``."""
+def reading(what: Path | str) -> Iterator[None]:
+    """For ``SnapshotBackend.read``: what content raises becomes a ``SnapshotError`` naming the file, or the index."""
     try:
         yield
-    except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, RuntimeError) as error:
         problem = shortened(str(error))
-        raise SnapshotError(f"{path}: not the file of an index ({problem}); delete the snapshot") from error
+        raise SnapshotError(f"{what}: not the content of an index ({problem}); delete the snapshot") from error
 
 
 def unit(vector: npt.ArrayLike) -> Float32 | None:

@@ -1,6 +1,6 @@
 """Two third-party backends: one that misses neighbours, and one that simulates a remote service."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,9 +30,9 @@ class LossyBackend(NumpyBackend):
     def create(self, dim: int, numbers: RowNumbers) -> LossyIndex:
         return LossyIndex(dim)
 
-    def read(self, path: Path, numbers: RowNumbers) -> LossyIndex:
-        made = self.create(1, numbers)
-        made.__dict__ |= super().read(path, numbers).__dict__
+    def read(self, state: bytes, segments: Mapping[str, Path], dim: int, numbers: RowNumbers) -> LossyIndex:
+        made = self.create(dim, numbers)
+        made.__dict__ |= super().read(state, segments, dim, numbers).__dict__
         return made
 
 

@@ -187,7 +187,7 @@ def test_an_index_that_the_disk_refuses_fails_the_snapshot_and_nothing_else(
     with monkeypatch.context() as full:
         full.setattr(
             "ranking.vectors.snapshots._fill",
-            lambda folder, _, files: files[f"0-skeletal{view._backend.extension}"](FULL),
+            lambda folder, _, files: files["0-skeletal.index"](FULL),
         )
         with pytest.raises(SnapshotNotWritten, match="could not be written"):
             view.save(tmp_path)
