@@ -12,7 +12,8 @@ import torch
 
 from dancerank.training import SMALL
 from exporters.onnx.export import export_bundle
-from networks.virality_model import ViralityModel, ViralityModelConfig
+from networks.model_config import ViralityModelConfig
+from networks.virality_model import ViralityModel
 
 
 def main() -> None:

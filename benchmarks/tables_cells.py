@@ -20,9 +20,9 @@ from networks.atomic import replacing
 from networks.errors import UnusableSamples
 from networks.evaluation import FEWEST_CLIPS
 from networks.methods import METHODS, Method
+from networks.model_config import ViralityModelConfig
 from networks.predictions import held_out_predictions
 from networks.training import TrainingSettings, fit
-from networks.virality_model import ViralityModelConfig
 from schemas.errors import ConfigurationError
 from schemas.modalities import MODALITIES
 from vdv.errors import DataSetError

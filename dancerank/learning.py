@@ -1,7 +1,6 @@
 """Training and evaluating on data sets on disk: where ``vdv`` and ``networks`` meet. Needs the ``[train]`` extra."""
 
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -115,7 +114,7 @@ def train(
     ``validation_share`` of each challenge's training clips choose the epoch; whole dancers if the data set keeps them
     apart. Continues what is in ``run`` unless ``fresh``. Returns nothing in the processes of further devices.
     Raises ``DataSetError`` for data that cannot be learned from by this recipe, ``ConfigurationError`` if ``run``
-    cannot be made or the machine has fewer devices, and as ``fit`` does.
+    cannot be made, and as ``fit`` does.
     """
     folds = track_folds(data, track)
     clips = open_clips(data, on_progress)
@@ -131,7 +130,6 @@ def train(
     if clips.joints and any(m.has_joints for m in config.modalities):
         asked = (config.joint_layout, config.joint_channels)
         refuse_other_joints(clips, asked, "the settings ask for", "remove joint_layout and joint_channels from them")
-    _refuse_devices(settings.devices)
     make_folder(run)
     folders = {fold.name: run if len(folds) == 1 else run / fold.name.replace(" ", "-") for fold in folds}
     if not fresh:
@@ -234,12 +232,6 @@ def _refuse_unlearnable(clips: Clips, folds: Sequence[Fold], modalities: Sequenc
             if not any(modality in clips.modalities[row] for row in fold.train):
                 problem = f"no clip to learn from in {fold.name} has {modality}"
                 raise refusal([Finding(clips.data.table, problem, "choose other modalities", field=modality)])
-
-
-def _refuse_devices(devices: int | str) -> None:
-    cores = os.cpu_count() or 1  # a machine has fewer GPUs than cores
-    if isinstance(devices, int) and devices > cores:
-        raise ConfigurationError(f"devices is {devices}; this machine has at most {cores}", field="training.devices")
 
 
 def _refuse_model_without_run(folders: Iterable[Path]) -> None:

@@ -1,16 +1,18 @@
-"""What to train and how, from a TOML file and the options of the command. Needs the ``[train]`` extra."""
+"""What to train and how, from a TOML file and the options of the command; read without torch."""
 
+import os
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from dancerank.recipe_file import read_tables
-from networks.training import TrainingSettings
-from networks.virality_model import ViralityModelConfig
+from networks.model_config import ViralityModelConfig
+from networks.training_settings import TrainingSettings
 from schemas.errors import ConfigurationError
 from schemas.escaping import shortened
+from schemas.toml_documents import parse_toml
 
 _MAX_QUOTED: Final = 80
 
@@ -39,7 +41,7 @@ def read_recipe(path: Path | None, *, network: Mapping[str, Any], training: Mapp
 
     Raises ``ConfigurationError`` naming file, table and key, with those that are allowed.
     """
-    tables = read_tables(path)
+    tables = _read_tables(path)
     for name, table in tables.items():
         allowed = _SECTIONS[name].__struct_fields__
         for key in table:
@@ -61,8 +63,31 @@ def read_recipe(path: Path | None, *, network: Mapping[str, Any], training: Mapp
     return _verified(Recipe(**merged))
 
 
+def _read_tables(path: Path | None) -> dict[str, dict[str, Any]]:
+    """The tables of a recipe, none without a file. Raises ``ConfigurationError`` naming the file, and a table that no
+    recipe has.
+    """
+    if path is None:
+        return {}
+    try:
+        tables = parse_toml(path.read_text("utf-8-sig"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path}: no readable TOML file ({shortened(str(error))})") from error
+    for name, table in tables.items():
+        if name not in _SECTIONS or not isinstance(table, dict):
+            raise ConfigurationError(
+                f"{path}: {shortened(repr(name), _MAX_QUOTED)} is not a table of a recipe; "
+                f"allowed: {', '.join(f'[{known}]' for known in _SECTIONS)}"
+            )
+    return tables
+
+
 def _verified(recipe: Recipe) -> Recipe:
-    recipe.settings()
+    devices, cores = recipe.settings().devices, os.cpu_count() or 1  # a machine has fewer GPUs than cores
+    if isinstance(devices, int) and devices > cores:
+        raise ConfigurationError(
+            f"[training] devices is {devices}; this machine has at most {cores}", field="training.devices"
+        )
     recipe.config({})
     return recipe
 
@@ -77,4 +102,7 @@ def _section(name: str, kind: type[Section], values: Mapping[str, Any]) -> Secti
                 f"{name}.{key}: {shortened(repr(value), _MAX_QUOTED)} is refused ({shortened(str(error))})",
                 field=f"{name}.{key}",
             ) from error
-    return msgspec.convert(dict(values), kind)
+    try:
+        return msgspec.convert(dict(values), kind)
+    except ConfigurationError as error:  # a rule of the table's own, which names the key alone
+        raise ConfigurationError(f"[{name}] {error.message}", field=f"{name}.{error.field}") from error

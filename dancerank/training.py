@@ -10,9 +10,9 @@ from dancerank.synthetic import Plan, SyntheticClip, synthesize
 from exporters.onnx.export import export_bundle
 from networks.checkpoint import load_checkpoint, save_checkpoint
 from networks.datasets import Sample
+from networks.model_config import ViralityModelConfig
 from networks.training import TrainingSettings, fit
 from networks.training.distribution import DISTRIBUTION_NOTE, stated_by
-from networks.virality_model import ViralityModelConfig
 from schemas.bundle import BundleManifest
 from schemas.training_distribution import TrainingDistribution
 from vdv.virality import targets

@@ -10,7 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from networks.checkpoint_file import FORMAT, read_metadata
-from networks.virality_model import ViralityModel, ViralityModelConfig
+from networks.model_config import ViralityModelConfig
+from networks.virality_model import ViralityModel
 from schemas.errors import CheckpointError, ConfigurationError
 
 

@@ -6,15 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from networks.training_settings import LossWeights
 from networks.virality_model import ViralityModelOutput
-
-
-class LossWeights(NamedTuple):
-    """α, β and γ of Eq. (14): squared error and ranking loss of the fused score, mean ranking loss of the streams."""
-
-    error: float = 1.0
-    ranking: float = 1.0
-    stream_ranking: float = 1.0
 
 
 class LossTerms(NamedTuple):

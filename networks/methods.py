@@ -11,7 +11,7 @@ from networks.baselines.pooled import PooledSVR
 from networks.baselines.pose_dct import PoseDCT
 from networks.baselines.selection import Regressor
 from networks.errors import UnusableSamples
-from networks.virality_model import ViralityModelConfig
+from networks.model_config import ViralityModelConfig
 from schemas.joints import layout_named
 from schemas.modalities import PAPER_MODALITIES, Modality
 

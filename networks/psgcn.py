@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from networks.graph import SUBSETS, normalised_adjacency, vertex_mask
+from networks.model_config import SampleReading
 from networks.normalisation import MaskedBatchNorm, RunningStandardisation
-from networks.sampling import SampleReading, sample, sampling_matrix
+from networks.sampling import sample, sampling_matrix
 from networks.sequences import halved, masked, masked_mean, scaled_channels, time_mask
 from networks.streams import StreamNetwork, StreamOutput
 from schemas.joints import JointLayout

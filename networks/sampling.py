@@ -9,12 +9,10 @@ Both readings are sample(A) = S A Sᵀ with S of shape (V/2, V), so a learnable 
     The mean over the 2 x 2 neighbourhood A[2i:2i+2, 2j:2j+2]: weights of one half on the two vertices that are merged.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-SampleReading = Literal["bounded", "printed"]
+from networks.model_config import SampleReading
 
 
 def sampling_matrix(vertices: int, reading: SampleReading) -> Tensor:

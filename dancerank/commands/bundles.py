@@ -9,8 +9,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from dancerank.places_to_write import check_folder_to_write
 from dancerank.progress import working
-from dancerank.recipe_file import check_folder_to_write
 from dancerank.settings import shipped_bundle
 from dancerank.terminal import Console
 from exporters.onnx.bundle_folders import check_bundle_folder
@@ -47,8 +47,8 @@ def export(
 def demo_bundle(
     bundle: Annotated[Path, typer.Option(help="Folder of the bundle; replaced.")] = Path("dancerank/bundle"),
     checkpoint: Annotated[Path, typer.Option(help="Where to keep the checkpoint.")] = Path("out/small.safetensors"),
-    clips: Annotated[int, typer.Option(help="Synthetic clips to train on.")] = 2400,
-    epochs: Annotated[int, typer.Option(help="Epochs: passes over these clips.")] = 5,
+    clips: Annotated[int, typer.Option(min=1, help="Synthetic clips to train on.")] = 2400,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs: passes over these clips.")] = 5,
 ) -> None:
     """Train the small bundle that ships with the package, on synthetic clips (about ten minutes)."""
     console = Console()

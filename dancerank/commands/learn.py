@@ -11,8 +11,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from dancerank.places_to_write import check_file_to_write, check_folder_to_write
 from dancerank.progress import steps, working
-from dancerank.recipe_file import check_file_to_write, check_folder_to_write, read_tables
 from dancerank.terminal import Console
 from schemas.errors import ConfigurationError
 from vdv.folder import DataSet, open_data_set
@@ -52,19 +52,20 @@ def train(
     Interrupt it at any moment: the same command goes on after the last finished epoch and comes to the same result.
     A data set with folds trains once per fold. RUN/model.safetensors goes straight into [bold]dancerank export[/].
     """
-    read_tables(settings)
-    check_folder_to_write(run)
-    opened = open_data_set(data)
-    track_folds(opened, track)
-    learning, recipes = _loaded("dancerank.learning"), _loaded("dancerank.recipe")
+    from dancerank.recipe import read_recipe
+
     chosen = None if modalities is None else [name.strip() for name in modalities.split(",") if name.strip()]
-    recipe = recipes.read_recipe(
+    recipe = read_recipe(
         settings,
         network={
             "modalities": chosen, "graph_width": width, "temporal_width": width, "fusion_width": width,
         },
         training={"epochs": epochs, "seed": seed, "patience": patience},
     )  # fmt: skip
+    check_folder_to_write(run)
+    opened = open_data_set(data)
+    track_folds(opened, track)
+    learning = _loaded("dancerank.learning")
     try:
         with steps(until="reading") as on_progress:
             trained = learning.train(

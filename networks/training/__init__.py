@@ -4,6 +4,6 @@
 """
 
 from networks.training.fitting import FitResult, fit
-from networks.training.settings import TrainingSettings
+from networks.training_settings import TrainingSettings
 
 __all__ = ["FitResult", "TrainingSettings", "fit"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final, overload
 
 from networks.datasets import Features, Sample
-from networks.virality_model import ViralityModelConfig
+from networks.model_config import ViralityModelConfig
 from schemas.joints import layout_named
 from schemas.training_distribution import TrainingDistribution, training_distribution
 

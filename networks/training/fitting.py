@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from networks.datasets import Sample, fingerprint_of, presence_of
 from networks.errors import UnusableSamples
 from networks.evaluation import FEWEST_CLIPS, accelerated, rank_correlations
+from networks.model_config import ViralityModelConfig
 from networks.training.distribution import DISTRIBUTION_NOTE, stated_by
 from networks.training.epochs import EpochEnd
 from networks.training.history import EpochRow
@@ -25,8 +26,8 @@ from networks.training.optimisation import TracedBatch, ViralityModelTraining, t
 from networks.training.order import EpochOrder, NumberedSamples
 from networks.training.progress import ConsoleProgress, Silence, TrainingProgress
 from networks.training.run_folder import RunFolder
-from networks.training.settings import TrainingSettings
-from networks.virality_model import ViralityModel, ViralityModelConfig
+from networks.training_settings import TrainingSettings
+from networks.virality_model import ViralityModel
 from schemas.errors import ConfigurationError
 
 

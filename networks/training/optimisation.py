@@ -11,14 +11,15 @@ from safetensors.torch import save
 from torch import Tensor
 
 from networks.atomic import replacing
+from networks.augmentation import augmented
 from networks.baselines.usdl import distribution_loss
 from networks.datasets import Batch, Sample, collate
 from networks.gradnorm import GradNorm, gradient_norms, video_level_features
-from networks.losses import LossWeights, loss_terms
+from networks.losses import loss_terms
 from networks.training.errors import TrainingDiverged
 from networks.training.order import dropout_seed
-from networks.training.settings import TrainingSettings
 from networks.training.state import TrainingState
+from networks.training_settings import LossWeights, TrainingSettings
 from networks.virality_model import ViralityModel, ViralityModelOutput
 from schemas.joints import layout_named
 from schemas.modalities import Modality
@@ -115,7 +116,7 @@ class ViralityModelTraining(lightning.LightningModule):
         for modality in [modality for modality in inputs if modality.has_joints]:
             poses, lengths = inputs[modality]
             layout = layout_named(self.model.config.joint_layout)
-            inputs = {**inputs, modality: (self.settings.pose_augmentation(poses, layout), lengths)}
+            inputs = {**inputs, modality: (augmented(poses, layout, self.settings.pose_augmentation), lengths)}
         with video_level_features(self.model) as features:
             output = self.model(inputs, present)
         terms = self._terms(output, targets, present)

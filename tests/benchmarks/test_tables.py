@@ -16,8 +16,8 @@ from benchmarks.tables_rendering import Results, as_markdown, draw, grids, write
 from dancerank.learning import Clips, open_clips
 from dancerank.recipe import Recipe
 from networks.methods import METHODS, TABLES
+from networks.model_config import ViralityModelConfig
 from networks.training import TrainingSettings
-from networks.virality_model import ViralityModelConfig
 from schemas.errors import ConfigurationError
 from schemas.features import ClipFeatures
 from schemas.modalities import Modality

@@ -14,7 +14,8 @@ from exporters.onnx.graphs import OPSET, fusion_graph, stream_graph
 from exporters.onnx.parity import check_fusion, check_stream
 from networks.datasets import collate
 from networks.evaluation import predict
-from networks.virality_model import ViralityModel, ViralityModelConfig
+from networks.model_config import ViralityModelConfig
+from networks.virality_model import ViralityModel
 from schemas.bundle import SUPPORTED_OPSETS
 from schemas.errors import BundleError
 from schemas.modalities import Modality

@@ -194,10 +194,9 @@ def test_a_network_that_does_not_fit_the_data_is_refused(
         learning.train(data, tmp_path / "run", read_recipe(None, network=network, training={}), on_progress=on_progress)
 
 
-def test_more_devices_than_there_can_be_are_refused(data: DataSet, tmp_path: Path) -> None:
-    recipe = read_recipe(None, network={}, training={"devices": 100_000})
+def test_more_devices_than_there_can_be_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="devices is 100000; this machine has at most"):
-        learning.train(data, tmp_path / "run", recipe, on_progress=on_progress)
+        read_recipe(None, network={}, training={"devices": 100_000})
 
 
 def test_a_run_folder_that_cannot_be_made_is_refused(data: DataSet, tmp_path: Path) -> None:

@@ -97,6 +97,13 @@ def checkpoint(tmp_path: Path) -> Path:
     return path
 
 
+RECIPES = {
+    "negative": "[training]\nepochs = -1",
+    "text": '[network]\ngraph_width = "x"',
+    "unknown": "[training]\nepoch = 1",
+    "devices": "[training]\ndevices = 100000",
+}
+
 MISTAKES = (
     pytest.param("evaluate {tmp}/absent {data}", "absent: no readable checkpoint", marks=pytest.mark.tried(
         kind="waiting in the dark", given="evaluate of a missing model", outcome="refused before torch is loaded")),
@@ -113,6 +120,19 @@ MISTAKES = (
     pytest.param("train {data} {tmp}/run --track x", "'x'", id="train on a track that is not"),
     pytest.param("train {data} {tmp}/run --settings {tmp}/absent.toml", "absent.toml: no readable TOML",
                  id="train with no settings"),
+    pytest.param("train {data} {tmp}/run --settings {tmp}/negative.toml", "[training] epochs must be at least 1",
+                 marks=pytest.mark.tried(kind="waiting in the dark", given="train with a recipe of minus one epochs",
+                                         outcome="refused before torch is loaded")),
+    pytest.param("train {data} {tmp}/run --settings {tmp}/text.toml", "network.graph_width: 'x' is refused",
+                 id="train with a text as width"),
+    pytest.param("train {data} {tmp}/run --settings {tmp}/unknown.toml", "[training] has no key 'epoch'",
+                 marks=pytest.mark.tried(kind="waiting in the dark", given="train with an unknown key in the recipe",
+                                         outcome="refused before torch is loaded")),
+    pytest.param("train {data} {tmp}/run --width 0", "[network] graph_width must be above zero", id="no channels"),
+    pytest.param("train {data} {tmp}/run --patience 0", "[training] patience must be at least 1", id="no patience"),
+    pytest.param("train {data} {tmp}/run --modalities smell", "network.modalities", id="train on a smell"),
+    pytest.param("train {data} {tmp}/run --settings {tmp}/devices.toml", "[training] devices is 100000",
+                 id="train on more devices than there are"),
     pytest.param("export {tmp}/absent {tmp}/bundle", "no readable checkpoint", marks=pytest.mark.tried(
         kind="waiting in the dark", given="export of a missing checkpoint", outcome="refused before torch is loaded")),
     pytest.param("export {checkpoint} {data}", "exists already", id="export over something"),
@@ -124,6 +144,8 @@ MISTAKES = (
 def test_arguments_are_checked_before_torch_is_imported(
     tmp_path: Path, data: Path, checkpoint: Path, arguments: str, named: str
 ) -> None:
+    for name, recipe in RECIPES.items():
+        (tmp_path / f"{name}.toml").write_text(recipe)
     said = without_torch(*arguments.format(tmp=tmp_path, data=data, checkpoint=checkpoint).split())
     assert named in said
     assert "install the extra" not in said

@@ -11,7 +11,8 @@ from exporters.onnx import export
 from exporters.onnx.export import export_bundle
 from exporters.onnx.graphs import fusion_graph, stream_graph
 from exporters.onnx.inspect import describe
-from networks.virality_model import ViralityModel, ViralityModelConfig
+from networks.model_config import ViralityModelConfig
+from networks.virality_model import ViralityModel
 from schemas.bundle import BundleManifest, read_bundle
 from schemas.errors import BundleError
 from schemas.modalities import Modality

@@ -12,6 +12,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from dancerank.policies import read_policy, shipped_policy
+from dancerank.recipe import read_recipe
 from dancerank.settings import ENV_PREFIX, Settings, load_settings
 from ranking.serving.api import create_key, read_keys
 from tests.fuzz.folder_inputs import scratch
@@ -91,8 +92,6 @@ def recipe_file(rng: Random) -> bytes:
 
 
 def read_a_recipe(content: bytes) -> None:
-    from dancerank.recipe import read_recipe  # brings torch, which nothing else here needs
-
     read_recipe(_file(content, "recipe.toml"), network={}, training={}).settings()
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 
 from exporters.onnx.export import export_bundle
-from networks.virality_model import ViralityModel, ViralityModelConfig
+from networks.model_config import ViralityModelConfig
+from networks.virality_model import ViralityModel
 from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
 from ranking.serving.api import create_app

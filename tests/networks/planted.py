@@ -3,7 +3,7 @@
 import numpy as np
 
 from networks.datasets import Sample
-from networks.virality_model import ViralityModelConfig
+from networks.model_config import ViralityModelConfig
 from schemas.modalities import Modality
 
 CONFIG = ViralityModelConfig(

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from networks.augmentation import PoseAugmentation
+from networks.augmentation import augmented
+from networks.training_settings import PoseAugmentation
 from schemas.errors import ConfigurationError
 from schemas.joints import DANCE_23, MPII_16
 
@@ -16,13 +17,13 @@ def poses(channels: int = 2, joints: int = 16) -> torch.Tensor:
 
 def test_no_augmentation_leaves_poses_and_the_random_state_alone() -> None:
     frames, state = poses(), torch.get_rng_state()
-    assert PoseAugmentation()(frames, MPII_16) is frames
+    assert augmented(frames, MPII_16, PoseAugmentation()) is frames
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_turn_keeps_all_distances_and_differs_between_clips() -> None:
     frames = poses()
-    turned = PoseAugmentation(rotation=0.5)(frames, MPII_16)
+    turned = augmented(frames, MPII_16, PoseAugmentation(rotation=0.5))
     before, after = ((x[:, :, :, None] - x[:, :, None]).norm(dim=-1) for x in (frames, turned))
     torch.testing.assert_close(after, before, atol=1e-3, rtol=1e-4)
     angles = [
@@ -35,7 +36,7 @@ def test_a_turn_keeps_all_distances_and_differs_between_clips() -> None:
 
 def test_a_stretch_scales_each_coordinate_by_one_factor_per_clip() -> None:
     frames = poses()
-    stretched = PoseAugmentation(stretch=0.2)(frames, MPII_16)
+    stretched = augmented(frames, MPII_16, PoseAugmentation(stretch=0.2))
     ratio = (stretched - stretched.mean((1, 2), keepdim=True)) / (frames - frames.mean((1, 2), keepdim=True))
     torch.testing.assert_close(ratio, ratio[:, :1, :1].expand_as(ratio), atol=1e-2, rtol=1e-2)
     assert len(ratio[:, 0, 0].flatten().round(decimals=3).unique()) == 6
@@ -44,7 +45,7 @@ def test_a_stretch_scales_each_coordinate_by_one_factor_per_clip() -> None:
 def test_noise_has_the_spread_that_was_asked_for() -> None:
     torch.manual_seed(0)
     frames = poses(joints=16).repeat(1, 40, 1, 1)
-    added = PoseAugmentation(noise=0.1)(frames, MPII_16) - frames
+    added = augmented(frames, MPII_16, PoseAugmentation(noise=0.1)) - frames
     deviation = (frames - frames.mean((1, 2), keepdim=True)).abs().mean()
     per_step = added - added.mean(1, keepdim=True)
     assert per_step.std().item() == pytest.approx(0.1 * deviation.item(), rel=0.05)
@@ -53,12 +54,12 @@ def test_noise_has_the_spread_that_was_asked_for() -> None:
 def test_only_the_image_plane_turns_in_three_dimensions_and_a_confidence_is_kept() -> None:
     torch.manual_seed(0)
     frames = poses(3, 23)
-    turned = PoseAugmentation(rotation=0.5)(frames, DANCE_23)
+    turned = augmented(frames, DANCE_23, PoseAugmentation(rotation=0.5))
     (right, _), (down, _) = DANCE_23.image_axes
     depth = ({0, 1, 2} - {right, down}).pop()
     torch.testing.assert_close(turned[..., depth], frames[..., depth])
     confident = poses(3)
-    changed = PoseAugmentation(rotation=0.1, stretch=0.1, noise=0.1)(confident, MPII_16)
+    changed = augmented(confident, MPII_16, PoseAugmentation(rotation=0.1, stretch=0.1, noise=0.1))
     assert torch.equal(changed[..., 2], confident[..., 2])
     assert not torch.allclose(changed[..., :2], confident[..., :2])
 

@@ -8,7 +8,8 @@ from torch import Tensor
 from networks.datasets import Sample, collate
 from networks.gradnorm import SMALLEST_WEIGHT, GradNorm, gradient_norms, video_level_features
 from networks.losses import loss_terms
-from networks.virality_model import ViralityModel, ViralityModelConfig
+from networks.model_config import ViralityModelConfig
+from networks.virality_model import ViralityModel
 from schemas.errors import ConfigurationError
 from schemas.modalities import MODALITIES, Modality
 

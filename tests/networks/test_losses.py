@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from networks.losses import LossWeights, loss_terms, margin_ranking_loss
+from networks.losses import loss_terms, margin_ranking_loss
+from networks.training_settings import LossWeights
 from networks.virality_model import ViralityModelOutput
 
 

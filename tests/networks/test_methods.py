@@ -7,8 +7,9 @@ from networks.baselines.pooled import PooledSVR
 from networks.baselines.pose_dct import PoseDCT
 from networks.errors import UnusableSamples
 from networks.methods import METHODS, TABLES
+from networks.model_config import ViralityModelConfig
 from networks.training import TrainingSettings
-from networks.virality_model import ViralityModel, ViralityModelConfig
+from networks.virality_model import ViralityModel
 from schemas.modalities import MODALITIES, Modality
 
 NARROW = {"graph_width": 1 / 32, "temporal_width": 1 / 64, "fusion_width": 1 / 16}

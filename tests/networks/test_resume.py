@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from networks.checkpoint import load_checkpoint
+from networks.model_config import ViralityModelConfig
 from networks.training import TrainingSettings, fit
 from networks.training.errors import RunMismatch
 from networks.training.order import EpochOrder
-from networks.training.settings import Objective
-from networks.virality_model import ViralityModelConfig
+from networks.training_settings import Objective
 from schemas.errors import CheckpointError, ConfigurationError
 from tests.networks.planted import SCENIC, scenes
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from networks.sampling import SampleReading, sample, sampling_matrix
+from networks.model_config import SampleReading
+from networks.sampling import sample, sampling_matrix
 
 
 def printed(adjacency: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ import torch
 from networks.checkpoint import load_checkpoint, save_checkpoint, trained_on
 from networks.datasets import Sample, collate
 from networks.evaluation import predict
-from networks.virality_model import ViralityModel, ViralityModelConfig
+from networks.model_config import ViralityModelConfig
+from networks.virality_model import ViralityModel
 from schemas.errors import CheckpointError, ConfigurationError
 from schemas.modalities import MODALITIES, Modality
 

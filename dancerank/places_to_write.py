@@ -1,35 +1,9 @@
-"""The file of a recipe and the folders that commands write to, checked before torch is imported."""
+"""Folders and files that commands write to, checked before anything is computed."""
 
 import os
-import tomllib
 from pathlib import Path
-from typing import Any, Final
 
 from schemas.errors import ConfigurationError
-from schemas.escaping import shortened
-from schemas.toml_documents import parse_toml
-
-TABLES: Final = ("network", "training")
-_MAX_QUOTED: Final = 80
-
-
-def read_tables(path: Path | None) -> dict[str, dict[str, Any]]:
-    """The tables of a recipe, none without a file. Raises ``ConfigurationError`` naming the file, and a table that no
-    recipe has.
-    """
-    if path is None:
-        return {}
-    try:
-        tables = parse_toml(path.read_text("utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"{path}: no readable TOML file ({shortened(str(error))})") from error
-    for name, table in tables.items():
-        if name not in TABLES or not isinstance(table, dict):
-            raise ConfigurationError(
-                f"{path}: {shortened(repr(name), _MAX_QUOTED)} is not a table of a recipe; "
-                "allowed: [network], [training]"
-            )
-    return tables
 
 
 def check_folder_to_write(folder: Path) -> None:

@@ -1,12 +1,10 @@
-"""Settings of training."""
+"""Settings of training, read without torch."""
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from networks.augmentation import PoseAugmentation
-from networks.losses import LossWeights
 from schemas.errors import ConfigurationError
 
 Objective = Literal["eq14", "distribution"]
@@ -14,6 +12,31 @@ Term = Literal["error", "ranking"]
 Weighting = Literal["gradnorm", "fixed"]
 Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
 Schedule = Literal["steps", "one-cycle"]
+
+
+class LossWeights(NamedTuple):
+    """α, β and γ of Eq. (14): squared error and ranking loss of the fused score, mean ranking loss of the streams."""
+
+    error: float = 1.0
+    ranking: float = 1.0
+    stream_ranking: float = 1.0
+
+
+class PoseAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Standard deviations; zero leaves poses as they are. Impossible values raise ``ConfigurationError``."""
+
+    rotation: float = 0.0
+    """Turn of the whole clip in the image plane, in radians."""
+    stretch: float = 0.0
+    """Relative change of the scale of each coordinate over the whole clip."""
+    noise: float = 0.0
+    """Noise of each joint in each step, and once more of each joint over the clip, in mean absolute deviations of the
+    clip's joints from their centre."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigurationError(f"pose_augmentation.{name} must be at least 0 and below 1", field=name)
 
 
 class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
