@@ -17,17 +17,16 @@ from schemas.queries import GenerationState
 
 _PART: Final = 10_000
 
-_ACTIVE: Final = sa.select(generation_choices.c.generation).order_by(generation_choices.c.number.desc()).limit(1)
+ACTIVE: Final = sa.select(generation_choices.c.generation).order_by(generation_choices.c.number.desc()).limit(1)
+"""The active generation; no row until the first clip was scored."""
+
+CHOSEN: Final = sa.select(generation_choices.c.generation).distinct()
+"""All that are or were active."""
 
 
 def active_generation(connection: sa.Connection) -> str | None:
     """``None`` until the first clip was scored."""
-    return connection.scalars(_ACTIVE).one_or_none()
-
-
-def generations_chosen(connection: sa.Connection) -> set[str]:
-    """All that are or were active."""
-    return set(connection.scalars(sa.select(generation_choices.c.generation).distinct()))
+    return connection.scalars(ACTIVE).one_or_none()
 
 
 def retired(connection: sa.Connection) -> set[str]:

@@ -1,10 +1,12 @@
 """Positions of the views in the database, written in the same transaction as their data."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import sqlalchemy as sa
 
-from ranking.database.connection import Database, insert_into, upsert
+from ranking.database.connection import Database, upsert
+from ranking.database.round_trip import Step, rows_into, together
 from ranking.database.tables import applied_offsets
 from schemas.ports import TopicPartition
 
@@ -44,16 +46,23 @@ def stored_positions(
 
 def advance(connection: sa.Connection, view: str, positions: Mapping[TopicPartition, int]) -> None:
     """Move ``view`` on to ``positions``; it never goes back."""
-    if not positions:
-        return
-    insert = insert_into(connection, applied_offsets)
-    statement = insert.on_conflict_do_update(
-        index_elements=list(applied_offsets.primary_key),
-        set_={"next_offset": insert.excluded.next_offset},
-        where=insert.excluded.next_offset > applied_offsets.c.next_offset,
-    )
+    together(connection, advancing(connection, view, positions))
+
+
+def advancing(connection: sa.Connection, view: str, positions: Mapping[TopicPartition, int]) -> list[Step]:
+    """``advance`` as a step beside others."""
     rows = [
         {"view": view, "topic": partition.topic, "partition": partition.partition, "next_offset": offset}
         for partition, offset in sorted(positions.items())
     ]
-    connection.execute(statement, rows)
+    return [Step(_advance(connection.dialect.name), rows)] if rows else []
+
+
+@lru_cache
+def _advance(dialect: str) -> sa.Insert:
+    insert = rows_into(dialect, applied_offsets)
+    return insert.on_conflict_do_update(
+        index_elements=list(applied_offsets.primary_key),
+        set_={"next_offset": insert.excluded.next_offset},
+        where=insert.excluded.next_offset > applied_offsets.c.next_offset,
+    )

@@ -1,12 +1,14 @@
 """Observations of clips: the latest counts of each, with its virality, and those that cannot be used yet."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
-from ranking.database.connection import in_parts, insert_into, upsert
+from ranking.database.connection import in_parts, insert_into
+from ranking.database.round_trip import Step, among, together, writing
 from ranking.database.tables import engagement, engagement_aside
 from schemas.codec import decode, encode
 from schemas.events import EngagementObserved
@@ -16,11 +18,8 @@ from vdv.virality import raw_score
 MS_A_DAY: Final = 86_400_000
 
 
-_ROWS: Final = sa.select(engagement).where(engagement.c.clip_id.in_(sa.bindparam("clips", expanding=True)))
-
-
 class EngagementState:
-    """Counts for the length of one transaction, kept until ``flush``.
+    """Counts for the length of one transaction, kept until ``changes``.
 
     The latest observation holds, of two at one moment that with more reactions, then with more likes, then comments;
     impressions are kept apart, as some observations lack them (as in ``ranking.pools.machine``). Eq. (1) is reckoned
@@ -34,18 +33,25 @@ class EngagementState:
         self._changed: set[str] = set()
         self._may_be_deferred: dict[str, bool] = {}
 
+    def reading(self, clip_ids: Sequence[str], *, deferred: Sequence[str] = ()) -> list[Step]:
+        """Steps that read what is known of clips that will be observed, and which of the clips ``deferred`` have
+        deferred observations; ``known`` takes the rows.
+        """
+        dialect = self._connection.dialect.name
+        steps = [Step(_rows_among(dialect), {"clips": clip_ids})]
+        return [*steps, Step(_deferred_among(dialect), {"clips": deferred})] if deferred else steps
+
+    def known(self, rows: Sequence[Sequence[Any]], clip_ids: Sequence[str], *, deferred: Sequence[str] = ()) -> None:
+        """Take what ``reading``, of the same arguments, has found."""
+        self._rows |= dict.fromkeys(clip_ids)
+        self._rows |= {row.clip_id: row._asdict() for row in rows[0]}
+        if deferred:
+            self._may_be_deferred |= dict.fromkeys(deferred, False) | {row.clip_id: True for row in rows[1]}
+
     def load(self, clip_ids: Iterable[str]) -> None:
         """Read what is known of clips that will be observed, all at once."""
         for part in in_parts(clip_id for clip_id in clip_ids if clip_id not in self._rows):
-            rows = self._connection.execute(_ROWS, {"clips": part})
-            self._rows |= dict.fromkeys(part)
-            self._rows |= {row.clip_id: dict(row._mapping) for row in rows}
-
-    def load_deferred(self, clip_ids: Iterable[str]) -> None:
-        """Read which of the clips that may be taken up have deferred observations."""
-        for part in in_parts(clip_ids):
-            query = sa.select(engagement_aside.c.clip_id).where(engagement_aside.c.clip_id.in_(part)).distinct()
-            self._may_be_deferred |= dict.fromkeys(part, False) | dict.fromkeys(self._connection.scalars(query), True)
+            self.known(together(self._connection, self.reading(part)), part)
 
     def observe(self, event: EngagementObserved, challenge_id: str, uploaded_at_ms: int) -> None:
         """Let the counts of a clip be those of ``event``, as far as it is later."""
@@ -112,15 +118,14 @@ class EngagementState:
             .values(reason=Deferral.DELETED_CLIP.value)
         )
 
-    def flush(self) -> None:
-        """Write all changes, with the virality of each."""
-        rows = [row for name in sorted(self._changed) if (row := self._rows[name])]
+    def changes(self) -> list[Step]:
+        """Steps that write all changes, with the virality of each."""
+        rows = [row for name in self._changed if (row := self._rows[name])]
         if rows:
             columns = ([row[name] for row in rows] for name in ("likes", "comments", "reposts", "days_online"))
             for row, virality in zip(rows, raw_score(*columns), strict=True):
                 row["virality"] = float(virality)
-        upsert(self._connection, engagement, rows)
-        self._changed.clear()
+        return writing(self._connection, engagement, rows)
 
     def _taken(self, condition: sa.ColumnElement[bool], *, reason: Deferral) -> list[EngagementObserved]:
         table = engagement_aside.c
@@ -130,6 +135,17 @@ class EngagementState:
         if found:
             self._connection.execute(sa.delete(engagement_aside).where(both))
         return found
+
+
+@lru_cache
+def _rows_among(dialect: str) -> sa.Select[Any]:
+    return sa.select(engagement).where(among(dialect, engagement.c.clip_id, "clips"))
+
+
+@lru_cache
+def _deferred_among(dialect: str) -> sa.Select[Any]:
+    clip_id = engagement_aside.c.clip_id
+    return sa.select(clip_id).where(among(dialect, clip_id, "clips")).distinct()
 
 
 def reactions(event: EngagementObserved) -> int:

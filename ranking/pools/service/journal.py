@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
+from ranking.database.round_trip import Step, inserting
 from ranking.database.tables import pool_clips, pool_decisions, pool_journal, pool_policies
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.policy import Policy
@@ -42,14 +43,14 @@ def pseudonym(dancer_id: str) -> str:
     return blake2b(dancer_id.encode(), digest_size=16).hexdigest() if dancer_id else ""
 
 
-def write_events(connection: sa.Connection, batch: int, adoption: int, events: Sequence[PoolEvent]) -> None:
-    """Write the events of one transaction."""
+def writing_events(connection: sa.Connection, batch: int, adoption: int, events: Sequence[PoolEvent]) -> list[Step]:
+    """Steps that write the events of one transaction."""
     named = [
         msgspec.structs.replace(event, dancer_id=pseudonym(event.dancer_id)) if isinstance(event, Rated) else event
         for event in events
     ]
     row = {"batch": batch, "adoption": adoption, "content": _encoder.encode(named)}
-    connection.execute(sa.insert(pool_journal), row)
+    return inserting(connection, pool_journal, [row])
 
 
 def replay(connection: sa.Connection, batches: int) -> Replay:

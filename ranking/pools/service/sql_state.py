@@ -1,14 +1,15 @@
-"""The state of the pools in SQL for one transaction: what was read and changed is kept until ``flush``."""
+"""The state of the pools in SQL for one transaction: what was read and changed is kept until ``changes``."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
-from ranking.database.connection import in_parts, insert_of, upsert
+from ranking.database.connection import in_parts
+from ranking.database.round_trip import Step, among, together, writing
 from ranking.database.tables import pool_budgets, pool_clips, pool_kinds
 from ranking.pools.machine import leaves_at_ms, transition
 from ranking.pools.policy import Policy
@@ -19,11 +20,7 @@ from schemas.events import PoolDecision
 from schemas.modalities import Dimension
 from schemas.pools import SCOPES
 
-_CLIPS: Final = sa.select(pool_clips).where(pool_clips.c.clip_id.in_(sa.bindparam("clips", expanding=True)))
-_BUDGETS: Final = sa.select(pool_budgets).where(
-    pool_budgets.c.window_start_ms == sa.bindparam("start_ms"),
-    pool_budgets.c.holder.in_(sa.bindparam("holders", expanding=True)),
-)
+_ADDED: Final = frozenset({"reactions", "views"})
 
 
 class SqlPoolState:
@@ -68,23 +65,40 @@ class SqlPoolState:
         for event in round_events(self._policy, self, at_ms):
             self.handle(event)
 
+    def reading(self, at_ms: int, clip_ids: Sequence[str], holders: Sequence[str]) -> list[Step]:
+        """Steps that read clips, and this window's budgets of all that they may have to pay, and of dancers and
+        challenges that are named; ``known`` takes the rows.
+        """
+        dialect, window = self._connection.dialect.name, self._window(at_ms)
+        return [
+            Step(_clips_among(dialect), {"clips": clip_ids}),
+            Step(_budgets_of_clips(dialect), window | {"clips": clip_ids}),
+            Step(_budgets_of(dialect), window | {"holders": ["", *holders]}),
+        ]
+
+    def known(self, rows: Sequence[Sequence[Any]], at_ms: int, clip_ids: Sequence[str], holders: Sequence[str]) -> None:
+        """Take what ``reading``, of the same arguments, has found."""
+        clips, *budgets = rows
+        found = {clip.clip_id: clip for clip in map(clip_of, clips)}
+        self._clips |= {clip_id: found.get(clip_id) for clip_id in clip_ids}
+        paying = {holder for clip in found.values() if clip.tier for holder in (clip.dancer_id, clip.challenge_id)}
+        self._take_budgets([row for part in budgets for row in part], at_ms, {"", *holders, *paying})
+
     def load(self, clip_ids: Iterable[str]) -> None:
         """Read clips ahead."""
         for part in in_parts(clip_id for clip_id in clip_ids if clip_id not in self._clips):
-            found = {clip.clip_id: clip for clip in map(clip_of, self._connection.execute(_CLIPS, {"clips": part}))}
+            (rows,) = together(self._connection, [Step(_clips_among(self._connection.dialect.name), {"clips": part})])
+            found = {clip.clip_id: clip for clip in map(clip_of, rows)}
             self._clips |= {clip_id: found.get(clip_id) for clip_id in part}
 
     def load_budgets(self, at_ms: int, holders: Iterable[str]) -> None:
         """Read this window's budgets of ``holders``, which are dancers and challenges, ahead."""
         start_ms = self._policy.window_start_ms(at_ms)
         known = {holder for window_ms, holder in self._read_holders if window_ms == start_ms}
+        statement, window = _budgets_of(self._connection.dialect.name), self._window(at_ms)
         for part in in_parts({"", *holders} - known):
-            rows = self._connection.execute(_BUDGETS, {"start_ms": start_ms, "holders": part})
-            for tier, window_ms, scope, holder, used in rows:
-                if scope not in SCOPES:
-                    raise _unknown("pool_budgets", f"tier {tier} has a budget of scope", scope)
-                self._used.setdefault(Budget(tier, window_ms, SCOPES[scope], holder), int(used))
-            self._read_holders |= {(start_ms, holder) for holder in part}
+            (rows,) = together(self._connection, [Step(statement, window | {"holders": part})])
+            self._take_budgets(rows, at_ms, part)
 
     def clip(self, clip_id: str) -> PooledClip | None:
         self.load([clip_id])
@@ -127,47 +141,72 @@ class SqlPoolState:
     def due(self, at_ms: int) -> list[PooledClip]:
         return self._asked(pool_clips.c.leaves_at_ms <= at_ms)
 
-    def flush(self) -> None:
-        """Write all changes; decisions and events are the caller's to write."""
-        self._flush_clips()
-        upsert(
-            self._connection,
-            pool_budgets,
-            [budget._asdict() | {"scope": str(budget.scope), "used": self.used(budget)} for budget in self._spent],
-        )
-        self._spent.clear()
-        cohorts = {cohort for cohort, _ in self._learned}
-        if cohorts:
-            rows = [
-                {"challenge_id": cohort.challenge_id, "tenth": cohort.decile}
-                | {name: self._learned[(cohort, name)] for name in ("reactions", "views")}
-                for cohort in sorted(cohorts)
-            ]
-            self._connection.execute(_adding_up(self._connection.dialect.name), rows)
-            self._learned.clear()
-            self._cohorts.clear()
+    def changes(self) -> list[Step]:
+        """Steps that write all changes; decisions and events are the caller's to write."""
+        budgets = [
+            budget._asdict() | {"scope": str(budget.scope), "used": self._used[budget]} for budget in self._spent
+        ]
+        cohorts = [
+            {"challenge_id": cohort.challenge_id, "tenth": cohort.decile}
+            | {name: self._learned[(cohort, name)] for name in _ADDED}
+            for cohort in {cohort for cohort, _ in self._learned}
+        ]
+        return [
+            *self._changed_clips(),
+            *writing(self._connection, pool_budgets, budgets),
+            *writing(self._connection, pool_kinds, cohorts, adds=_ADDED),
+        ]
 
-    def _flush_clips(self) -> None:
-        upsert(self._connection, pool_clips, [clip_row(self._policy, clip) for clip in self._changed.values()])
-        self._changed.clear()
+    def _changed_clips(self) -> list[Step]:
+        rows = [clip_row(self._policy, clip) for clip in self._changed.values()]
+        return writing(self._connection, pool_clips, rows)
 
     def _asked(self, condition: sa.ColumnElement[bool]) -> list[PooledClip]:
-        self._flush_clips()
-        found = list(self._read(condition))
+        together(self._connection, self._changed_clips())
+        self._changed.clear()
+        found = [clip_of(row) for row in self._connection.execute(sa.select(pool_clips).where(condition))]
         self._clips |= {clip.clip_id: clip for clip in found}
         return found
 
-    def _read(self, condition: sa.ColumnElement[bool]) -> Iterator[PooledClip]:
-        for row in self._connection.execute(sa.select(pool_clips).where(condition)):
-            yield clip_of(row)
+    def _window(self, at_ms: int) -> dict[str, Any]:
+        return {
+            "start_ms": self._policy.window_start_ms(at_ms),
+            "tiers": [tier.name for tier in self._policy.tiers],
+        }
+
+    def _take_budgets(self, rows: Iterable[Any], at_ms: int, holders: Iterable[str]) -> None:
+        for tier, window_ms, scope, holder, used in rows:
+            if scope not in SCOPES:
+                raise _unknown("pool_budgets", f"tier {tier} has a budget of scope", scope)
+            self._used.setdefault(Budget(tier, window_ms, SCOPES[scope], holder), int(used))
+        start_ms = self._policy.window_start_ms(at_ms)
+        self._read_holders |= {(start_ms, holder) for holder in holders}
 
 
 @lru_cache
-def _adding_up(dialect: str) -> sa.Insert:
-    insert = insert_of(dialect, pool_kinds)
-    table, new = pool_kinds.c, insert.excluded
-    added = {"reactions": table.reactions + new.reactions, "views": table.views + new.views}
-    return insert.on_conflict_do_update(index_elements=list(pool_kinds.primary_key), set_=added)
+def _clips_among(dialect: str) -> sa.Select[Any]:
+    return sa.select(pool_clips).where(among(dialect, pool_clips.c.clip_id, "clips"))
+
+
+@lru_cache
+def _budgets_of(dialect: str) -> sa.Select[Any]:
+    return _budgets(dialect).where(among(dialect, pool_budgets.c.holder, "holders"))
+
+
+@lru_cache
+def _budgets_of_clips(dialect: str) -> sa.Select[Any]:
+    """Of the dancers and challenges of clips that are in a tier: each may go up, which these have to pay for."""
+    clip = pool_clips.c
+    here = sa.and_(among(dialect, clip.clip_id, "clips"), clip.tier.is_not(None))
+    holders = sa.union(sa.select(clip.dancer_id).where(here), sa.select(clip.challenge_id).where(here))
+    return _budgets(dialect).where(pool_budgets.c.holder.in_(holders))
+
+
+def _budgets(dialect: str) -> sa.Select[Any]:
+    table = pool_budgets.c
+    return sa.select(pool_budgets).where(
+        among(dialect, table.tier, "tiers"), table.window_start_ms == sa.bindparam("start_ms")
+    )
 
 
 def clip_row(policy: Policy, clip: PooledClip) -> dict[str, Any]:
@@ -179,9 +218,9 @@ def clip_row(policy: Policy, clip: PooledClip) -> dict[str, Any]:
     return row | {"tenth": cohort.decile, "nominated_by": nominated_by, "leaves_at_ms": leaves}
 
 
-def clip_of(row: sa.Row[Any]) -> PooledClip:
+def clip_of(row: Any) -> PooledClip:
     """A row of ``pool_clips`` as a clip. Raises ``StoreRefused`` for a dimension that this release does not know."""
-    fields = dict(row._mapping)
+    fields = row._asdict()
     del fields["leaves_at_ms"]
     fields["cohort"] = Cohort(row.challenge_id, int(fields.pop("tenth")))
     try:

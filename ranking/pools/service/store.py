@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
 from ranking.database.connection import Database, in_parts
+from ranking.database.round_trip import Step, among, inserting, together
 from ranking.database.tables import (
     clips,
     pool_budgets,
@@ -19,15 +21,15 @@ from ranking.database.tables import (
 )
 from ranking.pools.policy import MS, Policy
 from ranking.pools.service.engagement import EngagementState
-from ranking.pools.service.journal import Replay, replay, write_events
+from ranking.pools.service.journal import Replay, replay, writing_events
 from ranking.pools.service.sql_state import SqlPoolState
-from ranking.scores.generations import active_generation, generations_chosen
+from ranking.scores.generations import ACTIVE, CHOSEN
 from ranking.scores.standings import Standing, standings
 from ranking.scores.store import SCORES_VIEW
-from ranking.views.applied_offsets import advance, stored_positions
+from ranking.views.applied_offsets import advancing, stored_positions
 from schemas.codec import decode, encode
 from schemas.errors import ConfigurationError, FinalError
-from schemas.events import PoolDecision
+from schemas.events import ClipScored, PoolDecision
 from schemas.modalities import Dimension
 from schemas.pools import Limit
 from schemas.ports import TopicPartition
@@ -49,9 +51,6 @@ _HAS_UNPUBLISHED: Final = sa.select(
 )
 _ADOPTED: Final = (
     sa.select(pool_policies.c.adoption, pool_policies.c.content).order_by(pool_policies.c.adoption.desc()).limit(1)
-)
-_UPLOADED: Final = sa.select(clips.c.clip_id, clips.c.challenge_id, clips.c.uploaded_at_ms).where(
-    clips.c.clip_id.in_(sa.bindparam("clips", expanding=True))
 )
 _encode_policy: Final = msgspec.msgpack.Encoder(order="deterministic").encode
 
@@ -76,31 +75,73 @@ class UploadedTo(NamedTuple):
     at_ms: int
 
 
+class Batch(NamedTuple):
+    """What a transaction is about, to be read at once: the clips ``clip_ids``, of which ``scored`` came with scores."""
+
+    at_ms: int
+    clip_ids: Sequence[str] = ()
+    scored: Sequence[ClipScored] = ()
+
+
+class Facts(NamedTuple):
+    """What the rankings hold about a batch: the latest ``uploads`` of its clips, by clip; and if any were scored, the
+    ``active`` generation and all that are or were, and the scored clips outside the training distribution of the
+    active one.
+    """
+
+    uploads: Mapping[str, UploadedTo] = {}
+    active: str | None = None
+    chosen: frozenset[str] = frozenset()
+    outside: frozenset[str] = frozenset()
+
+
 class PoolTransaction:
     """One transaction: decides by ``state``, keeps observations by ``engagement``, advances positions."""
 
     def __init__(self, connection: sa.Connection, policy: Policy, adoption: int, *, keeps_journal: bool) -> None:
         self._connection = connection
+        self._policy = policy
         self._adoption = adoption
         self._keeps_journal = keeps_journal
+        self._counters: dict[str, int] = {}
+        self._advances: list[Step] = []
         self.state = SqlPoolState(connection, policy)
         self.engagement = EngagementState(connection)
 
-    def active_generation(self) -> str | None:
-        """``None`` until the first clip was scored."""
-        return active_generation(self._connection)
+    def open(self, batch: Batch) -> Facts:
+        """Wait for the turn, and read what ``batch`` needs, in one round trip. Raises ``PolicyReplaced``."""
+        clip_ids = sorted(set(batch.clip_ids))
+        scored = sorted({clip.clip_id for clip in batch.scored})
+        holders = sorted({holder for clip in batch.scored for holder in (clip.dancer_id, clip.challenge_id)})
+        about = batch.at_ms, clip_ids, holders
+        dialect = self._connection.dialect.name
+        turn = [Step(_LOCKED_VALUE, {"counter": "decisions"}), Step(_VALUE, {"counter": "batches"}), Step(_ADOPTED)]
+        clips_read, observed, facts = list[Step](), list[Step](), list[Step]()
+        if clip_ids:
+            clips_read = self.state.reading(*about)
+            observed = self.engagement.reading(clip_ids, deferred=scored)
+            facts = [Step(_uploaded(dialect), {"clips": clip_ids})]
+        if scored:
+            facts += [Step(ACTIVE), Step(CHOSEN), Step(_outside_training(dialect), {"clips": scored})]
+        rows = iter(together(self._connection, [*turn, *clips_read, *observed, *facts]))
+        self._check(next(rows), next(rows), next(rows))
+        if not clip_ids:
+            return Facts()
+        self.state.known([next(rows) for _ in clips_read], *about)
+        self.engagement.known([next(rows) for _ in observed], clip_ids, deferred=scored)
+        uploads = {row.clip_id: UploadedTo(row.challenge_id, int(row.uploaded_at_ms)) for row in next(rows)}
+        if not scored:
+            return Facts(uploads)
+        active, chosen, outside = ([row[0] for row in each] for each in rows)
+        return Facts(uploads, active[0] if active else None, frozenset(chosen), frozenset(outside))
 
-    def generations_chosen(self) -> set[str]:
-        """All that are or were active."""
-        return generations_chosen(self._connection)
-
-    def uploads(self, clip_ids: Iterable[str]) -> dict[str, UploadedTo]:
-        """The latest upload of clips, for those that the rankings hold."""
-        found: dict[str, UploadedTo] = {}
-        for part in in_parts(clip_ids):
-            rows = self._connection.execute(_UPLOADED, {"clips": part})
-            found |= {row.clip_id: UploadedTo(row.challenge_id, int(row.uploaded_at_ms)) for row in rows}
-        return found
+    def _check(self, decisions: Sequence[Any], batches: Sequence[Any], adopted: Sequence[Any]) -> None:
+        self._counters = {"decisions": int(decisions[0].value), "batches": int(batches[0].value)}
+        if not adopted or int(adopted[0].adoption) != self._adoption:
+            raise PolicyReplaced(
+                f"another policy became active after {self._policy.version}; start this worker again with that policy",
+                field="policy",
+            )
 
     def standings(self, clip_ids: Collection[str], generation: str) -> dict[str, dict[Dimension, Standing]]:
         """Ranks of clips that ``generation`` scored in their challenges."""
@@ -110,18 +151,8 @@ class PoolTransaction:
             for clip_id, found in standings(self._connection, part, generation).items()
         }
 
-    def outside_training(self, clip_ids: Collection[str], generation: str) -> set[str]:
-        """Those of the clips that lie outside the training distribution of ``generation``, as the rankings hold it."""
-        table = scored_clips.c
-        query = sa.select(table.clip_id).where(table.generation == generation, table.training_distance > 1.0)
-        return {
-            clip_id
-            for part in in_parts(clip_ids)
-            for clip_id in self._connection.scalars(query.where(table.clip_id.in_(part)))
-        }
-
     def advance(self, positions: Mapping[TopicPartition, int]) -> None:
-        advance(self._connection, POOLS_VIEW, positions)
+        self._advances += advancing(self._connection, POOLS_VIEW, positions)
 
     def begin_round(self, at_ms: int, interval_ms: int) -> bool:
         """Whether a round is due: no worker began one within nearly ``interval_ms``, by clocks that may differ.
@@ -146,31 +177,28 @@ class PoolTransaction:
         )
 
     def finish(self) -> None:
-        """Write what was decided, in sequence."""
-        self.state.flush()
-        self.engagement.flush()
-        made = self.state.decisions
+        """Write everything, decisions in sequence, in one round trip."""
+        connection, events, made = self._connection, self.state.events, self.state.decisions
+        steps = [*self.state.changes(), *self.engagement.changes(), *self._advances]
         if made:
-            first = _counter(self._connection, "decisions") + 1
-            self._connection.execute(
-                sa.insert(pool_decisions),
-                [
-                    {
-                        "clip_id": decision.clip_id,
-                        "number": decision.number,
-                        "sequence": sequence,
-                        "decided_at_ms": decision.decided_at_ms,
-                        "content": encode(decision),
-                    }
-                    for sequence, decision in enumerate(made, start=first)
-                ],
-            )
-            _count(self._connection, "decisions", first + len(made) - 1)
-        if self.state.events:
-            batch = _counter(self._connection, "batches") + 1
+            first = self._counters["decisions"] + 1
+            rows = [
+                {
+                    "clip_id": decision.clip_id,
+                    "number": decision.number,
+                    "sequence": sequence,
+                    "decided_at_ms": decision.decided_at_ms,
+                    "content": encode(decision),
+                }
+                for sequence, decision in enumerate(made, start=first)
+            ]
+            steps += [*inserting(connection, pool_decisions, rows), _counting("decisions", first + len(made) - 1)]
+        if events:
+            batch = self._counters["batches"] + 1
             if self._keeps_journal:
-                write_events(self._connection, batch, self._adoption, self.state.events)
-            _count(self._connection, "batches", batch)
+                steps += writing_events(connection, batch, self._adoption, events)
+            steps.append(_counting("batches", batch))
+        together(connection, steps)
 
 
 class PoolStore:
@@ -217,21 +245,14 @@ class PoolStore:
             return adoption
 
     @contextmanager
-    def deciding(self, policy: Policy, adoption: int) -> Iterator[PoolTransaction]:
-        """A transaction under ``policy``; all is written on leaving, nothing if left by an error.
+    def deciding(self, policy: Policy, adoption: int, batch: Batch) -> Iterator[tuple[PoolTransaction, Facts]]:
+        """A transaction under ``policy`` about ``batch``; all is written on leaving, nothing if left by an error.
 
         Raises ``PolicyReplaced`` if another policy has been adopted since.
         """
         with self._database.writing() as connection:
-            _take_turn(connection)
-            last = _adopted(connection)
-            if last is None or last[0] != adoption:
-                raise PolicyReplaced(
-                    f"another policy became active after {policy.version}; start this worker again with that policy",
-                    field="policy",
-                )
             transaction = PoolTransaction(connection, policy, adoption, keeps_journal=self._keeps_journal)
-            yield transaction
+            yield transaction, transaction.open(batch)
             transaction.finish()
 
     def publish(self, deliver: Callable[[Sequence[PoolDecision]], None], most: int) -> int | None:
@@ -291,7 +312,28 @@ def _counter(connection: sa.Connection, name: str) -> int:
 
 
 def _count(connection: sa.Connection, name: str, value: int) -> None:
-    connection.execute(_SET_VALUE, {"counter": name, "reached": value})
+    together(connection, [_counting(name, value)])
+
+
+def _counting(name: str, value: int) -> Step:
+    return Step(_SET_VALUE, {"counter": name, "reached": value})
+
+
+@lru_cache
+def _uploaded(dialect: str) -> sa.Select[Any]:
+    uploaded = sa.select(clips.c.clip_id, clips.c.challenge_id, clips.c.uploaded_at_ms)
+    return uploaded.where(among(dialect, clips.c.clip_id, "clips"))
+
+
+@lru_cache
+def _outside_training(dialect: str) -> sa.Select[Any]:
+    """Clips outside the training distribution of the active generation."""
+    table = scored_clips.c
+    return sa.select(table.clip_id).where(
+        table.generation == ACTIVE.scalar_subquery(),
+        table.training_distance > 1.0,
+        among(dialect, table.clip_id, "clips"),
+    )
 
 
 def _adopted(connection: sa.Connection) -> tuple[int, bytes] | None:

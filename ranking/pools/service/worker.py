@@ -9,7 +9,7 @@ from ranking.pools.machine import SKEW_MS
 from ranking.pools.policy import Policy
 from ranking.pools.service.engagement import reactions
 from ranking.pools.service.settings import PoolSettings
-from ranking.pools.service.store import PoolStore, PoolTransaction, UploadedTo
+from ranking.pools.service.store import Batch, Facts, PoolStore, PoolTransaction
 from ranking.pools.state import Engaged, Rated, Removed
 from ranking.scores.standings import Standing
 from ranking.views.log_records import OTHER_GENERATION, check_scored_times
@@ -134,8 +134,8 @@ class PoolWorker:
     def apply(self, entries: Sequence[PoolEntry], positions: Mapping[TopicPartition, int], /) -> Sequence[Refusal]:
         self._await_rankings(entries)
         at_ms = self._clock.now_ms()
-        with self._store.deciding(self._policy, self._adoption) as transaction:
-            intake = Intake(transaction, at_ms)
+        with self._store.deciding(self._policy, self._adoption, _batch(entries, at_ms)) as (transaction, facts):
+            intake = Intake(transaction, at_ms, facts)
             intake.take(entries)
             transaction.advance(positions)
         for topic, reason in intake.skipped:
@@ -150,9 +150,9 @@ class PoolWorker:
         """Periodic work; if the database is unreachable, the next call retries."""
         at_ms = self._clock.now_ms()
         try:
-            with self._store.deciding(self._policy, self._adoption) as transaction:
+            with self._store.deciding(self._policy, self._adoption, Batch(at_ms)) as (transaction, facts):
                 if transaction.begin_round(at_ms, round(self._settings.round_interval_s * 1000)):
-                    Intake(transaction, at_ms).take_due()
+                    Intake(transaction, at_ms, facts).take_due()
                     transaction.state.round(at_ms)
                     transaction.forget_windows(at_ms)
             self._report(transaction.state.decisions)
@@ -195,24 +195,25 @@ class PoolWorker:
         return ", ".join(f"{at.topic}[{at.partition}]@{to}" for at, to in wanted.items() if ranked.get(at, 0) < to)
 
 
+def _batch(entries: Sequence[PoolEntry], at_ms: int) -> Batch:
+    scored = [entry.event for entry in entries if isinstance(entry.event, ClipScored)]
+    return Batch(at_ms, [entry.event.clip_id for entry in entries], scored)
+
+
 class Intake:
     """Entries into events of the pools, within one transaction."""
 
-    def __init__(self, transaction: PoolTransaction, at_ms: int) -> None:
+    def __init__(self, transaction: PoolTransaction, at_ms: int, facts: Facts) -> None:
         self._transaction = transaction
         self._at_ms = at_ms
-        self._uploads: dict[str, UploadedTo] = {}
+        self._facts = facts
         self.skipped: list[tuple[str, str]] = []
         """Topics of what was not counted, and why; to be reported once the transaction is done."""
         self._standings: dict[str, dict[Dimension, Standing]] = {}
-        self._outside: set[str] = set()
-        self._active: str | None = None
-        self._chosen: set[str] = set()
 
     def take(self, entries: Sequence[PoolEntry]) -> None:
-        """Handle ``entries`` in order."""
-        self._prepare([entry.event.clip_id for entry in entries])
-        self._prepare_scored([entry.event for entry in entries if isinstance(entry.event, ClipScored)])
+        """Handle ``entries``, which are those of the transaction's batch, in order."""
+        self._rank([entry.event for entry in entries if isinstance(entry.event, ClipScored)])
         for record, event in entries:
             match event:
                 case ClipScored():
@@ -226,33 +227,16 @@ class Intake:
     def take_due(self) -> None:
         """Handle observations that were of the future and no longer are."""
         due = self._transaction.engagement.take_due(self._at_ms + SKEW_MS)
-        self._prepare([event.clip_id for event in due])
+        if due:
+            self._facts = self._transaction.open(Batch(self._at_ms, [event.clip_id for event in due]))
         for event in due:
             self._engaged(event, None)
 
-    def _prepare(self, clip_ids: Sequence[str]) -> None:
-        state = self._transaction.state
-        state.load(clip_ids)
-        pooled = [clip for clip in map(state.clip, clip_ids) if clip is not None and clip.tier is not None]
-        if pooled:  # each may go up, which its dancer and its challenge have to pay for
-            holders = {holder for clip in pooled for holder in (clip.dancer_id, clip.challenge_id)}
-            state.load_budgets(self._at_ms, holders)
-        self._transaction.engagement.load(clip_ids)
-        self._uploads |= self._transaction.uploads(clip_ids)
-
-    def _prepare_scored(self, scored: Sequence[ClipScored]) -> None:
-        if not scored:
-            return
-        state, self._active = self._transaction.state, self._transaction.active_generation()
-        self._chosen = self._transaction.generations_chosen()
-        new = {c.clip_id for c in scored if state.clip(c.clip_id) is None and c.generation in self._chosen}
-        if new and self._active is not None:
-            self._standings = self._transaction.standings(new, self._active)
-            self._outside = self._transaction.outside_training(new, self._active)
-            state.load_budgets(
-                self._at_ms, {holder for clip in scored for holder in (clip.dancer_id, clip.challenge_id)}
-            )
-            self._transaction.engagement.load_deferred(new)
+    def _rank(self, scored: Sequence[ClipScored]) -> None:
+        state, chosen, active = self._transaction.state, self._facts.chosen, self._facts.active
+        new = {clip.clip_id for clip in scored if state.clip(clip.clip_id) is None and clip.generation in chosen}
+        if new and active is not None:
+            self._standings = self._transaction.standings(new, active)
 
     def _scored(self, clip: ClipScored, topic: str) -> None:
         """Rate a clip by the active generation, whether its record is of that one or of one active before: when
@@ -262,9 +246,9 @@ class Intake:
         if state.clip(clip.clip_id) is not None:
             return
         places = self._standings.get(clip.clip_id)
-        outside = clip.clip_id in self._outside
+        outside = clip.clip_id in self._facts.outside
         unknown = places is None and not outside
-        if clip.generation not in self._chosen or (unknown and clip.generation != self._active):
+        if clip.generation not in self._facts.chosen or (unknown and clip.generation != self._facts.active):
             self.skipped.append((topic, OTHER_GENERATION))
             return
         if places and places[Dimension.FUSED].challenge_id != clip.challenge_id:
@@ -299,7 +283,7 @@ class Intake:
             if topic is not None:
                 self.skipped.append((topic, change.deferred.value))
             return
-        if (upload := self._uploads.get(event.clip_id)) is not None:
+        if (upload := self._facts.uploads.get(event.clip_id)) is not None:
             self._transaction.engagement.observe(event, upload.challenge_id, upload.at_ms)
 
 

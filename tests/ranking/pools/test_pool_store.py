@@ -13,7 +13,7 @@ from ranking.database.tables import pool_budgets, pool_clips, pool_policies
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.policy import Caps, Exploration, Policy
 from ranking.pools.service.settings import PoolSettings
-from ranking.pools.service.store import PolicyReplaced, PoolStore
+from ranking.pools.service.store import Batch, PolicyReplaced, PoolStore
 from schemas.errors import ConfigurationError, TransportError
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
@@ -84,7 +84,7 @@ def test_one_worker_makes_the_round_of_an_interval(service: Service) -> None:
         service.clock.advance(10)
         begun = []
         for worker in workers:
-            with store.deciding(POLICY, 1) as transaction:
+            with store.deciding(POLICY, 1, Batch(NOW_MS)) as (transaction, _):
                 begun.append(transaction.begin_round(service.clock.now_ms(), 10_000))
             worker.round()
         assert begun == [True, False]
@@ -95,7 +95,7 @@ def test_a_round_waits_for_its_interval_but_not_for_a_clock_that_was_set_back(se
     begun = []
     for seconds, _ in ago_s:
         service.clock.advance(seconds)
-        with service.pools.deciding(POLICY, 1) as transaction:
+        with service.pools.deciding(POLICY, 1, Batch(NOW_MS)) as (transaction, _):
             begun.append(transaction.begin_round(service.clock.now_ms(), 10_000))
     assert begun == [due for _, due in ago_s]
 
@@ -131,7 +131,7 @@ def test_caps_hold_though_a_policy_with_shorter_windows_was_active_between(any_d
 
 def fed(service: Service, count: int, *, start: int = 0) -> None:
     """Decide without publishing."""
-    with service.pools.deciding(POLICY, 1) as transaction:
+    with service.pools.deciding(POLICY, 1, Batch(NOW_MS)) as (transaction, _):
         for number in range(start, start + count):
             transaction.state.handle(rated(f"c{number}", at_ms=NOW_MS))
 

@@ -14,7 +14,7 @@ from ranking.pools.ledger import PoolLedger
 from ranking.pools.machine import leaves_at_ms
 from ranking.pools.policy import Caps, Exploration, Policy
 from ranking.pools.service.sql_state import SqlPoolState, clip_of
-from ranking.pools.service.store import PoolStore
+from ranking.pools.service.store import Batch, PoolStore
 from ranking.pools.state import Budget, Cohort, Counts, PooledClip, PoolEvent
 from schemas.errors import StoreRefused
 from schemas.events import PoolDecision
@@ -69,7 +69,7 @@ class TwoStates:
 
     def batch(self, steps: list[Step], at_ms: int, *, load: list[str]) -> None:
         """Do ``steps`` in both states; ``load`` names clips, dancers and challenges that are read ahead."""
-        with self.store.deciding(self.policy, self.adoption) as transaction:
+        with self.store.deciding(self.policy, self.adoption, Batch(at_ms)) as (transaction, _):
             state: SqlPoolState = transaction.state
             state.load(load)
             state.load_budgets(at_ms, load)
@@ -246,7 +246,7 @@ def test_what_another_release_stored_is_refused_by_name(
         connection.execute(sa.update(table).where(table.c[column] == least).values({column: "audio"}))
 
     def read() -> None:
-        with states.store.deciding(SCARCE, states.adoption) as transaction:
+        with states.store.deciding(SCARCE, states.adoption, Batch(0)) as (transaction, _):
             transaction.state.load(["c1"])
             transaction.state.load_budgets(0, ["dancer-of-c1", "challenge-of-c1"])
 

@@ -14,7 +14,7 @@ from exporters.prometheus import PrometheusObserver
 from ranking.database.connection import Database
 from ranking.database.tables import applied_offsets, engagement, metadata, pool_budgets, pool_clips, pool_decisions
 from ranking.pools.service.publishing import DecisionPublisher
-from ranking.pools.service.store import POOLS_VIEW
+from ranking.pools.service.store import POOLS_VIEW, Batch
 from ranking.pools.service.worker import PoolEntry, PoolWorker, read_pool_entries
 from ranking.scores.generations import Generations
 from ranking.views.loop import LoopOptions, ViewLoop
@@ -382,7 +382,7 @@ def test_no_more_rows_are_left_locked_than_a_turn_needs(service: Service) -> Non
     def fails(*_: object) -> None:
         raise RuntimeError
 
-    with pytest.raises(RuntimeError), service.pools.deciding(service.worker._policy, 1):
+    with pytest.raises(RuntimeError), service.pools.deciding(service.worker._policy, 1, Batch(NOW_MS)):
         fails()
     service.feed(scored("c1", 0.9))
     with service.database.reading() as connection:

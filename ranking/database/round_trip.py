@@ -1,0 +1,146 @@
+"""Several statements in one round trip to the database, and statements that take rows and keys as arrays.
+
+On PostgreSQL, statements go out together in the driver's pipeline mode, and each row set and set of keys is one
+parameter per column; so a batch costs two waits and a fixed number of statements, however many rows it has. SQLite, in
+this process, runs the same statements one after the other.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ranking.database.connection import insert_of
+
+POSTGRESQL: Final = "postgresql"
+Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+
+class Step(NamedTuple):
+    """One statement of several. ``parameters`` of ``writing`` are rows; those of all others are values by name."""
+
+    statement: sa.Executable
+    parameters: Parameters = MappingProxyType({})
+
+
+def together(connection: sa.Connection, steps: Sequence[Step]) -> list[Sequence[Any]]:
+    """Execute ``steps`` in order, in the transaction of ``connection``; returns the rows of each.
+
+    Rows have their columns as attributes and ``_asdict``. If one step fails, none after it takes effect. Raises
+    ``sqlalchemy.exc.DBAPIError``.
+    """
+    if connection.dialect.name == POSTGRESQL:
+        return _pipelined(connection, steps)
+    return [_executed(connection, step) for step in steps]
+
+
+def among(dialect: str, column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
+    """The condition that ``column`` is among the strings of the parameter ``name``; as long as they are fewer than the
+    30,000 parameters that SQLite takes.
+    """
+    if dialect == POSTGRESQL:  # one text for any number of keys
+        return column == sa.any_(sa.bindparam(name, type_=postgresql.ARRAY(sa.Text())))
+    return column.in_(sa.bindparam(name, expanding=True))
+
+
+def writing(
+    connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]], *, adds: frozenset[str] = frozenset()
+) -> list[Step]:
+    """A step that inserts ``rows``, with distinct keys, each with every column of ``table``, or overwrites those with
+    their keys; the columns ``adds`` are added to what is there instead. No step without rows.
+
+    Rows are locked in the order of their keys, so that transactions that write the same ones cannot deadlock.
+    """
+    keys = [column.name for column in table.primary_key]
+    ordered = sorted(rows, key=lambda row: tuple(row[key] for key in keys))
+    return [Step(_upserting(connection.dialect.name, table, adds), ordered)] if ordered else []
+
+
+def inserting(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> list[Step]:
+    """A step that inserts ``rows``, each with every column of ``table``. No step without rows."""
+    return [Step(rows_into(connection.dialect.name, table), rows)] if rows else []
+
+
+@lru_cache
+def _upserting(dialect: str, table: sa.Table, adds: frozenset[str]) -> sa.Insert:
+    insert = rows_into(dialect, table)
+    new = insert.excluded
+    changed = {c.name: c + new[c.name] if c.name in adds else new[c.name] for c in table.c if not c.primary_key}
+    if not changed:
+        return insert.on_conflict_do_nothing()
+    return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
+
+
+@lru_cache
+def rows_into(dialect: str, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    """An insert of rows that are given as the parameters of a ``Step``."""
+    if dialect != POSTGRESQL:
+        return insert_of(dialect, table)
+    given = given_rows(table)
+    return postgresql.insert(table).from_select([column.name for column in table.c], sa.select(*given.c))
+
+
+def given_rows(table: sa.Table) -> sa.TableValuedAlias:
+    """The rows of a ``Step`` as a table of PostgreSQL, with the columns of ``table``."""
+    types = {c.name: sa.Text() if isinstance(c.type, sa.String) else c.type for c in table.c}
+    arrays = (sa.bindparam(name, type_=postgresql.ARRAY(type_)) for name, type_ in types.items())
+    columns = (sa.column(name, type_) for name, type_ in types.items())
+    return sa.func.unnest(*arrays).table_valued(*columns).render_derived(name="given")
+
+
+def _executed(connection: sa.Connection, step: Step) -> Sequence[Any]:
+    result = connection.execute(step.statement, step.parameters)
+    return result.all() if result.returns_rows else []
+
+
+def _pipelined(connection: sa.Connection, steps: Sequence[Step]) -> list[Sequence[Any]]:
+    from psycopg import Connection, Error  # of the extra "postgresql"
+    from psycopg.rows import namedtuple_row
+
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, Connection)
+    try:
+        cursors = []
+        with driver.pipeline():
+            for step in steps:
+                cursor = driver.cursor(row_factory=namedtuple_row)
+                text, own = _compiled(step.statement)
+                # Never prepared: a plan that was made while the tables were empty would scan them ever after.
+                cursor.execute(text, {**own, **_values(step.parameters)}, prepare=False)
+                cursors.append(cursor)
+        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+    except Error as error:
+        raise exc.DBAPIError.instance("", None, error, Error, connection_invalidated=driver.closed) from error
+
+
+def _values(parameters: Parameters) -> Mapping[str, Any]:
+    if not isinstance(parameters, Mapping):
+        parameters = {name: [row[name] for row in parameters] for name in parameters[0]}
+    return {name: _array(value) if isinstance(value, list) else value for name, value in parameters.items()}
+
+
+def _array(values: Sequence[Any]) -> str:
+    """PostgreSQL's literal of an array. The driver's own way takes three times as long."""
+    return "{" + ",".join([_element(value) for value in values]) + "}"
+
+
+def _element(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, bytes):
+        return '"\\\\x' + value.hex() + '"'
+    return str(value)
+
+
+@lru_cache(maxsize=256)
+def _compiled(statement: sa.Executable) -> tuple[str, Mapping[str, Any]]:
+    """The statement as the driver takes it, and its own values. Compiling takes longer than executing."""
+    assert isinstance(statement, sa.ClauseElement)
+    compiled = statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
+    return str(compiled), compiled.params
