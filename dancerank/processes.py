@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from dancerank.listening import ConnectionLimits
-from dancerank.loop_monitoring import MonitoredLoops
+from dancerank.loop_monitoring import MonitoredLoops, state_of
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.replica import Replica, in_thread
 from dancerank.settings import Settings
@@ -40,7 +40,7 @@ from schemas.bundle import Bundle, read_bundle
 from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
 from schemas.ports import ModelRuntime, RebalanceListener
-from schemas.readiness import Reason
+from schemas.readiness import ProcessState
 from schemas.unknown_modalities import UnknownModalities
 from streamer.assembly import open_streamer
 from streamer.pipeline import Streamer
@@ -105,10 +105,9 @@ class Processes:
         """The policy that the settings name, else the example that ships. Raises ``PolicyError``."""
         return read_policy(self.settings.pools.policy or shipped_policy())
 
-    def reasons(self) -> Iterator[Reason]:
-        """What the loops that were built here wait for, as their monitors found it."""
-        for loops in self._monitored:
-            yield from loops.reasons()
+    def state(self) -> ProcessState:
+        """Whether the loops that were built here work, as their monitors found it."""
+        return state_of(self._monitored)
 
     def create_topics(self) -> list[str]:
         """Create the topics that are absent; returns their names."""
@@ -196,7 +195,7 @@ class Processes:
             clock=self.clock,
         )
         loops = self._loops()
-        loops.add(LagReader(topics, group, opened.progress), opened.store_reasons)
+        loops.add(opened, LagReader(topics, group, opened.progress), opened.store_reasons)
         with closing(opened), loops.monitored():
             yield opened
 

@@ -39,14 +39,13 @@ def stream(config: Config = None) -> None:
     server = settings.server
     check_start(processes, "stream")
     with (
-        metrics(observer, "stream", server.host, server.stream_metrics_port, "stream_metrics_port") as watched,
+        metrics(observer, "stream", server.host, server.stream_metrics_port, "stream_metrics_port", processes.state),
         processes.runtime() as runtime,
         processes.streamer(runtime) as streamer,
     ):
         providers = ", ".join(f"{name or 'fusion'} on {provider}" for name, provider in runtime.providers.items())
         log.info("bundle %s, generation %s: %s", settings.bundle_folder, runtime.manifest.generation, providers)
         log.info("streaming %s to %s", settings.streamer.uploads_topic, settings.streamer.scored_topic)
-        watched.started(streamer, processes.reasons)
         streamer.run(stop)
     log.info("drained and committed")
 
@@ -58,11 +57,10 @@ def rank(config: Config = None) -> None:
     server = settings.server
     check_start(processes, "rank")
     with (
-        metrics(observer, "rank", server.host, server.rank_metrics_port, "rank_metrics_port") as watched,
+        metrics(observer, "rank", server.host, server.rank_metrics_port, "rank_metrics_port", processes.state),
         processes.ranker() as loop,
     ):
         log.info("ranking %s", ", ".join(scored_topics(settings)))
-        watched.started(loop, processes.reasons)
         loop.run(stop)
     log.info("stopped")
 
@@ -78,11 +76,10 @@ def run_pools(config: Config = None) -> None:
     server = settings.server
     check_start(processes, "pools run")
     with (
-        metrics(observer, "pools run", server.host, server.pools_metrics_port, "pools_metrics_port") as watched,
+        metrics(observer, "pools run", server.host, server.pools_metrics_port, "pools_metrics_port", processes.state),
         processes.pools() as loop,
     ):
         log.info("policy %s, decisions to %s", processes.policy.version, settings.pools.decisions_topic)
-        watched.started(loop, processes.reasons)
         loop.run(stop)
     log.info("stopped")
 

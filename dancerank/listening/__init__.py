@@ -2,7 +2,7 @@
 
 from dancerank.listening.connections import ConnectionLimits
 from dancerank.listening.ports import bound
-from dancerank.listening.process_http import Watched, metrics
+from dancerank.listening.process_http import metrics
 from dancerank.listening.serving import answer, answer_on_thread
 
-__all__ = ["ConnectionLimits", "Watched", "answer", "answer_on_thread", "bound", "metrics"]
+__all__ = ["ConnectionLimits", "answer", "answer_on_thread", "bound", "metrics"]

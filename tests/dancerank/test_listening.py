@@ -11,11 +11,14 @@ import pytest
 from fastapi import FastAPI
 
 from dancerank.commands import serve
-from dancerank.listening import Watched, answer, bound, metrics, process_http
+from dancerank.listening import answer, bound, metrics, process_http
 from dancerank.processes import Processes
 from exporters.prometheus import PrometheusObserver
 from schemas.errors import ConfigurationError
+from schemas.readiness import ProcessState, Reason, WaitsFor
 from tests.servers import free_port
+
+READY = ProcessState(ready=True, reasons=[], interrupted_s=0.0)
 
 
 @pytest.fixture
@@ -40,12 +43,12 @@ def test_a_host_that_is_not_ours_is_a_sentence() -> None:
 def test_a_metrics_port_in_use_names_setting_and_variable(occupied: int, setting: str) -> None:
     variable = f"DANCERANK_SERVER__{setting.upper()}"
     with pytest.raises(ConfigurationError, match=rf"server\.{setting} is {occupied}.*0 for none.*{variable}"):
-        metrics(PrometheusObserver(), "rank", "127.0.0.1", occupied, setting).__enter__()
+        metrics(PrometheusObserver(), "rank", "127.0.0.1", occupied, setting, lambda: READY).__enter__()
 
 
 def test_port_zero_serves_no_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_http, "answer_on_thread", lambda *_, **__: pytest.fail("a server was started"))
-    with metrics(PrometheusObserver(), "rank", "127.0.0.1", 0, "rank_metrics_port"):
+    with metrics(PrometheusObserver(), "rank", "127.0.0.1", 0, "rank_metrics_port", lambda: READY):
         pass
 
 
@@ -75,32 +78,25 @@ def test_serving_is_announced_once_connections_are_accepted_and_not_before() -> 
     assert announced == [address]
 
 
-class Part:
-    """What does the work of a process."""
-
-    def __init__(self) -> None:
-        self.waiting_for: str | None = None
-        self.interrupted_s = 0.0
-        self.ready: list[bool] = []
-
-    def run(self, stop: object) -> None: ...
-
-
-def test_a_process_is_ready_once_its_part_is_there_and_waits_for_nothing() -> None:
-    port, part = free_port(), Part()
+def test_a_process_is_ready_while_its_state_is_and_says_what_it_waits_for() -> None:
+    port, states = free_port(), [READY]
     address = f"http://127.0.0.1:{port}"
 
     def said() -> tuple[int, list[str]]:
         answered = httpx.get(f"{address}/readyz", timeout=60)
         return answered.status_code, answered.json()["waiting"]
 
-    with metrics(PrometheusObserver(), "rank", "127.0.0.1", port, "rank_metrics_port") as watched:
-        assert said() == (503, ["it is starting"])
-        watched.started(part)
+    def metric(name: str) -> str:
+        lines = httpx.get(f"{address}/metrics", timeout=60).text.splitlines()
+        return next(line.rpartition(" ")[2] for line in lines if line.startswith(name))
+
+    with metrics(PrometheusObserver(), "rank", "127.0.0.1", port, "rank_metrics_port", lambda: states[-1]):
         assert said() == (200, [])
-        part.waiting_for = "the database did not answer"
+        states.append(ProcessState(False, [Reason(WaitsFor.DATABASE, "the database did not answer")], 3.5))
         assert said() == (503, ["the database did not answer"])
-        part.waiting_for = None
+        assert metric('dancerank_waiting{process="rank",reason="database"}') == "1.0"
+        assert metric("dancerank_interrupted_seconds{") == "3.5"
+        states.append(READY)
         assert said() == (200, [])
     with pytest.raises(httpx.ConnectError):
         said()
@@ -115,26 +111,32 @@ def test_a_process_is_ready_once_its_part_is_there_and_waits_for_nothing() -> No
     ],
     ids=["stream", "rank", "pools run"],
 )
-def test_the_readiness_of_a_process_is_that_of_the_part_that_works(
+def test_the_state_that_a_process_serves_is_that_of_the_loops_that_it_runs(
     command: Callable[[], None], process: str, opens: str, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watched, part, served = Watched(), Part(), list[tuple[str, str]]()
+    served: list[tuple[str, str]] = []
+    states: list[Callable[[], ProcessState]] = []
 
     @contextmanager
-    def watching(_observer: object, process: str, _host: str, _port: int, setting: str) -> Iterator[Watched]:
+    def serving(
+        _observer: object, process: str, _host: str, _port: int, setting: str, state: Callable[[], ProcessState]
+    ) -> Iterator[None]:
         served.append((process, setting))
-        yield watched
+        states.append(state)
+        yield
+
+    class Part:
+        def run(self, stop: object) -> None: ...
 
     @contextmanager
-    def opened(*_: object) -> Iterator[Part]:
-        assert watched.waiting() == ["it is starting"]
-        yield part
-        assert part.ready == [True]
+    def opened(processes: Processes, *_: object) -> Iterator[Part]:
+        assert states == [processes.state]
+        assert [each.sentence for each in processes.state().reasons] == ["it is starting"]
+        yield Part()
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Processes, opens, opened)
-    monkeypatch.setattr(part, "run", lambda _: part.ready.append(watched.waiting() == []))
-    monkeypatch.setattr(serve, "metrics", watching)
+    monkeypatch.setattr(serve, "metrics", serving)
     for replaced in ("check_start", "stop_on_signals", "configure_logs"):
         monkeypatch.setattr(serve, replaced, lambda *_: None)
     command()
