@@ -19,6 +19,7 @@ from ranking.pools.service.store import POOLS_VIEW
 from ranking.scores.store import SCORES_VIEW
 from ranking.views.accepted_losses import AcceptedLosses
 from ranking.views.applied_offsets import ViewPositions
+from schemas.errors import ConfigurationError
 from transport.group_offsets import partition_ends
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,11 @@ def accept_loss(
     processes, console, topic = Processes(settings), Console(), settings.ranking.deletions_topic
     with working(f"asking Kafka at {processes.connection}"):
         ends = partition_ends(processes.connection, [topic])
+    if not ends:
+        raise ConfigurationError(
+            f"there is no topic {topic} (ranking.deletions_topic) that could have dropped anything",
+            field="deletions_topic",
+        )
     with existing_database(settings, RANKINGS) as database:
         place = without_password(settings.ranking.database_url)
         losses, positions = AcceptedLosses(database), ViewPositions(database)

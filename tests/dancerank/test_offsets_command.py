@@ -2,19 +2,16 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from dancerank.cli import app
-from dancerank.settings import Settings, load_settings
 from dancerank.topics import create_topics, topics_read
 from ranking.pools.service.store import POOLS_VIEW
 from ranking.scores.store import SCORES_VIEW
 from ranking.views.applied_offsets import ViewPositions
 from schemas.ports import OutgoingRecord, TopicPartition
+from tests.dancerank.offsets_desk import OffsetsDesk, filled
 from tests.ranking.databases import migrated
 from transport.connection import KafkaConnection
 from transport.group_offsets import committed_offsets, set_offsets
@@ -26,19 +23,8 @@ pytestmark = pytest.mark.kafka
 RECORDS = 6
 
 
-@dataclass
-class Desk:
-    """Topics with six records each, in the second of two partitions, and the command that looks at them."""
-
-    settings: Settings
-    config: Path
-    connection: KafkaConnection
-
-    def run(self, *arguments: str, answer: str | None = None) -> tuple[int, str]:
-        result = CliRunner().invoke(app, ["offsets", *arguments, "--config", str(self.config)], input=answer)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result.exit_code, " ".join(result.output.split())
+class Desk(OffsetsDesk):
+    """With six records in the second partition of each topic."""
 
     def fill(self) -> None:
         uploads, scored = self.settings.streamer.uploads_topic, self.settings.streamer.scored_topic
@@ -55,38 +41,12 @@ class Desk:
         with migrated(self.settings.ranking.database_url) as database:
             return ViewPositions(database).of(view, partitions)
 
-    def store(self, view: str, positions: dict[TopicPartition, int]) -> None:
-        with migrated(self.settings.ranking.database_url) as database:
-            ViewPositions(database).set(view, positions)
-
 
 @pytest.fixture
 def desk(
     tmp_path: Path, kafka_connection: KafkaConnection, fresh_name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> Desk:
-    monkeypatch.setenv("COLUMNS", "250")
-    config = tmp_path / "dancerank.toml"
-    config.write_text(f"""
-        [kafka]
-        bootstrap_servers = ["{kafka_connection.servers[0]}"]
-        streamer_group = "{fresh_name("streamer")}"
-        ranking_group = "{fresh_name("ranking")}"
-        pools_group = "{fresh_name("pools")}"
-        partitions = 2
-        [streamer]
-        uploads_topic = "{fresh_name("up")}"
-        scored_topic = "{fresh_name("scored")}"
-        [ranking]
-        database_url = "sqlite:///{tmp_path / "view.db"}"
-        deletions_topic = "{fresh_name("deleted")}"
-        [pools]
-        engagement_topic = "{fresh_name("engagement")}"
-    """)
-    return Desk(load_settings(config), config, kafka_connection)
-
-
-def filled(topic: str) -> TopicPartition:
-    return TopicPartition(topic, 1)  # CRC-32 of "k" is odd
+    return Desk.made(tmp_path, kafka_connection, fresh_name, monkeypatch)
 
 
 def test_before_anything_runs_there_is_nothing_to_show_or_set(desk: Desk) -> None:
