@@ -83,7 +83,9 @@ def _snapshots(folder: Path) -> Iterator[Finding]:
         return
     free_bytes = shutil.disk_usage(there).free
     held = [sum(file.stat().st_size for file in path.glob("*")) for path in folder.glob("snapshot-*") if path.is_dir()]
-    needed_bytes = max(_LEAST_BYTES, _SNAPSHOTS * max(held, default=0) - sum(held))
+    segments_bytes = sum(file.stat().st_size for file in folder.glob("segments/*"))
+    # Merged segments are written before those that they replace are deleted.
+    needed_bytes = max(_LEAST_BYTES, _SNAPSHOTS * max(held, default=0) - sum(held) + segments_bytes)
     says = f"have {free_bytes / _MIB:,.0f} MiB of room, and may need {needed_bytes / _MIB:,.0f} MiB more"
     if free_bytes < max(held, default=0):
         yield error(where, says, "free space, or move ranking.index_folder to a larger disk")

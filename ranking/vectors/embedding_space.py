@@ -1,15 +1,23 @@
 """The embeddings of one model generation, searchable; those of another one live in another space."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final, NamedTuple, cast
 
 import numpy as np
 
-from ranking.vectors.backends.port import IndexBackend, IndexedClip, RemoteBackend, VectorIndex, unit
+from ranking.vectors.backends.port import (
+    FrozenIndex,
+    IndexBackend,
+    IndexedClip,
+    RemoteBackend,
+    SnapshotIndex,
+    VectorIndex,
+    unit,
+)
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
+from ranking.vectors.manifest import IndexContents, SpaceContents
 from ranking.vectors.similarity import IndexesByWidth, SimilaritySearch
-from ranking.vectors.snapshots import SpaceContents
 from schemas.events import embedding_array
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Float32, ScoredRecord
@@ -130,19 +138,22 @@ class EmbeddingSpace:
         for modality in self._indexes:
             self._drop(modality)
 
-    def contents(self) -> SpaceContents:
-        """Its entry in a snapshot's manifest."""
-        vectors: dict[Modality, int] = {}
-        widths: dict[Modality, int] = {}
-        others: dict[Modality, dict[int, int]] = {}
-        for modality, (width, *wider) in self.widths().items():
-            indexes = self._indexes[modality]
-            widths[modality], vectors[modality] = width, len(indexes[width])
-            if wider:
-                others[modality] = {other: len(indexes[other]) for other in wider}
-        return SpaceContents(
-            generation=self.generation, clips=len(self), vectors=vectors, widths=widths, other_widths=others
-        )
+    def vectors(self) -> dict[tuple[Modality, int], int]:
+        """How many vectors are held of each modality and width D."""
+        return {(modality, width): len(self._indexes[modality][width]) for modality, width in self._held()}
+
+    def freeze(self) -> tuple[SpaceContents, list[FrozenIndex | None]]:
+        """Its entry in a snapshot's manifest, and its indexes; ``None`` for a remote one, which persists by itself."""
+        contents: list[IndexContents] = []
+        frozen: list[FrozenIndex | None] = []
+        for (modality, width), vectors in self.vectors().items():
+            # A SnapshotBackend makes no other index.
+            index = cast(SnapshotIndex, self._indexes[modality][width])
+            each = None if isinstance(self._backend, RemoteBackend) else index.freeze()
+            segments = () if each is None else tuple(sorted(each.segments))
+            contents.append(IndexContents(modality=modality, width=width, vectors=vectors, segments=segments))
+            frozen.append(each)
+        return SpaceContents(generation=self.generation, clips=len(self), indexes=tuple(contents)), frozen
 
     def holds_its_clips(self) -> bool:
         """Whether the indexes hold the clips that the catalogue says, and no others."""
@@ -174,6 +185,11 @@ class EmbeddingSpace:
         space = cls(generation, backend)
         space._catalogue, space._indexes = catalogue, indexes
         return space
+
+    def _held(self) -> Iterator[tuple[Modality, int]]:
+        for modality, widths in self.widths().items():
+            for width in widths:
+                yield modality, width
 
     def _open(self, modality: Modality, dim: int) -> VectorIndex:
         if isinstance(self._backend, RemoteBackend):

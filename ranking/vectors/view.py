@@ -5,25 +5,17 @@ import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 
-from ranking.vectors.backends.port import IndexBackend, RemoteBackend, SnapshotIndex, VectorIndex
+from ranking.vectors.backends.port import IndexBackend, RemoteBackend, SegmentFile, VectorIndex
 from ranking.vectors.catalogue import Catalogue
 from ranking.vectors.content_hash import index_content
 from ranking.vectors.embedding_space import EmbeddingSpace, SpaceChange
+from ranking.vectors.manifest import Position, SnapshotManifest, SpaceContents, pack, state_file, unpack
 from ranking.vectors.read_write_lock import ReadWriteLock
-from ranking.vectors.snapshots import (
-    Position,
-    SnapshotManifest,
-    knows_deletions,
-    pack,
-    read_snapshot,
-    unpack,
-    write_snapshot,
-    writes,
-)
+from ranking.vectors.snapshots import knows_deletions, read_snapshot, write_snapshot
 from ranking.views.log_records import DELETED_CLIP, RETIRED_GENERATION, DeletedRecord, LogEntry
 from schemas.clock import Clock
 from schemas.errors import NotFound, NotReady, SnapshotError
@@ -38,8 +30,6 @@ log = logging.getLogger(__name__)
 
 _DELETED_FILE: Final = "deleted.msgpack"
 _CATALOGUE_FILE: Final = "catalogue.msgpack"
-_COMPONENT_BYTES: Final = 4
-_ID_BYTES: Final = 16
 _MAX_QUOTED: Final = 80
 
 
@@ -53,8 +43,8 @@ class IndexView:
     ``backend`` holds the vectors. If it lives in this process, the view saves snapshots in a folder; a remote one
     persists by itself and keeps the view's state, so that the folder is not used.
 
-    ``apply`` and ``save`` belong to one thread; any number of others may query meanwhile. Queries wait for a batch
-    that is being applied, not for a snapshot.
+    ``apply`` belongs to one thread, ``save`` to another or the same; any number of others may query meanwhile. Queries
+    wait for a batch that is being applied, not for a snapshot.
     """
 
     def __init__(self, backend: IndexBackend, observer: Observer, clock: Clock) -> None:
@@ -67,7 +57,7 @@ class IndexView:
         self._deleted: set[str] = set()
         self._positions: dict[TopicPartition, int] = {}
         self._lock = ReadWriteLock()
-        self._changing = threading.Lock()
+        self._changing, self._saving = threading.Lock(), threading.Lock()
         self._intact: Path | None = None
         self._saved: tuple[Mapping[TopicPartition, int], list[str]] = ({}, [])
         self._reported: set[Modality] = set()
@@ -199,47 +189,44 @@ class IndexView:
         """Write a snapshot of all spaces under ``root``; returns its folder, or ``None`` if none is needed.
 
         One is needed if anything changed since the last, or if one that is kept may still hold a deleted clip: the new
-        one replaces it. A remote backend gets the state instead. Raises ``SnapshotNotWritten`` if the disk refuses, and
-        what the remote backend raises.
+        one replaces it. A remote backend gets the state instead. May run beside changes, which wait only while the
+        state is taken. Raises ``SnapshotNotWritten`` if the disk refuses, and what the remote backend raises.
         """
-        with self._changing:
-            saved = (self._positions, list(self._spaces))
-            is_remote = isinstance(self._backend, RemoteBackend)
-            if saved == self._saved and (is_remote or knows_deletions(root, len(self._deleted))):
-                return None
-            manifest = SnapshotManifest(
-                index=self._backend.name,
-                positions=tuple(
-                    Position(at.topic, at.partition, next_) for at, next_ in sorted(self._positions.items())
-                ),
-                spaces=tuple(space.contents() for space in self._spaces.values()),
-                deleted=len(self._deleted),
-                created_at_ms=self._clock.now_ms(),
-            )
-            state = {_DELETED_FILE: msgspec.msgpack.encode(sorted(self._deleted))}
-            for number, space in enumerate(self._spaces.values()):
-                state[_prefix(number) + _CATALOGUE_FILE] = space.encoded_catalogue()
-            folder = self._write(root, manifest, state)
+        with self._saving:
+            with self._changing:
+                saved = (self._positions, list(self._spaces))
+                is_remote = isinstance(self._backend, RemoteBackend)
+                if saved == self._saved and (is_remote or knows_deletions(root, len(self._deleted))):
+                    return None
+                manifest, state, segments = self._frozen()
+            if isinstance(self._backend, RemoteBackend):
+                self._backend.save_state(pack(manifest, state))
+            else:
+                self._intact = write_snapshot(root, manifest, state, segments, spare=self._intact)
             self._saved = saved
-            return folder
+            return None if isinstance(self._backend, RemoteBackend) else self._intact
 
-    def _write(self, root: Path, manifest: SnapshotManifest, state: Mapping[str, bytes]) -> Path | None:
-        if isinstance(self._backend, RemoteBackend):
-            self._backend.save_state(pack(manifest, state))
-            return None
-        files = {name: writes(content) for name, content in state.items()}
-        needed_bytes = sum(map(len, state.values()))
+    def _frozen(self) -> tuple[SnapshotManifest, dict[str, bytes], dict[str, SegmentFile]]:
+        """What a snapshot writes: its manifest, small files, and segments that it may hold already."""
+        state = {_DELETED_FILE: msgspec.msgpack.encode(sorted(self._deleted))}
+        segments: dict[str, SegmentFile] = {}
+        spaces: list[SpaceContents] = []
         for number, space in enumerate(self._spaces.values()):
-            for modality, indexes in space.parts()[1].items():
-                for width, index in indexes.items():
-                    name = _index_file(number, modality, None if width == min(indexes) else width)
-                    # A SnapshotBackend makes no other index.
-                    frozen = cast(SnapshotIndex, index).freeze()
-                    files[name] = writes(frozen.state)
-                    files |= {f"{name}.{segment}": file.write for segment, file in frozen.segments.items()}
-                    needed_bytes += len(index) * (index.dim * _COMPONENT_BYTES + _ID_BYTES)
-        self._intact = write_snapshot(root, manifest, files, needed_bytes=needed_bytes, spare=self._intact)
-        return self._intact
+            contents, frozen = space.freeze()
+            spaces.append(contents)
+            state[f"{number}-{_CATALOGUE_FILE}"] = space.encoded_catalogue()
+            for index, each in zip(contents.indexes, frozen, strict=True):
+                if each is not None:
+                    state[state_file(number, index)] = each.state
+                    segments |= each.segments
+        manifest = SnapshotManifest(
+            index=self._backend.name,
+            positions=tuple(Position(at.topic, at.partition, next_) for at, next_ in sorted(self._positions.items())),
+            spaces=tuple(spaces),
+            deleted=len(self._deleted),
+            created_at_ms=self._clock.now_ms(),
+        )
+        return manifest, state, segments
 
     def restore(self, root: Path) -> bool:
         """Take over the state that a remote backend holds, or the newest intact snapshot under ``root``, before
@@ -250,7 +237,7 @@ class IndexView:
         found = self._stored(root)
         if found is None:
             return False
-        origin, manifest, state = found
+        origin, manifest, state, segments = found
         if manifest.index != self._backend.name:
             raise SnapshotError(
                 f"{origin}: index {shortened(repr(manifest.index), _MAX_QUOTED)} wrote it and ranking.index is "
@@ -258,11 +245,11 @@ class IndexView:
             )
         try:
             spaces = {
-                contents.generation: self._restored(manifest, number, state[_prefix(number) + _CATALOGUE_FILE], origin)
+                contents.generation: self._restored(number, contents, state, segments, origin)
                 for number, contents in enumerate(manifest.spaces)
             }
             deleted = set(msgspec.msgpack.decode(state[_DELETED_FILE], type=list[str]))
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, SnapshotError) as error:
             raise SnapshotError(f"{origin}: cannot be read ({shortened(str(error))}); delete it") from error
         if len(deleted) != manifest.deleted:
             raise SnapshotError(f"{origin}: knows another number of deletions than its manifest says; delete it")
@@ -276,52 +263,42 @@ class IndexView:
         self._report(())
         return True
 
-    def _stored(self, root: Path) -> tuple[Path, SnapshotManifest, Mapping[str, bytes]] | None:
-        """A snapshot as read: its folder, its manifest, and the content of every file but the indexes."""
+    def _stored(self, root: Path) -> tuple[Path, SnapshotManifest, Mapping[str, bytes], Mapping[str, Path]] | None:
+        """A snapshot as read: its folder, its manifest, the content of its own files, and where its segments are."""
         if isinstance(self._backend, RemoteBackend):
             packed, origin = self._backend.load_state(), Path(f"state of index {self._backend.name}")
-            return None if packed is None else (origin, *unpack(packed, str(origin)))
+            return None if packed is None else (origin, *unpack(packed, str(origin)), {})
         found = read_snapshot(root)
         if found is None:
             return None
-        folder, manifest = found
-        names = (_DELETED_FILE, *(_prefix(number) + _CATALOGUE_FILE for number in range(len(manifest.spaces))))
-        return folder, manifest, {name: (folder / name).read_bytes() for name in names if name in manifest.files}
+        files = {name: (found.folder / name).read_bytes() for name in found.manifest.files}
+        return found.folder, found.manifest, files, found.segments
 
-    def _restored(self, manifest: SnapshotManifest, number: int, catalogue: bytes, folder: Path) -> EmbeddingSpace:
-        contents = manifest.spaces[number]
-        indexes, held = dict[Modality, dict[int, VectorIndex]](), Catalogue.decode(catalogue)
-        for modality, smallest in contents.widths.items():
-            indexes[modality] = {}
-            for width in (smallest, *contents.other_widths.get(modality, ())):
-                if isinstance(self._backend, RemoteBackend):
-                    indexes[modality][width] = self._backend.open(contents.generation, modality, width)
-                else:
-                    name = _index_file(number, modality, None if width == smallest else width)
-                    segments = {
-                        file.removeprefix(f"{name}."): folder / file
-                        for file in manifest.files
-                        if file.startswith(f"{name}.")
-                    }
-                    try:
-                        state = (folder / name).read_bytes()
-                        indexes[modality][width] = self._backend.read(state, segments, width, held)
-                    except (OSError, SnapshotError) as error:
-                        raise SnapshotError(f"{folder / name}: {error}") from error
-        space = EmbeddingSpace.restored(contents.generation, self._backend, held, indexes)
+    def _restored(
+        self,
+        number: int,
+        contents: SpaceContents,
+        state: Mapping[str, bytes],
+        segments: Mapping[str, Path],
+        origin: Path,
+    ) -> EmbeddingSpace:
+        catalogue = Catalogue.decode(state[f"{number}-{_CATALOGUE_FILE}"])
+        indexes: dict[Modality, dict[int, VectorIndex]] = {}
+        for of in contents.indexes:
+            if isinstance(self._backend, RemoteBackend):
+                index = self._backend.open(contents.generation, of.modality, of.width)
+            else:
+                own = {name: segments[name] for name in of.segments}
+                index = self._backend.read(state[state_file(number, of)], own, of.width, catalogue)
+            indexes.setdefault(of.modality, {})[of.width] = index
+        space = EmbeddingSpace.restored(contents.generation, self._backend, catalogue, indexes)
         # A remote index may be ahead of the state that is kept beside it.
-        if space.contents() != contents and not isinstance(self._backend, RemoteBackend):
-            raise SnapshotError(f"{folder}: holds another number of clips or vectors than its manifest says; delete it")
-        if not isinstance(self._backend, RemoteBackend) and not space.holds_its_clips():
-            raise SnapshotError(f"{folder}: its indexes hold other clips than its catalogue; delete it")
+        if not isinstance(self._backend, RemoteBackend):
+            vectors = {(of.modality, of.width): of.vectors for of in contents.indexes}
+            if (len(space), space.vectors()) != (contents.clips, vectors):
+                raise SnapshotError(
+                    f"{origin}: holds another number of clips or vectors than its manifest says; delete it"
+                )
+            if not space.holds_its_clips():
+                raise SnapshotError(f"{origin}: its indexes hold other clips than its catalogue; delete it")
         return space
-
-
-def _prefix(number: int) -> str:
-    """Prefix of a space's file names; a generation's name may contain characters that file names may not."""
-    return f"{number}-"
-
-
-def _index_file(number: int, modality: Modality, width: int | None) -> str:
-    """Its state; ``width``: of the indexes but that of the smallest width. Segments add their names."""
-    return f"{_prefix(number)}{modality}" + (f"-{width}" if width is not None else "") + ".index"

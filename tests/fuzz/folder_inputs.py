@@ -15,7 +15,8 @@ import msgspec
 from ranking.vectors.backends.faiss_flat import FaissBackend
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.backends.port import SnapshotBackend
-from ranking.vectors.snapshots import CURRENT, MANIFEST
+from ranking.vectors.manifest import MANIFEST
+from ranking.vectors.snapshots import CURRENT
 from ranking.vectors.view import IndexView
 from schemas.bundle import MANIFEST_NAME, BundleManifest, generation_of, read_bundle, sha256_hex
 from schemas.clock import ManualClock
@@ -124,6 +125,9 @@ def run_a_bundle(files: Folder) -> None:
 BACKENDS: Final[Mapping[str, Callable[[], SnapshotBackend]]] = {"numpy": NumpyBackend, "faiss": FaissBackend}
 
 
+_SEGMENTS: Final = "segments/"
+
+
 @cache
 def snapshots(backend: str) -> Folder:
     """Two snapshots, the newer of which holds two generations and a deletion."""
@@ -141,31 +145,32 @@ def damaged_snapshot(rng: Random) -> tuple[str, Folder]:
     """Snapshots of either index with a changed file; in some, the manifest vouches for what was changed."""
     backend = rng.choice(sorted(BACKENDS))
     files = dict(snapshots(backend))
-    newest = max(name.partition("/")[0] for name in files if "/" in name)
+    newest = max(name.partition("/")[0] for name in files if name.startswith("snapshot-"))
     folder = f"{newest}/" if rng.random() < 0.9 else ""
-    part = {name: content for name, content in files.items() if name.startswith(folder)}
+    part = {name: content for name, content in files.items() if name.startswith((folder, _SEGMENTS))}
     if rng.random() < 0.4:
         name = f"{newest}/{MANIFEST}"
         part[name] = as_json(bent(rng, msgspec.json.decode(files[name])))
     else:
         name = _damage_a_file(rng, part)
     if folder and rng.random() < 0.3:  # no other to fall back to
-        files = {name: content for name, content in files.items() if name.startswith(folder) or name == CURRENT}
-    files = {name: content for name, content in files.items() if not name.startswith(folder)} | part
+        files = {name: content for name, content in files.items() if name == CURRENT}
+    files = {name: content for name, content in files.items() if not name.startswith((folder, _SEGMENTS))} | part
     if rng.random() < 0.1:
         files[CURRENT] = str(rng.choice(TEXTS)).encode(errors="replace")
     # FAISS reads its own files without checks of its own, so that checksums are all that guards them.
-    if rng.random() < 0.6 and not name.endswith((".index", ".faiss")):
-        _vouch(files, name)
+    if rng.random() < 0.6 and not ((backend == "faiss" and name.startswith(_SEGMENTS)) or name.endswith(".state")):
+        _vouch(files, newest, name)
     return backend, files
 
 
-def _vouch(files: dict[str, bytes], name: str) -> None:
-    manifest_name = f"{name.partition('/')[0]}/{MANIFEST}"
+def _vouch(files: dict[str, bytes], newest: str, name: str) -> None:
+    folder, _, file = name.rpartition("/")
+    manifest_name = f"{newest if name.startswith(_SEGMENTS) else folder}/{MANIFEST}"
     try:
         manifest: Any = msgspec.json.decode(files[manifest_name])
         content = files[name]
-        manifest["files"][name.partition("/")[2]] = {
+        manifest["segments" if name.startswith(_SEGMENTS) else "files"][file] = {
             "size_bytes": len(content),
             "sha256": hashlib.sha256(content).hexdigest(),
         }

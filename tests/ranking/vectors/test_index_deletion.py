@@ -10,6 +10,7 @@ import pytest
 from ranking.vectors.backends.faiss_flat import FaissBackend
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
+from ranking.vectors.manifest import MANIFEST
 from ranking.vectors.snapshots import read_snapshot
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import LogEntry
@@ -68,14 +69,20 @@ def known(view: IndexView, numbers: range = range(12)) -> dict[int, list[tuple[s
     return found
 
 
-def traces(folder: Path, number: int) -> list[str]:
-    """What a snapshot still holds of a clip but its id."""
-    content = b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
+def content(folder: Path) -> bytes:
+    """All bytes of a snapshot, those of its segments included."""
+    segments = msgspec.json.decode((folder / MANIFEST).read_bytes())["segments"]
+    paths = [*sorted(folder.iterdir()), *(folder.parent / "segments" / name for name in segments)]
+    return b"".join(path.read_bytes() for path in paths)
+
+
+def traces(found: bytes, number: int) -> list[str]:
+    """What is still there of a clip but its id."""
     vectors = [view_of.tobytes() for view_of in stored_vectors(number)]
     looked_for = {f"dancer{number:02d}": f"dancer{number:02d}".encode()}
     looked_for |= {f"challenge{number:02d}": f"challenge{number:02d}".encode()}
     looked_for |= {f"vector {place}": vector for place, vector in enumerate(vectors)}
-    return [name for name, wanted in looked_for.items() if wanted in content]
+    return [name for name, wanted in looked_for.items() if wanted in found]
 
 
 def stored_vectors(number: int) -> list[np.ndarray]:
@@ -136,15 +143,17 @@ def test_a_snapshot_holds_nothing_of_a_deleted_clip_but_that_it_was_deleted(
 ) -> None:
     view = make()
     apply(view, [clip(number) for number in range(6)])
-    before = view.save(tmp_path)
+    folder = view.save(tmp_path)
+    assert folder is not None
+    before = content(folder)
     apply_entries(view, deletion("clip05"), deletion("clip02", 1))
-    after = view.save(tmp_path)
-    assert before is not None
-    assert after is not None
+    folder = view.save(tmp_path)
+    assert folder is not None
+    after = content(folder)
     assert len(traces(before, 2)) == len(traces(before, 5)) == 2 + len(MODALITIES)
     assert traces(after, 2) == traces(after, 5) == []
     assert len(traces(after, 4)) == 2 + len(MODALITIES)
-    manifest = msgspec.json.decode((after / "manifest.json").read_bytes())
+    manifest = msgspec.json.decode((folder / MANIFEST).read_bytes())
     assert ([space["clips"] for space in manifest["spaces"]], manifest["deleted"]) == ([4], 2)
     restored = make()
     assert restored.restore(tmp_path)
@@ -168,7 +177,9 @@ def test_a_snapshot_that_may_hold_a_deleted_clip_is_pushed_out_though_nothing_ch
     assert restarted.save(tmp_path) is None
     kept = sorted(tmp_path.glob("snapshot-*"))
     assert len(kept) == 2
-    assert [traces(folder, 1) for folder in kept] == [[], []]
+    assert [traces(content(folder), 1) for folder in kept] == [[], []]
+    everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert traces(everything, 1) == []
 
 
 def test_an_older_snapshot_and_the_rest_of_the_topics_end_in_the_same_state(
@@ -192,8 +203,8 @@ def test_a_snapshot_of_an_earlier_format_is_refused_by_name(make: Callable[[], I
     apply(view, [clip(1)])
     folder = view.save(tmp_path)
     assert folder is not None
-    content = (folder / "manifest.json").read_bytes()
-    (folder / "manifest.json").write_bytes(content.replace(b"index-snapshot/5", b"index-snapshot/4"))
+    manifest = (folder / MANIFEST).read_bytes()
+    (folder / MANIFEST).write_bytes(manifest.replace(b"index-snapshot/5", b"index-snapshot/4"))
     with pytest.raises(SnapshotError, match=r"wrote it as index-snapshot/4; .* delete the folder to rebuild"):
         read_snapshot(tmp_path)
 

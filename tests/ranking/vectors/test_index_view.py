@@ -186,8 +186,7 @@ def test_an_index_that_the_disk_refuses_fails_the_snapshot_and_nothing_else(
     apply(view, [embedded("a", skeletal=[1, 0])])
     with monkeypatch.context() as full:
         full.setattr(
-            "ranking.vectors.snapshots._fill",
-            lambda folder, _, files: files["0-skeletal.index"](FULL),
+            "ranking.vectors.snapshots._fill", lambda folder, _, files: FULL.write_bytes(files["0-skeletal-2.state"])
         )
         with pytest.raises(SnapshotNotWritten, match="could not be written"):
             view.save(tmp_path)
@@ -271,7 +270,7 @@ def test_a_damaged_snapshot_leads_to_the_one_before(make: Callable[..., IndexVie
 
 @pytest.mark.parametrize(
     ("said", "instead"),
-    [('"clips": 1', '"clips": 2'), ('"skeletal": 1', '"skeletal": 2'), ('"deleted": 1', '"deleted": 0')],
+    [('"clips": 1', '"clips": 2'), ('"vectors": 1', '"vectors": 2'), ('"deleted": 1', '"deleted": 0')],
 )
 def test_a_manifest_that_says_otherwise_than_its_files_is_not_believed(
     make: Callable[..., IndexView], tmp_path: Path, said: str, instead: str
@@ -330,9 +329,11 @@ def test_a_snapshot_names_what_it_holds(make: Callable[..., IndexView], tmp_path
     folder = view.save(tmp_path)
     assert folder is not None
     manifest = msgspec.json.decode((folder / "manifest.json").read_bytes())
-    assert manifest["spaces"] == [
-        {"generation": "g1", "clips": 1, "vectors": {"skeletal": 1}, "widths": {"skeletal": 2}}
-    ]
+    (space,) = manifest["spaces"]
+    (index,) = space.pop("indexes")
+    assert space == {"generation": "g1", "clips": 1}
+    assert index.pop("segments") == [*manifest["segments"]]
+    assert index == {"modality": "skeletal", "width": 2, "vectors": 1}
     assert manifest["positions"] == [{"topic": "clips.scored", "partition": 0, "next_offset": 1}]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ranking.vectors.snapshots import FORMAT, pack, unpack
+from ranking.vectors.manifest import FORMAT, pack, unpack
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import LogEntry, positions_after
 from schemas.clock import ManualClock

@@ -1,22 +1,17 @@
 import os
-import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
+import msgspec
 import pytest
 
 import ranking.vectors.snapshots
-from ranking.vectors.snapshots import (
-    CURRENT,
-    FORMAT,
-    MANIFEST,
-    Position,
-    SnapshotManifest,
-    read_snapshot,
-    write_snapshot,
-    writes,
-)
+from ranking.vectors.manifest import FORMAT, MANIFEST, Position, SnapshotManifest
+from ranking.vectors.snapshots import CURRENT, read_snapshot, write_snapshot
 from schemas.errors import SnapshotError, SnapshotNotWritten
 
 Write = Callable[[Path], None]
@@ -27,15 +22,65 @@ def manifest(offset: int) -> SnapshotManifest:
     return SnapshotManifest(index="numpy", positions=(position,), spaces=(), deleted=0, created_at_ms=1)
 
 
-def files(offset: int) -> dict[str, Write]:
-    def text(path: Path) -> None:
-        path.write_text(f"content at {offset}")
+def files(offset: int) -> dict[str, bytes]:
+    return dict.fromkeys(("a.bin", "b.bin"), f"content at {offset}".encode())
 
-    return {"a.bin": text, "b.bin": text}
+
+@dataclass(frozen=True)
+class SegmentContent:
+    """``SegmentFile`` of bytes in memory."""
+
+    content: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.content)
+
+    def write(self, path: Path) -> None:
+        path.write_bytes(self.content)
+
+
+class Segment(SegmentContent):
+    """Counts how often each content is written."""
+
+    written: ClassVar[Counter[bytes]] = Counter()
+
+    def write(self, path: Path) -> None:
+        self.written[self.content] += 1
+        super().write(path)
+
+
+class Huge(SegmentContent):
+    """Larger than any disk."""
+
+    @property
+    def size_bytes(self) -> int:
+        return 1 << 60
+
+
+class Failing(SegmentContent):
+    """The disk refuses its second half."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(bytes(1 << 20))
+        self.__dict__["error"] = error
+
+    def write(self, path: Path) -> None:
+        super().write(path)
+        raise self.__dict__["error"]
+
+
+def segments_of(folder: Path) -> list[str]:
+    return list(msgspec.json.decode((folder / MANIFEST).read_bytes())["segments"])
+
+
+def segments(*names: str) -> dict[str, Segment]:
+    return {name: Segment(f"segment {name}".encode()) for name in names}
 
 
 def write(root: Path, offset: int) -> Path:
-    return write_snapshot(root, manifest(offset), files(offset))
+    """A snapshot with two files, a segment that it shares with others and one of its own."""
+    return write_snapshot(root, manifest(offset), files(offset), segments("shared", f"own-{offset}"))
 
 
 def offset_in(root: Path) -> int | None:
@@ -43,9 +88,11 @@ def offset_in(root: Path) -> int | None:
     found = read_snapshot(root)
     if found is None:
         return None
-    folder, read = found
-    offset = read.positions[0].next_offset
-    assert all((folder / name).read_text() == f"content at {offset}" for name in ("a.bin", "b.bin"))
+    offset = found.manifest.positions[0].next_offset
+    assert all((found.folder / name).read_text() == f"content at {offset}" for name in ("a.bin", "b.bin"))
+    assert {name: path.read_text() for name, path in found.segments.items()} == {
+        name: f"segment {name}" for name in ("shared", f"own-{offset}")
+    }
     return offset
 
 
@@ -55,7 +102,13 @@ def test_the_last_snapshot_is_found_and_one_more_is_kept(tmp_path: Path) -> None
     for offset in range(1, 6):
         write(root, offset)
         assert offset_in(root) == offset
-    assert sorted(path.name for path in root.iterdir()) == [CURRENT, "snapshot-00000004", "snapshot-00000005"]
+    assert sorted(path.name for path in root.iterdir()) == [
+        CURRENT,
+        "segments",
+        "snapshot-00000004",
+        "snapshot-00000005",
+    ]
+    assert sorted(path.name for path in (root / "segments").iterdir()) == ["own-4", "own-5", "shared"]
 
 
 def changed_byte(path: Path) -> None:
@@ -206,6 +259,76 @@ def test_a_damaged_pointer_leads_to_the_newest_snapshot(tmp_path: Path, content:
     assert offset_in(tmp_path) == 2
 
 
+def test_a_segment_that_a_snapshot_holds_already_is_not_written_again(tmp_path: Path) -> None:
+    Segment.written.clear()
+    for offset in (1, 2, 3):
+        write(tmp_path, offset)
+    assert Segment.written == {b"segment shared": 1, **{b"segment own-%d" % offset: 1 for offset in (1, 2, 3)}}
+
+
+@pytest.mark.parametrize("harm", [truncated, Path.unlink])
+def test_a_segment_that_is_gone_or_of_another_length_is_written_again(tmp_path: Path, harm: Write) -> None:
+    write(tmp_path, 1)
+    harm(tmp_path / "segments" / "shared")
+    write(tmp_path, 2)
+    assert offset_in(tmp_path) == 2
+
+
+@pytest.mark.tried(
+    kind="decoding errors",
+    given="a segment changed by one bit, truncated or missing",
+    outcome="named; an older snapshot is used",
+)
+@pytest.mark.parametrize("harm", [changed_byte, truncated, Path.unlink])
+def test_a_damaged_segment_is_noticed_and_named(tmp_path: Path, harm: Write) -> None:
+    for offset in (1, 2):
+        write(tmp_path, offset)
+    harm(tmp_path / "segments" / "own-2")
+    assert offset_in(tmp_path) == 1
+    harm(tmp_path / "segments" / "shared")
+    with pytest.raises(SnapshotError, match=r"segments/own-2.*|segments/shared"):
+        read_snapshot(tmp_path)
+
+
+@pytest.mark.tried(
+    kind="decoding errors",
+    given="a segment whose name leads out of its folder",
+    outcome="the snapshot before it is used",
+)
+@pytest.mark.parametrize(
+    "name", ["../CURRENT", "/etc/hostname", "..", ".", "", ".partial-a", "a/b", "a\\u0000", "a" * 200]
+)
+def test_a_segment_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    for offset in (1, 2):
+        folder = write(tmp_path, offset)
+    text = (folder / MANIFEST).read_text()
+    (folder / MANIFEST).write_text(text.replace('"own-2"', f'"{name}"'))
+    assert offset_in(tmp_path) == 1
+
+
+def test_a_segment_file_that_no_snapshot_names_goes_with_the_next(tmp_path: Path) -> None:
+    write(tmp_path, 1)
+    for name in ("left-by-a-kill", ".partial-x"):
+        (tmp_path / "segments" / name).write_bytes(b"x")
+    write(tmp_path, 2)
+    assert sorted(path.name for path in (tmp_path / "segments").iterdir()) == ["own-1", "own-2", "shared"]
+
+
+def test_a_manifest_that_cannot_be_read_for_now_does_not_cost_its_segments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, 1)
+
+    def refused(path: Path) -> bytes:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", refused)
+        with pytest.raises(SnapshotNotWritten, match="Too many open files"):
+            write(tmp_path, 2)
+    assert offset_in(tmp_path) == 1
+
+
 def test_a_folder_that_someone_else_put_there_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "snapshot-of-mine").mkdir()
     for offset in (1, 2, 3):
@@ -254,14 +377,15 @@ def steps(monkeypatch: pytest.MonkeyPatch, die_at: int) -> Iterator[int]:
         def step(*args: object, **options: object) -> object:
             nonlocal taken
             taken += 1
-            if taken == die_at:
+            if taken >= die_at:
                 raise Killed
             return original(*args, **options)
 
         return step
 
-    for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "mkdir"), (Path, "write_text"), (Path, "rmdir")):
-        monkeypatch.setattr(owner, name, dying(getattr(owner, name)))
+    monkeypatch.setattr(os, "fsync", dying(os.fsync))
+    for name in ("replace", "mkdir", "write_text", "write_bytes", "rmdir", "unlink"):
+        monkeypatch.setattr(Path, name, dying(getattr(Path, name)))
     monkeypatch.setattr(ranking.vectors.snapshots.shutil, "rmtree", dying(ranking.vectors.snapshots.shutil.rmtree))
     while True:
         yield taken
@@ -288,8 +412,10 @@ def test_a_writer_may_be_killed_between_any_two_steps(tmp_path: Path, monkeypatc
         assert offset_in(root) in (2, 3)
         write(root, 4)
         assert offset_in(root) == 4
-        assert len([path for path in root.iterdir() if path.name.startswith(".partial")]) == 0
-    assert survived > 12
+        assert [path for path in root.rglob("*") if path.name.startswith(".partial")] == []
+        kept = {name for folder in root.glob("snapshot-*") for name in segments_of(folder)}
+        assert {path.name for path in (root / "segments").iterdir()} == kept
+    assert survived > 20
 
 
 def test_a_first_writer_may_be_killed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,11 +433,8 @@ def test_a_first_writer_may_be_killed_too(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_full_disk_leaves_the_current_snapshot(tmp_path: Path) -> None:
     write(tmp_path, 1)
 
-    def full(path: Path) -> None:
-        raise OSError(28, "No space left on device")
-
     with pytest.raises(SnapshotNotWritten, match="No space left"):
-        write_snapshot(tmp_path, manifest(2), {"a.bin": full})
+        write_snapshot(tmp_path, manifest(2), files(2), {"full": Failing(OSError(28, "No space left on device"))})
     assert offset_in(tmp_path) == 1
 
 
@@ -323,12 +446,8 @@ def test_a_snapshot_that_fails_leaves_nothing_of_itself(tmp_path: Path, error: B
     write(tmp_path, 1)
     before = sorted(tmp_path.rglob("*"))
 
-    def fails(path: Path) -> None:
-        path.write_bytes(bytes(1 << 20))
-        raise error
-
     with pytest.raises((SnapshotNotWritten, type(error))):
-        write_snapshot(tmp_path, manifest(2), {**files(2), "c.bin": fails})
+        write_snapshot(tmp_path, manifest(2), files(2), {**segments("shared", "new"), "c": Failing(error)})
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -350,7 +469,7 @@ def test_a_snapshot_that_cannot_be_made_current_leaves_nothing_however_often_it_
         patched.setattr(Path, "write_text", full)
         for offset in (2, 3):
             with pytest.raises(SnapshotNotWritten, match="No space left"):
-                write_snapshot(tmp_path, manifest(offset), {"a.bin": writes(b"content")})
+                write(tmp_path, offset)
             assert sorted(tmp_path.rglob("*")) == before
     write(tmp_path, 4)
     assert offset_in(tmp_path) == 4
@@ -362,7 +481,8 @@ def test_a_snapshot_that_cannot_be_made_current_leaves_nothing_however_often_it_
 def test_room_is_checked_before_anything_is_written_and_named(tmp_path: Path) -> None:
     write(tmp_path, 1)
     before = sorted(tmp_path.rglob("*"))
-    more = shutil.disk_usage(tmp_path).total + 1
     with pytest.raises(SnapshotNotWritten, match=r"needs about [\d,]+\.\d MiB and [\d,]+\.\d MiB are free"):
-        write_snapshot(tmp_path, manifest(2), files(2), needed_bytes=more)
+        write_snapshot(tmp_path, manifest(2), files(2), {**segments("shared"), "huge": Huge(b"")})
     assert sorted(tmp_path.rglob("*")) == before
+    write_snapshot(tmp_path, manifest(2), files(2), {"shared": Huge(b""), **segments("own-2")})
+    assert offset_in(tmp_path) == 2, "what is there already takes no room"

@@ -1,0 +1,40 @@
+"""Files of snapshots: checksums, and writes that have reached the disk."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from ranking.vectors.manifest import SnapshotFile
+from schemas.errors import SnapshotError
+from schemas.escaping import shortened
+
+
+def listed(path: Path) -> SnapshotFile:
+    """What a manifest says of a file. Raises ``OSError``."""
+    with path.open("rb") as file:
+        return SnapshotFile(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def check(path: Path, written: SnapshotFile) -> None:
+    """Raises ``SnapshotError`` naming the file unless it is the one that was written."""
+    try:
+        intact = path.stat().st_size == written.size_bytes and listed(path) == written
+    except (OSError, ValueError) as error:  # a name with a NUL byte raises ValueError
+        raise SnapshotError(f"{shortened(str(path))}: cannot be read ({shortened(str(error))})") from error
+    if not intact:
+        raise SnapshotError(f"{path}: not the bytes that were written (length or checksum differs)")
+
+
+def sync(path: Path) -> None:
+    """Return once the file's content is on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Return once the names in a folder are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
