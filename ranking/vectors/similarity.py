@@ -93,11 +93,11 @@ class SimilaritySearch:
             fetch *= _GROWTH
 
     def _of_challenge(self, challenge_id: str) -> Filter:
-        rows = self._catalogue.rows_of_challenge(challenge_id)
+        rows = self._catalogue.rows_of_challenges([challenge_id])
         return Filter(
             challenge_id=challenge_id,
             clip_ids=lambda: self._catalogue.clip_ids(rows),
-            rows=lambda: np.sort(rows),
+            rows=lambda: rows,
             count=len(rows),
         )
 
@@ -111,7 +111,9 @@ class SimilaritySearch:
                 vector = example.vectors[modality]
                 found = self._indexes[modality][len(vector)].search(vector, fetch, among=among)
                 # An index that other replicas write to may know a clip, or its new challenge, earlier or later.
-                rows = self._catalogue.rows_of(found.ids, None if among is None else among.challenge_id)
+                rows = self._catalogue.rows_of(found.ids)
+                if among is not None and among.challenge_id is not None:
+                    rows = rows[self._catalogue.of_challenges(rows, [among.challenge_id])]
                 seen.append(rows[self._catalogue.having(modality, rows)])
                 exact = exact and found.exact
                 if len(found.ids) == fetch:
@@ -170,10 +172,10 @@ class SimilaritySearch:
         if query.clip_id is not None:
             row = self._catalogue.row_of(query.clip_id)
             rows = np.array([row], np.int64)
-            own = rows if query.include_own else self._catalogue.rows_of_dancer(self._catalogue.entry(row).dancer_id)
+            own = rows if query.include_own else self._catalogue.rows_of_dancers([self._catalogue.entry(row).dancer_id])
             return _Example(self._mean_vectors(rows), own)
         if query.dancer_id is not None:
-            rows = self._catalogue.rows_of_dancer(query.dancer_id)
+            rows = self._catalogue.rows_of_dancers([query.dancer_id])
             return _Example(self._mean_vectors(rows), _NO_ROWS if query.include_own else rows)
         return _Example(self._raw_vectors(query.embeddings or {}), _NO_ROWS)
 

@@ -11,6 +11,7 @@ import msgspec
 
 from ranking.vectors.backends.port import IndexBackend, RemoteBackend, SegmentFile, VectorIndex
 from ranking.vectors.catalogue import Catalogue
+from ranking.vectors.catalogue_block import merged, read_blocks
 from ranking.vectors.content_hash import index_content
 from ranking.vectors.embedding_space import EmbeddingSpace, SpaceChange
 from ranking.vectors.manifest import Position, SnapshotManifest, SpaceContents, pack, state_file, unpack
@@ -29,7 +30,7 @@ from schemas.times import BACKFILL_MS
 log = logging.getLogger(__name__)
 
 _DELETED_FILE: Final = "deleted.msgpack"
-_CATALOGUE_FILE: Final = "catalogue.msgpack"
+_CATALOGUE_FILE: Final = "catalogue"
 _MAX_QUOTED: Final = 80
 
 
@@ -282,7 +283,7 @@ class IndexView:
         segments: Mapping[str, Path],
         origin: Path,
     ) -> EmbeddingSpace:
-        catalogue = Catalogue.decode(state[f"{number}-{_CATALOGUE_FILE}"])
+        catalogue = Catalogue.of(merged(read_blocks(state[f"{number}-{_CATALOGUE_FILE}"])))
         indexes: dict[Modality, dict[int, VectorIndex]] = {}
         for of in contents.indexes:
             if isinstance(self._backend, RemoteBackend):
