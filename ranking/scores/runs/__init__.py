@@ -1,1 +1,0 @@
-"""Counts beside the rows: sorted runs of scores, from which ranks, percentiles and means are computed in O(log n)."""
