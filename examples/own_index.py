@@ -30,6 +30,9 @@ class Float16Index(dict):  # clip id → float16 vector of width dim
     def freeze(self):
         return FrozenState(msgspec.msgpack.encode({each: row.tobytes() for each, row in self.items()}))
 
+    def compact(self):  # nothing that was removed is held
+        pass
+
 
 class Float16Backend:
     name = "float16"

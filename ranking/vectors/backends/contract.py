@@ -39,6 +39,7 @@ TOLERANCE: Final = 0.01
 """By which a compressed index may be off, in each component of a vector and in an estimated similarity."""
 _EXACT: Final = 1e-5
 _GENERATION: Final = "contract"
+_WIDE: Final = 16
 
 
 def check_any_sequence_of_changes(backend: IndexBackend) -> None:
@@ -148,6 +149,31 @@ def check_it_survives_the_process(backend: IndexBackend) -> None:
         _raises(SnapshotError, read, "a state that is not of an index")
 
 
+def check_what_was_removed_leaves_with_compaction(backend: IndexBackend) -> None:
+    """After ``compact`` nothing that is frozen has the bytes of a vector that was removed or replaced before."""
+    if isinstance(backend, RemoteBackend):
+        return
+    rng = np.random.default_rng(12)
+    index = backend.create(_WIDE, NUMBERS)
+    vectors = rng.normal(size=(64, _WIDE)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index.upsert([_clip(number) for number in range(32)], vectors[:32])
+    index.freeze()
+    index.remove([_clip(number).clip_id for number in range(0, 32, 4)])
+    index.upsert([_clip(number) for number in range(1, 32, 4)], vectors[33:64:4])
+    index.compact()
+    frozen = index.freeze()
+    with tempfile.TemporaryDirectory() as folder:
+        content = frozen.state
+        for name, segment in frozen.segments.items():
+            segment.write(Path(folder) / name)
+            content += (Path(folder) / name).read_bytes()
+    gone = [number for number in range(32) if number % 4 < 2]
+    for dtype in (np.float32, np.float16):
+        found = [number for number in gone if vectors[number].astype(dtype).tobytes() in content]
+        _expect(not found, f"vectors {found} were removed or replaced and are frozen as {np.dtype(dtype)}")
+
+
 INDEX_CHECKS: Final[tuple[Callable[[IndexBackend], None], ...]] = (
     check_any_sequence_of_changes,
     check_filters_by_challenge_and_dancer,
@@ -155,6 +181,7 @@ INDEX_CHECKS: Final[tuple[Callable[[IndexBackend], None], ...]] = (
     check_what_is_absent,
     check_wrong_shapes_are_refused,
     check_it_survives_the_process,
+    check_what_was_removed_leaves_with_compaction,
 )
 
 

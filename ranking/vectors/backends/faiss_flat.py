@@ -97,6 +97,9 @@ class FaissIndex:
     def freeze(self) -> FrozenState:
         return FrozenState(msgspec.msgpack.encode((self._ids, faiss.serialize_index(self._index).tobytes())))
 
+    def compact(self) -> None:
+        """Nothing that was removed is held."""
+
     def read(self, state: bytes) -> None:
         """Take over what ``freeze`` gave. Raises ``ValueError`` and ``RuntimeError``."""
         ids, content = msgspec.msgpack.decode(state, type=tuple[dict[int, str], bytes])

@@ -60,6 +60,9 @@ class NumpyIndex:
         ids = sorted(self._vectors)
         return FrozenState(msgspec.msgpack.encode((ids, self.vectors(ids).astype("<f4").tobytes())))
 
+    def compact(self) -> None:
+        """Nothing that was removed is held."""
+
 
 class NumpyBackend:
     """``SnapshotBackend`` of ``NumpyIndex``."""

@@ -153,6 +153,14 @@ class SnapshotIndex(VectorIndex, Protocol):
         """The index as it is now, at no cost that grows with it; what is frozen may be read while the index changes."""
         ...
 
+    def compact(self) -> None:
+        """Return once nothing that is frozen from now on holds a vector that was removed before the call.
+
+        Called from time to time, so that the vectors of deleted clips leave the disk; searches and changes go on
+        meanwhile. Raises ``OSError``.
+        """
+        ...
+
 
 @runtime_checkable
 class SnapshotBackend(Protocol):
