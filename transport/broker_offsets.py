@@ -30,9 +30,9 @@ class BrokerOffsets(msgspec.Struct, frozen=True, kw_only=True):
     """Where topics begin and end, and how far groups have come.
 
     ``spans``: of each partition that answered. ``unanswered``: why the others did not. ``committed``: next offset to
-    read, by group. ``held``: the partitions that live members of a group have. A group that the broker says nothing of
-    (its coordinator is unreachable, or this user may not describe it) is in neither. ``settled``: the groups that do
-    not rebalance; of others the broker does not say what their members hold.
+    read, by group. ``held``: the partitions that members of a group have. A group that the broker says nothing of (its
+    coordinator is unreachable, or this user may not describe it) is in neither. ``settled``: the groups that do not
+    rebalance; of others the broker says what members held before, also of one that was killed.
     """
 
     spans: Mapping[TopicPartition, Span]

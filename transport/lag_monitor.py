@@ -24,9 +24,9 @@ FORGOTTEN_AFTER_S: Final = 30.0
 class Reader:
     """A loop whose lag is measured.
 
-    With a ``group``, what this process holds and what no live member holds is measured; without one, every partition of
-    ``topics``. ``stored`` gives the position that is kept with what was read, ``None`` while it is not known; absent,
-    or not known, the group's committed offset counts.
+    With a ``group``, what this process holds and what no other live member holds is measured; without one, every
+    partition of ``topics``. ``stored`` gives the position that is kept with what was read, ``None`` while it is not
+    known; absent, or not known, the group's committed offset counts.
     """
 
     topics: Sequence[str]
@@ -35,13 +35,18 @@ class Reader:
     stored: Callable[[TopicPartition], int | None] | None = None
 
     def is_concerned(self, at: TopicPartition, offsets: BrokerOffsets) -> bool:
-        """Whether this process measures a partition: another live member measures those that it holds."""
+        """Whether this process measures a partition: another live member measures those that it holds. Which members
+        live is known to the members of a group that does not rebalance: it waits for one that was killed, and
+        describes its partitions, until its session has timed out.
+        """
         if at.topic not in self.topics:
             return False
         if self.group is None or at in self.progress.held:
             return True
         held = offsets.held.get(self.group)
-        return held is not None and at not in held
+        if held is None:
+            return False
+        return at not in held or self.group not in offsets.settled or not self.progress.is_member
 
     def leaves_out(self, at: TopicPartition, offsets: BrokerOffsets) -> bool:
         """Whether a partition of ``topics`` has no reader. Without a group: whether this loop never did; it may be

@@ -143,7 +143,8 @@ INTERRUPTED: Final = CounterDefinition(
 LAG_RECORDS: Final = GaugeDefinition(
     "dancerank_consumer_lag_records",
     "Records between the position that is committed or applied and the end that the broker gives, of what this process "
-    "holds and what no live member of its group holds; absent where it is unknown.",
+    "holds and what no live member of its group holds, and of all partitions before it is a member and while its "
+    "group rebalances; absent where it is unknown.",
     "records",
     _EVERY,
     (_TOPIC, _PARTITION),

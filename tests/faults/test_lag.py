@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from kafka import KafkaAdminClient
+from kafka.admin import MemberToRemove
 
 from dancerank.uploads import send_clips
 from schemas.codec import encode
@@ -24,9 +26,10 @@ from tests.servers.kafka import KafkaServer
 from tests.servers.postgresql import PostgresqlServer
 from tests.servers.prometheus import PrometheusServer
 from tests.waiting import wait_until
-from transport.connection import KafkaConnection
+from transport.connection import KafkaConnection, open_client
 from transport.group_offsets import members_of, partition_ends
 from transport.kafka_sink import KafkaSink
+from transport.kafka_source import KafkaSource
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -83,6 +86,70 @@ def test_while_the_database_is_down_the_records_that_wait_are_counted(
                 wait_until(lambda: ranking.metric("dancerank_interrupted_seconds{") > 1, what="no interruption")
         wait_until(lambda: ranking.metric(LAG) == 0 and is_ready(ranking), what="it did not catch up")
         assert ranking.metric("dancerank_interrupted_seconds{") == 0
+
+
+@pytest.mark.tried(
+    kind="metrics of a loop that stands still",
+    given="uploads for a streamer that was killed and restarted, while its group still waits for the killed member",
+    outcome="they are its lag, before it has partitions",
+)
+def test_a_process_that_has_just_started_has_a_lag(
+    scene: MakeScene, kafka_connection: KafkaConnection, postgresql_url: str
+) -> None:
+    here = scene(kafka_connection, postgresql_url, 12)
+    group = here.settings.kafka.streamer_group
+    # No test lasts as long: the killed member is one of the group until it is removed below.
+    here.config.write_text(re.sub("session_timeout_s = .*", "session_timeout_s = 1800", here.config.read_text()))
+    with streamer("streamer-0", here.config, is_static=False) as streaming:
+        wait_until(lambda: streaming.progress() == 12, what="nothing was scored")
+        wait_until(lambda: streaming.metric(LAG) == 0 and streaming.metric(MEASURED), what="no lag was measured")
+        (killed,) = members_of(kafka_connection, group)
+        streaming.kill()
+        send_uploads_again(here)
+        streaming.start()
+        wait_until(lambda: streaming.metric(LAG) == 12, what="the uploads that wait were not counted")
+        wait_until(lambda: len(members_of(kafka_connection, group)) == 2, what="it did not join")
+        measured = streaming.metric(MEASURED)
+        wait_until(lambda: streaming.metric(MEASURED) > measured, what="nothing was measured while it joins")
+        assert streaming.metric(LAG) == 12
+        assert waits_for(streaming, "partitions")
+        remove_member(kafka_connection, group, killed.id)
+        wait_until(
+            lambda: is_ready(streaming) and streaming.progress() == 12 and streaming.metric(LAG) == 0,
+            what="it did not take over",
+            progress=streaming.progress,
+        )
+
+
+@pytest.mark.tried(
+    kind="metrics of a loop that stands still",
+    given="uploads for a streamer that starts beside a member that hangs, alive, and holds every partition",
+    outcome="they are its lag while the group waits for that member",
+)
+def test_a_process_that_waits_for_a_member_that_hangs_has_a_lag(
+    scene: MakeScene, kafka_connection: KafkaConnection, postgresql_url: str
+) -> None:
+    here = scene(kafka_connection, postgresql_url, 12)
+    group, topic = here.settings.kafka.streamer_group, here.settings.streamer.uploads_topic
+    with closing(KafkaSource(kafka_connection, [topic], group=group)) as hanging:
+        wait_until(hanging.assignment, lambda: hanging.poll(max_records=1, timeout_s=0.5), what="it did not join")
+        with streamer("streamer-0", here.config, is_static=False) as streaming:
+            wait_until(lambda: len(members_of(kafka_connection, group)) == 2, what="the other one did not join")
+            wait_until(lambda: streaming.metric(LAG) == 12, what="the uploads that wait were not counted")
+            assert waits_for(streaming, "partitions")
+            hanging.close()
+            wait_until(
+                lambda: is_ready(streaming) and streaming.progress() == 12 and streaming.metric(LAG) == 0,
+                what="it did not take over",
+                progress=streaming.progress,
+            )
+
+
+def remove_member(connection: KafkaConnection, group: str, member_id: str) -> None:
+    """As if its session had timed out."""
+    admin, _ = open_client(KafkaAdminClient, connection)
+    with closing(admin):
+        admin.remove_group_members(group, [MemberToRemove(member_id=member_id)])
 
 
 def send_uploads_again(here: Scene) -> None:

@@ -53,14 +53,56 @@ def test_records_that_were_read_and_not_applied_wait() -> None:
 def test_what_another_live_member_holds_is_its_to_report() -> None:
     scene = LagScene()
     scene.measured()
+    scene.progress.stepped(0.0, is_member=True)
     scene.progress.assigned({FIRST})
     scene.progress.done({FIRST: 10})
     scene.offsets.replace(held={GROUP: frozenset({FIRST, SECOND})})
     assert scene.measured() == {FIRST: 0}
 
 
+@pytest.mark.tried(
+    kind="metrics of a loop that stands still",
+    given="a process that has just started, while the group still describes the member that was killed before it",
+    outcome="its lag is the broker's count",
+)
+def test_before_a_process_is_a_member_it_measures_what_others_are_said_to_hold() -> None:
+    scene = LagScene()
+    scene.offsets.replace(held={GROUP: frozenset({FIRST, SECOND})}, committed={GROUP: {FIRST: 4}})
+    assert scene.measured() == {FIRST: 6, SECOND: 10}
+    scene.progress.stepped(0.0, is_member=True)  # with no share: the others hold everything
+    assert scene.measured() == {}
+
+
+@pytest.mark.tried(
+    kind="metrics of a loop that stands still",
+    given="a rebalance that waits for a member that was killed",
+    outcome="what that member held has a lag",
+)
+def test_while_a_group_rebalances_every_member_measures_all_partitions() -> None:
+    scene = LagScene()
+    scene.progress.stepped(0.0, is_member=True)
+    scene.progress.assigned({FIRST})
+    scene.progress.done({FIRST: 10})
+    held = {GROUP: frozenset({FIRST, SECOND})}
+    scene.offsets.replace(held=held, committed={GROUP: {SECOND: 3}})
+    assert scene.measured() == {FIRST: 0}
+    scene.offsets.replace(settled=[])
+    assert scene.measured() == {FIRST: 0, SECOND: 7}
+    scene.offsets.replace(settled=[GROUP])
+    assert scene.measured() == {FIRST: 0}
+
+
+def test_a_group_that_is_not_described_is_measured_by_who_holds_its_partitions() -> None:
+    scene = LagScene()
+    scene.progress.assigned({FIRST})
+    scene.progress.done({FIRST: 8})
+    scene.offsets.replace(held={}, settled=[])
+    assert scene.measured() == {FIRST: 2}
+
+
 def test_a_member_that_has_lost_a_partition_without_noticing_follows_what_the_next_one_commits() -> None:
     scene = LagScene()
+    scene.progress.stepped(0.0, is_member=True)
     scene.progress.assigned({FIRST})
     scene.progress.done({FIRST: 2})
     scene.offsets.replace(held={GROUP: frozenset({FIRST, SECOND})}, committed={GROUP: {FIRST: 9}})
@@ -218,6 +260,7 @@ def test_a_member_that_leaves_lets_another_measure_and_starts_afresh_when_it_ret
         sink.send(OutgoingRecord(TOPIC, b"k", b"v"))
     sink.flush(1)
     progress, other = ReadingProgress(), MemorySource(broker, [TOPIC], group=GROUP)
+    progress.stepped(0.0, is_member=True)
     monitor = LagMonitor(MemoryOffsets(broker), [Reader([TOPIC], GROUP, progress)], seen, clock)
     monitor.measure()
     assert seen.known == {FIRST: (3, 0.0)}
