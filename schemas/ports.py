@@ -20,6 +20,7 @@ from schemas.modalities import Modality
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
+UInt32 = npt.NDArray[np.uint32]
 Bool = npt.NDArray[np.bool_]
 Entry = TypeVar("Entry", contravariant=True)
 

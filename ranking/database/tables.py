@@ -42,7 +42,7 @@ scored_clips: Final = sa.Table(
     "scored_clips",
     metadata,
     sa.Column("generation", _identifier, primary_key=True),
-    sa.Column("clip_id", _identifier, sa.ForeignKey("clips.clip_id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("clip_id", _identifier, primary_key=True),
     sa.Column("challenge_id", _identifier, nullable=False),
     sa.Column("uploaded_at_ms", sa.BigInteger, nullable=False),
     sa.Column("scored_at_ms", sa.BigInteger, nullable=False),
@@ -55,7 +55,6 @@ scored_clips: Final = sa.Table(
     ),
     sa.Column("log_partition", sa.Integer, nullable=False),
     sa.Column("log_offset", sa.BigInteger, nullable=False),
-    sa.Index(None, "generation", "challenge_id"),
     sa.Index(None, "clip_id"),
 )
 
@@ -68,12 +67,10 @@ scores: Final = sa.Table(
     sa.Column("challenge_id", _identifier, nullable=False),
     sa.Column("score", sa.Double, nullable=False),
     sa.Column("attention", sa.Double, nullable=True, comment="Eq. (12); null for the fused score"),
-    sa.ForeignKeyConstraint(
-        ["generation", "clip_id"], ["scored_clips.generation", "scored_clips.clip_id"], ondelete="CASCADE"
-    ),
-    # Either end of a ranking, the place of one score and the mean attention are all ranges of this one index.
+    # Either end of a ranking and the neighbours of a score are ranges of this index; places come from ranking_runs.
     sa.Index("ix_scores_ranking", "generation", "challenge_id", "dimension", "score", "clip_id"),
 )
+"""Who writes or deletes rows writes what changed to ``ranking_runs`` in the same transaction."""
 
 unranked_scores: Final = sa.Table(
     "unranked_scores",
@@ -83,11 +80,34 @@ unranked_scores: Final = sa.Table(
     sa.Column("dimension", _slug, primary_key=True),
     sa.Column("score", sa.Double, nullable=False),
     sa.Column("attention", sa.Double, nullable=True, comment="Eq. (12); null for the fused score"),
-    sa.ForeignKeyConstraint(
-        ["generation", "clip_id"], ["scored_clips.generation", "scored_clips.clip_id"], ondelete="CASCADE"
-    ),
 )
 """Scores of clips outside the training distribution of their bundle, in the place of ``scores``: in no ranking."""
+
+ranking_runs: Final = sa.Table(
+    "ranking_runs",
+    metadata,
+    sa.Column("generation", _identifier, primary_key=True),
+    sa.Column("challenge_id", _identifier, primary_key=True),
+    sa.Column("minutes", sa.Integer, primary_key=True, comment="length of its period; 0: all time"),
+    sa.Column("start", sa.Integer, primary_key=True, comment="of its period, in minutes since 1970; 0: all time"),
+    sa.Column("run", sa.BigInteger, primary_key=True, autoincrement=False, comment="random"),
+    sa.Column("entries", sa.BigInteger, nullable=False, comment="clips added or removed"),
+    sa.Column("level", sa.Integer, nullable=False, comment="runs of one level are merged"),
+    sa.Column("totals", sa.LargeBinary, nullable=False, comment="clips and attention by dimension: MessagePack"),
+    sa.Column("content", sa.LargeBinary, nullable=True, comment="the entries; null if they are in ranking_parts"),
+)
+"""Clips of a challenge that were added and removed, as scores in order: what ranks are counted from."""
+
+ranking_parts: Final = sa.Table(
+    "ranking_parts",
+    metadata,
+    sa.Column("run", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("dimension", _slug, primary_key=True),
+    sa.Column("first_score", sa.Double, primary_key=True),
+    sa.Column("content", sa.LargeBinary, nullable=False, comment="clips before it; scores, and clips up to each"),
+    sqlite_with_rowid=False,
+)
+"""The scores of a long run by one dimension, in parts of equal length."""
 
 deleted_clips: Final = sa.Table(
     "deleted_clips",

@@ -12,6 +12,8 @@ import sqlalchemy as sa
 
 from ranking.database.connection import Database, insert_into, lock_clips
 from ranking.database.tables import drift_samples, generation_choices, retired_generations, scored_clips
+from ranking.scores.held import remove_scored
+from ranking.scores.runs.writing import drop_runs
 from schemas.errors import GenerationRefused, NotFound
 from schemas.queries import GenerationState
 
@@ -142,18 +144,18 @@ class Generations:
             row = {"generation": generation, "retired_at_ms": at_ms}
             connection.execute(insert_into(connection, retired_generations).on_conflict_do_nothing(), row)
             connection.execute(sa.delete(drift_samples).where(drift_samples.c.generation == generation))
+            drop_runs(connection, generation)
             left = connection.scalars(sa.select(sa.func.count()).where(of.generation == generation)).one()
+        part = sa.select(of.clip_id).where(of.generation == generation).order_by(of.clip_id).limit(_PART)
         while left > 0:
             yield left
-            part = sa.select(of.clip_id).where(of.generation == generation).limit(_PART)
             with self._database.writing() as connection:
                 lock_clips(connection, alone=False)  # deletions of clips lock the same rows in another order
-                done = connection.execute(
-                    sa.delete(scored_clips).where(of.generation == generation, of.clip_id.in_(part))
-                )
-            if not done.rowcount:
+                clip_ids = connection.scalars(part.with_for_update()).all()
+                remove_scored(connection, generation, clip_ids)
+            if not clip_ids:
                 break  # the others were deleted meanwhile
-            left -= done.rowcount
+            left -= len(clip_ids)
         yield 0
 
 

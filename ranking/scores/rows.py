@@ -1,24 +1,33 @@
 """Writing the SQL view: what the log says of clips into rows, within a transaction of the caller."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
+from ranking.database.bulk import insert_rows
 from ranking.database.connection import in_parts, insert_into, lock_clips
 from ranking.database.tables import clips, deleted_clips, scored_clips, scores, unranked_scores
 from ranking.scores.generations import activate_first, retired
+from ranking.scores.held import Changes, HeldClip, held_clips, remove_scored, scores_and_attention
+from ranking.scores.runs.periods import minute_of
+from ranking.scores.runs.writing import add_changes, drop_empty
 from ranking.views.log_records import DeletedRecord, LogEntry
 from schemas.events import ClipScored, outside_training, training_distance
-from schemas.modalities import Dimension
 from schemas.ports import ScoredRecord
 from schemas.times import LOG_AHEAD_MS
 
 K = TypeVar("K")
-Row = dict[str, Any]
 
-_WRITTEN: Final = ("uploaded_at_ms", "log_partition", "log_offset")
-"""What says which of two rows is the later one, as ``_written`` says it of records."""
+_IF_LATER: Final = (
+    "ON CONFLICT (clip_id) DO UPDATE SET "
+    + ", ".join(f"{column.name} = excluded.{column.name}" for column in clips.c if not column.primary_key)
+    + " WHERE (excluded.uploaded_at_ms, excluded.log_partition, excluded.log_offset)"
+    " > (clips.uploaded_at_ms, clips.log_partition, clips.log_offset) OR clips.uploaded_at_ms > ?"
+)
+"""The order of rows is that of records, by ``_written``."""
 
 
 class Erasure(NamedTuple):
@@ -36,23 +45,30 @@ def write_entries(connection: sa.Connection, entries: Sequence[LogEntry], now_ms
 
     A row whose time of upload is implausible at ``now_ms``, kept by an earlier release, gives way to any record. The
     first clip ever scored activates its generation. Rows are locked in the order of their keys, so that workers
-    cannot deadlock.
+    cannot deadlock. What challenges gained and lost is added to the runs that ranks are counted from.
     """
     deletions = [entry for entry in entries if isinstance(entry, DeletedRecord)]
     scored = [entry for entry in entries if isinstance(entry, ScoredRecord)]
     lock_clips(connection, alone=bool(deletions))
-    _delete(connection, deletions)
+    changes = Changes()
+    past = retired(connection)
+    _delete(connection, deletions, changes, past)
     gone = _deleted_among(connection, {entry.clip.clip_id for entry in scored})
-    past = retired(connection) if scored else set()
     living = [e for e in scored if e.clip.clip_id not in gone and e.clip.generation not in past]
-    _write_scored(connection, living, now_ms)
+    _write_scored(connection, living, changes, now_ms)
     if living:
         activate_first(connection, living[0].clip.generation, living[0].clip.scored_at_ms)
+    add_changes(connection, changes.by_challenge, minute_of(now_ms))
+    if deletions:
+        drop_empty(connection, changes.by_challenge)
     late = [entry for entry in scored if entry.clip.clip_id in gone]
     return Erasure(sorted({entry.event.clip_id for entry in deletions}), late)
 
 
-def _delete(connection: sa.Connection, deletions: Sequence[DeletedRecord]) -> None:
+def _delete(
+    connection: sa.Connection, deletions: Sequence[DeletedRecord], changes: Changes, past: Collection[str]
+) -> None:
+    """Generations of the ``past`` have no ranks to keep."""
     if not deletions:
         return
     at_ms: dict[str, int] = {}
@@ -66,7 +82,10 @@ def _delete(connection: sa.Connection, deletions: Sequence[DeletedRecord]) -> No
     )
     connection.execute(statement, [{"clip_id": clip, "deleted_at_ms": at_ms[clip]} for clip in sorted(at_ms)])
     for part in in_parts(at_ms):
-        connection.execute(sa.delete(clips).where(clips.c.clip_id.in_(part)))  # and, by cascades, all scores
+        held = held_clips(connection, part)
+        changes.lost(clip for clip in held if clip.generation not in past)
+        _remove(connection, held)
+        connection.execute(sa.delete(clips).where(clips.c.clip_id.in_(part)))
 
 
 def _deleted_among(connection: sa.Connection, clip_ids: Collection[str]) -> set[str]:
@@ -77,68 +96,42 @@ def _deleted_among(connection: sa.Connection, clip_ids: Collection[str]) -> set[
     return gone
 
 
-def _write_scored(connection: sa.Connection, scored: Sequence[ScoredRecord], now_ms: int) -> None:
+def _write_scored(connection: sa.Connection, scored: Sequence[ScoredRecord], changes: Changes, now_ms: int) -> None:
+    """Scores of clips outside the training distribution are kept apart from the rankings."""
     if not scored:
         return
-    newest = _newest(scored, lambda clip: (clip.clip_id, clip.generation))
+    newest = _newest(scored, lambda clip: (clip.generation, clip.clip_id))
     newest_clips = _newest(scored, lambda clip: clip.clip_id)
-    _upsert(connection, clips, [_clip_row(newest_clips[key]) for key in sorted(newest_clips)], now_ms)
-    ordered = [newest[key] for key in sorted(newest)]
-    _upsert(connection, scored_clips, [_scored_row(entry) for entry in ordered], now_ms)
-    _replace_scores(connection, ordered)
-
-
-def _upsert(connection: sa.Connection, table: sa.Table, rows: list[Row], now_ms: int) -> None:
-    """Insert rows, or overwrite those that come from an earlier upload or record."""
-    insert = insert_into(connection, table)
-    new = insert.excluded
-    statement = insert.on_conflict_do_update(
-        index_elements=list(table.primary_key),
-        set_={column.name: new[column.name] for column in table.c if not column.primary_key},
-        where=sa.or_(
-            sa.tuple_(*(new[name] for name in _WRITTEN)) > sa.tuple_(*(table.c[name] for name in _WRITTEN)),
-            table.c.uploaded_at_ms > now_ms + LOG_AHEAD_MS,
-        ),
+    # Locks the clips, those too whose rows are newer than the records: from here on nobody else writes their scores.
+    latest_ms = now_ms + LOG_AHEAD_MS
+    insert_rows(
+        connection, clips, [_clip_row(newest_clips[key]) for key in sorted(newest_clips)], _IF_LATER, [latest_ms]
     )
-    connection.execute(statement, rows)
-
-
-def _replace_scores(connection: sa.Connection, entries: Sequence[ScoredRecord]) -> None:
-    """Write the scores of the records that hold their row of ``scored_clips``; a later one may hold it instead.
-
-    Those outside the training distribution are kept apart from the rankings.
-    """
-    known = scored_clips.c
     held = {
-        (row.generation, row.clip_id, row.log_partition, row.log_offset)
-        for row in connection.execute(
-            sa.select(known.generation, known.clip_id, known.log_partition, known.log_offset).where(
-                known.clip_id.in_(sorted({entry.clip.clip_id for entry in entries}))
-            )
-        )
+        (clip.generation, clip.clip_id): clip
+        for part in in_parts(newest_clips)
+        for clip in held_clips(connection, part)
     }
-    holders = [
-        entry
-        for entry in entries
-        if (entry.clip.generation, entry.clip.clip_id, entry.record.partition, entry.record.offset) in held
+    later = [
+        newest[key]
+        for key in sorted(newest)
+        if key not in held or _written(newest[key]) > held[key].written or held[key].written[0] > latest_ms
     ]
-    if not holders:
-        return
-    for table in (scores, unranked_scores):
-        connection.execute(
-            sa.delete(table).where(
-                table.c.generation == sa.bindparam("of_generation"), table.c.clip_id == sa.bindparam("of_clip")
-            ),
-            [{"of_generation": entry.clip.generation, "of_clip": entry.clip.clip_id} for entry in holders],
-        )
-    ranked: list[Row] = []
-    unranked: list[Row] = []
-    for entry in holders:
-        outside = outside_training(training_distance(entry.clip))
-        (unranked if outside else ranked).extend(_score_rows(entry.clip, with_challenge=not outside))
-    for table, rows in ((scores, ranked), (unranked_scores, unranked)):
-        if rows:
-            connection.execute(sa.insert(table), rows)
+    replaced = [held[key] for entry in later if (key := (entry.clip.generation, entry.clip.clip_id)) in held]
+    _remove(connection, replaced)
+    changes.lost(replaced)
+    changes.gained(entry.clip for entry in later)
+    insert_rows(connection, scored_clips, [_scored_row(entry) for entry in later])
+    outside = [outside_training(training_distance(entry.clip)) for entry in later]
+    ranked = [entry.clip for entry, is_outside in zip(later, outside, strict=True) if not is_outside]
+    unranked = [entry.clip for entry, is_outside in zip(later, outside, strict=True) if is_outside]
+    insert_rows(connection, scores, [row for clip in ranked for row in _score_rows(clip)])
+    insert_rows(connection, unranked_scores, [row for clip in unranked for row in _unranked_rows(clip)])
+
+
+def _remove(connection: sa.Connection, held: Iterable[HeldClip]) -> None:
+    for generation, of in groupby(sorted(held), attrgetter("generation")):
+        remove_scored(connection, generation, [clip.clip_id for clip in of])
 
 
 def _newest(scored: Iterable[ScoredRecord], key: Callable[[ClipScored], K]) -> dict[K, ScoredRecord]:
@@ -155,44 +148,27 @@ def _written(entry: ScoredRecord) -> tuple[int, int, int]:
     return entry.clip.uploaded_at_ms, entry.record.partition, entry.record.offset
 
 
-def _clip_row(entry: ScoredRecord) -> Row:
-    clip = entry.clip
-    return {
-        "clip_id": clip.clip_id,
-        "dancer_id": clip.dancer_id,
-        "challenge_id": clip.challenge_id,
-        "uploaded_at_ms": clip.uploaded_at_ms,
-        "duration_s": clip.duration_s,
-        "log_partition": entry.record.partition,
-        "log_offset": entry.record.offset,
-    }
+def _clip_row(entry: ScoredRecord) -> tuple[Any, ...]:
+    clip, record = entry.clip, entry.record
+    return (
+        *(clip.clip_id, clip.dancer_id, clip.challenge_id, clip.uploaded_at_ms, clip.duration_s),
+        *(record.partition, record.offset),
+    )
 
 
-def _scored_row(entry: ScoredRecord) -> Row:
-    clip = entry.clip
-    return {
-        "generation": clip.generation,
-        "clip_id": clip.clip_id,
-        "challenge_id": clip.challenge_id,
-        "uploaded_at_ms": clip.uploaded_at_ms,
-        "scored_at_ms": clip.scored_at_ms,
-        "missing": ",".join(clip.missing),
-        "training_distance": training_distance(clip),
-        "log_partition": entry.record.partition,
-        "log_offset": entry.record.offset,
-    }
+def _scored_row(entry: ScoredRecord) -> tuple[Any, ...]:
+    clip, record = entry.clip, entry.record
+    return (
+        *(clip.generation, clip.clip_id, clip.challenge_id, clip.uploaded_at_ms, clip.scored_at_ms),
+        *(",".join(clip.missing), training_distance(clip), record.partition, record.offset),
+    )
 
 
-def _score_rows(clip: ClipScored, *, with_challenge: bool) -> list[Row]:
-    attention = {Dimension(modality): result.attention for modality, result in clip.modalities.items()}
-    return [
-        {
-            "generation": clip.generation,
-            "clip_id": clip.clip_id,
-            "dimension": str(dimension),
-            "score": score + 0.0,  # 0 for -0, which PostgreSQL would keep and SQLite would not
-            "attention": attention.get(dimension),
-        }
-        | ({"challenge_id": clip.challenge_id} if with_challenge else {})
-        for dimension, score in clip.scores().items()
-    ]
+def _score_rows(clip: ClipScored) -> Iterator[tuple[Any, ...]]:
+    for dimension, (score, attention) in scores_and_attention(clip).items():
+        yield clip.generation, clip.clip_id, dimension, clip.challenge_id, score, attention
+
+
+def _unranked_rows(clip: ClipScored) -> Iterator[tuple[Any, ...]]:
+    for dimension, (score, attention) in scores_and_attention(clip).items():
+        yield clip.generation, clip.clip_id, dimension, score, attention

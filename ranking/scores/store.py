@@ -1,6 +1,6 @@
 """The SQL view: clips, scores and attention, kept from the log and asked for rankings."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
@@ -9,9 +9,10 @@ from ranking.database.connection import Database
 from ranking.database.tables import clips, scored_clips, scores, unranked_scores
 from ranking.scores.content_hash import score_content
 from ranking.scores.generations import active_generation, clips_by_generation, generation_states
-from ranking.scores.percentile_range import PercentileRange
-from ranking.scores.ranks import places_from_bottom, places_from_top
+from ranking.scores.ranks import place, places_from_bottom, places_from_top
 from ranking.scores.rows import Erasure, write_entries
+from ranking.scores.runs.content import CLIPS, Totals
+from ranking.scores.runs.reading import counts_of, scored_of, totals_by_challenge, totals_of
 from ranking.scores.standings import standings
 from ranking.views.applied_offsets import advance, stored_positions
 from ranking.views.log_records import LogEntry
@@ -98,15 +99,10 @@ class ScoreStore:
 
     def challenges(self, generation: str) -> list[Challenge]:
         """Every challenge with clips under ``generation``, by id."""
-        table = scored_clips.c
-        query = (
-            sa.select(table.challenge_id, sa.func.count())
-            .where(table.generation == generation)
-            .group_by(table.challenge_id)
-            .order_by(table.challenge_id)
-        )
         with self._database.reading() as connection:
-            return [Challenge(challenge_id, int(count)) for challenge_id, count in connection.execute(query)]
+            found = totals_by_challenge(connection, generation)
+        sizes = ((challenge_id, totals[CLIPS].clips) for challenge_id, totals in found.items())
+        return [Challenge(challenge_id, clips) for challenge_id, clips in sizes if clips]
 
     def ranking(self, challenge_id: str, dimension: Dimension, generation: str, *, order: Order, k: int) -> Ranking:
         """One end of a challenge's ranking. Raises ``NotFound`` (challenge) and ``QueryError`` (``k``)."""
@@ -122,19 +118,19 @@ class ScoreStore:
             .order_by(page.c.score.desc() if order == "top" else page.c.score, page.c.clip_id)
         )
         with self._database.reading() as connection:
-            _challenge_size(connection, generation, challenge_id)
             rows = connection.execute(with_dancers).all()
-            total = _count(connection, within)
-            equal_to_last = _count(connection, within, table.score == rows[-1].score) if rows else 0
-        values = [float(row.score) for row in rows]
+            values = [float(row.score) for row in rows]
+            (last,) = counts_of(connection, generation, challenge_id, dimension, values[-1:] or [0.0])
+            if not rows:
+                _challenge_totals(connection, generation, challenge_id)
         places = (places_from_top if order == "top" else places_from_bottom)(
-            values, total=total, equal_to_last=equal_to_last
+            values, total=last.total, equal_to_last=last.equal
         )
         entries = [
             RankedClip(where.rank, where.percentile, row.clip_id, row.dancer_id, score)
             for where, row, score in zip(places, rows, values, strict=True)
         ]
-        return Ranking(challenge_id, dimension, generation, order, total, entries)
+        return Ranking(challenge_id, dimension, generation, order, last.total, entries)
 
     def clip(self, clip_id: str, generation: str) -> ClipSummary:
         """All that is known of a clip under ``generation``. Raises ``NotFound``."""
@@ -171,6 +167,9 @@ class ScoreStore:
 
     def place(self, clip_id: str, dimension: Dimension, generation: str) -> RankedClip:
         """A clip's place in its challenge. Raises ``NotFound``, also for a dimension that the clip lacks."""
+        with self._database.reading() as connection:
+            for found in scored_of(connection, [clip_id], generation, [dimension]):
+                return RankedClip(*place(*found.counts), clip_id, found.dancer_id, found.score)
         clip = self.clip(clip_id, generation)
         places = clip.places
         if clip.outside_training_distribution:
@@ -181,40 +180,18 @@ class ScoreStore:
             raise NotFound(f"clip {clip_id} has no {dimension} score; it has {', '.join(places)}", field="dimension")
         return places[dimension]
 
-    def percentile_range(
-        self,
-        generation: str,
-        dimension: Dimension,
-        *,
-        low: float = 0.0,
-        high: float = 100.0,
-        challenge_ids: Collection[str] = (),
-    ) -> PercentileRange:
-        """Clips whose percentile within their challenge is ``low`` to ``high``; the database is asked later."""
-        return PercentileRange(self._database, generation, dimension, low=low, high=high, challenge_ids=challenge_ids)
-
     def attention(self, challenge_id: str, generation: str) -> ChallengeAttention:
         """Mean attention of each modality in a challenge. Raises ``NotFound``."""
-        table = scores.c
-        query = (
-            sa.select(table.dimension, sa.func.avg(table.attention), sa.func.count())
-            .where(
-                table.generation == generation,
-                table.challenge_id == challenge_id,
-                table.dimension.in_([str(modality) for modality in MODALITIES]),
-            )
-            .group_by(table.dimension)
-        )
         with self._database.reading() as connection:
-            size = _challenge_size(connection, generation, challenge_id)
-            found = {Modality(name): (float(mean), int(count)) for name, mean, count in connection.execute(query)}
-        ordered = [modality for modality in MODALITIES if modality in found]
+            totals = _challenge_totals(connection, generation, challenge_id)
+        found = {modality: totals[modality] for modality in MODALITIES if modality in totals}
+        present = {modality: total for modality, total in found.items() if total.clips}
         return ChallengeAttention(
             challenge_id=challenge_id,
             generation=generation,
-            clips=size,
-            mean_attention={modality: found[modality][0] for modality in ordered},
-            present={modality: found[modality][1] for modality in ordered},
+            clips=totals[CLIPS].clips,
+            mean_attention={modality: total.mean_attention for modality, total in present.items()},
+            present={modality: total.clips for modality, total in present.items()},
         )
 
 
@@ -241,14 +218,8 @@ def _within(generation: str, challenge_id: str, dimension: Dimension) -> sa.Colu
     )
 
 
-def _count(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> int:
-    return int(connection.execute(sa.select(sa.func.count()).select_from(scores).where(*conditions)).scalar_one())
-
-
-def _challenge_size(connection: sa.Connection, generation: str, challenge_id: str) -> int:
-    table = scored_clips.c
-    query = sa.select(sa.func.count()).where(table.generation == generation, table.challenge_id == challenge_id)
-    size = int(connection.execute(query).scalar_one())
-    if not size:
+def _challenge_totals(connection: sa.Connection, generation: str, challenge_id: str) -> Totals:
+    totals = totals_of(connection, generation, challenge_id)
+    if CLIPS not in totals or not totals[CLIPS].clips:
         raise NotFound(f"challenge {challenge_id} has no clips under generation {generation}", field="challenge_id")
-    return size
+    return totals

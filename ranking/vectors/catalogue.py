@@ -1,22 +1,20 @@
 """Which clips an embedding space holds: their dancers, challenges and modalities, and a row number for each."""
 
-from array import array
 from collections.abc import Collection, Iterable, Sequence
 from itertools import repeat
 from typing import Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
+from pyroaring import BitMap
 
+from ranking.vectors.catalogue_block import CatalogueBlock
+from ranking.vectors.columns import Column
 from ranking.vectors.groups import Groups
 from schemas.errors import NotFound, SnapshotError
-from schemas.escaping import shortened
 from schemas.modalities import MODALITIES, Modality
-from schemas.ports import Int64
+from schemas.ports import Bool, Int64, UInt32
 
-Bool = npt.NDArray[np.bool_]
-_NOT_HELD: Final = -1
 _BIT: Final = {modality: 1 << number for number, modality in enumerate(MODALITIES)}
 
 
@@ -38,18 +36,19 @@ class CatalogueEntry(msgspec.Struct, array_like=True):
 class Catalogue:
     """Clips in rows 0, 1, 2, …: ``RowNumbers`` of its space.
 
-    A clip keeps its row until it is deleted, across snapshots too; then another clip may get it.
+    A clip keeps its row until it is deleted, across snapshots too; then another clip may get it. All that is known of
+    the clips is in columns, and a change takes the same time however many there are.
     """
 
     def __init__(self, entries: Iterable[CatalogueEntry] = ()) -> None:
-        self._entries: list[CatalogueEntry | None] = []
-        self._clip_ids: list[str] = []
+        self._clip_ids: list[str] = []  # "" in a row without a clip
         self._rows: dict[str, int] = {}
         self._free: list[int] = []
         self._reserved: dict[str, int] = {}
-        self._presence = array("I")
-        self._uploaded_ms = array("q")
         self._challenges, self._dancers = Groups(), Groups()
+        self._uploaded_ms, self._offsets = Column(np.int64, 0), Column(np.int64, 0)
+        self._partitions, self._presence = Column(np.int32, 0), Column(np.uint32, 0)
+        self._unwritten = BitMap()
         for entry in entries:
             self.put(entry)
 
@@ -58,18 +57,23 @@ class Catalogue:
 
     def get(self, clip_id: str) -> CatalogueEntry | None:
         row = self._rows.get(clip_id)
-        return None if row is None else self._entries[row]
+        return None if row is None else self.entry(row)
 
     def entries(self) -> list[CatalogueEntry]:
         """Rows of all clips, in the order of their clip ids."""
-        return sorted((entry for entry in self._entries if entry is not None), key=lambda entry: entry.clip_id)
+        return [self.entry(row) for _, row in sorted(self._rows.items())]
 
     def put(self, entry: CatalogueEntry) -> None:
         """Add a clip, or replace what is known of it."""
         row = self.reserve(entry.clip_id)
         self._reserved.pop(entry.clip_id, None)
         self._rows[entry.clip_id] = row
-        self._set(row, entry)
+        self._challenges.move(row, entry.challenge_id)
+        self._dancers.move(row, entry.dancer_id)
+        self._uploaded_ms[row] = entry.uploaded_at_ms
+        self._partitions[row], self._offsets[row] = entry.log_partition, entry.log_offset
+        self._presence[row] = sum(_BIT[modality] for modality in entry.modalities)
+        self._unwritten.add(row)
 
     def reserve(self, clip_id: str) -> int:
         """The row of a clip, which a clip that is not held has once it is put; until then it is not held."""
@@ -77,14 +81,11 @@ class Catalogue:
         if row is None:
             row = self._reserved.get(clip_id)
         if row is None:
-            row = self._reserved[clip_id] = self._free.pop() if self._free else len(self._entries)
-            if row == len(self._entries):
-                self._entries.append(None)
+            row = self._reserved[clip_id] = self._free.pop() if self._free else len(self._clip_ids)
+            if row == len(self._clip_ids):
                 self._clip_ids.append("")
-                self._presence.append(0)
-                self._uploaded_ms.append(_NOT_HELD)
-                self._challenges.extend(1)
-                self._dancers.extend(1)
+                for column in (self._challenges, self._dancers, *self._columns()):
+                    column.extend(1)
             self._clip_ids[row] = clip_id
         return row
 
@@ -92,18 +93,32 @@ class Catalogue:
         """Remove a clip; nothing happens if it is not held."""
         row = self._rows.pop(clip_id, None)
         if row is not None:
-            self._set(row, None)
+            self._challenges.move(row, None)
+            self._dancers.move(row, None)
+            for column in self._columns():
+                column[row] = 0
+            self._unwritten.add(row)
         else:
             row = self._reserved.pop(clip_id, None)
         if row is not None:
+            self._clip_ids[row] = ""
             self._free.append(row)
 
     def entry(self, row: int) -> CatalogueEntry:
         """Raises ``KeyError`` for the row of a clip that was deleted."""
-        entry = self._entries[row]
-        if entry is None:
+        challenge_id, dancer_id = self._challenges.name(row), self._dancers.name(row)
+        if challenge_id is None or dancer_id is None:
             raise KeyError(row)
-        return entry
+        presence = int(self._presence[row])
+        return CatalogueEntry(
+            clip_id=self._clip_ids[row],
+            dancer_id=dancer_id,
+            challenge_id=challenge_id,
+            uploaded_at_ms=int(self._uploaded_ms[row]),
+            log_partition=int(self._partitions[row]),
+            log_offset=int(self._offsets[row]),
+            modalities=tuple(modality for modality in MODALITIES if presence & _BIT[modality]),
+        )
 
     def clip_ids(self, rows: Int64) -> list[str]:
         """Ids of the clips in ``rows`` (N,)."""
@@ -131,11 +146,15 @@ class Catalogue:
 
     def rows_of_challenges(self, challenge_ids: Iterable[str], field: str = "challenge_id") -> Int64:
         """Rows of the clips in any of the challenges, ascending. Raises ``NotFound`` naming ``field``."""
-        return _rows(self._challenges, challenge_ids, "challenge", field)
+        return _members(self._challenges, challenge_ids, "challenge", field)
 
     def rows_of_dancers(self, dancer_ids: Iterable[str], field: str = "dancer_id") -> Int64:
         """Rows of the clips of any of the dancers, ascending. Raises ``NotFound`` naming ``field``."""
-        return _rows(self._dancers, dancer_ids, "dancer", field)
+        return _members(self._dancers, dancer_ids, "dancer", field)
+
+    def of_challenges(self, rows: Int64, challenge_ids: Iterable[str]) -> Bool:
+        """Which of the clips in ``rows`` (N,) are in one of the challenges, (N,), which need not be known."""
+        return self._challenges.having(rows, challenge_ids)
 
     def of_dancers(self, rows: Int64, dancer_ids: Iterable[str]) -> Bool:
         """Which of the clips in ``rows`` (N,) are of one of the dancers, (N,), who need not be known."""
@@ -147,57 +166,85 @@ class Catalogue:
 
     def all_rows(self) -> Int64:
         """Rows of all clips that are held, ascending."""
-        return np.flatnonzero(np.frombuffer(self._uploaded_ms, np.int64) != _NOT_HELD)
+        return np.flatnonzero(self._challenges.in_any())
 
     def uploaded_at_ms(self, rows: Int64) -> Int64:
         """When the clips in ``rows`` (N,) were uploaded, (N,)."""
-        return np.frombuffer(self._uploaded_ms, np.int64)[rows]
+        uploaded: Int64 = self._uploaded_ms.values[rows]
+        return uploaded
 
     def having(self, modality: Modality, rows: Int64) -> Bool:
         """Which of the clips in ``rows`` (N,) have the modality, (N,)."""
-        if not len(rows):
-            return np.empty(0, bool)
-        having: Bool = (np.frombuffer(self._presence, np.uintc)[rows] & _BIT[modality]) != 0
+        having: Bool = (self._presence.values[rows] & _BIT[modality]) != 0
         return having
 
-    def encode(self) -> bytes:
-        """For ``decode``."""
-        return msgspec.msgpack.encode(self._entries)
+    def clips_having(self, modality: Modality) -> Int64:
+        """Rows of all clips that have the modality, ascending."""
+        return np.flatnonzero(self._presence.values & _BIT[modality])
+
+    def block(self) -> CatalogueBlock:
+        """All rows that hold a clip."""
+        return self._block(self.all_rows())
+
+    def unwritten(self) -> CatalogueBlock:
+        """The rows that have changed since this was called last, or all that were ever used."""
+        rows = np.asarray(self._unwritten.to_array(), np.int64)
+        self._unwritten = BitMap()
+        return self._block(rows)
 
     @classmethod
-    def decode(cls, raw: bytes) -> "Catalogue":
-        """Raises ``SnapshotError``."""
+    def of(cls, block: CatalogueBlock) -> "Catalogue":
+        """The clips of a block that has no row without one. Raises ``SnapshotError``."""
+        count = int(block.rows.max(initial=-1)) + 1
+        free = np.ones(count, bool)
+        free[block.rows] = False
+        made = cls()
+        made._free = np.flatnonzero(free)[::-1].tolist()
+        made._clip_ids = [""] * count
+        for row, clip_id in zip(block.rows.tolist(), block.clip_ids, strict=True):
+            made._clip_ids[row] = clip_id
+        made._rows = dict(zip(block.clip_ids, block.rows.tolist(), strict=True))
+        if len(made._rows) != len(block):
+            raise SnapshotError("the catalogue cannot be read (a clip is in it twice); delete the snapshot")
+        columns = (block.uploaded_at_ms, block.log_offsets, block.log_partitions, block.presence)
+        for column, values in zip(made._columns(), columns, strict=True):
+            column.extend(count)
+            column.values[block.rows] = values
         try:
-            entries = msgspec.msgpack.decode(raw, type=list[CatalogueEntry | None])
-            if len({entry.clip_id for entry in entries if entry is not None}) + entries.count(None) != len(entries):
-                raise ValueError("a clip is in it twice")
+            made._challenges, made._dancers = (
+                Groups.of(_spread(groups.numbers, block.rows, count), groups.names)
+                for groups in (block.challenges, block.dancers)
+            )
         except ValueError as error:
-            problem = shortened(str(error))
-            raise SnapshotError(f"the catalogue cannot be read ({problem}); delete the snapshot") from error
-        held = cls()
-        held._entries = [None] * len(entries)
-        held._clip_ids = ["" if entry is None else entry.clip_id for entry in entries]
-        held._presence = array("I", bytes(4 * len(entries)))
-        held._uploaded_ms = array("q", [_NOT_HELD]) * len(entries)
-        held._challenges.extend(len(entries))
-        held._dancers.extend(len(entries))
-        for row, entry in enumerate(entries):
-            if entry is None:
-                held._free.append(row)
-            else:
-                held._rows[entry.clip_id] = row
-                held._set(row, entry)
-        return held
+            raise SnapshotError(f"the catalogue cannot be read ({error}); delete the snapshot") from error
+        return made
 
-    def _set(self, row: int, after: CatalogueEntry | None) -> None:
-        before, self._entries[row] = self._entries[row], after
-        self._uploaded_ms[row] = _NOT_HELD if after is None else after.uploaded_at_ms
-        self._presence[row] = 0 if after is None else sum(_BIT[modality] for modality in after.modalities)
-        for groups, field in ((self._challenges, "challenge_id"), (self._dancers, "dancer_id")):
-            groups.move(row, getattr(before, field, None), getattr(after, field, None))
+    def _columns(self) -> tuple[Column, Column, Column, Column]:
+        return self._uploaded_ms, self._offsets, self._partitions, self._presence
+
+    def _block(self, rows: Int64) -> CatalogueBlock:
+        challenges = self._challenges.numbered(rows)
+        ids = self.clip_ids(rows)
+        return CatalogueBlock(
+            rows=rows,
+            clip_ids=[clip_id if held else "" for clip_id, held in zip(ids, challenges.numbers.tolist(), strict=True)],
+            challenges=challenges,
+            dancers=self._dancers.numbered(rows),
+            uploaded_at_ms=self._uploaded_ms.values[rows],
+            log_partitions=self._partitions.values[rows].astype(np.int64),
+            log_offsets=self._offsets.values[rows],
+            presence=self._presence.values[rows],
+        )
 
 
-def _rows(groups: Groups, names: Iterable[str], noun: str, field: str) -> Int64:
+def _spread(numbers: UInt32, rows: Int64, count: int) -> UInt32:
+    """``numbers`` (N,) in their ``rows`` (N,) of ``count``, 0 in others."""
+    spread: UInt32 = np.zeros(count, np.uint32)
+    spread[rows] = numbers
+    return spread
+
+
+def _members(groups: Groups, names: Iterable[str], noun: str, field: str) -> Int64:
     asked = [*names]
     for name in asked:
         if name not in groups:

@@ -16,17 +16,15 @@ from ranking.vectors.backends.port import (
     unit,
 )
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
-from ranking.vectors.conditions import Decisions, Undecided
-from ranking.vectors.directions import IndexesByWidth
 from ranking.vectors.manifest import IndexContents, SpaceContents
-from ranking.vectors.similarity import SimilaritySearch
+from ranking.vectors.similarity import IndexesByWidth, SimilaritySearch
 from schemas.events import embedding_array
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Float32, ScoredRecord
 from schemas.queries import SimilarAnswer, SimilarQuery
 from schemas.times import LOG_AHEAD_MS
 
-_CLIPS_AT_ONCE: Final = 4096
+_SAMPLE: Final = 1000
 
 
 class SpaceChange(NamedTuple):
@@ -64,11 +62,9 @@ class EmbeddingSpace:
         """Widths of the vectors held of each modality, ascending; one each, unless two bundles share the name."""
         return {modality: tuple(sorted(indexes)) for modality, indexes in sorted(self._indexes.items())}
 
-    def similar(self, query: SimilarQuery, decisions: Decisions | None = None) -> SimilarAnswer | Undecided:
-        """``Undecided`` if more has to be known of a condition. Raises ``NotFound`` and ``QueryError`` naming the
-        parameter.
-        """
-        return SimilaritySearch(self.generation, self._catalogue, self._indexes).answer(query, decisions)
+    def similar(self, query: SimilarQuery) -> SimilarAnswer:
+        """Raises ``NotFound`` and ``QueryError`` naming the parameter."""
+        return SimilaritySearch(self.generation, self._catalogue, self._indexes).answer(query)
 
     def parts(self) -> tuple[Catalogue, IndexesByWidth]:
         """The catalogue and the indexes by modality and width, to be read while nothing changes."""
@@ -160,22 +156,19 @@ class EmbeddingSpace:
         return SpaceContents(generation=self.generation, clips=len(self), indexes=tuple(contents)), frozen
 
     def holds_its_clips(self) -> bool:
-        """Whether the indexes hold the clips that the catalogue says, and no others."""
-        entries = self._catalogue.entries()
-        for modality, indexes in self._indexes.items():
-            clip_ids = [entry.clip_id for entry in entries if modality in entry.modalities]
-            if len(clip_ids) != sum(map(len, indexes.values())):
+        """Whether the indexes hold the clips that the catalogue says, and no others: their numbers, and a sample."""
+        for modality in MODALITIES:
+            rows, indexes = self._catalogue.clips_having(modality), self._indexes.get(modality, {})
+            if len(rows) != sum(map(len, indexes.values())):
                 return False
-            for start in range(0, len(clip_ids), _CLIPS_AT_ONCE):
-                some = clip_ids[start : start + _CLIPS_AT_ONCE]
-                found = sum(~np.isnan(index.vectors(some)[:, 0]) for index in indexes.values())
-                if not np.all(found):
-                    return False
-        return all(modality in self._indexes for entry in entries for modality in entry.modalities)
+            some = self._catalogue.clip_ids(rows[:: max(1, len(rows) // _SAMPLE)])
+            if some and not np.all(sum(~np.isnan(index.vectors(some)[:, 0]) for index in indexes.values())):
+                return False
+        return True
 
     def encoded_catalogue(self) -> bytes:
-        """For ``Catalogue.decode``."""
-        return self._catalogue.encode()
+        """For ``catalogue_block.read_blocks``."""
+        return self._catalogue.block().encoded()
 
     @classmethod
     def restored(

@@ -11,7 +11,7 @@ import msgspec
 
 from ranking.vectors.backends.port import IndexBackend, RemoteBackend, SegmentFile, VectorIndex
 from ranking.vectors.catalogue import Catalogue
-from ranking.vectors.conditions import ClipCondition, Decisions
+from ranking.vectors.catalogue_block import merged, read_blocks
 from ranking.vectors.content_hash import index_content
 from ranking.vectors.embedding_space import EmbeddingSpace, SpaceChange
 from ranking.vectors.manifest import Position, SnapshotManifest, SpaceContents, pack, state_file, unpack
@@ -30,7 +30,7 @@ from schemas.times import BACKFILL_MS
 log = logging.getLogger(__name__)
 
 _DELETED_FILE: Final = "deleted.msgpack"
-_CATALOGUE_FILE: Final = "catalogue.msgpack"
+_CATALOGUE_FILE: Final = "catalogue"
 _MAX_QUOTED: Final = 80
 
 
@@ -83,34 +83,19 @@ class IndexView:
         with self._lock.reading():
             return index_content({name: space.parts() for name, space in self._spaces.items()}, self._deleted)
 
-    def similar(
-        self, query: SimilarQuery, generation: str | None = None, condition: ClipCondition | None = None
-    ) -> SimilarAnswer:
+    def similar(self, query: SimilarQuery, generation: str | None = None) -> SimilarAnswer:
         """The clips nearest to the example within ``generation``, by default the first one that is held.
 
-        ``condition``: what other views know of clips, for percentiles and tiers, which ``query`` names and this view
-        does not know. Raises ``NotFound`` and ``QueryError`` naming the parameter, and ``NotReady`` while nothing is
-        held.
+        Raises ``NotFound`` and ``QueryError`` naming the parameter, and ``NotReady`` while nothing is held.
         """
-        if condition is None and (query.tier is not None or query.asks_for_percentiles):
-            raise ValueError("percentiles and tiers are conditions that other views evaluate; pass them as condition")
-        decisions = None if condition is None else Decisions(condition)
-        while True:
-            with self._lock.reading():
-                answer = self._space(generation).similar(query, decisions)
-            if isinstance(answer, SimilarAnswer):
-                return answer
-            if decisions is not None:  # without any nothing is undecided
-                decisions.decide(answer.clip_ids)
-
-    def _space(self, generation: str | None) -> EmbeddingSpace:
-        if not self._spaces:
-            raise NotReady("no scored clip has been read yet; try again shortly")
-        space = self._spaces.get(next(iter(self._spaces)) if generation is None else generation)
-        if space is None:
-            held = ", ".join(self._spaces)
-            raise NotFound(f"generation {generation} is not indexed here; held are {held}", field="generation")
-        return space
+        with self._lock.reading():
+            if not self._spaces:
+                raise NotReady("no scored clip has been read yet; try again shortly")
+            space = self._spaces.get(next(iter(self._spaces)) if generation is None else generation)
+            if space is None:
+                held = ", ".join(self._spaces)
+                raise NotFound(f"generation {generation} is not indexed here; held are {held}", field="generation")
+            return space.similar(query)
 
     def positions(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         held = self._positions
@@ -298,7 +283,7 @@ class IndexView:
         segments: Mapping[str, Path],
         origin: Path,
     ) -> EmbeddingSpace:
-        catalogue = Catalogue.decode(state[f"{number}-{_CATALOGUE_FILE}"])
+        catalogue = Catalogue.of(merged(read_blocks(state[f"{number}-{_CATALOGUE_FILE}"])))
         indexes: dict[Modality, dict[int, VectorIndex]] = {}
         for of in contents.indexes:
             if isinstance(self._backend, RemoteBackend):

@@ -8,17 +8,17 @@ import msgspec
 import sqlalchemy as sa
 
 from ranking.database.connection import Database
-from ranking.database.tables import pool_clips, pool_counters, pool_decisions, pool_policies, scores
+from ranking.database.tables import pool_clips, pool_counters, pool_decisions, pool_policies
 from ranking.pools.budgets import room
 from ranking.pools.machine import leaves_at_ms
 from ranking.pools.policy import Policy
 from ranking.pools.service.dry_run import HYPOTHETICAL, budget_room, dry_run, explained, next_tier, reaction_rate
 from ranking.pools.service.sentences import needed
 from ranking.pools.service.sql_state import SqlPoolState
-from ranking.pools.service.tiers import ClipsInTier
 from ranking.pools.service.usage import tier_use
 from ranking.pools.state import PooledClip, PoolView, Rated
 from ranking.scores.ranks import place
+from ranking.scores.runs.reading import counts_of, totals_of
 from schemas.clock import Clock
 from schemas.codec import decode
 from schemas.errors import NotFound, NotReady, StoreRefused
@@ -127,14 +127,6 @@ class PoolReader:
             published=counters.get("published", 0),
         )
 
-    def in_tier(self, tier: str) -> ClipsInTier:
-        """The clips in a tier of the active policy. Raises ``NotFound`` naming ``tier``."""
-        with self._now() as now:
-            if not now.policy.has(tier):
-                known = ", ".join(each.name for each in now.policy.tiers)
-                raise NotFound(f"tier {tier} is not known; policy {now.policy.version} has {known}", field="tier")
-        return ClipsInTier(self._database, tier)
-
     def try_clip(self, asked: HypotheticalClip, generation: str | None) -> PoolTryAnswer:
         """What would be decided about ``asked`` now, among the clips of its challenge under ``generation``; without a
         generation there are none.
@@ -223,20 +215,15 @@ def _occupancy(connection: sa.Connection) -> tuple[dict[str | None, int], dict[s
 
 
 def _clips(connection: sa.Connection, generation: str | None, challenge_id: str) -> int:
-    table = scores.c
-    query = sa.select(sa.func.count()).where(
-        table.generation == generation, table.challenge_id == challenge_id, table.dimension == str(Dimension.FUSED)
-    )
-    return int(connection.execute(query).scalar_one())
+    if generation is None:
+        return 0
+    fused = totals_of(connection, generation, challenge_id).get(str(Dimension.FUSED))
+    return fused.clips if fused else 0
 
 
 def _percentile(
     connection: sa.Connection, generation: str | None, challenge_id: str, dimension: Dimension, score: float
 ) -> float:
     """That of one score more, as it would be once it is there."""
-    table = scores.c
-    query = sa.select(
-        sa.func.count().filter(table.score > score), sa.func.count().filter(table.score == score), sa.func.count()
-    ).where(table.generation == generation, table.challenge_id == challenge_id, table.dimension == str(dimension))
-    higher, equal, total = connection.execute(query).one()
-    return place(int(higher), int(equal) + 1, int(total) + 1).percentile
+    (found,) = counts_of(connection, generation or "", challenge_id, dimension, [score])
+    return place(found.higher, found.equal + 1, found.total + 1).percentile

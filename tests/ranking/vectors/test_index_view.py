@@ -262,7 +262,7 @@ def test_a_damaged_snapshot_leads_to_the_one_before(make: Callable[..., IndexVie
     apply(view, [embedded("b", skeletal=[0, 1])], start=1)
     folder = view.save(tmp_path)
     assert folder is not None
-    (folder / "0-catalogue.msgpack").write_bytes(b"")
+    (folder / "0-catalogue").write_bytes(b"")
     restored = make()
     assert restored.restore(tmp_path)
     assert (restored.clips(), restored.positions([at()])) == (1, {at(): 1})

@@ -1,0 +1,81 @@
+"""Rows of scored clips that are there, and what a challenge gains and loses when they change."""
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from ranking.database.connection import in_parts
+from ranking.database.tables import scored_clips, scores, unranked_scores
+from ranking.scores.runs.content import Change
+from ranking.scores.runs.periods import minute_of
+from ranking.scores.runs.writing import ChallengeOf
+from schemas.events import ClipScored, outside_training, training_distance
+from schemas.modalities import Dimension
+
+
+class HeldClip(NamedTuple):
+    """A row of ``scored_clips`` with its scores in rankings: score and attention by dimension.
+
+    ``written``: time of upload, partition and offset, of which the greatest wins.
+    """
+
+    generation: str
+    clip_id: str
+    challenge_id: str
+    written: tuple[int, int, int]
+    scores: dict[str, tuple[float, float | None]]
+
+
+class Changes:
+    """What challenges gain and lose in one transaction."""
+
+    def __init__(self) -> None:
+        self.by_challenge: dict[ChallengeOf, list[Change]] = {}
+
+    def gained(self, clips: Iterable[ClipScored]) -> None:
+        for clip in clips:
+            found = {} if outside_training(training_distance(clip)) else scores_and_attention(clip)
+            self._add(clip.generation, clip.challenge_id, Change(minute_of(clip.uploaded_at_ms), 1, found))
+
+    def lost(self, clips: Iterable[HeldClip]) -> None:
+        for clip in clips:
+            self._add(clip.generation, clip.challenge_id, Change(minute_of(clip.written[0]), -1, clip.scores))
+
+    def _add(self, generation: str, challenge_id: str, change: Change) -> None:
+        self.by_challenge.setdefault(ChallengeOf(generation, challenge_id), []).append(change)
+
+
+def scores_and_attention(clip: ClipScored) -> dict[str, tuple[float, float | None]]:
+    """By dimension, as the database keeps them."""
+    attention = {Dimension(modality): result.attention for modality, result in clip.modalities.items()}
+    # 0 for -0, which PostgreSQL would keep and SQLite would not.
+    return {str(name): (score + 0.0, attention.get(name)) for name, score in clip.scores().items()}
+
+
+def held_clips(connection: sa.Connection, clip_ids: Collection[str]) -> list[HeldClip]:
+    """Rows of the clips, at most as many as one statement takes, under all generations."""
+    of, score = scored_clips.c, scores.c
+    query = sa.select(
+        of.generation, of.clip_id, of.challenge_id, of.uploaded_at_ms, of.log_partition, of.log_offset
+    ).where(of.clip_id.in_(clip_ids))
+    found: dict[str, dict[str, HeldClip]] = {}
+    for generation, clip_id, challenge_id, *written in connection.execute(query):
+        at_ms, partition, offset = map(int, written)
+        held = HeldClip(generation, clip_id, challenge_id, (at_ms, partition, offset), {})
+        found.setdefault(generation, {})[clip_id] = held
+    for generation, held_of in found.items():
+        query_of_scores = sa.select(score.clip_id, score.dimension, score.score, score.attention).where(
+            score.generation == generation, score.clip_id.in_(sorted(held_of))
+        )
+        for row in connection.execute(query_of_scores):
+            attention = None if row.attention is None else float(row.attention)
+            held_of[row.clip_id].scores[row.dimension] = (float(row.score), attention)
+    return [held for held_of in found.values() for held in held_of.values()]
+
+
+def remove_scored(connection: sa.Connection, generation: str, clip_ids: Collection[str]) -> None:
+    """Delete the rows of scored clips and of their scores under ``generation``."""
+    for part in in_parts(clip_ids):
+        for table in (scores, unranked_scores, scored_clips):
+            connection.execute(sa.delete(table).where(table.c.generation == generation, table.c.clip_id.in_(part)))

@@ -1,0 +1,220 @@
+"""What a run holds, as arrays and as bytes: pure arithmetic on scores.
+
+A run is a set of *changes*: a clip that a challenge gained (+1) or lost (−1), with a score in each of its dimensions. A
+short run is a *list* of its changes as they came. A long one is *sorted*: for each dimension the distinct scores,
+ascending, with the net number of clips that have each. Sums over all runs of a challenge are exact, whatever the order
+in which changes came and in which runs were merged.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+CLIPS: Final = ""
+"""In the place of a dimension: every scored clip of the challenge, in a ranking or not; their score is 0."""
+
+PART: Final = 128
+"""Distinct scores in a part: a row of PostgreSQL that holds them, 1.5 KB, needs no second table."""
+
+_CHANGE: Final = np.dtype([("score", "<f8"), ("attention", "<f8"), ("minute", "<i4"), ("sign", "i1")])
+_COUNTED: Final = np.dtype([("score", "<f8"), ("through", "<i4")])
+_BELOW: Final = struct.Struct("<q")
+_UNIT: Final = 2.0**62
+_LOW: Final = (1 << 31) - 1
+
+
+class Change(NamedTuple):
+    """A clip that a challenge gained (``sign`` 1) or lost (-1). ``minute``: of its upload, since 1970.
+
+    ``scores``: score and attention by dimension; empty for a clip that is in no ranking.
+    """
+
+    minute: int
+    sign: int
+    scores: Mapping[str, tuple[float, float | None]]
+
+
+class Total(NamedTuple):
+    """``clips`` have the dimension; ``attention`` is the sum of theirs in units of 2⁻⁶², 0 for the fused score."""
+
+    clips: int
+    attention: int
+
+    def __add__(self, other: object) -> "Total":
+        if not isinstance(other, Total):
+            return NotImplemented
+        return Total(self.clips + other.clips, self.attention + other.attention)
+
+    @property
+    def mean_attention(self) -> float:
+        """Exact but for the rounding of each attention to a multiple of 2⁻⁶² and of the mean to a float."""
+        return self.attention / (self.clips * int(_UNIT))
+
+
+class Sorted(NamedTuple):
+    """Distinct scores, ascending, (N,) float64, and the net number of clips with each, (N,) int64, none of them 0."""
+
+    scores: NDArray[np.float64]
+    clips: NDArray[np.int64]
+
+
+Totals = dict[str, Total]
+
+
+class ChangeList:
+    """A short run: changes in the order they came."""
+
+    def __init__(self, content: Mapping[str, bytes]) -> None:
+        self._content = content
+
+    @classmethod
+    def of(cls, changes: Iterable[Change]) -> "ChangeList":
+        columns: dict[str, list[tuple[float, float, int, int]]] = {}
+        for minute, sign, scores in changes:
+            columns.setdefault(CLIPS, []).append((0.0, 0.0, minute, sign))
+            for dimension, (score, attention) in scores.items():
+                columns.setdefault(dimension, []).append((score, attention or 0.0, minute, sign))
+        return cls({name: np.array(rows, _CHANGE).tobytes() for name, rows in sorted(columns.items())})
+
+    @classmethod
+    def joined(cls, lists: Sequence["ChangeList"]) -> "ChangeList":
+        names = sorted({name for each in lists for name in each._content})
+        return cls({name: b"".join(each._content.get(name, b"") for each in lists) for name in names})
+
+    @classmethod
+    def decoded(cls, content: bytes) -> "ChangeList":
+        return cls(msgspec.msgpack.decode(content, type=dict[str, bytes]))
+
+    def encoded(self) -> bytes:
+        return msgspec.msgpack.encode(self._content)
+
+    def __len__(self) -> int:
+        return len(self._content.get(CLIPS, b"")) // _CHANGE.itemsize
+
+    def cancelled(self) -> "ChangeList":
+        """Without the clips that were gained and lost again."""
+        kept = {}
+        for name in self._content:
+            rows = np.sort(self._rows(name), order=["score", "attention", "minute"])
+            same = np.ones(len(rows), bool)
+            for field in ("score", "attention", "minute"):
+                same[1:] &= rows[field][1:] == rows[field][:-1]
+            starts = np.flatnonzero(~same | (np.arange(len(rows)) == 0))
+            net = np.add.reduceat(rows["sign"].astype(np.int64), starts)
+            rows = rows[starts]
+            rows["sign"] = np.sign(net)
+            kept[name] = np.repeat(rows, np.abs(net)).tobytes()
+        return ChangeList({name: content for name, content in kept.items() if content})
+
+    def since(self, minute: int) -> "ChangeList":
+        """Those of clips that were uploaded in ``minute`` or later."""
+        rows = ((name, self._rows(name)) for name in self._content)
+        kept = ((name, found[found["minute"] >= minute]) for name, found in rows)
+        return ChangeList({name: found.tobytes() for name, found in kept if len(found)})
+
+    def by_period(self, minutes: int) -> "Iterator[tuple[int, ChangeList]]":
+        """Those of each period of ``minutes``, with the minute that it starts in."""
+        for period in np.unique(self._rows(CLIPS)["minute"] // minutes).tolist():
+            rows = ((name, self._rows(name)) for name in self._content)
+            within = ((name, found[found["minute"] // minutes == period]) for name, found in rows)
+            yield period * minutes, ChangeList({name: found.tobytes() for name, found in within if len(found)})
+
+    def sorted(self) -> dict[str, Sorted]:
+        """By dimension; without ``CLIPS``, whose scores say nothing."""
+        found = ((name, self._rows(name)) for name in self._content if name != CLIPS)
+        return {name: merged([Sorted(rows["score"], rows["sign"].astype(np.int64))]) for name, rows in found}
+
+    def totals(self) -> Totals:
+        found: Totals = {}
+        for name in self._content:
+            rows = self._rows(name)
+            units = np.rint(rows["attention"] * _UNIT).astype(np.int64)
+            sign = rows["sign"].astype(np.int64)
+            # In halves, so that the sums of many fit into 64 bits.
+            high, low = int(np.sum((units >> 31) * sign)), int(np.sum((units & _LOW) * sign))
+            found[name] = Total(int(sign.sum()), (high << 31) + low)
+        return found
+
+    def count(self, dimension: str, score: float) -> tuple[int, int]:
+        """The net number of clips with a higher score, and with this one."""
+        rows = self._rows(dimension)
+        higher, equal = rows["sign"][rows["score"] > score], rows["sign"][rows["score"] == score]
+        return int(higher.sum(dtype=np.int64)), int(equal.sum(dtype=np.int64))
+
+    def _rows(self, name: str) -> NDArray[np.void]:
+        return np.frombuffer(self._content.get(name, b""), _CHANGE)
+
+
+class Part(NamedTuple):
+    """Scores of a sorted run that follow one another: how many clips have lower ones, and then the scores."""
+
+    first_score: float
+    content: bytes
+
+
+def merged(runs: Sequence[Sorted]) -> Sorted:
+    """One run with the sums of all."""
+    scores = np.concatenate([np.empty(0), *(run.scores for run in runs)])
+    clips = np.concatenate([np.empty(0, np.int64), *(run.clips for run in runs)])
+    order = np.argsort(scores, kind="stable")
+    scores, clips = scores[order], clips[order]
+    starts = np.flatnonzero(np.concatenate(([True], scores[1:] != scores[:-1]))[: len(scores)])
+    sums = np.add.reduceat(clips, starts) if len(starts) else clips
+    kept = sums != 0
+    return Sorted(scores[starts][kept], sums[kept])
+
+
+def parts(run: Sorted) -> Iterator[Part]:
+    below = 0
+    for start in range(0, len(run.scores), PART):
+        scores, clips = run.scores[start : start + PART], run.clips[start : start + PART]
+        rows = np.empty(len(scores), _COUNTED)
+        rows["score"], rows["through"] = scores, np.cumsum(clips)
+        yield Part(float(scores[0]), _BELOW.pack(below) + rows.tobytes())
+        below += int(clips.sum())
+
+
+def sorted_of(contents: Sequence[bytes]) -> Sorted:
+    """The run whose parts, in order, have these ``contents``."""
+    rows = np.concatenate(
+        [np.empty(0, _COUNTED), *(np.frombuffer(each, _COUNTED, offset=_BELOW.size) for each in contents)]
+    )
+    starts = np.arange(0, len(rows), PART)
+    clips = np.diff(rows["through"], prepend=0).astype(np.int64)
+    clips[starts] = rows["through"][starts]
+    return Sorted(rows["score"], clips)
+
+
+def count_in_part(content: bytes, score: float) -> tuple[int, int]:
+    """Of a run: the net number of clips with at most ``score``, and with exactly it. ``content`` is that of the last
+    part that starts at or below ``score``.
+    """
+    (below,) = _BELOW.unpack_from(content)
+    rows = np.frombuffer(content, _COUNTED, offset=_BELOW.size)
+    at = int(rows["score"].searchsorted(score, "right")) - 1  # 0 or more, for the part starts at or below the score
+    through = int(rows["through"][at])
+    if rows["score"][at] != score:
+        return below + through, 0
+    return below + through, through - (int(rows["through"][at - 1]) if at else 0)
+
+
+def encode_totals(totals: Totals) -> bytes:
+    halves = {name: (clips, attention >> 31, attention & _LOW) for name, (clips, attention) in sorted(totals.items())}
+    return msgspec.msgpack.encode(halves)
+
+
+def decode_totals(content: bytes) -> Totals:
+    halves = msgspec.msgpack.decode(content, type=dict[str, tuple[int, int, int]])
+    return {name: Total(clips, (high << 31) + low) for name, (clips, high, low) in halves.items()}
+
+
+def sum_totals(many: Iterable[Totals]) -> Totals:
+    found: Totals = {}
+    for totals in many:
+        for name, total in totals.items():
+            found[name] = found.get(name, Total(0, 0)) + total
+    return found
