@@ -14,6 +14,7 @@ from networks.model_config import ViralityModelConfig
 from networks.training import TrainingSettings, fit
 from networks.training.distribution import DISTRIBUTION_NOTE, stated_by
 from schemas.bundle import BundleManifest
+from schemas.export_profiles import DEFAULT_PROFILE, Profile
 from schemas.training_distribution import TrainingDistribution
 from vdv.virality import targets
 
@@ -62,13 +63,23 @@ def train_small_bundle(
     return export_checkpoint(checkpoint, folder, overwrite=overwrite)
 
 
-def export_checkpoint(checkpoint: Path, folder: Path, *, overwrite: bool = False) -> BundleManifest:
+def export_checkpoint(
+    checkpoint: Path, folder: Path, *, profile: Profile = DEFAULT_PROFILE, overwrite: bool = False
+) -> BundleManifest:
     """Turn a checkpoint into a bundle; its notes become the manifest's training data, distribution and metrics."""
     model, notes = load_checkpoint(checkpoint)
     data = notes.pop("training_data", "unknown")
     stated = msgspec.json.decode(notes.pop(DISTRIBUTION_NOTE, "{}"), type=TrainingDistribution)
     metrics = {name: float(value) for name, value in notes.items()}
-    return export_bundle(model, folder, training_data=data, metrics=metrics, distribution=stated, overwrite=overwrite)
+    return export_bundle(
+        model,
+        folder,
+        training_data=data,
+        metrics=metrics,
+        distribution=stated,
+        profile=profile,
+        overwrite=overwrite,
+    )
 
 
 def samples(clips: Sequence[SyntheticClip]) -> list[Sample]:

@@ -23,6 +23,7 @@ import msgspec
 
 from schemas.errors import BundleError
 from schemas.escaping import shortened
+from schemas.export_profiles import UNSTATED, ExportProfile
 from schemas.joints import LAYOUTS, layout_named
 from schemas.modalities import MODALITIES, Modality
 from schemas.training_distribution import DistanceMeter, TrainingDistribution
@@ -30,9 +31,12 @@ from schemas.training_distribution import DistanceMeter, TrainingDistribution
 MANIFEST_NAME: Final = "bundle.json"
 _MAX_QUOTED: Final = 80
 FIRST_FORMAT: Final = "model-bundle/1"
-FORMAT: Final = "model-bundle/2"
-"""What ``schema`` says in the manifests that this release writes. It reads ``FIRST_FORMAT`` too, which states nothing
-of the training distribution."""
+SECOND_FORMAT: Final = "model-bundle/2"
+FORMAT: Final = "model-bundle/3"
+"""What ``schema`` says in the manifests that this release writes.
+
+It reads ``FIRST_FORMAT``, which states nothing of the training distribution, and ``SECOND_FORMAT``, which does not name
+the export profile."""
 SUPPORTED_OPSETS: Final = range(17, 24)
 
 FRAMES: Final = "frames"
@@ -64,7 +68,7 @@ class StreamGraph(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", kw_only=True):
-    """What the manifests of both formats say.
+    """What the manifests of all formats say.
 
     ``generation`` identifies the embedding space: equal generations are comparable, others never are.
     ``joint_layout`` names the layout that streams of joints read (``None`` without one).
@@ -113,15 +117,25 @@ class _FirstManifest(_Manifest, frozen=True, tag=FIRST_FORMAT):
     """A manifest of the first format."""
 
 
+class _SecondManifest(_Manifest, frozen=True, tag=SECOND_FORMAT, kw_only=True):
+    """A manifest of the second format; ``training_distribution`` as in ``BundleManifest``."""
+
+    training_distribution: TrainingDistribution = {}
+
+
 class BundleManifest(_Manifest, frozen=True, tag=FORMAT, kw_only=True):
-    """What ``bundle.json`` says; see ``_Manifest`` for what both formats have.
+    """What ``bundle.json`` says; see ``_Manifest`` for what all formats have.
 
     ``training_distribution``: of each modality, how the clips that the model learned from are distributed
     (``schemas.training_distribution``). Without it no clip is flagged. It moves no score, so it is not part of the
-    ``generation``.
+    ``generation``; nor is ``profile``, how the graphs were made, which their checksums tell apart already.
     """
 
     training_distribution: TrainingDistribution = {}
+    profile: ExportProfile = UNSTATED
+
+
+_EARLIER: Final[dict[str, type[_Manifest]]] = {FIRST_FORMAT: _FirstManifest, SECOND_FORMAT: _SecondManifest}
 
 
 class Bundle(msgspec.Struct, frozen=True):
@@ -170,16 +184,16 @@ class _Format(msgspec.Struct):
 
 def _decode_manifest(raw: bytes, path: Path) -> BundleManifest:
     remedy = "export the checkpoint again with this release, or install the release that wrote the bundle"
-    read = f"{FIRST_FORMAT!r} and {FORMAT!r}"
+    read = f"{FIRST_FORMAT!r} to {FORMAT!r}"
     try:
         found = msgspec.json.decode(raw, type=_Format).schema
-        if found not in (None, FIRST_FORMAT, FORMAT):
+        if found is not None and found not in (*_EARLIER, FORMAT):
             raise BundleError(f"{path}: the bundle has format {found[:64]!r}, this release reads {read}; {remedy}")
         _refuse_unknown_modalities(raw, path)
-        if found != FIRST_FORMAT:
+        if found is None or found not in _EARLIER:
             return msgspec.json.decode(raw, type=BundleManifest)
-        first = msgspec.json.decode(raw, type=_FirstManifest)
-        return BundleManifest(**{name: getattr(first, name) for name in first.__struct_fields__})
+        earlier = msgspec.json.decode(raw, type=_EARLIER[found])
+        return BundleManifest(**{name: getattr(earlier, name) for name in earlier.__struct_fields__})
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{path}: {shortened(str(error))}; this release reads {read}; {remedy}") from error
 

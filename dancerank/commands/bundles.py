@@ -16,6 +16,7 @@ from dancerank.terminal import Console
 from exporters.onnx.bundle_folders import check_bundle_folder
 from exporters.onnx.inspect import describe
 from schemas.bundle import Bundle, read_bundle
+from schemas.export_profiles import DEFAULT_PROFILE, Profile
 
 
 def inspect(
@@ -29,6 +30,13 @@ def inspect(
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of a trained model (.safetensors).")],
     bundle: Annotated[Path, typer.Argument(help="Folder to write the bundle to.")],
+    profile: Annotated[
+        Profile,
+        typer.Option(
+            help="How the graphs are made. exact: the network as it is written; fast: the same weights and "
+            "scores (to 1e-5) in less time."
+        ),
+    ] = DEFAULT_PROFILE,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
 ) -> None:
     """Turn a checkpoint into an ONNX bundle; refuse if ONNX Runtime and torch disagree."""
@@ -40,7 +48,7 @@ def export(
     check_folder_to_write(bundle)
     loaded = training()
     with working(f"exporting {checkpoint} and checking torch against ONNX Runtime"):
-        loaded.export_checkpoint(checkpoint, bundle, overwrite=overwrite)
+        loaded.export_checkpoint(checkpoint, bundle, profile=profile, overwrite=overwrite)
     console.print(*bundle_tables(bundle, read_bundle(bundle)), sep="\n")
 
 
@@ -75,6 +83,9 @@ def bundle_tables(folder: Path, bundle: Bundle) -> list[Table]:
     facts.add_row("generation", Text(manifest.generation))
     facts.add_row("joint layout", manifest.joint_layout or "–")
     facts.add_row("opset", str(manifest.opset))
+    facts.add_row("export profile", str(manifest.profile.name))
+    if manifest.profile.agreement:
+        facts.add_row("largest difference to torch", f"{max(manifest.profile.agreement.values()):.1e}")
     facts.add_row("trained on", Text(manifest.training_data or "–"))
     for name, value in manifest.metrics.items():
         facts.add_row(name, f"{value:.3f}")

@@ -20,6 +20,7 @@ from schemas.bundle import (
     read_bundle,
     sha256_hex,
 )
+from schemas.export_profiles import DEFAULT_PROFILE, ExportProfile, Profile
 from schemas.training_distribution import TrainingDistribution
 
 FUSION_FILE = "fusion.onnx"
@@ -32,12 +33,13 @@ def export_bundle(
     training_data: str,
     metrics: Mapping[str, float],
     distribution: TrainingDistribution | None = None,
+    profile: Profile = DEFAULT_PROFILE,
     overwrite: bool = False,
 ) -> BundleManifest:
     """Write ``model`` as a bundle at ``folder`` and return its manifest.
 
     ``training_data`` is a fingerprint of the training data, ``metrics`` are the metrics of the trained model,
-    ``distribution`` is what its training clips state of their distribution.
+    ``distribution`` is what its training clips state of their distribution. ``profile`` is how the graphs are made.
     Everything is exported and checked against ONNX Runtime in a hidden folder beside ``folder``, which replaces
     ``folder`` last. Raises ``BundleError`` if ``folder`` exists (``overwrite`` replaces a bundle, nothing
     else), or if a graph does not compute what torch computes; nothing is written then.
@@ -45,12 +47,14 @@ def export_bundle(
     check_bundle_folder(folder, overwrite=overwrite)
     model = copy.deepcopy(model).cpu().eval()
     graphs: dict[str, bytes] = {}
+    agreement: dict[str, float] = {}
     for modality in model.config.modalities:
-        graphs[f"{modality}.onnx"] = graph = stream_graph(model, modality)
-        check_stream(model, modality, graph)
+        graphs[f"{modality}.onnx"] = graph = stream_graph(model, modality, profile)
+        for name, difference in check_stream(model, modality, graph)._asdict().items():
+            agreement[f"{modality} {name}"] = float(f"{difference:.1e}")
     graphs[FUSION_FILE] = fusion_graph(model)
     check_fusion(model, graphs[FUSION_FILE])
-    manifest = _manifest(model, graphs, training_data, metrics, distribution or {})
+    manifest = _manifest(model, graphs, training_data, metrics, distribution or {}, ExportProfile(profile, agreement))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         staged = Path(scratch) / "bundle"
@@ -71,6 +75,7 @@ def _manifest(
     training_data: str,
     metrics: Mapping[str, float],
     distribution: TrainingDistribution,
+    profile: ExportProfile,
 ) -> BundleManifest:
     config = model.config
     streams = tuple(
@@ -92,6 +97,7 @@ def _manifest(
         training_data=training_data,
         metrics=dict(metrics),
         training_distribution=distribution,
+        profile=profile,
         architecture=_architecture(model),
     )
     return msgspec.structs.replace(manifest, generation=generation_of(manifest))

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from exporters.onnx.inference import inference_form
 from networks.virality_model import ViralityModel
 from schemas.bundle import ATTENTION, EMBEDDING, EMBEDDINGS, FRAMES, FUSED_SCORE, LENGTHS, PRESENT, SCORE, SCORES
 from schemas.errors import BundleError
+from schemas.export_profiles import DEFAULT_PROFILE, Profile
 from schemas.modalities import Modality
 
 OPSET: Final = 18
@@ -26,14 +28,17 @@ TRACED_CLIPS: Final = 2
 TRACED_STEPS: Final = 37
 
 
-def stream_graph(model: ViralityModel, modality: Modality) -> bytes:
+def stream_graph(model: ViralityModel, modality: Modality, profile: Profile = DEFAULT_PROFILE) -> bytes:
     """The stream of ``modality``: ``frames`` (N, T, ...) and ``lengths`` (N,) to ``embedding`` (N, D), ``score``
     (N,)."""
+    network = model.stream(modality)
+    if profile is not Profile.EXACT:
+        network = inference_form(network)
     frames = torch.rand(TRACED_CLIPS, TRACED_STEPS, *model.config.frame_shape(modality))
     lengths = torch.tensor([TRACED_STEPS, TRACED_STEPS // 2])
     clips = Dim("clips")
     axes = ({0: clips, 1: Dim("steps")}, {0: clips})
-    return _graph(model.stream(modality), (frames, lengths), (FRAMES, LENGTHS), (EMBEDDING, SCORE), axes)
+    return _graph(network, (frames, lengths), (FRAMES, LENGTHS), (EMBEDDING, SCORE), axes)
 
 
 def fusion_graph(model: ViralityModel) -> bytes:

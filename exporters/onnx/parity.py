@@ -5,7 +5,7 @@ Legend: N clips, T time steps, V joints, C channels, D embedding width, M modali
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -30,14 +30,22 @@ BATCHES: Final[tuple[tuple[int, ...], ...]] = (
 """Lengths T of the clips of each batch that is compared."""
 
 
+class Agreement(NamedTuple):
+    """Largest differences between torch and ONNX Runtime, in the units of the tolerances."""
+
+    score: float
+    embedding: float
+
+
 def check_stream(
     model: ViralityModel, modality: Modality, graph: bytes, batches: Sequence[Sequence[int]] = BATCHES
-) -> None:
+) -> Agreement:
     """Compare the stream of ``modality`` with its ONNX ``graph`` on batches of clips of the given lengths.
 
     Padding is filled with NaN, which must not reach the outputs. Raises ``BundleError`` naming modality, length and
     difference.
     """
+    reached: list[Agreement] = []
     session = _session(graph)
     network = model.stream(modality)
     generator = np.random.default_rng(0)
@@ -48,13 +56,14 @@ def check_stream(
             expected = network(torch.from_numpy(frames), torch.from_numpy(lengths))
         embeddings, scores = session.run([EMBEDDING, SCORE], {FRAMES: frames, LENGTHS: lengths})
         torch_result = (expected.embedding.numpy(), expected.score.numpy())
-        _compare("torch and ONNX", modality, batch, torch_result, (embeddings, scores))
+        reached.append(_compare("torch and ONNX", modality, batch, torch_result, (embeddings, scores)))
         alone = [
             session.run([EMBEDDING, SCORE], {FRAMES: frames[row : row + 1, :length], LENGTHS: lengths[row : row + 1]})
             for row, length in enumerate(batch)
         ]
         rows = tuple(np.concatenate(parts) for parts in zip(*alone, strict=True))
         _compare("a clip alone and in its batch", modality, batch, (rows[0], rows[1]), (embeddings, scores))
+    return Agreement(max(one.score for one in reached), max(one.embedding for one in reached))
 
 
 def check_fusion(model: ViralityModel, graph: bytes) -> None:
@@ -96,8 +105,9 @@ def _compare(
     batch: Sequence[int],
     first: tuple[NDArray[np.float32], NDArray[np.float32]],
     second: tuple[NDArray[np.float32], NDArray[np.float32]],
-) -> None:
+) -> Agreement:
     size = np.abs(first[0]).max(axis=1).clip(min=np.finfo(np.float32).tiny)
+    largest = []
     for name, difference, limit in (
         ("score", np.abs(first[1] - second[1]), SCORE_TOLERANCE),
         ("embedding (relative)", _largest(first[0], second[0]) / size, EMBEDDING_TOLERANCE),
@@ -108,6 +118,8 @@ def _compare(
                 f"{modality}: {what} differ by {difference[worst]:.2e} in the {name} (limit {limit:.0e}) at length "
                 f"{batch[worst]}, in a batch of lengths {', '.join(map(str, batch))}; the bundle is not fit to serve"
             )
+        largest.append(float(difference[worst]))
+    return Agreement(*largest)
 
 
 def _largest(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:

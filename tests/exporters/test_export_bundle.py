@@ -36,7 +36,7 @@ def graphs() -> dict[str, bytes]:
 @pytest.fixture
 def export_it(graphs: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Export:
     """Exports a model with the graphs of model 0, which are traced once for all tests."""
-    monkeypatch.setattr(export, "stream_graph", lambda model, modality: graphs[modality])
+    monkeypatch.setattr(export, "stream_graph", lambda model, modality, profile: graphs[modality])
     monkeypatch.setattr(export, "fusion_graph", lambda model: graphs["fusion"])
 
     def run(folder: Path, seed: int = 0, metrics: dict[str, float] | None = None, **options: bool) -> BundleManifest:

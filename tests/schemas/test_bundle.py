@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dancerank.settings import shipped_bundle
 from schemas.bundle import MANIFEST_NAME, BundleManifest, generation_of, read_bundle
 from schemas.errors import BundleError
+from schemas.export_profiles import ExportProfile, Profile
 from schemas.modalities import MODALITIES, Modality
 from tests.small_bundle import WIDTHS, write_bundle, write_small_bundle
 
@@ -120,14 +121,14 @@ def test_an_edited_manifest_is_refused(folder: Path, edited: dict[str, object]) 
         read_bundle(folder)
 
 
-@pytest.mark.parametrize("other", ["model-bundle/0", "model-bundle/3"])
+@pytest.mark.parametrize("other", ["model-bundle/0", "model-bundle/4"])
 def test_a_bundle_of_another_format_is_refused_with_both_formats_and_the_remedy(folder: Path, other: str) -> None:
     edit(folder, schema=other, streams="listed otherwise", added=1)
     with pytest.raises(BundleError) as caught:
         read_bundle(folder)
     assert caught.value.message == (
-        f"{folder / MANIFEST_NAME}: the bundle has format '{other}', this release reads 'model-bundle/1' and "
-        "'model-bundle/2'; export the checkpoint again with this release, or install the release that wrote the bundle"
+        f"{folder / MANIFEST_NAME}: the bundle has format '{other}', this release reads 'model-bundle/1' to "
+        "'model-bundle/3'; export the checkpoint again with this release, or install the release that wrote the bundle"
     )
 
 
@@ -135,7 +136,7 @@ def test_an_unknown_field_is_refused_with_its_name_and_the_remedy(folder: Path) 
     edit(folder, more=1)
     with pytest.raises(
         BundleError,
-        match=r"unknown field `more`; this release reads 'model-bundle/1' and 'model-bundle/2'; export .* again",
+        match=r"unknown field `more`; this release reads 'model-bundle/1' to 'model-bundle/3'; export .* again",
     ):
         read_bundle(folder)
 
@@ -213,11 +214,25 @@ def test_a_bundle_of_the_first_format_is_read_and_states_no_training_distributio
     before = read_bundle(folder).manifest
     path = folder / MANIFEST_NAME
     fields = msgspec.json.decode(path.read_bytes())
-    del fields["training_distribution"]
+    del fields["training_distribution"], fields["profile"]
     path.write_bytes(msgspec.json.encode(fields | {"schema": "model-bundle/1"}))
     found = read_bundle(folder).manifest
     assert found == before
     assert found.training_distribution == {}
+
+
+def test_a_bundle_of_the_second_format_is_read_as_of_the_exact_profile(folder: Path) -> None:
+    path = folder / MANIFEST_NAME
+    fields = msgspec.json.decode(path.read_bytes())
+    del fields["profile"]
+    path.write_bytes(msgspec.json.encode(fields | {"schema": "model-bundle/2"}))
+    assert read_bundle(folder).manifest.profile == ExportProfile(Profile.EXACT)
+
+
+def test_an_export_profile_that_this_release_does_not_know_is_refused(folder: Path) -> None:
+    edit(folder, profile={"name": "int4", "agreement": {}})
+    with pytest.raises(BundleError, match="Invalid enum value 'int4'"):
+        read_bundle(folder)
 
 
 def test_the_first_format_has_no_training_distribution(folder: Path) -> None:
