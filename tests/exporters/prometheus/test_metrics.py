@@ -381,13 +381,13 @@ def test_promtool_accepts_the_metrics(promtool: str) -> None:
 
 @pytest.mark.prometheus
 def test_a_real_prometheus_scrapes_the_metrics_and_loads_the_rules(prometheus_binary: str) -> None:
-    observer, port = observed(), free_port()
+    observer, port, ready = observed(), free_port(), ProcessState(ready=True, reasons=[], interrupted_s=0.0)
     configuration = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     configuration["global"]["scrape_interval"] = "1s"
     for job in configuration["scrape_configs"]:
         job["static_configs"] = [{"targets": [f"127.0.0.1:{port}"]}]
     with (
-        metrics(observer, "rank", "127.0.0.1", port, "rank_metrics_port"),
+        metrics(observer, "rank", "127.0.0.1", port, "rank_metrics_port", lambda: ready),
         PrometheusServer(yaml.safe_dump(configuration), files={RULES.name: RULES.read_text()}) as server,
     ):
         found = awaited(server.url, 'dancerank_consumer_lag_seconds{job="dancerank-streamer"}')
