@@ -25,6 +25,7 @@ from dancerank.commands import (
     produce,
     questions,
     serve,
+    similarity,
 )
 from dancerank.logs import writes_json
 from dancerank.terminal import Console
@@ -91,7 +92,7 @@ def _options(
 for panel, commands in {
     "Try it": (demonstrate.demo,),
     "Run it": (serve.stream, serve.rank, serve.serve, serve.settings),
-    "Send clips and query": (produce.produce, questions.similar, questions.rankings),
+    "Send clips and query": (produce.produce, similarity.similar, questions.rankings),
     "Learn": (learn.train, learn.evaluate),
     "Operate it": (doctor.doctor, content_hashes.content_hash),
     "Model bundles": (bundles.inspect, bundles.export, bundles.demo_bundle),

@@ -1,16 +1,46 @@
 """Questions to the ranking and their answers. Plain dataclasses, shared by HTTP, the command line and tests."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import inf, isfinite
 from typing import Final, Literal
 
 from schemas.errors import QueryError
 from schemas.modalities import MODALITIES, Dimension, Modality
 
 MAX_HITS: Final = 1000
+MAX_EXAMPLES: Final = 100
+MAX_LISTED: Final = 1000
+"""Challenges or dancers of a filter, and dancers to exclude."""
+MAX_EXCLUDED: Final = 10_000
+"""Clips to exclude, such as those that a user has seen."""
+MAX_TIME_MS: Final = (1 << 53) - 1
+UNLIKE_WEIGHT: Final = 0.2
+"""γ / β of Rocchio: 0.15 / 0.75 in Manning, Raghavan, Schütze: Introduction to Information Retrieval, 2008, 9.1."""
+_EXAMPLES: Final = ("clip_id", "dancer_id", "embeddings")
+_MOST: Final = {
+    "like": MAX_EXAMPLES,
+    "unlike": MAX_EXAMPLES,
+    "challenge_ids": MAX_LISTED,
+    "among_dancer_ids": MAX_LISTED,
+    "exclude_clip_ids": MAX_EXCLUDED,
+    "exclude_dancer_ids": MAX_LISTED,
+}
 
 Grouping = Literal["clip", "dancer"]
 Order = Literal["top", "bottom"]
+
+
+@contextmanager
+def placed(place: str | None) -> Iterator[None]:
+    """A ``QueryError`` raised within names its parameter below ``place``, such as ``like.0``."""
+    try:
+        yield
+    except QueryError as error:
+        if place is None:
+            raise
+        raise type(error)(f"{place}: {error.message}", field=f"{place}.{error.field}") from None
 
 
 def uniform_weights() -> dict[Modality, float]:
@@ -18,34 +48,134 @@ def uniform_weights() -> dict[Modality, float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimilarQuery:
-    """Who dances like this? Exactly one of ``clip_id``, ``dancer_id`` and ``embeddings`` is the example.
+class Example:
+    """One example of several: exactly one of ``clip_id``, ``dancer_id`` and ``embeddings``.
 
-    ``weights`` (≥ 0, not all 0; a modality left out counts 0) say how much each modality matters. ``group_by="dancer"``
-    gives one hit per dancer, the best clip. ``include_own`` admits other clips of the example's own dancer; the
-    example clip itself never comes back. Raises ``QueryError`` naming the parameter.
+    ``weight`` (> 0) is relative to the other examples of its list. Raises ``QueryError`` naming the parameter.
     """
 
     clip_id: str | None = None
     dancer_id: str | None = None
     embeddings: Mapping[Modality, list[float]] | None = None
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        given = [name for name in _EXAMPLES if getattr(self, name) is not None]
+        if len(given) != 1:
+            got = ", ".join(given) or "none"
+            raise QueryError(f"an example is exactly one of {', '.join(_EXAMPLES)}; got {got}", field="clip_id")
+        if not 0 < self.weight < inf:
+            raise QueryError(f"the weight of an example is {self.weight}; expected a number above 0", field="weight")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilarQuery:
+    """Who dances like this? Exactly one of ``clip_id``, ``dancer_id``, ``embeddings`` and ``like`` is the example.
+
+    *Example.* ``like`` and ``unlike`` are several examples: the direction asked for is, in each modality that any of
+    ``like`` has, the mean of ``like`` minus ``unlike_weight`` (0 to 1) times the mean of ``unlike`` (Rocchio). An
+    example clip never comes back, nor does any clip of a dancer in ``unlike``; ``include_own`` admits other clips of
+    the dancers of ``like``.
+
+    *Weights* (finite, not all 0; a modality left out counts 0) say how much each modality matters; a negative one asks
+    for clips unlike the example in that modality.
+
+    *Filters*, which hold together: challenges, dancers, upload times (``uploaded_from_ms`` ≤ t <
+    ``uploaded_before_ms``, since the epoch, UTC), the percentile of ``percentile_by`` within the clip's challenge (both
+    ends included), and the tier of the traffic pools. ``exclude_clip_ids``, such as what a user has seen, and
+    ``exclude_dancer_ids`` are never hits; unknown ids there exclude nothing.
+
+    ``group_by="dancer"`` gives one hit per dancer, the best clip. Raises ``QueryError`` naming the parameter.
+    """
+
+    clip_id: str | None = None
+    dancer_id: str | None = None
+    embeddings: Mapping[Modality, list[float]] | None = None
+    like: Sequence[Example] = ()
+    unlike: Sequence[Example] = ()
+    unlike_weight: float = UNLIKE_WEIGHT
     weights: Mapping[Modality, float] = field(default_factory=uniform_weights)
     challenge_id: str | None = None
+    challenge_ids: Sequence[str] = ()
+    among_dancer_ids: Sequence[str] = ()
+    uploaded_from_ms: int | None = None
+    uploaded_before_ms: int | None = None
+    percentile_from: float | None = None
+    percentile_to: float | None = None
+    percentile_by: Dimension = Dimension.FUSED
+    tier: str | None = None
+    exclude_clip_ids: Sequence[str] = ()
+    exclude_dancer_ids: Sequence[str] = ()
     k: int = 10
     group_by: Grouping = "clip"
     include_own: bool = False
 
     def __post_init__(self) -> None:
-        examples = [name for name in ("clip_id", "dancer_id", "embeddings") if getattr(self, name) is not None]
+        examples = [name for name in (*_EXAMPLES, "like") if getattr(self, name) not in (None, ())]
+        examples = [name for name in examples if name != "like" or self.like]
         if len(examples) != 1:
             given = ", ".join(examples) or "none"
-            raise QueryError(f"give exactly one of clip_id, dancer_id and embeddings; got {given}", field="clip_id")
+            choices = "clip_id, dancer_id, embeddings and like"
+            raise QueryError(f"give exactly one of {choices}; got {given}", field="clip_id")
+        if not 0 <= self.unlike_weight <= 1:
+            raise QueryError(f"unlike_weight is {self.unlike_weight}; expected 0 to 1", field="unlike_weight")
         if not 1 <= self.k <= MAX_HITS:
             raise QueryError(f"k is {self.k}; expected 1 to {MAX_HITS}", field="k")
-        if any(not 0 <= weight < float("inf") for weight in self.weights.values()):
-            raise QueryError("weights must be finite numbers of at least 0", field="weights")
-        if not any(self.weights.values()):
-            raise QueryError("at least one weight must be above 0", field="weights")
+        for name, most in _MOST.items():
+            if len(getattr(self, name)) > most:
+                raise QueryError(f"{name} has {len(getattr(self, name))} entries; expected {most} at most", field=name)
+        check_weights(self.weights)
+        self._check_filters()
+
+    @property
+    def examples(self) -> tuple[Example, ...]:
+        """``like``, or the one example."""
+        if self.like:
+            return tuple(self.like)
+        return (Example(clip_id=self.clip_id, dancer_id=self.dancer_id, embeddings=self.embeddings),)
+
+    @property
+    def every_example(self) -> tuple[Example, ...]:
+        """``unlike`` included."""
+        return (*self.examples, *self.unlike)
+
+    @property
+    def challenges(self) -> tuple[str, ...]:
+        """The only challenges, none for all."""
+        return tuple(self.challenge_ids) if self.challenge_id is None else (self.challenge_id,)
+
+    @property
+    def asks_for_percentiles(self) -> bool:
+        return self.percentile_from is not None or self.percentile_to is not None
+
+    def _check_filters(self) -> None:
+        if self.challenge_id is not None and self.challenge_ids:
+            raise QueryError("give challenge_id or challenge_ids, not both", field="challenge_ids")
+        start_ms, end_ms = self.uploaded_from_ms, self.uploaded_before_ms
+        for name in ("uploaded_from_ms", "uploaded_before_ms"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= MAX_TIME_MS:
+                raise QueryError(f"{name} is {value}; expected 0 to {MAX_TIME_MS}", field=name)
+        if start_ms is not None and end_ms is not None and start_ms >= end_ms:
+            problem = f"uploaded_before_ms is {end_ms}; expected a time after uploaded_from_ms, {start_ms}"
+            raise QueryError(problem, field="uploaded_before_ms")
+        for name in ("percentile_from", "percentile_to"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 100:
+                raise QueryError(f"{name} is {value}; expected 0 to 100", field=name)
+        low, high = self.percentile_from, self.percentile_to
+        if low is not None and high is not None and low > high:
+            raise QueryError(
+                f"percentile_to is {high}; expected percentile_from, {low}, or more", field="percentile_to"
+            )
+
+
+def check_weights(weights: Mapping[Modality, float]) -> None:
+    """Raises ``QueryError`` naming ``weights``."""
+    if not all(map(isfinite, weights.values())):
+        raise QueryError("weights must be finite numbers", field="weights")
+    if not any(weights.values()):
+        raise QueryError("at least one weight must not be 0", field="weights")
 
 
 @dataclass(frozen=True)
@@ -61,10 +191,11 @@ class GenerationState:
 
 @dataclass(frozen=True)
 class SimilarHit:
-    """One hit. ``similarity`` = Σ_m w_m cos_m / Σ_m w_m over the modalities m that the example has.
+    """One hit. ``similarity`` = Σ_m w_m cos_m over the modalities m that example and hit have.
 
-    A modality that the hit lacks adds nothing to the sum and stands in ``missing``: no evidence never counts as
-    likeness. ``similarities`` holds cos_m, in [-1, 1], for every modality that both have, weighted or not.
+    Σ_m |w_m| = 1 over the modalities of the example. A modality that the hit lacks adds nothing and stands in
+    ``missing``: no evidence counts neither as likeness nor as unlikeness. ``similarities`` holds cos_m, in [-1, 1], for
+    every modality that both have, weighted or not.
     """
 
     clip_id: str
@@ -77,7 +208,7 @@ class SimilarHit:
 
 @dataclass(frozen=True)
 class SimilarAnswer:
-    """Hits, best first; ``weights`` as applied (normalised to sum 1 over the modalities that the example has).
+    """Hits, best first; ``weights`` as applied: their absolute values sum to 1 over the modalities of the example.
 
     ``approximate``: the index may have missed more similar clips. The similarities of the hits are exact either way.
     """

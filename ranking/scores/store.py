@@ -1,6 +1,6 @@
 """The SQL view: clips, scores and attention, kept from the log and asked for rankings."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
@@ -9,6 +9,7 @@ from ranking.database.connection import Database
 from ranking.database.tables import clips, scored_clips, scores, unranked_scores
 from ranking.scores.content_hash import score_content
 from ranking.scores.generations import active_generation, clips_by_generation, generation_states
+from ranking.scores.percentile_range import PercentileRange
 from ranking.scores.ranks import place, places_from_bottom, places_from_top
 from ranking.scores.rows import Erasure, write_entries
 from ranking.scores.runs.content import CLIPS, Totals
@@ -179,6 +180,18 @@ class ScoreStore:
         if dimension not in places:
             raise NotFound(f"clip {clip_id} has no {dimension} score; it has {', '.join(places)}", field="dimension")
         return places[dimension]
+
+    def percentile_range(
+        self,
+        generation: str,
+        dimension: Dimension,
+        *,
+        low: float = 0.0,
+        high: float = 100.0,
+        challenge_ids: Collection[str] = (),
+    ) -> PercentileRange:
+        """Clips whose percentile within their challenge is ``low`` to ``high``; the database is asked later."""
+        return PercentileRange(self._database, generation, dimension, low=low, high=high, challenge_ids=challenge_ids)
 
     def attention(self, challenge_id: str, generation: str) -> ChallengeAttention:
         """Mean attention of each modality in a challenge. Raises ``NotFound``."""

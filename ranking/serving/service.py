@@ -6,11 +6,11 @@ from threading import Lock
 from time import monotonic, perf_counter
 from typing import Final
 
-import msgspec
-
 from ranking.pools.service.reading import PoolReader
 from ranking.scores.store import ScoreStore
+from ranking.serving.identifiers import check_identifier, check_query
 from ranking.serving.readiness import Readiness, ServingReadiness
+from ranking.vectors.conditions import AllOf, ClipCondition
 from ranking.vectors.view import IndexView
 from ranking.views.loop import LoopThread
 from schemas.clock import SystemClock
@@ -23,7 +23,6 @@ from schemas.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from schemas.events import Identifier
 from schemas.modalities import Dimension
 from schemas.observation import Observer
 from schemas.pool_queries import HypotheticalClip, PooledClipAnswer, PoolsAnswer, PoolTryAnswer
@@ -82,21 +81,37 @@ class RankingService:
         """Similar clips or dancers. Embeddings mean nothing without the generation that they are of."""
         if self._index is None:
             raise NotServedHere("no index view runs here; ask a serving process")
-        for name in ("clip_id", "dancer_id", "challenge_id"):
-            if (value := getattr(query, name)) is not None:
-                _check_identifier(name, value)
-        if generation is None and query.embeddings is not None:
+        check_query(query)
+        if generation is None and any(example.embeddings is not None for example in query.every_example):
             raise QueryError("name the generation whose bundle made these embeddings", field="generation")
         if generation is not None:
-            _check_identifier("generation", generation)
+            check_identifier("generation", generation)
         asked, held = generation or self._generation(None), self._index.generations()
         if asked not in held and (generation is None or not held):
             self._check_ready(f"generation {asked} is active and not indexed here yet; try again shortly")
             raise NotFound(f"no clip is held under generation {asked}", field="generation")
         started_s = perf_counter()
-        answer = self._index.similar(query, asked)
+        answer = self._index.similar(query, asked, self._condition(query, asked))
         self._observer.stage_timed("query", perf_counter() - started_s)
         return answer
+
+    def _condition(self, query: SimilarQuery, generation: str) -> ClipCondition | None:
+        """What the views of scores and pools know of a question's clips; ``None`` if it does not ask for that."""
+        conditions: list[ClipCondition] = []
+        if query.asks_for_percentiles:
+            low, high = query.percentile_from, query.percentile_to
+            conditions.append(
+                self._store.percentile_range(
+                    generation,
+                    query.percentile_by,
+                    low=0.0 if low is None else low,
+                    high=100.0 if high is None else high,
+                    challenge_ids=query.challenges,
+                )
+            )
+        if query.tier is not None:
+            conditions.append(self._pools_here().in_tier(query.tier))
+        return AllOf(conditions) if conditions else None
 
     def ranking(
         self,
@@ -108,12 +123,12 @@ class RankingService:
         generation: str | None = None,
     ) -> Ranking:
         """The first or the last ``k`` clips of a challenge by one dimension."""
-        _check_identifier("challenge_id", challenge_id)
+        check_identifier("challenge_id", challenge_id)
         return self._store.ranking(challenge_id, dimension, self._generation(generation), order=order, k=k)
 
     def attention(self, challenge_id: str, *, generation: str | None = None) -> ChallengeAttention:
         """Which aspect matters most in a challenge."""
-        _check_identifier("challenge_id", challenge_id)
+        check_identifier("challenge_id", challenge_id)
         return self._store.attention(challenge_id, self._generation(generation))
 
     def generations(self) -> list[GenerationState]:
@@ -127,17 +142,17 @@ class RankingService:
 
     def clip(self, clip_id: str, *, generation: str | None = None) -> ClipSummary:
         """All that is known of a clip."""
-        _check_identifier("clip_id", clip_id)
+        check_identifier("clip_id", clip_id)
         return self._store.clip(clip_id, self._generation(generation))
 
     def place(self, clip_id: str, dimension: Dimension, *, generation: str | None = None) -> RankedClip:
         """A clip's place in its challenge by one dimension."""
-        _check_identifier("clip_id", clip_id)
+        check_identifier("clip_id", clip_id)
         return self._store.place(clip_id, dimension, self._generation(generation))
 
     def pooled_clip(self, clip_id: str) -> PooledClipAnswer:
         """A clip's tier, what it waits for and needs, and its history with reasons."""
-        _check_identifier("clip_id", clip_id)
+        check_identifier("clip_id", clip_id)
         return self._pools_here().clip(clip_id)
 
     def pools(self) -> PoolsAnswer:
@@ -147,9 +162,9 @@ class RankingService:
     def try_in_pools(self, clip: HypotheticalClip, *, generation: str | None = None) -> PoolTryAnswer:
         """What the pools would decide now about a clip that is made up."""
         pools = self._pools_here()
-        _check_identifier("challenge_id", clip.challenge_id)
+        check_identifier("challenge_id", clip.challenge_id)
         if clip.dancer_id is not None:
-            _check_identifier("dancer_id", clip.dancer_id)
+            check_identifier("dancer_id", clip.dancer_id)
         asked = self._served_generation() if generation is None else self._generation(generation)
         return pools.try_clip(clip, asked)
 
@@ -174,7 +189,7 @@ class RankingService:
     def _generation_if_any(self, generation: str | None) -> str | None:
         """The generation that is asked for; ``None`` if the log was read to its end and holds no scored clip."""
         if generation is not None:
-            _check_identifier("generation", generation)
+            check_identifier("generation", generation)
             if not self._knows(generation):
                 raise NotFound(f"no clip was scored under generation {generation}", field="generation")
             return generation
@@ -224,11 +239,3 @@ class RankingService:
         if self._pools is None:
             raise NotServedHere("the traffic pools are not read here; ask a serving process")
         return self._pools
-
-
-def _check_identifier(name: str, value: str) -> None:
-    """A text that is not an identifier need not be looked up; a database may even refuse it."""
-    try:
-        msgspec.convert(value, Identifier)
-    except msgspec.ValidationError:
-        raise QueryError(f"{name} must be 1 to 128 characters without white space or /", field=name) from None

@@ -16,8 +16,10 @@ from ranking.vectors.backends.port import (
     unit,
 )
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
+from ranking.vectors.conditions import Decisions, Undecided
+from ranking.vectors.directions import IndexesByWidth
 from ranking.vectors.manifest import IndexContents, SpaceContents
-from ranking.vectors.similarity import IndexesByWidth, SimilaritySearch
+from ranking.vectors.similarity import SimilaritySearch
 from schemas.events import embedding_array
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Float32, ScoredRecord
@@ -62,9 +64,11 @@ class EmbeddingSpace:
         """Widths of the vectors held of each modality, ascending; one each, unless two bundles share the name."""
         return {modality: tuple(sorted(indexes)) for modality, indexes in sorted(self._indexes.items())}
 
-    def similar(self, query: SimilarQuery) -> SimilarAnswer:
-        """Raises ``NotFound`` and ``QueryError`` naming the parameter."""
-        return SimilaritySearch(self.generation, self._catalogue, self._indexes).answer(query)
+    def similar(self, query: SimilarQuery, decisions: Decisions | None = None) -> SimilarAnswer | Undecided:
+        """``Undecided`` if more has to be known of a condition. Raises ``NotFound`` and ``QueryError`` naming the
+        parameter.
+        """
+        return SimilaritySearch(self.generation, self._catalogue, self._indexes).answer(query, decisions)
 
     def parts(self) -> tuple[Catalogue, IndexesByWidth]:
         """The catalogue and the indexes by modality and width, to be read while nothing changes."""

@@ -12,6 +12,7 @@ import msgspec
 from ranking.vectors.backends.port import IndexBackend, RemoteBackend, SegmentFile, VectorIndex
 from ranking.vectors.catalogue import Catalogue
 from ranking.vectors.catalogue_block import merged, read_blocks
+from ranking.vectors.conditions import ClipCondition, Decisions
 from ranking.vectors.content_hash import index_content
 from ranking.vectors.embedding_space import EmbeddingSpace, SpaceChange
 from ranking.vectors.manifest import Position, SnapshotManifest, SpaceContents, pack, state_file, unpack
@@ -83,19 +84,34 @@ class IndexView:
         with self._lock.reading():
             return index_content({name: space.parts() for name, space in self._spaces.items()}, self._deleted)
 
-    def similar(self, query: SimilarQuery, generation: str | None = None) -> SimilarAnswer:
+    def similar(
+        self, query: SimilarQuery, generation: str | None = None, condition: ClipCondition | None = None
+    ) -> SimilarAnswer:
         """The clips nearest to the example within ``generation``, by default the first one that is held.
 
-        Raises ``NotFound`` and ``QueryError`` naming the parameter, and ``NotReady`` while nothing is held.
+        ``condition``: what other views know of clips, for percentiles and tiers, which ``query`` names and this view
+        does not know. Raises ``NotFound`` and ``QueryError`` naming the parameter, and ``NotReady`` while nothing is
+        held.
         """
-        with self._lock.reading():
-            if not self._spaces:
-                raise NotReady("no scored clip has been read yet; try again shortly")
-            space = self._spaces.get(next(iter(self._spaces)) if generation is None else generation)
-            if space is None:
-                held = ", ".join(self._spaces)
-                raise NotFound(f"generation {generation} is not indexed here; held are {held}", field="generation")
-            return space.similar(query)
+        if condition is None and (query.tier is not None or query.asks_for_percentiles):
+            raise ValueError("percentiles and tiers are conditions that other views evaluate; pass them as condition")
+        decisions = None if condition is None else Decisions(condition)
+        while True:
+            with self._lock.reading():
+                answer = self._space(generation).similar(query, decisions)
+            if isinstance(answer, SimilarAnswer):
+                return answer
+            if decisions is not None:  # without any nothing is undecided
+                decisions.decide(answer.clip_ids)
+
+    def _space(self, generation: str | None) -> EmbeddingSpace:
+        if not self._spaces:
+            raise NotReady("no scored clip has been read yet; try again shortly")
+        space = self._spaces.get(next(iter(self._spaces)) if generation is None else generation)
+        if space is None:
+            held = ", ".join(self._spaces)
+            raise NotFound(f"generation {generation} is not indexed here; held are {held}", field="generation")
+        return space
 
     def positions(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         held = self._positions

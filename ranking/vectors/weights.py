@@ -1,4 +1,6 @@
-"""Weights of the modalities, written as ``skeletal:1,facial:0.5``."""
+"""Weights of the modalities, written as ``skeletal:1,scenic:-0.5``."""
+
+from collections.abc import Iterable, Mapping
 
 from schemas.errors import QueryError
 from schemas.modalities import MODALITIES, Modality
@@ -20,3 +22,21 @@ def parse_weights(text: str) -> dict[Modality, float]:
         except ValueError:
             raise QueryError(f"the weight of {name} is {number!r}; expected a number", field="weights") from None
     return weights
+
+
+def normalised(asked: Mapping[Modality, float], has: Iterable[Modality]) -> dict[Modality, float]:
+    """Weights whose absolute values sum to 1 over the modalities that the example ``has``.
+
+    Negative weights rule out a sum of 1, which can be 0. Raises ``QueryError`` naming ``weights``.
+    """
+    modalities = [*has]
+    largest = max((abs(asked.get(modality, 0.0)) for modality in modalities), default=0.0)
+    if not largest:
+        there = ", ".join(modalities) or "no modality at all"
+        wanted = ", ".join(modality for modality in MODALITIES if asked.get(modality))
+        raise QueryError(
+            f"the example has {there}, and only {wanted} have a weight; weigh one that it has", field="weights"
+        )
+    scaled = {modality: asked.get(modality, 0.0) / largest for modality in modalities}
+    total = sum(map(abs, scaled.values()))
+    return {modality: weight / total for modality, weight in scaled.items()}

@@ -9,7 +9,8 @@ from rich.table import Table
 from typer.testing import CliRunner
 
 from dancerank.cli import app
-from dancerank.commands.questions import hits_table, ranking_table
+from dancerank.commands.questions import ranking_table
+from dancerank.commands.similarity import hits_table
 from dancerank.demo.running import show_dead_letters
 from ranking.vectors.view import IndexView
 from schemas.modalities import Dimension, Modality

@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dancerank_installation import FOLDER
 from ranking.serving.api.refusals import REFUSALS
 from schemas.errors import NotFound, QueryError
 from schemas.modalities import MODALITIES, Dimension
@@ -33,12 +35,16 @@ numbers = st.floats() | st.integers() | st.sampled_from([0, -0.0, 1e308, 5e-324,
 @pytest.mark.parametrize("with_keys", [False, True], ids=["open", "with keys"])
 def test_schemathesis_finds_nothing(with_keys: bool, tmp_path: Path) -> None:
     with api_port(tmp_path, with_keys=with_keys) as port:
-        command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{port.url}/openapi.json"]
+        command = [sys.executable, "-m", "schemathesis.cli", "run", f"{port.url}/openapi.json"]
         command += ["--checks", "all", "--phases", "examples,coverage,fuzzing,stateful", "--no-color"]
         command += ["--max-examples", str(max(EXAMPLES // _PATH_SHARE, 1)), "--generation-database", "none"]
         if port.key is not None:
             command += ["--header", f"Authorization: Bearer {port.key}"]
-        found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=_LIMIT_S)
+        hooks = {"SCHEMATHESIS_HOOKS": "tests.fuzz.unsayable_rules", "PYTHONPATH": str(FOLDER)}
+        environment = os.environ | hooks
+        found = subprocess.run(
+            command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False, timeout=_LIMIT_S
+        )
     assert found.returncode == 0, found.stdout + found.stderr
 
 
@@ -80,6 +86,12 @@ def posted(client: httpx.Client, path: str, body: dict[str, Any]) -> httpx.Respo
             "weights": st.dictionaries(st.sampled_from(MODALITIES), numbers),
             "k": st.integers(),
             "challenge_id": st.sampled_from(CHALLENGES),
+            "percentile_from": numbers,
+            "uploaded_before_ms": numbers,
+            "unlike_weight": numbers,
+            "unlike": st.lists(
+                st.fixed_dictionaries({"clip_id": st.sampled_from(CLIPS)}, optional={"weight": numbers}), max_size=2
+            ),
             "include_own": st.booleans(),
         },
     ),

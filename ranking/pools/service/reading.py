@@ -15,6 +15,7 @@ from ranking.pools.policy import Policy
 from ranking.pools.service.dry_run import HYPOTHETICAL, budget_room, dry_run, explained, next_tier, reaction_rate
 from ranking.pools.service.sentences import needed
 from ranking.pools.service.sql_state import SqlPoolState
+from ranking.pools.service.tiers import ClipsInTier
 from ranking.pools.service.usage import tier_use
 from ranking.pools.state import PooledClip, PoolView, Rated
 from ranking.scores.ranks import place
@@ -126,6 +127,14 @@ class PoolReader:
             decisions=counters.get("decisions", 0),
             published=counters.get("published", 0),
         )
+
+    def in_tier(self, tier: str) -> ClipsInTier:
+        """The clips in a tier of the active policy. Raises ``NotFound`` naming ``tier``."""
+        with self._now() as now:
+            if not now.policy.has(tier):
+                known = ", ".join(each.name for each in now.policy.tiers)
+                raise NotFound(f"tier {tier} is not known; policy {now.policy.version} has {known}", field="tier")
+        return ClipsInTier(self._database, tier)
 
     def try_clip(self, asked: HypotheticalClip, generation: str | None) -> PoolTryAnswer:
         """What would be decided about ``asked`` now, among the clips of its challenge under ``generation``; without a

@@ -18,10 +18,9 @@ from ranking.serving.api.parameters import (
     GenerationParameters,
     NoParameters,
     RankingParameters,
-    SimilarParameters,
-    SimilarRequest,
 )
 from ranking.serving.api.pool_routes import add_pools
+from ranking.serving.api.search_parameters import SimilarParameters, SimilarRequest
 from ranking.serving.readiness import Readiness
 from ranking.serving.service import RankingService
 from schemas.queries import Challenge, ChallengeAttention, ClipSummary, GenerationState, Ranking, SimilarAnswer

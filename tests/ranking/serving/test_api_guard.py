@@ -23,7 +23,7 @@ from ranking.serving.api import Access, KeyRing, create_app, create_key, revoke_
 from ranking.serving.api.bodies import JsonRoute
 from ranking.serving.api.errors import install_error_handlers
 from ranking.serving.api.guard import install_guards
-from ranking.serving.api.parameters import SimilarRequest
+from ranking.serving.api.search_parameters import SimilarRequest
 from ranking.serving.service import RankingService
 from schemas.clock import ManualClock
 from schemas.observation import Observer

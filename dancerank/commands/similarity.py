@@ -1,0 +1,207 @@
+"""``similar``: the questions of the HTTP API that the index answers, asked of the snapshot saved last."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.table import Column, Table
+from rich.text import Text
+
+from dancerank.commands.databases import RANKINGS, NoData, lacking
+from dancerank.commands.options import Config, Generation, naming_options, parse_moment
+from dancerank.commands.questions import titled
+from dancerank.processes import Processes
+from dancerank.settings import load_settings
+from dancerank.terminal import Console
+from ranking.database.connection import Database
+from ranking.pools.service.reading import PoolReader
+from ranking.scores.store import ScoreStore
+from ranking.serving.service import RankingService
+from ranking.vectors.weights import parse_weights
+from schemas.clock import SystemClock
+from schemas.errors import QueryError
+from schemas.modalities import MODALITIES, Dimension
+from schemas.observation import Observer
+from schemas.queries import UNLIKE_WEIGHT, Example, Grouping, SimilarAnswer, SimilarQuery, uniform_weights
+
+_OPTIONS: Final = {
+    "clip_id": "clip",
+    "dancer_id": "dancer",
+    "embeddings": "embeddings",
+    "like": "like",
+    "unlike": "unlike",
+    "unlike_weight": "unlike-weight",
+    "weights": "weights",
+    "challenge_ids": "challenge",
+    "among_dancer_ids": "among-dancer",
+    "uploaded_from_ms": "uploaded-from",
+    "uploaded_before_ms": "uploaded-before",
+    "percentile_from": "percentile-from",
+    "percentile_to": "percentile-to",
+    "tier": "tier",
+    "exclude_clip_ids": "exclude",
+    "exclude_dancer_ids": "exclude-dancer",
+    "k": "k",
+    "generation": "generation",
+}
+"""By parameter of the API the option that gives it."""
+
+
+def similar(
+    clip: Annotated[str | None, typer.Option(help="The example is this clip.")] = None,
+    dancer: Annotated[str | None, typer.Option(help="The example is the mean of this dancer's clips.")] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            help="The example is a clip with the embeddings in this JSON file: a list of numbers by modality."
+        ),
+    ] = None,
+    like: Annotated[
+        list[str] | None, typer.Option(help="One of several example clips; repeat the option for each.")
+    ] = None,
+    like_dancer: Annotated[list[str] | None, typer.Option(help="One of several example dancers; repeatable.")] = None,
+    unlike: Annotated[
+        list[str] | None, typer.Option(help="A clip as an example of what is not wanted; repeatable.")
+    ] = None,
+    unlike_dancer: Annotated[
+        list[str] | None, typer.Option(help="A dancer as an example of what is not wanted; repeatable.")
+    ] = None,
+    unlike_weight: Annotated[
+        float, typer.Option(help="How much of the mean of the unwanted examples is subtracted, 0 to 1.")
+    ] = UNLIKE_WEIGHT,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Weight of each modality, negative for unlike the example, e.g. skeletal:1,scenic:-0.5. "
+            "Default: equal weights."
+        ),
+    ] = None,
+    challenge: Annotated[list[str] | None, typer.Option(help="Only clips of this challenge; repeatable.")] = None,
+    among_dancer: Annotated[list[str] | None, typer.Option(help="Only clips of this dancer; repeatable.")] = None,
+    uploaded_from: Annotated[
+        str | None, typer.Option(help="Only clips uploaded then or later: 2026-03-01 or 2026-03-01T12:00, UTC.")
+    ] = None,
+    uploaded_before: Annotated[str | None, typer.Option(help="Only clips uploaded before this time.")] = None,
+    percentile_from: Annotated[
+        float | None, typer.Option(help="Only clips of at least this percentile within their challenge, 0 to 100.")
+    ] = None,
+    percentile_to: Annotated[float | None, typer.Option(help="Only clips of at most this percentile.")] = None,
+    percentile_by: Annotated[Dimension, typer.Option(help="The dimension of these percentiles.")] = Dimension.FUSED,
+    tier: Annotated[str | None, typer.Option(help="Only clips in this tier of the traffic pools.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="A clip that is no hit; repeatable.")] = None,
+    exclude_from: Annotated[
+        Path | None,
+        typer.Option(help="File with clips that are no hits, such as those that a user has seen; one a line."),
+    ] = None,
+    exclude_dancer: Annotated[
+        list[str] | None, typer.Option(help="A dancer whose clips are no hits; repeatable.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="Number of hits.")] = 10,
+    by: Annotated[Grouping, typer.Option(help="One hit per clip, or the best clip of each dancer.")] = "dancer",
+    include_own: Annotated[bool, typer.Option(help="Include other clips of the example's dancer.")] = False,
+    generation: Generation = None,
+    config: Config = None,
+) -> None:
+    """Who dances like this? Asks the index snapshot that a serving process saved last."""
+    with naming_options(_OPTIONS):
+        query = SimilarQuery(
+            clip_id=clip,
+            dancer_id=dancer,
+            embeddings=None if embeddings is None else _read_embeddings(embeddings),
+            like=_examples(like, like_dancer),
+            unlike=_examples(unlike, unlike_dancer),
+            unlike_weight=unlike_weight,
+            weights=uniform_weights() if weights is None else parse_weights(weights),
+            challenge_ids=challenge or (),
+            among_dancer_ids=among_dancer or (),
+            uploaded_from_ms=None if uploaded_from is None else parse_moment(uploaded_from, "uploaded-from"),
+            uploaded_before_ms=None if uploaded_before is None else parse_moment(uploaded_before, "uploaded-before"),
+            percentile_from=percentile_from,
+            percentile_to=percentile_to,
+            percentile_by=percentile_by,
+            tier=tier,
+            exclude_clip_ids=[*(exclude or ()), *(() if exclude_from is None else _read_ids(exclude_from))],
+            exclude_dancer_ids=exclude_dancer or (),
+            k=k,
+            group_by=by,
+            include_own=include_own,
+        )
+        needs_database = tier is not None or query.asks_for_percentiles
+        with index_service(config, needs_database=needs_database) as service:
+            answer = service.similar(query, generation=generation)
+    Console().print(hits_table(answer, f"Similar to {_described(query)}"))
+
+
+def hits_table(answer: SimilarAnswer, title: str) -> Table:
+    """Hits with their similarity by modality; a dash where a clip lacks it."""
+    weights = ", ".join(f"{modality} {weight:.2f}" for modality, weight in answer.weights.items())
+    named = (Column(name, overflow="fold") for name in ("dancer", "clip", "challenge"))
+    said = " (approximate: more similar clips may be missing)" if answer.approximate else ""
+    table = Table(*named, "all", *MODALITIES, title=titled(title), caption=f"weights: {weights}{said}")
+    for hit in answer.hits:
+        parts = (f"{hit.similarities[m]:.3f}" if m in hit.similarities else "–" for m in MODALITIES)
+        ids = map(Text, (hit.dancer_id, hit.clip_id, hit.challenge_id))
+        table.add_row(*ids, f"{hit.similarity:.3f}", *parts)
+    return table
+
+
+@contextmanager
+def index_service(config: Config, *, needs_database: bool = False) -> Iterator[RankingService]:
+    """Answers of the index snapshot, of the generation that is active in the database. Without a database it is the
+    generation that came first. Raises ``NoData`` without a snapshot, and without a database that is needed.
+    """
+    settings = load_settings(config)
+    index = Processes(settings, observer=Observer(), clock=SystemClock()).open_index()
+    ranking = settings.ranking
+    if index.clips() == 0:
+        raise NoData(
+            f"no index snapshot in {ranking.index_folder} (ranking.index_folder); dancerank serve saves one there "
+            f"every {ranking.snapshot_interval_s:g} s and when it stops"
+        )
+    database = Processes(settings).open_database()
+    if (absence := database.absence()) is not None:
+        database.close()
+        if needs_database:
+            raise lacking(settings, RANKINGS, absence)
+        database = Database("sqlite://")
+        database.migrate()
+    with closing(database):
+        yield RankingService(ScoreStore(database), index, pools=PoolReader(database, SystemClock()))
+
+
+def _described(query: SimilarQuery) -> str:
+    named = [example.clip_id or example.dancer_id or "the embeddings" for example in query.examples]
+    return ", ".join(named[:_SHOWN]) + (f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else "")
+
+
+_SHOWN: Final = 3
+
+
+def _examples(clip_ids: Sequence[str] | None, dancer_ids: Sequence[str] | None) -> list[Example]:
+    clips = [Example(clip_id=clip_id) for clip_id in clip_ids or ()]
+    return clips + [Example(dancer_id=dancer_id) for dancer_id in dancer_ids or ()]
+
+
+def _read_embeddings(path: Path) -> dict[Any, list[float]]:
+    """Raises ``QueryError`` naming ``embeddings``."""
+    try:
+        found = json.loads(_read(path, "embeddings"))
+        if not isinstance(found, dict) or not found.keys() <= set(MODALITIES):
+            raise ValueError(f"expected an object of {', '.join(MODALITIES)}")
+        return {modality: [float(value) for value in values] for modality, values in found.items()}
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise QueryError(f"{path} does not hold embeddings: {error}", field="embeddings") from error
+
+
+def _read_ids(path: Path) -> list[str]:
+    return [line.strip() for line in _read(path, "exclude_clip_ids").splitlines() if line.strip()]
+
+
+def _read(path: Path, field: str) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise QueryError(f"{path} cannot be read: {error}", field=field) from error
