@@ -1,6 +1,6 @@
 """Features as float32, converted faster than by NumPy."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -38,3 +38,8 @@ def widened(frames: Frames) -> Float32:
     out = np.empty(frames.shape, np.float32)
     widen(frames, out)
     return out
+
+
+def doubled(frames: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    """Finite ``frames`` as a new array of float64."""
+    return (widened(frames) if frames.dtype == np.float16 else frames).astype(np.float64, order="C")

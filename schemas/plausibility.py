@@ -14,8 +14,12 @@ import numpy.typing as npt
 
 from schemas.errors import FeaturesImplausible
 from schemas.features import ClipFeatures, check_length
+from schemas.float16 import doubled, widened
 from schemas.joints import LAYOUTS
+from schemas.magnitude import greatest_magnitude
 from schemas.modalities import Modality
+from schemas.ordinary_poses import PoseLimits, is_ordinary
+from schemas.repetition import changes_between, repetition
 
 LEAST_SHARE: Final = 0.5
 """Of the clip's length, as of a joint's steps (``schemas.missing_joints``): below it, most was not observed."""
@@ -40,16 +44,14 @@ LARGEST_DUPLICATES: Final = 0.9
 LARGEST_REPEATS: Final = 0.75
 """Share of the other steps that come back to an earlier one: a loop that is played more than four times."""
 
-_MAGNITUDE_BITS: Final = np.uint16(0x7FFF)
-
-NEAR: Final = 0.1
-"""Two steps are the same if they differ by less than this share of the median change from one step to the next."""
-
 _CHANNELS: Final = 64
 """Channels of a vector that are compared, evenly spaced: enough to see whether anything changes, at a fraction of the
 cost."""
 _NEIGHBOURS: Final = (1, 2, 3)
 """Joints whose distances are compared: to those so many places on in the order of the layout. They fix the pose."""
+_LIMITS_OF_POSES: Final = PoseLimits(LEAST_EXTENT, LEAST_WIDTH, LEAST_MOVEMENT, GREATEST_SPEED, _NEIGHBOURS)
+_FAR_ABOVE_CONTRAST: Final = 1e-4
+"""A square of the contrast, a hundred times that of the limit, far beyond the rounding of float32."""
 _FEWEST_STEPS: Final = 4
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -108,21 +110,16 @@ def findings(features: ClipFeatures, duration_s: float, *, whole_video: bool = F
     for modality, frames in features.frames.items():
         if not (whole_video and len(frames) == 1 and not modality.has_joints):
             yield from _length(modality, len(frames), duration_s)
-        greatest = _greatest(frames)
+        # No float16 is above the limit, and only of poses is the value itself needed.
+        greatest = greatest_magnitude(frames) if modality.has_joints or frames.dtype != np.float16 else 0.0
         if greatest > GREATEST_MAGNITUDE:
             yield Finding(Plausibility.MAGNITUDE, modality, greatest, GREATEST_MAGNITUDE, False, "the greatest value")
         elif modality.has_joints:
             coordinates = LAYOUTS[features.joint_layout or ""].coordinates
-            yield from _pose_findings(modality, frames[..., :coordinates].astype(np.float64), greatest)
+            yield from _pose_findings(modality, doubled(frames[..., :coordinates]), greatest)
         else:
             spaced = frames[:, :: max(1, frames.shape[1] // _CHANNELS)]
-            yield from _vector_findings(modality, spaced.astype(np.float32))
-
-
-def _greatest(frames: Floats) -> float:
-    if frames.dtype == np.float16:  # several times faster than a maximum of float16, which converts each
-        return float((frames.view(np.uint16) & _MAGNITUDE_BITS).max().view(np.float16))
-    return float(max(frames.max(), -frames.min()))
+            yield from _vector_findings(modality, np.ascontiguousarray(widened(spaced)))
 
 
 def _length(modality: Modality, steps: int, duration_s: float) -> Iterator[Finding]:
@@ -135,6 +132,22 @@ def _length(modality: Modality, steps: int, duration_s: float) -> Iterator[Findi
 
 def _pose_findings(modality: Modality, pose: Double, greatest: float) -> Iterator[Finding]:
     """``pose``: (T, V, coordinates)."""
+    flat = pose.reshape(len(pose), -1)
+    changes = changes_between(flat)
+    if len(pose) < _FEWEST_STEPS or not is_ordinary(_planes(pose), changes, greatest, _LIMITS_OF_POSES):
+        found = list(_unusual_pose_findings(modality, pose, greatest))
+        yield from found
+        if len(pose) < _FEWEST_STEPS or any(each.rule is Plausibility.EXTENT for each in found):
+            return
+    yield from _repetition(modality, flat, changes)
+
+
+def _planes(pose: Double) -> Double:
+    return np.ascontiguousarray(pose.transpose(2, 1, 0))
+
+
+def _unusual_pose_findings(modality: Modality, pose: Double, greatest: float) -> Iterator[Finding]:
+    """All rules of poses but those of repetition, by their exact values."""
     size = float(np.median(np.sqrt(((pose.max(axis=1) - pose.min(axis=1)) ** 2).sum(axis=1))))
     if size < LEAST_EXTENT * greatest or size == 0:
         share = size / greatest if greatest else 0.0
@@ -153,7 +166,6 @@ def _pose_findings(modality: Modality, pose: Double, greatest: float) -> Iterato
     speed = float(np.median(moved[moved > 0])) if (moved > 0).any() else 0.0
     if speed > GREATEST_SPEED:
         yield Finding(Plausibility.SPEED, modality, speed, GREATEST_SPEED, False, "the speed in bodies per step")
-    yield from _repetition(modality, pose.reshape(len(pose), -1))
 
 
 def _movement(pose: Double) -> float:
@@ -168,48 +180,37 @@ def _movement(pose: Double) -> float:
 def _vector_findings(modality: Modality, frames: npt.NDArray[np.float32]) -> Iterator[Finding]:
     """``frames``: (T, C)."""
     steps, channels = frames.shape
-    deviation, size = frames.std(axis=1), np.sqrt(np.einsum("tc,tc->t", frames, frames) / channels)
-    contrast = float(np.median(deviation / np.where(size > 0, size, 1)))
-    if channels > 1 and contrast < LEAST_CONTRAST:
+    squares, sums = np.vecdot(frames, frames), np.add.reduce(frames, axis=1)
+    far = np.count_nonzero(sums * sums < (1 - _FAR_ABOVE_CONTRAST) * channels * squares)
+    if channels > 1 and 2 * far <= steps and (contrast := _contrast(frames)) < LEAST_CONTRAST:
         yield Finding(Plausibility.CONTRAST, modality, contrast, LEAST_CONTRAST, True, "the contrast of the channels")
         return
     if steps < _FEWEST_STEPS:
         return
-    centred = frames - frames.mean(axis=0)
-    variation = float(np.sqrt((centred**2).mean() / (size**2).mean()))
+    centred = frames - np.add.reduce(frames, axis=0) / steps
+    power = float(np.add.reduce(squares))
+    variation = float(np.sqrt(np.add.reduce(np.vecdot(centred, centred)) / power)) if power else 0.0
     if variation < LEAST_VARIATION:
         yield Finding(Plausibility.VARIATION, modality, variation, LEAST_VARIATION, True, "the change over time")
         return
-    yield from _repetition(modality, centred.astype(np.float64))
+    yield from _repetition(modality, centred, changes_between(centred))
 
 
-def _repetition(modality: Modality, steps: Double) -> Iterator[Finding]:
-    """``steps``: (T, D). Duplicates of the step before; and, without those, steps that come back to an earlier one."""
-    changes = _changes(steps)
-    same = changes <= NEAR * np.median(changes[changes > 0]) if changes.any() else np.ones(len(changes), np.bool_)
-    if (duplicates := float(same.mean())) > LARGEST_DUPLICATES:
+def _contrast(frames: npt.NDArray[np.float32]) -> float:
+    size = np.sqrt(np.einsum("tc,tc->t", frames, frames) / frames.shape[1])
+    return float(np.median(frames.std(axis=1) / np.where(size > 0, size, 1)))
+
+
+def _repetition(modality: Modality, steps: Floats, changes: Double) -> Iterator[Finding]:
+    """``steps``: (T, D); ``changes`` between them, (T - 1,)."""
+    found = repetition(steps, changes, most_duplicates=LARGEST_DUPLICATES, most_repeats=LARGEST_REPEATS)
+    if found.duplicates > LARGEST_DUPLICATES:
         yield Finding(
-            *(Plausibility.DUPLICATES, modality, duplicates, LARGEST_DUPLICATES, False),
+            *(Plausibility.DUPLICATES, modality, found.duplicates, LARGEST_DUPLICATES, False),
             "the share of steps that equal the one before",
         )
-        return
-    kept = steps[np.concatenate([[True], ~same])]
-    if len(kept) < _FEWEST_STEPS:
-        return
-    near = NEAR * float(np.median(_changes(kept)))
-    square = np.einsum("td,td->t", kept, kept)
-    apart = kept @ kept.T
-    apart *= -2
-    apart += square
-    repeats = float(np.tril(apart <= (near**2 - square)[:, None], -2).any(axis=1).mean())
-    if repeats > LARGEST_REPEATS:
+    elif found.repeats > LARGEST_REPEATS:
         yield Finding(
-            *(Plausibility.REPEATS, modality, repeats, LARGEST_REPEATS, False),
+            *(Plausibility.REPEATS, modality, found.repeats, LARGEST_REPEATS, False),
             "the share of steps that repeat an earlier one",
         )
-
-
-def _changes(steps: Double) -> Double:
-    differences = np.diff(steps, axis=0)
-    changes: Double = np.sqrt(np.einsum("td,td->t", differences, differences))
-    return changes
