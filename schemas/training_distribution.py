@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from schemas.float16 import widened
+from schemas.descriptors import POSE_DESCRIPTORS, VECTOR_DESCRIPTORS, describe_pose, describe_vectors, mean_step
 from schemas.modalities import Modality
 
 QUANTILE: Final = 0.999
@@ -25,13 +25,9 @@ SHRINKAGE: Final = 0.1
 FEWEST_CLIPS: Final = 50
 """Training clips of a modality below which nothing is stated of it."""
 
-POSE_DESCRIPTORS: Final = ("movement", "speed", "jerk", "width", "travel", "breadth", "typical pose", "spread")
-VECTOR_DESCRIPTORS: Final = ("size", "mean", "variation", "jerk", "silence", "tail", "typical vector", "spread")
-
 _SMALLEST: Final = 1e-12
 _FARTHEST: Final = 1e9
 """Of descriptors that are not finite."""
-_NEIGHBOURS: Final = (1, 2, 3)
 
 Double = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating[Any]]
@@ -69,7 +65,7 @@ class DistanceMeter:
         known = POSE_DESCRIPTORS if modality.has_joints else VECTOR_DESCRIPTORS
         if distribution.descriptors != known:
             raise ValueError(f"the descriptors are {', '.join(distribution.descriptors)}, not {', '.join(known)}")
-        self._describe = _describe_pose if modality.has_joints else _describe_vectors
+        self._describe = describe_pose if modality.has_joints else describe_vectors
         self._typical, self._mean = _array(distribution.typical), np.array(distribution.mean)
         self._limit = distribution.limit
         wide = (len(known),)
@@ -112,10 +108,10 @@ def _frames_of(clips: Sequence[Clip], modality: Modality, kept: int | None) -> I
 
 
 def _stated(read: Callable[[], Iterator[Floats]], modality: Modality, quantile: float) -> ModalityDistribution | None:
-    describe = _describe_pose if modality.has_joints else _describe_vectors
+    describe = describe_pose if modality.has_joints else describe_vectors
     total, count = np.zeros(0), 0
     for frames in read():
-        step = _mean_step(frames)
+        step = mean_step(frames)
         total, count = step if not count else total + step, count + 1
     if count < FEWEST_CLIPS:
         return None
@@ -156,75 +152,3 @@ def _distance(described: Double, mean: Double, precision: Double) -> float:
     apart = described - mean
     square = float(apart @ precision @ apart) / len(mean)
     return float(np.sqrt(max(square, 0.0))) if np.isfinite(square) else _FARTHEST
-
-
-def _log(value: float | np.floating[Any]) -> float:
-    return float(np.log(max(float(value), _SMALLEST)))
-
-
-def _mean_step(frames: Floats) -> Double:
-    """Of length 1, flat: of a pose, about its mean joint."""
-    step = frames.mean(axis=0, dtype=np.float64)
-    if frames.ndim == 3:
-        step = step - step.mean(axis=0)
-    return np.asarray(step.ravel() / max(float(np.linalg.norm(step)), _SMALLEST))
-
-
-def _describe_pose(frames: Floats, typical: Double) -> Double:
-    """(T, V, coordinates) to ``POSE_DESCRIPTORS``; none of them depends on where and how large the body is."""
-    pose = frames.astype(np.float64)
-    centre = pose.mean(axis=1)
-    centred = pose - centre[:, None]
-    power = np.einsum("tvc,tvc->t", centred, centred) / pose.shape[1]
-    size = np.sqrt(max(float(np.median(power)), _SMALLEST))
-    square = np.concatenate([((pose - np.roll(pose, places, axis=1)) ** 2).sum(axis=2) for places in _NEIGHBOURS], 1)
-    shape = np.sqrt(square / np.maximum(square.mean(axis=1, keepdims=True), _SMALLEST))
-    axes = np.sqrt(np.maximum(np.linalg.eigvalsh(np.einsum("tvc,tvd->cd", centred, centred)), 0))
-    mean = centred.mean(axis=0)
-    away = centred - mean
-    first = np.diff(pose, axis=0) if len(pose) > 1 else np.zeros((1, *pose.shape[1:]))
-    second = np.diff(first, axis=0) if len(first) > 1 else np.zeros((1, *pose.shape[1:]))
-    speed = np.sqrt((first**2).sum(axis=2).mean())
-    return np.array(
-        [
-            _log(np.sqrt(shape.var(axis=0).mean())),
-            _log(speed / size),
-            _log(np.sqrt((second**2).sum(axis=2).mean()) / max(speed, _SMALLEST)),
-            _log(axes[-2] / max(axes[-1], _SMALLEST)),
-            _log(np.sqrt(centre.var(axis=0).sum()) / size),
-            _log(np.sqrt(power).std() / size),
-            _log(1.001 - float(mean.ravel() @ typical / max(float(np.linalg.norm(mean)), _SMALLEST))),
-            _log(np.sqrt((away**2).sum(axis=2).mean()) / size),
-        ]
-    )
-
-
-def _describe_vectors(frames: Floats, typical: Double) -> Double:
-    """(T, C) to ``VECTOR_DESCRIPTORS``. What a mean of T steps owes to their variation is subtracted, so that long and
-    short clips are alike.
-    """
-    steps, channels = frames.shape
-    values = widened(frames)
-    mean = values.mean(axis=0)
-    squares = values * values
-    power = max(float(squares.mean()), _SMALLEST)
-    size = np.sqrt(power)
-    still = float(mean @ mean) / channels
-    variance = max(power - still, 0.0) * steps / max(steps - 1, 1)
-    still = max(still - variance / steps, _SMALLEST)
-    change = 0.0
-    if steps > 1:
-        difference = values[1:] - values[:-1]
-        change = float(np.einsum("tc,tc->", difference, difference)) / difference.size
-    return np.array(
-        [
-            _log(size),
-            float(mean.mean()) / size,
-            _log(np.sqrt(variance) / size),
-            _log(np.sqrt(change / max(2 * variance, _SMALLEST))),
-            1.0 - np.count_nonzero(values > 0) / values.size,
-            _log(float(np.einsum("tc,tc->", squares, squares)) / values.size / power**2),
-            float(mean @ typical) / np.sqrt(still * channels),
-            _log(np.sqrt(max(float(mean.var()) - variance / steps, 0.0)) / size),
-        ]
-    )

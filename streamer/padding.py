@@ -4,7 +4,7 @@ Legend: N clips, T time steps of the longest clip, C channels (and joints) of a 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -19,10 +19,11 @@ class PaddedBuffer:
     def __init__(self) -> None:
         self._memory: Float32 = np.empty(0, np.float32)
 
-    def fill(self, clips: Sequence[Frames]) -> tuple[Float32, Int64]:
+    def fill(self, clips: Sequence[Frames], look: Callable[[Float32], object] | None = None) -> tuple[Float32, Int64]:
         """The clips (T_n, …) as frames (N, T, …), zero beyond each length, and lengths (N,).
 
-        The frames are valid until the next call.
+        ``look`` is called with each clip's frames, in order, as soon as they are written and while they are in the
+        processor's cache. The frames are valid until the next call.
         """
         lengths = np.array([len(frames) for frames in clips], np.int64)
         shape = (len(clips), int(lengths.max()), *clips[0].shape[1:])
@@ -32,5 +33,7 @@ class PaddedBuffer:
         padded = self._memory[:size].reshape(shape)
         for row, frames in zip(padded, clips, strict=True):
             widen(frames, row[: len(frames)])
+            if look is not None:
+                look(row[: len(frames)])
             row[len(frames) :] = 0.0
         return padded, lengths

@@ -5,6 +5,7 @@ Legend: N clips of the batch, D embedding width of a stream, M streams of the bu
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -110,11 +111,11 @@ class Scorer:
             rows = np.flatnonzero(present[:, column])
             if rows.size:
                 clips = [batch[row][1].frames[modality] for row in rows.tolist()]
-                inputs[modality] = StreamInput(rows, *buffers[modality].fill(clips))
-            if rows.size and (meter := self._meters.get(modality)) is not None:
-                _, frames, lengths = inputs[modality]
-                for row, padded, length in zip(rows.tolist(), frames, lengths.tolist(), strict=True):
-                    distances[row][modality] = meter.distance(padded[:length])
+                measured: list[float] = []
+                look = None if (meter := self._meters.get(modality)) is None else partial(_measure, meter, measured)
+                inputs[modality] = StreamInput(rows, *buffers[modality].fill(clips, look))
+                for row, distance in zip(rows.tolist(), measured, strict=False):
+                    distances[row][modality] = distance
         return PreparedBatch(batch, present, inputs, buffers, distances)
 
     def score(self, batch: Sequence[ScoringInput]) -> list[ClipScored | InferenceFailed]:
@@ -212,6 +213,10 @@ class Scorer:
                 distances[farthest],
             )
         return ClipScoredV2(**msgspec.structs.asdict(clip), training_distance=distances[farthest])
+
+
+def _measure(meter: DistanceMeter, measured: list[float], frames: Float32) -> None:
+    measured.append(meter.distance(frames))
 
 
 def _modality_result(modality: Modality, score: float, attention: float, embedding: Float32) -> ModalityResult:

@@ -45,6 +45,14 @@ def test_memory_is_that_of_the_largest_batch() -> None:
     assert np.shares_memory(large, small)
 
 
+def test_each_clip_is_looked_at_once_it_is_written_and_without_padding() -> None:
+    clips = [np.full((steps, 4), steps, np.float16) for steps in (3, 5, 2)]
+    seen: list[np.ndarray] = []
+    padded, _ = PaddedBuffer().fill(clips, lambda frames: seen.append(frames.copy()))
+    assert [each.tolist() for each in seen] == [each.tolist() for each in clips]
+    assert padded.dtype == seen[0].dtype == np.float32
+
+
 @pytest.mark.parametrize("value", [65504.0, -65504.0, 6e-8, -6e-8, 0.0, -0.0])
 def test_extremes_survive(value: float) -> None:
     out = np.empty(1, np.float32)
