@@ -23,6 +23,7 @@ from dancerank.settings import shipped_bundle
 from dancerank.synthetic import Plan, SyntheticClip, synthesize
 from ranking.pools.nomination import nomination
 from schemas.bundle import read_bundle
+from schemas.descriptors import sample
 from schemas.events import ClipScored, ClipUploaded, InlineFeatures, outside_training, training_distance
 from schemas.features import ClipFeatures
 from schemas.modalities import PAPER_MODALITIES, Dimension, Modality
@@ -80,6 +81,16 @@ def _noisy_loop(_: Modality, frames: Frames, rng: np.random.Generator) -> Frames
     return np.resize(frames[:10], frames.shape) + 1e-4 * frames.std() * rng.standard_normal(frames.shape)
 
 
+def _noise_beside_the_sample(modality: Modality, frames: Frames, rng: np.random.Generator) -> Frames:
+    """Noise that keeps the mean of each channel, only in the values that most descriptors do not look at."""
+    if modality.has_joints:
+        return frames
+    deviation = frames.std(axis=0)
+    made = np.maximum(frames.mean(axis=0) + 3 * deviation * rng.standard_normal(frames.shape), 0).astype(np.float32)
+    sample(made)[0][...] = sample(frames)[0]
+    return made
+
+
 def _other_order(_: Modality, frames: Frames, rng: np.random.Generator) -> Frames:
     return frames[:, rng.permutation(frames.shape[1])]
 
@@ -99,6 +110,7 @@ ATTACKS: Final = (
     Attack("joints or channels in another order", _other_order),
     Attack("upside down", lambda _m, f, _r: -f),
     Attack("scaled by 1000", lambda _m, f, _r: 1000 * f),
+    Attack("noise beside the sample", _noise_beside_the_sample, garbage=False),
     Attack("scaled by 1.2", lambda _m, f, _r: 1.2 * f, garbage=False),
     Attack("frames shuffled", lambda _m, f, r: r.permutation(f), garbage=False),
     Attack("played backwards", lambda _m, f, _r: f[::-1].copy(), garbage=False),
