@@ -20,6 +20,8 @@ from ranking.database.migrations import current_revision, upgrade
 from schemas.errors import ConfigurationError, DatabaseBusy, ExtraMissing, StoreRefused, StoreUnavailable
 
 SQLITE_BUSY_TIMEOUT_MS: Final = 10_000
+SQLITE_CACHE_KIB: Final = 32_768
+"""For each connection. A batch changes thousands of pages of an index; by default 2 MB are kept."""
 CONNECT_TIMEOUT_S: Final = 5
 # By default TCP waits a quarter of an hour for a server whose host vanished.
 _PATIENCE: Final = {
@@ -188,6 +190,7 @@ def _open_sqlite(url: sa.URL, pool: Mapping[str, Any]) -> sa.Engine:
             with attempt:
                 cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute(f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}")
         cursor.close()
 
     @sa.event.listens_for(engine, "begin")

@@ -1,17 +1,21 @@
 """Rows of scored clips that are there, and what a challenge gains and loses when they change."""
 
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
+from ranking.database.bulk import among
 from ranking.database.connection import in_parts
 from ranking.database.tables import scored_clips, scores, unranked_scores
 from ranking.scores.runs.content import Change
 from ranking.scores.runs.periods import minute_of
 from ranking.scores.runs.writing import ChallengeOf
-from schemas.events import ClipScored, outside_training, training_distance
-from schemas.modalities import Dimension
+from schemas.events import ClipScored
+from schemas.modalities import MODALITIES, Dimension
+
+_NAMES: Final = {modality: str(Dimension(modality)) for modality in MODALITIES}
+_FUSED: Final = str(Dimension.FUSED)
 
 
 class HeldClip(NamedTuple):
@@ -27,16 +31,19 @@ class HeldClip(NamedTuple):
     scores: dict[str, tuple[float, float | None]]
 
 
+ScoresOf = dict[str, tuple[float, float | None]]
+"""Score and attention by dimension, as the database keeps them."""
+
+
 class Changes:
     """What challenges gain and lose in one transaction."""
 
     def __init__(self) -> None:
         self.by_challenge: dict[ChallengeOf, list[Change]] = {}
 
-    def gained(self, clips: Iterable[ClipScored]) -> None:
-        for clip in clips:
-            found = {} if outside_training(training_distance(clip)) else scores_and_attention(clip)
-            self._add(clip.generation, clip.challenge_id, Change(minute_of(clip.uploaded_at_ms), 1, found))
+    def gained(self, clip: ClipScored, ranked: ScoresOf) -> None:
+        """``ranked``: its scores in rankings, if it is in any."""
+        self._add(clip.generation, clip.challenge_id, Change(minute_of(clip.uploaded_at_ms), 1, ranked))
 
     def lost(self, clips: Iterable[HeldClip]) -> None:
         for clip in clips:
@@ -46,11 +53,11 @@ class Changes:
         self.by_challenge.setdefault(ChallengeOf(generation, challenge_id), []).append(change)
 
 
-def scores_and_attention(clip: ClipScored) -> dict[str, tuple[float, float | None]]:
-    """By dimension, as the database keeps them."""
-    attention = {Dimension(modality): result.attention for modality, result in clip.modalities.items()}
-    # 0 for -0, which PostgreSQL would keep and SQLite would not.
-    return {str(name): (score + 0.0, attention.get(name)) for name, score in clip.scores().items()}
+def scores_of(clip: ClipScored) -> ScoresOf:
+    """0 for -0, which PostgreSQL would keep and SQLite would not."""
+    found: ScoresOf = {_NAMES[name]: (one.score + 0.0, one.attention) for name, one in clip.modalities.items()}
+    found[_FUSED] = (clip.fused_score + 0.0, None)
+    return found
 
 
 def held_clips(connection: sa.Connection, clip_ids: Collection[str]) -> list[HeldClip]:
@@ -58,7 +65,7 @@ def held_clips(connection: sa.Connection, clip_ids: Collection[str]) -> list[Hel
     of, score = scored_clips.c, scores.c
     query = sa.select(
         of.generation, of.clip_id, of.challenge_id, of.uploaded_at_ms, of.log_partition, of.log_offset
-    ).where(of.clip_id.in_(clip_ids))
+    ).where(among(connection, of.clip_id, sorted(clip_ids)))
     found: dict[str, dict[str, HeldClip]] = {}
     for generation, clip_id, challenge_id, *written in connection.execute(query):
         at_ms, partition, offset = map(int, written)
@@ -66,7 +73,7 @@ def held_clips(connection: sa.Connection, clip_ids: Collection[str]) -> list[Hel
         found.setdefault(generation, {})[clip_id] = held
     for generation, held_of in found.items():
         query_of_scores = sa.select(score.clip_id, score.dimension, score.score, score.attention).where(
-            score.generation == generation, score.clip_id.in_(sorted(held_of))
+            score.generation == generation, among(connection, score.clip_id, sorted(held_of))
         )
         for row in connection.execute(query_of_scores):
             attention = None if row.attention is None else float(row.attention)
@@ -78,4 +85,5 @@ def remove_scored(connection: sa.Connection, generation: str, clip_ids: Collecti
     """Delete the rows of scored clips and of their scores under ``generation``."""
     for part in in_parts(clip_ids):
         for table in (scores, unranked_scores, scored_clips):
-            connection.execute(sa.delete(table).where(table.c.generation == generation, table.c.clip_id.in_(part)))
+            these = among(connection, table.c.clip_id, part)
+            connection.execute(sa.delete(table).where(table.c.generation == generation, these))

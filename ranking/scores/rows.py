@@ -1,17 +1,17 @@
 """Writing the SQL view: what the log says of clips into rows, within a transaction of the caller."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from ranking.database.bulk import insert_rows
+from ranking.database.bulk import among, insert_rows
 from ranking.database.connection import in_parts, insert_into, lock_clips
 from ranking.database.tables import clips, deleted_clips, scored_clips, scores, unranked_scores
 from ranking.scores.generations import activate_first, retired
-from ranking.scores.held import Changes, HeldClip, held_clips, remove_scored, scores_and_attention
+from ranking.scores.held import Changes, HeldClip, held_clips, remove_scored, scores_of
 from ranking.scores.runs.periods import minute_of
 from ranking.scores.runs.writing import add_changes, drop_empty
 from ranking.views.log_records import DeletedRecord, LogEntry
@@ -91,7 +91,7 @@ def _delete(
 def _deleted_among(connection: sa.Connection, clip_ids: Collection[str]) -> set[str]:
     gone: set[str] = set()
     for part in in_parts(clip_ids):
-        query = sa.select(deleted_clips.c.clip_id).where(deleted_clips.c.clip_id.in_(part))
+        query = sa.select(deleted_clips.c.clip_id).where(among(connection, deleted_clips.c.clip_id, part))
         gone |= set(connection.scalars(query))
     return gone
 
@@ -120,13 +120,20 @@ def _write_scored(connection: sa.Connection, scored: Sequence[ScoredRecord], cha
     replaced = [held[key] for entry in later if (key := (entry.clip.generation, entry.clip.clip_id)) in held]
     _remove(connection, replaced)
     changes.lost(replaced)
-    changes.gained(entry.clip for entry in later)
+    ranked: list[tuple[Any, ...]] = []
+    unranked: list[tuple[Any, ...]] = []
+    for entry in later:
+        clip, found = entry.clip, scores_of(entry.clip)
+        of = (clip.generation, clip.clip_id)
+        if outside_training(training_distance(clip)):
+            changes.gained(clip, {})
+            unranked += ((*of, dimension, *pair) for dimension, pair in found.items())
+        else:
+            changes.gained(clip, found)
+            ranked += ((*of, dimension, clip.challenge_id, *pair) for dimension, pair in found.items())
     insert_rows(connection, scored_clips, [_scored_row(entry) for entry in later])
-    outside = [outside_training(training_distance(entry.clip)) for entry in later]
-    ranked = [entry.clip for entry, is_outside in zip(later, outside, strict=True) if not is_outside]
-    unranked = [entry.clip for entry, is_outside in zip(later, outside, strict=True) if is_outside]
-    insert_rows(connection, scores, [row for clip in ranked for row in _score_rows(clip)])
-    insert_rows(connection, unranked_scores, [row for clip in unranked for row in _unranked_rows(clip)])
+    insert_rows(connection, scores, ranked)
+    insert_rows(connection, unranked_scores, unranked)
 
 
 def _remove(connection: sa.Connection, held: Iterable[HeldClip]) -> None:
@@ -162,13 +169,3 @@ def _scored_row(entry: ScoredRecord) -> tuple[Any, ...]:
         *(clip.generation, clip.clip_id, clip.challenge_id, clip.uploaded_at_ms, clip.scored_at_ms),
         *(",".join(clip.missing), training_distance(clip), record.partition, record.offset),
     )
-
-
-def _score_rows(clip: ClipScored) -> Iterator[tuple[Any, ...]]:
-    for dimension, (score, attention) in scores_and_attention(clip).items():
-        yield clip.generation, clip.clip_id, dimension, clip.challenge_id, score, attention
-
-
-def _unranked_rows(clip: ClipScored) -> Iterator[tuple[Any, ...]]:
-    for dimension, (score, attention) in scores_and_attention(clip).items():
-        yield clip.generation, clip.clip_id, dimension, score, attention

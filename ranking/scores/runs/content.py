@@ -73,12 +73,14 @@ class ChangeList:
 
     @classmethod
     def of(cls, changes: Iterable[Change]) -> "ChangeList":
-        columns: dict[str, list[tuple[float, float, int, int]]] = {}
+        columns: dict[str, list[tuple[float, float, int, int]]] = {CLIPS: []}
         for minute, sign, scores in changes:
-            columns.setdefault(CLIPS, []).append((0.0, 0.0, minute, sign))
+            columns[CLIPS].append((0.0, 0.0, minute, sign))
             for dimension, (score, attention) in scores.items():
-                columns.setdefault(dimension, []).append((score, attention or 0.0, minute, sign))
-        return cls({name: np.array(rows, _CHANGE).tobytes() for name, rows in sorted(columns.items())})
+                if dimension not in columns:
+                    columns[dimension] = []
+                columns[dimension].append((score, attention or 0.0, minute, sign))
+        return cls({name: np.array(rows, _CHANGE).tobytes() for name, rows in sorted(columns.items()) if rows})
 
     @classmethod
     def joined(cls, lists: Sequence["ChangeList"]) -> "ChangeList":
@@ -93,7 +95,8 @@ class ChangeList:
         return msgspec.msgpack.encode(self._content)
 
     def __len__(self) -> int:
-        return len(self._content.get(CLIPS, b"")) // _CHANGE.itemsize
+        """Changes by the dimension that has most: by each, other clips may have cancelled."""
+        return max(map(len, self._content.values()), default=0) // _CHANGE.itemsize
 
     def cancelled(self) -> "ChangeList":
         """Without the clips that were gained and lost again."""
@@ -118,7 +121,8 @@ class ChangeList:
 
     def by_period(self, minutes: int) -> "Iterator[tuple[int, ChangeList]]":
         """Those of each period of ``minutes``, with the minute that it starts in."""
-        for period in np.unique(self._rows(CLIPS)["minute"] // minutes).tolist():
+        present = [self._rows(name)["minute"] // minutes for name in self._content]
+        for period in np.unique(np.concatenate([np.empty(0, np.int32), *present])).tolist():
             rows = ((name, self._rows(name)) for name in self._content)
             within = ((name, found[found["minute"] // minutes == period]) for name, found in rows)
             yield period * minutes, ChangeList({name: found.tobytes() for name, found in within if len(found)})

@@ -150,6 +150,19 @@ def test_a_challenge_has_few_runs_however_many_clips_and_batches_it_had(any_stor
     reference.check(any_store)
 
 
+def test_a_clip_that_leaves_a_ranking_and_one_that_enters_in_its_minute_do_not_cancel(any_store: ScoreStore) -> None:
+    reference = Reference()
+    inside = [scored_clip(f"c{n}", fused_score=n / 7, challenge_id="x") for n in range(8)]
+    outside = [
+        scored_clip(f"c{n}", training_distance=2.0, challenge_id="x", uploaded_at_ms=NOW_MS + 1) for n in range(4)
+    ]
+    for number, clips in enumerate([inside, *([clip] for clip in outside)]):
+        batch = logged(clips, start=10 * number)
+        reference.take(batch)
+        any_store.apply(batch, {})
+        reference.check(any_store)
+
+
 def test_equal_scores_of_all_clips_are_one_entry(any_store: ScoreStore) -> None:
     same = {m: result(score=0.5) for m in MODALITIES}
     for start in range(0, 2000, 500):
