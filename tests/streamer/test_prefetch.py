@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from schemas.clock import SystemClock
+from schemas.clock import Clock, ManualClock, SystemClock
 from schemas.errors import FeatureFileMissing, LoadingAbandoned
 from schemas.events import ClipUploaded, InlineFeatures
 from schemas.features import ClipFeatures
@@ -15,6 +15,7 @@ from streamer.offset_tracker import Ticket
 from streamer.prefetch import ByteBudget, Load, Loaded, Prefetcher, Upload
 from streamer.stores import MemoryReservation
 from tests.clips import upload
+from tests.waiting import wait_until
 
 TIMEOUT_S = 60.0
 
@@ -36,14 +37,16 @@ Open = Callable[..., Prefetcher]
 def open_prefetcher() -> Iterator[Open]:
     opened: list[Prefetcher] = []
 
-    def start(load: Load, *, threads: int = 2, max_clips: int = 8, max_bytes: int = 100) -> Prefetcher:
+    def start(
+        load: Load, *, threads: int = 2, max_clips: int = 8, max_bytes: int = 100, clock: Clock | None = None
+    ) -> Prefetcher:
         opened.append(
             Prefetcher(
                 load,
                 threads=threads,
                 max_clips=max_clips,
                 max_bytes=max_bytes,
-                clock=SystemClock(),
+                clock=clock or SystemClock(),
                 abandoned=threading.Event(),
             )
         )
@@ -239,3 +242,77 @@ def test_closing_signals_loads_that_wait_for_a_store_and_returns_at_once() -> No
     hanging.set()
     assert not begun.acquire(timeout=0.2)
     assert asked == ["clip-0"]
+
+
+class Store:
+    """Files that come when a test lets them: ``asked`` counts the questions, ``answer`` answers one clip's."""
+
+    def __init__(self, size_bytes: int = 0) -> None:
+        self.asked: list[str] = []
+        self._answered: dict[str, threading.Event] = {}
+        self._size_bytes = size_bytes
+
+    def load(self, clip: ClipUploaded, reserve: MemoryReservation) -> ClipFeatures:
+        reserve(self._size_bytes)
+        answered = self._answered.setdefault(clip.clip_id, threading.Event())
+        self.asked.append(clip.clip_id)
+        assert answered.wait(TIMEOUT_S)
+        return nothing(clip, reserve)
+
+    def answer(self, clip_id: str) -> None:
+        self._answered[clip_id].set()
+
+
+def test_the_silence_of_a_store_is_that_of_the_file_that_waits_longest(open_prefetcher: Open) -> None:
+    clock, store = ManualClock(), Store()
+    prefetcher = open_prefetcher(store.load, clock=clock)
+    assert prefetcher.silent_s() == 0.0
+    prefetcher.submit(an_upload(0))
+    wait_until(lambda: store.asked == ["clip-0"])
+    clock.advance(30)
+    prefetcher.submit(an_upload(1))
+    wait_until(lambda: store.asked == ["clip-0", "clip-1"])
+    clock.advance(5)
+    assert prefetcher.silent_s() == 35.0
+    store.answer("clip-0")
+    collect(prefetcher, 1)
+    assert prefetcher.silent_s() == 5.0
+    store.answer("clip-1")
+    collect(prefetcher, 1)
+    clock.advance(60)
+    assert prefetcher.silent_s() == 0.0
+
+
+def test_a_clip_that_no_thread_has_taken_on_yet_is_not_waited_for(open_prefetcher: Open) -> None:
+    clock, store = ManualClock(), Store()
+    prefetcher = open_prefetcher(store.load, threads=1, clock=clock)
+    for number in range(2):
+        prefetcher.submit(an_upload(number))
+    wait_until(lambda: store.asked == ["clip-0"])
+    clock.advance(30)
+    store.answer("clip-0")
+    wait_until(lambda: store.asked == ["clip-0", "clip-1"])
+    clock.advance(1)
+    assert prefetcher.silent_s() == 1.0
+    store.answer("clip-1")
+    collect(prefetcher, 2)
+
+
+def test_waiting_for_room_is_not_the_silence_of_a_store(open_prefetcher: Open) -> None:
+    clock, store = ManualClock(), Store(size_bytes=60)
+    prefetcher = open_prefetcher(store.load, max_bytes=100, clock=clock)
+    first, second = an_upload(0), an_upload(1)
+    prefetcher.submit(first)
+    wait_until(lambda: store.asked == ["clip-0"])
+    prefetcher.submit(second)
+    wait_until(lambda: prefetcher._budget.waiting == 1)
+    store.answer("clip-0")
+    collect(prefetcher, 1)
+    clock.advance(600)
+    assert prefetcher.silent_s() == 0.0  # the other one waits for room
+    prefetcher.release(first)
+    wait_until(lambda: store.asked == ["clip-0", "clip-1"])
+    clock.advance(7)
+    assert prefetcher.silent_s() == 7.0
+    store.answer("clip-1")
+    collect(prefetcher, 1)
