@@ -21,7 +21,7 @@ class Float16Index(dict):  # clip id → float16 vector of width dim
 
     def search(self, query, k, *, among=None, at_least=None):
         ids = [*self] if among is None else [*self.keys() & set(among.clip_ids())]
-        return best_first(self.vectors(ids) @ checked_query(query, self.dim), ids, k, at_least, exact=False)
+        return best_first(self.vectors(ids) @ checked_query(query, self.dim, k), ids, k, at_least, exact=False)
 
     def vectors(self, clip_ids):
         absent = np.full(self.dim, np.nan)

@@ -19,9 +19,10 @@ Generations = Mapping[str, tuple[Catalogue, IndexesByWidth]]
 
 
 def index_content(generations: Generations, deleted: Collection[str]) -> str:
-    """Hash of an index view: of each generation every clip and its float32 vectors, and the ids of ``deleted`` clips.
+    """Hash of an index view: of each generation every clip and its vectors, and the ids of ``deleted`` clips.
 
-    A generation without clips counts as none: whether a view came to know it depends on what it read first. Raises
+    Vectors count as float16: an index may keep that much of some, and which it is depends on when they came. A
+    generation without clips counts as none: whether a view came to know it depends on what it read first. Raises
     ``KeyError`` for a clip whose vector is not in the index where its entry says it is.
     """
     content = ContentHash()
@@ -53,7 +54,7 @@ def _add_vectors(content: ContentHash, modality: Modality, index: VectorIndex, h
         vectors = index.vectors(clips)
         absent = np.isnan(vectors[:, 0])
         elsewhere += [clip_id for clip_id, is_absent in zip(clips, absent.tolist(), strict=True) if is_absent]
-        content.add(vectors[~absent].astype("<f4").tobytes())
+        content.add(vectors[~absent].astype("<f2").tobytes())
     if elsewhere:  # which of the clips the bytes above belong to
         content.add("elsewhere", elsewhere)
     return elsewhere

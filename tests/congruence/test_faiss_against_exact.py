@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ranking.vectors.backends.contract import admitting
-from ranking.vectors.backends.faiss_flat import FaissIndex
+from ranking.vectors.backends.contract import NUMBERS, admitting
+from ranking.vectors.backends.live.index import LiveIndex
 from ranking.vectors.backends.numpy_exact import NumpyIndex
 from ranking.vectors.backends.port import IndexedClip
 
@@ -18,7 +18,7 @@ def test_faiss_finds_what_exact_search_finds(dim: int, threads: int) -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     clips = [IndexedClip(f"clip-{number}", "ch", "d", int(number)) for number in rng.permutation(5000)[:700]]
     ids = [clip.clip_id for clip in clips]
-    faiss, exact = FaissIndex(dim, threads=threads), NumpyIndex(dim)
+    faiss, exact = LiveIndex(dim, NUMBERS, threads=threads), NumpyIndex(dim)
     for index in (faiss, exact):
         index.upsert(clips, vectors)
         index.upsert(clips[:50], vectors[50:100])

@@ -1,6 +1,7 @@
 """Every index of this project passes the checks of the port, and behaves as a dict under any sequence of changes."""
 
 from collections.abc import Callable, Collection
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ranking.vectors.backends.contract import INDEX_CHECKS
-from ranking.vectors.backends.faiss_flat import FaissBackend, FaissIndex
+from ranking.vectors.backends.faiss_live import FaissBackend
+from ranking.vectors.backends.live.index import LiveIndex
 from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
 from ranking.vectors.backends.port import Filter, IndexBackend, IndexedClip, RowNumbers, SnapshotIndex, unit
 from tests.ranking.vectors.own_backends import LossyBackend, LossyIndex, RemoteService
@@ -167,7 +169,7 @@ class IndexAgainstDict(RuleBasedStateMachine):
 
 
 class FaissAgainstDict(IndexAgainstDict):
-    make = FaissIndex
+    make = partial(LiveIndex, numbers=NUMBERS)
 
 
 class NumpyAgainstDict(IndexAgainstDict):

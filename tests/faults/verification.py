@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from dancerank.settings import Settings
 from ranking.database.connection import Database
 from ranking.database.tables import clips, scored_clips, scores
-from ranking.vectors.backends.faiss_flat import FaissBackend
+from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.view import IndexView
 from schemas.clock import SystemClock
 from schemas.events import ClipScored, ClipUploaded, embedding_array

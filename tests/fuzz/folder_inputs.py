@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ranking.vectors.backends.faiss_flat import FaissBackend
+from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.backends.port import SnapshotBackend
 from ranking.vectors.manifest import MANIFEST

@@ -20,7 +20,7 @@ from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
 from ranking.serving.api import create_app
 from ranking.serving.service import RankingService
-from ranking.vectors.backends.faiss_flat import FaissBackend
+from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import read_log
 from ranking.views.loop import LoopOptions, ViewLoop

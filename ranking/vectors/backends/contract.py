@@ -115,7 +115,7 @@ def check_what_is_absent(backend: IndexBackend) -> None:
 def check_wrong_shapes_are_refused(backend: IndexBackend) -> None:
     """Vectors and queries of another width raise ``GenerationMismatch``, another number of vectors ``ValueError``."""
     index = new_index(backend)
-    wide = np.ones((1, DIM + 1), np.float32)
+    wide = np.eye(1, DIM + 1, dtype=np.float32)
     _raises(GenerationMismatch, lambda: index.upsert([_clip(0)], wide), "upsert of another width")
     _raises(GenerationMismatch, lambda: index.search(wide[0], 1), "a query of another width")
     _raises(ValueError, lambda: index.upsert([_clip(0), _clip(1)], wide[:, :DIM]), "2 clips and 1 vector")

@@ -47,7 +47,7 @@ class NumpyIndex:
     def search(
         self, query: Float32, k: int, *, among: Filter | None = None, at_least: float | None = None
     ) -> SearchResult:
-        query = checked_query(query, self._dim)
+        query = checked_query(query, self._dim, k)
         ids = list(self._vectors if among is None else self._vectors.keys() & set(among.clip_ids()))
         # Not a matrix product: BLAS may round equal rows differently, and they have to tie.
         return best_first((self.vectors(ids) * query).sum(axis=1), ids, k, at_least)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from schemas.errors import GenerationMismatch, SnapshotError
 from schemas.escaping import shortened
 from schemas.modalities import Modality
 from schemas.ports import Float32, Int64
+
+_LENGTH_TOLERANCE: Final = 0.05
+"""By which a unit vector's length may differ from 1: that of one that an index stored in bytes does."""
 
 
 class IndexedClip(NamedTuple):
@@ -238,7 +241,8 @@ def unit(vector: npt.ArrayLike) -> Float32 | None:
 def checked_vectors(clips: Sequence[IndexedClip], vectors: Float32, dim: int) -> Float32:
     """``vectors`` (B, D) as contiguous float32.
 
-    Raises ``GenerationMismatch`` for another D, ``ValueError`` for another B.
+    Raises ``GenerationMismatch`` for another D, ``ValueError`` for another B, a clip that is there twice and a vector
+    that has not unit length.
     """
     if vectors.ndim != 2 or vectors.shape[1] != dim:
         raise GenerationMismatch(
@@ -246,16 +250,37 @@ def checked_vectors(clips: Sequence[IndexedClip], vectors: Float32, dim: int) ->
         )
     if len(vectors) != len(clips):
         raise ValueError(f"{len(clips)} ids for {len(vectors)} vectors")
-    return np.ascontiguousarray(vectors, np.float32)
+    if len({clip.clip_id for clip in clips}) != len(clips):
+        raise ValueError(f"{len(clips)} vectors of fewer clips: one of them is there twice")
+    contiguous = np.ascontiguousarray(vectors, np.float32)
+    lengths = _lengths(contiguous)
+    if not (np.abs(lengths - 1) <= _LENGTH_TOLERANCE).all():  # also if one is NaN
+        wrong = int(np.flatnonzero(~(np.abs(lengths - 1) <= _LENGTH_TOLERANCE))[0])
+        raise ValueError(f"the vector of clip {clips[wrong].clip_id} has length {lengths[wrong]:g}; expected 1")
+    return contiguous
 
 
-def checked_query(query: Float32, dim: int) -> Float32:
-    """``query`` (D,) as contiguous float32. Raises ``GenerationMismatch`` for another width."""
+def checked_query(query: Float32, dim: int, k: int) -> Float32:
+    """``query`` (D,) as contiguous float32.
+
+    Raises ``GenerationMismatch`` for another width, ``ValueError`` for another length than 1 and for k < 0.
+    """
     if query.shape != (dim,):
         raise GenerationMismatch(
             f"a query of shape {query.shape} to an index of width {dim}: they come from different model generations"
         )
-    return np.ascontiguousarray(query, np.float32)
+    if k < 0:
+        raise ValueError(f"k is {k}; expected 0 or more")
+    contiguous = np.ascontiguousarray(query, np.float32)
+    length = float(_lengths(contiguous[None])[0])
+    if not abs(length - 1) <= _LENGTH_TOLERANCE:
+        raise ValueError(f"the query has length {length:g}; expected 1")
+    return contiguous
+
+
+def _lengths(vectors: Float32) -> Float32:
+    lengths: Float32 = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+    return lengths
 
 
 def best_first(

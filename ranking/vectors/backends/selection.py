@@ -10,7 +10,7 @@ INDEXES: Final = Implementations(
     noun="an index",
     group="dancerank.indexes",
     shipped={
-        "faiss": "ranking.vectors.backends.faiss_flat:FaissBackend",
+        "faiss": "ranking.vectors.backends.faiss_live:FaissBackend",
         "numpy": "ranking.vectors.backends.numpy_exact:NumpyBackend",
     },
 )

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ranking.vectors.backends.faiss_flat import FaissBackend
+from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.backends.port import SnapshotBackend
 from ranking.vectors.view import IndexView

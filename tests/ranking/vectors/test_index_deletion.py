@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from ranking.vectors.backends.faiss_flat import FaissBackend
+from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
 from ranking.vectors.manifest import MANIFEST

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from ranking.vectors.backends.faiss_flat import FaissBackend
+from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.backends.port import SnapshotBackend
 from ranking.vectors.view import IndexView

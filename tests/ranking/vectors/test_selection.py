@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ranking.vectors.backends.faiss_flat import FaissBackend
+from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.backends.selection import INDEXES, open_backend
 from schemas import implementations
@@ -74,7 +74,9 @@ def test_a_module_that_raises_when_it_is_imported_is_named(
 
 def test_numpy_is_opened_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
-    monkeypatch.delitem(sys.modules, "ranking.vectors.backends.faiss_flat", raising=False)
+    homes = ("ranking.vectors.backends.faiss_live", "ranking.vectors.backends.live")
+    for module in [name for name in sys.modules if name.startswith(homes)]:
+        monkeypatch.delitem(sys.modules, module)
     assert isinstance(open_backend("numpy"), NumpyBackend)
     with pytest.raises(ConfigurationError, match=r"'faiss', which cannot be imported: .*faiss"):
         open_backend("faiss")

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ranking.vectors.similarity
-from ranking.vectors.backends.faiss_flat import FaissIndex
+from ranking.vectors.backends.live.index import LiveIndex
 from ranking.vectors.backends.numpy_exact import NumpyIndex
-from ranking.vectors.backends.port import IndexedClip, VectorIndex, unit
+from ranking.vectors.backends.port import IndexedClip, RowNumbers, VectorIndex, unit
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
 from ranking.vectors.similarity import SimilaritySearch
 from schemas.errors import NotFound, QueryError
@@ -39,15 +39,19 @@ def random_clips(count: int, seed: int, *, presence: float = 0.7, grid: bool = F
     return clips
 
 
-def search(clips: Clips, make: Callable[[int], VectorIndex] = FaissIndex) -> SimilaritySearch:
+def without_numbers(make: Callable[[int], VectorIndex]) -> Callable[[int, RowNumbers], VectorIndex]:
+    return lambda dim, _: make(dim)
+
+
+def search(clips: Clips, make: Callable[[int, RowNumbers], VectorIndex] = LiveIndex) -> SimilaritySearch:
     catalogue = Catalogue()
     indexes: dict[Modality, VectorIndex] = {}
     for clip_id, (dancer, challenge, vectors) in clips.items():
         catalogue.put(CatalogueEntry(clip_id, dancer, challenge, 0, 0, 0, tuple(vectors)))
         for modality, vector in vectors.items():
             if modality not in indexes:
-                indexes[modality] = make(DIMS[modality])
-            indexes[modality].upsert([IndexedClip(clip_id, challenge, dancer)], vector[None])
+                indexes[modality] = make(DIMS[modality], catalogue)
+            indexes[modality].upsert([IndexedClip(clip_id, challenge, dancer, catalogue.row_of(clip_id))], vector[None])
     return SimilaritySearch("g1", catalogue, {modality: {index.dim: index} for modality, index in indexes.items()})
 
 
@@ -125,7 +129,9 @@ def test_answers_equal_brute_force(monkeypatch: pytest.MonkeyPatch, data: st.Dat
         include_own=data.draw(st.booleans()),
     )
     has = example_of(clips, query)[0]
-    engine = search(clips, data.draw(st.sampled_from([FaissIndex, NumpyIndex, RemoteIndex])))
+    engine = search(
+        clips, data.draw(st.sampled_from([LiveIndex, without_numbers(NumpyIndex), without_numbers(RemoteIndex)]))
+    )
     if not any(query.weights.get(m) for m in has):
         with pytest.raises(QueryError):
             engine.answer(query)
@@ -154,7 +160,7 @@ def test_with_an_approximate_index_the_answer_says_so_and_its_similarities_are_e
     found: set[str] = set()
     for clip_id in sorted(clips)[:12]:
         query = SimilarQuery(clip_id=clip_id, challenge_id=challenge_id, group_by=group_by, k=8)
-        answer = search(clips, LossyIndex).answer(query)
+        answer = search(clips, without_numbers(LossyIndex)).answer(query)
         similarity = dict(brute_force(clips, replace(query, k=1000, group_by="clip")))
         assert answer.approximate
         assert len(answer.hits) == 8
@@ -168,7 +174,7 @@ def test_with_an_approximate_index_the_answer_says_so_and_its_similarities_are_e
 
 def test_one_approximate_index_makes_the_answer_approximate_if_its_modality_has_a_weight() -> None:
     clips = random_clips(30, 5, presence=1.0)
-    engine = search(clips, lambda dim: (LossyIndex if dim == DIMS[Modality.FACIAL] else FaissIndex)(dim))
+    engine = search(clips, lambda dim, rows: LossyIndex(dim) if dim == DIMS[Modality.FACIAL] else LiveIndex(dim, rows))
     for weights, approximate in (({Modality.SCENIC: 1.0}, False), ({Modality.SCENIC: 1.0, Modality.FACIAL: 0.1}, True)):
         assert engine.answer(SimilarQuery(clip_id="c0000", weights=weights)).approximate == approximate
 
@@ -245,13 +251,16 @@ def test_extreme_weights_do_not_overflow() -> None:
 def test_equal_vectors_tie_at_any_width_and_place() -> None:
     for width in (3, 7, 33, 130):
         rng = np.random.default_rng(width)
-        index = FaissIndex(width)
         same = unit(rng.normal(size=width))
         assert same is not None
         catalogue = Catalogue(
             CatalogueEntry(f"c{n:03d}", f"d{n}", "ch", 0, 0, 0, (Modality.SKELETAL,)) for n in range(299, -1, -1)
         )
-        clips = [IndexedClip(entry.clip_id, "ch", entry.dancer_id) for entry in catalogue.entries()]
+        index = LiveIndex(width, catalogue)
+        clips = [
+            IndexedClip(entry.clip_id, "ch", entry.dancer_id, catalogue.row_of(entry.clip_id))
+            for entry in catalogue.entries()
+        ]
         index.upsert(clips[::-1], np.repeat(same[None], 300, axis=0))
         engine = SimilaritySearch("g1", catalogue, {Modality.SKELETAL: {index.dim: index}})
         query = SimilarQuery(embeddings={Modality.SKELETAL: rng.normal(size=width).tolist()}, k=5)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from ranking.database.connection import Database
 from ranking.database.tables import scored_clips, scores
 from ranking.scores.store import ScoreStore
-from ranking.vectors.backends.faiss_flat import FaissBackend
+from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.backends.port import IndexBackend
 from ranking.vectors.view import IndexView

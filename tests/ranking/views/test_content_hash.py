@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from ranking.database.connection import Database
 from ranking.database.tables import clips, deleted_clips, scored_clips, scores
 from ranking.scores.store import ScoreStore
-from ranking.vectors.backends.faiss_flat import FaissBackend
+from ranking.vectors.backends.faiss_live import FaissBackend
+from ranking.vectors.backends.live.tiers import Shape
 from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
-from ranking.vectors.backends.port import IndexedClip, SnapshotBackend, VectorIndex
+from ranking.vectors.backends.port import IndexedClip, SnapshotBackend, VectorIndex, unit
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
 from ranking.vectors.content_hash import index_content
 from ranking.vectors.directions import IndexesByWidth
@@ -129,8 +130,8 @@ def test_sqlite_and_postgresql_hold_the_same(store: ScoreStore, postgresql_datab
     assert applied(other, entries) == applied(store, entries)
 
 
-def indexed(clip_id: str) -> list[IndexedClip]:
-    return [IndexedClip(clip_id, "ch", "d")]
+def indexed(clip_id: str, row: int = -1) -> list[IndexedClip]:
+    return [IndexedClip(clip_id, "ch", "d", row)]
 
 
 class Held:
@@ -155,18 +156,17 @@ class Held:
         self.catalogue.put(CatalogueEntry(**(fields | changes)))
         for modality in MODALITIES:
             if modality in vectors:
-                row = np.array([vectors[modality]], np.float32)
-                self.indexes.setdefault(modality, self._kind.create(row.shape[1], self.catalogue)).upsert(
-                    indexed(clip_id), row
-                )
+                row = np.array([unit(vectors[modality])], np.float32)
+                index = self.indexes.setdefault(modality, self._kind.create(row.shape[1], self.catalogue))
+                index.upsert(indexed(clip_id, self.catalogue.row_of(clip_id)), row)
             elif modality in self.indexes:
                 self.indexes[modality].remove([clip_id])
 
     def delete(self, clip_id: str) -> None:
         self.deleted.add(clip_id)
-        self.catalogue.delete(clip_id)
         for index in self.indexes.values():
             index.remove([clip_id])
+        self.catalogue.delete(clip_id)
 
     def content(self, generation: str = "g1", **others: "Held") -> str:
         spaces = {name: each.parts() for name, each in {generation: self, **others}.items()}
@@ -185,7 +185,7 @@ def held(*deleted: str, **changes: Any) -> Held:
 
 
 def test_the_hash_of_an_index_differs_for_every_single_field() -> None:
-    nearly = float(np.nextafter(np.float32(0.6), np.float32(1)))
+    nearly = 0.601  # the next but one in float16
     found = [
         held().content(),
         held().content("g2"),
@@ -225,7 +225,7 @@ def test_every_vector_counts_however_many_are_taken_at_once(monkeypatch: pytest.
     def of(other: int | None) -> str:
         made = Held()
         for number in range(7):
-            made.put(f"c{number}", {SCENIC: (number, 0.0 if number != other else 1.0)})
+            made.put(f"c{number}", {SCENIC: (number, 1.0 if number != other else -1.0)})
         return made.content()
 
     assert len({of(other) for other in (None, *range(7))}) == 8
@@ -317,7 +317,12 @@ def test_the_hash_of_an_index_does_not_depend_on_ids_order_or_kind() -> None:
 
     in_order = range(30)
     expected = filled(NumpyBackend(), in_order)
-    kinds: list[Callable[[], SnapshotBackend]] = [NumpyBackend, FaissBackend]
+    coded = Shape(capacity=2, ratio=2, exact_below=16, coded_from=16)
+    kinds: list[Callable[[], SnapshotBackend]] = [
+        NumpyBackend,
+        FaissBackend,
+        lambda: FaissBackend(shape=coded, background=False),
+    ]
     for kind in kinds:
         assert filled(kind(), draw.sample(in_order, 30)) == expected
 

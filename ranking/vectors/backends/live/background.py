@@ -1,0 +1,87 @@
+"""Threads that merge the parts of indexes, one for small merges and one for large ones, while there is work.
+
+Each uses one core. On Linux a thread has a priority of its own, and theirs is lower. OpenMP's threads could not be
+given one: FAISS is set to a single thread, which is the calling one.
+"""
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, Protocol
+
+from ranking.vectors.backends.live.tiers import Lane
+
+log = logging.getLogger(__name__)
+
+_NICER: Final = 5
+"""No more, since a thread that is not scheduled may hold Python's lock."""
+
+
+class Mergeable(Protocol):
+    def merge(self, lane: Lane, check: Callable[[], None], /) -> bool:
+        """Carry out one merge; ``False`` if none is due. Ends when ``check`` raises."""
+        ...
+
+
+class MergeThreads:
+    """Merges for any number of indexes. A thread ends when nothing is due, or with the main thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queued: dict[Lane, deque[Mergeable]] = {lane: deque() for lane in Lane}
+        self._current: dict[Lane, Mergeable] = {}
+        self._running: set[Lane] = set()
+
+    def wake(self, index: Mergeable) -> None:
+        """Something may be due in ``index``."""
+        with self._lock:
+            for lane, queued in self._queued.items():
+                if index not in queued:
+                    queued.append(index)
+                if lane not in self._running:
+                    self._running.add(lane)
+                    threading.Thread(target=self._run, args=(lane,), name=f"merge-{lane}").start()
+
+    def serves(self, index: Mergeable) -> bool:
+        """Whether small merges of ``index`` are under way or still to come."""
+        with self._lock:
+            return index in self._queued[Lane.SMALL] or self._current.get(Lane.SMALL) is index
+
+    def _run(self, lane: Lane) -> None:
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICER)
+        while (index := self._next(lane)) is not None:
+            try:
+                while index.merge(lane, _end_with_the_process):
+                    pass
+            except _ProcessEndsError:
+                log.debug("the process ends; a merge was given up")
+            except OSError as error:
+                log.error(
+                    "segments of an index could not be merged (%s); free space or repair the disk. Searches are right, "
+                    "and slower the longer this lasts; the next change tries again",
+                    error,
+                )
+            except Exception:
+                log.exception("segments of an index could not be merged; searches are right, and slower than they were")
+
+    def _next(self, lane: Lane) -> Mergeable | None:
+        with self._lock:
+            self._current.pop(lane, None)
+            if not self._queued[lane]:
+                self._running.discard(lane)
+                return None
+            self._current[lane] = self._queued[lane].popleft()
+            return self._current[lane]
+
+
+class _ProcessEndsError(Exception):
+    """The main thread has ended, and waits for this one."""
+
+
+def _end_with_the_process() -> None:
+    if not threading.main_thread().is_alive():
+        raise _ProcessEndsError

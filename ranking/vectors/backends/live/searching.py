@@ -1,0 +1,125 @@
+"""The search over one state of a live index.
+
+Parts without codes are scanned. From each segment with codes come the rows with the best estimates; the best of all
+segments are computed again from the exact vectors, so that every similarity is that of what the index holds.
+
+Legend: N slots, C candidates, D width.
+"""
+
+from collections.abc import Callable, Sequence
+from math import ceil, sqrt
+from typing import Final, NamedTuple
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from ranking.vectors.backends.live.codes import NEIGHBOURS, Codes
+from ranking.vectors.backends.live.parts import Segment, Shown, State
+from schemas.ports import Float32, Int64
+
+Bool = npt.NDArray[np.bool_]
+_AS_MEASURED: Final = 4 * NEIGHBOURS
+"""Neighbours up to which the measured number of probes is enough; more of them are farther from the query."""
+_GROWTH: Final = 4
+
+
+_bitmap: Callable[..., faiss.IDSelector] = faiss.IDSelectorBitmap
+
+
+class Admitted:
+    """The rows that a filter admits, as a bitmap."""
+
+    def __init__(self, rows: Int64) -> None:
+        """``rows`` ascend."""
+        self.count: Final = len(rows)
+        admitted = np.zeros(int(rows[-1]) + 1 if len(rows) else 0, bool)
+        admitted[rows] = True
+        self._bits: Final = np.packbits(admitted, bitorder="little")
+
+    def contains(self, rows: Int64) -> Bool:
+        """Which of ``rows`` are admitted."""
+        inside = rows < 8 * len(self._bits)
+        held = np.where(inside, rows, 0)
+        contained: Bool = inside & ((self._bits[held >> 3] >> (held & 7).astype(np.uint8)) & 1).astype(bool)
+        return contained
+
+    def selector(self) -> faiss.IDSelector:
+        return _bitmap(self._bits)
+
+
+class Candidates(NamedTuple):
+    """Rows (C,) and their cosine similarities; ``exact``: no other row can be among the nearest."""
+
+    rows: Int64
+    similarities: Float32
+    exact: bool
+
+
+def similarities(vectors: Float32, query: Float32) -> Float32:
+    """Cosines (C,) of unit vectors (C, D); equal vectors have equal ones, which BLAS does not promise."""
+    cosines: Float32 = np.einsum("nd,d->n", vectors, query)
+    return cosines
+
+
+def nearest(state: State, query: Float32, k: int, admitted: Admitted | None) -> Candidates:
+    """The k nearest rows, and perhaps more, of the 1 ≤ k that ``state`` holds and ``admitted`` admits."""
+    scanned = [_scanned(each, query, k, state.change, admitted) for each in state.shown if each.part.codes is None]
+    segments = [part for part in state.segments() if part.codes is not None]
+    found = _from_codes(segments, query, k, state, admitted)
+    rows, cosines = zip(*scanned, *found, strict=True)
+    return Candidates(np.concatenate(rows), np.concatenate(cosines), exact=not segments)
+
+
+def _scanned(shown: Shown, query: Float32, k: int, change: int, admitted: Admitted | None) -> tuple[Int64, Float32]:
+    part, size = shown
+    rows = part.rows[:size]
+    kept = part.died[:size] > change
+    if admitted is not None:
+        kept &= admitted.contains(rows)
+    slots = np.flatnonzero(kept)
+    if len(slots) > k:
+        # A matrix product is fast and may round equal vectors differently: what is within rounding is compared again.
+        roughly = (part.exact[:size] @ query)[slots]
+        least = np.partition(roughly, -k)[-k] - len(query) * np.finfo(np.float32).eps
+        slots = slots[roughly >= least]
+    return rows[slots], similarities(part.vectors(slots), query)
+
+
+def _from_codes(
+    segments: Sequence[Segment], query: Float32, k: int, state: State, admitted: Admitted | None
+) -> list[tuple[Int64, Float32]]:
+    """Rows and similarities of the best estimates of each segment."""
+    estimated = [_estimated(segment, query, k, state, admitted) for segment in segments]
+    kept = max((ceil(k * segment.codes.refine) for segment in segments if segment.codes is not None), default=0)
+    estimates = np.concatenate([np.empty(0, np.float32), *(each for each, _ in estimated)])
+    least = np.partition(estimates, -kept)[-kept] if len(estimates) > kept else -np.inf
+    found = []
+    for segment, (each, slots) in zip(segments, estimated, strict=True):
+        best = slots[each >= least]
+        found.append((segment.rows[best], similarities(segment.vectors(best), query)))
+    return found
+
+
+def _estimated(
+    segment: Segment, query: Float32, k: int, state: State, admitted: Admitted | None
+) -> tuple[Float32, Int64]:
+    """Estimates and slots: at least the k best of the segment, or all that it holds of what is admitted."""
+    codes: Codes | None = segment.codes
+    if codes is None:
+        raise ValueError("only a segment with codes has estimates")
+    selector = None if admitted is None else admitted.selector()
+    count = min(ceil(k * codes.refine * (1 + segment.dead / segment.filled)) + 1, segment.filled)
+    share = 1.0 if admitted is None else min(1.0, max(admitted.count, 1) / max(state.live, 1))
+    probes = ceil(codes.probes * sqrt(max(1.0, k / share / _AS_MEASURED)))
+    while True:
+        estimates, rows = codes.search(query, count, probes, selector)
+        slots = np.searchsorted(segment.rows, rows)
+        held = segment.died[slots] > state.change
+        exhausted = len(rows) < count  # the probed lists hold no more
+        if held.sum() >= k or (exhausted and probes >= codes.lists) or (count == segment.filled and not exhausted):
+            return estimates[held], slots[held]
+        if exhausted:
+            probes *= _GROWTH
+        else:
+            count = min(count * _GROWTH, segment.filled)
