@@ -12,6 +12,7 @@ from networks.model_config import ViralityModelConfig
 from networks.training_settings import TrainingSettings
 from schemas.errors import ConfigurationError
 from schemas.escaping import shortened
+from schemas.local_files import read_text
 from schemas.toml_documents import parse_toml
 
 _MAX_QUOTED: Final = 80
@@ -70,9 +71,11 @@ def _read_tables(path: Path | None) -> dict[str, dict[str, Any]]:
     if path is None:
         return {}
     try:
-        tables = parse_toml(path.read_text("utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"{path}: no readable TOML file ({shortened(str(error))})") from error
+        tables = parse_toml(read_text(path))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: not valid TOML: {shortened(str(error))}") from error
     for name, table in tables.items():
         if name not in _SECTIONS or not isinstance(table, dict):
             raise ConfigurationError(

@@ -44,6 +44,7 @@ from ranking.vectors.backends.selection import INDEXES
 from ranking.views.limits import BATCH_RECORDS
 from schemas.errors import ConfigurationError
 from schemas.escaping import shortened
+from schemas.local_files import read_text
 from schemas.toml_documents import parse_toml
 from streamer.settings import StreamerSettings
 from transport.client_options import MAX_BATCH_BYTES, REQUEST_TIMEOUT_S, SESSION_TIMEOUT_S
@@ -293,10 +294,10 @@ def load_settings(config: Path | None = None) -> Settings:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return parse_toml(path.read_text(encoding="utf-8-sig"))
+        return parse_toml(read_text(path))
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not valid TOML: {shortened(str(error))}") from error
 
 

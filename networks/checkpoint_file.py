@@ -6,6 +6,7 @@ from typing import Final
 from safetensors import SafetensorError, safe_open
 
 from schemas.errors import CheckpointError
+from schemas.local_files import check_is_file
 
 FORMAT: Final = "dancerank-framework/1"
 
@@ -15,10 +16,13 @@ def read_metadata(path: Path) -> dict[str, str]:
     or of another format.
     """
     try:
+        check_is_file(path)
         with safe_open(path, framework="np") as file:  # as "pt" it takes no path that is not UTF-8
             metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: no readable checkpoint ({error})") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: no readable checkpoint ({error.strerror})") from error
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: no readable checkpoint ({error}); copy it again, or train it again") from error
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a {FORMAT} file but {metadata.get('format')!r}; train it with this release")
     return metadata

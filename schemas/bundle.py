@@ -25,6 +25,7 @@ from schemas.errors import BundleError
 from schemas.escaping import shortened
 from schemas.export_profiles import UNSTATED, ExportProfile
 from schemas.joints import LAYOUTS, layout_named
+from schemas.local_files import not_json, read_file
 from schemas.modalities import MODALITIES, Modality
 from schemas.training_distribution import DistanceMeter, TrainingDistribution
 
@@ -170,7 +171,7 @@ def read_manifest(folder: Path) -> BundleManifest:
     """What a bundle says of itself, without its graphs. Raises ``BundleError`` as ``read_bundle`` does."""
     path = folder / MANIFEST_NAME
     try:
-        raw = path.read_bytes()
+        raw = read_file(path)
     except OSError as error:
         raise BundleError(f"{path}: no readable manifest ({error.strerror}); is {folder} a bundle?") from error
     manifest = _decode_manifest(raw, path)
@@ -185,6 +186,8 @@ class _Format(msgspec.Struct):
 def _decode_manifest(raw: bytes, path: Path) -> BundleManifest:
     remedy = "export the checkpoint again with this release, or install the release that wrote the bundle"
     read = f"{FIRST_FORMAT!r} to {FORMAT!r}"
+    if (problem := not_json(raw)) is not None:
+        raise BundleError(f"{path}: {problem}; copy the whole bundle again, or export it again")
     try:
         found = msgspec.json.decode(raw, type=_Format).schema
         if found is not None and found not in (*_EARLIER, FORMAT):
@@ -194,7 +197,7 @@ def _decode_manifest(raw: bytes, path: Path) -> BundleManifest:
             return msgspec.json.decode(raw, type=BundleManifest)
         earlier = msgspec.json.decode(raw, type=_EARLIER[found])
         return BundleManifest(**{name: getattr(earlier, name) for name in earlier.__struct_fields__})
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except msgspec.ValidationError as error:
         raise BundleError(f"{path}: {shortened(str(error))}; this release reads {read}; {remedy}") from error
 
 
@@ -251,7 +254,7 @@ def _read_graph(folder: Path, entry: GraphFile) -> bytes:
     if Path(entry.file).name != entry.file or "\0" in entry.file:
         raise BundleError(f"{named}: a bundle names files of its own folder only")
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
         raise BundleError(f"{named}: listed in {MANIFEST_NAME} but cannot be read ({error.strerror})") from error
     if sha256_hex(content) != entry.sha256:

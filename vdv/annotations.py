@@ -9,6 +9,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -16,6 +17,7 @@ import msgspec
 
 from schemas.escaping import shortened
 from schemas.events import Count, Identifier, TimestampMs
+from schemas.local_files import open_file
 from vdv.errors import DataSetError, Finding
 
 TABLE_NAME: Final = "clips.csv"
@@ -96,7 +98,7 @@ def read_cells(path: Path, required: Sequence[str] = REQUIRED) -> tuple[list[Cel
     findings: list[Finding] = []
     try:
         # Spreadsheets put a byte order mark first.
-        table = path.open(newline="", encoding="utf-8-sig", errors="surrogateescape")
+        table = TextIOWrapper(open_file(path), newline="", encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         remedy = f"a folder of clips needs this table, with the columns {', '.join(required)}"
         return [], [Finding(path, f"cannot be read ({error.strerror})", remedy)]

@@ -15,6 +15,7 @@ from dancerank.progress import counted
 from dancerank.settings import Settings, load_settings
 from dancerank.terminal import Console, confirm
 from schemas.errors import ConfigurationError
+from schemas.local_files import read_file
 from schemas.ports import OutgoingRecord, Record
 from transport.client_options import ProducerOptions
 from transport.dead_letter_records import (
@@ -210,7 +211,7 @@ def _send(settings: Settings, records: Iterator[OutgoingRecord]) -> None:
 
 def _content_of(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read ({error.strerror})", field="value") from error
 

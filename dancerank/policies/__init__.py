@@ -6,6 +6,7 @@ from pathlib import Path
 from ranking.pools.policy import Policy
 from ranking.pools.policy_file import parse_policy
 from schemas.errors import ConfigurationError
+from schemas.local_files import read_text
 
 
 def shipped_policy() -> Path:
@@ -16,10 +17,9 @@ def shipped_policy() -> Path:
 def read_policy(path: Path) -> Policy:
     """Raises ``ConfigurationError`` if the file cannot be read, or ``PolicyError`` naming the line that is wrong."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "no UTF-8"
+        text = read_text(path)
+    except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be read ({why}); name a TOML file with a policy", field="policy"
+            f"{path} cannot be read ({error.strerror}); name a TOML file with a policy", field="policy"
         ) from error
     return parse_policy(text, str(path))

@@ -14,6 +14,7 @@ from networks.training.errors import RunMismatch
 from networks.training.history import EpochRow, draw_curves, write_history
 from networks.training.state import Best, TrainingState, load_state, save_state
 from networks.virality_model import ViralityModel
+from schemas.local_files import not_json, read_file
 
 CURVES_INTERVAL_S: Final = 60.0
 """Curves are drawn this often while training goes on; drawing takes longer than an epoch of a tiny network."""
@@ -112,9 +113,13 @@ class RunFolder:
 
     def _refuse_another(self, wanted: Mapping[str, Any]) -> None:
         try:
-            there = msgspec.json.decode(self._config.read_bytes(), type=dict[str, Any])
-        except (OSError, msgspec.DecodeError) as error:
-            raise RunMismatch(f"{self._config}: cannot be read ({error}); start the run afresh") from error
+            content = read_file(self._config)
+        except OSError as error:
+            raise RunMismatch(f"{self._config}: cannot be read ({error.strerror}); start the run afresh") from error
+        try:
+            there = msgspec.json.decode(content, type=dict[str, Any])
+        except (ValueError, RecursionError) as error:
+            raise RunMismatch(f"{self._config}: {not_json(content) or error}; start the run afresh") from error
         differences = _differences(there, wanted)
         if differences:
             raise RunMismatch(

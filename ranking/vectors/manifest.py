@@ -8,6 +8,7 @@ import msgspec
 
 from schemas.errors import SnapshotError
 from schemas.escaping import escaped, shortened
+from schemas.local_files import not_json
 from schemas.modalities import Modality
 from schemas.ports import TopicPartition
 
@@ -108,7 +109,7 @@ def decoded(manifest: bytes, origin: str) -> SnapshotManifest:
             _check_segments(read)
             return read
     except (ValueError, RecursionError) as error:  # bytes that are not UTF-8 raise UnicodeDecodeError
-        raise SnapshotError(f"{origin}: {shortened(str(error))}") from error
+        raise SnapshotError(f"{origin}: {not_json(manifest) or shortened(str(error))}") from error
     raise SnapshotError(
         f"{origin}: another release wrote it as {escaped(written[:_MAX_QUOTED])}; this one reads {FORMAT}"
     )

@@ -21,6 +21,7 @@ from ranking.vectors.files import check, listed, sync, sync_folder
 from ranking.vectors.manifest import MANIFEST, SnapshotFile, SnapshotManifest, decoded
 from ranking.vectors.segments import SegmentFolder
 from schemas.errors import SnapshotError, SnapshotNotWritten
+from schemas.local_files import read_file, read_text
 
 log = logging.getLogger(__name__)
 
@@ -191,8 +192,8 @@ def _next_number(root: Path) -> int:
 def _newest_first(root: Path) -> list[str]:
     names = _numbered(root)[::-1]
     try:
-        current = (root / CURRENT).read_text().strip()
-    except (OSError, UnicodeDecodeError):
+        current = read_text(root / CURRENT).strip()
+    except OSError:
         return names
     return sorted(names, key=lambda name: name != current)
 
@@ -200,7 +201,7 @@ def _newest_first(root: Path) -> list[str]:
 def _manifest(folder: Path) -> SnapshotManifest:
     path = folder / MANIFEST
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
         raise SnapshotError(f"{path}: cannot be read ({error.strerror})") from error
     return decoded(content, str(path))

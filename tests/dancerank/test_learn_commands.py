@@ -239,7 +239,7 @@ def test_predictions_that_could_not_be_written_are_refused_first(tmp_path: Path,
         ('[training]\nepochs = "many"', "training.epochs: 'many' is refused"),
         ('[network]\nmodalities = ["smell"]', "network.modalities"),
         ("[training]\nlearning_rate = -1.0", "learning_rate must be above zero"),
-        ("[training", "no readable TOML"),
+        ("[training", "not valid TOML"),
     ],
 )
 def test_a_wrong_recipe_names_file_or_key_and_what_is_allowed(tmp_path: Path, content: str, problem: str) -> None:

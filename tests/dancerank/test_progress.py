@@ -118,7 +118,7 @@ MISTAKES = (
         kind="waiting in the dark", given="train into a folder that cannot be made",
         outcome="refused before torch is loaded")),
     pytest.param("train {data} {tmp}/run --track x", "'x'", id="train on a track that is not"),
-    pytest.param("train {data} {tmp}/run --settings {tmp}/absent.toml", "absent.toml: no readable TOML",
+    pytest.param("train {data} {tmp}/run --settings {tmp}/absent.toml", "absent.toml: cannot be read (No such file",
                  id="train with no settings"),
     pytest.param("train {data} {tmp}/run --settings {tmp}/negative.toml", "[training] epochs must be at least 1",
                  marks=pytest.mark.tried(kind="waiting in the dark", given="train with a recipe of minus one epochs",

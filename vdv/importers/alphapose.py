@@ -13,8 +13,10 @@ import msgspec
 import numpy as np
 
 from schemas.errors import FeatureError
+from schemas.escaping import shortened
 from schemas.features import ClipFeatures
 from schemas.joints import COCO_17, MPII_16, OPENPOSE_18, JointLayout
+from schemas.local_files import not_json, read_file
 from schemas.missing_joints import LONGEST_GAP_S, fill_missing, missing_joints
 from schemas.modalities import Modality
 from vdv.annotations import TABLE_NAME, Annotation, Cells, annotation_of, read_cells
@@ -96,10 +98,8 @@ def read_people(path: Path, rate_hz: float = POSE_HZ) -> list[Person]:
     Raises ``DataSetError`` for a file of another form, for images that ``frame_numbers`` refuses, and for numbers of
     joints other than 16 (MPII), 17 (COCO) and 18 (OpenPose), or differing ones.
     """
-    if path.exists() and not path.is_file():  # reading a pipe would wait for its writer
-        raise DataSetError(f"{path} is not a file; correct the column poses")
     try:
-        content = path.read_bytes()
+        content = read_file(path)
         if content.lstrip().startswith(b"["):
             entries = _decoded(content, list[_Entry])
             people = [_person(path, e.image_id, e.keypoints, e.score, _track(path, e.idx)) for e in entries]
@@ -113,7 +113,8 @@ def read_people(path: Path, rate_hz: float = POSE_HZ) -> list[Person]:
     except OSError as error:
         raise DataSetError(f"{path} cannot be read ({error.strerror}); correct the column poses") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DataSetError(f"{path} is not an AlphaPose result ({error}); run AlphaPose again") from error
+        problem = not_json(content) or shortened(str(error))
+        raise DataSetError(f"{path} is not an AlphaPose result ({problem}); run AlphaPose again") from error
     joint_counts = sorted({len(person.joints) for person in people})
     if len(joint_counts) != 1:
         found = f"poses of {' and '.join(map(str, joint_counts))} joints" if people else "no person"

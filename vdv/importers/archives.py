@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.escaping import shortened
+from schemas.local_files import check_is_file
 from vdv.errors import DataSetError, Finding, refusal
 
 Array = npt.NDArray[Any]
@@ -34,9 +35,8 @@ def read_archive(path: Path, shapes: Mapping[str, tuple[int | None, ...]]) -> di
     objects.
     """
     arrays: dict[str, Array] = {}
-    if path.exists() and not path.is_file():  # reading a pipe would wait for its writer
-        raise DataSetError(f"{path} is not a file; give the archive or the folder that holds it")
     try:
+        check_is_file(path)
         with path.open("rb") as file:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):

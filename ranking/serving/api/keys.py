@@ -21,6 +21,7 @@ import msgspec
 
 from schemas.errors import ConfigurationError
 from schemas.escaping import shortened
+from schemas.local_files import read_file
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class KeyRing:
 def read_keys(path: Path) -> list[ApiKey]:
     """The keys of a file. Raises ``ConfigurationError`` naming file and line; no error holds what a line says."""
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read_file(path).splitlines()
     except OSError as error:
         raise ConfigurationError(
             f"{path} ({SETTING}): cannot be read ({error.strerror}); dancerank keys create makes it", field=SETTING
