@@ -136,7 +136,7 @@ class Processes:
     def open_index(self) -> IndexView:
         """The index view as its newest snapshot left it, or empty."""
         ranking = self.settings.ranking
-        view = IndexView(self.index_backend, self.observer, self.clock)
+        view = IndexView(self.index_backend, self.observer, self.clock, erase_within_s=ranking.erased_within_s)
         log.info("reading the index snapshot in %s", ranking.index_folder)
         began_s = self.clock.monotonic_s()
         if view.restore(ranking.index_folder):

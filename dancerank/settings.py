@@ -119,7 +119,8 @@ class RankingSettings(_Group):
     """Topic of deletions: clips named on it disappear from rankings, indexes, traffic pools and the log. It is created
     with unlimited retention, because no record of it may be lost."""
     erased_within_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 7 * 86_400.0
-    """Seconds within which Kafka drops what a tombstone erases from the log, if the log is created here."""
+    """Seconds within which Kafka drops what a tombstone erases from the log, if the log is created here, and a snapshot
+    of the index is written without the vectors of a deleted clip."""
     index: str = "faiss"
     """What holds the vectors for similarity search: faiss, numpy (for small collections; needs no FAISS), an entry
     point of the group ``dancerank.indexes``, or package.module:factory."""

@@ -12,7 +12,6 @@ from schemas.errors import SnapshotError
 from schemas.escaping import shortened
 from schemas.ports import Int64, UInt32
 
-_LENGTH_BYTES: Final = 8
 _NO_CLIP: Final = 0
 
 
@@ -50,8 +49,8 @@ class CatalogueBlock(msgspec.Struct, frozen=True):
         return len(self.rows)
 
     def encoded(self) -> bytes:
-        """With its length before it, for ``read_blocks``."""
-        content = msgspec.msgpack.encode(
+        """For ``read_block``."""
+        return msgspec.msgpack.encode(
             _Written(
                 self.rows.astype("<u4").tobytes(),
                 self.clip_ids,
@@ -65,24 +64,15 @@ class CatalogueBlock(msgspec.Struct, frozen=True):
                 self.presence.astype("<u4").tobytes(),
             )
         )
-        return len(content).to_bytes(_LENGTH_BYTES, "big") + content
 
 
-def read_blocks(content: bytes) -> list[CatalogueBlock]:
-    """The blocks of a catalogue's file, in the order in which they were written. Raises ``SnapshotError``."""
-    blocks: list[CatalogueBlock] = []
-    start = 0
+def read_block(content: bytes) -> CatalogueBlock:
+    """Raises ``SnapshotError``."""
     try:
-        while start < len(content):
-            end = start + _LENGTH_BYTES + int.from_bytes(content[start : start + _LENGTH_BYTES], "big")
-            if end > len(content):
-                raise ValueError("it ends in the middle of a block")
-            blocks.append(_read(memoryview(content)[start + _LENGTH_BYTES : end]))
-            start = end
+        return _read(content)
     except ValueError as error:
         problem = shortened(str(error))
         raise SnapshotError(f"the catalogue cannot be read ({problem}); delete the snapshot") from error
-    return blocks
 
 
 def merged(blocks: Sequence[CatalogueBlock]) -> CatalogueBlock:
@@ -123,7 +113,7 @@ def _of_all(blocks: Sequence[GroupNumbers], places: Int64) -> GroupNumbers:
     return GroupNumbers(numbers.astype(np.uint32) + 1, [names[number - 1] for number in used.tolist()])
 
 
-def _read(content: memoryview) -> CatalogueBlock:
+def _read(content: bytes) -> CatalogueBlock:
     written = msgspec.msgpack.decode(content, type=_Written)
     block = CatalogueBlock(
         rows=np.frombuffer(written.rows, "<u4").astype(np.int64),

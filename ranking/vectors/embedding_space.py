@@ -27,6 +27,7 @@ from schemas.queries import SimilarAnswer, SimilarQuery
 from schemas.times import LOG_AHEAD_MS
 
 _SAMPLE: Final = 1000
+_COMPONENT_BYTES: Final = 4
 
 
 class SpaceChange(NamedTuple):
@@ -127,8 +128,9 @@ class EmbeddingSpace:
             self._catalogue.put(change.entry)
         self._drop_empty()
 
-    def delete(self, clip_ids: Collection[str]) -> None:
-        """Remove clips, whether they are held or not."""
+    def delete(self, clip_ids: Collection[str]) -> int:
+        """Remove clips, whether they are held or not; returns how many were."""
+        before = len(self)
         if clip_ids:
             for indexes in self._indexes.values():
                 for index in indexes.values():
@@ -136,6 +138,7 @@ class EmbeddingSpace:
             for clip_id in clip_ids:
                 self._catalogue.delete(clip_id)
             self._drop_empty()
+        return before - len(self)
 
     def drop(self) -> None:
         """Delete what a remote backend holds of this space; it is not used any more."""
@@ -170,9 +173,15 @@ class EmbeddingSpace:
                 return False
         return True
 
-    def encoded_catalogue(self) -> bytes:
-        """For ``catalogue_block.read_blocks``."""
-        return self._catalogue.block().encoded()
+    def size_bytes(self) -> int:
+        """What the vectors take as float32."""
+        return sum(vectors * width * _COMPONENT_BYTES for (_, width), vectors in self.vectors().items())
+
+    def indexes(self) -> list[SnapshotIndex]:
+        """Those that live in this process."""
+        # A SnapshotBackend makes no other index.
+        local = not isinstance(self._backend, RemoteBackend)
+        return [cast(SnapshotIndex, each) for of in self._indexes.values() for each in of.values() if local]
 
     @classmethod
     def restored(

@@ -8,6 +8,8 @@ from ranking.vectors.manifest import SnapshotFile
 from schemas.errors import SnapshotError
 from schemas.escaping import shortened
 
+_READ_BYTES = 1 << 20
+
 
 def listed(path: Path) -> SnapshotFile:
     """What a manifest says of a file. Raises ``OSError``."""
@@ -23,6 +25,20 @@ def check(path: Path, written: SnapshotFile) -> None:
         raise SnapshotError(f"{shortened(str(path))}: cannot be read ({shortened(str(error))})") from error
     if not intact:
         raise SnapshotError(f"{path}: not the bytes that were written (length or checksum differs)")
+
+
+def check_beginning(path: Path, written: SnapshotFile) -> None:
+    """Raises ``SnapshotError`` naming the file unless it begins with what was written; more may follow."""
+    try:
+        digest, left = hashlib.sha256(), written.size_bytes
+        with path.open("rb") as file:
+            while content := file.read(min(left, _READ_BYTES)):
+                digest.update(content)
+                left -= len(content)
+    except (OSError, ValueError) as error:
+        raise SnapshotError(f"{shortened(str(path))}: cannot be read ({shortened(str(error))})") from error
+    if left or digest.hexdigest() != written.sha256:
+        raise SnapshotError(f"{path}: does not begin with the bytes that were written (length or checksum differs)")
 
 
 def sync(path: Path) -> None:

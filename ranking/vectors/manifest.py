@@ -43,10 +43,14 @@ class IndexContents(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class SpaceContents(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Contents of a snapshot for one model generation; an index for each modality and width that any clip has."""
+    """Contents of a snapshot for one model generation; an index for each modality and width that any clip has.
+
+    ``catalogue`` is the log that says which clips.
+    """
 
     generation: str
     clips: int
+    catalogue: str = ""
     indexes: tuple[IndexContents, ...]
 
 
@@ -60,7 +64,11 @@ class SnapshotManifest(
     """Up to which positions the snapshot goes, how much it holds of each generation, and its files.
 
     ``index`` names the backend that wrote the indexes. ``deleted`` counts the clips known to be deleted; it never
-    falls. ``files`` are in the snapshot's own folder, ``segments`` in one that all snapshots share.
+    falls. ``deletions`` is the log that says which. ``erasures`` counts how often everything of deleted clips
+    was taken out of segments and logs, and ``erasing_since_ms`` is when the first clip was deleted since.
+
+    ``files`` are in the snapshot's own folder. In one that all snapshots share are ``segments``, and ``logs``, to which
+    later snapshots append: of these the manifest lists the beginning that is this snapshot's.
     """
 
     index: str
@@ -68,8 +76,12 @@ class SnapshotManifest(
     spaces: tuple[SpaceContents, ...]
     deleted: int
     created_at_ms: int
+    deletions: str = ""
+    erasures: int = 0
+    erasing_since_ms: int | None = None
     files: dict[str, SnapshotFile] = {}
     segments: dict[str, SnapshotFile] = {}
+    logs: dict[str, SnapshotFile] = {}
 
     def next_offsets(self) -> dict[TopicPartition, int]:
         return {TopicPartition(at.topic, at.partition): at.next_offset for at in self.positions}
@@ -122,7 +134,7 @@ def check_segment_name(name: str) -> None:
 
 
 def _check_segments(manifest: SnapshotManifest) -> None:
-    for name in manifest.segments:
+    for name in (*manifest.segments, *manifest.logs):
         check_segment_name(name)
     for _, index in manifest.indexes():
         for name in index.segments:

@@ -1,22 +1,27 @@
 """The folder of segments that the snapshots of an index view share: each is written once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from ranking.vectors.backends.port import SegmentFile
+from ranking.vectors.change_log import ChangeLog
 from ranking.vectors.files import listed, sync, sync_folder
 from ranking.vectors.manifest import SnapshotFile, check_segment_name
 
-_FOLDER: Final = "segments"
+SEGMENTS: Final = "segments"
+"""The folder's name."""
 _PARTIAL: Final = ".partial-"
 
 
 class SegmentFolder:
-    """``segments`` under the root of the snapshots. A file there never changes; it goes once no snapshot names it."""
+    """``segments`` under the root of the snapshots. A segment never changes, a log only grows.
+
+    Either is deleted once no snapshot names it.
+    """
 
     def __init__(self, root: Path) -> None:
-        self._folder = root / _FOLDER
+        self._folder: Final = root / SEGMENTS
 
     def path(self, name: str) -> Path:
         return self._folder / name
@@ -41,6 +46,20 @@ class SegmentFolder:
             partial.replace(self._folder / name)
         sync_folder(self._folder)
         return written
+
+    def append(self, logs: Sequence[ChangeLog]) -> dict[str, SnapshotFile]:
+        """Append what is pending of each log; returns what a snapshot holds of it. Raises ``OSError``."""
+        if logs:
+            self._folder.mkdir(exist_ok=True)
+        written = {log.name: log.write(self._folder) for log in logs}
+        if logs:
+            sync_folder(self._folder)
+        return written
+
+    def roll_back(self, logs: Sequence[ChangeLog]) -> None:
+        """Undo ``append``."""
+        for log in logs:
+            log.roll_back(self._folder)
 
     def keep(self, names: Iterable[str]) -> None:
         """Delete all other files, those that a killed writer left included. Raises ``OSError``."""

@@ -8,7 +8,7 @@ state beside a remote index is the same manifest and files, packed into one valu
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ranking.vectors.backends.port import SegmentFile
-from ranking.vectors.files import check, listed, sync, sync_folder
+from ranking.vectors.change_log import ChangeLog
+from ranking.vectors.files import check, check_beginning, listed, sync, sync_folder
 from ranking.vectors.manifest import MANIFEST, SnapshotFile, SnapshotManifest, decoded
 from ranking.vectors.segments import SegmentFolder
 from schemas.errors import SnapshotError, SnapshotNotWritten
@@ -40,12 +41,21 @@ class Snapshot(NamedTuple):
     manifest: SnapshotManifest
     segments: Mapping[str, Path]
 
+    def log(self, name: str) -> bytes:
+        """The content of a log, as it was then; that of ``""`` is empty. Raises ``KeyError`` if there is none."""
+        if not name:
+            return b""
+        beginning = self.manifest.logs[name]
+        with SegmentFolder(self.folder.parent).path(name).open("rb") as file:
+            return file.read(beginning.size_bytes)
+
 
 def write_snapshot(
     root: Path,
     manifest: SnapshotManifest,
     files: Mapping[str, bytes],
     segments: Mapping[str, SegmentFile] | None = None,
+    logs: Sequence[ChangeLog] = (),
     *,
     spare: Path | None = None,
 ) -> Path:
@@ -53,21 +63,27 @@ def write_snapshot(
 
     The one more is ``spare``, known to be intact, or else the newest: a newer one may be damaged and passed over.
 
-    ``files`` are written into its folder, of ``segments`` those that no snapshot under ``root`` has yet;
-    ``manifest.files`` and ``manifest.segments`` are filled in here. Raises ``SnapshotNotWritten`` if there is less room
-    than these take or the disk refuses; the current snapshot stays as it was, and nothing of the new one is left.
+    ``files`` are written into its folder, of ``segments`` those that no snapshot under ``root`` has yet, of ``logs``
+    what is pending; the files, segments and logs of ``manifest`` are filled in here. Raises ``SnapshotNotWritten`` if
+    there is less room than these take or the disk refuses; the current snapshot stays as it was, and nothing of the new
+    one is left.
     """
     folder, written = SegmentFolder(root), list[Path]()
-    held: dict[str, SnapshotFile] | None = None
+    held: _Held | None = None
     try:
         root.mkdir(parents=True, exist_ok=True)
         _remove_partial(root)
-        held = _segments_held(root)
-        folder.keep(held)
-        missing = folder.missing(segments or {}, held)
-        _check_room(root, sum(map(len, files.values())) + sum(each.size_bytes for each in missing.values()))
-        in_folder = held | folder.write(missing)
-        manifest = msgspec.structs.replace(manifest, segments={name: in_folder[name] for name in segments or {}})
+        held = _held(root)
+        folder.keep(held.names())
+        missing = folder.missing(segments or {}, held.segments)
+        pending_bytes = sum(log.pending_bytes for log in logs) + sum(map(len, files.values()))
+        _check_room(root, pending_bytes + sum(each.size_bytes for each in missing.values()))
+        in_folder = held.segments | folder.write(missing)
+        manifest = msgspec.structs.replace(
+            manifest,
+            segments={name: in_folder[name] for name in segments or {}},
+            logs=folder.append(logs),
+        )
         name = f"{_PREFIX}{_next_number(root):08d}"
         draft = root / f"{_PARTIAL}{name}"
         written = [draft, root / name]
@@ -76,9 +92,11 @@ def write_snapshot(
         draft.replace(root / name)
         sync_folder(root)
         _point_current_at(root, name)
+        for log in logs:
+            log.commit()
         written, held = [], None
         _prune(root, name, spare)
-        folder.keep(_segments_held(root))
+        folder.keep(_held(root).names())
     except OSError as error:
         raise SnapshotNotWritten(
             f"{root}: the snapshot could not be written ({error}); free space or repair the disk"
@@ -88,19 +106,32 @@ def write_snapshot(
             shutil.rmtree(path, ignore_errors=True)
         if held is not None:
             _remove_partial(root)
+            folder.roll_back(logs)
             with suppress(OSError):
-                folder.keep(held)
+                folder.keep(held.names())
     return root / name
 
 
-def _segments_held(root: Path) -> dict[str, SnapshotFile]:
-    """The segments of all snapshots under ``root`` that say which they are."""
-    held: dict[str, SnapshotFile] = {}
+class _Held(NamedTuple):
+    """Segments of snapshots, and names of their logs."""
+
+    segments: dict[str, SnapshotFile]
+    logs: set[str]
+
+    def names(self) -> set[str]:
+        return self.logs.union(self.segments)
+
+
+def _held(root: Path) -> _Held:
+    """What all snapshots under ``root`` that say what it is have in the folder that they share."""
+    held = _Held({}, set())
     for name in _numbered(root):
         path = root / name / MANIFEST
         # A manifest that cannot be read for now must not cost its segments: OSError is for the caller.
         with suppress(FileNotFoundError, SnapshotError):
-            held |= decoded(path.read_bytes(), str(path)).segments
+            manifest = decoded(path.read_bytes(), str(path))
+            held.segments.update(manifest.segments)
+            held.logs.update(manifest.logs)
     return held
 
 
@@ -139,10 +170,10 @@ def read_snapshot(root: Path) -> Snapshot | None:
     return None
 
 
-def knows_deletions(root: Path, deleted: int) -> bool:
-    """Whether every snapshot under ``root`` was written after the last of so many deletions, and holds none of it."""
+def is_erased(root: Path, erasures: int) -> bool:
+    """Whether every snapshot under ``root`` was written after so many erasures, and holds nothing that they erased."""
     try:
-        return all(_manifest(root / name).deleted >= deleted for name in _numbered(root))
+        return all(_manifest(root / name).erasures >= erasures for name in _numbered(root))
     except SnapshotError:
         return False
 
@@ -210,6 +241,8 @@ def _manifest(folder: Path) -> SnapshotManifest:
 def _verified(root: Path, name: str) -> Snapshot:
     manifest, folder = _manifest(root / name), SegmentFolder(root)
     segments = {segment: folder.path(segment) for segment in manifest.segments}
+    for log_name, beginning in manifest.logs.items():
+        check_beginning(folder.path(log_name), beginning)
     with ThreadPoolExecutor(_CHECKS_AT_ONCE) as checking:
         # Reading the files in their order, the first that is damaged is named.
         for _ in checking.map(check, *zip(*_files(root / name, manifest, segments), strict=True)):

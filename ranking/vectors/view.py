@@ -5,23 +5,23 @@ import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
-from ranking.vectors.backends.port import IndexBackend, RemoteBackend, SegmentFile, VectorIndex
-from ranking.vectors.catalogue import Catalogue
-from ranking.vectors.catalogue_block import merged, read_blocks
+from ranking.vectors.backends.port import IndexBackend, RemoteBackend, SegmentFile, SnapshotIndex
 from ranking.vectors.conditions import ClipCondition, Decisions
 from ranking.vectors.content_hash import index_content
 from ranking.vectors.embedding_space import EmbeddingSpace, SpaceChange
-from ranking.vectors.manifest import Position, SnapshotManifest, SpaceContents, pack, state_file, unpack
+from ranking.vectors.erasure import ERASE_WITHIN_S, Erasure
+from ranking.vectors.manifest import Position, SnapshotManifest, SpaceContents, pack, state_file
 from ranking.vectors.read_write_lock import ReadWriteLock
-from ranking.vectors.snapshots import knows_deletions, read_snapshot, write_snapshot
+from ranking.vectors.restoring import DELETED_FILE, catalogue_file, restored
+from ranking.vectors.segments import SEGMENTS
+from ranking.vectors.snapshot_logs import SnapshotLogs
+from ranking.vectors.snapshots import is_erased, write_snapshot
 from ranking.views.log_records import DELETED_CLIP, RETIRED_GENERATION, DeletedRecord, LogEntry
 from schemas.clock import Clock
-from schemas.errors import NotFound, NotReady, SnapshotError
-from schemas.escaping import shortened
+from schemas.errors import NotFound, NotReady, SnapshotNotWritten
 from schemas.modalities import Modality
 from schemas.observation import Observer
 from schemas.ports import Refusal, ScoredRecord, TopicPartition
@@ -29,10 +29,6 @@ from schemas.queries import SimilarAnswer, SimilarQuery
 from schemas.times import BACKFILL_MS
 
 log = logging.getLogger(__name__)
-
-_DELETED_FILE: Final = "deleted.msgpack"
-_CATALOGUE_FILE: Final = "catalogue"
-_MAX_QUOTED: Final = 80
 
 
 class IndexView:
@@ -49,7 +45,10 @@ class IndexView:
     wait for a batch that is being applied, not for a snapshot.
     """
 
-    def __init__(self, backend: IndexBackend, observer: Observer, clock: Clock) -> None:
+    def __init__(
+        self, backend: IndexBackend, observer: Observer, clock: Clock, *, erase_within_s: float = ERASE_WITHIN_S
+    ) -> None:
+        """``erase_within_s``: so long after a deletion, at the latest, snapshots are written without anything of it."""
         self._backend = backend
         self._observer = observer
         self._clock = clock
@@ -61,6 +60,8 @@ class IndexView:
         self._lock = ReadWriteLock()
         self._changing, self._saving = threading.Lock(), threading.Lock()
         self._intact: Path | None = None
+        self._logs = SnapshotLogs()
+        self._erasure = Erasure(clock, erase_within_s)
         self._saved: tuple[Mapping[TopicPartition, int], list[str]] = ({}, [])
         self._reported: set[Modality] = set()
         self._several: set[tuple[str, Modality, tuple[int, ...]]] = set()
@@ -128,10 +129,12 @@ class IndexView:
                 if changes[generation]:
                     spaces[generation] = space
             later = {at: max(offset, self._positions.get(at, 0)) for at, offset in positions.items()}
+            if not isinstance(self._backend, RemoteBackend):
+                self._logs.declare(deleted - self._deleted)
             with self._lock.writing():
                 self._deleted |= deleted
-                for space in self._spaces.values():
-                    space.delete(deleted)
+                if sum([space.delete(deleted) for space in self._spaces.values()]):
+                    self._erasure.need()
                 for generation, space in spaces.items():
                     space.change(changes[generation])
                 self._spaces |= spaces
@@ -206,44 +209,93 @@ class IndexView:
         """Write a snapshot of all spaces under ``root``; returns its folder, or ``None`` if none is needed.
 
         One is needed if anything changed since the last, or if one that is kept may still hold a deleted clip: the new
-        one replaces it. A remote backend gets the state instead. May run beside changes, which wait only while the
-        state is taken. Raises ``SnapshotNotWritten`` if the disk refuses, and what the remote backend raises.
+        one replaces it. It writes what has changed since the last. May run beside changes, which wait only while the
+        state is taken. A remote backend gets the state instead. Raises ``SnapshotNotWritten`` if the disk refuses, and
+        what the remote backend raises.
         """
         with self._saving:
-            with self._changing:
-                saved = (self._positions, list(self._spaces))
-                is_remote = isinstance(self._backend, RemoteBackend)
-                if saved == self._saved and (is_remote or knows_deletions(root, len(self._deleted))):
-                    return None
-                manifest, state, segments = self._frozen()
             if isinstance(self._backend, RemoteBackend):
-                self._backend.save_state(pack(manifest, state))
-            else:
-                self._intact = write_snapshot(root, manifest, state, segments, spare=self._intact)
-            self._saved = saved
-            return None if isinstance(self._backend, RemoteBackend) else self._intact
+                self._save_remotely(self._backend)
+                return None
+            with self._changing:
+                erasing = self._erasure.is_due(sum(space.size_bytes() for space in self._spaces.values()))
+                if self._is_saved() and not erasing and is_erased(root, self._erasure.count):
+                    return None
+                self._logs.find(root / SEGMENTS)
+                if erasing:
+                    self._take_changes()
+                    self._erasure.begin()
+                indexes = [index for space in self._spaces.values() for index in space.indexes()] if erasing else []
+            try:
+                self._intact = self._write(root, erasing, indexes)
+            except BaseException:
+                self._erasure.give_up()
+                raise
+            self._erasure.finish()
+            return self._intact
+
+    def _write(self, root: Path, erasing: bool, indexes: Sequence[SnapshotIndex]) -> Path:
+        """Write a snapshot; ``erasing``: first take everything that was deleted out of logs and ``indexes``."""
+        try:
+            self._logs.shrink(root / SEGMENTS, all_of_them=erasing)
+            for index in indexes:
+                index.compact()
+        except OSError as error:
+            raise SnapshotNotWritten(f"{root}: what was deleted could not be erased ({error})") from error
+        with self._changing:
+            saved = (self._positions, list(self._spaces))
+            self._take_changes()
+            manifest, files, segments = self._frozen()
+        folder = write_snapshot(root, manifest, files, segments, self._logs.all(), spare=self._intact)
+        self._saved = saved
+        return folder
+
+    def _take_changes(self) -> None:
+        self._logs.take({name: space.parts()[0] for name, space in self._spaces.items()}, self._deleted)
+
+    def _is_saved(self) -> bool:
+        return (self._positions, list(self._spaces)) == self._saved
 
     def _frozen(self) -> tuple[SnapshotManifest, dict[str, bytes], dict[str, SegmentFile]]:
         """What a snapshot writes: its manifest, small files, and segments that it may hold already."""
-        state = {_DELETED_FILE: msgspec.msgpack.encode(sorted(self._deleted))}
+        files: dict[str, bytes] = {}
         segments: dict[str, SegmentFile] = {}
         spaces: list[SpaceContents] = []
         for number, space in enumerate(self._spaces.values()):
             contents, frozen = space.freeze()
-            spaces.append(contents)
-            state[f"{number}-{_CATALOGUE_FILE}"] = space.encoded_catalogue()
+            spaces.append(msgspec.structs.replace(contents, catalogue=self._logs.catalogue(space.generation)))
             for index, each in zip(contents.indexes, frozen, strict=True):
                 if each is not None:
-                    state[state_file(number, index)] = each.state
+                    files[state_file(number, index)] = each.state
                     segments |= each.segments
-        manifest = SnapshotManifest(
+        manifest = msgspec.structs.replace(
+            self._manifest(spaces),
+            deletions=self._logs.deletions,
+            erasures=self._erasure.count,
+            erasing_since_ms=self._erasure.since_ms,
+        )
+        return manifest, files, segments
+
+    def _manifest(self, spaces: Sequence[SpaceContents]) -> SnapshotManifest:
+        return SnapshotManifest(
             index=self._backend.name,
             positions=tuple(Position(at.topic, at.partition, next_) for at, next_ in sorted(self._positions.items())),
             spaces=tuple(spaces),
             deleted=len(self._deleted),
             created_at_ms=self._clock.now_ms(),
         )
-        return manifest, state, segments
+
+    def _save_remotely(self, backend: RemoteBackend) -> None:
+        with self._changing:
+            if self._is_saved():
+                return
+            saved = (self._positions, list(self._spaces))
+            files = {DELETED_FILE: msgspec.msgpack.encode(sorted(self._deleted))}
+            for number, space in enumerate(self._spaces.values()):
+                files[catalogue_file(number)] = space.parts()[0].block().encoded()
+            manifest = self._manifest([space.freeze()[0] for space in self._spaces.values()])
+        backend.save_state(pack(manifest, files))
+        self._saved = saved
 
     def restore(self, root: Path) -> bool:
         """Take over the state that a remote backend holds, or the newest intact snapshot under ``root``, before
@@ -251,71 +303,16 @@ class IndexView:
 
         Raises ``SnapshotError`` if all are damaged, of another format or of another backend.
         """
-        found = self._stored(root)
+        found = restored(self._backend, root)
         if found is None:
             return False
-        origin, manifest, state, segments = found
-        if manifest.index != self._backend.name:
-            raise SnapshotError(
-                f"{origin}: index {shortened(repr(manifest.index), _MAX_QUOTED)} wrote it and ranking.index is "
-                f"{self._backend.name!r}; set it back, or delete the folder to rebuild the index from the log"
-            )
-        try:
-            spaces = {
-                contents.generation: self._restored(number, contents, state, segments, origin)
-                for number, contents in enumerate(manifest.spaces)
-            }
-            deleted = set(msgspec.msgpack.decode(state[_DELETED_FILE], type=list[str]))
-        except (KeyError, ValueError, SnapshotError) as error:
-            raise SnapshotError(f"{origin}: cannot be read ({shortened(str(error))}); delete it") from error
-        if len(deleted) != manifest.deleted:
-            raise SnapshotError(f"{origin}: knows another number of deletions than its manifest says; delete it")
         with self._changing, self._lock.writing():
-            self._hold(spaces, self._retired)
-            self._deleted = deleted
-            self._positions = manifest.next_offsets()
-            self._saved = (self._positions, list(spaces))
+            self._hold(found.spaces, self._retired)
+            self._deleted, self._logs = found.deleted, found.logs
+            self._erasure.since_ms, self._erasure.count = found.manifest.erasing_since_ms, found.manifest.erasures
+            self._positions = found.manifest.next_offsets()
+            self._saved = (self._positions, list(found.spaces))
         if not isinstance(self._backend, RemoteBackend):
-            self._intact = origin
+            self._intact = found.origin
         self._report(())
         return True
-
-    def _stored(self, root: Path) -> tuple[Path, SnapshotManifest, Mapping[str, bytes], Mapping[str, Path]] | None:
-        """A snapshot as read: its folder, its manifest, the content of its own files, and where its segments are."""
-        if isinstance(self._backend, RemoteBackend):
-            packed, origin = self._backend.load_state(), Path(f"state of index {self._backend.name}")
-            return None if packed is None else (origin, *unpack(packed, str(origin)), {})
-        found = read_snapshot(root)
-        if found is None:
-            return None
-        files = {name: (found.folder / name).read_bytes() for name in found.manifest.files}
-        return found.folder, found.manifest, files, found.segments
-
-    def _restored(
-        self,
-        number: int,
-        contents: SpaceContents,
-        state: Mapping[str, bytes],
-        segments: Mapping[str, Path],
-        origin: Path,
-    ) -> EmbeddingSpace:
-        catalogue = Catalogue.of(merged(read_blocks(state[f"{number}-{_CATALOGUE_FILE}"])))
-        indexes: dict[Modality, dict[int, VectorIndex]] = {}
-        for of in contents.indexes:
-            if isinstance(self._backend, RemoteBackend):
-                index = self._backend.open(contents.generation, of.modality, of.width)
-            else:
-                own = {name: segments[name] for name in of.segments}
-                index = self._backend.read(state[state_file(number, of)], own, of.width, catalogue)
-            indexes.setdefault(of.modality, {})[of.width] = index
-        space = EmbeddingSpace.restored(contents.generation, self._backend, catalogue, indexes)
-        # A remote index may be ahead of the state that is kept beside it.
-        if not isinstance(self._backend, RemoteBackend):
-            vectors = {(of.modality, of.width): of.vectors for of in contents.indexes}
-            if (len(space), space.vectors()) != (contents.clips, vectors):
-                raise SnapshotError(
-                    f"{origin}: holds another number of clips or vectors than its manifest says; delete it"
-                )
-            if not space.holds_its_clips():
-                raise SnapshotError(f"{origin}: its indexes hold other clips than its catalogue; delete it")
-        return space

@@ -15,13 +15,14 @@ from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.live.index import LiveIndex
 from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
 from ranking.vectors.backends.port import Filter, IndexBackend, IndexedClip, RowNumbers, SnapshotIndex, unit
-from tests.ranking.vectors.own_backends import LossyBackend, LossyIndex, RemoteService
+from tests.ranking.vectors.own_backends import LossyBackend, LossyIndex, RemoteService, SegmentedBackend
 
 BACKENDS: dict[str, Callable[[], IndexBackend]] = {
     "faiss": FaissBackend,
     "numpy": NumpyBackend,
     "approximate": LossyBackend,
     "remote": RemoteService,
+    "segmented": SegmentedBackend,
 }
 DIM = 3
 GRID = st.tuples(*[st.integers(-2, 2)] * DIM).filter(any)  # few directions, so that ties are common

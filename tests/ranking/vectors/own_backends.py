@@ -1,11 +1,25 @@
 """Two third-party backends: one that misses neighbours, and one that simulates a remote service."""
 
+import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
 
 from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
-from ranking.vectors.backends.port import Filter, IndexedClip, RowNumbers, SearchResult, best_first
+from ranking.vectors.backends.port import (
+    Filter,
+    FrozenState,
+    IndexedClip,
+    RowNumbers,
+    SearchResult,
+    SegmentFile,
+    best_first,
+    reading,
+)
 from schemas.errors import StoreUnavailable
 from schemas.modalities import Modality
 from schemas.ports import Float32
@@ -33,6 +47,69 @@ class LossyBackend(NumpyBackend):
     def read(self, state: bytes, segments: Mapping[str, Path], dim: int, numbers: RowNumbers) -> LossyIndex:
         made = self.create(dim, numbers)
         made.__dict__ |= super().read(state, segments, dim, numbers).__dict__
+        return made
+
+
+class _Segment(NamedTuple):
+    content: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.content)
+
+    def write(self, path: Path) -> None:
+        path.write_bytes(self.content)
+
+
+class SegmentedIndex(NumpyIndex):
+    """Each time it is frozen, what has changed since goes to a new segment; what was removed stays in the old one."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim)
+        self.places: dict[str, str] = {}
+        self.segments: dict[str, SegmentFile] = {}
+
+    def upsert(self, clips: Sequence[IndexedClip], vectors: Float32) -> None:
+        super().upsert(clips, vectors)
+        for clip in clips:
+            self.places.pop(clip.clip_id, None)
+
+    def remove(self, clip_ids: Collection[str]) -> None:
+        super().remove(clip_ids)
+        for clip_id in clip_ids:
+            self.places.pop(clip_id, None)
+
+    def freeze(self) -> FrozenState:
+        if fresh := sorted(self._vectors.keys() - self.places.keys()):
+            name = uuid.uuid4().hex
+            self.places |= dict.fromkeys(fresh, name)
+            vectors = {clip_id: self._vectors[clip_id].tobytes() for clip_id in fresh}
+            self.segments[name] = _Segment(msgspec.msgpack.encode(vectors))
+        used = {*self.places.values()}
+        self.segments = {name: segment for name, segment in self.segments.items() if name in used}
+        return FrozenState(msgspec.msgpack.encode(self.places), dict(self.segments))
+
+    def compact(self) -> None:
+        self.places = {}
+
+
+class SegmentedBackend(NumpyBackend):
+    name = "segmented"
+
+    def create(self, dim: int, _numbers: RowNumbers) -> SegmentedIndex:
+        return SegmentedIndex(dim)
+
+    def read(self, state: bytes, segments: Mapping[str, Path], dim: int, numbers: RowNumbers) -> SegmentedIndex:
+        made = self.create(dim, numbers)
+        with reading("index segmented"):
+            made.places = msgspec.msgpack.decode(state, type=dict[str, str])
+        for name, path in segments.items():
+            with reading(path):
+                made.segments[name] = _Segment(path.read_bytes())
+                vectors = msgspec.msgpack.decode(path.read_bytes(), type=dict[str, bytes])
+                for clip_id, raw in vectors.items():
+                    if made.places.get(clip_id) == name:
+                        made._vectors[clip_id] = np.frombuffer(raw, np.float32)
         return made
 
 

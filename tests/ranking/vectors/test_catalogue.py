@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
-from ranking.vectors.catalogue_block import CatalogueBlock, merged, read_blocks
+from ranking.vectors.catalogue_block import CatalogueBlock, merged, read_block
+from ranking.vectors.change_log import framed
 from ranking.vectors.groups import GroupNumbers
+from ranking.vectors.snapshot_logs import read_catalogue
 from schemas.errors import NotFound, SnapshotError
 from schemas.modalities import MODALITIES, Modality
 
@@ -22,7 +24,7 @@ def restored(catalogue: Catalogue) -> Catalogue:
 
 
 def restored_from(block: CatalogueBlock) -> Catalogue:
-    return Catalogue.of(merged(read_blocks(block.encoded())))
+    return Catalogue.of(merged([read_block(block.encoded())]))
 
 
 def test_rows_are_dense_and_stay() -> None:
@@ -133,9 +135,9 @@ def test_the_changes_of_each_snapshot_together_are_the_catalogue(
                 modalities = tuple(modality for modality in MODALITIES if modality in put[2])
                 model[clip_id] = CatalogueEntry(clip_id, put[0], put[1], number, 1, number, modalities)
                 catalogue.put(model[clip_id])
-        content += catalogue.unwritten().encoded()
+        content += framed(catalogue.unwritten().encoded())
         expected = sorted(model.values(), key=lambda each: each.clip_id)
-        read = Catalogue.of(merged(read_blocks(content)))
+        read = read_catalogue(content)
         for held in (catalogue, read, restored(catalogue)):
             assert held.entries() == expected
             assert held.find([*"abcdef"]).tolist() == catalogue.find([*"abcdef"]).tolist()
@@ -167,9 +169,9 @@ def test_what_no_clip_has_any_more_is_not_written() -> None:
     ],
 )
 def test_a_damaged_catalogue_is_refused(damage: Callable[[bytes], bytes]) -> None:
-    content = Catalogue([entry("b", offset=4), entry("a", "e")]).block().encoded()
-    with pytest.raises(SnapshotError, match="the catalogue cannot be read"):
-        read_blocks(damage(content))
+    content = framed(Catalogue([entry("b", offset=4), entry("a", "e")]).block().encoded())
+    with pytest.raises(SnapshotError, match="cannot be read"):
+        read_catalogue(damage(content))
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,9 @@ def known(view: IndexView, numbers: range = range(12)) -> dict[int, list[tuple[s
 
 def content(folder: Path) -> bytes:
     """All bytes of a snapshot, those of its segments included."""
-    segments = msgspec.json.decode((folder / MANIFEST).read_bytes())["segments"]
-    paths = [*sorted(folder.iterdir()), *(folder.parent / "segments" / name for name in segments)]
+    manifest = msgspec.json.decode((folder / MANIFEST).read_bytes())
+    shared = (folder.parent / "segments" / name for name in (*manifest["segments"], *manifest["logs"]))
+    paths = [*sorted(folder.iterdir()), *shared]
     return b"".join(path.read_bytes() for path in paths)
 
 

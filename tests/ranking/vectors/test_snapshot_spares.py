@@ -23,7 +23,7 @@ def save(one: IndexView, folder: Path, *, number: int) -> Path:
 
 
 def damage(snapshot: Path) -> None:
-    file = next(snapshot.glob("*catalogue"))
+    file = next(snapshot.glob("*.state"))
     file.write_bytes(file.read_bytes()[:-1] + b"!")
 
 
