@@ -7,13 +7,13 @@ from ranking.vectors.backends.port import FrozenState, best_first, checked_query
 
 
 class Float16Index(dict):  # clip id → float16 vector of width dim
-    def __init__(self, dim, held=()):
-        super().__init__(held)
+    def __init__(self, dim, _numbers, held=None):  # row numbers: for an index that holds no ids
+        super().__init__((each, np.frombuffer(row, np.float16).reshape(dim)) for each, row in (held or {}).items())
         self.dim = dim
 
     def upsert(self, clips, vectors):
         rows = checked_vectors(clips, vectors, self.dim).astype(np.float16)
-        self.update((clip.clip_id, row) for clip, row in zip(clips, rows, strict=True))
+        self.update(zip([clip.clip_id for clip in clips], rows, strict=True))
 
     def remove(self, clip_ids):
         for clip_id in clip_ids:
@@ -24,23 +24,17 @@ class Float16Index(dict):  # clip id → float16 vector of width dim
         return best_first(self.vectors(ids) @ checked_query(query, self.dim, k), ids, k, at_least, exact=False)
 
     def vectors(self, clip_ids):
-        absent = np.full(self.dim, np.nan)
-        return np.array([self.get(each, absent) for each in clip_ids], np.float32).reshape(-1, self.dim)
+        return np.array([self.get(each, [np.nan] * self.dim) for each in clip_ids], "f4").reshape(-1, self.dim)
 
-    def freeze(self):
+    def freeze(self):  # each is called by the thread that changes the index, while others search it
         return FrozenState(msgspec.msgpack.encode({each: row.tobytes() for each, row in self.items()}))
 
-    def compact(self):  # nothing that was removed is held
-        pass
+    def compact(self): ...  # nothing that was removed is held
 
 
 class Float16Backend:
-    name = "float16"
+    name, create = "float16", Float16Index
 
-    def create(self, dim, _numbers):  # row numbers of the clips, for an index that holds no ids
-        return Float16Index(dim)
-
-    def read(self, state, _segments, dim, _numbers):  # segments: files that do not change, for an index that has such
+    def read(self, state, _segments, dim, numbers):  # segments: files that do not change, for an index that has such
         with reading(f"index {self.name}"):  # what is not such a state becomes a SnapshotError
-            held = msgspec.msgpack.decode(state, type=dict[str, bytes])
-            return Float16Index(dim, {each: np.frombuffer(row, np.float16).reshape(dim) for each, row in held.items()})
+            return Float16Index(dim, numbers, msgspec.msgpack.decode(state, type=dict[str, bytes]))

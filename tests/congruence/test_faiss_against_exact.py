@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ranking.vectors.backends.contract import NUMBERS, admitting
+from ranking.vectors.backends.contract_clips import NUMBERS, admitting
 from ranking.vectors.backends.live.index import LiveIndex
 from ranking.vectors.backends.numpy_exact import NumpyIndex
 from ranking.vectors.backends.port import IndexedClip

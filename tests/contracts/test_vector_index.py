@@ -13,12 +13,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from ranking.vectors.backends.contract import INDEX_CHECKS
 from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.live.index import LiveIndex
+from ranking.vectors.backends.live.tiers import Shape
 from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
 from ranking.vectors.backends.port import Filter, IndexBackend, IndexedClip, RowNumbers, SnapshotIndex, unit
 from tests.ranking.vectors.own_backends import LossyBackend, LossyIndex, RemoteService, SegmentedBackend
 
+EXACT = Shape(capacity=3, ratio=2, exact_below=1000, coded_from=1000, scanned=2)
+CODED = Shape(capacity=3, ratio=2, exact_below=16, coded_from=16, scanned=2)
 BACKENDS: dict[str, Callable[[], IndexBackend]] = {
     "faiss": FaissBackend,
+    "faiss in small segments": lambda: FaissBackend(shape=EXACT, background=False),
+    "faiss in small segments with codes": lambda: FaissBackend(shape=CODED),
     "numpy": NumpyBackend,
     "approximate": LossyBackend,
     "remote": RemoteService,

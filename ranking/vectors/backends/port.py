@@ -70,8 +70,8 @@ class Filter:
 class SearchResult(NamedTuple):
     """Hits, best first: cosine ``similarities`` (K,) and the clip ids that they belong to.
 
-    ``exact``: these are the K = min(k, candidates) nearest, ties by the smaller clip id. Otherwise nearer ones may be
-    missing, there may be fewer than k, and ``similarities`` may be estimates.
+    ``exact``: by the vectors that the index keeps, these are the K = min(k, candidates) nearest, ties by the smaller
+    clip id. Otherwise nearer ones may be missing, there may be fewer than k, and ``similarities`` may be estimates.
     """
 
     similarities: Float32
@@ -80,8 +80,10 @@ class SearchResult(NamedTuple):
 
 
 class VectorIndex(Protocol):
-    """Searches may run side by side; a change runs alone. A remote index raises ``StoreUnavailable`` if a later try may
-    succeed; every change may be repeated.
+    """One thread changes an index; any number of others may search it meanwhile. Of a clip that is being changed they
+    see what was before or what is after.
+
+    A remote index raises ``StoreUnavailable`` if a later try may succeed; every change may be repeated.
     """
 
     @property
@@ -96,7 +98,7 @@ class VectorIndex(Protocol):
     def upsert(self, clips: Sequence[IndexedClip], vectors: Float32) -> None:
         """Set the unit vectors (B, D) of B distinct clips, replacing those that are held.
 
-        Raises ``GenerationMismatch`` for another width.
+        Raises ``GenerationMismatch`` for another width, ``ValueError`` for what ``checked_vectors`` refuses.
         """
         ...
 
@@ -108,7 +110,8 @@ class VectorIndex(Protocol):
         self, query: Float32, k: int, *, among: Filter | None = None, at_least: float | None = None
     ) -> SearchResult:
         """The k clips nearest to the unit vector ``query`` (D,): of those that ``among`` admits, with a similarity of
-        ``at_least`` so much. Raises ``GenerationMismatch`` for another width.
+        ``at_least`` so much. Raises ``GenerationMismatch`` for another width, ``ValueError`` for what ``checked_query``
+        refuses.
         """
         ...
 
@@ -286,9 +289,12 @@ def _lengths(vectors: Float32) -> Float32:
 def best_first(
     similarities: Float32, ids: Sequence[str], k: int, at_least: float | None = None, *, exact: bool = True
 ) -> SearchResult:
-    """A result of the k best of ``ids``, ties by the smaller id, and with a similarity of ``at_least`` so much."""
-    if at_least is not None:
-        enough = np.flatnonzero(similarities >= at_least)
+    """A result of the k best of ``ids``, ties by the smaller id, and with a similarity of ``at_least`` so much.
+
+    A similarity of NaN is no hit: the clip was removed while its vector was being looked up.
+    """
+    if at_least is not None or np.isnan(similarities).any():
+        enough = np.flatnonzero(similarities >= (-np.inf if at_least is None else at_least))
         similarities, ids = similarities[enough], [ids[row] for row in enough.tolist()]
     order = np.argsort(-similarities)
     if (np.diff(similarities[order]) == 0).any():

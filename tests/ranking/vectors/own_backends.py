@@ -31,7 +31,7 @@ class LossyIndex(NumpyIndex):
     def search(
         self, query: Float32, k: int, *, among: Filter | None = None, at_least: float | None = None
     ) -> SearchResult:
-        nearest = super().search(query, len(self), among=among)
+        nearest = super().search(query, len(self) if k > 0 else k, among=among)
         missed = set(sorted(self._vectors)[::3])
         kept = [number for number, clip_id in enumerate(nearest.ids) if clip_id not in missed]
         estimated = (nearest.similarities[kept] * 100).round() / 100
@@ -138,7 +138,7 @@ class RemoteIndex(NumpyIndex):
         if among is not None and (among.challenge_id or among.dancer_id):
             own = [
                 clip.clip_id
-                for clip in self.stored.values()
+                for clip in [*self.stored.values()]
                 if among.challenge_id in (None, clip.challenge_id) and among.dancer_id in (None, clip.dancer_id)
             ]
             among = replace(among, clip_ids=lambda: own, count=len(own))
