@@ -216,7 +216,8 @@ def index_life(settings: Settings, connection: KafkaConnection) -> tuple[float, 
     """Seconds until the index has read the log to its end, and its content hash. Leaves a snapshot."""
     started_s, processes = time.perf_counter(), Processes(settings, connection=connection)
     view = processes.open_index()
-    took_s = read_to_the_end(processes.index_loop(view), started_s)
+    with processes.saving(view):
+        took_s = read_to_the_end(processes.index_loop(view), started_s)
     return took_s, view.content()
 
 

@@ -3,7 +3,7 @@
 import logging
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import cached_property, partial
 from typing import Final
 
@@ -30,6 +30,7 @@ from ranking.serving.report import ServingReport
 from ranking.serving.service import RankingService
 from ranking.vectors.backends.port import IndexBackend
 from ranking.vectors.backends.selection import open_backend
+from ranking.vectors.saving import saving
 from ranking.vectors.view import IndexView
 from ranking.views.accepted_losses import AcceptedLosses
 from ranking.views.dropped_records import NOTHING_ACCEPTED, DroppedRecords
@@ -231,18 +232,15 @@ class Processes:
             yield loop
 
     def index_loop(self, index: IndexView, database: Database | None = None) -> ViewLoop[LogEntry]:
-        """Keeps the index view up to date: reads every partition, belongs to no group, and saves snapshots. The losses
-        that operators accepted are in ``database``.
+        """Keeps the index view up to date: reads every partition and belongs to no group. The losses that operators
+        accepted are in ``database``.
         """
-        ranking = self.settings.ranking
         topics = topics_read(self.settings)["ranking"]
 
         def open_source(listener: RebalanceListener) -> KafkaSource:
             return KafkaSource(self.connection, topics, group=None, listener=listener, options=self._reader)
 
-        options = LoopOptions(
-            max_records=ranking.batch_records, commits=False, maintenance_interval_s=ranking.snapshot_interval_s
-        )
+        options = LoopOptions(max_records=self.settings.ranking.batch_records, commits=False)
         return ViewLoop(
             open_source,
             index,
@@ -251,8 +249,18 @@ class Processes:
             self.observer,
             self.clock,
             options,
-            maintenance=partial(index.save, ranking.index_folder),
             dropped=self._dropped(database),
+        )
+
+    def saving(self, index: IndexView) -> AbstractContextManager[None]:
+        """Saves snapshots of the index view while the context lasts, and one at its end."""
+        ranking = self.settings.ranking
+        return saving(
+            index,
+            ranking.index_folder,
+            self.observer,
+            interval_s=ranking.snapshot_interval_s,
+            last_call_s=self.settings.server.shutdown_timeout_s,
         )
 
     @contextmanager
@@ -323,6 +331,7 @@ class Processes:
             store = ScoreStore(database, self.clock)
             index = self.open_index()
             index_loop = self.index_loop(index, database)
+            stack.enter_context(self.saving(index))
             monitored.add_index(index_loop, topics_read(self.settings)["ranking"])
             loops = [stack.enter_context(in_thread(index_loop, "index-view", within_s))]
             if reports_as is not None:

@@ -14,7 +14,7 @@ from ranking.views.dropped_records import DroppedRecords
 from ranking.views.limits import BATCH_RECORDS, FLUSH_TIMEOUT_S
 from ranking.views.log_records import positions_after
 from schemas.clock import Clock
-from schemas.errors import DeletionsLost, KafkaRefused, RetriableError, SnapshotNotWritten, TransportError
+from schemas.errors import DeletionsLost, KafkaRefused, RetriableError, TransportError
 from schemas.observation import Observer
 from schemas.ports import LogGap, RebalanceListener, Record, RecordSink, RecordSource, Refusal, TopicPartition, View
 from transport.dead_letter import DeadLetterWriter
@@ -85,7 +85,7 @@ class ViewLoop(Generic[Entry]):
 
     ``open_source`` gets the listener that knows the view's positions; the loop closes what it opens, and opens another
     source after an outage. ``read`` makes entries of records. ``maintenance`` is what the view needs from time to time:
-    a snapshot, a round of the pools. Views that every replica builds from the whole log have no ``dead_letters``: the
+    a round of the pools. Views that every replica builds from the whole log have no ``dead_letters``: the
     one shared view dead-letters a bad record, the replicas only report that they skipped it.
     """
 
@@ -115,7 +115,6 @@ class ViewLoop(Generic[Entry]):
         self._maintenance = maintenance
         self._dropped = dropped or DroppedRecords(observer)
         self._maintained_at_s = clock.monotonic_s()
-        self._snapshot_failed = False
         self._uncommitted: dict[TopicPartition, int] = {}
         self._committed_at_s = float("-inf")
         self._targets: dict[TopicPartition, int] | None = None
@@ -155,9 +154,8 @@ class ViewLoop(Generic[Entry]):
     def run(self, stop: threading.Event) -> None:
         """Until ``stop`` is set: finish the batch, do the maintenance, close the source.
 
-        After an outage of the broker or the database it reconnects, and the view continues from its own positions; a
-        snapshot that could not be written is tried again later. Other errors are raised. If ``stop`` is set during an
-        outage, the batch is left to the next start.
+        After an outage of the broker or the database it reconnects, and the view continues from its own positions.
+        Other errors are raised. If ``stop`` is set during an outage, the batch is left to the next start.
         """
         self._stop = stop
         try:
@@ -251,18 +249,8 @@ class ViewLoop(Generic[Entry]):
             self._maintained_at_s = now_s
 
     def _maintain(self) -> None:
-        if self._maintenance is None:
-            return
-        try:
+        if self._maintenance is not None:
             self._maintenance()
-            if self._snapshot_failed:
-                self._snapshot_failed = False
-                log.info("a snapshot was written again")
-        except SnapshotNotWritten as error:
-            self._snapshot_failed = True
-            # The view answers without a snapshot, only the next start takes longer; the next interval tries again.
-            log.warning("no snapshot was written: %s", error)
-            self._observer.snapshot_failed()
 
     def _report(self, records: Sequence[Record]) -> None:
         for topic, count in Counter(record.topic for record in records).items():

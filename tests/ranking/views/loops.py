@@ -36,10 +36,6 @@ class Reports(Observer):
         self.lags: dict[TopicPartition, tuple[int, float]] = {}
         self.stages: list[str] = []
         self.left_out: list[tuple[str, str]] = []
-        self.failed_snapshots = 0
-
-    def snapshot_failed(self) -> None:
-        self.failed_snapshots += 1
 
     def skipped(self, topic: str, reason: str) -> None:
         self.left_out.append((topic, reason))
