@@ -305,6 +305,13 @@ class NotFound(QueryError):
     remedy = "Check the identifier. A clip is known once it is scored and the views have read it."
 
 
+class ForeignCursor(QueryError):
+    """A cursor that is not of the question it came with."""
+
+    code = "foreign_cursor"
+    remedy = "Repeat the question of the page before, everything but `k`; or leave the cursor out, for the first page."
+
+
 class TransportError(RetriableError):
     """Kafka did not accept or deliver."""
 

@@ -19,6 +19,7 @@ from schemas.features import ClipFeatures
 from schemas.modalities import Modality
 
 Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 UInt32 = npt.NDArray[np.uint32]
 Bool = npt.NDArray[np.bool_]

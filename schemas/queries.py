@@ -15,6 +15,7 @@ MAX_LISTED: Final = 1000
 """Challenges or dancers of a filter, and dancers to exclude."""
 MAX_EXCLUDED: Final = 10_000
 """Clips to exclude, such as those that a user has seen."""
+MMR_POOL: Final = 200
 MAX_TIME_MS: Final = (1 << 53) - 1
 UNLIKE_WEIGHT: Final = 0.2
 """γ / β of Rocchio: 0.15 / 0.75 in Manning, Raghavan, Schütze: Introduction to Information Retrieval, 2008, 9.1."""
@@ -85,7 +86,12 @@ class SimilarQuery:
     ends included), and the tier of the traffic pools. ``exclude_clip_ids``, such as what a user has seen, and
     ``exclude_dancer_ids`` are never hits; unknown ids there exclude nothing.
 
-    ``group_by="dancer"`` gives one hit per dancer, the best clip. Raises ``QueryError`` naming the parameter.
+    *Order.* ``group_by="dancer"`` gives one hit per dancer, the best clip. With ``half_life_s`` positive similarities
+    halve with each half-life of a clip's age. With ``mmr_lambda`` (0 to 1) the best ``mmr_pool`` hits are reordered by
+    maximal marginal relevance: 1 is the order of similarity, less gives hits unlike those before them.
+
+    *Pages.* ``cursor`` is the ``next_cursor`` of an answer to the same question; only ``k`` may differ. Raises
+    ``QueryError`` naming the parameter.
     """
 
     clip_id: str | None = None
@@ -109,6 +115,10 @@ class SimilarQuery:
     k: int = 10
     group_by: Grouping = "clip"
     include_own: bool = False
+    half_life_s: float | None = None
+    mmr_lambda: float | None = None
+    mmr_pool: int = MMR_POOL
+    cursor: str | None = None
 
     def __post_init__(self) -> None:
         examples = [name for name in (*_EXAMPLES, "like") if getattr(self, name) not in (None, ())]
@@ -126,6 +136,12 @@ class SimilarQuery:
                 raise QueryError(f"{name} has {len(getattr(self, name))} entries; expected {most} at most", field=name)
         check_weights(self.weights)
         self._check_filters()
+        if self.half_life_s is not None and not 0 < self.half_life_s < inf:
+            raise QueryError(f"half_life_s is {self.half_life_s}; expected seconds above 0", field="half_life_s")
+        if self.mmr_lambda is not None and not 0 <= self.mmr_lambda <= 1:
+            raise QueryError(f"mmr_lambda is {self.mmr_lambda}; expected 0 to 1", field="mmr_lambda")
+        if not 1 <= self.mmr_pool <= MAX_HITS:
+            raise QueryError(f"mmr_pool is {self.mmr_pool}; expected 1 to {MAX_HITS}", field="mmr_pool")
 
     @property
     def examples(self) -> tuple[Example, ...]:
@@ -195,7 +211,8 @@ class SimilarHit:
 
     Σ_m |w_m| = 1 over the modalities of the example. A modality that the hit lacks adds nothing and stands in
     ``missing``: no evidence counts neither as likeness nor as unlikeness. ``similarities`` holds cos_m, in [-1, 1], for
-    every modality that both have, weighted or not.
+    every modality that both have, weighted or not. ``score``: the similarity after the half-life, where one was asked
+    for.
     """
 
     clip_id: str
@@ -204,6 +221,7 @@ class SimilarHit:
     similarity: float
     similarities: dict[Modality, float]
     missing: list[Modality]
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -211,12 +229,17 @@ class SimilarAnswer:
     """Hits, best first; ``weights`` as applied: their absolute values sum to 1 over the modalities of the example.
 
     ``approximate``: the index may have missed more similar clips. The similarities of the hits are exact either way.
+    ``next_cursor``: for the next page, absent on the last one. While neither the example nor the clips of the pages
+    change, pages have no hit twice and leave none out, whatever clips are added or deleted between them; a clip added
+    before the last hit of a page is on no later one. With MMR, whose order depends on all candidates, this holds only
+    while nothing changes.
     """
 
     generation: str
     weights: dict[Modality, float]
     hits: list[SimilarHit]
     approximate: bool = False
+    next_cursor: str | None = None
 
 
 @dataclass(frozen=True)

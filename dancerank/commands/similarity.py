@@ -25,7 +25,7 @@ from schemas.clock import SystemClock
 from schemas.errors import QueryError
 from schemas.modalities import MODALITIES, Dimension
 from schemas.observation import Observer
-from schemas.queries import UNLIKE_WEIGHT, Example, Grouping, SimilarAnswer, SimilarQuery, uniform_weights
+from schemas.queries import MMR_POOL, UNLIKE_WEIGHT, Example, Grouping, SimilarAnswer, SimilarQuery, uniform_weights
 
 _OPTIONS: Final = {
     "clip_id": "clip",
@@ -45,6 +45,10 @@ _OPTIONS: Final = {
     "exclude_clip_ids": "exclude",
     "exclude_dancer_ids": "exclude-dancer",
     "k": "k",
+    "half_life_s": "half-life-s",
+    "mmr_lambda": "mmr-lambda",
+    "mmr_pool": "mmr-pool",
+    "cursor": "cursor",
     "generation": "generation",
 }
 """By parameter of the API the option that gives it."""
@@ -102,6 +106,16 @@ def similar(
     k: Annotated[int, typer.Option("-k", help="Number of hits.")] = 10,
     by: Annotated[Grouping, typer.Option(help="One hit per clip, or the best clip of each dancer.")] = "dancer",
     include_own: Annotated[bool, typer.Option(help="Include other clips of the example's dancer.")] = False,
+    half_life_s: Annotated[
+        float | None, typer.Option(help="Similarities above 0 halve with each so many seconds of a clip's age.")
+    ] = None,
+    mmr_lambda: Annotated[
+        float | None, typer.Option(help="Diversity (MMR): 1 for similarity alone, 0 for diversity alone.")
+    ] = None,
+    mmr_pool: Annotated[int, typer.Option(help="How many of the most similar hits --mmr-lambda reorders.")] = MMR_POOL,
+    cursor: Annotated[
+        str | None, typer.Option(help="The next page: the cursor under the table before, with the same question.")
+    ] = None,
     generation: Generation = None,
     config: Config = None,
 ) -> None:
@@ -128,11 +142,17 @@ def similar(
             k=k,
             group_by=by,
             include_own=include_own,
+            half_life_s=half_life_s,
+            mmr_lambda=mmr_lambda,
+            mmr_pool=mmr_pool,
+            cursor=cursor,
         )
         needs_database = tier is not None or query.asks_for_percentiles
         with index_service(config, needs_database=needs_database) as service:
             answer = service.similar(query, generation=generation)
     Console().print(hits_table(answer, f"Similar to {_described(query)}"))
+    if answer.next_cursor is not None:
+        Console(markup=False, highlight=False, soft_wrap=True).print(f"next page: --cursor {answer.next_cursor}")
 
 
 def hits_table(answer: SimilarAnswer, title: str) -> Table:

@@ -65,11 +65,13 @@ class EmbeddingSpace:
         """Widths of the vectors held of each modality, ascending; one each, unless two bundles share the name."""
         return {modality: tuple(sorted(indexes)) for modality, indexes in sorted(self._indexes.items())}
 
-    def similar(self, query: SimilarQuery, decisions: Decisions | None = None) -> SimilarAnswer | Undecided:
+    def similar(
+        self, query: SimilarQuery, now_ms: int, decisions: Decisions | None = None
+    ) -> SimilarAnswer | Undecided:
         """``Undecided`` if more has to be known of a condition. Raises ``NotFound`` and ``QueryError`` naming the
         parameter.
         """
-        return SimilaritySearch(self.generation, self._catalogue, self._indexes).answer(query, decisions)
+        return SimilaritySearch(self.generation, self._catalogue, self._indexes).answer(query, now_ms, decisions)
 
     def parts(self) -> tuple[Catalogue, IndexesByWidth]:
         """The catalogue and the indexes by modality and width, to be read while nothing changes."""

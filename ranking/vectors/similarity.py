@@ -16,24 +16,24 @@ from math import isnan
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from ranking.vectors.catalogue import Catalogue
 from ranking.vectors.conditions import Decisions, Undecided
+from ranking.vectors.cursors import Cursor
 from ranking.vectors.directions import Asked, Directions, IndexesByWidth
+from ranking.vectors.diversity import mmr_order
 from ranking.vectors.filters import Admitted, admitted, contained
+from ranking.vectors.ordering import Ordering
 from ranking.vectors.weights import normalised
 from schemas.modalities import Modality
-from schemas.ports import Bool, Int64
-from schemas.queries import Grouping, SimilarAnswer, SimilarHit, SimilarQuery
+from schemas.ports import Bool, Float64, Int64
+from schemas.queries import SimilarAnswer, SimilarHit, SimilarQuery
 
 _FIRST_FETCH: Final = 256
 _GROWTH: Final = 8
 _ROUNDING: Final = 1e-5
 """Slack of the bound: an index may sum a float32 cosine in another order than is done here."""
 _NO_ROWS: Final[Int64] = np.empty(0, np.int64)
-
-Float64 = npt.NDArray[np.float64]
 
 
 class _Nearest(NamedTuple):
@@ -63,18 +63,24 @@ class SimilaritySearch:
         self._catalogue = catalogue
         self._indexes = indexes
 
-    def answer(self, query: SimilarQuery, decisions: Decisions | None = None) -> SimilarAnswer | Undecided:
+    def answer(self, query: SimilarQuery, now_ms: int, decisions: Decisions | None = None) -> SimilarAnswer | Undecided:
         """The k most similar clips, or one clip each of the k most similar dancers; ties by clip id.
 
         A clip that shares none of the weighted modalities with the example cannot be compared and is not a hit.
-        ``decisions``: only clips that satisfy a condition; ``Undecided`` if more has to be known before there is an
-        answer. Raises ``NotFound`` and ``QueryError`` naming the parameter.
+        ``now_ms``: when ages are measured, for a first page. ``decisions``: only clips that satisfy a condition;
+        ``Undecided`` if more has to be known before there is an answer. Raises ``NotFound`` and ``QueryError`` naming
+        the parameter.
         """
         asked = Directions(self._catalogue, self._indexes).asked(query)
         weights = normalised(query.weights, asked.vectors)
         among = admitted(self._catalogue, query, None if decisions is None else decisions.listed)
         compared = [modality for modality, weight in weights.items() if weight != 0]
-        fetch = max(_FIRST_FETCH, 2 * query.k)
+        after = Cursor.decoded(query, self._generation)
+        at_ms = now_ms if after is None else after.at_ms
+        with_mmr = query.mmr_lambda is not None
+        ordering = Ordering(self._catalogue, query, at_ms, None if with_mmr else after)
+        wanted = query.mmr_pool if with_mmr else query.k + 1  # one more tells whether there is another page
+        fetch = max(_FIRST_FETCH, 2 * wanted)
         while True:
             nearest = self._nearest(asked, weights, fetch, among)
             rows = nearest.rows[self._may_be_hits(nearest.rows, asked, query)]
@@ -83,13 +89,22 @@ class SimilaritySearch:
                 if undecided := decisions.undecided(clip_ids):
                     return Undecided(undecided)
                 rows = rows[decisions.admitted(clip_ids)]
-            candidates = self._completed(rows, asked, weights, compared)
-            best, bound = self._best(candidates, query.k, query.group_by), nearest.bound
-            if bound is None or (len(best) == query.k and candidates.similarity[best[-1]] > bound + _ROUNDING):
-                shown = self._completed(candidates.rows[best], asked, weights, [*weights])
-                hits = [self._hit(shown, number) for number in range(len(best))]
-                return SimilarAnswer(self._generation, weights, hits, approximate=not nearest.exact)
+            scores = ordering.scores(rows, self._completed(rows, asked, weights, compared).similarity)
+            best, bound = ordering.best(rows, scores, wanted), nearest.bound
+            if bound is None or (len(best) == wanted and scores[best[-1]] > bound + _ROUNDING):
+                break
             fetch *= _GROWTH
+        if query.mmr_lambda is not None:
+            diverse = mmr_order(scores[best], self._between(rows[best], asked, weights), query.mmr_lambda)
+            best = [best[number] for number in diverse]
+        shown = after.shown if with_mmr and after is not None else 0
+        page = best[shown : shown + query.k]
+        hits = self._hits(rows[page], scores[page], asked, weights, query)
+        next_cursor = None
+        if len(best) > shown + query.k:
+            last = Cursor(at_ms, float(scores[page[-1]]), hits[-1].clip_id, shown + query.k)
+            next_cursor = last.encoded(query, self._generation)
+        return SimilarAnswer(self._generation, weights, hits, not nearest.exact, next_cursor)
 
     def _may_be_hits(self, rows: Int64, asked: Asked, query: SimilarQuery) -> Bool:
         """Which of ``rows`` (N,) the question does not exclude, (N,)."""
@@ -132,33 +147,33 @@ class SimilaritySearch:
                 similarity += weights[modality] * np.nan_to_num(cosines[modality])
         return _Candidates(rows, similarity, cosines)
 
-    def _best(self, candidates: _Candidates, k: int, group_by: Grouping) -> list[int]:
-        """Numbers of the k best candidates, or of the best clip of each of the k best dancers, best first."""
-        similarity, reach = candidates.similarity, k
-        while True:
-            # All down to some similarity, ties included, so that what is sorted is a beginning of the whole order.
-            everything = reach >= len(similarity)
-            least = -np.inf if everything else np.partition(similarity, -reach)[-reach]
-            numbers = np.flatnonzero(similarity >= least).tolist()
-            entries = {number: self._catalogue.entry(int(candidates.rows[number])) for number in numbers}
-            numbers.sort(key=lambda number: (-similarity[number], entries[number].clip_id))
-            if group_by == "dancer":
-                best_of: dict[str, int] = {}
-                for number in numbers:
-                    best_of.setdefault(entries[number].dancer_id, number)
-                numbers = list(best_of.values())
-            if everything or len(numbers) >= k:
-                return numbers[:k]
-            reach *= _GROWTH
+    def _between(self, rows: Int64, asked: Asked, weights: Mapping[Modality, float]) -> Float64:
+        """Similarity of the clips in ``rows`` (N,) to each other, (N, N): Σ_m |w_m| cos_m."""
+        similarity = np.zeros((len(rows), len(rows)))
+        clip_ids = self._catalogue.clip_ids(rows)
+        for modality, weight in weights.items():
+            if weight != 0 and modality in self._indexes:
+                vectors = np.nan_to_num(self._indexes[modality][len(asked.vectors[modality])].vectors(clip_ids))
+                similarity += abs(weight) * (vectors @ vectors.T)
+        return similarity
 
-    def _hit(self, candidates: _Candidates, number: int) -> SimilarHit:
-        clip = self._catalogue.entry(int(candidates.rows[number]))
-        cosines = {modality: float(values[number]) for modality, values in candidates.cosines.items()}
-        return SimilarHit(
-            clip_id=clip.clip_id,
-            dancer_id=clip.dancer_id,
-            challenge_id=clip.challenge_id,
-            similarity=float(candidates.similarity[number]),
-            similarities={modality: cosine for modality, cosine in cosines.items() if not isnan(cosine)},
-            missing=[modality for modality, cosine in cosines.items() if isnan(cosine)],
-        )
+    def _hits(
+        self, rows: Int64, scores: Float64, asked: Asked, weights: Mapping[Modality, float], query: SimilarQuery
+    ) -> list[SimilarHit]:
+        shown = self._completed(rows, asked, weights, [*weights])
+        hits = []
+        for number, score in enumerate(scores.tolist()):
+            clip = self._catalogue.entry(int(rows[number]))
+            cosines = {modality: float(values[number]) for modality, values in shown.cosines.items()}
+            hits.append(
+                SimilarHit(
+                    clip_id=clip.clip_id,
+                    dancer_id=clip.dancer_id,
+                    challenge_id=clip.challenge_id,
+                    similarity=float(shown.similarity[number]),
+                    similarities={modality: cosine for modality, cosine in cosines.items() if not isnan(cosine)},
+                    missing=[modality for modality, cosine in cosines.items() if isnan(cosine)],
+                    score=None if query.half_life_s is None else score,
+                )
+            )
+        return hits

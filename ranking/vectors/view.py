@@ -97,9 +97,10 @@ class IndexView:
         if condition is None and (query.tier is not None or query.asks_for_percentiles):
             raise ValueError("percentiles and tiers are conditions that other views evaluate; pass them as condition")
         decisions = None if condition is None else Decisions(condition)
+        now_ms = self._clock.now_ms()
         while True:
             with self._lock.reading():
-                answer = self._space(generation).similar(query, decisions)
+                answer = self._space(generation).similar(query, now_ms, decisions)
             if isinstance(answer, SimilarAnswer):
                 return answer
             if decisions is not None:  # without any nothing is undecided

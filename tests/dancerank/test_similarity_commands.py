@@ -95,6 +95,16 @@ def test_several_examples_negative_weights_and_embeddings(folder: Path) -> None:
     assert "clip-d" in run.output
 
 
+def test_pages_recency_and_diversity(folder: Path) -> None:
+    example = ("--clip", "clip-a", "--by", "clip")
+    run = CliRunner().invoke(app, ["similar", "--weights", "skeletal", *example, "-k", "3"])
+    cursor = run.output.rsplit("--cursor ", 1)[1].strip()
+    assert similar(*example, "--cursor", cursor) == ["clip-e"]
+    assert "another question" in refused(*example, "--cursor", cursor)
+    assert similar(*example, "--mmr-lambda", "0.3", "--mmr-pool", "10") == ["clip-b", "clip-e", "clip-d", "clip-c"]
+    assert similar(*example, "--half-life-s", "1e12") == ["clip-b", "clip-d", "clip-c", "clip-e"]
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -112,6 +122,10 @@ def test_several_examples_negative_weights_and_embeddings(folder: Path) -> None:
         (["--uploaded-from", "2024-01-02", "--uploaded-before", "2024-01-01"], "--uploaded-before"),
         (["--percentile-from", "101"], "--percentile-from"),
         (["--percentile-from", "60", "--percentile-to", "50"], "--percentile-to"),
+        (["--half-life-s", "0"], "--half-life-s"),
+        (["--mmr-lambda", "2"], "--mmr-lambda"),
+        (["--mmr-pool", "0"], "--mmr-pool"),
+        (["--cursor", "nonsense"], "--cursor"),
         (["--exclude-from", "absent"], "--exclude"),
         (["--generation", "g9"], "--generation"),
         (["--tier", "first"], "pools run"),

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from dancerank_installation import FOLDER
 from ranking.serving.api.refusals import REFUSALS
-from schemas.errors import NotFound, QueryError
+from schemas.errors import ForeignCursor, NotFound, QueryError
 from schemas.modalities import MODALITIES, Dimension
 from tests.fuzz.http_port import CHALLENGES, CLIPS, DANCERS, GENERATIONS, ApiPort, api_port
 from tests.fuzz.outcomes import EXAMPLES, fuzzed
 
-CODES: Final = {each.code for each in REFUSALS} | {QueryError.code, NotFound.code}
+CODES: Final = {each.code for each in REFUSALS} | {QueryError.code, NotFound.code, ForeignCursor.code}
 _PATH_SHARE: Final = 60
 _LIMIT_S: Final = 600 + EXAMPLES
 numbers = st.floats() | st.integers() | st.sampled_from([0, -0.0, 1e308, 5e-324, 2**63, 10**400])
@@ -89,6 +89,10 @@ def posted(client: httpx.Client, path: str, body: dict[str, Any]) -> httpx.Respo
             "percentile_from": numbers,
             "uploaded_before_ms": numbers,
             "unlike_weight": numbers,
+            "half_life_s": numbers,
+            "mmr_lambda": numbers,
+            "mmr_pool": numbers,
+            "cursor": st.text(),
             "unlike": st.lists(
                 st.fixed_dictionaries({"clip_id": st.sampled_from(CLIPS)}, optional={"weight": numbers}), max_size=2
             ),

@@ -10,7 +10,7 @@ from ranking.serving.api.errors import ErrorAnswer
 _SCHEME: Final = "key"
 _MALFORMED, _UNAUTHORIZED, _LIMITED, _DEFECT, _NOT_NOW = 400, 401, 429, 500, 503
 _DESCRIPTIONS: Final = {
-    _MALFORMED: "The request, or its URL, cannot be read.",
+    _MALFORMED: "The request, or its URL, cannot be read, or its cursor is of another question.",
     _UNAUTHORIZED: "No API key, or none that is active.",
     404: "The clip, dancer, challenge or generation is not known.",
     413: "The body is larger than allowed.",

@@ -18,7 +18,7 @@ from ranking.serving.api.refusals import (
     UNSUPPORTED_MEDIA_TYPE,
     RequestRefusal,
 )
-from schemas.errors import DancerankError, NotFound, NotReady, QueryError, RetriableError
+from schemas.errors import DancerankError, ForeignCursor, NotFound, NotReady, QueryError, RetriableError
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +105,8 @@ async def _ours(_: Request, error: Exception) -> JSONResponse:
 
 def status_of(kind: type[DancerankError]) -> int:
     """The HTTP status of an error of this class."""
+    if issubclass(kind, ForeignCursor):
+        return 400
     if issubclass(kind, QueryError):
         return 404 if issubclass(kind, NotFound) else 422
     return 503 if issubclass(kind, RetriableError) else 500

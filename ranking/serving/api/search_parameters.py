@@ -14,6 +14,7 @@ from schemas.queries import (
     MAX_HITS,
     MAX_LISTED,
     MAX_TIME_MS,
+    MMR_POOL,
     UNLIKE_WEIGHT,
     Example,
     Grouping,
@@ -37,6 +38,7 @@ _WEIGHTS: Final[dict[str, Any]] = {
     "pattern": rf"^(?!.*({_NAMES}).*\1)({_NAMES}){_WEIGHT}(,({_NAMES}){_WEIGHT})*$",
 }
 
+_CURSOR: Final[dict[str, Any]] = {"pattern": "^[A-Za-z0-9_-]+$"}
 _Time = Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
 _Percentile = Annotated[float, Field(json_schema_extra={"minimum": 0, "maximum": 100})]
 _Embeddings = Annotated[
@@ -72,6 +74,21 @@ class SearchParameters(GenerationParameters):
         "clip"
     )
     include_own: Annotated[bool, Field(description="Include other clips of the example's dancer.")] = False
+    half_life_s: Annotated[
+        Annotated[float, Field(gt=0, allow_inf_nan=False)] | None,
+        Field(description="Similarities above 0 halve with each half-life of a clip's age: recent clips first."),
+    ] = None
+    mmr_lambda: Annotated[
+        Annotated[float, Field(ge=0, le=1)] | None,
+        Field(description="Diversity by maximal marginal relevance: 1 for similarity alone, 0 for diversity alone."),
+    ] = None
+    mmr_pool: Annotated[
+        int, Field(description="How many of the most similar hits `mmr_lambda` reorders.", ge=1, le=MAX_HITS)
+    ] = MMR_POOL
+    cursor: Annotated[
+        Annotated[str, Field(max_length=1024, json_schema_extra=_CURSOR)] | None,
+        Field(description="`next_cursor` of the page before, with the same question; only `k` may differ."),
+    ] = None
 
     def options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in SearchParameters.model_fields if name != "generation"}

@@ -105,6 +105,7 @@ def test_similar_clips_come_with_their_similarity_by_modality(client: Client) ->
         "similarity": pytest.approx(0.8 * 2 / 3, abs=1e-3),
         "similarities": {"skeletal": pytest.approx(0.8, abs=1e-3)},
         "missing": ["facial"],
+        "score": None,
     }
 
 

@@ -102,6 +102,30 @@ def test_several_examples_and_what_is_not_wanted(client: Client) -> None:
     assert posted(client, like=[embeddings], generation="g1", k=1) == ["d"]
 
 
+def test_pages_recency_and_diversity(client: Client) -> None:
+    asked = "/v1/clips/a/similar?weights=skeletal"
+    whole = got(client, "k=10")
+    first = client.get(f"{asked}&k=3").json()
+    second = client.get(f"{asked}&k=1&cursor={first['next_cursor']}").json()
+    assert [hit["clip_id"] for hit in first["hits"] + second["hits"]] == whole
+    assert (first["hits"][0]["score"], second["next_cursor"]) == (None, None)
+    recent = client.get(f"{asked}&half_life_s=1800").json()["hits"]
+    assert [hit["clip_id"] for hit in recent] == ["b", "c", "d", "e"], "c, an hour younger, stands before d"
+    assert recent[0]["score"] == pytest.approx(0.8 / 4, abs=1e-3)
+    assert recent[0]["similarity"] == pytest.approx(0.8, abs=1e-3)
+    assert got(client, "mmr_lambda=0.3") == ["b", "e", "d", "c"], "d moves like b, which is there already"
+
+
+def test_a_cursor_of_another_question_is_400(client: Client) -> None:
+    cursor = client.get("/v1/clips/a/similar?weights=skeletal&k=1").json()["next_cursor"]
+    for path in (f"a/similar?weights=scenic&cursor={cursor}", f"b/similar?weights=skeletal&cursor={cursor}"):
+        answer = client.get(f"/v1/clips/{path}")
+        assert answer.status_code == 400, answer.text
+        assert (answer.json()["error"]["code"], answer.json()["error"]["parameter"]) == ("foreign_cursor", "cursor")
+    body = {"clip_id": "a", "weights": {"skeletal": 1}, "cursor": cursor}
+    assert client.request("POST", "/v1/similar", json=body).status_code == 200, "the same question by another path"
+
+
 MISUSE: list[tuple[str, Any, int, str]] = [
     ("uploaded_from_ms=5&uploaded_before_ms=5", None, 422, "uploaded_before_ms"),
     ("uploaded_from_ms=-1", None, 422, "uploaded_from_ms"),
@@ -112,6 +136,13 @@ MISUSE: list[tuple[str, Any, int, str]] = [
     ("percentile_by=charm", None, 422, "percentile_by"),
     ("tier=nowhere", None, 404, "tier"),
     ("tier=a%20b", None, 422, "tier"),
+    ("half_life_s=0", None, 422, "half_life_s"),
+    ("half_life_s=inf", None, 422, "half_life_s"),
+    ("mmr_lambda=1.01", None, 422, "mmr_lambda"),
+    ("mmr_lambda=nan", None, 422, "mmr_lambda"),
+    ("mmr_pool=0", None, 422, "mmr_pool"),
+    ("cursor=AAAA", None, 400, "cursor"),
+    ("cursor=%C3%A4", None, 400, "cursor"),
     ("weights=skeletal:-0", None, 422, "weights"),
     ("weights=skeletal:-inf", None, 422, "weights"),
     ("", {"like": []}, 422, "like"),

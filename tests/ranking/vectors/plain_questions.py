@@ -37,6 +37,7 @@ class Clip(NamedTuple):
 class PlainHit(NamedTuple):
     clip: Clip
     similarity: float
+    score: float
 
 
 def random_clips(count: int, seed: int, *, presence: float = 0.7, grid: bool = False) -> list[Clip]:
@@ -128,14 +129,29 @@ def plain_hits(clips: Sequence[Clip], query: SimilarQuery) -> list[PlainHit]:
         shared = [modality for modality in asked if modality in vectors and weights.get(modality)]
         if shared and _admitted(clip, query) and not _excluded(clips, clip, query):
             cosines = {m: float(asked[m] @ vectors[m]) for m in shared}
-            hits.append(PlainHit(clip, sum(weights[m] * cosines[m] for m in shared)))
-    hits.sort(key=lambda hit: (-round(hit.similarity, 7), hit.clip.clip_id))
+            similarity = sum(weights[m] * cosines[m] for m in shared)
+            hits.append(PlainHit(clip, similarity, _faded(similarity, clip, query)))
+    hits.sort(key=lambda hit: (-round(hit.score, 7), hit.clip.clip_id))
     if query.group_by == "dancer":
         best: dict[str, PlainHit] = {}
         for hit in hits:
             best.setdefault(hit.clip.dancer_id, hit)
         hits = [*best.values()]
     return hits
+
+
+def plain_between(query: SimilarQuery, clips: Sequence[Clip], one: Clip, other: Clip) -> float:
+    """Similarity of two clips to each other, for MMR."""
+    weights = weights_of(query, direction_of(clips, query))
+    ours, theirs = one.vectors, other.vectors
+    return sum(abs(weights[m]) * float(ours[m] @ theirs[m]) for m in weights if m in ours and m in theirs)
+
+
+def _faded(similarity: float, clip: Clip, query: SimilarQuery) -> float:
+    if query.half_life_s is None or similarity <= 0:
+        return similarity
+    age_s = max(NOW_MS - clip.uploaded_at_ms, 0) / 1000
+    return similarity * 0.5 ** (age_s / query.half_life_s)
 
 
 def _vectors(clips: Sequence[Clip], example: Example) -> Mapping[Modality, np.ndarray]:

@@ -87,6 +87,7 @@ def queries(clips: list[Clip], **more: st.SearchStrategy[Any]) -> st.SearchStrat
         "k": st.sampled_from([1, 3, 10, 200]),
         "group_by": st.sampled_from(["clip", "dancer"]),
         "include_own": st.booleans(),
+        "half_life_s": st.none() | st.sampled_from([600.0, 86_400.0, 1e7]),
     }
     asked = st.fixed_dictionaries({"weights": WEIGHTS}, optional=options | more)
     several = st.lists(weighted(clips), min_size=1, max_size=3).map(lambda like: {"like": like})
@@ -102,7 +103,7 @@ def ask(space: EmbeddingSpace, query: SimilarQuery, condition: InRange | None) -
     """As the index view does."""
     decisions = None if condition is None else Decisions(condition)
     for _ in range(100):
-        answer = space.similar(query, decisions)
+        answer = space.similar(query, NOW_MS, decisions)
         if isinstance(answer, SimilarAnswer):
             return answer
         assert isinstance(answer, Undecided)
@@ -110,6 +111,10 @@ def ask(space: EmbeddingSpace, query: SimilarQuery, condition: InRange | None) -
         assert answer.clip_ids
         decisions.decide(answer.clip_ids)
     raise AssertionError("the search asks without end")
+
+
+def scores_of(answer: SimilarAnswer) -> list[float]:
+    return [hit.similarity if hit.score is None else hit.score for hit in answer.hits]
 
 
 def condition_of(clips: list[Clip], query: SimilarQuery, most_listed: int) -> InRange | None:
@@ -137,12 +142,13 @@ def test_answers_are_those_of_brute_force(monkeypatch: pytest.MonkeyPatch, data:
     assert not answer.approximate
     assert answer.weights == pytest.approx(weights)
     assert sum(map(abs, answer.weights.values())) == pytest.approx(1)
-    np.testing.assert_allclose(
-        [hit.similarity for hit in answer.hits], [hit.similarity for hit in expected[: query.k]], atol=1e-5
-    )
-    similarity = {hit.clip.clip_id: hit.similarity for hit in expected}
-    for hit in answer.hits:  # where another clip stands, it is as similar but for rounding
-        assert similarity[hit.clip_id] == pytest.approx(hit.similarity, abs=1e-5)
+    np.testing.assert_allclose(scores_of(answer), [hit.score for hit in expected[: query.k]], atol=1e-5)
+    known = {hit.clip.clip_id: hit for hit in expected}
+    for hit, score in zip(answer.hits, scores_of(answer), strict=True):
+        # Where another clip stands, it is as good but for rounding.
+        assert known[hit.clip_id].score == pytest.approx(score, abs=1e-5)
+        assert known[hit.clip_id].similarity == pytest.approx(hit.similarity, abs=1e-5)
+    assert (answer.next_cursor is not None) == (len(expected) > query.k)
     assert len({hit.dancer_id if query.group_by == "dancer" else hit.clip_id for hit in answer.hits}) == len(
         answer.hits
     )
@@ -167,7 +173,7 @@ def test_a_clip_that_lacks_an_unwanted_modality_stands_before_those_that_have_it
 
     clips = [clip("example", [1, 0]), clip("same-room", [1, 0]), clip("no-room", None), clip("opposite", [-1, 0])]
     query = SimilarQuery(clip_id="example", weights={Modality.SKELETAL: 1.0, Modality.SCENIC: -1.0})
-    hits = space_of(clips, FaissBackend()).similar(query)
+    hits = space_of(clips, FaissBackend()).similar(query, NOW_MS)
     assert isinstance(hits, SimilarAnswer)
     assert [(hit.clip_id, hit.similarity) for hit in hits.hits] == [
         ("opposite", 1.0),
@@ -180,7 +186,7 @@ def test_a_clip_that_lacks_an_unwanted_modality_stands_before_those_that_have_it
 def test_only_unwanted_modalities_give_the_least_similar_first() -> None:
     clips = random_clips(60, 4, presence=1.0)
     query = SimilarQuery(clip_id="c0000", weights={Modality.SCENIC: -1.0}, k=59, include_own=True)
-    answer = space_of(clips, FaissBackend()).similar(query)
+    answer = space_of(clips, FaissBackend()).similar(query, NOW_MS)
     assert isinstance(answer, SimilarAnswer)
     cosines = [hit.similarities[Modality.SCENIC] for hit in answer.hits]
     assert cosines == sorted(cosines)
@@ -213,6 +219,12 @@ def test_only_unwanted_modalities_give_the_least_similar_first() -> None:
         ({"clip_id": "a", "percentile_from": 101.0}, "percentile_from"),
         ({"clip_id": "a", "percentile_to": float("nan")}, "percentile_to"),
         ({"clip_id": "a", "percentile_from": 60.0, "percentile_to": 50.0}, "percentile_to"),
+        ({"clip_id": "a", "half_life_s": 0.0}, "half_life_s"),
+        ({"clip_id": "a", "half_life_s": float("inf")}, "half_life_s"),
+        ({"clip_id": "a", "mmr_lambda": -0.1}, "mmr_lambda"),
+        ({"clip_id": "a", "mmr_lambda": float("nan")}, "mmr_lambda"),
+        ({"clip_id": "a", "mmr_pool": 0}, "mmr_pool"),
+        ({"clip_id": "a", "mmr_pool": 1001}, "mmr_pool"),
     ],
 )
 def test_a_question_that_cannot_be_asked_names_the_parameter(given: dict[str, Any], field: str) -> None:
@@ -253,7 +265,7 @@ def test_an_example_that_is_none_names_the_parameter(given: dict[str, Any], fiel
 def test_what_is_not_known_names_the_parameter(given: dict[str, Any], field: str) -> None:
     space = space_of(random_clips(40, 1, presence=1.0), NumpyBackend())
     with pytest.raises(QueryError) as raised:
-        space.similar(SimilarQuery(**given))
+        space.similar(SimilarQuery(**given), NOW_MS)
     assert raised.value.field == field
 
 
@@ -261,8 +273,8 @@ def test_a_weight_counts_as_repeating_the_example() -> None:
     clips = random_clips(60, 2, presence=1.0)
     space = space_of(clips, FaissBackend())
     once, twice = Example(clip_id="c0003"), Example(clip_id="c0003", weight=2.0)
-    repeated = space.similar(SimilarQuery(like=[once, once, Example(clip_id="c0004")]))
-    weighed = space.similar(SimilarQuery(like=[twice, Example(clip_id="c0004")]))
+    repeated = space.similar(SimilarQuery(like=[once, once, Example(clip_id="c0004")]), NOW_MS)
+    weighed = space.similar(SimilarQuery(like=[twice, Example(clip_id="c0004")]), NOW_MS)
     assert isinstance(repeated, SimilarAnswer)
     assert isinstance(weighed, SimilarAnswer)
     assert [hit.clip_id for hit in repeated.hits] == [hit.clip_id for hit in weighed.hits]

@@ -134,9 +134,9 @@ def test_answers_equal_brute_force(monkeypatch: pytest.MonkeyPatch, data: st.Dat
     )
     if not any(query.weights.get(m) for m in has):
         with pytest.raises(QueryError):
-            engine.answer(query)
+            engine.answer(query, 0)
         return
-    answer = engine.answer(query)
+    answer = engine.answer(query, 0)
     assert not answer.approximate
     assert_same(answer, clips, query)
     assert sum(answer.weights.values()) == pytest.approx(1)
@@ -160,7 +160,7 @@ def test_with_an_approximate_index_the_answer_says_so_and_its_similarities_are_e
     found: set[str] = set()
     for clip_id in sorted(clips)[:12]:
         query = SimilarQuery(clip_id=clip_id, challenge_id=challenge_id, group_by=group_by, k=8)
-        answer = search(clips, without_numbers(LossyIndex)).answer(query)
+        answer = search(clips, without_numbers(LossyIndex)).answer(query, 0)
         similarity = dict(brute_force(clips, replace(query, k=1000, group_by="clip")))
         assert answer.approximate
         assert len(answer.hits) == 8
@@ -176,13 +176,13 @@ def test_one_approximate_index_makes_the_answer_approximate_if_its_modality_has_
     clips = random_clips(30, 5, presence=1.0)
     engine = search(clips, lambda dim, rows: LossyIndex(dim) if dim == DIMS[Modality.FACIAL] else LiveIndex(dim, rows))
     for weights, approximate in (({Modality.SCENIC: 1.0}, False), ({Modality.SCENIC: 1.0, Modality.FACIAL: 0.1}, True)):
-        assert engine.answer(SimilarQuery(clip_id="c0000", weights=weights)).approximate == approximate
+        assert engine.answer(SimilarQuery(clip_id="c0000", weights=weights), 0).approximate == approximate
 
 
 def test_equal_clips_are_listed_by_id() -> None:
     same = unit([1, 2, 3, 4, 5])
     clips: Clips = {f"c{n}": (f"d{n}", "ch", {Modality.SKELETAL: same}) for n in (5, 3, 9, 1, 7)}  # type: ignore[dict-item]
-    answer = search(clips).answer(SimilarQuery(clip_id="c5", k=3))
+    answer = search(clips).answer(SimilarQuery(clip_id="c5", k=3), 0)
     assert [hit.clip_id for hit in answer.hits] == ["c1", "c3", "c7"]
     assert [hit.similarity for hit in answer.hits] == pytest.approx([1, 1, 1])
 
@@ -196,8 +196,8 @@ def test_a_weight_of_zero_takes_the_room_out_of_the_comparison() -> None:
         "same-moves": ("d2", "ch", {Modality.SKELETAL: move[0], Modality.SCENIC: b}),
     }
     engine = search(clips)
-    by_moves = engine.answer(SimilarQuery(clip_id="query", weights={Modality.SKELETAL: 1.0}, k=1)).hits[0]
-    by_room = engine.answer(SimilarQuery(clip_id="query", weights={Modality.SCENIC: 2.0}, k=1)).hits[0]
+    by_moves = engine.answer(SimilarQuery(clip_id="query", weights={Modality.SKELETAL: 1.0}, k=1), 0).hits[0]
+    by_room = engine.answer(SimilarQuery(clip_id="query", weights={Modality.SCENIC: 2.0}, k=1), 0).hits[0]
     assert (by_moves.clip_id, by_room.clip_id) == ("same-moves", "same-room")
     assert by_moves.similarities == {Modality.SKELETAL: 1.0, Modality.SCENIC: 0.0}
 
@@ -209,14 +209,14 @@ def test_a_missing_modality_never_counts_as_likeness() -> None:
         "no-face": ("d1", "ch", {Modality.SKELETAL: skeleton}),
         "both": ("d2", "ch", {Modality.SKELETAL: skeleton, Modality.FACIAL: unit([1, 1, 0])}),  # type: ignore[dict-item]
     }
-    hits = search(clips).answer(SimilarQuery(clip_id="query")).hits
+    hits = search(clips).answer(SimilarQuery(clip_id="query"), 0).hits
     assert [(hit.clip_id, hit.missing) for hit in hits] == [("both", []), ("no-face", [Modality.FACIAL])]
     assert hits[1].similarity == pytest.approx(0.5)
 
 
 def raises(clips: Clips, field: str, says: str, **query: object) -> None:
     with pytest.raises(QueryError, match=says) as raised:
-        search(clips).answer(SimilarQuery(**query))  # type: ignore[arg-type]
+        search(clips).answer(SimilarQuery(**query), 0)  # type: ignore[arg-type]
     assert raised.value.field == field
 
 
@@ -242,7 +242,7 @@ def test_misuse_is_refused_by_name() -> None:
 def test_extreme_weights_do_not_overflow() -> None:
     clips = random_clips(10, 1, presence=1.0)
     answer = search(clips).answer(
-        SimilarQuery(clip_id="c0000", weights=dict.fromkeys(MODALITIES, 1e308), include_own=True)
+        SimilarQuery(clip_id="c0000", weights=dict.fromkeys(MODALITIES, 1e308), include_own=True), 0
     )
     assert list(answer.weights.values()) == pytest.approx([0.25] * 4)
     assert_same(answer, clips, SimilarQuery(clip_id="c0000", include_own=True))
@@ -264,7 +264,7 @@ def test_equal_vectors_tie_at_any_width_and_place() -> None:
         index.upsert(clips[::-1], np.repeat(same[None], 300, axis=0))
         engine = SimilaritySearch("g1", catalogue, {Modality.SKELETAL: {index.dim: index}})
         query = SimilarQuery(embeddings={Modality.SKELETAL: rng.normal(size=width).tolist()}, k=5)
-        assert [hit.clip_id for hit in engine.answer(query).hits] == [f"c{n:03d}" for n in range(5)]
+        assert [hit.clip_id for hit in engine.answer(query, 0).hits] == [f"c{n:03d}" for n in range(5)]
 
 
 def test_an_unseen_clip_may_win_by_lacking_a_modality(
@@ -284,4 +284,4 @@ def test_an_unseen_clip_may_win_by_lacking_a_modality(
         clips[name] = (name, "ch", {m: at_cosine(of[name]) for m, of in vectors.items() if name in of})
     monkeypatch.setitem(DIMS, Modality.FACIAL, 2)
     query = SimilarQuery(embeddings={Modality.FACIAL: [1.0, 0.0], Modality.SCENIC: [1.0, 0.0]}, k=1)
-    assert [hit.clip_id for hit in search(clips).answer(query).hits] == ["wins"]
+    assert [hit.clip_id for hit in search(clips).answer(query, 0).hits] == ["wins"]
