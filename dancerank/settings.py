@@ -30,7 +30,6 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from dancerank.settings_removed import REMOVED
 from dancerank.settings_values import (
     decoded,
-    in_our_words,
     keys_of,
     passwords_among,
     refusal,
@@ -42,6 +41,7 @@ from ranking.monitoring.settings import MonitoringSettings
 from ranking.pools.service.settings import PoolSettings
 from ranking.vectors.backends.selection import INDEXES
 from ranking.views.limits import BATCH_RECORDS
+from schemas.decoder_messages import of_pydantic
 from schemas.errors import ConfigurationError
 from schemas.escaping import shortened
 from schemas.local_files import read_text
@@ -335,7 +335,7 @@ def _problem(detail: Any, environment: Mapping[str, str]) -> str:
             return f"{named}: this key is of an older release; {remedy}"
         meant = _meant(location)
         return f"{named}: unknown key; {meant}the keys here are {', '.join(_keys_at(location[:-1]))}"
-    return f"{named}: {in_our_words(detail['type'], shortened(detail['msg']))}"
+    return f"{named}: {of_pydantic(detail['type'], shortened(detail['msg']))}"
 
 
 def _meant(location: list[str]) -> str:

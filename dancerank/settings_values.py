@@ -9,28 +9,15 @@ from typing import Any, Final, get_origin, get_type_hints
 from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
+from schemas.decoder_messages import of_pydantic
+
 HIDDEN: Final = "***"
 _SECRET_KEY: Final = re.compile(
     r"passw|passphrase|secret|token|credential|connection_string|signature|^auth|key$", re.IGNORECASE
 )
 _CREDENTIALS: Final = re.compile(r"(://[^:/@]*):.*@", re.DOTALL)
 _PASSWORD_PARAMETER: Final = re.compile(r"([?&][^=&]*password[^=&]*=)[^&]*", re.IGNORECASE)
-_OF_A_VALIDATOR: Final = re.compile(r"^(?:Value error|Assertion failed), ")
-_OF_A_TYPE: Final = re.compile(r"^(?:Input|String|Value|List|Tuple|Dictionary) should ")
-_A_LIST: Final = 'a list is written ["one", "two"]'
-_A_TABLE: Final = 'a table is written {"key": …}'
-_WORDS: Final = MappingProxyType(
-    {
-        **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "must be an integer"),
-        **dict.fromkeys(("float_parsing", "float_type"), "must be a number"),
-        **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
-        **dict.fromkeys(("string_type", "path_type"), "must be a text in quotes"),
-        **dict.fromkeys(("tuple_type", "list_type"), _A_LIST),
-        "dict_type": _A_TABLE,
-        **dict.fromkeys(("model_type", "model_attributes_type"), "is a group of keys, which is written [group]"),
-    }
-)
-_FORMS: Final = MappingProxyType({tuple: _A_LIST, Mapping: _A_TABLE})
+_FORMS: Final = MappingProxyType({tuple: of_pydantic("tuple_type", ""), Mapping: of_pydantic("dict_type", "")})
 
 
 def keys_of(group: Any) -> list[str]:
@@ -52,11 +39,6 @@ def decoded(group: type, values: Any) -> Any:
 def refusal(key: str, message: str) -> PydanticCustomError:
     """An error about one key of a group, for a validator of the whole group. The message must not contain a secret."""
     return PydanticCustomError("setting", "{message}", {"key": key, "message": message})
-
-
-def in_our_words(kind: str, message: str) -> str:
-    """An error of pydantic, of the type ``kind``, without what only a reader of its manual understands."""
-    return _WORDS.get(kind) or _OF_A_TYPE.sub("must ", _OF_A_VALIDATOR.sub("", message))
 
 
 def without_password(url: str) -> str:

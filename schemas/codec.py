@@ -9,6 +9,7 @@ from typing import Final, TypeVar, cast
 
 import msgspec
 
+from schemas.decoder_messages import of_msgspec
 from schemas.errors import MalformedEvent, UnknownSchemaVersion
 from schemas.escaping import escaped
 from schemas.events import EVENT_TYPES, UPLOAD_TYPES, ClipScored, Event, UploadEvent
@@ -161,7 +162,7 @@ def _read(raw: bytes, as_type: type[T]) -> T:
         field, remedy = _field(str(error)), "correct the field and send the event again"
         if (field or "").endswith("_ms") and "`int` <" in str(error):
             remedy = "this looks like nanoseconds; send milliseconds since 1970, UTC"
-        raise MalformedEvent(f"{escaped(str(error)[:_MAX_MESSAGE])}; {remedy}", field=field) from error
+        raise MalformedEvent(f"{escaped(of_msgspec(str(error))[:_MAX_MESSAGE])}; {remedy}", field=field) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         is_json = _looks_like_json(raw)
         remedy = ""

@@ -17,8 +17,8 @@ MIN_DURATION_S: Final = 3.0
 MAX_DURATION_S: Final = 60.0
 
 # A slash, "." and ".." do not survive as part of an HTTP path, however they are escaped. Python's $ admits a line end.
-_IDENTIFIER: Final = r"^(?!\.{1,2}$)[^\s\x00-\x1f\x7f/]+$(?!\n)"
-Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=_IDENTIFIER)]
+IDENTIFIER: Final = r"^(?!\.{1,2}$)[^\s\x00-\x1f\x7f/]+$(?!\n)"
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=IDENTIFIER)]
 # Not shown, or changing how others are shown: control, format and bidirectional marks, separators, blank letters. Above
 # U+FFFF as characters: the pattern is in JSON Schemas too, whose dialect has other escapes there.
 _INVISIBLE: Final = "".join(
@@ -31,14 +31,15 @@ _INVISIBLE: Final = "".join(
         *((0x1D173, 0x1D17A), (0xE0000, 0xE0FFF)),
     )
 )
-_VISIBLE_IDENTIFIER: Final = rf"^(?!\.{{1,2}}$)[^\s\x00-\x1f\x7f/{_INVISIBLE}]+$(?!\n)"
-UploadIdentifier = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=_VISIBLE_IDENTIFIER)]
+VISIBLE_IDENTIFIER: Final = rf"^(?!\.{{1,2}}$)[^\s\x00-\x1f\x7f/{_INVISIBLE}]+$(?!\n)"
+UploadIdentifier = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=VISIBLE_IDENTIFIER)]
 """An identifier in a new upload. Records of the log, observations and deletions may name one that was admitted before
 this rule, so that such a clip can still be read and deleted.
 """
 TimestampMs = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+SHA256: Final = r"^[0-9a-f]{64}$(?!\n)"
+Sha256 = Annotated[str, msgspec.Meta(pattern=SHA256)]
 
 
 class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="schema"):

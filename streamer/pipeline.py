@@ -157,7 +157,11 @@ class Streamer:
 
     def dropped(self, gap: LogGap) -> None:
         """Uploads that were dropped are lost; those that are left are scored."""
-        log.error("%s; they are not scored", gap)
+        log.error(
+            "%s; they are not scored. Send the uploads of that time again, and raise retention.ms and retention.bytes "
+            "of the topic, so that it keeps records for longer than a streamer may be stopped",
+            gap,
+        )
         self._observer.records_lost(gap.at, gap.records)
 
     def _step(self) -> None:

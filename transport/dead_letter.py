@@ -9,6 +9,7 @@ import msgspec
 from schemas.clock import Clock
 from schemas.codec import peek_clip_id
 from schemas.errors import DancerankError, RecordRefused
+from schemas.escaping import shortened
 from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, Record, Refusal
 from transport.topics import TopicSpec
@@ -151,5 +152,14 @@ def _clip_of(record: Record) -> str | None:
 
 
 def _log(done: str, record: Record, error: DancerankError) -> None:
-    place, clip_id = (record.topic, record.partition, record.offset), _clip_of(record)
-    log.warning("%s[%d]@%d (clip %s) %s: %s (%s)", *place, clip_id, done, error, error.code)
+    place = (record.topic, record.partition, record.offset)
+    log.warning("%s[%d]@%d%s %s: %s (%s)", *place, _named(record), done, error, error.code)
+
+
+def _named(record: Record) -> str:
+    """The clip that a record is about or, if that cannot be read, its key."""
+    if (clip_id := _clip_of(record)) is not None:
+        return f" (clip {clip_id})"
+    if record.key is None:
+        return ""
+    return f" (key {shortened(record.key.decode(errors='backslashreplace'), _LONGEST['clip_id'])})"

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from schemas.decoder_messages import of_msgspec
 from schemas.escaping import shortened
 from schemas.events import Count, Identifier, TimestampMs
 from schemas.local_files import open_file
@@ -148,7 +149,7 @@ def annotation_of(path: Path, cells: Cells) -> Annotation | list[Finding]:
             if isinstance(value, float) and not math.isfinite(value):
                 raise msgspec.ValidationError("Expected a finite number")
         except msgspec.ValidationError as error:
-            problem = f"{text[:80]!r} is refused ({shortened(str(error))})" if text else "is empty"
+            problem = f"{text[:80]!r} is refused ({shortened(of_msgspec(str(error)))})" if text else "is empty"
             findings.append(Finding(path, problem, _REMEDIES[column], row=cells.row, field=column))
         else:
             values[column] = value

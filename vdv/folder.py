@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from schemas.decoder_messages import of_msgspec
 from schemas.errors import FeatureError, FeatureFileForbidden, FeatureFileMissing, FeatureFileOversized
 from schemas.features import DEFAULT_MAX_BYTES, ClipFeatures, decode_features, encode_features
 from vdv.annotations import TABLE_NAME, Annotation, read_table, write_table
@@ -181,5 +182,7 @@ def _checked(folder: Path, annotation: Annotation, *, row: int) -> Annotation:
         remedy = "give it an id in UTF-8, such as a new name of the file that it is called after"
         raise DataSetError(f"{folder}: clip id {annotation.clip_id!r} is not text; {remedy}") from None
     except msgspec.ValidationError as error:
-        raise DataSetError(f"{folder}: clip {annotation.clip_id!r} cannot be written: {error}") from error
+        raise DataSetError(
+            f"{folder}: clip {annotation.clip_id!r} cannot be written: {of_msgspec(str(error))}"
+        ) from error
     return placed

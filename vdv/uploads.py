@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from schemas.bundle import sha256_hex
+from schemas.decoder_messages import of_msgspec
 from schemas.errors import FeatureError, MalformedEvent
 from schemas.events import ClipUploaded, FeatureFile, InlineFeatures
 from schemas.times import check_time
@@ -59,4 +60,4 @@ def _event(data: DataSet, annotation: Annotation, features: FeatureFile | Inline
         check_time(event.uploaded_at_ms, now_ms, field="uploaded_at_ms")
         return msgspec.convert(msgspec.to_builtins(event, builtin_types=(bytes,)), ClipUploaded)
     except (msgspec.ValidationError, MalformedEvent) as error:
-        raise refusal([Finding(data.table, str(error), "leave the clip out", row=annotation.row)]) from None
+        raise refusal([Finding(data.table, of_msgspec(str(error)), "leave the clip out", row=annotation.row)]) from None

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from schemas.errors import ConfigurationError, QueryError
+from schemas.errors import ConfigurationError, NotFound, QueryError
 
 Config = Annotated[
     Path | None,
@@ -22,14 +23,25 @@ Generation = Annotated[
 
 @contextmanager
 def naming_options(options: Mapping[str, str]) -> Iterator[None]:
-    """A ``QueryError`` names the option that gives the parameter, besides the parameter: ``options`` by parameter."""
+    """A ``QueryError`` names options where it names parameters of the API: ``options`` by parameter. One that is about
+    something not found quotes ids, which stay; it is preceded by the option.
+    """
     try:
         yield
     except QueryError as error:
         option = options.get((error.field or "").partition(".")[0])
         if option is None:
             raise
-        raise type(error)(f"--{option}: {error.message}", field=error.field) from error
+        message = error.message
+        if not isinstance(error, NotFound):
+            message = re.sub(rf"\b({'|'.join(options)})\b", lambda found: _option(options[found[1]]), error.message)
+        if message == error.message:
+            message = f"{_option(option)}: {message}"
+        raise type(error)(message, field=error.field) from error
+
+
+def _option(name: str) -> str:
+    return f"-{name}" if len(name) == 1 else f"--{name}"
 
 
 def parse_moment(text: str, option: str) -> int:

@@ -23,6 +23,7 @@ from ranking.serving.service import RankingService
 from ranking.vectors.weights import parse_weights
 from schemas.clock import SystemClock
 from schemas.errors import QueryError
+from schemas.local_files import read_text
 from schemas.modalities import MODALITIES, Dimension
 from schemas.observation import Observer
 from schemas.queries import MMR_POOL, UNLIKE_WEIGHT, Example, Grouping, SimilarAnswer, SimilarQuery, uniform_weights
@@ -222,6 +223,6 @@ def _read_ids(path: Path) -> list[str]:
 
 def _read(path: Path, field: str) -> str:
     try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise QueryError(f"{path} cannot be read: {error}", field=field) from error
+        return read_text(path)
+    except OSError as error:
+        raise QueryError(f"{path} cannot be read ({error.strerror})", field=field) from error

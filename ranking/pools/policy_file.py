@@ -8,6 +8,7 @@ import msgspec
 
 from ranking.pools.policy import Caps, Exploration, Nomination, Policy, PolicyError, Tier
 from ranking.pools.toml_places import Place, dotted, line_of
+from schemas.decoder_messages import of_msgspec
 from schemas.escaping import shortened
 from schemas.modalities import DIMENSIONS
 from schemas.toml_documents import parse_toml
@@ -69,7 +70,7 @@ def _explained(content: dict[str, Any], message: str) -> tuple[Place, str]:
 
 def _refused(value: Any, problem: str) -> str:
     shown = "a table" if isinstance(value, dict) else "an array" if isinstance(value, list) else _quoted(value)
-    words = re.sub(r"matching regex '.*'", "of 1 to 128 characters without spaces or slashes", problem)
+    words = of_msgspec(problem)
     words = words[:1].lower() + words[1:].replace("`", "").replace("object", "table")
     return f"{shown} is refused: {words}"
 

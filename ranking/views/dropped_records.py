@@ -53,6 +53,10 @@ class DroppedRecords:
         """Once, however often it is met."""
         new = gap.start - max(gap.position, self._reported.get(gap.at, 0))
         if new > 0:
-            log.error("%s", gap)
+            log.error(
+                "%s; what they say is missing here until it is sent again. Raise retention.ms and retention.bytes of "
+                "the topic, so that it keeps records for longer than this process may be stopped",
+                gap,
+            )
             self._observer.records_lost(gap.at, new)
             self._reported[gap.at] = gap.start

@@ -99,9 +99,10 @@ def test_inspect_names_the_file_that_was_changed(tmp_path: Path) -> None:
     [
         (["inspect", "/nowhere"], "bundle.json"),
         (["produce", "/nowhere"], "clips.csv"),
-        (["similar"], "clip_id"),
+        (["similar"], "give exactly one of --clip, --dancer, --embeddings and --like; got none"),
+        (["similar", "--clip", "a", "--dancer", "b"], "got --clip, --dancer"),
         (["similar", "--clip", "a", "--weights", "elbow:1"], "elbow"),
-        (["similar", "--clip", "a", "-k", "0"], "k is 0"),
+        (["similar", "--clip", "a", "-k", "0"], "-k is 0"),
         (["settings", "--config", "/nowhere.toml"], "/nowhere.toml"),
     ],
 )

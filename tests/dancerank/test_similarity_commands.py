@@ -108,12 +108,12 @@ def test_pages_recency_and_diversity(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["-k", "0"], "--k: k is 0"),
+        (["-k", "0"], "-k is 0"),
         (["--weights", "elbow:1"], "--weights"),
         (["--weights", "skeletal:0"], "--weights"),
         (["--weights", "skeletal:nan"], "--weights"),
         (["--clip", "unknown"], "--clip: clip unknown"),
-        (["--like", "clip-a"], "--clip: give exactly one"),
+        (["--like", "clip-a"], "give exactly one of --clip"),
         (["--unlike", "unknown"], "--unlike: unlike.0"),
         (["--unlike-weight", "3"], "--unlike-weight"),
         (["--challenge", "nowhere"], "--challenge"),

@@ -89,6 +89,14 @@ def test_a_file_of_keys_that_is_not_one_is_named(kind: str, tmp_path: Path) -> N
     assert f"{tmp_path / 'keys'} (server.api_keys): cannot be read ({reason})" in said
 
 
+@pytest.mark.parametrize("name", ["a b", "ü", "", "x" * 65, "a/b"])
+def test_a_name_that_no_key_may_have_is_answered_with_the_rule_in_words(name: str, tmp_path: Path) -> None:
+    (tmp_path / "dancerank.toml").write_text(f'[server]\napi_keys = "{tmp_path / "keys"}"\n')
+    said = refused("keys", "create", name, "--config", tmp_path / "dancerank.toml")
+    assert "no key was created: Expected 1 to 64 letters, digits, dots, hyphens and underscores" in said
+    assert not (tmp_path / "keys").exists()
+
+
 def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:300])
 

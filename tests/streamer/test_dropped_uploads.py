@@ -29,6 +29,7 @@ def test_uploads_that_were_dropped_while_it_was_down_are_counted_and_the_rest_is
     assert sorted(clip.clip_id for clip in log.scored()) == sorted(f"clip-{n}" for n in (0, 1, 2, 8, 9, 10, 11))
     assert lost.counts["lost", at] == 5
     assert f"{UPLOADS}[0] begins at offset 8, but the next one to read is 3" in caplog.text
+    assert "Send the uploads of that time again, and raise retention.ms" in caplog.text
     assert log.committed() == {at: 12}
 
 

@@ -150,3 +150,27 @@ def test_a_dead_letter_of_records_that_could_not_be_read_names_the_last_of_them(
     batch = msgspec.structs.replace(RECORD, key=None, unreadable=Unreadable(error, 50))
     headers = reason(dead_letter(batch, error, clip_id=None, failed_at_ms=0).headers)
     assert (headers["offset"], headers["last_offset"]) == ("42", "49")
+
+
+@pytest.mark.tried(
+    kind="untrusted text in output",
+    given="a record of which no clip can be read, with a key, with a key that is not UTF-8, and without one",
+    outcome="logged with its key, and with no clip that it has not",
+)
+@pytest.mark.parametrize(
+    ("key", "named"),
+    [
+        (b"clip-9", "clips.uploaded[3]@42 (key clip-9) skipped: no event"),
+        (b"\xff\x01", "clips.uploaded[3]@42 (key \\xff\x01) skipped: no event"),
+        (b"k" * 4000, "k … k"),
+        (None, "clips.uploaded[3]@42 skipped: no event"),
+    ],
+)
+def test_a_record_without_a_readable_clip_is_logged_by_its_key(
+    key: bytes | None, named: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = msgspec.structs.replace(RECORD, key=key)
+    DeadLetterWriter(Observer(), ManualClock()).skip([Refusal(record, MalformedEvent("no event"))])
+    assert named in caplog.text
+    assert "None" not in caplog.text
+    assert len(caplog.text) < 400

@@ -18,6 +18,7 @@ from ranking.serving.api.refusals import (
     UNSUPPORTED_MEDIA_TYPE,
     RequestRefusal,
 )
+from schemas.decoder_messages import of_pydantic
 from schemas.errors import DancerankError, ForeignCursor, NotFound, NotReady, QueryError, RetriableError
 
 log = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ async def _invalid_request(_: Request, error: Exception) -> JSONResponse:
         raise TypeError("this handler is registered for validation errors") from error
     first = error.errors()[0]
     parameter = _parameter(first["loc"])
-    return error_answer(422, QueryError.code, f"{parameter}: {first['msg']}", parameter)
+    return error_answer(422, QueryError.code, f"{parameter}: {of_pydantic(first['type'], first['msg'])}", parameter)
 
 
 def _parameter(location: Sequence[int | str]) -> str:

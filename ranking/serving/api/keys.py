@@ -19,9 +19,10 @@ from typing import Annotated, Final
 
 import msgspec
 
+from schemas.decoder_messages import of_msgspec
 from schemas.errors import ConfigurationError
 from schemas.escaping import shortened
-from schemas.local_files import read_file
+from schemas.local_files import not_json, read_file
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,13 @@ SETTING: Final = "server.api_keys"
 _PREFIX: Final = "dr_"
 _DIGEST_BYTES: Final = 32
 
-KeyName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
+_NAME: Final = r"^[A-Za-z0-9._-]{1,64}\Z"
+_HEXADECIMAL: Final = r"^[0-9a-f]{64}\Z"
+_PATTERNS: Final = {
+    _NAME: "1 to 64 letters, digits, dots, hyphens and underscores",
+    _HEXADECIMAL: "64 hexadecimal digits in lower case",
+}
+KeyName = Annotated[str, msgspec.Meta(pattern=_NAME)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 
 
@@ -42,7 +49,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     name: KeyName
-    digest: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    digest: Annotated[str, msgspec.Meta(pattern=_HEXADECIMAL)]
     created: Annotated[datetime, msgspec.Meta(tz=True)]
     requests_per_minute: Count | None = None
     burst: Count | None = None
@@ -126,7 +133,7 @@ def create_key(
     try:
         key = msgspec.convert(added, ApiKey)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"no key was created: {error}") from error
+        raise ConfigurationError(f"no key was created: {of_msgspec(str(error), _PATTERNS)}") from error
 
     def add(keys: list[ApiKey]) -> list[ApiKey]:
         if any(other.name == name for other in keys):
@@ -157,9 +164,8 @@ def _decoded(line: bytes, place: str) -> ApiKey:
     try:
         return msgspec.json.decode(line, type=ApiKey)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"{place}: {shortened(str(error))}; write keys with dancerank keys create", field=SETTING
-        ) from error
+        problem = not_json(line) or shortened(of_msgspec(str(error), _PATTERNS))
+        raise ConfigurationError(f"{place}: {problem}; write keys with dancerank keys create", field=SETTING) from error
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:

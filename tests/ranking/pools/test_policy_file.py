@@ -118,7 +118,7 @@ REFUSALS = [
     ("floor = 0.025", "floor = 0.031", "tiers[1].floor", "clips enter by trial's gate, 0.03, and would leave at once"),
     ("floor = 0.055", "gate = 0.9", "tiers[3].gate", "the last tier's gate leads nowhere; leave it out"),
     ('name = "rising"', 'name = "trial"', "tiers[1].name", "two tiers called trial; give each its own name"),
-    ('name = "rising"', 'name = "up/hill"', "tiers[1].name", "1 to 128 characters without spaces or slashes"),
+    ('name = "rising"', 'name = "up/hill"', "tiers[1].name", "without spaces, slashes and control characters"),
     ("capacity = 1_500_000", "capacity = 299", "tiers[0].capacity", "comes to 299 impressions a window of trial"),
     ("capacity = 1_500_000", "capacity = 0", "tiers[0].capacity", "expected int >= 1"),
     ("capacity = 1_500_000", "capacity = 1.5e6", "tiers[0].capacity", "expected int, got float"),

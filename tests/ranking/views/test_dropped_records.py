@@ -97,6 +97,7 @@ def test_scored_clips_that_were_dropped_are_counted_once_and_the_view_continues(
     assert clips(view) == 3
     assert logs.lost.records == [(SCORED_AT, 2)]
     assert f"{TOPIC}[0] begins at offset 4, but the next one to read is 2: up to 2 records" in caplog.text
+    assert "is missing here until it is sent again. Raise retention.ms" in caplog.text
 
 
 def test_a_gap_is_passed_at_once_and_reported_once_though_nothing_follows_it(logs: Logs, view: View) -> None:
