@@ -31,6 +31,8 @@ _MOST: Final = {
 
 Grouping = Literal["clip", "dancer"]
 Order = Literal["top", "bottom"]
+Window = Literal["1h", "24h", "7d", "all"]
+"""Clips by the time of their upload: since the full minute an hour ago, since the full hour 24 hours or 7 days ago."""
 
 
 @contextmanager
@@ -262,7 +264,8 @@ class RankedClip:
 class Ranking:
     """One end of a challenge's ranking by ``dimension``: best first for ``top``, worst first for ``bottom``.
 
-    ``clips`` counts all clips of the challenge that have a score in this dimension.
+    ``clips`` counts all clips of the challenge that have a score in this dimension and were uploaded within the
+    ``window``: at ``since_ms`` or later, ``None`` for all time. Ranks and percentiles are among these.
     """
 
     challenge_id: str
@@ -271,6 +274,27 @@ class Ranking:
     order: Order
     clips: int
     entries: list[RankedClip]
+    window: Window = "all"
+    since_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """A clip's place in its challenge by ``dimension``, among ``clips`` clips, and the clips around it.
+
+    ``above`` are the next better ones, the nearest first, ``below`` the next worse ones, the nearest first; of equal
+    scores those with a lower clip id are above. ``window`` and ``since_ms`` are those of ``Ranking``.
+    """
+
+    challenge_id: str
+    dimension: Dimension
+    generation: str
+    clips: int
+    clip: RankedClip
+    above: list[RankedClip]
+    below: list[RankedClip]
+    window: Window = "all"
+    since_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -279,7 +303,7 @@ class ChallengeAttention:
     it.
 
     ``clips`` is the challenge's size, ``present`` how many clips have each modality. With none missing the means sum
-    to 1.
+    to 1. ``window`` and ``since_ms`` are those of ``Ranking``.
     """
 
     challenge_id: str
@@ -287,6 +311,8 @@ class ChallengeAttention:
     clips: int
     mean_attention: dict[Modality, float]
     present: dict[Modality, int]
+    window: Window = "all"
+    since_ms: int | None = None
 
 
 @dataclass(frozen=True)

@@ -138,8 +138,7 @@ class PercentileRange:
         return connection.scalars(ordered.limit(1).offset(total - 1 - index if from_top else index)).one_or_none()
 
     def _percentile(self, connection: sa.Connection, challenge_id: str, score: float) -> float:
-        counts = counts_of(connection, self._generation, challenge_id, str(self._dimension), [float(score)])[0]
-        return place(*counts).percentile
+        return place(*counts_of(connection, self._generation, challenge_id, self._dimension, float(score))).percentile
 
     def _of(self, challenge_id: str) -> sa.ColumnElement[bool]:
         table = scores.c

@@ -6,14 +6,16 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 
 from ranking.database.connection import Database
-from ranking.database.tables import clips, scored_clips, scores, unranked_scores
+from ranking.database.tables import clips, scored_clips, unranked_scores
 from ranking.scores.content_hash import score_content
 from ranking.scores.generations import active_generation, clips_by_generation, generation_states
+from ranking.scores.pages import RankingOf, around, end_of
 from ranking.scores.percentile_range import PercentileRange
-from ranking.scores.ranks import place, places_from_bottom, places_from_top
+from ranking.scores.ranks import place
 from ranking.scores.rows import Erasure, write_entries
 from ranking.scores.runs.content import CLIPS, Totals
-from ranking.scores.runs.reading import counts_of, scored_of, totals_by_challenge, totals_of
+from ranking.scores.runs.periods import since
+from ranking.scores.runs.reading import scored_of, totals_by_challenge, totals_of
 from ranking.scores.standings import standings
 from ranking.views.applied_offsets import advance, stored_positions
 from ranking.views.log_records import LogEntry
@@ -28,9 +30,11 @@ from schemas.queries import (
     ChallengeAttention,
     ClipSummary,
     GenerationState,
+    Neighbours,
     Order,
     RankedClip,
     Ranking,
+    Window,
 )
 
 SCORES_VIEW: Final = "scores"
@@ -105,33 +109,51 @@ class ScoreStore:
         sizes = ((challenge_id, totals[CLIPS].clips) for challenge_id, totals in found.items())
         return [Challenge(challenge_id, clips) for challenge_id, clips in sizes if clips]
 
-    def ranking(self, challenge_id: str, dimension: Dimension, generation: str, *, order: Order, k: int) -> Ranking:
+    def ranking(
+        self,
+        challenge_id: str,
+        dimension: Dimension,
+        generation: str,
+        *,
+        order: Order,
+        k: int,
+        window: Window = "all",
+    ) -> Ranking:
         """One end of a challenge's ranking. Raises ``NotFound`` (challenge) and ``QueryError`` (``k``)."""
         if not 1 <= k <= MAX_HITS:
             raise QueryError(f"k is {k}; expected 1 to {MAX_HITS}", field="k")
-        table = scores.c
-        within = _within(generation, challenge_id, dimension)
-        end = table.score.desc() if order == "top" else table.score
-        page = sa.select(table.clip_id, table.score).where(within).order_by(end, table.clip_id).limit(k).subquery()
-        with_dancers = (
-            sa.select(page.c.clip_id, clips.c.dancer_id, page.c.score)
-            .join(clips, clips.c.clip_id == page.c.clip_id)
-            .order_by(page.c.score.desc() if order == "top" else page.c.score, page.c.clip_id)
-        )
+        place = RankingOf(generation, challenge_id, dimension)
+        within = since(window, self._clock.now_ms())
         with self._database.reading() as connection:
-            rows = connection.execute(with_dancers).all()
-            values = [float(row.score) for row in rows]
-            (last,) = counts_of(connection, generation, challenge_id, dimension, values[-1:] or [0.0])
-            if not rows:
+            total, entries = end_of(connection, place, order, k, within)
+            if not entries:
                 _challenge_totals(connection, generation, challenge_id)
-        places = (places_from_top if order == "top" else places_from_bottom)(
-            values, total=last.total, equal_to_last=last.equal
+        since_ms = None if within is None else within.at_ms
+        return Ranking(challenge_id, dimension, generation, order, total, entries, window, since_ms)
+
+    def neighbours(
+        self, clip_id: str, dimension: Dimension, generation: str, *, k: int, window: Window = "all"
+    ) -> Neighbours:
+        """The ``k`` next better and the ``k`` next worse clips. Raises as ``place`` and ``ranking`` do."""
+        if not 1 <= k <= MAX_HITS:
+            raise QueryError(f"k is {k}; expected 1 to {MAX_HITS}", field="k")
+        within = since(window, self._clock.now_ms())
+        with self._database.reading() as connection:
+            found = around(connection, clip_id, dimension, generation, k, within)
+        if found is None:
+            raise self._no_place(clip_id, dimension, generation, window)
+        since_ms = None if within is None else within.at_ms
+        return Neighbours(
+            challenge_id=found.challenge_id,
+            dimension=dimension,
+            generation=generation,
+            clips=found.clips,
+            clip=found.clip,
+            above=found.above,
+            below=found.below,
+            window=window,
+            since_ms=since_ms,
         )
-        entries = [
-            RankedClip(where.rank, where.percentile, row.clip_id, row.dancer_id, score)
-            for where, row, score in zip(places, rows, values, strict=True)
-        ]
-        return Ranking(challenge_id, dimension, generation, order, last.total, entries)
 
     def clip(self, clip_id: str, generation: str) -> ClipSummary:
         """All that is known of a clip under ``generation``. Raises ``NotFound``."""
@@ -166,20 +188,27 @@ class ScoreStore:
             outside_training_distribution=outside,
         )
 
-    def place(self, clip_id: str, dimension: Dimension, generation: str) -> RankedClip:
-        """A clip's place in its challenge. Raises ``NotFound``, also for a dimension that the clip lacks."""
+    def place(self, clip_id: str, dimension: Dimension, generation: str, *, window: Window = "all") -> RankedClip:
+        """A clip's place in its challenge. Raises ``NotFound``, also for a dimension that the clip lacks, and for one
+        from before the window.
+        """
+        within = since(window, self._clock.now_ms())
         with self._database.reading() as connection:
-            for found in scored_of(connection, [clip_id], generation, [dimension]):
+            for found in scored_of(connection, [clip_id], generation, [dimension], within):
                 return RankedClip(*place(*found.counts), clip_id, found.dancer_id, found.score)
+        raise self._no_place(clip_id, dimension, generation, window)
+
+    def _no_place(self, clip_id: str, dimension: Dimension, generation: str, window: Window) -> NotFound:
+        """Why a clip has no place. Raises ``NotFound`` for a clip that is not known."""
         clip = self.clip(clip_id, generation)
-        places = clip.places
         if clip.outside_training_distribution:
-            raise NotFound(
+            return NotFound(
                 f"clip {clip_id} is in no ranking: it lies outside what the model was trained on", field="clip_id"
             )
-        if dimension not in places:
-            raise NotFound(f"clip {clip_id} has no {dimension} score; it has {', '.join(places)}", field="dimension")
-        return places[dimension]
+        if dimension not in clip.places:
+            has = ", ".join(clip.places)
+            return NotFound(f"clip {clip_id} has no {dimension} score; it has {has}", field="dimension")
+        return NotFound(f"clip {clip_id} was uploaded before the window of {window}", field="window")
 
     def percentile_range(
         self,
@@ -193,18 +222,23 @@ class ScoreStore:
         """Clips whose percentile within their challenge is ``low`` to ``high``; the database is asked later."""
         return PercentileRange(self._database, generation, dimension, low=low, high=high, challenge_ids=challenge_ids)
 
-    def attention(self, challenge_id: str, generation: str) -> ChallengeAttention:
+    def attention(self, challenge_id: str, generation: str, *, window: Window = "all") -> ChallengeAttention:
         """Mean attention of each modality in a challenge. Raises ``NotFound``."""
+        within = since(window, self._clock.now_ms())
         with self._database.reading() as connection:
-            totals = _challenge_totals(connection, generation, challenge_id)
+            totals = totals_of(connection, generation, challenge_id, within)
+            if CLIPS not in totals or not totals[CLIPS].clips:
+                _challenge_totals(connection, generation, challenge_id)
         found = {modality: totals[modality] for modality in MODALITIES if modality in totals}
         present = {modality: total for modality, total in found.items() if total.clips}
         return ChallengeAttention(
             challenge_id=challenge_id,
             generation=generation,
-            clips=totals[CLIPS].clips,
+            clips=totals[CLIPS].clips if CLIPS in totals else 0,
             mean_attention={modality: total.mean_attention for modality, total in present.items()},
             present={modality: total.clips for modality, total in present.items()},
+            window=window,
+            since_ms=None if within is None else within.at_ms,
         )
 
 
@@ -222,13 +256,6 @@ def _unranked(connection: sa.Connection, clip_id: str, generation: str) -> dict[
     )
     found = {row.dimension: _Scored(float(row.score), row.attention) for row in connection.execute(query)}
     return {dimension: found[dimension] for dimension in DIMENSIONS if dimension in found}
-
-
-def _within(generation: str, challenge_id: str, dimension: Dimension) -> sa.ColumnElement[bool]:
-    table = scores.c
-    return sa.and_(
-        table.generation == generation, table.challenge_id == challenge_id, table.dimension == str(dimension)
-    )
 
 
 def _challenge_totals(connection: sa.Connection, generation: str, challenge_id: str) -> Totals:

@@ -234,5 +234,5 @@ def _percentile(
     connection: sa.Connection, generation: str | None, challenge_id: str, dimension: Dimension, score: float
 ) -> float:
     """That of one score more, as it would be once it is there."""
-    (found,) = counts_of(connection, generation or "", challenge_id, dimension, [score])
+    found = counts_of(connection, generation or "", challenge_id, dimension, score)
     return place(found.higher, found.equal + 1, found.total + 1).percentile

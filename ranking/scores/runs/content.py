@@ -129,8 +129,11 @@ class ChangeList:
 
     def sorted(self) -> dict[str, Sorted]:
         """By dimension; without ``CLIPS``, whose scores say nothing."""
-        found = ((name, self._rows(name)) for name in self._content if name != CLIPS)
-        return {name: merged([Sorted(rows["score"], rows["sign"].astype(np.int64))]) for name, rows in found}
+        return {name: self.sorted_by(name) for name in self._content if name != CLIPS}
+
+    def sorted_by(self, dimension: str) -> Sorted:
+        rows = self._rows(dimension)
+        return merged([Sorted(rows["score"], rows["sign"].astype(np.int64))])
 
     def totals(self) -> Totals:
         found: Totals = {}

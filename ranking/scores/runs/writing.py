@@ -33,6 +33,7 @@ FANOUT: Final = 4
 SORTED_LEVEL: Final = 3
 """Runs below this level are lists of changes, shorter than ``FANOUT ** SORTED_LEVEL``."""
 
+_WORTH: Final = 16
 _MERGED_AT_ONCE: Final = 200_000
 """Entries: beyond these a transaction begins no further merge; the next one does."""
 
@@ -64,7 +65,10 @@ def add_changes(connection: sa.Connection, changes: Mapping[ChallengeOf, Sequenc
     new = [run for challenge, added in lists.items() if len(added) for run in _runs_of(challenge, added, minute)]
     _insert(connection, new)
     if new:
-        _merge_due(connection, lists, minute)
+        divided = {run.place.challenge for run in new if run.place.period != ALL}
+        divided |= _merge_due(connection, lists, minute)
+        for challenge in sorted(divided):
+            _tidy_periods(connection, challenge, minute)
 
 
 def drop_empty(connection: sa.Connection, challenges: Iterable[ChallengeOf]) -> None:
@@ -131,18 +135,47 @@ def _insert(connection: sa.Connection, new: Iterable[_NewRun]) -> None:
     insert_rows(connection, ranking_parts, rows)
 
 
-def _merge_due(connection: sa.Connection, challenges: Iterable[ChallengeOf], minute: int) -> None:
-    """Merge until nothing is due, or enough was done for one transaction: the next one does the rest."""
+def _merge_due(connection: sa.Connection, challenges: Iterable[ChallengeOf], minute: int) -> set[ChallengeOf]:
+    """Merge until nothing is due, or enough was done for one transaction: the next one does the rest. Returns the
+    challenges of which short runs were divided by periods.
+    """
     left = _MERGED_AT_ONCE
+    divided: set[ChallengeOf] = set()
     while due := _due(connection, challenges):
         grown: set[ChallengeOf] = set()
         for place, level in due:
             if left > 0 and (entries := _merge(connection, place, level, minute)):
                 left -= entries
                 grown.add(place.challenge)
+                if place.period == ALL and level == SORTED_LEVEL - 1:
+                    divided.add(place.challenge)
         challenges = grown
         if not grown:  # other transactions are merging these
             break
+    return divided
+
+
+def _tidy_periods(connection: sa.Connection, challenge: ChallengeOf, minute: int) -> None:
+    """Drop periods that no window needs any more, and make one run of each that is over, if that is worth it."""
+    table = ranking_runs.c
+    of = sa.and_(table.generation == challenge.generation, table.challenge_id == challenge.challenge_id)
+    old = sa.or_(*(sa.and_(table.minutes == length, table.start < minute - kept) for length, kept in KEPT.items()))
+    runs = connection.scalars(sa.select(table.run).where(of, old).with_for_update(skip_locked=True)).all()
+    if runs:
+        connection.execute(sa.delete(ranking_parts).where(ranking_parts.c.run.in_(runs)))
+        connection.execute(sa.delete(ranking_runs).where(of, table.run.in_(runs)))
+    over = (
+        sa.select(table.minutes, table.start)
+        .where(of, table.minutes > ALL.minutes, table.start + table.minutes <= minute)
+        .group_by(table.minutes, table.start)
+        .having(
+            sa.func.count() > 1,
+            # Less would be written again for each clip that comes late.
+            (sa.func.sum(table.entries) - sa.func.max(table.entries)) * _WORTH >= sa.func.sum(table.entries),
+        )
+    )
+    for minutes, start in connection.execute(over).all():
+        _merge_period(connection, _Place(challenge, Period(minutes, start)))
 
 
 def _due(connection: sa.Connection, challenges: Iterable[ChallengeOf]) -> list[tuple[_Place, int]]:
@@ -169,35 +202,50 @@ def _due(connection: sa.Connection, challenges: Iterable[ChallengeOf]) -> list[t
 
 def _merge(connection: sa.Connection, place: _Place, level: int, minute: int) -> int:
     """Merge the runs of ``level`` that no other transaction is merging; returns how many entries they had."""
-    table = ranking_runs.c
-    query = (
-        sa.select(table.run, table.entries, table.totals, table.content)
-        .where(_at(place), table.level == level)
-        .with_for_update(skip_locked=True)
-    )
-    old = connection.execute(query).all()
+    old = _locked(connection, place, level)
     if len(old) < FANOUT:
         return 0
-    entries = sum(int(row.entries) for row in old)
-    if level < SORTED_LEVEL:
+    if level < SORTED_LEVEL and place.period == ALL:
         changes = ChangeList.joined([ChangeList.decoded(row.content) for row in old]).cancelled()
-        if not len(changes):
-            new = []
-        elif place.period == ALL:
-            new = list(_runs_of(place.challenge, changes, minute))
-        elif _level(len(changes)) < SORTED_LEVEL:
-            new = [_short(place, changes)]
-        else:
-            new = [_sorted(place, changes.sorted(), changes.totals(), len(changes))]
+        new = list(_runs_of(place.challenge, changes, minute)) if len(changes) else []
     else:
-        totals = sum_totals(decode_totals(row.totals) for row in old)
-        by_dimension = read_sorted(connection, [row.run for row in old], totals)
-        longest = max((int(abs(run.clips).sum()) for run in by_dimension.values()), default=0)
-        left = max(longest, abs(totals[CLIPS].clips))
-        new = [_sorted(place, by_dimension, totals, left)] if left else []
+        new = _merged(connection, place, old)
     _drop(connection, place, [row.run for row in old])
     _insert(connection, new)
-    return entries
+    return sum(int(row.entries) for row in old)
+
+
+def _merge_period(connection: sa.Connection, place: _Place) -> None:
+    """Merge all runs of a period."""
+    old = _locked(connection, place, None)
+    if len(old) > 1:
+        new = _merged(connection, place, old)
+        _drop(connection, place, [row.run for row in old])
+        _insert(connection, new)
+
+
+def _locked(connection: sa.Connection, place: _Place, level: int | None) -> Sequence[Any]:
+    table = ranking_runs.c
+    query = sa.select(table.run, table.entries, table.totals, table.content).where(
+        _at(place), sa.true() if level is None else table.level == level
+    )
+    return connection.execute(query.with_for_update(skip_locked=True)).all()
+
+
+def _merged(connection: sa.Connection, place: _Place, old: Sequence[Any]) -> list[_NewRun]:
+    """One run of short and sorted ones, if anything is left of them."""
+    lists = ChangeList.joined([ChangeList.decoded(row.content) for row in old if row.content is not None]).cancelled()
+    runs = [row.run for row in old if row.content is None]
+    if not runs and _level(len(lists)) < SORTED_LEVEL:
+        return [_short(place, lists)] if len(lists) else []
+    totals = sum_totals(decode_totals(row.totals) for row in old)
+    in_parts_of, in_lists = read_sorted(connection, runs, totals), lists.sorted()
+    by_dimension = {
+        name: merged([of[name] for of in (in_parts_of, in_lists) if name in of]) for name in totals if name != CLIPS
+    }
+    longest = max((int(abs(run.clips).sum()) for run in by_dimension.values()), default=0)
+    left = max(longest, abs(totals[CLIPS].clips))
+    return [_sorted(place, by_dimension, totals, left)] if left else []
 
 
 def read_sorted(connection: sa.Connection, runs: Sequence[int], dimensions: Iterable[str]) -> dict[str, Sorted]:

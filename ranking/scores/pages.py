@@ -1,0 +1,154 @@
+"""Pages of a ranking: its two ends, and the clips around one; each clip with its place."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from ranking.database.tables import clips, scores
+from ranking.scores.ranks import place, places_from_bottom, places_from_top
+from ranking.scores.runs.periods import Since
+from ranking.scores.runs.reading import Counts, around_clip, around_score, counts_of, next_scores
+from ranking.scores.runs.statements import parameters, uploaded_within
+from schemas.queries import Order, RankedClip
+
+
+class RankingOf(NamedTuple):
+    generation: str
+    challenge_id: str
+    dimension: str
+
+
+class Around(NamedTuple):
+    """A clip among the ``clips`` of its ranking, and those around it, the nearest first."""
+
+    challenge_id: str
+    clips: int
+    clip: RankedClip
+    above: list[RankedClip]
+    below: list[RankedClip]
+
+
+def end_of(
+    connection: sa.Connection, of: RankingOf, order: Order, k: int, since: Since | None
+) -> tuple[int, list[RankedClip]]:
+    """Number of clips in a ranking, and the ``k`` at one end."""
+    asked = {"of_generation": of.generation, "of_challenge": of.challenge_id, "of_dimension": of.dimension, "most": k}
+    if since is None:
+        rows = connection.execute(_end(order, within=False), asked).all()
+        last = counts_of(connection, *of, rows[-1].score if rows else 0.0)
+        total, equal_to_last = last.total, last.equal
+    else:
+        beyond = float("inf") if order == "top" else float("-inf")
+        counts, first = around_score(connection, *of, beyond, since)
+        found = next_scores(connection, of, first, k, since, higher=order == "bottom")
+        total, equal_to_last = counts.total, found[-1][1] if found else 0
+        asked |= {"of_scores": [score for score, _ in found]} | parameters(since)
+        rows = connection.execute(_end(order, within=True), asked).all() if found else []
+        if rows and rows[-1].score != found[-1][0]:
+            equal_to_last = dict(found)[float(rows[-1].score)]
+    values = [float(row.score) for row in rows]
+    places = (places_from_top if order == "top" else places_from_bottom)(
+        values, total=total, equal_to_last=equal_to_last
+    )
+    return total, [
+        RankedClip(at.rank, at.percentile, row.clip_id, row.dancer_id, score)
+        for at, row, score in zip(places, rows, values, strict=True)
+    ]
+
+
+def around(
+    connection: sa.Connection, clip_id: str, dimension: str, generation: str, k: int, since: Since | None
+) -> Around | None:
+    """The ``k`` clips on either side of a clip; ``None`` if it is not in the ranking."""
+    found = around_clip(connection, clip_id, generation, dimension, since)
+    if found is None:
+        return None
+    own, surroundings = found
+    of = RankingOf(generation, own.challenge_id, dimension)
+    higher = next_scores(connection, of, surroundings, k, since, higher=True)
+    lower = next_scores(connection, of, surroundings, k, since, higher=False)
+    counts = {own.score: own.counts} | _counts_beyond(own.counts, higher, lower)
+    asked = {"of_generation": generation, "of_challenge": own.challenge_id, "of_dimension": dimension, "most": k}
+    asked |= {"of_clip": clip_id, "of_score": own.score} | parameters(since)
+    asked |= {"higher_scores": [score for score, _ in higher], "lower_scores": [score for score, _ in lower]}
+    sides: dict[str, list[RankedClip]] = {"above": [], "below": []}
+    for row in connection.execute(_around(within=since is not None), asked):
+        at = place(*counts[float(row.score)])
+        sides[row.side].append(RankedClip(*at, row.clip_id, row.dancer_id, float(row.score)))
+    # Equal scores are listed by clip id, so the nearest above have the greatest.
+    above = sorted(sides["above"], key=lambda clip: clip.clip_id, reverse=True)
+    above.sort(key=lambda clip: clip.score)
+    below = sorted(sides["below"], key=lambda clip: (-clip.score, clip.clip_id))
+    itself = RankedClip(*place(*own.counts), clip_id, own.dancer_id, own.score)
+    return Around(own.challenge_id, own.counts.total, itself, above[:k], below[:k])
+
+
+def _counts_beyond(
+    own: Counts, higher: Sequence[tuple[float, int]], lower: Sequence[tuple[float, int]]
+) -> dict[float, Counts]:
+    """Counts of the scores next to one whose counts are known."""
+    found = {}
+    above = own.higher
+    for score, equal in higher:
+        above -= equal
+        found[score] = Counts(above, equal, own.total)
+    above = own.higher + own.equal
+    for score, equal in lower:
+        found[score] = Counts(above, equal, own.total)
+        above += equal
+    return found
+
+
+_OF: Final = sa.and_(
+    scores.c.generation == sa.bindparam("of_generation", type_=sa.String),
+    scores.c.challenge_id == sa.bindparam("of_challenge", type_=sa.String),
+    scores.c.dimension == sa.bindparam("of_dimension", type_=sa.String),
+)
+_MOST: Final = sa.bindparam("most", type_=sa.Integer)
+
+
+@lru_cache
+def _end(order: Order, *, within: bool) -> sa.Select[Any]:
+    """The first ``most`` rows; ``within`` a window of those with one of ``of_scores``, the scores at that end."""
+    table = scores.c
+    query = sa.select(table.clip_id, table.score).where(_OF)
+    if within:
+        named = table.score.in_(sa.bindparam("of_scores", expanding=True))
+        query = query.where(named, uploaded_within(table.generation, table.clip_id))
+    end = table.score.desc() if order == "top" else table.score
+    page = query.order_by(end, table.clip_id).limit(_MOST).subquery()
+    return (
+        sa.select(page.c.clip_id, clips.c.dancer_id, page.c.score)
+        .join(clips, clips.c.clip_id == page.c.clip_id)
+        .order_by(page.c.score.desc() if order == "top" else page.c.score, page.c.clip_id)
+    )
+
+
+@lru_cache
+def _around(*, within: bool) -> sa.Select[Any]:
+    """Up to ``most`` rows of each: with the score ``of_score`` and a lower or higher id than ``of_clip``, with one of
+    ``higher_scores``, and with one of ``lower_scores``.
+    """
+    table = scores.c
+    own, clip = table.score == sa.bindparam("of_score", type_=sa.Double), sa.bindparam("of_clip", type_=sa.String)
+    higher = table.score.in_(sa.bindparam("higher_scores", expanding=True))
+    lower = table.score.in_(sa.bindparam("lower_scores", expanding=True))
+    parts = []
+    for side, which, order in (
+        ("above", sa.and_(own, table.clip_id < clip), [table.clip_id.desc()]),
+        ("above", higher, [table.score, table.clip_id.desc()]),
+        ("below", sa.and_(own, table.clip_id > clip), [table.clip_id]),
+        ("below", lower, [table.score.desc(), table.clip_id]),
+    ):
+        query = sa.select(sa.literal_column(f"'{side}'", sa.String).label("side"), table.clip_id, table.score)
+        query = query.where(_OF, which)
+        if within:
+            query = query.where(uploaded_within(table.generation, table.clip_id))
+        # SQLite takes an order within a union from a subquery only.
+        parts.append(sa.select(query.order_by(*order).limit(_MOST).subquery()))
+    page = sa.union_all(*parts).subquery()
+    return sa.select(page.c.side, page.c.clip_id, clips.c.dancer_id, page.c.score).join(
+        clips, clips.c.clip_id == page.c.clip_id
+    )

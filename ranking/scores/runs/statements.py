@@ -1,0 +1,109 @@
+"""Statements that read scores, the runs of their challenges, and the parts of runs that decide, as one."""
+
+from functools import lru_cache
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from ranking.database.tables import clips, ranking_parts, ranking_runs, scored_clips, scores
+from ranking.scores.runs.periods import ALL_TIME, DAY, HOUR, MINUTE, Since
+
+_NONE: Final = sa.null()
+
+
+def parameters(since: Since | None) -> dict[str, Any]:
+    """Those of a window."""
+    if since is None:
+        return {}
+    return {"since_ms": since.at_ms, "since_minute": since.minute, "since_hour": since.hour, "since_day": since.day}
+
+
+def runs_within(within: bool) -> sa.ColumnElement[bool]:
+    """The runs of all time; or those of the periods of a window, and short runs that were not divided by periods."""
+    run = ranking_runs.c
+    if not within:
+        return run.minutes == ALL_TIME
+    minute, hour, day = (sa.bindparam(f"since_{name}", type_=sa.Integer) for name in ("minute", "hour", "day"))
+    return sa.or_(
+        sa.and_(run.minutes == ALL_TIME, run.content.is_not(None)),
+        sa.and_(run.minutes == MINUTE, run.start >= minute, run.start < hour),
+        sa.and_(run.minutes == HOUR, run.start >= hour, run.start < day),
+        sa.and_(run.minutes == DAY, run.start >= day),
+    )
+
+
+def uploaded_within(generation: sa.ColumnElement[str], clip_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    """Whether a clip was uploaded within the window."""
+    of = scored_clips.c
+    since_ms = sa.bindparam("since_ms", type_=sa.BigInteger)
+    return sa.exists().where(of.generation == generation, of.clip_id == clip_id, of.uploaded_at_ms >= since_ms)
+
+
+@lru_cache
+def of_clips(*, within: bool, around: bool) -> sa.CompoundSelect[Any]:
+    """For scores of clips, by ``of_generation``, ``of_clips`` and ``of_dimensions``."""
+    of = scores.c
+    dancer = sa.select(clips.c.dancer_id).where(clips.c.clip_id == of.clip_id).scalar_subquery().label("dancer_id")
+    own = (
+        sa.select(of.generation, of.challenge_id, of.clip_id, of.dimension, of.score, of.attention, dancer)
+        .where(
+            of.generation == sa.bindparam("of_generation", type_=sa.String),
+            of.clip_id.in_(sa.bindparam("of_clips", expanding=True)),
+            of.dimension.in_(sa.bindparam("of_dimensions", expanding=True)),
+            uploaded_within(of.generation, of.clip_id) if within else sa.true(),
+        )
+        .cte("own")
+    )
+    return _with_runs(own, within=within, around=around)
+
+
+@lru_cache
+def of_scores(*, within: bool, around: bool) -> sa.CompoundSelect[Any]:
+    """For a score that need not be there: ``of_generation``, ``of_challenge``, ``of_dimension``, ``of_score``."""
+    own = sa.select(
+        sa.bindparam("of_generation", type_=sa.String).label("generation"),
+        sa.bindparam("of_challenge", type_=sa.String).label("challenge_id"),
+        sa.literal_column("''", sa.String).label("clip_id"),
+        sa.bindparam("of_dimension", type_=sa.String).label("dimension"),
+        sa.cast(sa.bindparam("of_score", type_=sa.Double), sa.Double).label("score"),
+        sa.cast(_NONE, sa.Double).label("attention"),
+        sa.literal_column("''", sa.String).label("dancer_id"),
+    ).cte("own")
+    return _with_runs(own, within=within, around=around)
+
+
+def _with_runs(own: sa.CTE, *, within: bool, around: bool) -> sa.CompoundSelect[Any]:
+    """Rows of ``own`` (without a run), of the runs of their challenges (with totals), and of the parts of each sorted
+    run (without totals).
+    """
+    run = ranking_runs.c
+    challenges = sa.select(own.c.generation, own.c.challenge_id).distinct().cte("challenges")
+    of_run = sa.and_(
+        run.generation == challenges.c.generation, run.challenge_id == challenges.c.challenge_id, runs_within(within)
+    )
+    runs = sa.select(run.challenge_id, run.run, run.totals, run.content).join(challenges, of_run).cte("runs")
+    text, number, binary = (sa.cast(_NONE, type_) for type_ in (sa.String, sa.BigInteger, sa.LargeBinary))
+    real = sa.cast(_NONE, sa.Double)
+    part, one = ranking_parts.c, own.c
+    # Not a join, which could be planned as a scan of all parts.
+    of_part = sa.select(part.content).where(part.run == runs.c.run, part.dimension == one.dimension).limit(1)
+    up_to = of_part.where(part.first_score <= one.score).order_by(part.first_score.desc())
+    above = of_part.where(part.first_score > one.score).order_by(part.first_score)
+    before, after = (up_to.offset(1).scalar_subquery(), above.scalar_subquery()) if around else (binary, binary)
+    return sa.union_all(
+        sa.select(
+            *(one.clip_id, one.dancer_id, one.challenge_id, one.dimension, one.score, one.attention),
+            *(number.label("run"), binary.label("totals"), binary.label("content")),
+            *(binary.label("before"), binary.label("after")),
+        ),
+        sa.select(
+            *(text, text, runs.c.challenge_id, text, real, real),
+            *(runs.c.run, runs.c.totals, runs.c.content, binary, binary),
+        ),
+        sa.select(
+            *(one.clip_id, text, one.challenge_id, one.dimension, real, real),
+            *(runs.c.run, binary, up_to.scalar_subquery(), before, after),
+        )
+        .join(runs, runs.c.challenge_id == one.challenge_id)
+        .where(runs.c.content.is_(None)),
+    )
