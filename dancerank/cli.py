@@ -11,6 +11,7 @@ from dancerank.commands import (
     accept_loss,
     bundles,
     content_hashes,
+    counts,
     data,
     dead_letters,
     demonstrate,
@@ -94,7 +95,7 @@ for panel, commands in {
     "Run it": (serve.stream, serve.rank, serve.serve, serve.settings),
     "Send clips and query": (produce.produce, similarity.similar, questions.rankings),
     "Learn": (learn.train, learn.evaluate),
-    "Operate it": (doctor.doctor, content_hashes.content_hash),
+    "Operate it": (doctor.doctor, content_hashes.content_hash, counts.check_counts),
     "Model bundles": (bundles.inspect, bundles.export, bundles.demo_bundle),
 }.items():
     for function in commands:

@@ -327,7 +327,7 @@ class ClipSummary:
 
     ``training_distance``: how far the clip is from those that the model was trained on, over the limit that the bundle
     states; ``None`` where it states none. Beyond the limit, ``outside_training_distribution``, a clip is in no ranking
-    and has no places.
+    and has no places. ``window`` and ``since_ms`` are those of ``Ranking``: a clip from before has no places.
     """
 
     clip_id: str
@@ -343,3 +343,5 @@ class ClipSummary:
     places: dict[Dimension, RankedClip]
     training_distance: float | None = None
     outside_training_distribution: bool = False
+    window: Window = "all"
+    since_ms: int | None = None

@@ -1,6 +1,6 @@
 """``rankings``: the questions of the HTTP API that the database answers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -14,43 +14,73 @@ from dancerank.settings import load_settings
 from dancerank.terminal import Console
 from ranking.scores.store import ScoreStore
 from ranking.serving.service import RankingService
+from schemas.errors import QueryError
 from schemas.modalities import MODALITIES, Dimension
-from schemas.queries import Order, Ranking
+from schemas.queries import Neighbours, Order, RankedClip, Ranking, Window
 
 
 def rankings(
     challenge: Annotated[str | None, typer.Argument(help="The challenge; without one, all are listed.")] = None,
     by: Annotated[Dimension, typer.Option(help="The modality to rank by, or the fused score.")] = Dimension.FUSED,
     order: Annotated[Order, typer.Option(help="Best first, or worst first.")] = "top",
-    k: Annotated[int, typer.Option("-k", help="Number of clips.")] = 10,
+    k: Annotated[int, typer.Option("-k", help="Number of clips; with --around, on either side.")] = 10,
+    around: Annotated[str | None, typer.Option(help="A clip: list those next to it in its challenge.")] = None,
+    window: Annotated[
+        Window, typer.Option(help="Only clips that were uploaded in the last hour, day or week.")
+    ] = "all",
     generation: Generation = None,
     config: Config = None,
 ) -> None:
     """The ranking of a challenge by any visual dimension, and which one matters most in it."""
+    if challenge is not None and around is not None:
+        raise QueryError("name a challenge, or a clip with --around, whose challenge is known", field="around")
     console = Console()
     with _store_service(config) as service:
-        if challenge is None:
-            # One for the whole table: another may be activated between two questions.
-            generation = generation or next((s.generation for s in service.generations() if s.in_force), None)
-            table = Table(
-                "challenge", "clips", *MODALITIES, title="Challenges, with the mean attention on each modality"
-            )
-            for found in service.challenges(generation=generation):
-                attention = service.attention(found.challenge_id, generation=generation).mean_attention
-                shares = (f"{attention[m]:.2f}" if m in attention else "–" for m in MODALITIES)
-                table.add_row(Text(found.challenge_id), str(found.clips), *shares)
-            console.print(table)
+        if around is not None:
+            found = service.neighbours(around, by, k=k, generation=generation, window=window)
+            console.print(neighbours_table(found))
+        elif challenge is not None:
+            ranking = service.ranking(challenge, by, order=order, k=k, generation=generation, window=window)
+            console.print(ranking_table(ranking))
         else:
-            console.print(ranking_table(service.ranking(challenge, by, order=order, k=k, generation=generation)))
+            console.print(_challenges_table(service, generation, window))
+
+
+def _challenges_table(service: RankingService, generation: str | None, window: Window) -> Table:
+    # One for the whole table: another may be activated between two questions.
+    generation = generation or next((s.generation for s in service.generations() if s.in_force), None)
+    title = "Challenges, with the mean attention on each modality"
+    table = Table("challenge", "clips", *MODALITIES, title=title + _of_window(window))
+    for found in service.challenges(generation=generation):
+        attention = service.attention(found.challenge_id, generation=generation, window=window)
+        means = attention.mean_attention
+        shares = (f"{means[m]:.2f}" if m in means else "–" for m in MODALITIES)
+        table.add_row(Text(found.challenge_id), str(attention.clips), *shares)
+    return table
 
 
 def ranking_table(ranking: Ranking) -> Table:
     title = f"{ranking.challenge_id} by {ranking.dimension}: {ranking.order} of {ranking.clips} clips"
+    return _clips_table(title + _of_window(ranking.window), ranking.entries)
+
+
+def neighbours_table(found: Neighbours) -> Table:
+    """Best first; the clip that was asked about stands out."""
+    title = f"{found.challenge_id} by {found.dimension}: around {found.clip.clip_id}, of {found.clips} clips"
+    clips = [*reversed(found.above), found.clip, *found.below]
+    return _clips_table(title + _of_window(found.window), clips, marked=found.clip)
+
+
+def _of_window(window: Window) -> str:
+    return "" if window == "all" else f", uploaded in the last {window}"
+
+
+def _clips_table(title: str, clips: Iterable[RankedClip], marked: RankedClip | None = None) -> Table:
     named = (Column(name, overflow="fold") for name in ("clip", "dancer"))
     table = Table("rank", "percentile", *named, "score", title=titled(title))
-    for entry in ranking.entries:
+    for entry in clips:
         place, ids = (str(entry.rank), f"{entry.percentile:.1f}"), map(Text, (entry.clip_id, entry.dancer_id))
-        table.add_row(*place, *ids, f"{entry.score:.4f}")
+        table.add_row(*place, *ids, f"{entry.score:.4f}", style="bold" if entry is marked else None)
     return table
 
 

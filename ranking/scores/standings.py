@@ -6,6 +6,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from ranking.scores.ranks import Place, place
+from ranking.scores.runs.periods import Since
 from ranking.scores.runs.reading import scored_of
 from schemas.modalities import DIMENSIONS, Dimension
 
@@ -21,15 +22,16 @@ class Standing(NamedTuple):
 
 
 def standings(
-    connection: sa.Connection, clip_ids: Collection[str], generation: str
+    connection: sa.Connection, clip_ids: Collection[str], generation: str, since: Since | None = None
 ) -> dict[str, dict[Dimension, Standing]]:
-    """By clip and dimension, in the order of ``DIMENSIONS``; without clips that have no scores of this generation.
+    """By clip and dimension, in the order of ``DIMENSIONS``; without clips that have no scores of this generation, or
+    are from before the window.
 
     One statement for all clips, as of one moment: in time O(log n) for each clip in a challenge of n.
     """
     found: dict[str, dict[Dimension, Standing]] = {}
     # By names that are known here: a newer release may have written more.
-    for clip in scored_of(connection, clip_ids, generation, [str(dimension) for dimension in DIMENSIONS]):
+    for clip in scored_of(connection, clip_ids, generation, [str(dimension) for dimension in DIMENSIONS], since):
         found.setdefault(clip.clip_id, {})[Dimension(clip.dimension)] = Standing(
             clip.challenge_id, place(*clip.counts), clip.counts.total, clip.score, clip.attention
         )

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
-from ranking.database.connection import Database
+from ranking.database.connection import Database, lock_clips
 from ranking.database.tables import clips, scored_clips, unranked_scores
 from ranking.scores.content_hash import score_content
 from ranking.scores.generations import active_generation, clips_by_generation, generation_states
@@ -13,6 +13,7 @@ from ranking.scores.pages import RankingOf, around, end_of
 from ranking.scores.percentile_range import PercentileRange
 from ranking.scores.ranks import place
 from ranking.scores.rows import Erasure, write_entries
+from ranking.scores.runs.audit import Difference, differences, rebuild
 from ranking.scores.runs.content import CLIPS, Totals
 from ranking.scores.runs.periods import since
 from ranking.scores.runs.reading import scored_of, totals_by_challenge, totals_of
@@ -81,6 +82,17 @@ class ScoreStore:
     def content(self) -> str:
         """Hash of all clips, scores and deletions; equal for two databases that were filled from one log."""
         return score_content(self._database)
+
+    def count_differences(self) -> list[Difference]:
+        """Challenges and dimensions in which the counts differ from the rows."""
+        with self._database.reading() as connection:
+            return list(differences(connection))
+
+    def rebuild_counts(self) -> None:
+        """Make the counts again from the rows; writers wait meanwhile."""
+        with self._database.writing() as connection:
+            lock_clips(connection, alone=True)
+            rebuild(connection, self._clock.now_ms())
 
     def generations(self) -> dict[str, int]:
         """Clips scored under each generation, the one scored last first."""
@@ -155,8 +167,9 @@ class ScoreStore:
             since_ms=since_ms,
         )
 
-    def clip(self, clip_id: str, generation: str) -> ClipSummary:
+    def clip(self, clip_id: str, generation: str, *, window: Window = "all") -> ClipSummary:
         """All that is known of a clip under ``generation``. Raises ``NotFound``."""
+        within = since(window, self._clock.now_ms())
         table = scored_clips.c
         query = (
             sa.select(
@@ -172,6 +185,8 @@ class ScoreStore:
             stands = standings(connection, [clip_id], generation).get(clip_id, {})
             outside = outside_training(row.training_distance)
             found = _unranked(connection, clip_id, generation) if outside else stands
+            if within is not None:
+                stands = standings(connection, [clip_id], generation, within).get(clip_id, {})
         return ClipSummary(
             clip_id=clip_id,
             dancer_id=row.dancer_id,
@@ -186,6 +201,8 @@ class ScoreStore:
             places={d: RankedClip(*each.place, clip_id, row.dancer_id, each.score) for d, each in stands.items()},
             training_distance=row.training_distance,
             outside_training_distribution=outside,
+            window=window,
+            since_ms=None if within is None else within.at_ms,
         )
 
     def place(self, clip_id: str, dimension: Dimension, generation: str, *, window: Window = "all") -> RankedClip:

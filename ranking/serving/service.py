@@ -31,11 +31,13 @@ from schemas.queries import (
     ChallengeAttention,
     ClipSummary,
     GenerationState,
+    Neighbours,
     Order,
     RankedClip,
     Ranking,
     SimilarAnswer,
     SimilarQuery,
+    Window,
 )
 from schemas.readiness import ProcessState
 
@@ -121,15 +123,32 @@ class RankingService:
         order: Order = "top",
         k: int = 10,
         generation: str | None = None,
+        window: Window = "all",
     ) -> Ranking:
-        """The first or the last ``k`` clips of a challenge by one dimension."""
+        """The first or the last ``k`` clips of a challenge by one dimension, among those of a window of time."""
         check_identifier("challenge_id", challenge_id)
-        return self._store.ranking(challenge_id, dimension, self._generation(generation), order=order, k=k)
+        asked = self._generation(generation)
+        return self._store.ranking(challenge_id, dimension, asked, order=order, k=k, window=window)
 
-    def attention(self, challenge_id: str, *, generation: str | None = None) -> ChallengeAttention:
+    def neighbours(
+        self,
+        clip_id: str,
+        dimension: Dimension = Dimension.FUSED,
+        *,
+        k: int = 5,
+        generation: str | None = None,
+        window: Window = "all",
+    ) -> Neighbours:
+        """A clip's place in its challenge by one dimension, and up to ``k`` clips on either side of it."""
+        check_identifier("clip_id", clip_id)
+        return self._store.neighbours(clip_id, dimension, self._generation(generation), k=k, window=window)
+
+    def attention(
+        self, challenge_id: str, *, generation: str | None = None, window: Window = "all"
+    ) -> ChallengeAttention:
         """Which aspect matters most in a challenge."""
         check_identifier("challenge_id", challenge_id)
-        return self._store.attention(challenge_id, self._generation(generation))
+        return self._store.attention(challenge_id, self._generation(generation), window=window)
 
     def generations(self) -> list[GenerationState]:
         """Every model generation that scored clips, was active or is retired."""
@@ -140,15 +159,17 @@ class RankingService:
         asked = self._generation_if_any(generation)
         return [] if asked is None else self._store.challenges(asked)
 
-    def clip(self, clip_id: str, *, generation: str | None = None) -> ClipSummary:
-        """All that is known of a clip."""
+    def clip(self, clip_id: str, *, generation: str | None = None, window: Window = "all") -> ClipSummary:
+        """All that is known of a clip; its places are those within the window, if it was uploaded in it."""
         check_identifier("clip_id", clip_id)
-        return self._store.clip(clip_id, self._generation(generation))
+        return self._store.clip(clip_id, self._generation(generation), window=window)
 
-    def place(self, clip_id: str, dimension: Dimension, *, generation: str | None = None) -> RankedClip:
+    def place(
+        self, clip_id: str, dimension: Dimension, *, generation: str | None = None, window: Window = "all"
+    ) -> RankedClip:
         """A clip's place in its challenge by one dimension."""
         check_identifier("clip_id", clip_id)
-        return self._store.place(clip_id, dimension, self._generation(generation))
+        return self._store.place(clip_id, dimension, self._generation(generation), window=window)
 
     def pooled_clip(self, clip_id: str) -> PooledClipAnswer:
         """A clip's tier, what it waits for and needs, and its history with reasons."""

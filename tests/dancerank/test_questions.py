@@ -12,11 +12,14 @@ from dancerank.cli import app
 from dancerank.commands.questions import ranking_table
 from dancerank.commands.similarity import hits_table
 from dancerank.demo.running import show_dead_letters
+from ranking.scores.store import ScoreStore
 from ranking.vectors.view import IndexView
+from schemas.clock import SystemClock
 from schemas.modalities import Dimension, Modality
 from schemas.ports import Record
 from schemas.queries import RankedClip, Ranking, SimilarAnswer, SimilarHit
 from tests.ranking.databases import migrated
+from tests.ranking.examples import apply, scored_clip
 
 AWKWARD = "a[/b]:smile:[red]"
 
@@ -78,3 +81,22 @@ def test_an_empty_database_is_named(empty: Path) -> None:
     result = CliRunner().invoke(app, ["rankings"])
     assert result.exit_code == 1
     assert "no rankings in sqlite:///dancerank.db" in result.output
+
+
+def test_the_clips_around_one_are_listed_best_first_and_a_window_is_named(
+    empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    now_ms = SystemClock().now_ms()
+    with migrated("sqlite:///dancerank.db") as database:
+        clips = [scored_clip(f"c{n}", fused_score=n / 8, uploaded_at_ms=now_ms - n * 50_000_000) for n in range(5)]
+        apply(ScoreStore(database), clips)
+    around = CliRunner().invoke(app, ["rankings", "--around", "c2", "-k", "1"])
+    assert around.exit_code == 0
+    assert [name for name in around.output.split() if name in {"c1", "c2", "c3"}] == ["c2", "c3", "c2", "c1"]
+    recent = CliRunner().invoke(app, ["rankings", "ch", "--window", "24h"])
+    assert "top of 2 clips, uploaded in the last 24h" in recent.output
+    assert "c3" not in recent.output
+    both = CliRunner().invoke(app, ["rankings", "ch", "--around", "c2"])
+    assert both.exit_code == 1
+    assert "--around" in both.output

@@ -16,14 +16,24 @@ from ranking.serving.api.parameters import (
     ClipId,
     DancerId,
     GenerationParameters,
+    NeighbourParameters,
     NoParameters,
     RankingParameters,
+    WindowParameters,
 )
 from ranking.serving.api.pool_routes import add_pools
 from ranking.serving.api.search_parameters import SimilarParameters, SimilarRequest
 from ranking.serving.readiness import Readiness
 from ranking.serving.service import RankingService
-from schemas.queries import Challenge, ChallengeAttention, ClipSummary, GenerationState, Ranking, SimilarAnswer
+from schemas.queries import (
+    Challenge,
+    ChallengeAttention,
+    ClipSummary,
+    GenerationState,
+    Neighbours,
+    Ranking,
+    SimilarAnswer,
+)
 
 RenderMetrics = Callable[[], tuple[str, bytes]]
 
@@ -97,9 +107,17 @@ def _add_rankings(app: FastAPI, service: RankingService) -> None:
     errors = documented(404, 422, 503)
 
     @app.get("/v1/clips/{clip_id}", tags=["rankings"], responses=errors)
-    def clip(clip_id: ClipId, parameters: Annotated[GenerationParameters, Query()]) -> ClipSummary:
-        """A clip's scores, the attention paid to each modality, and its place in its challenge."""
-        return service.clip(clip_id, generation=parameters.generation)
+    def clip(clip_id: ClipId, parameters: Annotated[WindowParameters, Query()]) -> ClipSummary:
+        """A clip's scores, the attention paid to each modality, and its place in its challenge: among all clips, or
+        among those of a window, if it is one of them.
+        """
+        return service.clip(clip_id, generation=parameters.generation, window=parameters.window)
+
+    @app.get("/v1/clips/{clip_id}/neighbours", tags=["rankings"], responses=errors)
+    def neighbours(clip_id: ClipId, parameters: Annotated[NeighbourParameters, Query()]) -> Neighbours:
+        """A clip's place in its challenge, with the next better and the next worse clips."""
+        asked = parameters
+        return service.neighbours(clip_id, asked.by, k=asked.k, generation=asked.generation, window=asked.window)
 
     @app.get("/v1/challenges", tags=["rankings"], responses=errors)
     def challenges(parameters: Annotated[GenerationParameters, Query()]) -> list[Challenge]:
@@ -115,14 +133,14 @@ def _add_rankings(app: FastAPI, service: RankingService) -> None:
     def rankings(challenge_id: ChallengeId, parameters: Annotated[RankingParameters, Query()]) -> Ranking:
         """One end of a challenge's ranking, with rank and percentile of each clip."""
         asked = parameters
-        return service.ranking(challenge_id, asked.by, order=asked.order, k=asked.k, generation=asked.generation)
+        return service.ranking(
+            challenge_id, asked.by, order=asked.order, k=asked.k, generation=asked.generation, window=asked.window
+        )
 
     @app.get("/v1/challenges/{challenge_id}/attention", tags=["rankings"], responses=errors)
-    def attention(
-        challenge_id: ChallengeId, parameters: Annotated[GenerationParameters, Query()]
-    ) -> ChallengeAttention:
+    def attention(challenge_id: ChallengeId, parameters: Annotated[WindowParameters, Query()]) -> ChallengeAttention:
         """Which aspect matters most in a challenge: the mean attention of each modality."""
-        return service.attention(challenge_id, generation=parameters.generation)
+        return service.attention(challenge_id, generation=parameters.generation, window=parameters.window)
 
 
 def _add_operation(app: FastAPI, service: RankingService, metrics: RenderMetrics) -> None:

@@ -6,7 +6,7 @@ from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.modalities import Dimension
-from schemas.queries import MAX_HITS, Order
+from schemas.queries import MAX_HITS, Order, Window
 
 # Said in OpenAPI only: the service checks identifiers wherever they come from, and pydantic has no (?!…).
 _IDENTIFIER: Final[dict[str, Any]] = {
@@ -59,7 +59,24 @@ class GenerationParameters(BaseModel):
     ] = None
 
 
-class RankingParameters(GenerationParameters):
+class WindowParameters(GenerationParameters):
+    window: Annotated[
+        Window,
+        Field(
+            description=(
+                "Only clips by the time of their upload: `1h` since the full minute an hour ago, `24h` and `7d` since "
+                "the full hour then, `all` whenever. The answer's `since_ms` says since when."
+            )
+        ),
+    ] = "all"
+
+
+class NeighbourParameters(WindowParameters):
+    by: Annotated[Dimension, Field(description="The modality to rank by, or the fused score.")] = Dimension.FUSED
+    k: Annotated[int, Field(description="How many clips to return on either side.", ge=1, le=MAX_HITS)] = 5
+
+
+class RankingParameters(WindowParameters):
     by: Annotated[Dimension, Field(description="The modality to rank by, or the fused score.")] = Dimension.FUSED
     order: Annotated[Order, Field(description="`top`: best first. `bottom`: worst first.")] = "top"
     k: Annotated[int, Field(description="How many clips to return.", ge=1, le=MAX_HITS)] = 10

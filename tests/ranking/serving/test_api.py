@@ -148,6 +148,18 @@ def test_rankings_and_attention_and_clips_are_those_of_the_store(client: Client,
     assert (clip["missing"], clip["places"]["skeletal"]["rank"]) == (["holistic", "facial", "scenic"], 1)
 
 
+def test_neighbours_are_those_of_the_store_and_windows_leave_out_what_is_older(client: Client) -> None:
+    found = get(client, "/v1/clips/c2/neighbours?k=1")
+    assert [clip["clip_id"] for clip in (*found["above"], found["clip"], *found["below"])] == ["c1", "c2", "c3"]
+    assert (found["challenge_id"], found["clips"], found["clip"]["rank"]) == ("ch", 3, 2)
+    assert get(client, "/v1/clips/c2/neighbours?by=skeletal&window=all")["since_ms"] is None
+    recent = get(client, "/v1/challenges/ch/rankings?window=24h")
+    assert (recent["window"], recent["clips"], recent["entries"]) == ("24h", 0, [])
+    assert recent["since_ms"] % 3_600_000 == 0
+    assert get(client, "/v1/challenges/ch/attention?window=7d")["clips"] == 0
+    assert get(client, "/v1/clips/c2?window=1h")["places"] == {}
+
+
 OF_G1 = {"generation": "g1"}
 MISUSE = [
     ("GET", "/v1/clips/c9", None, 404, "clip_id"),
@@ -155,6 +167,11 @@ MISUSE = [
     ("GET", "/v1/dancers/d9/similar", None, 404, "dancer_id"),
     ("GET", "/v1/challenges/none/rankings", None, 404, "challenge_id"),
     ("GET", "/v1/challenges/none/attention", None, 404, "challenge_id"),
+    ("GET", "/v1/challenges/ch/attention?window=2h", None, 422, "window"),
+    ("GET", "/v1/clips/none/neighbours", None, 404, "clip_id"),
+    ("GET", "/v1/clips/c1/neighbours?window=1h", None, 404, "window"),
+    ("GET", "/v1/clips/c1/neighbours?k=0", None, 422, "k"),
+    ("GET", "/v1/clips/c1/neighbours?by=virality", None, 422, "by"),
     ("GET", "/v1/clips/c1/similar?challenge_id=none", None, 404, "challenge_id"),
     ("GET", "/v1/challenges/ch/rankings?generation=g9", None, 404, "generation"),
     ("GET", "/v1/clips/c1/similar?k=0", None, 422, "k"),
