@@ -287,10 +287,12 @@ class Processes:
             monitor = ModelMonitor(database, self.observer, self.clock, settings.monitoring)
             stack.enter_context(every(settings.monitoring.measure_interval_s, monitor.measure, name="model-monitor"))
             results = stack.enter_context(closing(KafkaSink(self.connection, ProducerOptions(linger_s=0.0))))
-            store, look = PoolStore(database, keeps_journal=pools.journal), PoolReader(database, self.clock).pools
+            store = PoolStore(database, keeps_journal=pools.journal, lease_s=pools.lease_s)
+            look = PoolReader(database, self.clock).pools
             publisher = DecisionPublisher(store, results, self.observer, pools.decisions_topic)
             announce = stack.enter_context(publishing(publisher.publish))
             worker = PoolWorker(store, policy, announce, self.observer, self.clock, pools, seen=monitor.add, look=look)
+            stack.callback(worker.leave)
             open_source = self._member_of(settings.kafka.pools_group, topics_read(settings)["pools"])
             unknown = UnknownModalities(self.observer)
             scored_in = scored_topics(settings)

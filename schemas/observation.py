@@ -46,12 +46,15 @@ class Drift(NamedTuple):
 
 
 class TierFilling(NamedTuple):
-    """Use of a traffic pool: clips in it and waiting for it, views granted in this window and the most allowed."""
+    """Use of a traffic pool: clips in it and waiting for it; views granted in this window, those that workers have
+    leased and not granted, and the most allowed.
+    """
 
     tier: str
     clips: int
     waiting: int
     used: int
+    leased: int
     capacity: int
 
 
@@ -131,6 +134,9 @@ class Observer:
 
     def pool_decided(self, rule: str, tier: str | None, exposures: int) -> None:
         """A rule of the traffic pools put a clip into ``tier`` (``None``: none) and granted it ``exposures`` views."""
+
+    def pool_leases_expired(self, leases: int) -> None:
+        """``leases`` of budgets ended, as nothing was heard of their worker."""
 
     def pools_filled(self, tiers: Collection[TierFilling], unpublished: int) -> None:
         """The state of all traffic pools, and how many decisions are not on their topic yet."""

@@ -259,6 +259,8 @@ class TierUse(_Described):
     """Most impressions in the whole window."""
     used: int
     """Impressions granted so far."""
+    leased: int
+    """Impressions that single workers have leased and not granted so far; part of those left."""
     left: int
     """Impressions left."""
     entries: int

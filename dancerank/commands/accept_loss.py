@@ -15,7 +15,7 @@ from dancerank.progress import working
 from dancerank.settings import load_settings
 from dancerank.settings_values import without_password
 from dancerank.terminal import Console, confirm
-from ranking.pools.service.store import POOLS_VIEW
+from ranking.pools.service.transaction import POOLS_VIEW
 from ranking.scores.store import SCORES_VIEW
 from ranking.views.accepted_losses import AcceptedLosses
 from ranking.views.applied_offsets import ViewPositions

@@ -15,7 +15,7 @@ from dancerank.settings import Settings, load_settings
 from dancerank.settings_values import without_password
 from dancerank.terminal import Console, confirm
 from dancerank.topics import topics_read
-from ranking.pools.service.store import POOLS_VIEW
+from ranking.pools.service.transaction import POOLS_VIEW
 from ranking.scores.store import SCORES_VIEW
 from ranking.views.applied_offsets import ViewPositions
 from schemas.errors import ConfigurationError

@@ -63,6 +63,9 @@ def pools_tables(pools: PoolsAnswer) -> Group:
     rest = _facts()
     rest.add_row("at", f"{_time(pools.at_ms)} UTC")
     rest.add_row("policy since", f"{_time(pools.adopted_at_ms)} UTC")
+    if any(tier.leased for tier in pools.tiers):
+        held = ", ".join(f"{tier.leased:,} of {tier.tier}" for tier in pools.tiers if tier.leased)
+        rest.add_row("leased", f"{held}: left, but for single workers to grant")
     rest.add_row("one dancer", _caps(pools.dancer_cap, [tier.dancer_cap for tier in pools.tiers]))
     rest.add_row("one challenge", _caps(pools.challenge_cap, [tier.challenge_cap for tier in pools.tiers]))
     rest.add_row("candidates", f"{_clips(pools.candidates)} in no tier that exploration may draw")

@@ -15,7 +15,7 @@ from dancerank.settings_values import without_password
 from dancerank.topics import topics_read
 from ranking.database.connection import Database
 from ranking.database.server_description import describe_server
-from ranking.pools.service.store import POOLS_VIEW
+from ranking.pools.service.transaction import POOLS_VIEW
 from ranking.scores.store import SCORES_VIEW
 from ranking.views.accepted_losses import AcceptedLosses
 from ranking.views.applied_offsets import ViewPositions

@@ -284,6 +284,19 @@ POOL_WAITING: Final = GaugeDefinition(
 POOL_USED: Final = GaugeDefinition(
     "dancerank_pool_window_used_views", "Views granted in the current window.", "views", _POOLS, (_TIER,)
 )
+POOL_LEASED: Final = GaugeDefinition(
+    "dancerank_pool_window_leased_views",
+    "Views of the current window that workers have leased and not granted.",
+    "views",
+    _POOLS,
+    (_TIER,),
+)
+POOL_LEASES_EXPIRED: Final = CounterDefinition(
+    "dancerank_pool_leases_expired_total",
+    "Leases that a worker ended as nothing was heard of theirs for pools.lease_s.",
+    "leases",
+    _POOLS,
+)
 POOL_CAPACITY: Final = GaugeDefinition(
     "dancerank_pool_window_capacity_views", "Most views that may be granted in a window.", "views", _POOLS, (_TIER,)
 )

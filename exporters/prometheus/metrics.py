@@ -148,6 +148,9 @@ class PrometheusObserver(Observer):
     def pool_decided(self, rule: str, tier: str | None, exposures: int) -> None:
         self._pools.decided(rule, tier, exposures)
 
+    def pool_leases_expired(self, leases: int) -> None:
+        self._pools.leases_expired(leases)
+
     def pools_filled(self, tiers: Collection[TierFilling], unpublished: int) -> None:
         self._pools.filled(tiers, unpublished)
 

@@ -5,7 +5,7 @@ parameter per column; so a batch costs two waits and a fixed number of statement
 this process, runs the same statements one after the other.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -21,21 +21,29 @@ Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 class Step(NamedTuple):
-    """One statement of several. ``parameters`` of ``writing`` are rows; those of all others are values by name."""
+    """One statement of several. ``parameters`` of ``writing`` are rows; those of all others are values by name.
+    ``check`` gets the rows of the statement, and raises what its caller has to know.
+    """
 
     statement: sa.Executable
     parameters: Parameters = MappingProxyType({})
+    check: Callable[[Sequence[Any]], None] | None = None
 
 
 def together(connection: sa.Connection, steps: Sequence[Step]) -> list[Sequence[Any]]:
-    """Execute ``steps`` in order, in the transaction of ``connection``; returns the rows of each.
+    """Execute ``steps`` in order, in the transaction of ``connection``; returns the rows of each, once all are checked.
 
     Rows have their columns as attributes and ``_asdict``. If one step fails, none after it takes effect. Raises
     ``sqlalchemy.exc.DBAPIError``.
     """
     if connection.dialect.name == POSTGRESQL:
-        return _pipelined(connection, steps)
-    return [_executed(connection, step) for step in steps]
+        found = _pipelined(connection, steps)
+    else:
+        found = [_executed(connection, step) for step in steps]
+    for step, rows in zip(steps, found, strict=True):
+        if step.check is not None:
+            step.check(rows)
+    return found
 
 
 def among(dialect: str, column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
@@ -53,7 +61,8 @@ def writing(
     """A step that inserts ``rows``, with distinct keys, each with every column of ``table``, or overwrites those with
     their keys; the columns ``adds`` are added to what is there instead. No step without rows.
 
-    Rows are locked in the order of their keys, so that transactions that write the same ones cannot deadlock.
+    Rows are locked in the order of their keys, so that transactions that write the same ones cannot deadlock. On
+    PostgreSQL a step that adds gives the rows as they are then.
     """
     keys = [column.name for column in table.primary_key]
     ordered = sorted(rows, key=lambda row: tuple(row[key] for key in keys))
@@ -66,13 +75,12 @@ def inserting(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping
 
 
 @lru_cache
-def _upserting(dialect: str, table: sa.Table, adds: frozenset[str]) -> sa.Insert:
+def _upserting(dialect: str, table: sa.Table, adds: frozenset[str]) -> sa.Executable:
     insert = rows_into(dialect, table)
     new = insert.excluded
     changed = {c.name: c + new[c.name] if c.name in adds else new[c.name] for c in table.c if not c.primary_key}
-    if not changed:
-        return insert.on_conflict_do_nothing()
-    return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
+    upsert = insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
+    return upsert.returning(*table.c) if adds and dialect == POSTGRESQL else upsert
 
 
 @lru_cache
@@ -80,16 +88,16 @@ def rows_into(dialect: str, table: sa.Table) -> postgresql.Insert | sqlite.Inser
     """An insert of rows that are given as the parameters of a ``Step``."""
     if dialect != POSTGRESQL:
         return insert_of(dialect, table)
-    given = given_rows(table)
+    given = given_rows(list(table.c))
     return postgresql.insert(table).from_select([column.name for column in table.c], sa.select(*given.c))
 
 
-def given_rows(table: sa.Table) -> sa.TableValuedAlias:
-    """The rows of a ``Step`` as a table of PostgreSQL, with the columns of ``table``."""
-    types = {c.name: sa.Text() if isinstance(c.type, sa.String) else c.type for c in table.c}
+def given_rows(columns: Sequence[sa.Column[Any]]) -> sa.TableValuedAlias:
+    """The rows of a ``Step`` as a table of PostgreSQL, with ``columns``."""
+    types = {c.name: sa.Text() if isinstance(c.type, sa.String) else c.type for c in columns}
     arrays = (sa.bindparam(name, type_=postgresql.ARRAY(type_)) for name, type_ in types.items())
-    columns = (sa.column(name, type_) for name, type_ in types.items())
-    return sa.func.unnest(*arrays).table_valued(*columns).render_derived(name="given")
+    typed = (sa.column(name, type_) for name, type_ in types.items())
+    return sa.func.unnest(*arrays).table_valued(*typed).render_derived(name="given")
 
 
 def _executed(connection: sa.Connection, step: Step) -> Sequence[Any]:

@@ -188,7 +188,28 @@ pool_budgets: Final = sa.Table(
     sa.Column("window_start_ms", sa.BigInteger, primary_key=True),
     sa.Column("scope", _slug, primary_key=True),
     sa.Column("holder", _identifier, primary_key=True, comment="a dancer or a challenge; empty for others"),
-    sa.Column("used", sa.BigInteger, nullable=False, comment="views granted"),
+    sa.Column("used", sa.BigInteger, nullable=False, comment="views granted; of tiers and lanes those of no lease"),
+    sa.Index(None, "holder", "window_start_ms"),
+)
+
+pool_workers: Final = sa.Table(
+    "pool_workers",
+    metadata,
+    sa.Column("worker", _identifier, primary_key=True, comment="empty for those before leases"),
+    sa.Column("expires_at_ms", sa.BigInteger, nullable=True, comment="null: has left, and holds no lease"),
+    sa.Column("batches", sa.BigInteger, nullable=False, comment="with events, so far"),
+    sa.Column("decisions", sa.BigInteger, nullable=False, comment="so far"),
+)
+
+pool_leases: Final = sa.Table(
+    "pool_leases",
+    metadata,
+    sa.Column("tier", _identifier, primary_key=True),
+    sa.Column("window_start_ms", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("lane", _slug, primary_key=True),
+    sa.Column("worker", _identifier, primary_key=True),
+    sa.Column("leased", sa.BigInteger, nullable=False, comment="views that it alone may grant"),
+    sa.Column("used", sa.BigInteger, nullable=False, comment="of these, granted"),
 )
 
 pool_kinds: Final = sa.Table(
@@ -205,10 +226,16 @@ pool_decisions: Final = sa.Table(
     metadata,
     sa.Column("clip_id", _identifier, primary_key=True),
     sa.Column("number", sa.BigInteger, primary_key=True),
-    sa.Column("sequence", sa.BigInteger, nullable=False, comment="of all decisions, from 1 without gaps"),
+    sa.Column("sequence", sa.BigInteger, nullable=False, comment="rises with each decision about a clip"),
     sa.Column("decided_at_ms", sa.BigInteger, nullable=False),
     sa.Column("content", sa.LargeBinary, nullable=False, comment="pool-decision/1 as MessagePack"),
     sa.Index(None, "sequence", unique=True),
+)
+
+pool_outbox: Final = sa.Table(
+    "pool_outbox",
+    metadata,
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False, comment="of a decision to publish"),
 )
 
 pool_policies: Final = sa.Table(
@@ -223,10 +250,16 @@ pool_policies: Final = sa.Table(
 pool_journal: Final = sa.Table(
     "pool_journal",
     metadata,
-    sa.Column("batch", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("batch", sa.BigInteger, primary_key=True, autoincrement=False, comment="rises with each about a clip"),
     sa.Column("adoption", sa.BigInteger, nullable=False),
     sa.Column("content", sa.LargeBinary, nullable=False, comment="events as MessagePack, in the order handled"),
+    sa.Column("worker", _identifier, nullable=True),
+    sa.Column("number", sa.BigInteger, nullable=True, comment="of the worker's batches, from 1 without gaps"),
 )
+
+BATCHES: Final = sa.Sequence("pool_batches", metadata=metadata)
+"""Of PostgreSQL; on SQLite, where writers take turns, ``pool_counters`` has the last numbers of both."""
+DECISIONS: Final = sa.Sequence("pool_decisions_made", metadata=metadata)
 
 pool_counters: Final = sa.Table(
     "pool_counters",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dancerank.topics import create_topics, topics_read
-from ranking.pools.service.store import POOLS_VIEW
+from ranking.pools.service.transaction import POOLS_VIEW
 from ranking.scores.store import SCORES_VIEW
 from ranking.views.applied_offsets import ViewPositions
 from schemas.ports import OutgoingRecord, TopicPartition

@@ -32,6 +32,8 @@ class EngagementState:
         self._rows: dict[str, dict[str, Any] | None] = {}
         self._changed: set[str] = set()
         self._may_be_deferred: dict[str, bool] = {}
+        self.unknown: set[str] = set()
+        """Clips whose observations are deferred as they are unknown."""
 
     def reading(self, clip_ids: Sequence[str], *, deferred: Sequence[str] = ()) -> list[Step]:
         """Steps that read what is known of clips that will be observed, and which of the clips ``deferred`` have
@@ -75,6 +77,8 @@ class EngagementState:
     def defer(self, event: EngagementObserved, reason: Deferral) -> None:
         """Keep an observation that cannot be used now; two of one moment as one."""
         self._may_be_deferred[event.clip_id] = True
+        if reason is Deferral.UNKNOWN_CLIP:
+            self.unknown.add(event.clip_id)
         insert = insert_into(self._connection, engagement_aside)
         kept = insert.on_conflict_do_update(
             index_elements=list(engagement_aside.primary_key),
@@ -101,6 +105,7 @@ class EngagementState:
         """
         if not self._may_be_deferred.get(clip_id, True):
             return []
+        self.unknown.discard(clip_id)
         return self._taken(engagement_aside.c.clip_id == clip_id, reason=Deferral.UNKNOWN_CLIP)
 
     def take_due(self, until_ms: int) -> list[EngagementObserved]:

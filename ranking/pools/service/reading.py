@@ -8,11 +8,12 @@ import msgspec
 import sqlalchemy as sa
 
 from ranking.database.connection import Database
-from ranking.database.tables import pool_clips, pool_counters, pool_decisions, pool_policies
+from ranking.database.tables import pool_clips, pool_decisions, pool_outbox, pool_policies, pool_workers
 from ranking.pools.budgets import room
 from ranking.pools.machine import leaves_at_ms
 from ranking.pools.policy import Policy
 from ranking.pools.service.dry_run import HYPOTHETICAL, budget_room, dry_run, explained, next_tier, reaction_rate
+from ranking.pools.service.leases import unused_by_tier
 from ranking.pools.service.sentences import needed
 from ranking.pools.service.sql_state import SqlPoolState
 from ranking.pools.service.tiers import ClipsInTier
@@ -102,15 +103,24 @@ class PoolReader:
         with self._now() as now:
             policy, start_ms = now.policy, now.policy.window_start_ms(now.at_ms)
             in_tiers, waiting = _occupancy(now.connection)
-            rows = now.connection.execute(sa.select(pool_counters.c.name, pool_counters.c.value))
-            counters = {name: int(value) for name, value in rows}
+            made = int(now.connection.scalars(sa.select(sa.func.sum(pool_workers.c.decisions))).one() or 0)
+            unpublished = now.connection.scalars(sa.select(sa.func.count()).select_from(pool_outbox)).one()
+            leased = unused_by_tier(now.connection, start_ms)
             waits = dict.fromkeys((tier.name for tier in policy.tiers), 0)
             for tier, count in waiting.items():
                 aim = next_tier(policy, tier)
                 if aim is not None:
                     waits[aim.name] += count
             tiers = [
-                tier_use(policy, now.view, tier, now.at_ms, clips=in_tiers.get(tier.name, 0), waiting=waits[tier.name])
+                tier_use(
+                    policy,
+                    now.view,
+                    tier,
+                    now.at_ms,
+                    clips=in_tiers.get(tier.name, 0),
+                    waiting=waits[tier.name],
+                    leased=leased.get(tier.name, 0),
+                )
                 for tier in policy.tiers
             ]
         return PoolsAnswer(
@@ -124,8 +134,8 @@ class PoolReader:
             tiers=tiers,
             candidates=in_tiers.get(None, 0) - waiting.get(None, 0),
             retiring=sum(count for tier, count in in_tiers.items() if tier is not None and not policy.has(tier)),
-            decisions=counters.get("decisions", 0),
-            published=counters.get("published", 0),
+            decisions=made,
+            published=made - unpublished,
         )
 
     def in_tier(self, tier: str) -> ClipsInTier:

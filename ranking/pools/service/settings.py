@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ranking.pools.service.leases import LEASE_S
 from ranking.views.limits import BATCH_RECORDS
 
 
@@ -23,5 +24,8 @@ class PoolSettings(BaseModel):
     """Most records handled in one transaction."""
     round_interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
     """Seconds between two rounds, which let clips go, admit clips that wait and explore."""
+    lease_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = LEASE_S
+    """Seconds without a transaction after which a worker is taken to have ended, so that what is leased to it is free
+    for others. More than ``round_interval_s``: an idle worker has a transaction for each round."""
     journal: bool = True
     """Whether every event is kept in the database, so that ``dancerank pools replay`` can make all decisions again."""

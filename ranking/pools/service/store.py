@@ -1,215 +1,61 @@
-"""The database of the pools: transactions that take turns, each with the positions that it is about."""
+"""The database of the pools: any number of workers decide in it, and publish what was decided."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
-from ranking.database.connection import Database, in_parts
-from ranking.database.round_trip import Step, among, inserting, together
-from ranking.database.tables import (
-    clips,
-    pool_budgets,
-    pool_clips,
-    pool_counters,
-    pool_decisions,
-    pool_policies,
-    scored_clips,
-)
+from ranking.database.connection import Database
+from ranking.database.round_trip import together
+from ranking.database.tables import pool_clips, pool_counters, pool_decisions, pool_outbox, pool_policies, pool_workers
 from ranking.pools.policy import MS, Policy
-from ranking.pools.service.engagement import EngagementState
-from ranking.pools.service.journal import Replay, replay, writing_events
-from ranking.pools.service.sql_state import SqlPoolState
-from ranking.scores.generations import ACTIVE, CHOSEN
-from ranking.scores.standings import Standing, standings
+from ranking.pools.service import leases
+from ranking.pools.service.journal import Replay, replay
+from ranking.pools.service.leases import LEASE_S, LaneWindow, LeaseShort
+from ranking.pools.service.sql_state import Overtaken, SqlPoolState
+from ranking.pools.service.transaction import (
+    ADOPTED,
+    POOLS_VIEW,
+    Batch,
+    Facts,
+    NotJoined,
+    PoolTransaction,
+    Worker,
+    entering,
+)
 from ranking.scores.store import SCORES_VIEW
-from ranking.views.applied_offsets import advancing, stored_positions
-from schemas.codec import decode, encode
-from schemas.errors import ConfigurationError, FinalError
-from schemas.events import ClipScored, PoolDecision
-from schemas.modalities import Dimension
-from schemas.pools import Limit
+from ranking.views.applied_offsets import stored_positions
+from schemas.codec import decode
+from schemas.errors import ConfigurationError, StoreUnavailable
+from schemas.events import PoolDecision
 from schemas.ports import TopicPartition
 
-POOLS_VIEW: Final = "pools"
-"""Name of this view among the stored offsets."""
-
-_KEPT_WINDOWS: Final = 2
-_NEARLY: Final = 0.9
-
-_NAMED: Final = pool_counters.c.name == sa.bindparam("counter")
-_VALUE: Final = sa.select(pool_counters.c.value).where(_NAMED)
-_LOCKED_VALUE: Final = _VALUE.with_for_update()
-_FREE_VALUE: Final = _VALUE.with_for_update(skip_locked=True)
-_SET_VALUE: Final = sa.update(pool_counters).where(_NAMED).values(value=sa.bindparam("reached"))
-_HAS_UNPUBLISHED: Final = sa.select(
-    sa.func.max(pool_counters.c.value).filter(pool_counters.c.name == "decisions")
-    > sa.func.max(pool_counters.c.value).filter(pool_counters.c.name == "published")
-)
-_ADOPTED: Final = (
-    sa.select(pool_policies.c.adoption, pool_policies.c.content).order_by(pool_policies.c.adoption.desc()).limit(1)
+_ATTEMPTS: Final = 50
+_LOOK_AGAIN_S: Final = 0.002
+_LONGEST_WAIT_S: Final = 0.05
+_FREE: Final = (
+    sa.select(pool_counters.c.value).where(pool_counters.c.name == "published").with_for_update(skip_locked=True)
 )
 _encode_policy: Final = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
-class PolicyReplaced(FinalError):
-    """Another worker has adopted another policy since this one started."""
-
-    code = "policy_replaced"
-    remedy = "Start this worker again with the policy that is active, named in `pools.policy`."
-
-
-class _Windows(msgspec.Struct):
-    """What is read of a policy whose other parts another release may have written."""
-
-    window_s: int
-
-
-class UploadedTo(NamedTuple):
-    """Challenge and time of a clip's upload."""
-
-    challenge_id: str
-    at_ms: int
-
-
-class Batch(NamedTuple):
-    """What a transaction is about, to be read at once: the clips ``clip_ids``, of which ``scored`` came with scores."""
-
-    at_ms: int
-    clip_ids: Sequence[str] = ()
-    scored: Sequence[ClipScored] = ()
-
-
-class Facts(NamedTuple):
-    """What the rankings hold about a batch: the latest ``uploads`` of its clips, by clip; and if any were scored, the
-    ``active`` generation and all that are or were, and the scored clips outside the training distribution of the
-    active one.
-    """
-
-    uploads: Mapping[str, UploadedTo] = {}
-    active: str | None = None
-    chosen: frozenset[str] = frozenset()
-    outside: frozenset[str] = frozenset()
-
-
-class PoolTransaction:
-    """One transaction: decides by ``state``, keeps observations by ``engagement``, advances positions."""
-
-    def __init__(self, connection: sa.Connection, policy: Policy, adoption: int, *, keeps_journal: bool) -> None:
-        self._connection = connection
-        self._policy = policy
-        self._adoption = adoption
-        self._keeps_journal = keeps_journal
-        self._counters: dict[str, int] = {}
-        self._advances: list[Step] = []
-        self.state = SqlPoolState(connection, policy)
-        self.engagement = EngagementState(connection)
-
-    def open(self, batch: Batch) -> Facts:
-        """Wait for the turn, and read what ``batch`` needs, in one round trip. Raises ``PolicyReplaced``."""
-        clip_ids = sorted(set(batch.clip_ids))
-        scored = sorted({clip.clip_id for clip in batch.scored})
-        holders = sorted({holder for clip in batch.scored for holder in (clip.dancer_id, clip.challenge_id)})
-        about = batch.at_ms, clip_ids, holders
-        dialect = self._connection.dialect.name
-        turn = [Step(_LOCKED_VALUE, {"counter": "decisions"}), Step(_VALUE, {"counter": "batches"}), Step(_ADOPTED)]
-        clips_read, observed, facts = list[Step](), list[Step](), list[Step]()
-        if clip_ids:
-            clips_read = self.state.reading(*about)
-            observed = self.engagement.reading(clip_ids, deferred=scored)
-            facts = [Step(_uploaded(dialect), {"clips": clip_ids})]
-        if scored:
-            facts += [Step(ACTIVE), Step(CHOSEN), Step(_outside_training(dialect), {"clips": scored})]
-        rows = iter(together(self._connection, [*turn, *clips_read, *observed, *facts]))
-        self._check(next(rows), next(rows), next(rows))
-        if not clip_ids:
-            return Facts()
-        self.state.known([next(rows) for _ in clips_read], *about)
-        self.engagement.known([next(rows) for _ in observed], clip_ids, deferred=scored)
-        uploads = {row.clip_id: UploadedTo(row.challenge_id, int(row.uploaded_at_ms)) for row in next(rows)}
-        if not scored:
-            return Facts(uploads)
-        active, chosen, outside = ([row[0] for row in each] for each in rows)
-        return Facts(uploads, active[0] if active else None, frozenset(chosen), frozenset(outside))
-
-    def _check(self, decisions: Sequence[Any], batches: Sequence[Any], adopted: Sequence[Any]) -> None:
-        self._counters = {"decisions": int(decisions[0].value), "batches": int(batches[0].value)}
-        if not adopted or int(adopted[0].adoption) != self._adoption:
-            raise PolicyReplaced(
-                f"another policy became active after {self._policy.version}; start this worker again with that policy",
-                field="policy",
-            )
-
-    def standings(self, clip_ids: Collection[str], generation: str) -> dict[str, dict[Dimension, Standing]]:
-        """Ranks of clips that ``generation`` scored in their challenges."""
-        return {
-            clip_id: found
-            for part in in_parts(clip_ids)
-            for clip_id, found in standings(self._connection, part, generation).items()
-        }
-
-    def advance(self, positions: Mapping[TopicPartition, int]) -> None:
-        self._advances += advancing(self._connection, POOLS_VIEW, positions)
-
-    def begin_round(self, at_ms: int, interval_ms: int) -> bool:
-        """Whether a round is due: no worker began one within nearly ``interval_ms``, by clocks that may differ.
-
-        A round that lies further ahead was begun by a clock that has been set since, and counts no more.
-        """
-        if abs(at_ms - _counter(self._connection, "round")) < interval_ms * _NEARLY:
-            return False
-        _count(self._connection, "round", at_ms)
-        return True
-
-    def forget_windows(self, at_ms: int) -> None:
-        """Drop what dancers and challenges were granted in windows that are over by every policy: each may return."""
-        contents = self._connection.scalars(sa.select(pool_policies.c.content))
-        longest_s = max(msgspec.msgpack.decode(content, type=_Windows).window_s for content in contents)
-        table = pool_budgets.c
-        over_ms = at_ms - _KEPT_WINDOWS * longest_s * MS
-        self._connection.execute(
-            sa.delete(pool_budgets).where(
-                table.scope.in_([str(Limit.DANCER), str(Limit.CHALLENGE)]), table.window_start_ms < over_ms
-            )
-        )
-
-    def finish(self) -> None:
-        """Write everything, decisions in sequence, in one round trip."""
-        connection, events, made = self._connection, self.state.events, self.state.decisions
-        steps = [*self.state.changes(), *self.engagement.changes(), *self._advances]
-        if made:
-            first = self._counters["decisions"] + 1
-            rows = [
-                {
-                    "clip_id": decision.clip_id,
-                    "number": decision.number,
-                    "sequence": sequence,
-                    "decided_at_ms": decision.decided_at_ms,
-                    "content": encode(decision),
-                }
-                for sequence, decision in enumerate(made, start=first)
-            ]
-            steps += [*inserting(connection, pool_decisions, rows), _counting("decisions", first + len(made) - 1)]
-        if events:
-            batch = self._counters["batches"] + 1
-            if self._keeps_journal:
-                steps += writing_events(connection, batch, self._adoption, events)
-            steps.append(_counting("batches", batch))
-        together(connection, steps)
-
-
 class PoolStore:
-    """Any number of workers may use one database: their transactions take turns, so that no budget is overspent.
+    """Any number of workers may use one database: each grants from budgets that are leased to it, so that none is
+    overspent. A store is one worker.
 
     Every method raises ``StoreUnavailable`` if the database does not answer and ``StoreRefused`` if it refuses.
     """
 
-    def __init__(self, database: Database, *, keeps_journal: bool = True) -> None:
+    def __init__(self, database: Database, *, keeps_journal: bool = True, lease_s: float = LEASE_S) -> None:
         self._database = database
         self._keeps_journal = keeps_journal
+        self._lease_ms = round(lease_s * MS)
+        self._name = ""
+        self._granting: set[LaneWindow] = set()
 
     def positions(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         with self._database.reading() as connection:
@@ -223,11 +69,12 @@ class PoolStore:
     def adopt(self, policy: Policy, at_ms: int) -> int:
         """Make ``policy`` active, if it is not; returns the number of its adoption.
 
-        Raises ``ConfigurationError`` if another policy was known by its version.
+        Leases under another one end: its workers have to stop. Raises ``ConfigurationError`` if another policy was
+        known by its version.
         """
         content = _encode_policy(policy)
         with self._database.writing() as connection:
-            _take_turn(connection)
+            together(connection, entering(connection, alone=True))
             table = pool_policies.c
             named = connection.execute(sa.select(table.content).where(table.version == policy.version)).scalars()
             if any(known != content for known in named):
@@ -235,110 +82,137 @@ class PoolStore:
                     f"policy {policy.version} was active before with another content; give every change a new version",
                     field="version",
                 )
-            last = _adopted(connection)
-            if last is not None and last[1] == content:
-                return last[0]
-            adoption = 1 if last is None else last[0] + 1
+            last = connection.execute(ADOPTED).one_or_none()
+            if last is not None and bytes(last.content) == content:
+                return int(last.adoption)
+            adoption = 1 if last is None else int(last.adoption) + 1
             row = {"adoption": adoption, "version": policy.version, "content": content, "adopted_at_ms": at_ms}
             connection.execute(sa.insert(pool_policies), row)
             _reckon_stays(connection, policy)
+            leases.wait_for_turn(connection)
+            leases.settle(connection, sa.true())
             return adoption
 
-    @contextmanager
-    def deciding(self, policy: Policy, adoption: int, batch: Batch) -> Iterator[tuple[PoolTransaction, Facts]]:
-        """A transaction under ``policy`` about ``batch``; all is written on leaving, nothing if left by an error.
+    def decide(
+        self, policy: Policy, adoption: int, batch: Batch, handle: Callable[[PoolTransaction, Facts], object]
+    ) -> list[PoolDecision]:
+        """One transaction under ``policy`` about ``batch``: what ``handle`` does is written together, nothing if it
+        raises. It is called again if another worker was quicker, or if a lease was too small. Returns what was decided.
 
         Raises ``PolicyReplaced`` if another policy has been adopted since.
         """
+        for attempt in range(_ATTEMPTS):
+            worker = Worker(self._name, self._lease_ms, self._keeps_journal)
+            try:
+                with self._database.writing() as connection:
+                    transaction = PoolTransaction(connection, policy, adoption, worker, batch.at_ms)
+                    handle(transaction, transaction.open(batch))
+                    transaction.finish()
+            except LeaseShort as short:
+                self._lease(policy, adoption, short.wants, batch.at_ms)
+            except NotJoined:
+                self._join(batch.at_ms)
+            except Overtaken:
+                time.sleep(min(_LOOK_AGAIN_S * attempt, _LONGEST_WAIT_S))
+            else:
+                self._granting |= transaction.state.granted_lanes()
+                return transaction.state.decisions
+        raise StoreUnavailable(f"other workers of the pools were quicker {_ATTEMPTS} times; try again")
+
+    @contextmanager
+    def looking(self, policy: Policy) -> Iterator[SqlPoolState]:
+        """The state of the pools at this moment, for a plan; nothing is locked or written."""
+        with self._database.reading() as connection:
+            yield SqlPoolState(connection, policy)
+
+    def _join(self, at_ms: int) -> None:
+        self._name = uuid.uuid4().hex
+        row = {"worker": self._name, "expires_at_ms": at_ms + self._lease_ms, "batches": 0, "decisions": 0}
         with self._database.writing() as connection:
-            transaction = PoolTransaction(connection, policy, adoption, keeps_journal=self._keeps_journal)
-            yield transaction, transaction.open(batch)
-            transaction.finish()
+            connection.execute(sa.insert(pool_workers), row)
+
+    def _lease(self, policy: Policy, adoption: int, wants: Mapping[LaneWindow, int], at_ms: int) -> None:
+        with self._database.writing() as connection:
+            together(connection, entering(connection))
+            last = connection.execute(ADOPTED).one()
+            if int(last.adoption) != adoption:
+                return  # the next attempt says so
+            leases.wait_for_turn(connection)
+            leases.expire(connection, self._name, at_ms)
+            leases.take(connection, policy, self._name, wants, at_ms)
+
+    def tidy_leases(self, policy: Policy, at_ms: int) -> int:
+        """Return leases from which nothing was granted since the last call, and end those of workers that are not heard
+        of; returns how many these had.
+        """
+        with self._database.writing() as connection:
+            leases.wait_for_turn(connection)
+            expired = leases.expire(connection, self._name, at_ms)
+            leases.give_back(connection, self._name, self._granting, policy.window_start_ms(at_ms))
+        self._granting.clear()
+        return expired
+
+    def leave(self) -> None:
+        """Return all leases, at the end; what comes later joins anew."""
+        if self._name:
+            with self._database.writing() as connection:
+                leases.wait_for_turn(connection)
+                leases.leave(connection, [self._name])
 
     def publish(self, deliver: Callable[[Sequence[PoolDecision]], None], most: int) -> int | None:
         """Hand the next decisions, at most ``most``, to ``deliver``, which returns once they are safe or raises.
 
-        They come in sequence and none is left out. After a crash some come again. Returns how many there were; ``None``
-        while another worker publishes. Whoever got a number has to look again, by ``has_unpublished``: what others
-        decided meanwhile they have left to it.
+        Those about one clip come in the order in which they were made, and none is left out. After a crash some come
+        again. Returns how many there were; ``None`` while another worker publishes. Whoever got a number has to look
+        again, by ``has_unpublished``: what others decided meanwhile they have left to it.
         """
         if self._database.dialect == "sqlite":
             return self._publish_unlocked(deliver, most)
         with self._database.writing() as connection:
-            published = connection.scalars(_FREE_VALUE, {"counter": "published"}).one_or_none()
-            if published is None:
+            if connection.scalars(_FREE).one_or_none() is None:
                 return None
-            rows = _next_decisions(connection, int(published), most)
-            if rows:
-                deliver([decode(row.content, PoolDecision) for row in rows])
-                _count(connection, "published", rows[-1].sequence)
-            return len(rows)
+            return _delivered(connection, _next_decisions(connection, most), deliver)
 
     def _publish_unlocked(self, deliver: Callable[[Sequence[PoolDecision]], None], most: int) -> int:
         """Without holding the one lock of all writers while Kafka is waited for; of two workers both may send."""
         with self._database.reading() as connection:
-            rows = _next_decisions(connection, _counter(connection, "published"), most)
+            rows = _next_decisions(connection, most)
         if rows:
             deliver([decode(row.content, PoolDecision) for row in rows])
             with self._database.writing() as connection:
-                if rows[-1].sequence > _counter(connection, "published"):
-                    _count(connection, "published", rows[-1].sequence)
+                _published(connection, rows)
         return len(rows)
 
     def has_unpublished(self) -> bool:
         """Whether there are decisions that were not published yet."""
         with self._database.reading() as connection:
-            return connection.scalars(_HAS_UNPUBLISHED).one()
+            return connection.execute(sa.select(pool_outbox.c.sequence).limit(1)).first() is not None
 
     def replay(self) -> Replay:
         """Make all decisions again from the journal and compare. Raises ``JournalIncomplete``."""
         with self._database.reading() as connection:
-            return replay(connection, _counter(connection, "batches"))
+            return replay(connection)
 
 
-def _take_turn(connection: sa.Connection) -> None:
-    """Wait until no other transaction decides; SQLite's writers have done so already."""
-    connection.execute(_LOCKED_VALUE, {"counter": "decisions"})
-
-
-def _next_decisions(connection: sa.Connection, published: int, most: int) -> Sequence[sa.Row[Any, Any]]:
+def _next_decisions(connection: sa.Connection, most: int) -> Sequence[sa.Row[Any, Any]]:
+    """By their numbers. A clip's second decision is numbered after the transaction of the first has ended."""
     table = pool_decisions.c
-    query = sa.select(table.sequence, table.content).where(table.sequence > published).order_by(table.sequence)
-    return connection.execute(query.limit(most)).all()
+    query = sa.select(table.sequence, table.content).join(pool_outbox, pool_outbox.c.sequence == table.sequence)
+    return connection.execute(query.order_by(pool_outbox.c.sequence).limit(most)).all()
 
 
-def _counter(connection: sa.Connection, name: str) -> int:
-    return int(connection.scalars(_VALUE, {"counter": name}).one())
+def _delivered(
+    connection: sa.Connection, rows: Sequence[sa.Row[Any, Any]], deliver: Callable[[Sequence[PoolDecision]], None]
+) -> int:
+    if rows:
+        deliver([decode(row.content, PoolDecision) for row in rows])
+        _published(connection, rows)
+    return len(rows)
 
 
-def _count(connection: sa.Connection, name: str, value: int) -> None:
-    together(connection, [_counting(name, value)])
-
-
-def _counting(name: str, value: int) -> Step:
-    return Step(_SET_VALUE, {"counter": name, "reached": value})
-
-
-@lru_cache
-def _uploaded(dialect: str) -> sa.Select[Any]:
-    uploaded = sa.select(clips.c.clip_id, clips.c.challenge_id, clips.c.uploaded_at_ms)
-    return uploaded.where(among(dialect, clips.c.clip_id, "clips"))
-
-
-@lru_cache
-def _outside_training(dialect: str) -> sa.Select[Any]:
-    """Clips outside the training distribution of the active generation."""
-    table = scored_clips.c
-    return sa.select(table.clip_id).where(
-        table.generation == ACTIVE.scalar_subquery(),
-        table.training_distance > 1.0,
-        among(dialect, table.clip_id, "clips"),
-    )
-
-
-def _adopted(connection: sa.Connection) -> tuple[int, bytes] | None:
-    row = connection.execute(_ADOPTED).one_or_none()
-    return None if row is None else (int(row.adoption), bytes(row.content))
+def _published(connection: sa.Connection, rows: Sequence[sa.Row[Any, Any]]) -> None:
+    done = pool_outbox.c.sequence.in_([row.sequence for row in rows])
+    connection.execute(sa.delete(pool_outbox).where(done))
 
 
 def _reckon_stays(connection: sa.Connection, policy: Policy) -> None:

@@ -7,8 +7,12 @@ from schemas.pool_queries import LaneUse, TierUse
 from schemas.pools import Lane, Limit
 
 
-def tier_use(policy: Policy, view: PoolView, tier: Tier, at_ms: int, *, clips: int, waiting: int) -> TierUse:
-    """The budgets of ``tier``, with the ``clips`` that are in it and those ``waiting`` to enter."""
+def tier_use(
+    policy: Policy, view: PoolView, tier: Tier, at_ms: int, *, clips: int, waiting: int, leased: int
+) -> TierUse:
+    """The budgets of ``tier``, with the ``clips`` that are in it, those ``waiting`` to enter, and the impressions that
+    workers have ``leased`` and not granted.
+    """
     start_ms = policy.window_start_ms(at_ms)
     used = view.used(Budget(tier.name, start_ms, Limit.TIER))
     left = max(tier.capacity - used, 0)
@@ -21,6 +25,7 @@ def tier_use(policy: Policy, view: PoolView, tier: Tier, at_ms: int, *, clips: i
         exposures=tier.exposures,
         capacity=tier.capacity,
         used=used,
+        leased=leased,
         left=left,
         entries=min(sum(lane.entries for lane in lanes), left // tier.exposures),
         lanes=lanes,

@@ -8,8 +8,10 @@ from typing import Final, NamedTuple, cast
 from ranking.pools.machine import SKEW_MS
 from ranking.pools.policy import Policy
 from ranking.pools.service.engagement import reactions
+from ranking.pools.service.rounds import hold_round
 from ranking.pools.service.settings import PoolSettings
-from ranking.pools.service.store import Batch, Facts, PoolStore, PoolTransaction
+from ranking.pools.service.store import PoolStore
+from ranking.pools.service.transaction import Batch, Facts, PoolTransaction
 from ranking.pools.state import Engaged, Rated, Removed
 from ranking.scores.standings import Standing
 from ranking.views.log_records import OTHER_GENERATION, check_scored_times
@@ -134,32 +136,53 @@ class PoolWorker:
     def apply(self, entries: Sequence[PoolEntry], positions: Mapping[TopicPartition, int], /) -> Sequence[Refusal]:
         self._await_rankings(entries)
         at_ms = self._clock.now_ms()
-        with self._store.deciding(self._policy, self._adoption, _batch(entries, at_ms)) as (transaction, facts):
+        skipped: list[tuple[str, str]] = []
+
+        def handle(transaction: PoolTransaction, facts: Facts) -> None:
             intake = Intake(transaction, at_ms, facts)
             intake.take(entries)
             transaction.advance(positions)
-        for topic, reason in intake.skipped:
+            skipped[:] = intake.skipped
+
+        decisions = self._store.decide(self._policy, self._adoption, _batch(entries, at_ms), handle)
+        for topic, reason in skipped:
             self._observer.skipped(topic, reason)
-        self._report(transaction.state.decisions)
+        self._report(decisions)
         self._seen([entry.event for entry in entries if isinstance(entry.event, ClipScored)])
-        if transaction.state.decisions:
+        if decisions:
             self._announce()
         return []
 
     def round(self) -> None:
         """Periodic work; if the database is unreachable, the next call retries."""
         at_ms = self._clock.now_ms()
+        is_due = False
+
+        def begin(transaction: PoolTransaction, facts: Facts) -> None:
+            nonlocal is_due
+            is_due = transaction.begin_round(at_ms, round(self._settings.round_interval_s * 1000))
+            if is_due:
+                Intake(transaction, at_ms, facts).take_due()
+                transaction.forget_windows(at_ms)
+
         try:
-            with self._store.deciding(self._policy, self._adoption, Batch(at_ms)) as (transaction, facts):
-                if transaction.begin_round(at_ms, round(self._settings.round_interval_s * 1000)):
-                    Intake(transaction, at_ms, facts).take_due()
-                    transaction.state.round(at_ms)
-                    transaction.forget_windows(at_ms)
-            self._report(transaction.state.decisions)
+            self._report(self._store.decide(self._policy, self._adoption, Batch(at_ms), begin))
+            if is_due:
+                self._report(hold_round(self._store, self._policy, self._adoption, at_ms))
+            expired = self._store.tidy_leases(self._policy, at_ms)
+            if expired:
+                self._observer.pool_leases_expired(expired)
             self._announce()
             self._report_filling()
         except StoreUnavailable as error:
             log.warning("a round of the pools failed: %s", error)
+
+    def leave(self) -> None:
+        """Return what is leased, at the end. If the database is unreachable, the leases expire."""
+        try:
+            self._store.leave()
+        except DancerankError as error:
+            log.warning("leases of the pools are left to expire: %s", error)
 
     def _report(self, decisions: Sequence[PoolDecision]) -> None:
         for decision in decisions:
@@ -169,7 +192,10 @@ class PoolWorker:
         if self._look is None:
             return
         pools = self._look()
-        tiers = [TierFilling(each.tier, each.clips, each.waiting, each.used, each.capacity) for each in pools.tiers]
+        tiers = [
+            TierFilling(each.tier, each.clips, each.waiting, each.used, each.leased, each.capacity)
+            for each in pools.tiers
+        ]
         self._observer.pools_filled(tiers, pools.decisions - pools.published)
 
     def _await_rankings(self, entries: Sequence[PoolEntry]) -> None:
@@ -197,7 +223,8 @@ class PoolWorker:
 
 def _batch(entries: Sequence[PoolEntry], at_ms: int) -> Batch:
     scored = [entry.event for entry in entries if isinstance(entry.event, ClipScored)]
-    return Batch(at_ms, [entry.event.clip_id for entry in entries], scored)
+    deleted = [entry.event.clip_id for entry in entries if isinstance(entry.event, ClipDeleted)]
+    return Batch(at_ms, [entry.event.clip_id for entry in entries], scored, deleted)
 
 
 class Intake:
@@ -228,7 +255,7 @@ class Intake:
         """Handle observations that were of the future and no longer are."""
         due = self._transaction.engagement.take_due(self._at_ms + SKEW_MS)
         if due:
-            self._facts = self._transaction.open(Batch(self._at_ms, [event.clip_id for event in due]))
+            self._facts = self._transaction.read([event.clip_id for event in due])
         for event in due:
             self._engaged(event, None)
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from msgspec.msgpack import encode as encoded
 
 from ranking.database.connection import Database
-from ranking.database.tables import pool_budgets, pool_clips, pool_counters, pool_decisions, pool_policies
+from ranking.database.tables import pool_budgets, pool_clips, pool_decisions, pool_outbox, pool_policies, pool_workers
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.policy import Policy
 from ranking.pools.service.sql_state import clip_row
@@ -50,14 +50,16 @@ class Pools:
             {"adoption": n, "version": made.version, "content": encoded(made), "adopted_at_ms": n * ADOPTED_MS}
             for n, made in enumerate(self.policies, start=1)
         ]
-        counters = [{"name": "decisions", "value": len(self.decisions)}, {"name": "published", "value": published}]
+        worker = {"worker": "w", "expires_at_ms": None, "batches": 0, "decisions": len(self.decisions)}
+        decisions = decision_rows(self.decisions)
         with self.database.writing() as connection:
             for table, rows in {
                 pool_policies: policies,
                 pool_clips: [clip_row(self.ledger.policy, clip) for clip in self.ledger.clips()],
                 pool_budgets: budgets,
-                pool_decisions: decision_rows(self.decisions),
-                pool_counters: counters,
+                pool_decisions: decisions,
+                pool_outbox: [{"sequence": row["sequence"]} for row in decisions[published:]],
+                pool_workers: [worker],
             }.items():
                 connection.execute(sa.delete(table))
                 if rows:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ranking.database.connection import Database
 from ranking.database.tables import metadata, pool_counters
 from ranking.pools.machine import SKEW_MS
-from ranking.pools.service.store import Batch
+from ranking.pools.service.transaction import Batch, UploadedTo
 from ranking.pools.service.worker import MOST_COUNT, read_pool_entries
 from ranking.views.log_records import positions_after
 from schemas.codec import encode
@@ -186,9 +186,9 @@ def test_more_clips_may_be_asked_for_at_once_than_a_statement_takes_parameters(p
     service = Service(postgresql_database)
     service.feed(scored("c65999"), observed("c65999", 1))
     names = [f"c{n}" for n in range(66_000)]
-    with service.pools.deciding(POLICY, 1, Batch(NOW_MS, names)) as (transaction, facts):
-        assert facts.uploads == {"c65999": ("ch", NOW_MS)}
-        assert transaction.state.clip("c65999") is not None
+    found: list[dict[str, UploadedTo]] = []
+    service.pools.decide(POLICY, 1, Batch(NOW_MS, names), lambda _, facts: found.append(dict(facts.uploads)))
+    assert found[-1] == {"c65999": ("ch", NOW_MS)}
 
 
 def record(value: bytes | None, offset: int = 0) -> Record:

@@ -13,7 +13,8 @@ from ranking.database.tables import pool_budgets, pool_clips, pool_policies
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.policy import Caps, Exploration, Policy
 from ranking.pools.service.settings import PoolSettings
-from ranking.pools.service.store import Batch, PolicyReplaced, PoolStore
+from ranking.pools.service.store import PoolStore
+from ranking.pools.service.transaction import Batch, Facts, PolicyReplaced, PoolTransaction
 from schemas.errors import ConfigurationError, TransportError
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
@@ -77,6 +78,12 @@ def test_another_policy_recomputes_when_clips_leave(service: Service) -> None:
     assert leaves == {"c1": NOW_MS + 2000 * STAY_S, "c2": NOW_MS + 2000 * STAY_S, "c3": NOW_MS}
 
 
+def begins_round(store: PoolStore, at_ms: int) -> bool:
+    begun: list[bool] = []
+    store.decide(POLICY, 1, Batch(at_ms), lambda transaction, _: begun.append(transaction.begin_round(at_ms, 10_000)))
+    return begun[-1]
+
+
 def test_one_worker_makes_the_round_of_an_interval(service: Service) -> None:
     store = PoolStore(service.database)
     workers = [service.worker, service.another(store=store)]
@@ -84,8 +91,7 @@ def test_one_worker_makes_the_round_of_an_interval(service: Service) -> None:
         service.clock.advance(10)
         begun = []
         for worker in workers:
-            with store.deciding(POLICY, 1, Batch(NOW_MS)) as (transaction, _):
-                begun.append(transaction.begin_round(service.clock.now_ms(), 10_000))
+            begun.append(begins_round(store, service.clock.now_ms()))
             worker.round()
         assert begun == [True, False]
 
@@ -95,8 +101,7 @@ def test_a_round_waits_for_its_interval_but_not_for_a_clock_that_was_set_back(se
     begun = []
     for seconds, _ in ago_s:
         service.clock.advance(seconds)
-        with service.pools.deciding(POLICY, 1, Batch(NOW_MS)) as (transaction, _):
-            begun.append(transaction.begin_round(service.clock.now_ms(), 10_000))
+        begun.append(begins_round(service.pools, service.clock.now_ms()))
     assert begun == [due for _, due in ago_s]
 
 
@@ -131,9 +136,12 @@ def test_caps_hold_though_a_policy_with_shorter_windows_was_active_between(any_d
 
 def fed(service: Service, count: int, *, start: int = 0) -> None:
     """Decide without publishing."""
-    with service.pools.deciding(POLICY, 1, Batch(NOW_MS)) as (transaction, _):
+
+    def handle(transaction: PoolTransaction, _: Facts) -> None:
         for number in range(start, start + count):
             transaction.state.handle(rated(f"c{number}", at_ms=NOW_MS))
+
+    service.pools.decide(POLICY, 1, Batch(NOW_MS), handle)
 
 
 def test_decisions_are_handed_out_in_sequence_in_parts(service: Service) -> None:

@@ -9,16 +9,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ranking.database.connection import Database
-from ranking.database.tables import metadata, pool_budgets, pool_clips, pool_counters, pool_kinds
+from ranking.database.tables import metadata, pool_budgets, pool_clips, pool_counters, pool_kinds, pool_leases
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.machine import leaves_at_ms
 from ranking.pools.policy import Caps, Exploration, Policy
-from ranking.pools.service.sql_state import SqlPoolState, clip_of
-from ranking.pools.service.store import Batch, PoolStore
+from ranking.pools.service.rounds import hold_round
+from ranking.pools.service.sql_state import clip_of
+from ranking.pools.service.store import PoolStore
+from ranking.pools.service.transaction import Batch, Facts, PoolTransaction
 from ranking.pools.state import Budget, Cohort, Counts, PooledClip, PoolEvent
 from schemas.errors import StoreRefused
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
+from schemas.pools import Limit
 from tests.ranking.pools.audit import Owner, audit_database
 from tests.ranking.pools.examples import STAY_S, WINDOW_MS, engaged, explored, policy, rated, removed, reviewed, tiers
 
@@ -69,23 +72,33 @@ class TwoStates:
 
     def batch(self, steps: list[Step], at_ms: int, *, load: list[str]) -> None:
         """Do ``steps`` in both states; ``load`` names clips, dancers and challenges that are read ahead."""
-        with self.store.deciding(self.policy, self.adoption, Batch(at_ms)) as (transaction, _):
-            state: SqlPoolState = transaction.state
-            state.load(load)
-            state.load_budgets(at_ms, load)
-            for step in steps:
-                events = step(at_ms)
-                made = len(state.decisions)
-                if events is None:
-                    expected = self.ledger.round(at_ms)
-                    state.round(at_ms)
-                else:
-                    expected = [decision for event in events for decision in self.ledger.handle(event)]
-                    for event in events:
-                        state.handle(event)
-                assert state.decisions[made:] == expected
+        events: list[PoolEvent] = []
+        for step in steps:
+            made = step(at_ms)
+            if made is None:
+                self._transact(events, at_ms, load)
+                events = []
+                expected = self.ledger.round(at_ms)
+                assert hold_round(self.store, self.policy, self.adoption, at_ms) == expected
                 self.decisions += expected
+            else:
+                events += made
+        self._transact(events, at_ms, load)
         self.compare()
+
+    def _transact(self, events: list[PoolEvent], at_ms: int, load: list[str]) -> None:
+        """In one transaction of each clip that there is."""
+
+        def handle(transaction: PoolTransaction, _: Facts) -> None:
+            transaction.state.load(load)
+            transaction.state.load_budgets(at_ms, load)
+            for event in events:
+                transaction.state.handle(event)
+
+        made = self.store.decide(self.policy, self.adoption, Batch(at_ms), handle)
+        expected = [decision for event in events for decision in self.ledger.handle(event)]
+        assert made == expected
+        self.decisions += expected
 
     def compare(self) -> None:
         with self.database.reading() as connection:
@@ -94,6 +107,10 @@ class TwoStates:
                 Budget(row.tier, row.window_start_ms, row.scope, row.holder): row.used
                 for row in connection.execute(sa.select(pool_budgets))
             }
+            for row in connection.execute(sa.select(pool_leases).where(pool_leases.c.used > 0)):
+                for scope in (row.lane, Limit.TIER):
+                    budget = Budget(row.tier, row.window_start_ms, scope)
+                    budgets[budget] = budgets.get(budget, 0) + row.used
             cohorts = {
                 Cohort(row.challenge_id, row.tenth): Counts(row.reactions, row.views)
                 for row in connection.execute(sa.select(pool_kinds))
@@ -215,15 +232,15 @@ def test_both_states_decide_alike_on_a_busy_platform(two_states: TwoStates) -> N
 
 
 def test_a_transaction_that_fails_leaves_nothing(two_states: TwoStates) -> None:
-    def fails(at_ms: int) -> None:
+    upload = two_states.upload("c1", "d", "x", {Dimension.FUSED: 97.0}, 50)
+
+    def fails(transaction: PoolTransaction, _: Facts) -> None:
+        for event in upload(5) or []:
+            transaction.state.handle(event)
         raise RuntimeError
 
-    upload = two_states.upload("c1", "d", "x", {Dimension.FUSED: 97.0}, 50)
-    before = two_states.ledger
-    two_states.ledger = PoolLedger(SCARCE)
     with pytest.raises(RuntimeError):
-        two_states.batch([upload, fails], 5, load=[])
-    two_states.ledger = before
+        two_states.store.decide(SCARCE, two_states.adoption, Batch(5), fails)
     two_states.compare()
     two_states.batch([upload], 6, load=[])
     assert [decision.rule for decision in two_states.decisions[-1:]] == ["nominated"]
@@ -246,9 +263,7 @@ def test_what_another_release_stored_is_refused_by_name(
         connection.execute(sa.update(table).where(table.c[column] == least).values({column: "audio"}))
 
     def read() -> None:
-        with states.store.deciding(SCARCE, states.adoption, Batch(0)) as (transaction, _):
-            transaction.state.load(["c1"])
-            transaction.state.load_budgets(0, ["dancer-of-c1", "challenge-of-c1"])
+        states.store.decide(SCARCE, states.adoption, Batch(0, ["c1"]), lambda *_: None)
 
     with pytest.raises(StoreRefused, match=named):
         read()

@@ -14,7 +14,7 @@ from exporters.prometheus import PrometheusObserver
 from ranking.database.connection import Database
 from ranking.database.tables import applied_offsets, engagement, metadata, pool_budgets, pool_clips, pool_decisions
 from ranking.pools.service.publishing import DecisionPublisher
-from ranking.pools.service.store import POOLS_VIEW, Batch
+from ranking.pools.service.transaction import POOLS_VIEW, Batch
 from ranking.pools.service.worker import PoolEntry, PoolWorker, read_pool_entries
 from ranking.scores.generations import Generations
 from ranking.views.loop import LoopOptions, ViewLoop
@@ -183,7 +183,7 @@ def test_the_same_records_again_change_nothing(service: Service) -> None:
     )  # fmt: skip
     service.rank(entries)
     service.apply(entries)
-    tables = [table for table in POOL_TABLES if table.name not in ("pool_journal", "pool_counters")]
+    tables = [table for table in POOL_TABLES if table.name not in ("pool_journal", "pool_counters", "pool_workers")]
     before = [service.rows(table) for table in tables]
     for again in (entries, entries[3:], list(reversed(entries))):
         service.apply(again)
@@ -382,8 +382,8 @@ def test_no_more_rows_are_left_locked_than_a_turn_needs(service: Service) -> Non
     def fails(*_: object) -> None:
         raise RuntimeError
 
-    with pytest.raises(RuntimeError), service.pools.deciding(service.worker._policy, 1, Batch(NOW_MS)):
-        fails()
+    with pytest.raises(RuntimeError):
+        service.pools.decide(service.worker._policy, 1, Batch(NOW_MS, ["c1"]), fails)
     service.feed(scored("c1", 0.9))
     with service.database.reading() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(pool_clips)).scalar() == 1

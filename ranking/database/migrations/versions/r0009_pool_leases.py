@@ -1,0 +1,80 @@
+"""Workers of the traffic pools with leases of budgets, and decisions that are still to be published."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+_SEQUENCES = {"batches": "pool_batches", "decisions": "pool_decisions_made"}
+"""By the counter whose numbers they continue."""
+_COMMENTS = {
+    "pool_budgets.used": "views granted; of tiers and lanes those of no lease",
+    "pool_decisions.sequence": "rises with each decision about a clip",
+    "pool_journal.batch": "rises with each about a clip",
+}
+_COUNTED = "(SELECT value FROM pool_counters WHERE name = '{}')"
+
+
+def _identifier() -> sa.types.TypeEngine[str]:
+    return sa.String(128).with_variant(sa.String(128, collation="C"), "postgresql")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "pool_workers",
+        sa.Column("worker", _identifier(), nullable=False, comment="empty for those before leases"),
+        sa.Column("expires_at_ms", sa.BigInteger(), nullable=True, comment="null: has left, and holds no lease"),
+        sa.Column("batches", sa.BigInteger(), nullable=False, comment="with events, so far"),
+        sa.Column("decisions", sa.BigInteger(), nullable=False, comment="so far"),
+        sa.PrimaryKeyConstraint("worker", name="pk_pool_workers"),
+    )
+    op.create_table(
+        "pool_leases",
+        sa.Column("tier", _identifier(), nullable=False),
+        sa.Column("window_start_ms", sa.BigInteger(), nullable=False, autoincrement=False),
+        sa.Column("lane", sa.String(32), nullable=False),
+        sa.Column("worker", _identifier(), nullable=False),
+        sa.Column("leased", sa.BigInteger(), nullable=False, comment="views that it alone may grant"),
+        sa.Column("used", sa.BigInteger(), nullable=False, comment="of these, granted"),
+        sa.PrimaryKeyConstraint("tier", "window_start_ms", "lane", "worker", name="pk_pool_leases"),
+    )
+    op.create_table(
+        "pool_outbox",
+        sa.Column("sequence", sa.BigInteger(), nullable=False, autoincrement=False, comment="of a decision to publish"),
+        sa.PrimaryKeyConstraint("sequence", name="pk_pool_outbox"),
+    )
+    op.create_index("ix_pool_budgets_holder_window_start_ms", "pool_budgets", ["holder", "window_start_ms"])
+    op.add_column("pool_journal", sa.Column("worker", _identifier(), nullable=True))
+    number = sa.Column("number", sa.BigInteger(), nullable=True, comment="of the worker's batches, from 1 without gaps")
+    op.add_column("pool_journal", number)
+    op.execute("UPDATE pool_journal SET worker = '', number = batch")
+    counted = {name: _COUNTED.format(name) for name in ("batches", "decisions", "published")}
+    op.execute(
+        "INSERT INTO pool_workers (worker, expires_at_ms, batches, decisions) "
+        f"SELECT '', NULL, {counted['batches']}, {counted['decisions']} WHERE {counted['batches']} > 0"
+    )
+    unpublished = f"SELECT sequence FROM pool_decisions WHERE sequence > {counted['published']}"  # noqa: S608
+    op.execute(f"INSERT INTO pool_outbox {unpublished}")
+    if op.get_bind().dialect.name == "postgresql":
+        for column, comment in _COMMENTS.items():
+            op.execute(f"COMMENT ON COLUMN {column} IS '{comment}'")
+        for counter, sequence in _SEQUENCES.items():
+            op.execute(f"CREATE SEQUENCE {sequence}")
+            op.execute(f"SELECT setval('{sequence}', {_COUNTED.format(counter)} + 1, false)")
+
+
+def downgrade() -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("COMMENT ON COLUMN pool_budgets.used IS 'views granted'")
+        op.execute("COMMENT ON COLUMN pool_decisions.sequence IS 'of all decisions, from 1 without gaps'")
+        op.execute("COMMENT ON COLUMN pool_journal.batch IS NULL")
+        for sequence in _SEQUENCES.values():
+            op.execute(f"DROP SEQUENCE {sequence}")
+    op.drop_column("pool_journal", "number")
+    op.drop_column("pool_journal", "worker")
+    op.drop_index("ix_pool_budgets_holder_window_start_ms", "pool_budgets")
+    for table in ("pool_outbox", "pool_leases", "pool_workers"):
+        op.drop_table(table)
