@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import cached_property, partial
 from typing import Final
@@ -30,6 +30,7 @@ from ranking.serving.report import ServingReport
 from ranking.serving.service import RankingService
 from ranking.vectors.backends.port import IndexBackend
 from ranking.vectors.backends.selection import open_backend
+from ranking.vectors.rebuilding import rebuilding
 from ranking.vectors.saving import saving
 from ranking.vectors.view import IndexView
 from ranking.views.accepted_losses import AcceptedLosses
@@ -40,7 +41,7 @@ from ranking.views.periodic import every
 from schemas.bundle import Bundle, read_bundle
 from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
-from schemas.ports import ModelRuntime, RebalanceListener
+from schemas.ports import ModelRuntime, RebalanceListener, View
 from schemas.readiness import ProcessState
 from schemas.unknown_modalities import UnknownModalities
 from streamer.assembly import open_streamer
@@ -252,6 +253,20 @@ class Processes:
             dropped=self._dropped(database),
         )
 
+    def _refilling_loop(self, view: View[LogEntry], between_steps: Callable[[], None]) -> ViewLoop[LogEntry]:
+        """Reads all scored clips once more; what it reads is not counted again."""
+
+        def open_source(listener: RebalanceListener) -> KafkaSource:
+            topics = scored_topics(self.settings)
+            return KafkaSource(self.connection, topics, group=None, listener=listener, options=self._reader)
+
+        options = LoopOptions(
+            max_records=self.settings.ranking.batch_records, commits=False, maintenance_interval_s=0.0
+        )
+        return ViewLoop(
+            open_source, view, self._read_log, None, Observer(), self.clock, options, maintenance=between_steps
+        )
+
     def saving(self, index: IndexView) -> AbstractContextManager[None]:
         """Saves snapshots of the index view while the context lasts, and one at its end."""
         ranking = self.settings.ranking
@@ -336,6 +351,7 @@ class Processes:
             stack.enter_context(self.saving(index))
             monitored.add_index(index_loop, topics_read(self.settings)["ranking"])
             loops = [stack.enter_context(in_thread(index_loop, "index-view", within_s))]
+            stack.enter_context(rebuilding(index, self._refilling_loop, within_s))
             if reports_as is not None:
                 stack.enter_context(self._reports(reports_as, database, index, index_loop))
             if with_rank:

@@ -86,6 +86,8 @@ class ServingReadiness:
             if (said := thread.loop.waiting_for) is not None:
                 yield Reason(WaitsFor.RECONNECTION, said)
         yield from self._waits_for()
+        for said in () if self._index is None else self._index.incomplete():
+            yield Reason(WaitsFor.LOG, said)
 
     def _active_and_scored(self) -> tuple[str | None, bool]:
         """The active generation, and whether any clip is scored under it."""

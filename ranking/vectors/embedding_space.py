@@ -1,9 +1,11 @@
 """The embeddings of one model generation, searchable; those of another one live in another space."""
 
+import dataclasses
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, cast
 
+import msgspec
 import numpy as np
 
 from ranking.vectors.backends.port import (
@@ -27,6 +29,7 @@ from schemas.queries import SimilarAnswer, SimilarQuery
 from schemas.times import LOG_AHEAD_MS
 
 _SAMPLE: Final = 1000
+_CLIPS_AT_ONCE: Final = 4096
 _COMPONENT_BYTES: Final = 4
 
 
@@ -52,6 +55,7 @@ class EmbeddingSpace:
         self._backend = backend
         self._catalogue = Catalogue()
         self._indexes: dict[Modality, dict[int, VectorIndex]] = {}
+        self._incomplete: dict[tuple[Modality, int], str] = {}
 
     def __len__(self) -> int:
         """Clips held."""
@@ -69,9 +73,12 @@ class EmbeddingSpace:
         self, query: SimilarQuery, now_ms: int, decisions: Decisions | None = None
     ) -> SimilarAnswer | Undecided:
         """``Undecided`` if more has to be known of a condition. Raises ``NotFound`` and ``QueryError`` naming the
-        parameter.
+        parameter. An answer is approximate as long as an index is incomplete.
         """
-        return SimilaritySearch(self.generation, self._catalogue, self._indexes).answer(query, now_ms, decisions)
+        answer = SimilaritySearch(self.generation, self._catalogue, self._indexes).answer(query, now_ms, decisions)
+        if self._incomplete and isinstance(answer, SimilarAnswer):
+            return dataclasses.replace(answer, approximate=True)
+        return answer
 
     def parts(self) -> tuple[Catalogue, IndexesByWidth]:
         """The catalogue and the indexes by modality and width, to be read while nothing changes."""
@@ -167,6 +174,8 @@ class EmbeddingSpace:
     def holds_its_clips(self) -> bool:
         """Whether the indexes hold the clips that the catalogue says, and no others: their numbers, and a sample."""
         for modality in MODALITIES:
+            if any(each is modality for each, _ in self._incomplete):
+                continue
             rows, indexes = self._catalogue.clips_having(modality), self._indexes.get(modality, {})
             if len(rows) != sum(map(len, indexes.values())):
                 return False
@@ -192,11 +201,58 @@ class EmbeddingSpace:
         backend: IndexBackend,
         catalogue: Catalogue,
         indexes: dict[Modality, dict[int, VectorIndex]],
+        incomplete: Mapping[tuple[Modality, int], str] | None = None,
     ) -> "EmbeddingSpace":
-        """A space of what was held before."""
+        """A space of what was held before. ``incomplete``: why indexes lack vectors of clips, by modality and width."""
         space = cls(generation, backend)
-        space._catalogue, space._indexes = catalogue, indexes
+        space._catalogue, space._indexes, space._incomplete = catalogue, indexes, dict(incomplete or {})
         return space
+
+    @property
+    def incomplete(self) -> Mapping[tuple[Modality, int], str]:
+        """Why indexes lack vectors of clips, by modality and width."""
+        return self._incomplete
+
+    def refill(self, scored: Sequence[ScoredRecord]) -> None:
+        """Give incomplete indexes the vectors of those of the records that are what is held of their clips."""
+        for (modality, width), found in self._lacking(scored).items():
+            clips, vectors = zip(*found.values(), strict=True)
+            self._indexes[modality][width].upsert([*map(self._indexed, clips)], np.stack(vectors))
+
+    def finish_refilling(self) -> dict[Modality, int]:
+        """All records were there: clips whose vector was not among them lack it from now on; how many, by modality."""
+        lost: dict[Modality, int] = {}
+        for modality in {modality for modality, _ in self._incomplete}:
+            rows, indexes = self._catalogue.clips_having(modality), self._indexes[modality].values()
+            if len(rows) == sum(map(len, indexes)):
+                continue
+            for start in range(0, len(rows), _CLIPS_AT_ONCE):
+                clip_ids = self._catalogue.clip_ids(rows[start : start + _CLIPS_AT_ONCE])
+                held = sum(~np.isnan(index.vectors(clip_ids)[:, 0]) for index in indexes)
+                for number in np.flatnonzero(held == 0).tolist():
+                    entry = self._catalogue.entry(self._catalogue.row_of(clip_ids[number]))
+                    left = tuple(each for each in entry.modalities if each != modality)
+                    self._catalogue.put(msgspec.structs.replace(entry, modalities=left))
+                    lost[modality] = lost.get(modality, 0) + 1
+        self._incomplete = {}
+        self._drop_empty()
+        return lost
+
+    def _lacking(
+        self, scored: Sequence[ScoredRecord]
+    ) -> dict[tuple[Modality, int], dict[str, tuple[CatalogueEntry, Float32]]]:
+        """By index, what the records have of clips, by clip id."""
+        found: dict[tuple[Modality, int], dict[str, tuple[CatalogueEntry, Float32]]] = {}
+        for record, clip in scored:
+            held = self._catalogue.get(clip.clip_id)
+            if held is None or _written(held) != (clip.uploaded_at_ms, record.partition, record.offset):
+                continue
+            for modality, width in self._incomplete:
+                if modality in held.modalities and modality in clip.modalities:
+                    vector = unit(embedding_array(clip.modalities[modality]))
+                    if vector is not None and len(vector) == width:
+                        found.setdefault((modality, width), {})[clip.clip_id] = (held, vector)
+        return found
 
     def _held(self) -> Iterator[tuple[Modality, int]]:
         for modality, widths in self.widths().items():
@@ -218,7 +274,9 @@ class EmbeddingSpace:
     def _drop_empty(self) -> None:
         # What is left must not depend on which widths there once were.
         for modality, indexes in [*self._indexes.items()]:
-            held = {width: index for width, index in indexes.items() if len(index)}
+            held = {
+                width: index for width, index in indexes.items() if len(index) or (modality, width) in self._incomplete
+            }
             if held:
                 self._indexes[modality] = held
             else:

@@ -8,7 +8,7 @@ state beside a remote index is the same manifest and files, packed into one valu
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +19,7 @@ import msgspec
 from ranking.vectors.backends.port import SegmentFile
 from ranking.vectors.change_log import ChangeLog
 from ranking.vectors.files import check, check_beginning, listed, sync, sync_folder
-from ranking.vectors.manifest import MANIFEST, SnapshotFile, SnapshotManifest, decoded
+from ranking.vectors.manifest import MANIFEST, SnapshotFile, SnapshotManifest, decoded, state_file
 from ranking.vectors.segments import SegmentFolder
 from schemas.errors import SnapshotError, SnapshotNotWritten
 from schemas.local_files import read_file, read_text
@@ -35,11 +35,15 @@ _CHECKS_AT_ONCE: Final = 2
 
 
 class Snapshot(NamedTuple):
-    """A snapshot on the disk; ``segments``: the files of its segments by name."""
+    """A snapshot on the disk; ``segments``: the files of its segments by name.
+
+    ``damaged``: files of indexes that are not what was written. The others are.
+    """
 
     folder: Path
     manifest: SnapshotManifest
     segments: Mapping[str, Path]
+    damaged: Mapping[Path, SnapshotError]
 
     def log(self, name: str) -> bytes:
         """The content of a log, as it was then; that of ``""`` is empty. Raises ``KeyError`` if there is none."""
@@ -152,16 +156,26 @@ def _remove_partial(root: Path) -> None:
 def read_snapshot(root: Path) -> Snapshot | None:
     """The newest intact snapshot, the current one first; ``None`` if there is none at all.
 
-    A damaged one, or one of another format, is logged and skipped. If no other is left, raises ``SnapshotError``
-    naming the damaged file, or the format found and the one expected.
+    A damaged one, or one of another format, is logged and skipped. If no other is left, it is the newest of which only
+    files of indexes are damaged; if there is none either, raises ``SnapshotError`` naming the damaged file, or the
+    format found and the one expected.
     """
     damaged: SnapshotError | None = None
+    partly: Snapshot | None = None
     for name in _newest_first(root):
         try:
-            return _verified(root, name)
+            found = _verified(root, name)
         except SnapshotError as error:
             log.warning("snapshot skipped: %s", error)
             damaged = damaged or error
+            continue
+        if not found.damaged:
+            return found
+        for problem in found.damaged.values():
+            log.warning("snapshot %s: an index is damaged: %s", name, problem)
+        partly = partly or found
+    if partly is not None:
+        return partly
     if damaged:
         raise SnapshotError(
             f"{damaged}; no intact snapshot of this release is left in {root}: delete the folder to rebuild the index "
@@ -241,19 +255,23 @@ def _manifest(folder: Path) -> SnapshotManifest:
 def _verified(root: Path, name: str) -> Snapshot:
     manifest, folder = _manifest(root / name), SegmentFolder(root)
     segments = {segment: folder.path(segment) for segment in manifest.segments}
+    of_indexes = {state_file(number, index) for number, index in manifest.indexes()}
     for log_name, beginning in manifest.logs.items():
         check_beginning(folder.path(log_name), beginning)
+    for file, written in manifest.files.items():
+        if file not in of_indexes:
+            check(root / name / file, written)
+    checked = {root / name / file: written for file, written in manifest.files.items() if file in of_indexes}
+    checked |= {path: manifest.segments[segment] for segment, path in segments.items()}
     with ThreadPoolExecutor(_CHECKS_AT_ONCE) as checking:
-        # Reading the files in their order, the first that is damaged is named.
-        for _ in checking.map(check, *zip(*_files(root / name, manifest, segments), strict=True)):
-            pass
-    return Snapshot(root / name, manifest, segments)
+        found = checking.map(_problem, checked.keys(), checked.values())
+        damaged = {path: problem for path, problem in zip(checked, found, strict=True) if problem is not None}
+    return Snapshot(root / name, manifest, segments, damaged)
 
 
-def _files(
-    folder: Path, manifest: SnapshotManifest, segments: Mapping[str, Path]
-) -> Iterator[tuple[Path, SnapshotFile]]:
-    for name, written in manifest.files.items():
-        yield folder / name, written
-    for name, path in segments.items():
-        yield path, manifest.segments[name]
+def _problem(path: Path, written: SnapshotFile) -> SnapshotError | None:
+    try:
+        check(path, written)
+    except SnapshotError as error:
+        return error
+    return None

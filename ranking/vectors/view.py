@@ -206,13 +206,45 @@ class IndexView:
             )
         self._several |= held
 
+    def incomplete(self) -> list[str]:
+        """In a sentence each, which indexes lack vectors because their files were damaged."""
+        with self._lock.reading():
+            return [
+                f"the {modality} index of generation {space.generation} is being rebuilt from the log, and answers "
+                f"leave out clips meanwhile: {problem}"
+                for space in self._spaces.values()
+                for (modality, _), problem in space.incomplete.items()
+            ]
+
+    def refill(self, scored: Sequence[ScoredRecord]) -> None:
+        """Give incomplete indexes what records from the beginning of the log have for them. Nothing else changes."""
+        with self._changing, self._lock.writing():
+            for space in self._spaces.values():
+                space.refill([each for each in scored if each.clip.generation == space.generation])
+        self._report(())
+
+    def finish_refilling(self) -> None:
+        """The log was read: no index is incomplete any more."""
+        with self._changing, self._lock.writing():
+            lost = {space.generation: space.finish_refilling() for space in self._spaces.values()}
+        for generation, clips in lost.items():
+            for modality, count in clips.items():
+                log.warning(
+                    "generation %s: the log has no %s embedding any more of %d clips; upload them again",
+                    generation,
+                    modality,
+                    count,
+                )
+        log.info("the indexes whose files were damaged are complete again")
+        self._report(())
+
     def save(self, root: Path) -> Path | None:
         """Write a snapshot of all spaces under ``root``; returns its folder, or ``None`` if none is needed.
 
         One is needed if anything changed since the last, or if one that is kept may still hold a deleted clip: the new
-        one replaces it. It writes what has changed since the last. May run beside changes, which wait only while the
-        state is taken. A remote backend gets the state instead. Raises ``SnapshotNotWritten`` if the disk refuses, and
-        what the remote backend raises.
+        one replaces it. While an index is incomplete none is written. It writes what has changed since the last. May
+        run beside changes, which wait only while the state is taken. A remote backend gets the state instead. Raises
+        ``SnapshotNotWritten`` if the disk refuses, and what the remote backend raises.
         """
         with self._saving:
             if isinstance(self._backend, RemoteBackend):
@@ -220,6 +252,8 @@ class IndexView:
                 return None
             with self._changing:
                 erasing = self._erasure.is_due(sum(space.size_bytes() for space in self._spaces.values()))
+                if any(space.incomplete for space in self._spaces.values()):
+                    return None
                 if self._is_saved() and not erasing and is_erased(root, self._erasure.count):
                     return None
                 self._logs.find(root / SEGMENTS)
@@ -302,7 +336,8 @@ class IndexView:
         """Take over the state that a remote backend holds, or the newest intact snapshot under ``root``, before
         anything is applied; ``False`` if there is none.
 
-        Raises ``SnapshotError`` if all are damaged, of another format or of another backend.
+        If files of indexes are damaged in all of them, these indexes are ``incomplete``. Raises ``SnapshotError`` if
+        other files are, or if all snapshots are of another format or of another backend.
         """
         found = restored(self._backend, root)
         if found is None:
@@ -312,8 +347,8 @@ class IndexView:
             self._deleted, self._logs = found.deleted, found.logs
             self._erasure.since_ms, self._erasure.count = found.manifest.erasing_since_ms, found.manifest.erasures
             self._positions = found.manifest.next_offsets()
-            self._saved = (self._positions, list(found.spaces))
-        if not isinstance(self._backend, RemoteBackend):
+            self._saved = (self._positions, list(found.spaces)) if found.is_whole else ({}, [])
+        if found.is_whole and not isinstance(self._backend, RemoteBackend):
             self._intact = found.origin
         self._report(())
         return True

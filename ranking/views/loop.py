@@ -288,6 +288,10 @@ class LoopThread:
     def start(self) -> None:
         self._thread.start()
 
+    def end(self) -> None:
+        """Ask the loop to finish its batch and not to begin another."""
+        self._stop.set()
+
     def stop(self, timeout_s: float) -> bool:
         """Ask the loop to finish its batch and wait for it; ``False`` if it is still busy after ``timeout_s``."""
         self._stop.set()
