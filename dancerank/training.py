@@ -6,8 +6,11 @@ from typing import Final
 
 import msgspec
 
+from dancerank.learning import open_clips, refuse_other_joints
+from dancerank.progress import OnProgress
 from dancerank.synthetic import Plan, SyntheticClip, synthesize
 from exporters.onnx.export import export_bundle
+from exporters.onnx.quantisation import Calibration
 from networks.checkpoint import load_checkpoint, save_checkpoint
 from networks.datasets import Sample
 from networks.model_config import ViralityModelConfig
@@ -16,6 +19,7 @@ from networks.training.distribution import DISTRIBUTION_NOTE, stated_by
 from schemas.bundle import BundleManifest
 from schemas.export_profiles import DEFAULT_PROFILE, Profile
 from schemas.training_distribution import TrainingDistribution
+from vdv.folder import DataSet
 from vdv.virality import targets
 
 TRAINING_SEED: Final = 7
@@ -64,10 +68,21 @@ def train_small_bundle(
 
 
 def export_checkpoint(
-    checkpoint: Path, folder: Path, *, profile: Profile = DEFAULT_PROFILE, overwrite: bool = False
+    checkpoint: Path,
+    folder: Path,
+    *,
+    profile: Profile = DEFAULT_PROFILE,
+    calibrate_on: DataSet | None = None,
+    on_progress: OnProgress = lambda *_: None,
+    overwrite: bool = False,
 ) -> BundleManifest:
-    """Turn a checkpoint into a bundle; its notes become the manifest's training data, distribution and metrics."""
+    """Turn a checkpoint into a bundle; its notes become the manifest's training data, distribution and metrics.
+
+    ``calibrate_on``: clips for the profile ``int8``. Raises ``DataSetError`` if they cannot be read or have
+    other joints.
+    """
     model, notes = load_checkpoint(checkpoint)
+    calibration = None if calibrate_on is None else _calibration(calibrate_on, model.config, on_progress)
     data = notes.pop("training_data", "unknown")
     stated = msgspec.json.decode(notes.pop(DISTRIBUTION_NOTE, "{}"), type=TrainingDistribution)
     metrics = {name: float(value) for name, value in notes.items()}
@@ -78,8 +93,21 @@ def export_checkpoint(
         metrics=metrics,
         distribution=stated,
         profile=profile,
+        calibration=calibration,
         overwrite=overwrite,
     )
+
+
+def _calibration(data: DataSet, config: ViralityModelConfig, on_progress: OnProgress) -> Calibration:
+    clips = open_clips(data, on_progress)
+    if clips.joints and any(modality.has_joints for modality in config.modalities):
+        asked = (config.joint_layout, config.joint_channels)
+        refuse_other_joints(
+            clips, asked, "the checkpoint was trained on", "calibrate on the layout that it was trained on"
+        )
+    rows = range(len(data))
+    source = f"{data.folder.resolve().name}: {len(rows)} clips"
+    return Calibration([features for features, _ in clips.samples(rows)], source)
 
 
 def samples(clips: Sequence[SyntheticClip]) -> list[Sample]:

@@ -23,7 +23,7 @@ import msgspec
 
 from schemas.errors import BundleError
 from schemas.escaping import shortened
-from schemas.export_profiles import UNSTATED, ExportProfile
+from schemas.export_profiles import UNSTATED, ExportProfile, ParitySample
 from schemas.joints import LAYOUTS, layout_named
 from schemas.local_files import not_json, read_file
 from schemas.modalities import MODALITIES, Modality
@@ -140,10 +140,13 @@ _EARLIER: Final[dict[str, type[_Manifest]]] = {FIRST_FORMAT: _FirstManifest, SEC
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """A verified bundle. ``graphs`` maps file names to the ONNX bytes that matched their checksums."""
+    """A verified bundle. ``graphs`` maps file names to the ONNX bytes that matched their checksums; ``sample`` is the
+    content of the manifest's parity sample, ``None`` if it has none.
+    """
 
     manifest: BundleManifest
     graphs: dict[str, bytes]
+    sample: bytes | None = None
 
 
 def sha256_hex(content: bytes) -> str:
@@ -164,7 +167,9 @@ def read_bundle(folder: Path) -> Bundle:
     content's.
     """
     manifest = read_manifest(folder)
-    return Bundle(manifest, {entry.file: _read_graph(folder, entry) for entry in manifest.files()})
+    graphs = {entry.file: _read_file(folder, entry) for entry in manifest.files()}
+    sample = manifest.profile.sample
+    return Bundle(manifest, graphs, None if sample is None else _read_file(folder, sample))
 
 
 def read_manifest(folder: Path) -> BundleManifest:
@@ -248,7 +253,7 @@ def _check_manifest(manifest: BundleManifest, path: Path) -> None:
         )
 
 
-def _read_graph(folder: Path, entry: GraphFile) -> bytes:
+def _read_file(folder: Path, entry: GraphFile | ParitySample) -> bytes:
     path = folder / entry.file
     named = shortened(str(path))
     if Path(entry.file).name != entry.file or "\0" in entry.file:

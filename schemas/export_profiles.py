@@ -1,33 +1,58 @@
-"""How a bundle's graphs were made from a network: the export profiles."""
+"""How a bundle's graphs were made from a network: the export profiles, and the sample that they are checked on."""
 
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
+from schemas.modalities import Modality
+
 
 class Profile(StrEnum):
     """``exact`` is the network as it is written, ``fast`` the same weights in the form that inference runs fastest.
 
-    Both agree with torch to 1e-5.
+    Both agree with torch to 1e-5. ``int8`` is ``fast`` with the convolutions of those streams in eight bits that keep
+    order and neighbours of clips (``LEAST_SPEARMAN``, ``LEAST_RECALL``).
     """
 
     EXACT = "exact"
     FAST = "fast"
+    INT8 = "int8"
 
 
 DEFAULT_PROFILE: Final = Profile.FAST
+LEAST_SPEARMAN: Final = 0.999
+"""Rank correlation of scores with those of the network in float32, for each stream and fused."""
+LEAST_RECALL: Final = 0.98
+"""Share of a clip's ten nearest neighbours in float32 that are still its ten nearest."""
+
+
+class ParitySample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file of clips with what the network makes of them in float32; each runtime and provider is checked on it.
+
+    ``score`` and ``embedding`` are the largest differences that each stream may show: absolute, and relative to the
+    embedding's largest entry. ``sha256`` is that of the bytes (hex).
+    """
+
+    file: str
+    sha256: str
+    score: dict[Modality, float]
+    embedding: dict[Modality, float]
 
 
 class ExportProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a manifest says of its export.
 
     ``agreement`` with torch, by the name of what was compared: the largest difference of scores (absolute) and of
-    embeddings (relative to their largest entry).
+    embeddings (relative to their largest entry); of streams in eight bits, named in ``quantised``, the rank correlation
+    and the recall of neighbours on clips of ``calibration`` that did not calibrate.
     """
 
     name: Profile
     agreement: dict[str, float] = {}
+    quantised: tuple[Modality, ...] = ()
+    calibration: str = ""
+    sample: ParitySample | None = None
 
 
 UNSTATED: Final = ExportProfile(Profile.EXACT)

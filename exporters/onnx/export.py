@@ -2,14 +2,18 @@
 
 import copy
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from exporters.onnx.bundle_folders import check_bundle_folder
 from exporters.onnx.graphs import OPSET, fusion_graph, stream_graph
 from exporters.onnx.parity import check_fusion, check_stream
+from exporters.onnx.parity_sample import SAMPLE_FILE, parity_sample
+from exporters.onnx.quantisation import Calibration, quantised_streams
+from networks.datasets import Features
 from networks.virality_model import ViralityModel
 from schemas.bundle import (
     MANIFEST_NAME,
@@ -20,7 +24,9 @@ from schemas.bundle import (
     read_bundle,
     sha256_hex,
 )
+from schemas.errors import BundleError
 from schemas.export_profiles import DEFAULT_PROFILE, ExportProfile, Profile
+from schemas.modalities import Modality
 from schemas.training_distribution import TrainingDistribution
 
 FUSION_FILE = "fusion.onnx"
@@ -34,32 +40,45 @@ def export_bundle(
     metrics: Mapping[str, float],
     distribution: TrainingDistribution | None = None,
     profile: Profile = DEFAULT_PROFILE,
+    calibration: Calibration | None = None,
     overwrite: bool = False,
 ) -> BundleManifest:
     """Write ``model`` as a bundle at ``folder`` and return its manifest.
 
     ``training_data`` is a fingerprint of the training data, ``metrics`` are the metrics of the trained model,
-    ``distribution`` is what its training clips state of their distribution. ``profile`` is how the graphs are made.
+    ``distribution`` is what its training clips state of their distribution. ``profile`` is how the graphs are made;
+    ``int8`` needs clips for ``calibration``.
     Everything is exported and checked against ONNX Runtime in a hidden folder beside ``folder``, which replaces
     ``folder`` last. Raises ``BundleError`` if ``folder`` exists (``overwrite`` replaces a bundle, nothing
-    else), or if a graph does not compute what torch computes; nothing is written then.
+    else), if a graph does not compute what torch computes, or as ``quantised_streams`` does; nothing is written then.
     """
     check_bundle_folder(folder, overwrite=overwrite)
     model = copy.deepcopy(model).cpu().eval()
-    graphs: dict[str, bytes] = {}
-    agreement: dict[str, float] = {}
+    streams, agreement = dict[Modality, bytes](), dict[str, float]()
     for modality in model.config.modalities:
-        graphs[f"{modality}.onnx"] = graph = stream_graph(model, modality, profile)
+        streams[modality] = graph = stream_graph(model, modality, profile)
         for name, difference in check_stream(model, modality, graph)._asdict().items():
             agreement[f"{modality} {name}"] = float(f"{difference:.1e}")
-    graphs[FUSION_FILE] = fusion_graph(model)
-    check_fusion(model, graphs[FUSION_FILE])
-    manifest = _manifest(model, graphs, training_data, metrics, distribution or {}, ExportProfile(profile, agreement))
+    fusion = fusion_graph(model)
+    check_fusion(model, fusion)
+    smaller: dict[Modality, bytes] = {}
+    if profile is Profile.INT8:
+        if calibration is None:
+            raise BundleError("the profile int8 needs clips to calibrate on; name a data set with --calibrate-on")
+        smaller, keeps = quantised_streams(streams, fusion, calibration)
+        streams, agreement = streams | smaller, agreement | keeps
+    sampled = _clip_of_each(streams, calibration.clips if calibration else ())
+    sample, described = parity_sample(model, streams, sampled)
+    made = ExportProfile(
+        profile, agreement, tuple(smaller), calibration.source if smaller and calibration else "", described
+    )
+    graphs = {**{f"{modality}.onnx": graph for modality, graph in streams.items()}, FUSION_FILE: fusion}
+    manifest = _manifest(model, graphs, training_data, metrics, distribution or {}, made)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         staged = Path(scratch) / "bundle"
         staged.mkdir()
-        for name, content in graphs.items():
+        for name, content in (graphs | {SAMPLE_FILE: sample}).items():
             (staged / name).write_bytes(content)
         (staged / MANIFEST_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
         read_bundle(staged)
@@ -67,6 +86,12 @@ def export_bundle(
             folder.rename(Path(scratch) / "replaced")
         staged.rename(folder)
     return manifest
+
+
+def _clip_of_each(modalities: Iterable[Modality], clips: Sequence[Features]) -> dict[Modality, Any]:
+    """Frames of the last of ``clips`` that has a modality."""
+    found = {modality: frames for clip in clips for modality, frames in clip.items()}
+    return {modality: found[modality] for modality in modalities if modality in found}
 
 
 def _manifest(

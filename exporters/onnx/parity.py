@@ -3,9 +3,10 @@
 Legend: N clips, T time steps, V joints, C channels, D embedding width, M modalities.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import product
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -46,19 +47,19 @@ def check_stream(
     difference.
     """
     reached: list[Agreement] = []
-    session = _session(graph)
+    run = session(graph)
     network = model.stream(modality)
     generator = np.random.default_rng(0)
     for batch in batches:
-        frames = _padded([_clip(model, modality, length, generator) for length in batch])
+        frames = padded([random_clip(model, modality, length, generator) for length in batch])
         lengths = np.array(batch, np.int64)
         with torch.inference_mode():
             expected = network(torch.from_numpy(frames), torch.from_numpy(lengths))
-        embeddings, scores = session.run([EMBEDDING, SCORE], {FRAMES: frames, LENGTHS: lengths})
+        embeddings, scores = run.run([EMBEDDING, SCORE], {FRAMES: frames, LENGTHS: lengths})
         torch_result = (expected.embedding.numpy(), expected.score.numpy())
         reached.append(_compare("torch and ONNX", modality, batch, torch_result, (embeddings, scores)))
         alone = [
-            session.run([EMBEDDING, SCORE], {FRAMES: frames[row : row + 1, :length], LENGTHS: lengths[row : row + 1]})
+            run.run([EMBEDDING, SCORE], {FRAMES: frames[row : row + 1, :length], LENGTHS: lengths[row : row + 1]})
             for row, length in enumerate(batch)
         ]
         rows = tuple(np.concatenate(parts) for parts in zip(*alone, strict=True))
@@ -71,7 +72,7 @@ def check_fusion(model: ViralityModel, graph: bytes) -> None:
 
     Raises ``BundleError`` naming the combination and the difference.
     """
-    session = _session(graph)
+    run = session(graph)
     generator = np.random.default_rng(0)
     present = np.array(list(product([False, True], repeat=len(model.config.modalities))))
     kept = np.repeat(present, model.embedding_dims, axis=1)
@@ -80,9 +81,9 @@ def check_fusion(model: ViralityModel, graph: bytes) -> None:
     with torch.inference_mode():
         expected = model.fusion(*(torch.from_numpy(array) for array in (embeddings, scores, present)))
     inputs = {EMBEDDINGS: embeddings, SCORES: scores, PRESENT: present}
-    attention, fused = session.run([ATTENTION, FUSED_SCORE], inputs)
+    attention, fused = run.run([ATTENTION, FUSED_SCORE], inputs)
     alone = [
-        session.run([ATTENTION, FUSED_SCORE], {name: array[row : row + 1] for name, array in inputs.items()})
+        run.run([ATTENTION, FUSED_SCORE], {name: array[row : row + 1] for name, array in inputs.items()})
         for row in range(len(present))
     ]
     for what, (attention_b, fused_b) in (
@@ -106,11 +107,11 @@ def _compare(
     first: tuple[NDArray[np.float32], NDArray[np.float32]],
     second: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> Agreement:
-    size = np.abs(first[0]).max(axis=1).clip(min=np.finfo(np.float32).tiny)
+    found = differences(first, second)
     largest = []
     for name, difference, limit in (
-        ("score", np.abs(first[1] - second[1]), SCORE_TOLERANCE),
-        ("embedding (relative)", _largest(first[0], second[0]) / size, EMBEDDING_TOLERANCE),
+        ("score", found["score"], SCORE_TOLERANCE),
+        ("embedding (relative)", found["embedding"], EMBEDDING_TOLERANCE),
     ):
         worst = int(_nan_as_infinity(difference).argmax())
         if not difference[worst] <= limit:
@@ -120,6 +121,15 @@ def _compare(
             )
         largest.append(float(difference[worst]))
     return Agreement(*largest)
+
+
+def differences(
+    first: tuple[NDArray[np.float32], NDArray[np.float32]], second: tuple[NDArray[np.float32], NDArray[np.float32]]
+) -> dict[str, NDArray[np.float32]]:
+    """Of each clip, between two pairs of embeddings and scores: ``score`` (N,), and ``embedding`` (N,) relative to the
+    largest entry of the first."""
+    size = np.abs(first[0]).max(axis=1).clip(min=np.finfo(np.float32).tiny)
+    return {"score": np.abs(first[1] - second[1]), "embedding": _largest(first[0], second[0]) / size}
 
 
 def _largest(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -132,18 +142,22 @@ def _nan_as_infinity(difference: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(np.isnan(difference), np.inf, difference)
 
 
-def _session(graph: bytes) -> onnxruntime.InferenceSession:
+def session(graph: bytes) -> onnxruntime.InferenceSession:
+    """``graph`` on the CPU."""
     return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
 
-def _padded(clips: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    frames = np.full((len(clips), max(map(len, clips)), *clips[0].shape[1:]), np.nan, np.float32)
+def padded(clips: Sequence[NDArray[Any]], *, filling: float = math.nan) -> NDArray[Any]:
+    """A batch of ``clips``, the shorter ones filled up."""
+    frames = np.full((len(clips), max(map(len, clips)), *clips[0].shape[1:]), filling, clips[0].dtype)
     for row, clip in enumerate(clips):
         frames[row, : len(clip)] = clip
     return frames
 
 
-def _clip(model: ViralityModel, modality: Modality, length: int, generator: np.random.Generator) -> NDArray[np.float32]:
+def random_clip(
+    model: ViralityModel, modality: Modality, length: int, generator: np.random.Generator
+) -> NDArray[np.float32]:
     """(T, V, C) pixel coordinates of a moving pose, or (T, C) features as they leave a ReLU."""
     shape = model.config.frame_shape(modality)
     if not modality.has_joints:

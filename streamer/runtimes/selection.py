@@ -9,6 +9,7 @@ from schemas.bundle import Bundle
 from schemas.errors import BundleError, InferenceFailed
 from schemas.implementations import Implementations
 from schemas.ports import ModelRuntime
+from streamer.runtimes.parity_gate import check_parity_sample
 
 RUNTIMES: Final = Implementations(
     field="streamer.runtime",
@@ -23,7 +24,8 @@ def open_runtime(name: str, bundle: Bundle, *, providers: Sequence[str] = ("cpu"
 
     ``name`` is ``onnxruntime``, an entry point of the group ``dancerank.runtimes``, or ``package.module:factory``, a
     ``schemas.ports.RuntimeFactory``, which gets the other arguments. Raises ``ConfigurationError`` for a name that does
-    not lead to a runtime, what the factory raises, and ``BundleError`` if a graph cannot be run.
+    not lead to a runtime, what the factory raises, and ``BundleError`` if a graph cannot be run, or computes here
+    something else than where it was exported.
     """
     runtime = RUNTIMES.make(name, bundle, providers=providers, threads=threads)
     if not isinstance(runtime, ModelRuntime):
@@ -31,9 +33,13 @@ def open_runtime(name: str, bundle: Bundle, *, providers: Sequence[str] = ("cpu"
         raise RUNTIMES.refused(name, f"{made}; expected a ModelRuntime of schemas.ports")
     try:
         _warm_up(runtime)
+        check_parity_sample(runtime, bundle)
     except InferenceFailed as error:
         runtime.close()
         raise BundleError(f"the runtime {name} loads the bundle but cannot run it: {error}") from error
+    except BundleError:
+        runtime.close()
+        raise
     return runtime
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -15,7 +16,9 @@ from networks.model_config import ViralityModelConfig
 from networks.virality_model import ViralityModel
 from schemas.bundle import BundleManifest, read_bundle
 from schemas.errors import BundleError
+from schemas.export_profiles import Profile
 from schemas.modalities import Modality
+from streamer.runtimes.selection import open_runtime
 
 CONFIG = ViralityModelConfig(modalities=(Modality.SCENIC,), temporal_width=1 / 64, fusion_width=1 / 8)
 Export = Callable[..., BundleManifest]
@@ -39,7 +42,7 @@ def export_it(graphs: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Expo
     monkeypatch.setattr(export, "stream_graph", lambda model, modality, profile: graphs[modality])
     monkeypatch.setattr(export, "fusion_graph", lambda model: graphs["fusion"])
 
-    def run(folder: Path, seed: int = 0, metrics: dict[str, float] | None = None, **options: bool) -> BundleManifest:
+    def run(folder: Path, seed: int = 0, metrics: dict[str, float] | None = None, **options: Any) -> BundleManifest:
         return export_bundle(
             build(seed), folder, training_data="made up", metrics=metrics or {"spearman_fused": 0.5}, **options
         )
@@ -114,3 +117,18 @@ def test_a_description_gives_sizes_parameters_and_interfaces(tmp_path: Path, exp
     assert fusion.inputs == ("embeddings (N, 16) float32", "scores (N, 1) float32", "present (N, 1) bool")
     assert fusion.outputs == ("attention (N, 1) float32", "fused_score (N,) float32")
     assert len(scenic.sha256) == 64
+
+
+def test_a_bundle_names_its_profile_and_carries_a_sample_that_its_runtime_passes(
+    tmp_path: Path, export_it: Export
+) -> None:
+    made = export_it(tmp_path / "bundle").profile
+    assert made.name is Profile.FAST
+    assert made.agreement["scenic score"] <= 1e-5
+    open_runtime("onnxruntime", read_bundle(tmp_path / "bundle")).close()
+
+
+def test_eight_bits_without_clips_are_refused_and_nothing_is_written(tmp_path: Path, export_it: Export) -> None:
+    with pytest.raises(BundleError, match="needs clips to calibrate on"):
+        export_it(tmp_path / "bundle", profile=Profile.INT8)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,54 @@
+"""The gate of a bundle at load: its parity sample, run where its graphs will run.
+
+Legend: N clips, D embedding width.
+"""
+
+from typing import Final
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from schemas.bundle import EMBEDDING, FRAMES, LENGTHS, SCORE, Bundle
+from schemas.errors import BundleError
+from schemas.escaping import shortened
+from schemas.export_profiles import Profile
+from schemas.ports import ModelRuntime
+
+_SMALLEST: Final = np.finfo(np.float32).tiny
+
+
+def check_parity_sample(runtime: ModelRuntime, bundle: Bundle) -> None:
+    """Raise ``BundleError`` naming stream, provider and difference if a stream does not make of the bundle's sample
+    what the network makes of it, within the differences that the manifest allows. A bundle without a sample passes.
+    """
+    sample = bundle.manifest.profile.sample
+    if sample is None or bundle.sample is None:
+        return
+    try:
+        tensors = safetensors.numpy.load(bundle.sample)
+        for modality in bundle.manifest.modalities:
+            frames, lengths, embedding, score = (
+                tensors[f"{modality}.{name}"] for name in (FRAMES, LENGTHS, EMBEDDING, SCORE)
+            )
+            found = runtime.run_stream(modality, frames.astype(np.float32), lengths)
+            size = np.abs(embedding).max(axis=1).clip(min=_SMALLEST)
+            for what, difference, limit in (
+                ("score", np.abs(found.scores - score), sample.score[modality]),
+                ("embedding", np.abs(found.embeddings - embedding).max(axis=1) / size, sample.embedding[modality]),
+            ):
+                if not float(difference.max()) <= limit:
+                    raise BundleError(
+                        f"{modality}: on {runtime.providers[modality]} the {what} of a sample clip is off by "
+                        f"{float(difference.max()):.1e}, and at most {limit:.1e} is allowed; {_remedy(bundle)}"
+                    )
+    except (KeyError, ValueError, safetensors.SafetensorError) as error:
+        raise BundleError(
+            f"{sample.file}: not the sample of this bundle ({shortened(str(error))}); export it again"
+        ) from error
+
+
+def _remedy(bundle: Bundle) -> str:
+    if bundle.manifest.profile.name is Profile.INT8:
+        return "this processor rounds eight bits otherwise: export the checkpoint with --profile fast"
+    return "choose another provider or runtime"
