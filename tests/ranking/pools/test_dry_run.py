@@ -148,7 +148,7 @@ def _contents(pools: Pools) -> list[Any]:
     with pools.database.reading() as connection:
         return [
             connection.execute(sa.text(f"SELECT * FROM {table} ORDER BY 1, 2")).all()
-            for table in ("pool_clips", "pool_budgets", "pool_decisions", "pool_outbox", "pool_policies")
+            for table in ("pool_clips", "pool_budgets", "pool_decisions", "pool_workers", "pool_policies")
         ]
 
 
