@@ -297,6 +297,37 @@ class Neighbours:
     since_ms: int | None = None
 
 
+PERCENTILES: Final = (1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0)
+
+
+@dataclass(frozen=True)
+class Quantile:
+    """``percentile`` percent of the scores are at most ``score``."""
+
+    percentile: float
+    score: float
+
+
+@dataclass(frozen=True)
+class ScoreDistribution:
+    """How the scores by ``dimension`` are distributed that ``generation`` ever gave, in all challenges together.
+
+    An estimate: every percentile is off by at most ``rank_error`` percentage points, at 99 % confidence; 0 where it is
+    exact. ``scores`` counts them; a clip that was scored again or deleted still counts. ``percentile`` is that of
+    ``score``, if one was named, as ``RankedClip`` has it.
+    """
+
+    generation: str
+    dimension: Dimension
+    scores: int
+    rank_error: float
+    lowest: float
+    highest: float
+    quantiles: list[Quantile]
+    score: float | None = None
+    percentile: float | None = None
+
+
 @dataclass(frozen=True)
 class ChallengeAttention:
     """Which aspect matters most in a challenge: the mean attention (Eq. 12) of each modality over the clips that have

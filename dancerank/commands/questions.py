@@ -46,6 +46,24 @@ def rankings(
             console.print(_challenges_table(service, generation, window))
 
 
+def distribution(
+    by: Annotated[Dimension, typer.Option(help="The modality whose scores, or the fused score.")] = Dimension.FUSED,
+    score: Annotated[float | None, typer.Option(help="A score to give the percentile of.")] = None,
+    generation: Generation = None,
+    config: Config = None,
+) -> None:
+    """How scores are distributed over all challenges together, estimated from the stream of scored clips."""
+    with _store_service(config) as service:
+        found = service.distribution(by, score=score, generation=generation)
+    error = f"± {found.rank_error:.2f}" if found.rank_error else "exact"
+    table = Table("percentile", "score", title=titled(f"{found.scores} {by} scores"), caption=f"percentiles: {error}")
+    for quantile in found.quantiles:
+        table.add_row(f"{quantile.percentile:g}", f"{quantile.score:.4f}")
+    if found.score is not None and found.percentile is not None:
+        table.add_row(f"{found.percentile:.2f}", f"{found.score:.4f}", style="bold")
+    Console().print(table)
+
+
 def _challenges_table(service: RankingService, generation: str | None, window: Window) -> Table:
     # One for the whole table: another may be activated between two questions.
     generation = generation or next((s.generation for s in service.generations() if s.in_force), None)

@@ -109,6 +109,17 @@ ranking_parts: Final = sa.Table(
 )
 """The scores of a long run by one dimension, in parts of equal length."""
 
+score_sketches: Final = sa.Table(
+    "score_sketches",
+    metadata,
+    sa.Column("generation", _identifier, primary_key=True),
+    sa.Column("dimension", _slug, primary_key=True),
+    sa.Column("sketch", sa.BigInteger, primary_key=True, autoincrement=False, comment="random"),
+    sa.Column("scores", sa.BigInteger, nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False, comment="a KLL sketch of Apache DataSketches"),
+)
+"""Of all scores that were ever written, in any challenge; the sketches of a generation and dimension are merged."""
+
 deleted_clips: Final = sa.Table(
     "deleted_clips",
     metadata,

@@ -14,6 +14,7 @@ from ranking.database.connection import Database, insert_into, lock_clips
 from ranking.database.tables import drift_samples, generation_choices, retired_generations, scored_clips
 from ranking.scores.held import remove_scored
 from ranking.scores.runs.writing import drop_runs
+from ranking.scores.sketches import drop_sketches
 from schemas.errors import GenerationRefused, NotFound
 from schemas.queries import GenerationState
 
@@ -145,6 +146,7 @@ class Generations:
             connection.execute(insert_into(connection, retired_generations).on_conflict_do_nothing(), row)
             connection.execute(sa.delete(drift_samples).where(drift_samples.c.generation == generation))
             drop_runs(connection, generation)
+            drop_sketches(connection, generation)
             left = connection.scalars(sa.select(sa.func.count()).where(of.generation == generation)).one()
         part = sa.select(of.clip_id).where(of.generation == generation).order_by(of.clip_id).limit(_PART)
         while left > 0:

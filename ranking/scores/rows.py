@@ -14,6 +14,7 @@ from ranking.scores.generations import activate_first, retired
 from ranking.scores.held import Changes, HeldClip, held_clips, remove_scored, scores_of
 from ranking.scores.runs.periods import minute_of
 from ranking.scores.runs.writing import add_changes, drop_empty
+from ranking.scores.sketches import add_scores
 from ranking.views.log_records import DeletedRecord, LogEntry
 from schemas.events import ClipScored, outside_training, training_distance
 from schemas.ports import ScoredRecord
@@ -133,7 +134,15 @@ def _write_scored(connection: sa.Connection, scored: Sequence[ScoredRecord], cha
             ranked += ((*of, dimension, clip.challenge_id, *pair) for dimension, pair in found.items())
     insert_rows(connection, scored_clips, [_scored_row(entry) for entry in later])
     insert_rows(connection, scores, ranked)
+    add_scores(connection, _by_dimension(ranked))
     insert_rows(connection, unranked_scores, unranked)
+
+
+def _by_dimension(ranked: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], list[float]]:
+    found: dict[tuple[str, str], list[float]] = {}
+    for generation, _clip, dimension, _challenge, score, _attention in ranked:
+        found.setdefault((generation, dimension), []).append(score)
+    return found
 
 
 def _remove(connection: sa.Connection, held: Iterable[HeldClip]) -> None:

@@ -17,6 +17,7 @@ from ranking.scores.runs.audit import Difference, differences, rebuild
 from ranking.scores.runs.content import CLIPS, Totals
 from ranking.scores.runs.periods import since
 from ranking.scores.runs.reading import scored_of, totals_by_challenge, totals_of
+from ranking.scores.sketches import distribution
 from ranking.scores.standings import standings
 from ranking.views.applied_offsets import advance, stored_positions
 from ranking.views.log_records import LogEntry
@@ -35,6 +36,7 @@ from schemas.queries import (
     Order,
     RankedClip,
     Ranking,
+    ScoreDistribution,
     Window,
 )
 
@@ -226,6 +228,14 @@ class ScoreStore:
             has = ", ".join(clip.places)
             return NotFound(f"clip {clip_id} has no {dimension} score; it has {has}", field="dimension")
         return NotFound(f"clip {clip_id} was uploaded before the window of {window}", field="window")
+
+    def distribution(self, dimension: Dimension, generation: str, *, score: float | None = None) -> ScoreDistribution:
+        """Of the scores in all challenges together, estimated. Raises ``NotFound`` without any in the dimension."""
+        with self._database.reading() as connection:
+            found = distribution(connection, generation, dimension, score)
+        if found is None:
+            raise NotFound(f"no clip has a {dimension} score under generation {generation}", field="by")
+        return found
 
     def percentile_range(
         self,

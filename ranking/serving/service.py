@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from math import isfinite
 from threading import Lock
 from time import monotonic, perf_counter
 from typing import Final
@@ -35,6 +36,7 @@ from schemas.queries import (
     Order,
     RankedClip,
     Ranking,
+    ScoreDistribution,
     SimilarAnswer,
     SimilarQuery,
     Window,
@@ -170,6 +172,14 @@ class RankingService:
         """A clip's place in its challenge by one dimension."""
         check_identifier("clip_id", clip_id)
         return self._store.place(clip_id, dimension, self._generation(generation), window=window)
+
+    def distribution(
+        self, dimension: Dimension = Dimension.FUSED, *, score: float | None = None, generation: str | None = None
+    ) -> ScoreDistribution:
+        """How scores are distributed over all challenges together, and where one score stands; with its error."""
+        if score is not None and not isfinite(score):
+            raise QueryError("score must be a finite number", field="score")
+        return self._store.distribution(dimension, self._generation(generation), score=score)
 
     def pooled_clip(self, clip_id: str) -> PooledClipAnswer:
         """A clip's tier, what it waits for and needs, and its history with reasons."""

@@ -15,6 +15,7 @@ from ranking.serving.api.parameters import (
     ChallengeId,
     ClipId,
     DancerId,
+    DistributionParameters,
     GenerationParameters,
     NeighbourParameters,
     NoParameters,
@@ -32,6 +33,7 @@ from schemas.queries import (
     GenerationState,
     Neighbours,
     Ranking,
+    ScoreDistribution,
     SimilarAnswer,
 )
 
@@ -136,6 +138,11 @@ def _add_rankings(app: FastAPI, service: RankingService) -> None:
         return service.ranking(
             challenge_id, asked.by, order=asked.order, k=asked.k, generation=asked.generation, window=asked.window
         )
+
+    @app.get("/v1/distribution", tags=["rankings"], responses=errors)
+    def distribution(parameters: Annotated[DistributionParameters, Query()]) -> ScoreDistribution:
+        """How scores are distributed over all challenges together: an estimate, with the most that it is off by."""
+        return service.distribution(parameters.by, score=parameters.score, generation=parameters.generation)
 
     @app.get("/v1/challenges/{challenge_id}/attention", tags=["rankings"], responses=errors)
     def attention(challenge_id: ChallengeId, parameters: Annotated[WindowParameters, Query()]) -> ChallengeAttention:

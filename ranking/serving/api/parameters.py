@@ -76,6 +76,11 @@ class NeighbourParameters(WindowParameters):
     k: Annotated[int, Field(description="How many clips to return on either side.", ge=1, le=MAX_HITS)] = 5
 
 
+class DistributionParameters(GenerationParameters):
+    by: Annotated[Dimension, Field(description="The modality whose scores, or the fused score.")] = Dimension.FUSED
+    score: Annotated[float | None, Field(description="A score to give the percentile of.", allow_inf_nan=False)] = None
+
+
 class RankingParameters(WindowParameters):
     by: Annotated[Dimension, Field(description="The modality to rank by, or the fused score.")] = Dimension.FUSED
     order: Annotated[Order, Field(description="`top`: best first. `bottom`: worst first.")] = "top"

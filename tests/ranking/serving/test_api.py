@@ -160,6 +160,12 @@ def test_neighbours_are_those_of_the_store_and_windows_leave_out_what_is_older(c
     assert get(client, "/v1/clips/c2?window=1h")["places"] == {}
 
 
+def test_the_distribution_of_scores_states_its_error(client: Client) -> None:
+    found = get(client, "/v1/distribution?by=facial&score=0.5")
+    assert (found["dimension"], found["rank_error"], len(found["quantiles"])) == ("facial", 0.0, 9)
+    assert 0 <= found["percentile"] <= 100
+
+
 OF_G1 = {"generation": "g1"}
 MISUSE = [
     ("GET", "/v1/clips/c9", None, 404, "clip_id"),
@@ -169,6 +175,9 @@ MISUSE = [
     ("GET", "/v1/challenges/none/attention", None, 404, "challenge_id"),
     ("GET", "/v1/challenges/ch/attention?window=2h", None, 422, "window"),
     ("GET", "/v1/clips/none/neighbours", None, 404, "clip_id"),
+    ("GET", "/v1/distribution?score=nan", None, 422, "score"),
+    ("GET", "/v1/distribution?score=inf", None, 422, "score"),
+    ("GET", "/v1/distribution?by=taste", None, 422, "by"),
     ("GET", "/v1/clips/c1/neighbours?window=1h", None, 404, "window"),
     ("GET", "/v1/clips/c1/neighbours?k=0", None, 422, "k"),
     ("GET", "/v1/clips/c1/neighbours?by=virality", None, 422, "by"),

@@ -1,6 +1,7 @@
-"""Runs of scores, from which ranks are counted; rows that belong together are deleted together, without foreign keys.
+"""Runs of scores, from which ranks are counted, and sketches of their distribution; and no foreign keys between rows.
 
-PostgreSQL checks a foreign key with a query for each row, which took most of the time of a batch.
+Rows that belong together are deleted together. PostgreSQL checks a foreign key with a query for each row, which took
+most of the time of a batch.
 """
 
 import secrets
@@ -12,6 +13,7 @@ import msgspec
 import numpy as np
 import sqlalchemy as sa
 from alembic import op
+from datasketches import kll_doubles_sketch
 
 revision = "0008"
 down_revision = "0007"
@@ -19,6 +21,7 @@ branch_labels = None
 depends_on = None
 
 _PART: Final = 128
+_SKETCH: Final = 800
 _ROWS_AT_ONCE: Final = 10_000
 _COUNTED: Final = np.dtype([("score", "<f8"), ("through", "<i4")])
 _LOW: Final = (1 << 31) - 1
@@ -56,6 +59,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run", "dimension", "first_score", name="pk_ranking_parts"),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "score_sketches",
+        sa.Column("generation", _identifier(), nullable=False),
+        sa.Column("dimension", sa.String(32), nullable=False),
+        sa.Column("sketch", sa.BigInteger(), autoincrement=False, nullable=False, comment="random"),
+        sa.Column("scores", sa.BigInteger(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False, comment="a KLL sketch of Apache DataSketches"),
+        sa.PrimaryKeyConstraint("generation", "dimension", "sketch", name="pk_score_sketches"),
+    )
     if on_postgresql:  # kept in the row as they are, instead of compressed or in a second table
         op.execute("ALTER TABLE ranking_runs ALTER COLUMN content SET STORAGE MAIN")
         op.execute("ALTER TABLE ranking_parts ALTER COLUMN content SET STORAGE MAIN")
@@ -63,6 +75,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("score_sketches")
     op.drop_table("ranking_parts")
     op.drop_table("ranking_runs")
     for table, referred, columns in (
@@ -98,9 +111,11 @@ def _count() -> None:
         execution_options={"yield_per": _ROWS_AT_ONCE},
     )
     parts: list[dict[str, Any]] = []
+    sketches: dict[tuple[str, str], kll_doubles_sketch] = {}
     for (generation, challenge_id, dimension), found in groupby(rows, lambda row: tuple(row[:3])):
         key, sums = (generation, challenge_id), [0, 0]
-        for first, content in _parts(_summed(found, sums)):
+        sketch = sketches.setdefault((generation, dimension), kll_doubles_sketch(_SKETCH))
+        for first, content in _parts(_summed(found, sums, sketch)):
             parts.append({"run": runs[key], "dimension": dimension, "first_score": first, "content": content})
         totals[key][dimension] = (sums[0], sums[1] >> 31, sums[1] & _LOW)
         if len(parts) >= _ROWS_AT_ONCE:
@@ -125,13 +140,15 @@ def _count() -> None:
     ]
     if new:
         connection.execute(sa.insert(table), new)
+    _insert_sketches(sketches)
 
 
-def _summed(rows: Iterable[Any], sums: list[int]) -> Iterator[tuple[float, int]]:
+def _summed(rows: Iterable[Any], sums: list[int], sketch: kll_doubles_sketch) -> Iterator[tuple[float, int]]:
     """Distinct scores with their clips; ``sums``: clips, and attention in units of 2⁻⁶²."""
     for score, same in groupby(rows, lambda row: float(row.score)):
         attention = [row.attention or 0.0 for row in same]
         sums[0] += len(attention)
+        sketch.update(np.full(len(attention), score))
         sums[1] += sum(round(each * 2.0**62) for each in attention)
         yield score, len(attention)
 
@@ -152,6 +169,22 @@ def _content(below: int, part: list[tuple[float, int]]) -> bytes:
     rows = np.empty(len(part), _COUNTED)
     rows["score"], rows["through"] = [score for score, _ in part], np.cumsum([clips for _, clips in part])
     return below.to_bytes(8, "little", signed=True) + rows.tobytes()
+
+
+def _insert_sketches(sketches: dict[tuple[str, str], kll_doubles_sketch]) -> None:
+    table = sa.table("score_sketches", *map(sa.column, ("generation", "dimension", "sketch", "scores", "content")))
+    rows = [
+        {
+            "generation": generation,
+            "dimension": dimension,
+            "sketch": secrets.randbits(63),
+            "scores": sketch.n,
+            "content": sketch.serialize(),
+        }
+        for (generation, dimension), sketch in sketches.items()
+    ]
+    if rows:
+        op.get_bind().execute(sa.insert(table), rows)
 
 
 def _insert_parts(parts: list[dict[str, Any]]) -> None:
