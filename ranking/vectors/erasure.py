@@ -5,7 +5,7 @@ from typing import Final
 from schemas.clock import Clock
 
 ERASE_WITHIN_S: Final = 86_400.0
-_SMALL_BYTES: Final = 16 * 1024 * 1024
+ERASE_AT_ONCE_BYTES: Final = 16 * 1024 * 1024
 
 
 class Erasure:
@@ -16,8 +16,8 @@ class Erasure:
     at once where there is little to write.
     """
 
-    def __init__(self, clock: Clock, within_s: float) -> None:
-        self._clock, self._within_ms = clock, 1000 * within_s
+    def __init__(self, clock: Clock, within_s: float, at_once_bytes: int) -> None:
+        self._clock, self._within_ms, self._at_once_bytes = clock, 1000 * within_s, at_once_bytes
         self.since_ms: int | None = None
         self.count = 0
         self._begun: int | None = None
@@ -31,7 +31,7 @@ class Erasure:
         """Whether the next snapshot has to be without anything of a deleted clip. ``vectors_bytes``: of all held."""
         if self.since_ms is None:
             return False
-        return vectors_bytes <= _SMALL_BYTES or self._clock.now_ms() - self.since_ms >= self._within_ms
+        return vectors_bytes <= self._at_once_bytes or self._clock.now_ms() - self.since_ms >= self._within_ms
 
     def begin(self) -> None:
         """Everything that was deleted until now is being erased."""

@@ -12,7 +12,7 @@ from ranking.vectors.backends.port import IndexBackend, RemoteBackend, SegmentFi
 from ranking.vectors.conditions import ClipCondition, Decisions
 from ranking.vectors.content_hash import index_content
 from ranking.vectors.embedding_space import EmbeddingSpace, SpaceChange
-from ranking.vectors.erasure import ERASE_WITHIN_S, Erasure
+from ranking.vectors.erasure import ERASE_AT_ONCE_BYTES, ERASE_WITHIN_S, Erasure
 from ranking.vectors.manifest import Position, SnapshotManifest, SpaceContents, pack, state_file
 from ranking.vectors.read_write_lock import ReadWriteLock
 from ranking.vectors.restoring import DELETED_FILE, catalogue_file, restored
@@ -46,9 +46,17 @@ class IndexView:
     """
 
     def __init__(
-        self, backend: IndexBackend, observer: Observer, clock: Clock, *, erase_within_s: float = ERASE_WITHIN_S
+        self,
+        backend: IndexBackend,
+        observer: Observer,
+        clock: Clock,
+        *,
+        erase_within_s: float = ERASE_WITHIN_S,
+        erase_at_once_bytes: int = ERASE_AT_ONCE_BYTES,
     ) -> None:
-        """``erase_within_s``: so long after a deletion, at the latest, snapshots are written without anything of it."""
+        """``erase_within_s``: so long after a deletion, at the latest, a snapshot is without anything of it; the next
+        one, if all vectors take no more than ``erase_at_once_bytes``.
+        """
         self._backend = backend
         self._observer = observer
         self._clock = clock
@@ -61,7 +69,7 @@ class IndexView:
         self._changing, self._saving = threading.Lock(), threading.Lock()
         self._intact: Path | None = None
         self._logs = SnapshotLogs()
-        self._erasure = Erasure(clock, erase_within_s)
+        self._erasure = Erasure(clock, erase_within_s, erase_at_once_bytes)
         self._saved: tuple[Mapping[TopicPartition, int], list[str]] = ({}, [])
         self._reported: set[Modality] = set()
         self._several: set[tuple[str, Modality, tuple[int, ...]]] = set()

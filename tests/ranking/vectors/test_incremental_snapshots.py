@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-import ranking.vectors.erasure
 from ranking.vectors.view import IndexView
 from schemas.clock import ManualClock
 from schemas.errors import SnapshotNotWritten
@@ -25,13 +24,8 @@ def clock() -> ManualClock:
 
 
 def view(clock: ManualClock) -> IndexView:
-    return IndexView(SegmentedBackend(), Observer(), clock, erase_within_s=ERASE_WITHIN_S)
-
-
-@pytest.fixture
-def large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if there were too much to write everything again at each deletion."""
-    monkeypatch.setattr(ranking.vectors.erasure, "_SMALL_BYTES", 0)
+    """Whatever it holds is too much to write everything again at each deletion."""
+    return IndexView(SegmentedBackend(), Observer(), clock, erase_within_s=ERASE_WITHIN_S, erase_at_once_bytes=0)
 
 
 def clip(number: int) -> ClipScored:
@@ -79,7 +73,6 @@ def test_what_a_snapshot_writes_follows_from_the_changes_not_from_what_there_is(
     assert written[4000] < 1.1 * written[200]
 
 
-@pytest.mark.usefixtures("large")
 def test_a_deleted_clip_leaves_the_disk_within_the_time_and_two_snapshots(tmp_path: Path, clock: ManualClock) -> None:
     one = view(clock)
     apply(one, [clip(number) for number in range(6)])
@@ -99,7 +92,6 @@ def test_a_deleted_clip_leaves_the_disk_within_the_time_and_two_snapshots(tmp_pa
     assert again.content() == one.content()
 
 
-@pytest.mark.usefixtures("large")
 def test_what_is_deleted_while_others_are_erased_is_erased_next(
     tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +120,6 @@ def test_what_is_deleted_while_others_are_erased_is_erased_next(
     assert traces(tmp_path, 2) == set()
 
 
-@pytest.mark.usefixtures("large")
 def test_what_could_not_be_erased_is_erased_later(
     tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,75 @@
+"""A process that applies a log to an index view and saves snapshots without a pause, until it is killed.
+
+    python -m tests.faults.snapshot_writer FOLDER
+
+It continues from the newest snapshot, and prints the offset after each one that it has written.
+"""
+
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from ranking.vectors.backends.faiss_live import FaissBackend
+from ranking.vectors.backends.live.tiers import Shape
+from ranking.vectors.view import IndexView
+from ranking.views.log_records import LogEntry, positions_after
+from schemas.clock import ManualClock
+from schemas.modalities import Modality
+from schemas.observation import Observer
+from tests.ranking.examples import NOW_MS, at, deletion, logged, result, scored_clip
+
+SHAPE = Shape(capacity=32, exact_below=256, coded_from=64)
+"""Small parts, so that they are sealed and merged all the time."""
+_WIDTH = 8
+_CLIPS = 400
+
+
+def opened() -> IndexView:
+    return IndexView(FaissBackend(shape=SHAPE), Observer(), ManualClock(start_ms=NOW_MS))
+
+
+def entries(offset: int) -> list[LogEntry]:
+    """The records at an offset: a clip, which may have been scored before, and now and then the deletion of another."""
+    rng = np.random.default_rng(offset)
+    name = f"clip{rng.integers(_CLIPS):04d}"
+    modalities = {m: result(rng.normal(size=_WIDTH)) for m in (Modality.SKELETAL, Modality.SCENIC)}
+    clip = scored_clip(name, modalities=modalities, uploaded_at_ms=NOW_MS + offset)
+    found: list[LogEntry] = [*logged([clip], start=offset)]
+    if offset % 10 == 0:
+        found.append(deletion(f"clip{rng.integers(_CLIPS):04d}", offset))
+    return found
+
+
+def apply(view: IndexView, start: int, end: int) -> None:
+    batch = [entry for offset in range(start, end) for entry in entries(offset)]
+    view.apply(batch, positions_after(entry.record for entry in batch))
+
+
+@cache
+def content(end: int) -> str:
+    """Hash of a view of the log up to an offset."""
+    view = opened()
+    if end:
+        apply(view, 0, end)
+    return view.content()
+
+
+def offset_of(view: IndexView) -> int:
+    return view.positions([at()]).get(at(), 0)
+
+
+def main(folder: Path) -> None:
+    view = opened()
+    view.restore(folder)
+    while True:
+        start = offset_of(view)
+        apply(view, start, start + 20)
+        view.save(folder)
+        sys.stdout.write(f"{offset_of(view)}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

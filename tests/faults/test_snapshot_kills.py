@@ -1,0 +1,56 @@
+"""A process that is killed while it writes snapshots: what it had saved is there, and nothing of the rest is left."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+
+from ranking.vectors.manifest import MANIFEST
+from tests.faults import snapshot_writer
+from tests.servers import servers_are_required
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+KILLS = 60 if servers_are_required() else 15
+LONGEST_S = 0.3
+
+
+def shared_names(root: Path) -> set[str]:
+    """The segments and logs that snapshots name."""
+    manifests = [msgspec.json.decode((folder / MANIFEST).read_bytes()) for folder in root.glob("snapshot-*")]
+    return {name for manifest in manifests for name in (*manifest["segments"], *manifest["logs"])}
+
+
+@pytest.mark.tried(
+    kind="leftovers",
+    given="a process killed again and again while it writes snapshots and merges segments",
+    outcome="the last that was written is read; the next leaves nothing of the others",
+)
+def test_a_kill_at_any_moment_of_a_snapshot_loses_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+    random, saved = Random(5), 0
+    for _ in range(KILLS):
+        command = [sys.executable, "-m", "tests.faults.snapshot_writer", str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            assert writer.stderr is not None
+            said = [writer.stdout.readline()]  # it has started and written one
+            time.sleep(random.uniform(0.0, LONGEST_S))
+            writer.kill()
+            said += writer.stdout.readlines()
+            assert "Traceback" not in (errors := writer.stderr.read()), errors
+        last = max(int(line) for line in said if line.endswith("\n"))
+        assert last > saved, "it went on from where it was"
+        restored = snapshot_writer.opened()
+        assert restored.restore(tmp_path)
+        saved = snapshot_writer.offset_of(restored)
+        assert saved >= last
+        assert restored.incomplete() == []
+        assert restored.content() == snapshot_writer.content(saved)
+    snapshot_writer.apply(restored, saved, saved + 20)
+    restored.save(tmp_path)
+    assert {path.name for path in (tmp_path / "segments").iterdir()} == shared_names(tmp_path)
+    assert [path for path in tmp_path.rglob("*") if ".partial" in path.name] == []
