@@ -22,7 +22,7 @@ test: $(VENV)/installed-test servers lint ## install everything, check style, ty
 	@echo "==> tests, on $(WORKERS) workers"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
-lint: $(VENV)/installed-test ## style, types, import rules and the documentation only
+lint: $(VENV)/installed-test ## style, types, import rules, lengths of modules and the documentation only
 	@echo "==> style"
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run '$(BIN)/ruff format .'"; exit 1; }
@@ -30,6 +30,8 @@ lint: $(VENV)/installed-test ## style, types, import rules and the documentation
 	@$(BIN)/mypy --no-error-summary
 	@echo "==> import rules"
 	@$(BIN)/lint-imports --no-logo > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+	@echo "==> lengths of modules"
+	@$(BIN)/python -m benchmarks.structure --longest 399
 	@echo "==> documentation"
 	@$(SITE)
 

@@ -1,6 +1,6 @@
 """How the code is divided: modules, lines, and imports between packages, of this tree and of an earlier revision.
 
-    python -m benchmarks.structure [--against REVISION]
+    python -m benchmarks.structure [--against REVISION] [--longest LINES]
 
 A room is a top-level package, or a package directly below ``ranking``. An import crosses if it leads from one room into
 another. Lines are those that hold code: neither blank nor a comment nor a docstring.
@@ -11,6 +11,7 @@ import ast
 import io
 import statistics
 import subprocess
+import sys
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -50,7 +51,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", metavar="REVISION", help="an earlier revision to compare with")
     parser.add_argument("--quick", action="store_true", help="the same; it takes seconds")
+    parser.add_argument("--longest", type=int, metavar="LINES", help="only exit with 1 if a module is longer")
     arguments = parser.parse_args()
+    if arguments.longest:
+        sys.exit("\n".join(too_long(Path(), arguments.longest)) or None)
     found = {"now": structure(Path())}
     if arguments.against:
         with TemporaryDirectory() as folder:
@@ -86,6 +90,20 @@ def structure(root: Path) -> Structure:
         flat=max(folders.values()),
         test_lines=tests,
     )
+
+
+def too_long(root: Path, most: int) -> list[str]:
+    """A sentence for each module of the code, tests, benchmarks and examples with more than ``most`` lines."""
+    lengths = {
+        path.relative_to(root): path.read_text().count("\n")
+        for folder in (*PACKAGES, "tests", "benchmarks", "examples")
+        for path in sorted((root / folder).rglob("*.py"))
+    }
+    return [
+        f"{path}: {length} lines, {most} at most; split it by what it holds"
+        for path, length in lengths.items()
+        if length > most
+    ]
 
 
 def read_modules(root: Path, package: str) -> Iterator[Module]:

@@ -2,13 +2,12 @@
 
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import cached_property, partial
 from typing import Final
 
-import msgspec
-
+from dancerank.kafka_sources import every_partition, member_of
 from dancerank.listening import ConnectionLimits
 from dancerank.loop_monitoring import MonitoredLoops, state_of
 from dancerank.policies import read_policy, shipped_policy
@@ -41,18 +40,16 @@ from ranking.views.periodic import every
 from schemas.bundle import Bundle, read_bundle
 from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
-from schemas.ports import ModelRuntime, RebalanceListener, View
+from schemas.ports import ModelRuntime, View
 from schemas.readiness import ProcessState
 from schemas.unknown_modalities import UnknownModalities
 from streamer.assembly import open_streamer
 from streamer.pipeline import Streamer
 from streamer.runtimes.selection import open_runtime
-from transport.client_options import ConsumerOptions, ProducerOptions, TransactionOptions
+from transport.client_options import ProducerOptions, TransactionOptions
 from transport.connection import KafkaConnection
-from transport.group_membership import Rejoining
 from transport.kafka_flushes import open_results
 from transport.kafka_sink import KafkaSink
-from transport.kafka_source import KafkaSource
 from transport.lag_monitor import Reader as LagReader
 from transport.refusals import RecordLimits
 
@@ -60,8 +57,6 @@ log = logging.getLogger(__name__)
 
 _COMMIT_INTERVAL_S: Final = 1.0
 _REPORT_INTERVAL_S: Final = 1.0
-_HEARTBEAT_S: Final = 3.0
-_HEARTBEATS: Final = 5  # that may be lost before a member is given up
 
 
 class Processes:
@@ -191,7 +186,7 @@ class Processes:
         opened = open_streamer(
             settings.streamer,
             runtime,
-            open_source=self._member_of(group, topics),
+            open_source=member_of(connection, settings.kafka, group, topics),
             open_sink=lambda: open_results(connection, name, transactions, limits),
             observer=self.observer,
             clock=self.clock,
@@ -217,7 +212,8 @@ class Processes:
             view = ScoreView(
                 ScoreStore(database, self.clock), sink, self.observer, scored_topics=scored_topics(settings)
             )
-            open_source = self._member_of(settings.kafka.ranking_group, topics_read(settings)["ranking"])
+            topics, group = topics_read(settings)["ranking"], settings.kafka.ranking_group
+            open_source = member_of(self.connection, settings.kafka, group, topics)
             options = LoopOptions(max_records=settings.ranking.batch_records)
             loop = ViewLoop(
                 open_source,
@@ -229,7 +225,7 @@ class Processes:
                 options,
                 dropped=self._dropped(database),
             )
-            loops.add_view(loop, topics_read(settings)["ranking"], settings.kafka.ranking_group)
+            loops.add_view(loop, topics, group)
             yield loop
 
     def index_loop(self, index: IndexView, database: Database | None = None) -> ViewLoop[LogEntry]:
@@ -238,12 +234,9 @@ class Processes:
         """
         topics = topics_read(self.settings)["ranking"]
 
-        def open_source(listener: RebalanceListener) -> KafkaSource:
-            return KafkaSource(self.connection, topics, group=None, listener=listener, options=self._reader)
-
         options = LoopOptions(max_records=self.settings.ranking.batch_records, commits=False)
         return ViewLoop(
-            open_source,
+            every_partition(self.connection, self.settings.kafka, topics),
             index,
             self._read_log,
             None,
@@ -255,11 +248,7 @@ class Processes:
 
     def _refilling_loop(self, view: View[LogEntry], between_steps: Callable[[], None]) -> ViewLoop[LogEntry]:
         """Reads all scored clips once more; what it reads is not counted again."""
-
-        def open_source(listener: RebalanceListener) -> KafkaSource:
-            topics = scored_topics(self.settings)
-            return KafkaSource(self.connection, topics, group=None, listener=listener, options=self._reader)
-
+        open_source = every_partition(self.connection, self.settings.kafka, scored_topics(self.settings))
         options = LoopOptions(
             max_records=self.settings.ranking.batch_records, commits=False, maintenance_interval_s=0.0
         )
@@ -308,7 +297,8 @@ class Processes:
             announce = stack.enter_context(publishing(publisher.publish))
             worker = PoolWorker(store, policy, announce, self.observer, self.clock, pools, seen=monitor.add, look=look)
             stack.callback(worker.leave)
-            open_source = self._member_of(settings.kafka.pools_group, topics_read(settings)["pools"])
+            topics, group = topics_read(settings)["pools"], settings.kafka.pools_group
+            open_source = member_of(self.connection, settings.kafka, group, topics)
             unknown = UnknownModalities(self.observer)
             scored_in = scored_topics(settings)
             read = partial(
@@ -329,7 +319,7 @@ class Processes:
                 maintenance=worker.round,
                 dropped=self._dropped(database),
             )
-            loops.add_view(loop, topics_read(settings)["pools"], settings.kafka.pools_group)
+            loops.add_view(loop, topics, group)
             yield loop
 
     @contextmanager
@@ -401,29 +391,3 @@ class Processes:
             on_unknown_modality=UnknownModalities(self.observer),
             clock=self.clock,
         )
-
-    @property
-    def _reader(self) -> ConsumerOptions:
-        """How this process reads without a group."""
-        return ConsumerOptions(max_batch_bytes=self.settings.kafka.max_batch_bytes)
-
-    @property
-    def _member(self) -> ConsumerOptions:
-        """How this process is a member of its groups."""
-        session_s = self.settings.kafka.session_timeout_s
-        heartbeat_s = min(_HEARTBEAT_S, session_s / _HEARTBEATS)
-        return msgspec.structs.replace(
-            self._reader,
-            session_timeout_s=session_s,
-            heartbeat_interval_s=heartbeat_s,
-            instance=self.settings.kafka.instance,
-        )
-
-    def _member_of(self, group: str, topics: Sequence[str]) -> Rejoining:
-        """Opens the sources of this process as a member of ``group``, which start where their listener says."""
-        connection, options = self.connection, self._member
-
-        def open_source(listener: RebalanceListener) -> KafkaSource:
-            return KafkaSource(connection, topics, group=group, listener=listener, options=options)
-
-        return Rejoining(connection, group, open_source)

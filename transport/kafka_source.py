@@ -22,6 +22,7 @@ from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection, open_client, transport_errors
 from transport.kafka_internals import TopicIds, known_partitions, read_batches_by
 from transport.rebalances import Call, Rebalances
+from transport.standstill import STANDSTILL_S, Standstill
 from transport.starting_offsets import not_there, starting_offsets
 from transport.unreadable_batches import BatchReader
 
@@ -29,10 +30,6 @@ log = logging.getLogger(__name__)
 
 _JOINING_POLL_S: Final = 1.0
 _ANYWHERE: Final[Mapping[TopicPartition, int]] = MappingProxyType({})
-
-STANDSTILL_S: Final = 10.0
-"""Time between two checks for records that are there and not read."""
-
 
 _DEFAULTS = ConsumerOptions()
 
@@ -77,8 +74,7 @@ class KafkaSource:
         self.left_behind: str | None = None
         """Once closed, the id of a member that its group has to be rid of, in case that the broker was unreachable."""
         self._is_unreachable = False
-        self._standing: dict[TopicPartition, int] = {}
-        self._looked_s = time.monotonic()
+        self._standstill = Standstill()
         # Kafka's client calls back on its own network thread; such calls come through here to the thread that polls.
         self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._poller = ThreadPoolExecutor(1, thread_name_prefix="kafka-poll")
@@ -147,7 +143,7 @@ class KafkaSource:
 
     def pause(self) -> None:
         self._paused = True
-        self._standing = {}
+        self._standstill.forget()
         self._consumer.pause(*map(_theirs, self._assigned))
 
     def resume(self) -> None:
@@ -213,23 +209,16 @@ class KafkaSource:
         time.sleep(max(0.0, deadline_s - time.monotonic()))
 
     def _look_for_standstill(self) -> None:
-        """Raise ``TransportError`` if records wait where none was returned from one look to the next.
-
-        Kafka's client may wait without a limit for the answer to a request that was lost with its broker.
-        """
-        if self._paused or not self._assigned or time.monotonic() - self._looked_s < STANDSTILL_S:
+        """Raise ``TransportError`` if records wait where none was returned from one look to the next."""
+        if self._paused or not self._assigned or not self._standstill.is_due():
             return
-        self._looked_s = time.monotonic()
         try:
             ends = self.end_offsets()
         except TransportError:
             self._is_unreachable = True
             return  # unreachable, which is not a standstill
         self._is_unreachable = False
-        now = {at: self._position(at) for at in self._assigned if ends.get(at, 0) > self._position(at)}
-        stuck = sorted(at for at, offset in now.items() if self._standing.get(at) == offset)
-        self._standing = now
-        if stuck:
+        if stuck := self._standstill.look({at: self._position(at) for at in self._assigned}, ends):
             raise TransportError(
                 f"nothing was read of {listed(stuck)} for {STANDSTILL_S:g} s, though records are there (Kafka at "
                 f"{self._connection}); open a new source, and if that repeats, restore the partition from a replica"
@@ -280,7 +269,7 @@ class KafkaSource:
     def _start(self, partitions: frozenset[TopicPartition], at_most: Mapping[TopicPartition, int] = _ANYWHERE) -> None:
         """Partitions were assigned, beside those that stayed: begin where the listener says, or the group's commit."""
         self._assigned |= partitions
-        self._standing = {}
+        self._standstill.forget()
         for at in partitions:
             self._next_offset.pop(at, None)
         if not partitions:

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks import figures
 from benchmarks.figures import Measured, write_figures
-from benchmarks.structure import code_lines, structure
+from benchmarks.structure import code_lines, structure, too_long
 
 
 @pytest.fixture
@@ -30,6 +30,16 @@ def test_modules_lines_and_imports_between_rooms_are_counted(tree: Path) -> None
     assert found.crossing == 2  # from ranking to schemas, and from the pools to ranking
     assert (found.longest, found.longest_name) == (4, "schemas.errors")
     assert found.flat == 2
+
+
+def test_modules_that_are_too_long_are_named_in_the_code_and_the_tests(tree: Path) -> None:
+    assert too_long(tree, 4) == []
+    assert too_long(tree, 2) == [
+        "schemas/errors.py: 4 lines, 2 at most; split it by what it holds",
+        "ranking/loop.py: 3 lines, 2 at most; split it by what it holds",
+    ]
+    (tree / "tests" / "test_loop.py").write_text("assert 1\n" * 5)
+    assert too_long(tree, 4) == ["tests/test_loop.py: 5 lines, 4 at most; split it by what it holds"]
 
 
 def test_docstrings_comments_and_blank_lines_are_not_code() -> None:

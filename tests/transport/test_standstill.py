@@ -44,7 +44,7 @@ class Stalled:
 def source(
     embedded_broker: KafkaConnection, filled_topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[KafkaSource]:
-    monkeypatch.setattr("transport.kafka_source.STANDSTILL_S", LOOK_S)
+    monkeypatch.setattr("transport.standstill.STANDSTILL_S", LOOK_S)
     with closing(KafkaSource(embedded_broker, [filled_topic], group=None)) as opened:
         yield opened
 
@@ -65,7 +65,7 @@ def test_records_that_wait_from_one_look_to_the_next_are_a_standstill(stalled: S
 def test_the_broker_is_asked_once_in_a_while_and_not_with_every_poll(
     stalled: Stalled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transport.kafka_source.STANDSTILL_S", 1.0)
+    monkeypatch.setattr("transport.standstill.STANDSTILL_S", 1.0)
     time.sleep(1.0)
     for _ in range(4):
         stalled.poll()

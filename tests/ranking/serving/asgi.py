@@ -1,10 +1,13 @@
 """Requests to an application without a server, as a server would hand them on."""
 
 import asyncio
+import json
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message
+
+JSON = {"content-type": "application/json"}
 
 
 class Answer(NamedTuple):
@@ -43,3 +46,11 @@ def request(app: ASGIApp, method: str, target: str, headers: dict[str, str], *ch
     asyncio.run(app(scope, receive, send))
     answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return Answer(sent[0]["status"], answered, asked, b"".join(message["body"] for message in sent[1:]))
+
+
+def refusal(answer: Answer) -> tuple[int, str, str | None]:
+    """Status, code and parameter of an answer that has the body of an error."""
+    error = json.loads(answer.body)["error"]
+    assert error.keys() == {"code", "message", "parameter"}
+    assert error["message"]
+    return answer.status, error["code"], error["parameter"]

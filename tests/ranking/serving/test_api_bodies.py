@@ -1,0 +1,151 @@
+"""Bodies at the edges of HTTP: each read in one way or refused by name."""
+
+import json
+
+import pytest
+from fastapi import FastAPI
+
+from tests.ranking.serving.asgi import JSON, refusal, request
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(
+            b"{not json",
+            (422, "malformed_json", "body"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="a body that is not JSON", outcome="422 malformed_json"),
+        ),
+        pytest.param(
+            b"\xff",
+            (422, "malformed_json", "body"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="a body that is not UTF-8", outcome="422 malformed_json"),
+        ),
+        pytest.param(
+            '{"clip_id": "c1"}'.encode("utf-16"),
+            (422, "malformed_json", "body"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="a body in UTF-16", outcome="422 malformed_json"),
+        ),
+        pytest.param(
+            b"[" * 100_000,
+            (422, "malformed_json", "body"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="100,000 opened brackets", outcome="422 malformed_json"),
+        ),
+        pytest.param(
+            b'{"clip_id": "c1", "k": ' + b"9" * 5000 + b"}",
+            (422, "malformed_json", "body"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="a number of 5,000 digits", outcome="422 malformed_json"),
+        ),
+        pytest.param(
+            b'{"clip_id": "c1", "clip_id": "c2"}',
+            (422, "malformed_json", "body"),
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="a name twice in one JSON object", outcome="422 malformed_json"
+            ),
+        ),
+        pytest.param(
+            b'\xef\xbb\xbf{"clip_id": "c1"}',
+            (422, "malformed_json", "body"),
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="a body with a byte-order mark", outcome="422 malformed_json"
+            ),
+        ),
+        pytest.param(
+            b'{"clip_id": "c1"} {}',
+            (422, "malformed_json", "body"),
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="text after the JSON document", outcome="422 malformed_json"
+            ),
+        ),
+        pytest.param(
+            b"",
+            (422, "invalid_query", "body"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="an empty body", outcome="422 invalid_query"),
+        ),
+        pytest.param(
+            b"[]",
+            (422, "invalid_query", "body"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="JSON that is a list", outcome="422 invalid_query"),
+        ),
+        pytest.param(
+            b'{"\\ud800": 1}',
+            (422, "invalid_query", "body"),
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="half a surrogate pair as a name", outcome="422 invalid_query"
+            ),
+        ),
+        pytest.param(
+            b'{"embeddings": {"skeletal": [NaN, 1]}, "generation": "g1"}',
+            (422, "invalid_query", "embeddings.skeletal"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="NaN as an embedding", outcome="422 invalid_query"),
+        ),
+        pytest.param(
+            b'{"clip_id": "c1", "weights": {"skeletal": 1e999}}',
+            (422, "invalid_query", "weights"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="a weight of 1e999", outcome="422 invalid_query"),
+        ),
+        pytest.param(
+            b'{"clip_id": "c1", "k": 18446744073709551617}',
+            (422, "invalid_query", "k"),
+            marks=pytest.mark.tried(kind="HTTP edges", given="k beyond 64 bits", outcome="422 invalid_query"),
+        ),
+    ],
+)
+def test_a_body_is_read_in_one_way_or_refused_by_name(
+    app: FastAPI, body: bytes, expected: tuple[int, str, str | None]
+) -> None:
+    assert refusal(request(app, "POST", "/v1/similar", JSON, body)) == expected
+
+
+def test_what_a_refusal_quotes_is_bounded(app: FastAPI) -> None:
+    answer = request(app, "POST", "/v1/similar", JSON, json.dumps({"x" * 100_000: 1}).encode())
+    assert refusal(answer)[:2] == (422, "invalid_query")
+    assert len(answer.body) < 1000
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param(
+            {"content-type": "text/plain"},
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="a body of another content type", outcome="415 unsupported_media_type"
+            ),
+        ),
+        pytest.param(
+            {},
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="a body without a content type", outcome="415 unsupported_media_type"
+            ),
+        ),
+        pytest.param(
+            {"content-type": "application/x-www-form-urlencoded"},
+            marks=pytest.mark.tried(kind="HTTP edges", given="a form", outcome="415 unsupported_media_type"),
+        ),
+        pytest.param(
+            {"content-type": "json"},
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="a content type that is not one", outcome="415 unsupported_media_type"
+            ),
+        ),
+        pytest.param(
+            {"content-type": "application/json; charset=utf-16"},
+            marks=pytest.mark.tried(
+                kind="HTTP edges", given="JSON declared as UTF-16", outcome="415 unsupported_media_type"
+            ),
+        ),
+        pytest.param(
+            {"content-type": "application/json", "content-encoding": "gzip"},
+            marks=pytest.mark.tried(kind="HTTP edges", given="a compressed body", outcome="415 unsupported_media_type"),
+        ),
+    ],
+)
+def test_a_body_that_is_not_declared_as_json_is_not_read_as_json(app: FastAPI, headers: dict[str, str]) -> None:
+    answer = request(app, "POST", "/v1/similar", headers, b'{"clip_id": "c1"}')
+    assert refusal(answer) == (415, "unsupported_media_type", None)
+
+
+@pytest.mark.parametrize("declared", ["application/json", "APPLICATION/JSON; charset=UTF-8", "application/x+json"])
+def test_json_may_be_declared_in_each_way_that_means_json(app: FastAPI, declared: str) -> None:
+    sent = {"content-type": declared, "content-encoding": "identity"}
+    assert request(app, "POST", "/v1/similar", sent, b'{"clip_id": "c1"}').status == 200
