@@ -64,14 +64,19 @@ def new_index(backend: IndexBackend) -> VectorIndex:
 
 
 def thawed(
-    backend: SnapshotBackend, frozen: FrozenIndex, dim: int = DIM, *, damaged: str = "", missing: str = ""
+    backend: SnapshotBackend,
+    frozen: FrozenIndex,
+    dim: int = DIM,
+    *,
+    numbers: RowNumbers = NUMBERS,
+    damaged: str = "",
 ) -> SnapshotIndex:
     """The index as a snapshot restores it, in a folder that is deleted at once, as a snapshot may be.
 
-    Of the segment ``damaged`` the last bytes are cut off; ``missing`` is not there.
+    Of the segment ``damaged`` the last bytes are cut off.
     """
     with tempfile.TemporaryDirectory() as folder:
-        paths = {name: Path(folder) / name for name in frozen.segments if name != missing}
+        paths = {name: Path(folder) / name for name in frozen.segments}
         for name, path in paths.items():
             segment = frozen.segments[name]
             segment.write(path)
@@ -80,7 +85,7 @@ def thawed(
             if name == damaged:
                 path.unlink()  # it may be a link to the index's own file
                 path.write_bytes(content[:-9])
-        return backend.read(frozen.state, paths, dim, NUMBERS)
+        return backend.read(frozen.state, paths, dim, numbers)
 
 
 def clip(number: int, group: int = 0) -> IndexedClip:

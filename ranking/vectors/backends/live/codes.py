@@ -3,7 +3,7 @@
 FAISS's ``IndexIVFPQFastScan``: each vector is assigned to the nearest of L centroids; its D components are quantised in
 groups of up to four, each to the nearest of 16 codewords, which a search sums up from tables in registers. It reads the
 vectors of the P lists that are nearest to the query, and estimates similarities; the caller computes those of the first
-``ceil(k * refine)`` again from the exact vectors.
+``wanted(k)`` again from the exact vectors.
 
 P (``probes``) and ``refine`` are measured when a segment is made, on members of the segment as queries.
 
@@ -29,7 +29,8 @@ _PROBED: Final = 0.97
 """Of the true neighbours, how many the probed lists have to hold."""
 _REFINED: Final = 0.99
 """Of those that the probed lists hold, how many have to be among the estimates that are computed again."""
-_REFINES: Final = (1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
+_AT_LEAST: Final = 32
+_REFINES: Final = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 _BITS: Final = 4
 CODEWORDS: Final = 1 << _BITS
 """Of each group of components; training needs as many vectors."""
@@ -96,6 +97,10 @@ class Codes:
     def add(self, rows: Int64, vectors: Float32) -> None:
         self._index.add_with_ids(vectors, rows)
 
+    def wanted(self, k: int) -> int:
+        """How many of the best estimates hold the k nearest."""
+        return ceil(k * self.refine) + _AT_LEAST
+
     def search(
         self, query: Float32, count: int, probes: int, selector: faiss.IDSelector | None = None
     ) -> tuple[Float32, Int64]:
@@ -125,7 +130,7 @@ class Codes:
         for self.refine in _REFINES:
             found = 0
             for query, true, probed in zip(queries, neighbours, within, strict=True):
-                rows = self.search(query, ceil(neighbours.shape[1] * self.refine) + 1, self.probes)[1]
+                rows = self.search(query, self.wanted(neighbours.shape[1]), self.probes)[1]
                 found += int(np.isin(true[probed], rows).sum())
             if found >= _REFINED * within.sum():
                 return

@@ -91,6 +91,8 @@ def _segments(read: _IndexState, paths: Mapping[str, Path], dim: int) -> Iterato
             dead = np.frombuffer(segment.dead, "<i8")
         with reading(vectors):
             file = SegmentVectors(vectors)
+            if segment.coded and file.vectors.dtype != np.float16:
+                raise ValueError("it has codes and not float16, which they belong to")
             if file.vectors.shape[1] != dim or (len(dead) and not 0 <= dead.min() <= dead.max() < len(file.rows)):
                 raise ValueError(f"it is not of the index, whose width is {dim}")
         codes = None

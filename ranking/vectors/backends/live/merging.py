@@ -19,6 +19,7 @@ from ranking.vectors.backends.live.segment_files import (
     SegmentFolder,
     SegmentVectors,
     VectorsWriter,
+    remove_with,
     write_whole,
 )
 from schemas.ports import Float32, Int64
@@ -104,7 +105,11 @@ def merged(sources: Sources, coded: bool, live: int, folder: SegmentFolder, chec
             else:
                 made.measure(truth.queries, sources.rows[truth.numbers], sources.vectors(truth.numbers.ravel()))
             made.store(codes)
-        return Merged(name, SegmentVectors(vectors), made)
+        file = SegmentVectors(vectors)
+        remove_with(file, vectors)
+        if made is not None:
+            remove_with(made, codes)
+        return Merged(name, file, made)
     except BaseException:
         vectors.unlink(missing_ok=True)
         codes.unlink(missing_ok=True)

@@ -19,8 +19,6 @@ from ranking.vectors.backends.live.parts import Segment, Shown, State
 from schemas.ports import Float32, Int64
 
 Bool = npt.NDArray[np.bool_]
-_AS_MEASURED: Final = 4 * NEIGHBOURS
-"""Neighbours up to which the measured number of probes is enough; more of them are farther from the query."""
 _GROWTH: Final = 4
 
 
@@ -62,12 +60,26 @@ def similarities(vectors: Float32, query: Float32) -> Float32:
     return cosines
 
 
+def _similarities_of_half(vectors: npt.NDArray[np.float16], query: Float32) -> Float32:
+    """The same from float16, which FAISS reads twenty times as fast as NumPy converts it."""
+    index = faiss.IndexScalarQuantizer(vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    index.is_trained = True  # there is nothing to train
+    if not len(vectors):
+        return np.empty(0, np.float32)
+    index.add_sa_codes(vectors.view(np.uint8))
+    found, places = index.search(query[None], len(vectors))
+    cosines = np.empty(len(vectors), np.float32)
+    cosines[places[0]] = found[0]
+    return cosines
+
+
 def nearest(state: State, query: Float32, k: int, admitted: Admitted | None) -> Candidates:
     """The k nearest rows, and perhaps more, of the 1 ≤ k that ``state`` holds and ``admitted`` admits."""
     scanned = [_scanned(each, query, k, state.change, admitted) for each in state.shown if each.part.codes is None]
     segments = [part for part in state.segments() if part.codes is not None]
-    found = _from_codes(segments, query, k, state, admitted)
-    rows, cosines = zip(*scanned, *found, strict=True)
+    if segments:
+        scanned.append(_from_codes(segments, query, k, state, admitted))
+    rows, cosines = zip(*scanned, strict=True)
     return Candidates(np.concatenate(rows), np.concatenate(cosines), exact=not segments)
 
 
@@ -88,17 +100,18 @@ def _scanned(shown: Shown, query: Float32, k: int, change: int, admitted: Admitt
 
 def _from_codes(
     segments: Sequence[Segment], query: Float32, k: int, state: State, admitted: Admitted | None
-) -> list[tuple[Int64, Float32]]:
-    """Rows and similarities of the best estimates of each segment."""
+) -> tuple[Int64, Float32]:
+    """Rows and similarities of the best estimates of all segments, of which there is at least one."""
     estimated = [_estimated(segment, query, k, state, admitted) for segment in segments]
-    kept = max((ceil(k * segment.codes.refine) for segment in segments if segment.codes is not None), default=0)
+    kept = max((segment.codes.wanted(k) for segment in segments if segment.codes is not None), default=0)
     estimates = np.concatenate([np.empty(0, np.float32), *(each for each, _ in estimated)])
     least = np.partition(estimates, -kept)[-kept] if len(estimates) > kept else -np.inf
-    found = []
+    rows, vectors = [], []
     for segment, (each, slots) in zip(segments, estimated, strict=True):
         best = slots[each >= least]
-        found.append((segment.rows[best], similarities(segment.vectors(best), query)))
-    return found
+        rows.append(segment.rows[best])
+        vectors.append(segment.exact[best])
+    return np.concatenate(rows), _similarities_of_half(np.concatenate(vectors), query)
 
 
 def _estimated(
@@ -109,9 +122,9 @@ def _estimated(
     if codes is None:
         raise ValueError("only a segment with codes has estimates")
     selector = None if admitted is None else admitted.selector()
-    count = min(ceil(k * codes.refine * (1 + segment.dead / segment.filled)) + 1, segment.filled)
+    count = min(ceil(codes.wanted(k) * (1 + segment.dead / segment.filled)), segment.filled)
     share = 1.0 if admitted is None else min(1.0, max(admitted.count, 1) / max(state.live, 1))
-    probes = ceil(codes.probes * sqrt(max(1.0, k / share / _AS_MEASURED)))
+    probes = ceil(codes.probes * sqrt(max(1.0, k / share / NEIGHBOURS)))
     while True:
         estimates, rows = codes.search(query, count, probes, selector)
         slots = np.searchsorted(segment.rows, rows)

@@ -99,6 +99,11 @@ class SegmentFolder:
         return self._made / name
 
 
+def remove_with(owner: object, path: Path) -> None:
+    """Remove a file once nothing refers to what reads it, nor can, as the process ends."""
+    weakref.finalize(owner, path.unlink, missing_ok=True)
+
+
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file that is there under its name only once it is whole and on the disk. Raises ``OSError``."""
     partial = path.with_name(f"{path.name}.partial")
