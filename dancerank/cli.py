@@ -93,7 +93,13 @@ def _options(
 for panel, commands in {
     "Try it": (demonstrate.demo,),
     "Run it": (serve.stream, serve.rank, serve.serve, serve.settings),
-    "Send clips and query": (produce.produce, similarity.similar, questions.rankings, questions.distribution),
+    "Send clips and query": (
+        produce.produce,
+        similarity.similar,
+        similarity.duplicates,
+        questions.rankings,
+        questions.distribution,
+    ),
     "Learn": (learn.train, learn.evaluate),
     "Operate it": (doctor.doctor, content_hashes.content_hash, counts.check_counts),
     "Model bundles": (bundles.inspect, bundles.export, bundles.demo_bundle),

@@ -245,6 +245,22 @@ class SimilarAnswer:
 
 
 @dataclass(frozen=True)
+class DuplicatesAnswer:
+    """Clips that seem to be the recording of ``clip_id`` uploaded again, the most similar first.
+
+    ``threshold`` is the least similarity of a hit. ``more``: there may be others beyond ``k``. ``approximate``: the
+    index may have missed some.
+    """
+
+    generation: str
+    clip_id: str
+    threshold: float
+    hits: list[SimilarHit]
+    more: bool
+    approximate: bool = False
+
+
+@dataclass(frozen=True)
 class RankedClip:
     """A clip's place in its challenge by one dimension.
 

@@ -1,4 +1,4 @@
-"""``similar``: the questions of the HTTP API that the index answers, asked of the snapshot saved last."""
+"""``similar`` and ``duplicates``: the questions that the index answers, asked of the snapshot saved last."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -156,12 +156,32 @@ def similar(
         Console(markup=False, highlight=False, soft_wrap=True).print(f"next page: --cursor {answer.next_cursor}")
 
 
-def hits_table(answer: SimilarAnswer, title: str) -> Table:
-    """Hits with their similarity by modality; a dash where a clip lacks it."""
+def duplicates(
+    clip: Annotated[str, typer.Argument(help="The clip whose copies are looked for.")],
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Least similarity, 0 to 1. Default: much nearer than the clip's tenth neighbour."),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="Number of hits.")] = 10,
+    generation: Generation = None,
+    config: Config = None,
+) -> None:
+    """Which clips are the same recording, uploaded again? Asks the index snapshot that a serving process saved last."""
+    console = Console()
+    options = {"threshold": "threshold", "k": "k", "generation": "generation"}
+    with naming_options(options), index_service(config) as service:
+        answer = service.duplicates(clip, k=k, threshold=threshold, generation=generation)
+    found = SimilarAnswer(answer.generation, {}, answer.hits, answer.approximate)
+    more = "; there are more, raise -k" if answer.more else ""
+    console.print(hits_table(found, f"Near-duplicates of {clip}", f"similarity at least {answer.threshold:.5f}{more}"))
+
+
+def hits_table(answer: SimilarAnswer, title: str, caption: str | None = None) -> Table:
+    """Hits with their similarity by modality; a dash where a clip lacks it. ``caption``: instead of the weights."""
     weights = ", ".join(f"{modality} {weight:.2f}" for modality, weight in answer.weights.items())
     named = (Column(name, overflow="fold") for name in ("dancer", "clip", "challenge"))
     said = " (approximate: more similar clips may be missing)" if answer.approximate else ""
-    table = Table(*named, "all", *MODALITIES, title=titled(title), caption=f"weights: {weights}{said}")
+    table = Table(*named, "all", *MODALITIES, title=titled(title), caption=(caption or f"weights: {weights}") + said)
     for hit in answer.hits:
         parts = (f"{hit.similarities[m]:.3f}" if m in hit.similarities else "–" for m in MODALITIES)
         ids = map(Text, (hit.dancer_id, hit.clip_id, hit.challenge_id))

@@ -12,6 +12,7 @@ from ranking.scores.store import ScoreStore
 from ranking.serving.identifiers import check_identifier, check_query
 from ranking.serving.readiness import Readiness, ServingReadiness
 from ranking.vectors.conditions import AllOf, ClipCondition
+from ranking.vectors.duplicates import duplicates_query, near_duplicates
 from ranking.vectors.view import IndexView
 from ranking.views.loop import LoopThread
 from schemas.clock import SystemClock
@@ -31,6 +32,7 @@ from schemas.queries import (
     Challenge,
     ChallengeAttention,
     ClipSummary,
+    DuplicatesAnswer,
     GenerationState,
     Neighbours,
     Order,
@@ -98,6 +100,15 @@ class RankingService:
         answer = self._index.similar(query, asked, self._condition(query, asked))
         self._observer.stage_timed("query", perf_counter() - started_s)
         return answer
+
+    def duplicates(
+        self, clip_id: str, *, k: int = 10, threshold: float | None = None, generation: str | None = None
+    ) -> DuplicatesAnswer:
+        """Clips that seem to be the same recording, uploaded again; ``threshold``: the least similarity, by default
+        that of ``ranking.vectors.duplicates``.
+        """
+        found = self.similar(duplicates_query(clip_id, k, threshold), generation=generation)
+        return near_duplicates(found, clip_id, k, threshold)
 
     def _condition(self, query: SimilarQuery, generation: str) -> ClipCondition | None:
         """What the views of scores and pools know of a question's clips; ``None`` if it does not ask for that."""

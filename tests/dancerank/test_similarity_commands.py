@@ -143,6 +143,20 @@ def test_a_file_without_embeddings_is_named(folder: Path, content: str) -> None:
     assert "asked.json" in said
 
 
+def test_near_duplicates(folder: Path) -> None:
+    run = CliRunner().invoke(app, ["duplicates", "clip-b", "--threshold", "0.4"])
+    assert run.exit_code == 0, run.output
+    assert [name in run.output for name in ("clip-a", "clip-c", "clip-d")] == [True, True, False]
+    assert "at least 0.40000" in run.output
+    for options, named in (
+        (["clip-b", "--threshold", "2"], "--threshold"),
+        (["clip-b", "-k", "0"], "-k is 0"),
+        (["unknown"], "clip unknown"),
+    ):
+        run = CliRunner().invoke(app, ["duplicates", *options])
+        assert (run.exit_code, named in run.output) == (1, True), run.output
+
+
 def test_percentiles_need_the_database(folder: Path) -> None:
     (folder / "dancerank.db").unlink()
     assert "ranking.database_url" in refused("--clip", "clip-a", "--percentile-from", "50")

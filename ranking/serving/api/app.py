@@ -23,13 +23,14 @@ from ranking.serving.api.parameters import (
     WindowParameters,
 )
 from ranking.serving.api.pool_routes import add_pools
-from ranking.serving.api.search_parameters import SimilarParameters, SimilarRequest
+from ranking.serving.api.search_parameters import DuplicatesParameters, SimilarParameters, SimilarRequest
 from ranking.serving.readiness import Readiness
 from ranking.serving.service import RankingService
 from schemas.queries import (
     Challenge,
     ChallengeAttention,
     ClipSummary,
+    DuplicatesAnswer,
     GenerationState,
     Neighbours,
     Ranking,
@@ -91,6 +92,11 @@ def _add_similarity(app: FastAPI, service: RankingService) -> None:
     def clips_similar_to_a_clip(clip_id: ClipId, parameters: Annotated[SimilarParameters, Query()]) -> SimilarAnswer:
         """The clips, or dancers, most similar to a clip."""
         return service.similar(parameters.query(clip_id=clip_id), generation=parameters.generation)
+
+    @app.get("/v1/clips/{clip_id}/duplicates", tags=["similarity"], responses=_SIMILAR_ERRORS)
+    def duplicates_of_a_clip(clip_id: ClipId, asked: Annotated[DuplicatesParameters, Query()]) -> DuplicatesAnswer:
+        """Clips that seem to be the same recording, uploaded again: encoded again or cropped a little."""
+        return service.duplicates(clip_id, k=asked.k, threshold=asked.threshold, generation=asked.generation)
 
     @app.get("/v1/dancers/{dancer_id}/similar", tags=["similarity"], responses=_SIMILAR_ERRORS)
     def clips_similar_to_a_dancer(

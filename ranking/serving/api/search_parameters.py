@@ -114,6 +114,21 @@ class SimilarParameters(SearchParameters):
         return SimilarQuery(clip_id=clip_id, dancer_id=dancer_id, weights=weights, **self.options())
 
 
+class DuplicatesParameters(GenerationParameters):
+    """Clips that were uploaded again."""
+
+    k: Annotated[int, Field(description="How many hits to return.", ge=1, le=MAX_HITS)] = 10
+    threshold: Annotated[
+        Annotated[float, Field(ge=0, le=1)] | None,
+        Field(
+            description=(
+                "Least similarity of a near-duplicate, 0 to 1. Default: what the most similar clips say, much nearer "
+                "than the tenth."
+            )
+        ),
+    ] = None
+
+
 def _one_of(*names: str) -> dict[str, Any]:
     """JSON Schema of an object in which exactly one of ``names`` is given."""
     return {"oneOf": [{"allOf": [given(name), *(absent(other) for other in names if other != name)]} for name in names]}

@@ -126,6 +126,33 @@ def test_a_cursor_of_another_question_is_400(client: Client) -> None:
     assert client.request("POST", "/v1/similar", json=body).status_code == 200, "the same question by another path"
 
 
+def test_near_duplicates_of_a_clip(client: Client) -> None:
+    answer = client.get("/v1/clips/b/duplicates?threshold=0.4").json()
+    assert [hit["clip_id"] for hit in answer["hits"]] == ["a", "c"]
+    assert answer["hits"][0]["similarity"] == pytest.approx(0.9, abs=1e-3)
+    assert (answer["clip_id"], answer["threshold"], answer["more"]) == ("b", 0.4, False)
+    assert client.get("/v1/clips/b/duplicates?threshold=0.4&k=1").json()["more"]
+    of_few = client.get("/v1/clips/b/duplicates").json()
+    assert (of_few["hits"], of_few["threshold"]) == ([], 0.99999)
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "parameter"),
+    [
+        ("b/duplicates?threshold=1.1", 422, "threshold"),
+        ("b/duplicates?threshold=nan", 422, "threshold"),
+        ("b/duplicates?k=0", 422, "k"),
+        ("z/duplicates", 404, "clip_id"),
+        ("b/duplicates?generation=g9", 404, "generation"),
+        ("b/duplicates?treshold=1", 422, "treshold"),
+    ],
+)
+def test_misuse_of_duplicates_is_named(client: Client, query: str, status: int, parameter: str) -> None:
+    answer = client.get(f"/v1/clips/{query}")
+    assert answer.status_code == status, answer.text
+    assert answer.json()["error"]["parameter"] == parameter
+
+
 MISUSE: list[tuple[str, Any, int, str]] = [
     ("uploaded_from_ms=5&uploaded_before_ms=5", None, 422, "uploaded_before_ms"),
     ("uploaded_from_ms=-1", None, 422, "uploaded_from_ms"),
