@@ -16,7 +16,8 @@ def test_it_reports_the_cost_of_events_at_each_size(tmp_path: Path, monkeypatch:
     index_view.main()
     report = json.loads((tmp_path / "index_view.json").read_text())
     assert {each["name"] for each in report["figures"]} == {
-        "cost of an event: µs an event",
+        "time of an event, median of rounds",
+        "time of an event, mean with all merges",
         "cost of an event: snapshot bytes an event",
         "cost of an event: of the catalogue",
         "restart at 80 clips",

@@ -1,17 +1,21 @@
 """Inputs that fuzzing found: each was answered by a traceback, or by a page of quotation, and is refused by name."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import safetensors.numpy
+from msgspec import structs
 
 from dancerank.dead_letters import in_short
 from dancerank.policies import read_policy
 from dancerank.recipe import read_recipe
 from dancerank.settings import load_settings
 from ranking.serving.api import read_keys
+from ranking.vectors.catalogue_block import CatalogueBlock, merged, read_block
+from ranking.vectors.change_log import blocks, framed
 from schemas.bundle import MANIFEST_NAME, read_bundle, sha256_hex
 from schemas.codec import decode, encode
 from schemas.errors import (
@@ -180,21 +184,26 @@ def test_a_decision_with_a_number_that_is_not_finite_is_refused(field: str, valu
     given="a snapshot whose catalogue names other clips than its index, with right checksums",
     outcome="refused, the index is rebuilt",
 )
-@pytest.mark.parametrize("backend", ["numpy", "faiss"])
-def test_a_snapshot_whose_index_holds_other_clips_than_its_catalogue_is_refused(backend: str) -> None:
+@pytest.mark.parametrize(
+    ("backend", "change"),
+    [
+        ("numpy", lambda block: structs.replace(block, clip_ids=["another", *block.clip_ids[1:]])),
+        ("faiss", lambda block: structs.replace(block, rows=block.rows + 1)),  # it knows clips by their rows alone
+    ],
+    ids=["numpy", "faiss"],
+)
+def test_a_snapshot_whose_index_holds_other_clips_than_its_catalogue_is_refused(
+    backend: str, change: Callable[[CatalogueBlock], CatalogueBlock]
+) -> None:
     files = dict(snapshots(backend))
-    newest = max(name.partition("/")[0] for name in files if "/" in name)
-    path = f"{newest}/0-catalogue.msgpack"
-    entries = msgspec.msgpack.decode(files[path])
-    entries[0][0] = "another"
-    files[path] = msgspec.msgpack.encode(entries)
+    newest = max(name.partition("/")[0] for name in files if name.startswith("snapshot-"))
     manifest: Any = msgspec.json.decode(files[f"{newest}/manifest.json"])
-    manifest["files"]["0-catalogue.msgpack"] = {
-        "size_bytes": len(files[path]),
-        "sha256": sha256_hex(files[path]),
-    }
+    log = manifest["spaces"][0]["catalogue"]
+    written = merged([read_block(block) for block in blocks(files[f"segments/{log}"])])
+    files[f"segments/{log}"] = content = framed(change(written).encoded())
+    manifest["logs"][log] = {"size_bytes": len(content), "sha256": sha256_hex(content)}
     files[f"{newest}/manifest.json"] = msgspec.json.encode(manifest)
-    with pytest.raises(SnapshotError, match="its indexes hold other clips than its catalogue; delete it"):
+    with pytest.raises(SnapshotError, match="its indexes hold other clips than its catalogue"):
         restore_a_snapshot((backend, files))
 
 
