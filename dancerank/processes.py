@@ -128,7 +128,8 @@ class Processes:
     @cached_property
     def index_backend(self) -> IndexBackend:
         """What holds the vectors. Raises ``ConfigurationError`` naming ``ranking.index`` if it cannot be had."""
-        return open_backend(self.settings.ranking.index, threads=self.settings.ranking.index_threads)
+        ranking = self.settings.ranking
+        return open_backend(ranking.index, threads=ranking.index_threads, folder=ranking.index_folder)
 
     def open_index(self) -> IndexView:
         """The index view as its newest snapshot left it, or empty."""

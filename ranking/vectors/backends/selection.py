@@ -1,5 +1,6 @@
 """Which backend holds the vectors: the one that the setting ``ranking.index`` names."""
 
+from pathlib import Path
 from typing import Final
 
 from ranking.vectors.backends.port import IndexBackend, RemoteBackend, SnapshotBackend
@@ -16,13 +17,14 @@ INDEXES: Final = Implementations(
 )
 
 
-def open_backend(name: str, *, threads: int = 1) -> IndexBackend:
-    """The backend ``name``: ``faiss``, with ``threads`` threads for each search, ``numpy``, an entry point of the group
-    ``dancerank.indexes``, or ``package.module:factory``, a callable without arguments.
+def open_backend(name: str, *, threads: int = 1, folder: Path | None = None) -> IndexBackend:
+    """The backend ``name``: ``faiss``, with ``threads`` threads for each search and its segments below ``folder``,
+    ``numpy``, an entry point of the group ``dancerank.indexes``, or ``package.module:factory``, a callable without
+    arguments.
 
     Raises ``ConfigurationError`` naming ``ranking.index``.
     """
-    backend = INDEXES.make(name, **({"threads": threads} if name == "faiss" else {}))
+    backend = INDEXES.make(name, **({"threads": threads, "folder": folder} if name == "faiss" else {}))
     if not isinstance(backend, SnapshotBackend | RemoteBackend):
         made = f"which makes a {type(backend).__name__}"
         raise INDEXES.refused(

@@ -146,7 +146,6 @@ class LiveIndex:
             raise ValueError("a row is there twice")
         if len(rows):
             self._put(rows, vectors)
-        self._merge_soon()
 
     def merge(self, lane: Lane, check: Callable[[], None] = lambda: None) -> bool:
         """Carry out one merge of ``lane``; ``False`` if none is due. ``check`` may raise to end it."""
