@@ -29,7 +29,7 @@ class Float16Index(dict):  # clip id → float16 vector of width dim
     def freeze(self):  # each is called by the thread that changes the index, while others search it
         return FrozenState(msgspec.msgpack.encode({each: row.tobytes() for each, row in self.items()}))
 
-    def compact(self): ...  # nothing that was removed is held
+    await_room = compact = lambda _: None  # changes wait for nothing; nothing that was removed is held
 
 
 class Float16Backend:

@@ -140,6 +140,9 @@ class IndexView:
             later = {at: max(offset, self._positions.get(at, 0)) for at, offset in positions.items()}
             if not isinstance(self._backend, RemoteBackend):
                 self._logs.declare(deleted - self._deleted)
+            for space in self._spaces.values():
+                for index in space.indexes():
+                    index.await_room()
             with self._lock.writing():
                 self._deleted |= deleted
                 if sum([space.delete(deleted) for space in self._spaces.values()]):

@@ -60,6 +60,9 @@ class NumpyIndex:
         ids = sorted(self._vectors)
         return FrozenState(msgspec.msgpack.encode((ids, self.vectors(ids).astype("<f4").tobytes())))
 
+    def await_room(self) -> None:
+        """It never waits."""
+
     def compact(self) -> None:
         """Nothing that was removed is held."""
 

@@ -159,6 +159,13 @@ class SnapshotIndex(VectorIndex, Protocol):
         """The index as it is now, at no cost that grows with it; what is frozen may be read while the index changes."""
         ...
 
+    def await_room(self) -> None:
+        """Return once the next ``upsert`` does not wait, for merges or anything else.
+
+        Called before changes that hold up searches, so that no search waits for what the index does in the background.
+        """
+        ...
+
     def compact(self) -> None:
         """Return once nothing that is frozen from now on holds a vector that was removed before the call.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ranking.vectors.backends.numpy_exact import NumpyBackend
+from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
 from ranking.vectors.saving import Saver, saving
 from ranking.vectors.view import IndexView
 from schemas.clock import ManualClock
@@ -74,6 +74,25 @@ def test_snapshots_are_saved_meanwhile_and_the_last_one_has_everything(tmp_path:
     restored = index_view()
     assert restored.restore(tmp_path)
     assert restored.content() == view.content()
+
+
+def test_queries_do_not_wait_for_a_batch_that_waits_for_a_merge(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = index_view()
+    apply(view, [scored_clip("a"), scored_clip("b")])
+    waiting, merged = threading.Event(), threading.Event()
+
+    def wait(_: NumpyIndex) -> None:
+        waiting.set()
+        assert merged.wait(60.0)
+
+    monkeypatch.setattr(NumpyIndex, "await_room", wait)
+    changing = threading.Thread(target=apply, args=[view, [scored_clip("c")]], kwargs={"start": 2})
+    changing.start()
+    assert waiting.wait(60.0)
+    assert [hit.clip_id for hit in view.similar(SimilarQuery(clip_id="a")).hits] == ["b"]
+    merged.set()
+    changing.join()
+    assert {hit.clip_id for hit in view.similar(SimilarQuery(clip_id="a")).hits} == {"b", "c"}
 
 
 def test_changes_and_queries_go_on_while_a_snapshot_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,6 +159,9 @@ class LiveIndex:
         self._carry_out(merge, state, check)
         return True
 
+    def await_room(self) -> None:
+        self._wait_for_merges()
+
     def compact(self) -> None:
         asked = self._state.change
         while True:
