@@ -4,7 +4,7 @@ windows.
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from dancerank.simulation.world import Int64, World
 from ranking.pools.policy import Policy
 
 Reference = Literal["popularity only", "uniform", "oracle"]
-REFERENCES: Final[tuple[Reference, ...]] = ("popularity only", "uniform", "oracle")
 
 
 def uniform(world: World, grants: Sequence[Grant]) -> tuple[Grant, ...]:

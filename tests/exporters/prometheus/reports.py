@@ -52,15 +52,6 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
         {"rule": "expired", "tier": ""},
         1,
     ),
-    ("joints_filled", lambda o: o.joints_filled(0.25), "dancerank_filled_joints_ratio_sum", {}, 0.25),
-    (
-        "training_distance",
-        lambda o: o.training_distance(Modality.FACIAL, 1.5),
-        "dancerank_training_distance_ratio_sum",
-        {"modality": "facial"},
-        1.5,
-    ),
-    ("outside_training", lambda o: o.outside_training(), "dancerank_clips_outside_training_total", {}, 1),
     (
         "pool_decided",
         lambda o: o.pool_decided("nominated", "t", 100),
