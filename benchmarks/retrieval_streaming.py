@@ -1,0 +1,187 @@
+"""An index view of many clips that is asked while others come and go, for ``benchmarks.retrieval``."""
+
+import gc
+import itertools
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from benchmarks.retrieval_vectors import HardVectors, Vectors, intrinsic_dimension
+from dancerank.progress import counted
+from ranking.vectors.backends.faiss_live import FaissBackend
+from ranking.vectors.view import IndexView
+from ranking.views.log_records import DeletedRecord, LogEntry
+from schemas.clock import SystemClock
+from schemas.events import ClipDeleted, ClipScored, ModalityResult, embedding_bytes
+from schemas.modalities import Modality
+from schemas.observation import Observer
+from schemas.ports import Record, ScoredRecord, TopicPartition
+from schemas.queries import SimilarQuery
+
+K: Final = 10
+ASKED: Final = 2 * K
+"""Hits of an answer: those that streamed in are left out, and the recall is that of the first ten of the others."""
+UPSERTS_PER_S: Final = 500
+DELETIONS_PER_S: Final = 50
+_TICK_S: Final = 0.02
+_PROBES: Final = 200
+_AT: Final = TopicPartition("clips.scored", 0)
+_NOW_MS: Final = 1_700_000_000_000
+_FIRST_STREAMED: Final = 10**9
+"""Clips that stream in are numbered from here on."""
+
+
+class Answers(NamedTuple):
+    """What was answered in one period: recall, seconds of each query, and hits that were deleted before or twice."""
+
+    recall: float
+    seconds: Sequence[float]
+    wrong: int
+
+    def quantile_s(self, share: float) -> float:
+        return float(np.quantile(self.seconds, share))
+
+
+class StreamedView:
+    """A view of ``clips`` clips; ``queries`` further ones are asked for."""
+
+    def __init__(self, vectors: HardVectors, clips: int, queries: int, folder: Path) -> None:
+        self._vectors, self._clips, self._folder = vectors, clips, folder
+        self._offsets = itertools.count()
+        self._backend = FaissBackend(threads=1, folder=folder / "segments")
+        before = _own_memory_bytes()
+        self._view = IndexView(self._backend, Observer(), SystemClock())
+        batches = -(-clips // 4096)
+        for number, block in enumerate(counted(vectors.blocks(clips), "Indexing", batches)):
+            first = 4096 * number
+            self._apply([self._scored(first + row, block, row) for row in range(len(next(iter(block.values()))))])
+        gc.collect()
+        float32_bytes = 4 * clips * sum(vectors.widths.values())
+        self.memory_share = (_own_memory_bytes() - before) / float32_bytes
+        self._queries = vectors.block(10**6, queries)
+        self.dimension = intrinsic_dimension(vectors.block(0)[Modality.HOLISTIC])
+        self._truth = self._scan()
+        self._deleted: dict[str, float] = {}
+        self.upserts_per_s = 0.0
+
+    def restart(self) -> float:
+        """Save a snapshot and open it; seconds that the opening took."""
+        root = self._folder / "snapshots"
+        self._view.save(root)
+        view = IndexView(FaissBackend(threads=1, folder=self._folder / "segments"), Observer(), SystemClock())
+        started_s = time.perf_counter()
+        view.restore(root)
+        seconds = time.perf_counter() - started_s
+        if view.clips() != self._clips:
+            raise AssertionError(f"{view.clips()} of {self._clips} clips came back")
+        return seconds
+
+    def ask(self, seconds: float) -> Answers:
+        """Ask one question after the other for so long, each at least once."""
+        taken: list[float] = []
+        found, wrong, started_s = 0, 0, time.perf_counter()
+        asked = itertools.cycle(range(len(self._truth)))
+        while time.perf_counter() - started_s < seconds or len(taken) < len(self._truth):
+            number = next(asked)
+            query = self._query(number)
+            deleted, before_s = dict(self._deleted), time.perf_counter()
+            hits = [hit.clip_id for hit in self._view.similar(query).hits]
+            taken.append(time.perf_counter() - before_s)
+            wrong += len(hits) - len(set(hits)) + sum(hit in deleted for hit in hits)
+            lasting = [hit for hit in hits if int(hit) < _FIRST_STREAMED][:K]
+            found += len(set(lasting) & self._truth[number])
+        return Answers(found / (K * len(taken)), taken, wrong)
+
+    @contextmanager
+    def streaming(self) -> Iterator[None]:
+        """Clips come and go on another thread meanwhile."""
+        ends = threading.Event()
+        thread = threading.Thread(target=self._stream, args=(ends,))
+        thread.start()
+        try:
+            yield
+        finally:
+            ends.set()
+            thread.join()
+
+    def freshness_s(self) -> float:
+        """The 99th percentile of the seconds from the start of an upsert until the clip is found by its own vectors."""
+        seconds = []
+        block = self._vectors.block(2 * 10**6, _PROBES)
+        for row in range(_PROBES):
+            number = 2 * _FIRST_STREAMED + row
+            started_s = time.perf_counter()
+            self._apply([self._scored(number, block, row)])
+            embeddings = {modality: vectors[row].tolist() for modality, vectors in block.items()}
+            while self._view.similar(SimilarQuery(embeddings=embeddings, k=1)).hits[0].clip_id != str(number):
+                pass
+            seconds.append(time.perf_counter() - started_s)
+        return float(np.quantile(seconds, 0.99))
+
+    def _stream(self, ends: threading.Event) -> None:
+        """Upserts and deletions at their rates, as batches every few milliseconds; deletions of what streamed in."""
+        per_tick, started_s, done = round(UPSERTS_PER_S * _TICK_S), time.perf_counter(), 0
+        deletions = per_tick * DELETIONS_PER_S // UPSERTS_PER_S
+        for tick in itertools.count():
+            if ends.is_set():
+                break
+            block = self._vectors.block(3 * 10**6 + tick, per_tick)
+            first = _FIRST_STREAMED + tick * per_tick
+            self._apply([self._scored(first + row, block, row) for row in range(per_tick)])
+            if tick:
+                gone = [str(first - per_tick + row) for row in range(deletions)]
+                self._apply([self._removed(clip_id) for clip_id in gone])
+                self._deleted.update(dict.fromkeys(gone, time.perf_counter()))
+            done += per_tick
+            ends.wait(max(0.0, started_s + (tick + 1) * _TICK_S - time.perf_counter()))
+        self.upserts_per_s = done / (time.perf_counter() - started_s)
+
+    def _query(self, number: int) -> SimilarQuery:
+        embeddings = {modality: vectors[number].tolist() for modality, vectors in self._queries.items()}
+        return SimilarQuery(embeddings=embeddings, k=ASKED)
+
+    def _scan(self) -> list[set[str]]:
+        """The ten nearest of all clips to each query, by float32 products of all."""
+        best: list[list[tuple[float, int]]] = [[] for _ in range(len(next(iter(self._queries.values()))))]
+        for number, block in enumerate(counted(self._vectors.blocks(self._clips), "Scanning", -(-self._clips // 4096))):
+            scores = np.mean([self._queries[m] @ vectors.T for m, vectors in block.items()], axis=0)
+            top = np.argpartition(-scores, min(K, scores.shape[1] - 1), axis=1)[:, :K]
+            for query, rows in enumerate(top):
+                mine = [(float(scores[query, row]), 4096 * number + int(row)) for row in rows]
+                best[query] = sorted([*best[query], *mine], reverse=True)[:K]
+        return [{str(row) for _, row in each} for each in best]
+
+    def _apply(self, entries: Sequence[LogEntry]) -> None:
+        self._view.apply(entries, {_AT: next(self._offsets)})
+
+    def _scored(self, number: int, block: dict[Modality, Vectors], row: int) -> ScoredRecord:
+        results = {m: ModalityResult(0.5, 0.25, embedding_bytes(vectors[row])) for m, vectors in block.items()}
+        offset = next(self._offsets)
+        clip = ClipScored(
+            clip_id=str(number),
+            dancer_id=f"dancer-{number // 5}",
+            challenge_id="challenge",
+            uploaded_at_ms=_NOW_MS + offset,
+            duration_s=10.0,
+            generation="g1",
+            modalities=results,
+            missing=(),
+            fused_score=0.5,
+            scored_at_ms=_NOW_MS + offset,
+        )
+        return ScoredRecord(Record("clips.scored", 0, offset, _NOW_MS, None, b""), clip)
+
+    def _removed(self, clip_id: str) -> DeletedRecord:
+        record = Record("clips.deleted", 0, next(self._offsets), _NOW_MS, None, b"")
+        return DeletedRecord(record, ClipDeleted(clip_id=clip_id, reason=""))
+
+
+def _own_memory_bytes() -> int:
+    """Resident memory that is not of mapped files."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
