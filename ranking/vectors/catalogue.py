@@ -200,9 +200,10 @@ class Catalogue:
         free[block.rows] = False
         made = cls()
         made._free = np.flatnonzero(free)[::-1].tolist()
-        made._clip_ids = [""] * count
-        for row, clip_id in zip(block.rows.tolist(), block.clip_ids, strict=True):
-            made._clip_ids[row] = clip_id
+        made._clip_ids = [*block.clip_ids] if count == len(block) else [""] * count
+        if count > len(block):
+            for row, clip_id in zip(block.rows.tolist(), block.clip_ids, strict=True):
+                made._clip_ids[row] = clip_id
         made._rows = dict(zip(block.clip_ids, block.rows.tolist(), strict=True))
         if len(made._rows) != len(block):
             raise SnapshotError("the catalogue cannot be read (a clip is in it twice); delete the snapshot")

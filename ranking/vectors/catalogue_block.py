@@ -77,6 +77,8 @@ def read_block(content: bytes) -> CatalogueBlock:
 
 def merged(blocks: Sequence[CatalogueBlock]) -> CatalogueBlock:
     """One block of the rows that hold a clip, each as the last of ``blocks`` that has it says."""
+    if len(blocks) == 1 and blocks[0].challenges.numbers.all():
+        return blocks[0]
     rows = np.concatenate([block.rows for block in blocks]) if blocks else np.empty(0, np.int64)
     numbers = np.concatenate([block.challenges.numbers for block in blocks]) if blocks else np.empty(0, np.uint32)
     _, from_end = np.unique(rows[::-1], return_index=True)

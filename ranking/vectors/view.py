@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from ranking.vectors.backends.port import IndexBackend, RemoteBackend, SegmentFile, SnapshotIndex
+from ranking.vectors.backends.port import FrozenIndex, IndexBackend, RemoteBackend, SnapshotIndex
 from ranking.vectors.conditions import ClipCondition, Decisions
 from ranking.vectors.content_hash import index_content
 from ranking.vectors.embedding_space import EmbeddingSpace, SpaceChange
@@ -291,7 +291,9 @@ class IndexView:
         with self._changing:
             saved = (self._positions, list(self._spaces))
             self._take_changes()
-            manifest, files, segments = self._frozen()
+            manifest, frozen = self._frozen()
+        files = {name: each.state for name, each in frozen.items()}
+        segments = {name: file for each in frozen.values() for name, file in each.segments.items()}
         folder = write_snapshot(root, manifest, files, segments, self._logs.all(), spare=self._intact)
         self._saved = saved
         return folder
@@ -302,25 +304,23 @@ class IndexView:
     def _is_saved(self) -> bool:
         return (self._positions, list(self._spaces)) == self._saved
 
-    def _frozen(self) -> tuple[SnapshotManifest, dict[str, bytes], dict[str, SegmentFile]]:
-        """What a snapshot writes: its manifest, small files, and segments that it may hold already."""
-        files: dict[str, bytes] = {}
-        segments: dict[str, SegmentFile] = {}
+    def _frozen(self) -> tuple[SnapshotManifest, dict[str, FrozenIndex]]:
+        """What a snapshot writes: its manifest, and indexes by the names of their files."""
+        indexes: dict[str, FrozenIndex] = {}
         spaces: list[SpaceContents] = []
         for number, space in enumerate(self._spaces.values()):
             contents, frozen = space.freeze()
             spaces.append(msgspec.structs.replace(contents, catalogue=self._logs.catalogue(space.generation)))
             for index, each in zip(contents.indexes, frozen, strict=True):
                 if each is not None:
-                    files[state_file(number, index)] = each.state
-                    segments |= each.segments
+                    indexes[state_file(number, index)] = each
         manifest = msgspec.structs.replace(
             self._manifest(spaces),
             deletions=self._logs.deletions,
             erasures=self._erasure.count,
             erasing_since_ms=self._erasure.since_ms,
         )
-        return manifest, files, segments
+        return manifest, indexes
 
     def _manifest(self, spaces: Sequence[SpaceContents]) -> SnapshotManifest:
         return SnapshotManifest(
