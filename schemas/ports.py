@@ -159,7 +159,7 @@ class RecordSource(Protocol):
         ...
 
     def end_offsets(self) -> Mapping[TopicPartition, int]:
-        """Offset after the last record of each assigned partition, asked of the broker."""
+        """Offset after the last record of each assigned partition that has a leader, asked of the brokers."""
         ...
 
     @property

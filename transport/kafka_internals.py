@@ -36,6 +36,7 @@ _FAILED_ON_OFFSET: Final = (
     UnsupportedForMessageFormatError,
 )
 """What a broker answers that cannot read, or convert, what it keeps at an offset."""
+_NO_LEADER: Final = (None, -1)
 _BETWEEN_REFUSALS_S: Final = 0.1
 """Before a broker that failed on an offset is asked for it again."""
 
@@ -58,6 +59,7 @@ USED: Final = {
     KafkaNetClient: (
         "_manager.get_connection",
         "check_version",
+        "cluster.leader_for_partition",
         "cluster.partitions_for_topic",
         "cluster.request_update",
         "cluster.topic_id",
@@ -100,6 +102,11 @@ def refresh_metadata(network: KafkaNetClient, timeout_s: float) -> None:
 def known_partitions(network: KafkaNetClient, topic: str) -> frozenset[int]:
     """The partitions of ``topic`` as of the client's last metadata; none for a topic that it did not know then."""
     return frozenset(network.cluster.partitions_for_topic(topic) or ())
+
+
+def has_leader(network: KafkaNetClient, at: TopicPartition) -> bool:
+    """Whether a partition has a leader, as of the client's last metadata."""
+    return network.cluster.leader_for_partition(at) not in _NO_LEADER
 
 
 class TopicIds:

@@ -20,7 +20,8 @@ from schemas.errors import ConfigurationError, Fenced, KafkaRefused, MembershipL
 from schemas.ports import RebalanceListener, Record, TopicPartition
 from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection, open_client, transport_errors
-from transport.kafka_internals import TopicIds, known_partitions, read_batches_by
+from transport.kafka_internals import TopicIds, has_leader, known_partitions, read_batches_by
+from transport.kafka_partitions import listed, offsets_where_led, ours, theirs
 from transport.rebalances import Call, Rebalances
 from transport.standstill import STANDSTILL_S, Standstill
 from transport.starting_offsets import not_there, starting_offsets
@@ -144,16 +145,16 @@ class KafkaSource:
     def pause(self) -> None:
         self._paused = True
         self._standstill.forget()
-        self._consumer.pause(*map(_theirs, self._assigned))
+        self._consumer.pause(*map(theirs, self._assigned))
 
     def resume(self) -> None:
         self._paused = False
-        self._consumer.resume(*map(_theirs, self._assigned))
+        self._consumer.resume(*map(theirs, self._assigned))
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         if self._group is None:
             raise ConfigurationError("a source without a group cannot commit; its positions are kept by the listener")
-        offsets = {_theirs(at): OffsetAndMetadata(offset) for at, offset in positions.items()}
+        offsets = {theirs(at): OffsetAndMetadata(offset) for at, offset in positions.items()}
         with transport_errors(self._connection, f"cannot commit {listed(positions)} for group {self._group}"):
             self._consumer.commit(offsets, timeout_ms=self._connection.timeout_ms)
 
@@ -175,7 +176,7 @@ class KafkaSource:
         return metadata
 
     def lag(self) -> Mapping[TopicPartition, int]:
-        ends = {at: self._consumer.highwater(_theirs(at)) for at in self._assigned}
+        ends = {at: self._consumer.highwater(theirs(at)) for at in self._assigned}
         return {at: max(0, end - self._position(at)) for at, end in ends.items() if end is not None}
 
     @property
@@ -188,8 +189,7 @@ class KafkaSource:
 
     def end_offsets(self) -> Mapping[TopicPartition, int]:
         with transport_errors(self._connection, "cannot read end offsets"):
-            ends = self._consumer.end_offsets([*map(_theirs, self._assigned)], timeout_ms=self._connection.timeout_ms)
-        return {_ours(at): end for at, end in ends.items()}
+            return self._where_led(self._consumer.end_offsets, self._assigned)
 
     def close(self) -> None:
         if self._closed:
@@ -234,7 +234,7 @@ class KafkaSource:
     def _position(self, at: TopicPartition) -> int:
         try:
             # The client's own position also passes offsets without a record: transaction markers.
-            position = self._consumer.position(_theirs(at), timeout_ms=0) or 0
+            position = self._consumer.position(theirs(at), timeout_ms=0) or 0
         except (NoOffsetForPartitionError, LogTruncationError):
             position = 0  # of another partition, perhaps; the next poll says so
         return max(self._next_offset.get(at, 0), position)
@@ -246,7 +246,7 @@ class KafkaSource:
             return
         if self._assigned:
             log.info("%s were added; they are read from now on", listed(added))
-        self._consumer.assign([*map(_theirs, self._assigned | added)])
+        self._consumer.assign([*map(theirs, self._assigned | added)])
         try:
             self._start(added)
         except BaseException:
@@ -285,28 +285,34 @@ class KafkaSource:
                 log.error("%s (Kafka at %s)", gap, self._connection)
             self._passed[gap.at] = gap.start
         for at, offset in offsets.items():
-            self._consumer.seek(_theirs(at), max(starts[at], min(offset, at_most.get(at, offset))))
+            self._consumer.seek(theirs(at), max(starts[at], min(offset, at_most.get(at, offset))))
+        for at in sorted(partitions - starts.keys()):
+            # Whether that is within the log shows once it can be read: the broker refuses a position that is not.
+            offset = stored.get(at, committed.get(at, 0))
+            self._consumer.seek(theirs(at), min(offset, at_most.get(at, offset)))
+            log.warning("%s[%d] has no leader; it is read from offset %d on once it has one", *at, offset)
         if self._paused:
-            self._consumer.pause(*map(_theirs, partitions))
+            self._consumer.pause(*map(theirs, partitions))
 
     def _bounds(
         self, partitions: frozenset[TopicPartition]
     ) -> tuple[Mapping[TopicPartition, int], Mapping[TopicPartition, int]]:
-        """The first offset that is kept of each partition, and the one after the last."""
-        asked, patience_ms = [*map(_theirs, partitions)], self._connection.timeout_ms
+        """The first offset that is kept of each partition that has a leader, and the one after the last."""
         with transport_errors(self._connection, f"cannot tell where {listed(partitions)} begin and end"):
-            starts, ends = (
-                look(asked, timeout_ms=patience_ms)
-                for look in (self._consumer.beginning_offsets, self._consumer.end_offsets)
-            )
-        return {_ours(at): start for at, start in starts.items()}, {_ours(at): end for at, end in ends.items()}
+            starts = self._where_led(self._consumer.beginning_offsets, partitions)
+            return starts, self._where_led(self._consumer.end_offsets, starts)
+
+    def _where_led(
+        self, look: Callable[..., Mapping[Any, int]], partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        return offsets_where_led(look, partitions, partial(has_leader, self._network), self._connection.timeout_ms)
 
     def _committed(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
         if self._group is None:
             return {}
         with transport_errors(self._connection, f"cannot read the offsets of group {self._group}"):
             patience_ms = self._connection.timeout_ms
-            found = {at: self._consumer.committed(_theirs(at), timeout_ms=patience_ms) for at in partitions}
+            found = {at: self._consumer.committed(theirs(at), timeout_ms=patience_ms) for at in partitions}
         return {at: offset for at, offset in found.items() if offset is not None}
 
     def _start_again(self, truncated_at: Mapping[TopicPartition, int | None]) -> None:
@@ -371,21 +377,9 @@ class KafkaSource:
         )
 
     def _on_polling_thread(self, action: Callable[[frozenset[TopicPartition]], None], theirs: Iterable[Any]) -> Future:
-        call = Call(action, frozenset(map(_ours, theirs)))
+        call = Call(action, frozenset(map(ours, theirs)))
         if self._closed:
             call.done.success(None)  # ``close`` promises to commit nothing
         else:
             self._calls.put(call)
         return call.done
-
-
-def _theirs(at: TopicPartition) -> KafkaTopicPartition:
-    return KafkaTopicPartition(at.topic, at.partition)
-
-
-def _ours(at: Any) -> TopicPartition:
-    return TopicPartition(at.topic, at.partition)
-
-
-def listed(partitions: Iterable[TopicPartition]) -> str:
-    return ", ".join(f"{at.topic}[{at.partition}]" for at in sorted(partitions))

@@ -1,7 +1,7 @@
 """Reading a topic once, from its beginning to its end, and one record by its offset."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Final
 
@@ -10,10 +10,12 @@ from kafka import TopicPartition as KafkaTopicPartition
 from kafka.errors import OffsetOutOfRangeError
 
 from schemas.clock import Clock
+from schemas.errors import TransportError
 from schemas.ports import Record, RecordSource, TopicPartition
 from transport.client_options import MAX_BATCH_BYTES
 from transport.connection import KafkaConnection, open_client, transport_errors
 from transport.kafka_internals import read_batches_by
+from transport.kafka_partitions import listed
 from transport.unreadable_batches import BatchReader
 
 Progress = Callable[[int, int], object]
@@ -32,7 +34,7 @@ def read_to_end(source: RecordSource, clock: Clock, *, patience_s: float, progre
     has no such topic.
     """
     records = source.poll(max_records=_RECORDS_PER_POLL, timeout_s=_POLL_S)
-    ends = dict(source.end_offsets())
+    ends = _ends(source)
     reached: dict[TopicPartition, int] = {}
     heard_at_s = clock.monotonic_s()
     while True:
@@ -46,10 +48,18 @@ def read_to_end(source: RecordSource, clock: Clock, *, patience_s: float, progre
         if records:
             heard_at_s = clock.monotonic_s()
         elif clock.monotonic_s() - heard_at_s >= patience_s:
-            source.end_offsets()  # a broker that is gone looks like the end of a topic until it is asked
+            _ends(source)  # a broker that is gone looks like the end of a topic until it is asked
             progress(sum(ends.values()), sum(ends.values()))
             return
         records = source.poll(max_records=_RECORDS_PER_POLL, timeout_s=_POLL_S)
+
+
+def _ends(source: RecordSource) -> Mapping[TopicPartition, int]:
+    """Of every partition. Raises ``TransportError`` if one has no leader."""
+    ends = source.end_offsets()
+    if leaderless := source.assignment() - ends.keys():
+        raise TransportError(f"{listed(leaderless)} cannot be read: no leader; start the broker that holds it")
+    return ends
 
 
 def record_at(

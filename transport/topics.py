@@ -76,7 +76,8 @@ def ensure_topics(connection: KafkaConnection, specs: Iterable[TopicSpec]) -> li
                     f"this user may not create topics, and these are absent: {', '.join(sorted(absent))} (Kafka at "
                     f"{connection}); have them created, or let it create topics"
                 ) from error
-        admin.wait_for_topics(sorted(seen), timeout_ms=connection.timeout_ms)
+        # Of one that was there before, a partition may have no leader: the others can be used meanwhile.
+        admin.wait_for_topics(sorted(absent), timeout_ms=connection.timeout_ms)
     return created
 
 

@@ -263,9 +263,10 @@ class ViewLoop(Generic[Entry]):
             return
         assigned = self._source.assignment()
         if self._targets is None:
-            if not assigned:
-                return
-            self._targets = dict(self._source.end_offsets())
+            ends = self._source.end_offsets() if assigned else {}
+            if not assigned or ends.keys() < assigned:
+                return  # also while a partition has no leader, which may hold more
+            self._targets = dict(ends)
         lags, positions = self._source.lag(), self._view.positions(self._targets)
         # The end may lie past the last record: transaction markers take offsets too. Nothing left to read is enough.
         self._targets = {

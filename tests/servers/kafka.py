@@ -96,6 +96,8 @@ class KafkaServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._formatted = False
         self.port = port or 0
+        self.controller_port = 0
+        self.cluster_id = uuid.uuid4().hex[:22]
 
     @property
     def address(self) -> str:
@@ -151,17 +153,17 @@ class KafkaServer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _properties(self) -> str:
-        return _PROPERTIES.format(port=self.port, controller_port=free_port(), folder=self._folder)
+        self.controller_port = free_port()
+        return _PROPERTIES.format(port=self.port, controller_port=self.controller_port, folder=self._folder)
 
     def _storage_options(self) -> list[str]:
-        return []
+        return ["--standalone"]
 
     def _format(self) -> None:
         self.port = self._chosen_port or free_port()
         properties = self._folder / "server.properties"
         properties.write_text(self._properties())
-        cluster_id = uuid.uuid4().hex[:22]
-        command = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id, "-c", properties]
+        command = ["kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", properties]
         command += self._storage_options()
         done = subprocess.run(
             [self._java, "-Xmx128m", *_LOGGING, "-cp", self._class_path, *command],

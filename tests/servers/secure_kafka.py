@@ -84,7 +84,7 @@ class SecureKafkaServer(KafkaServer):
 
     def _storage_options(self) -> list[str]:
         users = (f"{mechanism}=[name={USER},password={PASSWORD}]" for mechanism in _MECHANISMS[1:])
-        return [option for user in users for option in ("--add-scram", user)]
+        return [*super()._storage_options(), *(option for user in users for option in ("--add-scram", user))]
 
 
 def make_certificates(folder: Path) -> None:

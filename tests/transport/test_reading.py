@@ -105,3 +105,28 @@ def test_where_there_is_no_record_none_is_read(kafka_connection: KafkaConnection
     assert record_at(kafka_connection, at, 10) is None
     assert record_at(kafka_connection, TopicPartition(topic, 9), 0) is None
     assert record_at(kafka_connection, TopicPartition("absent", 0), 0) is None
+
+
+class Leaderless(MemorySource):
+    """A source with a partition that has no leader from its second question on."""
+
+    questions = 0
+
+    def end_offsets(self) -> dict[TopicPartition, int]:
+        self.questions += 1
+        ends = super().end_offsets()  # a transaction's marker follows the last record
+        return {at: end + 1 for at, end in ends.items() if at.partition or self.questions <= self.led_for}
+
+    def lag(self) -> dict[TopicPartition, int]:
+        return dict.fromkeys(self.assignment(), 1)
+
+    led_for = 0
+
+
+@pytest.mark.parametrize("led_for", [0, 1], ids=["from the beginning", "at the end"])
+def test_a_topic_with_a_partition_that_has_no_leader_is_not_taken_for_read(led_for: int) -> None:
+    source = records(20)
+    source.__class__ = Leaderless
+    source.led_for = led_for  # type: ignore[attr-defined]
+    with pytest.raises(TransportError, match=r"clips\.uploaded\[0\] cannot be read: no leader"):
+        list(read_to_end(source, ManualClock(), patience_s=0.0, progress=lambda *_: None))

@@ -11,6 +11,7 @@ from schemas.ports import TopicPartition
 from tests.ranking.examples import scored_clip
 from tests.ranking.views import loops
 from tests.ranking.views.loops import Setting, drain, index_view
+from transport.memory import MemorySource
 
 ENDS = {TopicPartition("log", 0): 100, TopicPartition("log", 1): 50}
 
@@ -55,3 +56,23 @@ def test_a_view_with_nothing_to_read_says_nothing(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.INFO):
         CatchingUp("IndexView", ManualClock()).report({}, {})
     assert caplog.messages == []
+
+
+@pytest.mark.tried(
+    kind="readiness by memory",
+    given="a view that starts while a partition of its log has no leader",
+    outcome="what the others hold is read; it has not caught up before that partition's end is known and reached",
+)
+def test_a_view_has_not_caught_up_while_a_partition_has_no_leader(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = MemorySource.end_offsets
+    monkeypatch.setattr(MemorySource, "end_offsets", lambda source: dict(sorted(ends(source).items())[1:]))
+    setting.send(*[scored_clip(f"c{n}") for n in range(40)])
+    view = index_view()
+    loop = setting.loop(view, group=None)
+    drain(loop)
+    assert (view.clips(), loop.caught_up) == (40, False)
+    monkeypatch.setattr(MemorySource, "end_offsets", ends)
+    drain(loop)
+    assert loop.caught_up
