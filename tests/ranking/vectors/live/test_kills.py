@@ -11,7 +11,7 @@ from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.view import IndexView
 from schemas.clock import ManualClock
 from schemas.observation import Observer
-from tests.ranking.examples import apply_entries, at
+from tests.ranking.examples import apply_entries
 from tests.ranking.vectors.live import changing
 
 
@@ -29,7 +29,7 @@ def test_a_kill_at_any_moment_of_merges_and_snapshots_loses_nothing(tmp_path: Pa
             process.kill()
         restored = changing.view(tmp_path)
         assert restored.restore(tmp_path)
-        position = restored.positions([at()])[at()]
+        position = changing.reached(restored)
         assert position > reached  # it went on from what was saved
         reached = position
         rebuilt = IndexView(NumpyBackend(), Observer(), ManualClock())
