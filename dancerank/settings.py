@@ -122,10 +122,11 @@ class RankingSettings(_Group):
     """Seconds within which Kafka drops what a tombstone erases from the log, if the log is created here, and a snapshot
     of the index is written without the vectors of a deleted clip."""
     index: str = "faiss"
-    """What holds the vectors for similarity search: faiss, numpy (for small collections; needs no FAISS), an entry
-    point of the group ``dancerank.indexes``, or package.module:factory."""
+    """What holds the vectors for similarity search: faiss (exact below 16,384 clips, approximate above), numpy (exact,
+    for small collections; needs no FAISS), an entry point of the group ``dancerank.indexes``, or
+    package.module:factory."""
     index_folder: Path = Path("dancerank-index")
-    """Folder of the index snapshots."""
+    """Folder of the index snapshots, and of the segments of a running process."""
     snapshot_interval_s: Annotated[float, Field(gt=0)] = 300.0
     """Seconds between two snapshots of the index."""
     batch_records: Annotated[int, Field(ge=1)] = BATCH_RECORDS

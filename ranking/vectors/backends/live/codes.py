@@ -25,7 +25,7 @@ QUERIES: Final = 32
 NEIGHBOURS: Final = 64
 _FEWEST_NEIGHBOURS: Final = 8
 """Q, and T in an index of one segment; in one of several a segment answers for its share of them."""
-_PROBED: Final = 0.97
+_PROBED: Final = 0.98
 """Of the true neighbours, how many the probed lists have to hold."""
 _REFINED: Final = 0.99
 """Of those that the probed lists hold, how many have to be among the estimates that are computed again."""
