@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -121,6 +121,7 @@ CHANGE = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(CHANGE, max_size=5), max_size=5))
 def test_the_changes_of_each_snapshot_together_are_the_catalogue(
     batches: list[list[tuple[str, tuple[str, str, set[Modality]] | None]]],

@@ -1,7 +1,7 @@
 """Groups of rows against a dict from row to group."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranking.vectors.groups import Groups
@@ -10,6 +10,7 @@ ROWS = 6
 NAMES = st.sampled_from(["a", "b", "c", "d"])
 
 
+@settings(deadline=None)
 @given(moves=st.lists(st.tuples(st.integers(0, ROWS - 1), st.none() | NAMES)), asked=st.sets(NAMES))
 def test_rows_are_those_that_were_moved_to_a_group_last(moves: list[tuple[int, str | None]], asked: set[str]) -> None:
     groups, expected = Groups(), dict[int, str | None].fromkeys(range(ROWS))
