@@ -97,6 +97,7 @@ for panel, commands in {
         produce.produce,
         similarity.similar,
         similarity.duplicates,
+        similarity.dancers,
         questions.rankings,
         questions.distribution,
     ),

@@ -1,4 +1,4 @@
-"""``similar`` and ``duplicates``: the questions that the index answers, asked of the snapshot saved last."""
+"""``similar``, ``duplicates`` and ``dancers``: questions that the index snapshot saved last answers."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -22,6 +22,7 @@ from ranking.scores.store import ScoreStore
 from ranking.serving.service import RankingService
 from ranking.vectors.weights import parse_weights
 from schemas.clock import SystemClock
+from schemas.dancer_queries import By, SimilarDancersAnswer, SimilarDancersQuery
 from schemas.errors import QueryError
 from schemas.local_files import read_text
 from schemas.modalities import MODALITIES, Dimension
@@ -174,6 +175,42 @@ def duplicates(
     found = SimilarAnswer(answer.generation, {}, answer.hits, answer.approximate)
     more = "; there are more, raise -k" if answer.more else ""
     console.print(hits_table(found, f"Near-duplicates of {clip}", f"similarity at least {answer.threshold:.5f}{more}"))
+
+
+def dancers(
+    dancer: Annotated[str, typer.Argument(help="The dancer whom others are compared with.")],
+    by: Annotated[By, typer.Option(help="Compare all clips of each dancer, or the most similar one.")] = "profile",
+    weights: Annotated[
+        str | None, typer.Option(help="Weight of each modality, e.g. skeletal:1,scenic:-0.5. Default: equal weights.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="Number of dancers.")] = 10,
+    generation: Generation = None,
+    config: Config = None,
+) -> None:
+    """Who dances like this dancer? Asks the index snapshot that a serving process saved last."""
+    with naming_options({"weights": "weights", "k": "k", "generation": "generation"}):
+        query = SimilarDancersQuery(
+            dancer_id=dancer, by=by, weights=uniform_weights() if weights is None else parse_weights(weights), k=k
+        )
+        with index_service(config) as service:
+            answer = service.similar_dancers(query, generation=generation)
+    Console().print(dancers_table(answer))
+
+
+def dancers_table(answer: SimilarDancersAnswer) -> Table:
+    """Hits with their similarity by modality; a dash where one is missing."""
+    applied = ", ".join(f"{modality} {weight:.2f}" for modality, weight in answer.weights.items())
+    said = " (approximate: more similar dancers may be missing)" if answer.approximate else ""
+    title = titled(f"Dancers similar to {answer.dancer_id}, by {answer.by}")
+    named = [Column("dancer", overflow="fold"), Column("clips")]
+    if answer.by == "clips":
+        named.append(Column("clip", overflow="fold"))
+    table = Table(*named, "all", *MODALITIES, title=title, caption=f"weights: {applied}{said}")
+    for hit in answer.hits:
+        parts = (f"{hit.similarities[m]:.3f}" if m in hit.similarities else "–" for m in MODALITIES)
+        clip = [] if hit.clip_id is None else [Text(hit.clip_id)]
+        table.add_row(Text(hit.dancer_id), str(hit.clips), *clip, f"{hit.similarity:.3f}", *parts)
+    return table
 
 
 def hits_table(answer: SimilarAnswer, title: str, caption: str | None = None) -> Table:

@@ -16,6 +16,7 @@ from ranking.vectors.duplicates import duplicates_query, near_duplicates
 from ranking.vectors.view import IndexView
 from ranking.views.loop import LoopThread
 from schemas.clock import SystemClock
+from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
 from schemas.errors import (
     DatabaseBusy,
     NotFound,
@@ -90,16 +91,31 @@ class RankingService:
         check_query(query)
         if generation is None and any(example.embeddings is not None for example in query.every_example):
             raise QueryError("name the generation whose bundle made these embeddings", field="generation")
-        if generation is not None:
-            check_identifier("generation", generation)
-        asked, held = generation or self._generation(None), self._index.generations()
-        if asked not in held and (generation is None or not held):
-            self._check_ready(f"generation {asked} is active and not indexed here yet; try again shortly")
-            raise NotFound(f"no clip is held under generation {asked}", field="generation")
+        asked = self._indexed_generation(self._index, generation)
         started_s = perf_counter()
         answer = self._index.similar(query, asked, self._condition(query, asked))
         self._observer.stage_timed("query", perf_counter() - started_s)
         return answer
+
+    def similar_dancers(self, query: SimilarDancersQuery, *, generation: str | None = None) -> SimilarDancersAnswer:
+        """Dancers who dance alike, by the mean of all of their clips or by their most similar clip."""
+        if self._index is None:
+            raise NotServedHere("no index view runs here; ask a serving process")
+        check_identifier("dancer_id", query.dancer_id)
+        asked = self._indexed_generation(self._index, generation)
+        started_s = perf_counter()
+        answer = self._index.similar_dancers(query, asked)
+        self._observer.stage_timed("query", perf_counter() - started_s)
+        return answer
+
+    def _indexed_generation(self, index: IndexView, generation: str | None) -> str:
+        if generation is not None:
+            check_identifier("generation", generation)
+        asked, held = generation or self._generation(None), index.generations()
+        if asked not in held and (generation is None or not held):
+            self._check_ready(f"generation {asked} is active and not indexed here yet; try again shortly")
+            raise NotFound(f"no clip is held under generation {asked}", field="generation")
+        return asked
 
     def duplicates(
         self, clip_id: str, *, k: int = 10, threshold: float | None = None, generation: str | None = None

@@ -160,6 +160,10 @@ class Catalogue:
         """Which of the clips in ``rows`` (N,) are of one of the dancers, (N,), who need not be known."""
         return self._dancers.having(rows, dancer_ids)
 
+    def dancers(self) -> Iterable[str]:
+        """All whose clips are held."""
+        return self._dancers.names()
+
     def clips_of_dancer(self, dancer_id: str) -> int:
         """0 for a dancer who is not known."""
         return self._dancers.size(dancer_id)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ranking.vectors.backends.port import VectorIndex
 from ranking.vectors.catalogue import Catalogue
-from ranking.vectors.directions import IndexesByWidth
+from ranking.vectors.profiles import IndexesByWidth
 from ranking.views.content_hash import ContentHash
 from schemas.modalities import MODALITIES, Modality
 

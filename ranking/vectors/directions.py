@@ -16,15 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ranking.vectors.backends.port import VectorIndex, unit
+from ranking.vectors.backends.port import unit
 from ranking.vectors.catalogue import Catalogue
+from ranking.vectors.profiles import IndexesByWidth, Profiles, mean_directions
 from schemas.errors import QueryError
 from schemas.modalities import MODALITIES, Modality
-from schemas.ports import Float32, Int64
+from schemas.ports import Float32
 from schemas.queries import Example, SimilarQuery, placed
-
-IndexesByWidth = Mapping[Modality, Mapping[int, VectorIndex]]
-"""The indexes of a space by modality and width. A clip has at most one vector of each modality."""
 
 
 class Asked(NamedTuple):
@@ -41,11 +39,12 @@ class _Weighted(NamedTuple):
 
 
 class Directions:
-    """Resolves examples against a catalogue and indexes, which must not change meanwhile."""
+    """Resolves examples against a catalogue, indexes and profiles, which must not change meanwhile."""
 
-    def __init__(self, catalogue: Catalogue, indexes: IndexesByWidth) -> None:
+    def __init__(self, catalogue: Catalogue, indexes: IndexesByWidth, profiles: Profiles) -> None:
         self._catalogue = catalogue
         self._indexes = indexes
+        self._profiles = profiles
 
     def asked(self, query: SimilarQuery) -> Asked:
         """Raises ``NotFound`` and ``QueryError`` naming the parameter."""
@@ -74,31 +73,14 @@ class Directions:
     def _weighted(self, place: str | None, example: Example) -> dict[Modality, _Weighted]:
         with placed(place):
             if example.clip_id is not None:
-                vectors = self._mean_vectors(np.array([self._catalogue.row_of(example.clip_id)]))
+                vectors = mean_directions(
+                    np.array([self._catalogue.row_of(example.clip_id)]), self._catalogue, self._indexes
+                )
             elif example.dancer_id is not None:
-                vectors = self._mean_vectors(self._catalogue.rows_of_dancers([example.dancer_id]))
+                vectors = self._profiles.directions(example.dancer_id, self._catalogue, self._indexes)
             else:
                 vectors = self._raw_vectors(example.embeddings or {})
         return {modality: _Weighted(vector, example.weight) for modality, vector in vectors.items()}
-
-    def _mean_vectors(self, rows: Int64) -> dict[Modality, Float32]:
-        """The direction of the mean of the clips' unit vectors, for each modality that any of them has; of several
-        widths those of which there are most, the smaller first.
-        """
-        means: dict[Modality, Float32] = {}
-        for modality in MODALITIES:
-            having = rows[self._catalogue.having(modality, rows)]
-            if len(having):
-                clip_ids = self._catalogue.clip_ids(having)
-                of_width = (index.vectors(clip_ids) for _, index in sorted(self._indexes[modality].items()))
-                vectors = max((found[~np.isnan(found[:, 0])] for found in of_width), key=len)
-                if len(vectors) > 1:
-                    direction = unit(vectors.mean(axis=0, dtype=np.float64))
-                else:
-                    direction = next(iter(vectors), None)
-                if direction is not None:
-                    means[modality] = direction
-        return means
 
     def _raw_vectors(self, embeddings: Mapping[Modality, list[float]]) -> dict[Modality, Float32]:
         vectors: dict[Modality, Float32] = {}

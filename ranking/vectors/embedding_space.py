@@ -2,7 +2,8 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final, NamedTuple, cast
 
 import msgspec
@@ -19,9 +20,11 @@ from ranking.vectors.backends.port import (
 )
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
 from ranking.vectors.conditions import Decisions, Undecided
-from ranking.vectors.directions import IndexesByWidth
+from ranking.vectors.dancers import DancerSearch
 from ranking.vectors.manifest import IndexContents, SpaceContents
+from ranking.vectors.profiles import IndexesByWidth, Profiles
 from ranking.vectors.similarity import SimilaritySearch
+from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
 from schemas.events import embedding_array
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Float32, ScoredRecord
@@ -56,6 +59,7 @@ class EmbeddingSpace:
         self._catalogue = Catalogue()
         self._indexes: dict[Modality, dict[int, VectorIndex]] = {}
         self._incomplete: dict[tuple[Modality, int], str] = {}
+        self._profiles = Profiles()
 
     def __len__(self) -> int:
         """Clips held."""
@@ -75,10 +79,17 @@ class EmbeddingSpace:
         """``Undecided`` if more has to be known of a condition. Raises ``NotFound`` and ``QueryError`` naming the
         parameter. An answer is approximate as long as an index is incomplete.
         """
-        answer = SimilaritySearch(self.generation, self._catalogue, self._indexes).answer(query, now_ms, decisions)
+        search = SimilaritySearch(self.generation, self._catalogue, self._indexes, self._profiles)
+        answer = search.answer(query, now_ms, decisions)
         if self._incomplete and isinstance(answer, SimilarAnswer):
             return dataclasses.replace(answer, approximate=True)
         return answer
+
+    def similar_dancers(self, query: SimilarDancersQuery) -> SimilarDancersAnswer:
+        """Raises as ``similar``, and is approximate likewise."""
+        search = DancerSearch(self.generation, self._catalogue, self._indexes, self._profiles)
+        answer = search.answer(query)
+        return dataclasses.replace(answer, approximate=True) if self._incomplete else answer
 
     def parts(self) -> tuple[Catalogue, IndexesByWidth]:
         """The catalogue and the indexes by modality and width, to be read while nothing changes."""
@@ -118,6 +129,13 @@ class EmbeddingSpace:
 
         If an index fails, the catalogue still says what it said, and the same records bring the same changes again.
         """
+        with self._changing_profiles((change.entry.clip_id, change.entry, change.vectors) for change in changes):
+            self._change_indexes(changes)
+            for change in changes:
+                self._catalogue.put(change.entry)
+        self._drop_empty()
+
+    def _change_indexes(self, changes: Sequence[SpaceChange]) -> None:
         for modality in MODALITIES:
             put = defaultdict[int, list[SpaceChange]](list)
             for change in changes:
@@ -133,19 +151,30 @@ class EmbeddingSpace:
                     self._indexes[modality] = indexes = indexes | {width: self._open(modality, width)}
                 vectors = np.stack([change.vectors[modality] for change in those])
                 indexes[width].upsert([self._indexed(change.entry) for change in those], vectors)
-        for change in changes:
-            self._catalogue.put(change.entry)
-        self._drop_empty()
+
+    @contextmanager
+    def _changing_profiles(
+        self, clips: Iterable[tuple[str, CatalogueEntry | None, Mapping[Modality, Float32]]]
+    ) -> Iterator[None]:
+        """Within, the clips get these entries and vectors, or are removed."""
+        changes = self._profiles.changes(clips, self._catalogue, self._indexes)
+        try:
+            yield
+        except BaseException:
+            self._profiles.forget(change.dancer_id for change in changes)  # part of the vectors may be others by now
+            raise
+        self._profiles.apply(changes, self._catalogue)
 
     def delete(self, clip_ids: Collection[str]) -> int:
         """Remove clips, whether they are held or not; returns how many were."""
         before = len(self)
         if clip_ids:
-            for indexes in self._indexes.values():
-                for index in indexes.values():
-                    index.remove(clip_ids)
-            for clip_id in clip_ids:
-                self._catalogue.delete(clip_id)
+            with self._changing_profiles((clip_id, None, {}) for clip_id in clip_ids):
+                for indexes in self._indexes.values():
+                    for index in indexes.values():
+                        index.remove(clip_ids)
+                for clip_id in clip_ids:
+                    self._catalogue.delete(clip_id)
             self._drop_empty()
         return before - len(self)
 
@@ -215,6 +244,7 @@ class EmbeddingSpace:
 
     def refill(self, scored: Sequence[ScoredRecord]) -> None:
         """Give incomplete indexes the vectors of those of the records that are what is held of their clips."""
+        self._profiles.forget()
         for (modality, width), found in self._lacking(scored).items():
             clips, vectors = zip(*found.values(), strict=True)
             self._indexes[modality][width].upsert([*map(self._indexed, clips)], np.stack(vectors))
@@ -235,6 +265,7 @@ class EmbeddingSpace:
                     self._catalogue.put(msgspec.structs.replace(entry, modalities=left))
                     lost[modality] = lost.get(modality, 0) + 1
         self._incomplete = {}
+        self._profiles.forget()
         self._drop_empty()
         return lost
 

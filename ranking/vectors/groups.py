@@ -59,6 +59,10 @@ class Groups:
     def __contains__(self, name: object) -> bool:
         return name in self._number_of
 
+    def names(self) -> Iterable[str]:
+        """Of all groups."""
+        return self._number_of.keys()
+
     def extend(self, rows: int) -> None:
         """Add ``rows`` rows that are in no group."""
         self._numbers.extend(rows)

@@ -20,10 +20,11 @@ import numpy as np
 from ranking.vectors.catalogue import Catalogue
 from ranking.vectors.conditions import Decisions, Undecided
 from ranking.vectors.cursors import Cursor
-from ranking.vectors.directions import Asked, Directions, IndexesByWidth
+from ranking.vectors.directions import Asked, Directions
 from ranking.vectors.diversity import mmr_order
 from ranking.vectors.filters import Admitted, admitted, contained
 from ranking.vectors.ordering import Ordering
+from ranking.vectors.profiles import IndexesByWidth, Profiles
 from ranking.vectors.weights import normalised
 from schemas.modalities import Modality
 from schemas.ports import Bool, Float64, Int64
@@ -58,10 +59,14 @@ class SimilaritySearch:
     the example's.
     """
 
-    def __init__(self, generation: str, catalogue: Catalogue, indexes: IndexesByWidth) -> None:
+    def __init__(
+        self, generation: str, catalogue: Catalogue, indexes: IndexesByWidth, profiles: Profiles | None = None
+    ) -> None:
+        """``profiles`` of the same space; without, those of dancers with many clips are summed each time."""
         self._generation = generation
         self._catalogue = catalogue
         self._indexes = indexes
+        self._profiles = profiles or Profiles()
 
     def answer(self, query: SimilarQuery, now_ms: int, decisions: Decisions | None = None) -> SimilarAnswer | Undecided:
         """The k most similar clips, or one clip each of the k most similar dancers; ties by clip id.
@@ -71,7 +76,7 @@ class SimilaritySearch:
         ``Undecided`` if more has to be known before there is an answer. Raises ``NotFound`` and ``QueryError`` naming
         the parameter.
         """
-        asked = Directions(self._catalogue, self._indexes).asked(query)
+        asked = Directions(self._catalogue, self._indexes, self._profiles).asked(query)
         weights = normalised(query.weights, asked.vectors)
         among = admitted(self._catalogue, query, None if decisions is None else decisions.listed)
         compared = [modality for modality, weight in weights.items() if weight != 0]

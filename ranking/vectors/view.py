@@ -21,6 +21,7 @@ from ranking.vectors.snapshot_logs import SnapshotLogs
 from ranking.vectors.snapshots import is_erased, write_snapshot
 from ranking.views.log_records import DELETED_CLIP, RETIRED_GENERATION, DeletedRecord, LogEntry
 from schemas.clock import Clock
+from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
 from schemas.errors import NotFound, NotReady, SnapshotNotWritten
 from schemas.modalities import Modality
 from schemas.observation import Observer
@@ -113,6 +114,11 @@ class IndexView:
                 return answer
             if decisions is not None:  # without any nothing is undecided
                 decisions.decide(answer.clip_ids)
+
+    def similar_dancers(self, query: SimilarDancersQuery, generation: str | None = None) -> SimilarDancersAnswer:
+        """The dancers most similar to one, raises as ``similar``."""
+        with self._lock.reading():
+            return self._space(generation).similar_dancers(query)
 
     def _space(self, generation: str | None) -> EmbeddingSpace:
         if not self._spaces:

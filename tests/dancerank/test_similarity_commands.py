@@ -157,6 +157,22 @@ def test_near_duplicates(folder: Path) -> None:
         assert (run.exit_code, named in run.output) == (1, True), run.output
 
 
+def test_similar_dancers(folder: Path) -> None:
+    run = CliRunner().invoke(app, ["dancers", "d4", "--weights", "skeletal"])
+    assert run.exit_code == 0, run.output
+    rows = [line.split("│") for line in run.output.splitlines() if line.startswith("│")]
+    assert [row[1].strip() for row in rows] == ["d3", "d2", "d1"]
+    run = CliRunner().invoke(app, ["dancers", "d4", "--weights", "skeletal", "--by", "clips", "-k", "1"])
+    assert "clip-b" in run.output
+    for options, named in (
+        (["d4", "-k", "0"], "-k is 0"),
+        (["d4", "--weights", "elbow"], "--weights"),
+        (["nobody"], "dancer nobody"),
+    ):
+        run = CliRunner().invoke(app, ["dancers", *options])
+        assert (run.exit_code, named in run.output) == (1, True), run.output
+
+
 def test_percentiles_need_the_database(folder: Path) -> None:
     (folder / "dancerank.db").unlink()
     assert "ranking.database_url" in refused("--clip", "clip-a", "--percentile-from", "50")

@@ -23,9 +23,15 @@ from ranking.serving.api.parameters import (
     WindowParameters,
 )
 from ranking.serving.api.pool_routes import add_pools
-from ranking.serving.api.search_parameters import DuplicatesParameters, SimilarParameters, SimilarRequest
+from ranking.serving.api.search_parameters import (
+    DuplicatesParameters,
+    SimilarDancersParameters,
+    SimilarParameters,
+    SimilarRequest,
+)
 from ranking.serving.readiness import Readiness
 from ranking.serving.service import RankingService
+from schemas.dancer_queries import SimilarDancersAnswer
 from schemas.queries import (
     Challenge,
     ChallengeAttention,
@@ -104,6 +110,13 @@ def _add_similarity(app: FastAPI, service: RankingService) -> None:
     ) -> SimilarAnswer:
         """The clips, or dancers, most similar to a dancer: to the mean of the dancer's clips."""
         return service.similar(parameters.query(dancer_id=dancer_id), generation=parameters.generation)
+
+    @app.get("/v1/dancers/{dancer_id}/similar-dancers", tags=["similarity"], responses=_SIMILAR_ERRORS)
+    def dancers_similar_to_a_dancer(
+        dancer_id: DancerId, asked: Annotated[SimilarDancersParameters, Query()]
+    ) -> SimilarDancersAnswer:
+        """The dancers most similar to a dancer, by all of their clips or by their most similar one."""
+        return service.similar_dancers(asked.query(dancer_id), generation=asked.generation)
 
     @app.post("/v1/similar", tags=["similarity"], responses=documented(404, 413, 415, 422, 503))
     def clips_similar_to_an_example(request: SimilarRequest) -> SimilarAnswer:

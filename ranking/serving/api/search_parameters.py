@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ranking.serving.api.parameters import GenerationParameters, Identifier, absent, given
 from ranking.vectors.weights import parse_weights
+from schemas.dancer_queries import By, SimilarDancersQuery
 from schemas.modalities import MODALITIES, Dimension, Modality
 from schemas.queries import (
     MAX_EXAMPLES,
@@ -47,6 +48,18 @@ _Embeddings = Annotated[
         Annotated[list[float], Field(max_length=_MAX_EMBEDDING_WIDTH, json_schema_extra={"minItems": 1})],
     ],
     Field(json_schema_extra={"minProperties": 1}),
+]
+
+Weights = Annotated[
+    Annotated[str, Field(max_length=200, json_schema_extra=_WEIGHTS)] | None,
+    Field(
+        description=(
+            "How much each modality matters: pairs of modality and weight. A negative weight asks for clips unlike "
+            "the example in that modality. A modality left out does not count. Without this parameter all count "
+            "alike."
+        ),
+        examples=["skeletal:1,scenic:-0.5"],
+    ),
 ]
 
 
@@ -97,21 +110,28 @@ class SearchParameters(GenerationParameters):
 class SimilarParameters(SearchParameters):
     """A search whose example is named in the path."""
 
-    weights: Annotated[
-        Annotated[str, Field(max_length=200, json_schema_extra=_WEIGHTS)] | None,
-        Field(
-            description=(
-                "How much each modality matters: pairs of modality and weight. A negative weight asks for clips unlike "
-                "the example in that modality. A modality left out does not count. Without this parameter all count "
-                "alike."
-            ),
-            examples=["skeletal:1,scenic:-0.5"],
-        ),
-    ] = None
+    weights: Weights = None
 
     def query(self, *, clip_id: str | None = None, dancer_id: str | None = None) -> SimilarQuery:
         weights = uniform_weights() if self.weights is None else parse_weights(self.weights)
         return SimilarQuery(clip_id=clip_id, dancer_id=dancer_id, weights=weights, **self.options())
+
+
+class SimilarDancersParameters(GenerationParameters):
+    """Dancers who dance alike."""
+
+    by: Annotated[
+        By,
+        Field(
+            description="`profile`: the mean of all of a dancer's clips. `clips`: the other dancer's most similar clip."
+        ),
+    ] = "profile"
+    weights: Weights = None
+    k: Annotated[int, Field(description="How many dancers to return.", ge=1, le=MAX_HITS)] = 10
+
+    def query(self, dancer_id: str) -> SimilarDancersQuery:
+        weights = uniform_weights() if self.weights is None else parse_weights(self.weights)
+        return SimilarDancersQuery(dancer_id=dancer_id, by=self.by, weights=weights, k=self.k)
 
 
 class DuplicatesParameters(GenerationParameters):

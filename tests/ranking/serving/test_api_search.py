@@ -153,6 +153,35 @@ def test_misuse_of_duplicates_is_named(client: Client, query: str, status: int, 
     assert answer.json()["error"]["parameter"] == parameter
 
 
+def test_similar_dancers(client: Client) -> None:
+    by_profile = client.get("/v1/dancers/d4/similar-dancers?weights=skeletal").json()
+    assert [(hit["dancer_id"], hit["clips"]) for hit in by_profile["hits"]] == [("d3", 1), ("d2", 2), ("d1", 1)]
+    assert (by_profile["by"], by_profile["approximate"], by_profile["hits"][0]["clip_id"]) == ("profile", False, None)
+    by_clips = client.get("/v1/dancers/d4/similar-dancers?weights=skeletal&by=clips&k=1").json()
+    assert [(hit["dancer_id"], hit["clip_id"]) for hit in by_clips["hits"]] == [("d2", "b")]
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "parameter"),
+    [
+        ("d4/similar-dancers?by=looks", 422, "by"),
+        ("d4/similar-dancers?k=0", 422, "k"),
+        ("d4/similar-dancers?k=1001", 422, "k"),
+        ("d4/similar-dancers?weights=elbow", 422, "weights"),
+        ("d4/similar-dancers?weights=skeletal:0", 422, "weights"),
+        ("d4/similar-dancers?weights=facial", 422, "weights"),
+        ("nobody/similar-dancers", 404, "dancer_id"),
+        ("nobody/similar-dancers?by=clips", 404, "dancer_id"),
+        ("a%20b/similar-dancers", 422, "dancer_id"),
+        ("d4/similar-dancers?generation=g9", 404, "generation"),
+    ],
+)
+def test_misuse_of_similar_dancers_is_named(client: Client, query: str, status: int, parameter: str) -> None:
+    answer = client.get(f"/v1/dancers/{query}")
+    assert answer.status_code == status, answer.text
+    assert answer.json()["error"]["parameter"] == parameter
+
+
 MISUSE: list[tuple[str, Any, int, str]] = [
     ("uploaded_from_ms=5&uploaded_before_ms=5", None, 422, "uploaded_before_ms"),
     ("uploaded_from_ms=-1", None, 422, "uploaded_from_ms"),

@@ -25,7 +25,7 @@ from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
 from ranking.vectors.backends.port import IndexedClip, SnapshotBackend, VectorIndex, unit
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
 from ranking.vectors.content_hash import index_content
-from ranking.vectors.directions import IndexesByWidth
+from ranking.vectors.profiles import IndexesByWidth
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import LogEntry, positions_after
 from schemas.modalities import MODALITIES, Modality

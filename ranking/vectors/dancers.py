@@ -1,0 +1,99 @@
+"""Dancers who dance alike, by their profiles or by their best clips.
+
+No index holds profiles: each clip would change one. So those that are compared are the dancers of the clips that are
+most similar to the profile asked about, at least ``_LEAST_COMPARED`` of them, which makes the answer approximate; where
+a space is small all dancers are compared. The similarity of each hit is that of whole profiles.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from ranking.vectors.catalogue import Catalogue
+from ranking.vectors.profiles import IndexesByWidth, Profiles
+from ranking.vectors.similarity import SimilaritySearch
+from ranking.vectors.weights import normalised
+from schemas.dancer_queries import SimilarDancer, SimilarDancersAnswer, SimilarDancersQuery
+from schemas.modalities import Modality
+from schemas.ports import Float32
+from schemas.queries import MAX_HITS, SimilarAnswer, SimilarQuery
+
+_SMALL: Final = 4096
+"""Clips of a space in which all dancers are compared."""
+_LEAST_COMPARED: Final = 100
+_COMPARED_PER_HIT: Final = 4
+
+
+class DancerSearch:
+    """Answers over a catalogue, indexes and profiles, which must not change meanwhile."""
+
+    def __init__(self, generation: str, catalogue: Catalogue, indexes: IndexesByWidth, profiles: Profiles) -> None:
+        self._generation = generation
+        self._catalogue = catalogue
+        self._indexes = indexes
+        self._profiles = profiles
+
+    def answer(self, query: SimilarDancersQuery) -> SimilarDancersAnswer:
+        """A dancer who shares none of the weighted modalities is not a hit. Raises ``NotFound`` and ``QueryError``
+        naming the parameter.
+        """
+        if query.by == "clips":
+            return self._by_clips(query)
+        asked = self._profiles.directions(query.dancer_id, self._catalogue, self._indexes)
+        weights = normalised(query.weights, asked)
+        compared, every = self._compared(query)
+        hits = [self._hit(dancer_id, asked, weights) for dancer_id in compared]
+        shown = [hit for hit in hits if any(weights[modality] for modality in hit.similarities)]
+        shown.sort(key=lambda hit: (-hit.similarity, hit.dancer_id))
+        return SimilarDancersAnswer(
+            self._generation, query.dancer_id, query.by, weights, shown[: query.k], approximate=not every
+        )
+
+    def _compared(self, query: SimilarDancersQuery) -> tuple[Sequence[str], bool]:
+        """Dancers to compare with, and whether these are all others."""
+        if len(self._catalogue) <= _SMALL:
+            return sorted({*self._catalogue.dancers()} - {query.dancer_id}), True
+        count = min(max(_LEAST_COMPARED, _COMPARED_PER_HIT * query.k), MAX_HITS)
+        found = self._search(query, count)
+        return [hit.dancer_id for hit in found.hits], False
+
+    def _by_clips(self, query: SimilarDancersQuery) -> SimilarDancersAnswer:
+        found = self._search(query, query.k)
+        hits = [
+            SimilarDancer(
+                hit.dancer_id,
+                self._catalogue.clips_of_dancer(hit.dancer_id),
+                hit.similarity,
+                hit.similarities,
+                hit.missing,
+                hit.clip_id,
+            )
+            for hit in found.hits
+        ]
+        return SimilarDancersAnswer(
+            self._generation, query.dancer_id, query.by, found.weights, hits, approximate=found.approximate
+        )
+
+    def _search(self, query: SimilarDancersQuery, count: int) -> SimilarAnswer:
+        search = SimilaritySearch(self._generation, self._catalogue, self._indexes, self._profiles)
+        of_clips = SimilarQuery(dancer_id=query.dancer_id, weights=query.weights, k=count, group_by="dancer")
+        found = search.answer(of_clips, now_ms=0)  # no half-life asks for ages
+        if not isinstance(found, SimilarAnswer):
+            raise TypeError("a question without conditions has an answer")
+        return found
+
+    def _hit(self, dancer_id: str, asked: dict[Modality, Float32], weights: dict[Modality, float]) -> SimilarDancer:
+        theirs = self._profiles.directions(dancer_id, self._catalogue, self._indexes)
+        cosines = {
+            modality: float(np.clip(np.einsum("d,d->", direction, theirs[modality]), -1.0, 1.0))
+            for modality, direction in asked.items()
+            if modality in theirs and len(theirs[modality]) == len(direction)
+        }
+        return SimilarDancer(
+            dancer_id=dancer_id,
+            clips=self._catalogue.clips_of_dancer(dancer_id),
+            similarity=sum(weights[modality] * cosine for modality, cosine in cosines.items()),
+            similarities=cosines,
+            missing=[modality for modality in asked if modality not in cosines],
+        )
