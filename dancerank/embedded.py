@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from dancerank.processes import Processes
 from dancerank.replica import Replica
@@ -14,10 +14,11 @@ from dancerank.settings import Settings
 from dancerank.uploads import send_upload
 from ranking.scores.observations import Observations
 from ranking.serving.service import RankingService
+from ranking.views.loop import ViewLoop
 from schemas.codec import decode
 from schemas.errors import FinalError
 from schemas.events import PoolDecision, UploadEvent
-from schemas.ports import ModelRuntime, OutgoingRecord, Record
+from schemas.ports import ModelRuntime, OutgoingRecord, Record, TopicPartition
 from streamer.pipeline import Streamer
 from transport.connection import KafkaConnection
 from transport.dead_letter import dead_letter_topic
@@ -26,6 +27,10 @@ from transport.kafka_source import KafkaSource
 
 _POLL_S: Final = 0.1
 _NO_PROGRESS_S: Final = 60.0
+_IDLE_STEPS: Final = 60
+"""Steps of a loop in which it would have found what there is, on a machine that is as slow as it likes."""
+_HANGS_S: Final = 600.0
+"""No step takes so long."""
 
 
 class NoProgress(FinalError):
@@ -74,7 +79,8 @@ class EmbeddedSystem:
     def await_clips(self, clips: int, on_progress: Callable[[int], object] = lambda _: None) -> None:
         """Wait until both views hold ``clips`` clips, calling ``on_progress`` with how many they hold.
 
-        Raises what ended the streamer or a loop, and ``NoProgress`` if nothing moves for a minute.
+        Raises what ended the streamer or a loop, and ``NoProgress`` if nothing moves, though every loop looks for
+        records.
         """
         held, patience = -1, _Patience(self)
         while held < clips:
@@ -125,20 +131,48 @@ class EmbeddedSystem:
 
 
 class _Patience:
-    """Waits for as long as a count grows."""
+    """Waits for as long as a count, or the position of any loop, grows."""
 
     def __init__(self, system: EmbeddedSystem) -> None:
         self._system = system
-        self._most, self._deadline_s = -1, 0.0
+        self._loops: tuple[Streamer | ViewLoop[Any], ...] = (
+            system.streamer,
+            *(thread.loop for thread in system.replica.loops),
+        )
+        self._most, self._since_s = -1, 0.0
+        self._positions: dict[tuple[int, TopicPartition], int] = {}
+        self._steps: list[int] = []
 
     def check(self, count: int, problem: str) -> None:
-        """Raise what ended the streamer or a loop, and ``NoProgress`` if ``count`` has not grown for a minute."""
+        """Raise what ended the streamer or a loop; ``NoProgress`` if nothing has grown for a minute in which each loop
+        has taken so many steps that it would have. One that is interrupted, or hangs in a step, takes none.
+        """
         self._system.raise_failures()
         now_s = time.monotonic()
-        if count > self._most:
-            self._most, self._deadline_s = count, now_s + _NO_PROGRESS_S
-        elif now_s > self._deadline_s:
-            raise NoProgress(f"{problem}, and no progress was made for {_NO_PROGRESS_S:g} s")
+        if self._has_grown(count):
+            self._since_s, self._steps = now_s, [loop.progress.steps for loop in self._loops]
+        elif now_s - self._since_s > _NO_PROGRESS_S and all(map(self._found_nothing, self._loops, self._steps)):
+            waits = "; ".join(said for loop in self._loops if (said := loop.waiting_for) is not None)
+            raise NoProgress(
+                f"{problem}, and no progress was made for {now_s - self._since_s:.0f} s" + (waits and f": {waits}")
+            )
+
+    def _has_grown(self, count: int) -> bool:
+        before, self._most = self._most, max(self._most, count)
+        positions = {
+            (number, at): position
+            for number, loop in enumerate(self._loops)
+            for at in loop.progress.held
+            if (position := loop.progress.position(at)) is not None
+        }
+        grown = {key: position for key, position in positions.items() if position > self._positions.get(key, -1)}
+        self._positions |= grown
+        return count > before or bool(grown)
+
+    def _found_nothing(self, loop: Streamer | ViewLoop[Any], steps_before: int) -> bool:
+        stepped_s = loop.progress.stepped_s
+        hangs = stepped_s is not None and time.monotonic() - stepped_s > _HANGS_S
+        return hangs or loop.waiting_for is not None or loop.progress.steps - steps_before >= _IDLE_STEPS
 
 
 @contextmanager

@@ -21,10 +21,13 @@ class ReadingProgress:
         """Whether the loop has been given its share of the partitions, which may be empty."""
         self.stepped_s: float | None = None
         """When the loop last began a step, by a monotonic clock; ``None`` before the first."""
+        self.steps = 0
+        """How many steps the loop has begun."""
 
     def stepped(self, now_s: float, *, is_member: bool) -> None:
         """The loop moves."""
         self.stepped_s, self.is_member = now_s, is_member
+        self.steps += 1
 
     def read(self, records: Iterable[Record]) -> None:
         """These were read, in order."""

@@ -15,25 +15,43 @@ from dancerank.settings import Settings
 from schemas.codec import encode
 from schemas.errors import GenerationMismatch, StoreUnavailable
 from schemas.events import PoolDecision
-from schemas.ports import Record
+from schemas.ports import Record, TopicPartition
 from transport.connection import KafkaConnection
+from transport.reading_progress import ReadingProgress
 
 SILENCE_S = 60.0
 STEP_S = 20.0
+STEPS_A_MINUTE = 120
+AT = TopicPartition("clips.scored", 0)
 
 
 class FastTime:
-    """Time that passes as fast as it is waited for."""
+    """Time that passes as fast as it is waited for, in which every loop takes steps."""
 
     def __init__(self) -> None:
         self.now_s = 1_000.0
+        self.loops: list[ReadingProgress] = []
+        self.steps = STEPS_A_MINUTE * STEP_S / SILENCE_S
 
     def monotonic(self) -> float:
         return self.now_s
 
     def sleep(self, seconds: float) -> None:
         self.now_s += seconds
+        for progress in self.loops:
+            for _ in range(round(self.steps)):
+                progress.stepped(self.now_s, is_member=True)
         time.sleep(0.001)
+
+
+class Loop:
+    """One that reads a partition."""
+
+    def __init__(self, *, caught_up: bool = True) -> None:
+        self.is_reading = self.caught_up = caught_up
+        self.waiting_for: str | None = None
+        self.progress = ReadingProgress()
+        self.progress.assigned([AT])
 
 
 class Steps:
@@ -55,7 +73,7 @@ class System(EmbeddedSystem):
             store=SimpleNamespace(generations=lambda: {"g1": 0}),
             index=SimpleNamespace(clips=lambda: 0),
             service=SimpleNamespace(pools=lambda: SimpleNamespace(decisions=0)),
-            loops=tuple(SimpleNamespace(failure=None, loop=SimpleNamespace(caught_up=True)) for _ in range(2)),
+            loops=tuple(SimpleNamespace(failure=None, loop=Loop()) for _ in range(2)),
         )
         self.parts: dict[str, Any] = {
             "settings": Settings(),
@@ -63,7 +81,7 @@ class System(EmbeddedSystem):
             "uploads": None,
             "replica": replica,
             "runtime": None,
-            "streamer": SimpleNamespace(is_reading=True),
+            "streamer": Loop(),
             "streaming": Future(),
         }
         super().__init__(**self.parts)
@@ -79,7 +97,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FastTime:
 
 @pytest.fixture
 def system(clock: FastTime) -> System:
-    return System()
+    made = System()
+    clock.loops += [made.streamer.progress, *(thread.loop.progress for thread in made.replica.loops)]
+    return made
 
 
 @pytest.fixture
@@ -168,9 +188,77 @@ def test_what_ended_a_part_of_the_system_comes_out_of_every_wait(
 @pytest.mark.parametrize("what", [what for what in WAITS if what != "ready"])
 def test_where_nothing_moves_for_a_minute_that_is_said(nothing_comes: System, clock: FastTime, what: str) -> None:
     started_s = clock.now_s
-    with pytest.raises(NoProgress, match=r"^only 0 .*no progress was made for 60 s"):
+    with pytest.raises(NoProgress, match=r"^only 0 .*no progress was made for \d+ s$"):
         WAITS[what](nothing_comes)
     assert SILENCE_S <= clock.now_s - started_s <= SILENCE_S + 3 * STEP_S
+
+
+@pytest.mark.parametrize("which", range(3), ids=["streamer", "index", "rankings"])
+def test_a_loop_that_takes_few_steps_on_a_busy_machine_is_waited_for(
+    nothing_comes: System, clock: FastTime, which: int
+) -> None:
+    slow = clock.loops.pop(which)
+    slow.stepped(clock.now_s, is_member=True)
+    minutes = 5
+
+    def count() -> int:
+        if clock.now_s < 1_000.0 + minutes * SILENCE_S:
+            slow.stepped(clock.now_s, is_member=True)  # one step in twenty seconds
+            return 0
+        return 3
+
+    nothing_comes.replica.store.generations = lambda: {"g1": 3}  # type: ignore[method-assign]
+    nothing_comes.replica.index.clips = count  # type: ignore[method-assign]
+    nothing_comes.await_clips(3)
+    assert clock.now_s - 1_000.0 >= minutes * SILENCE_S
+
+
+def test_as_long_as_a_position_grows_it_is_waited_for_though_the_count_does_not(
+    nothing_comes: System, clock: FastTime
+) -> None:
+    steps, progress = 30, clock.loops[1]
+    held = Steps(*[0] * steps, 3)
+
+    def count() -> int:
+        progress.done({AT: steps - len(held.counts)})
+        return held()
+
+    nothing_comes.replica.store.generations = lambda: {"g1": 3}  # type: ignore[method-assign]
+    nothing_comes.replica.index.clips = count  # type: ignore[method-assign]
+    nothing_comes.await_clips(3)
+    assert clock.now_s - 1_000.0 > 2 * SILENCE_S
+
+
+def test_positions_that_are_given_up_and_taken_on_again_are_not_progress(
+    nothing_comes: System, clock: FastTime
+) -> None:
+    progress, turns = clock.loops[1], iter(range(1_000_000))
+
+    def count() -> int:
+        if next(turns) % 2:
+            progress.assigned([AT])
+            progress.done({AT: 7})
+        else:
+            progress.revoked([AT])
+        return 0
+
+    nothing_comes.replica.index.clips = count  # type: ignore[method-assign]
+    with pytest.raises(NoProgress):
+        nothing_comes.await_clips(3)
+
+
+def test_what_an_interrupted_loop_waits_for_is_said(nothing_comes: System, clock: FastTime) -> None:
+    clock.loops.pop(1)
+    nothing_comes.replica.loops[0].loop.waiting_for = "the database did not answer"  # type: ignore[misc]
+    with pytest.raises(NoProgress, match=r"no progress was made for \d+ s: the database did not answer$"):
+        nothing_comes.await_clips(3)
+
+
+def test_a_loop_that_hangs_in_a_step_is_not_waited_for_without_an_end(nothing_comes: System, clock: FastTime) -> None:
+    clock.loops.pop(1).stepped(clock.now_s, is_member=True)
+    with pytest.raises(NoProgress):
+        nothing_comes.await_clips(3)
+    assert clock.now_s - 1_000.0 > embedded._HANGS_S
 
 
 def test_ready_is_who_reads_and_has_caught_up_in_every_view(system: System) -> None:

@@ -18,6 +18,7 @@ from schemas.codec import encode
 from schemas.events import ClipDeleted, ClipUploaded, EngagementObserved
 from schemas.ports import OutgoingRecord, Record, TopicPartition
 from schemas.queries import SimilarQuery
+from tests.waiting import wait_until, watching
 from transport.connection import KafkaConnection, open_client
 from transport.kafka_source import KafkaSource
 from vdv.folder import open_data_set, write_data_set
@@ -27,7 +28,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow]
 
 CLIPS = 36
 BEFORE, THEN, LAST = 2, 5, 7  # partitions
-PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -106,11 +106,7 @@ def await_similar(system: EmbeddedSystem, uploads: list[ClipUploaded]) -> None:
 
 
 def until(condition: Callable[[], object], system: EmbeddedSystem) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        system.raise_failures()
-        assert time.monotonic() < deadline_s
-        time.sleep(0.1)
+    wait_until(condition, watching(system.raise_failures))
 
 
 def delete(system: EmbeddedSystem, upload: ClipUploaded, *, partition: int) -> None:
