@@ -15,9 +15,10 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
+from ranking.database.failures import store_errors
 from ranking.database.limits import CONNECTION_WAIT_S, MOST_CONNECTIONS
 from ranking.database.migrations import current_revision, upgrade
-from schemas.errors import ConfigurationError, DatabaseBusy, ExtraMissing, StoreRefused, StoreUnavailable
+from schemas.errors import ConfigurationError, DatabaseBusy, ExtraMissing
 
 SQLITE_BUSY_TIMEOUT_MS: Final = 10_000
 SQLITE_CACHE_KIB: Final = 32_768
@@ -35,8 +36,6 @@ _PATIENCE: Final = {
 _PARAMETERS: Final = 10_000
 _CLIPS_LOCK: Final = 0x636C697073  # "clips"
 _IMMEDIATE: Final = "begin_immediate"
-_FILE_UNUSABLE: Final = ("unable to open database file", "attempt to write a readonly database")
-_SCHEMA_MISSING: Final = ("no such table", "no such column", "has no column", "UndefinedTable", "UndefinedColumn")
 
 
 class Database:
@@ -200,28 +199,6 @@ def _open_sqlite(url: sa.URL, pool: Mapping[str, Any]) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
-
-
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """Turn database errors into ``StoreUnavailable`` (try again) or ``StoreRefused`` (a person is needed)."""
-    try:
-        yield
-    except exc.DBAPIError as error:
-        # Only the driver's message: SQLAlchemy's own would quote the statement's parameters.
-        reason = f"{type(error.orig).__name__}: {error.orig}"
-        if any(mark in reason for mark in _SCHEMA_MISSING):
-            raise StoreRefused(
-                f"the database lacks our tables ({reason}); run the migrations first, by a start "
-                "of dancerank rank, serve or pools run"
-            ) from error
-        if any(mark in reason for mark in _FILE_UNUSABLE):
-            raise StoreRefused(
-                f"the database file cannot be used ({reason}); create its folder, or correct its permissions"
-            ) from error
-        if error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError):
-            raise StoreUnavailable(f"the database did not answer ({reason})") from error
-        raise StoreRefused(f"the database refused a statement ({reason})") from error
 
 
 def clock_ms(connection: sa.Connection) -> int:

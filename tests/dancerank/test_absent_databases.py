@@ -6,16 +6,18 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from dancerank.cli import app
 from ranking.database.connection import Database
+from schemas.errors import StoreUnavailable
 from tests.ranking.databases import migrated
 
 READING = [
     *("rankings", "rankings samba", "content-hash", "generations list", "generations use g1", "generations rollback"),
     *("generations retire g1 --yes", "pools status", "pools clip c1", "pools try samba --percentiles fused:80"),
-    *("pools replay", "labels export out"),
+    *("pools replay", "labels export out", "check-counts", "distribution", "rankings samba --window 1h"),
 ]
 
 
@@ -131,3 +133,66 @@ def test_similar_answers_of_a_snapshot_though_the_schema_is_not_there(
     monkeypatch.setenv("DANCERANK_RANKING__DATABASE_URL", postgresql_url)
     result = CliRunner().invoke(app, ["similar", "--clip", "unknown"])
     assert (result.exit_code, "error (not_found)" in result.output) == (1, True), result.output
+
+
+def not_sqlite(folder: Path) -> None:
+    (folder / "view.db").write_bytes(b"clip_id,likes\n" * 1000)
+
+
+def damaged(folder: Path) -> None:
+    with migrated(f"sqlite:///{folder / 'view.db'}"):
+        pass
+    content = (folder / "view.db").read_bytes()
+    (folder / "view.db").write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+
+
+def a_folder(folder: Path) -> None:
+    (folder / "view.db").mkdir()
+
+
+@pytest.mark.tried(
+    kind="first steps that fail silently",
+    given="a database file that is another program's, damaged, or a folder",
+    outcome="refused with the remedy, and left as it is",
+)
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (not_sqlite, "the file is not an SQLite database"),
+        (damaged, "the database file is damaged"),
+        (a_folder, "the database file cannot be used"),
+    ],
+)
+@pytest.mark.parametrize("command", ["rankings", "generations list", "pools status", "content-hash"])
+def test_a_file_that_is_not_a_database_is_refused_with_the_remedy(
+    command: str, make: Callable[[Path], None], said: str, tmp_path: Path
+) -> None:
+    make(tmp_path)
+    before = contents(tmp_path)
+    config = tmp_path / "dancerank.toml"
+    config.write_text(f'[ranking]\ndatabase_url = "sqlite:///{tmp_path / "view.db"}"\n')
+    result = CliRunner().invoke(app, [*command.split(), "--config", str(config)])
+    assert (result.exit_code, "error (store)" in result.output) == (1, True), result.output
+    assert said in result.output
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.tried(
+    kind="first steps that fail silently",
+    given="a PostgreSQL that has no such database or no such user",
+    outcome="store_unavailable, with how to create it",
+)
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda url: url.set(database="absent"), "the database does not exist"),
+        (lambda url: url.set(username="nobody-of-ours"), "the database does not accept this user"),
+    ],
+)
+def test_a_server_without_the_database_or_the_user_says_how_to_create_it(
+    change: Callable[[sa.URL], sa.URL], said: str, postgresql_url: str
+) -> None:
+    url = change(sa.make_url(postgresql_url)).render_as_string(hide_password=False)
+    with closing(Database(url)) as database, pytest.raises(StoreUnavailable, match=said):
+        database.absence()
