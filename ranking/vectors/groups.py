@@ -10,6 +10,8 @@ from ranking.vectors.columns import Column
 from schemas.ports import Bool, Int64, UInt32
 
 _NONE: Final = 0
+_FEW: Final = 64
+"""Rows of which a bitmap is made in microseconds whenever it is needed."""
 
 
 class GroupNumbers(NamedTuple):
@@ -23,15 +25,16 @@ class Groups:
     """Rows by the name of the group that they are in; a row is in one group at most.
 
     Each group has a compressed bitmap of its rows, so that a change takes the same time whatever its size; a group of
-    one row, as most dancers are, is that row. A group has a number as long as it has rows, and each row that of its
-    group.
+    one row, as most dancers are, is that row. A small one that was restored is a range of the rows sorted by group,
+    until it changes. A group has a number as long as it has rows, and each row that of its group.
     """
 
     def __init__(self) -> None:
         self._numbers = Column(np.uint32, _NONE)
         self._number_of: dict[str, int] = {}
         self._names: list[str] = [""]  # by number
-        self._members: list[BitMap | int] = [BitMap()]
+        self._members: list[BitMap | int | range] = [BitMap()]
+        self._sorted: UInt32 = np.empty(0, np.uint32)
         self._free: list[int] = []
 
     @classmethod
@@ -45,9 +48,10 @@ class Groups:
         first = 1 if len(used) and used[0] == _NONE else 0
         used, starts, ends = used[first:], starts[first:], np.append(starts[first + 1 :], len(order))
         made._names += [names[number - 1] for number in used.tolist()]
-        made._members += order[starts].tolist()
-        for place in np.flatnonzero(ends - starts > 1).tolist():
-            made._members[place + 1] = BitMap(order[starts[place] : ends[place]].astype(np.uint32))
+        made._sorted = order.astype(np.uint32)
+        made._members += map(range, starts.tolist(), ends.tolist())
+        for place in np.flatnonzero(ends - starts > _FEW).tolist():
+            made._members[place + 1] = made._opened(place + 1)
         made._number_of = {name: number for number, name in enumerate(made._names) if number}
         if len(made._number_of) != len(used):
             raise ValueError("two groups have one name")
@@ -87,7 +91,7 @@ class Groups:
 
     def members(self, names: Iterable[str]) -> BitMap:
         """Rows of any of the groups; names of no group are ignored."""
-        found = [self._members[number] for number in self._known(names)]
+        found = [self._opened(number) for number in self._known(names)]
         single = BitMap(each for each in found if isinstance(each, int))
         return BitMap.union(single, *(each for each in found if not isinstance(each, int)))
 
@@ -119,6 +123,14 @@ class Groups:
     def _known(self, names: Iterable[str]) -> Iterable[int]:
         return (self._number_of[name] for name in set(names) if name in self._number_of)
 
+    def _opened(self, number: int) -> BitMap | int:
+        """The rows of a group, of which one alone is itself."""
+        members = self._members[number]
+        if isinstance(members, range):
+            rows = self._sorted[members.start : members.stop]
+            return BitMap(rows) if len(rows) > 1 else int(rows[0])
+        return members
+
     def _join(self, row: int, name: str) -> int:
         number = self._number_of.get(name)
         if number is None:
@@ -128,15 +140,16 @@ class Groups:
                 self._members.append(row)
             self._names[number], self._members[number] = name, row
             return number
-        members = self._members[number]
+        members = self._opened(number)
         if isinstance(members, int):
             self._members[number] = BitMap((members, row))
         else:
             members.add(row)
+            self._members[number] = members
         return number
 
     def _leave(self, row: int, number: int) -> None:
-        members = self._members[number]
+        members = self._opened(number)
         if isinstance(members, int) or len(members) == 1:
             # The name goes with its last clip: it may be that of a dancer whose clips were deleted.
             del self._number_of[self._names[number]]
@@ -144,3 +157,4 @@ class Groups:
             self._free.append(number)
         else:
             members.remove(row)
+            self._members[number] = members
