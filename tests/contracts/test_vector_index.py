@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 
+import faiss
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -12,17 +13,29 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from ranking.vectors.backends.contract import INDEX_CHECKS
 from ranking.vectors.backends.contract_clips import thawed
 from ranking.vectors.backends.faiss_live import FaissBackend
+from ranking.vectors.backends.live.index import LiveIndex
 from ranking.vectors.backends.live.tiers import Shape
 from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
 from ranking.vectors.backends.port import Filter, IndexBackend, IndexedClip, RowNumbers, SnapshotBackend, unit
+from tests.ranking.vectors.live.copies import OnTheHost
 from tests.ranking.vectors.own_backends import LossyBackend, LossyIndex, RemoteService, SegmentedBackend
 
 EXACT = Shape(capacity=3, ratio=2, exact_below=1000, coded_from=1000, scanned=2)
 CODED = Shape(capacity=3, ratio=2, exact_below=16, coded_from=16, scanned=2)
+
+
+class CopyingBackend(FaissBackend):
+    """Searches copies of segments, as with a GPU."""
+
+    def create(self, dim: int, numbers: RowNumbers) -> LiveIndex:
+        return LiveIndex(dim, numbers, shape=CODED, copy=OnTheHost)
+
+
 BACKENDS: dict[str, Callable[[], IndexBackend]] = {
     "faiss": FaissBackend,
     "faiss in small segments": lambda: FaissBackend(shape=EXACT, background=False),
     "faiss in small segments with codes": lambda: FaissBackend(shape=CODED),
+    "faiss with copies of segments": CopyingBackend,
     "numpy": NumpyBackend,
     "approximate": LossyBackend,
     "remote": RemoteService,
@@ -56,6 +69,15 @@ class Numbers:
 
 
 NUMBERS = Numbers()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(faiss.get_num_gpus() == 0, reason="FAISS has no GPU here")
+@pytest.mark.parametrize("check", INDEX_CHECKS, ids=lambda check: check.__name__)
+def test_segments_on_a_gpu_pass_the_checks_of_the_port(check: Callable[[IndexBackend], None]) -> None:
+    backend = FaissBackend(shape=CODED)
+    assert backend._copies is not None
+    check(backend)
 
 
 @pytest.mark.parametrize("check", INDEX_CHECKS, ids=lambda check: check.__name__)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ranking.vectors.backends.live.background import MergeThreads
 from ranking.vectors.backends.live.freezing import thawed
+from ranking.vectors.backends.live.gpu import gpu_copies
 from ranking.vectors.backends.live.index import LiveIndex
 from ranking.vectors.backends.live.segment_files import SegmentFolder
 from ranking.vectors.backends.live.tiers import Shape
@@ -17,6 +18,7 @@ class FaissBackend:
     ``threads``: how many each search may use. ``folder``: where segments are kept, in a folder that goes with the
     process; without, in the system's temporary one. A folder on the disk of the snapshots lets these link to the
     segments instead of copying them. Merges run in the background, or with ``background=False`` within the changes.
+    Where FAISS has a GPU, segments with codes are copied to it and searched there.
     """
 
     name = "faiss"
@@ -28,10 +30,17 @@ class FaissBackend:
         self._folder = SegmentFolder(folder)
         self._shape = shape
         self._merges = MergeThreads() if background else None
+        self._copies = gpu_copies()
 
     def create(self, dim: int, numbers: RowNumbers) -> LiveIndex:
         return LiveIndex(
-            dim, numbers, folder=self._folder, merges=self._merges, shape=self._shape, threads=self._threads
+            dim,
+            numbers,
+            folder=self._folder,
+            merges=self._merges,
+            shape=self._shape,
+            threads=self._threads,
+            copy=None if self._copies is None else self._copies.copy,
         )
 
     def read(self, state: bytes, segments: Mapping[str, Path], dim: int, numbers: RowNumbers) -> LiveIndex:

@@ -9,6 +9,7 @@ Where the vector of a row is, is kept for changes and look-ups: the number of it
 Legend: B vectors, D width.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
@@ -20,9 +21,9 @@ from ranking.vectors.backends.live.background import MergeThreads
 from ranking.vectors.backends.live.codes import CODEWORDS
 from ranking.vectors.backends.live.freezing import FrozenLiveIndex
 from ranking.vectors.backends.live.merging import Merged, Sources, merged
-from ranking.vectors.backends.live.parts import NEVER, FreshPart, Part, Segment, Shown, State
+from ranking.vectors.backends.live.parts import NEVER, Copy, FreshPart, Part, Segment, Shown, State
 from ranking.vectors.backends.live.searching import Admitted, nearest, similarities
-from ranking.vectors.backends.live.segment_files import SegmentFolder
+from ranking.vectors.backends.live.segment_files import SegmentFolder, SegmentVectors
 from ranking.vectors.backends.live.tiers import Lane, Merge, Shape, due, size
 from ranking.vectors.backends.port import (
     Filter,
@@ -34,6 +35,8 @@ from ranking.vectors.backends.port import (
     checked_vectors,
 )
 from schemas.ports import Float32, Int64
+
+log = logging.getLogger(__name__)
 
 _ABSENT: Final = -1
 _SLOT_BITS: Final = 32
@@ -54,9 +57,11 @@ class LiveIndex:
         merges: MergeThreads | None = None,
         shape: Shape | None = None,
         threads: int = 1,
+        copy: Callable[[SegmentVectors], Copy] | None = None,
     ) -> None:
         """``dim``: width D. ``folder``: for the segments. ``merges``: the threads that merge; without, changes do.
-        ``threads``: how many a search may use; inference shares the machine.
+        ``threads``: how many a search may use; inference shares the machine. ``copy`` makes copies of segments with
+        codes, for searches on a GPU.
         """
         self._dim = dim
         self._numbers = numbers
@@ -64,6 +69,7 @@ class LiveIndex:
         self._merges = merges
         self._shape = shape or Shape()
         self._threads = threads
+        self._copy = copy
         self._changed = threading.Condition()
         self._next_number = 0
         self._parts: dict[int, Part] = {}
@@ -137,7 +143,7 @@ class LiveIndex:
             for made, dead in segments:
                 died = np.full(len(made.file.rows), NEVER, np.int64)
                 died[dead] = 0
-                part = made.segment(self._number(), died)
+                part = self._copied(made).segment(self._number(), died)
                 if (self._locate(part) != _ABSENT).any():
                     raise ValueError(f"segment {made.name} holds a row that another holds too")
                 shown.append(Shown(part, part.filled))
@@ -183,6 +189,7 @@ class LiveIndex:
             sources = Sources([Shown(part, part.filled) for part in merge.parts], state.change)
             coded = merge.coded and len(sources.rows) >= CODEWORDS
             made = merged(sources, coded, state.live, self._folder, check) if len(sources.rows) else None
+            made = None if made is None else self._copied(made)
             with self._changed:
                 self._exchange(merge, sources, made)
         finally:
@@ -190,6 +197,17 @@ class LiveIndex:
                 for part in merge.parts:
                     del self._claimed[part.number]
                 self._changed.notify_all()
+
+    def _copied(self, made: Merged) -> Merged:
+        if self._copy is None or made.codes is None:
+            return made
+        try:
+            return made._replace(copy=self._copy(made.file))
+        except RuntimeError as error:
+            log.warning(
+                "a segment of %d vectors is searched on the host, not on the GPU: %s", len(made.file.rows), error
+            )
+            return made
 
     def _exchange(self, merge: Merge, sources: Sources, made: Merged | None) -> None:
         """Put a merged segment in the place of its parts; what ended meanwhile ends in it too."""

@@ -12,7 +12,7 @@ import faiss
 import numpy as np
 
 from ranking.vectors.backends.live.codes import QUERIES, Codes, neighbours_of, sample_size
-from ranking.vectors.backends.live.parts import Part, Segment, Shown, alive
+from ranking.vectors.backends.live.parts import Copy, Part, Segment, Shown, alive
 from ranking.vectors.backends.live.segment_files import (
     CODES,
     VECTORS,
@@ -64,10 +64,11 @@ class Merged(NamedTuple):
     name: str
     file: SegmentVectors
     codes: Codes | None
+    copy: Copy | None = None
 
     def segment(self, number: int, died: Int64) -> Segment:
         """The segment, of which ``died`` says which slots ended meanwhile."""
-        return Segment(number, self.name, self.file, self.codes, died)
+        return Segment(number, self.name, self.file, self.codes, died, self.copy)
 
 
 def merged(sources: Sources, coded: bool, live: int, folder: SegmentFolder, check: Callable[[], None]) -> Merged:

@@ -8,7 +8,7 @@ Legend: N slots, B of them, D width.
 """
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -45,14 +45,39 @@ class FreshPart:
         return self.exact[slots]
 
 
-class Segment:
-    """Vectors (N, D) in a file, ascending by row: as float32, or, with ``codes`` to search them, as float16."""
+class Copy(Protocol):
+    """A segment's vectors elsewhere, in the order of its slots, with those that ended since it was made."""
 
-    def __init__(self, number: int, name: str, file: SegmentVectors, codes: Codes | None, died: Int64) -> None:
+    @property
+    def most(self) -> int:
+        """Largest ``count`` of a search."""
+        ...
+
+    def search(self, query: Float32, count: int) -> tuple[Float32, Int64]:
+        """Similarities and slots of the ``count`` vectors nearest to ``query`` (D,), best first."""
+        ...
+
+
+class Segment:
+    """Vectors (N, D) in a file, ascending by row: as float32, or, with ``codes`` to search them, as float16.
+
+    ``copy`` is searched in place of the codes where it can be.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        file: SegmentVectors,
+        codes: Codes | None,
+        died: Int64,
+        copy: Copy | None = None,
+    ) -> None:
         self.number: Final = number
         self.name: Final = name
         self.file: Final = file
         self.codes: Final = codes
+        self.copy: Final = copy
         self.exact: Final = file.vectors
         self.rows: Final = file.rows
         self.died: Final = died

@@ -121,6 +121,8 @@ def _estimated(
     codes: Codes | None = segment.codes
     if codes is None:
         raise ValueError("only a segment with codes has estimates")
+    if admitted is None and (copied := _from_copy(segment, query, k, state)) is not None:
+        return copied
     selector = None if admitted is None else admitted.selector()
     count = min(ceil(codes.wanted(k) * (1 + segment.dead / segment.filled)), segment.filled)
     share = 1.0 if admitted is None else min(1.0, max(admitted.count, 1) / max(state.live, 1))
@@ -136,3 +138,15 @@ def _estimated(
             probes *= _GROWTH
         else:
             count = min(count * _GROWTH, segment.filled)
+
+
+def _from_copy(segment: Segment, query: Float32, k: int, state: State) -> tuple[Float32, Int64] | None:
+    """The same from the segment's copy; ``None`` if it has none, or none that gives as many."""
+    count = min(ceil(k * (1 + segment.dead / segment.filled)), segment.filled)
+    while segment.copy is not None and count <= segment.copy.most:
+        found, slots = segment.copy.search(query, count)
+        held = segment.died[slots] > state.change
+        if held.sum() >= k or count == segment.filled:
+            return found[held], slots[held]
+        count = min(count * _GROWTH, segment.filled)
+    return None
