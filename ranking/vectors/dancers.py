@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from ranking.vectors.catalogue import Catalogue
-from ranking.vectors.profiles import IndexesByWidth, Profiles
+from ranking.vectors.profiles import IndexesByWidth, Profiles, Unsummed
 from ranking.vectors.similarity import SimilaritySearch
 from ranking.vectors.weights import normalised
 from schemas.dancer_queries import SimilarDancer, SimilarDancersAnswer, SimilarDancersQuery
@@ -34,15 +34,19 @@ class DancerSearch:
         self._indexes = indexes
         self._profiles = profiles
 
-    def answer(self, query: SimilarDancersQuery) -> SimilarDancersAnswer:
-        """A dancer who shares none of the weighted modalities is not a hit. Raises ``NotFound`` and ``QueryError``
-        naming the parameter.
+    def answer(self, query: SimilarDancersQuery) -> SimilarDancersAnswer | Unsummed:
+        """A dancer who shares none of the weighted modalities is not a hit. ``Unsummed`` if profiles have to be summed
+        before there is an answer. Raises ``NotFound`` and ``QueryError`` naming the parameter.
         """
+        if unsummed := self._profiles.unsummed([query.dancer_id], self._catalogue):
+            return Unsummed(unsummed)
         if query.by == "clips":
             return self._by_clips(query)
         asked = self._profiles.directions(query.dancer_id, self._catalogue, self._indexes)
         weights = normalised(query.weights, asked)
         compared, every = self._compared(query)
+        if unsummed := self._profiles.unsummed(compared, self._catalogue):
+            return Unsummed(unsummed)
         hits = [self._hit(dancer_id, asked, weights) for dancer_id in compared]
         shown = [hit for hit in hits if any(weights[modality] for modality in hit.similarities)]
         shown.sort(key=lambda hit: (-hit.similarity, hit.dancer_id))
@@ -80,7 +84,7 @@ class DancerSearch:
         of_clips = SimilarQuery(dancer_id=query.dancer_id, weights=query.weights, k=count, group_by="dancer")
         found = search.answer(of_clips, now_ms=0)  # no half-life asks for ages
         if not isinstance(found, SimilarAnswer):
-            raise TypeError("a question without conditions has an answer")
+            raise TypeError("a question without conditions about a summed profile has an answer")
         return found
 
     def _hit(self, dancer_id: str, asked: dict[Modality, Float32], weights: dict[Modality, float]) -> SimilarDancer:

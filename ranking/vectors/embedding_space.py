@@ -22,7 +22,7 @@ from ranking.vectors.catalogue import Catalogue, CatalogueEntry
 from ranking.vectors.conditions import Decisions, Undecided
 from ranking.vectors.dancers import DancerSearch
 from ranking.vectors.manifest import IndexContents, SpaceContents
-from ranking.vectors.profiles import IndexesByWidth, Profiles
+from ranking.vectors.profiles import IndexesByWidth, Profiles, Unsummed
 from ranking.vectors.similarity import SimilaritySearch
 from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
 from schemas.events import embedding_array
@@ -75,9 +75,9 @@ class EmbeddingSpace:
 
     def similar(
         self, query: SimilarQuery, now_ms: int, decisions: Decisions | None = None
-    ) -> SimilarAnswer | Undecided:
-        """``Undecided`` if more has to be known of a condition. Raises ``NotFound`` and ``QueryError`` naming the
-        parameter. An answer is approximate as long as an index is incomplete.
+    ) -> SimilarAnswer | Undecided | Unsummed:
+        """``Undecided`` or ``Unsummed`` if more has to be known before there is an answer. Raises ``NotFound`` and
+        ``QueryError`` naming the parameter. An answer is approximate as long as an index is incomplete.
         """
         search = SimilaritySearch(self.generation, self._catalogue, self._indexes, self._profiles)
         answer = search.answer(query, now_ms, decisions)
@@ -85,11 +85,17 @@ class EmbeddingSpace:
             return dataclasses.replace(answer, approximate=True)
         return answer
 
-    def similar_dancers(self, query: SimilarDancersQuery) -> SimilarDancersAnswer:
+    def similar_dancers(self, query: SimilarDancersQuery) -> SimilarDancersAnswer | Unsummed:
         """Raises as ``similar``, and is approximate likewise."""
         search = DancerSearch(self.generation, self._catalogue, self._indexes, self._profiles)
         answer = search.answer(query)
-        return dataclasses.replace(answer, approximate=True) if self._incomplete else answer
+        if self._incomplete and isinstance(answer, SimilarDancersAnswer):
+            return dataclasses.replace(answer, approximate=True)
+        return answer
+
+    def sum_more(self, dancer_id: str) -> bool:
+        """Add some thousand clips to the profile of a dancer; whether all are in it."""
+        return self._profiles.sum_more(dancer_id, self._catalogue, self._indexes)
 
     def parts(self) -> tuple[Catalogue, IndexesByWidth]:
         """The catalogue and the indexes by modality and width, to be read while nothing changes."""

@@ -24,7 +24,7 @@ from ranking.vectors.directions import Asked, Directions
 from ranking.vectors.diversity import mmr_order
 from ranking.vectors.filters import Admitted, admitted, contained
 from ranking.vectors.ordering import Ordering
-from ranking.vectors.profiles import IndexesByWidth, Profiles
+from ranking.vectors.profiles import IndexesByWidth, Profiles, Unsummed
 from ranking.vectors.weights import normalised
 from schemas.modalities import Modality
 from schemas.ports import Bool, Float64, Int64
@@ -68,14 +68,19 @@ class SimilaritySearch:
         self._indexes = indexes
         self._profiles = profiles or Profiles()
 
-    def answer(self, query: SimilarQuery, now_ms: int, decisions: Decisions | None = None) -> SimilarAnswer | Undecided:
+    def answer(
+        self, query: SimilarQuery, now_ms: int, decisions: Decisions | None = None
+    ) -> SimilarAnswer | Undecided | Unsummed:
         """The k most similar clips, or one clip each of the k most similar dancers; ties by clip id.
 
         A clip that shares none of the weighted modalities with the example cannot be compared and is not a hit.
         ``now_ms``: when ages are measured, for a first page. ``decisions``: only clips that satisfy a condition;
-        ``Undecided`` if more has to be known before there is an answer. Raises ``NotFound`` and ``QueryError`` naming
-        the parameter.
+        ``Undecided`` or ``Unsummed`` if more has to be known before there is an answer. Raises ``NotFound`` and
+        ``QueryError`` naming the parameter.
         """
+        dancers = [each.dancer_id for each in query.every_example if each.dancer_id is not None]
+        if unsummed := self._profiles.unsummed(dancers, self._catalogue):
+            return Unsummed(unsummed)
         asked = Directions(self._catalogue, self._indexes, self._profiles).asked(query)
         weights = normalised(query.weights, asked.vectors)
         among = admitted(self._catalogue, query, None if decisions is None else decisions.listed)

@@ -14,6 +14,7 @@ from ranking.vectors.content_hash import index_content
 from ranking.vectors.embedding_space import EmbeddingSpace, SpaceChange
 from ranking.vectors.erasure import ERASE_AT_ONCE_BYTES, ERASE_WITHIN_S, Erasure
 from ranking.vectors.manifest import Position, SnapshotManifest, SpaceContents, pack, state_file
+from ranking.vectors.profiles import Unsummed
 from ranking.vectors.read_write_lock import ReadWriteLock
 from ranking.vectors.restoring import DELETED_FILE, catalogue_file, restored
 from ranking.vectors.segments import SEGMENTS
@@ -112,13 +113,27 @@ class IndexView:
                 answer = self._space(generation).similar(query, now_ms, decisions)
             if isinstance(answer, SimilarAnswer):
                 return answer
-            if decisions is not None:  # without any nothing is undecided
+            if isinstance(answer, Unsummed):
+                self._sum_profiles(answer, generation)
+            elif decisions is not None:  # without any nothing is undecided
                 decisions.decide(answer.clip_ids)
 
     def similar_dancers(self, query: SimilarDancersQuery, generation: str | None = None) -> SimilarDancersAnswer:
-        """The dancers most similar to one, raises as ``similar``."""
-        with self._lock.reading():
-            return self._space(generation).similar_dancers(query)
+        """The dancers most similar to one; raises as ``similar``."""
+        while True:
+            with self._lock.reading():
+                answer = self._space(generation).similar_dancers(query)
+            if isinstance(answer, SimilarDancersAnswer):
+                return answer
+            self._sum_profiles(answer, generation)
+
+    def _sum_profiles(self, unsummed: Unsummed, generation: str | None) -> None:
+        """A part at a time, so that changes do not wait for all of it."""
+        for dancer_id in unsummed.dancer_ids:
+            summed = False
+            while not summed:
+                with self._lock.reading():
+                    summed = self._space(generation).sum_more(dancer_id)
 
     def _space(self, generation: str | None) -> EmbeddingSpace:
         if not self._spaces:

@@ -14,13 +14,16 @@ from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
 from ranking.vectors.backends.port import IndexedClip, unit
 from ranking.vectors.embedding_space import EmbeddingSpace
-from ranking.vectors.profiles import Profiles, mean_directions, summed
-from schemas.dancer_queries import SimilarDancersQuery
+from ranking.vectors.profiles import Profiles, Sums, Unsummed, mean_directions
+from ranking.vectors.view import IndexView
+from schemas.clock import ManualClock
+from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
 from schemas.errors import NotFound, QueryError, StoreUnavailable
 from schemas.modalities import MODALITIES, Modality
+from schemas.observation import Observer
 from schemas.ports import Float32
 from schemas.queries import SimilarAnswer, SimilarQuery
-from tests.ranking.examples import logged, result, scored_clip
+from tests.ranking.examples import apply, logged, result, scored_clip
 from tests.ranking.vectors.own_backends import LossyBackend
 from tests.ranking.vectors.plain_questions import DIMS, NOW_MS, Clip, random_clips, space_of, weights_of
 from tests.ranking.vectors.test_questions import WEIGHTS
@@ -76,15 +79,25 @@ class World:
                     profiles.directions(dancer_id, catalogue, indexes)
                 continue
             rows = catalogue.rows_of_dancers([dancer_id])
-            again = summed(rows, catalogue, indexes)
-            for key, kept in profiles._kept.get(dancer_id, {}).items():
-                assert kept.clips == (again[key].clips if key in again else 0)
-                np.testing.assert_array_equal(kept.total, again[key].total if key in again else 0)
+            if (kept := profiles._kept.get(dancer_id)) is not None:
+                while not profiles.sum_more(dancer_id, catalogue, indexes):
+                    pass
+                again = summed_again(dancer_id, self.space)
+                for key, sums in kept.sums.items():
+                    assert sums.clips == (again[key].clips if key in again else 0)
+                    np.testing.assert_array_equal(sums.total, again[key].total if key in again else 0)
             found = profiles.directions(dancer_id, catalogue, indexes)
             mean = mean_directions(rows, catalogue, indexes)
             for modality in found.keys() & mean.keys():
                 np.testing.assert_allclose(found[modality], mean[modality], atol=2e-3)
                 assert len(found[modality]) == len(mean[modality])
+
+
+def summed_again(dancer_id: str, space: EmbeddingSpace) -> Sums:
+    fresh = Profiles()
+    while not fresh.sum_more(dancer_id, *space.parts()):
+        pass
+    return fresh._kept[dancer_id].sums if dancer_id in fresh._kept else {}
 
 
 EMBEDDING = st.lists(st.integers(-3, 3).map(float), min_size=3, max_size=3).filter(any)
@@ -98,6 +111,7 @@ CHANGES = st.one_of(
     st.tuples(st.just("delete"), st.sampled_from([f"c{number}" for number in range(12)])),
     st.tuples(st.just("halve")),
     st.tuples(st.just("ask"), st.sampled_from(DANCERS)),
+    st.tuples(st.just("sum more"), st.sampled_from(DANCERS)),
 )
 
 
@@ -105,6 +119,7 @@ CHANGES = st.one_of(
 @given(changes=st.lists(CHANGES, max_size=60))
 def test_a_kept_profile_equals_one_that_is_summed_again(monkeypatch: pytest.MonkeyPatch, changes: list[tuple]) -> None:  # type: ignore[type-arg]
     monkeypatch.setattr(ranking.vectors.profiles, "FEW", 1)
+    monkeypatch.setattr(ranking.vectors.profiles, "_CLIPS_AT_ONCE", 2)
     world = World()
     for kind, *given_ in changes:
         if kind == "put":
@@ -114,6 +129,8 @@ def test_a_kept_profile_equals_one_that_is_summed_again(monkeypatch: pytest.Monk
         elif kind == "halve":
             for index in world.backend.made:
                 index.halve()
+        elif kind == "sum more":
+            world.space.sum_more(given_[0])
         elif world.space.parts()[0].clips_of_dancer(given_[0]):
             world.space._profiles.directions(given_[0], *world.space.parts())
     world.check()
@@ -169,6 +186,12 @@ def test_the_profile_is_that_of_the_width_of_most_clips() -> None:
     np.testing.assert_allclose(found[Modality.SKELETAL], [0.0, 1.0, 0.0])
 
 
+def answered(space: EmbeddingSpace, query: SimilarDancersQuery) -> SimilarDancersAnswer:
+    answer = space.similar_dancers(query)
+    assert isinstance(answer, SimilarDancersAnswer)
+    return answer
+
+
 def plain_profile(clips: list[Clip], dancer_id: str, few: int = 32) -> dict[Modality, np.ndarray]:
     """Of more than ``few`` clips each vector is rounded to float16."""
     own = [clip.vectors for clip in clips if clip.dancer_id == dancer_id]
@@ -212,7 +235,7 @@ def test_similar_dancers_by_profile_are_those_of_brute_force(
             space.similar_dancers(query)
         return
     expected = plain_dancers(clips, query, few)
-    answer = space.similar_dancers(query)
+    answer = answered(space, query)
     assert not answer.approximate
     assert len(answer.hits) == min(k, len(expected))
     best = sorted(expected.values(), reverse=True)[:k]
@@ -227,7 +250,7 @@ def test_similar_dancers_by_clips_have_the_most_similar_clip_of_each() -> None:
     clips = random_clips(80, 3, presence=1.0)
     space = space_of(clips, FaissBackend())
     dancer_id = clips[0].dancer_id
-    answer = space.similar_dancers(SimilarDancersQuery(dancer_id=dancer_id, by="clips", k=8))
+    answer = answered(space, SimilarDancersQuery(dancer_id=dancer_id, by="clips", k=8))
     of_clips = space.similar(SimilarQuery(dancer_id=dancer_id, group_by="dancer", k=8), NOW_MS)
     assert isinstance(of_clips, SimilarAnswer)
     found = [(hit.dancer_id, hit.clip_id, hit.similarity) for hit in answer.hits]
@@ -243,7 +266,7 @@ def test_in_a_large_space_the_answer_says_that_it_is_approximate_and_finds_the_n
     twin = [clip._replace(clip_id=f"t-{clip.clip_id}", dancer_id="twin") for clip in clips if clip.dancer_id == "d1"]
     space = space_of(clips + twin, FaissBackend())
     query = SimilarDancersQuery(dancer_id="d1", k=2)
-    answer = space.similar_dancers(query)
+    answer = answered(space, query)
     assert answer.approximate
     assert answer.hits[0].dancer_id == "twin"
     assert answer.hits[0].similarity == pytest.approx(1.0, abs=1e-5)
@@ -254,8 +277,8 @@ def test_in_a_large_space_the_answer_says_that_it_is_approximate_and_finds_the_n
 
 def test_an_approximate_index_makes_the_answer_by_clips_approximate() -> None:
     space = space_of(random_clips(60, 6, presence=1.0), LossyBackend())
-    assert space.similar_dancers(SimilarDancersQuery(dancer_id="d1", by="clips")).approximate
-    assert not space.similar_dancers(SimilarDancersQuery(dancer_id="d1")).approximate, "all dancers are compared"
+    assert answered(space, SimilarDancersQuery(dancer_id="d1", by="clips")).approximate
+    assert not answered(space, SimilarDancersQuery(dancer_id="d1")).approximate, "all dancers are compared"
 
 
 @pytest.mark.parametrize(
@@ -279,10 +302,51 @@ def test_what_is_wrong_names_the_parameter(given: dict[str, object], field: str)
 def test_sums_are_exact_whatever_the_order() -> None:
     rng = np.random.default_rng(4)
     vectors = np.stack([unit(rng.normal(size=DIMS[Modality.SKELETAL])) for _ in range(500)]).astype(np.float32)
-    totals = [
-        ranking.vectors.profiles._in_units(vectors[order]).sum(axis=0) for order in (slice(None), rng.permutation(500))
-    ]
-    np.testing.assert_array_equal(totals[0], totals[1])
     halved = vectors.astype(np.float16).astype(np.float32)
-    np.testing.assert_array_equal(totals[0], ranking.vectors.profiles._in_units(halved).sum(axis=0))
-    assert Profiles()._kept == {}
+    totals = []
+    for each in (vectors, vectors[rng.permutation(500)], halved):
+        kept = ranking.vectors.profiles._Kept()
+        for vector in (*each, *each[:100]):
+            kept.add(Modality.SKELETAL, vector[None])
+        for vector in each[:100]:
+            kept.add(Modality.SKELETAL, vector[None], -1)
+        totals.append(kept.sums[Modality.SKELETAL, DIMS[Modality.SKELETAL]])
+    for clips, total in totals:
+        assert clips == 500
+        np.testing.assert_array_equal(total, totals[0].total)
+
+
+def test_a_profile_of_very_many_clips_is_summed_in_parts_between_which_clips_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ranking.vectors.profiles, "_CLIPS_AT_ONCE", 10)
+    world, rng = World(), np.random.default_rng(5)
+    for number in range(100):
+        world.put(f"c{number}", "d0", {Modality.SKELETAL: rng.normal(size=3).tolist()})
+    world.put("other", "d1", {Modality.SKELETAL: [1.0, 0.0, 0.0]})
+    asked = SimilarDancersQuery(dancer_id="d1")
+    assert world.space.similar_dancers(asked) == Unsummed(["d0"])
+    assert world.space.similar(SimilarQuery(dancer_id="d0"), NOW_MS) == Unsummed(["d0"])
+    parts = 0
+    while not world.space.sum_more("d0"):
+        parts += 1
+        for number in rng.integers(0, 100, 3).tolist():
+            world.put(f"c{number}", "d0", {Modality.SKELETAL: rng.normal(size=3).tolist()})
+        world.space.delete([f"c{rng.integers(0, 100)}"])
+        world.put(f"n{parts}", "d0", {Modality.SKELETAL: rng.normal(size=3).tolist()})
+    assert parts > 5
+    world.check(["d0"])
+    assert isinstance(world.space.similar_dancers(asked), SimilarDancersAnswer)
+    assert isinstance(world.space.similar(SimilarQuery(dancer_id="d0"), NOW_MS), SimilarAnswer)
+
+
+def test_the_view_sums_what_is_missing_and_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking.vectors.profiles, "_CLIPS_AT_ONCE", 10)
+    view, rng = IndexView(NumpyBackend(), Observer(), ManualClock(start_ms=NOW_MS)), np.random.default_rng(6)
+    clips = [
+        scored_clip(f"c{n}", dancer_id=f"d{n % 2}", modalities={Modality.SKELETAL: result(rng.normal(size=3))})
+        for n in range(100)
+    ]
+    apply(view, clips)
+    assert [hit.dancer_id for hit in view.similar_dancers(SimilarDancersQuery(dancer_id="d0")).hits] == ["d1"]
+    assert len(view.similar(SimilarQuery(dancer_id="d1", k=50)).hits) == 50
