@@ -47,6 +47,7 @@ from schemas.escaping import shortened
 from schemas.local_files import read_text
 from schemas.toml_documents import parse_toml
 from streamer.settings import StreamerSettings
+from transport.addresses import check_addresses
 from transport.client_options import MAX_BATCH_BYTES, REQUEST_TIMEOUT_S, SESSION_TIMEOUT_S
 
 ENV_PREFIX: Final = "DANCERANK_"
@@ -96,6 +97,15 @@ class KafkaSettings(_Group):
     """kafka-python's security_protocol, sasl_* and ssl_* settings, for example ssl_cafile."""
     secrets: dict[str, SecretStr] = {}
     """Likewise, for values that are never shown: sasl_plain_password, ssl_password."""
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _name_brokers(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            check_addresses(servers)
+        except ConfigurationError as error:
+            raise ValueError(error.message) from None
+        return servers
 
     @field_validator("security")
     @classmethod

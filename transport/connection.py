@@ -15,6 +15,7 @@ from kafka.errors import (
 from kafka.net.compat import KafkaNetClient
 
 from schemas.errors import ConfigurationError, DancerankError, TransportError
+from transport.addresses import check_addresses
 from transport.client_options import METADATA_REFRESH_S, REQUEST_TIMEOUT_S
 from transport.kafka_internals import connection_failures
 from transport.kafka_refusals import refusal_of
@@ -62,8 +63,7 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
     transactions: bool = True
 
     def __post_init__(self) -> None:
-        if not self.servers:
-            raise ConfigurationError("no Kafka server named; give at least one host:port", field="servers")
+        check_addresses(self.servers)
         _check_security(self.security)
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from dancerank.settings import Settings, load_settings
 from dancerank.settings_reference import example, reference
 from dancerank.settings_removed import REMOVED
 from schemas.errors import ConfigurationError
+from transport.connection import KafkaConnection
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +97,67 @@ def test_an_unknown_key_is_answered_with_the_keys_there_are_and_nothing_else(tmp
     assert "__" not in caught.value.message
 
 
+@pytest.mark.tried(
+    kind="first steps that fail silently",
+    given="kafka.bootstrap_servers that is empty, or whose entries have no port, a wrong port, no host or a scheme",
+    outcome="refused when the settings are read, naming the key and the form",
+)
+@pytest.mark.parametrize(
+    ("servers", "named"),
+    [
+        ([], "no Kafka server named; give at least one host:port"),
+        ([""], "'' is empty; write host:port"),
+        (["  "], "is empty"),
+        (["kafka"], "'kafka' has no port; write host:port"),
+        (["kafka-1:9092", "kafka-2"], "'kafka-2' has no port"),
+        (["kafka:"], "'kafka:' has no port"),
+        ([":9092"], "':9092' has no host"),
+        (["kafka:0"], "'kafka:0' has no port from 1 to 65535"),
+        (["kafka:65536"], "has no port from 1 to 65535"),
+        (["kafka:" + "9" * 5000], "has no port from 1 to 65535"),
+        (["kafka:-1"], "is not an address"),
+        (["kafka:http"], "is not an address"),
+        (["kafka:٩٠٩٢"], "is not an address"),
+        (["kafka:9092 "], "is not an address"),
+        (["ka fka:9092"], "is not an address"),
+        (["PLAINTEXT://kafka:9092"], "has a scheme; write host:port, and the protocol under kafka.security"),
+        (["kafka-1:9092,kafka-2:9092"], r'names several brokers in one text; write \["one:9092", "two:9092"\]'),
+        (["::1:9092"], r"an IPv6 address in brackets, as in \[::1\]:9092"),
+        (["[kafka]:9092"], "has no IPv6 address in its brackets"),
+        (["[::1]"], "is not an address|has no port"),
+        (["kafka:9092/clips"], "is not an address"),
+    ],
+)
+def test_servers_that_are_not_addresses_are_refused_with_the_form(
+    tmp_path: Path, servers: list[str], named: str
+) -> None:
+    path = tmp_path / "dancerank.toml"
+    path.write_text(f"[kafka]\nbootstrap_servers = {json.dumps(servers)}\n")
+    with pytest.raises(ConfigurationError, match=rf"kafka\.bootstrap_servers: .*{named}") as caught:
+        load_settings(path)
+    assert len(caught.value.message) < 500
+    with pytest.raises(ConfigurationError, match=named):
+        KafkaConnection(servers=tuple(servers))
+
+
+def test_a_password_in_an_address_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "dancerank.toml"
+    path.write_text('[kafka]\nbootstrap_servers = ["dancer:sesame@kafka:9092"]\n')
+    with pytest.raises(ConfigurationError, match=r"kafka\.bootstrap_servers: .*kafka\.secrets") as caught:
+        load_settings(path)
+    assert "sesame" not in caught.value.message
+
+
+@pytest.mark.parametrize("server", ["kafka:9092", "10.0.0.1:1", "[::1]:9092", "[fe80::1]:65535", "kafka_1.data:9092"])
+def test_names_and_addresses_of_both_kinds_are_servers(tmp_path: Path, server: str) -> None:
+    path = tmp_path / "dancerank.toml"
+    path.write_text(f'[kafka]\nbootstrap_servers = ["{server}"]\n')
+    assert load_settings(path).kafka.bootstrap_servers == (server,)
+    assert KafkaConnection(servers=(server,)).servers == (server,)
+
+
 OTHER_VALUES = {
+    "DANCERANK_KAFKA__BOOTSTRAP_SERVERS": '["kafka-1:9092", "kafka-2:9092"]',
     "DANCERANK_RANKING__DATABASE_URL": "sqlite:///other.db",
     "DANCERANK_RANKING__INDEX": "numpy",
     "DANCERANK_STREAMER__EXTRACTOR": "their_package.module:factory",
