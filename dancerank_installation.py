@@ -27,6 +27,7 @@ EXTRAS: Final = MappingProxyType(
         ),
         "confluent_kafka": "embedded",
         "psycopg": "postgresql",
+        "pymilvus": "milvus",
     }
 )
 """Which extra brings a module that the bare distribution does not."""

@@ -129,7 +129,13 @@ class Processes:
     def index_backend(self) -> IndexBackend:
         """What holds the vectors. Raises ``ConfigurationError`` naming ``ranking.index`` if it cannot be had."""
         ranking = self.settings.ranking
-        return open_backend(ranking.index, threads=ranking.index_threads, folder=ranking.index_folder)
+        return open_backend(
+            ranking.index,
+            threads=ranking.index_threads,
+            folder=ranking.index_folder,
+            milvus_uri=ranking.milvus_uri,
+            milvus_token=ranking.milvus_token.get_secret_value(),
+        )
 
     def open_index(self) -> IndexView:
         """The index view as its newest snapshot left it, or empty."""

@@ -132,9 +132,14 @@ class RankingSettings(_Group):
     """Seconds within which Kafka drops what a tombstone erases from the log, if the log is created here, and a snapshot
     of the index is written without the vectors of a deleted clip."""
     index: str = "faiss"
-    """What holds the vectors for similarity search: faiss (exact below 16,384 clips, approximate above), numpy (exact,
-    for small collections; needs no FAISS), an entry point of the group ``dancerank.indexes``, or
-    package.module:factory."""
+    """What holds the vectors for similarity search: faiss (exact below 16,384 clips, approximate above), milvus
+    (shared by replicas), numpy (exact, for small collections; needs no FAISS), an entry point of the group
+    ``dancerank.indexes``, or package.module:factory."""
+    milvus_uri: str = "dancerank-milvus.db"
+    """Address of Milvus for ``index = "milvus"``: http://host:19530, or a file ending in .db for Milvus Lite, which one
+    process uses."""
+    milvus_token: SecretStr = SecretStr("")
+    """user:password, or an API key, of Milvus."""
     index_folder: Path = Path("dancerank-index")
     """Folder of the index snapshots, and of the segments of a running process."""
     snapshot_interval_s: Annotated[float, Field(gt=0)] = 300.0

@@ -1,7 +1,7 @@
 """Which backend holds the vectors: the one that the setting ``ranking.index`` names."""
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ranking.vectors.backends.port import IndexBackend, RemoteBackend, SnapshotBackend
 from schemas.implementations import Implementations
@@ -12,19 +12,26 @@ INDEXES: Final = Implementations(
     group="dancerank.indexes",
     shipped={
         "faiss": "ranking.vectors.backends.faiss_live:FaissBackend",
+        "milvus": "ranking.vectors.backends.milvus:MilvusBackend",
         "numpy": "ranking.vectors.backends.numpy_exact:NumpyBackend",
     },
 )
 
 
-def open_backend(name: str, *, threads: int = 1, folder: Path | None = None) -> IndexBackend:
+def open_backend(
+    name: str, *, threads: int = 1, folder: Path | None = None, milvus_uri: str = "", milvus_token: str = ""
+) -> IndexBackend:
     """The backend ``name``: ``faiss``, with ``threads`` threads for each search and its segments below ``folder``,
-    ``numpy``, an entry point of the group ``dancerank.indexes``, or ``package.module:factory``, a callable without
-    arguments.
+    ``milvus`` at ``milvus_uri``, ``numpy``, an entry point of the group ``dancerank.indexes``, or
+    ``package.module:factory``, a callable without arguments.
 
-    Raises ``ConfigurationError`` naming ``ranking.index``.
+    Raises ``ConfigurationError`` naming ``ranking.index``, or ``ranking.milvus_uri`` if no Milvus answers there.
     """
-    backend = INDEXES.make(name, **({"threads": threads, "folder": folder} if name == "faiss" else {}))
+    options: dict[str, dict[str, Any]] = {
+        "faiss": {"threads": threads, "folder": folder},
+        "milvus": {"uri": milvus_uri, "token": milvus_token},
+    }
+    backend = INDEXES.make(name, **options.get(name, {}))
     if not isinstance(backend, SnapshotBackend | RemoteBackend):
         made = f"which makes a {type(backend).__name__}"
         raise INDEXES.refused(
