@@ -92,14 +92,20 @@ def test_a_deleted_clip_leaves_the_disk_within_the_time_and_two_snapshots(tmp_pa
     assert again.content() == one.content()
 
 
+def due(root: Path, clock: ManualClock) -> IndexView:
+    """A view whose snapshot holds clip 1, which has been deleted for as long as it may be there."""
+    one = view(clock)
+    apply(one, [clip(number) for number in range(6)])
+    one.save(root)
+    apply_entries(one, deletion("clip00001"))
+    clock.advance(ERASE_WITHIN_S)
+    return one
+
+
 def test_what_is_deleted_while_others_are_erased_is_erased_next(
     tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = view(clock)
-    apply(one, [clip(number) for number in range(6)])
-    one.save(tmp_path)
-    apply_entries(one, deletion("clip00001"))
-    clock.advance(ERASE_WITHIN_S)
+    one = due(tmp_path, clock)
     compact = SegmentedIndex.compact
     meanwhile = [2]
 
@@ -123,11 +129,7 @@ def test_what_is_deleted_while_others_are_erased_is_erased_next(
 def test_what_could_not_be_erased_is_erased_later(
     tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = view(clock)
-    apply(one, [clip(number) for number in range(6)])
-    one.save(tmp_path)
-    apply_entries(one, deletion("clip00001"))
-    clock.advance(ERASE_WITHIN_S)
+    one = due(tmp_path, clock)
 
     def full(index: SegmentedIndex) -> None:
         raise OSError(28, "No space left on device")
