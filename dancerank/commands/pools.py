@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Final
@@ -100,7 +101,8 @@ def simulate(
 def replay(config: Config = None) -> None:
     """Make every decision again from the journal in the database, and compare it with what was decided.
 
-    Exits with 1 if anything differs, or if the journal was not kept from the beginning (pools.journal).
+    It starts from the newest snapshot of the pools (pools.snapshot_interval_s). Exits with 1 if anything differs, or if
+    the journal was not kept from the beginning (pools.journal).
     """
     with opened_pools(load_settings(config)) as database, working("Replaying the journal"):
         made = PoolStore(database).replay()
@@ -112,7 +114,30 @@ def replay(config: Config = None) -> None:
     )
 
 
-COMMANDS: Final[dict[str, Callable[..., None]]] = {"simulate": simulate, "check": check, "replay": replay}
+def journal(config: Config = None) -> None:
+    """Show how much the journal of the pools holds, and since when: the snapshot from which a replay starts."""
+    settings = load_settings(config)
+    with opened_pools(settings) as database:
+        size = PoolStore(database).journal_size()
+    console = Console()
+    if size.taken_at_ms is None:
+        console.print("no snapshot yet; the journal is from the beginning", highlight=False)
+    else:
+        at = datetime.fromtimestamp(size.taken_at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        console.print(f"snapshot of {at} UTC: {size.clips:,} clips, {size.snapshot_bytes:,} bytes", highlight=False)
+    console.print(f"journal since then: {size.batches:,} batches, {size.journal_bytes:,} bytes", highlight=False)
+    console.print(
+        f"a snapshot is due every {settings.pools.snapshot_interval_s:g} s (pools.snapshot_interval_s)",
+        highlight=False,
+    )
+
+
+COMMANDS: Final[dict[str, Callable[..., None]]] = {
+    "simulate": simulate,
+    "check": check,
+    "replay": replay,
+    "journal": journal,
+}
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

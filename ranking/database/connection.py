@@ -97,6 +97,29 @@ class Database:
             with connection.begin():
                 yield connection
 
+    @contextmanager
+    def undisturbed(self, lock: int) -> Iterator[sa.Connection]:
+        """A connection in a transaction, as ``writing``, all of whose statements see the state of one moment, at which
+        no other transaction had the advisory lock ``lock``; others may have it again at once. SQLite has one writer.
+        """
+        if self.dialect != "postgresql":
+            with self.writing() as connection:
+                yield connection
+            return
+        with self._connected() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                connection.execute(sa.select(sa.func.pg_advisory_lock(lock)))
+                connection.commit()
+                connection.execution_options(isolation_level="REPEATABLE READ")
+                with connection.begin():
+                    # The state is that of the transaction's first statement, which begins before it unlocks.
+                    connection.execute(sa.select(sa.func.pg_advisory_unlock(lock)))
+                    yield connection
+            except BaseException:
+                connection.invalidate()  # with it ends the lock, which belongs to the connection
+                raise
+
     def migrate(self) -> None:
         """Bring the database to this release's schema; safe to call at every start, from many processes."""
         with self.writing() as connection:

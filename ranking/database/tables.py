@@ -268,6 +268,24 @@ pool_journal: Final = sa.Table(
     sa.Column("number", sa.BigInteger, nullable=True, comment="of the worker's batches, from 1 without gaps"),
 )
 
+pool_snapshots: Final = sa.Table(
+    "pool_snapshots",
+    metadata,
+    sa.Column("batch", sa.BigInteger, primary_key=True, autoincrement=False, comment="the last one that it covers"),
+    sa.Column("sequence", sa.BigInteger, nullable=False, comment="of the last decision that it covers"),
+    sa.Column("taken_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("clips", sa.BigInteger, nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False, comment="policy, budgets and workers' batches as MessagePack"),
+)
+
+pool_snapshot_parts: Final = sa.Table(
+    "pool_snapshot_parts",
+    metadata,
+    sa.Column("batch", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("part", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("content", sa.LargeBinary, nullable=False, comment="clips as MessagePack, dancers by pseudonym"),
+)
+
 BATCHES: Final = sa.Sequence("pool_batches", metadata=metadata)
 """Of PostgreSQL; on SQLite, where writers take turns, ``pool_counters`` has the last numbers of both."""
 DECISIONS: Final = sa.Sequence("pool_decisions_made", metadata=metadata)

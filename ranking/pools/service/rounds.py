@@ -8,8 +8,9 @@ from typing import Final
 
 from ranking.pools.policy import Policy
 from ranking.pools.rounds import PHASES, Phase
+from ranking.pools.service.facts import Facts
 from ranking.pools.service.store import PoolStore
-from ranking.pools.service.transaction import Batch, Facts, PoolTransaction
+from ranking.pools.service.transaction import Batch, PoolTransaction
 from schemas.events import PoolDecision
 
 _CLIPS: Final = 200

@@ -29,3 +29,5 @@ class PoolSettings(BaseModel):
     for others. More than ``round_interval_s``: an idle worker has a transaction for each round."""
     journal: bool = True
     """Whether every event is kept in the database, so that ``dancerank pools replay`` can make all decisions again."""
+    snapshot_interval_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 86_400.0
+    """Seconds after which a snapshot of the pools takes the place of the journal; a replay starts there."""

@@ -149,9 +149,13 @@ class SqlPoolState:
             raise LeaseShort(wants)
 
     def changes(self) -> list[Step]:
-        """Steps that write all changes; decisions and events are the caller's to write. They raise ``Overtaken`` if
-        there was less left than what was decided depended on.
+        """Steps that write changes of clips and of the own leases; decisions and events are the caller's to write. They
+        raise ``Overtaken`` if there was less left than what was decided depended on.
         """
+        return [*self._changed_clips(), *self._spending()]
+
+    def shared_changes(self) -> list[Step]:
+        """Steps that write what other workers add to as well, and wait for: to come last. They raise as ``changes``."""
         caps = [
             budget._asdict() | {"scope": str(budget.scope), "used": views}
             for budget, views in self._spent.items()
@@ -163,8 +167,6 @@ class SqlPoolState:
             for cohort in {cohort for cohort, _ in self._learned}
         ]
         return [
-            *self._changed_clips(),
-            *self._spending(),
             *(
                 step._replace(check=self._check_caps)
                 for step in writing(self._connection, pool_budgets, caps, adds=frozenset({"used"}))

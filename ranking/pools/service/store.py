@@ -13,15 +13,17 @@ from ranking.database.connection import Database
 from ranking.database.round_trip import together
 from ranking.database.tables import pool_clips, pool_counters, pool_decisions, pool_outbox, pool_policies, pool_workers
 from ranking.pools.policy import MS, Policy
-from ranking.pools.service import leases
-from ranking.pools.service.journal import Replay, replay
+from ranking.pools.service import leases, snapshots
+from ranking.pools.service.facts import Facts
 from ranking.pools.service.leases import LEASE_S, LaneWindow, LeaseShort
+from ranking.pools.service.replaying import Replay, replay
+from ranking.pools.service.snapshots import JournalSize
 from ranking.pools.service.sql_state import Overtaken, SqlPoolState
 from ranking.pools.service.transaction import (
     ADOPTED,
+    POLICY_LOCK,
     POOLS_VIEW,
     Batch,
-    Facts,
     NotJoined,
     PoolTransaction,
     Worker,
@@ -188,8 +190,27 @@ class PoolStore:
         with self._database.reading() as connection:
             return connection.execute(sa.select(pool_outbox.c.sequence).limit(1)).first() is not None
 
+    def take_snapshot(self, at_ms: int, *, interval_s: float = 0.0) -> bool:
+        """Let a snapshot take the place of the journal so far, if the one before is ``interval_s`` old and no other
+        worker is at it.
+        """
+        interval_ms = round(interval_s * MS)
+        with self._database.reading() as connection:
+            if not self._keeps_journal or not snapshots.is_due(connection, at_ms, interval_ms):
+                return False
+        with self._database.undisturbed(POLICY_LOCK) as connection:
+            # Another worker may have been quicker.
+            return snapshots.is_due(connection, at_ms, interval_ms) and snapshots.take(connection, at_ms)
+
+    def journal_size(self) -> JournalSize:
+        """What the journal and the snapshot before it hold."""
+        with self._database.reading() as connection:
+            return snapshots.journal_size(connection)
+
     def replay(self) -> Replay:
-        """Make all decisions again from the journal and compare. Raises ``JournalIncomplete``."""
+        """Make all decisions since the newest snapshot again from the journal, and compare. Raises
+        ``JournalIncomplete``.
+        """
         with self._database.reading() as connection:
             return replay(connection)
 

@@ -6,7 +6,6 @@ one of them brings in or deletes. Whatever else they share they add to (caps, co
 
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -17,7 +16,6 @@ from ranking.database.connection import in_parts
 from ranking.database.round_trip import POSTGRESQL, Step, among, given_rows, inserting, together
 from ranking.database.tables import (
     DECISIONS,
-    clips,
     pool_budgets,
     pool_clips,
     pool_counters,
@@ -25,10 +23,10 @@ from ranking.database.tables import (
     pool_outbox,
     pool_policies,
     pool_workers,
-    scored_clips,
 )
 from ranking.pools.policy import MS, Policy
 from ranking.pools.service.engagement import EngagementState
+from ranking.pools.service.facts import Facts, UploadedTo, outside_training, uploaded
 from ranking.pools.service.journal import writing_events
 from ranking.pools.service.sql_state import Overtaken, SqlPoolState
 from ranking.scores.generations import ACTIVE, CHOSEN
@@ -41,6 +39,9 @@ from schemas.modalities import Dimension
 from schemas.pools import Limit
 from schemas.ports import TopicPartition
 
+POLICY_LOCK: Final = 0x706F6C696379  # "policy"
+"""Advisory lock that all transactions share and that changing the policy has alone."""
+
 POOLS_VIEW: Final = "pools"
 """Name of this view among the stored offsets."""
 
@@ -51,7 +52,6 @@ ADOPTED: Final = (
 
 _KEPT_WINDOWS: Final = 2
 _NEARLY: Final = 0.9
-_POLICY_LOCK: Final = 0x706F6C696379  # "policy"
 _CLIP_LOCKS: Final = 0x636C6970  # "clip"
 _MOST_LOCKS: Final = 1000
 """Of single clips in a transaction: PostgreSQL has about 6,400 by default. One that needs more is alone."""
@@ -109,13 +109,6 @@ class _Windows(msgspec.Struct):
     window_s: int
 
 
-class UploadedTo(NamedTuple):
-    """Challenge and time of a clip's upload."""
-
-    challenge_id: str
-    at_ms: int
-
-
 class Batch(NamedTuple):
     """What a transaction is about, to be read at once: the clips ``clip_ids``, of which ``scored`` came with scores and
     ``deleted`` are to be deleted.
@@ -125,18 +118,6 @@ class Batch(NamedTuple):
     clip_ids: Sequence[str] = ()
     scored: Sequence[ClipScored] = ()
     deleted: Sequence[str] = ()
-
-
-class Facts(NamedTuple):
-    """What the rankings hold about a batch: the latest ``uploads`` of its clips, by clip; and if any were scored, the
-    ``active`` generation and all that are or were, and the scored clips outside the training distribution of the
-    active one.
-    """
-
-    uploads: Mapping[str, UploadedTo] = {}
-    active: str | None = None
-    chosen: frozenset[str] = frozenset()
-    outside: frozenset[str] = frozenset()
 
 
 class Worker(NamedTuple):
@@ -190,9 +171,9 @@ class PoolTransaction:
         if clip_ids:
             clips_read = self.state.reading(*about)
             observed = self.engagement.reading(clip_ids, deferred=scored)
-            facts = [Step(_uploaded(dialect), {"clips": clip_ids})]
+            facts = [Step(uploaded(dialect), {"clips": clip_ids})]
         if scored:
-            facts += [Step(ACTIVE), Step(CHOSEN), Step(_outside_training(dialect), {"clips": scored})]
+            facts += [Step(ACTIVE), Step(CHOSEN), Step(outside_training(dialect), {"clips": scored})]
         rows = iter(together(self._connection, [*first, *clips_read, *observed, *facts])[len(first) :])
         if not clip_ids:
             return Facts()
@@ -265,7 +246,7 @@ class PoolTransaction:
         ]
         if events:
             steps += self._journal(batches)
-        steps += self._unknown_still()
+        steps += [*self._unknown_still(), *self.state.shared_changes()]
         together(self._connection, steps)
 
     def _worked(self, batches: int, decisions: int) -> Iterable[Step]:
@@ -333,7 +314,7 @@ def entering(connection: sa.Connection, *, alone: bool = False) -> list[Step]:
 
 def _entering(lock: Any) -> sa.Select[Any]:
     limit = sa.func.set_config("idle_in_transaction_session_timeout", str(_FROZEN_MS), True)
-    return sa.select(limit, lock(_POLICY_LOCK))
+    return sa.select(limit, lock(POLICY_LOCK))
 
 
 _ENTER: Final = _entering(sa.func.pg_advisory_xact_lock_shared)
@@ -379,20 +360,3 @@ def _unexpected(rows: Sequence[Any]) -> None:
 def _all_free(rows: Sequence[Any]) -> None:
     if not rows[0].all_free:
         raise Overtaken
-
-
-@lru_cache
-def _uploaded(dialect: str) -> sa.Select[Any]:
-    uploaded = sa.select(clips.c.clip_id, clips.c.challenge_id, clips.c.uploaded_at_ms)
-    return uploaded.where(among(dialect, clips.c.clip_id, "clips"))
-
-
-@lru_cache
-def _outside_training(dialect: str) -> sa.Select[Any]:
-    """Clips outside the training distribution of the active generation."""
-    table = scored_clips.c
-    return sa.select(table.clip_id).where(
-        table.generation == ACTIVE.scalar_subquery(),
-        table.training_distance > 1.0,
-        among(dialect, table.clip_id, "clips"),
-    )

@@ -8,10 +8,11 @@ from typing import Final, NamedTuple, cast
 from ranking.pools.machine import SKEW_MS
 from ranking.pools.policy import Policy
 from ranking.pools.service.engagement import reactions
+from ranking.pools.service.facts import Facts
 from ranking.pools.service.rounds import hold_round
 from ranking.pools.service.settings import PoolSettings
 from ranking.pools.service.store import PoolStore
-from ranking.pools.service.transaction import Batch, Facts, PoolTransaction
+from ranking.pools.service.transaction import Batch, PoolTransaction
 from ranking.pools.state import Engaged, Rated, Removed
 from ranking.scores.standings import Standing
 from ranking.views.log_records import OTHER_GENERATION, check_scored_times
@@ -173,6 +174,8 @@ class PoolWorker:
             if expired:
                 self._observer.pool_leases_expired(expired)
             self._announce()
+            if self._store.take_snapshot(at_ms, interval_s=self._settings.snapshot_interval_s):
+                log.info("a snapshot of the pools has taken the place of their journal")
             self._report_filling()
         except StoreUnavailable as error:
             log.warning("a round of the pools failed: %s", error)

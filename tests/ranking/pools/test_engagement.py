@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from ranking.database.connection import Database
 from ranking.database.tables import metadata, pool_counters
 from ranking.pools.machine import SKEW_MS
-from ranking.pools.service.transaction import Batch, UploadedTo
+from ranking.pools.service.facts import UploadedTo
+from ranking.pools.service.transaction import Batch
 from ranking.pools.service.worker import MOST_COUNT, read_pool_entries
 from ranking.views.log_records import positions_after
 from schemas.codec import encode

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from ranking.database.connection import Database
 from ranking.database.tables import metadata, pool_clips, pool_decisions, pool_journal
 from ranking.pools.policy import Caps, Exploration
-from ranking.pools.service.journal import JournalIncomplete, pseudonym
+from ranking.pools.service.journal import pseudonym
+from ranking.pools.service.replaying import JournalIncomplete
 from ranking.pools.service.store import PoolStore
 from schemas.codec import decode, encode
 from schemas.events import PoolDecision

@@ -17,10 +17,11 @@ from ranking.database.tables import pool_budgets, pool_leases, pool_workers
 from ranking.pools.budgets import lane_capacity
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.policy import Caps, Exploration, Policy
+from ranking.pools.service.facts import Facts
 from ranking.pools.service.leases import LEASE_S
 from ranking.pools.service.rounds import hold_round
 from ranking.pools.service.store import PoolStore
-from ranking.pools.service.transaction import Batch, Facts, PoolTransaction
+from ranking.pools.service.transaction import Batch, PoolTransaction
 from ranking.pools.state import Budget, PoolEvent
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension

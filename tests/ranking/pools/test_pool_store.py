@@ -12,9 +12,10 @@ from ranking.database.connection import Database
 from ranking.database.tables import pool_budgets, pool_clips, pool_policies
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.policy import Caps, Exploration, Policy
+from ranking.pools.service.facts import Facts
 from ranking.pools.service.settings import PoolSettings
 from ranking.pools.service.store import PoolStore
-from ranking.pools.service.transaction import Batch, Facts, PolicyReplaced, PoolTransaction
+from ranking.pools.service.transaction import Batch, PolicyReplaced, PoolTransaction
 from schemas.errors import ConfigurationError, TransportError
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension

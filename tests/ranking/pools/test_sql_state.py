@@ -13,10 +13,11 @@ from ranking.database.tables import metadata, pool_budgets, pool_clips, pool_cou
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.machine import leaves_at_ms
 from ranking.pools.policy import Caps, Exploration, Policy
+from ranking.pools.service.facts import Facts
 from ranking.pools.service.rounds import hold_round
 from ranking.pools.service.sql_state import clip_of
 from ranking.pools.service.store import PoolStore
-from ranking.pools.service.transaction import Batch, Facts, PoolTransaction
+from ranking.pools.service.transaction import Batch, PoolTransaction
 from ranking.pools.state import Budget, Cohort, Counts, PooledClip, PoolEvent
 from schemas.errors import StoreRefused
 from schemas.events import PoolDecision
