@@ -23,7 +23,7 @@ from ranking.vectors.snapshots import is_erased, write_snapshot
 from ranking.views.log_records import DELETED_CLIP, RETIRED_GENERATION, DeletedRecord, LogEntry
 from schemas.clock import Clock
 from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
-from schemas.errors import NotFound, NotReady, SnapshotNotWritten
+from schemas.errors import NotFound, NotReady, SnapshotError, SnapshotNotWritten
 from schemas.modalities import Modality
 from schemas.observation import Observer
 from schemas.ports import Refusal, ScoredRecord, TopicPartition
@@ -91,8 +91,14 @@ class IndexView:
         return sum(self.generations().values())
 
     def content(self) -> str:
-        """Hash of all that is held; equal for two views that were built from one log."""
+        """Hash of all that is held; equal for two views that were built from one log.
+
+        Raises ``SnapshotError`` while an index is incomplete.
+        """
         with self._lock.reading():
+            for space in self._spaces.values():
+                for problem in space.incomplete.values():
+                    raise SnapshotError(f"{problem}; dancerank serve rebuilds this index from the log")
             return index_content({name: space.parts() for name, space in self._spaces.items()}, self._deleted)
 
     def similar(

@@ -95,6 +95,8 @@ def test_only_the_index_whose_file_is_damaged_is_rebuilt(
         assert meanwhile.approximate
         assert {hit.clip_id for hit in meanwhile.hits} == {hit.clip_id for hit in answer.hits}
         assert restored.save(tmp_path) is None, "an incomplete index is not saved"
+        with pytest.raises(SnapshotError, match="rebuilds this index from the log"):
+            restored.content()
         apply_entries(restored, deletion("clip00002"))
         for batch in (log[:5], log[4:]):
             restored.refill(batch)
