@@ -1,6 +1,7 @@
 """Logging of a process: every module writes to the standard library's loggers, structlog gives the lines their form."""
 
 import logging
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -23,8 +24,17 @@ class _JsonLines(structlog.stdlib.ProcessorFormatter):
     """One JSON object a line."""
 
 
+_SAYS_NOTHING: Final = (
+    re.compile(r"Task <.*> ran for .* It is blocking the event loop"),
+    re.compile(r"socket disconnected$"),
+)
+"""Lines of the Kafka client that report no event of the system: its own network thread was scheduled late, or a broker
+closed a connection, which an idle one does too. What cannot be done without it is reported by the transport."""
+
+
 class _ClientFilter(logging.Filter):
-    """Lets through one line of each level of the Kafka client a minute, and says how many it kept back.
+    """Lets through one line of each level of the Kafka client a minute, and says how many it kept back; those that tell
+    an operator nothing are dropped.
 
     During an outage the client writes several lines per attempt and connection; the transport reports the outage too.
     """
@@ -37,6 +47,8 @@ class _ClientFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if not record.name.startswith("kafka") or record.levelno >= logging.CRITICAL:
             return True
+        if any(line.search(record.getMessage()) for line in _SAYS_NOTHING):
+            return False
         level = record.levelno
         if 0 <= record.created - self._passed_s.get(level, -inf) < _CLIENT_INTERVAL_S:
             self._kept_back[level] += 1

@@ -20,6 +20,9 @@ FORGOTTEN_AFTER_S: Final = 30.0
 """A lag that could not be measured for so long is reported no more: it may be anything."""
 
 
+_NO_POSITION: Final = "no position is known yet"
+
+
 @dataclass(frozen=True, eq=False)
 class Reader:
     """A loop whose lag is measured.
@@ -87,6 +90,7 @@ class LagMonitor:
         self._first_seen_ms: dict[TopicPartition, int] = {}
         self._no_lag_ms: dict[TopicPartition, int] = {}
         self._failure = ""
+        self._without_position: frozenset[TopicPartition] = frozenset()
         self.found: BrokerOffsets | None = None
         """What the broker said last."""
         self.answered_s = float("-inf")
@@ -118,7 +122,11 @@ class LagMonitor:
             for topic in topics - {at.topic for at in (*offsets.spans, *offsets.unanswered)}
         }
         self._forget(set(missing) & set(self._measured_ms), now_ms)
-        self._say("; ".join(f"{at.topic}[{at.partition}]: {why}" for at, why in sorted(missing.items())))
+        # A view is asked for the position of a partition that is new to it, and answers until the next measurement.
+        without = frozenset(at for at, why in missing.items() if why is _NO_POSITION)
+        awaited, self._without_position = without - self._without_position, without
+        said = {at: why for at, why in missing.items() if at not in awaited}
+        self._say("; ".join(f"{at.topic}[{at.partition}]: {why}" for at, why in sorted(said.items())))
         if not missing:
             self._observer.lag_measured(now_ms)
 
@@ -141,7 +149,7 @@ class LagMonitor:
             lags = [(reader.waiting(at, span, offsets), reader) for reader in readers]
             known = [(records, reader) for records, reader in lags if records is not None]
             if not known:
-                missing[at] = "no position is known yet"
+                missing[at] = _NO_POSITION
                 continue
             records, reader = max(known, key=lambda pair: pair[0])
             self._measured_ms[at] = now_ms

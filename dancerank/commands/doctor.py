@@ -41,9 +41,13 @@ def doctor(
 
 
 def _table(findings: list[Finding]) -> Table:
-    table = Table(Column("", no_wrap=True), *(Column(name, overflow="fold") for name in ("where", "what", "remedy")))
+    """One column for all that is said: beside each other three would break names in a narrow terminal."""
+    table = Table(Column("", no_wrap=True), Column("finding", overflow="fold"), show_lines=True)
     for each in findings:
-        table.add_row(Text(each.level, style=_STYLES[each.level]), *map(Text, (each.where, each.what, each.remedy)))
+        said = Text.assemble((each.where, "bold"), " ", each.what)
+        if each.remedy:
+            said.append(f"\n→ {each.remedy}")
+        table.add_row(Text(each.level, style=_STYLES[each.level]), said)
     counts = {level: sum(each.level is level for each in findings) for level in Level}
     table.caption = f"{counts[Level.ERROR]} errors, {counts[Level.WARNING]} warnings, {counts[Level.OK]} in order"
     return table

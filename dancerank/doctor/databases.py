@@ -38,12 +38,16 @@ def _schema(where: str, server: ServerDescription) -> Iterator[Finding]:
             "install that release, or name a new database, which is filled from the log",
         )
     elif server.revision is None:
-        yield warning(where, "has no tables of dancerank yet", "nothing: the first process creates them")
+        yield warning(
+            where,
+            "has no tables of dancerank yet",
+            "start a process, which creates them, or correct ranking.database_url",
+        )
     elif server.revision != server.head:
         yield warning(
             where,
             f"has tables of an older release (revision {server.revision}, this one has {server.head})",
-            "nothing: the next start brings them up to date; make a backup before",
+            "make a backup, then start a process: it brings them up to date",
         )
 
 

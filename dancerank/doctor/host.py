@@ -112,7 +112,7 @@ def _ports(settings: Settings) -> Iterator[Finding]:
             yield warning(
                 f"server.{name}",
                 f"cannot be listened on: {problem.message}",
-                "nothing if the process that uses it runs already",
+                f"stop what listens there, or set another server.{name}, unless it is the process itself",
             )
 
 

@@ -38,7 +38,8 @@ def examine_topics(
             yield warning(
                 f"topic {name}",
                 "does not exist",
-                f"nothing: a process creates it with {settings.kafka.partitions} partitions, if its user may",
+                f"correct the name, or start a process: it creates it with {settings.kafka.partitions} partitions, if "
+                "its user may",
             )
 
 

@@ -88,6 +88,39 @@ def test_an_outage_fills_no_log_with_the_clients_lines(capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
+    ("logger", "level", "line"),
+    [
+        (
+            "kafka.net.selector",
+            logging.WARNING,
+            "Task <kafka.net.selector.Task object at 0x7f37a1751a10> ran for 0.101s (>0.100s threshold). It is "
+            "blocking the event loop -- likely a tight sync loop inside a coroutine. Other pollers will time out.",
+        ),
+        ("kafka.net.transport", logging.ERROR, "<KafkaTCPTransport [IPv4 ('127.0.0.1', 9092)]>: socket disconnected"),
+        (
+            "kafka.net.connection",
+            logging.ERROR,
+            "<KafkaConnection node_id=2 (disconnected)>: Connection lost: KafkaConnectionError: socket disconnected",
+        ),
+    ],
+    ids=["late task", "closed socket", "lost connection"],
+)
+@pytest.mark.parametrize("format", ["console", "json"])
+def test_lines_of_the_client_that_tell_an_operator_nothing_are_dropped_and_hide_no_other(
+    capsys: pytest.CaptureFixture[str], logger: str, level: int, line: str, format: str
+) -> None:
+    configure_logs(LogSettings.model_validate({"format": format}))
+    logging.getLogger(logger).log(level, line)
+    assert capsys.readouterr().err == ""
+    logging.getLogger("transport").log(level, "ours: %s", line)
+    logging.getLogger(logger).log(level, "Connection failed: 111 ECONNREFUSED")
+    ours, theirs = capsys.readouterr().err.splitlines()
+    assert "ours: " in ours
+    assert "ECONNREFUSED" in theirs
+    assert "left out" not in theirs
+
+
+@pytest.mark.parametrize(
     "forged", ["\n2026-01-01 [error] forged", "\x1b[2J", "\r", "\u202e", "\x9b31m", "\ud800", "\u2028"]
 )
 def test_a_text_from_outside_forges_no_line_and_steers_no_terminal(

@@ -203,6 +203,31 @@ def test_a_failure_is_logged_when_it_begins_and_when_it_is_over(caplog: pytest.L
     ]
 
 
+@pytest.mark.tried(
+    kind="metrics of a loop that stands still",
+    given="a partition that is added, of which a view gives its position a second later",
+    outcome="nothing is logged; a position that stays unknown is",
+)
+def test_a_position_that_is_not_known_yet_is_a_failure_once_it_stays_unknown(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    known = {FIRST: 10}
+    scene = LagScene(group=None, stored=known)
+    assert scene.measured() == {FIRST: 0}
+    assert caplog.messages == []
+    known[SECOND] = 3
+    assert scene.measured() == {FIRST: 0, SECOND: 7}
+    assert caplog.messages == []
+    del known[SECOND]
+    for _ in range(3):
+        scene.measured()
+    known[SECOND] = 3
+    scene.measured()
+    assert caplog.messages == [
+        "the lag is not measured: clips[1]: no position is known yet",
+        "the lag is measured again",
+    ]
+
+
 def test_of_several_loops_the_one_that_is_furthest_behind_counts() -> None:
     clock, offsets, seen = ManualClock(), Offsets(), Lags()
     ahead, behind = ReadingProgress(), ReadingProgress()

@@ -145,7 +145,8 @@ def test_a_topic_that_is_absent_is_no_error() -> None:
     assert bad(examine_topics(SETTINGS, there, {})) == [
         (
             Level.WARNING,
-            "topic clips.engagement does not exist; nothing: a process creates it with 8 partitions, if its user may",
+            "topic clips.engagement does not exist; correct the name, or start a process: it creates it with 8 "
+            "partitions, if its user may",
         )
     ]
 
