@@ -13,7 +13,8 @@ def greatest_magnitude(values: npt.NDArray[np.floating[Any]]) -> float:
     temporary array and, in place of float16, several times faster.
     """
     size = values.dtype.itemsize
-    negative_zero = 1 << (8 * size - 1)
-    positive = max(int(values.view(f"i{size}").max()), 0)
-    negative = max(int(values.view(f"u{size}").max()) - negative_zero, 0)
-    return float(np.array(max(positive, negative), f"u{size}").view(values.dtype))
+    sign = 1 << (8 * size - 1)
+    bits = int(values.view(f"u{size}").max())
+    if bits >= sign:  # some are negative, and the greatest bits are theirs
+        bits = max(bits - sign, int(values.view(f"i{size}").max()))
+    return float(np.array(bits, f"u{size}").view(values.dtype))

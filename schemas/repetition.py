@@ -67,7 +67,7 @@ def _repeats(steps: Floats, near: float, most: float) -> float:
     rows = math.ceil(enough / math.ceil(enough / largest))
     blocks: list[tuple[Double, Double]] = []
     for start in range(0, len(steps), rows):
-        block = steps[start : start + rows].astype(np.float64)
+        block = steps[start : start + rows].astype(np.float64) - steps[0]  # differences of the squares stay exact
         half = np.vecdot(block, block) / 2
         blocks.append((block, half))
         seen = np.zeros(len(block), np.bool_)
