@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from ranking.vectors.backends.port import cosines as stored_cosines
 from ranking.vectors.catalogue import Catalogue
 from ranking.vectors.conditions import Decisions, Undecided
 from ranking.vectors.cursors import Cursor
@@ -151,9 +152,8 @@ class SimilaritySearch:
             has = self._catalogue.having(modality, rows)
             if has.any():
                 index = self._indexes[modality][len(asked.vectors[modality])]
-                vectors = index.vectors(self._catalogue.clip_ids(rows[has]))
-                # Not a matrix product: BLAS may round equal rows differently, and they have to tie.
-                cosines[modality][has] = np.clip(np.einsum("nd,d->n", vectors, asked.vectors[modality]), -1.0, 1.0)
+                compared = stored_cosines(index, self._catalogue.clip_ids(rows[has]), asked.vectors[modality])
+                cosines[modality][has] = np.clip(compared, -1.0, 1.0)
                 similarity += weights[modality] * np.nan_to_num(cosines[modality])
         return _Candidates(rows, similarity, cosines)
 

@@ -17,6 +17,7 @@ from ranking.vectors.backends.port import (
     SnapshotBackend,
     SnapshotIndex,
     VectorIndex,
+    cosines,
     unit,
 )
 from schemas.modalities import Modality
@@ -110,6 +111,10 @@ def compare_vectors(index: VectorIndex, expected: Mapping[str, Float32]) -> None
     expect(found.dtype == np.float32, f"vectors are float32, not {found.dtype}")
     wanted = np.stack([expected.get(clip_id, np.full(index.dim, np.nan)) for clip_id in ids])
     np.testing.assert_allclose(found, wanted, atol=TOLERANCE, err_msg="the vectors in the order asked, NaN if absent")
+    query = np.eye(1, index.dim, dtype=np.float32)[0]
+    compared, wanted = cosines(index, ids, query), np.einsum("nd,d->n", found, query)
+    # A merge in the background may have rounded a vector in between.
+    np.testing.assert_allclose(compared, wanted, atol=TOLERANCE, err_msg="the cosines are those of the stored vectors")
 
 
 def compare_search(

@@ -120,6 +120,15 @@ class VectorIndex(Protocol):
         ...
 
 
+@runtime_checkable
+class ComparesVectors(Protocol):
+    """An index that compares its vectors with a query faster than ``vectors`` hands them out; see ``cosines``."""
+
+    def cosines(self, clip_ids: Sequence[str], query: Float32) -> Float32:
+        """Cosines (B,) of the stored vectors with the unit vector ``query`` (D,), NaN for each id that is not held."""
+        ...
+
+
 class SegmentFile(Protocol):
     """A file of an index that never changes: stored once, however many snapshots refer to it."""
 
@@ -270,7 +279,7 @@ def checked_vectors(clips: Sequence[IndexedClip], vectors: Float32, dim: int) ->
     return contiguous
 
 
-def checked_query(query: Float32, dim: int, k: int) -> Float32:
+def checked_query(query: Float32, dim: int, k: int = 0) -> Float32:
     """``query`` (D,) as contiguous float32.
 
     Raises ``GenerationMismatch`` for another width, ``ValueError`` for another length than 1 and for k < 0.
@@ -291,6 +300,15 @@ def checked_query(query: Float32, dim: int, k: int) -> Float32:
 def _lengths(vectors: Float32) -> Float32:
     lengths: Float32 = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
     return lengths
+
+
+def cosines(index: VectorIndex, clip_ids: Sequence[str], query: Float32) -> Float32:
+    """Cosines (B,) of the stored vectors with the unit vector ``query`` (D,), NaN for each id that is not held."""
+    if isinstance(index, ComparesVectors):
+        return index.cosines(clip_ids, query)
+    # Not a matrix product: BLAS may round equal rows differently, and they have to tie.
+    compared: Float32 = np.einsum("nd,d->n", index.vectors(clip_ids), query)
+    return compared
 
 
 def best_first(

@@ -11,7 +11,7 @@ Legend: B vectors, D width.
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 import faiss
@@ -22,7 +22,7 @@ from ranking.vectors.backends.live.codes import CODEWORDS
 from ranking.vectors.backends.live.freezing import FrozenLiveIndex
 from ranking.vectors.backends.live.merging import Merged, Sources, merged
 from ranking.vectors.backends.live.parts import NEVER, Copy, FreshPart, Part, Segment, Shown, State
-from ranking.vectors.backends.live.searching import Admitted, nearest, similarities
+from ranking.vectors.backends.live.searching import Admitted, cosines, nearest
 from ranking.vectors.backends.live.segment_files import SegmentFolder, SegmentVectors
 from ranking.vectors.backends.live.tiers import Lane, Merge, Shape, due, size
 from ranking.vectors.backends.port import (
@@ -115,9 +115,9 @@ class LiveIndex:
         state = self._state
         if among is not None and among.count <= self._shape.scanned:
             rows = among.rows()
-            cosines = similarities(self._look_up(rows), query)
-            held = ~np.isnan(cosines)
-            return self._best(rows[held], cosines[held], k, at_least, exact=True)
+            compared = self._compared(rows, query)
+            held = ~np.isnan(compared)
+            return self._best(rows[held], compared[held], k, at_least, exact=True)
         admitted = None if among is None else Admitted(among.rows())
         k = min(k, state.live if admitted is None else admitted.count)
         if k == 0:
@@ -129,6 +129,9 @@ class LiveIndex:
 
     def vectors(self, clip_ids: Sequence[str]) -> Float32:
         return self._look_up(self._numbers.find(clip_ids))
+
+    def cosines(self, clip_ids: Sequence[str], query: Float32) -> Float32:
+        return self._compared(self._numbers.find(clip_ids), checked_query(query, self._dim))
 
     def freeze(self) -> FrozenLiveIndex:
         return FrozenLiveIndex(self._dim, self._state)
@@ -284,6 +287,19 @@ class LiveIndex:
     def _look_up(self, rows: Int64) -> Float32:
         """Vectors (B, D) of the rows (B,); NaN for each that is not held."""
         vectors: Float32 = np.full((len(rows), self._dim), np.nan, np.float32)
+        for part, slots, places in self._places(rows):
+            vectors[places] = part.vectors(slots)
+        return vectors
+
+    def _compared(self, rows: Int64, query: Float32) -> Float32:
+        """Cosines (B,) of the rows (B,) with ``query`` (D,); NaN for each that is not held."""
+        compared: Float32 = np.full(len(rows), np.nan, np.float32)
+        for part, slots, places in self._places(rows):
+            compared[places] = cosines(part, slots, query)
+        return compared
+
+    def _places(self, rows: Int64) -> Iterator[tuple[Part, Int64, Int64]]:
+        """In which slots of which part the rows (B,) that are held lie, each with its place among them."""
         pending = np.flatnonzero(rows >= 0)
         while len(pending):
             locations = self._locations
@@ -298,18 +314,17 @@ class LiveIndex:
                 if part is None:  # merged since: its vectors have another location by now
                     gone |= own
                 else:
-                    vectors[pending[own]] = part.vectors(at[own] & _SLOT)
+                    yield part, at[own] & _SLOT, pending[own]
             pending = pending[gone]
-        return vectors
 
-    def _best(self, rows: Int64, cosines: Float32, k: int, at_least: float | None, *, exact: bool) -> SearchResult:
+    def _best(self, rows: Int64, compared: Float32, k: int, at_least: float | None, *, exact: bool) -> SearchResult:
         if at_least is not None:
-            enough = cosines >= at_least
-            rows, cosines = rows[enough], cosines[enough]
+            enough = compared >= at_least
+            rows, compared = rows[enough], compared[enough]
         if len(rows) > k > 0:
-            first = cosines >= np.partition(cosines, -k)[-k]
-            rows, cosines = rows[first], cosines[first]
-        return best_first(cosines, self._numbers.clip_ids(rows), k, exact=exact)
+            first = compared >= np.partition(compared, -k)[-k]
+            rows, compared = rows[first], compared[first]
+        return best_first(compared, self._numbers.clip_ids(rows), k, exact=exact)
 
     def _merge_soon(self) -> None:
         if self._merges is not None:

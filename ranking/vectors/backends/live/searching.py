@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking.vectors.backends.live.codes import NEIGHBOURS, Codes
-from ranking.vectors.backends.live.parts import Segment, Shown, State
+from ranking.vectors.backends.live.parts import Part, Segment, Shown, State
 from schemas.ports import Float32, Int64
 
 Bool = npt.NDArray[np.bool_]
 _GROWTH: Final = 4
+_AT_ONCE: Final = 4096
 
 
 _bitmap: Callable[..., faiss.IDSelector] = faiss.IDSelectorBitmap
@@ -60,7 +61,15 @@ def similarities(vectors: Float32, query: Float32) -> Float32:
     return cosines
 
 
-def _similarities_of_half(vectors: npt.NDArray[np.float16], query: Float32) -> Float32:
+def cosines(part: Part, slots: Int64, query: Float32) -> Float32:
+    """Cosines (C,) of the vectors in ``slots`` (C,) of a part."""
+    if part.exact.dtype != np.float16:
+        return similarities(part.vectors(slots), query)
+    blocks = [slots[start : start + _AT_ONCE] for start in range(0, len(slots), _AT_ONCE)]
+    return np.concatenate([_similarities_of_half(part.exact[block], query) for block in blocks])
+
+
+def _similarities_of_half(vectors: npt.NDArray[np.floating], query: Float32) -> Float32:
     """The same from float16, which FAISS reads twenty times as fast as NumPy converts it."""
     index = faiss.IndexScalarQuantizer(vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
     index.is_trained = True  # there is nothing to train
