@@ -10,22 +10,25 @@ their ids, as partitions divide them.
 
 In each round one worker has ``--events``, then several have as many each, at once; the ratio is taken within a round,
 so that a noisy machine disturbs both alike. The bar: two workers decide at least 1.7 times as fast as one. Where cores
-are few they and PostgreSQL share them; what each had of a core is printed beside.
+are few they and PostgreSQL share them; what each had of a core is printed beside, and how much of their time
+transactions waited for locks that others had, which would be left on any number of cores.
 """
 
 import argparse
 import json
 import multiprocessing
 import statistics
+import threading
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import psutil
+import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 
@@ -50,6 +53,9 @@ BAR: Final = 1.7
 """Wanted of the speed of two workers over that of one."""
 KNOWN_CLIPS: Final = 4000
 PART: Final = 500
+_SAMPLE_S: Final = 0.005
+_ACTIVITY: Final = """SELECT wait_event_type, count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL GROUP BY 1"""
 QUICK: Final = {"rounds": 3, "events": 1500}
 
 
@@ -115,7 +121,7 @@ class Bench:
 
     def fill(self) -> None:
         """Bring in the known clips."""
-        entries = [self._entry(record) for _, record in self._load.known()]
+        entries = [self._entry(record, 0) for _, record in self._load.known()]
         for start in range(0, len(entries), PART):
             part = entries[start : start + PART]
             self._rank(part)
@@ -128,9 +134,10 @@ class Bench:
         """
         entries: list[list[PoolEntry]] = [[] for _ in range(workers)]
         for _, record in self._load.mixture():
-            mine = entries[zlib.crc32(record.key or b"") % workers]
+            partition = zlib.crc32(record.key or b"") % workers
+            mine = entries[partition]
             if len(mine) < events:
-                mine.append(self._entry(record))
+                mine.append(self._entry(record, partition))
             else:
                 break  # dividing by ids is not quite even
         count = min(map(len, entries)) // self._batch * self._batch
@@ -147,22 +154,24 @@ class Bench:
         for pipe in pipes:
             assert pipe.recv() == "ready"
         before, began_s = postgresql_s(), time.perf_counter()
-        for pipe in pipes:
-            pipe.send("go")
-        worked_s = sum(pipe.recv() for pipe in pipes)
+        with LockWaits(self._url) as waits:
+            for pipe in pipes:
+                pipe.send("go")
+            worked_s = sum(pipe.recv() for pipe in pipes)
         span_s = time.perf_counter() - began_s
         return {
             "events_per_s": workers * count / span_s,
             "workers_cores": worked_s / span_s,
             "postgresql_cores": (postgresql_s() - before) / span_s,
             "worker_ms_per_event": 1000 * worked_s / (workers * count),
+            "waits_for_locks": waits.share,
         }
 
-    def _entry(self, record: OutgoingRecord) -> PoolEntry:
+    def _entry(self, record: OutgoingRecord, partition: int) -> PoolEntry:
         event = decode(record.value, ClipScored, EngagementObserved)
         assert isinstance(event, ClipScored | EngagementObserved)
         self._offset += 1
-        return PoolEntry(Record(record.topic, 0, self._offset, 0, record.key, record.value), event)
+        return PoolEntry(Record(record.topic, partition, self._offset, 0, record.key, record.value), event)
 
     def _rank(self, entries: Sequence[PoolEntry]) -> None:
         """Let the rankings be as far as ``entries``."""
@@ -170,6 +179,38 @@ class Bench:
         for start in range(0, len(scored), PART):
             part = scored[start : start + PART]
             self._scores.apply(part, positions_after(entry.record for entry in part))
+
+
+class LockWaits:
+    """Of the moments at which a transaction of the workers was open, the ``share`` at which it waited for a lock that
+    another one had. It is what would keep workers from scaling on any number of cores.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._open = self._waiting = 0
+
+    @property
+    def share(self) -> float:
+        return self._waiting / max(self._open, 1)
+
+    def _look(self) -> None:
+        with closing(Database(self._url)) as database:
+            while not self._ended.wait(_SAMPLE_S):
+                with database.reading() as connection:
+                    for kind, count in connection.execute(sa.text(_ACTIVITY)):
+                        self._open += count
+                        self._waiting += count if kind == "Lock" else 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
 
 
 def work(url: str, entries: Sequence[PoolEntry], batch: int, pipe: Connection) -> None:
@@ -211,7 +252,15 @@ def summary(workers: int, found: Mapping[int, Sequence[Mapping[str, float]]]) ->
 def show(
     console: Console, workers: int, found: Mapping[int, Sequence[Mapping[str, float]]], report: Mapping[str, Any]
 ) -> None:
-    table = Table("workers", "events/s, median", "range", "of a core: workers", "PostgreSQL", "ms of a core an event")
+    table = Table(
+        "workers",
+        "events/s, median",
+        "range",
+        "of a core: workers",
+        "PostgreSQL",
+        "ms of a core an event",
+        "waits for locks",
+    )
     for count, runs in found.items():
         median, speeds = report["medians"][str(count)], [run["events_per_s"] for run in runs]
         table.add_row(
@@ -221,6 +270,7 @@ def show(
             f"{median['workers_cores']:.2f}",
             f"{median['postgresql_cores']:.2f}",
             f"{median['worker_ms_per_event']:.2f}",
+            f"{median['waits_for_locks']:.1%}",
         )
     console.print(table)
     verdict = "met" if report["ratio"] >= BAR else "missed"

@@ -135,7 +135,25 @@ class PoolWorker:
         return self._store.positions(partitions)
 
     def apply(self, entries: Sequence[PoolEntry], positions: Mapping[TopicPartition, int], /) -> Sequence[Refusal]:
+        ahead = self._ahead_of_rankings(entries)
+        if ahead:
+            others = {entry.record.topic_partition for entry in ahead}
+            self._apply(ahead, {at: offset for at, offset in positions.items() if at in others})
+            entries = [entry for entry in entries if entry.record.topic_partition not in others]
         self._await_rankings(entries)
+        self._apply(entries, positions)
+        return []
+
+    def _ahead_of_rankings(self, entries: Sequence[PoolEntry]) -> list[PoolEntry]:
+        """While the rankings lack a scored clip, what comes from other partitions, which need not wait for it:
+        observations of a clip that is not known yet are deferred until it is.
+        """
+        wanted = _scored_to(entries)
+        return (
+            [entry for entry in entries if entry.record.topic_partition not in wanted] if self._behind(wanted) else []
+        )
+
+    def _apply(self, entries: Sequence[PoolEntry], positions: Mapping[TopicPartition, int]) -> None:
         at_ms = self._clock.now_ms()
         skipped: list[tuple[str, str]] = []
 
@@ -152,7 +170,6 @@ class PoolWorker:
         self._seen([entry.event for entry in entries if isinstance(entry.event, ClipScored)])
         if decisions:
             self._announce()
-        return []
 
     def round(self) -> None:
         """Periodic work; if the database is unreachable, the next call retries."""
@@ -203,11 +220,7 @@ class PoolWorker:
 
     def _await_rankings(self, entries: Sequence[PoolEntry]) -> None:
         """Return once the rankings hold every scored clip of ``entries``. Raises ``RankingsBehind``."""
-        wanted: dict[TopicPartition, int] = {}
-        for record, event in entries:
-            if isinstance(event, ClipScored):
-                at = record.topic_partition
-                wanted[at] = max(wanted.get(at, 0), record.offset + 1)
+        wanted = _scored_to(entries)
         started_s = self._clock.monotonic_s()
         while behind := self._behind(wanted):
             if self._clock.monotonic_s() - started_s > self._rankings_timeout_s:
@@ -222,6 +235,16 @@ class PoolWorker:
     def _behind(self, wanted: Mapping[TopicPartition, int]) -> str:
         ranked = self._store.ranked_to(wanted) if wanted else {}
         return ", ".join(f"{at.topic}[{at.partition}]@{to}" for at, to in wanted.items() if ranked.get(at, 0) < to)
+
+
+def _scored_to(entries: Sequence[PoolEntry]) -> dict[TopicPartition, int]:
+    """The positions after the last scored clip of each partition."""
+    wanted: dict[TopicPartition, int] = {}
+    for record, event in entries:
+        if isinstance(event, ClipScored):
+            at = record.topic_partition
+            wanted[at] = max(wanted.get(at, 0), record.offset + 1)
+    return wanted
 
 
 def _batch(entries: Sequence[PoolEntry], at_ms: int) -> Batch:

@@ -137,11 +137,26 @@ def test_clips_that_the_rankings_lack_are_waited_for_by_name(service: Service) -
     with pytest.raises(RankingsBehind, match=rf"clips\.scored\[0\]@{offset}.*dancerank rank"):
         service.apply(entries)
     assert not service.rows(pool_clips)
-    assert not service.aside()
-    assert POOLS_VIEW not in {row["view"] for row in service.rows(applied_offsets)}
+    assert SCORED not in {row["topic"] for row in service.rows(applied_offsets) if row["view"] == POOLS_VIEW}
     service.rank(entries)
     service.apply(entries)
     assert service.rules("c1") == ["nominated"]
+
+
+def test_what_comes_from_other_partitions_does_not_wait_for_the_rankings(service: Service) -> None:
+    service.feed(scored("c1", 0.9))
+    entries = service.entries(observed("c1", 30, 100), scored("c2", 0.9), observed("c2", 30, 100), deleted("c9"))
+    with pytest.raises(RankingsBehind):
+        service.apply(entries)
+    assert service.rules("c1") == ["nominated", "promoted"]
+    assert service.rules("c2") == []
+    positions = service.pools.positions([entry.record.topic_partition for entry in entries])
+    assert {at.topic: offset for at, offset in positions.items()} == {SCORED: 21, ENGAGEMENT: 2, DELETED: 1}
+    service.rank(entries)
+    service.apply(entries)
+    assert service.rules("c1") == ["nominated", "promoted"]
+    assert service.rules("c2") == ["nominated", "promoted"]
+    assert service.aside() == []
 
 
 def test_a_clip_that_the_rankings_come_to_in_time_is_rated(sqlite_database: Database) -> None:
