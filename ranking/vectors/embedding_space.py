@@ -8,7 +8,6 @@ from typing import Final, NamedTuple, cast
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from ranking.vectors.backends.port import (
     FrozenIndex,
@@ -18,7 +17,6 @@ from ranking.vectors.backends.port import (
     SnapshotIndex,
     VectorIndex,
     unit,
-    units,
 )
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
 from ranking.vectors.conditions import Decisions, Undecided
@@ -109,7 +107,12 @@ class EmbeddingSpace:
         A clip that is held with an implausible time of upload at ``now_ms``, by an earlier release, gives way to any.
         """
         changes: dict[str, SpaceChange] = {}
-        for (record, clip), vectors in zip(scored, _directions(scored), strict=True):
+        for record, clip in scored:
+            vectors = {
+                m: vector
+                for m, result in clip.modalities.items()
+                if (vector := unit(embedding_array(result))) is not None
+            }
             present = tuple(modality for modality in MODALITIES if modality in vectors)
             entry = CatalogueEntry(
                 clip_id=clip.clip_id,
@@ -316,22 +319,6 @@ class EmbeddingSpace:
             else:
                 self._drop(modality)
                 del self._indexes[modality]
-
-
-def _directions(scored: Sequence[ScoredRecord]) -> list[dict[Modality, Float32]]:
-    """Of each record, its embeddings (D,) at unit length, without those that have no direction."""
-    places: dict[tuple[Modality, int], list[tuple[int, npt.NDArray[np.float16]]]] = {}
-    for number, (_, clip) in enumerate(scored):
-        for modality, result in clip.modalities.items():
-            embedding = embedding_array(result)
-            places.setdefault((modality, len(embedding)), []).append((number, embedding))
-    found: list[dict[Modality, Float32]] = [{} for _ in scored]
-    for (modality, _), those in places.items():
-        rows, has_direction = units(np.stack([embedding for _, embedding in those]))
-        for (number, _), row, is_one in zip(those, rows, has_direction.tolist(), strict=True):
-            if is_one:
-                found[number][modality] = row
-    return found
 
 
 def _written(entry: CatalogueEntry) -> tuple[int, int, int]:

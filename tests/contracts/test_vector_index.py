@@ -17,7 +17,6 @@ from ranking.vectors.backends.live.index import LiveIndex
 from ranking.vectors.backends.live.tiers import Shape
 from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
 from ranking.vectors.backends.port import Filter, IndexBackend, IndexedClip, RowNumbers, SnapshotBackend, unit
-from ranking.vectors.backends.port import units as directions
 from tests.ranking.vectors.live.copies import OnTheHost
 from tests.ranking.vectors.own_backends import LossyBackend, LossyIndex, RemoteService, SegmentedBackend
 
@@ -248,21 +247,6 @@ TestFaissAgainstDict = FaissAgainstDict.TestCase
 TestSegmentsAgainstDict = SegmentsAgainstDict.TestCase
 TestCodesAgainstDict = CodesAgainstDict.TestCase
 TestNumpyAgainstDict = NumpyAgainstDict.TestCase
-
-
-@pytest.mark.parametrize("dim", [1, 2, 7, 64, 257, 1024])
-def test_a_unit_vector_is_the_same_whichever_others_are_beside_it(dim: int) -> None:
-    rows = np.random.default_rng(dim).normal(size=(37, dim)).astype(np.float16)
-    rows[5] = 0
-    together, has_direction = directions(rows)
-    assert has_direction.tolist() == [number != 5 for number in range(37)]
-    for number in range(37):
-        alone = unit(rows[number])
-        if alone is None:
-            assert number == 5
-        else:
-            assert alone.tobytes() == together[number].tobytes()
-            assert alone.tobytes() == directions(rows[number : number + 2])[0][0].tobytes()
 
 
 @given(st.lists(st.floats(-1e30, 1e30), min_size=1, max_size=8))

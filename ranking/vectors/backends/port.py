@@ -20,7 +20,7 @@ import numpy.typing as npt
 from schemas.errors import GenerationMismatch, SnapshotError
 from schemas.escaping import shortened
 from schemas.modalities import Modality
-from schemas.ports import Bool, Float32, Int64
+from schemas.ports import Float32, Int64
 
 _LENGTH_TOLERANCE: Final = 0.05
 """By which a unit vector's length may differ from 1: that of one that an index stored in bytes does."""
@@ -247,23 +247,14 @@ def reading(what: Path | str) -> Iterator[None]:
 
 def unit(vector: npt.ArrayLike) -> Float32 | None:
     """A vector (D,) at unit length, or ``None`` if it has no direction because it is zero."""
-    rows, has_direction = units(np.asarray(vector, np.float64)[None])
-    return rows[0] if has_direction[0] else None
-
-
-def units(vectors: npt.ArrayLike) -> tuple[Float32, Bool]:
-    """Vectors (B, D) at unit length, and which of them (B,) have a direction: a zero vector has none.
-
-    Each row is the same, bit by bit, whichever others are beside it.
-    """
-    wide = np.ascontiguousarray(vectors, np.float64)
+    wide = np.asarray(vector, np.float64)
     # Scaling by the largest value first keeps the squares of very large or small values in range.
-    largest = np.abs(wide).max(axis=1, initial=0.0)
-    has_direction: Bool = largest != 0.0
-    scaled = wide / np.where(has_direction, largest, 1.0)[:, None]
-    lengths = np.sqrt((scaled * scaled).sum(axis=1))
-    rows: Float32 = (scaled / np.where(has_direction, lengths, 1.0)[:, None]).astype(np.float32)
-    return rows, has_direction
+    largest = np.abs(wide).max(initial=0.0)
+    if largest == 0.0:
+        return None
+    scaled = wide / largest
+    direction: Float32 = (scaled / np.linalg.norm(scaled)).astype(np.float32)
+    return direction
 
 
 def checked_vectors(clips: Sequence[IndexedClip], vectors: Float32, dim: int) -> Float32:
