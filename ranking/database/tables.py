@@ -105,7 +105,6 @@ ranking_parts: Final = sa.Table(
     sa.Column("dimension", _slug, primary_key=True),
     sa.Column("first_score", sa.Double, primary_key=True),
     sa.Column("content", sa.LargeBinary, nullable=False, comment="clips before it; scores, and clips up to each"),
-    sqlite_with_rowid=False,
 )
 """The scores of a long run by one dimension, in parts of equal length."""
 

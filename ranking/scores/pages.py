@@ -62,7 +62,7 @@ def around(
     connection: sa.Connection, clip_id: str, dimension: str, generation: str, k: int, since: Since | None
 ) -> Around | None:
     """The ``k`` clips on either side of a clip; ``None`` if it is not in the ranking."""
-    found = around_clip(connection, clip_id, generation, dimension, since)
+    found = around_clip(connection, clip_id, generation, dimension, since, k)
     if found is None:
         return None
     own, surroundings = found
@@ -72,7 +72,10 @@ def around(
     counts = {own.score: own.counts} | _counts_beyond(own.counts, higher, lower)
     asked = {"of_generation": generation, "of_challenge": own.challenge_id, "of_dimension": dimension, "most": k}
     asked |= {"of_clip": clip_id, "of_score": own.score} | parameters(since)
-    asked |= {"higher_scores": [score for score, _ in higher], "lower_scores": [score for score, _ in lower]}
+    if since is None:
+        asked |= {"highest": (higher or [(own.score, 0)])[-1][0], "lowest": (lower or [(own.score, 0)])[-1][0]}
+    else:
+        asked |= {"higher_scores": [score for score, _ in higher], "lower_scores": [score for score, _ in lower]}
     sides: dict[str, list[RankedClip]] = {"above": [], "below": []}
     for row in connection.execute(_around(within=since is not None), asked):
         at = place(*counts[float(row.score)])
@@ -128,13 +131,21 @@ def _end(order: Order, *, within: bool) -> sa.Select[Any]:
 
 @lru_cache
 def _around(*, within: bool) -> sa.Select[Any]:
-    """Up to ``most`` rows of each: with the score ``of_score`` and a lower or higher id than ``of_clip``, with one of
-    ``higher_scores``, and with one of ``lower_scores``.
+    """Up to ``most`` rows of each: with the score ``of_score`` and a lower or higher id than ``of_clip``, with the next
+    scores up to ``highest``, and down to ``lowest``. ``within`` a window other clips may lie between, and the next
+    scores are named: ``higher_scores``, ``lower_scores``.
     """
     table = scores.c
-    own, clip = table.score == sa.bindparam("of_score", type_=sa.Double), sa.bindparam("of_clip", type_=sa.String)
-    higher = table.score.in_(sa.bindparam("higher_scores", expanding=True))
-    lower = table.score.in_(sa.bindparam("lower_scores", expanding=True))
+    score, clip = sa.bindparam("of_score", type_=sa.Double), sa.bindparam("of_clip", type_=sa.String)
+    own = table.score == score
+    higher: sa.ColumnElement[bool]
+    lower: sa.ColumnElement[bool]
+    if within:
+        higher = table.score.in_(sa.bindparam("higher_scores", expanding=True))
+        lower = table.score.in_(sa.bindparam("lower_scores", expanding=True))
+    else:
+        higher = sa.and_(table.score > score, table.score <= sa.bindparam("highest", type_=sa.Double))
+        lower = sa.and_(table.score < score, table.score >= sa.bindparam("lowest", type_=sa.Double))
     parts = []
     for side, which, order in (
         ("above", sa.and_(own, table.clip_id < clip), [table.clip_id.desc()]),

@@ -16,7 +16,7 @@ from ranking.scores.rows import Erasure, write_entries
 from ranking.scores.runs.audit import Difference, differences, rebuild
 from ranking.scores.runs.content import CLIPS, Totals
 from ranking.scores.runs.periods import since
-from ranking.scores.runs.reading import scored_of, totals_by_challenge, totals_of
+from ranking.scores.runs.reading import scored, totals_by_challenge, totals_of
 from ranking.scores.sketches import distribution
 from ranking.scores.standings import standings
 from ranking.views.applied_offsets import advance, stored_positions
@@ -213,7 +213,7 @@ class ScoreStore:
         """
         within = since(window, self._clock.now_ms())
         with self._database.reading() as connection:
-            for found in scored_of(connection, [clip_id], generation, [dimension], within):
+            if (found := scored(connection, clip_id, generation, dimension, within)) is not None:
                 return RankedClip(*place(*found.counts), clip_id, found.dancer_id, found.score)
         raise self._no_place(clip_id, dimension, generation, window)
 

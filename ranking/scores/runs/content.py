@@ -7,6 +7,8 @@ in which changes came and in which runs were merged.
 """
 
 import struct
+import sys
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -21,8 +23,9 @@ PART: Final = 128
 """Distinct scores in a part: a row of PostgreSQL that holds them, 1.5 KB, needs no second table."""
 
 _CHANGE: Final = np.dtype([("score", "<f8"), ("attention", "<f8"), ("minute", "<i4"), ("sign", "i1")])
-_COUNTED: Final = np.dtype([("score", "<f8"), ("through", "<i4")])
+_PER_SCORE: Final = 8 + 4
 _BELOW: Final = struct.Struct("<q")
+_HALVES: Final = msgspec.msgpack.Decoder(dict[str, tuple[int, int, int]])
 _UNIT: Final = 2.0**62
 _LOW: Final = (1 << 31) - 1
 
@@ -129,11 +132,7 @@ class ChangeList:
 
     def sorted(self) -> dict[str, Sorted]:
         """By dimension; without ``CLIPS``, whose scores say nothing."""
-        return {name: self.sorted_by(name) for name in self._content if name != CLIPS}
-
-    def sorted_by(self, dimension: str) -> Sorted:
-        rows = self._rows(dimension)
-        return merged([Sorted(rows["score"], rows["sign"].astype(np.int64))])
+        return {name: changed([content]) for name, content in self._content.items() if name != CLIPS}
 
     def totals(self) -> Totals:
         found: Totals = {}
@@ -146,14 +145,22 @@ class ChangeList:
             found[name] = Total(int(sign.sum()), (high << 31) + low)
         return found
 
-    def count(self, dimension: str, score: float) -> tuple[int, int]:
-        """The net number of clips with a higher score, and with this one."""
-        rows = self._rows(dimension)
-        higher, equal = rows["sign"][rows["score"] > score], rows["sign"][rows["score"] == score]
-        return int(higher.sum(dtype=np.int64)), int(equal.sum(dtype=np.int64))
+    def by(self, dimension: str) -> bytes:
+        """The changes by one dimension, for ``changed``."""
+        return self._content.get(dimension, b"")
 
     def _rows(self, name: str) -> NDArray[np.void]:
         return np.frombuffer(self._content.get(name, b""), _CHANGE)
+
+
+def changed(contents: Iterable[bytes], since: int | None = None) -> Sorted:
+    """Distinct scores of changes by one dimension with their net numbers of clips; only of clips that were uploaded in
+    the minute ``since`` or later, if it is given.
+    """
+    rows = np.frombuffer(b"".join(contents), _CHANGE)
+    if since is not None:
+        rows = rows[rows["minute"] >= since]
+    return merged([Sorted(rows["score"], rows["sign"].astype(np.int64))])
 
 
 class Part(NamedTuple):
@@ -176,24 +183,26 @@ def merged(runs: Sequence[Sorted]) -> Sorted:
 
 
 def parts(run: Sorted) -> Iterator[Part]:
+    """Each part is how many clips have lower scores (int64), its scores (float64), and the net number of its clips up
+    to each (int32), little-endian.
+    """
     below = 0
     for start in range(0, len(run.scores), PART):
         scores, clips = run.scores[start : start + PART], run.clips[start : start + PART]
-        rows = np.empty(len(scores), _COUNTED)
-        rows["score"], rows["through"] = scores, np.cumsum(clips)
-        yield Part(float(scores[0]), _BELOW.pack(below) + rows.tobytes())
+        through = np.cumsum(clips).astype("<i4")
+        yield Part(float(scores[0]), _BELOW.pack(below) + scores.astype("<f8").tobytes() + through.tobytes())
         below += int(clips.sum())
 
 
 def sorted_of(contents: Sequence[bytes]) -> Sorted:
     """The run whose parts, in order, have these ``contents``."""
-    rows = np.concatenate(
-        [np.empty(0, _COUNTED), *(np.frombuffer(each, _COUNTED, offset=_BELOW.size) for each in contents)]
-    )
-    starts = np.arange(0, len(rows), PART)
-    clips = np.diff(rows["through"], prepend=0).astype(np.int64)
-    clips[starts] = rows["through"][starts]
-    return Sorted(rows["score"], clips)
+    scores, clips = [np.empty(0)], [np.empty(0, np.int64)]
+    for content in contents:
+        count = (len(content) - _BELOW.size) // _PER_SCORE
+        scores.append(np.frombuffer(content, "<f8", count, _BELOW.size))
+        through = np.frombuffer(content, "<i4", count, _BELOW.size + 8 * count)
+        clips.append(np.diff(through, prepend=0).astype(np.int64))
+    return Sorted(np.concatenate(scores), np.concatenate(clips))
 
 
 def count_in_part(content: bytes, score: float) -> tuple[int, int]:
@@ -201,12 +210,21 @@ def count_in_part(content: bytes, score: float) -> tuple[int, int]:
     part that starts at or below ``score``.
     """
     (below,) = _BELOW.unpack_from(content)
-    rows = np.frombuffer(content, _COUNTED, offset=_BELOW.size)
-    at = int(rows["score"].searchsorted(score, "right")) - 1  # 0 or more, for the part starts at or below the score
-    through = int(rows["through"][at])
-    if rows["score"][at] != score:
-        return below + through, 0
-    return below + through, through - (int(rows["through"][at - 1]) if at else 0)
+    scores, through = opened(content)
+    at = bisect_right(scores, score) - 1  # 0 or more, for the part starts at or below the score
+    if scores[at] != score:
+        return below + through[at], 0
+    return below + through[at], through[at] - (through[at - 1] if at else 0)
+
+
+def opened(content: bytes) -> tuple[Sequence[float], Sequence[int]]:
+    """Scores of a part, and the net number of its clips up to each; no copy where numbers are little-endian anyway."""
+    count = (len(content) - _BELOW.size) // _PER_SCORE
+    middle = _BELOW.size + 8 * count
+    if sys.byteorder == "big":
+        return struct.unpack_from(f"<{count}d", content, _BELOW.size), struct.unpack_from(f"<{count}i", content, middle)
+    view = memoryview(content)
+    return view[_BELOW.size : middle].cast("d"), view[middle:].cast("i")
 
 
 def encode_totals(totals: Totals) -> bytes:
@@ -214,8 +232,13 @@ def encode_totals(totals: Totals) -> bytes:
     return msgspec.msgpack.encode(halves)
 
 
+def decode_halves(content: bytes) -> dict[str, tuple[int, int, int]]:
+    """Totals as they are stored: clips, and attention in two halves."""
+    return _HALVES.decode(content)
+
+
 def decode_totals(content: bytes) -> Totals:
-    halves = msgspec.msgpack.decode(content, type=dict[str, tuple[int, int, int]])
+    halves = decode_halves(content)
     return {name: Total(clips, (high << 31) + low) for name, (clips, high, low) in halves.items()}
 
 

@@ -4,16 +4,25 @@ One statement reads the runs of a challenge, and of each sorted run the part tha
 are of one moment in every transaction, and of a challenge of n clips O(log n) rows are read.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from ranking.database.tables import ranking_runs
-from ranking.scores.runs.content import ChangeList, Totals, count_in_part, decode_totals, sum_totals
+from ranking.scores.runs.content import (
+    ChangeList,
+    Sorted,
+    Totals,
+    changed,
+    count_in_part,
+    decode_halves,
+    decode_totals,
+    sum_totals,
+)
 from ranking.scores.runs.periods import ALL_TIME, Since
-from ranking.scores.runs.statements import of_clips, of_scores, parameters, runs_within
-from ranking.scores.runs.surroundings import SortedParts, Surroundings
+from ranking.scores.runs.statements import of_clip, of_clips, of_scores, parameters, runs_within
+from ranking.scores.runs.surroundings import NEAREST, SortedParts, Surroundings
 
 
 class Counts(NamedTuple):
@@ -36,17 +45,41 @@ class Scored(NamedTuple):
     counts: Counts
 
 
-class _Run(NamedTuple):
-    totals: Totals
-    changes: ChangeList | None
-    """``None``: it is sorted, in parts."""
+class _ByDimension(NamedTuple):
+    """The runs of a challenge by one dimension: the sorted ones with their clips, and what lists say together."""
+
+    sorted: list[tuple[int, int]]
+    changes: Sorted
+
+
+class _Challenge:
+    """The runs of a challenge; ``since``: the minute that a window begins in."""
+
+    def __init__(self, since: int | None) -> None:
+        self._since = since
+        self._sorted: list[tuple[int, dict[str, tuple[int, int, int]]]] = []
+        self._lists: list[ChangeList] = []
+        self._dimensions: dict[str, _ByDimension] = {}
+
+    def add(self, run: int, totals: bytes, content: bytes | None) -> None:
+        if content is None:
+            self._sorted.append((run, decode_halves(totals)))
+        else:
+            self._lists.append(ChangeList.decoded(content))
+
+    def by(self, dimension: str) -> _ByDimension:
+        if dimension not in self._dimensions:
+            runs = [(run, totals[dimension][0]) for run, totals in self._sorted if dimension in totals]
+            changes = changed((each.by(dimension) for each in self._lists), self._since)
+            self._dimensions[dimension] = _ByDimension(runs, changes)
+        return self._dimensions[dimension]
 
 
 class _Found(NamedTuple):
     """What one statement read: scores asked about, runs by challenge, and parts by run, clip and dimension."""
 
     own: list[Any]
-    runs: dict[str, dict[int, _Run]]
+    challenges: dict[str, _Challenge]
     parts: dict[tuple[int, str, str], SortedParts]
 
 
@@ -59,9 +92,18 @@ def scored_of(
 ) -> list[Scored]:
     """Every score of the clips in the dimensions, among all clips, or among those since then if they are of them."""
     asked = {"of_generation": generation, "of_clips": sorted(clip_ids), "of_dimensions": sorted(dimensions)}
-    statement = of_clips(within=since is not None, around=False)
-    found = _read(connection.execute(statement, asked | parameters(since)), since)
+    found = _read(connection.execute(of_clips(within=since is not None), asked | parameters(since)), since)
     return [_scored(found, row) for row in found.own]
+
+
+def scored(
+    connection: sa.Connection, clip_id: str, generation: str, dimension: str, since: Since | None
+) -> Scored | None:
+    """One score of one clip; ``None`` if it has none, or none since then."""
+    asked = {"of_generation": generation, "of_clip": clip_id, "of_dimension": dimension}
+    statement = of_clip(within=since is not None, around=False)
+    found = _read(connection.execute(statement, asked | parameters(since)), since)
+    return _scored(found, found.own[0]) if found.own else None
 
 
 def counts_of(connection: sa.Connection, generation: str, challenge_id: str, dimension: str, score: float) -> Counts:
@@ -72,13 +114,15 @@ def counts_of(connection: sa.Connection, generation: str, challenge_id: str, dim
 
 
 def around_clip(
-    connection: sa.Connection, clip_id: str, generation: str, dimension: str, since: Since | None
+    connection: sa.Connection, clip_id: str, generation: str, dimension: str, since: Since | None, nearest: int
 ) -> tuple[Scored, Surroundings] | None:
-    """A clip's score and those around it; ``None`` if it has none, or none since then."""
-    asked = {"of_generation": generation, "of_clips": [clip_id], "of_dimensions": [dimension]}
-    statement = of_clips(within=since is not None, around=True)
+    """A clip's score and the ``nearest`` around it; ``None`` if it has none, or none since then."""
+    asked = {"of_generation": generation, "of_clip": clip_id, "of_dimension": dimension}
+    statement = of_clip(within=since is not None, around=True)
     found = _read(connection.execute(statement, asked | parameters(since)), since)
-    return (_scored(found, found.own[0]), _surroundings(found, found.own[0])) if found.own else None
+    if not found.own:
+        return None
+    return _scored(found, found.own[0]), _surroundings(found, found.own[0], nearest)
 
 
 def around_score(
@@ -93,7 +137,7 @@ def around_score(
     asked: dict[str, Any] = {"of_generation": generation, "of_challenge": challenge_id, "of_dimension": dimension}
     asked |= {"of_score": score} | parameters(since)
     found = _read(connection.execute(of_scores(within=since is not None, around=True), asked), since)
-    return _scored(found, found.own[0]).counts, _surroundings(found, found.own[0])
+    return _scored(found, found.own[0]).counts, _surroundings(found, found.own[0], NEAREST)
 
 
 def next_scores(
@@ -111,7 +155,7 @@ def next_scores(
     found: list[tuple[float, int]] = []
     here, missing = first, clips
     while True:
-        page, bound = here.beyond(higher=higher)
+        page, bound = here.higher if higher else here.lower
         for score, count in page:
             if missing <= 0:
                 return found
@@ -154,64 +198,42 @@ def totals_by_challenge(connection: sa.Connection, generation: str) -> dict[str,
 def _read(rows: sa.CursorResult[Any], since: Since | None) -> _Found:
     found = _Found([], {}, {})
     for row in rows:
-        if row.run is None:
+        # In the order of the statement's columns: to look each up by its name takes longer than all the rest.
+        clip_id, _, challenge_id, dimension, _, _, run, totals, content, before, after = tuple[Any, ...](row)
+        if run is None:
             found.own.append(row)
-        elif row.totals is None:
-            found.parts[row.run, row.clip_id, row.dimension] = SortedParts(row.before, row.content, row.after)
+        elif totals is None:
+            found.parts[run, clip_id, dimension] = SortedParts(before, content, after)
         else:
-            changes = None if row.content is None else ChangeList.decoded(row.content)
-            totals = decode_totals(row.totals)
-            if since is not None and changes is not None:  # a short run may reach back beyond the window
-                changes = changes.since(since.minute)
-                totals = changes.totals()
-            found.runs.setdefault(row.challenge_id, {})[row.run] = _Run(totals, changes)
+            if challenge_id not in found.challenges:
+                found.challenges[challenge_id] = _Challenge(None if since is None else since.minute)
+            found.challenges[challenge_id].add(run, totals, content)
     return found
 
 
 def _scored(found: _Found, row: Any) -> Scored:
-    counts = _sum(found.runs.get(row.challenge_id, {}), found.parts, row.clip_id, row.dimension, float(row.score))
+    score, runs = float(row.score), _runs(found, row)
+    higher = equal = total = 0
+    for run, clips in runs.sorted:
+        part = found.parts[run, row.clip_id, row.dimension].at
+        at_most, same = (0, 0) if part is None else count_in_part(part, score)
+        higher, equal, total = higher + clips - at_most, equal + same, total + clips
+    if len(runs.changes.scores):
+        scores, clips_of_lists = runs.changes
+        higher += int(clips_of_lists[scores > score].sum())
+        equal += int(clips_of_lists[scores == score].sum())
+        total += int(clips_of_lists.sum())
     attention = None if row.attention is None else float(row.attention)
     named = (row.clip_id, row.dancer_id, row.challenge_id, row.dimension)
-    return Scored(*named, float(row.score), attention, counts)
+    return Scored(*named, score, attention, Counts(higher, equal, total))
 
 
-def _sum(
-    runs: Mapping[int, _Run],
-    parts: Mapping[tuple[int, str, str], SortedParts],
-    clip_id: str,
-    dimension: str,
-    score: float,
-) -> Counts:
-    higher = equal = total = 0
-    for number, run in _of_dimension(runs, dimension):
-        clips_of_run = run.totals[dimension].clips
-        total += clips_of_run
-        if run.changes is None:
-            part = parts[number, clip_id, dimension].at
-            at_most, same = (0, 0) if part is None else count_in_part(part, score)
-            higher += clips_of_run - at_most
-            equal += same
-    lists = _lists(runs)
-    if lists:
-        more, same = ChangeList.joined(lists).count(dimension, score)
-        higher, equal = higher + more, equal + same
-    return Counts(higher, equal, total)
+def _surroundings(found: _Found, row: Any, nearest: int) -> Surroundings:
+    runs = _runs(found, row)
+    parts = [found.parts[run, row.clip_id, row.dimension] for run, _ in runs.sorted]
+    return Surroundings.of(float(row.score), parts, runs.changes, nearest)
 
 
-def _surroundings(found: _Found, row: Any) -> Surroundings:
-    runs = found.runs.get(row.challenge_id, {})
-    parts = [
-        found.parts[number, row.clip_id, row.dimension]
-        for number, run in _of_dimension(runs, row.dimension)
-        if run.changes is None
-    ]
-    changes = ChangeList.joined(_lists(runs)).sorted_by(row.dimension)
-    return Surroundings.of(float(row.score), parts, changes)
-
-
-def _of_dimension(runs: Mapping[int, _Run], dimension: str) -> Iterator[tuple[int, _Run]]:
-    return ((number, run) for number, run in runs.items() if dimension in run.totals)
-
-
-def _lists(runs: Mapping[int, _Run]) -> Sequence[ChangeList]:
-    return [run.changes for run in runs.values() if run.changes is not None]
+def _runs(found: _Found, row: Any) -> _ByDimension:
+    challenge = found.challenges.get(row.challenge_id)
+    return (_Challenge(None) if challenge is None else challenge).by(row.dimension)

@@ -40,21 +40,33 @@ def uploaded_within(generation: sa.ColumnElement[str], clip_id: sa.ColumnElement
 
 
 @lru_cache
-def of_clips(*, within: bool, around: bool) -> sa.CompoundSelect[Any]:
+def of_clips(*, within: bool) -> sa.CompoundSelect[Any]:
     """For scores of clips, by ``of_generation``, ``of_clips`` and ``of_dimensions``."""
+    of_clips = scores.c.clip_id.in_(sa.bindparam("of_clips", expanding=True))
+    which = sa.and_(of_clips, scores.c.dimension.in_(sa.bindparam("of_dimensions", expanding=True)))
+    return _with_runs(_own(which, within=within), within=within, around=False)
+
+
+@lru_cache
+def of_clip(*, within: bool, around: bool) -> sa.CompoundSelect[Any]:
+    """For one score, by ``of_generation``, ``of_clip`` and ``of_dimension``."""
+    clip_id, dimension = (sa.bindparam(name, type_=sa.String) for name in ("of_clip", "of_dimension"))
+    which = sa.and_(scores.c.clip_id == clip_id, scores.c.dimension == dimension)
+    return _with_runs(_own(which, within=within), within=within, around=around)
+
+
+def _own(which: sa.ColumnElement[bool], *, within: bool) -> sa.CTE:
     of = scores.c
     dancer = sa.select(clips.c.dancer_id).where(clips.c.clip_id == of.clip_id).scalar_subquery().label("dancer_id")
-    own = (
+    return (
         sa.select(of.generation, of.challenge_id, of.clip_id, of.dimension, of.score, of.attention, dancer)
         .where(
             of.generation == sa.bindparam("of_generation", type_=sa.String),
-            of.clip_id.in_(sa.bindparam("of_clips", expanding=True)),
-            of.dimension.in_(sa.bindparam("of_dimensions", expanding=True)),
+            which,
             uploaded_within(of.generation, of.clip_id) if within else sa.true(),
         )
         .cte("own")
     )
-    return _with_runs(own, within=within, around=around)
 
 
 @lru_cache

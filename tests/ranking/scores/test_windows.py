@@ -132,7 +132,7 @@ def test_many_clips_are_ranked_by_window_while_the_clock_goes_on(any_database: D
     for _ in range(3):
         stream.upload(150, ago_ms=2 * HOUR_MS)
     stream.check()
-    for hours in (0.3, 1, 5, 20, 50, 100):
+    for hours in (0.3, 5, 60):
         stream.clock.advance(hours * 3600)
         stream.upload(80, ago_ms=3 * HOUR_MS)
         for _ in range(5):

@@ -23,7 +23,6 @@ depends_on = None
 _PART: Final = 128
 _SKETCH: Final = 800
 _ROWS_AT_ONCE: Final = 10_000
-_COUNTED: Final = np.dtype([("score", "<f8"), ("through", "<i4")])
 _LOW: Final = (1 << 31) - 1
 
 
@@ -57,7 +56,6 @@ def upgrade() -> None:
         sa.Column("first_score", sa.Double(), nullable=False),
         sa.Column("content", sa.LargeBinary(), nullable=False, comment="clips before it; scores, and clips up to each"),
         sa.PrimaryKeyConstraint("run", "dimension", "first_score", name="pk_ranking_parts"),
-        sqlite_with_rowid=False,
     )
     op.create_table(
         "score_sketches",
@@ -166,9 +164,8 @@ def _parts(scores: Iterable[tuple[float, int]]) -> Iterator[tuple[float, bytes]]
 
 
 def _content(below: int, part: list[tuple[float, int]]) -> bytes:
-    rows = np.empty(len(part), _COUNTED)
-    rows["score"], rows["through"] = [score for score, _ in part], np.cumsum([clips for _, clips in part])
-    return below.to_bytes(8, "little", signed=True) + rows.tobytes()
+    scores, through = np.array([score for score, _ in part], "<f8"), np.cumsum([clips for _, clips in part])
+    return below.to_bytes(8, "little", signed=True) + scores.tobytes() + through.astype("<i4").tobytes()
 
 
 def _insert_sketches(sketches: dict[tuple[str, str], kll_doubles_sketch]) -> None:

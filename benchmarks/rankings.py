@@ -1,0 +1,239 @@
+"""What rankings cost as one challenge grows: questions, and clips written per second, on SQLite and PostgreSQL.
+
+    python -m benchmarks.rankings [--quick] [--sizes 10000 100000 1000000] [--databases sqlite postgresql] [--batch 500]
+
+For each size a database is filled through ``ScoreStore`` with clips of one challenge, uploaded evenly over the last
+eight days; the last 5,000 are written in batches as ``dancerank rank`` reads them, and timed. Then each question is
+asked on one thread, a clip drawn anew each time, by the store's own methods: from the call to the answer in Python.
+PostgreSQL is that of the tests, with its default settings; every commit is flushed. The figures go to
+``out/rankings.json``, after each size.
+"""
+
+import argparse
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import sqlalchemy as sa
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.figures import Measured, write_figures
+from ranking.database.connection import Database
+from ranking.scores.standings import standings
+from ranking.scores.store import ScoreStore
+from ranking.views.limits import BATCH_RECORDS
+from schemas.clock import SystemClock
+from schemas.events import ClipScored, ModalityResult, embedding_bytes
+from schemas.modalities import MODALITIES, Dimension
+from schemas.ports import Record, ScoredRecord, TopicPartition
+from tests.servers.postgresql import PostgresqlServer
+
+SIZES: Final = (10_000, 100_000, 1_000_000)
+QUICK: Final = (3000, 30_000)
+ASKED: Final = 1000
+TIMED: Final = 5000
+FILLED_AT_ONCE: Final = 20_000
+POOLED: Final = 25
+BAR_MS: Final = 1.0
+BAR_CLIPS_PER_S: Final = 5000.0
+DAYS_MS: Final = 8 * 86_400_000
+GENERATION: Final = "0123456789abcdef"
+AT: Final = TopicPartition("clips.scored", 0)
+_EMBEDDING: Final = embedding_bytes(np.array([1.0, 0.0]))
+
+
+class Latency(NamedTuple):
+    p50_ms: float
+    p99_ms: float
+
+
+class Found(NamedTuple):
+    """Of one database and size. ``pause_ms``: the longest batch."""
+
+    database: str
+    clips: int
+    clips_per_s: float
+    pause_ms: float
+    bytes_per_clip: float
+    questions: dict[str, Latency]
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    console = Console()
+    found: list[Found] = []
+    for name in arguments.databases:
+        for size in arguments.sizes:
+            console.print(f"{name}, {size:,} clips ...")
+            with database_of(name) as database:
+                found.append(measure(database, name, size, arguments.batch, arguments.questions))
+            figures = list(measured(found))
+            path = write_figures("rankings", figures, batch=arguments.batch)
+    console.print(table(found))
+    bars = [each for each in figures if each.bar is not None]
+    console.print(f"{sum(bool(each.met) for each in bars)} of {len(bars)} bars are met: {path}")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small sizes, within three minutes")
+    parser.add_argument("--sizes", type=int, nargs="+", help="clips in the challenge")
+    parser.add_argument("--databases", nargs="+", choices=["sqlite", "postgresql"], default=["sqlite", "postgresql"])
+    parser.add_argument("--batch", type=int, default=BATCH_RECORDS, help="clips in a transaction")
+    parser.add_argument("--questions", type=int, default=ASKED, help="of each sort")
+    arguments = parser.parse_args()
+    arguments.sizes = sorted(arguments.sizes or (QUICK if arguments.quick else SIZES))
+    return arguments
+
+
+@contextmanager
+def database_of(name: str) -> Iterator[Database]:
+    if name == "sqlite":
+        with (
+            tempfile.TemporaryDirectory(prefix="dancerank-bench-") as folder,
+            closing(Database(f"sqlite:///{Path(folder) / 'rankings.db'}")) as database,
+        ):
+            database.migrate()
+            yield database
+        return
+    server = PostgresqlServer()
+    try:
+        with closing(Database(server.new_database())) as database:
+            database.migrate()
+            yield database
+    finally:
+        server.stop()
+
+
+def measure(database: Database, name: str, size: int, batch: int, asked_times: int = ASKED) -> Found:
+    store, clip_ids = ScoreStore(database), list[str]()
+    first_ms = SystemClock().now_ms() - DAYS_MS
+    times_s: list[float] = []
+    first_timed = max(size - TIMED, size // 2)
+    starts = [*range(0, first_timed, FILLED_AT_ONCE), *range(first_timed, size, batch), size]
+    for start, end in pairwise(starts):
+        clips = list(made(start, end - start, first_ms, size))
+        records = (Record(*AT, start + n, clip.uploaded_at_ms, None, b"") for n, clip in enumerate(clips))
+        entries = [ScoredRecord(record, clip) for record, clip in zip(records, clips, strict=True)]
+        started_s = time.perf_counter()
+        store.apply(entries, {AT: start + len(clips)})
+        if start >= first_timed:
+            times_s.append(time.perf_counter() - started_s)
+        clip_ids += (clip.clip_id for clip in clips)
+    return Found(
+        name,
+        size,
+        (size - first_timed) / sum(times_s),
+        1000 * max(times_s),
+        disk(database) / size,
+        {question: asked(ask, asked_times) for question, ask in questions(store, database, clip_ids).items()},
+    )
+
+
+def made(first: int, count: int, first_ms: int, size: int) -> Iterator[ClipScored]:
+    draw = np.random.default_rng(first)
+    ids, scores = draw.integers(0, 2**63, count), draw.random((count, len(MODALITIES) + 1))
+    attention = draw.dirichlet(np.ones(len(MODALITIES)), count)
+    for number in range(count):
+        shares = zip(MODALITIES, scores[number].tolist(), attention[number].tolist(), strict=False)
+        at_ms = first_ms + (first + number) * DAYS_MS // size
+        yield ClipScored(
+            clip_id=f"{ids[number]:016x}",
+            dancer_id=f"dancer-{ids[number] % 100_000}",
+            challenge_id="viral",
+            uploaded_at_ms=at_ms,
+            duration_s=12.0,
+            generation=GENERATION,
+            modalities={modality: ModalityResult(score, share, _EMBEDDING) for modality, score, share in shares},
+            missing=(),
+            fused_score=float(scores[number, -1]),
+            scored_at_ms=at_ms,
+        )
+
+
+def questions(store: ScoreStore, database: Database, clip_ids: Sequence[str]) -> dict[str, Callable[[], object]]:
+    draw, fused = random.Random(1), Dimension.FUSED
+    recent = clip_ids[-len(clip_ids) // 10 :]  # of the last 19 hours
+
+    def pooled() -> object:
+        with database.reading() as connection:
+            return standings(connection, draw.sample(clip_ids, POOLED), GENERATION)
+
+    def bare() -> object:
+        with database.reading() as connection:
+            return connection.scalars(sa.select(sa.literal(1))).one()
+
+    return {
+        "nothing (SELECT 1)": bare,
+        "place": lambda: store.place(draw.choice(clip_ids), fused, GENERATION),
+        "neighbours": lambda: store.neighbours(draw.choice(clip_ids), fused, GENERATION, k=5),
+        "top 10": lambda: store.ranking("viral", fused, GENERATION, order="top", k=10),
+        "mean attention": lambda: store.attention("viral", GENERATION),
+        "place in 24 h": lambda: store.place(draw.choice(recent), fused, GENERATION, window="24h"),
+        "neighbours in 24 h": lambda: store.neighbours(draw.choice(recent), fused, GENERATION, k=5, window="24h"),
+        "top 10 in 7 d": lambda: store.ranking("viral", fused, GENERATION, order="top", k=10, window="7d"),
+        f"all places of {POOLED} clips": pooled,
+    }
+
+
+def asked(ask: Callable[[], object], times: int) -> Latency:
+    times_ms = []
+    for _ in range(times):
+        started_s = time.perf_counter()
+        ask()
+        times_ms.append(1000 * (time.perf_counter() - started_s))
+    warm = times_ms[times // 10 :]  # the first ones plan and compile
+    return Latency(float(np.percentile(warm, 50)), float(np.percentile(warm, 99)))
+
+
+def disk(database: Database) -> int:
+    """Bytes of all tables and indexes."""
+    if database.dialect == "sqlite":
+        size = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+    else:
+        size = "SELECT pg_database_size(current_database())"
+    with database.reading() as connection:
+        return int(connection.scalars(sa.text(size)).one())
+
+
+def measured(found: Sequence[Found]) -> Iterator[Measured]:
+    for name in dict.fromkeys(each.database for each in found):
+        of = [each for each in found if each.database == name]
+        for each in of:
+            at = f"{name}, {each.clips} clips"
+            yield Measured(f"{at}: written", each.clips_per_s, "clips/s", BAR_CLIPS_PER_S)
+            yield Measured(f"{at}: longest batch", each.pause_ms, "ms")
+            yield Measured(f"{at}: disk", each.bytes_per_clip, "bytes/clip")
+            for question, (p50_ms, p99_ms) in each.questions.items():
+                bar = BAR_MS if question in ("place", "neighbours") else None
+                yield Measured(f"{at}: {question}, p50", p50_ms, "ms")
+                yield Measured(f"{at}: {question}, p99", p99_ms, "ms", bar, lower_is_better=True)
+        least, most = of[0], of[-1]
+        if least is not most:
+            yield Measured(f"{name}: written, most over fewest clips", most.clips_per_s / least.clips_per_s, "ratio")
+            for question in least.questions:
+                ratio = most.questions[question].p50_ms / least.questions[question].p50_ms
+                yield Measured(f"{name}: {question}, p50, most over fewest clips", ratio, "ratio")
+
+
+def table(found: Sequence[Found]) -> Table:
+    shown = Table("", *(f"{each.database}\n{each.clips:,} clips" for each in found), title="p50 / p99 in milliseconds")
+    for question in found[0].questions:
+        cells = (each.questions[question] for each in found)
+        shown.add_row(question, *(f"{cell.p50_ms:.2f} / {cell.p99_ms:.2f}" for cell in cells))
+    shown.add_section()
+    shown.add_row("clips written per second", *(f"{each.clips_per_s:,.0f}" for each in found))
+    shown.add_row("longest batch, ms", *(f"{each.pause_ms:.0f}" for each in found))
+    shown.add_row("bytes on disk per clip", *(f"{each.bytes_per_clip:,.0f}" for each in found))
+    return shown
+
+
+if __name__ == "__main__":
+    main()
