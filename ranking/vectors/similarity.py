@@ -8,7 +8,8 @@ unseen can matter; until then the lists grow. (R. Fagin, A. Lotem, M. Naor: Opti
 middleware. J. Computer and System Sciences 66, 2003, 614–656.)
 
 With exact indexes the answer is exact. An approximate one may leave out near clips, then so may the answer, which says
-so; the similarity of each hit is computed from the stored vectors either way.
+so, and which is not worth the price of a bound: lists grow until twice as many bring no better hit. The similarity of
+each hit is computed from the stored vectors either way.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,7 @@ from schemas.queries import SimilarAnswer, SimilarHit, SimilarQuery
 
 _FIRST_FETCH: Final = 256
 _GROWTH: Final = 8
+_APPROXIMATE_GROWTH: Final = 2
 _ROUNDING: Final = 1e-5
 """Slack of the bound: an index may sum a float32 cosine in another order than is done here."""
 _NO_ROWS: Final[Int64] = np.empty(0, np.int64)
@@ -92,19 +94,28 @@ class SimilaritySearch:
         ordering = Ordering(self._catalogue, query, at_ms, None if with_mmr else after)
         wanted = query.mmr_pool if with_mmr else query.k + 1  # one more tells whether there is another page
         fetch = max(_FIRST_FETCH, 2 * wanted)
+        rows, similarity, before = _NO_ROWS, np.empty(0), list[int]()
         while True:
             nearest = self._nearest(asked, weights, fetch, among)
-            rows = nearest.rows[self._may_be_hits(nearest.rows, asked, query)]
+            fresh = nearest.rows[~contained(nearest.rows, rows)]
+            fresh = fresh[self._may_be_hits(fresh, asked, query)]
             if decisions is not None:
-                clip_ids = self._catalogue.clip_ids(rows)
+                clip_ids = self._catalogue.clip_ids(fresh)
                 if undecided := decisions.undecided(clip_ids):
                     return Undecided(undecided)
-                rows = rows[decisions.admitted(clip_ids)]
-            scores = ordering.scores(rows, self._completed(rows, asked, weights, compared).similarity)
+                fresh = fresh[decisions.admitted(clip_ids)]
+            order = np.argsort(rows := np.concatenate([rows, fresh]))
+            completed = self._completed(fresh, asked, weights, compared).similarity
+            rows, similarity = rows[order], np.concatenate([similarity, completed])[order]
+            scores = ordering.scores(rows, similarity)
             best, bound = ordering.best(rows, scores, wanted), nearest.bound
             if bound is None or (len(best) == wanted and scores[best[-1]] > bound + _ROUNDING):
                 break
-            fetch *= _GROWTH
+            found = rows[best].tolist()
+            if not nearest.exact and len(best) == wanted and found == before:
+                break
+            before = found
+            fetch *= _GROWTH if nearest.exact else _APPROXIMATE_GROWTH
         if query.mmr_lambda is not None:
             diverse = mmr_order(scores[best], self._between(rows[best], asked, weights), query.mmr_lambda)
             best = [best[number] for number in diverse]

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 import ranking.vectors.similarity
 from ranking.vectors.backends.live.index import LiveIndex
 from ranking.vectors.backends.numpy_exact import NumpyIndex
-from ranking.vectors.backends.port import IndexedClip, RowNumbers, VectorIndex, unit
+from ranking.vectors.backends.port import Filter, IndexedClip, RowNumbers, SearchResult, VectorIndex, unit
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
 from ranking.vectors.similarity import SimilaritySearch
 from schemas.errors import NotFound, QueryError
 from schemas.modalities import MODALITIES, Modality
+from schemas.ports import Float32
 from schemas.queries import Grouping, SimilarAnswer, SimilarQuery
 from tests.ranking.vectors.own_backends import LossyIndex, RemoteIndex
 
@@ -285,3 +286,28 @@ def test_an_unseen_clip_may_win_by_lacking_a_modality(
     monkeypatch.setitem(DIMS, Modality.FACIAL, 2)
     query = SimilarQuery(embeddings={Modality.FACIAL: [1.0, 0.0], Modality.SCENIC: [1.0, 0.0]}, k=1)
     assert [hit.clip_id for hit in search(clips).answer(query, 0).hits] == ["wins"]
+
+
+def test_the_lists_of_an_approximate_index_grow_until_twice_as_many_bring_no_better_hit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ranking.vectors.similarity, "_FIRST_FETCH", 16)
+    asked: list[int] = []
+
+    class Counting(LossyIndex):
+        def search(
+            self, query: Float32, k: int, *, among: Filter | None = None, at_least: float | None = None
+        ) -> SearchResult:
+            asked.append(k)
+            return super().search(query, k, among=among, at_least=at_least)
+
+    clips = random_clips(1200, 8, presence=1.0)
+    engine = search(clips, without_numbers(Counting))
+    for clip_id in sorted(clips)[:5]:
+        query = SimilarQuery(clip_id=clip_id, k=5)
+        held = {
+            name: clip for number, (name, clip) in enumerate(sorted(clips.items())) if number % 3 or name == clip_id
+        }
+        answer = engine.answer(query, 0)
+        assert [hit.clip_id for hit in answer.hits] == [name for name, _ in brute_force(held, query)]
+        assert max(asked) < len(clips) / 2
