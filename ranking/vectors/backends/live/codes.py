@@ -37,7 +37,6 @@ CODEWORDS: Final = 1 << _BITS
 _PER_CENTROID: Final = 32
 _ROUNDS: Final = 6
 _TRAINING: Final = 4096
-_AT_ONCE: Final = 4096
 _HEAD: Final = "<f8"
 
 _search_parameters: Callable[..., faiss.SearchParameters] = faiss.SearchParametersIVF
@@ -178,20 +177,16 @@ def _group(dim: int) -> int:
 
 
 def _round(points: Float32, centroids: Float32) -> Float32:
-    """One round of spherical k-means; a centroid without points takes one of them."""
+    """One round of spherical k-means on one thread; a centroid without points takes one of them."""
     index = faiss.IndexFlatIP(points.shape[1])
     index.add(np.ascontiguousarray(centroids))
     nearest = index.search(points, 1)[1][:, 0]
-    sums = np.zeros_like(centroids)
-    for first in range(0, len(points), _AT_ONCE):
-        block = nearest[first : first + _AT_ONCE]
-        membership = np.zeros((len(centroids), len(block)), np.float32)
-        membership[block, np.arange(len(block))] = 1
-        sums += membership @ points[first : first + _AT_ONCE]
-    owners = np.unique(nearest)
-    lengths = np.linalg.norm(sums[owners], axis=1, keepdims=True)
+    order = np.argsort(nearest, kind="stable")
+    owners, starts = np.unique(nearest[order], return_index=True)
+    sums = np.add.reduceat(points[order], starts, axis=0)
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
     moved = centroids.copy()
-    moved[owners] = sums[owners] / np.maximum(lengths, np.finfo(np.float32).tiny)
+    moved[owners] = sums / np.maximum(lengths, np.finfo(np.float32).tiny)
     empty = np.setdiff1d(np.arange(len(centroids)), owners)
     moved[empty] = points[:: max(1, len(points) // max(1, len(empty)))][: len(empty)]
     return moved

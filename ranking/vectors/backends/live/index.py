@@ -171,6 +171,15 @@ class LiveIndex:
     def await_room(self) -> None:
         self._wait_for_merges()
 
+    def settle(self) -> None:
+        """Return once no merge is due or under way: for measurements, and before an index is only read."""
+        while True:
+            if not any(self.merge(lane) for lane in Lane):
+                with self._changed:
+                    if not self._claimed:
+                        return
+                    self._changed.wait()
+
     def compact(self) -> None:
         asked = self._state.change
         while True:

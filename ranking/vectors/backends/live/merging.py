@@ -137,7 +137,8 @@ class _Truth:
         self._similarities: Float32 = np.empty((len(self._own), 0), np.float32)
 
     def add(self, block: Int64, vectors: Float32) -> None:
-        similarities = self.queries @ vectors.T
+        # FAISS keeps to one thread; NumPy's matrix products take all.
+        similarities = faiss.pairwise_distances(self.queries, vectors, faiss.METRIC_INNER_PRODUCT)
         similarities[self._own[:, None] == block[None]] = -np.inf
         numbers = np.concatenate([self.numbers, np.broadcast_to(block, similarities.shape)], axis=1)
         similarities = np.concatenate([self._similarities, similarities], axis=1)

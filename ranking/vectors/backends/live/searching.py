@@ -56,7 +56,11 @@ class Candidates(NamedTuple):
 
 
 def similarities(vectors: Float32, query: Float32) -> Float32:
-    """Cosines (C,) of unit vectors (C, D); equal vectors have equal ones, which BLAS does not promise."""
+    """Cosines (C,) of unit vectors (C, D).
+
+    Not a matrix product: BLAS does not promise that equal vectors have equal cosines, and has threads of its own, which
+    take longer to wake than one takes for a few megabytes.
+    """
     cosines: Float32 = np.einsum("nd,d->n", vectors, query)
     return cosines
 
@@ -94,17 +98,15 @@ def nearest(state: State, query: Float32, k: int, admitted: Admitted | None) -> 
 
 def _scanned(shown: Shown, query: Float32, k: int, change: int, admitted: Admitted | None) -> tuple[Int64, Float32]:
     part, size = shown
-    rows = part.rows[:size]
+    rows, compared = part.rows[:size], similarities(part.exact[:size], query)
     kept = part.died[:size] > change
     if admitted is not None:
         kept &= admitted.contains(rows)
-    slots = np.flatnonzero(kept)
-    if len(slots) > k:
-        # A matrix product is fast and may round equal vectors differently: what is within rounding is compared again.
-        roughly = (part.exact[:size] @ query)[slots]
-        least = np.partition(roughly, -k)[-k] - len(query) * np.finfo(np.float32).eps
-        slots = slots[roughly >= least]
-    return rows[slots], similarities(part.vectors(slots), query)
+    rows, compared = rows[kept], compared[kept]
+    if len(rows) > k:
+        first = compared >= np.partition(compared, -k)[-k]
+        rows, compared = rows[first], compared[first]
+    return rows, compared
 
 
 def _from_codes(

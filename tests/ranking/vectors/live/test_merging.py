@@ -124,6 +124,18 @@ def test_a_disk_that_refuses_a_merge_costs_nothing_and_the_next_change_merges(
     assert beside.recall(10) >= 0.9
 
 
+@pytest.mark.parametrize("background", [True, False])
+def test_an_index_that_has_settled_has_nothing_left_to_merge(background: bool, tmp_path: Path) -> None:
+    backend = FaissBackend(shape=SHAPE, folder=tmp_path, background=background)
+    beside = Beside(backend.create(WIDTH, NAMES))
+    for start in range(0, 900, 30):
+        beside.put(range(start, start + 30))
+    beside.index.settle()  # type: ignore[attr-defined]
+    assert not any(beside.index.merge(lane) for lane in Lane)  # type: ignore[attr-defined]
+    assert len(parts(beside.index)) <= 7  # type: ignore[arg-type]
+    beside.agree(range(900))
+
+
 def settle(backend: FaissBackend) -> None:
     wait_until(lambda: not backend._merges._running, what="merges go on")  # type: ignore[union-attr]
 
