@@ -98,12 +98,17 @@ def test_an_outage_fills_no_log_with_the_clients_lines(capsys: pytest.CaptureFix
         ),
         ("kafka.net.transport", logging.ERROR, "<KafkaTCPTransport [IPv4 ('127.0.0.1', 9092)]>: socket disconnected"),
         (
+            "kafka.net.transport",
+            logging.ERROR,
+            "<KafkaTCPTransport [127.0.0.1:9092<-44392]>: Abort (KafkaConnectionError: socket disconnected)",
+        ),
+        (
             "kafka.net.connection",
             logging.ERROR,
             "<KafkaConnection node_id=2 (disconnected)>: Connection lost: KafkaConnectionError: socket disconnected",
         ),
     ],
-    ids=["late task", "closed socket", "lost connection"],
+    ids=["late task", "closed socket", "aborted transport", "lost connection"],
 )
 @pytest.mark.parametrize("format", ["console", "json"])
 def test_lines_of_the_client_that_tell_an_operator_nothing_are_dropped_and_hide_no_other(

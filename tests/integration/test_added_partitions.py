@@ -141,7 +141,12 @@ def log_of(system: EmbeddedSystem, partitions: int) -> Iterator[Record]:
     outcome="every clip is ranked and similar; deletions and engagement of new partitions count",
 )
 def test_clips_of_partitions_that_were_added_are_ranked_found_decided_about_and_deleted(
-    processes: Processes, settings: Settings, connection: KafkaConnection, uploads: list[ClipUploaded], tmp_path: Path
+    processes: Processes,
+    settings: Settings,
+    connection: KafkaConnection,
+    uploads: list[ClipUploaded],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     first, second, third = uploads[:12], uploads[12:24], uploads[24:]
     with run_embedded(processes, with_pools=True) as system:
@@ -173,6 +178,7 @@ def test_clips_of_partitions_that_were_added_are_ranked_found_decided_about_and_
             until(lambda: fresh.index.clips() == len(living), system)
             until(lambda: fresh.loops[0].loop.caught_up, system)
             assert fresh.index.content() == system.replica.index.content()
+    assert "the lag is not measured" not in caplog.text
 
 
 def rebuilt(processes: Processes, tmp_path: Path) -> AbstractContextManager[Replica]:
