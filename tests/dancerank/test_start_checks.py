@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from kafka import KafkaAdminClient
@@ -16,6 +17,7 @@ from dancerank.processes import Processes
 from dancerank.settings import Settings
 from dancerank.start_checks import CannotStart, Process, check_start
 from ranking.scores.store import ScoreStore
+from schemas import local_files
 from schemas.errors import BundleError, ConfigurationError, DancerankError, StoreRefused, TopicsMissing, TransportError
 from tests.small_bundle import write_small_bundle
 from transport.connection import KafkaConnection
@@ -193,17 +195,17 @@ def test_each_file_of_the_bundle_is_read_and_hashed_once_until_the_streamer_runs
 ) -> None:
     folder = write_small_bundle(tmp_path / "bundle")
     reads, hashes = Counter[str](), Counter[int]()
-    read_bytes, sha256_hex = Path.read_bytes, bundle_module.sha256_hex
+    open_file, sha256_hex = local_files.open_file, bundle_module.sha256_hex
 
-    def counted_read(path: Path) -> bytes:
+    def counted_open(path: Path) -> BinaryIO:
         reads[path.name] += path.parent == folder
-        return read_bytes(path)
+        return open_file(path)
 
     def counted_hash(content: bytes) -> str:
         hashes[len(content)] += 1
         return sha256_hex(content)
 
-    monkeypatch.setattr(Path, "read_bytes", counted_read)
+    monkeypatch.setattr(local_files, "open_file", counted_open)
     monkeypatch.setattr(bundle_module, "sha256_hex", counted_hash)
     processes = Processes(settings.model_copy(update={"bundle": folder}), connection=embedded_broker)
     check_start(processes, "stream")
