@@ -15,7 +15,17 @@ from schemas.ports import OutgoingRecord
 
 COMMANDS = [
     *("demo", "stream", "rank", "serve", "settings", "produce"),
-    *("similar", "rankings", "inspect", "export", "demo-bundle", "content-hash", "doctor"),
+    *(
+        "similar",
+        "rankings",
+        "distribution",
+        "inspect",
+        "export",
+        "demo-bundle",
+        "content-hash",
+        "check-counts",
+        "doctor",
+    ),
 ]
 
 
