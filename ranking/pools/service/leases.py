@@ -26,8 +26,8 @@ LEASE_S: Final = 30.0
 """Seconds without a transaction after which a worker is taken to have ended, by default."""
 
 _LOCK: Final = 0x6C6561736573  # "leases"
-_AHEAD: Final = 8
-"""A lease is for about as many batches as the one that needs it."""
+_AHEAD: Final = 32
+"""A lease is for about as many batches as the one that needs it, which is repeated once it is there."""
 
 
 class LaneWindow(NamedTuple):
