@@ -27,7 +27,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final, Self
 
-import psutil
 import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
@@ -129,8 +128,8 @@ class Bench:
         self._worker.leave()
 
     def run(self, workers: int, events: int) -> dict[str, float]:
-        """One run of ``workers`` with ``events`` each: events a second of all, and how much of a core the workers and
-        all processes of PostgreSQL had.
+        """One run of ``workers`` with ``events`` each: events a second of all, how many cores the workers had, and how
+        much of their transactions' time they waited for locks.
         """
         entries: list[list[PoolEntry]] = [[] for _ in range(workers)]
         for _, record in self._load.mixture():
@@ -153,7 +152,7 @@ class Bench:
             pipes.append(here)
         for pipe in pipes:
             assert pipe.recv() == "ready"
-        before, began_s = postgresql_s(), time.perf_counter()
+        began_s = time.perf_counter()
         with LockWaits(self._url) as waits:
             for pipe in pipes:
                 pipe.send("go")
@@ -162,7 +161,6 @@ class Bench:
         return {
             "events_per_s": workers * count / span_s,
             "workers_cores": worked_s / span_s,
-            "postgresql_cores": (postgresql_s() - before) / span_s,
             "worker_ms_per_event": 1000 * worked_s / (workers * count),
             "waits_for_locks": waits.share,
         }
@@ -230,15 +228,6 @@ def work(url: str, entries: Sequence[PoolEntry], batch: int, pipe: Connection) -
         worker.leave()
 
 
-def postgresql_s() -> float:
-    """Seconds of a core that all processes of PostgreSQL here have had; those that have ended are not counted."""
-    total = 0.0
-    for process in psutil.process_iter(["name", "cpu_times"]):
-        if process.info["name"] == "postgres" and process.info["cpu_times"] is not None:
-            total += sum(process.info["cpu_times"][:2])
-    return total
-
-
 def summary(workers: int, found: Mapping[int, Sequence[Mapping[str, float]]]) -> dict[str, Any]:
     """Medians over the rounds, and the ratio of each round."""
     ratios = [many["events_per_s"] / one["events_per_s"] for one, many in zip(found[1], found[workers], strict=True)]
@@ -256,8 +245,7 @@ def show(
         "workers",
         "events/s, median",
         "range",
-        "of a core: workers",
-        "PostgreSQL",
+        "cores of workers",
         "ms of a core an event",
         "waits for locks",
     )
@@ -268,7 +256,6 @@ def show(
             f"{median['events_per_s']:,.0f}",
             f"{min(speeds):,.0f}–{max(speeds):,.0f}",
             f"{median['workers_cores']:.2f}",
-            f"{median['postgresql_cores']:.2f}",
             f"{median['worker_ms_per_event']:.2f}",
             f"{median['waits_for_locks']:.1%}",
         )

@@ -11,7 +11,7 @@ from benchmarks import pools
 
 def run(events_per_s: float) -> dict[str, float]:
     return {
-        "events_per_s": events_per_s, "workers_cores": 0.5, "postgresql_cores": 0.25, "worker_ms_per_event": 0.4,
+        "events_per_s": events_per_s, "workers_cores": 0.5, "worker_ms_per_event": 0.4,
         "waits_for_locks": 0.031,
     }  # fmt: skip
 
