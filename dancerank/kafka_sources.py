@@ -1,12 +1,18 @@
 """How processes read their topics: as members of a consumer group, or every partition without a group."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from dancerank.settings import KafkaSettings
+from dancerank.settings import KafkaSettings, Settings
+from ranking.views.log_records import LogEntry, read_log
+from ranking.views.loop import Reader
+from schemas.clock import Clock
+from schemas.observation import Observer
 from schemas.ports import RebalanceListener
+from schemas.unknown_modalities import UnknownModalities
 from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection
 from transport.group_membership import Open, Rejoining
@@ -31,6 +37,16 @@ def member_of(connection: KafkaConnection, kafka: KafkaSettings, group: str, top
 def every_partition(connection: KafkaConnection, kafka: KafkaSettings, topics: Sequence[str]) -> Open:
     """Opens sources of all partitions, which belong to no group and start where their listener says."""
     return _opening(connection, topics, None, _options(kafka))
+
+
+def log_reader(settings: Settings, observer: Observer, clock: Clock) -> Reader[LogEntry]:
+    """Reads records of the log and of deletions, for both views alike."""
+    return partial(
+        read_log,
+        deletions_topic=settings.ranking.deletions_topic,
+        on_unknown_modality=UnknownModalities(observer),
+        clock=clock,
+    )
 
 
 def _opening(connection: KafkaConnection, topics: Sequence[str], group: str | None, options: ConsumerOptions) -> Open:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from functools import cached_property, partial
 from typing import Final
 
-from dancerank.kafka_sources import every_partition, member_of
+from dancerank.kafka_sources import every_partition, log_reader, member_of
 from dancerank.listening import ConnectionLimits
 from dancerank.loop_monitoring import MonitoredLoops, state_of
 from dancerank.policies import read_policy, shipped_policy
@@ -34,8 +34,8 @@ from ranking.vectors.saving import saving
 from ranking.vectors.view import IndexView
 from ranking.views.accepted_losses import AcceptedLosses
 from ranking.views.dropped_records import NOTHING_ACCEPTED, DroppedRecords
-from ranking.views.log_records import LogEntry, read_log
-from ranking.views.loop import LoopOptions, Reader, ViewLoop
+from ranking.views.log_records import LogEntry
+from ranking.views.loop import LoopOptions, ViewLoop
 from ranking.views.periodic import every
 from schemas.bundle import Bundle, read_bundle
 from schemas.clock import Clock, SystemClock
@@ -225,7 +225,7 @@ class Processes:
             loop = ViewLoop(
                 open_source,
                 view,
-                self._read_log,
+                log_reader(self.settings, self.observer, self.clock),
                 sink,
                 self.observer,
                 self.clock,
@@ -245,7 +245,7 @@ class Processes:
         return ViewLoop(
             every_partition(self.connection, self.settings.kafka, topics),
             index,
-            self._read_log,
+            log_reader(self.settings, self.observer, self.clock),
             None,
             self.observer,
             self.clock,
@@ -260,7 +260,14 @@ class Processes:
             max_records=self.settings.ranking.batch_records, commits=False, maintenance_interval_s=0.0
         )
         return ViewLoop(
-            open_source, view, self._read_log, None, Observer(), self.clock, options, maintenance=between_steps
+            open_source,
+            view,
+            log_reader(self.settings, self.observer, self.clock),
+            None,
+            Observer(),
+            self.clock,
+            options,
+            maintenance=between_steps,
         )
 
     def saving(self, index: IndexView) -> AbstractContextManager[None]:
@@ -389,12 +396,3 @@ class Processes:
         """No deletion may be missing, unless an operator has accepted that in ``database``."""
         accepted = NOTHING_ACCEPTED if database is None else AcceptedLosses(database).of
         return DroppedRecords(self.observer, complete=[self.settings.ranking.deletions_topic], accepted=accepted)
-
-    @property
-    def _read_log(self) -> Reader[LogEntry]:
-        return partial(
-            read_log,
-            deletions_topic=self.settings.ranking.deletions_topic,
-            on_unknown_modality=UnknownModalities(self.observer),
-            clock=self.clock,
-        )
