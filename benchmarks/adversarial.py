@@ -200,7 +200,7 @@ def attackers(count: int) -> list[SyntheticClip]:
 
 def along_gradient(checkpoint: Path, clips: Sequence[SyntheticClip], size: float) -> list[ClipFeatures]:
     """Every modality moved by ``size`` of its deviation along the sign of the gradient of the fused score (Goodfellow
-    et al. 2015, Explaining and Harnessing Adversarial Examples), as whoever has the networks can.
+    et al. 2015, Explaining and Harnessing Adversarial Examples), as whoever has the networks can; zeros stay zero.
     """
     import torch
 
@@ -217,7 +217,10 @@ def along_gradient(checkpoint: Path, clips: Sequence[SyntheticClip], size: float
         for modality, (tensor, _lengths) in inputs.items():
             own = clip.features.frames[modality].astype(np.float32)
             step = size * own.std() * np.sign(torch.nan_to_num(tensor.grad[0]).numpy())
-            frames[modality] = (own + step).astype(np.float32)
+            made = own + step
+            if not modality.has_joints:  # zeros that a ReLU left, and signs, would give it away
+                made = np.where(own == 0, own, np.where(np.sign(made) == np.sign(own), made, own))
+            frames[modality] = made.astype(np.float32)
         moved.append(ClipFeatures(frames, clip.features.joint_layout))
     return moved
 

@@ -195,12 +195,10 @@ def asked(ask: Callable[[], object], times: int) -> Latency:
 
 def disk(database: Database) -> int:
     """Bytes of all tables and indexes."""
-    if database.dialect == "sqlite":
-        size = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
-    else:
-        size = "SELECT pg_database_size(current_database())"
+    on_sqlite = sa.text("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
+    on_postgresql = sa.text("SELECT pg_database_size(current_database())")
     with database.reading() as connection:
-        return int(connection.scalars(sa.text(size)).one())
+        return int(connection.scalars(on_sqlite if database.dialect == "sqlite" else on_postgresql).one())
 
 
 def measured(found: Sequence[Found]) -> Iterator[Measured]:

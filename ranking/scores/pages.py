@@ -147,13 +147,14 @@ def _around(*, within: bool) -> sa.Select[Any]:
         higher = sa.and_(table.score > score, table.score <= sa.bindparam("highest", type_=sa.Double))
         lower = sa.and_(table.score < score, table.score >= sa.bindparam("lowest", type_=sa.Double))
     parts = []
+    above, below = sa.literal_column("'above'", sa.String), sa.literal_column("'below'", sa.String)
     for side, which, order in (
-        ("above", sa.and_(own, table.clip_id < clip), [table.clip_id.desc()]),
-        ("above", higher, [table.score, table.clip_id.desc()]),
-        ("below", sa.and_(own, table.clip_id > clip), [table.clip_id]),
-        ("below", lower, [table.score.desc(), table.clip_id]),
+        (above, sa.and_(own, table.clip_id < clip), [table.clip_id.desc()]),
+        (above, higher, [table.score, table.clip_id.desc()]),
+        (below, sa.and_(own, table.clip_id > clip), [table.clip_id]),
+        (below, lower, [table.score.desc(), table.clip_id]),
     ):
-        query = sa.select(sa.literal_column(f"'{side}'", sa.String).label("side"), table.clip_id, table.score)
+        query = sa.select(side.label("side"), table.clip_id, table.score)
         query = query.where(_OF, which)
         if within:
             query = query.where(uploaded_within(table.generation, table.clip_id))

@@ -8,14 +8,23 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
-_SEQUENCES = {"batches": "pool_batches", "decisions": "pool_decisions_made"}
-"""By the counter whose numbers they continue."""
-_COMMENTS = {
-    "pool_budgets.used": "views granted; of tiers and lanes those of no lease",
-    "pool_decisions.sequence": "rises with each decision about a clip",
-    "pool_journal.batch": "rises with each about a clip",
-}
-_COUNTED = "(SELECT value FROM pool_counters WHERE name = '{}')"
+_ON_POSTGRESQL = (
+    "COMMENT ON COLUMN pool_budgets.used IS 'views granted; of tiers and lanes those of no lease'",
+    "COMMENT ON COLUMN pool_decisions.sequence IS 'rises with each decision about a clip'",
+    "COMMENT ON COLUMN pool_journal.batch IS 'rises with each about a clip'",
+    "CREATE SEQUENCE pool_batches",
+    "SELECT setval('pool_batches', (SELECT value FROM pool_counters WHERE name = 'batches') + 1, false)",
+    "CREATE SEQUENCE pool_decisions_made",
+    "SELECT setval('pool_decisions_made', (SELECT value FROM pool_counters WHERE name = 'decisions') + 1, false)",
+)
+"""Comments, and sequences that continue the numbers of the counters."""
+_BACK_ON_POSTGRESQL = (
+    "COMMENT ON COLUMN pool_budgets.used IS 'views granted'",
+    "COMMENT ON COLUMN pool_decisions.sequence IS 'of all decisions, from 1 without gaps'",
+    "COMMENT ON COLUMN pool_journal.batch IS NULL",
+    "DROP SEQUENCE pool_batches",
+    "DROP SEQUENCE pool_decisions_made",
+)
 
 
 def _identifier() -> sa.types.TypeEngine[str]:
@@ -51,28 +60,24 @@ def upgrade() -> None:
     number = sa.Column("number", sa.BigInteger(), nullable=True, comment="of the worker's batches, from 1 without gaps")
     op.add_column("pool_journal", number)
     op.execute("UPDATE pool_journal SET worker = '', number = batch")
-    counted = {name: _COUNTED.format(name) for name in ("batches", "decisions", "published")}
     op.execute(
         "INSERT INTO pool_workers (worker, expires_at_ms, batches, decisions) "
-        f"SELECT '', NULL, {counted['batches']}, {counted['decisions']} WHERE {counted['batches']} > 0"
+        "SELECT '', NULL, value, (SELECT value FROM pool_counters WHERE name = 'decisions') "
+        "FROM pool_counters WHERE name = 'batches' AND value > 0"
     )
-    unpublished = f"SELECT sequence FROM pool_decisions WHERE sequence > {counted['published']}"  # noqa: S608
-    op.execute(f"INSERT INTO pool_outbox {unpublished}")
+    op.execute(
+        "INSERT INTO pool_outbox SELECT sequence FROM pool_decisions "
+        "WHERE sequence > (SELECT value FROM pool_counters WHERE name = 'published')"
+    )
     if op.get_bind().dialect.name == "postgresql":
-        for column, comment in _COMMENTS.items():
-            op.execute(f"COMMENT ON COLUMN {column} IS '{comment}'")
-        for counter, sequence in _SEQUENCES.items():
-            op.execute(f"CREATE SEQUENCE {sequence}")
-            op.execute(f"SELECT setval('{sequence}', {_COUNTED.format(counter)} + 1, false)")
+        for statement in _ON_POSTGRESQL:
+            op.execute(statement)
 
 
 def downgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
-        op.execute("COMMENT ON COLUMN pool_budgets.used IS 'views granted'")
-        op.execute("COMMENT ON COLUMN pool_decisions.sequence IS 'of all decisions, from 1 without gaps'")
-        op.execute("COMMENT ON COLUMN pool_journal.batch IS NULL")
-        for sequence in _SEQUENCES.values():
-            op.execute(f"DROP SEQUENCE {sequence}")
+        for statement in _BACK_ON_POSTGRESQL:
+            op.execute(statement)
     op.drop_column("pool_journal", "number")
     op.drop_column("pool_journal", "worker")
     op.drop_index("ix_pool_budgets_holder_window_start_ms", "pool_budgets")
