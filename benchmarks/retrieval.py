@@ -53,6 +53,9 @@ WIDE: Final = Modality.HOLISTIC
 NETWORK_CLIPS: Final = 2000
 _BATCH: Final = 1000
 _ROUNDS: Final = 3
+_MOST_S: Final = 10.0
+"""For the queries of one index in one round, of which at least so many are asked."""
+_FEWEST: Final = 10
 
 
 class Row(NamedTuple):
@@ -133,19 +136,17 @@ def race(console: Console, name: str, vectors: Vectors, arguments: argparse.Name
                 else:
                     searches[named] = stack.enter_context(rival.build(held, arguments.threads)).searches
                 seconds[named] = time.perf_counter() - started_s
-        goal = recall([searches[OURS][0](query, K) for query in queries], truth)
+        goal = recalled(searches[OURS][0], queries, truth)
         efforts = {named: least_effort(each, queries, truth, goal) for named, each in searches.items()}
         times: dict[str, list[float]] = {named: [] for named in searches}
         for _ in counted(range(_ROUNDS), f"Rounds, {name}", _ROUNDS):
             for named, each in searches.items():
                 started_s = time.perf_counter()
-                for query in queries:
-                    each[efforts[named]](query, K)
-                times[named].append(time.perf_counter() - started_s)
+                asked = len(ask(each[efforts[named]], queries))
+                times[named].append((time.perf_counter() - started_s) / asked)
         for named, each in searches.items():
-            found = recall([each[efforts[named]](query, K) for query in queries], truth)
-            speed = len(queries) / statistics.median(times[named])
-            rows.append(Row(named, efforts[named], found, speed, seconds[named]))
+            found = recalled(each[efforts[named]], queries, truth)
+            rows.append(Row(named, efforts[named], found, 1 / statistics.median(times[named]), seconds[named]))
     return race_report(console, f"{name}: {len(held)} × {held.shape[1]}, dimension {dimension:.0f}", rows)
 
 
@@ -163,9 +164,25 @@ def ours(vectors: Vectors) -> Search:
 def least_effort(searches: Mapping[int, Search], queries: Vectors, truth: Sequence[Sequence[int]], goal: float) -> int:
     """The least effort with a recall of ``goal``, or else the greatest."""
     for effort, search in searches.items():
-        if recall([search(query, K) for query in queries], truth) >= goal:
+        if recalled(search, queries, truth) >= goal:
             return effort
     return max(searches)
+
+
+def ask(search: Search, queries: Vectors) -> list[Sequence[int]]:
+    """Answers to ``queries``, or to as many of the first ones as a slow index gives in the time."""
+    found: list[Sequence[int]] = []
+    started_s = time.perf_counter()
+    for query in queries:
+        found.append(search(query, K))
+        if len(found) >= _FEWEST and time.perf_counter() - started_s > _MOST_S:
+            break
+    return found
+
+
+def recalled(search: Search, queries: Vectors, truth: Sequence[Sequence[int]]) -> float:
+    found = ask(search, queries)
+    return recall(found, truth[: len(found)])
 
 
 def race_report(console: Console, title: str, rows: Sequence[Row]) -> list[Measured]:
