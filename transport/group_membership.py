@@ -10,6 +10,7 @@ from kafka.errors import KafkaError
 
 from schemas.ports import RebalanceListener
 from transport.connection import KafkaConnection, open_client
+from transport.group_offsets import patiently
 from transport.kafka_source import KafkaSource
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Rejoining:
         admin, _ = open_client(KafkaAdminClient, self._connection)
         with closing(admin):
             try:
-                admin.remove_group_members(self._group, [MemberToRemove(member_id=member_id)])
+                member = MemberToRemove(member_id=member_id)
+                patiently(self._connection, lambda: admin.remove_group_members(self._group, [member]))
             except KafkaError as error:
                 log.warning("member %s of group %s leaves when its session ends: %s", member_id, self._group, error)

@@ -54,7 +54,7 @@ class PartitionEnds(msgspec.Struct, frozen=True):
 def members_of(connection: KafkaConnection, group: str) -> list[Member]:
     """The live members of a group; none for a group that is not known. Raises ``TransportError``."""
     with _admin(connection, f"cannot describe group {group}") as admin:
-        described = _patiently(connection, lambda: admin.describe_groups([group])[group])
+        described = patiently(connection, lambda: admin.describe_groups([group])[group])
     if described["error"] is not None and described["group_state"] != _NO_GROUP:
         raise TransportError(f"cannot describe group {group} (Kafka at {connection}): {described['error']}")
     # A group that does not exist comes with an error from newer brokers, as a dead one from older ones.
@@ -72,7 +72,7 @@ def members_of(connection: KafkaConnection, group: str) -> list[Member]:
 def committed_offsets(connection: KafkaConnection, group: str) -> dict[TopicPartition, int]:
     """Next offset to read, for each partition that the group has committed. Raises ``TransportError``."""
     with _admin(connection, f"cannot read the offsets of group {group}") as admin:
-        found = _patiently(connection, lambda: admin.list_group_offsets({group: None})[group])
+        found = patiently(connection, lambda: admin.list_group_offsets({group: None})[group])
     return {TopicPartition(at.topic, at.partition): kept.offset for at, kept in found.items() if kept.offset >= 0}
 
 
@@ -118,7 +118,7 @@ def set_offsets(connection: KafkaConnection, group: str, positions: Mapping[Topi
     check_empty(connection, group)
     with _admin(connection, f"cannot set the offsets of group {group}") as admin:
         offsets = {KafkaTopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in positions.items()}
-        answers = _patiently(connection, lambda: admin.alter_group_offsets(group, offsets)) if offsets else {}
+        answers = patiently(connection, lambda: admin.alter_group_offsets(group, offsets)) if offsets else {}
     for at, answer in answers.items():
         if answer is not NoError:
             raise TransportError(
@@ -145,7 +145,7 @@ def assigned_to(member: Mapping[str, Any]) -> tuple[TopicPartition, ...]:
     return tuple(TopicPartition(topic["topic"], number) for topic in topics for number in topic["partitions"])
 
 
-def _patiently(connection: KafkaConnection, ask: Callable[[], Answer]) -> Answer:
+def patiently(connection: KafkaConnection, ask: Callable[[], Answer]) -> Answer:
     """Ask again while the broker that keeps the group is not there yet: the first question makes Kafka choose one."""
     for attempt in stamina.retry_context(
         on=lambda error: isinstance(error, KafkaError) and error.retriable,
