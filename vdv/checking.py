@@ -1,7 +1,7 @@
 """Checks of a data set before training; all findings at once."""
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,20 +81,13 @@ def check_data_set(
     return Report(tuple(findings), tuple(summarise(data.annotations, steps)))
 
 
-def plausible(target: Path, clips: Iterable[Clip]) -> Iterator[Clip]:
-    """Those of ``clips`` whose features are plausible; at the end, one ``DataSetError`` that names all others, for the
-    data set to be written at ``target``.
-    """
-    findings = []
-    for clip in clips:
-        try:
-            check_plausible(clip.features, clip.annotation.duration_s, whole_video=True)
-        except FeatureError as error:
-            findings.append(Finding(target, f"clip {clip.annotation.clip_id}: {error.message}", "", field=error.field))
-        else:
-            yield clip
-    if findings:
-        raise refusal(findings)
+def implausible(clip: Clip) -> str | None:
+    """Why the features of ``clip`` are implausible; ``None`` if they are plausible."""
+    try:
+        check_plausible(clip.features, clip.annotation.duration_s, whole_video=True)
+    except FeatureError as error:
+        return f"clip {clip.annotation.clip_id}: {error.message}"
+    return None
 
 
 def _row_findings(data: DataSet, challenges: Collection[str] | None) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from dancerank.terminal import Console
 from schemas.missing_joints import LONGEST_GAP_S
 from schemas.modalities import Modality
 from vdv.annotations import PARTITIONS, SPLITS, Annotation
-from vdv.checking import Report, check_folder, plausible
+from vdv.checking import Report, check_folder, implausible
 from vdv.errors import MOST_SHOWN, DataSetError
 from vdv.folder import Clip, open_data_set, rewrite_annotations, write_data_set
 from vdv.importers import alphapose, dance, speed21, unlv_dive
@@ -26,6 +26,7 @@ from vdv.splits import TEST_SHARE, draw_folds, draw_split
 from vdv.statistics import Statistics, part_of
 
 _NONE: Final = "–"
+_LISTED: Final = 3
 _STEPS: Final = {
     "skeletons": Modality.SKELETAL,
     "holistic": Modality.HOLISTIC,
@@ -182,19 +183,31 @@ IMPORTERS: Final[dict[str, Callable[..., None]]] = {
 
 
 def _write(target: Path, clips: Iterable[Clip]) -> None:
+    """Importers convert what is there; what no recording gives is written and warned of, for ``data check`` to find."""
     total = len(clips) if isinstance(clips, Sequence) else 0
     shares: list[float] = []
-    with closing(counted(_noting(clips, shares), "Writing clips", total)) as shown:
-        data = write_data_set(target, plausible(target, shown))
+    refused: list[str] = []
+    with closing(counted(_noting(clips, shares, refused), "Writing clips", total)) as shown:
+        data = write_data_set(target, shown)
     Console().print(f"{target}: {len(data)} clips", markup=False, soft_wrap=True)
     if filled := [share for share in shares if share]:
         summary = f"undetected joints were interpolated in {len(filled)} clips, at most {max(filled):.1%} of one"
         Console().print(summary, markup=False, soft_wrap=True)
+    if refused:
+        listed = "; ".join(refused[:_LISTED]) + ("; …" if len(refused) > _LISTED else "")
+        Console(stderr=True).print(
+            f"warning: {len(refused)} clips hold what no recording gives, and data check, train and stream refuse "
+            f"them: {listed}",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
-def _noting(clips: Iterable[Clip], shares: list[float]) -> Iterator[Clip]:
+def _noting(clips: Iterable[Clip], shares: list[float], refused: list[str]) -> Iterator[Clip]:
     for clip in clips:
         shares.append(clip.features.filled_joints)
+        if (why := implausible(clip)) is not None:
+            refused.append(why)
         yield clip
 
 

@@ -201,16 +201,21 @@ def test_an_import_says_how_many_joints_it_interpolated(tmp_path: Path) -> None:
 
 
 @pytest.mark.tried(
-    kind="trust in features", given="AlphaPose results of a picture that stands still", outcome="the import names it"
+    kind="trust in features",
+    given="AlphaPose results of a picture that stands still",
+    outcome="imported with a warning; refused by data check, train and stream",
 )
-def test_an_import_refuses_a_frozen_pose_by_name_and_writes_no_table(tmp_path: Path) -> None:
+def test_an_import_warns_of_a_frozen_pose_which_the_check_refuses(tmp_path: Path) -> None:
     images = [{"image_id": f"{i}.jpg", "keypoints": keypoints(0)} for i in range(100)]
     (tmp_path / "r.json").write_bytes(msgspec.json.encode(images))
     (tmp_path / "clips.csv").write_text("clip_id,dancer_id,challenge_id,poses\nc1,ada,dance,r.json\n")
     status, shown = run("import", "alphapose", str(tmp_path), str(tmp_path / "out"))
-    assert status == 1
+    assert status == 0
+    assert "warning: 1 clips hold what no recording gives" in " ".join(shown.split())
     assert "clip c1: implausible by the rule 'movement'" in " ".join(shown.split())
-    assert not (tmp_path / "out" / "clips.csv").exists()
+    status, shown = run("check", str(tmp_path / "out"))
+    assert status == 1
+    assert "implausible by the rule 'movement'" in " ".join(shown.split())
 
 
 def keypoints(image: int) -> list[float]:

@@ -29,6 +29,8 @@ from vdv.resampling import POSE_HZ, resample
 EXTRACTOR: Final = "alphapose"
 REQUIRED: Final = ("clip_id", "dancer_id", "challenge_id", "poses")
 LAYOUTS: Final[dict[int, JointLayout]] = {layout.joint_count: layout for layout in (MPII_16, COCO_17, OPENPOSE_18)}
+PERSON: Final = 1
+"""COCO's number of the category of people; whatever else a detector finds is nobody's pose."""
 _LEAST_SEEN: Final = 0.5
 _LONGEST_S: Final = 86_400.0
 _MOST_FRAMES: Final = 1_000_000
@@ -44,6 +46,7 @@ class _Entry(msgspec.Struct):
     keypoints: list[float]
     score: float | None = None
     idx: Any = None
+    category_id: int | None = None
 
 
 class _Body(msgspec.Struct):
@@ -102,7 +105,11 @@ def read_people(path: Path, rate_hz: float = POSE_HZ) -> list[Person]:
         content = read_file(path)
         if content.lstrip().startswith(b"["):
             entries = _decoded(content, list[_Entry])
-            people = [_person(path, e.image_id, e.keypoints, e.score, _track(path, e.idx)) for e in entries]
+            people = [
+                _person(path, e.image_id, e.keypoints, e.score, _track(path, e.idx))
+                for e in entries
+                if e.category_id in (None, PERSON)
+            ]
         else:
             images = _decoded(content, dict[str, _Image])
             people = [
@@ -204,9 +211,11 @@ def _person(path: Path, image_id: str | int, keypoints: list[float], score: floa
 
 
 def _track(path: Path, idx: Any) -> str | None:
-    """Trackers write a number, or a list of one."""
+    """Trackers write a number, whole or with a point, or a list of one."""
     while isinstance(idx, list) and len(idx) == 1:
         idx = idx[0]
+    if isinstance(idx, float) and idx.is_integer():
+        idx = int(idx)
     if idx is None or isinstance(idx, int | float | str):
         return None if idx is None else str(idx)
     raise DataSetError(f"{path}: idx {idx!r} is not a track; run AlphaPose again, with one tracker")

@@ -196,6 +196,30 @@ def test_the_dancer_is_followed_by_position_where_tracks_do_not_tell_people_apar
     np.testing.assert_array_equal(xs(features), np.arange(312, 432))
 
 
+@pytest.mark.tried(
+    kind="identity lost", given="one tracker index as 0, 0.0 and [0.0] in turn", outcome="one track, nothing is lost"
+)
+def test_a_tracker_index_is_the_same_however_it_is_written(tmp_path: Path) -> None:
+    rows = [body(i, 300.0 + i, idx=(0, 0.0, [0.0])[i % 3]) for i in range(120)]
+    _, features = read(source(tmp_path, rows))
+    np.testing.assert_array_equal(xs(features), np.arange(312, 432))
+    assert features.filled_joints == 0
+
+
+@pytest.mark.tried(
+    kind="identity lost", given="detections of another category than people", outcome="left out, however confident"
+)
+@pytest.mark.parametrize("category", [0, 2, 18])
+def test_what_is_not_a_person_is_not_the_dancer(tmp_path: Path, category: int) -> None:
+    rows = [row for i in range(100) for row in (body(i, 300.0 + i), body(i, 900.0, score=9.0, category_id=category))]
+    np.testing.assert_array_equal(xs(read(source(tmp_path, rows))[1]), np.arange(312, 412))
+
+
+def test_results_without_a_person_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match="holds no person"):
+        read(source(tmp_path, [body(i, 300.0, category_id=18) for i in range(100)]))
+
+
 @pytest.mark.tried(kind="identity lost", given="two detections of one body", outcome="read as one")
 def test_a_second_detection_of_the_same_body_does_not_matter(tmp_path: Path) -> None:
     rows = [row for i in range(100) for row in (body(i, 300.0 + i), body(i, 303.0 + i, score=1.0))]
