@@ -17,7 +17,6 @@ are deleted or twice.
 """
 
 import argparse
-import logging
 import statistics
 import tempfile
 import time
@@ -80,7 +79,6 @@ class Rows:
 
 def main() -> None:
     arguments = parse()
-    logging.getLogger("ranking").setLevel(logging.ERROR)
     console, figures = Console(), list[Measured]()
     with ExitStack() as stack:
         folder = arguments.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dancerank-bench-")))

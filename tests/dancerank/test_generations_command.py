@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from dancerank import processes, start_checks, topics
+from dancerank import kafka_sources, processes, start_checks, topics
 from dancerank.cli import app
 from dancerank.dead_letters import DeadLetters
 from dancerank.processes import Processes
@@ -187,8 +188,8 @@ def test_a_table_of_challenges_is_of_one_generation(desk: Desk, monkeypatch: pyt
         assert desk.run("use", "g2", "--force")[0] == 0
         return found
 
-    def recorded(service: RankingService, challenge_id: str, *, generation: str | None) -> ChallengeAttention:
-        asked.append(attention(service, challenge_id, generation=generation))
+    def recorded(service: RankingService, challenge_id: str, **options: Any) -> ChallengeAttention:
+        asked.append(attention(service, challenge_id, **options))
         return asked[-1]
 
     monkeypatch.setattr(RankingService, "challenges", then_another_is_chosen)
@@ -210,7 +211,7 @@ def two_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Settings,
     """Settings of the views while another model is built, and a broker in memory instead of Kafka."""
     broker = MemoryBroker(SystemClock())
     monkeypatch.setattr(processes, "KafkaSink", lambda *_: MemorySink(broker))
-    monkeypatch.setattr(processes, "KafkaSource", lambda *_, **__: None)
+    monkeypatch.setattr(kafka_sources, "KafkaSource", lambda *_, **__: None)
     monkeypatch.setattr(topics, "ensure_topics", lambda _, specs: broker.ensure_topics(specs))
     settings = Settings(ranking={"database_url": f"sqlite:///{tmp_path / 'view.db'}", "scored_topics": LOGS})
     return settings, broker

@@ -167,7 +167,7 @@ def test_an_unknown_generation_is_the_same_error_on_every_path(app: FastAPI) -> 
         for method, operation in operations.items()
         if "generation" in str(operation.get("parameters", "")) or method == "post"
     ]
-    assert len(paths) == 11
+    assert len(paths) == 12
     bodies = {
         "/v1/similar": {"clip_id": "c1", "generation": "g9"},
         "/v1/pools/try": {"challenge_id": "ch", "percentiles": {"fused": 90}, "generation": "g9"},

@@ -103,7 +103,7 @@ def test_a_version_that_cannot_be_read_leaves_the_one_before_active_and_is_logge
 @pytest.mark.parametrize(
     ("line", "named"),
     [
-        ("planted", r"line 2: .*malformed"),
+        ("planted", r"line 2: it is not JSON"),
         ('{"name": "planted"}', r"line 2: .*digest"),
         ('{"name": "a b", "digest": "%s", "created": "2026-03-01T12:00:00Z"}' % ("0" * 64), "line 2: .*name"),
         ('{"name": "b", "digest": "planted", "created": "2026-03-01T12:00:00Z"}', "line 2: .*digest"),
