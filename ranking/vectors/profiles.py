@@ -41,13 +41,12 @@ Sums = dict[tuple[Modality, int], Sum]
 
 
 class Change(NamedTuple):
-    """A vector (D,) that a dancer's profile gains, or loses, with the clip in ``row``; ``None``: not known yet."""
+    """Vectors (D,), perhaps none, that a dancer's profile loses with the clip in ``row``; ``None``: that it gains."""
 
     dancer_id: str
     clip_id: str
     row: int | None
-    modality: Modality
-    vector: Float32
+    vectors: Mapping[Modality, Float32]
 
 
 class Unsummed(NamedTuple):
@@ -57,7 +56,7 @@ class Unsummed(NamedTuple):
 
 
 class _Kept:
-    """Sums over the clips in rows below ``end``, and how many clips were taken off since they were made."""
+    """Sums over the clips in rows below ``end``, and how many vectors were subtracted since they were made."""
 
     def __init__(self) -> None:
         self.sums: Sums = {}
@@ -142,21 +141,23 @@ class Profiles:
             held = catalogue.get(clip_id)
             if held is not None and held.dancer_id in self._kept:
                 row = catalogue.row_of(clip_id)
-                for modality, vector in _stored(clip_id, indexes).items():
-                    changes.append(Change(held.dancer_id, clip_id, row, modality, vector))
+                changes.append(Change(held.dancer_id, clip_id, row, _stored(clip_id, indexes)))
             if entry is not None and entry.dancer_id in self._kept:
-                changes += [Change(entry.dancer_id, clip_id, None, m, vector) for m, vector in vectors.items()]
+                changes.append(Change(entry.dancer_id, clip_id, None, vectors))
         return changes
 
     def apply(self, changes: Iterable[Change], catalogue: Catalogue) -> None:
         """Once the catalogue has changed."""
-        for dancer_id, clip_id, row, modality, vector in changes:
+        for dancer_id, clip_id, row, vectors in changes:
             kept = self._kept.get(dancer_id)
-            if kept is None or (catalogue.row_of(clip_id) if row is None else row) >= kept.end:
+            if kept is None:
                 continue
-            kept.add(modality, vector[None], 1 if row is None else -1)
-            kept.lost += row is not None
-            # An index of another kind may not give back what it was given: sum again once in a while.
+            if (catalogue.row_of(clip_id) if row is None else row) < kept.end:
+                for modality, vector in vectors.items():
+                    kept.add(modality, vector[None], 1 if row is None else -1)
+                    kept.lost += row is not None
+            # Also without vectors, or not summed yet, a clip that goes leaves fewer. An index of another kind may not
+            # give back what it was given: sum again once in a while.
             if row is not None and catalogue.clips_of_dancer(dancer_id) <= max(FEW // 2, kept.lost // len(MODALITIES)):
                 self.forget([dancer_id])
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import ranking.vectors.dancers
@@ -14,7 +14,7 @@ from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
 from ranking.vectors.backends.port import IndexedClip, unit
 from ranking.vectors.embedding_space import EmbeddingSpace
-from ranking.vectors.profiles import Profiles, Sums, Unsummed, mean_directions
+from ranking.vectors.profiles import Profiles, Sum, Sums, Unsummed, mean_directions
 from ranking.vectors.view import IndexView
 from schemas.clock import ManualClock
 from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
@@ -74,18 +74,21 @@ class World:
         catalogue, indexes = self.space.parts()
         profiles = self.space._profiles
         for dancer_id in dancer_ids:
+            if catalogue.clips_of_dancer(dancer_id) <= ranking.vectors.profiles.FEW // 2:
+                assert dancer_id not in profiles._kept
             if not catalogue.clips_of_dancer(dancer_id):
                 with pytest.raises(NotFound):
                     profiles.directions(dancer_id, catalogue, indexes)
                 continue
             rows = catalogue.rows_of_dancers([dancer_id])
             if (kept := profiles._kept.get(dancer_id)) is not None:
-                while not profiles.sum_more(dancer_id, catalogue, indexes):
-                    pass
+                sum_all(profiles, dancer_id, self.space)
                 again = summed_again(dancer_id, self.space)
-                for key, sums in kept.sums.items():
-                    assert sums.clips == (again[key].clips if key in again else 0)
-                    np.testing.assert_array_equal(sums.total, again[key].total if key in again else 0)
+                for key in kept.sums.keys() | again.keys():
+                    nothing = Sum(0, np.zeros(key[1]))
+                    sums, expected = kept.sums.get(key, nothing), again.get(key, nothing)
+                    assert sums.clips == expected.clips
+                    np.testing.assert_array_equal(sums.total, expected.total)
             found = profiles.directions(dancer_id, catalogue, indexes)
             mean = mean_directions(rows, catalogue, indexes)
             for modality in found.keys() & mean.keys():
@@ -93,11 +96,18 @@ class World:
                 assert len(found[modality]) == len(mean[modality])
 
 
+def sum_all(profiles: Profiles, dancer_id: str, space: EmbeddingSpace) -> None:
+    """However few the clips are: a kept profile stays kept until there are half as many as make one kept."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ranking.vectors.profiles, "FEW", 0)
+        while not profiles.sum_more(dancer_id, *space.parts()):
+            pass
+
+
 def summed_again(dancer_id: str, space: EmbeddingSpace) -> Sums:
     fresh = Profiles()
-    while not fresh.sum_more(dancer_id, *space.parts()):
-        pass
-    return fresh._kept[dancer_id].sums if dancer_id in fresh._kept else {}
+    sum_all(fresh, dancer_id, space)
+    return fresh._kept[dancer_id].sums
 
 
 EMBEDDING = st.lists(st.integers(-3, 3).map(float), min_size=3, max_size=3).filter(any)
@@ -117,6 +127,26 @@ CHANGES = st.one_of(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(CHANGES, max_size=60))
+@example(
+    changes=[
+        ("put", "c0", "d0", {}),
+        ("put", "c1", "d0", {Modality.SKELETAL: [0.0, 0.0, 1.0]}),
+        ("ask", "d0"),
+        ("delete", "c0"),
+    ]
+).via("one clip is left of a kept profile")
+@example(
+    changes=[("put", "c0", "d0", {}), ("put", "c1", "d0", {}), ("ask", "d0"), ("delete", "c0"), ("delete", "c1")]
+).via("all clips of a kept profile go, and none had an embedding")
+@example(
+    changes=[
+        ("put", "c0", "d0", {}),
+        ("put", "c1", "d0", {}),
+        ("ask", "d0"),
+        ("put", "c0", "d1", {}),
+        ("put", "c1", "d1", {}),
+    ]
+).via("all clips of a kept profile move, and none had an embedding")
 def test_a_kept_profile_equals_one_that_is_summed_again(monkeypatch: pytest.MonkeyPatch, changes: list[tuple]) -> None:  # type: ignore[type-arg]
     monkeypatch.setattr(ranking.vectors.profiles, "FEW", 1)
     monkeypatch.setattr(ranking.vectors.profiles, "_CLIPS_AT_ONCE", 2)
