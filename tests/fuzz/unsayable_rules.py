@@ -1,15 +1,18 @@
-"""Hooks of schemathesis: rules of the API that JSON Schema cannot say: what compares two parameters, and cursors.
+"""Hooks of schemathesis: rules of the API that JSON Schema cannot say.
+
+They are what compares two parameters, cursors, and the widths of embeddings, which are those of what is indexed.
 
 Such a request is sent, and has to be refused by the parameter's name; that it is refused is no finding.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 import schemathesis
 from schemathesis.openapi.checks import RejectedPositiveData
 
-from schemas.errors import ForeignCursor
+from schemas.errors import ForeignCursor, QueryError
 
 _ENDS: Final = {
     "uploaded_before_ms": ("uploaded_from_ms", lambda start, end: start >= end),
@@ -21,14 +24,24 @@ _ENDS: Final = {
 def filter_failure(
     _: schemathesis.HookContext, failure: Exception, case: schemathesis.Case, response: schemathesis.Response
 ) -> bool:
-    """Keep all failures but the refusal of a window whose end is before its beginning, and of a made-up cursor."""
+    """Keep all failures but the refusal of a window whose end is before its beginning, of a made-up cursor, and of an
+    embedding whose width is not that of any indexed one.
+    """
     if not isinstance(failure, RejectedPositiveData) or response.status_code not in (400, 422):
         return True
     error = response.json()["error"]
     if error["code"] == ForeignCursor.code:
         return False
     parameter = error["parameter"]
+    if response.status_code == 422 and error["code"] == QueryError.code and _is_of_another_width(error):
+        return False
     return not any(_is_reversed(sent, parameter) for sent in (case.query, case.body) if isinstance(sent, Mapping))
+
+
+def _is_of_another_width(error: Mapping[str, Any]) -> bool:
+    parameter = error["parameter"] or ""
+    expected = re.escape(parameter) + r" has shape \(\d+,\); expected \d+( or \d+)* numbers"
+    return parameter.startswith("embeddings.") and re.fullmatch(expected, error["message"]) is not None
 
 
 def _is_reversed(sent: Mapping[str, Any], parameter: str) -> bool:
