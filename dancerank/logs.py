@@ -27,6 +27,7 @@ class _JsonLines(structlog.stdlib.ProcessorFormatter):
 _SAYS_NOTHING: Final = (
     re.compile(r"Task <.*> ran for .* It is blocking the event loop"),
     re.compile(r"socket disconnected\)?$"),
+    re.compile(r"Error receiving network data closing socket$"),
 )
 """Lines of the Kafka client that report no event of the system: its own network thread was scheduled late, or a broker
 closed a connection, which an idle one does too. What cannot be done without it is reported by the transport."""

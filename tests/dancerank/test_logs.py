@@ -100,6 +100,11 @@ def test_an_outage_fills_no_log_with_the_clients_lines(capsys: pytest.CaptureFix
         (
             "kafka.net.transport",
             logging.ERROR,
+            "<KafkaTCPTransport [none] (closed)>: Error receiving network data closing socket",
+        ),
+        (
+            "kafka.net.transport",
+            logging.ERROR,
             "<KafkaTCPTransport [127.0.0.1:9092<-44392]>: Abort (KafkaConnectionError: socket disconnected)",
         ),
         (
