@@ -113,7 +113,7 @@ def test_an_outage_fills_no_log_with_the_clients_lines(capsys: pytest.CaptureFix
             "<KafkaConnection node_id=2 (disconnected)>: Connection lost: KafkaConnectionError: socket disconnected",
         ),
     ],
-    ids=["late task", "closed socket", "aborted transport", "lost connection"],
+    ids=["late task", "closed socket", "failed read", "aborted transport", "lost connection"],
 )
 @pytest.mark.parametrize("format", ["console", "json"])
 def test_lines_of_the_client_that_tell_an_operator_nothing_are_dropped_and_hide_no_other(
