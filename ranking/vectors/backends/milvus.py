@@ -31,6 +31,8 @@ PREFIX: Final = "dancerank"
 MOST_HITS: Final = 16_384
 """Milvus answers a search with no more."""
 _STATE: Final = f"{PREFIX}_state"
+MOST_LISTED: Final = 10_000
+"""Clips that a filter names by their ids; of more the nearest of all clips are taken, and those admitted are kept."""
 _AT_ONCE: Final = 1000
 _CHUNK: Final = 32_000
 """Bytes of the state in one entity, in hexadecimal digits less than the 65,535 that a text may have."""
@@ -80,17 +82,22 @@ class MilvusIndex:
         query = checked_query(query, self._dim, k)
         if k == 0 or (among is not None and among.count == 0):
             return SearchResult(np.empty(0, np.float32), [], exact=True)
+        expression = "" if among is None else _expression(among)
+        admitted = None if among is None or expression is not None else frozenset(among.clip_ids())
         with _asking(f"searching {self._collection}"):
             hits = self._client.search(
                 self._collection,
                 data=[query.tolist()],
-                limit=min(k, MOST_HITS),
-                filter="" if among is None else _expression(among),
+                limit=min(k, MOST_HITS) if admitted is None else MOST_HITS,
+                filter=expression or "",
                 search_params={"metric_type": "IP"},
                 timeout=_TIMEOUT_S,
             )[0]
-        similarities = np.array([hit["distance"] for hit in hits], np.float32)
-        return best_first(similarities, [_read(hit["clip_id"]) for hit in hits], k, at_least, exact=False)
+        found = [(hit["distance"], _read(hit["clip_id"])) for hit in hits]
+        if admitted is not None:
+            found = [(similarity, clip_id) for similarity, clip_id in found if clip_id in admitted]
+        similarities = np.array([similarity for similarity, _ in found], np.float32)
+        return best_first(similarities, [clip_id for _, clip_id in found], k, at_least, exact=False)
 
     def vectors(self, clip_ids: Sequence[str]) -> Float32:
         held: dict[str, Any] = {}
@@ -208,13 +215,15 @@ def _of(generation: str, modality: Modality) -> str:
     return f"{PREFIX}_{digest}_{str(modality).encode().hex()}"
 
 
-def _expression(among: Filter) -> str:
-    """A filter in Milvus's language."""
+def _expression(among: Filter) -> str | None:
+    """A filter in Milvus's language; ``None`` if it would name too many clips for a request."""
     conditions = [
         f'{name} == "{_stored(value)}"'
         for name, value in (("challenge_id", among.challenge_id), ("dancer_id", among.dancer_id))
         if value is not None
     ]
+    if not conditions and among.count > MOST_LISTED:
+        return None
     if not conditions:
         listed = ", ".join(f'"{_stored(clip_id)}"' for clip_id in among.clip_ids())
         return f"clip_id in [{listed}]"

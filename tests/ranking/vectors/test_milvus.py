@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ranking.vectors.backends import milvus
 from ranking.vectors.backends.contract import INDEX_CHECKS
 from ranking.vectors.backends.milvus import MilvusBackend
 from ranking.vectors.backends.port import Filter, IndexBackend, IndexedClip
@@ -39,6 +40,19 @@ def test_no_id_is_part_of_the_syntax_of_a_filter(backend: MilvusBackend, name: s
     index.remove([name])
     assert len(index) == 1
     backend.drop("odd", Modality.FACIAL)
+
+
+def test_a_filter_that_admits_more_clips_than_a_request_names_still_finds_only_them(
+    backend: MilvusBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(milvus, "MOST_LISTED", 2)
+    index, angles = backend.open("many", Modality.FACIAL, 2), np.linspace(0, 1, 9)
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    index.upsert([IndexedClip(f"c{n}", "challenge", "dancer", n) for n in range(9)], vectors)
+    odd = [f"c{n}" for n in (1, 3, 5, 7)]
+    among = Filter(clip_ids=lambda: odd, rows=lambda: np.array([1, 3, 5, 7]), count=4)
+    assert index.search(vectors[0], 3, among=among).ids == ["c1", "c3", "c5"]
+    backend.drop("many", Modality.FACIAL)
 
 
 def test_a_state_of_any_size_is_stored_whole(backend: MilvusBackend) -> None:
