@@ -21,9 +21,9 @@ import numpy as np
 from ranking.vectors.backends.live.segment_files import link_or_write, write_whole
 from schemas.ports import Float32, Int64
 
-QUERIES: Final = 32
+QUERIES: Final = 64
 NEIGHBOURS: Final = 64
-_FEWEST_NEIGHBOURS: Final = 8
+_FEWEST_NEIGHBOURS: Final = 16
 """Q, and T in an index of one segment; in one of several a segment answers for its share of them."""
 _PROBED: Final = 0.98
 """Of the true neighbours, how many the probed lists have to hold."""

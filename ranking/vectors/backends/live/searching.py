@@ -137,7 +137,8 @@ def _estimated(
     selector = None if admitted is None else admitted.selector()
     count = min(ceil(codes.wanted(k) * (1 + segment.dead / segment.filled)), segment.filled)
     share = 1.0 if admitted is None else min(1.0, max(admitted.count, 1) / max(state.live, 1))
-    probes = ceil(codes.probes * sqrt(max(1.0, k / share / NEIGHBOURS)))
+    # Of a filter's nearest, fewer are in the first lists than of all: it counts also where k is small.
+    probes = ceil(codes.probes * sqrt(max(1.0, k / NEIGHBOURS) / share))
     while True:
         estimates, rows = codes.search(query, count, probes, selector)
         slots = np.searchsorted(segment.rows, rows)
