@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
+from ranking.vectors.backends.live.heap import return_free_memory
 from ranking.vectors.backends.live.tiers import Lane
 
 log = logging.getLogger(__name__)
@@ -54,9 +55,10 @@ class MergeThreads:
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICER)
         while (index := self._next(lane)) is not None:
+            merged = False
             try:
                 while index.merge(lane, _end_with_the_process):
-                    pass
+                    merged = True
             except _ProcessEndsError:
                 log.debug("the process ends; a merge was given up")
             except OSError as error:
@@ -67,6 +69,8 @@ class MergeThreads:
                 )
             except Exception:
                 log.exception("segments of an index could not be merged; searches are right, and slower than they were")
+            if merged and lane is Lane.LARGE:
+                return_free_memory()
 
     def _next(self, lane: Lane) -> Mergeable | None:
         with self._lock:

@@ -20,6 +20,7 @@ import numpy as np
 from ranking.vectors.backends.live.background import MergeThreads
 from ranking.vectors.backends.live.codes import CODEWORDS
 from ranking.vectors.backends.live.freezing import FrozenLiveIndex
+from ranking.vectors.backends.live.heap import return_free_memory
 from ranking.vectors.backends.live.merging import Merged, Sources, merged
 from ranking.vectors.backends.live.parts import NEVER, Copy, FreshPart, Part, Segment, Shown, State
 from ranking.vectors.backends.live.searching import Admitted, cosines, nearest
@@ -172,13 +173,16 @@ class LiveIndex:
         self._wait_for_merges()
 
     def settle(self) -> None:
-        """Return once no merge is due or under way: for measurements, and before an index is only read."""
+        """Return once no merge is due or under way, and what they freed is returned to the system: for measurements,
+        and before an index is only read.
+        """
         while True:
             if not any(self.merge(lane) for lane in Lane):
                 with self._changed:
                     if not self._claimed:
-                        return
+                        break
                     self._changed.wait()
+        return_free_memory()
 
     def compact(self) -> None:
         asked = self._state.change
