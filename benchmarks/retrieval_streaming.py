@@ -12,8 +12,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from benchmarks.retrieval_vectors import HardVectors, Vectors, intrinsic_dimension
-from dancerank.progress import counted
+from dancerank.progress import counted, working
 from ranking.vectors.backends.faiss_live import FaissBackend
+from ranking.vectors.backends.live.index import LiveIndex
+from ranking.vectors.backends.port import RowNumbers
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import DeletedRecord, LogEntry
 from schemas.clock import SystemClock
@@ -47,21 +49,40 @@ class Answers(NamedTuple):
         return float(np.quantile(self.seconds, share))
 
 
+class SettlingBackend(FaissBackend):
+    """Knows the indexes that it made, to wait for their merges."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(threads=1, folder=folder)
+        self._made: list[LiveIndex] = []
+
+    def create(self, dim: int, numbers: RowNumbers) -> LiveIndex:
+        self._made.append(super().create(dim, numbers))
+        return self._made[-1]
+
+    def settle(self) -> None:
+        for index in self._made:
+            index.settle()
+
+
 class StreamedView:
     """A view of ``clips`` clips; ``queries`` further ones are asked for."""
 
     def __init__(self, vectors: HardVectors, clips: int, queries: int, folder: Path) -> None:
         self._vectors, self._clips, self._folder = vectors, clips, folder
         self._offsets = itertools.count()
-        self._backend = FaissBackend(threads=1, folder=folder / "segments")
+        backend = SettlingBackend(folder / "segments")
         before = _own_memory_bytes()
-        self._view = IndexView(self._backend, Observer(), SystemClock())
+        self._view = IndexView(backend, Observer(), SystemClock())
         batches = -(-clips // 4096)
         for number, block in enumerate(counted(vectors.blocks(clips), "Indexing", batches)):
             first = 4096 * number
             self._apply([self._scored(first + row, block, row) for row in range(len(next(iter(block.values()))))])
-        gc.collect()
         float32_bytes = 4 * clips * sum(vectors.widths.values())
+        self.memory_share_at_once = (_own_memory_bytes() - before) / float32_bytes
+        with working("merging"):
+            backend.settle()
+        gc.collect()
         self.memory_share = (_own_memory_bytes() - before) / float32_bytes
         self._queries = vectors.block(10**6, queries)
         self.dimension = intrinsic_dimension(vectors.block(0)[Modality.HOLISTIC])

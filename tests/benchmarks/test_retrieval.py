@@ -43,6 +43,12 @@ def test_a_rival_runs_at_the_least_effort_that_reaches_the_recall_or_else_at_its
     assert least_effort(searches, queries, truth, 1.0) == 3  # type: ignore[arg-type]
 
 
+def test_a_set_with_fewer_vectors_than_queries_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["retrieval", "--embedded", "100", "--queries", "100"])
+    with pytest.raises(SystemExit):
+        retrieval.parse()
+
+
 @pytest.mark.slow
 def test_a_small_run_finds_what_streams_in_and_nothing_that_was_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
