@@ -16,7 +16,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-PACKAGES: Final = ("schemas", "vdv", "networks", "exporters", "transport", "streamer", "ranking", "dancerank")
+PACKAGES: Final = (
+    "schemas",
+    "vdv",
+    "networks",
+    "exporters",
+    "transport",
+    "streamer",
+    "ranking",
+    "extraction",
+    "dancerank",
+)
 FOLDER: Final = Path(__file__).resolve().parent
 """The folder that holds all packages of this installation."""
 EXTRAS: Final = MappingProxyType(
@@ -28,6 +38,7 @@ EXTRAS: Final = MappingProxyType(
         "confluent_kafka": "embedded",
         "psycopg": "postgresql",
         "pymilvus": "milvus",
+        **dict.fromkeys(("av", "cv2"), "video"),
     }
 )
 """Which extra brings a module that the bare distribution does not."""

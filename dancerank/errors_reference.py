@@ -11,7 +11,17 @@ from ranking.serving.api.errors import status_of
 from ranking.serving.api.refusals import REFUSALS
 from schemas.errors import DancerankError, FinalError, RetriableError, Surface
 
-PACKAGES: Final = ("schemas", "vdv", "networks", "exporters", "transport", "streamer", "ranking", "dancerank")
+PACKAGES: Final = (
+    "schemas",
+    "vdv",
+    "networks",
+    "exporters",
+    "transport",
+    "streamer",
+    "ranking",
+    "extraction",
+    "dancerank",
+)
 _NOT_IMPORTED: Final = ("__main__", ".migrations.")
 _INTRODUCTION: Final = """\
 Every error has a `code`, which stays the same between releases, and a message that names what, where and the remedy.

@@ -36,6 +36,7 @@ from dancerank.settings_values import (
     without_password,
     without_secrets,
 )
+from extraction.settings import ExtractionSettings
 from ranking.database.limits import MOST_CONNECTIONS
 from ranking.monitoring.settings import MonitoringSettings
 from ranking.pools.service.settings import PoolSettings
@@ -243,6 +244,8 @@ class Settings(BaseSettings):
     """Folder of the model bundle; absent: the small one that ships with the package."""
     streamer: StreamerSettings = StreamerSettings()
     """Topics, features, batching, inference and commits of the streamer."""
+    extraction: ExtractionSettings = ExtractionSettings()
+    """Features from videos: networks, frames, and limits of the decoder."""
     ranking: RankingSettings = RankingSettings()
     """The SQL view and the index view."""
     pools: PoolSettings = PoolSettings()

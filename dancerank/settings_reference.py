@@ -30,6 +30,7 @@ _EXAMPLE_INTRODUCTION: Final = """\
 _EXAMPLES: Final = MappingProxyType(
     {
         "bundle": "/srv/dancerank/bundle",
+        "extraction.models_folder": "/srv/dancerank/extractors",
         "kafka.instance": "dancerank-0",
         "pools.policy": "/etc/dancerank/policy.toml",
         "server.api_keys": "/etc/dancerank/keys.json",

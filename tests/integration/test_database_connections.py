@@ -51,7 +51,10 @@ def connections_counted(url: str) -> Iterator[Counter[int]]:
     """How often the database was seen with each number of connections besides the one that counts them."""
     seen, stop = Counter[int](), threading.Event()
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    )
 
     def count() -> None:
         with psycopg.connect(plain, autocommit=True) as connection:

@@ -1,0 +1,1 @@
+"""Videos to frames, in a process of its own."""

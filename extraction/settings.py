@@ -1,0 +1,36 @@
+"""Everything about extraction that an operator may choose."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class ExtractionSettings(BaseModel):
+    """Settings of what takes features from videos. Raises ``pydantic.ValidationError`` naming the field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+
+    models_folder: Path | None = None
+    """Folder of the extractors' networks, as ``dancerank extractors fetch`` fills it. Absent: ``dancerank/extractors``
+    in the user's cache folder (``XDG_CACHE_HOME``, ``~/.cache``)."""
+    providers: Annotated[tuple[str, ...], Field(min_length=1)] = ("cuda", "cpu")
+    """Execution providers of ONNX Runtime that run the extractors' networks, best first. Those that this machine lacks
+    are skipped; at least one must be available."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Threads that run one operator of an extractor's network; 0 takes one per core."""
+    longest_side: Annotated[int, Field(ge=128, le=4096)] = 960
+    """Frames are scaled down so that their longer side is at most this, in pixels."""
+    max_video_bytes: Positive = 1024 * 1024 * 1024
+    """Largest video, in bytes. Larger ones are refused unread."""
+    max_pixels: Positive = 8192 * 4320
+    """Most pixels of one picture of a video (8K by default). Larger ones are refused before they are decoded."""
+    decoder_memory_bytes: Annotated[int, Field(ge=256 * 1024 * 1024)] = 2 * 1024 * 1024 * 1024
+    """Address space of the process that decodes a video, in bytes. A video that needs more is refused."""
+    decoder_cpu_s: Seconds = 300.0
+    """CPU seconds that decoding one video may take."""
+    decoder_patience_s: Seconds = 30.0
+    """Longest wait for the next picture of a video, in seconds; then its decoder is ended and the video refused."""

@@ -1,0 +1,63 @@
+"""Ports: what follows the dancer through a video, and what makes a stream of features of the frames.
+
+Legend: H, W height and width of ``Frame.image``; T time steps of the stream.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from extraction.frames import Frame, VideoProperties
+from schemas.features import Frames
+from schemas.ports import Float32
+
+
+class Person(NamedTuple):
+    """The dancer in one frame.
+
+    ``landmarks``: (33, 4) BlazePose's points: x, y in pixels of ``Frame.image``, visibility and presence in [0, 1];
+    ``mask``: (H, W) probability in [0, 1] that a pixel shows the dancer; ``box``: x0, y0, x1, y1 in pixels of
+    ``Frame.image``.
+    """
+
+    landmarks: Float32
+    mask: Float32
+    box: tuple[float, float, float, float]
+
+
+class PersonTracker(Protocol):
+    """Follows one dancer through one video."""
+
+    def follow(self, frames: Sequence[Frame]) -> Sequence[Person | None]:
+        """The dancer in each of up to 16 frames, ``None`` where nobody is seen. Called with every frame, in order."""
+        ...
+
+
+class ExtractedStream(NamedTuple):
+    """``frames`` (T, …) at the nominal rate of the modality, as a feature file holds them; ``extractor`` names what
+    made them: ``name/version sha256:`` and 12 hexadecimal digits of the graph's checksum.
+    """
+
+    frames: Frames
+    extractor: str
+
+
+class NotExtracted(NamedTuple):
+    """Why a video has no such stream, as a sentence that a person can read: ``no face was found in 36 pictures``."""
+
+    reason: str
+
+
+class StreamExtractor(Protocol):
+    """Makes the stream of one modality of one video."""
+
+    def add(self, frames: Sequence[Frame], people: Sequence[Person | None]) -> None:
+        """Take the next frames, up to 16, in order, with the dancer in each."""
+        ...
+
+    def finish(self) -> ExtractedStream | NotExtracted:
+        """The stream of all frames that were added. Called once, at the end."""
+        ...
+
+
+OpenPersonTracker = Callable[[VideoProperties], PersonTracker]
+OpenStreamExtractor = Callable[[VideoProperties], StreamExtractor]
