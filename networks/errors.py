@@ -8,3 +8,10 @@ class UnusableSamples(FinalError):
 
     code = "unusable_samples"
     remedy = "Leave out the clips that the message names, add what they lack, or choose another method or modality."
+
+
+class UnfitWeights(FinalError):
+    """Weights of another implementation that do not fit the network; the message names them."""
+
+    code = "unfit_weights"
+    remedy = "Give the whole state_dict of the implementation that the message names, and a network of its sizes."
