@@ -1,18 +1,23 @@
 """Which clips lie in a range of percentiles within their challenges, told by the scores at the ends of the range."""
 
-from collections.abc import Collection, Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Sequence
 from math import inf
 from typing import Final, NamedTuple
 
+import numpy as np
 import sqlalchemy as sa
 
 from ranking.database.connection import Database, in_parts
 from ranking.database.tables import scores
 from ranking.scores.ranks import place
-from ranking.scores.runs.reading import counts_of, totals_of
+from ranking.scores.runs.reading import Counts, counts_of
 from schemas.modalities import Dimension
 
 _MOST_LISTED: Final = 10_000
+_MOST_READ: Final = 256
+"""Scores that are read at once when the end of a range is sought."""
+_MAGNITUDE: Final = 2**63 - 1
 
 
 class _Range(NamedTuple):
@@ -96,49 +101,56 @@ class PercentileRange:
                 self._ranges[challenge_id] = self._range(connection, challenge_id)
 
     def _range(self, connection: sa.Connection, challenge_id: str) -> _Range:
-        totals = totals_of(connection, self._generation, challenge_id)
-        total = totals[str(self._dimension)].clips if str(self._dimension) in totals else 0
-        if not total:
-            return _Range(inf, -inf)
-        return _Range(
-            -inf if self._low <= 0 else self._least(connection, challenge_id, total),
-            inf if self._high >= 100 else self._greatest(connection, challenge_id, total),
-        )
+        low, high = -inf, inf
+        if self._low > 0:
+            least = self._least(connection, challenge_id, lambda percentile: percentile >= self._low)
+            if least is None:
+                return _Range(inf, -inf)
+            low = least
+        if self._high < 100:
+            beyond = self._least(connection, challenge_id, lambda percentile: percentile > self._high)
+            high = inf if beyond is None else float(np.nextafter(beyond, -inf))
+        return _Range(low, high)
 
-    def _least(self, connection: sa.Connection, challenge_id: str, total: int) -> float:
-        """The least score whose percentile is at least ``low``.
+    def _least(self, connection: sa.Connection, challenge_id: str, suffices: Callable[[float], bool]) -> float | None:
+        """The least score whose percentile suffices; ``None`` if none does.
 
-        The score at the index that the percentile names, counted from the lowest, or the next one has it; one before
-        makes up for rounding.
+        Halves the floats between a score that does not suffice and one that does, so it takes at most 64 steps of
+        O(log n) rows each, whatever the scores are, until so few scores are between them that all can be read.
         """
-        table = scores.c
-        index = min(max(int(self._low / 100 * total) - 1, 0), total - 1)
-        score = self._score_at(connection, challenge_id, index, total)
-        while score is not None and self._percentile(connection, challenge_id, score) < self._low:
-            score = connection.scalars(
-                sa.select(sa.func.min(table.score)).where(self._of(challenge_id), table.score > score)
-            ).one()
-        return inf if score is None else float(score)
+        score, of_challenge = scores.c.score, self._of(challenge_id)
+        ends = connection.execute(sa.select(sa.func.min(score), sa.func.max(score)).where(of_challenge)).one()
+        if ends[0] is None:
+            return None
+        lowest, highest = (float(end) for end in ends)
+        too_low, enough = (self._counts(connection, challenge_id, end) for end in (lowest, highest))
+        if not suffices(_percentile(enough)):
+            return None
+        if suffices(_percentile(too_low)):
+            return lowest
+        while (between := enough.total - enough.higher - enough.equal - (too_low.total - too_low.higher)) > _MOST_READ:
+            middle = _halfway(lowest, highest)
+            here = sa.select(sa.func.max(score)).where(of_challenge, score > lowest, score <= middle)
+            found = connection.scalars(here).one()
+            if found is None:
+                lowest = middle
+                continue
+            counts = self._counts(connection, challenge_id, float(found))
+            if suffices(_percentile(counts)):
+                highest, enough = float(found), counts
+            else:
+                lowest, too_low = middle, counts
+        if between <= 0:
+            return highest
+        read = sa.select(score).where(of_challenge, score > lowest, score < highest).distinct().order_by(score)
+        left = [float(each) for each in connection.scalars(read)]
+        at = bisect_left(
+            left, True, key=lambda each: suffices(_percentile(self._counts(connection, challenge_id, each)))
+        )
+        return left[at] if at < len(left) else highest
 
-    def _greatest(self, connection: sa.Connection, challenge_id: str, total: int) -> float:
-        table = scores.c
-        index = min(int(self._high / 100 * total) + 1, total - 1)
-        score = self._score_at(connection, challenge_id, index, total)
-        while score is not None and self._percentile(connection, challenge_id, score) > self._high:
-            score = connection.scalars(
-                sa.select(sa.func.max(table.score)).where(self._of(challenge_id), table.score < score)
-            ).one()
-        return -inf if score is None else float(score)
-
-    def _score_at(self, connection: sa.Connection, challenge_id: str, index: int, total: int) -> float | None:
-        """Counted from the lowest; read from the nearer end."""
-        from_top = index > total // 2
-        end = scores.c.score.desc() if from_top else scores.c.score
-        ordered = sa.select(scores.c.score).where(self._of(challenge_id)).order_by(end)
-        return connection.scalars(ordered.limit(1).offset(total - 1 - index if from_top else index)).one_or_none()
-
-    def _percentile(self, connection: sa.Connection, challenge_id: str, score: float) -> float:
-        return place(*counts_of(connection, self._generation, challenge_id, self._dimension, float(score))).percentile
+    def _counts(self, connection: sa.Connection, challenge_id: str, score: float) -> Counts:
+        return counts_of(connection, self._generation, challenge_id, self._dimension, score)
 
     def _of(self, challenge_id: str) -> sa.ColumnElement[bool]:
         table = scores.c
@@ -147,3 +159,22 @@ class PercentileRange:
             table.challenge_id == challenge_id,
             table.dimension == str(self._dimension),
         )
+
+
+def _percentile(counts: Counts) -> float:
+    return place(*counts).percentile
+
+
+def _halfway(low: float, high: float) -> float:
+    """A float with as many floats between it and ``low`` as between it and ``high``, but for one."""
+    return _float_at((_position(low) + _position(high)) // 2)
+
+
+def _position(value: float) -> int:
+    """The place of a float among all floats in ascending order; both zeros are at 0."""
+    bits = int(np.float64(value).view(np.int64))
+    return bits if bits >= 0 else -(bits & _MAGNITUDE)
+
+
+def _float_at(position: int) -> float:
+    return float(np.int64(abs(position)).view(np.float64)) * (1 if position >= 0 else -1)

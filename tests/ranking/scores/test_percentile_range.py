@@ -2,14 +2,17 @@
 
 import itertools
 
+import numpy as np
 import pytest
+import sqlalchemy as sa
 
 import ranking.scores.percentile_range
+from ranking.database.connection import Database
 from ranking.scores.percentile_range import PercentileRange
 from ranking.scores.store import ScoreStore
 from schemas.modalities import Dimension
 from schemas.queries import RankedClip
-from tests.ranking.examples import apply
+from tests.ranking.examples import apply, scored_clip
 from tests.ranking.scores.test_store import random_clips
 
 CHALLENGES = ("ch-0", "ch-1", "ch-2")
@@ -25,8 +28,13 @@ def places(store: ScoreStore, dimension: Dimension) -> dict[str, dict[str, Ranke
     }
 
 
-@pytest.mark.parametrize("dimension", [Dimension.FUSED, Dimension.SKELETAL])
-def test_clips_in_a_range_are_those_whose_percentile_is_in_it(any_store: ScoreStore, dimension: Dimension) -> None:
+@pytest.mark.parametrize(
+    ("dimension", "read_at_once"), [(Dimension.FUSED, 256), (Dimension.SKELETAL, 256), (Dimension.FUSED, 2)]
+)
+def test_clips_in_a_range_are_those_whose_percentile_is_in_it(
+    monkeypatch: pytest.MonkeyPatch, any_store: ScoreStore, dimension: Dimension, read_at_once: int
+) -> None:
+    monkeypatch.setattr(ranking.scores.percentile_range, "_MOST_READ", read_at_once)
     log = random_clips(150, seed=5)
     apply(any_store, log)
     by_challenge = places(any_store, dimension)
@@ -61,3 +69,29 @@ def test_a_range_of_more_clips_than_are_listed_is_asked_clip_by_clip(
         store.percentile_range("g1", Dimension.FUSED, low=low, challenge_ids=["ch-0"]) for low in (10.0, 90.0)
     ]
     assert [each.listed() is None for each in asked] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "fused",
+    [
+        [0.5] * 900 + [0.25] * 50 + [0.75] * 50,
+        [number / 1000 for number in range(1000)],
+        [2.0**-number for number in range(500)] + [-(2.0**-number) for number in range(500)],
+    ],
+    ids=["nearly all equal", "evenly spread", "of all magnitudes"],
+)
+def test_the_ends_of_a_range_are_found_in_few_statements_whatever_the_scores_are(
+    store: ScoreStore, sqlite_database: Database, fused: list[float]
+) -> None:
+    apply(store, [scored_clip(f"c{number}", fused_score=score) for number, score in enumerate(fused)])
+    statements: list[str] = []
+    sa.event.listen(
+        sqlite_database._engine, "before_cursor_execute", lambda c, cur, statement, *rest: statements.append(statement)
+    )
+    below = [np.less(fused, score).sum() + np.equal(fused, score).sum() / 2 for score in fused]
+    for low, high in itertools.product((0.0, 2.0, 47.5, 50.0, 97.0), (3.0, 50.0, 97.5, 100.0)):
+        statements.clear()
+        found = store.percentile_range("g1", Dimension.FUSED, low=low, high=high, challenge_ids=["ch"]).listed()
+        assert found is not None
+        assert set(found) == {f"c{at}" for at, count in enumerate(below) if low <= count / 10 <= high}
+        assert len(statements) <= 2 * 2 * 64
