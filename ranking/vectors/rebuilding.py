@@ -53,7 +53,7 @@ def rebuilding(index: IndexView, make_loop: MakeLoop, within_s: float) -> Iterat
             thread.end()
 
     loop = make_loop(Refill(index), end_if_complete)
-    thread = LoopThread(loop, name="index-rebuilding")
+    thread = LoopThread(loop, name="index-rebuilding", on_failure=index.refilling_failed)
     thread.start()
     try:
         yield

@@ -24,6 +24,7 @@ from ranking.views.log_records import DELETED_CLIP, RETIRED_GENERATION, DeletedR
 from schemas.clock import Clock
 from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
 from schemas.errors import NotFound, NotReady, SnapshotError, SnapshotNotWritten
+from schemas.escaping import shortened
 from schemas.modalities import Modality
 from schemas.observation import Observer
 from schemas.ports import Refusal, ScoredRecord, TopicPartition
@@ -74,6 +75,7 @@ class IndexView:
         self._erasure = Erasure(clock, erase_within_s, erase_at_once_bytes)
         self._saved: tuple[Mapping[TopicPartition, int], list[str]] = ({}, [])
         self._reported: set[Modality] = set()
+        self._refilling = "is being rebuilt from the log, and answers leave out clips meanwhile"
         self._several: set[tuple[str, Modality, tuple[int, ...]]] = set()
 
     def generations(self) -> dict[str, int]:
@@ -248,8 +250,7 @@ class IndexView:
         """In a sentence each, which indexes lack vectors because their files were damaged."""
         with self._lock.reading():
             return [
-                f"the {modality} index of generation {space.generation} is being rebuilt from the log, and answers "
-                f"leave out clips meanwhile: {problem}"
+                f"the {modality} index of generation {space.generation} {self._refilling}: {problem}"
                 for space in self._spaces.values()
                 for (modality, _), problem in space.incomplete.items()
             ]
@@ -260,6 +261,10 @@ class IndexView:
             for space in self._spaces.values():
                 space.refill([each for each in scored if each.clip.generation == space.generation])
         self._report(())
+
+    def refilling_failed(self, error: Exception) -> None:
+        """The log could not be read to its end; ``incomplete`` says so."""
+        self._refilling = f"was not rebuilt ({shortened(str(error))}), and answers leave out clips until a restart"
 
     def finish_refilling(self) -> None:
         """The log was read: no index is incomplete any more."""

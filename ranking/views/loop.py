@@ -278,11 +278,16 @@ class ViewLoop(Generic[Entry]):
 
 
 class LoopThread:
-    """Runs a loop beside the HTTP server. ``failure`` is the error that ended it, if one did."""
+    """Runs a loop beside the HTTP server. ``failure`` is the error that ended it, if one did; ``on_failure`` is called
+    with it, on the loop's thread.
+    """
 
-    def __init__(self, loop: ViewLoop[Any], *, name: str) -> None:
+    def __init__(
+        self, loop: ViewLoop[Any], *, name: str, on_failure: Callable[[Exception], None] | None = None
+    ) -> None:
         self.loop = loop
         self.failure: BaseException | None = None
+        self._on_failure = on_failure
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -305,3 +310,5 @@ class LoopThread:
         except Exception as error:
             log.exception("the loop %s ended", self._thread.name)
             self.failure = error
+            if self._on_failure is not None:
+                self._on_failure(error)

@@ -13,6 +13,14 @@ from typing import Any, Final
 
 import numpy as np
 from pymilvus import DataType, MilvusClient, MilvusException
+from pymilvus.exceptions import (
+    DataNotMatchException,
+    DataTypeNotMatchException,
+    FieldsTypeException,
+    ParamError,
+    PrimaryKeyException,
+    ServerVersionIncompatibleException,
+)
 
 from ranking.vectors.backends.port import (
     Filter,
@@ -22,7 +30,7 @@ from ranking.vectors.backends.port import (
     checked_query,
     checked_vectors,
 )
-from schemas.errors import ConfigurationError, StoreUnavailable
+from schemas.errors import ConfigurationError, StoreRefused, StoreUnavailable
 from schemas.escaping import shortened
 from schemas.modalities import Modality
 from schemas.ports import Float32
@@ -39,6 +47,15 @@ _CHUNK: Final = 32_000
 _ID_DIGITS: Final = 1024
 _CURRENT: Final = "current"
 _TIMEOUT_S: Final = 30.0
+_OF_THE_REQUEST: Final = (
+    DataNotMatchException,
+    DataTypeNotMatchException,
+    FieldsTypeException,
+    ParamError,
+    PrimaryKeyException,
+    ServerVersionIncompatibleException,
+)
+"""What the client raises before it sends a request, whatever the state of the server."""
 
 
 class MilvusIndex:
@@ -202,10 +219,17 @@ class MilvusBackend:
 
 @contextmanager
 def _asking(what: str) -> Iterator[None]:
-    """What Milvus raises becomes ``StoreUnavailable``: an index may be repeated a change, and asked again."""
+    """What Milvus raises becomes ``StoreRefused`` if the request is wrong, and else ``StoreUnavailable``: a change may
+    be repeated, and a question asked again.
+    """
     try:
         yield
     except MilvusException as error:
+        if error.is_input_error or isinstance(error, _OF_THE_REQUEST):
+            raise StoreRefused(
+                f"{what}: Milvus refuses ({shortened(str(error))}); see that its release is the one that "
+                "docs/decisions/0037 names and that nothing else writes to its collections"
+            ) from error
         raise StoreUnavailable(f"{what}: Milvus does not answer as it should ({shortened(str(error))})") from error
 
 

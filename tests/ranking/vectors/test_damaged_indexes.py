@@ -1,7 +1,7 @@
 """An index whose file is damaged is rebuilt from the log; the others answer meanwhile."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from ranking.views.log_records import LogEntry, read_log
 from ranking.views.loop import LoopOptions, ViewLoop
 from schemas.clock import ManualClock
 from schemas.codec import encode
-from schemas.errors import SnapshotError
+from schemas.errors import KafkaRefused, SnapshotError
 from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
-from schemas.ports import OutgoingRecord, RebalanceListener, View
+from schemas.ports import OutgoingRecord, RebalanceListener, Record, View
 from schemas.queries import SimilarQuery
 from tests.ranking.examples import NOW_MS, TOPIC, apply, apply_entries, deletion, logged, scored_clip
 from tests.ranking.vectors.own_backends import SegmentedBackend
@@ -229,3 +229,35 @@ def test_the_log_is_read_once_more_on_a_thread_and_no_longer(tmp_path: Path) -> 
     assert restored.content() == one.content()
     with rebuilding(restored, loop, within_s=60.0):
         assert "index-rebuilding" not in {thread.name for thread in threading.enumerate()}, "nothing is incomplete"
+
+
+def test_an_index_that_could_not_be_rebuilt_says_so_and_asks_for_a_restart(tmp_path: Path) -> None:
+    clock = ManualClock(start_ms=NOW_MS)
+    one = IndexView(SegmentedBackend(), Observer(), clock)
+    apply(one, [clip(number) for number in range(3)])
+    folder = one.save(tmp_path)
+    assert folder is not None
+    truncated(files_of(folder, Modality.HOLISTIC)[-1])
+    restored = IndexView(SegmentedBackend(), Observer(), clock)
+    assert restored.restore(tmp_path)
+
+    broker = MemoryBroker(clock)
+    broker.ensure_topics([TopicSpec(name=TOPIC, partitions=1)])
+
+    class RefusedSource(MemorySource):
+        def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
+            raise KafkaRefused("the log may not be read")
+
+    def open_source(listener: RebalanceListener) -> MemorySource:
+        return RefusedSource(broker, [TOPIC], group=None, listener=listener)
+
+    def loop(of: View[LogEntry], between_steps: Callable[[], object]) -> ViewLoop[LogEntry]:
+        read = partial(read_log, deletions_topic="clips.deleted", clock=clock)
+        return ViewLoop(open_source, of, read, None, Observer(), clock, LoopOptions(), maintenance=between_steps)
+
+    (meanwhile,) = restored.incomplete()
+    assert "is being rebuilt" in meanwhile
+    with rebuilding(restored, loop, within_s=60.0):
+        wait_until(lambda: restored.incomplete() != [meanwhile], what="the failure is not said")
+        (said,) = restored.incomplete()
+    assert "was not rebuilt (the log may not be read), and answers leave out clips until a restart" in said

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pymilvus import MilvusException
+from pymilvus.exceptions import DataNotMatchException, ParamError
 
 from ranking.vectors.backends import milvus
 from ranking.vectors.backends.contract import INDEX_CHECKS
 from ranking.vectors.backends.milvus import MilvusBackend
 from ranking.vectors.backends.port import Filter, IndexBackend, IndexedClip
-from schemas.errors import ConfigurationError, StoreUnavailable
+from schemas.errors import ConfigurationError, StoreRefused, StoreUnavailable
 from schemas.modalities import Modality
 
 pytestmark = pytest.mark.slow
@@ -73,4 +75,29 @@ def test_a_collection_that_is_gone_is_a_store_that_may_come_back(tmp_path: Path)
     index = backend.open("g1", Modality.SCENIC, 2)
     backend.drop("g1", Modality.SCENIC)
     with pytest.raises(StoreUnavailable, match="searching dancerank_"):
+        index.search(np.array([1, 0], np.float32), 1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ParamError(message="vector width mismatch"),
+        DataNotMatchException(message="a field is missing"),
+        MilvusException(code=1100, message="invalid parameter", is_input_error=True),
+    ],
+    ids=lambda error: f"{type(error).__name__}-{error.code}",
+)
+def test_a_request_that_no_waiting_mends_is_refused(
+    backend: MilvusBackend, monkeypatch: pytest.MonkeyPatch, error: MilvusException
+) -> None:
+    index = backend.open("refused", Modality.FACIAL, 2)
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise error
+
+    for call in ("upsert", "search"):
+        monkeypatch.setattr(backend._client, call, refuse)
+    with pytest.raises(StoreRefused, match=r"writing to dancerank_.*Milvus refuses"):
+        index.upsert([IndexedClip("c", "challenge", "dancer", 1)], np.array([[1, 0]], np.float32))
+    with pytest.raises(StoreRefused, match="searching dancerank_"):
         index.search(np.array([1, 0], np.float32), 1)
