@@ -35,6 +35,7 @@ KINDS: Final[Mapping[str, str]] = {
     "first steps that fail silently": "What a newcomer sends first.",
     "HTTP edges": "Requests at the edges of HTTP.",
     "leftovers": "What a failed write leaves on the disk.",
+    "videos": "Files that an upload calls a video.",
     "waiting in the dark": "Commands that take long before they say something.",
 }
 FEWEST: Final = 3

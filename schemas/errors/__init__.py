@@ -5,6 +5,7 @@ catches ``RetriableError`` and tries again; any other error ends it. ``docs/erro
 """
 
 from schemas.errors.clips import (
+    DecoderEnded,
     ExtractionFailed,
     ExtractorMissing,
     FeatureError,
@@ -20,6 +21,9 @@ from schemas.errors.clips import (
     MalformedEvent,
     NoUsableModality,
     UnknownSchemaVersion,
+    VideoLengthRefused,
+    VideoOversized,
+    VideoUnreadable,
 )
 from schemas.errors.families import DancerankError, FinalError, RetriableError, Surface
 from schemas.errors.installation import ConfigurationError, ExtraMissing, TopicsMissing
@@ -58,6 +62,7 @@ __all__ = [
     "CredentialsRefused",
     "DancerankError",
     "DatabaseBusy",
+    "DecoderEnded",
     "DeletionsLost",
     "ExtraMissing",
     "ExtractionFailed",
@@ -103,6 +108,9 @@ __all__ = [
     "UnreadableBatch",
     "UnsupportedBatch",
     "UnsupportedByKafka",
+    "VideoLengthRefused",
+    "VideoOversized",
+    "VideoUnreadable",
 ]
 
 for _each in __all__:

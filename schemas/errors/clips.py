@@ -100,6 +100,34 @@ class ExtractionFailed(FeatureError):
     remedy = "Look at the video and at the extractor's log, then replay the dead letter or upload the clip again."
 
 
+class VideoUnreadable(ExtractionFailed):
+    """A file that is not a video, has no video stream, is cut off, or too damaged to be decoded."""
+
+    code = "video_unreadable"
+    remedy = "Encode the video again, for example as H.264 in MP4, and upload it again; then replay the dead letter."
+
+
+class VideoLengthRefused(ExtractionFailed):
+    """A video that is shorter or longer than a clip may be."""
+
+    code = "video_length"
+    remedy = "Cut the video to a clip of 3 to 60 seconds and upload that."
+
+
+class VideoOversized(ExtractionFailed):
+    """A video with more bytes or pixels than the settings allow, or that needs more memory to be decoded."""
+
+    code = "video_oversized"
+    remedy = "Scale the video down, or raise the setting under `[extraction]` that the message names."
+
+
+class DecoderEnded(ExtractionFailed):
+    """The process that decoded a video crashed, took too long, or stopped making progress."""
+
+    code = "decoder_ended"
+    remedy = "Encode the video again and upload that; the limits are under `[extraction]`. Others are not affected."
+
+
 class FeatureStoreUnavailable(RetriableError):
     """The feature store did not answer; the file may well exist."""
 

@@ -1,0 +1,169 @@
+"""One pass over the frames of a video: decode, follow the dancer, extract every stream."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from extraction.decoding.content import VideoContent
+from extraction.decoding.video import DecodedVideo, DecoderLimits
+from extraction.frames import FRAME_RATE_HZ, VideoProperties
+from extraction.streams import ExtractedStream, NotExtracted, OpenPersonTracker, OpenStreamExtractor
+from schemas.errors import NoUsableModality, VideoLengthRefused
+from schemas.events import MIN_DURATION_S
+from schemas.features import ClipFeatures
+from schemas.modalities import MODALITIES, Modality
+
+DEFAULT_JOINT_LAYOUT: Final = "mpii-16"
+_SLACK_S: Final = 0.1  # containers round their lengths
+
+Progress = Callable[[int, int], None]
+"""Called after each batch with the frames that are done, and how many there will be as far as that is known."""
+
+
+@dataclass(frozen=True)
+class Extractors:
+    """What a pass runs, with their networks loaded; used by several threads at once.
+
+    ``joint_layout``: of what ``streams`` makes for a modality with joints.
+    """
+
+    people: OpenPersonTracker
+    streams: Mapping[Modality, OpenStreamExtractor]
+    joint_layout: str = DEFAULT_JOINT_LAYOUT
+
+
+class StreamReport(NamedTuple):
+    """What came of one modality: ``steps`` of features by ``extractor``, or 0 and the ``reason``. ``seconds``: time
+    that its extractor took.
+    """
+
+    modality: Modality
+    steps: int
+    extractor: str
+    reason: str
+    seconds: float
+
+
+class Report(NamedTuple):
+    """What a pass did. ``frames`` at 25 Hz, of ``pictures`` in the video, ``damaged`` of which could not be decoded;
+    ``with_person``: frames in which the dancer was seen. ``decoding_s``: how long the pass waited for frames, which are
+    decoded in a process of their own meanwhile; ``total_s``: all of it.
+    """
+
+    frames: int
+    pictures: int
+    damaged: int
+    with_person: int
+    decoding_s: float
+    people_s: float
+    streams: tuple[StreamReport, ...]
+    total_s: float
+
+    @property
+    def duration_s(self) -> float:
+        return self.frames / FRAME_RATE_HZ
+
+
+class Extraction(NamedTuple):
+    """The features of a video, what its container says, and what the pass did."""
+
+    features: ClipFeatures
+    properties: VideoProperties
+    report: Report
+
+
+def _silently(*_: int) -> None:
+    """Progress that is not shown."""
+
+
+def extract(
+    content: VideoContent,
+    extractors: Extractors,
+    limits: DecoderLimits,
+    *,
+    shortest_s: float = MIN_DURATION_S,
+    progress: Progress = _silently,
+) -> Extraction:
+    """The features of a video, in memory that does not grow with its length.
+
+    Raises what ``DecodedVideo`` raises, ``VideoLengthRefused`` for less than ``shortest_s`` seconds and
+    ``NoUsableModality``, naming each stream's reason, if no stream could be extracted.
+    """
+    began_s = time.perf_counter()
+    with DecodedVideo(content, limits) as video:
+        properties = video.properties
+        if 0 < properties.duration_s < shortest_s - _SLACK_S:
+            raise _too_short(properties.duration_s, shortest_s)
+        people_tracker = extractors.people(properties)
+        modalities = [modality for modality in MODALITIES if modality in extractors.streams]
+        running = {modality: extractors.streams[modality](properties) for modality in modalities}
+        spent = dict.fromkeys(modalities, 0.0)
+        people_s = decoding_s = 0.0
+        with_person = frames = 0
+        expected = round(properties.duration_s * FRAME_RATE_HZ)
+        mark_s = time.perf_counter()
+        for batch in video.batches():
+            mark_s, waited_s = _lap(mark_s)
+            decoding_s += waited_s
+            people = people_tracker.follow(batch)
+            mark_s, took_s = _lap(mark_s)
+            people_s += took_s
+            with_person += sum(person is not None for person in people)
+            for modality, extractor in running.items():
+                extractor.add(batch, people)
+                mark_s, took_s = _lap(mark_s)
+                spent[modality] += took_s
+            frames += len(batch)
+            progress(frames, max(expected, frames))
+        decoded = video.report
+    assert decoded is not None  # set at the end of the batches
+    if frames / FRAME_RATE_HZ < shortest_s - _SLACK_S:
+        raise _too_short(frames / FRAME_RATE_HZ, shortest_s)
+    streams, reports = {}, []
+    for modality, extractor in running.items():
+        mark_s = time.perf_counter()
+        result = extractor.finish()
+        seconds = spent[modality] + time.perf_counter() - mark_s
+        if isinstance(result, NotExtracted):
+            reports.append(StreamReport(modality, 0, "", result.reason, seconds))
+        else:
+            streams[modality] = result
+            reports.append(StreamReport(modality, len(result.frames), result.extractor, "", seconds))
+    report = Report(
+        frames,
+        decoded.pictures,
+        decoded.damaged,
+        with_person,
+        decoding_s,
+        people_s,
+        tuple(reports),
+        time.perf_counter() - began_s,
+    )
+    return Extraction(_features(streams, reports, extractors.joint_layout), properties, report)
+
+
+def _features(
+    streams: Mapping[Modality, ExtractedStream], reports: list[StreamReport], joint_layout: str
+) -> ClipFeatures:
+    if not streams:
+        reasons = "; ".join(f"{report.modality}: {report.reason}" for report in reports)
+        raise NoUsableModality(f"nothing could be extracted ({reasons}); look at the video", field="features.uri")
+    has_joints = any(modality.has_joints for modality in streams)
+    return ClipFeatures(
+        {modality: stream.frames for modality, stream in streams.items()},
+        joint_layout if has_joints else None,
+        {modality: stream.extractor for modality, stream in streams.items()},
+    )
+
+
+def _too_short(length_s: float, shortest_s: float) -> VideoLengthRefused:
+    return VideoLengthRefused(
+        f"it lasts {length_s:.2f} s, and a clip lasts at least {shortest_s:g} s; send a longer one",
+        field="features.uri",
+    )
+
+
+def _lap(since_s: float) -> tuple[float, float]:
+    now_s = time.perf_counter()
+    return now_s, now_s - since_s
