@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from extraction.backgrounds.methods import BackgroundMethod
+
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -24,6 +26,8 @@ class ExtractionSettings(BaseModel):
     """Threads that run one operator of an extractor's network; 0 takes one per core."""
     longest_side: Annotated[int, Field(ge=128, le=4096)] = 960
     """Frames are scaled down so that their longer side is at most this, in pixels."""
+    background: BackgroundMethod = "vibe"
+    """How the background is found: ``vibe``, as the paper does, or ``median``, of what the person leaves visible."""
     max_video_bytes: Positive = 1024 * 1024 * 1024
     """Largest video, in bytes. Larger ones are refused unread."""
     max_pixels: Positive = 8192 * 4320
