@@ -140,6 +140,10 @@ class DecodedVideo:
             self._process.stdout.close()
         self._process.wait()
 
+    def ahead(self) -> int:
+        """Frames that are decoded and not yet read."""
+        return self._frames.qsize()
+
     def batches(self, size: int = BATCH_FRAMES) -> Iterator[Sequence[Frame]]:
         """Lists of ``size`` frames, the last one of those that are left. ``report`` is set at the end."""
         batch: list[Frame] = []

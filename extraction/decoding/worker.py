@@ -239,16 +239,22 @@ class Decoding:
             except StopIteration:
                 return
             except self._av.error.FFmpegError as error:
-                if isinstance(error, MemoryError):
-                    raise
+                self._check_memory(error)
                 self.damaged += 1  # the container is damaged from here on
                 return
             try:
                 yield from packet.decode()
             except self._av.error.FFmpegError as error:
-                if isinstance(error, MemoryError):
-                    raise
+                self._check_memory(error)
                 self.damaged += 1
+
+    def _check_memory(self, error: Exception) -> None:
+        """Raise ``MemoryError`` if that is why decoding failed; decoders often say only that it did."""
+        if isinstance(error, MemoryError):
+            raise error
+        context = self._stream.codec_context
+        if self._request.memory_bytes - _most_memory_bytes() < 4 * context.width * context.height:
+            raise MemoryError
 
     def run(self, out: Any) -> None:
         """Write every message of the video to ``out``, but a refusal."""
@@ -337,6 +343,16 @@ def _refuse_pictures(beginning: bytes) -> None:
 
 def _open_nothing(url: str, *_: object) -> Any:
     raise PermissionError(f"a video may not open {url}")
+
+
+def _most_memory_bytes() -> int:
+    """The largest address space that this process has had; 0 where the system does not say it."""
+    try:
+        with open("/proc/self/status") as status:  # noqa: PTH123
+            lines = [line.split() for line in status if line.startswith("VmPeak:")]
+    except OSError:
+        return 0
+    return int(lines[0][1]) * 1024 if lines else 0
 
 
 def _said(error: BaseException) -> str:
