@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from dancerank.reference_pages import page, section
-from exporters.prometheus.definitions import METRICS, Definition, HistogramDefinition
+from exporters.prometheus.definitions import METRICS
+from exporters.prometheus.kinds import Definition, HistogramDefinition
 
 RULES: Final = Path(__file__).parents[1] / "deploy" / "prometheus" / "dancerank-rules.yml"
 _RULE: Final = re.compile(r"^ +- (alert|record): (\S+)$", re.MULTILINE)

@@ -25,11 +25,13 @@ Progress = Callable[[int, int], None]
 class Extractors:
     """What a pass runs, with their networks loaded; used by several threads at once.
 
-    ``joint_layout``: of what ``streams`` makes for a modality with joints.
+    ``identity`` changes whenever other features may come of the same video: names, versions and checksums of the
+    networks, and the settings that matter. ``joint_layout``: of what ``streams`` makes for a modality with joints.
     """
 
     people: OpenPersonTracker
     streams: Mapping[Modality, OpenStreamExtractor]
+    identity: str
     joint_layout: str = DEFAULT_JOINT_LAYOUT
 
 
@@ -118,6 +120,7 @@ def extract(
             progress(frames, max(expected, frames))
         decoded = video.report
     assert decoded is not None  # set at the end of the batches
+    content.check_unchanged()
     if frames / FRAME_RATE_HZ < shortest_s - _SLACK_S:
         raise _too_short(frames / FRAME_RATE_HZ, shortest_s)
     streams, reports = {}, []

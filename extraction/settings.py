@@ -1,9 +1,19 @@
 """Everything about extraction that an operator may choose."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from schemas.errors import ConfigurationError
+from schemas.implementations import Implementations
+
+EXTRACTORS: Final = Implementations(
+    field="extraction.extractors",
+    noun="a set of extractors",
+    group="dancerank.stream_extractors",
+    shipped={"shipped": "extraction.assembly:open_shipped"},
+)
 
 from extraction.backgrounds.methods import BackgroundMethod
 
@@ -16,6 +26,11 @@ class ExtractionSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
+    extractors: str = "shipped"
+    """What extracts the streams: shipped, an entry point of the group ``dancerank.stream_extractors``, or
+    package.module:factory."""
+    workers: Positive = 1
+    """Videos that a streamer extracts at once, beside the clips with features that it loads."""
     models_folder: Path | None = None
     """Folder of the extractors' networks, as ``dancerank extractors fetch`` fills it. Absent: ``dancerank/extractors``
     in the user's cache folder (``XDG_CACHE_HOME``, ``~/.cache``)."""
@@ -38,3 +53,12 @@ class ExtractionSettings(BaseModel):
     """CPU seconds that decoding one video may take."""
     decoder_patience_s: Seconds = 30.0
     """Longest wait for the next picture of a video, in seconds; then its decoder is ended and the video refused."""
+
+    @field_validator("extractors")
+    @classmethod
+    def _are_an_implementation(cls, name: str) -> str:
+        try:
+            EXTRACTORS.check(name)
+        except ConfigurationError as error:
+            raise ValueError(error.message) from None
+        return name

@@ -99,6 +99,18 @@ class Observer:
     def stage_timed(self, stage: str, duration_s: float, modality: Modality | None = None) -> None:
         """``stage`` is one of load, wait, inference, fusion, publish, total, apply, rankings, query."""
 
+    def video_extracted(self, frames: int) -> None:
+        """The streams of a video of so many frames at 25 Hz were extracted."""
+
+    def extraction_failed(self, reason: str) -> None:
+        """No features could be extracted from a video; ``reason`` is an error ``code``."""
+
+    def extraction_timed(self, part: str, duration_s: float) -> None:
+        """Time that one video took: ``part`` is decoding (waiting for frames), people, a modality, or total."""
+
+    def stream_extracted(self, modality: Modality, *, found: bool) -> None:
+        """A video was searched for the stream of a modality, which it has or has not."""
+
     def joints_filled(self, share: float) -> None:
         """Of the joint positions of a clip's pose, this share was missing and has been interpolated."""
 

@@ -4,9 +4,11 @@ import errno
 import os
 import stat
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from tempfile import TemporaryFile
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 import fsspec
 import stamina
@@ -33,6 +35,9 @@ host and may send more than was requested (http), or open other file systems (zi
 _FOLDER: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
+_COPIED_BYTES: Final = 1 << 20
+
+Result = TypeVar("Result")
 
 
 class MemoryReservation(Protocol):
@@ -102,6 +107,37 @@ class FeatureStore:
         """
         location = self._roots.resolve(uri)
         read = self._read_local if location.scheme == FILE else self._read_remote
+        return self._patiently(location, uri, lambda: read(location, uri, reserve))
+
+    @contextmanager
+    def open_file(self, uri: str) -> Iterator[int]:
+        """A descriptor of the file, open for reading from its start; what lies in an object store is first copied to a
+        temporary file without a name.
+
+        Raises as ``read`` does; what is there need not be a regular file.
+        """
+        location = self._roots.resolve(uri)
+        is_local = location.scheme == FILE
+        descriptor = self._patiently(
+            location, uri, lambda: _opened(location.path) if is_local else self._copied(location, uri)
+        )
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _copied(self, location: Location, uri: str) -> int:
+        files = fsspec.filesystem(location.scheme, **self._options.get(location.scheme, {}))
+        self._check_size(self._described(files, location, uri) or 0, uri)
+        with TemporaryFile() as copy, files.open(location.path, "rb") as source:
+            while chunk := source.read(_COPIED_BYTES):
+                copy.write(chunk)
+                self._check_size(copy.tell(), uri)
+            copy.seek(0)
+            return os.dup(copy.fileno())
+
+    def _patiently(self, location: Location, uri: str, read: Callable[[], Result]) -> Result:
+        """What ``read`` gives, tried again while the store does not answer."""
         try:
             for attempt in stamina.retry_context(
                 on=self._is_retriable,
@@ -112,7 +148,7 @@ class FeatureStore:
                 wait_jitter=_FIRST_PAUSE_S,
             ):
                 with attempt:
-                    return read(location, uri, reserve)
+                    return read()
         except DancerankError:
             raise
         except Exception as error:
@@ -143,6 +179,16 @@ class FeatureStore:
 
     def _read_remote(self, location: Location, uri: str, reserve: MemoryReservation) -> bytes:
         files = fsspec.filesystem(location.scheme, **self._options.get(location.scheme, {}))
+        size = self._described(files, location, uri)
+        self._check_size(size or 0, uri)
+        bound = self._max_bytes + 1 if size is None else size
+        reserve(bound)
+        content: bytes = files.cat_file(location.path, start=0, end=bound) if bound else b""
+        self._check_size(len(content), uri)
+        return content
+
+    def _described(self, files: Any, location: Location, uri: str) -> int | None:
+        """The size in bytes, if the store states it."""
         info = files.info(location.path)
         if info.get("type") == "directory":
             raise FeatureFileMissing(f"{uri!r} is a folder; name one file", field="features.uri")
@@ -153,13 +199,8 @@ class FeatureStore:
                 "store the file as it is",
                 field="features.uri",
             )
-        size = info.get("size")
-        self._check_size(size or 0, uri)
-        bound = self._max_bytes + 1 if size is None else size
-        reserve(bound)
-        content: bytes = files.cat_file(location.path, start=0, end=bound) if bound else b""
-        self._check_size(len(content), uri)
-        return content
+        size: int | None = info.get("size")
+        return size
 
     def _check_size(self, size_bytes: int, uri: str) -> None:
         if size_bytes > self._max_bytes:

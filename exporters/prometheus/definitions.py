@@ -5,12 +5,9 @@ providers, error codes, tiers; never a clip or dancer. Challenges are labels of 
 are reported at once.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Final, NamedTuple
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
+from exporters.prometheus.kinds import CounterDefinition, Definition, GaugeDefinition, HistogramDefinition, Label
 from schemas.readiness import WaitsFor
 
 ALL: Final = "all"
@@ -19,53 +16,6 @@ ALL_CHALLENGES: Final = "all challenges"
 """Label ``challenge`` of the mean over all challenges. No challenge has this name: identifiers hold no space."""
 NO_TIER: Final = ""
 """Label ``tier`` of a decision after which a clip is in no tier."""
-
-
-class Label(NamedTuple):
-    """A label and what its values are, in Markdown."""
-
-    name: str
-    values: str
-
-
-@dataclass(frozen=True)
-class Definition:
-    """A metric. ``processes``: the commands that change it; the others export it as 0, or without a series."""
-
-    kind: ClassVar[str]
-    name: str
-    meaning: str
-    unit: str
-    processes: Sequence[str]
-    labels: Sequence[Label] = ()
-
-    @property
-    def label_names(self) -> list[str]:
-        return [label.name for label in self.labels]
-
-
-class CounterDefinition(Definition):
-    kind = "counter"
-
-    def create(self, registry: CollectorRegistry) -> Counter:
-        return Counter(self.name, self.meaning, self.label_names, registry=registry)
-
-
-class GaugeDefinition(Definition):
-    kind = "gauge"
-
-    def create(self, registry: CollectorRegistry) -> Gauge:
-        return Gauge(self.name, self.meaning, self.label_names, registry=registry)
-
-
-@dataclass(frozen=True)
-class HistogramDefinition(Definition):
-    kind = "histogram"
-    buckets: Sequence[float] = ()
-
-    def create(self, registry: CollectorRegistry) -> Histogram:
-        return Histogram(self.name, self.meaning, self.label_names, buckets=self.buckets, registry=registry)
-
 
 _STREAM: Final = ("stream",)
 _POOLS: Final = ("pools run",)
@@ -92,6 +42,8 @@ _STAGE: Final = Label(
 )
 _MODALITY: Final = Label("modality", "the modality")
 _MODALITY_OR_ALL: Final = Label("modality", f"the modality; `{ALL}` for the whole clip")
+_PART: Final = Label("part", "`decoding` (waiting for frames), `people`, a modality, `total`")
+_FOUND: Final = Label("found", "`yes`, `no`")
 _PROVIDER: Final = Label("provider", "ONNX Runtime's name of it")
 _GENERATION: Final = Label("generation", "the generation's name")
 _CHALLENGE: Final = Label("challenge", f"the challenge; `{ALL_CHALLENGES}` for the mean over them")
@@ -197,6 +149,31 @@ PADDING: Final = HistogramDefinition(
     "0 to 1",
     _STREAM,
     buckets=(0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8),
+)
+VIDEO_FRAMES: Final = CounterDefinition(
+    "dancerank_video_frames_total", "Frames at 25 Hz of videos whose streams were extracted.", "frames", _STREAM
+)
+VIDEOS_FAILED: Final = CounterDefinition(
+    "dancerank_videos_failed_total",
+    "Videos that no features could be extracted from.",
+    "videos",
+    _STREAM,
+    (_ERROR_CODE,),
+)
+EXTRACTION_S: Final = HistogramDefinition(
+    "dancerank_extraction_duration_seconds",
+    "Time that each part of an extraction took, for one video.",
+    "seconds",
+    _STREAM,
+    (_PART,),
+    buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0),
+)
+STREAMS_EXTRACTED: Final = CounterDefinition(
+    "dancerank_streams_extracted_total",
+    "Videos searched for the stream of a modality, by whether they have it.",
+    "videos",
+    _STREAM,
+    (_MODALITY, _FOUND),
 )
 FILLED_JOINTS: Final = HistogramDefinition(
     "dancerank_filled_joints_ratio",

@@ -8,6 +8,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from exporters.prometheus import definitions
 from exporters.prometheus.definitions import ALL
+from exporters.prometheus.extraction_metrics import ExtractionMetrics
 from exporters.prometheus.model_metrics import ModelMetrics
 from exporters.prometheus.pool_metrics import PoolMetrics
 from exporters.prometheus.process_metrics import ProcessMetrics
@@ -52,6 +53,7 @@ class PrometheusObserver(Observer):
         self._backfilled = definitions.BACKFILLED.create(registry)
         self._snapshots_failed = definitions.SNAPSHOTS_FAILED.create(registry)
         self._requests_refused = definitions.REQUESTS_REFUSED.create(registry)
+        self._extraction = ExtractionMetrics(registry)
         self._pools = PoolMetrics(registry)
         self._model = ModelMetrics(registry)
         self._providers: dict[str, str] = {}
@@ -102,6 +104,18 @@ class PrometheusObserver(Observer):
 
     def stage_timed(self, stage: str, duration_s: float, modality: Modality | None = None) -> None:
         self._stage_s.labels(stage, modality or ALL).observe(duration_s)
+
+    def video_extracted(self, frames: int) -> None:
+        self._extraction.extracted(frames)
+
+    def extraction_failed(self, reason: str) -> None:
+        self._extraction.failed(reason)
+
+    def extraction_timed(self, part: str, duration_s: float) -> None:
+        self._extraction.timed(part, duration_s)
+
+    def stream_extracted(self, modality: Modality, *, found: bool) -> None:
+        self._extraction.stream(modality, found=found)
 
     def joints_filled(self, share: float) -> None:
         self._filled_joints.observe(share)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry
 
-from exporters.prometheus.definitions import GaugeDefinition
+from exporters.prometheus.kinds import GaugeDefinition
 
 Labels = tuple[str, ...]
 

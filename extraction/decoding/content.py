@@ -14,11 +14,20 @@ _CHUNK_BYTES: Final = 1 << 20
 
 
 class VideoContent(NamedTuple):
-    """An open file: its descriptor, size in bytes and SHA-256 in hexadecimal digits."""
+    """An open file: its descriptor, size in bytes, SHA-256 in hexadecimal digits, and when it was last written to."""
 
     descriptor: int
     size_bytes: int
     sha256: str
+    written_ns: int
+
+    def check_unchanged(self) -> None:
+        """Raise ``VideoUnreadable`` if the file was written to since its checksum was computed."""
+        status = os.fstat(self.descriptor)
+        if (status.st_size, status.st_mtime_ns) != (self.size_bytes, self.written_ns):
+            raise VideoUnreadable(
+                "it was written to while it was read; upload it whole, then name it", field="features.uri"
+            )
 
 
 @contextmanager
@@ -63,14 +72,6 @@ def measure(descriptor: int, *, max_bytes: int, sha256: str | None = None) -> Vi
             "checksum mismatch with the upload's sha256; send the video again, or the right checksum",
             field="features.sha256",
         )
-    check_unchanged(descriptor, status)
-    return VideoContent(descriptor, at, digest.hexdigest())
-
-
-def check_unchanged(descriptor: int, since: os.stat_result) -> None:
-    """Raise ``VideoUnreadable`` if the file has been written to ``since``."""
-    now = os.fstat(descriptor)
-    if (now.st_size, now.st_mtime_ns) != (since.st_size, since.st_mtime_ns):
-        raise VideoUnreadable(
-            "it was written to while it was read; upload it whole, then name it", field="features.uri"
-        )
+    content = VideoContent(descriptor, at, digest.hexdigest(), status.st_mtime_ns)
+    content.check_unchanged()
+    return content

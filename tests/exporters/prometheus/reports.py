@@ -29,6 +29,28 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
         {"topic": "t", "reason": "malformed_event"},
         1,
     ),
+    ("video_extracted", lambda o: o.video_extracted(300), "dancerank_video_frames_total", {}, 300),
+    (
+        "extraction_failed",
+        lambda o: o.extraction_failed("video_length"),
+        "dancerank_videos_failed_total",
+        {"reason": "video_length"},
+        1,
+    ),
+    (
+        "extraction_timed",
+        lambda o: o.extraction_timed("people", 2.5),
+        "dancerank_extraction_duration_seconds_sum",
+        {"part": "people"},
+        2.5,
+    ),
+    (
+        "stream_extracted",
+        lambda o: o.stream_extracted(Modality.FACIAL, found=False),
+        "dancerank_streams_extracted_total",
+        {"modality": "facial", "found": "no"},
+        1,
+    ),
     ("joints_filled", lambda o: o.joints_filled(0.25), "dancerank_filled_joints_ratio_sum", {}, 0.25),
     (
         "training_distance",

@@ -1,0 +1,65 @@
+"""``FeatureExtractor`` of videos: what ``streamer.extractor = "videos"`` opens."""
+
+from typing import Self
+
+from extraction.decoding.content import measure
+from extraction.decoding.video import DecoderLimits
+from extraction.one_pass import Extraction, Extractors, extract
+from extraction.selection import open_extractors
+from extraction.settings import ExtractionSettings
+from schemas.errors import DancerankError
+from schemas.events import VideoFile
+from schemas.features import ClipFeatures
+from schemas.observation import Observer
+from streamer.stores import FeatureStore
+
+
+class VideoExtractor:
+    """Extracts the streams of videos below the roots of ``store``. Thread-safe; each call decodes in a process of its
+    own.
+    """
+
+    def __init__(
+        self,
+        store: FeatureStore,
+        extractors: Extractors,
+        limits: DecoderLimits,
+        *,
+        max_bytes: int,
+        observer: Observer | None = None,
+    ) -> None:
+        self._store, self._extractors, self._limits = store, extractors, limits
+        self._max_bytes = max_bytes
+        self._observer = observer or Observer()
+
+    @classmethod
+    def open(cls, store: FeatureStore, settings: ExtractionSettings, observer: Observer | None = None) -> Self:
+        """With the extractors that ``settings`` names, their networks loaded."""
+        return cls(
+            store,
+            open_extractors(settings),
+            DecoderLimits.of(settings),
+            max_bytes=settings.max_video_bytes,
+            observer=observer,
+        )
+
+    def extract(self, video: VideoFile) -> ClipFeatures:
+        try:
+            with self._store.open_file(video.uri) as descriptor:
+                content = measure(descriptor, max_bytes=self._max_bytes, sha256=video.sha256)
+                extraction = extract(content, self._extractors, self._limits)
+        except DancerankError as error:
+            self._observer.extraction_failed(error.code)
+            raise
+        self._report(extraction)
+        return extraction.features
+
+    def _report(self, extraction: Extraction) -> None:
+        report = extraction.report
+        self._observer.video_extracted(report.frames)
+        self._observer.extraction_timed("decoding", report.decoding_s)
+        self._observer.extraction_timed("people", report.people_s)
+        self._observer.extraction_timed("total", report.total_s)
+        for stream in report.streams:
+            self._observer.extraction_timed(stream.modality, stream.seconds)
+            self._observer.stream_extracted(stream.modality, found=stream.steps > 0)
