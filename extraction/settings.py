@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from extraction.backgrounds.methods import BackgroundMethod
 from schemas.errors import ConfigurationError
 from schemas.implementations import Implementations
 
@@ -14,8 +15,6 @@ EXTRACTORS: Final = Implementations(
     group="dancerank.stream_extractors",
     shipped={"shipped": "extraction.assembly:open_shipped"},
 )
-
-from extraction.backgrounds.methods import BackgroundMethod
 
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -162,6 +162,7 @@ OTHER_VALUES = {
     "DANCERANK_RANKING__INDEX": "numpy",
     "DANCERANK_STREAMER__EXTRACTOR": "their_package.module:factory",
     "DANCERANK_STREAMER__RUNTIME": "their_package.module:factory",
+    "DANCERANK_EXTRACTION__EXTRACTORS": "their_package.module:factory",
     "DANCERANK_EXTRACTION__BACKGROUND": "median",
     "DANCERANK_LOG__LEVEL": "debug",
     "DANCERANK_LOG__FORMAT": "json",
