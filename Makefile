@@ -6,7 +6,7 @@ SITE := $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs $(
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs tables demo-bundle bench fuzz kafka servers clean
+.PHONY: help demo test lint docs tables demo-bundle bench fuzz kafka servers extractors clean
 
 help: ## show this list
 	@echo "dancerank: streaming virality prediction, ranking and similarity search for short dance clips"
@@ -18,7 +18,7 @@ help: ## show this list
 demo: $(VENV)/installed-cpu ## install without torch, then run the main job on embedded defaults
 	@$(BIN)/dancerank demo
 
-test: $(VENV)/installed-test servers lint ## install everything, check style, types, imports and documentation, run all tests
+test: $(VENV)/installed-test servers extractors lint ## install everything, check style, types, imports and documentation, run all tests
 	@echo "==> tests, on $(WORKERS) workers"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
@@ -56,6 +56,9 @@ kafka: $(VENV)/installed-test servers ## run a real Apache Kafka on 127.0.0.1:90
 
 servers: ## bring the servers that tests need: Kafka's jars and Prometheus
 	@deploy/test-servers.sh
+
+extractors: $(VENV)/installed-test ## fetch the networks for videos that tests need, into the user's cache folder
+	@deploy/test-extractors.sh
 
 clean: ## remove the environment, caches and fetched jars
 	@echo "==> removing $(VENV), caches, deploy/kafka/jars"

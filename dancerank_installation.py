@@ -38,7 +38,7 @@ EXTRAS: Final = MappingProxyType(
         "confluent_kafka": "embedded",
         "psycopg": "postgresql",
         "pymilvus": "milvus",
-        **dict.fromkeys(("av", "cv2"), "video"),
+        **dict.fromkeys(("av", "cv2", "tflite"), "video"),
     }
 )
 """Which extra brings a module that the bare distribution does not."""

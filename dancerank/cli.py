@@ -16,6 +16,7 @@ from dancerank.commands import (
     dead_letters,
     demonstrate,
     doctor,
+    extractors,
     generations,
     keys,
     labels,
@@ -150,6 +151,10 @@ app.add_typer(
 app.add_typer(
     _group("generations", generations.COMMANDS, "List model generations, activate one, and roll back."),
     rich_help_panel="Operate it",
+)
+app.add_typer(
+    _group("extractors", extractors.COMMANDS, "Fetch, list and verify the networks that take features from videos."),
+    rich_help_panel="Learn",
 )
 app.add_typer(
     _group("keys", keys.COMMANDS, "Create, list and revoke keys of the HTTP API."),

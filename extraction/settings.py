@@ -31,8 +31,8 @@ class ExtractionSettings(BaseModel):
     workers: Positive = 1
     """Videos that a streamer extracts at once, beside the clips with features that it loads."""
     models_folder: Path | None = None
-    """Folder of the extractors' networks, as ``dancerank extractors fetch`` fills it. Absent: ``dancerank/extractors``
-    in the user's cache folder (``XDG_CACHE_HOME``, ``~/.cache``)."""
+    """Folder of the extractors' networks, as ``dancerank extractors fetch`` fills it. Absent:
+    ``~/.cache/dancerank/extractors``, or the same in ``XDG_CACHE_HOME``."""
     providers: Annotated[tuple[str, ...], Field(min_length=1)] = ("cuda", "cpu")
     """Execution providers of ONNX Runtime that run the extractors' networks, best first. Those that this machine lacks
     are skipped; at least one must be available."""

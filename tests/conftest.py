@@ -12,6 +12,8 @@ from typing import NoReturn
 
 import pytest
 
+from extraction.models import Model
+from tests.extractors import fetched_model
 from tests.servers import ServerUnavailable, servers_are_required
 from tests.servers import kafka as kafka_servers
 from tests.servers import postgresql as postgresql_servers
@@ -106,6 +108,12 @@ def postgresql_url(postgresql_server: postgresql_servers.PostgresqlServer) -> It
     url = postgresql_server.new_database()
     yield url
     postgresql_server.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def model() -> Callable[[str], Model]:
+    """Opens a network that sees pictures: ``model("pose-detector")``; the test is skipped if it was not fetched."""
+    return fetched_model
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,16 @@ from schemas.errors.logs import (
     UnsupportedBatch,
     UnsupportedByKafka,
 )
-from schemas.errors.models import BundleError, CheckpointError, GenerationMismatch, GenerationRefused, InferenceFailed
+from schemas.errors.models import (
+    BundleError,
+    CheckpointError,
+    ExtractorModelInvalid,
+    ExtractorModelMissing,
+    GenerationMismatch,
+    GenerationRefused,
+    InferenceFailed,
+    PackageUnavailable,
+)
 from schemas.errors.queries import ForeignCursor, NotFound, NotReady, NotServedHere, QueryError
 from schemas.errors.stores import (
     DatabaseBusy,
@@ -67,6 +76,8 @@ __all__ = [
     "ExtraMissing",
     "ExtractionFailed",
     "ExtractorMissing",
+    "ExtractorModelInvalid",
+    "ExtractorModelMissing",
     "FeatureError",
     "FeatureFileCorrupt",
     "FeatureFileForbidden",
@@ -91,6 +102,7 @@ __all__ = [
     "NotReady",
     "NotServedHere",
     "OversizedBatch",
+    "PackageUnavailable",
     "PositionBeyondLog",
     "QueryError",
     "RankingsBehind",

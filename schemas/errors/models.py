@@ -1,6 +1,6 @@
 """Errors of bundles, checkpoints and generations."""
 
-from schemas.errors.families import FinalError, Surface
+from schemas.errors.families import FinalError, RetriableError, Surface
 
 
 class BundleError(FinalError):
@@ -38,3 +38,27 @@ class GenerationRefused(FinalError):
 
     code = "generation_refused"
     remedy = "Do what the message says first: fill the generation, or activate another one before retiring this one."
+
+
+class ExtractorModelMissing(FinalError):
+    """A network that takes features from videos is not in the models' folder."""
+
+    code = "extractor_model_missing"
+    remedy = "Run `dancerank extractors fetch`, or name the folder that holds the networks: `extraction.models_folder`."
+
+
+class ExtractorModelInvalid(FinalError):
+    """A network for videos that cannot be used or converted: damaged, of another checksum, an unknown operation."""
+
+    code = "extractor_model_invalid"
+    remedy = "Do what the message says: fetch the network again, or import another checkpoint."
+
+
+class PackageUnavailable(RetriableError):
+    """A package that networks for videos come from could not be downloaded."""
+
+    code = "package_unavailable"
+    remedy = (
+        "Check the network and the package index that pip (npm) is set to, or copy the models' folder from a machine "
+        "that has it."
+    )

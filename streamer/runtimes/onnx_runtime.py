@@ -1,4 +1,4 @@
-"""Runs the bundle's graphs in ONNX Runtime; no other module of the streamer imports it.
+"""Runs the bundle's graphs in ONNX Runtime; of the streamer, only ``picture_networks`` imports it as well.
 
 Legend: N clips, T time steps, V joints, C channels, D embedding width, M streams of the bundle.
 """
@@ -58,7 +58,7 @@ class OnnxRuntime:
 
     def __init__(self, bundle: Bundle, *, providers: Sequence[str] = ("cpu",), threads: int = 0) -> None:
         manifest = self.manifest = bundle.manifest
-        chosen = _choose(providers)
+        chosen = choose_providers(providers)
         self._streams = {
             stream.modality: _open(bundle, stream.file, stream_signature(manifest, stream.modality), chosen, threads)
             for stream in manifest.streams
@@ -99,7 +99,11 @@ def _run(session: Any, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[
     return results
 
 
-def _choose(providers: Sequence[str]) -> list[tuple[str, dict[str, object]]]:
+def choose_providers(providers: Sequence[str]) -> list[tuple[str, dict[str, object]]]:
+    """Those of ``providers`` (``cuda``, ``cpu``) that this machine has, as ONNX Runtime takes them.
+
+    Raises ``ConfigurationError`` for a name that is not known, and if none is available.
+    """
     unknown = [name for name in providers if name not in _PROVIDERS]
     if unknown or not providers:
         raise ConfigurationError(
