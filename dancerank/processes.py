@@ -45,7 +45,7 @@ from schemas.readiness import ProcessState
 from schemas.unknown_modalities import UnknownModalities
 from streamer.assembly import open_streamer
 from streamer.pipeline import Streamer
-from streamer.runtimes.selection import open_runtime
+from streamer.tuning import Schedule, open_tuned
 from transport.client_options import ProducerOptions, TransactionOptions
 from transport.connection import KafkaConnection
 from transport.kafka_flushes import open_results
@@ -80,6 +80,7 @@ class Processes:
         self.clock: Final = clock or SystemClock()
         self._connection, self._bundle = connection, bundle
         self._monitored: list[MonitoredLoops] = []
+        self._schedule: Schedule | None = None
 
     @cached_property
     def connection(self) -> KafkaConnection:
@@ -174,13 +175,11 @@ class Processes:
 
     @contextmanager
     def runtime(self) -> Iterator[ModelRuntime]:
-        """Runs the networks of the bundle."""
-        streamer = self.settings.streamer
-        opened = open_runtime(
-            streamer.runtime, self.bundle, providers=streamer.providers, threads=streamer.inference_threads
-        )
-        with closing(opened):
-            yield opened
+        """Runs the networks of the bundle, as the streamer will: what is fastest is measured first."""
+        tuned = open_tuned(self.settings.streamer, self.bundle, observer=self.observer, clock=self.clock)
+        self._schedule = tuned.schedule
+        with closing(tuned.runtime):
+            yield tuned.runtime
 
     @contextmanager
     def streamer(self, runtime: ModelRuntime) -> Iterator[Streamer]:
@@ -195,6 +194,7 @@ class Processes:
             runtime,
             open_source=member_of(connection, settings.kafka, group, topics),
             open_sink=lambda: open_results(connection, name, transactions, limits),
+            schedule=self._schedule,
             observer=self.observer,
             clock=self.clock,
         )

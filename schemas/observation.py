@@ -123,6 +123,9 @@ class Observer:
     def provider_in_use(self, modality: Modality | None, provider: str) -> None:
         """The ONNX Runtime execution provider that runs a stream (``None``: the fusion)."""
 
+    def batch_size_chosen(self, modality: Modality, steps: int, clips: int) -> None:
+        """Runs of a stream have at most ``clips`` clips where the longest is near ``steps`` of 25 Hz."""
+
     def in_flight(self, clips: int) -> None:
         """Clips read and not yet written."""
 

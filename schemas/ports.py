@@ -274,8 +274,8 @@ class ModelRuntime(Protocol):
     Legend: N clips, T time steps of the longest, V joints, C channels, D embedding width of a stream, M streams.
 
     A clip's result depends neither on the other clips of its batch nor on the values in ``frames`` beyond its length.
-    A runtime does not write to arrays that it was given, nor to arrays that it has returned. One thread uses it at a
-    time.
+    A runtime does not write to arrays that it was given, nor to arrays that it has returned. Several threads may call
+    it at once; one that cannot run side by side lets them wait for each other.
     """
 
     @property

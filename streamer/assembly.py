@@ -16,6 +16,7 @@ from streamer.runtimes.selection import open_runtime
 from streamer.scoring import Scorer
 from streamer.settings import StreamerSettings
 from streamer.stores import FeatureStore
+from streamer.tuning import Schedule, fixed_schedule
 
 
 def open_scorer(
@@ -42,15 +43,18 @@ def open_streamer(
     *,
     open_source: OpenSource,
     open_sink: OpenSink,
+    schedule: Schedule | None = None,
     observer: Observer | None = None,
     clock: Clock | None = None,
 ) -> Streamer:
     """A streamer that is ready to ``run``.
 
-    ``runtime`` runs the bundle to score with; the caller closes it after the streamer. Raises ``ConfigurationError``
-    for a feature root that cannot be read, and what ``open_sink`` and ``open_source`` raise, which are called last.
+    ``runtime`` runs the bundle to score with, by ``schedule`` or, without one, as the settings say; the caller closes
+    it after the streamer. Raises ``ConfigurationError`` for a feature root that cannot be read, and what ``open_sink``
+    and ``open_source`` raise, which are called last.
     """
     observer, clock = observer or Observer(), clock or SystemClock()
+    schedule = schedule or fixed_schedule(settings)
     abandoned = threading.Event()
     store = FeatureStore(
         FeatureRoots(settings.feature_roots),
@@ -80,7 +84,14 @@ def open_streamer(
             open_source=open_source,
             open_sink=open_sink,
             prefetcher=prefetcher,
-            scorer=Scorer(runtime, observer=observer, clock=clock),
+            scorer=Scorer(
+                runtime,
+                sizes=schedule.sizes,
+                max_batch_steps=settings.max_batch_steps,
+                observer=observer,
+                clock=clock,
+            ),
+            workers=schedule.workers,
             observer=observer,
             clock=clock,
         )

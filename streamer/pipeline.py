@@ -5,7 +5,6 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from schemas.clock import Clock, SystemClock
@@ -26,9 +25,10 @@ from schemas.ports import (
 from schemas.readiness import Reason, WaitsFor
 from schemas.times import check_time
 from streamer.batching import LengthBatcher
+from streamer.inference import Inference, Scored
 from streamer.offset_tracker import OffsetTracker, Ticket
 from streamer.prefetch import Loaded, Prefetcher, Upload
-from streamer.scoring import PreparedBatch, Scorer, ScoringInput, length_in_steps
+from streamer.scoring import Scorer, ScoringInput, length_in_steps
 from streamer.settings import StreamerSettings
 from transport.dead_letter import DeadLetterWriter
 from transport.reading_progress import ReadingProgress
@@ -39,21 +39,23 @@ log = logging.getLogger(__name__)
 _RECORDS_PER_POLL: Final = 64
 """So that the first batch need not wait until everything that may be in flight has been taken on."""
 
+_UNREAD_S: Final = 0.05
+"""How long uploads may wait to be read while all that was read is with the networks."""
+
 _HELD_PER_CLIP: Final = 16
 """Results that may wait for an earlier clip to finish, for each that may be in flight; then reading pauses."""
 
 OpenSource = Callable[[RebalanceListener], RecordSource]
 OpenSink = Callable[[], TransactionalSink]
-Upcoming = tuple[list[Loaded], Future[PreparedBatch]]
 
 
 class Streamer:
     """Uploads → scored clips, each exactly once: its result, or its dead letter, is written in one transaction with the
     position after it.
 
-    Inference runs on the calling thread, loading on the prefetcher's, padding of the next batch on one more.
-    ``open_source`` gets this object as the listener of the source that it opens. The streamer closes what it opens, and
-    the prefetcher.
+    The networks run on ``workers`` threads, files are loaded on the prefetcher's. The calling thread reads, forms
+    batches, writes and commits, while the networks work on batches that were formed before. ``open_source`` gets this
+    object as the listener of the source that it opens. The streamer closes what it opens, and the prefetcher.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Streamer:
         open_sink: OpenSink,
         prefetcher: Prefetcher,
         scorer: Scorer,
+        workers: int = 1,
         observer: Observer | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -74,13 +77,14 @@ class Streamer:
         self._clock = clock or SystemClock()
         self._tracker = OffsetTracker()
         self._batcher: LengthBatcher[tuple[Loaded, ScoringInput]] = LengthBatcher(
-            max_clips=settings.max_batch_clips,
+            max_clips=scorer.most_clips(settings.max_batch_clips),
             max_steps=settings.max_batch_steps,
             max_wait_s=settings.max_batch_wait_s,
             ratio=settings.length_ratio,
         )
-        self._padding = ThreadPoolExecutor(1, thread_name_prefix="pad-batches")
-        self._upcoming: Upcoming | None = None
+        self._inference: Inference[Loaded] = Inference(
+            scorer, workers=workers, clock=self._clock, ended=prefetcher.wake
+        )
         self._dead_letters = DeadLetterWriter(self._observer, self._clock)
         self.progress: Final = ReadingProgress()
         """How far it has come, for the monitor of its lag."""
@@ -95,7 +99,11 @@ class Streamer:
             position="what is committed",
         )
         self._open_source, self._open_sink = open_source, open_sink
-        self._connect()
+        try:
+            self._connect()
+        except BaseException:
+            self._inference.close()
+            raise
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set, then finish what is in flight, commit, and leave the group.
@@ -137,8 +145,8 @@ class Streamer:
 
     def close(self) -> None:
         """Leave without committing. What is in flight is read again by whoever comes next. Idempotent."""
-        self._padding.shutdown(cancel_futures=True)
         self._prefetcher.close()
+        self._inference.close()
         close_quietly(self._source, self._sink)
 
     def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -165,12 +173,15 @@ class Streamer:
         self._observer.records_lost(gap.at, gap.records)
 
     def _step(self) -> None:
-        self.progress.stepped(self._clock.monotonic_s(), is_member=self._source.is_member)
+        moved_s = self._inference.busy_since_s()  # a network that hangs is a loop that stands still
+        self.progress.stepped(
+            self._clock.monotonic_s() if moved_s is None else moved_s, is_member=self._source.is_member
+        )
         self._read_uploads()
         if self._source.assignment():
             self._reconnecting.worked()
         self._collect_loaded()
-        self._score_next_batch()
+        self._score_batches()
         self._commit_when_due()
         if self._reconnecting.is_waiting and self._is_through():
             self._reconnecting.succeeded()
@@ -207,7 +218,8 @@ class Streamer:
             self._paused = False
             self._source.resume()
         most = max(1, min(room, _RECORDS_PER_POLL))
-        timeout_s = 0.0 if self._prefetcher.loading else self._idle_budget_s()
+        is_busy = self._prefetcher.loading or self._inference.batches
+        timeout_s = 0.0 if is_busy else self._idle_budget_s()
         records = self._source.poll(max_records=most, timeout_s=timeout_s)
         for record in records:
             self._take(record)
@@ -232,7 +244,8 @@ class Streamer:
     def _collect_loaded(self, *, patience_s: float = math.inf) -> None:
         """Raises the error of a store that does not answer, once all else is in order and what is done is committed."""
         unanswered: RetriableError | None = None
-        for loaded in self._prefetcher.ready(min(self._idle_budget_s(), patience_s)):
+        patience_s = min(self._idle_budget_s(), patience_s)
+        for loaded in self._prefetcher.ready(patience_s, may_be_woken=self._inference.batches > 0):
             upload, outcome = loaded.upload, loaded.outcome
             self._observer.stage_timed("load", loaded.loading_s)
             if not isinstance(outcome, DancerankError):
@@ -257,37 +270,38 @@ class Streamer:
         return self._draining or self._paused
 
     def _idle_budget_s(self) -> float:
-        """How long nothing need be done unless a record or features arrive."""
-        if self._upcoming is not None:
-            return 0.0
+        """How long nothing need be done unless a record, features or results arrive."""
+        longest_s = self._settings.poll_timeout_s
+        if self._inference.batches and not self._prefetcher.loading:
+            longest_s = min(longest_s, _UNREAD_S)
         next_due_s = self._batcher.next_due_s()
-        if next_due_s is None:
-            return self._settings.poll_timeout_s
+        if next_due_s is None or not self._inference.has_room:
+            return longest_s
         if self._batch_cannot_grow():
             return 0.0
-        return min(max(0.0, next_due_s - self._clock.monotonic_s()), self._settings.poll_timeout_s)
+        return min(max(0.0, next_due_s - self._clock.monotonic_s()), longest_s)
 
-    def _score_next_batch(self) -> None:
-        batch, self._upcoming = self._upcoming or self._prepare_next(), None
-        if batch is not None:
-            self._upcoming = self._prepare_next()  # is padded while the networks run
-            self._score(*batch)
+    def _score_batches(self) -> None:
+        """Begin as many batches as keep the networks busy, and take on what they have done."""
+        while self._inference.has_room and self._begin_batch():
+            pass
+        for scored in self._inference.collect():
+            self._take_on(scored)
 
-    def _prepare_next(self) -> Upcoming | None:
+    def _begin_batch(self) -> bool:
         # One at a time: a batch that has to wait for the networks had better wait where it can still fill.
         now_s = self._clock.monotonic_s()
         for batch in self._batcher.drain(most=1) if self._batch_cannot_grow() else self._batcher.due(now_s, most=1):
-            self._observer.batch_formed(len(batch.items), batch.steps, batch.padded_steps)
-            loaded = [item for item, _ in batch.items]
-            return loaded, self._padding.submit(self._scorer.prepare, [clip for _, clip in batch.items])
-        return None
+            scoring = self._scorer.begin([clip for _, clip in batch.items])
+            self._observer.batch_formed(len(batch.items), scoring.steps, scoring.padded_steps)
+            for loaded, _ in batch.items:
+                self._observer.stage_timed("wait", now_s - loaded.loaded_at_s)
+            self._inference.submit([loaded for loaded, _ in batch.items], scoring)
+            return True
+        return False
 
-    def _score(self, batch: list[Loaded], prepared: Future[PreparedBatch]) -> None:
-        padded = prepared.result()
-        started_s = self._clock.monotonic_s()
-        for loaded in batch:
-            self._observer.stage_timed("wait", started_s - loaded.loaded_at_s)
-        for loaded, result in zip(batch, self._scorer.score_prepared(padded), strict=True):
+    def _take_on(self, scored: Scored[Loaded]) -> None:
+        for loaded, result in zip(scored.items, scored.results, strict=True):
             upload = loaded.upload
             if self._tracker.is_open(upload.ticket):
                 if isinstance(result, ClipScored):
@@ -325,7 +339,7 @@ class Streamer:
                 log.warning("%d clips were not finished in time; they will be read again", self._prefetcher.clips)
                 break
             self._collect_loaded(patience_s=left_s)
-            self._score_next_batch()
+            self._score_batches()
         self._draining = False
 
     def _commit_when_due(self) -> None:

@@ -136,7 +136,7 @@ class Prefetcher:
         self._record_bytes = 0
         self._in_flight: dict[Upload, _Reservation] = {}
         self._loading = 0
-        self._done: queue.SimpleQueue[Future[Loaded]] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Future[Loaded] | None] = queue.SimpleQueue()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="load-features")
         self._threads = threads
 
@@ -189,22 +189,29 @@ class Prefetcher:
         self._loading += 1
         self._pool.submit(self._run, upload, reservation).add_done_callback(self._done.put)
 
-    def ready(self, timeout_s: float) -> list[Loaded]:
+    def ready(self, timeout_s: float, *, may_be_woken: bool = False) -> list[Loaded]:
         """Clips whose loading has ended since the last call, in the order in which it ended. Waits up to ``timeout_s``
-        for the first.
+        for the first, or for ``wake``; if nothing is loading, only where it ``may_be_woken``.
 
         Raises any exception of a load that is not a ``DancerankError``: it is a defect.
         """
         loaded: list[Loaded] = []
         try:
-            while self._loading:
+            while self._loading or may_be_woken:
                 wait = timeout_s > 0 and not loaded
                 future = self._done.get(timeout=timeout_s) if wait else self._done.get_nowait()
+                if future is None:
+                    timeout_s = 0.0
+                    continue
                 self._loading -= 1
                 loaded.append(future.result())
         except queue.Empty:
             pass
         return loaded
+
+    def wake(self) -> None:
+        """End the wait of ``ready``, or the next one; from any thread."""
+        self._done.put(None)
 
     def release(self, upload: Upload) -> None:
         """End the flight of a clip and give back its bytes. Does nothing for a clip that is not in flight."""

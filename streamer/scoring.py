@@ -4,13 +4,13 @@ Legend: N clips of the batch, D embedding width of a stream, M streams of the bu
 """
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from schemas.clock import Clock, SystemClock
 from schemas.errors import InferenceFailed
@@ -27,6 +27,7 @@ from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Bool, Float32, FusionResult, Int64, ModelRuntime, StreamResult
 from schemas.training_distribution import DistanceMeter
+from streamer.batch_sizes import WHOLE_BATCHES, BatchSizes, Rows
 from streamer.padding import PaddedBuffer
 
 log = logging.getLogger(__name__)
@@ -43,43 +44,62 @@ def length_in_steps(features: ClipFeatures) -> int:
     return max(round(len(frames) * modality.step_cost) for modality, frames in features.frames.items())
 
 
-Buffers = dict[Modality, PaddedBuffer]
+class StreamRun(NamedTuple):
+    """One run of a stream: over the ``rows`` of a batch, all of which have the modality."""
+
+    modality: Modality
+    rows: Rows
 
 
-class StreamInput(NamedTuple):
-    """What one stream reads: the ``rows`` of the batch that have the modality, their padded ``frames`` and lengths."""
+class Scoring:
+    """A batch under way: which runs it takes, and what they have given so far.
 
-    rows: npt.NDArray[np.intp]
-    frames: Float32
-    lengths: Int64
-
-
-class PreparedBatch(NamedTuple):
-    """A batch ready for the networks. ``present`` (N, M); ``buffers`` hold the memory of ``inputs``. ``distances`` are
-    those of each clip from the training distribution, by modality, where the bundle states one.
+    Runs of one batch write to places of their own, so several threads may do them at once. ``present`` (N, M),
+    ``embeddings`` (N, sum of D), ``scores`` (N, M). ``failures``: why a row has no result. ``distances`` are those of
+    each clip from the training distribution, by modality, where the bundle states one. ``steps`` and ``padded_steps``
+    count those of all runs, in steps of ``STEP_RATE_HZ``.
     """
 
-    clips: Sequence[ScoringInput]
-    present: Bool
-    inputs: dict[Modality, StreamInput]
-    buffers: Buffers
-    distances: Sequence[dict[Modality, float]]
+    def __init__(self, clips: Sequence[ScoringInput], present: Bool, width: int, runs: Sequence[StreamRun]) -> None:
+        self.clips = clips
+        self.present = present
+        self.runs = runs
+        self.embeddings = np.zeros((len(clips), width), np.float32)
+        self.scores = np.zeros(present.shape, np.float32)
+        self.failures: dict[int, InferenceFailed] = {}
+        self.distances: list[dict[Modality, float]] = [{} for _ in clips]
+        lengths = [_steps_of(clips, run) for run in runs]
+        self.steps = round(sum(map(sum, lengths)))
+        self.padded_steps = round(sum(max(each) * len(each) for each in lengths))
+
+
+def _steps_of(clips: Sequence[ScoringInput], run: StreamRun) -> list[float]:
+    return [len(clips[row][1].frames[run.modality]) * run.modality.step_cost for row in run.rows.tolist()]
 
 
 class Scorer:
     """Scores batches of clips with the streams and the fusion of a bundle, which ``runtime`` runs.
 
-    Memory of padded arrays is reused: one set for each batch that is prepared and not yet scored. One thread may
-    prepare while another scores; otherwise it is not thread-safe. The runtime stays the caller's to close.
+    Several threads may work on one batch or on several: ``begin``, then every run with a buffer of the thread's own,
+    then ``finish``. The runtime stays the caller's to close.
     """
 
-    def __init__(self, runtime: ModelRuntime, *, observer: Observer | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        runtime: ModelRuntime,
+        *,
+        sizes: BatchSizes = WHOLE_BATCHES,
+        max_batch_steps: float = math.inf,
+        observer: Observer | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """A run has no more clips than ``sizes`` says and no padded cost above ``max_batch_steps``."""
         self._runtime = runtime
+        self._sizes, self._max_batch_steps = sizes, max_batch_steps
         self._observer = observer or Observer()
         self._clock = clock or SystemClock()
         self._generation = runtime.manifest.generation
         self._modalities = runtime.manifest.modalities
-        self._spare: list[Buffers] = []
         for modality, provider in runtime.providers.items():
             self._observer.provider_in_use(modality, provider)
         ends = np.cumsum([stream.embedding_dim for stream in runtime.manifest.streams]).tolist()
@@ -98,56 +118,68 @@ class Scorer:
                 self._generation,
             )
 
-    def prepare(self, batch: Sequence[ScoringInput]) -> PreparedBatch:
-        """Pad a batch; may run on another thread while ``score_prepared`` works on the previous one.
+    def score(self, batch: Sequence[ScoringInput]) -> list[ClipScored | InferenceFailed]:
+        """One result per clip, in order, all on this thread.
+
+        If inference fails on a clip, or returns a number that is not finite, that clip's result is the error. The
+        other clips get the results that they would have without it.
+        """
+        scoring, buffer = self.begin(batch), PaddedBuffer()
+        for run in scoring.runs:
+            self.run(scoring, run, buffer)
+        return self.finish(scoring)
+
+    def most_clips(self, limit: int) -> int:
+        """Clips of a batch beyond which no stream gains, at most ``limit``."""
+        return self._sizes.largest(limit)
+
+    def begin(self, batch: Sequence[ScoringInput]) -> Scoring:
+        """A batch with its runs, in the order of the bundle's streams; none has run yet.
 
         Features must hold at least one modality of the bundle and no others.
         """
         present = np.array([[m in features.frames for m in self._modalities] for _, features in batch], np.bool_)
-        buffers = self._spare.pop() if self._spare else {modality: PaddedBuffer() for modality in self._modalities}
-        inputs = {}
-        distances: list[dict[Modality, float]] = [{} for _ in batch]
+        runs = []
         for column, modality in enumerate(self._modalities):
             rows = np.flatnonzero(present[:, column])
-            if rows.size:
-                clips = [batch[row][1].frames[modality] for row in rows.tolist()]
-                measured: list[float] = []
-                look = None if (meter := self._meters.get(modality)) is None else partial(_measure, meter, measured)
-                inputs[modality] = StreamInput(rows, *buffers[modality].fill(clips, look))
-                for row, distance in zip(rows.tolist(), measured, strict=False):
-                    distances[row][modality] = distance
-        return PreparedBatch(batch, present, inputs, buffers, distances)
+            lengths = [round(len(batch[row][1].frames[modality]) * modality.step_cost) for row in rows.tolist()]
+            runs += [
+                StreamRun(modality, rows[among]) for among in self._sizes.runs(modality, lengths, self._max_batch_steps)
+            ]
+        return Scoring(batch, present, self._width, runs)
 
-    def score(self, batch: Sequence[ScoringInput]) -> list[ClipScored | InferenceFailed]:
-        """Prepare a batch and score it."""
-        return self.score_prepared(self.prepare(batch))
-
-    def score_prepared(self, prepared: PreparedBatch) -> list[ClipScored | InferenceFailed]:
-        """One result per clip, in order.
-
-        If inference fails on a clip, or returns a number that is not finite, that clip's result is the error. The
-        other clips get the results that they would have without it. A prepared batch can be scored once.
-        """
+    def run(self, scoring: Scoring, run: StreamRun, buffer: PaddedBuffer) -> None:
+        """Pad the clips of one run into ``buffer`` and run the stream on them."""
+        modality, rows = run
+        clips = [scoring.clips[row][1].frames[modality] for row in rows.tolist()]
+        look, measured = None, list[float]()
+        if (meter := self._meters.get(modality)) is not None:
+            look = partial(_measure, meter, measured)
+        frames, lengths = buffer.fill(clips, look)
+        for row, distance in zip(rows.tolist(), measured, strict=False):
+            scoring.distances[row][modality] = distance
         try:
-            return list(self._run(prepared))
+            result = self._run_stream(modality, frames, lengths)
         except InferenceFailed as error:
-            if len(prepared.clips) == 1:
-                return [error]
-        finally:
-            self._spare.append(prepared.buffers)
-        return [result for clip in prepared.clips for result in self.score([clip])]
+            if len(rows) == 1:
+                scoring.failures[int(rows[0])] = error
+            else:
+                for row in rows:
+                    self.run(scoring, StreamRun(modality, np.array([row])), buffer)
+            return
+        scoring.embeddings[rows, self._columns[modality]] = result.embeddings
+        scoring.scores[rows, self._modalities.index(modality)] = result.scores
 
-    def _run(self, prepared: PreparedBatch) -> Sequence[ClipScored]:
-        embeddings = np.zeros((len(prepared.clips), self._width), np.float32)
-        scores = np.zeros(prepared.present.shape, np.float32)
-        for column, modality in enumerate(self._modalities):
-            if modality in prepared.inputs:
-                rows, frames, lengths = prepared.inputs[modality]
-                result = self._run_stream(modality, frames, lengths)
-                embeddings[rows, self._columns[modality]] = result.embeddings
-                scores[rows, column] = result.scores
-        fused = self._run_fusion(embeddings, scores, prepared.present)
-        return self._results(prepared, embeddings, scores, fused)
+    def finish(self, scoring: Scoring) -> list[ClipScored | InferenceFailed]:
+        """One result per clip, in order, once every run of the batch was done."""
+        finite = np.isfinite(scoring.scores).all(axis=1)
+        for row in np.flatnonzero(~finite).tolist():
+            scoring.failures.setdefault(row, _not_finite("score"))
+        rows = [row for row in range(len(scoring.clips)) if row not in scoring.failures]
+        results: dict[int, ClipScored | InferenceFailed] = dict(scoring.failures)
+        if rows:
+            results |= dict(zip(rows, self._fused(scoring, np.array(rows)), strict=True))
+        return [results[row] for row in range(len(scoring.clips))]
 
     def _run_stream(self, modality: Modality, frames: Float32, lengths: Int64) -> StreamResult:
         started_s = self._clock.monotonic_s()
@@ -155,47 +187,57 @@ class Scorer:
         self._observer.stage_timed("inference", self._clock.monotonic_s() - started_s, modality)
         return result
 
-    def _run_fusion(self, embeddings: Float32, scores: Float32, present: Bool) -> FusionResult:
+    def _fused(self, scoring: Scoring, rows: Rows) -> list[ClipScored | InferenceFailed]:
         started_s = self._clock.monotonic_s()
-        fused = self._runtime.run_fusion(embeddings, scores, present)
-        self._observer.stage_timed("fusion", self._clock.monotonic_s() - started_s)
-        return fused
-
-    def _results(
-        self, prepared: PreparedBatch, embeddings: Float32, scores: Float32, fused: FusionResult
-    ) -> Sequence[ClipScored]:
-        for name, values in (("score", scores), ("attention", fused.attention), ("fused score", fused.scores)):
-            if not np.isfinite(values).all():
-                raise InferenceFailed(
-                    f"the {name} is not a finite number; check the clip's features for extreme values"
-                )
-        scored_at_ms = self._clock.now_ms()
-        # Rounding can put a weight a hair above 1.
-        attention = np.clip(fused.attention, 0.0, 1.0).tolist()
-        score_lists, fused_scores = scores.tolist(), fused.scores.tolist()
-        results = []
-        for row, (upload, _) in enumerate(prepared.clips):
-            modalities = {
-                modality: _modality_result(
-                    modality, score_lists[row][column], attention[row][column], embeddings[row, self._columns[modality]]
-                )
-                for column, modality in enumerate(self._modalities)
-                if prepared.present[row, column]
-            }
-            scored = ClipScored(
-                clip_id=upload.clip_id,
-                dancer_id=upload.dancer_id,
-                challenge_id=upload.challenge_id,
-                uploaded_at_ms=upload.uploaded_at_ms,
-                duration_s=upload.duration_s,
-                generation=self._generation,
-                modalities=modalities,
-                missing=tuple(m for m in MODALITIES if m in self._modalities and m not in modalities),
-                fused_score=fused_scores[row],
-                scored_at_ms=scored_at_ms,
+        try:
+            fused = self._runtime.run_fusion(scoring.embeddings[rows], scoring.scores[rows], scoring.present[rows])
+        except InferenceFailed as error:
+            return (
+                [error] if len(rows) == 1 else [self._fused(scoring, rows[at : at + 1])[0] for at in range(len(rows))]
             )
-            results.append(self._with_distance(scored, prepared.distances[row]))
+        self._observer.stage_timed("fusion", self._clock.monotonic_s() - started_s)
+        return self._results(scoring, rows, fused)
+
+    def _results(self, scoring: Scoring, rows: Rows, fused: FusionResult) -> list[ClipScored | InferenceFailed]:
+        """``fused``: of the ``rows``, in their order."""
+        scored_at_ms = self._clock.now_ms()
+        attention, fused_scores = fused.attention.tolist(), fused.scores.tolist()
+        results: list[ClipScored | InferenceFailed] = []
+        for row, weights, fused_score in zip(rows.tolist(), attention, fused_scores, strict=True):
+            try:
+                results.append(self._result(scoring, row, weights, fused_score, scored_at_ms))
+            except InferenceFailed as error:
+                results.append(error)
         return results
+
+    def _result(
+        self, scoring: Scoring, row: int, attention: Sequence[float], fused_score: float, scored_at_ms: int
+    ) -> ClipScored:
+        for name, values in (("attention", attention), ("fused score", (fused_score,))):
+            if not all(map(math.isfinite, values)):
+                raise _not_finite(name)
+        upload, scores, embeddings = scoring.clips[row][0], scoring.scores[row].tolist(), scoring.embeddings[row]
+        modalities = {
+            # Rounding can put a weight a hair above 1.
+            modality: _modality_result(
+                modality, scores[column], min(max(attention[column], 0.0), 1.0), embeddings[self._columns[modality]]
+            )
+            for column, modality in enumerate(self._modalities)
+            if scoring.present[row, column]
+        }
+        scored = ClipScored(
+            clip_id=upload.clip_id,
+            dancer_id=upload.dancer_id,
+            challenge_id=upload.challenge_id,
+            uploaded_at_ms=upload.uploaded_at_ms,
+            duration_s=upload.duration_s,
+            generation=self._generation,
+            modalities=modalities,
+            missing=tuple(m for m in MODALITIES if m in self._modalities and m not in modalities),
+            fused_score=fused_score,
+            scored_at_ms=scored_at_ms,
+        )
+        return self._with_distance(scored, scoring.distances[row])
 
     def _with_distance(self, clip: ClipScored, distances: Mapping[Modality, float]) -> ClipScored:
         if not distances:
@@ -213,6 +255,10 @@ class Scorer:
                 distances[farthest],
             )
         return ClipScoredV2(**msgspec.structs.asdict(clip), training_distance=distances[farthest])
+
+
+def _not_finite(name: str) -> InferenceFailed:
+    return InferenceFailed(f"the {name} is not a finite number; check the clip's features for extreme values")
 
 
 def _measure(meter: DistanceMeter, measured: list[float], frames: Float32) -> None:

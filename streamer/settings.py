@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from schemas.errors import ConfigurationError
 from schemas.features import DEFAULT_MAX_BYTES
+from schemas.modalities import Modality
 from streamer.extractors.selection import EXTRACTORS
 from streamer.runtimes.selection import RUNTIMES
 
@@ -66,7 +67,14 @@ class StreamerSettings(BaseModel):
     """Execution providers of the runtime (ONNX Runtime: cuda, cpu), best first. Those that this machine lacks are
     skipped; at least one must be available. ``("cuda",)`` refuses to run on the CPU."""
     inference_threads: Annotated[int, Field(ge=0)] = 0
-    """Threads that run one operator of a network; 0 takes one per core."""
+    """Threads that run one operator of a network; 0: what was measured to be fastest at the start."""
+    inference_workers: Annotated[int, Field(ge=0)] = 0
+    """Streams that run side by side; 0: what was measured to be fastest, or 1 if ``inference_threads`` is set."""
+    stream_batch_clips: Mapping[Modality, Positive] = {}
+    """Most clips in one run of a stream, for example ``{ skeletal = 1 }``. For the others the smallest is measured from
+    which on larger ones gain nothing."""
+    tuning_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
+    """Longest that measuring may take at the start, in seconds. 0: nothing is measured, batches are run whole."""
 
     commit_interval_s: Seconds = 0.25
     """Time between two transactions, in seconds. Results can be read once theirs is committed."""

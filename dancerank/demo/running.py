@@ -41,6 +41,9 @@ def demo_settings(settings: Settings, folder: Path) -> Settings:
         runtime=settings.streamer.runtime,
         providers=settings.streamer.providers,
         inference_threads=settings.streamer.inference_threads,
+        inference_workers=settings.streamer.inference_workers,
+        stream_batch_clips=settings.streamer.stream_batch_clips,
+        tuning_s=settings.streamer.tuning_s,
     )
     ranking = RankingSettings(
         database_url=f"sqlite:///{folder / 'dancerank.db'}",

@@ -44,6 +44,7 @@ _MODALITY: Final = Label("modality", "the modality")
 _MODALITY_OR_ALL: Final = Label("modality", f"the modality; `{ALL}` for the whole clip")
 _PART: Final = Label("part", "`decoding` (waiting for frames), `people`, a modality, `total`")
 _FOUND: Final = Label("found", "`yes`, `no`")
+_STEPS: Final = Label("steps", "length of the clips, in steps of 25 Hz")
 _PROVIDER: Final = Label("provider", "ONNX Runtime's name of it")
 _GENERATION: Final = Label("generation", "the generation's name")
 _CHALLENGE: Final = Label("challenge", f"the challenge; `{ALL_CHALLENGES}` for the mean over them")
@@ -210,6 +211,13 @@ PROVIDER: Final = GaugeDefinition(
     "1",
     _STREAM,
     (_MODALITY_OR_ALL, _PROVIDER),
+)
+STREAM_BATCH_CLIPS: Final = GaugeDefinition(
+    "dancerank_stream_batch_clips",
+    "Most clips in one run of a stream, as measured at the start or set, by the length of the clips.",
+    "clips",
+    _STREAM,
+    (_MODALITY, _STEPS),
 )
 IN_FLIGHT: Final = GaugeDefinition("dancerank_clips_in_flight", "Clips read and not yet written.", "clips", _STREAM)
 INDEX_VECTORS: Final = GaugeDefinition(

@@ -45,6 +45,7 @@ class PrometheusObserver(Observer):
         self._outside_training = definitions.OUTSIDE_TRAINING.create(registry)
         self._stage_s = definitions.STAGE_S.create(registry)
         self._provider = definitions.PROVIDER.create(registry)
+        self._stream_batch_clips = definitions.STREAM_BATCH_CLIPS.create(registry)
         self._in_flight = definitions.IN_FLIGHT.create(registry)
         self._index_vectors = definitions.INDEX_VECTORS.create(registry)
         self._active_generation = definitions.ACTIVE_GENERATION.create(registry)
@@ -133,6 +134,9 @@ class PrometheusObserver(Observer):
             self._provider.remove(name, before)
         self._providers[name] = provider
         self._provider.labels(name, provider).set(1)
+
+    def batch_size_chosen(self, modality: Modality, steps: int, clips: int) -> None:
+        self._stream_batch_clips.labels(modality, str(steps)).set(clips)
 
     def in_flight(self, clips: int) -> None:
         self._in_flight.set(clips)

@@ -11,6 +11,7 @@ Each check opens the runtime on a bundle of at least two streams with one of the
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import product
@@ -103,6 +104,17 @@ def check_arrays_stay_as_they_are(factory: RuntimeFactory, bundle: Bundle, provi
         _expect_untouched("fusion", runtime.run_fusion, *pairs)
 
 
+def check_threads_at_once(factory: RuntimeFactory, bundle: Bundle, providers: Sequence[str]) -> None:
+    """Several threads that call it at once get what one alone gets, of one stream and of several."""
+    modalities = (*bundle.manifest.modalities, bundle.manifest.modalities[0])
+    work = [(modality, _frames(bundle, modality, LENGTHS, seed=seed)) for seed, modality in enumerate(modalities)]
+    with _opened(factory, bundle, providers) as runtime, ThreadPoolExecutor(len(work)) as threads:
+        alone = [runtime.run_stream(modality, frames, LENGTHS) for modality, frames in work]
+        running = [threads.submit(runtime.run_stream, modality, frames, LENGTHS) for modality, frames in work]
+        for (modality, _), found, expected in zip(work, running, alone, strict=True):
+            _expect_equal(f"{modality}: beside other threads and alone", found.result(), expected)
+
+
 def check_wrong_input(factory: RuntimeFactory, bundle: Bundle, providers: Sequence[str]) -> None:
     """Input that a graph cannot read raises ``InferenceFailed``; the runtime can be used afterwards."""
     with _opened(factory, bundle, providers) as runtime:
@@ -160,6 +172,7 @@ RUNTIME_CHECKS: Final[tuple[Check, ...]] = (
     check_a_clip_alone_and_in_a_batch,
     check_absent_modalities,
     check_arrays_stay_as_they_are,
+    check_threads_at_once,
     check_wrong_input,
     check_an_unknown_provider,
     check_graphs_that_do_not_fit,

@@ -21,7 +21,7 @@ from streamer.pipeline import Streamer
 from streamer.prefetch import Prefetcher
 from streamer.roots import FeatureRoots
 from streamer.runtimes.onnx_runtime import OnnxRuntime
-from streamer.scoring import PreparedBatch, Scorer
+from streamer.scoring import Scorer, Scoring
 from streamer.settings import StreamerSettings
 from streamer.stores import FeatureStore, MemoryReservation
 from transport.client_options import ConsumerOptions
@@ -74,12 +74,12 @@ class _Scorer(Scorer):
 
     signals: Signals
 
-    def score_prepared(self, prepared: PreparedBatch) -> list[ClipScored | Any]:
+    def finish(self, scoring: Scoring) -> list[ClipScored | Any]:
         if not self.signals.gate.is_set():
             time.sleep(SLOW_S)
         if self.signals.paused.value:
             self.signals.gate.wait()
-        return super().score_prepared(prepared)
+        return super().finish(scoring)
 
 
 class _Loader(FeatureLoader):

@@ -113,14 +113,14 @@ class Gate:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.reached, self.open = threading.Event(), threading.Event()
-        score = Scorer.score_prepared
+        run = Scorer.run
 
-        def held(scorer: Scorer, batch):  # type: ignore[no-untyped-def]
+        def held(scorer: Scorer, *work):  # type: ignore[no-untyped-def]
             self.reached.set()
             self.open.wait(60)
-            return score(scorer, batch)
+            run(scorer, *work)
 
-        monkeypatch.setattr(Scorer, "score_prepared", held)
+        monkeypatch.setattr(Scorer, "run", held)
 
 
 class InFlight(Observer):

@@ -12,6 +12,8 @@ from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Bool, Float32, FusionResult, Int64, StreamResult
 from schemas.training_distribution import training_distribution
+from streamer.batch_sizes import BatchSizes
+from streamer.padding import PaddedBuffer
 from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.scoring import Scorer, ScoringInput, length_in_steps
 from tests.clips import random_features, upload
@@ -169,13 +171,18 @@ def test_the_length_of_a_clip_is_its_duration_at_25_hz_whatever_it_has(
     assert length_in_steps(random_features(10.0, modalities=modalities)) == steps
 
 
-def test_preparing_a_batch_does_not_change_another_that_waits(bundle: Bundle) -> None:
-    scorer, batch = Scorer(OnnxRuntime(bundle)), clips()
-    waiting = [scorer.prepare([item]) for item in batch]
-    for item, prepared in zip(batch, waiting, strict=True):
-        (result,) = scorer.score_prepared(prepared)
+def test_runs_of_any_size_and_order_give_what_each_clip_has_alone(bundle: Bundle) -> None:
+    batch = [clip(f"clip-{n}", random_features(3.0 + n % 3, modalities=SUBSETS[n % 5], seed=n)) for n in range(10)]
+    sizes = BatchSizes({Modality.SKELETAL: {100: 1}, Modality.SCENIC: {100: 3}, Modality.HOLISTIC: {75: 1, 125: 2}})
+    scorer, buffer = Scorer(OnnxRuntime(bundle), sizes=sizes), PaddedBuffer()
+    scoring = scorer.begin(batch)
+    assert max(len(run.rows) for run in scoring.runs if run.modality is Modality.SKELETAL) == 1
+    for run in reversed(scoring.runs):
+        scorer.run(scoring, run, buffer)
+    plain = Scorer(OnnxRuntime(bundle))
+    for result, item in zip(scorer.finish(scoring), batch, strict=True):
         assert isinstance(result, ClipScored)
-        assert_alike(result, scored(Scorer(OnnxRuntime(bundle)), [item])[0], 1e-6)
+        assert_alike(result, scored(plain, [item])[0], 1e-6)
 
 
 def stating(bundle: Bundle, limit: float) -> Bundle:

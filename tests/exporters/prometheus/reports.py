@@ -206,6 +206,13 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
         {"modality": "all", "provider": "CPUExecutionProvider"},
         1,
     ),
+    (
+        "batch_size_chosen",
+        lambda o: o.batch_size_chosen(Modality.SCENIC, 250, 8),
+        "dancerank_stream_batch_clips",
+        {"modality": "scenic", "steps": "250"},
+        8,
+    ),
     ("in_flight", lambda o: o.in_flight(12), "dancerank_clips_in_flight", {}, 12),
     (
         "index_size",
