@@ -1,8 +1,13 @@
 """Pictures of another size."""
 
+from typing import Final
+
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+LARGEST_RATIO: Final = 4 / 3
+"""Of the longer side to the shorter one, in what a network of single pictures sees."""
 
 Image = npt.NDArray[np.uint8]
 
@@ -14,4 +19,16 @@ def resized(image: Image, height: int, width: int) -> Image:
     return np.asarray(cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=method), np.uint8)
 
 
-__all__ = ["resized"]
+def fitted(image: Image, height: int, width: int) -> Image:
+    """(height, width, 3): as much of a picture (H, W, 3) as networks of ImageNet are trained to see squeezed into their
+    input: all of it up to a ratio of 4:3, else the middle of the longer side (the largest crop of their training,
+    torchvision's ``RandomResizedCrop``).
+    """
+    rows, columns = image.shape[:2]
+    kept_rows = min(rows, round(columns * LARGEST_RATIO))
+    kept_columns = min(columns, round(rows * LARGEST_RATIO))
+    top, left = (rows - kept_rows) // 2, (columns - kept_columns) // 2
+    return resized(image[top : top + kept_rows, left : left + kept_columns], height, width)
+
+
+__all__ = ["fitted", "resized"]

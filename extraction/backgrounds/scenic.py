@@ -10,6 +10,8 @@ from extraction.backgrounds import gist
 from extraction.backgrounds.methods import BackgroundMethod
 from extraction.backgrounds.pictures import BackgroundPicture, Backgrounds, open_backgrounds
 from extraction.frames import Frame
+from extraction.networks import Features, Network
+from extraction.resizing import fitted
 from extraction.streams import ExtractedStream, NotExtracted, OpenStreamExtractor, Person
 from schemas.ports import Float32
 
@@ -34,6 +36,18 @@ class Gist:
 
     def embed(self, images: Sequence[npt.NDArray[np.uint8]]) -> Float32:
         return np.stack([gist.gist(image) for image in images])
+
+
+class SceneNetwork:
+    """Features by a network of single pictures, such as the paper's."""
+
+    def __init__(self, network: Network) -> None:
+        self._features = Features(network)
+        self.extractor = self._features.extractor
+
+    def embed(self, images: Sequence[npt.NDArray[np.uint8]]) -> Float32:
+        height, width = self._features.height, self._features.width
+        return self._features.of([fitted(image, height, width) for image in images])
 
 
 class _Scenic:
@@ -71,4 +85,4 @@ def open_scenic(method: BackgroundMethod, embedding: SceneEmbedding) -> OpenStre
     return lambda properties: _Scenic(backgrounds(properties), embedding, method)
 
 
-__all__ = ["Gist", "SceneEmbedding", "open_scenic"]
+__all__ = ["Gist", "SceneEmbedding", "SceneNetwork", "open_scenic"]

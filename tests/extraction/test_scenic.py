@@ -5,18 +5,19 @@ import pytest
 
 from extraction.backgrounds.gist import gist
 from extraction.backgrounds.methods import BackgroundMethod
-from extraction.backgrounds.scenic import Gist, open_scenic
+from extraction.backgrounds.scenic import Gist, SceneNetwork, open_scenic
 from extraction.frames import Frame, VideoProperties
 from extraction.streams import ExtractedStream, NotExtracted, Person
 from schemas.features import ClipFeatures
 from schemas.modalities import Modality
 from schemas.plausibility import check_plausible
+from tests.extraction.made_networks import mean_colours
 
 PROPERTIES = VideoProperties(96, 64, 4.0, 25.0, 0, 1.0, "a1" * 32)
 
 
-def extracted(images, person=None, method="vibe"):
-    extractor = open_scenic(method, Gist())(PROPERTIES)
+def extracted(images, person=None, method="vibe", embedding=None):
+    extractor = open_scenic(method, embedding or Gist())(PROPERTIES)
     for at in range(0, len(images), 16):
         frames = [Frame(at + i, (at + i) / 25, image) for i, image in enumerate(images[at : at + 16])]
         extractor.add(frames, [person] * len(frames))
@@ -38,6 +39,13 @@ def test_the_stream_has_four_embeddings_of_the_background_in_a_second_and_is_pla
     assert found.extractor == f"gist/1 of {method}"
     check_plausible(ClipFeatures({Modality.SCENIC: found.frames}), 4.0)
     assert np.linalg.norm(found.frames[8] - gist(street(1)[0])) < 0.1 * np.linalg.norm(found.frames[8])
+
+
+def test_a_network_can_embed_the_pictures():
+    found = extracted(street(60), embedding=SceneNetwork(mean_colours()))
+    assert isinstance(found, ExtractedStream)
+    assert found.frames.shape == (10, 12)
+    assert found.extractor == "colours/1 sha256:0123456789ab of vibe"
 
 
 def test_one_frame_gives_one_step():

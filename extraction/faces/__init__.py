@@ -1,0 +1,1 @@
+"""Faces: found, set upright and embedded, three in a second."""

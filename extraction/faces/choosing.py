@@ -1,0 +1,47 @@
+"""Where a face is looked for, and which of several is the dancer's."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from extraction.faces.detection import Face, View
+from extraction.streams import Person
+
+UPPER_BODY: Final = 1.6
+"""Side of the square around the head that is searched, in lengths of the torso: a face takes about a fifth of it."""
+BY_SHOULDERS: Final = 2.2
+"""Likewise in widths of the shoulders, where these are wider: of someone who sits close to the camera."""
+
+_HEAD: Final = slice(0, 11)
+_SHOULDERS: Final = slice(11, 13)
+_HIPS: Final = slice(23, 25)
+
+
+def upper_body(person: Person) -> View:
+    """The square around the head in which a face is large enough to be found."""
+    points = person.landmarks[:, :2]
+    head, shoulders, hips = (points[part].mean(axis=0) for part in (_HEAD, _SHOULDERS, _HIPS))
+    width = float(np.hypot(*(points[_SHOULDERS][1] - points[_SHOULDERS][0])))
+    side = max(UPPER_BODY * float(np.hypot(*(hips - shoulders))), BY_SHOULDERS * width, 16.0)
+    return View(float(head[0]) - side / 2, float(head[1]) - side / 2, side)
+
+
+def face_of(person: Person | None, faces: Sequence[Face]) -> Face | None:
+    """The dancer's face: the one that holds most points of the head, and is nearest to their middle among equals.
+    Without a person the largest face.
+    """
+    if person is None:
+        return max(faces, key=lambda face: face.side, default=None)
+    head = person.landmarks[_HEAD, :2]
+    middle = head.mean(axis=0)
+
+    def fit(face: Face) -> tuple[int, float]:
+        inside = (head >= face.box[:2]) & (head <= face.box[2:])
+        return int(inside.all(axis=1).sum()), -float(np.hypot(*(middle - face.middle)))
+
+    best = max(faces, key=fit, default=None)
+    return best if best is not None and fit(best)[0] > 0 else None
+
+
+__all__ = ["face_of", "upper_body"]
