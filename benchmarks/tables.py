@@ -94,6 +94,10 @@ def run(options: argparse.Namespace, console: Console, progress: Console) -> int
     recipe = read_recipe(options.settings, network={}, training={})
     methods = chosen_methods(options.table, options.methods)
     refuse_overridden(options.table, recipe, options.settings)
+    if recipe.virality:
+        raise ConfigurationError(
+            f"{options.settings}: [virality] is given; the paper's tables are of Eq. (1), remove it", field="virality"
+        )
     seeds = chosen_seeds(options.seeds)
     if options.workers < 1:
         raise ConfigurationError("--workers must be at least 1", field="workers")

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dancerank.progress import OnProgress
 from dancerank.recipe import Recipe
 from networks.checkpoint import load_checkpoint, trained_on
+from networks.checkpoint_file import read_target
 from networks.datasets import Features, LazySamples
 from networks.predictions import Predictions, concatenated, held_out_predictions, write_predictions
 from networks.training import fit
@@ -21,12 +22,13 @@ from networks.training.progress import TrainingProgress
 from schemas.errors import ConfigurationError
 from schemas.features import ClipFeatures, decode_features
 from schemas.modalities import MODALITIES, Modality
+from schemas.virality_target import EQ1, FittedTarget, TargetSettings
 from vdv.annotations import PARTITIONS
 from vdv.checking import check_data_set
 from vdv.errors import Finding, refusal
 from vdv.folder import DataSet
 from vdv.splits import ALL, Fold, Part, draw_split, leaks, rows_of_part, track_folds
-from vdv.virality import targets
+from vdv.targets import fit_target, targets
 
 IN_MEMORY_BYTES: Final = 4 * 2**30
 """Feature files up to this size, all together, are held in memory; of larger data sets they are read when needed."""
@@ -35,7 +37,8 @@ IN_MEMORY_BYTES: Final = 4 * 2**30
 class Clips(NamedTuple):
     """A checked data set, with what is known of its features without loading them again. Everything is per clip.
 
-    ``features`` are those in memory, ``None`` if they are read when needed. ``joints`` are the layout and the channels
+    ``targets`` are NaN until a target is fitted (``learning``). ``features`` are those in memory, ``None`` if they are
+    read when needed. ``joints`` are the layout and the channels
     of the poses, if there are any.
     """
 
@@ -45,6 +48,10 @@ class Clips(NamedTuple):
     digests: tuple[str, ...]
     features: tuple[Features, ...] | None
     joints: tuple[str, int] | None
+
+    def learning(self, target: FittedTarget) -> Self:
+        """These clips with the scores of ``target``."""
+        return self._replace(targets=targets(self.data.annotations, target).normalised)
 
     def samples(self, rows: Sequence[int]) -> LazySamples:
         """The clips at ``rows``, to learn from or to predict."""
@@ -72,15 +79,20 @@ class Trained(NamedTuple):
 
 
 class Evaluated(NamedTuple):
-    """Predictions of a trained model, and those clips among them that it was trained on."""
+    """Predictions of a trained model, those clips among them that it was trained on, and the target of its truth."""
 
     predictions: Predictions
     seen: list[str]
+    target: FittedTarget
 
 
-def open_clips(data: DataSet, on_progress: OnProgress) -> Clips:
-    """``data``, checked: raises one ``DataSetError`` with all that is wrong, before anything is learned."""
-    check_data_set(data, progress=lambda done, total: on_progress("checking", done, total)).raise_if_bad()
+def open_clips(data: DataSet, on_progress: OnProgress, target: TargetSettings = EQ1) -> Clips:
+    """``data``, checked: raises one ``DataSetError`` with all that is wrong, before anything is learned.
+
+    ``target``: fitted, or what is to be fitted to the clips of each fold.
+    """
+    report = check_data_set(data, target=target, progress=lambda done, total: on_progress("checking", done, total))
+    report.raise_if_bad()
     in_memory = sum(data.path(annotation).stat().st_size for annotation in data.annotations) <= IN_MEMORY_BYTES
     modalities, digests, held = [], [], []
     joints: tuple[str, int] | None = None
@@ -94,8 +106,8 @@ def open_clips(data: DataSet, on_progress: OnProgress) -> Clips:
             held.append(clip.frames)
         on_progress("reading", done, len(data))
     features = tuple(held) if in_memory else None
-    scores = targets(data.annotations).normalised
-    return Clips(data, scores, tuple(modalities), tuple(digests), features, joints)
+    clips = Clips(data, np.full(len(data), np.nan), tuple(modalities), tuple(digests), features, joints)
+    return clips.learning(target) if isinstance(target, FittedTarget) else clips
 
 
 def train(
@@ -112,12 +124,14 @@ def train(
     """Train on every fold of ``track`` and predict what is held out; several folds have a folder each in ``run``.
 
     ``validation_share`` of each challenge's training clips choose the epoch; whole dancers if the data set keeps them
-    apart. Continues what is in ``run`` unless ``fresh``. Returns nothing in the processes of further devices.
+    apart. The target's parameters are fitted to the clips of each fold to learn from, without those that choose the
+    epoch. Continues what is in ``run`` unless ``fresh``. Returns nothing in the processes of further devices.
     Raises ``DataSetError`` for data that cannot be learned from by this recipe, ``ConfigurationError`` if ``run``
     cannot be made, and as ``fit`` does.
     """
     folds = track_folds(data, track)
-    clips = open_clips(data, on_progress)
+    target = recipe.target()
+    clips = open_clips(data, on_progress, target)
     members = sorted({row for fold in folds for row in (*fold.train, *fold.test)})
     defaults: dict[str, Any] = {
         "modalities": [m for m in MODALITIES if any(m in clips.modalities[row] for row in members)]
@@ -139,6 +153,8 @@ def train(
     predicted, histories = [], {}
     for fold in folds:
         learned, chosen = _validation(clips, fold, validation_share, settings.seed)
+        fitted = fit_target(target, [data.annotations[row] for row in learned])
+        clips = clips.learning(fitted)
         result = fit(
             config,
             clips.samples(learned),
@@ -148,6 +164,7 @@ def train(
             clip_ids=clips.names(learned),
             run=folders[fold.name],
             fresh=fresh,
+            target=fitted,
             training_data=f"{data.folder.resolve().name}, track {track}, {fold.name}: {len(learned)} clips",
             progress=progress,
         )
@@ -164,13 +181,14 @@ def train(
 def evaluate(
     checkpoint: Path, data: DataSet, *, track: str = ALL, part: Part | None = None, on_progress: OnProgress
 ) -> Evaluated:
-    """Predictions of ``checkpoint`` for a ``part`` of ``track``.
+    """Predictions of ``checkpoint`` for a ``part`` of ``track``, beside the target that it has learned.
 
     Without ``part``: the test clips if the data set has a split, all clips if it has not.
     """
     model, _ = load_checkpoint(checkpoint)
+    target = read_target(checkpoint)
     rows = rows_of_part(data, track, part)
-    clips = open_clips(data, on_progress)
+    clips = open_clips(data, on_progress, target)
     _refuse_unreadable(clips, rows, model.config.modalities)
     if clips.joints and any(m.has_joints for m in model.config.modalities):
         asked = (model.config.joint_layout, model.config.joint_channels)
@@ -178,7 +196,7 @@ def evaluate(
     names = clips.names(rows)
     on_progress("predicting", 0, 0)
     predictions = held_out_predictions(model, clips.samples(rows), names, part or "held out")
-    return Evaluated(predictions, trained_on(checkpoint, names))
+    return Evaluated(predictions, trained_on(checkpoint, names), target)
 
 
 def refuse_other_joints(clips: Clips, asked: tuple[str, int], who: str, remedy: str) -> None:

@@ -4,6 +4,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -14,19 +15,26 @@ from schemas.errors import ConfigurationError
 from schemas.escaping import shortened
 from schemas.local_files import read_text
 from schemas.toml_documents import parse_toml
+from schemas.virality_target import TargetSettings
 
 _MAX_QUOTED: Final = 80
 
-Section = TypeVar("Section", ViralityModelConfig, TrainingSettings)
+Section = TypeVar("Section", ViralityModelConfig, TrainingSettings, TargetSettings)
 
-_SECTIONS: Final = {"network": ViralityModelConfig, "training": TrainingSettings}
+_SECTIONS: Final = {"network": ViralityModelConfig, "training": TrainingSettings, "virality": TargetSettings}
 
 
 class Recipe(NamedTuple):
-    """The keys that were given of ``[network]`` (``ViralityModelConfig``) and ``[training]`` (``TrainingSettings``)."""
+    """The keys that were given of ``[network]`` (``ViralityModelConfig``), ``[training]`` (``TrainingSettings``) and
+    ``[virality]`` (``TargetSettings``)."""
 
     network: Mapping[str, Any]
     training: Mapping[str, Any]
+    virality: Mapping[str, Any] = MappingProxyType({})
+
+    def target(self) -> TargetSettings:
+        """The target to learn. Raises ``ConfigurationError`` naming a wrong key or value."""
+        return _section("virality", TargetSettings, self.virality)
 
     def settings(self) -> TrainingSettings:
         """The training settings. Raises ``ConfigurationError`` naming a wrong key or value."""
@@ -37,8 +45,15 @@ class Recipe(NamedTuple):
         return _section("network", ViralityModelConfig, {**defaults, **self.network})
 
 
-def read_recipe(path: Path | None, *, network: Mapping[str, Any], training: Mapping[str, Any]) -> Recipe:
-    """The recipe in the TOML file at ``path``; options in ``network`` and ``training`` win, unless they are ``None``.
+def read_recipe(
+    path: Path | None,
+    *,
+    network: Mapping[str, Any],
+    training: Mapping[str, Any],
+    virality: Mapping[str, Any] = MappingProxyType({}),
+) -> Recipe:
+    """The recipe in the TOML file at ``path``; options in ``network``, ``training`` and ``virality`` win, unless they
+    are ``None``.
 
     Raises ``ConfigurationError`` naming file, table and key, with those that are allowed.
     """
@@ -53,10 +68,10 @@ def read_recipe(path: Path | None, *, network: Mapping[str, Any], training: Mapp
                 )
     if path is not None:
         try:
-            _verified(Recipe(tables.get("network", {}), tables.get("training", {})))
+            _verified(Recipe(**{name: tables.get(name, {}) for name in _SECTIONS}))
         except ConfigurationError as error:
             raise ConfigurationError(f"{path}: {error.message}", field=error.field) from error
-    given = {"network": network, "training": training}
+    given = {"network": network, "training": training, "virality": virality}
     merged = {
         name: {**tables.get(name, {}), **{key: value for key, value in options.items() if value is not None}}
         for name, options in given.items()
@@ -92,6 +107,7 @@ def _verified(recipe: Recipe) -> Recipe:
             f"[training] devices is {devices}; this machine has at most {cores}", field="training.devices"
         )
     recipe.config({})
+    recipe.target()
     return recipe
 
 
@@ -107,5 +123,7 @@ def _section(name: str, kind: type[Section], values: Mapping[str, Any]) -> Secti
             ) from error
     try:
         return msgspec.convert(dict(values), kind)
+    except msgspec.ValidationError as error:  # two keys that do not go together
+        raise ConfigurationError(f"[{name}] {shortened(str(error))}", field=name) from error
     except ConfigurationError as error:  # a rule of the table's own, which names the key alone
         raise ConfigurationError(f"[{name}] {error.message}", field=f"{name}.{error.field}") from error

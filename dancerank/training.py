@@ -12,6 +12,7 @@ from dancerank.synthetic import Plan, SyntheticClip, synthesize
 from exporters.onnx.export import export_bundle
 from exporters.onnx.quantisation import Calibration
 from networks.checkpoint import load_checkpoint, save_checkpoint
+from networks.checkpoint_file import read_target
 from networks.datasets import Sample
 from networks.model_config import ViralityModelConfig
 from networks.training import TrainingSettings, fit
@@ -19,8 +20,9 @@ from networks.training.distribution import DISTRIBUTION_NOTE, stated_by
 from schemas.bundle import BundleManifest
 from schemas.export_profiles import DEFAULT_PROFILE, Profile
 from schemas.training_distribution import TrainingDistribution
+from schemas.virality_target import FittedTarget
 from vdv.folder import DataSet
-from vdv.virality import targets
+from vdv.targets import targets
 
 TRAINING_SEED: Final = 7
 HELD_OUT_SEED: Final = 8
@@ -76,13 +78,15 @@ def export_checkpoint(
     on_progress: OnProgress = lambda *_: None,
     overwrite: bool = False,
 ) -> BundleManifest:
-    """Turn a checkpoint into a bundle; its notes become the manifest's training data, distribution and metrics.
+    """Turn a checkpoint into a bundle; its notes become the manifest's training data, distribution and metrics, and
+    what it has learned the manifest's target.
 
     ``calibrate_on``: clips for the profile ``int8``. Raises ``DataSetError`` if they cannot be read or have
     other joints.
     """
     model, notes = load_checkpoint(checkpoint)
-    calibration = None if calibrate_on is None else _calibration(calibrate_on, model.config, on_progress)
+    target = read_target(checkpoint)
+    calibration = None if calibrate_on is None else _calibration(calibrate_on, model.config, target, on_progress)
     data = notes.pop("training_data", "unknown")
     stated = msgspec.json.decode(notes.pop(DISTRIBUTION_NOTE, "{}"), type=TrainingDistribution)
     metrics = {name: float(value) for name, value in notes.items()}
@@ -91,6 +95,7 @@ def export_checkpoint(
         folder,
         training_data=data,
         metrics=metrics,
+        target=target,
         distribution=stated,
         profile=profile,
         calibration=calibration,
@@ -98,8 +103,10 @@ def export_checkpoint(
     )
 
 
-def _calibration(data: DataSet, config: ViralityModelConfig, on_progress: OnProgress) -> Calibration:
-    clips = open_clips(data, on_progress)
+def _calibration(
+    data: DataSet, config: ViralityModelConfig, target: FittedTarget, on_progress: OnProgress
+) -> Calibration:
+    clips = open_clips(data, on_progress, target)
     if clips.joints and any(modality.has_joints for modality in config.modalities):
         asked = (config.joint_layout, config.joint_channels)
         refuse_other_joints(

@@ -9,16 +9,23 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from networks.checkpoint_file import FORMAT, read_metadata
+from networks.checkpoint_file import FORMAT, TARGET, read_metadata
 from networks.model_config import ViralityModelConfig
 from networks.virality_model import ViralityModel
 from schemas.errors import CheckpointError, ConfigurationError
+from schemas.virality_target import EQ1, FittedTarget
 
 
 def save_checkpoint(
-    model: ViralityModel, path: Path, notes: Mapping[str, str] | None = None, *, clip_ids: Iterable[str] = ()
+    model: ViralityModel,
+    path: Path,
+    notes: Mapping[str, str] | None = None,
+    *,
+    clip_ids: Iterable[str] = (),
+    target: FittedTarget = EQ1,
 ) -> None:
-    """Write parameters, configuration and ``notes`` (free text by name: data, seed, metrics) to ``path``.
+    """Write parameters, configuration, the ``target`` that was learned, and ``notes`` (free text by name: data, seed,
+    metrics) to ``path``.
 
     Of ``clip_ids``, the training clips, only hashes are written: a model is passed on more freely than a list of clips.
     """
@@ -31,6 +38,8 @@ def save_checkpoint(
         "notes": msgspec.json.encode(texts).decode(),
         "training_clips": " ".join(sorted(map(_clip_hash, clip_ids))),
     }
+    if target != EQ1:
+        metadata[TARGET] = target.to_json()
     path.write_bytes(save(tensors, metadata))  # save_file would make a file that only its owner can read
 
 

@@ -28,6 +28,7 @@ from schemas.joints import LAYOUTS, layout_named
 from schemas.local_files import not_json, read_file
 from schemas.modalities import MODALITIES, Modality
 from schemas.training_distribution import DistanceMeter, TrainingDistribution
+from schemas.virality_target import EQ1, FittedTarget, generation_name
 
 MANIFEST_NAME: Final = "bundle.json"
 _MAX_QUOTED: Final = 80
@@ -130,10 +131,18 @@ class BundleManifest(_Manifest, frozen=True, tag=FORMAT, kw_only=True):
     ``training_distribution``: of each modality, how the clips that the model learned from are distributed
     (``schemas.training_distribution``). Without it no clip is flagged. It moves no score, so it is not part of the
     ``generation``; nor is ``profile``, how the graphs were made, which their checksums tell apart already.
+    ``virality_target`` is what the model has learned to predict; it is absent where that is ``eq1``, so that earlier
+    releases read those bundles, and refuse the others rather than take them for ``eq1``; ``target`` says it always.
     """
 
     training_distribution: TrainingDistribution = {}
+    virality_target: FittedTarget | msgspec.UnsetType = msgspec.UNSET
     profile: ExportProfile = UNSTATED
+
+    @property
+    def target(self) -> FittedTarget:
+        """What the model has learned to predict."""
+        return EQ1 if isinstance(self.virality_target, msgspec.UnsetType) else self.virality_target
 
 
 _EARLIER: Final[dict[str, type[_Manifest]]] = {FIRST_FORMAT: _FirstManifest, SECOND_FORMAT: _SecondManifest}
@@ -154,9 +163,11 @@ def sha256_hex(content: bytes) -> str:
 
 
 def generation_of(manifest: BundleManifest) -> str:
-    """Content hash of everything that moves a number: the graphs and the joint layout. 16 hex digits."""
+    """Content hash of everything that moves a number: the graphs and the joint layout. 16 hex digits, behind the name
+    of the target where that is not ``eq1``, so that scores of two targets are told apart wherever they come.
+    """
     content = msgspec.json.encode([manifest.joint_layout, manifest.streams, manifest.fusion], order="deterministic")
-    return sha256_hex(content)[:16]
+    return generation_name(manifest.target.target, sha256_hex(content)[:16])
 
 
 def read_bundle(folder: Path) -> Bundle:

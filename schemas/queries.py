@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from schemas.errors import QueryError
 from schemas.modalities import MODALITIES, Dimension, Modality
+from schemas.virality_target import Target
 
 MAX_HITS: Final = 1000
 MAX_EXAMPLES: Final = 100
@@ -198,13 +199,16 @@ def check_weights(weights: Mapping[Modality, float]) -> None:
 
 @dataclass(frozen=True)
 class GenerationState:
-    """A model generation: ``clips`` scored under it, and when it was last activated, if ever."""
+    """A model generation: ``clips`` scored under it, when it was last activated, if ever, and the ``target`` that its
+    scores predict.
+    """
 
     generation: str
     clips: int
     in_force: bool
     chosen_at_ms: int | None
     retired: bool
+    target: Target
 
 
 @dataclass(frozen=True)

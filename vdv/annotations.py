@@ -36,8 +36,9 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True):
 
     ``features`` is the path of its feature file, relative to the folder of the table; the writer of a data set chooses
     it. The label is either the four counts, ``days_online`` being the age of the clip when they were taken, or
-    ``score``: a judged score, higher is better. ``split`` or ``fold`` is the part that the clip was given. ``row`` is
-    the line of the table, 0 if it was not read from one.
+    ``score``: a judged score, higher is better. ``views`` of the clip and ``followers`` of its author, at that time,
+    are for the targets that need them (``vdv.targets``). ``split`` or ``fold`` is the part that the clip was given.
+    ``row`` is the line of the table, 0 if it was not read from one.
     """
 
     clip_id: Identifier
@@ -51,6 +52,7 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True):
     reposts: Count | None = None
     days_online: NotNegative | None = None
     views: Count | None = None
+    followers: Count | None = None
     score: float | None = None
     split: Literal["train", "test"] | None = None
     fold: Annotated[int, msgspec.Meta(ge=0)] | None = None
@@ -66,7 +68,7 @@ _PATHS: Final = frozenset({"features", "poses"})
 """Columns of names on disk, which are bytes: what is not UTF-8 in them is kept, as ``os.fsdecode`` writes it."""
 _REMEDIES: Final = {
     **dict.fromkeys(("clip_id", "dancer_id", "challenge_id"), "use 1 to 128 characters, no white space and no slash"),
-    **dict.fromkeys(("likes", "comments", "reposts", "views"), "give a whole number, 0 or more"),
+    **dict.fromkeys(("likes", "comments", "reposts", "views", "followers"), "give a whole number, 0 or more"),
     "days_online": "give the clip's age in days, 0 or more",
     "duration_s": "give the clip's length in seconds, a day at most",
     "features": "give the path of the feature file, relative to the folder",
@@ -77,7 +79,9 @@ _REMEDIES: Final = {
 }
 
 
-_WHOLE_NUMBERS: Final = frozenset((*(c for c in COUNTS if c != "days_online"), "views", "fold", "uploaded_at_ms"))
+_WHOLE_NUMBERS: Final = frozenset(
+    (*(c for c in COUNTS if c != "days_online"), "views", "followers", "fold", "uploaded_at_ms")
+)
 _DIGITS: Final = re.compile(r"[+-]?[0-9]+")
 _OTHER_SEPARATORS: Final = ";\t|"
 

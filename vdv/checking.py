@@ -11,12 +11,13 @@ from schemas.errors import FeatureError
 from schemas.features import ClipFeatures, decode_features
 from schemas.modalities import Modality
 from schemas.plausibility import check_plausible
+from schemas.virality_target import EQ1, FittedTarget, Target, TargetSettings
 from vdv.annotations import COUNTS, PARTITIONS, Annotation, read_table
 from vdv.errors import DataSetError, Finding, refusal
 from vdv.folder import Clip, DataSet
-from vdv.splits import ALL, leaks, partition_column, track_folds
+from vdv.splits import ALL, Fold, leaks, partition_column, track_folds
 from vdv.statistics import Statistics, summarise
-from vdv.virality import Float64, targets
+from vdv.targets import COLUMNS_OF, Float64, fit_target, raw_targets, target_findings
 
 Progress = Callable[[int, int], None]
 """Called with the number of feature files read so far and in total."""
@@ -44,13 +45,16 @@ def check_folder(
     challenges: Collection[str] | None = None,
     labelled: bool = True,
     by_dancer: bool = False,
+    target: TargetSettings = EQ1,
     progress: Progress = _silent,
 ) -> Report:
     """``check_data_set`` for a folder whose table may itself be wrong: rows that cannot be read are findings."""
     annotations, unreadable = read_table(folder)
     data = DataSet(folder, tuple(annotations))
     if not unreadable:
-        return check_data_set(data, challenges=challenges, labelled=labelled, by_dancer=by_dancer, progress=progress)
+        return check_data_set(
+            data, challenges=challenges, labelled=labelled, by_dancer=by_dancer, target=target, progress=progress
+        )
     # With rows missing, nothing can be said about labels and parts as a whole.
     findings = [*unreadable, *(_row_findings(data, challenges))]
     steps: dict[str, dict[Modality, int]] = {}
@@ -63,22 +67,31 @@ def check_data_set(
     challenges: Collection[str] | None = None,
     labelled: bool = True,
     by_dancer: bool = False,
+    target: TargetSettings = EQ1,
     progress: Progress = _silent,
 ) -> Report:
     """Check every row and every feature file, one file in memory at a time.
 
     ``challenges`` are those allowed, ``None`` any. ``labelled=False`` accepts clips without counts or scores, to be
     ranked but not learned from. ``by_dancer`` demands that no dancer is in two parts of the stored partition.
+    ``target``: what is to be learned or predicted, whose columns have to be there.
     """
     if not data.annotations:
         return Report((Finding(data.table, "has no rows", "add a row per clip"),), ())
     findings = [*_row_findings(data, challenges), *_partition_findings(data, by_dancer)]
-    label_findings = list(_label_findings(data, labelled))
+    label_findings = list(_label_findings(data, labelled, target.target))
+    shown = EQ1
     if not label_findings and _has_labels(data.annotations):
-        label_findings = list(_constant_findings(data))
+        try:
+            fitted = _fitted(data, target)
+        except DataSetError as error:
+            label_findings = [Finding(data.table, error.message, "", field=error.field)]
+        else:
+            shown = fitted[0][1]
+            label_findings = list(_constant_findings(data, fitted))
     steps: dict[str, dict[Modality, int]] = {}
     findings += [*label_findings, *_feature_findings(data, steps, progress)]
-    return Report(tuple(findings), tuple(summarise(data.annotations, steps)))
+    return Report(tuple(findings), tuple(summarise(data.annotations, steps, shown)))
 
 
 def implausible(clip: Clip) -> str | None:
@@ -146,43 +159,60 @@ def _has_labels(annotations: Sequence[Annotation]) -> bool:
     return any(getattr(a, column) is not None for a in annotations for column in ("score", *COUNTS))
 
 
-def _label_findings(data: DataSet, labelled: bool) -> Iterator[Finding]:
+def _label_findings(data: DataSet, labelled: bool, target: Target) -> Iterator[Finding]:
+    columns = COLUMNS_OF[target]
     judged = any(a.score is not None for a in data.annotations)
     counted = any(getattr(a, column) is not None for a in data.annotations for column in COUNTS)
     if judged and counted:
         yield Finding(data.table, f"has both score and some of {', '.join(COUNTS)}", "keep one kind of label")
+    elif judged and target is not Target.EQ1:
+        yield Finding(data.table, f"has judged scores, of which no {target} target is made", "learn them as eq1")
     elif judged or counted:
-        needed = ("score",) if judged else COUNTS
+        needed = ("score",) if judged else columns
         for a in data.annotations:
             absent = [column for column in needed if getattr(a, column) is None]
             if absent:
                 problem = f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} missing"
+                if not judged and target is not Target.EQ1:
+                    problem += f" for the target {target}"
                 yield Finding(data.table, problem, "complete or remove the row", row=a.row, field=absent[0])
+        yield from target_findings(data.table, data.annotations, target)
     elif labelled:
-        remedy = f"add {', '.join(COUNTS)}, or score"
+        remedy = f"add {', '.join(columns)}" + (", or score" if target is Target.EQ1 else "")
         yield Finding(data.table, "has no labels to learn from", remedy)
 
 
-def _constant_findings(data: DataSet) -> Iterator[Finding]:
-    """Challenges, or their training parts, in which all clips have the same target."""
-    raw = targets(data.annotations).raw
-    challenge_of = np.array([a.challenge_id for a in data.annotations])
+def _fitted(data: DataSet, target: TargetSettings) -> list[tuple[Fold | None, FittedTarget]]:
+    """``target`` fitted to the clips to learn from of each fold, or to all clips as long as none are held out; as it
+    is if it was fitted before."""
     folds = []
     if any(getattr(a, column) is not None for a in data.annotations for column in PARTITIONS):
         try:
             folds = track_folds(data)
         except DataSetError:
             folds = []  # already a finding of the partition
+    if isinstance(target, FittedTarget):
+        return [(fold, target) for fold in folds] or [(None, target)]
+    if not folds:
+        return [(None, fit_target(target, data.annotations))]
+    return [(fold, fit_target(target, [data.annotations[row] for row in fold.train])) for fold in folds]
+
+
+def _constant_findings(data: DataSet, fitted: Sequence[tuple[Fold | None, FittedTarget]]) -> Iterator[Finding]:
+    """Challenges, or their training parts, in which all clips have the same target."""
+    challenge_of = np.array([a.challenge_id for a in data.annotations])
+    by_fold = [(fold, raw_targets(data.annotations, target)) for fold, target in fitted]
     for challenge in data.challenges:
         inside = challenge_of == challenge
-        if _constant(raw[inside]):
-            yield _constant_finding(data, challenge, raw[inside], "all its clips")
+        raw = by_fold[0][1][inside]
+        if _constant(raw):
+            yield _constant_finding(data, challenge, raw, "all its clips")
             continue
-        for fold in folds:
+        for fold, raw in by_fold:
             learned = np.zeros(len(data), bool)
-            learned[fold.train] = True
+            learned[fold.train if fold is not None else []] = True
             part = raw[learned & inside]
-            if part.size and _constant(part):
+            if fold is not None and part.size and _constant(part):
                 yield _constant_finding(data, challenge, part, f"its clips to learn from in {fold.name}")
 
 

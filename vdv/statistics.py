@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.modalities import MODALITIES, Modality
+from schemas.virality_target import EQ1, FittedTarget
 from vdv.annotations import Annotation
-from vdv.virality import is_labelled, targets
+from vdv.targets import is_labelled, raw_targets
 
 TOTAL: Final = "total"
 
@@ -17,8 +18,9 @@ class Statistics:
     """One column of the table.
 
     ``views`` is ``None`` unless all clips have them. ``frames`` are those of the videos at 25 Hz; ``steps`` those of
-    the feature files: skeletons, holistic features, facial and scenic images. ``scores`` is the range of Eq. 1 (or of
-    the judged scores), ``None`` without labels. ``parts`` counts the clips of each part of the stored partition.
+    the feature files: skeletons, holistic features, facial and scenic images. ``scores`` is the range of the target
+    (Eq. 1, the judged scores, or another that was asked for), ``None`` without labels. ``parts`` counts the clips of
+    each part of the stored partition.
     """
 
     name: str
@@ -32,16 +34,18 @@ class Statistics:
     parts: dict[str, int]
 
 
-def summarise(annotations: Sequence[Annotation], steps: Mapping[str, Mapping[Modality, int]]) -> list[Statistics]:
+def summarise(
+    annotations: Sequence[Annotation], steps: Mapping[str, Mapping[Modality, int]], target: FittedTarget = EQ1
+) -> list[Statistics]:
     """The statistics of each challenge, the largest first, and their total.
 
-    ``steps`` gives, by clip id, the time steps of the modalities that the clip has.
+    ``steps`` gives, by clip id, the time steps of the modalities that the clip has. ``target`` is what is learned.
     """
     members: dict[str, list[Annotation]] = {}
     for annotation in annotations:
         members.setdefault(annotation.challenge_id, []).append(annotation)
     ordered = sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))
-    return [*(_column(name, rows, steps) for name, rows in ordered), _column(TOTAL, annotations, steps)]
+    return [*(_column(name, rows, steps, target) for name, rows in ordered), _column(TOTAL, annotations, steps, target)]
 
 
 def part_of(annotation: Annotation) -> str | None:
@@ -49,9 +53,11 @@ def part_of(annotation: Annotation) -> str | None:
     return annotation.split or (None if annotation.fold is None else f"fold {annotation.fold}")
 
 
-def _column(name: str, rows: Sequence[Annotation], steps: Mapping[str, Mapping[Modality, int]]) -> Statistics:
-    labelled = bool(rows) and all(map(is_labelled, rows))
-    raw = targets(rows).raw if labelled else None
+def _column(
+    name: str, rows: Sequence[Annotation], steps: Mapping[str, Mapping[Modality, int]], target: FittedTarget
+) -> Statistics:
+    labelled = bool(rows) and all(is_labelled(row, target.target) for row in rows)
+    raw = raw_targets(rows, target) if labelled else None
     views = [row.views for row in rows if row.views is not None]
     return Statistics(
         name=name,

@@ -1,12 +1,12 @@
-"""The virality score, the networks' target (Wang et al. 2021, Section 3.2, Eq. 1 and 2). Legend: N clips."""
+"""The paper's virality score (Wang et al. 2021, Section 3.2, Eq. 1 and 2). Legend: N clips."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from vdv.annotations import COUNTS, Annotation
+from vdv.annotations import COUNTS
 from vdv.errors import DataSetError
 
 Float64 = npt.NDArray[np.float64]
@@ -14,13 +14,6 @@ Float64 = npt.NDArray[np.float64]
 FEWEST_DAYS: Final = 1.0
 MOST_DAYS: Final = 7.0
 MIDDLE: Final = 0.5
-
-
-class Targets(NamedTuple):
-    """Eq. 1 (or the judged score) and Eq. 2 of every clip: ``raw`` (N,), ``normalised`` (N,) in [0, 1]."""
-
-    raw: Float64
-    normalised: Float64
 
 
 def raw_score(
@@ -65,30 +58,3 @@ def normalise(raw: npt.ArrayLike, challenges: Sequence[str]) -> Float64:
     above = scores / 2 - (lowest / 2)[group]
     normalised: Float64 = np.divide(above, span, out=np.full(scores.shape, MIDDLE), where=span > 0)
     return normalised
-
-
-def is_labelled(annotation: Annotation) -> bool:
-    """Whether a clip has exactly one kind of label: a score, or all four counts."""
-    counts = [getattr(annotation, column) is not None for column in COUNTS]
-    return not any(counts) if annotation.score is not None else all(counts)
-
-
-def targets(annotations: Sequence[Annotation]) -> Targets:
-    """The learning targets of all clips of a data set, in their order. A judged ``score`` stands in for Eq. 1.
-
-    The minimum and maximum of Eq. 2 are taken over all clips given, as the paper does over a challenge, so give the
-    whole data set, not a part. Raises ``DataSetError`` naming the first clip without a label.
-    """
-    for annotation in annotations:
-        if not is_labelled(annotation):
-            raise DataSetError(
-                f"clip {annotation.clip_id} (row {annotation.row}) has no label, or two; give either "
-                f"{', '.join(COUNTS)} or score"
-            )
-    raw = np.zeros(len(annotations))
-    judged = np.array([a.score is not None for a in annotations], bool)
-    raw[judged] = [a.score for a in annotations if a.score is not None]
-    counted = [[getattr(a, column) for column in COUNTS] for a in annotations if a.score is None]
-    if counted:
-        raw[~judged] = raw_score(*np.array(counted, np.float64).T)
-    return Targets(raw, normalise(raw, [a.challenge_id for a in annotations]))

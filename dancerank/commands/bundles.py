@@ -104,6 +104,7 @@ def bundle_tables(folder: Path, bundle: Bundle) -> list[Table]:
         facts.add_row("calibrated on", Text(manifest.profile.calibration))
     for name, value in manifest.profile.agreement.items():
         facts.add_row(f"torch against ONNX: {name}", f"{value:.3g}")
+    facts.add_row("virality target", Text(manifest.target.described()))
     facts.add_row("trained on", Text(manifest.training_data or "–"))
     for name, value in manifest.metrics.items():
         facts.add_row(name, f"{value:.3f}")

@@ -17,6 +17,7 @@ from dancerank.synthetic.data_set import write_synthetic
 from dancerank.terminal import Console
 from schemas.missing_joints import LONGEST_GAP_S
 from schemas.modalities import Modality
+from schemas.virality_target import Target, TargetSettings
 from vdv.annotations import PARTITIONS, SPLITS, Annotation
 from vdv.checking import Report, check_folder, implausible
 from vdv.errors import MOST_SHOWN, DataSetError
@@ -36,7 +37,7 @@ _STEPS: Final = {
 
 Folder = Annotated[Path, typer.Argument(help="Folder with clips.csv and the feature files that it names.")]
 Archive = Annotated[Path, typer.Argument(help="The archive, or the folder that holds it (DANCERANK_DATA).")]
-Target = Annotated[Path, typer.Argument(help="Folder to write the data set to; it must not hold one.")]
+TargetFolder = Annotated[Path, typer.Argument(help="Folder to write the data set to; it must not hold one.")]
 
 
 def check(
@@ -47,6 +48,9 @@ def check(
         bool,
         typer.Option("--unlabelled", help="Accept clips without counts or scores, which cannot be used for training."),
     ] = False,
+    target: Annotated[
+        Target, typer.Option(help="What is to be learned; its columns have to be there (docs/data.md).")
+    ] = Target.EQ1,
 ) -> None:
     """Check every row and every feature file, and show what the data set holds.
 
@@ -61,6 +65,7 @@ def check(
             challenges=allowed,
             labelled=not unlabelled,
             by_dancer=by_dancer,
+            target=TargetSettings(target=target),
             progress=lambda done, total: on_progress("Checking", done, total),
         )
     if report.findings:
@@ -99,7 +104,7 @@ def split(
 
 def import_alphapose(
     source: Annotated[Path, typer.Argument(help="Folder with clips.csv (column poses) and the JSON files it names.")],
-    target: Target,
+    target: TargetFolder,
     fps: Annotated[float, typer.Option(help="Frame rate of videos without a value in the column fps.")] = 25.0,
     longest_gap: Annotated[
         float, typer.Option(help="Most seconds without the dancer that are interpolated.")
@@ -111,21 +116,21 @@ def import_alphapose(
     _write(target, clips)
 
 
-def import_speed21(source: Archive, target: Target) -> None:
+def import_speed21(source: Archive, target: TargetFolder) -> None:
     """SPEED21's climbing runs: the first three seconds of each, scored by its time, in folds grouped by climber."""
     with working(f"Reading {source}"):
         clips = speed21.read_clips(source)
     _write(target, clips)
 
 
-def import_dance(source: Archive, target: Target) -> None:
+def import_dance(source: Archive, target: TargetFolder) -> None:
     """Dance with Melody's sequences, cut into clips of ten seconds. They have no scores."""
     with working(f"Reading {source}"):
         clips = dance.read_clips(source)
     _write(target, clips)
 
 
-def import_unlv_dive(source: Archive, target: Target) -> None:
+def import_unlv_dive(source: Archive, target: TargetFolder) -> None:
     """UNLV's judged dives: one holistic feature each, with the official split."""
     with working(f"Reading {source}"):
         clips = unlv_dive.read_clips(source)
@@ -133,7 +138,7 @@ def import_unlv_dive(source: Archive, target: Target) -> None:
 
 
 def synthesize(
-    target: Target,
+    target: TargetFolder,
     clips: Annotated[int, typer.Option(min=24, help="Clips, spread evenly over eight challenges.")] = 960,
     seed: Annotated[int, typer.Option(min=0, help="Another seed makes other dancers and clips.")] = 1,
     dancers: Annotated[int | None, typer.Option(help="Number of dancers; default: one for every five clips.")] = None,

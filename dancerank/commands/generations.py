@@ -108,6 +108,7 @@ def generations_table(states: list[GenerationState], serving: list[ReplicaState]
     table = Table(
         Column("generation", overflow="fold"),
         Column("clips", justify="right"),
+        "target",
         "state",
         Column("held by", overflow="fold"),
         title="Model generations",
@@ -116,7 +117,8 @@ def generations_table(states: list[GenerationState], serving: list[ReplicaState]
         holders = [
             f"{each.replica} ({each.clips[state.generation]:,})" for each in serving if state.generation in each.clips
         ]
-        table.add_row(Text(state.generation), f"{state.clips:,}", _described(state), Text(", ".join(holders) or "–"))
+        held_by = Text(", ".join(holders) or "–")
+        table.add_row(Text(state.generation), f"{state.clips:,}", state.target, _described(state), held_by)
     return table
 
 

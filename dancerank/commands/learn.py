@@ -15,6 +15,7 @@ from dancerank.places_to_write import check_file_to_write, check_folder_to_write
 from dancerank.progress import steps, working
 from dancerank.terminal import Console
 from schemas.errors import ConfigurationError
+from schemas.virality_target import Target
 from vdv.folder import DataSet, open_data_set
 from vdv.splits import ALL, Part, rows_of_part, track_folds
 
@@ -35,6 +36,10 @@ def train(
         str | None, typer.Option(help="Streams to train, e.g. skeletal,facial. Default: all that the data set has.")
     ] = None,
     width: Annotated[float | None, typer.Option(help="Channels of all networks, as a share of the paper's.")] = None,
+    target: Annotated[
+        Target | None,
+        typer.Option(help="What is learned from the reactions: Eq. (1) or one of its variants (docs/data.md)."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs: passes over the training clips.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of initial weights, order of clips and dropout.")] = None,
     validation: Annotated[
@@ -61,6 +66,7 @@ def train(
             "modalities": chosen, "graph_width": width, "temporal_width": width, "fusion_width": width,
         },
         training={"epochs": epochs, "seed": seed, "patience": patience},
+        virality={"target": target},
     )  # fmt: skip
     check_folder_to_write(run)
     opened = open_data_set(data)
@@ -79,6 +85,7 @@ def train(
     console = Console()
     epochs_done = {name: len(history) for name, history in trained.histories.items()}
     console.print(*correlation_tables(opened, trained.predictions), sep="\n")
+    console.print(f"the target is {recipe.target().target}", markup=False)
     files = "model.safetensors, history.csv, curves.png"
     where = f"in {run}" if len(epochs_done) == 1 else f"in the folders of {run}"
     console.print(f"{files} {where}; predictions of held-out clips in {trained.file}", markup=False, soft_wrap=True)
@@ -92,17 +99,28 @@ def evaluate(
         Part | None,
         typer.Option(help="Which clips. Default: test if the data set has a split, else all."),
     ] = None,
+    target: Annotated[
+        Target | None,
+        typer.Option(help="Refuse a checkpoint that has learned another target. Default: whichever it has learned."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the predictions here, as CSV.")] = None,
 ) -> None:
     """Predict a data set's held-out clips and show how well their order is met, with 95 % intervals.
 
-    Warns of clips that the checkpoint was trained on.
+    The clips' target is the checkpoint's, with the parameters that were fitted when it was trained. Warns of clips
+    that the checkpoint was trained on.
     """
     if out is not None:
         check_file_to_write(out, "out")
-    from networks.checkpoint_file import read_metadata
+    from networks.checkpoint_file import read_target
 
-    read_metadata(checkpoint)
+    learned = read_target(checkpoint)
+    if target is not None and target is not learned.target:
+        raise ConfigurationError(
+            f"{checkpoint} has learned the target {learned.target}; its predictions say nothing about {target}: train "
+            f"with --target {target}, or evaluate without the option",
+            field="target",
+        )
     opened = open_data_set(data)
     rows_of_part(opened, track, part)
     learning, predictions = _loaded("dancerank.learning"), _loaded("networks.predictions")
@@ -110,6 +128,7 @@ def evaluate(
         evaluated = learning.evaluate(checkpoint, opened, track=track, part=part, on_progress=on_progress)
     console = Console()
     console.print(*correlation_tables(opened, evaluated.predictions), sep="\n")
+    console.print(f"the target is {evaluated.target.described()}", markup=False, soft_wrap=True)
     if evaluated.seen:
         count = f"{len(evaluated.seen)} of {len(evaluated.predictions.clip_ids)} clips"
         Console(stderr=True).print(

@@ -19,7 +19,7 @@ from vdv.annotations import TABLE_NAME, Annotation
 from vdv.errors import DataSetError
 from vdv.folder import Clip, DataSet, write_data_set
 from vdv.splits import ALL
-from vdv.virality import targets
+from vdv.targets import targets
 
 LEAST_DAYS: Final = 1.0
 FEWEST_CLIPS: Final = 5

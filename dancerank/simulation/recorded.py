@@ -13,7 +13,7 @@ from schemas.modalities import DIMENSIONS, Dimension
 from vdv.annotations import Annotation, Cells, read_cells
 from vdv.errors import Finding, refusal
 from vdv.folder import DataSet
-from vdv.virality import is_labelled, targets
+from vdv.targets import is_labelled, targets
 
 ID_COLUMN: Final = "clip_id"
 

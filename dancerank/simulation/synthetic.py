@@ -16,7 +16,7 @@ from streamer.batching import Batch, LengthBatcher
 from streamer.runtimes.selection import open_runtime
 from streamer.scoring import Scorer, ScoringInput, length_in_steps
 from streamer.settings import StreamerSettings
-from vdv.virality import targets
+from vdv.targets import targets
 
 SHORT: Final = Plan(shortest_s=3.0, longest_s=6.0)
 """Short clips are quick to film and to score; length carries no signal."""

@@ -28,6 +28,7 @@ from schemas.errors import BundleError
 from schemas.export_profiles import DEFAULT_PROFILE, ExportProfile, Profile
 from schemas.modalities import Modality
 from schemas.training_distribution import TrainingDistribution
+from schemas.virality_target import EQ1, FittedTarget
 
 FUSION_FILE = "fusion.onnx"
 
@@ -39,6 +40,7 @@ def export_bundle(
     training_data: str,
     metrics: Mapping[str, float],
     distribution: TrainingDistribution | None = None,
+    target: FittedTarget = EQ1,
     profile: Profile = DEFAULT_PROFILE,
     calibration: Calibration | None = None,
     overwrite: bool = False,
@@ -46,8 +48,8 @@ def export_bundle(
     """Write ``model`` as a bundle at ``folder`` and return its manifest.
 
     ``training_data`` is a fingerprint of the training data, ``metrics`` are the metrics of the trained model,
-    ``distribution`` is what its training clips state of their distribution. ``profile`` is how the graphs are made;
-    ``int8`` needs clips for ``calibration``.
+    ``distribution`` is what its training clips state of their distribution, ``target`` what it has learned to predict.
+    ``profile`` is how the graphs are made; ``int8`` needs clips for ``calibration``.
     Everything is exported and checked against ONNX Runtime in a hidden folder beside ``folder``, which replaces
     ``folder`` last. Raises ``BundleError`` if ``folder`` exists (``overwrite`` replaces a bundle, nothing
     else), if a graph does not compute what torch computes, or as ``quantised_streams`` does; nothing is written then.
@@ -73,7 +75,7 @@ def export_bundle(
         profile, agreement, tuple(smaller), calibration.source if smaller and calibration else "", described
     )
     graphs = {**{f"{modality}.onnx": graph for modality, graph in streams.items()}, FUSION_FILE: fusion}
-    manifest = _manifest(model, graphs, training_data, metrics, distribution or {}, made)
+    manifest = _manifest(model, graphs, training_data, metrics, distribution or {}, target, made)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         staged = Path(scratch) / "bundle"
@@ -100,6 +102,7 @@ def _manifest(
     training_data: str,
     metrics: Mapping[str, float],
     distribution: TrainingDistribution,
+    target: FittedTarget,
     profile: ExportProfile,
 ) -> BundleManifest:
     config = model.config
@@ -122,6 +125,7 @@ def _manifest(
         training_data=training_data,
         metrics=dict(metrics),
         training_distribution=distribution,
+        virality_target=msgspec.UNSET if target == EQ1 else target,
         profile=profile,
         architecture=_architecture(model),
     )

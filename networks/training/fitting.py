@@ -29,6 +29,7 @@ from networks.training.run_folder import RunFolder
 from networks.training_settings import TrainingSettings
 from networks.virality_model import ViralityModel
 from schemas.errors import ConfigurationError
+from schemas.virality_target import EQ1, FittedTarget
 
 
 class FitResult(NamedTuple):
@@ -51,6 +52,7 @@ def fit(
     run: Path | None = None,
     fresh: bool = False,
     training_data: str | None = None,
+    target: FittedTarget = EQ1,
     progress: bool | TrainingProgress = True,
     trainer_options: Mapping[str, Any] | None = None,
 ) -> FitResult:
@@ -61,7 +63,7 @@ def fit(
 
     A ``run`` folder keeps the state after each epoch. Called again with the same arguments, ``fit`` goes on from
     there; on the CPU the result is bit for bit that of a run that was never interrupted. ``fresh`` starts again.
-    ``training_data`` is kept in the checkpoint for the bundle's manifest.
+    ``training_data`` is kept in the checkpoint for the bundle's manifest, and so is ``target``, which the scores are.
 
     The same seed, data and machine give the same result; the global random state is restored afterwards.
     ``trainer_options`` go to ``lightning.Trainer`` (``accelerator``, ``callbacks``...). Raises ``UnusableSamples`` when
@@ -76,8 +78,8 @@ def fit(
     reporter = _reporter(progress)
     folder, state = None, None
     if run is not None:
-        folder = RunFolder(run)
-        started_with = _started_with(config, settings, training, validation)
+        folder = RunFolder(run, target)
+        started_with = _started_with(config, settings, training, validation, target)
         state = folder.begin(started_with, fresh=fresh, read_only=not is_first_process())
     with torch.random.fork_rng(), _quiet_lightning():
         torch.manual_seed(settings.seed)
@@ -175,7 +177,11 @@ def _check(config: ViralityModelConfig, settings: TrainingSettings, parts: Mappi
 
 
 def _started_with(
-    config: ViralityModelConfig, settings: TrainingSettings, training: Sequence[Sample], validation: Sequence[Sample]
+    config: ViralityModelConfig,
+    settings: TrainingSettings,
+    training: Sequence[Sample],
+    validation: Sequence[Sample],
+    target: FittedTarget,
 ) -> dict[str, Any]:
     """Everything that the result depends on."""
     how = msgspec.to_builtins(settings)
@@ -183,7 +189,8 @@ def _started_with(
     data = {"clips": len(training), "fingerprint": fingerprint_of(training)}
     if validation:
         data |= {"validation_clips": len(validation), "validation_fingerprint": fingerprint_of(validation)}
-    return {"network": msgspec.to_builtins(config), "training": how, "data": data}
+    learned = msgspec.to_builtins(target)
+    return {"network": msgspec.to_builtins(config), "training": how, "virality": learned, "data": data}
 
 
 def is_first_process() -> bool:

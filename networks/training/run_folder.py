@@ -15,6 +15,7 @@ from networks.training.history import EpochRow, draw_curves, write_history
 from networks.training.state import Best, TrainingState, load_state, save_state
 from networks.virality_model import ViralityModel
 from schemas.local_files import not_json, read_file
+from schemas.virality_target import EQ1, FittedTarget
 
 CURVES_INTERVAL_S: Final = 60.0
 """Curves are drawn this often while training goes on; drawing takes longer than an epoch of a tiny network."""
@@ -25,8 +26,10 @@ _MODEL, _METRICS, _BEST, _DRAFTS = "model.safetensors", "metrics.json", "best-*.
 class RunFolder:
     """Paths and files of one run; docs/learning.md lists them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, target: FittedTarget = EQ1) -> None:
+        """``target`` is what is learned; it is kept in every checkpoint of the run."""
         self.folder = folder
+        self._target = target
         self.model_file = folder / _MODEL
         self.bad_batch = folder / "bad-batch.safetensors"
         self._config = folder / "config.json"
@@ -61,7 +64,7 @@ class RunFolder:
     def save_best(self, model: ViralityModel, best: Best) -> None:
         """Keep the best epoch so far beside the previous one, which the saved state may still refer to."""
         with replacing(self._best(best)) as draft:
-            save_checkpoint(model, draft, {"validation": f"{best.validation:.4f}"})
+            save_checkpoint(model, draft, {"validation": f"{best.validation:.4f}"}, target=self._target)
 
     def load_best(self, best: Best) -> dict[str, Tensor]:
         """Parameters and buffers of the best epoch."""
@@ -96,11 +99,16 @@ class RunFolder:
         """Write what came of the run: the checkpoint to export, its metrics, the curves."""
         numbers = {name: f"{value:.4f}" for name, value in metrics.items()}
         with replacing(self.model_file) as draft:
-            save_checkpoint(model, draft, {**notes, **numbers}, clip_ids=clip_ids)
+            save_checkpoint(model, draft, {**notes, **numbers}, clip_ids=clip_ids, target=self._target)
         write_history(history, self.folder / "history.csv")
         self.draw(history)
         chosen = best.epoch + 1 if best.epoch >= 0 else len(history)
-        summary = {"epochs": len(history), "epoch_of_the_model": chosen, "metrics": dict(metrics)}
+        summary = {
+            "epochs": len(history),
+            "epoch_of_the_model": chosen,
+            "target": self._target.target,
+            "metrics": dict(metrics),
+        }
         with replacing(self.folder / _METRICS) as draft:
             draft.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=2))
 
@@ -120,6 +128,7 @@ class RunFolder:
             there = msgspec.json.decode(content, type=dict[str, Any])
         except (ValueError, RecursionError) as error:
             raise RunMismatch(f"{self._config}: {not_json(content) or error}; start the run afresh") from error
+        there.setdefault("virality", msgspec.to_builtins(EQ1))  # of runs before there were other targets
         differences = _differences(there, wanted)
         if differences:
             raise RunMismatch(

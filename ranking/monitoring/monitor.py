@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from typing import TypeGuard
 
 from ranking.database.connection import Database
 from ranking.monitoring.agreement import Comparison, compare
@@ -14,6 +15,7 @@ from schemas.clock import Clock
 from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.events import ClipScored
 from schemas.observation import Observer
+from schemas.virality_target import Target, target_of
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ class ModelMonitor:
             window_clips=self._settings.drift_clips,
         )
         self._drift = DriftMonitor(samples, observer)
+        self._not_compared: str | None = None
 
     def add(self, clips: Iterable[ClipScored]) -> None:
         """Clips that were just read from the log; returns at once."""
@@ -45,13 +48,14 @@ class ModelMonitor:
     def measure(self) -> None:
         """Report to the observer how right the active generation is now.
 
+        Nothing is compared with predictions of another target than Eq. (1); their drift is reported.
         If the database fails, a warning is logged, what was reported before stands, and the next call tries again.
         """
         try:
             with self._database.reading() as connection:
                 generation = active_generation(connection)
             self._drift.report(generation)
-            found = self._compared(generation) if generation is not None else Comparison([], [])
+            found = self._compared(generation) if self._comparable(generation) else Comparison([], [])
         except (StoreUnavailable, StoreRefused) as error:
             log.warning("the model was not measured: %s", error)
             self._observer.model_not_measured()
@@ -59,6 +63,21 @@ class ModelMonitor:
         self._observer.agreement_measured(found.agreements)
         self._observer.calibration_measured(found.calibrations)
         self._observer.model_measured(self._clock.now_ms())
+
+    def _comparable(self, generation: str | None) -> TypeGuard[str]:
+        """Whether observed virality, which is Eq. (1), is what the generation predicts; says so once if it is not."""
+        if generation is None:
+            return False
+        if (target := target_of(generation)) is Target.EQ1:
+            return True
+        if generation != self._not_compared:
+            self._not_compared = generation
+            log.warning(
+                "agreement and calibration are not measured: generation %s predicts %s, what is observed is eq1",
+                generation,
+                target,
+            )
+        return False
 
     def _compared(self, generation: str) -> Comparison:
         settings = self._settings

@@ -17,6 +17,7 @@ from ranking.scores.runs.writing import drop_runs
 from ranking.scores.sketches import drop_sketches
 from schemas.errors import GenerationRefused, NotFound
 from schemas.queries import GenerationState
+from schemas.virality_target import target_of
 
 _PART: Final = 10_000
 
@@ -64,7 +65,7 @@ def generation_states(connection: sa.Connection) -> list[GenerationState]:
         )
     }
     return [
-        GenerationState(name, counts.get(name, 0), name == current, chosen.get(name), name in gone)
+        GenerationState(name, counts.get(name, 0), name == current, chosen.get(name), name in gone, target_of(name))
         for name in dict.fromkeys([*chosen, *counts, *sorted(gone)])
     ]
 

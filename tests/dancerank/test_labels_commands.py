@@ -30,7 +30,7 @@ from transport.connection import KafkaConnection
 from transport.kafka_sink import KafkaSink
 from vdv.checking import check_data_set
 from vdv.folder import open_data_set
-from vdv.virality import targets
+from vdv.targets import targets
 
 DAY_MS = 86_400_000
 

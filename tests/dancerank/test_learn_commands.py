@@ -1,6 +1,7 @@
 """``train`` and ``evaluate`` on small data sets on disk, through the functions behind the command line."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -8,22 +9,25 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from dancerank import learning
+from dancerank import learning, training
 from dancerank.commands import learn
 from dancerank.recipe import read_recipe
 from dancerank.training import export_checkpoint
 from networks.checkpoint import load_checkpoint
+from networks.checkpoint_file import read_target
 from networks.predictions import read_predictions
 from networks.training.distribution import DISTRIBUTION_NOTE
 from networks.training.errors import RunMismatch
 from schemas.errors import ConfigurationError
 from schemas.features import ClipFeatures
 from schemas.modalities import Modality
+from schemas.virality_target import FittedTarget, ReactionWeights, Target, TargetSettings
 from tests.clips import trembling
 from vdv.annotations import Annotation
 from vdv.errors import DataSetError
 from vdv.folder import Clip, DataSet, rewrite_annotations, write_data_set
 from vdv.splits import Fold, draw_folds, draw_split
+from vdv.targets import fit_target, targets
 
 app = typer.Typer()
 app.command()(learn.train)
@@ -133,6 +137,98 @@ def test_every_fold_is_trained_every_clip_held_out_once_and_a_checkpoint_exporte
     manifest = export_checkpoint(tmp_path / "run/fold-1/model.safetensors", tmp_path / "bundle")
     assert manifest.training_data == "data, track b, fold 1: 12 clips"
     assert set(manifest.metrics) == {"spearman_fused", "spearman_scenic"}
+
+
+@pytest.fixture
+def reacted(data: DataSet) -> DataSet:
+    """The same clips with counts, whose rate follows the score and whose views follow the dancer's followers."""
+    counted = []
+    for number, a in enumerate(data.annotations):
+        followers = 10 ** (2 + number % 5)
+        views = followers * (3 + number % 7)
+        likes = round(views * (0.05 + 0.2 * (a.score or 0)))
+        counts = {"likes": likes, "comments": 0, "reposts": 0, "days_online": 9.0}
+        counted.append(msgspec.structs.replace(a, score=None, **counts, views=views, followers=followers))
+    return rewrite_annotations(data, counted)
+
+
+@pytest.mark.parametrize(("target", "parameters"), [
+    (Target.PER_VIEW, ("mean_rate", "prior_views")), (Target.AUDIENCE_ADJUSTED, ("intercept", "slope"))
+])  # fmt: skip
+def test_a_target_is_fitted_to_training_clips_and_kept_with_run_checkpoint_and_bundle(
+    reacted: DataSet,
+    recipe: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    target: Target,
+    parameters: tuple[str, str],
+) -> None:
+    recipe.write_text(f'{RECIPE}\n[virality]\ntarget = "{target}"\nweights = {{ likes = 2.0 }}\n')
+    run = tmp_path / "run"
+    command = ("train", reacted.folder, run, "--settings", recipe, "--width", 0.03, "--epochs", 1,
+               "--modalities", "scenic")  # fmt: skip
+    result = invoke(*command)
+    assert result.exit_code == 0, result.output
+    assert f"the target is {target}" in result.output
+    learned = [a for a in reacted.annotations if a.split == "train"]
+    asked = TargetSettings(target=target, weights=ReactionWeights(likes=2.0))
+    fitted = fit_target(asked, learned)
+    assert fitted != fit_target(asked, reacted.annotations)
+    assert read_target(run / "model.safetensors") == fitted
+    started = msgspec.json.decode((run / "config.json").read_bytes())["virality"]
+    assert msgspec.convert(started, FittedTarget) == fitted
+    assert msgspec.json.decode((run / "metrics.json").read_bytes())["target"] == target
+    truth = targets(reacted.annotations, fitted).normalised
+    expected = {a.clip_id: score for a, score in zip(reacted.annotations, truth, strict=True)}
+    predictions = read_predictions(run / "predictions.csv")
+    assert predictions.truth.tolist() == pytest.approx([expected[clip] for clip in predictions.clip_ids])
+
+    asked_of: dict[str, Any] = {}
+    monkeypatch.setattr(training, "export_bundle", lambda model, folder, **options: asked_of.update(options))
+    training.export_checkpoint(run / "model.safetensors", tmp_path / "bundle")
+    assert asked_of["target"] == fitted
+
+    out = tmp_path / "out.csv"
+    result = invoke("evaluate", run / "model.safetensors", reacted.folder, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert f"the target is {target} (likes × 2" in result.output
+    assert all(name.replace("_", " ") in result.output for name in parameters)
+    assert read_predictions(out).truth.tolist() == predictions.truth.tolist()
+
+    other = invoke("evaluate", run / "model.safetensors", reacted.folder, "--target", "eq1")
+    assert isinstance(other.exception, ConfigurationError)
+    assert f"has learned the target {target}; its predictions say nothing about eq1" in str(other.exception)
+    recipe.write_text(RECIPE)
+    other = invoke(*command)
+    assert isinstance(other.exception, RunMismatch)
+    assert f"virality.target was '{target}', is 'eq1'" in str(other.exception)
+
+
+def test_a_run_that_was_started_before_there_were_other_targets_is_continued_as_eq1(
+    reacted: DataSet, recipe: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    command = ("train", reacted.folder, run, "--settings", recipe, "--width", 0.03, "--epochs", 1,
+               "--modalities", "scenic")  # fmt: skip
+    assert invoke(*command).exit_code == 0
+    started = msgspec.json.decode((run / "config.json").read_bytes())
+    assert started.pop("virality")["target"] == "eq1"
+    (run / "config.json").write_bytes(msgspec.json.encode(started))
+    assert invoke(*command).exit_code == 0
+    other = invoke(*command, "--target", "per-view")
+    assert isinstance(other.exception, RunMismatch)
+    assert "virality.target was 'eq1', is 'per-view'" in str(other.exception)
+
+
+def test_a_target_without_its_columns_is_refused_before_anything_is_learned(
+    data: DataSet, reacted: DataSet, tmp_path: Path
+) -> None:
+    rows = [msgspec.structs.replace(a, views=None if a.row == 5 else 0) for a in reacted.annotations]
+    rewrite_annotations(reacted, rows)
+    result = invoke("train", reacted.folder, tmp_path / "run", "--target", "per-view")
+    assert isinstance(result.exception, DataSetError)
+    assert "row 5, views: views is missing for the target per-view" in str(result.exception)
+    assert not (tmp_path / "run").exists()
 
 
 def test_validation_clips_are_training_clips_of_other_dancers(data: DataSet) -> None:

@@ -18,6 +18,7 @@ from schemas.bundle import BundleManifest, read_bundle
 from schemas.errors import BundleError
 from schemas.export_profiles import Profile
 from schemas.modalities import Modality
+from schemas.virality_target import EQ1, FittedTarget, Target
 from streamer.runtimes.selection import open_runtime
 
 CONFIG = ViralityModelConfig(modalities=(Modality.SCENIC,), temporal_width=1 / 64, fusion_width=1 / 8)
@@ -61,6 +62,29 @@ def test_a_bundle_is_readable_and_says_what_it_was_built_from(tmp_path: Path, ex
     assert manifest.architecture["temporal_width"] == "0.015625"
     assert manifest.stream(Modality.SCENIC).input_channels == 512
     assert export_it(tmp_path / "second").generation == manifest.generation
+
+
+def test_a_bundle_of_another_target_says_so_in_manifest_and_generation(tmp_path: Path, export_it: Export) -> None:
+    plain = export_it(tmp_path / "eq1")
+    assert plain.target == EQ1
+    assert "virality_target" not in (tmp_path / "eq1" / "bundle.json").read_text()  # earlier releases read it
+    target = FittedTarget(target=Target.PER_VIEW, mean_rate=0.14, prior_views=14.0)
+    manifest = export_it(tmp_path / "per-view", target=target)
+    assert read_bundle(tmp_path / "per-view").manifest == manifest
+    assert manifest.target == target
+    assert manifest.generation == f"per-view-{plain.generation}"
+    path = tmp_path / "per-view" / "bundle.json"
+    path.write_text(path.read_text().replace("per-view-", ""))
+    with pytest.raises(BundleError, match="generation does not match"):
+        read_bundle(tmp_path / "per-view")
+
+
+def test_a_target_that_cannot_be_is_refused_by_the_reader(tmp_path: Path, export_it: Export) -> None:
+    export_it(tmp_path / "bundle", target=FittedTarget(target=Target.PER_VIEW, mean_rate=0.14, prior_views=14.0))
+    path = tmp_path / "bundle" / "bundle.json"
+    path.write_text(path.read_text().replace('"mean_rate": 0.14', '"mean_rate": -1.0'))
+    with pytest.raises(BundleError, match=r"bundle\.json: mean_rate of the target per-view is -1"):
+        read_bundle(tmp_path / "bundle")
 
 
 def test_the_opset_in_the_manifest_is_that_of_every_graph(tmp_path: Path, export_it: Export) -> None:

@@ -26,7 +26,7 @@ cells = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"], exclude_
 
 @st.composite
 def annotations(draw: st.DrawFn) -> Annotation:
-    optional: dict[str, Any] = {name: draw(counts) for name in ("likes", "comments", "reposts", "views")}
+    optional: dict[str, Any] = {name: draw(counts) for name in ("likes", "comments", "reposts", "views", "followers")}
     return Annotation(
         clip_id=draw(identifiers),
         dancer_id=draw(identifiers),
@@ -181,7 +181,7 @@ def test_the_columns_are_the_fields_of_an_annotation() -> None:
     given="counts written 1.000, 1e3, 1_000, 0x10 in clips.csv",
     outcome="refused with row and column",
 )
-@pytest.mark.parametrize("column", ["likes", "comments", "reposts", "views", "fold", "uploaded_at_ms"])
+@pytest.mark.parametrize("column", ["likes", "comments", "reposts", "views", "followers", "fold", "uploaded_at_ms"])
 @pytest.mark.parametrize("text", ["1.000", "1e3", "1_000", "1 000", "1.0", "0x10", "١٠٠٠"])
 def test_a_whole_number_that_may_be_read_in_two_ways_is_refused(tmp_path: Path, column: str, text: str) -> None:
     write_rows(tmp_path, f"clip_id,dancer_id,challenge_id,duration_s,features,{column}", f"a,b,c,4.000,f,{text}")

@@ -9,6 +9,7 @@ import pytest
 
 from schemas.features import ClipFeatures, decode_features
 from schemas.modalities import Modality
+from schemas.virality_target import Target, TargetSettings
 from tests.clips import random_features
 from tests.vdv.data_sets import LABEL, annotation, labelled, written
 from vdv.annotations import Annotation, write_table
@@ -16,6 +17,7 @@ from vdv.checking import check_data_set, check_folder
 from vdv.errors import DataSetError
 from vdv.folder import DataSet
 from vdv.splits import draw_split
+from vdv.targets import fit_target, raw_targets
 
 
 def findings(data: DataSet, **options: Any) -> list[str]:
@@ -231,3 +233,43 @@ def test_features_that_last_longer_than_the_clip_are_found(tmp_path: Path) -> No
     (found,) = findings(data)
     assert "row 4" in found
     assert "lasts 60 s and duration_s is 4" in found
+
+
+def test_the_columns_of_the_target_are_looked_at_and_only_those(tmp_path: Path) -> None:
+    rows = [
+        msgspec.structs.replace(a, views=2 if i == 1 else 1000, followers=0 if i == 3 else 100 + i)
+        for i, a in enumerate(labelled(8))
+    ]
+    assert table_findings(rows, tmp_path / "eq1") == []
+    (found,) = table_findings(rows, tmp_path / "a", target=TargetSettings(target=Target.PER_VIEW))
+    assert "row 3, views: 2 views are fewer than 13 reactions; count views and reactions" in found
+    (found,) = table_findings(rows, tmp_path / "b", target=TargetSettings(target=Target.AUDIENCE_ADJUSTED))
+    assert "row 5, followers: 0 followers have no logarithm; give the author's followers" in found
+    without = [msgspec.structs.replace(a, followers=None) for a in rows]
+    found = table_findings(without, tmp_path / "c", target=TargetSettings(target=Target.AUDIENCE_ADJUSTED))
+    assert len(found) == 8
+    assert "row 2, followers: followers is missing for the target audience-adjusted; complete or remove" in found[0]
+    judged = [annotation(f"clip-{i}", score=1.0 * i, row=i + 2) for i in range(4)]
+    (found,) = table_findings(judged, tmp_path / "d", target=TargetSettings(target=Target.PER_VIEW))
+    assert "has judged scores, of which no per-view target is made; learn them as eq1" in found
+
+
+def test_a_target_that_cannot_be_fitted_to_the_training_clips_of_a_fold_is_found(tmp_path: Path) -> None:
+    rows = [msgspec.structs.replace(a, views=1000, followers=10 + i % 2) for i, a in enumerate(labelled(8))]
+    split = [msgspec.structs.replace(a, split="train" if i % 2 else "test") for i, a in enumerate(rows)]
+    (found,) = [
+        line
+        for line in table_findings(split, tmp_path, target=TargetSettings(target=Target.AUDIENCE_ADJUSTED))
+        if "followers" in line
+    ]
+    assert "all 4 clips to learn from have 11 followers" in found
+
+
+def test_the_statistics_are_of_the_target(tmp_path: Path) -> None:
+    rows = [msgspec.structs.replace(a, views=1000) for a in draw_split(labelled(10))]
+    data = written(tmp_path, rows)
+    asked = TargetSettings(target=Target.PER_VIEW)
+    total = check_data_set(data, target=asked).statistics[-1]
+    fitted = fit_target(asked, [a for a in data.annotations if a.split == "train"])
+    raw = raw_targets(data.annotations, fitted)
+    assert total.scores == (raw.min(), raw.max())

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.vdv.data_sets import LABEL, annotation
+from tests.vdv.data_sets import LABEL
 from vdv.errors import DataSetError
-from vdv.virality import is_labelled, normalise, raw_score, targets
+from vdv.virality import normalise, raw_score
 
 counts = st.integers(0, 10**9)
 
@@ -73,21 +73,3 @@ def test_huge_scores_of_both_signs_do_not_overflow() -> None:
 def test_a_score_that_is_no_number_is_refused() -> None:
     with pytest.raises(DataSetError, match="clip 1 is nan"):
         normalise([0, nan], ["a", "a"])
-
-
-def test_targets_come_from_counts_or_from_judged_scores_whichever_the_clips_have() -> None:
-    counted = [annotation(str(i), **(LABEL | {"likes": likes})) for i, likes in enumerate((5, 60, 20))]
-    raw = [plain_raw(likes, 2, 1, 3.0) for likes in (5, 60, 20)]
-    np.testing.assert_allclose(targets(counted).raw, raw)
-    np.testing.assert_allclose(targets(counted).normalised, plain_normalised(raw, ["a"] * 3))
-    judged = targets([annotation(str(i), score=score) for i, score in enumerate((-9.0, -6.0, -5.0))])
-    np.testing.assert_array_equal(judged.raw, [-9, -6, -5])
-    np.testing.assert_array_equal(judged.normalised, [0, 0.75, 1])
-
-
-@pytest.mark.parametrize("label", [{}, {"likes": 3}, LABEL | {"score": 1.0}])
-def test_a_clip_without_a_label_or_with_two_is_refused_by_row(label: dict[str, Any]) -> None:
-    clip = annotation("c7", row=9, **label)
-    assert not is_labelled(clip)
-    with pytest.raises(DataSetError, match=r"clip c7 \(row 9\)"):
-        targets([clip])

@@ -55,6 +55,23 @@ def test_the_active_generation_is_measured(any_database: Database, watched: Watc
     assert {challenge for challenge, _ in watched.observer.agreements} == {None, "new"}
 
 
+@pytest.mark.parametrize("target", ["per-view", "audience-adjusted"])
+def test_predictions_of_another_target_are_not_compared_with_observed_eq1(
+    any_database: Database, watched: Watched, target: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    clips = random_clips("ch", 40, np.random.default_rng(7), absent=0.0)
+    observe(any_database, [clip._replace(generation=f"{target}-0123456789abcdef") for clip in clips])
+    watched.monitor.add(plain_clips(30, generation=f"{target}-0123456789abcdef"))
+    Generations(any_database).activate(f"{target}-0123456789abcdef", 5)
+    with caplog.at_level(logging.WARNING):
+        watched.monitor.measure()
+        watched.monitor.measure()
+    assert (watched.observer.agreements, watched.observer.calibrations) == ({}, {})
+    assert watched.observer.drift is not None
+    assert watched.observer.measured_at_ms == watched.clock.now_ms()
+    assert caplog.text.count(f"predicts {target}, what is observed is eq1") == 1
+
+
 def test_drift_and_agreement_are_reported_together(any_database: Database, watched: Watched) -> None:
     observe(any_database, random_clips("ch", 40, np.random.default_rng(8), absent=0.0))
     watched.monitor.add(plain_clips(50))

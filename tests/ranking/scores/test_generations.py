@@ -23,6 +23,7 @@ from ranking.scores.store import ScoreStore
 from ranking.serving.replicas import ALIVE_S, Replicas, ReplicaState, obstacles
 from schemas.errors import GenerationRefused, NotFound
 from schemas.modalities import Dimension
+from schemas.virality_target import Target
 from tests.ranking.examples import NOW_MS, apply, apply_entries, deletion, logged, scored_clip
 from tests.ranking.monitoring.seen import plain_clips
 
@@ -51,6 +52,15 @@ def test_the_first_clip_activates_its_generation_and_no_later_one_does(
     assert first.chosen_at_ms == scored_clip().scored_at_ms
     assert states(any_store)[0] == ("g1", 1, True, False)
     assert set(states(any_store)[1:]) == {("g2", 1, False, False), ("g3", 5, False, False)}
+
+
+def test_the_state_of_a_generation_says_what_its_scores_predict(any_store: ScoreStore) -> None:
+    for number, name in enumerate(["0123456789abcdef", "per-view-0123456789abcdef"]):
+        scored(any_store, name, 1, start=number)
+    assert {s.generation: s.target for s in any_store.generation_states()} == {
+        "0123456789abcdef": Target.EQ1,
+        "per-view-0123456789abcdef": Target.PER_VIEW,
+    }
 
 
 def test_a_deleted_clip_activates_nothing(any_store: ScoreStore, generations: Generations) -> None:

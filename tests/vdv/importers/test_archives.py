@@ -14,7 +14,7 @@ from vdv.checking import check_data_set
 from vdv.errors import DataSetError
 from vdv.folder import Clip, write_data_set
 from vdv.importers import dance, speed21, unlv_dive
-from vdv.virality import targets
+from vdv.targets import targets
 
 Arrays = dict[str, Any]
 RUNS = [
