@@ -5,14 +5,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import msgspec
+
 from extraction.decoding.content import VideoContent
 from extraction.decoding.video import DecodedVideo, DecoderLimits
 from extraction.frames import FRAME_RATE_HZ, VideoProperties
 from extraction.streams import ExtractedStream, NotExtracted, OpenPersonTracker, OpenStreamExtractor
-from schemas.errors import NoUsableModality, VideoLengthRefused
+from schemas.errors import FeatureValueInvalid, NoUsableModality, VideoLengthRefused
 from schemas.events import MIN_DURATION_S
-from schemas.features import ClipFeatures
+from schemas.features import ClipFeatures, decode_features, encode_features
 from schemas.modalities import MODALITIES, Modality
+from schemas.plausibility import findings
 
 DEFAULT_JOINT_LAYOUT: Final = "mpii-16"
 _SLACK_S: Final = 0.1  # containers round their lengths
@@ -35,7 +38,7 @@ class Extractors:
     joint_layout: str = DEFAULT_JOINT_LAYOUT
 
 
-class StreamReport(NamedTuple):
+class StreamReport(msgspec.Struct, frozen=True):
     """What came of one modality: ``steps`` of features by ``extractor``, or 0 and the ``reason``. ``seconds``: time
     that its extractor took.
     """
@@ -47,7 +50,7 @@ class StreamReport(NamedTuple):
     seconds: float
 
 
-class Report(NamedTuple):
+class Report(msgspec.Struct, frozen=True):
     """What a pass did. ``frames`` at 25 Hz, of ``pictures`` in the video, ``damaged`` of which could not be decoded;
     ``with_person``: frames in which the dancer was seen. ``decoding_s``: how long the pass waited for frames, which are
     decoded in a process of their own meanwhile; ``total_s``: all of it.
@@ -123,10 +126,11 @@ def extract(
     content.check_unchanged()
     if frames / FRAME_RATE_HZ < shortest_s - _SLACK_S:
         raise _too_short(frames / FRAME_RATE_HZ, shortest_s)
-    streams, reports = {}, []
+    streams: dict[Modality, ExtractedStream] = {}
+    reports = []
     for modality, extractor in running.items():
         mark_s = time.perf_counter()
-        result = extractor.finish()
+        result = _plausible(modality, extractor.finish(), extractors.joint_layout, frames / FRAME_RATE_HZ)
         seconds = spent[modality] + time.perf_counter() - mark_s
         if isinstance(result, NotExtracted):
             reports.append(StreamReport(modality, 0, "", result.reason, seconds))
@@ -158,6 +162,25 @@ def _features(
         joint_layout if has_joints else None,
         {modality: stream.extractor for modality, stream in streams.items()},
     )
+
+
+def _plausible(
+    modality: Modality, result: ExtractedStream | NotExtracted, joint_layout: str, duration_s: float
+) -> ExtractedStream | NotExtracted:
+    """``result``, but for a stream that no recording gives and that would have the clip refused with its other streams:
+    a face that never changes, a pose that jumps.
+    """
+    if isinstance(result, NotExtracted):
+        return result
+    alone = ClipFeatures({modality: result.frames}, joint_layout if modality.has_joints else None)
+    try:
+        finding = next(findings(decode_features(encode_features(alone)), duration_s), None)
+    except FeatureValueInvalid as error:
+        return NotExtracted(error.message)
+    if finding is None:
+        return result
+    bound = "at least" if finding.at_least else "at most"
+    return NotExtracted(f"{finding.what} is {finding.value:.3g}, and of a real clip {bound} {finding.limit:g}")
 
 
 def _too_short(length_s: float, shortest_s: float) -> VideoLengthRefused:

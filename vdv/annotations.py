@@ -64,7 +64,7 @@ _TYPES: Final[dict[str, Any]] = {
     field.name: field.type for field in msgspec.structs.fields(Annotation) if field.name not in ("extra", "row")
 }
 COLUMNS: Final = tuple(_TYPES)
-_PATHS: Final = frozenset({"features", "poses"})
+_PATHS: Final = frozenset({"features", "poses", "video"})
 """Columns of names on disk, which are bytes: what is not UTF-8 in them is kept, as ``os.fsdecode`` writes it."""
 _REMEDIES: Final = {
     **dict.fromkeys(("clip_id", "dancer_id", "challenge_id"), "use 1 to 128 characters, no white space and no slash"),

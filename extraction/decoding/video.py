@@ -11,17 +11,19 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 
+from dancerank_installation import missing_extra
 from extraction.decoding import worker
 from extraction.decoding.content import VideoContent
 from extraction.frames import BATCH_FRAMES, FRAME_RATE_HZ, Frame, Image, VideoProperties
 from extraction.settings import ExtractionSettings
-from schemas.errors import DecoderEnded, FeatureError, VideoLengthRefused, VideoOversized, VideoUnreadable
+from schemas.errors import DecoderEnded, ExtraMissing, FeatureError, VideoLengthRefused, VideoOversized, VideoUnreadable
 from schemas.events import MAX_DURATION_S
 
 _WORKER: Final = str(Path(worker.__file__))
@@ -38,6 +40,12 @@ _ERRORS: Final[dict[str, type[FeatureError]]] = {
     worker.LENGTH: VideoLengthRefused,
     worker.OVERSIZED: VideoOversized,
 }
+
+
+def require_decoder() -> None:
+    """Raise ``ExtraMissing`` unless the decoder's process can import what it needs."""
+    if find_spec("av") is None:
+        raise ExtraMissing(str(missing_extra(ModuleNotFoundError(name="av"))))
 
 
 class DecodingReport(NamedTuple):

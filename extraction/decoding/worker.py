@@ -153,11 +153,7 @@ class Decoding:
             self._container: Any = av.open(
                 self._file,
                 mode="r",
-                options={
-                    "format_whitelist": _CONTAINERS,
-                    "protocol_whitelist": "file",
-                    "max_pixels": str(request.max_pixels),
-                },
+                options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"} | self._pixels(),
                 io_open=_open_nothing,
                 buffer_size=1 << 18,
             )
@@ -185,7 +181,11 @@ class Decoding:
         self._check_pixels(context.width, context.height)
         self._check_length(self.declared_s)
         context.thread_count = 1  # the same pictures each time, also of a damaged video
-        context.options = {"max_pixels": str(self._request.max_pixels)}
+        context.options = self._pixels()
+
+    def _pixels(self) -> dict[str, str]:
+        """FFmpeg's own option, for pictures that are larger than their container says."""
+        return {"max_pixels": str(self._request.max_pixels)}
 
     def _check_pixels(self, width: int, height: int) -> None:
         if width * height > self._request.max_pixels:
@@ -250,18 +250,16 @@ class Decoding:
 
     def _check_memory(self, error: Exception) -> None:
         """Raise ``MemoryError`` if that is why decoding failed; decoders often say only that it did."""
-        if isinstance(error, MemoryError):
-            raise error
         context = self._stream.codec_context
-        if self._request.memory_bytes - _most_memory_bytes() < 4 * context.width * context.height:
-            raise MemoryError
+        left_bytes = self._request.memory_bytes - _most_memory_bytes()
+        if isinstance(error, MemoryError) or left_bytes < 4 * context.width * context.height:
+            raise MemoryError from error
 
-    def run(self, out: Any) -> None:
+    def run(self, out: int) -> None:
         """Write every message of the video to ``out``, but a refusal."""
         grid = Grid()
         writer: Writer | None = None
-        held: Any = None
-        shown_s: float | None = None
+        held, shown_s = None, None
         for time_s, lasts_s, picture in self.pictures():
             self._check_length(time_s)
             writer = writer or self._start(picture, out)
@@ -273,7 +271,7 @@ class Decoding:
         counts = {"steps": self.steps, "decoded": self.decoded, "damaged": self.damaged, "declared_s": self.declared_s}
         _write_json(out, END, counts)
 
-    def _start(self, picture: Any, out: Any) -> "Writer":
+    def _start(self, picture: Any, out: int) -> "Writer":
         matrix = next((bytes(data) for data in picture.side_data if data.type.name == "DISPLAYMATRIX"), None)
         turn = orientation(matrix)
         ratio = self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
@@ -302,7 +300,7 @@ class Decoding:
 class Writer:
     """Writes pictures as stored, scaled to ``size`` (width, height); the reader turns them upright."""
 
-    def __init__(self, av: Any, out: Any, size: tuple[int, int]) -> None:
+    def __init__(self, av: Any, out: int, size: tuple[int, int]) -> None:
         kinds = av.video.reformatter.Interpolation
         self._exact = int(kinds.ACCURATE_RND | kinds.BITEXACT)
         self._area, self._cubic = int(kinds.AREA), int(kinds.BICUBIC)
@@ -311,11 +309,9 @@ class Writer:
     def write(self, steps: range, picture: Any) -> int:
         """Show ``picture`` at ``steps``; returns how many they are."""
         for step in steps[:1]:
-            content = self._converted(picture)
-            self._out.write(HEAD.pack(PICTURE, step, len(content)))
-            self._out.write(content)
+            _write(self._out, PICTURE, step, self._converted(picture))
         for step in steps[1:]:
-            self._out.write(HEAD.pack(REPEAT, step, 0))
+            _write(self._out, REPEAT, step, b"")
         return len(steps)
 
     def _converted(self, picture: Any) -> Any:
@@ -359,10 +355,15 @@ def _said(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or error)[:200]
 
 
-def _write_json(out: Any, kind: bytes, value: dict[str, Any]) -> None:
-    content = json.dumps(value).encode()
-    out.write(HEAD.pack(kind, 0, len(content)))
-    out.write(content)
+def _write_json(out: int, kind: bytes, value: dict[str, Any]) -> None:
+    _write(out, kind, 0, json.dumps(value).encode())
+
+
+def _write(out: int, kind: bytes, step: int, content: Any) -> None:
+    for part in (HEAD.pack(kind, step, len(content)), content):
+        view = memoryview(part)
+        while view.nbytes:
+            view = view[os.write(out, view) :]
 
 
 def _limit(request: Request) -> None:
@@ -376,33 +377,14 @@ def _limit(request: Request) -> None:
 def main() -> None:
     request = Request(**json.loads(sys.argv[1]))
     _limit(request)
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
-    refusal: Refused | None = None
-    try:
-        Decoding(request).run(_Whole(out))
-    except Refused as error:
-        refusal = error
-    except MemoryError:
-        refusal = Refused(MEMORY, "")
-    except BrokenPipeError:  # nobody reads any more
-        return
-    if refusal is not None:
-        with contextlib.suppress(BrokenPipeError):
-            _write_json(_Whole(out), REFUSED, {"kind": refusal.kind, "message": str(refusal)})
-    out.close()
+    out = sys.stdout.fileno()
+    with contextlib.suppress(BrokenPipeError):  # the reader has ended
+        try:
+            Decoding(request).run(out)
+        except (Refused, MemoryError) as error:
+            kind = error.kind if isinstance(error, Refused) else MEMORY
+            _write_json(out, REFUSED, {"kind": kind, "message": str(error)})
     os._exit(0)  # what a library would do at its end is of no use here
-
-
-class _Whole:
-    """A raw file whose ``write`` writes everything."""
-
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-
-    def write(self, content: Any) -> None:
-        view = memoryview(content)
-        while view.nbytes:
-            view = view[self._raw.write(view) :]
 
 
 if __name__ == "__main__":

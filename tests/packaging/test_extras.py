@@ -6,6 +6,8 @@ import sys
 import pytest
 
 from dancerank_installation import missing_extra
+from extraction.selection import open_extractors
+from extraction.settings import ExtractionSettings
 from ranking.database.connection import Database
 from schemas.errors import ExtraMissing
 from transport.embedded import EmbeddedBroker
@@ -19,6 +21,7 @@ from transport.embedded import EmbeddedBroker
         ("faiss", "dancerank[gpu]"),
         ("psycopg", "dancerank[postgresql]"),
         ("confluent_kafka", "dancerank[embedded]"),
+        ("av", "dancerank[video]"),
     ],
 )
 def test_a_missing_module_names_the_extra_that_brings_it(module: str, extra: str) -> None:
@@ -48,3 +51,9 @@ def test_a_postgresql_url_names_the_extra_of_the_driver(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(ExtraMissing, match=r"dancerank\[postgresql\]"):
         Database("postgresql://user@host/name")
+
+
+def test_features_from_videos_name_the_extra_of_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ExtraMissing, match=r"dancerank\[video\]"):
+        open_extractors(ExtractionSettings())
