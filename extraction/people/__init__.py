@@ -5,7 +5,8 @@ stream.
 from collections.abc import Callable
 
 from extraction.frames import VideoProperties
-from extraction.people.detection import Network, PersonDetector
+from extraction.networks import Network
+from extraction.people.detection import PersonDetector
 from extraction.people.landmarks import LandmarkNetwork
 from extraction.people.skeleton import SkeletalExtractor
 from extraction.people.tracking import DancerTracker
@@ -21,7 +22,9 @@ def open_people(detector: Network, landmarks: Network) -> Callable[[VideoPropert
 
 
 def open_skeletal(extractor: str) -> OpenStreamExtractor:
-    """Extractors of the skeletal stream; ``extractor`` names the landmark network, as feature files record it."""
+    """Extractors of the skeletal stream, (T, 16, 3) at 25 Hz, from what a tracker sees. ``extractor``: the title of its
+    landmark network, as feature files record it.
+    """
     return lambda video: SkeletalExtractor(video, extractor)
 
 

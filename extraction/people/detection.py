@@ -4,12 +4,13 @@ Legend: N pictures, H, W their height and width, D detections.
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
 
 from extraction.frames import Image
+from extraction.networks import Network
 from extraction.people.anchors import INPUT_SIZE, anchor_centres, decode
 from extraction.people.region import Region, region_between
 from schemas.ports import Float32
@@ -23,14 +24,6 @@ SEEN_TWICE: Final = 0.25
 """Regions of several views whose middles are nearer than this share of the larger side are of one person."""
 OBLONG: Final = 1.2
 """Ratio of the sides from which squares are searched, too."""
-
-
-class Network(Protocol):
-    """What the people need of a model."""
-
-    def run(self, images: Image) -> dict[str, Float32]:
-        """The outputs, by name, for (N, H, W, 3) RGB pictures of the input's size."""
-        ...
 
 
 class Detection(NamedTuple):

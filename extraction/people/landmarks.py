@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from extraction.frames import Image
-from extraction.people.detection import Network
+from extraction.networks import Network
 from extraction.people.logits import sigmoid
 from extraction.people.region import Region, region_between
 from schemas.ports import Float32
