@@ -39,6 +39,7 @@ EXTRAS: Final = MappingProxyType(
         "psycopg": "postgresql",
         "pymilvus": "milvus",
         **dict.fromkeys(("av", "cv2", "tflite"), "video"),
+        "openvino": "openvino",
     }
 )
 """Which extra brings a module that the bare distribution does not."""

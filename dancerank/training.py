@@ -10,7 +10,7 @@ from dancerank.learning import open_clips, refuse_other_joints
 from dancerank.progress import OnProgress
 from dancerank.synthetic import Plan, SyntheticClip, synthesize
 from exporters.onnx.export import export_bundle
-from exporters.onnx.quantisation import Calibration
+from exporters.onnx.fewer_bits import Calibration
 from networks.checkpoint import load_checkpoint, save_checkpoint
 from networks.checkpoint_file import read_target
 from networks.datasets import Sample
@@ -18,7 +18,7 @@ from networks.model_config import ViralityModelConfig
 from networks.training import TrainingSettings, fit
 from networks.training.distribution import DISTRIBUTION_NOTE, stated_by
 from schemas.bundle import BundleManifest
-from schemas.export_profiles import DEFAULT_PROFILE, Profile
+from schemas.export_profiles import DEFAULT_PROFILE, Profile, Server
 from schemas.training_distribution import TrainingDistribution
 from schemas.virality_target import FittedTarget
 from vdv.folder import DataSet
@@ -75,14 +75,15 @@ def export_checkpoint(
     *,
     profile: Profile = DEFAULT_PROFILE,
     calibrate_on: DataSet | None = None,
+    server: Server | None = None,
     on_progress: OnProgress = lambda *_: None,
     overwrite: bool = False,
 ) -> BundleManifest:
     """Turn a checkpoint into a bundle; its notes become the manifest's training data, distribution and metrics, and
     what it has learned the manifest's target.
 
-    ``calibrate_on``: clips for the profile ``int8``. Raises ``DataSetError`` if they cannot be read or have
-    other joints.
+    ``calibrate_on``: clips for a profile in fewer bits, and ``server`` the runtime that it is for. Raises
+    ``DataSetError`` if they cannot be read or have other joints.
     """
     model, notes = load_checkpoint(checkpoint)
     target = read_target(checkpoint)
@@ -99,6 +100,7 @@ def export_checkpoint(
         distribution=stated,
         profile=profile,
         calibration=calibration,
+        server=server,
         overwrite=overwrite,
     )
 

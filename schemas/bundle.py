@@ -23,7 +23,7 @@ import msgspec
 
 from schemas.errors import BundleError
 from schemas.escaping import shortened
-from schemas.export_profiles import UNSTATED, ExportProfile, ParitySample
+from schemas.export_profiles import UNSTATED, ExportProfile, ParitySample, Precision
 from schemas.joints import LAYOUTS, layout_named
 from schemas.local_files import not_json, read_file
 from schemas.modalities import MODALITIES, Modality
@@ -59,14 +59,18 @@ class GraphFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
 
 
-class StreamGraph(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The graph of one modality: channels C that it reads per step (and joint), width D of the embedding it gives."""
+class StreamGraph(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The graph of one modality: channels C that it reads per step (and joint), width D of the embedding it gives.
+
+    ``precision`` is what it is computed in; with another one its embeddings belong to another generation.
+    """
 
     modality: Modality
     file: str
     sha256: str
     input_channels: int
     embedding_dim: int
+    precision: Precision = Precision.FLOAT32
 
 
 class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", kw_only=True):
@@ -163,8 +167,9 @@ def sha256_hex(content: bytes) -> str:
 
 
 def generation_of(manifest: BundleManifest) -> str:
-    """Content hash of everything that moves a number: the graphs and the joint layout. 16 hex digits, behind the name
-    of the target where that is not ``eq1``, so that scores of two targets are told apart wherever they come.
+    """Content hash of everything that moves a number: graphs, their precision and the joint layout. 16 hex digits,
+    behind the name of the target where that is not ``eq1``, so that scores of two targets are told apart wherever they
+    come.
     """
     content = msgspec.json.encode([manifest.joint_layout, manifest.streams, manifest.fusion], order="deterministic")
     return generation_name(manifest.target.target, sha256_hex(content)[:16])

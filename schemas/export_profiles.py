@@ -11,13 +11,27 @@ from schemas.modalities import Modality
 class Profile(StrEnum):
     """``exact`` is the network as it is written, ``fast`` the same weights in the form that inference runs fastest.
 
-    Both agree with torch to 1e-5. ``int8`` is ``fast`` with the convolutions of those streams in eight bits that keep
-    order and neighbours of clips (``LEAST_SPEARMAN``, ``LEAST_RECALL``).
+    Both agree with torch to 1e-5. The others are ``fast`` in fewer bits, in those streams that keep order and
+    neighbours of clips so (``LEAST_SPEARMAN``, ``LEAST_RECALL``): ``int8`` has their convolutions in eight bits,
+    ``bf16`` computes them in bfloat16.
     """
 
     EXACT = "exact"
     FAST = "fast"
     INT8 = "int8"
+    BF16 = "bf16"
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether it needs clips to be calibrated and checked on."""
+        return self not in (Profile.EXACT, Profile.FAST)
+
+
+class Precision(StrEnum):
+    """What a runtime computes a graph in, where the graph itself says float32."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
 
 
 DEFAULT_PROFILE: Final = Profile.FAST
@@ -25,6 +39,13 @@ LEAST_SPEARMAN: Final = 0.999
 """Rank correlation of scores with those of the network in float32, for each stream and fused."""
 LEAST_RECALL: Final = 0.98
 """Share of a clip's ten nearest neighbours in float32 that are still its ten nearest."""
+
+
+class Server(StrEnum):
+    """The runtime that a calibrated profile is for, and that it is checked in; named as in ``streamer.runtime``."""
+
+    ONNX_RUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
 
 
 class ParitySample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,8 +65,10 @@ class ExportProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a manifest says of its export.
 
     ``agreement`` with torch, by the name of what was compared: the largest difference of scores (absolute) and of
-    embeddings (relative to their largest entry); of streams in eight bits, named in ``quantised``, the rank correlation
-    and the recall of neighbours on clips of ``calibration`` that did not calibrate.
+    embeddings (relative to their largest entry); of forms in fewer bits, admitted or not, the rank correlation and the
+    recall of neighbours on clips of ``calibration`` that did not calibrate. ``quantised`` names the streams in eight
+    bits; ``longest`` is the length in steps of the longest clip that a stream in fewer bits was checked on, and longer
+    ones are refused.
     """
 
     name: Profile
@@ -53,6 +76,7 @@ class ExportProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quantised: tuple[Modality, ...] = ()
     calibration: str = ""
     sample: ParitySample | None = None
+    longest: dict[Modality, int] = {}
 
 
 UNSTATED: Final = ExportProfile(Profile.EXACT)

@@ -276,6 +276,8 @@ class ModelRuntime(Protocol):
     A clip's result depends neither on the other clips of its batch nor on the values in ``frames`` beyond its length.
     A runtime does not write to arrays that it was given, nor to arrays that it has returned. Several threads may call
     it at once; one that cannot run side by side lets them wait for each other.
+    Streams are computed in float32, but for those of a ``precision`` in the manifest that the attribute ``precisions``
+    of the runtime names; without it a bundle with other ones is refused.
     """
 
     @property
@@ -302,6 +304,15 @@ class ModelRuntime(Protocol):
 
     def close(self) -> None:
         """Free what the graphs hold; nothing is run afterwards. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class PreparesShapes(Protocol):
+    """A runtime for which a new shape of input costs, and which therefore rounds shapes to a few."""
+
+    def shape_buckets(self, modality: Modality) -> Iterable[tuple[int, int]]:
+        """Shapes (N, T) of a stream to run once before the first clip."""
         ...
 
 

@@ -61,8 +61,8 @@ class StreamerSettings(BaseModel):
     """Lengths within this factor of each other share a batch, so at most 1 - 1/ratio of a batch is padding."""
 
     runtime: str = "onnxruntime"
-    """What runs the networks: onnxruntime, an entry point of the group ``dancerank.runtimes``, or
-    package.module:factory."""
+    """What runs the networks: onnxruntime, openvino (on the CPU, with the extra), an entry point of the group
+    ``dancerank.runtimes``, or package.module:factory."""
     providers: Annotated[tuple[str, ...], Field(min_length=1)] = ("cuda", "cpu")
     """Execution providers of the runtime (ONNX Runtime: cuda, cpu), best first. Those that this machine lacks are
     skipped; at least one must be available. ``("cuda",)`` refuses to run on the CPU."""

@@ -17,7 +17,7 @@ from exporters.onnx.bundle_folders import check_bundle_folder
 from exporters.onnx.inspect import describe
 from schemas.bundle import Bundle, read_bundle
 from schemas.errors import ConfigurationError
-from schemas.export_profiles import DEFAULT_PROFILE, Profile
+from schemas.export_profiles import DEFAULT_PROFILE, Precision, Profile, Server
 from vdv.folder import open_data_set
 
 
@@ -36,11 +36,16 @@ def export(
         Profile,
         typer.Option(
             help="How the graphs are made. exact: the network as it is written; fast: the same weights and "
-            "scores (to 1e-5) in less time; int8: convolutions in eight bits, where order and neighbours of clips stay."
+            "scores (to 1e-5) in less time; bf16: computed in bfloat16, and int8: convolutions in eight bits, where "
+            "order and neighbours of clips stay."
         ),
     ] = DEFAULT_PROFILE,
     calibrate_on: Annotated[
-        Path | None, typer.Option(help="Data set whose clips set and check the ranges of int8.", metavar="DATA")
+        Path | None, typer.Option(help="Data set whose clips calibrate and check bf16 or int8.", metavar="DATA")
+    ] = None,
+    runtime: Annotated[
+        Server | None,
+        typer.Option(help="What bf16 or int8 is for and checked in. openvino: what int8 leaves is in bfloat16."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
 ) -> None:
@@ -48,10 +53,12 @@ def export(
     console = Console()
     from networks.checkpoint_file import read_metadata
 
-    if (profile is Profile.INT8) != (calibrate_on is not None):
+    if profile.calibrated != (calibrate_on is not None):
         raise ConfigurationError(
-            "--profile int8 and --calibrate-on go together: eight bits are calibrated on the clips of a data set"
+            "--profile bf16 or int8 and --calibrate-on go together: fewer bits are checked on the clips of a data set"
         )
+    if runtime is not None and not profile.calibrated:
+        raise ConfigurationError(f"--runtime goes with bf16 or int8: {profile} is the same for every runtime")
     read_metadata(checkpoint)
     data = None if calibrate_on is None else open_data_set(calibrate_on)
     check_bundle_folder(bundle, overwrite=overwrite)
@@ -62,7 +69,13 @@ def export(
         working(f"exporting {checkpoint} and checking torch against ONNX Runtime"),
     ):
         loaded.export_checkpoint(
-            checkpoint, bundle, profile=profile, calibrate_on=data, on_progress=on_progress, overwrite=overwrite
+            checkpoint,
+            bundle,
+            profile=profile,
+            calibrate_on=data,
+            server=runtime,
+            on_progress=on_progress,
+            overwrite=overwrite,
         )
     console.print(*bundle_tables(bundle, read_bundle(bundle)), sep="\n")
 
@@ -101,7 +114,12 @@ def bundle_tables(folder: Path, bundle: Bundle) -> list[Table]:
     facts.add_row("export profile", str(manifest.profile.name))
     if manifest.profile.quantised:
         facts.add_row("in eight bits", Text(", ".join(manifest.profile.quantised)))
+    if in_bf16 := [stream.modality for stream in manifest.streams if stream.precision is Precision.BFLOAT16]:
+        facts.add_row("computed in bfloat16", Text(", ".join(in_bf16)))
+    if manifest.profile.calibration:
         facts.add_row("calibrated on", Text(manifest.profile.calibration))
+    for modality, longest in manifest.profile.longest.items():
+        facts.add_row(f"longest clip of {modality}", f"{longest} steps, {longest / modality.rate_hz:g} s")
     for name, value in manifest.profile.agreement.items():
         facts.add_row(f"torch against ONNX: {name}", f"{value:.3g}")
     facts.add_row("virality target", Text(manifest.target.described()))

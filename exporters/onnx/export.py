@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from exporters.onnx.bundle_folders import check_bundle_folder
+from exporters.onnx.fewer_bits import Calibration, StreamForm, as_they_are, in_fewer_bits, server_of
 from exporters.onnx.graphs import OPSET, fusion_graph, stream_graph
 from exporters.onnx.parity import check_fusion, check_stream
 from exporters.onnx.parity_sample import SAMPLE_FILE, parity_sample
-from exporters.onnx.quantisation import Calibration, quantised_streams
 from networks.datasets import Features
 from networks.virality_model import ViralityModel
 from schemas.bundle import (
@@ -25,7 +25,7 @@ from schemas.bundle import (
     sha256_hex,
 )
 from schemas.errors import BundleError
-from schemas.export_profiles import DEFAULT_PROFILE, ExportProfile, Profile
+from schemas.export_profiles import DEFAULT_PROFILE, ExportProfile, Profile, Server
 from schemas.modalities import Modality
 from schemas.training_distribution import TrainingDistribution
 from schemas.virality_target import EQ1, FittedTarget
@@ -43,44 +43,46 @@ def export_bundle(
     target: FittedTarget = EQ1,
     profile: Profile = DEFAULT_PROFILE,
     calibration: Calibration | None = None,
+    server: Server | None = None,
     overwrite: bool = False,
 ) -> BundleManifest:
     """Write ``model`` as a bundle at ``folder`` and return its manifest.
 
     ``training_data`` is a fingerprint of the training data, ``metrics`` are the metrics of the trained model,
     ``distribution`` is what its training clips state of their distribution, ``target`` what it has learned to predict.
-    ``profile`` is how the graphs are made; ``int8`` needs clips for ``calibration``.
+    ``profile`` is how the graphs are made; those in fewer bits need clips for ``calibration``, and ``server`` may name
+    the runtime that they are for.
     Everything is exported and checked against ONNX Runtime in a hidden folder beside ``folder``, which replaces
     ``folder`` last. Raises ``BundleError`` if ``folder`` exists (``overwrite`` replaces a bundle, nothing
-    else), if a graph does not compute what torch computes, or as ``quantised_streams`` does; nothing is written then.
+    else), if a graph does not compute what torch computes, or as ``in_fewer_bits`` does; nothing is written then.
     """
     check_bundle_folder(folder, overwrite=overwrite)
     model = copy.deepcopy(model).cpu().eval()
-    streams, agreement = dict[Modality, bytes](), dict[str, float]()
+    server = server_of(profile, server)
+    graphs, agreement = dict[Modality, bytes](), dict[str, float]()
     for modality in model.config.modalities:
-        streams[modality] = graph = stream_graph(model, modality, profile)
+        graphs[modality] = graph = stream_graph(model, modality, profile)
         for name, difference in check_stream(model, modality, graph)._asdict().items():
             agreement[f"{modality} {name}"] = float(f"{difference:.1e}")
     fusion = fusion_graph(model)
     check_fusion(model, fusion)
-    smaller: dict[Modality, bytes] = {}
-    if profile is Profile.INT8:
+    streams, made = as_they_are(graphs), ExportProfile(profile, agreement)
+    if profile.calibrated:
         if calibration is None:
-            raise BundleError("the profile int8 needs clips to calibrate on; name a data set with --calibrate-on")
-        smaller, keeps = quantised_streams(streams, fusion, calibration)
-        streams, agreement = streams | smaller, agreement | keeps
+            raise BundleError(f"the profile {profile} needs clips to calibrate on; name a data set with --calibrate-on")
+        streams, reached, longest = in_fewer_bits(graphs, fusion, profile, calibration, server)
+        eight_bits = tuple(modality for modality, form in streams.items() if form.quantised)
+        made = ExportProfile(profile, agreement | reached, eight_bits, calibration.source, longest=longest)
     sampled = _clip_of_each(streams, calibration.clips if calibration else ())
-    sample, described = parity_sample(model, streams, sampled)
-    made = ExportProfile(
-        profile, agreement, tuple(smaller), calibration.source if smaller and calibration else "", described
-    )
-    graphs = {**{f"{modality}.onnx": graph for modality, graph in streams.items()}, FUSION_FILE: fusion}
-    manifest = _manifest(model, graphs, training_data, metrics, distribution or {}, target, made)
+    sample, described = parity_sample(model, {modality: form.run for modality, form in streams.items()}, sampled)
+    made = msgspec.structs.replace(made, sample=described)
+    manifest = _manifest(model, streams, fusion, training_data, metrics, distribution or {}, target, made)
+    files = {f"{modality}.onnx": form.graph for modality, form in streams.items()}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         staged = Path(scratch) / "bundle"
         staged.mkdir()
-        for name, content in (graphs | {SAMPLE_FILE: sample}).items():
+        for name, content in (files | {FUSION_FILE: fusion, SAMPLE_FILE: sample}).items():
             (staged / name).write_bytes(content)
         (staged / MANIFEST_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
         read_bundle(staged)
@@ -98,7 +100,8 @@ def _clip_of_each(modalities: Iterable[Modality], clips: Sequence[Features]) -> 
 
 def _manifest(
     model: ViralityModel,
-    graphs: Mapping[str, bytes],
+    forms: Mapping[Modality, StreamForm],
+    fusion: bytes,
     training_data: str,
     metrics: Mapping[str, float],
     distribution: TrainingDistribution,
@@ -110,16 +113,17 @@ def _manifest(
         StreamGraph(
             modality=modality,
             file=f"{modality}.onnx",
-            sha256=sha256_hex(graphs[f"{modality}.onnx"]),
+            sha256=sha256_hex(forms[modality].graph),
             input_channels=config.input_channels(modality),
             embedding_dim=width,
+            precision=forms[modality].precision,
         )
         for modality, width in zip(config.modalities, model.embedding_dims, strict=True)
     )
     manifest = BundleManifest(
         generation="",
         streams=streams,
-        fusion=GraphFile(FUSION_FILE, sha256_hex(graphs[FUSION_FILE])),
+        fusion=GraphFile(FUSION_FILE, sha256_hex(fusion)),
         opset=OPSET,
         joint_layout=config.joint_layout if any(m.has_joints for m in config.modalities) else None,
         training_data=training_data,

@@ -8,7 +8,8 @@ import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 
-from exporters.onnx.parity import differences, padded, random_clip, session
+from exporters.onnx.parity import differences, padded, random_clip
+from exporters.onnx.running import Run
 from networks.virality_model import ViralityModel
 from schemas.bundle import EMBEDDING, FRAMES, LENGTHS, SCORE, sha256_hex
 from schemas.export_profiles import ParitySample
@@ -24,12 +25,12 @@ _LEAST: Final = {"score": 1e-4, "embedding": 1e-3}
 
 
 def parity_sample(
-    model: ViralityModel, graphs: Mapping[Modality, bytes], clips: Mapping[Modality, NDArray[np.floating[Any]]]
+    model: ViralityModel, runs: Mapping[Modality, Run], clips: Mapping[Modality, NDArray[np.floating[Any]]]
 ) -> tuple[bytes, ParitySample]:
-    """The sample for the streams' ``graphs``: the beginnings of ``clips``, or of random clips where there is none."""
+    """The sample for streams that run as ``runs`` says: the beginnings of ``clips``, or of random clips."""
     generator, tensors = np.random.default_rng(0), dict[str, NDArray[Any]]()
     allowed: dict[str, dict[Modality, float]] = {"score": {}, "embedding": {}}
-    for modality, graph in graphs.items():
+    for modality, run in runs.items():
         steps = [max(1, round(seconds * modality.rate_hz)) for seconds in SAMPLE_S]
         clip = clips.get(modality)
         chosen = [
@@ -40,8 +41,7 @@ def parity_sample(
         with torch.inference_mode():
             expected = model.stream(modality)(torch.from_numpy(frames.astype(np.float32)), torch.from_numpy(lengths))
         reference = (expected.embedding.numpy(), expected.score.numpy())
-        found = session(graph).run([EMBEDDING, SCORE], {FRAMES: frames.astype(np.float32), LENGTHS: lengths})
-        for name, difference in differences(reference, (found[0], found[1])).items():
+        for name, difference in differences(reference, run(frames, lengths)).items():
             allowed[name][modality] = float(f"{max(_LEAST[name], _SLACK * float(difference.max())):.1e}")
         named = {FRAMES: frames, LENGTHS: lengths, EMBEDDING: reference[0], SCORE: reference[1]}
         tensors |= {f"{modality}.{name}": np.ascontiguousarray(tensor) for name, tensor in named.items()}

@@ -23,6 +23,7 @@ from schemas.bundle import (
 )
 from schemas.errors import BundleError, ConfigurationError, InferenceFailed
 from schemas.escaping import shortened
+from schemas.export_profiles import Precision
 from schemas.modalities import Modality
 from schemas.ports import Bool, Float32, FusionResult, Int64, StreamResult
 from streamer.runtimes.graph_signatures import (
@@ -33,6 +34,7 @@ from streamer.runtimes.graph_signatures import (
     fusion_signature,
     stream_signature,
 )
+from streamer.runtimes.limits import check_precisions, check_steps
 
 _PROVIDERS: Final = {
     "cuda": "CUDAExecutionProvider",
@@ -59,6 +61,12 @@ class OnnxRuntime:
     def __init__(self, bundle: Bundle, *, providers: Sequence[str] = ("cpu",), threads: int = 0) -> None:
         manifest = self.manifest = bundle.manifest
         chosen = choose_providers(providers)
+        check_precisions(
+            bundle,
+            (Precision.FLOAT32,),
+            "ONNX Runtime",
+            'set streamer.runtime = "openvino" where that is installed, or export the checkpoint with --profile fast',
+        )
         self._streams = {
             stream.modality: _open(bundle, stream.file, stream_signature(manifest, stream.modality), chosen, threads)
             for stream in manifest.streams
@@ -75,6 +83,7 @@ class OnnxRuntime:
             )
 
     def run_stream(self, modality: Modality, frames: Float32, lengths: Int64) -> StreamResult:
+        check_steps(self.manifest, modality, lengths)
         outputs = _run(
             self._streams[modality], (EMBEDDING, SCORE), {FRAMES: frames, LENGTHS: lengths}, f"{modality} stream"
         )

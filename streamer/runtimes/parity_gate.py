@@ -12,7 +12,7 @@ import safetensors.numpy
 from schemas.bundle import EMBEDDING, FRAMES, LENGTHS, SCORE, Bundle
 from schemas.errors import BundleError
 from schemas.escaping import shortened
-from schemas.export_profiles import Profile
+from schemas.export_profiles import Precision, Profile
 from schemas.ports import ModelRuntime
 
 _SMALLEST: Final = np.finfo(np.float32).tiny
@@ -49,6 +49,9 @@ def check_parity_sample(runtime: ModelRuntime, bundle: Bundle) -> None:
 
 
 def _remedy(bundle: Bundle) -> str:
-    if bundle.manifest.profile.name is Profile.INT8:
-        return "this processor rounds eight bits otherwise: export the checkpoint with --profile fast"
-    return "choose another provider or runtime"
+    profile = bundle.manifest.profile.name
+    if not profile.calibrated:
+        return "choose another provider or runtime"
+    in_bf16 = any(stream.precision is Precision.BFLOAT16 for stream in bundle.manifest.streams)
+    next_best = Profile.BF16 if profile is Profile.INT8 and in_bf16 else Profile.FAST
+    return f"this processor rounds {profile} otherwise: export the checkpoint with --profile {next_best}"

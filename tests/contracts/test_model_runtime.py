@@ -12,12 +12,17 @@ from schemas.modalities import MODALITIES, Modality
 from schemas.ports import FusionResult, ModelRuntime, RuntimeFactory, StreamResult
 from streamer.runtimes import contract
 from streamer.runtimes.onnx_runtime import OnnxRuntime
+from streamer.runtimes.openvino_runtime import OpenVinoRuntime
 from streamer.scoring import Scorer
 from tests.clips import random_features, upload
 from tests.small_bundle import small_bundle
 from tests.streamer.reference_runtime import ReferenceRuntime
 
-RUNTIMES: dict[str, RuntimeFactory] = {"onnxruntime": OnnxRuntime, "reference": ReferenceRuntime}
+RUNTIMES: dict[str, RuntimeFactory] = {
+    "onnxruntime": OnnxRuntime,
+    "openvino": OpenVinoRuntime,
+    "reference": ReferenceRuntime,
+}
 
 
 @pytest.fixture(scope="module")

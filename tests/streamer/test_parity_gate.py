@@ -72,6 +72,11 @@ def test_eight_bits_that_are_rounded_otherwise_are_refused_with_the_profile_to_u
         open_runtime("onnxruntime", with_sample(tmp_path, add("scenic.score", 1), Profile.INT8))
 
 
+def test_bfloat16_that_is_rounded_otherwise_is_refused_with_the_next_best(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="rounds bf16 otherwise: export the checkpoint with --profile fast"):
+        open_runtime("openvino", with_sample(tmp_path, add("scenic.score", 1), Profile.BF16))
+
+
 def test_a_sample_without_a_stream_is_refused_by_its_file(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"^sample\.safetensors: not the sample of this bundle"):
         open_runtime("onnxruntime", with_sample(tmp_path, lambda tensors: tensors.pop("scenic.lengths")))

@@ -1,0 +1,212 @@
+"""Runs the bundle's graphs in OpenVINO on the CPU, in float32 or bfloat16; no other module of the streamer imports it.
+
+Legend: N clips, T time steps, V joints, C channels, D embedding width, M streams of the bundle.
+"""
+
+from collections.abc import Mapping, Sequence
+from threading import Lock
+from typing import Any, Final
+
+import numpy as np
+import openvino
+
+from schemas.bundle import (
+    ATTENTION,
+    EMBEDDING,
+    EMBEDDINGS,
+    FRAMES,
+    FUSED_SCORE,
+    LENGTHS,
+    PRESENT,
+    SCORE,
+    SCORES,
+    Bundle,
+)
+from schemas.errors import BundleError, ConfigurationError, InferenceFailed
+from schemas.escaping import shortened
+from schemas.export_profiles import Precision
+from schemas.modalities import Modality
+from schemas.ports import Bool, Float32, FusionResult, Int64, StreamResult
+from streamer.runtimes.graph_signatures import (
+    FREE,
+    Signature,
+    Tensor,
+    check_signature,
+    fusion_signature,
+    stream_signature,
+)
+from streamer.runtimes.limits import check_precisions, check_steps
+from streamer.runtimes.shape_grid import STEPS_WARMED_S, clips_together, step_buckets, steps_rounded
+
+_DEVICE: Final = "CPU"
+_KNOWN: Final = ("cpu", "cuda")
+"""Names of providers; cuda, which the settings name by default, is never here."""
+_HINTS: Final = {Precision.FLOAT32: "f32", Precision.BFLOAT16: "bf16"}
+_ELEMENT_TYPES: Final = {
+    "f32": "tensor(float)",
+    "f16": "tensor(float16)",
+    "i64": "tensor(int64)",
+    "boolean": "tensor(bool)",
+}
+_MAX_QUOTED: Final = 1024
+
+
+class OpenVinoRuntime:
+    """``ModelRuntime`` with one compiled model for each graph of a bundle.
+
+    Kernels are made for each shape that is new, in 10 to 200 ms, so shapes are rounded to a grid: a batch runs as
+    groups of 4, 2 and 1 clips, in steps that are rounded up. Its one provider is ``cpu``; ``cuda`` is passed over.
+    Raises what ``RuntimeFactory`` says, also ``BundleError`` for a bundle in bfloat16 on a processor without it.
+    """
+
+    def __init__(self, bundle: Bundle, *, providers: Sequence[str] = ("cpu",), threads: int = 0) -> None:
+        _check_providers(providers)
+        manifest = self.manifest = bundle.manifest
+        core = openvino.Core()
+        self.precisions = [Precision.FLOAT32]
+        if "BF16" in _capabilities(core):
+            self.precisions.append(Precision.BFLOAT16)
+        check_precisions(
+            bundle,
+            self.precisions,
+            "OpenVINO on this processor",
+            "run it on one with bfloat16 (avx512_bf16 or AMX), or export the checkpoint with --profile fast",
+        )
+        self._streams = {
+            stream.modality: _Stream(
+                _compiled(
+                    core,
+                    bundle,
+                    stream.file,
+                    stream_signature(manifest, stream.modality),
+                    stream.precision,
+                    threads,
+                ),
+                stream.embedding_dim,
+            )
+            for stream in manifest.streams
+        }
+        self._fusion_lock = Lock()
+        self._fusion: Any = _compiled(
+            core, bundle, manifest.fusion.file, fusion_signature(manifest), Precision.FLOAT32, threads
+        ).create_infer_request()
+        self.providers: Mapping[Modality | None, str] = {
+            **{stream.modality: f"OpenVINO {_DEVICE} {stream.precision}" for stream in manifest.streams},
+            None: f"OpenVINO {_DEVICE} float32",
+        }
+
+    def shape_buckets(self, modality: Modality) -> list[tuple[int, int]]:
+        """The shapes (clips, steps) that clips of up to ``STEPS_WARMED_S`` run in."""
+        longest = min(round(STEPS_WARMED_S * modality.rate_hz), self.manifest.profile.longest.get(modality, 1 << 31))
+        return [(clips, min(steps, longest)) for steps in step_buckets(longest) for clips in clips_together(7)]
+
+    def run_stream(self, modality: Modality, frames: Float32, lengths: Int64) -> StreamResult:
+        check_steps(self.manifest, modality, lengths)
+        try:
+            return self._streams[modality].run(frames, lengths)
+        except Exception as error:
+            raise InferenceFailed(
+                f"{modality} stream failed on {FRAMES} {frames.shape}, {LENGTHS} {lengths.shape}: {error}"
+            ) from error
+
+    def run_fusion(self, embeddings: Float32, scores: Float32, present: Bool) -> FusionResult:
+        try:
+            inputs = {EMBEDDINGS: embeddings, SCORES: scores, PRESENT: present}
+            with self._fusion_lock:
+                found = self._fusion.infer(inputs, share_inputs=True)
+                return FusionResult(np.array(found[ATTENTION]), np.array(found[FUSED_SCORE]))
+        except Exception as error:
+            raise InferenceFailed(f"fusion failed on {EMBEDDINGS} {embeddings.shape}: {error}") from error
+
+    def close(self) -> None:
+        self._streams.clear()
+        self._fusion = None
+
+
+class _Stream:
+    def __init__(self, compiled: Any, width: int) -> None:
+        self._request = compiled.create_infer_request()
+        self._width = width
+        self._lock = Lock()
+        self._memory: Float32 = np.empty(0, np.float32)
+
+    def run(self, frames: Float32, lengths: Int64) -> StreamResult:
+        count = len(lengths)
+        if len(frames) != count:
+            raise ValueError(f"{len(frames)} clips and {count} lengths")
+        embeddings, scores = np.empty((count, self._width), np.float32), np.empty(count, np.float32)
+        start = 0
+        with self._lock:
+            for clips in clips_together(count):
+                rows = slice(start, start + clips)
+                inputs = {FRAMES: self._on_the_grid(frames[rows]), LENGTHS: lengths[rows]}
+                found = self._request.infer(inputs, share_inputs=True)
+                embeddings[rows], scores[rows] = found[EMBEDDING], found[SCORE]
+                start += clips
+        return StreamResult(embeddings, scores)
+
+    def _on_the_grid(self, frames: Float32) -> Float32:
+        """``frames`` (N, T, ...) with more steps of padding, zero, if they are between two buckets."""
+        clips, steps, *shape = frames.shape
+        rounded = steps_rounded(steps)
+        if rounded == steps:
+            return np.ascontiguousarray(frames)
+        size = clips * rounded * int(np.prod(shape))
+        if self._memory.size < size or self._memory.dtype != frames.dtype:
+            self._memory = np.empty(size, frames.dtype)
+        padded = self._memory[:size].reshape(clips, rounded, *shape)
+        padded[:, :steps], padded[:, steps:] = frames, 0
+        return padded
+
+
+def _check_providers(providers: Sequence[str]) -> None:
+    unknown = [name for name in providers if name not in _KNOWN]
+    if unknown or not providers:
+        raise ConfigurationError(
+            f"providers {', '.join(unknown) or '(none)'} not known to OpenVINO here; choose cpu", field="providers"
+        )
+    if "cpu" not in providers:
+        raise ConfigurationError(
+            f"none of {', '.join(providers)} is available in OpenVINO; allow cpu, or set streamer.runtime to "
+            "onnxruntime",
+            field="providers",
+        )
+
+
+def _compiled(core: Any, bundle: Bundle, file: str, expected: Signature, precision: Precision, threads: int) -> Any:
+    options = {
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,  # processes that share a machine would all take its first cores
+    }
+    try:
+        model = core.read_model(bundle.graphs[file])
+        found = Signature(_tensors(model.inputs), _tensors(model.outputs))
+    except Exception as error:
+        raise BundleError(f"{file}: OpenVINO cannot load this graph: {shortened(str(error), _MAX_QUOTED)}") from error
+    check_signature(file, found, expected)
+    try:
+        compiled = core.compile_model(model, _DEVICE, options)
+        chosen = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    except Exception as error:
+        raise BundleError(
+            f"{file}: OpenVINO cannot compile this graph: {shortened(str(error), _MAX_QUOTED)}"
+        ) from error
+    if chosen != _HINTS[precision]:
+        raise BundleError(f"{file}: OpenVINO computes in {chosen}, and the bundle says {precision}")
+    return compiled
+
+
+def _tensors(ports: Sequence[Any]) -> dict[str, Tensor]:
+    found = {}
+    for port in ports:
+        kind = port.get_element_type().get_type_name()
+        axes = tuple(FREE if axis.is_dynamic else axis.get_length() for axis in port.get_partial_shape())
+        found[port.get_any_name()] = Tensor(_ELEMENT_TYPES.get(kind, kind), axes)
+    return found
+
+
+def _capabilities(core: Any) -> Sequence[str]:
+    found: Sequence[str] = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+    return found
