@@ -33,6 +33,19 @@ class ExtractionSettings(BaseModel):
     models_folder: Path | None = None
     """Folder of the extractors' networks, as ``dancerank extractors fetch`` fills it. Absent:
     ``~/.cache/dancerank/extractors``, or the same in ``XDG_CACHE_HOME``."""
+    pose_detector: str = "pose-detector"
+    """Network that finds people in whole pictures."""
+    pose_network: str = ""
+    """Network that finds the landmarks and the mask of the dancer; empty: ``pose-landmarks-lite`` if it is there, else
+    ``pose-landmarks-full``, which is more exact and slower."""
+    face_detector: str = "face-detector-full-range"
+    """Network that finds faces."""
+    face_network: str = ""
+    """Network that embeds faces; empty: ``face-features`` if it is there, else ``frame-features``."""
+    frame_network: str = "frame-features"
+    """Network that embeds whole pictures."""
+    scene_network: str = ""
+    """Network that embeds backgrounds; empty: GIST, which needs no network."""
     providers: Annotated[tuple[str, ...], Field(min_length=1)] = ("cuda", "cpu")
     """Execution providers of ONNX Runtime that run the extractors' networks, best first. Those that this machine lacks
     are skipped; at least one must be available."""

@@ -73,8 +73,8 @@ def extract(
 
 def _table(outcomes: Sequence[Outcome], modalities: Sequence[Modality]) -> Table:
     table = Table(box=SIMPLE_HEAD)
-    table.add_column("video")
-    for column in ("seconds", "dancer seen", *map(str, modalities), "took"):
+    table.add_column("video", overflow="fold")
+    for column in ("seconds", "dancer", *map(str, modalities), "took"):
         table.add_column(column, justify="right")
     for video, result, skipped in outcomes:
         if isinstance(result, DancerankError):
