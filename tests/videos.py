@@ -1,12 +1,14 @@
 """Videos of real people, for tests: ``python -m tests.videos`` fetches them into the cache folder."""
 
+import tempfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 from extraction.decoding.content import open_path
+from extraction.decoding.cutting import cut_beginning
 from extraction.decoding.video import DecodedVideo, DecoderLimits
-from extraction.frames import Frame, VideoProperties
+from extraction.frames import FRAME_RATE_HZ, Frame, VideoProperties
 from extraction.sample_videos import fetch, fetched, video_folder
 from extraction.settings import ExtractionSettings
 from tests.extractors import skip_or_fail
@@ -23,10 +25,12 @@ def fetched_video(name: str) -> Path:
 
 
 def decoded(path: Path, count: int) -> tuple[VideoProperties, list[Frame]]:
-    """The first ``count`` frames at 25 Hz."""
+    """The first ``count`` frames at 25 Hz, of a video of any length."""
     limits = DecoderLimits.of(ExtractionSettings())
-    with open_path(path, max_bytes=1 << 30) as content, DecodedVideo(content, limits) as video:
-        return video.properties, list(islice(_frames(video), count))
+    with tempfile.NamedTemporaryFile(suffix=".mkv") as cut:
+        cut_beginning(path, Path(cut.name), count / FRAME_RATE_HZ + 1)
+        with open_path(Path(cut.name), max_bytes=1 << 30) as content, DecodedVideo(content, limits) as video:
+            return video.properties, list(islice(_frames(video), count))
 
 
 def _frames(video: DecodedVideo) -> Iterator[Frame]:

@@ -100,3 +100,81 @@ def crop(picture, square, cells):
         for u in range(cells):
             result[v, u] = bilinear(picture, *in_picture(u, v, square, cells))
     return result
+
+
+def letterboxed(picture):
+    """(224, 224, 3) with the picture in the middle, and the side and offset that lead back to the picture's pixels."""
+    height, width = picture.shape[:2]
+    side = max(height, width)
+    square = (side - width) / 2, (side - height) / 2
+    result = np.zeros((224, 224, 3))
+    step = side / 224
+    for row in range(224):
+        for column in range(224):
+            # The mean of four points of the cell: near enough to the mean of its area.
+            for part_y in (0.25, 0.75):
+                for part_x in (0.25, 0.75):
+                    x = (column + part_x) * step - square[0] - 0.5
+                    y = (row + part_y) * step - square[1] - 0.5
+                    result[row, column] += bilinear(picture, x, y) / 4
+    return np.round(result).astype(np.uint8), float(side), square
+
+
+def crop_at_once(picture, square, cells):
+    """``crop``, for squares of 256 cells: the same sums with NumPy's indices, rounded to whole colours."""
+    v, u = np.mgrid[:cells, :cells].astype(np.float64)
+    x, y, side, angle = square
+    across, down = (u / cells - 0.5) * side, (v / cells - 0.5) * side
+    at_x = x + across * math.cos(angle) - down * math.sin(angle)
+    at_y = y + across * math.sin(angle) + down * math.cos(angle)
+    left, top = np.floor(at_x).astype(int), np.floor(at_y).astype(int)
+    padded = np.zeros((picture.shape[0] + 2, picture.shape[1] + 2, 3))
+    padded[1:-1, 1:-1] = picture
+    total = np.zeros((cells, cells, 3))
+    for right in (0, 1):
+        for below in (0, 1):
+            column = np.clip(left + right + 1, 0, padded.shape[1] - 1)
+            row = np.clip(top + below + 1, 0, padded.shape[0] - 1)
+            weight = (1 - np.abs(at_x - (left + right))) * (1 - np.abs(at_y - (top + below)))
+            total += weight[..., None] * padded[row, column]
+    return np.round(total).astype(np.uint8)
+
+
+def follow(detect, locate, pictures):
+    """The landmarks (33, 4) of the surest person of the first picture in each picture, and the side of the square.
+
+    ``detect`` and ``locate`` run the networks on one picture of floats in [-1, 1] and [0, 1], and return their outputs:
+    offsets and logits; points, presence and the mask's logits. Ends where the person is lost.
+    """
+    square = None
+    for picture in pictures:
+        if square is None:
+            fitted, side, offset = letterboxed(picture)
+            raw, logits = detect(fitted.astype(np.float32) / 127.5 - 1)
+            _, _, points = weighted_nms(decoded(raw, logits))[0]
+            hips, top = ((x * side - offset[0], y * side - offset[1]) for x, y in points[:2])
+            square = region(hips, top)
+        cells, presence, _ = locate(crop_at_once(picture, square, 256).astype(np.float32) / 255)
+        if presence <= 0.5:
+            return
+        landmarks = np.zeros((33, 4))
+        for number in range(33):
+            landmarks[number, :2] = in_picture(cells[number][0], cells[number][1], square, 256)
+            landmarks[number, 2] = 1 / (1 + math.exp(-cells[number][3]))
+            landmarks[number, 3] = 1 / (1 + math.exp(-cells[number][4]))
+        yield landmarks, square[2]
+        square = region(in_picture(*cells[33][:2], square, 256), in_picture(*cells[34][:2], square, 256))
+
+
+def pose(landmarks):
+    """MPII's sixteen joints, (16, 2), by the names of the points."""
+
+    def middle(*numbers):
+        return sum(landmarks[number, :2] for number in numbers) / len(numbers)
+
+    thorax, ears, nose = middle(11, 12), middle(7, 8), middle(0)
+    way = ears - thorax
+    width = math.hypot(math.dist(landmarks[7, :2], landmarks[8, :2]), math.dist(nose, ears))
+    legs = [middle(number) for number in (28, 26, 24, 23, 25, 27)]
+    trunk = [middle(23, 24), thorax, thorax + way / 2, ears + 1.25 * width * way / math.hypot(*way)]
+    return np.array([*legs, *trunk, *(middle(number) for number in (16, 14, 12, 11, 13, 15))])
