@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -10,6 +11,7 @@ import msgspec
 from extraction.decoding.content import VideoContent
 from extraction.decoding.video import DecodedVideo, DecoderLimits
 from extraction.frames import FRAME_RATE_HZ, VideoProperties
+from extraction.stream_threads import StreamThreads
 from extraction.streams import ExtractedStream, NotExtracted, OpenPersonTracker, OpenStreamExtractor
 from schemas.errors import FeatureValueInvalid, NoUsableModality, VideoLengthRefused
 from schemas.events import MIN_DURATION_S
@@ -40,7 +42,7 @@ class Extractors:
 
 class StreamReport(msgspec.Struct, frozen=True):
     """What came of one modality: ``steps`` of features by ``extractor``, or 0 and the ``reason``. ``seconds``: time
-    that its extractor took.
+    that its extractor took, on a thread of its own.
     """
 
     modality: Modality
@@ -96,14 +98,15 @@ def extract(
     ``NoUsableModality``, naming each stream's reason, if no stream could be extracted.
     """
     began_s = time.perf_counter()
-    with DecodedVideo(content, limits) as video:
+    with ExitStack() as exits:
+        video = exits.enter_context(DecodedVideo(content, limits))
         properties = video.properties
         if 0 < properties.duration_s < shortest_s - _SLACK_S:
             raise _too_short(properties.duration_s, shortest_s)
         people_tracker = extractors.people(properties)
         modalities = [modality for modality in MODALITIES if modality in extractors.streams]
         running = {modality: extractors.streams[modality](properties) for modality in modalities}
-        spent = dict.fromkeys(modalities, 0.0)
+        threads = exits.enter_context(StreamThreads(running))
         people_s = decoding_s = 0.0
         with_person = frames = 0
         expected = round(properties.duration_s * FRAME_RATE_HZ)
@@ -115,23 +118,21 @@ def extract(
             mark_s, took_s = _lap(mark_s)
             people_s += took_s
             with_person += sum(person is not None for person in people)
-            for modality, extractor in running.items():
-                extractor.add(batch, people)
-                mark_s, took_s = _lap(mark_s)
-                spent[modality] += took_s
+            threads.add(batch, people)
+            mark_s, _ = _lap(mark_s)
             frames += len(batch)
             progress(frames, max(expected, frames))
         decoded = video.report
-    assert decoded is not None  # set at the end of the batches
-    content.check_unchanged()
-    if frames / FRAME_RATE_HZ < shortest_s - _SLACK_S:
-        raise _too_short(frames / FRAME_RATE_HZ, shortest_s)
+        assert decoded is not None  # set at the end of the batches
+        content.check_unchanged()
+        if frames / FRAME_RATE_HZ < shortest_s - _SLACK_S:
+            raise _too_short(frames / FRAME_RATE_HZ, shortest_s)
+        results = threads.finish()
     streams: dict[Modality, ExtractedStream] = {}
     reports = []
-    for modality, extractor in running.items():
-        mark_s = time.perf_counter()
-        result = _plausible(modality, extractor.finish(), extractors.joint_layout, frames / FRAME_RATE_HZ)
-        seconds = spent[modality] + time.perf_counter() - mark_s
+    for modality in modalities:
+        result = _plausible(modality, results[modality], extractors.joint_layout, frames / FRAME_RATE_HZ)
+        seconds = threads.seconds[modality]
         if isinstance(result, NotExtracted):
             reports.append(StreamReport(modality, 0, "", result.reason, seconds))
         else:

@@ -1,0 +1,86 @@
+"""The streams run beside the tracker, and nothing else comes of it than without threads."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from extraction.frames import Frame
+from extraction.stream_threads import BATCHES_BEHIND, StreamThreads
+from extraction.streams import ExtractedStream
+from schemas.modalities import Modality
+from tests.waiting import wait_until
+
+
+def batches(count):
+    image = np.zeros((2, 2, 3), np.uint8)
+    return [[Frame(2 * i + k, 0.0, image) for k in range(2)] for i in range(count)]
+
+
+class Recorder:
+    """Its stream is the numbers of the frames that it saw. Waits for ``gate`` before each batch."""
+
+    def __init__(self, gate=None, error=None):
+        self.gate, self.error = gate, error
+        self.seen, self.thread = [], None
+
+    def add(self, frames, people):
+        if self.gate is not None:
+            self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        assert len(frames) == len(people)
+        self.seen += [frame.index for frame in frames]
+        self.thread = threading.current_thread().name
+
+    def finish(self):
+        return ExtractedStream(np.array(self.seen, np.float32), "recorder/1")
+
+
+def test_every_stream_sees_every_frame_in_order_on_a_thread_of_its_own():
+    recorders = {Modality.HOLISTIC: Recorder(), Modality.FACIAL: Recorder()}
+    with StreamThreads(recorders) as threads:
+        for batch in batches(50):
+            threads.add(batch, [None] * 2)
+        results = threads.finish()
+    for modality, result in results.items():
+        assert result.frames.tolist() == list(range(100))
+        assert recorders[modality].thread.startswith(f"extract-{modality}")
+    assert set(threads.seconds) == set(recorders)
+
+
+def test_the_pass_waits_for_a_stream_that_is_behind():
+    gate = threading.Event()
+    held, free = Recorder(gate), Recorder()
+    given = []
+    with StreamThreads({Modality.HOLISTIC: held, Modality.FACIAL: free}) as threads:
+
+        def give():
+            for batch in batches(10):
+                threads.add(batch, [None] * 2)
+                given.append(batch)
+
+        giving = threading.Thread(target=give)
+        giving.start()
+        wait_until(lambda: len(given) >= BATCHES_BEHIND, what="batches that fit", progress=lambda: len(given))
+        assert not giving.join(0.2)
+        assert len(given) == BATCHES_BEHIND
+        gate.set()
+        giving.join()
+        assert threads.finish()[Modality.HOLISTIC].frames.tolist() == list(range(20))
+
+
+def test_an_error_of_a_stream_ends_the_pass():
+    broken = Recorder(error=RuntimeError("the network failed"))
+    with StreamThreads({Modality.HOLISTIC: broken}) as threads:
+        threads.add(batches(1)[0], [None] * 2)
+        with pytest.raises(RuntimeError, match="the network failed"):
+            threads.finish()
+
+
+def test_a_pass_that_ends_early_leaves_no_thread():
+    recorder = Recorder()
+    threads = StreamThreads({Modality.SCENIC: recorder})
+    with threads:
+        threads.add(batches(1)[0], [None] * 2)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("extract-scenic")]
