@@ -54,8 +54,9 @@ class StreamReport(msgspec.Struct, frozen=True):
 
 class Report(msgspec.Struct, frozen=True):
     """What a pass did. ``frames`` at 25 Hz, of ``pictures`` in the video, ``damaged`` of which could not be decoded;
-    ``with_person``: frames in which the dancer was seen. ``decoding_s``: how long the pass waited for frames, which are
-    decoded in a process of their own meanwhile; ``total_s``: all of it.
+    ``with_person``: frames in which the dancer was seen; ``most_people`` in one picture, as far as was looked;
+    ``switches`` to another person between cuts. ``decoding_s``: how long the pass waited for frames, which are decoded
+    in a process of their own meanwhile; ``total_s``: all of it.
     """
 
     frames: int
@@ -66,6 +67,8 @@ class Report(msgspec.Struct, frozen=True):
     people_s: float
     streams: tuple[StreamReport, ...]
     total_s: float
+    most_people: int = 0
+    switches: int = 0
 
     @property
     def duration_s(self) -> float:
@@ -147,6 +150,8 @@ def extract(
         people_s,
         tuple(reports),
         time.perf_counter() - began_s,
+        people_tracker.seen.most_people,
+        people_tracker.seen.switches,
     )
     return Extraction(_features(streams, reports, extractors.joint_layout), properties, report)
 

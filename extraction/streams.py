@@ -24,8 +24,28 @@ class Person(NamedTuple):
     box: tuple[float, float, float, float]
 
 
+class PeopleSeen(NamedTuple):
+    """What a tracker has seen: ``followed`` of ``frames`` with the dancer; ``looks`` at whole pictures at regular
+    intervals, ``crowded`` of them with more than one person and ``most_people`` at most; ``cuts``; and ``switches`` to
+    another person between cuts.
+    """
+
+    frames: int = 0
+    followed: int = 0
+    looks: int = 0
+    crowded: int = 0
+    most_people: int = 0
+    cuts: int = 0
+    switches: int = 0
+
+
 class PersonTracker(Protocol):
     """Follows one dancer through one video."""
+
+    @property
+    def seen(self) -> PeopleSeen:
+        """In all frames so far."""
+        ...
 
     def follow(self, frames: Sequence[Frame]) -> Sequence[Person | None]:
         """The dancer in each of up to 16 frames, ``None`` where nobody is seen. Called with every frame, in order."""

@@ -63,7 +63,7 @@ def extract(
     outcomes.sort(key=lambda outcome: order[outcome.video.name])
     console = Console()
     console.print(_table(outcomes, list(extractors.streams)))
-    for line in _absences(outcomes):
+    for line in [*_choices(outcomes), *_absences(outcomes)]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if is_data_set:
         clips = write_clips(out, outcomes)
@@ -89,6 +89,18 @@ def _table(outcomes: Sequence[Outcome], modalities: Sequence[Modality]) -> Table
             "there already" if skipped else f"{result.total_s:.1f} s",
         )
     return table
+
+
+def _choices(outcomes: Sequence[Outcome]) -> list[str]:
+    """Where somebody had to be chosen."""
+    lines = []
+    for video, result, _ in outcomes:
+        if isinstance(result, DancerankError) or result.most_people < 2:
+            continue
+        changed = f", changed {result.switches} times" if result.switches else ""
+        followed = f"the largest and most central was followed{changed}"
+        lines.append(f"{video.path.name} shows up to {result.most_people} people; {followed}")
+    return lines
 
 
 def _absences(outcomes: Sequence[Outcome]) -> list[str]:

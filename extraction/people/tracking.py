@@ -7,7 +7,7 @@ docs/decisions/0040 gives the reasons.
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from extraction.people.cuts import CutDetector
 from extraction.people.detection import Detection, PersonDetector
 from extraction.people.landmarks import Body, LandmarkNetwork
 from extraction.people.region import Region
-from extraction.streams import Person
+from extraction.streams import PeopleSeen, Person
 
 LEAST_PRESENCE: Final = 0.5
 """Below it the region does not show the person who was followed; MediaPipe's."""
@@ -40,21 +40,6 @@ _LARGEST_SIDE: Final = 4.0
 """Of a region, as a multiple of the picture's longer side."""
 _BODY: Final = 0.5
 """Of the mask: pixels that are more likely the dancer's than not."""
-
-
-class PeopleSeen(NamedTuple):
-    """What a tracker has seen: ``followed`` of ``frames`` with the dancer; ``looks`` at whole pictures at regular
-    intervals, ``crowded`` of them with more than one person and ``most_people`` at most; ``cuts``; and ``switches`` to
-    another person between cuts.
-    """
-
-    frames: int = 0
-    followed: int = 0
-    looks: int = 0
-    crowded: int = 0
-    most_people: int = 0
-    cuts: int = 0
-    switches: int = 0
 
 
 class DancerTracker:

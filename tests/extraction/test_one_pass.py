@@ -12,6 +12,7 @@ from extraction.frames import Frame
 from extraction.one_pass import Extraction, Extractors, extract
 from extraction.selection import open_extractors
 from extraction.settings import ExtractionSettings
+from extraction.streams import PeopleSeen
 from schemas.errors import ConfigurationError, NoUsableModality, VideoLengthRefused, VideoUnreadable
 from schemas.events import VideoFile
 from schemas.features import decode_features, encode_features
@@ -50,6 +51,7 @@ def test_the_report_says_what_was_done(clip: Path) -> None:
     shown: list[tuple[int, int]] = []
     report = run(clip, progress=lambda done, expected: shown.append((done, expected))).report
     assert (report.frames, report.pictures, report.damaged, report.with_person) == (80, 80, 0, 80)
+    assert (report.most_people, report.switches) == (2, 0)
     assert report.duration_s == 3.2
     assert [(s.modality, s.steps > 0, s.reason) for s in report.streams] == [(m, True, "") for m in MODALITIES]
     assert shown == [(done, 80) for done in (16, 32, 48, 64, 80)]
@@ -74,6 +76,8 @@ def test_a_stream_that_is_absent_is_reported_with_the_reason(tmp_path: Path) -> 
         return Colours(Modality.FACIAL)
 
     class Nobody:
+        seen = PeopleSeen()
+
         def follow(self, frames: list[Frame]) -> list[None]:
             return [None] * len(frames)
 

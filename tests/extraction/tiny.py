@@ -8,7 +8,7 @@ import numpy as np
 from extraction.frames import Frame, VideoProperties
 from extraction.one_pass import Extractors
 from extraction.settings import ExtractionSettings
-from extraction.streams import ExtractedStream, NotExtracted, Person
+from extraction.streams import ExtractedStream, NotExtracted, PeopleSeen, Person
 from extraction.video_extractor import VideoExtractor
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Float32
@@ -19,7 +19,9 @@ JOINTS: Final = 16
 
 
 class WholePicture:
-    """Whoever is filmed fills the picture; nobody is in a black one."""
+    """Whoever is filmed fills the picture; nobody is in a black one. There are always two, whoever is filmed."""
+
+    seen = PeopleSeen(most_people=2)
 
     def follow(self, frames: Sequence[Frame]) -> Sequence[Person | None]:
         return [self._person(frame) for frame in frames]
