@@ -105,6 +105,7 @@ class DeadLetters:
     def _event_types(self, topic: str) -> tuple[type[Event], ...]:
         types: dict[str, tuple[type[Event], ...]] = {
             self._settings.streamer.uploads_topic: UPLOAD_TYPES,
+            self._settings.streamer.videos_topic: UPLOAD_TYPES,
             **dict.fromkeys(scored_topics(self._settings), (ClipScored,)),
             self._settings.pools.engagement_topic: (EngagementObserved,),
             self._settings.ranking.deletions_topic: (ClipDeleted,),

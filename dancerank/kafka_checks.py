@@ -15,15 +15,20 @@ from transport.topics import TopicDescription, allowed_operations
 Process = Literal["stream", "rank", "pools run", "serve"]
 PROCESSES: Final[tuple[Process, ...]] = ("stream", "rank", "pools run", "serve")
 
-_ROLES: Final[Mapping[Process, str]] = {
-    "stream": "streamer",
-    "rank": "ranking",
-    "pools run": "pools",
-    "serve": "ranking",
+_ROLES: Final[Mapping[Process, tuple[str, ...]]] = {
+    "stream": ("streamer", "videos"),
+    "rank": ("ranking",),
+    "pools run": ("pools",),
+    "serve": ("ranking",),
 }
 _LIBRARIES: Final = {"snappy": "snappy", "lz4": "lz4", "zstd": "zstandard"}
 _PRODUCER: Final = "producer"
 _LARGEST_WRITTEN: Final = ProducerOptions().max_record_bytes
+
+
+def _read_by(settings: Settings, process: Process) -> list[str]:
+    read = topics_read(settings)
+    return [name for role in _ROLES[process] for name in read[role]]
 
 
 def topics_written(settings: Settings, process: Process) -> list[str]:
@@ -31,16 +36,16 @@ def topics_written(settings: Settings, process: Process) -> list[str]:
     if process == "serve":
         return []
     results = {
-        "stream": [settings.streamer.scored_topic],
+        "stream": [settings.streamer.scored_topic, *topics_read(settings)["videos"]],
         "rank": list(scored_topics(settings)),
         "pools run": [settings.pools.decisions_topic],
     }
-    return [*results[process], *map(dead_letter_topic, topics_read(settings)[_ROLES[process]])]
+    return [*results[process], *map(dead_letter_topic, _read_by(settings, process))]
 
 
 def topics_used(settings: Settings, process: Process) -> list[str]:
     """What ``process`` reads and writes, each topic once."""
-    return list(dict.fromkeys([*topics_read(settings)[_ROLES[process]], *topics_written(settings, process)]))
+    return list(dict.fromkeys([*_read_by(settings, process), *topics_written(settings, process)]))
 
 
 def missing_rights(
@@ -51,7 +56,7 @@ def missing_rights(
     ``allowed``: as ``allowed_operations`` gives it; what it leaves out is taken as allowed. Rights on groups and
     transactional ids show when they are used first.
     """
-    reads, writes = topics_read(settings)[_ROLES[process]], topics_written(settings, process)
+    reads, writes = _read_by(settings, process), topics_written(settings, process)
     needed = [*((name, "READ") for name in reads), *((name, "WRITE") for name in writes)]
     return [(name, right) for name, right in dict.fromkeys(needed) if not {right, "ALL"} & allowed.get(name, {right})]
 
@@ -74,7 +79,7 @@ def topic_warnings(settings: Settings, topics: Mapping[str, TopicDescription], p
     and may write; a sentence each.
     """
     config = {name: topic.config for name, topic in topics.items()}
-    reads = topics_read(settings)[_ROLES[process]]
+    reads = _read_by(settings, process)
     for name in reads:
         codec = config.get(name, {}).get("compression.type", "none")
         absent = [library for library in _needed(codec) if importlib.util.find_spec(library) is None]

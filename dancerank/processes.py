@@ -1,7 +1,6 @@
 """One object that builds every process of the system from its settings."""
 
 import logging
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import cached_property, partial
@@ -13,6 +12,7 @@ from dancerank.loop_monitoring import MonitoredLoops, state_of
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.replica import Replica, in_thread
 from dancerank.settings import Settings
+from dancerank.streaming import Streaming
 from dancerank.topics import create_topics, scored_topics, topics_read
 from ranking.database.connection import Database
 from ranking.monitoring.monitor import ModelMonitor
@@ -43,15 +43,11 @@ from schemas.observation import Observer
 from schemas.ports import ModelRuntime, View
 from schemas.readiness import ProcessState
 from schemas.unknown_modalities import UnknownModalities
-from streamer.assembly import open_streamer
 from streamer.pipeline import Streamer
 from streamer.tuning import Schedule, open_tuned
-from transport.client_options import ProducerOptions, TransactionOptions
+from transport.client_options import ProducerOptions
 from transport.connection import KafkaConnection
-from transport.kafka_flushes import open_results
 from transport.kafka_sink import KafkaSink
-from transport.lag_monitor import Reader as LagReader
-from transport.refusals import RecordLimits
 
 log = logging.getLogger(__name__)
 
@@ -183,24 +179,9 @@ class Processes:
 
     @contextmanager
     def streamer(self, runtime: ModelRuntime) -> Iterator[Streamer]:
-        """Scores uploads with ``runtime``, as a member of the streamer group."""
-        settings, connection = self.settings, self.connection
-        group, patience_s = settings.kafka.streamer_group, settings.streamer.flush_timeout_s
-        name = f"{group}-{settings.kafka.instance or uuid.uuid4().hex}"
-        transactions = TransactionOptions(timeout_s=patience_s + connection.timeout_s, delivery_timeout_s=patience_s)
-        topics, limits = topics_read(settings)["streamer"], RecordLimits()
-        opened = open_streamer(
-            settings.streamer,
-            runtime,
-            open_source=member_of(connection, settings.kafka, group, topics),
-            open_sink=lambda: open_results(connection, name, transactions, limits),
-            schedule=self._schedule,
-            observer=self.observer,
-            clock=self.clock,
-        )
-        loops = self._loops()
-        loops.add(opened, LagReader(topics, group, opened.progress), opened.store_reasons)
-        with closing(opened), loops.monitored():
+        """Scores uploads with ``runtime``, as a member of the streamer group; with an extractor, videos beside them."""
+        streaming = Streaming(self.settings, self.connection, runtime, self._schedule, self.observer, self.clock)
+        with streaming.running(self._loops) as opened:
             yield opened
 
     @contextmanager

@@ -74,6 +74,8 @@ class KafkaSettings(_Group):
     """Brokers to start from, host:port. The others are found through them."""
     streamer_group: str = "dancerank-streamer"
     """Consumer group of the streamer's workers, which divide the uploads among them."""
+    videos_group: str = "dancerank-videos"
+    """Consumer group of the streamer's workers for videos, which divide the uploads with a video among them."""
     ranking_group: str = "dancerank-ranking"
     """Consumer group of the SQL view's workers, which divide the log among them."""
     pools_group: str = "dancerank-pools"
@@ -274,6 +276,7 @@ class Settings(BaseSettings):
         """Tombstones go to every log, and any other record on it is dead-lettered as unreadable."""
         others = {
             "streamer.uploads_topic": self.streamer.uploads_topic,
+            "streamer.videos_topic": self.streamer.videos_topic,
             "ranking.deletions_topic": self.ranking.deletions_topic,
             "pools.engagement_topic": self.pools.engagement_topic,
             "pools.decisions_topic": self.pools.decisions_topic,

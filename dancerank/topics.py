@@ -14,12 +14,13 @@ def scored_topics(settings: Settings) -> tuple[str, ...]:
 
 
 def topics_read(settings: Settings) -> dict[str, list[str]]:
-    """What the members of the groups ``streamer``, ``ranking`` and ``pools`` read; an index replica reads what the
-    ranking group does.
+    """What the members of the groups ``streamer``, ``videos``, ``ranking`` and ``pools`` read; an index
+    replica reads what the ranking group does.
     """
     log = [*scored_topics(settings), settings.ranking.deletions_topic]
     return {
         "streamer": [settings.streamer.uploads_topic],
+        "videos": [settings.streamer.videos_topic] if settings.streamer.extractor else [],
         "ranking": log,
         "pools": [*log, settings.pools.engagement_topic],
     }
@@ -44,7 +45,8 @@ def create_topics(settings: Settings, connection: KafkaConnection) -> list[str]:
     for_ever = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
     logs = [_topic(settings, name, compacted) for name in {settings.streamer.scored_topic, *scored_topics(settings)}]
     deletions = _topic(settings, settings.ranking.deletions_topic, for_ever)
-    read = [uploads, *logs, engagement, deletions]
+    videos = [_topic(settings, name) for name in topics_read(settings)["videos"]]
+    read = [uploads, *videos, *logs, engagement, deletions]
     return ensure_topics(connection, [*read, *map(dead_letter_spec, read), decisions])
 
 

@@ -28,8 +28,9 @@ class ExtractionSettings(BaseModel):
     extractors: str = "shipped"
     """What extracts the streams: shipped, an entry point of the group ``dancerank.stream_extractors``, or
     package.module:factory."""
-    workers: Positive = 1
-    """Videos that a streamer extracts at once, beside the clips with features that it loads."""
+    workers: Annotated[int, Field(ge=0)] = 1
+    """Videos that a streamer extracts at once, beside the clips with features that it scores. 0: it moves uploads with
+    a video to ``streamer.videos_topic`` for others."""
     models_folder: Path | None = None
     """Folder of the extractors' networks, as ``dancerank extractors fetch`` fills it. Absent:
     ``~/.cache/dancerank/extractors``, or the same in ``XDG_CACHE_HOME``."""

@@ -1,5 +1,6 @@
 """``FeatureExtractor`` of videos: what ``streamer.extractor = "videos"`` opens."""
 
+import threading
 from typing import Self
 
 from extraction.decoding.content import measure
@@ -7,10 +8,12 @@ from extraction.decoding.video import DecoderLimits
 from extraction.one_pass import Extraction, Extractors, extract
 from extraction.selection import open_extractors
 from extraction.settings import ExtractionSettings
-from schemas.errors import DancerankError
+from schemas.errors import FeatureError, LoadingAbandoned
 from schemas.events import VideoFile
 from schemas.features import ClipFeatures
 from schemas.observation import Observer
+from streamer.roots import FeatureRoots
+from streamer.settings import StreamerSettings
 from streamer.stores import FeatureStore
 
 
@@ -31,6 +34,11 @@ class VideoExtractor:
         self._store, self._extractors, self._limits = store, extractors, limits
         self._max_bytes = max_bytes
         self._observer = observer or Observer()
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """End the passes that are under way: each raises ``LoadingAbandoned``. Idempotent."""
+        self._closed.set()
 
     @classmethod
     def open(cls, store: FeatureStore, settings: ExtractionSettings, observer: Observer | None = None) -> Self:
@@ -47,12 +55,16 @@ class VideoExtractor:
         try:
             with self._store.open_file(video.uri) as descriptor:
                 content = measure(descriptor, max_bytes=self._max_bytes, sha256=video.sha256)
-                extraction = extract(content, self._extractors, self._limits)
-        except DancerankError as error:
+                extraction = extract(content, self._extractors, self._limits, progress=self._continues)
+        except FeatureError as error:
             self._observer.extraction_failed(error.code)
             raise
         self._report(extraction)
         return extraction.features
+
+    def _continues(self, *_: int) -> None:
+        if self._closed.is_set():
+            raise LoadingAbandoned("the extraction was abandoned; the upload is read again after a restart")
 
     def _report(self, extraction: Extraction) -> None:
         report = extraction.report
@@ -63,3 +75,22 @@ class VideoExtractor:
         for stream in report.streams:
             self._observer.extraction_timed(stream.modality, stream.seconds)
             self._observer.stream_extracted(stream.modality, found=stream.steps > 0)
+
+
+def open_video_extractor(
+    streamer: StreamerSettings | None = None,
+    extraction: ExtractionSettings | None = None,
+    observer: Observer | None = None,
+) -> VideoExtractor:
+    """The extractor ``videos``, of the videos below ``streamer.feature_roots``.
+
+    Raises ``ConfigurationError`` for roots that cannot be read, and what ``open_extractors`` raises.
+    """
+    streamer, extraction = streamer or StreamerSettings(), extraction or ExtractionSettings()
+    store = FeatureStore(
+        FeatureRoots(streamer.feature_roots),
+        max_bytes=extraction.max_video_bytes,
+        patience_s=streamer.store_patience_s,
+        options=streamer.store_options,
+    )
+    return VideoExtractor.open(store, extraction, observer)

@@ -5,7 +5,7 @@ import threading
 from schemas.bundle import Bundle
 from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
-from schemas.ports import ModelRuntime
+from schemas.ports import FeatureExtractor, ModelRuntime
 from schemas.unknown_modalities import UnknownModalities
 from streamer.extractors.selection import open_extractor
 from streamer.loading import FeatureLoader
@@ -44,14 +44,18 @@ def open_streamer(
     open_source: OpenSource,
     open_sink: OpenSink,
     schedule: Schedule | None = None,
+    extractor: FeatureExtractor | None = None,
+    moves_videos: bool = False,
     observer: Observer | None = None,
     clock: Clock | None = None,
 ) -> Streamer:
     """A streamer that is ready to ``run``.
 
     ``runtime`` runs the bundle to score with, by ``schedule`` or, without one, as the settings say; the caller closes
-    it after the streamer. Raises ``ConfigurationError`` for a feature root that cannot be read, and what ``open_sink``
-    and ``open_source`` raise, which are called last.
+    it after the streamer. ``extractor``: by default the one that the settings name, without options. ``moves_videos``:
+    whether uploads with a video go to ``settings.videos_topic`` instead of being extracted here. Raises
+    ``ConfigurationError`` for a feature root that cannot be read, and what ``open_sink`` and ``open_source`` raise,
+    which are called last.
     """
     observer, clock = observer or Observer(), clock or SystemClock()
     schedule = schedule or fixed_schedule(settings)
@@ -67,7 +71,7 @@ def open_streamer(
         store,
         runtime.manifest,
         max_bytes=settings.max_feature_bytes,
-        extractor=open_extractor(settings.extractor),
+        extractor=None if moves_videos else extractor or open_extractor(settings.extractor),
         on_unknown_modality=UnknownModalities(observer),
     )
     prefetcher = Prefetcher(
@@ -92,6 +96,7 @@ def open_streamer(
                 clock=clock,
             ),
             workers=schedule.workers,
+            videos_topic=settings.videos_topic if moves_videos else None,
             observer=observer,
             clock=clock,
         )

@@ -10,7 +10,7 @@ from typing import Final
 from schemas.clock import Clock, SystemClock
 from schemas.codec import decode_upload, encode
 from schemas.errors import DancerankError, MembershipLost, RecordRefused, RetriableError
-from schemas.events import ClipScored
+from schemas.events import ClipScored, VideoFile
 from schemas.observation import Observer
 from schemas.ports import (
     LogGap,
@@ -55,7 +55,8 @@ class Streamer:
 
     The networks run on ``workers`` threads, files are loaded on the prefetcher's. The calling thread reads, forms
     batches, writes and commits, while the networks work on batches that were formed before. ``open_source`` gets this
-    object as the listener of the source that it opens. The streamer closes what it opens, and the prefetcher.
+    object as the listener of the source that it opens. The streamer closes what it opens, and the prefetcher. With
+    ``videos_topic``, uploads with a video are moved there unread, in the same transactions.
     """
 
     def __init__(
@@ -67,10 +68,13 @@ class Streamer:
         prefetcher: Prefetcher,
         scorer: Scorer,
         workers: int = 1,
+        videos_topic: str | None = None,
         observer: Observer | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._settings = settings
+        self._videos_topic = videos_topic
+        self._failure: BaseException | None = None
         self._prefetcher = prefetcher
         self._scorer = scorer
         self._observer = observer or Observer()
@@ -119,6 +123,10 @@ class Streamer:
             log.warning("%s; other members will read again what was not written", error)
         finally:
             self.close()
+
+    def fail(self, error: BaseException) -> None:
+        """Have ``run`` raise ``error`` at its next step: what works beside it has ended. Called from any thread."""
+        self._failure = error
 
     @property
     def is_reading(self) -> bool:
@@ -173,6 +181,8 @@ class Streamer:
         self._observer.records_lost(gap.at, gap.records)
 
     def _step(self) -> None:
+        if self._failure is not None:
+            raise self._failure
         moved_s = self._inference.busy_since_s()  # a network that hangs is a loop that stands still
         self.progress.stepped(
             self._clock.monotonic_s() if moved_s is None else moved_s, is_member=self._source.is_member
@@ -239,7 +249,20 @@ class Streamer:
         except DancerankError as error:
             self._reject(record, ticket, error)
             return
-        self._prefetcher.submit(Upload(record, clip, ticket, self._clock.monotonic_s()))
+        if self._videos_topic is not None and isinstance(clip.features, VideoFile):
+            self._move(record, ticket, clip.clip_id, self._videos_topic)
+        else:
+            self._prefetcher.submit(Upload(record, clip, ticket, self._clock.monotonic_s()))
+
+    def _move(self, record: Record, ticket: Ticket, clip_id: str, topic: str) -> None:
+        """Write the record to another topic in the transaction that passes it here."""
+        moved = OutgoingRecord(topic, record.key, record.value, record.headers, partition_by=clip_id)
+        try:
+            self._sink.check(moved)
+        except RecordRefused as error:
+            self._reject(record, ticket, error)
+            return
+        self._tracker.finished(ticket, moved)
 
     def _collect_loaded(self, *, patience_s: float = math.inf) -> None:
         """Raises the error of a store that does not answer, once all else is in order and what is done is committed."""

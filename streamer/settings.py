@@ -1,6 +1,7 @@
 """Everything about a streamer that an operator may choose."""
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -26,13 +27,17 @@ class StreamerSettings(BaseModel):
     """Topic that uploads are read from."""
     scored_topic: Topic = "clips.scored"
     """Topic that scored clips are written to."""
+    videos_topic: Topic = "clips.videos"
+    """Topic that uploads with a video are moved to if there is an extractor, so that uploads with features do not wait
+    for videos."""
 
     feature_roots: tuple[str, ...] = ()
     """Folders that feature files may be read from, as URIs (``file:///data/features``, ``s3://bucket/prefix``).
     Without any, only inline features are accepted."""
     extractor: str = ""
-    """What takes features from uploads that name a video: an entry point of the group ``dancerank.extractors``, or
-    package.module:factory. Empty: such uploads are refused. Videos have to lie in the feature roots, too."""
+    """What takes features from uploads that name a video: an entry point of the group ``dancerank.extractors``,
+    package.module:factory, or ``videos``, which is set up under [extraction]. Empty: such uploads are refused. Videos
+    have to lie in the feature roots, too. All streamers of a group need the same."""
     store_options: Annotated[Mapping[str, Mapping[str, Any]], Field(repr=False)] = {}
     """fsspec options by scheme, for example ``{"s3": {"endpoint_url": "http://minio:9000"}}``."""
     max_feature_bytes: Positive = DEFAULT_MAX_BYTES
@@ -97,7 +102,8 @@ class StreamerSettings(BaseModel):
 
     @model_validator(mode="after")
     def _distinct_topics(self) -> Self:
-        if self.uploads_topic == self.scored_topic:
-            message = f"uploads_topic and scored_topic are both {self.scored_topic!r}; they must differ"
-            raise PydanticCustomError("setting", "{message}", {"key": "scored_topic", "message": message})
+        for one, other in combinations(("uploads_topic", "scored_topic", "videos_topic"), 2):
+            if (name := getattr(self, one)) == getattr(self, other):
+                message = f"{one} and {other} are both {name!r}; they must differ"
+                raise PydanticCustomError("setting", "{message}", {"key": other, "message": message})
         return self

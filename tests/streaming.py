@@ -87,6 +87,7 @@ class Log:
         sink: TransactionalSink | None = None,
         open_source: OpenSource | None = None,
         observer: Observer | None = None,
+        moves_videos: bool = False,
     ) -> Streamer:
         return open_streamer(
             settings,
@@ -94,6 +95,7 @@ class Log:
             open_source=open_source or self.open_source,
             open_sink=lambda: sink or MemoryTransactionalSink(self.broker),
             observer=observer,
+            moves_videos=moves_videos,
         )
 
 

@@ -15,12 +15,13 @@ from dancerank.labelling.features import UploadedFeatures
 from dancerank.processes import Processes
 from dancerank.progress import steps
 from dancerank.settings import Settings, load_settings
+from dancerank.streaming import extractor_of
 from dancerank.terminal import Console
 from ranking.scores.observations import Observations
 from schemas.clock import SystemClock
 from schemas.errors import ConfigurationError
 from schemas.joints import layout_named
-from streamer.extractors.selection import open_extractor
+from schemas.observation import Observer
 from streamer.roots import FeatureRoots
 from streamer.stores import FeatureStore
 from transport.kafka_source import KafkaSource
@@ -63,7 +64,7 @@ def export(
         _store(settings),
         max_bytes=settings.streamer.max_feature_bytes,
         layout=layout,
-        extractor=open_extractor(settings.streamer.extractor),
+        extractor=extractor_of(settings, Observer()),
     )
     with existing_database(settings, _OBSERVATIONS) as database, steps() as on_progress:
         observations = Observations(database)

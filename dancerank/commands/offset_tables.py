@@ -17,6 +17,7 @@ class Workers(StrEnum):
     """Groups of workers that divide partitions among them."""
 
     STREAMER = "streamer"
+    VIDEOS = "videos"
     RANKING = "ranking"
     POOLS = "pools"
 

@@ -39,13 +39,14 @@ _ENDS: Final[dict[str, Place]] = {"earliest": "earliest", "latest": "latest"}
 
 
 def show(
-    group: Annotated[Workers | None, typer.Option(help="Only this group. Default: all three.")] = None,
+    group: Annotated[Workers | None, typer.Option(help="Only this group. Default: all.")] = None,
     config: Config = None,
 ) -> None:
     """Show positions, ends, lag and members by partition, for each group."""
     settings = load_settings(config)
     connection, console = Processes(settings).connection, Console()
-    for workers in [group] if group is not None else list(Workers):
+    used = [each for each in Workers if each is not Workers.VIDEOS or settings.streamer.extractor]
+    for workers in [group] if group is not None else used:
         standing = _standing(settings, connection, workers)
         if standing.ends:
             console.print(standing_table(standing))
@@ -109,6 +110,7 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {"show": show, "reset": reset}
 def _standing(settings: Settings, connection: KafkaConnection, workers: Workers) -> Standing:
     groups = {
         Workers.STREAMER: settings.kafka.streamer_group,
+        Workers.VIDEOS: settings.kafka.videos_group,
         Workers.RANKING: settings.kafka.ranking_group,
         Workers.POOLS: settings.kafka.pools_group,
     }

@@ -48,7 +48,9 @@ def _kafka(processes: Processes) -> Iterator[Finding]:
         names = every_topic(settings)
         topics, allowed = describe_topics(connection, names), allowed_operations(connection, names)
         yield from examine_topics(settings, topics, allowed)
-        for group in (settings.kafka.streamer_group, settings.kafka.ranking_group, settings.kafka.pools_group):
+        kafka = settings.kafka
+        videos = [kafka.videos_group] if settings.streamer.extractor else []
+        for group in (kafka.streamer_group, *videos, kafka.ranking_group, kafka.pools_group):
             members = len(members_of(connection, group))
             yield ok(f"group {group}", "has 1 member" if members == 1 else f"has {members} members")
     except DancerankError as problem:
@@ -82,8 +84,10 @@ def _positions(processes: Processes) -> Iterator[Finding]:
     deletions = settings.ranking.deletions_topic
     try:
         ends = {role: partition_ends(connection, topics) for role, topics in topics_read(settings).items()}
-        streamer = settings.kafka.streamer_group
-        yield from examine_positions(f"group {streamer}", ends["streamer"], committed_offsets(connection, streamer))
+        groups = {"streamer": settings.kafka.streamer_group, "videos": settings.kafka.videos_group}
+        for role, group in groups.items():
+            if ends[role]:
+                yield from examine_positions(f"group {group}", ends[role], committed_offsets(connection, group))
         with closing(processes.open_database()) as database:
             is_there = database.absence() is None
             losses = AcceptedLosses(database) if is_there else None

@@ -1,6 +1,8 @@
 """Extractors without networks: closed forms of a picture's colours, so that tests know what has to come out."""
 
+import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -78,6 +80,21 @@ def open_tiny(_: ExtractionSettings | None = None) -> Extractors:
         return WholePicture()
 
     return Extractors(people, {m: lambda _, m=m: opened(m) for m in MODALITIES}, identity="colours/1")  # type: ignore[misc]
+
+
+MAY_GO_ON: Final = threading.Event()
+"""What the extractors of ``open_gated`` wait for, at each batch."""
+
+
+class Gated(WholePicture):
+    def follow(self, frames: Sequence[Frame]) -> Sequence[Person | None]:
+        MAY_GO_ON.wait(200)
+        return super().follow(frames)
+
+
+def open_gated(_: ExtractionSettings | None = None) -> Extractors:
+    """``open_tiny``, held up until ``MAY_GO_ON``."""
+    return replace(open_tiny(), people=lambda _: Gated())
 
 
 TINY: Final = "tests.extraction.tiny:open_tiny"

@@ -1,5 +1,7 @@
 """Uploads that name a video: what the extractor finds is scored, what it cannot read is dead-lettered."""
 
+import threading
+
 import pytest
 from pydantic import ValidationError
 
@@ -8,7 +10,7 @@ from schemas.codec import decode_upload, encode
 from schemas.errors import ConfigurationError, FeatureStoreUnavailable, MalformedEvent
 from schemas.events import ClipUploaded, ClipUploadedV2, InlineFeatures, VideoFile
 from schemas.features import encode_features
-from schemas.ports import OutgoingRecord
+from schemas.ports import OutgoingRecord, TopicPartition
 from streamer.extractors.selection import open_extractor
 from streamer.loading import FeatureReader
 from streamer.roots import FeatureRoots
@@ -18,6 +20,7 @@ from tests.clips import UPLOADED_AT_MS, upload
 from tests.small_bundle import small_bundle
 from tests.streamer.videos import ROOT, features, unavailable, video, video_upload
 from tests.streaming import DEAD, UPLOADS, Log, process, quick_settings
+from transport.topics import TopicSpec
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +119,21 @@ def test_version_1_of_an_upload_cannot_name_a_video() -> None:
     raw = encode(video_upload("clip-1")).replace(b"clip-uploaded/2", b"clip-uploaded/1")
     with pytest.raises(MalformedEvent, match="Invalid value 'video'"):
         decode_upload(raw)
+
+
+def test_uploads_with_videos_are_moved_as_they_are_and_pass_in_the_same_commit(bundle: Bundle) -> None:
+    log = Log(partitions=1)
+    log.broker.ensure_topics([TopicSpec(name="clips.videos", partitions=1)])
+    send(log, video_upload("clip-1"), upload("inline-1", features(1)), video_upload("clip-2"))
+    process(log, log.streamer(bundle, settings("memory"), moves_videos=True), 1)
+    moved, read = log.broker.records("clips.videos"), log.broker.records(UPLOADS)
+    assert [(record.key, record.value) for record in moved] == [(read[n].key, read[n].value) for n in (0, 2)]
+    assert [clip.clip_id for clip in log.scored()] == ["inline-1"]
+    assert log.committed() == {TopicPartition(UPLOADS, 0): 3}
+
+
+def test_what_works_beside_a_streamer_ends_it_with_its_error(bundle: Bundle) -> None:
+    streamer = Log().streamer(bundle, settings("memory"))
+    streamer.fail(MalformedEvent("the streamer of videos ended"))
+    with pytest.raises(MalformedEvent, match="videos ended"):
+        streamer.run(threading.Event())
