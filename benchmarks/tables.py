@@ -41,7 +41,7 @@ from benchmarks.tables_rendering import (
     write_csv,
 )
 from benchmarks.tables_running import make_cells
-from dancerank.learning import Clips, make_folder, open_clips, refuse_other_joints
+from dancerank.learning import Clips, make_folder, open_clips, refuse_other_features
 from dancerank.progress import steps
 from dancerank.recipe import Recipe, read_recipe
 from networks.atomic import replacing
@@ -108,10 +108,10 @@ def run(options: argparse.Namespace, console: Console, progress: Console) -> int
     out = options.out or Path("out/tables") / data.folder.resolve().name
     planted = read_planted(data) if ALL in tracks else None
     clips = checked(options.data)
-    if clips.joints:
-        layout, channels = clips.joints
-        asked = (recipe.network.get("joint_layout", layout), recipe.network.get("joint_channels", channels))
-        refuse_other_joints(clips, asked, "the settings ask for", "remove joint_layout and joint_channels from them")
+    asked = recipe.config(clips.network_defaults())
+    refuse_other_features(
+        clips, asked, "the settings ask for", "remove joint_layout, joint_channels and feature_channels from them"
+    )
     plan = planned(clips, methods, tracks, seeds, recipe)
     for (method, track), reason in plan.refused.items():
         progress.print(f"{NOTHING} {METHODS[method].label} ({track}): {reason}", markup=False, soft_wrap=True)

@@ -173,10 +173,7 @@ def _jobs(
         streams = method.streams([modality for modality in MODALITIES if modality in available])
     except UnusableSamples as error:
         raise _NotPossible(error.message) from error
-    defaults: dict[str, Any] = {}
-    if clips.joints:
-        defaults["joint_layout"], defaults["joint_channels"] = clips.joints
-    network = Recipe({**recipe.network, **method.network, "modalities": streams}, {}).config(defaults)
+    network = Recipe({**recipe.network, **method.network, "modalities": streams}, {}).config(clips.network_defaults())
     settings: list[TrainingSettings | None] = [None]
     if method.regressor is None:
         training = {**recipe.training, **method.training, "devices": 1}

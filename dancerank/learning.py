@@ -1,7 +1,7 @@
 """Training and evaluating on data sets on disk: where ``vdv`` and ``networks`` meet. Needs the ``[train]`` extra."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -14,6 +14,7 @@ from dancerank.recipe import Recipe
 from networks.checkpoint import load_checkpoint, trained_on
 from networks.checkpoint_file import read_target
 from networks.datasets import Features, LazySamples
+from networks.model_config import ViralityModelConfig
 from networks.predictions import Predictions, concatenated, held_out_predictions, write_predictions
 from networks.training import fit
 from networks.training.fitting import is_first_process
@@ -38,8 +39,8 @@ class Clips(NamedTuple):
     """A checked data set, with what is known of its features without loading them again. Everything is per clip.
 
     ``targets`` are NaN until a target is fitted (``learning``). ``features`` are those in memory, ``None`` if they are
-    read when needed. ``joints`` are the layout and the channels
-    of the poses, if there are any.
+    read when needed. ``joints`` are the layout and the channels of the poses, if there are any; ``widths`` the channels
+    of the other modalities.
     """
 
     data: DataSet
@@ -48,6 +49,16 @@ class Clips(NamedTuple):
     digests: tuple[str, ...]
     features: tuple[Features, ...] | None
     joints: tuple[str, int] | None
+    widths: Mapping[Modality, int]
+
+    def network_defaults(self) -> dict[str, Any]:
+        """The keys of ``ViralityModelConfig`` that say what these features look like."""
+        defaults: dict[str, Any] = {
+            "feature_channels": {m: width for m, width in self.widths.items() if width != m.channels}
+        }
+        if self.joints:
+            defaults["joint_layout"], defaults["joint_channels"] = self.joints
+        return defaults
 
     def learning(self, target: FittedTarget) -> Self:
         """These clips with the scores of ``target``."""
@@ -96,17 +107,19 @@ def open_clips(data: DataSet, on_progress: OnProgress, target: TargetSettings = 
     in_memory = sum(data.path(annotation).stat().st_size for annotation in data.annotations) <= IN_MEMORY_BYTES
     modalities, digests, held = [], [], []
     joints: tuple[str, int] | None = None
+    widths: dict[Modality, int] = {}
     for done, annotation in enumerate(data.annotations, start=1):
         content = data.content(annotation)
         clip = decode_features(content)
         modalities.append(frozenset(clip.frames))
         digests.append(hashlib.sha256(content).hexdigest())
         joints = joints or _joints(clip)
+        widths |= clip.widths
         if in_memory:
             held.append(clip.frames)
         on_progress("reading", done, len(data))
     features = tuple(held) if in_memory else None
-    clips = Clips(data, np.full(len(data), np.nan), tuple(modalities), tuple(digests), features, joints)
+    clips = Clips(data, np.full(len(data), np.nan), tuple(modalities), tuple(digests), features, joints, widths)
     return clips.learning(target) if isinstance(target, FittedTarget) else clips
 
 
@@ -133,17 +146,14 @@ def train(
     target = recipe.target()
     clips = open_clips(data, on_progress, target)
     members = sorted({row for fold in folds for row in (*fold.train, *fold.test)})
-    defaults: dict[str, Any] = {
-        "modalities": [m for m in MODALITIES if any(m in clips.modalities[row] for row in members)]
-    }
-    if clips.joints:
-        defaults["joint_layout"], defaults["joint_channels"] = clips.joints
-    config, settings = recipe.config(defaults), recipe.settings()
+    available = [m for m in MODALITIES if any(m in clips.modalities[row] for row in members)]
+    config = recipe.config({"modalities": available, **clips.network_defaults()})
+    settings = recipe.settings()
     _refuse_unreadable(clips, members, config.modalities)
     _refuse_unlearnable(clips, folds, config.modalities)
-    if clips.joints and any(m.has_joints for m in config.modalities):
-        asked = (config.joint_layout, config.joint_channels)
-        refuse_other_joints(clips, asked, "the settings ask for", "remove joint_layout and joint_channels from them")
+    refuse_other_features(
+        clips, config, "the settings ask for", "remove joint_layout, joint_channels and feature_channels from them"
+    )
     make_folder(run)
     folders = {fold.name: run if len(folds) == 1 else run / fold.name.replace(" ", "-") for fold in folds}
     if not fresh:
@@ -190,21 +200,27 @@ def evaluate(
     rows = rows_of_part(data, track, part)
     clips = open_clips(data, on_progress, target)
     _refuse_unreadable(clips, rows, model.config.modalities)
-    if clips.joints and any(m.has_joints for m in model.config.modalities):
-        asked = (model.config.joint_layout, model.config.joint_channels)
-        refuse_other_joints(clips, asked, "the checkpoint was trained on", "use the layout that it was trained on")
+    refuse_other_features(
+        clips, model.config, "the checkpoint was trained on", "use the layout and the extractors that it was trained on"
+    )
     names = clips.names(rows)
     on_progress("predicting", 0, 0)
     predictions = held_out_predictions(model, clips.samples(rows), names, part or "held out")
     return Evaluated(predictions, trained_on(checkpoint, names), target)
 
 
-def refuse_other_joints(clips: Clips, asked: tuple[str, int], who: str, remedy: str) -> None:
-    """Raises ``DataSetError`` unless the poses have the layout and the channels that ``who`` has ``asked`` for."""
-    if clips.joints != asked:
-        there = "{} with {} channels".format(*clips.joints or ("none", 0))
-        problem = f"the poses are {there}, {who} {asked[0]} with {asked[1]}"
+def refuse_other_features(clips: Clips, config: ViralityModelConfig, who: str, remedy: str) -> None:
+    """Raises ``DataSetError`` unless poses and features have the layout and the channels that ``who`` asks for, in
+    ``config``."""
+    asked = (config.joint_layout, config.joint_channels)
+    if clips.joints and clips.joints != asked and any(modality.has_joints for modality in config.modalities):
+        layout, channels = clips.joints
+        problem = f"the poses are {layout} with {channels} channels, {who} {asked[0]} with {asked[1]}"
         raise refusal([Finding(clips.data.table, problem, remedy, field="skeletal")])
+    for modality, width in clips.widths.items():
+        if modality in config.modalities and width != config.input_channels(modality):
+            problem = f"the features have {width} channels, {who} {config.input_channels(modality)}"
+            raise refusal([Finding(clips.data.table, problem, remedy, field=modality)])
 
 
 def make_folder(folder: Path) -> None:

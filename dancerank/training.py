@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from dancerank.learning import open_clips, refuse_other_joints
+from dancerank.learning import open_clips, refuse_other_features
 from dancerank.progress import OnProgress
 from dancerank.synthetic import Plan, SyntheticClip, synthesize
 from exporters.onnx.export import export_bundle
@@ -109,11 +109,12 @@ def _calibration(
     data: DataSet, config: ViralityModelConfig, target: FittedTarget, on_progress: OnProgress
 ) -> Calibration:
     clips = open_clips(data, on_progress, target)
-    if clips.joints and any(modality.has_joints for modality in config.modalities):
-        asked = (config.joint_layout, config.joint_channels)
-        refuse_other_joints(
-            clips, asked, "the checkpoint was trained on", "calibrate on the layout that it was trained on"
-        )
+    refuse_other_features(
+        clips,
+        config,
+        "the checkpoint was trained on",
+        "calibrate on the layout and the extractors that it was trained on",
+    )
     rows = range(len(data))
     source = f"{data.folder.resolve().name}: {len(rows)} clips"
     return Calibration([features for features, _ in clips.samples(rows)], source)

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from schemas.errors import ConfigurationError
+from schemas.features import MAX_CHANNELS
 from schemas.joints import layout_named
 from schemas.modalities import MODALITIES, PAPER_MODALITIES, Modality
 
@@ -19,7 +20,8 @@ class ViralityModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     """Everything that decides the shapes of a model; the defaults are the paper's full size.
 
     ``modalities`` are the streams, in ``MODALITIES`` order. The skeletal one reads ``joint_channels`` values per
-    joint of ``joint_layout``: coordinates, and a confidence if one more than the layout's coordinates.
+    joint of ``joint_layout``: coordinates, and a confidence if one more than the layout's coordinates. The others read
+    the C of their modality, or what ``feature_channels`` says for it: the width of another extractor's features.
     The three widths multiply the channel counts of PSGCN, RTCN and the hidden layer of the fusion.
     ``skeletal_network`` and ``appearance_network`` put a baseline in the place of PSGCN or RTCN; one modality then
     gives that baseline alone. ``sampling`` is the reading of Eq. (6). ``pyramid``, ``relational_pooling`` and
@@ -32,6 +34,7 @@ class ViralityModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     appearance_network: AppearanceNetwork = "rtcn"
     joint_layout: str = "mpii-16"
     joint_channels: int = 2
+    feature_channels: dict[Modality, int] = {}
     graph_width: float = 1.0
     temporal_width: float = 1.0
     fusion_width: float = 1.0
@@ -53,6 +56,13 @@ class ViralityModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
         if self.joint_channels not in layout.channel_counts:
             allowed = " or ".join(map(str, layout.channel_counts))
             raise ConfigurationError(f"{layout.name} has {allowed} channels per joint", field="joint_channels")
+        for modality, channels in self.feature_channels.items():
+            if modality.has_joints or not 1 <= channels <= MAX_CHANNELS:
+                raise ConfigurationError(
+                    f"feature_channels of {modality} is {channels}: it must be 1 to {MAX_CHANNELS}, of a modality "
+                    "without joints",
+                    field="feature_channels",
+                )
         for name in ("graph_width", "temporal_width", "fusion_width"):
             if not getattr(self, name) > 0:
                 raise ConfigurationError(f"{name} must be above zero", field=name)
@@ -63,7 +73,9 @@ class ViralityModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
     def input_channels(self, modality: Modality) -> int:
         """C of a modality's frames."""
-        return self.joint_channels if modality.channels is None else modality.channels
+        if modality.channels is None:
+            return self.joint_channels
+        return self.feature_channels.get(modality, modality.channels)
 
     def frame_shape(self, modality: Modality) -> tuple[int, ...]:
         """The shape of one time step of a modality's frames: (V, C) for the skeletal one, (C,) for the others."""

@@ -92,7 +92,9 @@ class ViralityModel(nn.Module):
 
 
 def _stream(config: ViralityModelConfig, modality: Modality) -> StreamNetwork:
-    return _graph_network(config) if modality.channels is None else _temporal_network(config, modality.channels)
+    if modality.has_joints:
+        return _graph_network(config)
+    return _temporal_network(config, config.input_channels(modality))
 
 
 def _graph_network(config: ViralityModelConfig) -> StreamNetwork:

@@ -1,7 +1,8 @@
 """Feature files: one safetensors file per clip, tensors named by modality, metadata that says how they were made.
 
 Legend: T time steps (differs between modalities), V joints, C channels. ``skeletal`` is (T, V, C), the others (T, C);
-float16 or float32. Metadata (all strings): ``schema`` = ``clip-features/1``, ``joint_layout`` (with ``skeletal``),
+float16 or float32. C of the others is what the clip's extractors give; a bundle says which C each of its streams reads.
+Metadata (all strings): ``schema`` = ``clip-features/1``, ``joint_layout`` (with ``skeletal``),
 ``frame_rate_hz.<modality>`` for every tensor and, optionally, ``extractor.<modality>``.
 """
 
@@ -33,6 +34,8 @@ from schemas.modalities import MODALITIES, MODALITY_NAME, Modality
 
 FEATURES_SCHEMA: Final = "clip-features/1"
 DEFAULT_MAX_BYTES: Final = 64 * 1024 * 1024
+MAX_CHANNELS: Final = 16_384
+"""Widest feature of one step: eight times the paper's."""
 
 _HEADER_LENGTH_BYTES: Final = 8
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
@@ -61,6 +64,11 @@ class ClipFeatures:
     @property
     def modalities(self) -> tuple[Modality, ...]:
         return tuple(m for m in MODALITIES if m in self.frames)
+
+    @property
+    def widths(self) -> dict[Modality, int]:
+        """C of each modality without joints."""
+        return {m: self.frames[m].shape[1] for m in self.modalities if not m.has_joints}
 
 
 class _Tensor(msgspec.Struct, forbid_unknown_fields=True):
@@ -223,8 +231,8 @@ def _check_shape(modality: Modality, shape: tuple[int, ...], joint_layout: str |
         expected = f"(T, {layout.joint_count}, {' or '.join(map(str, layout.channel_counts))})"
         fits = len(shape) == 3 and shape[1] == layout.joint_count and shape[2] in layout.channel_counts
     else:
-        expected = f"(T, {modality.channels})"
-        fits = len(shape) == 2 and shape[1] == modality.channels
+        expected = f"(T, C) with C from 1 to {MAX_CHANNELS}, by default {modality.channels}"
+        fits = len(shape) == 2 and 1 <= shape[1] <= MAX_CHANNELS
     if not fits:
         found = str(shape)[:_MAX_QUOTED]
         raise FeatureShapeInvalid(f"tensor {str(modality)!r} has shape {found}; expected {expected}", field=modality)
@@ -264,6 +272,7 @@ def check_finite(modality: Modality, array: Frames) -> None:
 __all__ = [
     "DEFAULT_MAX_BYTES",
     "FEATURES_SCHEMA",
+    "MAX_CHANNELS",
     "ClipFeatures",
     "FeatureError",
     "Frames",

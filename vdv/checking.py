@@ -229,6 +229,7 @@ def _constant_finding(data: DataSet, challenge: str, raw: Float64, which: str) -
 def _feature_findings(data: DataSet, steps: dict[str, dict[Modality, int]], progress: Progress) -> Iterator[Finding]:
     """Findings of the feature files; also fills ``steps`` by clip id."""
     pose: tuple[str | None, int] | None = None
+    widths: dict[Modality, int] = {}
     for done, annotation in enumerate(data.annotations, start=1):
         try:
             features = decode_features(data.content(annotation))
@@ -243,6 +244,11 @@ def _feature_findings(data: DataSet, steps: dict[str, dict[Modality, int]], prog
                 problem = f"{annotation.features}: {_described(found)}, clips before it have {_described(pose)}"
                 remedy = "bring all clips to one joint layout"
                 yield Finding(data.table, problem, remedy, row=annotation.row, field=Modality.SKELETAL)
+            for modality, width in features.widths.items():
+                if widths.setdefault(modality, width) != width:
+                    problem = f"{annotation.features}: {width} channels, clips before it have {widths[modality]}"
+                    remedy = "extract all clips with the same extractor"
+                    yield Finding(data.table, problem, remedy, row=annotation.row, field=modality)
         progress(done, len(data))
 
 
