@@ -7,21 +7,11 @@ from pkgutil import walk_packages
 from typing import Final
 
 from dancerank.reference_pages import page, section
+from dancerank_installation import PACKAGES
 from ranking.serving.api.errors import status_of
 from ranking.serving.api.refusals import REFUSALS
 from schemas.errors import DancerankError, FinalError, RetriableError, Surface
 
-PACKAGES: Final = (
-    "schemas",
-    "vdv",
-    "networks",
-    "exporters",
-    "transport",
-    "streamer",
-    "ranking",
-    "extraction",
-    "dancerank",
-)
 _NOT_IMPORTED: Final = ("__main__", ".migrations.")
 _INTRODUCTION: Final = """\
 Every error has a `code`, which stays the same between releases, and a message that names what, where and the remedy.

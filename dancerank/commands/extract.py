@@ -78,7 +78,7 @@ def _table(outcomes: Sequence[Outcome], modalities: Sequence[Modality]) -> Table
         table.add_column(column, justify="right")
     for video, result, skipped in outcomes:
         if isinstance(result, DancerankError):
-            table.add_row(Text(video.path.name), result.code, style="red")
+            table.add_row(Text(video.path.name), *[""] * (len(table.columns) - 2), "failed", style="red")
             continue
         counts = {stream.modality: str(stream.steps or _NONE) for stream in result.streams}
         table.add_row(

@@ -6,6 +6,7 @@ from typing import Final
 
 from dancerank.doctor.clusters import examine_cluster
 from dancerank.doctor.databases import examine_database
+from dancerank.doctor.extraction import examine_extraction
 from dancerank.doctor.findings import Finding, Level, error, ok
 from dancerank.doctor.host import examine_host
 from dancerank.doctor.positions import examine_deletions, examine_positions
@@ -33,6 +34,7 @@ def examine(processes: Processes) -> Iterator[Finding]:
     yield from _database(processes)
     yield from _positions(processes)
     yield from examine_host(processes)
+    yield from examine_extraction(processes.settings)
 
 
 def has_errors(findings: list[Finding]) -> bool:
