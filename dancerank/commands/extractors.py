@@ -1,4 +1,4 @@
-"""``extractors``: the networks that take features from videos; fetch, list, look at and verify them."""
+"""``extractors``: the networks that take features from videos; fetch, import, list, look at and verify them."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,14 +9,20 @@ from rich.table import Table
 from rich.text import Text
 
 from dancerank.commands.options import Config
-from dancerank.progress import steps
+from dancerank.progress import steps, working
 from dancerank.settings import load_settings
 from dancerank.terminal import Console
 from extraction.models.catalogue import CATALOGUE
 from extraction.models.fetching import Fetched
 from extraction.models.folder import default_folder, installed
-from extraction.models.manifest import ModelManifest, read_graph, read_manifest
-from schemas.errors import ExtractorModelInvalid
+from extraction.models.manifest import (
+    ModelManifest,
+    checked_name,
+    checked_preparation,
+    read_graph,
+    read_manifest,
+)
+from schemas.errors import ConfigurationError, ExtractorModelInvalid
 
 Folder = Annotated[
     Path | None,
@@ -105,6 +111,65 @@ def verify(folder: Folder = None, config: Config = None) -> None:
         )
 
 
+def import_network(
+    checkpoint: Annotated[Path, typer.Argument(help="Weights: safetensors, or a state dict of torch.")],
+    name: Annotated[str, typer.Option(help="What the network is called in the settings, for example tsn.")],
+    architecture: Annotated[
+        str, typer.Option(help="LIBRARY:NAME of the network, for example torchvision:resnet50 or timm:convnext_tiny.")
+    ],
+    width: Annotated[
+        int | None, typer.Option(min=1, help="Width of the feature that is expected; refused if it is another.")
+    ] = None,
+    size: Annotated[int, typer.Option(min=16, max=4096, help="Height and width of the input, in pixels.")] = 224,
+    colours: Annotated[
+        str, typer.Option(help="Order of the colours that the network was trained on: RGB, BGR.")
+    ] = "RGB",
+    scale: Annotated[float, typer.Option(help="What 0 to 255 is multiplied by first.")] = 1 / 255,
+    mean: Annotated[str, typer.Option(help="What is subtracted then, three numbers.")] = "0.485,0.456,0.406",
+    std: Annotated[str, typer.Option(help="What is divided by last, three numbers.")] = "0.229,0.224,0.225",
+    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "not stated",
+    purpose: Annotated[str, typer.Option(help="What the features are of, in words.")] = "features of a picture",
+    approximates: Annotated[
+        str | None, typer.Option(help="The paper's network, if this one only stands in for it.")
+    ] = None,
+    version: Annotated[str, typer.Option(help="Version of the network; change it with the weights.")] = "1",
+    folder: Folder = None,
+    config: Config = None,
+) -> None:
+    """Make a network of a torchvision or timm checkpoint: without its classifier, checked against torch.
+
+    The settings extraction.frame_network, face_network and scene_network then name it. Without torchvision:
+    pip install 'dancerank[import]'.
+    """
+    from extraction.models.importing.importer import Described, import_checkpoint
+
+    preparation = checked_preparation(colours, scale, _numbers(mean, "mean"), _numbers(std, "std"))
+    described = Described(
+        name=checked_name(name),
+        size=size,
+        preparation=preparation,
+        version=version,
+        purpose=purpose,
+        licence=licence,
+        approximates=approximates,
+        width=width,
+    )
+    where = _folder(folder, config)
+    with working(f"importing {checkpoint} and checking torch against ONNX Runtime"):
+        manifest = import_checkpoint(checkpoint, architecture, described, where)
+    Console().print(_described(manifest))
+
+
+def _numbers(text: str, option: str) -> tuple[float, float, float]:
+    try:
+        first, second, third = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"--{option} {text!r} is not three numbers: 0.485,0.456,0.406", field=option
+        ) from error
+    return first, second, third
+
+
 def _folder(folder: Path | None, config: Path | None) -> Path:
     return folder or load_settings(config).extraction.models_folder or default_folder()
 
@@ -147,6 +212,7 @@ def _three(values: tuple[float, float, float]) -> str:
 
 COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
     "fetch": fetch,
+    "import": import_network,
     "list": list_networks,
     "inspect": inspect,
     "verify": verify,

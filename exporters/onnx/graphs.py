@@ -38,7 +38,7 @@ def stream_graph(model: ViralityModel, modality: Modality, profile: Profile = DE
     lengths = torch.tensor([TRACED_STEPS, TRACED_STEPS // 2])
     clips = Dim("clips")
     axes = ({0: clips, 1: Dim("steps")}, {0: clips})
-    return _graph(network, (frames, lengths), (FRAMES, LENGTHS), (EMBEDDING, SCORE), axes)
+    return traced_graph(network, (frames, lengths), (FRAMES, LENGTHS), (EMBEDDING, SCORE), axes)
 
 
 def fusion_graph(model: ViralityModel) -> bytes:
@@ -49,16 +49,19 @@ def fusion_graph(model: ViralityModel) -> bytes:
     clips = Dim("clips")
     inputs = (EMBEDDINGS, SCORES, PRESENT)
     axes = ({0: clips}, {0: clips}, {0: clips})
-    return _graph(model.fusion, (embeddings, scores, present), inputs, (ATTENTION, FUSED_SCORE), axes)
+    return traced_graph(model.fusion, (embeddings, scores, present), inputs, (ATTENTION, FUSED_SCORE), axes)
 
 
-def _graph(
+def traced_graph(
     network: nn.Module,
     arguments: tuple[Tensor, ...],
     inputs: Sequence[str],
     outputs: Sequence[str],
     axes: tuple[dict[int, Any], ...],
 ) -> bytes:
+    """``network``, traced on ``arguments``, as ONNX: equal networks give equal bytes. ``axes``: of each argument, those
+    that may have any length.
+    """
     with _quiet_exporter():
         program = torch.onnx.export(
             network,

@@ -5,13 +5,15 @@ height, width, 3) in RGB, and float32 outputs with N in front; what the network 
 graph. Legend: N pictures.
 """
 
+import math
+import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
 
 from schemas.bundle import sha256_hex
-from schemas.errors import ExtractorModelInvalid, ExtractorModelMissing
+from schemas.errors import ConfigurationError, ExtractorModelInvalid, ExtractorModelMissing
 from schemas.escaping import shortened
 from schemas.local_files import not_json, read_file
 
@@ -78,6 +80,30 @@ class ModelManifest(
     def title(self) -> str:
         """What feature files say of where their features come from: ``NAME/VERSION sha256:…``."""
         return f"{self.name}/{self.version} sha256:{self.sha256[:12]}"
+
+
+def checked_name(name: str) -> str:
+    """``name``, if a network may be called so. Raises ``ConfigurationError``."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ConfigurationError(
+            f"{shortened(repr(name), 80)} cannot be the name of a network; it has to match {NAME_PATTERN}", field="name"
+        )
+    return name
+
+
+def checked_preparation(
+    colours: str, scale: float, mean: tuple[float, float, float], std: tuple[float, float, float]
+) -> Preparation:
+    """The preparation of these values. Raises ``ConfigurationError`` naming one that cannot work."""
+    if colours not in ("RGB", "BGR"):
+        raise ConfigurationError(
+            f"the order of colours is {shortened(repr(colours), 80)}, not RGB or BGR", field="colours"
+        )
+    if not (math.isfinite(scale) and scale > 0):
+        raise ConfigurationError(f"scale is {scale:g}; it must be above zero", field="scale")
+    if not all(map(math.isfinite, mean)) or not all(math.isfinite(each) and each > 0 for each in std):
+        raise ConfigurationError(f"mean is {mean}, std {std}; they must be finite, std above zero", field="std")
+    return Preparation("BGR" if colours == "BGR" else "RGB", scale, mean, std)
 
 
 def graph_path(folder: Path, name: str) -> Path:
