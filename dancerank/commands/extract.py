@@ -73,7 +73,7 @@ def extract(
 
 def _table(outcomes: Sequence[Outcome], modalities: Sequence[Modality]) -> Table:
     table = Table(box=SIMPLE_HEAD)
-    table.add_column("video", overflow="fold")
+    table.add_column("video", overflow="fold", min_width=16)
     for column in ("seconds", "dancer", *map(str, modalities), "took"):
         table.add_column(column, justify="right")
     for video, result, skipped in outcomes:
