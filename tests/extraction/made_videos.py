@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 SIZE = (64, 48)  # width, height
+CLOCK_HZ = 60_000  # MPEG-4 has at most 65,535
 
 Image = npt.NDArray[np.uint8]
 Draw = Callable[[float], Image]
@@ -58,11 +59,11 @@ def write_video(
                 stream = out.add_stream(codec, rate=rate, options=defaults | (options or {}))
                 stream.width, stream.height = image.shape[1], image.shape[0]
                 stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-                stream.time_base = stream.codec_context.time_base = Fraction(1, 90_000)
+                stream.time_base = stream.codec_context.time_base = Fraction(1, CLOCK_HZ)
                 if ratio is not None:
                     stream.codec_context.sample_aspect_ratio = ratio
             frame = av.VideoFrame.from_ndarray(image, "rgb24")
-            frame.pts, frame.time_base = round(time_s * 90_000), Fraction(1, 90_000)
+            frame.pts, frame.time_base = round(time_s * CLOCK_HZ), Fraction(1, CLOCK_HZ)
             out.mux(stream.encode(frame))
         if stream is not None:
             out.mux(stream.encode())
