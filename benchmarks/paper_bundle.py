@@ -6,6 +6,7 @@ Needs the ``[train]`` extra; the full width takes 0.5 GB and some minutes.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from dancerank.training import SMALL
 from exporters.onnx.export import export_bundle
 from networks.model_config import ViralityModelConfig
 from networks.virality_model import ViralityModel
+from schemas.export_profiles import Profile
 
 
 def main() -> None:
@@ -25,6 +27,17 @@ def main() -> None:
     model = ViralityModel(SMALL if arguments.small else ViralityModelConfig()).eval()
     manifest = export_bundle(model, arguments.folder, training_data="none", metrics={}, overwrite=True)
     print(f"generation {manifest.generation} written to {arguments.folder}")
+
+
+def write_paper_bundles(folder: Path, profiles: Sequence[str]) -> dict[str, Path]:
+    """``paper-PROFILE`` in ``folder`` at the full width, for each profile; those that are there are kept."""
+    written = {profile: folder / f"paper-{profile}" for profile in profiles}
+    for profile, path in written.items():
+        if not (path / "bundle.json").exists():
+            torch.manual_seed(0)
+            model = ViralityModel(ViralityModelConfig()).eval()
+            export_bundle(model, path, training_data="none", metrics={}, overwrite=True, profile=Profile(profile))
+    return written
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from streamer.settings import StreamerSettings
 
 log = logging.getLogger(__name__)
 
+_CLEARLY: Final = 0.1
+"""By so much another way has to be faster than the likeliest: less is what other work on the machine makes of two."""
 _OPENING_SHARE: Final = 0.25
 """Another way is measured only if opening the graphs takes less than this share of the time there is."""
 
@@ -102,7 +104,7 @@ class _Tuning:
             runtime, opened = self._open(way), way
             others = self._measure(runtime, way, deadline)
             other_s = cost_of_a_clip(others)
-            if other_s is not None and other_s < cost_s:
+            if other_s is not None and other_s < cost_s * (1 - _CLEARLY):
                 best, costs = way, others
         if opened != best:
             runtime.close()

@@ -22,14 +22,12 @@ USUAL = LENGTHS[0]
 class Priced(OnnxRuntime):
     """Takes as long, by a clock of its own, as ``price`` says of a stream and a number of clips."""
 
-    def __init__(self, bundle: Bundle, price: Callable[[Modality, int], float]) -> None:
+    def __init__(
+        self, bundle: Bundle, price: Callable[[Modality, int], float], clock: ManualClock | None = None
+    ) -> None:
         super().__init__(bundle, threads=1)
-        self.clock, self.price, self.runs, self._lock = (
-            ManualClock(),
-            price,
-            list[tuple[Modality, int]](),
-            threading.Lock(),
-        )
+        self.clock, self.price = clock or ManualClock(), price
+        self.runs, self._lock = list[tuple[Modality, int]](), threading.Lock()
 
     def run_stream(self, modality: Modality, frames: Float32, lengths: Int64) -> StreamResult:
         assert frames.shape[0] == len(lengths)
@@ -134,3 +132,26 @@ def test_without_time_to_measure_batches_are_run_whole(bundle: Bundle) -> None:
     runtime, schedule = open_tuned(settings, bundle)
     runtime.close()
     assert schedule.sizes == fixed_schedule(settings).sizes == BatchSizes({Modality.SKELETAL: {USUAL: 1}})
+
+
+@pytest.mark.parametrize(
+    ("price", "chosen", "opened"), [(0.95, 2, [1, 2, 1]), (0.5, 1, [1, 2])], ids=["hardly faster", "clearly faster"]
+)
+def test_streams_run_side_by_side_unless_one_at_a_time_is_clearly_faster(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, price: float, chosen: int, opened: list[int]
+) -> None:
+    clock, seen = ManualClock(), list[int]()
+
+    def open_priced(*_: object, threads: int, **__: object) -> Priced:
+        assert len(seen) == len(closed), "two runtimes are open at once"
+        seen.append(threads)
+        runtime = Priced(bundle, lambda _, clips: clips * (1.0 if threads == 1 else price), clock)
+        monkeypatch.setattr(runtime, "close", lambda: closed.append(threads))
+        return runtime
+
+    closed: list[int] = []
+    monkeypatch.setattr("streamer.tuning.open_runtime", open_priced)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    settings = StreamerSettings(tuning_s=1e6, max_batch_clips=2)
+    assert open_tuned(settings, bundle, clock=clock).schedule.workers == chosen
+    assert seen == opened
