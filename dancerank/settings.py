@@ -222,6 +222,11 @@ class LogSettings(_Group):
     """console for people, json for collectors."""
 
 
+def video_bundle() -> Path:
+    """Likewise, for the features that the extractors of Python's index give of videos: ``dancerank demo-video``."""
+    return Path(str(files("dancerank") / "video_bundle"))
+
+
 def shipped_bundle() -> Path:
     """The small bundle inside this package, trained on synthetic clips."""
     return Path(str(files("dancerank") / "bundle"))

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from extraction.decoding.content import open_path
-from extraction.decoding.cutting import cut_beginning
+from extraction.decoding.cutting import cut
 from extraction.decoding.video import DecodedVideo, DecoderLimits
 from extraction.frames import FRAME_RATE_HZ, Frame, VideoProperties
 from extraction.sample_videos import fetch, fetched, video_folder
@@ -27,9 +27,9 @@ def fetched_video(name: str) -> Path:
 def decoded(path: Path, count: int) -> tuple[VideoProperties, list[Frame]]:
     """The first ``count`` frames at 25 Hz, of a video of any length."""
     limits = DecoderLimits.of(ExtractionSettings())
-    with tempfile.NamedTemporaryFile(suffix=".mkv") as cut:
-        cut_beginning(path, Path(cut.name), count / FRAME_RATE_HZ + 1)
-        with open_path(Path(cut.name), max_bytes=1 << 30) as content, DecodedVideo(content, limits) as video:
+    with tempfile.NamedTemporaryFile(suffix=".mkv") as part:
+        cut(path, Path(part.name), length_s=count / FRAME_RATE_HZ + 1)
+        with open_path(Path(part.name), max_bytes=1 << 30) as content, DecodedVideo(content, limits) as video:
             return video.properties, list(islice(_frames(video), count))
 
 

@@ -81,20 +81,25 @@ def export(
 
 
 def demo_bundle(
-    bundle: Annotated[Path, typer.Option(help="Folder of the bundle; replaced.")] = Path("dancerank/bundle"),
-    checkpoint: Annotated[Path, typer.Option(help="Where to keep the checkpoint.")] = Path("out/small.safetensors"),
-    clips: Annotated[int, typer.Option(min=1, help="Synthetic clips to train on.")] = 2400,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs: passes over these clips.")] = 5,
+    bundle: Annotated[Path | None, typer.Option(help="Folder of the bundle; replaced.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Where to keep the checkpoint.")] = None,
+    clips: Annotated[int | None, typer.Option(min=1, help="Synthetic clips to train on.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs: passes over these clips.")] = None,
+    for_videos: Annotated[
+        bool, typer.Option("--for-videos", help="The bundle of demo-video, whose features have other widths.")
+    ] = False,
 ) -> None:
     """Train the small bundle that ships with the package, on synthetic clips (about ten minutes)."""
     console = Console()
+    bundle = bundle or Path("dancerank/video_bundle" if for_videos else "dancerank/bundle")
+    checkpoint = checkpoint or Path("out/for-videos.safetensors" if for_videos else "out/small.safetensors")
     check_bundle_folder(bundle, overwrite=True)
     check_folder_to_write(bundle)
     check_folder_to_write(checkpoint.parent)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    training().train_small_bundle(
-        bundle, clips=clips, epochs=epochs, checkpoint=checkpoint, progress=console.print, overwrite=True
-    )
+    train = training().train_video_bundle if for_videos else training().train_small_bundle
+    given = {name: value for name, value in (("clips", clips), ("epochs", epochs)) if value is not None}
+    train(bundle, checkpoint=checkpoint, progress=console.print, overwrite=True, **given)
     console.print(*bundle_tables(bundle, read_bundle(bundle)), sep="\n")
 
 

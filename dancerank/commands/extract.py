@@ -62,13 +62,18 @@ def extract(
     order = {video.name: number for number, video in enumerate(found)}
     outcomes.sort(key=lambda outcome: order[outcome.video.name])
     console = Console()
-    console.print(_table(outcomes, list(extractors.streams)))
-    for line in [*_choices(outcomes), *_absences(outcomes)]:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    show_outcomes(console, outcomes, list(extractors.streams))
     if is_data_set:
         clips = write_clips(out, outcomes)
         console.print(f"{out / TABLE_NAME}: {clips} of {len(outcomes)} clips", markup=False, soft_wrap=True)
-    _report_failures(outcomes)
+    report_failures(outcomes)
+
+
+def show_outcomes(console: Console, outcomes: Sequence[Outcome], modalities: Sequence[Modality]) -> None:
+    """What came of each video, where somebody had to be chosen, and why a stream is missing."""
+    console.print(_table(outcomes, modalities))
+    for line in [*_choices(outcomes), *_absences(outcomes)]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(outcomes: Sequence[Outcome], modalities: Sequence[Modality]) -> Table:
@@ -113,7 +118,8 @@ def _absences(outcomes: Sequence[Outcome]) -> list[str]:
     ]
 
 
-def _report_failures(outcomes: Sequence[Outcome]) -> None:
+def report_failures(outcomes: Sequence[Outcome]) -> None:
+    """Raise one error that names every video that failed, if any did."""
     failed = [(video, result) for video, result, _ in outcomes if isinstance(result, DancerankError)]
     if not failed:
         return

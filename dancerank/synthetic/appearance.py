@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from dancerank.synthetic.plan import Plan
 from dancerank.synthetic.world import NOISE_STEPS, Extractor, Float, world
 from schemas.modalities import Modality
 
@@ -21,10 +22,11 @@ def appearance(
     identity: Float,
     quality: float,
     duration_s: float,
+    plan: Plan,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.float16]:
     """(T, F), never negative, like the pooled output of a rectified network."""
-    extractor = world().extractors[modality]
+    extractor = world(plan.channels).extractors[modality]
     still = extractor.base + quality * extractor.quality
     if modality is not Modality.SCENIC:
         still = still + identity @ extractor.identity

@@ -146,7 +146,7 @@ def _frames(clip: PlannedClip, modality: Modality, plan: Plan) -> Frames:
     rng, dancer, quality = _generator(clip.origin, modality), clip.dancer, clip.quality[modality]
     if modality.has_joints:
         return pose_sequence(clip.challenge, dancer.style, quality, clip.duration_s, plan, rng)
-    return appearance(modality, clip.challenge, dancer.room, dancer.identity, quality, clip.duration_s, rng)
+    return appearance(modality, clip.challenge, dancer.room, dancer.identity, quality, clip.duration_s, plan, rng)
 
 
 def _generator(origin: tuple[int, int, int], purpose: str) -> np.random.Generator:

@@ -42,7 +42,8 @@ class Plan:
     then has a long tail, as when somebody famous passes a clip on.
 
     ``dancers`` is their number, ``None`` one for every five clips. ``modalities`` are those that get features; virality
-    depends on all four nevertheless. Raises ``ConfigurationError`` naming the field that cannot be.
+    depends on all four nevertheless. ``channels``: widths of modalities whose features are not as wide as the paper's,
+    as other extractors give them. Raises ``ConfigurationError`` naming the field that cannot be.
     """
 
     dancers: int | None = None
@@ -55,6 +56,7 @@ class Plan:
     lucky_share: float = 0.0
     luck_doublings: float = 4.0
     modalities: tuple[Modality, ...] = PAPER_MODALITIES
+    channels: tuple[tuple[Modality, int], ...] = ()
     importance: tuple[Weights, ...] = IMPORTANCE
     virality_noise: float = 0.25
 
@@ -74,6 +76,8 @@ class Plan:
             raise _refused("modalities", ", ".join(self.modalities) or "none", "one or more, each once")
         if self.modalities == (Modality.FACIAL,) and self.missing_face_share > 0:
             raise _refused("modalities", "facial alone", "another with it, or a missing_face_share of 0")
+        if any(modality.has_joints or width < 1 for modality, width in self.channels):
+            raise _refused("channels", dict(self.channels), "1 or more for each modality without joints")
         self._check_importance()
 
     def spread(self, challenge: int) -> float:

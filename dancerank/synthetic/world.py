@@ -86,11 +86,14 @@ class World:
 
 
 @cache
-def world() -> World:
-    """The one world, made at the first call."""
+def world(channels: tuple[tuple[Modality, int], ...] = ()) -> World:
+    """The one world, made at the first call, as extractors see it whose features have ``channels`` instead of the
+    paper's. Dancers move in the same way for any extractors.
+    """
     rng = np.random.default_rng(_WORLD_SEED)
     choreographies = tuple(_choreography(rng) for _ in range(CHALLENGES))
-    return World(choreographies, {m: _extractor(m.channels, rng) for m in PAPER_MODALITIES if m.channels is not None})
+    widths = {m: m.channels for m in PAPER_MODALITIES if m.channels is not None} | dict(channels)
+    return World(choreographies, {m: _extractor(width, rng) for m, width in widths.items()})
 
 
 def _choreography(rng: np.random.Generator) -> Choreography:

@@ -319,3 +319,18 @@ def test_a_folder_that_holds_a_data_set_and_parts_too_small_to_learn_from_are_re
     with pytest.raises(DataSetError, match="keeps 1 of 24 clips to learn from"):
         write_synthetic(tmp_path / "new", 24, seed=2, plan=SMALL, test_share=0.6)
     assert not (tmp_path / "new").exists()
+
+
+def test_other_extractors_see_the_same_dancers_in_features_of_their_widths() -> None:
+    channels = ((Modality.HOLISTIC, 1280), (Modality.FACIAL, 64))
+    (usual,) = synthesize(1, seed=3, plan=Plan(missing_face_share=0.0))
+    (other,) = synthesize(1, seed=3, plan=Plan(missing_face_share=0.0, channels=channels))
+    assert {m: f.shape[-1] for m, f in other.features.frames.items()} == {
+        Modality.SKELETAL: 2, Modality.HOLISTIC: 1280, Modality.FACIAL: 64, Modality.SCENIC: 512,
+    }  # fmt: skip
+    assert (usual.quality, usual.annotation) == (other.quality, other.annotation)
+    skeletal = Modality.SKELETAL
+    np.testing.assert_array_equal(usual.features.frames[skeletal], other.features.frames[skeletal])
+    for wrong in ((Modality.SKELETAL, 3), (Modality.FACIAL, 0)):
+        with pytest.raises(ConfigurationError, match="channels of the synthetic clips"):
+            Plan(channels=(wrong,))
