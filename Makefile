@@ -6,7 +6,7 @@ SITE := $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs $(
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-video test lint docs tables demo-bundle bench fuzz kafka servers extractors clean
+.PHONY: help demo demo-video test lint docs tables papers demo-bundle bench fuzz kafka servers extractors clean
 
 help: ## show this list
 	@echo "dancerank: streaming virality prediction, ranking and similarity search for short dance clips"
@@ -44,6 +44,10 @@ docs: $(VENV)/installed-test ## build the documentation site in docs/_build; a b
 
 tables: $(VENV)/installed-test ## the paper's tables for the data set in DATA (TABLE=3, 4, 5, eq6 or streams)
 	@$(BIN)/python -m benchmarks.tables $(DATA) --table $(or $(TABLE),3)
+
+papers: $(VENV)/installed-test ## ACTION-NET's tables on planted routines, and dance styles of the recordings in DANCERANK_DATA
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.routines --table 1 2 3
+	@if [ -n "$$DANCERANK_DATA" ]; then $(BIN)/python -m benchmarks.styles; else echo "dance styles: set DANCERANK_DATA to the folder of the recorded dances"; fi
 
 demo-bundle: $(VENV)/installed-test ## train the demo's networks and export the bundle that the repository ships
 	@$(BIN)/dancerank demo-bundle

@@ -39,8 +39,7 @@ class GraphContext(nn.Module):
     def adjacency(self, x: Tensor, mask: Tensor) -> Tensor:
         """Â (N, T, T), or (1, T, T) if all routines share it. Rows and columns of padding are zero."""
         if self.reading == "features":
-            apart = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
-            weights = torch.exp(-apart / self.scale) + torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+            weights = torch.exp(-_distances(x) / self.scale) + torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
         else:
             weights = temporal_weights(x.shape[1], self.scale, like=x)[None]
         weights = masked(weights, mask[:, :, None] & mask[:, None, :])
@@ -54,6 +53,14 @@ class GraphContext(nn.Module):
         for layer in self.layers:
             x = torch.relu(layer(adjacency @ x))
         return x
+
+
+def _distances(x: Tensor) -> Tensor:
+    """‖f_i - f_j‖ (N, T, T) of (N, T, D), written out because torch.cdist has no ONNX counterpart. At zero, where the
+    root has no derivative, the gradient is zero."""
+    squared = (x[:, :, None] - x[:, None]).square().sum(3)
+    apart = squared > 0
+    return masked(torch.where(apart, squared, 1.0).sqrt(), apart)
 
 
 def temporal_weights(instances: int, scale: float, *, like: Tensor) -> Tensor:
