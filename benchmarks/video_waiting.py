@@ -32,7 +32,7 @@ from dancerank.kafka_sources import member_of
 from dancerank.processes import Processes
 from dancerank.settings import KafkaSettings, Settings
 from dancerank.streaming import extractor_of
-from extraction.decoding.cutting import cut_beginning
+from extraction.decoding.cutting import cut
 from extraction.sample_videos import fetch, video_folder
 from extraction.settings import ExtractionSettings
 from schemas.codec import decode, encode
@@ -73,7 +73,7 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dancerank-bench-")))
         video = folder / "dancer.mkv"
-        cut_beginning(fetch(["dancer"], video_folder())[0], video, VIDEO_S)
+        cut(fetch(["dancer"], video_folder())[0], video, length_s=VIDEO_S)
         bundle = write_small_bundle(folder / "bundle", modalities=MODALITIES)
         server = arguments.kafka or stack.enter_context(KafkaServer()).address
         for number in range(arguments.rounds):

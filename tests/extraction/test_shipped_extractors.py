@@ -7,7 +7,7 @@ import pytest
 
 from extraction.assembly import networks_of, open_shipped
 from extraction.decoding.content import open_path
-from extraction.decoding.cutting import cut_beginning
+from extraction.decoding.cutting import cut
 from extraction.one_pass import Extraction, Extractors, extract
 from extraction.settings import ExtractionSettings
 from schemas.errors import ConfigurationError
@@ -39,7 +39,7 @@ def extractors(settings: ExtractionSettings) -> Extractors:
 @pytest.fixture(scope="module")
 def dance(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("dance") / "dance.mkv"
-    cut_beginning(fetched_video("dancer"), path, FRAMES / 25)
+    cut(fetched_video("dancer"), path, length_s=FRAMES / 25)
     return path
 
 
