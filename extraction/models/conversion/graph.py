@@ -213,15 +213,14 @@ class NetworkGraph:
 
     def resize_bilinear(self, x: Value, size: tuple[int, int], *, coordinates: str) -> Value:
         """``coordinates``: ONNX's ``coordinate_transformation_mode``."""
+        scales = [1.0, 1.0, *(_scale(before, after) for before, after in zip(x.shape[:2], size, strict=True))]
         name = self._node(
             "Resize",
             x.name,
             "",
-            "",
-            self.constant(np.array(size, np.int64)),
+            self.constant(np.array(scales, np.float32)),
             mode="linear",
             coordinate_transformation_mode=coordinates,
-            axes=[2, 3],
         )
         return Value(name, (*size, x.shape[-1]))
 
@@ -283,3 +282,9 @@ class NetworkGraph:
         name = f"t{len(self._nodes)}"
         self._nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
         return name
+
+
+def _scale(before: int, after: int) -> np.float32:
+    """The factor by which ONNX makes ``after`` pixels of ``before``: it rounds their product down."""
+    scale = np.float32(after / before)
+    return scale if int(np.float32(before) * scale) == after else np.nextafter(scale, np.float32(np.inf))

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import tflite
 
 from extraction.models.conversion.graph import NetworkGraph, Value, Window
-from extraction.models.conversion.tflite_reading import Network, Operation
+from extraction.models.conversion.tflite_reading import DAMAGES, Network, Operation
 from schemas.errors import ExtractorModelInvalid
 from schemas.ports import Float32
 
@@ -22,8 +22,11 @@ def convert(network: Network, graph: NetworkGraph, prepared: Value) -> dict[str,
 
     Raises ``ExtractorModelInvalid`` naming an operation that is not known, or used in a way that is not.
     """
-    expected = network.tensors[network.inputs[0]].shape
-    if len(network.inputs) != 1 or expected != (1, *prepared.shape):
+    if len(network.inputs) != 1:
+        raise ExtractorModelInvalid(
+            f"the network has {len(network.inputs)} inputs, not one picture of {prepared.shape}"
+        )
+    if (expected := network.tensors[network.inputs[0]].shape) != (1, *prepared.shape):
         raise ExtractorModelInvalid(f"the network's input is {expected}, not one picture of {prepared.shape}")
     return _Conversion(network, graph, prepared).run()
 
@@ -42,15 +45,18 @@ class _Conversion:
             known = _OPERATIONS.get(operation.operator)
             if known is None:
                 raise ExtractorModelInvalid(
-                    f"operation {operation.operator} of {self._name(operation.outputs[0])} cannot be converted; "
+                    f"operation {operation.operator} of {self._result(operation)} cannot be converted; "
                     f"known are {', '.join(sorted(_OPERATIONS))}"
                 )
             try:
                 known(self, operation)
-            except (KeyError, IndexError, ValueError) as error:
+            except DAMAGES as error:
                 raise ExtractorModelInvalid(
-                    f"operation {operation.operator} of {self._name(operation.outputs[0])}: {error!s}"
+                    f"operation {operation.operator} of {self._result(operation)}: {error!s}"
                 ) from error
+        for number in self._network.outputs:
+            if number not in self._values:
+                raise ExtractorModelInvalid(f"no operation computes the output {self._name(number)}")
         return {self._name(number): self._values[number] for number in self._network.outputs}
 
     # Constants are computed here, not in the graph
@@ -194,6 +200,9 @@ class _Conversion:
         self._done(operation, self._graph.pointwise(_ELEMENTWISE[operation.operator], self._input(operation)))
 
     # What they have in common
+
+    def _result(self, operation: Operation) -> str:
+        return self._name(operation.outputs[0]) if operation.outputs else "nothing"
 
     def _name(self, number: int) -> str:
         return self._network.tensors[number].name

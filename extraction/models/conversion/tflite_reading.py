@@ -1,5 +1,6 @@
 """Reads a TensorFlow Lite file: its operations in order, with constants as dense arrays."""
 
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +23,16 @@ _INDEX_VECTORS: Final = {
     tflite.SparseIndexVector.Uint8Vector: tflite.Uint8Vector,
 }
 _OPERATORS: Final = {number: name for name, number in vars(tflite.BuiltinOperator).items() if not name.startswith("_")}
+DAMAGES: Final = (
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    struct.error,
+)
+"""What reading a damaged file raises: flatbuffers follows its offsets wherever they lead."""
 _DENSE: Final = tflite.DimensionType.DENSE
 
 
@@ -57,12 +68,8 @@ def read(content: bytes) -> Network:
         raise ExtractorModelInvalid("not a TensorFlow Lite file: its identifier is not TFL3")
     try:
         return _read(content)
-    except (IndexError, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+    except DAMAGES as error:
         raise ExtractorModelInvalid(f"a damaged TensorFlow Lite file: {error}") from error
-    except Exception as error:
-        if type(error).__module__.startswith(("flatbuffers", "struct")):
-            raise ExtractorModelInvalid(f"a damaged TensorFlow Lite file: {error}") from error
-        raise
 
 
 def _read(content: bytes) -> Network:
@@ -70,12 +77,16 @@ def _read(content: bytes) -> Network:
     if model.SubgraphsLength() != 1:
         raise ExtractorModelInvalid(f"{model.SubgraphsLength()} subgraphs; only files with one can be converted")
     graph = model.Subgraphs(0)
-    return Network(
+    network = Network(
         tuple(_tensor(model, graph.Tensors(number)) for number in range(graph.TensorsLength())),
         tuple(_operation(model, graph.Operators(number)) for number in range(graph.OperatorsLength())),
         tuple(int(graph.Inputs(number)) for number in range(graph.InputsLength())),
         tuple(int(graph.Outputs(number)) for number in range(graph.OutputsLength())),
     )
+    named = {number for each in network.operations for number in (*each.inputs, *each.outputs)} - {-1}
+    if strangers := {*network.inputs, *network.outputs, *named} - {*range(len(network.tensors))}:
+        raise ValueError(f"it has {len(network.tensors)} tensors and names number {min(strangers)}")
+    return network
 
 
 def _operation(model: Any, operation: Any) -> Operation:
