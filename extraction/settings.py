@@ -9,11 +9,12 @@ from extraction.backgrounds.methods import BackgroundMethod
 from schemas.errors import ConfigurationError
 from schemas.implementations import Implementations
 
+SHIPPED: Final = "shipped"
 EXTRACTORS: Final = Implementations(
     field="extraction.extractors",
     noun="a set of extractors",
     group="dancerank.stream_extractors",
-    shipped={"shipped": "extraction.assembly:open_shipped"},
+    shipped={SHIPPED: "extraction.assembly:open_shipped"},
 )
 
 Positive = Annotated[int, Field(ge=1)]
@@ -25,7 +26,7 @@ class ExtractionSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
-    extractors: str = "shipped"
+    extractors: str = SHIPPED
     """What extracts the streams: shipped, an entry point of the group ``dancerank.stream_extractors``, or
     package.module:factory."""
     workers: Annotated[int, Field(ge=0)] = 1

@@ -1,0 +1,1 @@
+"""Pictures and videos of what was extracted, for people to look at."""
