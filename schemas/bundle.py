@@ -12,7 +12,8 @@ other streams      ``frames`` (N, T, C) float32, ``lengths`` (N,) int64     ``em
                    float32, ``present`` (N, M) bool                         float32
 =================  ======================================================  ==========================================
 
-Rows of ``embeddings`` and ``scores`` for an absent modality are zero; ``present`` is what excludes them.
+Graphs that compute in float16 read ``frames`` in it. Rows of ``embeddings`` and ``scores`` for an absent modality are
+zero; ``present`` is what excludes them.
 """
 
 import hashlib

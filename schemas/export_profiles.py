@@ -13,13 +13,14 @@ class Profile(StrEnum):
 
     Both agree with torch to 1e-5. The others are ``fast`` in fewer bits, in those streams that keep order and
     neighbours of clips so (``LEAST_SPEARMAN``, ``LEAST_RECALL``): ``int8`` has their convolutions in eight bits,
-    ``bf16`` computes them in bfloat16.
+    ``bf16`` computes them in bfloat16 (OpenVINO), ``fp16`` has graphs in float16 (for GPUs).
     """
 
     EXACT = "exact"
     FAST = "fast"
     INT8 = "int8"
     BF16 = "bf16"
+    FP16 = "fp16"
 
     @property
     def calibrated(self) -> bool:

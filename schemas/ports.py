@@ -15,7 +15,7 @@ import numpy.typing as npt
 from schemas.bundle import Bundle, BundleManifest
 from schemas.errors import DancerankError, UnreadableBatch
 from schemas.events import ClipScored, VideoFile
-from schemas.features import ClipFeatures
+from schemas.features import ClipFeatures, Frames
 from schemas.modalities import Modality
 
 Float32 = npt.NDArray[np.float32]
@@ -290,9 +290,11 @@ class ModelRuntime(Protocol):
         """Device or execution provider that really runs each stream (``None``: the fusion), for logs and metrics."""
         ...
 
-    def run_stream(self, modality: Modality, frames: Float32, lengths: Int64) -> StreamResult:
+    def run_stream(self, modality: Modality, frames: Frames, lengths: Int64) -> StreamResult:
         """Embed and score clips of one modality: ``frames`` (N, T, [V,] C), ``lengths`` (N,), from 1 to T. Raises
         ``InferenceFailed``.
+
+        ``frames`` are float32, or float16 if the attribute ``reads_half`` of the runtime is set and names the modality.
         """
         ...
 

@@ -5,7 +5,7 @@ Legend: N clips of the batch, D embedding width of a stream, M streams of the bu
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from schemas.events import (
     embedding_bytes,
     outside_training,
 )
-from schemas.features import ClipFeatures
+from schemas.features import ClipFeatures, Frames
 from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Bool, Float32, FusionResult, Int64, ModelRuntime, StreamResult
@@ -107,6 +107,7 @@ class Scorer:
             m: slice(start, end) for m, start, end in zip(self._modalities, [0, *ends], ends, strict=False)
         }
         self._width = runtime.manifest.embedding_width
+        self._halves: Collection[Modality] = getattr(runtime, "reads_half", ())
         self._meters = {
             modality: DistanceMeter(modality, stated, runtime.manifest.step_shape(modality))
             for modality, stated in runtime.manifest.training_distribution.items()
@@ -155,7 +156,7 @@ class Scorer:
         look, measured = None, list[float]()
         if (meter := self._meters.get(modality)) is not None:
             look = partial(_measure, meter, measured)
-        frames, lengths = buffer.fill(clips, look)
+        frames, lengths = buffer.fill(clips, look, half=modality in self._halves)
         for row, distance in zip(rows.tolist(), measured, strict=False):
             scoring.distances[row][modality] = distance
         try:
@@ -181,7 +182,7 @@ class Scorer:
             results |= dict(zip(rows, self._fused(scoring, np.array(rows)), strict=True))
         return [results[row] for row in range(len(scoring.clips))]
 
-    def _run_stream(self, modality: Modality, frames: Float32, lengths: Int64) -> StreamResult:
+    def _run_stream(self, modality: Modality, frames: Frames, lengths: Int64) -> StreamResult:
         started_s = self._clock.monotonic_s()
         result = self._runtime.run_stream(modality, frames, lengths)
         self._observer.stage_timed("inference", self._clock.monotonic_s() - started_s, modality)
@@ -261,7 +262,7 @@ def _not_finite(name: str) -> InferenceFailed:
     return InferenceFailed(f"the {name} is not a finite number; check the clip's features for extreme values")
 
 
-def _measure(meter: DistanceMeter, measured: list[float], frames: Float32) -> None:
+def _measure(meter: DistanceMeter, measured: list[float], frames: Frames) -> None:
     measured.append(meter.distance(frames))
 
 

@@ -69,8 +69,8 @@ class StreamerSettings(BaseModel):
     """What runs the networks: onnxruntime, openvino (on the CPU, with the extra), an entry point of the group
     ``dancerank.runtimes``, or package.module:factory."""
     providers: Annotated[tuple[str, ...], Field(min_length=1)] = ("cuda", "cpu")
-    """Execution providers of the runtime (ONNX Runtime: cuda, cpu), best first. Those that this machine lacks are
-    skipped; at least one must be available. ``("cuda",)`` refuses to run on the CPU."""
+    """Execution providers of the runtime (ONNX Runtime: tensorrt, cuda-graphs, cuda, cpu), best first. Those that
+    this machine lacks are skipped; at least one must be available. ``("cuda",)`` refuses to run on the CPU."""
     inference_threads: Annotated[int, Field(ge=0)] = 0
     """Threads that run one operator of a network; 0: what was measured to be fastest at the start."""
     inference_workers: Annotated[int, Field(ge=0)] = 0

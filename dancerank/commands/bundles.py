@@ -36,12 +36,12 @@ def export(
         Profile,
         typer.Option(
             help="How the graphs are made. exact: the network as it is written; fast: the same weights and "
-            "scores (to 1e-5) in less time; bf16: computed in bfloat16, and int8: convolutions in eight bits, where "
-            "order and neighbours of clips stay."
+            "scores (to 1e-5) in less time; bf16: computed in bfloat16, fp16: in float16, and int8: "
+            "convolutions in eight bits, where order and neighbours of clips stay."
         ),
     ] = DEFAULT_PROFILE,
     calibrate_on: Annotated[
-        Path | None, typer.Option(help="Data set whose clips calibrate and check bf16 or int8.", metavar="DATA")
+        Path | None, typer.Option(help="Data set whose clips calibrate and check bf16, fp16 or int8.", metavar="DATA")
     ] = None,
     runtime: Annotated[
         Server | None,
@@ -55,10 +55,10 @@ def export(
 
     if profile.calibrated != (calibrate_on is not None):
         raise ConfigurationError(
-            "--profile bf16 or int8 and --calibrate-on go together: fewer bits are checked on the clips of a data set"
+            "--profile bf16, fp16 or int8 goes with --calibrate-on: fewer bits are checked on the clips of a data set"
         )
     if runtime is not None and not profile.calibrated:
-        raise ConfigurationError(f"--runtime goes with bf16 or int8: {profile} is the same for every runtime")
+        raise ConfigurationError(f"--runtime goes with bf16, fp16 or int8: {profile} is the same for every runtime")
     read_metadata(checkpoint)
     data = None if calibrate_on is None else open_data_set(calibrate_on)
     check_bundle_folder(bundle, overwrite=overwrite)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from exporters.onnx.gate import fused, kept
+from exporters.onnx.half_precision import in_float16
 from exporters.onnx.quantisation import quantised
 from exporters.onnx.running import Frames, Run, StreamOutputs, in_onnx_runtime, in_openvino, one_by_one
 from networks.correlation import spearman
@@ -24,18 +25,19 @@ class Calibration(NamedTuple):
 
 
 class StreamForm(NamedTuple):
-    """A stream as it is served: its graph, what it is computed in, whether its convolutions are in eight bits, and how
-    to run it."""
+    """A stream as it is served: its graph, what it is computed in, whether its convolutions are in eight bits, how it
+    runs, and whether the graph itself is in float16 (``narrow``)."""
 
     graph: bytes
     precision: Precision
     quantised: bool
     run: Run
+    narrow: bool = False
 
     @property
     def smaller(self) -> bool:
         """Whether it has fewer bits than float32."""
-        return self.quantised or self.precision is not Precision.FLOAT32
+        return self.narrow or self.quantised or self.precision is not Precision.FLOAT32
 
 
 class Admitted(NamedTuple):
@@ -49,6 +51,8 @@ class Admitted(NamedTuple):
 
 def server_of(profile: Profile, named: Server | None) -> Server:
     """The runtime that ``profile`` is exported for if it is ``named`` so. Raises ``BundleError`` if it lacks it."""
+    if profile is Profile.FP16 and named is Server.OPENVINO:
+        raise BundleError("fp16 is for ONNX Runtime on a GPU; export bf16 for openvino")
     if profile is Profile.BF16 and named is Server.ONNX_RUNTIME:
         raise BundleError("ONNX Runtime has no bfloat16 on the CPU; export bf16 for openvino, or with --profile fast")
     return named or (Server.OPENVINO if profile is Profile.BF16 else Server.ONNX_RUNTIME)
@@ -105,6 +109,8 @@ def in_fewer_bits(
 
 def _forms(profile: Profile, server: Server) -> dict[str, Callable[[bytes, Sequence[Frames]], StreamForm]]:
     """The forms of a profile by name, smallest first."""
+    if profile is Profile.FP16:
+        return {"fp16": _fp16}
     if server is Server.ONNX_RUNTIME:
         return {"int8": _int8}
     return {"int8": _int8_and_bf16, "bf16": _bf16} if profile is Profile.INT8 else {"bf16": _bf16}
@@ -123,6 +129,13 @@ def _int8_and_bf16(graph: bytes, calibrating: Sequence[Frames]) -> StreamForm:
 
 def _bf16(graph: bytes, _calibrating: Sequence[Frames]) -> StreamForm:
     return StreamForm(graph, Precision.BFLOAT16, False, in_openvino(graph, Precision.BFLOAT16))
+
+
+def _fp16(graph: bytes, _calibrating: Sequence[Frames]) -> StreamForm:
+    """Weights, activations and frames in float16. Checked on the CPU, which computes it in float32 between roundings
+    to float16; the gate at load checks the GPU."""
+    made = in_float16(graph)
+    return StreamForm(made, Precision.FLOAT32, False, in_onnx_runtime(made), narrow=True)
 
 
 def _next_best(profile: Profile, server: Server) -> Profile:

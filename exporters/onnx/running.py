@@ -32,15 +32,18 @@ Run = Callable[[Frames, NDArray[np.int64]], StreamOutputs]
 def in_onnx_runtime(graph: bytes) -> Run:
     """``graph`` in ONNX Runtime on the CPU."""
     opened = session(graph)
+    types = {each.name: each.type for each in opened.get_inputs()}
+    dtype = np.float16 if types[FRAMES] == "tensor(float16)" else np.float32
 
     def run(frames: Frames, lengths: NDArray[np.int64]) -> StreamOutputs:
-        return StreamOutputs(*opened.run([EMBEDDING, SCORE], {FRAMES: frames.astype(np.float32), LENGTHS: lengths}))
+        return StreamOutputs(*opened.run([EMBEDDING, SCORE], {FRAMES: frames.astype(dtype), LENGTHS: lengths}))
 
     return run
 
 
-def in_openvino(graph: bytes, precision: Precision) -> Run:
-    """``graph`` in OpenVINO on the CPU. Raises ``BundleError`` if this processor does not compute in ``precision``."""
+def in_openvino(graph: bytes, precision: Precision, *, threads: int = 0) -> Run:
+    """``graph`` in OpenVINO on the CPU, with one thread for each core or ``threads``. Raises ``BundleError`` if this
+    processor does not compute in ``precision``."""
     import openvino  # of the extra openvino
 
     core = openvino.Core()
@@ -49,9 +52,13 @@ def in_openvino(graph: bytes, precision: Precision) -> Run:
             "this processor has no instructions for bfloat16, so nothing can be checked in it; export on one that has "
             "(avx512_bf16 or AMX), or with --profile fast"
         )
-    compiled = core.compile_model(
-        core.read_model(graph), "CPU", {"INFERENCE_PRECISION_HINT": _OPENVINO_PRECISIONS[precision]}
-    )
+    options = {
+        "INFERENCE_PRECISION_HINT": _OPENVINO_PRECISIONS[precision],
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,
+    }
+    compiled = core.compile_model(core.read_model(graph), "CPU", options)
 
     def run(frames: Frames, lengths: NDArray[np.int64]) -> StreamOutputs:
         found = compiled({FRAMES: frames.astype(np.float32), LENGTHS: lengths})

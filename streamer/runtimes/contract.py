@@ -104,6 +104,17 @@ def check_arrays_stay_as_they_are(factory: RuntimeFactory, bundle: Bundle, provi
         _expect_untouched("fusion", runtime.run_fusion, *pairs)
 
 
+def check_frames_in_float16(factory: RuntimeFactory, bundle: Bundle, providers: Sequence[str]) -> None:
+    """Of streams that it says to read in float16, it makes of such frames what it makes of the same in float32."""
+    with _opened(factory, bundle, providers) as runtime:
+        for modality in getattr(runtime, "reads_half", ()):
+            half = _frames(bundle, modality, LENGTHS).astype(np.float16)
+            found, expected = (
+                runtime.run_stream(modality, frames, LENGTHS) for frames in (half, half.astype(np.float32))
+            )
+            _expect_equal(f"{modality}: in float16 and in float32", found, expected)
+
+
 def check_threads_at_once(factory: RuntimeFactory, bundle: Bundle, providers: Sequence[str]) -> None:
     """Several threads that call it at once get what one alone gets, of one stream and of several."""
     modalities = (*bundle.manifest.modalities, bundle.manifest.modalities[0])
@@ -172,6 +183,7 @@ RUNTIME_CHECKS: Final[tuple[Check, ...]] = (
     check_a_clip_alone_and_in_a_batch,
     check_absent_modalities,
     check_arrays_stay_as_they_are,
+    check_frames_in_float16,
     check_threads_at_once,
     check_wrong_input,
     check_an_unknown_provider,

@@ -44,11 +44,14 @@ class Signature:
     outputs: Mapping[str, Tensor]
 
 
-def stream_signature(manifest: BundleManifest, modality: Modality) -> Signature:
-    """The signature that the graph of a stream must have (table in ``schemas.bundle``)."""
+HALF: Final = "tensor(float16)"
+
+
+def stream_signature(manifest: BundleManifest, modality: Modality, *, half: bool = False) -> Signature:
+    """The signature that the graph of a stream must have (table in ``schemas.bundle``), which may read float16."""
     return Signature(
         {
-            FRAMES: Tensor("tensor(float)", (FREE, FREE, *manifest.step_shape(modality))),
+            FRAMES: Tensor(HALF if half else "tensor(float)", (FREE, FREE, *manifest.step_shape(modality))),
             LENGTHS: Tensor("tensor(int64)", (FREE,)),
         },
         {
@@ -69,6 +72,11 @@ def fusion_signature(manifest: BundleManifest) -> Signature:
         },
         {ATTENTION: Tensor("tensor(float)", (FREE, streams)), FUSED_SCORE: Tensor("tensor(float)", (FREE,))},
     )
+
+
+def reads_half(found: Signature) -> bool:
+    """Whether a graph takes its frames in float16."""
+    return FRAMES in found.inputs and found.inputs[FRAMES].element_type == HALF
 
 
 def check_signature(file: str, found: Signature, expected: Signature) -> None:

@@ -6,6 +6,7 @@ Legend: N clips, T time steps, V joints, C channels, D embedding width, M stream
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
@@ -24,29 +25,44 @@ from schemas.bundle import (
 from schemas.errors import BundleError, ConfigurationError, InferenceFailed
 from schemas.escaping import shortened
 from schemas.export_profiles import Precision
+from schemas.features import Frames
 from schemas.modalities import Modality
 from schemas.ports import Bool, Float32, FusionResult, Int64, StreamResult
+from streamer.runtimes.device_streams import DeviceStream
 from streamer.runtimes.graph_signatures import (
     FREE,
     Signature,
     Tensor,
     check_signature,
     fusion_signature,
+    reads_half,
     stream_signature,
 )
 from streamer.runtimes.limits import check_precisions, check_steps
 
+Provider = tuple[str, dict[str, object]]
+"""As ONNX Runtime takes it: its name and options."""
+
 _PROVIDERS: Final = {
+    "tensorrt": "TensorrtExecutionProvider",
+    "cuda-graphs": "CUDAExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
+# Lengths vary from batch to batch: searching the best convolution for every new shape would cost more than it saves,
+# and doubling arenas would keep twice the largest batch. TF32 has ten bits of mantissa, too few for a parity of 1e-5.
+_CUDA: Final[dict[str, object]] = {
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "arena_extend_strategy": "kSameAsRequested",
+    "use_tf32": 0,
+}
 _OPTIONS: Final[dict[str, dict[str, object]]] = {
-    # Lengths vary from batch to batch: searching the best convolution for every new shape would cost more than it
-    # saves, and doubling arenas would keep twice the largest batch. TF32 has ten bits of mantissa, too few for a
-    # parity of 1e-5.
-    "cuda": {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested", "use_tf32": 0},
+    "tensorrt": {},
+    "cuda-graphs": {**_CUDA, "enable_cuda_graph": "1"},
+    "cuda": _CUDA,
     "cpu": {},
 }
+_ON_A_GPU: Final = (_PROVIDERS["tensorrt"], _PROVIDERS["cuda"])
 _MAX_QUOTED: Final = 1024
 _ERRORS_ONLY: Final = 3
 
@@ -54,8 +70,9 @@ _ERRORS_ONLY: Final = 3
 class OnnxRuntime:
     """``ModelRuntime`` with one session for each graph of a bundle.
 
-    Its providers are ``cuda`` and ``cpu``. Raises what ``RuntimeFactory`` says, also ``ConfigurationError`` if CUDA is
-    the only provider that is allowed and cannot be started.
+    Its providers are ``tensorrt``, ``cuda-graphs``, ``cuda`` and ``cpu``; on a GPU streams run as ``DeviceStream``
+    says, with ``cuda-graphs`` captured by shape. Raises what ``RuntimeFactory`` says, also ``ConfigurationError`` if
+    the CPU is not allowed and nothing else can be started.
     """
 
     def __init__(self, bundle: Bundle, *, providers: Sequence[str] = ("cpu",), threads: int = 0) -> None:
@@ -67,11 +84,15 @@ class OnnxRuntime:
             "ONNX Runtime",
             'set streamer.runtime = "openvino" where that is installed, or export the checkpoint with --profile fast',
         )
-        self._streams = {
-            stream.modality: _open(bundle, stream.file, stream_signature(manifest, stream.modality), chosen, threads)
-            for stream in manifest.streams
-        }
-        self._fusion = _open(bundle, manifest.fusion.file, fusion_signature(manifest), chosen, threads)
+        self._streams: dict[Modality, Any] = {}
+        self._halves: dict[Modality, bool] = {}
+        for stream in manifest.streams:
+            modality = stream.modality
+            self._streams[modality], found = _open(bundle, stream.file, chosen, threads)
+            self._halves[modality] = reads_half(found)
+            check_signature(stream.file, found, stream_signature(manifest, modality, half=self._halves[modality]))
+        self._fusion, found = _open(bundle, manifest.fusion.file, _without_graphs(chosen), threads)
+        check_signature(manifest.fusion.file, found, fusion_signature(manifest))
         self.providers: Mapping[Modality | None, str] = {
             modality: session.get_providers()[0] for modality, session in (*self._streams.items(), (None, self._fusion))
         }
@@ -82,12 +103,32 @@ class OnnxRuntime:
                 field="providers",
             )
 
-    def run_stream(self, modality: Modality, frames: Float32, lengths: Int64) -> StreamResult:
+        self._bound = self._bound_to(_device_of(self._streams, chosen), chosen)
+        self.reads_half = frozenset(self._bound) | {modality for modality, half in self._halves.items() if half}
+
+    def _bound_to(self, devices: Mapping[Modality, str], chosen: Sequence[Provider]) -> dict[Modality, DeviceStream]:
+        """The streams that run on a device other than the CPU."""
+        return {
+            modality: DeviceStream(
+                self._streams[modality],
+                device=device,
+                providers=_without_graphs(chosen),
+                half=self._halves[modality],
+                width=self.manifest.stream(modality).embedding_dim,
+                graphs=any("enable_cuda_graph" in options for _, options in chosen),
+            )
+            for modality, device in devices.items()
+        }
+
+    def run_stream(self, modality: Modality, frames: Frames, lengths: Int64) -> StreamResult:
         check_steps(self.manifest, modality, lengths)
-        outputs = _run(
-            self._streams[modality], (EMBEDDING, SCORE), {FRAMES: frames, LENGTHS: lengths}, f"{modality} stream"
-        )
-        return StreamResult(*outputs)
+        if modality in self._bound:
+            try:
+                return self._bound[modality].run(frames, lengths)
+            except Exception as error:
+                raise _failed(f"{modality} stream", {FRAMES: frames, LENGTHS: lengths}, error) from error
+        inputs = {FRAMES: frames.astype(np.float16) if self._halves[modality] else frames, LENGTHS: lengths}
+        return StreamResult(*_run(self._streams[modality], (EMBEDDING, SCORE), inputs, f"{modality} stream"))
 
     def run_fusion(self, embeddings: Float32, scores: Float32, present: Bool) -> FusionResult:
         inputs = {EMBEDDINGS: embeddings, SCORES: scores, PRESENT: present}
@@ -95,6 +136,7 @@ class OnnxRuntime:
 
     def close(self) -> None:
         self._streams.clear()
+        self._bound.clear()
         self._fusion = None
 
 
@@ -103,13 +145,29 @@ def _run(session: Any, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[
         results: list[Any] = session.run(list(outputs), inputs)
     except Exception as error:
         # ONNX Runtime's exceptions have no common base class but Exception.
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in inputs.items())
-        raise InferenceFailed(f"{what} failed on {shapes}: {error}") from error
+        raise _failed(what, inputs, error) from error
     return results
 
 
-def choose_providers(providers: Sequence[str]) -> list[tuple[str, dict[str, object]]]:
-    """Those of ``providers`` (``cuda``, ``cpu``) that this machine has, as ONNX Runtime takes them.
+def _failed(what: str, inputs: Mapping[str, npt.NDArray[Any]], error: Exception) -> InferenceFailed:
+    shapes = ", ".join(f"{name} {array.shape}" for name, array in inputs.items())
+    return InferenceFailed(f"{what} failed on {shapes}: {error}")
+
+
+def _device_of(streams: Mapping[Modality, Any], chosen: Sequence[Provider]) -> dict[Modality, str]:
+    """The device of each stream that runs on one of ``chosen`` other than the CPU."""
+    gpus = {name for name, _ in chosen if name in _ON_A_GPU}
+    return {modality: "cuda" for modality, session in streams.items() if session.get_providers()[0] in gpus}
+
+
+def _without_graphs(chosen: Sequence[Provider]) -> list[Provider]:
+    """Providers for graphs whose inputs are not bound, which cannot be captured."""
+    return [(name, {key: value for key, value in each.items() if key != "enable_cuda_graph"}) for name, each in chosen]
+
+
+def choose_providers(providers: Sequence[str]) -> list[Provider]:
+    """Those of ``providers`` (``tensorrt``, ``cuda-graphs``, ``cuda``, ``cpu``) that this machine has, as ONNX Runtime
+    takes them.
 
     Raises ``ConfigurationError`` for a name that is not known, and if none is available.
     """
@@ -127,14 +185,13 @@ def choose_providers(providers: Sequence[str]) -> list[tuple[str, dict[str, obje
             "Install the gpu extra for cuda, or allow cpu",
             field="providers",
         )
-    if any(name == _PROVIDERS["cuda"] for name, _ in chosen):
+    if any(name in _ON_A_GPU for name, _ in chosen):
         onnxruntime.preload_dlls()  # finds the CUDA libraries that pip installed
     return chosen
 
 
-def _open(
-    bundle: Bundle, file: str, expected: Signature, providers: list[tuple[str, dict[str, object]]], threads: int
-) -> Any:
+def _open(bundle: Bundle, file: str, providers: Sequence[Provider], threads: int) -> tuple[Any, Signature]:
+    """The session of a graph, and its inputs and outputs."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _ERRORS_ONLY
@@ -151,8 +208,7 @@ def _open(
         raise BundleError(
             f"{file}: ONNX Runtime cannot load this graph: {shortened(str(error), _MAX_QUOTED)}"
         ) from error
-    check_signature(file, found, expected)
-    return session
+    return session, found
 
 
 def _tensors(nodes: Sequence[Any]) -> dict[str, Tensor]:

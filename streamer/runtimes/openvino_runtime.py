@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import openvino
 
 from schemas.bundle import (
@@ -25,6 +26,7 @@ from schemas.bundle import (
 from schemas.errors import BundleError, ConfigurationError, InferenceFailed
 from schemas.escaping import shortened
 from schemas.export_profiles import Precision
+from schemas.features import Frames
 from schemas.modalities import Modality
 from schemas.ports import Bool, Float32, FusionResult, Int64, StreamResult
 from streamer.runtimes.graph_signatures import (
@@ -33,6 +35,7 @@ from streamer.runtimes.graph_signatures import (
     Tensor,
     check_signature,
     fusion_signature,
+    reads_half,
     stream_signature,
 )
 from streamer.runtimes.limits import check_precisions, check_steps
@@ -72,24 +75,19 @@ class OpenVinoRuntime:
             "OpenVINO on this processor",
             "run it on one with bfloat16 (avx512_bf16 or AMX), or export the checkpoint with --profile fast",
         )
-        self._streams = {
-            stream.modality: _Stream(
-                _compiled(
-                    core,
-                    bundle,
-                    stream.file,
-                    stream_signature(manifest, stream.modality),
-                    stream.precision,
-                    threads,
-                ),
-                stream.embedding_dim,
-            )
-            for stream in manifest.streams
-        }
+        self._streams: dict[Modality, _Stream] = {}
+        for stream in manifest.streams:
+            model, found = _read(core, bundle, stream.file)
+            half = reads_half(found)
+            check_signature(stream.file, found, stream_signature(manifest, stream.modality, half=half))
+            compiled = _compiled(core, model, stream.file, stream.precision, threads)
+            self._streams[stream.modality] = _Stream(compiled, stream.embedding_dim, half)
+        self.reads_half = frozenset(modality for modality, stream in self._streams.items() if stream.half)
+        fusion, found = _read(core, bundle, manifest.fusion.file)
+        check_signature(manifest.fusion.file, found, fusion_signature(manifest))
         self._fusion_lock = Lock()
-        self._fusion: Any = _compiled(
-            core, bundle, manifest.fusion.file, fusion_signature(manifest), Precision.FLOAT32, threads
-        ).create_infer_request()
+        fused = _compiled(core, fusion, manifest.fusion.file, Precision.FLOAT32, threads)
+        self._fusion: Any = fused.create_infer_request()
         self.providers: Mapping[Modality | None, str] = {
             **{stream.modality: f"OpenVINO {_DEVICE} {stream.precision}" for stream in manifest.streams},
             None: f"OpenVINO {_DEVICE} float32",
@@ -100,7 +98,7 @@ class OpenVinoRuntime:
         longest = min(round(STEPS_WARMED_S * modality.rate_hz), self.manifest.profile.longest.get(modality, 1 << 31))
         return [(clips, min(steps, longest)) for steps in step_buckets(longest) for clips in clips_together(7)]
 
-    def run_stream(self, modality: Modality, frames: Float32, lengths: Int64) -> StreamResult:
+    def run_stream(self, modality: Modality, frames: Frames, lengths: Int64) -> StreamResult:
         check_steps(self.manifest, modality, lengths)
         try:
             return self._streams[modality].run(frames, lengths)
@@ -124,14 +122,17 @@ class OpenVinoRuntime:
 
 
 class _Stream:
-    def __init__(self, compiled: Any, width: int) -> None:
+    def __init__(self, compiled: Any, width: int, half: bool) -> None:
+        self.half = half
         self._request = compiled.create_infer_request()
         self._width = width
         self._lock = Lock()
-        self._memory: Float32 = np.empty(0, np.float32)
+        self._memory: npt.NDArray[Any] = np.empty(0, np.float32)
 
-    def run(self, frames: Float32, lengths: Int64) -> StreamResult:
+    def run(self, frames: Frames, lengths: Int64) -> StreamResult:
         count = len(lengths)
+        if self.half and frames.dtype != np.float16:
+            frames = frames.astype(np.float16)
         if len(frames) != count:
             raise ValueError(f"{len(frames)} clips and {count} lengths")
         embeddings, scores = np.empty((count, self._width), np.float32), np.empty(count, np.float32)
@@ -145,7 +146,7 @@ class _Stream:
                 start += clips
         return StreamResult(embeddings, scores)
 
-    def _on_the_grid(self, frames: Float32) -> Float32:
+    def _on_the_grid(self, frames: Frames) -> npt.NDArray[Any]:
         """``frames`` (N, T, ...) with more steps of padding, zero, if they are between two buckets."""
         clips, steps, *shape = frames.shape
         rounded = steps_rounded(steps)
@@ -173,19 +174,22 @@ def _check_providers(providers: Sequence[str]) -> None:
         )
 
 
-def _compiled(core: Any, bundle: Bundle, file: str, expected: Signature, precision: Precision, threads: int) -> Any:
+def _read(core: Any, bundle: Bundle, file: str) -> tuple[Any, Signature]:
+    """The model of a graph, and its inputs and outputs."""
+    try:
+        model = core.read_model(bundle.graphs[file])
+        return model, Signature(_tensors(model.inputs), _tensors(model.outputs))
+    except Exception as error:
+        raise BundleError(f"{file}: OpenVINO cannot load this graph: {shortened(str(error), _MAX_QUOTED)}") from error
+
+
+def _compiled(core: Any, model: Any, file: str, precision: Precision, threads: int) -> Any:
     options = {
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,  # processes that share a machine would all take its first cores
     }
-    try:
-        model = core.read_model(bundle.graphs[file])
-        found = Signature(_tensors(model.inputs), _tensors(model.outputs))
-    except Exception as error:
-        raise BundleError(f"{file}: OpenVINO cannot load this graph: {shortened(str(error), _MAX_QUOTED)}") from error
-    check_signature(file, found, expected)
     try:
         compiled = core.compile_model(model, _DEVICE, options)
         chosen = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()

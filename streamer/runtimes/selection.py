@@ -8,6 +8,7 @@ import numpy as np
 from schemas.bundle import Bundle
 from schemas.errors import BundleError, InferenceFailed
 from schemas.export_profiles import Precision
+from schemas.features import Frames
 from schemas.implementations import Implementations
 from schemas.ports import ModelRuntime, PreparesShapes
 from streamer.runtimes.limits import check_precisions
@@ -62,7 +63,9 @@ def _warm_up(runtime: ModelRuntime) -> None:
     for modality in manifest.modalities:
         buckets = runtime.shape_buckets(modality) if isinstance(runtime, PreparesShapes) else ()
         for clips, steps in ((1, 1), *buckets):
-            frames = np.zeros((clips, steps, *manifest.step_shape(modality)), np.float32)
+            half = modality in getattr(runtime, "reads_half", ())
+            shape = (clips, steps, *manifest.step_shape(modality))
+            frames: Frames = np.zeros(shape, np.float16) if half else np.zeros(shape, np.float32)
             runtime.run_stream(modality, frames, np.full(clips, steps))
     embeddings, one_clip = np.zeros((1, manifest.embedding_width), np.float32), (1, len(manifest.streams))
     runtime.run_fusion(embeddings, np.zeros(one_clip, np.float32), np.ones(one_clip, np.bool_))

@@ -20,6 +20,12 @@ def steps_rounded(steps: int) -> int:
     return -(-steps // unit) * unit
 
 
+def clips_rounded(clips: int) -> int:
+    """``clips`` rounded up to a multiple of an eighth of the power of two below it: at most an eighth more."""
+    unit = max(1, (1 << (clips.bit_length() - 1)) // _PER_OCTAVE)
+    return -(-clips // unit) * unit
+
+
 def step_buckets(longest: int) -> list[int]:
     """All that lengths of 1 to ``longest`` are rounded to, in order."""
     return sorted({steps_rounded(steps) for steps in range(1, longest + 1)})

@@ -1,6 +1,7 @@
 """Streams in fewer bits: which are admitted, and what is refused."""
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -130,6 +131,31 @@ def test_bfloat16_leaves_the_graph_as_it_is(
     form = streams[Modality.SCENIC]
     assert (form.graph, form.precision) == (graphs[0][Modality.SCENIC], Precision.BFLOAT16)
     assert reached.keys() == {"scenic bf16 spearman", "scenic bf16 recall", "fused spearman"}
+
+
+def test_float16_reads_and_computes_in_float16(
+    graphs: tuple[dict[Modality, bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fewer_bits, "kept", lambda *_: Kept(1.0, 1.0))
+    monkeypatch.setattr(fewer_bits, "LEAST_SPEARMAN", 0.0)
+    form = in_fewer_bits(*graphs, Profile.FP16, CALIBRATION, Server.ONNX_RUNTIME).streams[Modality.SCENIC]
+    assert form.smaller
+    model = onnx.load_from_string(form.graph)
+    kinds = {value.name: value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
+    half, full = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    assert kinds == {"frames": half, "lengths": onnx.TensorProto.INT64, "embedding": full, "score": full}
+    weights = [each for each in model.graph.initializer if len(each.dims) > 1]
+    assert weights
+    assert all(each.data_type == half for each in weights)
+    frames = [clip[Modality.SCENIC] for clip in clips(20)]
+    reference = one_by_one(in_onnx_runtime(graphs[0][Modality.SCENIC]), frames)
+    difference = np.abs(one_by_one(form.run, frames).embeddings - reference.embeddings).max()
+    assert 0 < difference < 0.02 * np.abs(reference.embeddings).max()
+
+
+def test_float16_is_not_exported_for_openvino() -> None:
+    with pytest.raises(BundleError, match="fp16 is for ONNX Runtime on a GPU; export bf16 for openvino"):
+        server_of(Profile.FP16, Server.OPENVINO)
 
 
 def test_a_stream_that_loses_too_much_in_eight_bits_is_tried_in_bfloat16(
