@@ -58,7 +58,10 @@ def videos_of(named: Sequence[Path]) -> list[Video]:
                 raise ConfigurationError(f"{path} holds {TABLE_NAME}; name it alone, as it becomes a data set")
             return _rows(path)
         if path.is_dir():
-            found = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
+            try:
+                found = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
+            except OSError as error:
+                raise ConfigurationError(f"{path} cannot be read ({error.strerror}); name another folder") from error
             if not found:
                 raise ConfigurationError(
                     f"{path} holds no video; its files should end in {', '.join(sorted(SUFFIXES))}"

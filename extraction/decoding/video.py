@@ -27,6 +27,8 @@ from schemas.errors import DecoderEnded, ExtraMissing, FeatureError, VideoLength
 from schemas.events import MAX_DURATION_S
 
 _WORKER: Final = str(Path(worker.__file__))
+_ENVIRONMENT: Final = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
+"""What the decoder gets of this process's environment, which may hold secrets."""
 _AHEAD: Final = 2 * BATCH_FRAMES
 """Frames that are decoded ahead of their use."""
 _MAX_DAMAGED: Final = 0.1
@@ -112,6 +114,7 @@ class DecodedVideo:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={name: value for name in _ENVIRONMENT if (value := os.environ.get(name)) is not None},
             pass_fds=[self._content.descriptor],
             start_new_session=True,  # Ctrl-C is for the process that reads, which then ends this one
         )

@@ -1,6 +1,8 @@
 """A decoder that crashes, spins or hangs is ended and its video refused; no other video notices."""
 
+import select
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,10 +39,9 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 @contextmanager
-def reading(path: Path, patience_s: float = 30.0) -> Iterator[tuple[DecodedVideo, psutil.Process]]:
+def reading(path: Path) -> Iterator[tuple[DecodedVideo, psutil.Process]]:
     """A video whose first frames were read, and its decoder."""
-    changed = limits(decoder_patience_s=patience_s)
-    with open_path(path, max_bytes=64 * MIB) as content, DecodedVideo(content, changed) as video:
+    with open_path(path, max_bytes=64 * MIB) as content, DecodedVideo(content, limits()) as video:
         next(video.batches())
         (process,) = decoders()
         yield video, process
@@ -58,10 +59,20 @@ def test_a_decoder_that_crashes_is_an_error_of_its_video_alone(long_video: Path)
 @pytest.mark.tried(
     kind="videos", given="a video whose decoder does not answer", outcome="`decoder_ended`; it is killed"
 )
-def test_a_decoder_without_progress_is_ended(long_video: Path) -> None:
-    with reading(long_video, patience_s=0.3) as (video, process):
+def test_a_decoder_without_progress_is_ended(long_video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out_of_patience, wait = threading.Event(), select.select
+
+    def impatient(files: list[int], *others: object) -> tuple[list[int], list[int], list[int]]:
+        while not out_of_patience.is_set():
+            if (ready := wait(files, [], [], 0.05))[0]:
+                return ready
+        return [], [], []
+
+    monkeypatch.setattr(select, "select", impatient)
+    with reading(long_video) as (video, process):
         process.suspend()
-        with pytest.raises(DecoderEnded, match=r"no picture came for 0.3 s.*extraction.decoder_patience_s"):
+        out_of_patience.set()
+        with pytest.raises(DecoderEnded, match=r"no picture came for 30 s.*extraction.decoder_patience_s"):
             list(video.batches())
     assert not process.is_running()
 
@@ -74,6 +85,14 @@ def test_a_decoder_over_its_cpu_seconds_is_ended(long_video: Path) -> None:
         process.send_signal(signal.SIGXCPU)  # as the kernel does at the limit
         with pytest.raises(DecoderEnded, match=r"more than 300 CPU seconds.*extraction.decoder_cpu_s"):
             list(video.batches())
+
+
+def test_a_decoder_gets_no_secrets_of_its_process(long_video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DANCERANK_KAFKA__SECRETS", "1234")
+    with reading(long_video) as (_, process):
+        assert "DANCERANK_KAFKA__SECRETS" not in process.environ()
+        held = [file.path for file in process.open_files()]
+    assert held == [str(long_video)]
 
 
 def test_leaving_a_video_ends_its_decoder(long_video: Path) -> None:
