@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from networks.errors import UnusableSamples
-from networks.styles.frames import PEOPLE
+from networks.styles.frames import JOINTS, PEOPLE
 from schemas.joints import JointLayout
 
 SUB_SAMPLING: Final = (60, 30, 5)
@@ -19,7 +19,7 @@ SUB_SAMPLING: Final = (60, 30, 5)
 Array = NDArray[np.float64]
 
 
-def in_boxes(people: Sequence[Array]) -> Array:
+def in_boxes(people: Sequence[NDArray[np.floating]], joints: int = JOINTS) -> Array:
     """(PEOPLE, V, 2) of the people of a frame, each (V, 2): every skeleton in its own box, from -1 to 1 on each axis.
 
     Absent people are zero, and so is an axis along which a skeleton has no extent. Raises ``UnusableSamples`` for more
@@ -29,11 +29,11 @@ def in_boxes(people: Sequence[Array]) -> Array:
         raise UnusableSamples(
             f"a frame shows {len(people)} people, {PEOPLE} fit; leave out the least certain ones", field="people"
         )
-    frame = np.zeros((PEOPLE, *(people[0].shape if len(people) else (0, 2))))
-    for row, joints in enumerate(people):
-        low, high = joints.min(0), joints.max(0)
+    frame = np.zeros((PEOPLE, joints, 2))
+    for row, person in enumerate(people):
+        low, high = person.min(0), person.max(0)
         half = (high - low) / 2
-        frame[row] = np.where(half > 0, (joints - (low + high) / 2) / np.where(half > 0, half, 1), 0)
+        frame[row] = np.where(half > 0, (person - (low + high) / 2) / np.where(half > 0, half, 1), 0)
     return frame
 
 

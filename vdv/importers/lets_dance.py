@@ -20,11 +20,13 @@ import numpy.typing as npt
 from schemas.escaping import shortened
 from schemas.joints import COCO_17
 from vdv.errors import DataSetError, Finding, refusal
+from vdv.importers.step_features import read_steps
 
 POSES: Final = "densepose"
 FRAMES_PER_S: Final = 30
 MOST_PEOPLE: Final = 20
 FEWEST_FRAMES: Final = 2
+IMAGE_FEATURES: Final = 512
 LONGEST_FRAMES: Final = 20 * FRAMES_PER_S
 """Twice the published length; beyond it a number in a file's name is a mistake."""
 
@@ -62,6 +64,20 @@ def read_videos(source: Path) -> Iterator[DanceVideo]:
     for style in styles:
         for name, files in sorted(_videos(style).items()):
             yield _video(style, name, files)
+
+
+def read_image_features(folder: Path, video: DanceVideo) -> npt.NDArray[np.float32]:
+    """The features (T, 512) of ResNet-18 for each frame of ``video``, from ``folder``/<style>/<name>.npy.
+
+    They are not published with the data set: extract them from its frames. Raises ``DataSetError`` naming the file,
+    also for another number of frames than the poses have.
+    """
+    path = folder / video.style / f"{video.name}.npy"
+    features = read_steps(path, IMAGE_FEATURES, owner=f"of {video.name}")
+    if len(features) != len(video.frames):
+        problem = f"has {len(features)} frames, the poses have {len(video.frames)}"
+        raise refusal([Finding(path, problem, "extract one feature for each frame, also for those without a pose")])
+    return features
 
 
 def _styles(folder: Path) -> list[Path]:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from schemas.escaping import shortened
 from vdv.errors import DataSetError, Finding, refusal
+from vdv.importers.step_features import read_steps
 
 Target = Literal["difficulty", "execution", "elements", "components", "total"]
 
@@ -133,8 +134,9 @@ def _routines(source: Path, rows: Sequence[_Row], static: str) -> list[Routine]:
             continue
         first[row.name] = row
         try:
-            dynamic = _features(source / DYNAMIC / f"{row.name}.npy", row, WIDTHS[DYNAMIC], fewest=1)
-            frames = _features(source / static / f"{row.name}.npy", row, WIDTHS[STATIC], fewest=0)
+            owner = f"of row {row.number} of {row.path.name}"
+            dynamic = read_steps(source / DYNAMIC / f"{row.name}.npy", WIDTHS[DYNAMIC], owner=owner)
+            frames = read_steps(source / static / f"{row.name}.npy", WIDTHS[STATIC], owner=owner, fewest=0)
         except DataSetError as error:
             findings += error.findings
             continue
@@ -142,29 +144,3 @@ def _routines(source: Path, rows: Sequence[_Row], static: str) -> list[Routine]:
     if findings:
         raise refusal(findings)
     return routines
-
-
-def _features(path: Path, row: _Row, width: int, *, fewest: int) -> npt.NDArray[np.float32]:
-    """(T, ``width``) of one file. Axes of length one after the width, as pooling leaves them, are dropped."""
-
-    def refused(problem: str, remedy: str) -> DataSetError:
-        return refusal([Finding(path, f"of row {row.number} of {row.path.name}: {problem}", remedy)])
-
-    try:
-        array = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise refused(
-            f"cannot be read ({error.strerror or error})", "extract the features, or remove the row"
-        ) from error
-    except (ValueError, EOFError, MemoryError) as error:
-        raise refused(f"is not a NumPy array ({shortened(str(error))})", "extract the features again") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        raise refused("does not hold numbers", "extract the features again")
-    if array.ndim > 2 and array.shape[2:] == (1,) * (array.ndim - 2):
-        array = array.reshape(array.shape[:2])
-    if array.ndim != 2 or array.shape[1] != width or len(array) < fewest:
-        remedy = f"extract them with the network that gives {width}"
-        raise refused(f"has shape {array.shape}, expected (T ≥ {fewest}, {width})", remedy)
-    if not np.isfinite(array).all():
-        raise refused("holds values that are not finite", "extract the features again")
-    return array.astype(np.float32)

@@ -40,15 +40,15 @@ def dances(count: int = 60, steps: int = 12, seed: int = 0) -> list[StyleClip]:
 
 def test_every_skeleton_is_put_into_its_own_box_and_absent_people_are_zero() -> None:
     first = np.array([[100.0, 50.0], [300.0, 60.0], [200.0, 90.0]])
-    frame = in_boxes([first, first * 0.1 + 7])
+    frame = in_boxes([first, first * 0.1 + 7], 3)
     assert frame.shape == (20, 3, 2)
     np.testing.assert_allclose(frame[0], [[-1, -1], [1, -0.5], [0, 1]])
     np.testing.assert_allclose(frame[1], frame[0], atol=1e-9)
     assert np.abs(frame[2:]).max() == 0
-    assert np.abs(in_boxes([np.array([[3.0, 1.0], [3.0, 2.0]])])[0, :, 0]).max() == 0
-    assert in_boxes([]).shape == (20, 0, 2)
+    assert np.abs(in_boxes([np.array([[3.0, 1.0], [3.0, 2.0]])], 2)[0, :, 0]).max() == 0
+    assert in_boxes([]).tolist() == np.zeros((20, 17, 2)).tolist()
     with pytest.raises(UnusableSamples, match="21 people, 20 fit; leave out"):
-        in_boxes([first] * 21)
+        in_boxes([first] * 21, 3)
 
 
 def test_sub_sampling_takes_the_first_frame_and_every_nth() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.joints import COCO_17
 from vdv.errors import DataSetError
-from vdv.importers.lets_dance import read_videos
+from vdv.importers.lets_dance import read_image_features, read_videos
 
 
 def person(x: float = 0.0, **changed: Any) -> list[Any]:
@@ -93,3 +93,20 @@ def test_folders_of_another_layout_and_of_one_style_are_refused(tmp_path: Path) 
     (tmp_path / "densepose" / "tango" / "notes.json").write_text("[]")
     with pytest.raises(DataSetError, match=r"notes.json: is not named <video>_<frame>.json"):
         list(read_videos(tmp_path))
+
+
+def test_features_of_images_have_a_row_for_each_frame(folder: Path) -> None:
+    waltz = list(read_videos(folder))[1]
+    (folder / "images" / "waltz").mkdir(parents=True)
+    path = folder / "images" / "waltz" / "a_b-C_010.npy"
+    for content, message in (
+        (None, r"a_b-C_010.npy: of a_b-C_010: cannot be read .*extract the features"),
+        (np.ones((4, 2048)), r"has shape \(4, 2048\), expected \(T ≥ 1, 512\)"),
+        (np.ones((3, 512)), "has 3 frames, the poses have 4; extract one feature for each frame"),
+    ):
+        if content is not None:
+            np.save(path, content)
+        with pytest.raises(DataSetError, match=message):
+            read_image_features(folder / "images", waltz)
+    np.save(path, np.ones((4, 512, 1, 1)))
+    assert read_image_features(folder / "images", waltz).shape == (4, 512)
