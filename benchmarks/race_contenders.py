@@ -42,6 +42,7 @@ STREAMER, TWICE, BARE, LOOP, OLD_LOOP, QUIX, MLSERVER = (
     "MLServer",
 )
 MODEL: Final = "clips"
+REPORTED_EVERY_S: Final = 1.0
 _ENDS_WITHIN_S: Final = 20.0
 
 
@@ -149,7 +150,7 @@ def uploads_of(features: Path) -> list[ClipUploaded]:
 
 
 def run_streamer(spec: Spec) -> None:
-    """As ``dancerank stream`` runs it; at the end it reports the processor time of its threads."""
+    """As ``dancerank stream`` runs it; it reports the processor time of its threads."""
     settings = _settings(spec)
     connection, stop = KafkaConnection(servers=tuple(spec.servers)), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -158,9 +159,15 @@ def run_streamer(spec: Spec) -> None:
     with processes.runtime() as runtime, processes.streamer(runtime) as streamer:
         thread = threading.Thread(target=streamer.run, args=(stop,), name="loop")
         thread.start()
-        while not stop.wait(0.5) and thread.is_alive():
-            Path(spec.report).write_text(json.dumps(cpu_by_thread()))
+        while not stop.wait(REPORTED_EVERY_S / 2) and thread.is_alive():
+            write_whole(Path(spec.report), json.dumps(cpu_by_thread()))
         thread.join()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """So that who reads it at any time reads all of it."""
+    path.with_suffix(".new").write_text(text)
+    path.with_suffix(".new").replace(path)
 
 
 def _settings(spec: Spec) -> Settings:

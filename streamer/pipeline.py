@@ -42,6 +42,9 @@ _RECORDS_PER_POLL: Final = 64
 _UNREAD_S: Final = 0.05
 """How long uploads may wait to be read while all that was read is with the networks."""
 
+_READ_EVERY_S: Final = 0.01
+"""While clips are loaded or scored."""
+
 _HELD_PER_CLIP: Final = 16
 """Results that may wait for an earlier clip to finish, for each that may be in flight; then reading pauses."""
 
@@ -94,6 +97,7 @@ class Streamer:
         """How far it has come, for the monitor of its lag."""
         self._paused = False
         self._draining = False
+        self._read_at_s = -math.inf
         self._commit_at_s = self._clock.monotonic_s() + settings.commit_interval_s
         self._reconnecting = Reconnecting(
             self._observer,
@@ -187,7 +191,8 @@ class Streamer:
         self.progress.stepped(
             self._clock.monotonic_s() if moved_s is None else moved_s, is_member=self._source.is_member
         )
-        self._read_uploads()
+        if self._is_time_to_read():
+            self._read_uploads()
         if self._source.assignment():
             self._reconnecting.worked()
         self._collect_loaded()
@@ -195,6 +200,14 @@ class Streamer:
         self._commit_when_due()
         if self._reconnecting.is_waiting and self._is_through():
             self._reconnecting.succeeded()
+
+    def _is_time_to_read(self) -> bool:
+        """Looking for uploads takes as long as a small network; each clip that is loaded ends a wait of the loop."""
+        now_s = self._clock.monotonic_s()
+        if (self._prefetcher.loading or self._inference.batches) and 0 <= now_s - self._read_at_s < _READ_EVERY_S:
+            return False
+        self._read_at_s = now_s
+        return True
 
     def _is_through(self) -> bool:
         """Whether all that is there was read, and nothing of it is in flight or waits for a commit."""
@@ -281,7 +294,7 @@ class Streamer:
                     unanswered = unanswered or outcome
                 else:
                     self._reject(upload.record, upload.ticket, outcome)
-            self._release(upload)
+            self._prefetcher.release(upload)
         if unanswered is not None:
             self._commit()
             raise unanswered
@@ -331,7 +344,7 @@ class Streamer:
                     self._publish(upload, result)
                 else:
                     self._reject(upload.record, upload.ticket, result)
-            self._release(upload)
+            self._prefetcher.release(upload)
         self._observer.in_flight(self._prefetcher.clips)
 
     def _publish(self, upload: Upload, result: ClipScored) -> None:
@@ -349,9 +362,6 @@ class Streamer:
         """Its dead letter is written in the transaction that passes the record."""
         (dead_letter,) = self._dead_letters.write([Refusal(record, error)], self._sink.check)
         self._tracker.finished(ticket, dead_letter)
-
-    def _release(self, upload: Upload) -> None:
-        self._prefetcher.release(upload)
 
     def _drain(self, deadline_s: float) -> None:
         """Finish what is in flight; what is not finished by the deadline is left for whoever reads it again."""

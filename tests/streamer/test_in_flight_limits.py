@@ -61,10 +61,10 @@ def test_paused_reading_resumes_when_half_of_the_slots_are_free(
         in_flight = list(streamer._prefetcher._in_flight)
         assert (len(in_flight), streamer._paused) == (8, True)
         for upload in in_flight[:3]:
-            streamer._release(upload)
+            streamer._prefetcher.release(upload)
             streamer._read_uploads()
             assert streamer._paused
-        streamer._release(in_flight[3])
+        streamer._prefetcher.release(in_flight[3])
         streamer._read_uploads()
         assert (streamer._paused, streamer._prefetcher.clips) == (False, 8)
     finally:
