@@ -8,6 +8,7 @@ runs one of ours; ``SPEC`` is JSON: ``servers``, ``uploads`` and ``scored`` (top
 
 import collections
 import json
+import os
 import re
 import signal
 import subprocess
@@ -165,9 +166,10 @@ def run_streamer(spec: Spec) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """So that who reads it at any time reads all of it."""
-    path.with_suffix(".new").write_text(text)
-    path.with_suffix(".new").replace(path)
+    """So that who reads it at any time reads all of it, also if several processes write it."""
+    written = path.with_suffix(f".{os.getpid()}")
+    written.write_text(text)
+    written.replace(path)
 
 
 def _settings(spec: Spec) -> Settings:
