@@ -100,8 +100,11 @@ def _costs_of(
     deadline: Deadline,
     clock: Clock,
 ) -> dict[int, float]:
-    """Seconds a clip by size."""
+    """Seconds a clip by size; none of a length that the stream does not take."""
     steps = max(1, round(length / modality.step_cost))
+    longest = runtime.manifest.profile.longest.get(modality)
+    if longest is not None and steps > longest:
+        return {}
     noise = np.random.default_rng(0).normal(1.0, 0.5, (steps, *runtime.manifest.step_shape(modality)))
     costs: dict[int, float] = {}
     for size in sizes:

@@ -2,6 +2,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from schemas.bundle import Bundle
@@ -89,6 +90,16 @@ def test_a_size_that_fails_is_not_used(bundle: Bundle, caplog: pytest.LogCapture
 
     assert sizes(Priced(bundle, price)).largest(32) == 4
     assert "fewer than 8 clips of 250 steps, which fail: out of memory" in caplog.text
+
+
+def test_clips_that_a_stream_does_not_take_are_not_measured(bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
+    shorter = {Modality.SKELETAL: 250}  # 10 s
+    profile = msgspec.structs.replace(bundle.manifest.profile, longest=shorter)
+    bounded = Bundle(msgspec.structs.replace(bundle.manifest, profile=profile), bundle.graphs)
+    chosen = sizes(Priced(bounded, dense_or_sparse), max_clips=2)
+    assert set(chosen.most[Modality.SKELETAL]) == {250, 125}
+    assert set(chosen.most[Modality.HOLISTIC]) == set(LENGTHS)
+    assert "which fail" not in caplog.text
 
 
 @pytest.mark.parametrize(
