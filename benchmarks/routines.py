@@ -10,7 +10,8 @@ of 100 and 50 are averaged. Table 4 needs static features of whole frames too, i
 
 Without a folder the routines are planted: the score is that of a few segments and frames with a direction of their
 own, amid noise. That shows that the recipe learns, and what each part sees; it says nothing about gymnasts.
-Correlations are Spearman's. Writes ``out/routines.json``.
+Correlations are Spearman's. Writes ``out/routines.json``, and as a picture for each column the attention of the best
+held-out routine.
 """
 
 import argparse
@@ -26,10 +27,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from benchmarks.figures import Measured, write_figures
+from benchmarks.figures import OUT, Measured, write_figures
 from dancerank.progress import working
 from networks.action_net import ActionNet
 from networks.action_net.baselines import RecurrentRegressor, pooled_svr
+from networks.action_net.pictures import draw_attention
 from networks.action_net.recipe import (
     RECIPES,
     Predict,
@@ -112,7 +114,7 @@ def main() -> None:
             samples = material.undetected if row.endswith("undetected") else material.samples
             if samples:
                 with working(f"{material.column}: {row}"):
-                    found = split_correlations(samples, material.splits, predictor(row, material.recipe))
+                    found = split_correlations(samples, material.splits, predictor(row, material))
                 results[row][material.column] = found
     show(results)
     path = write_figures("routines", figures(results), correlations=results, target=arguments.target)
@@ -196,8 +198,9 @@ def planted(count: int, seed: int = 0) -> list[RoutineSample]:
     return samples
 
 
-def predictor(row: str, recipe: Recipe) -> Predict:
-    """What the row of a table learns and scores with."""
+def predictor(row: str, material: Material) -> Predict:
+    """What the row of a table learns and scores with; the attention of ACTION-NET itself is drawn."""
+    recipe = material.recipe
     features, *rest = row.split(", ")
     stream: Any = {"ResNet": "static", "I3D": "dynamic"}.get(features)
     if stream and rest[-1] == "SVR":
@@ -212,9 +215,23 @@ def predictor(row: str, recipe: Recipe) -> Predict:
         else:
             network = ActionNet(recipe.segments, recipe.frames, **ABLATIONS[row])
         train_routines(network, train, recipe)
-        return predict_routines(network, test, recipe)
+        scores = predict_routines(network, test, recipe)
+        if row == "ACTION-NET" and isinstance(network, ActionNet):
+            draw(network, test[int(scores.argmax())], material)
+        return scores
 
     return predict
+
+
+@torch.inference_mode()
+def draw(network: ActionNet, sample: RoutineSample, material: Material) -> None:
+    """The attention of a routine, as ``out/routines-COLUMN.png``."""
+    dynamic, static = (torch.from_numpy(each)[None] for each in sample[:2])
+    found = network.assess(dynamic, static)
+    path = OUT / f"routines-{material.column.lower()}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    attention = (found.dynamic_attention[0].numpy(), found.static_attention[0].numpy())
+    draw_attention(*attention, path, score=float(found.score[0]) * material.recipe.scale)
 
 
 def figures(results: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Measured]:

@@ -12,7 +12,7 @@ mean of *svm*; a linear machine on statistics and DCT reached 0.956 and 0.910.
 
 Let's Dance in its published layout is divided 80/10/10 by video; frames are sub-sampled every 60, 30 or 5. Without
 ``--images`` the sequential networks read the 102 features of the pose CNN, with them 614.
-Writes ``out/styles.json``.
+Writes ``out/styles.json``, and the confusion of the first draw as ``out/styles.png``.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from networks.styles.descriptors import DescriptorSVM
 from networks.styles.evaluation import StyleReport, report
 from networks.styles.frames import FrameClassifier, PoseCNN
 from networks.styles.network import StyleNetwork
+from networks.styles.pictures import draw_confusions
 from networks.styles.preparation import SUB_SAMPLING, facing_forward, in_boxes, sub_sampled
 from networks.styles.search import SequentialKind, draw_sequential, random_search
 from networks.styles.streams import style_psgcn, style_rtcn
@@ -74,7 +75,9 @@ def main() -> None:
     }
     options = {name: value if isinstance(value, int | list) else str(value) for name, value in vars(arguments).items()}
     path = write_figures("styles", figures, options=options, reports=confusions)
-    print(f"figures and confusion matrices in {path}")
+    picture = path.with_suffix(".png")
+    draw_confusions({name: some[0] for name, some in reports.items()}, picture)
+    print(f"figures and confusion matrices in {path} and {picture}")
 
 
 def parse() -> argparse.Namespace:

@@ -15,6 +15,7 @@ from networks.action_net.recipe import RECIPES
 
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *options: str) -> dict[str, Any]:
     monkeypatch.setattr(figures, "OUT", tmp_path)
+    monkeypatch.setattr(routines, "OUT", tmp_path)
     monkeypatch.setattr(sys, "argv", ["routines", *options, "--threads", "1"])
     routines.main()
     written: dict[str, Any] = json.loads((tmp_path / "routines.json").read_text())
@@ -34,6 +35,7 @@ def test_a_small_run_on_planted_routines_writes_figures(tmp_path: Path, monkeypa
     written = run(monkeypatch, tmp_path, "--quick", "--planted", "12", "--epochs", "1")
     names = [one["name"] for one in written["figures"]]
     assert names == ["dynamic stream, planted", "static stream, planted", "ACTION-NET, planted"]
+    assert (tmp_path / "routines-planted.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_small_run_on_a_made_up_folder_averages_random_divisions(

@@ -56,6 +56,7 @@ def test_a_small_run_on_recordings_writes_figures(tmp_path: Path, monkeypatch: p
     written = run(monkeypatch, tmp_path, *options)
     assert [one["name"] for one in written["figures"]][:2] == ["svm, accuracy", "svm, balanced accuracy"]
     assert written["figures"][0]["value"] > 0.6
+    assert (tmp_path / "styles.png").read_bytes().startswith(b"\x89PNG")
     assert [sum(map(sum, one[0]["confusion"])) for one in written["reports"].values()] == [24, 24]
 
 
