@@ -141,17 +141,9 @@ def main() -> None:
             share = seen.followed / seen.frames
             here = result.sides > 0
             shake = shaking(result.poses[here, :, :2].astype(np.float64), result.sides[here]) if here.sum() > 3 else 0.0
-            table.add_row(
-                *(
-                    name,
-                    network.rpartition("-")[2],
-                    str(seen.frames),
-                    f"{share:.1%}",
-                    str(seen.most_people),
-                    str(seen.switches),
-                ),
-                *("no" if result.result else "yes", f"{shake:.1f}"),
-            )
+            counts = seen.frames, f"{share:.1%}", seen.most_people, seen.switches
+            size, stream = network.rpartition("-")[2], "no" if result.result else "yes"
+            table.add_row(name, size, *map(str, counts), stream, f"{shake:.1f}")
             bar = LEAST_SHARE if name in WITH_ONE_DANCER else None
             figures.append(Measured(f"frames with a skeleton, {name}, {network}", share, "share", bar))
     console.print(table)

@@ -23,7 +23,8 @@ def cut(source: Path, target: Path, *, start_s: float = 0.0, length_s: float) ->
             if at is None or packet.time_base is None:
                 continue  # the end
             if began is None:
-                if not packet.is_keyframe or float(at * packet.time_base) < start_s:
+                shown = at if packet.pts is None else packet.pts  # that of decoding may lie before 0
+                if not packet.is_keyframe or float(shown * packet.time_base) < start_s:
                     continue
                 began = at
             if float((at - began) * packet.time_base) >= length_s:

@@ -29,9 +29,10 @@ bushes and bollards were."""
 CHECK_FRAMES: Final = 12
 """About half a second between two looks at whole pictures. One costs about as much as two frames' landmarks."""
 WAITED_FRAMES: Final = 12
-"""So long a dancer who was lost is searched at the same place only: gaps of up to half a second can be filled."""
+"""So long after the beginning, a cut or a loss every frame is searched, after a loss at the same place only: gaps of up
+to half a second can be filled."""
 SEARCH_FRAMES: Final = 6
-"""After that, and where no person was seen yet, every so many frames are searched."""
+"""After that every so many frames are searched."""
 
 _TRIES: Final = 2
 """People of one picture whose landmarks are tried."""
@@ -50,7 +51,7 @@ class DancerTracker:
         self._cuts, self._challenge = CutDetector(), Challenge()
         self._region: Region | None = None
         self._last: Region | None = None
-        self._lost_frames = WAITED_FRAMES
+        self._lost_frames = 0
         self._seen = PeopleSeen()
 
     @property
@@ -80,6 +81,7 @@ class DancerTracker:
 
     def _forget(self) -> None:
         self._region = self._last = None
+        self._lost_frames = 0
         self._challenge.reset()
         self._seen = self._seen._replace(cuts=self._seen.cuts + 1)
 
