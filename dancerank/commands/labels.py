@@ -22,6 +22,7 @@ from schemas.clock import SystemClock
 from schemas.errors import ConfigurationError
 from schemas.joints import layout_named
 from schemas.observation import Observer
+from schemas.virality_target import Target
 from streamer.roots import FeatureRoots
 from streamer.stores import FeatureStore
 from transport.kafka_source import KafkaSource
@@ -46,6 +47,10 @@ def export(
     fewest_clips: Annotated[
         int, typer.Option(help="Leave out challenges with fewer clips, in which there is little to rank.")
     ] = FEWEST_CLIPS,
+    learned: Annotated[
+        Target,
+        typer.Option("--target", help="What is to be learned: per-view leaves out clips without plausible views."),
+    ] = Target.EQ1,
     joint_layout: Annotated[
         str | None,
         typer.Option(help="Convert all skeletons to this layout, without confidences. Default: as uploaded."),
@@ -76,6 +81,7 @@ def export(
             features,
             least_days=least_days,
             fewest_clips=fewest_clips,
+            target=learned,
             progress=partial(on_progress, "Writing clips"),
         )
     _show(Console(), target, exported)

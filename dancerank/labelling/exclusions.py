@@ -11,6 +11,8 @@ class Reason(StrEnum):
     """Why a clip is left out, as the end of a sentence about it."""
 
     YOUNG = "reactions counted too early; --least-days says when"
+    NO_VIEWS = "views not observed, which the target per-view needs"
+    FEWER_VIEWS = "fewer views than reactions"
     UNRANKED = "not in the ranking (yet)"
     NAMED_ALL = "in a challenge called 'all', which names the track of all challenges"
     GONE = "upload no longer in the topic"

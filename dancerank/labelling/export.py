@@ -14,12 +14,13 @@ from ranking.scores.observations import ObservedClip
 from schemas.errors import ConfigurationError, FeatureError, FeaturesImplausible
 from schemas.modalities import Modality
 from schemas.plausibility import check_plausible
+from schemas.virality_target import Target
 from transport.reading import Progress
 from vdv.annotations import TABLE_NAME, Annotation
 from vdv.errors import DataSetError
 from vdv.folder import Clip, DataSet, write_data_set
 from vdv.splits import ALL
-from vdv.targets import targets
+from vdv.targets import REACTIONS, raw_targets
 
 LEAST_DAYS: Final = 1.0
 FEWEST_CLIPS: Final = 5
@@ -43,6 +44,7 @@ def export_labels(
     *,
     least_days: float = LEAST_DAYS,
     fewest_clips: int = FEWEST_CLIPS,
+    target: Target = Target.EQ1,
     progress: Progress = lambda _done, _total: None,
 ) -> Exported:
     """Write a data set without a split, which passes ``vdv.checking``, challenge by challenge. The features of at most
@@ -50,27 +52,34 @@ def export_labels(
 
     ``uploads`` are the values of the uploads topic; they are asked for only if a clip is wanted. Left out, and counted,
     are clips whose reactions were counted before they were ``least_days`` old, those whose features cannot be had or
-    are implausible, and challenges of fewer than ``fewest_clips`` clips or of equal scores, in which there is nothing
-    to rank.
+    are implausible, for the target ``per-view`` those without plausible views, and challenges of fewer than
+    ``fewest_clips`` clips or of equal scores, in which there is nothing to rank.
 
-    Raises ``DataSetError`` if the folder holds a data set already or, with nothing written, if no clip is left; a
+    Raises ``DataSetError`` if the folder holds a data set already or, with nothing written, if no clip is left;
+    ``ConfigurationError`` for the target ``audience-adjusted``, since followers are not observed; a
     ``FeatureStoreUnavailable`` if the store does not answer, the table then not being written.
     """
-    _check(folder, least_days, fewest_clips)
+    _check(folder, least_days, fewest_clips, target)
     left_out = LeftOut()
-    wanted = {clip.clip_id: clip for clip in _counted(observed, least_days, left_out)}
+    wanted = {clip.clip_id: clip for clip in _counted(observed, least_days, left_out, target)}
     with Uploads(wanted) as found:
         if wanted:
             for value in uploads:
                 found.take(value)
-        clips = _Clips(found, features, left_out, fewest_clips).of(wanted, progress)
+        clips = _Clips(found, features, left_out, fewest_clips, target).of(wanted, progress)
         first = next(clips, None)
         if first is None:
             raise _nothing(left_out)
         return Exported(write_data_set(folder, chain([first], clips)), left_out, found.unreadable)
 
 
-def _check(folder: Path, least_days: float, fewest_clips: int) -> None:
+def _check(folder: Path, least_days: float, fewest_clips: int, target: Target) -> None:
+    if target is Target.AUDIENCE_ADJUSTED:
+        raise ConfigurationError(
+            "followers are not observed, so that no clip can be exported for audience-adjusted; export without "
+            "--target and add the column followers to clips.csv",
+            field="target",
+        )
     if (folder / TABLE_NAME).exists():  # the writer would find it too, but after the topic has been read
         raise DataSetError(f"{folder / TABLE_NAME} is there already; choose a folder without a data set")
     if not 0 <= least_days < math.inf:
@@ -93,7 +102,9 @@ def _nothing(left_out: LeftOut) -> DataSetError:
     )
 
 
-def _counted(observed: Iterable[ObservedClip], least_days: float, left_out: LeftOut) -> Iterator[Annotation]:
+def _counted(
+    observed: Iterable[ObservedClip], least_days: float, left_out: LeftOut, target: Target
+) -> Iterator[Annotation]:
     """The clips whose counts can be learned from, by id."""
     for clip in observed:
         if clip.upload is None:
@@ -102,6 +113,10 @@ def _counted(observed: Iterable[ObservedClip], least_days: float, left_out: Left
             left_out.add(Reason.YOUNG, f"{clip.clip_id}: at {clip.days_online:.2f} days")
         elif clip.upload.challenge_id == ALL:
             left_out.add(Reason.NAMED_ALL, clip.clip_id)
+        elif target is Target.PER_VIEW and clip.views is None:
+            left_out.add(Reason.NO_VIEWS, clip.clip_id)
+        elif target is Target.PER_VIEW and (clip.views or 0) < (reacted := clip.likes + clip.comments + clip.reposts):
+            left_out.add(Reason.FEWER_VIEWS, f"{clip.clip_id}: {clip.views} views, {reacted} reactions")
         else:
             yield Annotation(
                 clip_id=clip.clip_id,
@@ -120,7 +135,10 @@ def _counted(observed: Iterable[ObservedClip], least_days: float, left_out: Left
 class _Clips:
     """Clips with their features, of challenges in which there is something to rank."""
 
-    def __init__(self, uploads: Uploads, features: UploadedFeatures, left_out: LeftOut, fewest_clips: int) -> None:
+    def __init__(
+        self, uploads: Uploads, features: UploadedFeatures, left_out: LeftOut, fewest_clips: int, target: Target
+    ) -> None:
+        self._target = target
         self._uploads = uploads
         self._features = features
         self._left_out = left_out
@@ -134,7 +152,7 @@ class _Clips:
                 self._left_out.add(Reason.GONE, clip_id)
         there = (clip for clip_id, clip in wanted.items() if clip_id in self._uploads)
         rows = sorted(there, key=lambda clip: (clip.challenge_id, clip.clip_id))
-        scores = dict(zip((row.clip_id for row in rows), targets(rows).raw.tolist(), strict=True))
+        scores = {row.clip_id: score for row, score in zip(rows, self._scores(rows), strict=True)}
         done = 0
         for _, members in groupby(rows, key=lambda clip: clip.challenge_id):
             challenge = list(members)
@@ -143,6 +161,12 @@ class _Clips:
                 yield clip
             done += len(challenge)
             progress(done, len(rows))
+
+    def _scores(self, rows: Sequence[Annotation]) -> list[float]:
+        """What tells clips apart: Eq. (1), or the plain rate, since a prior is fitted to training clips only."""
+        if self._target is Target.PER_VIEW:
+            return [sum(getattr(row, name) for name in REACTIONS) / max(row.views or 0, 1) for row in rows]
+        return [float(score) for score in raw_targets(rows)]
 
     def _comparable(self, rows: Sequence[Annotation], scores: Mapping[str, float]) -> Iterator[Clip]:
         """The clips that can be loaded, if they are enough and not all of one score.

@@ -20,6 +20,7 @@ from schemas.events import FeatureFile
 from schemas.features import ClipFeatures
 from schemas.joints import CONVERSIONS, LAYOUTS, JointLayout
 from schemas.modalities import Modality
+from schemas.virality_target import Target, TargetSettings
 from streamer.roots import FeatureRoots
 from streamer.stores import FeatureStore
 from tests.clips import random_features, upload
@@ -130,6 +131,18 @@ def test_clips_that_the_ranking_does_not_hold_and_a_challenge_called_all_are_lef
     assert ids(exported.data) == ids_of(rows[:5])
     assert exported.left_out.counts == {Reason.UNRANKED: 1, Reason.NAMED_ALL: 5}
     assert not check_folder(tmp_path).findings
+
+
+def test_for_reactions_per_view_clips_without_plausible_views_are_left_out(tmp_path: Path) -> None:
+    rows = [row._replace(views=1000 * (i + 1), likes=40 * i * i) for i, row in enumerate(clips(7))]
+    rows[2], rows[3] = rows[2]._replace(views=None), rows[3]._replace(views=0)
+    exported = export(tmp_path / "a", rows, target=Target.PER_VIEW)
+    assert ids(exported.data) == ids_of([*rows[:2], *rows[4:]])
+    assert exported.left_out.counts == {Reason.NO_VIEWS: 1, Reason.FEWER_VIEWS: 1}
+    assert not check_folder(tmp_path / "a", target=TargetSettings(target=Target.PER_VIEW)).findings
+    assert ids(export(tmp_path / "b", rows).data) == ids_of(rows)
+    with pytest.raises(ConfigurationError, match="followers are not observed"):
+        export(tmp_path / "c", rows, target=Target.AUDIENCE_ADJUSTED)
 
 
 def ids_of(rows: Iterable[ObservedClip]) -> list[str]:
