@@ -12,6 +12,7 @@ from rich.table import Table
 from dancerank.commands.extract import report_failures, show_outcomes
 from dancerank.demo.running import demo_settings, running, show_throughput
 from dancerank.extracting import Outcome, Video, extract_all
+from dancerank.overviews import look_at
 from dancerank.progress import steps, working
 from dancerank.settings import Settings
 from dancerank.terminal import Console
@@ -56,8 +57,8 @@ class Filmed(NamedTuple):
 def run_filmed_demo(
     console: Console, videos: Sequence[Path], folder: Path, *, bundle: Path, settings: Settings
 ) -> None:
-    """Fetch networks and, without ``videos`` of the user's own, sample videos; extract, stream, show; write features
-    and pictures to ``folder``.
+    """Fetch networks and, without ``videos`` of the user's own, sample videos; extract, stream, show, draw; write
+    features and pictures to ``folder``.
     """
     loaded = read_bundle(bundle)
     chosen = extraction_of(settings.extraction)
@@ -82,6 +83,10 @@ def run_filmed_demo(
         if len(data) > 1:
             console.rule("[bold]4. Who dances like this?")
             show_alike(console, system.service, data, sources)
+    console.rule("[bold]Drawn: what was seen in the first clip, and which moments its score comes from")
+    first = next(clip for clip, name in zip(clips, _names(clips), strict=True) if name == data.annotations[0].clip_id)
+    own = settings.model_copy(update={"extraction": chosen})
+    look_at(first.path, folder / "pictures", own, console, bundle=loaded)
 
 
 def extraction_of(settings: ExtractionSettings) -> ExtractionSettings:
