@@ -23,7 +23,15 @@ from extraction.decoding import worker
 from extraction.decoding.content import VideoContent
 from extraction.frames import BATCH_FRAMES, FRAME_RATE_HZ, Frame, Image, VideoProperties
 from extraction.settings import ExtractionSettings
-from schemas.errors import DecoderEnded, ExtraMissing, FeatureError, VideoLengthRefused, VideoOversized, VideoUnreadable
+from schemas.errors import (
+    DecoderEnded,
+    DecoderUnavailable,
+    ExtraMissing,
+    FeatureError,
+    VideoLengthRefused,
+    VideoOversized,
+    VideoUnreadable,
+)
 from schemas.events import MAX_DURATION_S
 
 _WORKER: Final = str(Path(worker.__file__))
@@ -109,15 +117,20 @@ class DecodedVideo:
             limits.memory_bytes,
             limits.cpu_s,
         )
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", _WORKER, json.dumps(request._asdict())],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={name: value for name in _ENVIRONMENT if (value := os.environ.get(name)) is not None},
-            pass_fds=[self._content.descriptor],
-            start_new_session=True,  # Ctrl-C is for the process that reads, which then ends this one
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", _WORKER, json.dumps(request._asdict())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={name: value for name in _ENVIRONMENT if (value := os.environ.get(name)) is not None},
+                pass_fds=[self._content.descriptor],
+                start_new_session=True,  # Ctrl-C is for the process that reads, which then ends this one
+            )
+        except OSError as error:
+            raise DecoderUnavailable(
+                f"the decoder cannot be started ({error.strerror}); free memory, or lower extraction.workers"
+            ) from error
         assert self._process.stdout is not None
         self._pipe = self._process.stdout.fileno()
         _enlarge(self._pipe)

@@ -6,6 +6,7 @@ catches ``RetriableError`` and tries again; any other error ends it. ``docs/erro
 
 from schemas.errors.clips import (
     DecoderEnded,
+    DecoderUnavailable,
     ExtractionFailed,
     ExtractorMissing,
     FeatureError,
@@ -72,6 +73,7 @@ __all__ = [
     "DancerankError",
     "DatabaseBusy",
     "DecoderEnded",
+    "DecoderUnavailable",
     "DeletionsLost",
     "ExtraMissing",
     "ExtractionFailed",

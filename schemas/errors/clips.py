@@ -128,6 +128,14 @@ class DecoderEnded(ExtractionFailed):
     remedy = "Encode the video again and upload that; the limits are under `[extraction]`. Others are not affected."
 
 
+class DecoderUnavailable(RetriableError):
+    """The process that decodes a video could not be started: this machine has no memory or no process to give."""
+
+    code = "decoder_unavailable"
+    remedy = "Nothing if it passes; otherwise lower `extraction.workers`, or raise this user's `ulimit -u`."
+    surfaces = (Surface.RECONNECT, Surface.COMMAND)
+
+
 class FeatureStoreUnavailable(RetriableError):
     """The feature store did not answer; the file may well exist."""
 

@@ -1,7 +1,9 @@
 """A decoder that crashes, spins or hangs is ended and its video refused; no other video notices."""
 
+import errno
 import select
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ import pytest
 
 from extraction.decoding.content import open_path
 from extraction.decoding.video import DecodedVideo
-from schemas.errors import DecoderEnded, FeatureError, VideoUnreadable
+from schemas.errors import DecoderEnded, DecoderUnavailable, FeatureError, RetriableError, VideoUnreadable
 from tests.extraction.decoded import MIB, decode, limits
 from tests.extraction.made_videos import numbered, steady, step_of, write_video
 from tests.fuzz.mutations import damaged
@@ -93,6 +95,18 @@ def test_a_decoder_gets_no_secrets_of_its_process(long_video: Path, monkeypatch:
         assert "DANCERANK_KAFKA__SECRETS" not in process.environ()
         held = [file.path for file in process.open_files()]
     assert held == [str(long_video)]
+
+
+def test_a_decoder_that_cannot_be_started_is_tried_again(long_video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without memory says nothing about the video, which must not be dead-lettered."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(DecoderUnavailable, match="Cannot allocate memory") as caught:
+        decode(long_video)
+    assert isinstance(caught.value, RetriableError)
 
 
 def test_leaving_a_video_ends_its_decoder(long_video: Path) -> None:
