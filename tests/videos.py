@@ -13,7 +13,7 @@ from extraction.sample_videos import fetch, fetched, video_folder
 from extraction.settings import ExtractionSettings
 from tests.extractors import skip_or_fail
 
-NAMES = ("dancer",)
+NAMES = ("dancer", "carphone", "rabbit")
 
 
 def fetched_video(name: str) -> Path:

@@ -3,7 +3,6 @@
 Legend: H, W of ``Frame.image``; h, w of the pictures, whose longer side is at most ``LONGEST_SIDE``.
 """
 
-import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
@@ -15,7 +14,7 @@ import numpy.typing as npt
 from extraction.backgrounds.filling import fill_holes
 from extraction.backgrounds.medians import median_of_allowed
 from extraction.backgrounds.methods import BackgroundMethod
-from extraction.backgrounds.vibe import ViBe
+from extraction.backgrounds.vibe import RADIUS, ViBe
 from extraction.frames import FRAME_RATE_HZ, Frame, VideoProperties
 from extraction.resizing import resized
 from extraction.streams import Person
@@ -30,6 +29,10 @@ LEAST_PROBABILITY: Final = 0.2
 """Where the mask exceeds it the person may be, and nothing is learned."""
 MARGIN: Final = 0.025
 """By this share of the longer side the mask is dilated: limbs that move fast leave it, and shadows lie beside it."""
+LATE_FRAMES: Final = 12
+"""So many frames with nobody before one with a dancer: there the tracker has found the dancer late."""
+STAYED_SHARE: Final = 0.6
+"""Likewise if more of what the mask covers looks as it did while nobody was seen."""
 CUT_SHARE: Final = 0.3
 """If less of what is visible fits to the model, the picture shows another scene."""
 
@@ -59,13 +62,13 @@ class Backgrounds:
         """The pictures that the next frames complete, in order. A person's mask forbids to learn from its pixels."""
         pictures: list[BackgroundPicture] = []
         for frame, person in zip(frames, people, strict=True):
-            image = _small(frame.image)
+            image = small(frame.image)
             if self._model is None:
                 vibe = self._method == "vibe"
                 height, width, _ = image.shape
                 self._model = _ViBePictures(height, width, self._seed) if vibe else _MedianPictures()
             forbidden = forbidden_by(person.mask if person else None, image.shape[0], image.shape[1])
-            pictures += self._model.add(frame.index, image, forbidden)
+            pictures += self._model.add(frame.index, image, forbidden, seen=person is not None)
         return pictures
 
     def finish(self) -> list[BackgroundPicture]:
@@ -88,7 +91,8 @@ def forbidden_by(mask: npt.NDArray[np.float32] | None, height: int, width: int) 
     return cv2.dilate((small > LEAST_PROBABILITY).astype(np.uint8), disc).astype(np.bool_)
 
 
-def _small(image: Image) -> Image:
+def small(image: Image) -> Image:
+    """(h, w, 3): a frame at the size of the pictures."""
     height, width = image.shape[:2]
     scale = min(1.0, LONGEST_SIDE / max(height, width))
     return image if scale == 1 else resized(image, max(1, round(height * scale)), max(1, round(width * scale)))
@@ -110,23 +114,33 @@ class _ViBePictures:
     is ragged at edges. What the person has covered until a picture's time is taken from the next ``WINDOW_FRAMES``
     frames.
 
-    The model forgets pixels that were visible and have not fitted it within a window, and at a cut all of them.
+    The model forgets pixels that were visible and have not fitted it within a window, and at a cut all of them; and the
+    dancer, where it learned them before the tracker found them. Therefore a picture waits until a dancer is seen.
     """
 
     def __init__(self, height: int, width: int, seed: int) -> None:
         self._vibe = ViBe(height, width, seed)
         self._visible = np.zeros((height, width), np.bool_)
         self._fitted = np.zeros((height, width), np.bool_)
+        self._unguarded = np.zeros((height, width), np.bool_)
+        self._seen_at = -1
         self._next = 0
         self._waiting: deque[_Waiting] = deque()
 
-    def add(self, index: int, image: Image, forbidden: Mask) -> Iterator[BackgroundPicture]:
-        compared = self._vibe.known & ~forbidden
+    def add(self, index: int, image: Image, forbidden: Mask, *, seen: bool) -> Iterator[BackgroundPicture]:
+        if seen:
+            self._forget_dancer(index, image, forbidden)
+            self._seen_at = index
+            self._unguarded[:] = False
+        known = self._vibe.known.copy()
+        compared = known & ~forbidden
         background = self._vibe.update(image, forbidden)
         if compared.any() and background[compared].mean() < CUT_SHARE:
             yield from self.finish()
             self._vibe.forget(np.ones_like(forbidden))
             self._vibe.update(image, forbidden)
+        if not seen:
+            self._unguarded |= background & ~known
         self._visible |= ~forbidden
         self._fitted |= background
         if (index + 1) % WINDOW_FRAMES == 0:
@@ -142,29 +156,52 @@ class _ViBePictures:
         while self._waiting:
             yield self._completed(self._waiting.popleft())
 
+    def _forget_dancer(self, index: int, image: Image, forbidden: Mask) -> None:
+        """Forget what was learned, with nobody seen, where the dancer is, if it was the dancer already."""
+        suspects = forbidden & self._unguarded
+        if not suspects.any():
+            return
+        stayed = self._vibe.fits(image, suspects).sum() > STAYED_SHARE * suspects.sum()
+        if stayed or index - self._seen_at <= LATE_FRAMES:
+            self._vibe.forget(suspects)
+            for waiting in self._waiting:
+                waiting.unseen[suspects] = True
+
     def _ready(self, waiting: _Waiting, index: int) -> bool:
-        return index - _due(waiting.number) >= WINDOW_FRAMES or not (waiting.unseen & ~self._vibe.known).any()
+        if index - _due(waiting.number) >= WINDOW_FRAMES:
+            return True
+        return self._seen_at == index and not (waiting.unseen & ~self._vibe.known).any()
 
     def _completed(self, waiting: _Waiting) -> BackgroundPicture:
         late = waiting.unseen & self._vibe.known
+        if self._seen_at >= 0:
+            late &= ~self._unguarded
         image = np.where(late[..., None], self._vibe.latest, waiting.image)
         unseen = waiting.unseen & ~late
         return BackgroundPicture(waiting.number / Modality.SCENIC.rate_hz, fill_holes(image, unseen), unseen)
 
 
+class _Taken(NamedTuple):
+    at: int
+    image: Image
+    forbidden: Mask
+    seen: bool
+
+
 class _MedianPictures:
-    """The median of what the person leaves visible in the window around the picture's time."""
+    """The median of what the person leaves visible in the window around the picture's time. A frame with nobody
+    just before or after one with the dancer, or that looks the same where the dancer is then, has the dancer's mask.
+    """
 
     def __init__(self) -> None:
-        self._taken: deque[tuple[int, Image, Mask]] = deque()
-        self._numbers = itertools.count()
-        self._next = next(self._numbers)
+        self._taken: deque[_Taken] = deque()
+        self._next = 0
         self._last = -1
 
-    def add(self, index: int, image: Image, forbidden: Mask) -> Iterator[BackgroundPicture]:
+    def add(self, index: int, image: Image, forbidden: Mask, *, seen: bool) -> Iterator[BackgroundPicture]:
         self._last = index
         if index % MEDIAN_FRAMES == 0:
-            self._taken.append((index, image, ~forbidden))
+            self._taken.append(_Taken(index, image, forbidden, seen))
         while _due(self._next) + WINDOW_FRAMES // 2 <= index:
             yield self._picture()
 
@@ -173,12 +210,24 @@ class _MedianPictures:
             yield self._picture()
 
     def _picture(self) -> BackgroundPicture:
-        number, self._next = self._next, next(self._numbers)
-        while self._taken[0][0] <= _due(number) - WINDOW_FRAMES // 2 and len(self._taken) > 1:
+        number, self._next = self._next, self._next + 1
+        first, last = _due(number) - WINDOW_FRAMES // 2, _due(number) + WINDOW_FRAMES // 2
+        while self._taken[0].at <= first and len(self._taken) > 1:
             self._taken.popleft()
-        window = [taken for taken in self._taken if taken[0] <= _due(number) + WINDOW_FRAMES // 2]
-        image, seen = median_of_allowed([taken[1] for taken in window], [taken[2] for taken in window])
-        return BackgroundPicture(number / Modality.SCENIC.rate_hz, fill_holes(image, ~seen), ~seen)
+        window = [taken for taken in self._taken if taken.at <= last]
+        dancers = [taken for taken in window if taken.seen]
+        allowed = [~_hidden(taken, dancers) for taken in window]
+        image, shown = median_of_allowed([taken.image for taken in window], allowed)
+        return BackgroundPicture(number / Modality.SCENIC.rate_hz, fill_holes(image, ~shown), ~shown)
 
 
-__all__ = ["BackgroundPicture", "Backgrounds", "forbidden_by", "open_backgrounds"]
+def _hidden(taken: _Taken, dancers: Sequence[_Taken]) -> Mask:
+    if taken.seen or not dancers:
+        return taken.forbidden
+    nearest = min(dancers, key=lambda other: abs(other.at - taken.at))
+    alike = cv2.absdiff(taken.image, nearest.image).max(axis=2) <= RADIUS
+    stayed = (nearest.forbidden & alike).sum() > STAYED_SHARE * nearest.forbidden.sum()
+    return nearest.forbidden if stayed or abs(nearest.at - taken.at) <= LATE_FRAMES else taken.forbidden
+
+
+__all__ = ["BackgroundPicture", "Backgrounds", "forbidden_by", "open_backgrounds", "small"]

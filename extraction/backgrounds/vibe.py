@@ -70,6 +70,10 @@ class ViBe:
         """(H, W, 3): the latest value of each pixel that was background, zeros where none was."""
         return self._latest.T.reshape(*self._shape, 3).copy()
 
+    def fits(self, image: Image, where: Mask) -> Mask:
+        """(H, W): the pixels of ``where`` that the model would take for background."""
+        return self._matches(_planes(image), where.ravel() & self._known).reshape(self._shape)
+
     def forget(self, where: Mask) -> None:
         """No samples are known ``where``, (H, W), any more: what is seen there next initialises them."""
         self._known &= ~where.ravel()

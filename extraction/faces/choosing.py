@@ -12,6 +12,8 @@ UPPER_BODY: Final = 1.6
 """Side of the square around the head that is searched, in lengths of the torso: a face takes about a fifth of it."""
 BY_SHOULDERS: Final = 2.2
 """Likewise in widths of the shoulders, where these are wider: of someone who sits close to the camera."""
+SURE_SCORE: Final = 0.75
+"""Of a face where no person is followed. With less, leaves and rocks have faces."""
 
 _HEAD: Final = slice(0, 11)
 _SHOULDERS: Final = slice(11, 13)
@@ -29,10 +31,10 @@ def upper_body(person: Person) -> View:
 
 def face_of(person: Person | None, faces: Sequence[Face]) -> Face | None:
     """The dancer's face: the one that holds most points of the head, and is nearest to their middle among equals.
-    Without a person the largest face.
+    Without a person the largest face of those that are sure enough.
     """
     if person is None:
-        return max(faces, key=lambda face: face.side, default=None)
+        return max((face for face in faces if face.score >= SURE_SCORE), key=lambda face: face.side, default=None)
     head = person.landmarks[_HEAD, :2]
     middle = head.mean(axis=0)
 

@@ -3,9 +3,9 @@
 from typing import Final
 
 import cv2
-import numpy as np
 
 from extraction.frames import Image
+from extraction.resizing import resized
 
 LEAST_CHANGE: Final = 20.0
 """Mean absolute difference of two thumbnails, of 255. Dancers before a still camera stay below 6."""
@@ -24,7 +24,7 @@ class CutDetector:
 
     def is_cut(self, image: Image) -> bool:
         """Whether another scene begins with this picture."""
-        thumbnail = cv2.resize(image, _THUMBNAIL, interpolation=cv2.INTER_AREA)
+        thumbnail = resized(image, *_THUMBNAIL)
         change = 0.0 if self._last is None else float(cv2.absdiff(thumbnail, self._last).mean())
-        before, self._last, self._last_change = self._last_change, np.asarray(thumbnail), change
+        before, self._last, self._last_change = self._last_change, thumbnail, change
         return change > LEAST_CHANGE and change > LEAST_RATIO * before

@@ -71,6 +71,31 @@ def test_a_dancer_on_the_spot_does_not_melt_into_the_background(method):
         assert not visibly_different(picture.image, scene())[~picture.unseen].any()
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("late", [5, 40])
+def test_a_dancer_whom_the_tracker_finds_late_is_in_no_picture(method, late):
+    frames, people = dance(200, lambda _: 25)
+    made = pictures(frames, [None] * late + people[late:], method)
+    for picture in made:
+        assert picture.unseen[20:50, 25:37].all()
+        assert visibly_different(picture.image, scene()).mean() < 0.01
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_dancer_whom_the_tracker_loses_for_a_moment_is_in_no_picture(method):
+    frames, people = dance(200, lambda _: 25)
+    made = pictures(frames, [*people[:100], *[None] * 9, *people[109:]], method)
+    for picture in made:
+        assert visibly_different(picture.image, scene()).mean() < 0.01
+
+
+def test_what_an_empty_scene_showed_stays_known_when_a_dancer_enters():
+    made = pictures(*dance(200, lambda i: 25 if i >= 75 else None))
+    for picture in made:
+        assert not picture.unseen.any()
+        assert not visibly_different(picture.image, scene()).any()
+
+
 def test_without_a_mask_the_dancer_on_the_spot_is_background():
     frames, people = dance(200, lambda _: 25)
     made = pictures(frames, [None] * len(people))

@@ -1,7 +1,6 @@
 import cmath
 import math
 
-import cv2
 import numpy as np
 import pytest
 
@@ -102,19 +101,3 @@ def test_the_largest_centred_square_counts():
     image[:, 30:70] = 255
     assert (square(image, 20) == 255).all()
     assert (square(image.transpose(1, 0, 2), 20) == 255).all()
-
-
-@pytest.mark.parametrize("offset", [4, 8, 20, 32])
-def test_a_picture_has_the_same_bytes_wherever_its_transforms_lie_in_memory(monkeypatch, offset):
-    def moved(transform):
-        buffer = np.empty(transform.nbytes + 128, np.uint8)
-        start = -buffer.ctypes.data % 64 + offset
-        copy = buffer[start : start + transform.nbytes].view(transform.dtype).reshape(transform.shape)
-        copy[:] = transform
-        return copy
-
-    image = np.random.default_rng(2).integers(0, 256, (100, 120, 3)).astype(np.uint8)
-    expected = gist(image)
-    inverse = cv2.idft
-    monkeypatch.setattr(cv2, "idft", lambda *arguments, **named: moved(inverse(*arguments, **named)))
-    np.testing.assert_array_equal(gist(image), expected)
