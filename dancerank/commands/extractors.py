@@ -50,7 +50,7 @@ def fetch(
     where = _folder(folder, config)
     with steps() as on_progress:
         results = fetch_networks(names or [], where, on_progress=on_progress, keep_sources=keep_sources)
-    table = Table("network", "licence", "from", "", title=f"networks in {where}")
+    table = _table(where, "licence", "from", "")
     for each in results:
         table.add_row(*_outcome(each))
     Console().print(table)
@@ -59,7 +59,7 @@ def fetch(
 def list_networks(folder: Folder = None, config: Config = None) -> None:
     """Show the networks that are there, and those that can be fetched."""
     where = _folder(folder, config)
-    table = Table("network", "is there", "input", "feature", "licence", "purpose", title=f"networks in {where}")
+    table = _table(where, "is there", "input", "feature", "licence", "purpose")
     there = installed(where)
     for name in [*CATALOGUE, *(name for name in there if name not in CATALOGUE)]:
         if name not in there:
@@ -94,7 +94,7 @@ def verify(folder: Folder = None, config: Config = None) -> None:
     where = _folder(folder, config)
     names = installed(where)
     broken = []
-    table = Table("network", "result", title=f"networks in {where}")
+    table = _table(where, "result")
     for name in names:
         try:
             model = open_model(name, folder=where, providers=("cpu",))
@@ -172,6 +172,15 @@ def _numbers(text: str, option: str) -> tuple[float, float, float]:
 
 def _folder(folder: Path | None, config: Path | None) -> Path:
     return folder or load_settings(config).extraction.models_folder or default_folder()
+
+
+def _table(where: Path, *columns: str) -> Table:
+    """A table of networks, by names that a narrow terminal does not cut."""
+    table = Table(title=f"networks in {where}")
+    table.add_column("network", no_wrap=True)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def _outcome(result: Fetched) -> tuple[str, str, str, Text]:

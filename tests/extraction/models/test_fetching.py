@@ -187,3 +187,13 @@ def test_each_recipe_is_whole() -> None:
 def test_by_default_pypi_alone_gives_every_stream() -> None:
     names = {recipe.name for recipe in RECIPES if recipe.by_default and not recipe.needs_npm}
     assert names >= {"pose-detector", "pose-landmarks-full", "face-detector-full-range", "frame-features"}
+
+
+def test_what_an_earlier_conversion_made_is_fetched_again(
+    registry: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch(["one"], tmp_path / "models", on_progress=quiet)
+    monkeypatch.setattr("extraction.models.catalogue.CONVERSION", 99)
+    (again,) = fetch(["one"], tmp_path / "models", on_progress=quiet)
+    assert not again.was_there
+    assert len(registry) == 2

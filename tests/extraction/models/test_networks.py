@@ -1,5 +1,7 @@
 """The converted networks compute what the networks of the packages compute."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,3 +77,18 @@ def test_pictures_of_another_size_or_type_are_refused(model: OpenModel) -> None:
         network.run(np.zeros((1, 100, 224, 3), np.uint8))
     with pytest.raises(ValueError, match="not float32"):
         network.run(np.zeros((1, 224, 224, 3), np.float32))  # type: ignore[arg-type]
+
+
+def test_converting_needs_no_torch_and_gives_the_same_bytes(model: OpenModel, sources: SourcesOf) -> None:
+    names = ("frame-features", "face-detector-short-range")
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from pathlib import Path\n"
+        "from extraction.models.building import build\n"
+        "from extraction.models.catalogue import CATALOGUE\n"
+        "for name, file in zip(sys.argv[1::2], sys.argv[2::2]):\n"
+        "    print(build(CATALOGUE[name], [Path(file).read_bytes()])[0].sha256)\n"
+    )
+    arguments = [text for name in names for text in (name, str(sources(name)[0]))]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [model(name).manifest.sha256 for name in names]
