@@ -134,7 +134,7 @@ def run(arguments: argparse.Namespace) -> None:
             rows += graph_rows(timer, read_bundle(folder), device, clips, seconds, machine, flops, sizes)
         share = STREAMED_S / seconds
         usual = [{modality: share * each for modality, each in needs.items()} for needs in (flops, sizes)]
-        rows += streamer_rows(timer, folders[0], device, 16 if arguments.quick else 20 * clips, machine, *usual)
+        rows += streamer_rows(timer, folders[0], device, 8 if arguments.quick else 20 * clips, machine, *usual)
     for row in rows:
         print(f"{row.what:<44}{row.clips_per_s:>12,.1f} clips/s {row.clips_per_s / row.limit:>6.2f} of {row.by}")
     figures = [Measured("float32 products", machine.float32 / 1e12, "TFLOP/s")]

@@ -201,13 +201,29 @@ def peak_flops(rounds: int, now_s: Callable[[], float]) -> float:
 
 
 def stream_flops(model: ViralityModel, modality: Modality, case: Case) -> float:
-    """Floating-point operations of a batch in torch's form of a stream: twice the multiplications of its products and
-    convolutions."""
+    """Floating-point operations of a batch that a stream needs: twice the multiplications of products and convolutions
+    in torch's form, less those of dilated taps with padding, which ``fast`` leaves out."""
     steps = round(case.seconds * modality.rate_hz)
     frames = torch.rand(case.clips, steps, *model.config.frame_shape(modality))
+    padded = list[float]()
+
+    def note(convolution: torch.nn.Module, inputs: tuple[torch.Tensor, ...], _: object) -> None:
+        if isinstance(convolution, torch.nn.Conv1d):
+            padded.append(flops_with_padding(convolution, inputs[0].shape[0], inputs[0].shape[2]))
+
+    hooks = [module.register_forward_hook(note) for module in model.stream(modality).modules()]
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model.stream(modality)(frames, torch.full((case.clips,), steps))
-    return float(counter.get_total_flops())
+    for hook in hooks:
+        hook.remove()
+    return float(counter.get_total_flops()) - sum(padded)
+
+
+def flops_with_padding(convolution: torch.nn.Conv1d, clips: int, steps: int) -> float:
+    """Operations on padding of a convolution that keeps the length: tap k of K lies (k - K // 2) dilations aside."""
+    (kernel,), (dilation,) = convolution.kernel_size, convolution.dilation
+    aside = sum(min(steps, abs(tap - kernel // 2) * dilation) for tap in range(kernel))
+    return 2.0 * clips * aside * convolution.in_channels * convolution.out_channels
 
 
 def report(

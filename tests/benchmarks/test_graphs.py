@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import figures, graphs
-from benchmarks.graphs import OV_BF16, OV_FLOAT32, OV_INT8, TORCH, WHOLE, whole_clip
+from benchmarks.graphs import OV_BF16, OV_FLOAT32, OV_INT8, TORCH, WHOLE, flops_with_padding, whole_clip
 from schemas.export_profiles import Profile
 from schemas.modalities import Modality
 
@@ -29,6 +30,12 @@ def test_the_whole_clip_is_the_sum_of_its_streams() -> None:
             "int8 in OpenVINO as admitted": 10 / 4.5,
         }
     )
+
+
+def test_operations_on_padding_are_those_of_taps_that_leave_the_clip() -> None:
+    convolution = torch.nn.Conv1d(3, 5, 7, padding=12, dilation=4)
+    inside = sum(0 <= step + 4 * (tap - 3) < 10 for step in range(10) for tap in range(7))
+    assert flops_with_padding(convolution, 2, 10) == 2 * 2 * 3 * 5 * (7 * 10 - inside)
 
 
 @pytest.mark.slow
