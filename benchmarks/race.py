@@ -4,10 +4,13 @@
 
 All contenders run from the beginning and wait; in each round every one gets the same uploads in turn, the next round in
 the opposite order. The time runs from before the first upload is sent until the last result can be read; processor time
-is shown beside it, which other work on the machine disturbs less. *Naive loop*: poll, load, run one clip, send, as
-kafka-python's documentation shows; with ``--size paper`` also with the graphs of the profile *exact*, which were the
-only ones before there were profiles. *Bare sessions*: padded batches in memory, nothing else. Quix Streams and MLServer
-(Kafka, adaptive batching) need an environment of their own::
+is shown beside it, which other work on the machine disturbs less.
+
+*Naive loop*: poll, load, run one clip, send, as kafka-python's documentation shows, in sessions as ONNX Runtime opens
+them. Their threads spin while they wait, which costs much where cores are shared; so it takes part without that, too.
+With ``--size paper`` also with the graphs of the profile *exact*, the only ones before there were profiles. *Bare
+sessions*: padded batches in memory, nothing else. Quix Streams and MLServer (Kafka, adaptive batching) need an
+environment of their own::
 
     python -m venv out/rivals && out/rivals/bin/pip install -r benchmarks/rivals-streaming.txt
 
@@ -37,6 +40,7 @@ from benchmarks.figures import OUT, Measured, write_figures
 from benchmarks.pipeline import make_uploads
 from benchmarks.race_contenders import (
     BARE,
+    CALM_LOOP,
     LOOP,
     MLSERVER,
     MODEL,
@@ -136,7 +140,7 @@ def bundles_of(arguments: argparse.Namespace) -> dict[str, Path]:
 
 def names_of(arguments: argparse.Namespace, console: Console) -> list[str]:
     """Who takes part, by the size and what is installed."""
-    names = [BARE, LOOP, STREAMER, TWICE]
+    names = [BARE, LOOP, CALM_LOOP, STREAMER, TWICE]
     if arguments.size == "paper":
         names.append(OLD_LOOP)
     elif arguments.rivals.exists():

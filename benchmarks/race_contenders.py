@@ -33,11 +33,12 @@ from transport.connection import KafkaConnection
 from vdv.folder import open_data_set
 from vdv.uploads import read_uploads
 
-STREAMER, TWICE, BARE, LOOP, OLD_LOOP, QUIX, MLSERVER = (
+STREAMER, TWICE, BARE, LOOP, CALM_LOOP, OLD_LOOP, QUIX, MLSERVER = (
     "streamer",
     "two streamers",
     "bare sessions",
     "naive loop",
+    "naive loop, no spinning",
     "naive loop, exact graphs",
     "Quix Streams",
     "MLServer",
@@ -112,6 +113,8 @@ def open_contender(name: str, spec: Spec, rivals: Path, folder: Path, logs: Path
     text = json.dumps(spec._asdict())
     if name in (LOOP, OLD_LOOP):
         return Contender(name, spec, [[*this, "benchmarks.race_rivals", "loop", text]], log)
+    if name == CALM_LOOP:
+        return Contender(name, spec, [[*this, "benchmarks.race_rivals", "calm-loop", text]], log)
     if name == QUIX:
         return Contender(name, spec, [[str(rivals), "-m", "benchmarks.race_rivals", "quix", text]], log)
     if name == MLSERVER:

@@ -1,6 +1,6 @@
 """What a newcomer writes around the same graphs, each as its documentation shows: the rivals of ``benchmarks.race``.
 
-    python -m benchmarks.race_rivals loop|quix SPEC
+    python -m benchmarks.race_rivals loop|calm-loop|quix SPEC
 
 Needs NumPy, ONNX Runtime, safetensors and msgspec, and what ``benchmarks/rivals-streaming.txt`` names, but nothing of
 the project: it runs in an environment of their own. ``SPEC`` is JSON: ``servers``, ``uploads`` and ``scored`` (topics),
@@ -11,6 +11,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -22,14 +23,17 @@ from safetensors.numpy import load_file
 
 
 class Model:
-    """The graphs of a bundle in sessions as ONNX Runtime opens them without options."""
+    """The graphs of a bundle in sessions as ONNX Runtime opens them, or without threads that spin while they wait."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, spins: bool = True) -> None:
+        options = onnxruntime.SessionOptions()
+        if not spins:
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         manifest = json.loads((folder / "bundle.json").read_text())
         self.streams = [(s["modality"], s["input_channels"], s["embedding_dim"]) for s in manifest["streams"]]
-        sessions = [onnxruntime.InferenceSession(folder / s["file"]) for s in manifest["streams"]]
+        sessions = [onnxruntime.InferenceSession(folder / s["file"], options) for s in manifest["streams"]]
         self._sessions = dict(zip([s["modality"] for s in manifest["streams"]], sessions, strict=True))
-        self._fusion = onnxruntime.InferenceSession(folder / manifest["fusion"]["file"])
+        self._fusion = onnxruntime.InferenceSession(folder / manifest["fusion"]["file"], options)
 
     def score(self, uris: Sequence[str]) -> list[dict[str, Any]]:
         """The scores and embeddings of the clips whose feature files these are, in one batch."""
@@ -82,11 +86,11 @@ def answer(model: Model, value: bytes) -> bytes:
     return msgspec.msgpack.encode({"clip_id": upload["clip_id"], **result})
 
 
-def loop(spec: Mapping[str, Any]) -> None:
+def loop(spec: Mapping[str, Any], *, spins: bool = True) -> None:
     """kafka-python's examples of a consumer in a group and of a producer, put together."""
     from kafka import KafkaConsumer, KafkaProducer
 
-    model = Model(Path(spec["bundle"]))
+    model = Model(Path(spec["bundle"]), spins=spins)
     consumer = KafkaConsumer(
         spec["uploads"],
         bootstrap_servers=spec["servers"],
@@ -115,7 +119,7 @@ def quix(spec: Mapping[str, Any]) -> None:
     app.run()
 
 
-WAYS = {"loop": loop, "quix": quix}
+WAYS = {"loop": loop, "calm-loop": partial(loop, spins=False), "quix": quix}
 
 if __name__ == "__main__":
     WAYS[sys.argv[1]](json.loads(sys.argv[2]))
