@@ -143,7 +143,7 @@ class ActionNet(nn.Module):
             stream = self._stream(name)
             _check(name, instances, stream.channels)
             real = torch.ones(1, instances.shape[1], dtype=torch.bool, device=instances.device)
-            feature, attention[name] = stream(instances, real if mask is None else mask)
+            feature, attention[name] = stream(instances, real if mask is None else mask.bool())
             features.append(feature)
         joined = torch.cat(features, dim=1)
         score = torch.sigmoid(self.head(joined)).squeeze(1)

@@ -134,6 +134,7 @@ def test_instances_may_be_missing_in_the_middle() -> None:
     changed[:, 2] = math.nan
     torch.testing.assert_close(NETWORK.assess(changed, static, gap).score, found.score)
     assert found.dynamic_attention[0, 2] == 0
+    assert torch.equal(NETWORK(dynamic, static, gap.float()), found.score)
 
 
 @pytest.mark.parametrize("aggregation", ["average", "attention", "filters", "lstm", "bi-lstm"])
