@@ -73,6 +73,7 @@ class Streaming:
                 stack.enter_context(closing(beside))
                 loops.add(beside, LagReader(videos, settings.kafka.videos_group, beside.progress), tuple)
                 stack.enter_context(_beside(beside, opened))
+                log.info("extracting videos of %s, %d at once", videos[0], settings.extraction.workers)
             stack.enter_context(loops.monitored())
             yield opened
 
