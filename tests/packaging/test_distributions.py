@@ -62,7 +62,7 @@ def files_below(folder: Path) -> set[str]:
 
 def belongs_into_the_wheel(file: str) -> bool:
     path = Path(file)
-    if file == "dancerank_installation.py" or file.startswith("dancerank/bundle/"):
+    if file == "dancerank_installation.py" or file.startswith(("dancerank/bundle/", "dancerank/video_bundle/")):
         return True
     data = (path.parent.as_posix(), path.suffix) in {("dancerank/policies", ".toml"), ("schemas/json", ".json")}
     return path.parts[0] in PACKAGES and (data or path.suffix == ".py" or path.name == "py.typed")
