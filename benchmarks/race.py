@@ -59,7 +59,7 @@ from dancerank.settings import shipped_bundle
 from schemas.codec import encode
 from schemas.events import ClipUploaded
 from tests.servers.kafka import KafkaServer
-from transport.connection import KafkaConnection
+from transport.connection import KafkaConnection, open_client
 from transport.topics import TopicSpec, ensure_topics
 
 PARTITIONS: Final = 4
@@ -159,7 +159,7 @@ class Course:
 
     def __init__(self, servers: tuple[str, ...], folder: Path, uploads: Sequence[ClipUploaded]) -> None:
         self._servers, self._folder, self._uploads = servers, folder, uploads
-        self._producer = KafkaProducer(bootstrap_servers=list(servers))
+        self._producer, _ = open_client(KafkaProducer, KafkaConnection(servers=servers))
         self._round = itertools.count()
 
     def opened(self, stack: ExitStack, name: str, bundles: Mapping[str, Path], rivals: Path) -> Contender:
@@ -217,13 +217,14 @@ class Course:
 
     def _results(self, contender: Contender, *, at_least: int = 0, patience_s: float = 0.0) -> int:
         """How many results can be read: returns once there are so many, or nothing has come for ``patience_s``."""
-        consumer = KafkaConsumer(
-            contender.spec.scored,
-            bootstrap_servers=list(self._servers),
+        consumer, _ = open_client(
+            KafkaConsumer,
+            KafkaConnection(servers=self._servers),
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             group_id=None,
         )
+        consumer.subscribe([contender.spec.scored])
         found = 0
         with closing(consumer):
             quiet_s = time.monotonic() + max(patience_s, 2.0)
