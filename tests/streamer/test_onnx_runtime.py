@@ -28,7 +28,7 @@ def test_cuda_alone_on_a_machine_without_it_is_refused_with_the_available_ones(b
 
 @pytest.mark.parametrize("providers", [("gpu",), ("cpu", "tpu"), ()])
 def test_an_unknown_provider_is_refused_with_the_known_ones(bundle: Bundle, providers: tuple[str, ...]) -> None:
-    with pytest.raises(ConfigurationError, match="choose from cuda, cpu"):
+    with pytest.raises(ConfigurationError, match="choose from tensorrt, cuda-graphs, cuda, cpu"):
         OnnxRuntime(bundle, providers=providers)
 
 
