@@ -82,9 +82,9 @@ def test_what_is_held_and_by_whom_is_shown(desk: Desk) -> None:
     desk.serve("other:8080", g1=4)
     code, shown = desk.run("list")
     assert code == 0
-    assert "g1 │ 4 │ active since 20" in shown
+    assert "g1 │ 4 │ eq1 │ active since 20" in shown
     assert "host:8080 (4), other:8080 (4)" in shown
-    assert "g2 │ 3 │ never active │ host:8080 (2)" in shown
+    assert "g2 │ 3 │ eq1 │ never active │ host:8080 (2)" in shown
 
 
 def test_a_generation_that_cannot_answer_for_all_is_refused_with_what_is_missing(desk: Desk) -> None:
@@ -140,7 +140,7 @@ def test_a_generation_is_retired_only_when_confirmed_and_not_active(desk: Desk) 
     code, said = desk.run("retire", "g1", answer="y\n")
     assert (code, "g1 is retired: 4 clips dropped" in said) == (0, True)
     assert desk.store.generations() == {"g2": 4}
-    assert "g1 │ 0 │ retired │ –" in desk.run("list")[1]
+    assert "g1 │ 0 │ eq1 │ retired │ –" in desk.run("list")[1]
     code, said = desk.run("use", "g1", "--force")
     assert (code, "g1 is retired: what was held of it is gone" in said) == (1, True)
 
