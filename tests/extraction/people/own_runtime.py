@@ -13,13 +13,14 @@ from tests.extractors import skip_or_fail
 @cache
 def network(name):
     """Runs ``name`` on one picture of floats; returns its outputs in the order of the file, without the batch."""
-    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     (source,) = CATALOGUE[name].sources
     path = source_path(default_folder(), source)
     if not path.is_file():
         skip_or_fail(f"{name}: {path} is missing; run deploy/test-extractors.sh")
-    interpreter = Interpreter(str(path), num_threads=1)
+    exactly = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(str(path), num_threads=1, experimental_op_resolver_type=exactly)
     interpreter.allocate_tensors()
     (place,) = interpreter.get_input_details()
     nodes = sorted(interpreter.get_output_details(), key=lambda node: node["name"])

@@ -103,15 +103,21 @@ def crop(picture, square, cells):
 
 
 def letterboxed(picture):
-    """(224, 224, 3) with the picture in the middle, and the side and offset that lead back to its pixels: each value is
-    the mean of four points of the cell, near enough to the mean of its area.
+    """(224, 224, 3) with the picture in the middle, each value the mean over the area of its cell, and the side and
+    offset that lead back to the picture's pixels.
     """
     height, width = picture.shape[:2]
     side = max(height, width)
-    middle_of_first = 0.5 * side / 448 - 0.5  # of pixels and of cells, both counted from their corners
-    fine = crop_at_once(picture, (width / 2 + middle_of_first, height / 2 + middle_of_first, side, 0.0), 448)
-    result = np.round(fine.reshape(224, 2, 224, 2, 3).mean(axis=(1, 3))).astype(np.uint8)
-    return result, float(side), ((side - width) / 2, (side - height) / 2)
+
+    def shares(length):
+        """(224, length): how much of each cell is covered by each pixel."""
+        begin = (np.arange(224) * side / 224 - (side - length) / 2)[:, None]
+        pixel = np.arange(length)[None, :]
+        covered = np.minimum(begin + side / 224, pixel + 1) - np.maximum(begin, pixel)
+        return np.clip(covered, 0, None) * 224 / side
+
+    mean = np.einsum("yh,xw,hwc->yxc", shares(height), shares(width), picture.astype(np.float64), optimize=True)
+    return np.round(mean).astype(np.uint8), float(side), ((side - width) / 2, (side - height) / 2)
 
 
 def crop_at_once(picture, square, cells):
@@ -134,13 +140,13 @@ def crop_at_once(picture, square, cells):
     return np.round(total).astype(np.uint8)
 
 
-def follow(detect, locate, pictures):
+def follow(detect, locate, pictures, square=None):
     """The landmarks (33, 4) of the surest person of the first picture in each picture, and the side of the square.
 
     ``detect`` and ``locate`` run the networks on one picture of floats in [-1, 1] and [0, 1], and return their outputs:
-    offsets and logits; points, presence and the mask's logits. Ends where the person is lost.
+    offsets and logits; points, presence and the mask's logits. Ends where the person is lost. ``square``: that of the
+    first picture, which is then not looked for.
     """
-    square = None
     for picture in pictures:
         if square is None:
             fitted, side, offset = letterboxed(picture)
