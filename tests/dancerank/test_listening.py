@@ -1,17 +1,17 @@
 """Ports are bound early, answer once announced, and are named if they cannot be bound."""
 
-import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from dancerank.commands import serve
-from dancerank.listening import answer, bound, metrics, process_http
+from dancerank.listening import bound, metrics, process_http
 from dancerank.processes import Processes
 from exporters.prometheus import PrometheusObserver
 from schemas.errors import ConfigurationError
@@ -52,30 +52,33 @@ def test_port_zero_serves_no_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
-@pytest.fixture
-def default_interrupt() -> Iterator[None]:
-    """Python's own handler of SIGINT, whatever an earlier test has left."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+ANNOUNCING = """
+import signal, socket
+from fastapi import FastAPI
+from dancerank.listening import answer, bound
+
+def announce():
+    socket.create_connection(address).close()
+    print("accepted", flush=True)
+    signal.raise_signal(signal.SIGINT)
+
+with bound("127.0.0.1", 0) as taken:
+    address = taken.getsockname()
+    try:
+        socket.create_connection(address)
+    except ConnectionRefusedError:
+        print("refused", flush=True)
+    try:
+        answer(FastAPI(), taken, announce)
+    except KeyboardInterrupt:  # uvicorn raises the signal again when it has shut down
+        print("interrupted", flush=True)
+"""
 
 
-@pytest.mark.usefixtures("default_interrupt")
 def test_serving_is_announced_once_connections_are_accepted_and_not_before() -> None:
-    announced: list[object] = []
-
-    def announce() -> None:
-        socket.create_connection(address).close()
-        announced.append(address)
-        signal.raise_signal(signal.SIGINT)
-
-    with bound("127.0.0.1", 0) as taken:
-        address = taken.getsockname()
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(address)
-        with pytest.raises(KeyboardInterrupt):  # uvicorn raises the signal again when it has shut down
-            answer(FastAPI(), taken, announce)
-    assert announced == [address]
+    # In a process of its own: the signal is for this server alone, whatever handlers other tests have left.
+    ran = subprocess.run([sys.executable, "-c", ANNOUNCING], capture_output=True, text=True, timeout=120, check=False)
+    assert (ran.stdout.split(), ran.returncode) == (["refused", "accepted", "interrupted"], 0), ran.stderr
 
 
 def test_a_process_is_ready_while_its_state_is_and_says_what_it_waits_for() -> None:

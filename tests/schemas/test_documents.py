@@ -13,7 +13,8 @@ from schemas.events import EVENT_TYPES, ClipUploaded, Event, FeatureFile
 
 MANUALS = [FOLDER / "README.md", *sorted((FOLDER / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_EVENT = re.compile(r'\{\s*"schema":\s*"[a-z-]+/\d')
+_NAMES = "|".join({event.__struct_config__.tag.partition("/")[0] for event in EVENT_TYPES})
+_EVENT = re.compile(rf'\{{\s*"schema":\s*"(?:{_NAMES})/\d')
 _TIME = "'$(date +%s)000'"
 
 
