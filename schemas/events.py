@@ -158,9 +158,69 @@ class ClipScoredV2(ClipScored, frozen=True, tag="clip-scored/2"):
             raise ValueError("training_distance must be a finite number")
 
 
+class JointGuidance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How strongly each joint's position moves the skeletal score (Eq. 7), in bins of ``bin_s`` seconds from the start
+    of the clip: what Eq. 8 and 9 are means of.
+
+    ``magnitudes``: (B, V) float16 in [0, 1], little-endian bytes; times ``scale`` they are the mean of ‖g_tj‖ over the
+    frames of each bin, in score per mean absolute deviation of the clip's joints, so that neither the resolution nor
+    the distance from the camera counts. B: bins, of which the last may be shorter. V: joints of ``joint_layout``.
+    ``frames``: T, the clip's frames at ``rate_hz``.
+    """
+
+    joint_layout: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    rate_hz: Annotated[float, msgspec.Meta(gt=0.0, le=1000.0)]
+    frames: Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]
+    bin_s: Annotated[float, msgspec.Meta(gt=0.0, le=60.0)]
+    scale: Annotated[float, msgspec.Meta(ge=0.0)]
+    magnitudes: bytes
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.scale):
+            raise ValueError("scale must be a finite number")
+        if not self.magnitudes or len(self.magnitudes) % (2 * self.bins):
+            raise ValueError(f"magnitudes must hold the same number of float16 values for each of {self.bins} bins")
+        values = np.frombuffer(self.magnitudes, dtype="<f2")
+        if not ((values >= 0) & (values <= 1)).all():
+            raise ValueError("magnitudes must hold values from 0 to 1")
+
+    @property
+    def bins(self) -> int:
+        """B."""
+        return math.ceil(round(self.frames / self.rate_hz / self.bin_s, 6))
+
+
+class StyleResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The dance style that a clip most probably shows, with its calibrated probability. ``style`` is ``None`` where
+    none of the styles that the classifier knows is recognised.
+    """
+
+    style: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None
+    probability: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+
+
+class ClipScoredV3(ClipScored, frozen=True, tag="clip-scored/3"):
+    """Likewise, with what feedback and pictures need. All are absent where there is nothing to say.
+
+    ``features``: where the clip's features, or its video, can be read again; absent for inline features.
+    ``training_distance``: as in version 2. ``guidance``: of a clip with a skeleton, by a bundle with gradient graphs.
+    ``style``: by a bundle with a style classifier.
+    """
+
+    features: FeatureFile | VideoFile | None = None
+    training_distance: Annotated[float, msgspec.Meta(ge=0.0)] | None = None
+    guidance: JointGuidance | None = None
+    style: StyleResult | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.training_distance is not None and not math.isfinite(self.training_distance):
+            raise ValueError("training_distance must be a finite number")
+
+
 def training_distance(clip: ClipScored) -> float | None:
     """How far a clip is from the training distribution, over its limit; ``None`` where the bundle states none."""
-    return clip.training_distance if isinstance(clip, ClipScoredV2) else None
+    return clip.training_distance if isinstance(clip, ClipScoredV2 | ClipScoredV3) else None
 
 
 def outside_training(distance: float | None) -> bool:
@@ -231,6 +291,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     *UPLOAD_TYPES,
     ClipScored,
     ClipScoredV2,
+    ClipScoredV3,
     EngagementObserved,
     ClipDeleted,
     PoolDecision,

@@ -15,11 +15,14 @@ from schemas.errors import DancerankError
 from schemas.events import (
     EVENT_TYPES,
     ClipDeleted,
+    ClipScoredV3,
     ClipUploadedV2,
     EngagementObserved,
     Event,
     FeatureFile,
+    JointGuidance,
     PoolDecision,
+    StyleResult,
     VideoFile,
 )
 from schemas.modalities import Dimension, Modality
@@ -51,6 +54,14 @@ EVENTS: Final[tuple[Event, ...]] = (
         **{name: getattr(_FILE, name) for name in _FILE.__struct_fields__} | {"features": VideoFile("s3://a/b")}
     ),
     scored_clip("clip-3"),
+    ClipScoredV3(
+        **msgspec.structs.asdict(scored_clip("clip-4")),
+        features=FeatureFile("file:///features/clip-4.safetensors"),
+        guidance=JointGuidance(
+            joint_layout="mpii-16", rate_hz=25.0, frames=20, bin_s=0.5, scale=1e-3, magnitudes=bytes(64)
+        ),
+        style=StyleResult(style="waltz", probability=0.9),
+    ),
     EngagementObserved(clip_id="clip-3", observed_at_ms=NOW_MS, likes=4, comments=3, reposts=2, views=100),
     ClipDeleted(clip_id="clip-3", reason="asked for"),
     PoolDecision(

@@ -11,14 +11,17 @@ from schemas.events import (
     MIN_DURATION_S,
     ClipDeleted,
     ClipScored,
+    ClipScoredV3,
     ClipUploaded,
     ClipUploadedV2,
     EngagementObserved,
     Event,
     FeatureFile,
     InlineFeatures,
+    JointGuidance,
     ModalityResult,
     PoolDecision,
+    StyleResult,
     VideoFile,
 )
 from schemas.modalities import MODALITIES, Dimension
@@ -81,6 +84,33 @@ clips_scored = st.sets(st.sampled_from(MODALITIES), min_size=1).flatmap(
         scored_at_ms=times_ms,
     )
 )
+guidance = st.tuples(st.integers(1, 4), st.integers(1, 3)).flatmap(
+    lambda shape: st.builds(
+        JointGuidance,
+        joint_layout=identifiers,
+        rate_hz=st.just(25.0),
+        frames=st.integers(10 * shape[0] - 9, 10 * shape[0]),
+        bin_s=st.just(0.4),
+        scale=st.floats(0, 1e6),
+        magnitudes=st.lists(st.floats(0, 1, width=16), min_size=shape[0] * shape[1], max_size=shape[0] * shape[1]).map(
+            lambda values: np.array(values, "<f2").tobytes()
+        ),
+    )
+)
+scored_v3 = st.builds(
+    lambda clip, more: ClipScoredV3(**{**msgspec.structs.asdict(clip), **more}),
+    clips_scored,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "features": st.builds(FeatureFile, plain_text.filter(bool), st.none() | sha256)
+            | st.builds(VideoFile, plain_text.filter(bool)),
+            "training_distance": st.floats(0, 1e9),
+            "guidance": guidance,
+            "style": st.builds(StyleResult, style=st.none() | plain_text.filter(bool), probability=st.floats(0, 1)),
+        },
+    ),
+)
 engagements = st.builds(
     EngagementObserved,
     clip_id=identifiers,
@@ -111,7 +141,7 @@ decisions = st.builds(
     decided_at_ms=times_ms,
 )
 events: st.SearchStrategy[Event] = st.one_of(
-    clips_uploaded, uploads_v2, clips_scored, engagements, deletions, decisions
+    clips_uploaded, uploads_v2, clips_scored, scored_v3, engagements, deletions, decisions
 )
 
 
