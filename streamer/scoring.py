@@ -17,6 +17,9 @@ from schemas.errors import InferenceFailed
 from schemas.events import (
     ClipScored,
     ClipScoredV2,
+    ClipScoredV3,
+    FeatureSource,
+    InlineFeatures,
     ModalityResult,
     UploadEvent,
     embedding_bytes,
@@ -238,11 +241,13 @@ class Scorer:
             fused_score=fused_score,
             scored_at_ms=scored_at_ms,
         )
-        return self._with_distance(scored, scoring.distances[row])
+        distance = self._distance(upload.clip_id, scoring.distances[row])
+        return _versioned(scored, distance, upload.features)
 
-    def _with_distance(self, clip: ClipScored, distances: Mapping[Modality, float]) -> ClipScored:
+    def _distance(self, clip_id: str, distances: Mapping[Modality, float]) -> float | None:
+        """The greatest, reported; ``None`` without any."""
         if not distances:
-            return clip
+            return None
         for modality, distance in distances.items():
             self._observer.training_distance(modality, distance)
         farthest = max(distances, key=lambda modality: distances[modality])
@@ -251,11 +256,20 @@ class Scorer:
             log.warning(
                 "clip %s lies outside what the model was trained on (%s: %.3g times the limit); it is scored and in no "
                 "ranking",
-                clip.clip_id,
+                clip_id,
                 farthest,
                 distances[farthest],
             )
-        return ClipScoredV2(**msgspec.structs.asdict(clip), training_distance=distances[farthest])
+        return distances[farthest]
+
+
+def _versioned(clip: ClipScored, distance: float | None, features: FeatureSource) -> ClipScored:
+    """In the earliest version that holds it."""
+    if not isinstance(features, InlineFeatures):
+        return ClipScoredV3(**msgspec.structs.asdict(clip), training_distance=distance, features=features)
+    if distance is None:
+        return clip
+    return ClipScoredV2(**msgspec.structs.asdict(clip), training_distance=distance)
 
 
 def _not_finite(name: str) -> InferenceFailed:

@@ -55,6 +55,9 @@ scored_clips: Final = sa.Table(
     ),
     sa.Column("log_partition", sa.Integer, nullable=False),
     sa.Column("log_offset", sa.BigInteger, nullable=False),
+    sa.Column("source_kind", _slug, nullable=True, comment="file or video; null where its features were not kept"),
+    sa.Column("source_uri", sa.Text, nullable=True, comment="where its features, or its video, can be read again"),
+    sa.Column("source_sha256", sa.String(64), nullable=True, comment="of that file, if the upload stated it"),
     sa.Index(None, "clip_id"),
 )
 

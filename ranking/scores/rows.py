@@ -15,6 +15,7 @@ from ranking.scores.held import Changes, HeldClip, held_clips, remove_scored, sc
 from ranking.scores.runs.periods import minute_of
 from ranking.scores.runs.writing import add_changes, drop_empty
 from ranking.scores.sketches import add_scores
+from ranking.scores.sources import source_row
 from ranking.views.log_records import DeletedRecord, LogEntry
 from schemas.events import ClipScored, outside_training, training_distance
 from schemas.ports import ScoredRecord
@@ -177,4 +178,5 @@ def _scored_row(entry: ScoredRecord) -> tuple[Any, ...]:
     return (
         *(clip.generation, clip.clip_id, clip.challenge_id, clip.uploaded_at_ms, clip.scored_at_ms),
         *(",".join(clip.missing), training_distance(clip), record.partition, record.offset),
+        *source_row(clip),
     )

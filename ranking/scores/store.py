@@ -18,6 +18,7 @@ from ranking.scores.runs.content import CLIPS, Totals
 from ranking.scores.runs.periods import since
 from ranking.scores.runs.reading import scored, totals_by_challenge, totals_of
 from ranking.scores.sketches import distribution
+from ranking.scores.sources import FeaturesKept, source_of
 from ranking.scores.standings import standings
 from ranking.views.applied_offsets import advance, stored_positions
 from ranking.views.log_records import LogEntry
@@ -206,6 +207,13 @@ class ScoreStore:
             window=window,
             since_ms=None if within is None else within.at_ms,
         )
+
+    def source(self, clip_id: str, generation: str | None) -> FeaturesKept | None:
+        """Where the features that ``generation``, or else any other, scored can be read again; ``None``: they came
+        inline. Raises ``NotFound``.
+        """
+        with self._database.reading() as connection:
+            return source_of(connection, clip_id, generation)
 
     def place(self, clip_id: str, dimension: Dimension, generation: str, *, window: Window = "all") -> RankedClip:
         """A clip's place in its challenge. Raises ``NotFound``, also for a dimension that the clip lacks, and for one

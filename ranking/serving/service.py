@@ -8,6 +8,7 @@ from time import monotonic, perf_counter
 from typing import Final
 
 from ranking.pools.service.reading import PoolReader
+from ranking.scores.sources import FeaturesKept
 from ranking.scores.store import ScoreStore
 from ranking.serving.identifiers import check_identifier, check_query
 from ranking.serving.readiness import Readiness, ServingReadiness
@@ -192,6 +193,11 @@ class RankingService:
         """All that is known of a clip; its places are those within the window, if it was uploaded in it."""
         check_identifier("clip_id", clip_id)
         return self._store.clip(clip_id, self._generation(generation), window=window)
+
+    def source(self, clip_id: str) -> FeaturesKept | None:
+        """Where a clip's features, or its video, can be read again; ``None`` if they came inline."""
+        check_identifier("clip_id", clip_id)
+        return self._store.source(clip_id, self._served_generation())
 
     def place(
         self, clip_id: str, dimension: Dimension, *, generation: str | None = None, window: Window = "all"

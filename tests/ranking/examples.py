@@ -7,7 +7,7 @@ import numpy as np
 
 from ranking.views.log_records import DeletedRecord, LogEntry, positions_after
 from schemas.codec import encode
-from schemas.events import ClipDeleted, ClipScored, ClipScoredV2, ModalityResult, embedding_bytes
+from schemas.events import ClipDeleted, ClipScored, ClipScoredV2, ClipScoredV3, ModalityResult, embedding_bytes
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Record, ScoredRecord, TopicPartition, View
 
@@ -37,6 +37,8 @@ def scored_clip(clip_id: str = "c1", **changes: Any) -> ClipScored:
         "scored_at_ms": NOW_MS + 1000,
     }
     changed = fields | changes
+    if changed.keys() & {"features", "guidance", "style"}:
+        return ClipScoredV3(**changed)
     return ClipScored(**changed) if "training_distance" not in changed else ClipScoredV2(**changed)
 
 

@@ -6,7 +6,17 @@ from schemas.bundle import Bundle
 from schemas.clock import ManualClock
 from schemas.codec import decode, encode
 from schemas.errors import InferenceFailed
-from schemas.events import ClipScored, ClipScoredV2, embedding_array, outside_training, training_distance
+from schemas.events import (
+    ClipScored,
+    ClipScoredV2,
+    ClipScoredV3,
+    ClipUploadedV2,
+    FeatureFile,
+    VideoFile,
+    embedding_array,
+    outside_training,
+    training_distance,
+)
 from schemas.features import ClipFeatures
 from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
@@ -219,6 +229,22 @@ def test_a_clip_carries_the_greatest_of_its_distances_and_its_scores_stay(
     assert seen.outside == sum(isinstance(result, ClipScoredV2) for result in results) == 4
     assert training_distance(results[0]) == max(distance for _, distance in seen.measured[:2])
     assert "clip clip-0 lies outside what the model was trained on" in caplog.text
+
+
+def test_a_result_says_where_the_features_can_be_read_again_unless_they_came_inline(bundle: Bundle) -> None:
+    features, sources = random_features(3.0), (FeatureFile("file:///a", "a" * 64), VideoFile("s3://videos/a.mp4"))
+    inline = upload("inline", features)
+    batch: list[ScoringInput] = [
+        (inline, features),
+        (upload("file", sources[0]), features),
+        (ClipUploadedV2(**msgspec.structs.asdict(inline) | {"clip_id": "video", "features": sources[1]}), features),
+    ]
+    for runs_on, versions in ((bundle, (ClipScored,)), (stating(bundle, 1e3), (ClipScoredV2,))):
+        results = scored(Scorer(OnnxRuntime(runs_on)), batch)
+        assert tuple(map(type, results)) == (*versions, ClipScoredV3, ClipScoredV3)
+        assert [each.features for each in results if isinstance(each, ClipScoredV3)] == list(sources)
+        assert len({training_distance(each) for each in results}) == 1
+        assert [decode(encode(each), ClipScored) for each in results] == results
 
 
 def test_a_clip_like_the_training_clips_is_inside_and_nothing_is_reported(bundle: Bundle) -> None:

@@ -16,7 +16,9 @@ ODD = ["a", "É", "日本", "🕺", "a'b", 'a"b', "a\\b", "{a,b}", "NULL", "\\N"
 
 def scored(clip_id: str, number: int) -> tuple[Any, ...]:
     distance = None if number % 2 else number / 3
-    return "g1", clip_id, ODD[number % len(ODD)], 10**12 + number, 2**40, "", distance, number, 2**60 + number
+    source = (None, None, None) if number % 3 else ("file", ODD[number % len(ODD)], None if number % 2 else "f" * 64)
+    place = number, 2**60 + number
+    return "g1", clip_id, ODD[number % len(ODD)], 10**12 + number, 2**40, "", distance, *place, *source
 
 
 @pytest.mark.parametrize("count", [1, 49, 50, 1000])

@@ -17,7 +17,7 @@ from ranking.scores.store import ScoreStore
 from ranking.views.log_records import positions_after
 from schemas.clock import ManualClock
 from schemas.codec import decode, encode
-from schemas.events import ClipDeleted, ClipScored, ClipScoredV2, EngagementObserved, Event, PoolDecision
+from schemas.events import ClipDeleted, ClipScored, ClipScoredV2, ClipScoredV3, EngagementObserved, Event, PoolDecision
 from schemas.modalities import MODALITIES
 from schemas.observation import Observer
 from schemas.ports import Record, RecordSink, ScoredRecord
@@ -30,6 +30,7 @@ SCORED, ENGAGEMENT, DELETED, DECISIONS = "clips.scored", "clips.engagement", "cl
 _TOPICS: Mapping[type[Event], str] = {
     ClipScored: SCORED,
     ClipScoredV2: SCORED,
+    ClipScoredV3: SCORED,
     EngagementObserved: ENGAGEMENT,
     ClipDeleted: DELETED,
 }

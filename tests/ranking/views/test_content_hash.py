@@ -28,6 +28,7 @@ from ranking.vectors.content_hash import index_content
 from ranking.vectors.profiles import IndexesByWidth
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import LogEntry, positions_after
+from schemas.events import FeatureFile, VideoFile
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import ScoredRecord, TopicPartition
 from tests.ranking.examples import NOW_MS, apply, deletion, logged, record, result, scored_clip
@@ -68,6 +69,10 @@ CHANGES: dict[str, LogEntry] = {
     "modality": scored(modalities={HOLISTIC: result(), SCENIC: result()}),
     "one modality more": scored(modalities=dict.fromkeys((SKELETAL, FACIAL, SCENIC), result())),
     "one less": scored(modalities={SKELETAL: result()}),
+    "source": scored(features=FeatureFile("file:///a")),
+    "another source": scored(features=FeatureFile("file:///b")),
+    "a video": scored(features=VideoFile("file:///a")),
+    "checksum": scored(features=FeatureFile("file:///a", "a" * 64)),
     "deleted": deletion("c1"),
     "deleted later": deletion("c1", timestamp_ms=NOW_MS + 1),
     "another deleted": deletion("c3"),

@@ -22,7 +22,16 @@ from ranking.vectors.view import IndexView
 from ranking.views.log_records import DeletedRecord, LogEntry, positions_after
 from schemas.clock import ManualClock
 from schemas.codec import encode
-from schemas.events import ClipDeleted, ClipScored, embedding_array, outside_training, training_distance
+from schemas.events import (
+    ClipDeleted,
+    ClipScored,
+    ClipScoredV3,
+    FeatureFile,
+    VideoFile,
+    embedding_array,
+    outside_training,
+    training_distance,
+)
 from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Record, ScoredRecord, TopicPartition
@@ -62,6 +71,16 @@ def sql_state(store: ScoreStore) -> dict[str, Any]:
     return rows | {"positions": store.positions(PARTITIONS)}
 
 
+def kept(clip: ClipScored) -> tuple[str | None, str | None, str | None]:
+    match clip.features if isinstance(clip, ClipScoredV3) else None:
+        case None:
+            return None, None, None
+        case FeatureFile(uri, sha256):
+            return "file", uri, sha256
+        case VideoFile(uri, sha256):
+            return "video", uri, sha256
+
+
 def expected_sql(entries: Sequence[LogEntry]) -> dict[str, Any]:
     held, deleted = model(entries)
     newest = {
@@ -75,7 +94,7 @@ def expected_sql(entries: Sequence[LogEntry]) -> dict[str, Any]:
         ),
         "scored_clips": sorted(
             (c.generation, c.clip_id, c.challenge_id, c.uploaded_at_ms, c.scored_at_ms, ",".join(c.missing),
-             training_distance(c), r.partition, r.offset) for r, c in held.values()
+             training_distance(c), r.partition, r.offset, *kept(c)) for r, c in held.values()
         ),
         "scores": sorted(
             (c.generation, c.clip_id, str(dimension), c.challenge_id, score,
@@ -142,7 +161,7 @@ def expected_index(entries: Sequence[LogEntry]) -> dict[str, Any]:
 
 # Embeddings of two widths in one generation: a fault of producers, which must not make the views differ.
 scored = st.builds(
-    lambda clip_id, version, generation, challenge, modalities, score, more, distance: scored_clip(
+    lambda clip_id, version, generation, challenge, modalities, score, more, distance, source: scored_clip(
         clip_id,
         uploaded_at_ms=NOW_MS + version,
         generation=generation,
@@ -151,6 +170,7 @@ scored = st.builds(
         modalities={m: result((score + 1, n - 1.5, *more), score=score) for n, m in enumerate(modalities)},
         fused_score=score / 2,
         **({} if distance is None else {"training_distance": distance}),
+        **({} if source is None else {"features": source}),
     ),
     st.sampled_from(CLIPS),
     st.integers(0, 3),
@@ -160,6 +180,7 @@ scored = st.builds(
     st.integers(0, 9),
     st.sampled_from([(), (), (2.0,)]),
     st.sampled_from([None, 0.5, 1.5]),
+    st.sampled_from([None, FeatureFile("file:///a"), FeatureFile("s3://b/a", "a" * 64), VideoFile("file:///v")]),
 )
 
 
