@@ -7,8 +7,17 @@ weights that differ between challenges, and the counts of Eq. 1 follow from it. 
 length, tempo, starting point, noise, a face that was not found, a pose that failed.
 """
 
-from dancerank.synthetic.clips import Dancer, PlannedClip, SyntheticClip, film, plan_clips, synthesize
+from dancerank.synthetic.clips import (
+    Dancer,
+    PlannedClip,
+    SyntheticClip,
+    film,
+    plan_clips,
+    planted_direction,
+    synthesize,
+)
 from dancerank.synthetic.plan import CHALLENGES, IMPORTANCE, STANDARD, Plan
+from dancerank.synthetic.poses import Causes
 from dancerank.synthetic.world import MOVEMENT_STYLES, ROOMS
 
 __all__ = [
@@ -17,11 +26,13 @@ __all__ = [
     "MOVEMENT_STYLES",
     "ROOMS",
     "STANDARD",
+    "Causes",
     "Dancer",
     "Plan",
     "PlannedClip",
     "SyntheticClip",
     "film",
     "plan_clips",
+    "planted_direction",
     "synthesize",
 ]

@@ -1,6 +1,6 @@
 """Synthetic dancers and clips: first everything that is decided about a clip, then its features."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +9,7 @@ import numpy as np
 from dancerank.synthetic.appearance import appearance
 from dancerank.synthetic.plan import CHALLENGES, STANDARD, Plan, challenge_id
 from dancerank.synthetic.popularity import Reactions, draw_luck, draw_reactions, expected_score
-from dancerank.synthetic.poses import pose_sequence
+from dancerank.synthetic.poses import Causes, pose_sequence
 from dancerank.synthetic.world import IDENTITY_WIDTH, MOVEMENT_STYLES, ROOMS, Float
 from schemas.features import ClipFeatures, Frames
 from schemas.joints import MPII_16
@@ -22,6 +22,8 @@ EXTRACTOR: Final = "synthetic-2"
 _CLIP_VARIATION: Final = 0.6
 """Share of a quality's standard deviation that is the clip's own, not the dancer's."""
 _CLIPS_PER_DANCER: Final = 5
+_STEP: Final = 0.05
+"""Of a quality, in standard deviations, over which a difference of poses is taken."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,22 @@ def film(clip: PlannedClip, plan: Plan) -> SyntheticClip:
     return SyntheticClip(**vars(clip), features=ClipFeatures(frames, layout, dict.fromkeys(frames, EXTRACTOR)))
 
 
+def planted_direction(clip: PlannedClip, plan: Plan, causes: Collection[str] = Causes._fields) -> Float:
+    """(T, V, 2): how the joints of ``clip`` move, in pixels per standard deviation, as the quality of movement grows.
+
+    It is the central difference between the clip as a slightly better and a slightly worse dancer would dance it, with
+    the same camera, tempo, tremor and drift; of ``causes`` alone (fields of ``Causes``), while the others stay.
+    """
+    quality = clip.quality[Modality.SKELETAL]
+
+    def danced(by: float) -> Float:
+        changed = Causes(*(quality + by * (cause in causes) for cause in Causes._fields))
+        rng = _generator(clip.origin, Modality.SKELETAL)
+        return pose_sequence(clip.challenge, clip.dancer.style, changed, clip.duration_s, plan, rng).astype(np.float64)
+
+    return (danced(_STEP) - danced(-_STEP)) / (2 * _STEP)
+
+
 def _dancer(index: int, seed: int, rng: np.random.Generator) -> Dancer:
     return Dancer(
         dancer_id=f"dancer-{seed}-{index:04d}",
@@ -145,7 +163,8 @@ def _planned(origin: tuple[int, int, int], dancer: Dancer, challenge: int, plan:
 def _frames(clip: PlannedClip, modality: Modality, plan: Plan) -> Frames:
     rng, dancer, quality = _generator(clip.origin, modality), clip.dancer, clip.quality[modality]
     if modality.has_joints:
-        return pose_sequence(clip.challenge, dancer.style, quality, clip.duration_s, plan, rng)
+        causes = Causes(quality, quality, quality)
+        return pose_sequence(clip.challenge, dancer.style, causes, clip.duration_s, plan, rng)
     return appearance(modality, clip.challenge, dancer.room, dancer.identity, quality, clip.duration_s, plan, rng)
 
 

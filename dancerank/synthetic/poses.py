@@ -1,7 +1,7 @@
 """How a synthetic dancer moves, as a pose estimator sees it. Legend: T time steps, V = 16 joints (``mpii-16``)."""
 
 import math
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,23 +23,37 @@ _GROWTH: Final = 0.2
 """… and move larger."""
 _SMALLEST: Final = 0.3
 
+
+class Causes(NamedTuple):
+    """The quality that each cause follows, standard normal. One number in all clips that are synthesized."""
+
+    steadiness: float
+    """How little joints tremble."""
+    timing: float
+    """How close to the beat they keep."""
+    size: float
+    """How large they move."""
+
+
 _MOST_GAPS: Final = 3
 _GAP_STEPS: Final = (5, 25)
 """How long the pose fails at a time, from 0.2 to 1 s."""
 
 
 def pose_sequence(
-    challenge: int, style: int, quality: float, duration_s: float, plan: Plan, rng: np.random.Generator
+    challenge: int, style: int, quality: Causes, duration_s: float, plan: Plan, rng: np.random.Generator
 ) -> npt.NDArray[np.float32]:
-    """(T, V, 2) in pixels: the challenge's choreography in the dancer's style."""
+    """(T, V, 2) in pixels: the challenge's choreography in the dancer's style. Equal generators draw the same tremor,
+    drift and camera, whatever the quality.
+    """
     steps = round(duration_s * Modality.SKELETAL.rate_hz)
     choreography = world().choreographies[challenge]
     tempo_hz = choreography.tempo_hz * math.exp(plan.tempo_spread * rng.normal())
-    drift = np.cumsum(rng.normal(0, _DRIFT * math.exp(-_DRIFT_FALL * quality), steps))
+    drift = np.cumsum(rng.normal(0, _DRIFT * math.exp(-_DRIFT_FALL * quality.timing), steps))
     beat = (np.arange(steps) / Modality.SKELETAL.rate_hz + rng.uniform(0, 4)) * tempo_hz + drift
-    size = STYLE_GAIN[style][:, None] * max(1 + _GROWTH * quality, _SMALLEST)
+    size = STYLE_GAIN[style][:, None] * max(1 + _GROWTH * quality.size, _SMALLEST)
     motion = swing(beat, choreography.amplitude, choreography.phase) * size
-    tremor = math.hypot(_TREMOR * math.exp(-_TREMOR_FALL * quality), plan.joint_noise * rng.random())
+    tremor = math.hypot(_TREMOR * math.exp(-_TREMOR_FALL * quality.steadiness), plan.joint_noise * rng.random())
     motion += tremor * rng.normal(size=motion.shape)
     pixels_per_torso = rng.uniform(120, 260)
     camera = rng.uniform([200, 300], [500, 700])

@@ -12,17 +12,20 @@ from dancerank.synthetic import (
     CHALLENGES,
     IMPORTANCE,
     STANDARD,
+    Causes,
     Plan,
     PlannedClip,
     SyntheticClip,
     film,
     plan_clips,
+    planted_direction,
     synthesize,
 )
 from dancerank.synthetic.appearance import halve
 from dancerank.synthetic.data_set import IMPORTANCE_TABLE, PLANTED, write_synthetic
 from dancerank.synthetic.popularity import expected_score
 from dancerank.synthetic.poses import swing
+from dancerank.synthetic.world import POSE
 from schemas.errors import ConfigurationError
 from schemas.features import decode_features, encode_features
 from schemas.modalities import MODALITIES, Modality
@@ -210,6 +213,34 @@ def test_movement_is_the_sum_of_sines_that_it_says() -> None:
         for h in range(3):
             expected[t, v, c] += amplitude[v, c, h] * math.sin(2 * math.pi * (h + 1) * beat[t] + phase[v, c, h])
     np.testing.assert_allclose(swing(beat, amplitude, phase), expected, atol=1e-12)
+
+
+def test_along_the_planted_direction_a_clip_becomes_that_of_a_better_dancer(planned: list[PlannedClip]) -> None:
+    clip, skeletal = planned[0], Modality.SKELETAL
+    better = replace(clip, quality={**clip.quality, skeletal: clip.quality[skeletal] + 0.02})
+    frames, aimed = (film(each, STANDARD).features.frames[skeletal].astype(np.float64) for each in (clip, better))
+    moved = frames + 0.02 * planted_direction(clip, STANDARD)
+    assert np.linalg.norm(moved - aimed) < 0.02 * np.linalg.norm(frames - aimed)
+
+
+def test_without_swing_and_tremor_which_the_planted_directions_give_the_standing_pose_is_left(
+    planned: list[PlannedClip],
+) -> None:
+    plan = replace(STANDARD, joint_noise=0.0, pose_failure_share=0.0)
+    clip, quality = planned[1], planned[1].quality[Modality.SKELETAL]
+    swung = planted_direction(clip, plan, {"size"}) * (1 + 0.2 * quality) / 0.2
+    trembled = planted_direction(clip, plan, {"steadiness"}) / -0.7
+    left = film(clip, plan).features.frames[Modality.SKELETAL] - swung - trembled
+    assert left.std(axis=0).max() < 0.1  # pixels
+    fitted = np.stack([np.polyfit(POSE[:, axis], left.mean(axis=0)[:, axis], 1) for axis in range(2)])
+    assert fitted[0, 0] == pytest.approx(fitted[1, 0], rel=1e-3)
+    np.testing.assert_allclose(left.mean(axis=0), POSE * fitted[:, 0] + fitted[:, 1], atol=0.1)
+
+
+def test_the_planted_direction_is_the_sum_of_those_of_its_causes(planned: list[PlannedClip]) -> None:
+    whole = planted_direction(planned[2], STANDARD)
+    parts = sum(planted_direction(planned[2], STANDARD, {cause}) for cause in Causes._fields)
+    assert np.linalg.norm(whole - parts) < 0.01 * np.linalg.norm(whole)
 
 
 def test_float16_is_rounded_as_numpy_rounds_it_but_for_ties() -> None:
