@@ -62,7 +62,7 @@ fuzz: $(VENV)/installed-test servers ## feed a million damaged inputs to every r
 kafka: $(VENV)/installed-test servers ## run a real Apache Kafka on 127.0.0.1:9092 in the foreground
 	@$(BIN)/python -m tests.servers.kafka
 
-servers: ## bring the servers that tests need: Kafka's jars and Prometheus
+servers: ## bring what tests start: Kafka's jars, Prometheus and Chromium
 	@deploy/test-servers.sh
 
 extractors: $(VENV)/installed-test ## fetch the networks for videos that tests need, into the user's cache folder

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Brings the servers that the tests start: Apache Kafka's jars (Maven) and Prometheus (Debian or Ubuntu). Quick when they are
+# Brings what the tests start: Apache Kafka's jars (Maven), Prometheus and Chromium (Debian or Ubuntu). Quick when they are
 # there. What cannot be had is named with its remedy; the tests that need it are then skipped, or fail under CI=true.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -29,21 +29,29 @@ java_is_new_enough() {
     [[ -n $version && $version -ge 17 ]]
 }
 
-prometheus() {
-    if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
-        return
-    fi
+# installed NAME PACKAGE VARIABLE: installs a package of Debian or Ubuntu, or says how to
+installed() {
+    local name=$1 package=$2 variable=$3
     if [[ $(id -u) -ne 0 ]] || ! command -v apt-get >/dev/null; then
-        echo "Prometheus: not installed; as root on Debian or Ubuntu run 'apt-get install prometheus'," \
-            "or set DANCERANK_TEST_PROMETHEUS to the path of its binary"
+        echo "$name: not installed; as root on Debian or Ubuntu run 'apt-get install $package'," \
+            "or set $variable to the path of its binary"
         return
     fi
-    echo "==> installing Prometheus"
+    echo "==> installing $name"
     export DEBIAN_FRONTEND=noninteractive
-    if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus; } </dev/null >/dev/null; then
-        echo "Prometheus: apt-get could not install it (see above); try 'apt-get install prometheus' by hand"
+    if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$package"; } </dev/null >/dev/null; then
+        echo "$name: apt-get could not install it (see above); try 'apt-get install $package' by hand"
     fi
 }
 
+prometheus_server() {
+    command -v prometheus >/dev/null && command -v promtool >/dev/null || installed Prometheus prometheus DANCERANK_TEST_PROMETHEUS
+}
+
+chromium_browser() {
+    command -v "${DANCERANK_TEST_CHROMIUM:-chromium}" >/dev/null || installed Chromium chromium DANCERANK_TEST_CHROMIUM
+}
+
 kafka_jars
-prometheus
+prometheus_server
+chromium_browser

@@ -8,24 +8,17 @@ import gc
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from typing import NoReturn
 
 import pytest
 
 from extraction.models import Model
 from tests.extractors import fetched_model
-from tests.servers import ServerUnavailable, servers_are_required
+from tests.servers import ServerUnavailable, unavailable
 from tests.servers import kafka as kafka_servers
 from tests.servers import postgresql as postgresql_servers
 from tests.servers import prometheus as prometheus_servers
 from transport.connection import KafkaConnection
 from transport.embedded import EmbeddedBroker
-
-
-def _unavailable(error: ServerUnavailable) -> NoReturn:
-    if servers_are_required():
-        pytest.fail(str(error), pytrace=False)
-    pytest.skip(str(error))
 
 
 @pytest.fixture
@@ -50,7 +43,7 @@ def kafka_server() -> Iterator[kafka_servers.KafkaServer | kafka_servers.NamedKa
     try:
         server = kafka_servers.KafkaServer()
     except ServerUnavailable as error:
-        _unavailable(error)
+        unavailable(error)
     with server:
         yield server
 
@@ -66,7 +59,7 @@ def own_kafka_server() -> Iterator[kafka_servers.KafkaServer]:
     try:
         server = kafka_servers.KafkaServer()
     except ServerUnavailable as error:
-        _unavailable(error)
+        unavailable(error)
     with server:
         yield server
 
@@ -77,7 +70,7 @@ def own_postgresql_server() -> Iterator[postgresql_servers.PostgresqlServer]:
     try:
         server = postgresql_servers.PostgresqlServer()
     except ServerUnavailable as error:
-        _unavailable(error)
+        unavailable(error)
     yield server
     server.stop()
 
@@ -97,7 +90,7 @@ def postgresql_server() -> Iterator[postgresql_servers.PostgresqlServer]:
     try:
         server = postgresql_servers.PostgresqlServer()
     except ServerUnavailable as error:
-        _unavailable(error)
+        unavailable(error)
     yield server
     server.stop()
 
@@ -122,7 +115,7 @@ def prometheus_binary() -> str:
     try:
         return str(prometheus_servers.prometheus())
     except ServerUnavailable as error:
-        _unavailable(error)
+        unavailable(error)
 
 
 @pytest.fixture(scope="session")
@@ -131,4 +124,4 @@ def promtool() -> str:
     try:
         return str(prometheus_servers.promtool())
     except ServerUnavailable as error:
-        _unavailable(error)
+        unavailable(error)

@@ -62,7 +62,8 @@ def files_below(folder: Path) -> set[str]:
 
 def belongs_into_the_wheel(file: str) -> bool:
     path = Path(file)
-    if file == "dancerank_installation.py" or file.startswith(("dancerank/bundle/", "dancerank/video_bundle/")):
+    folders = ("dancerank/bundle/", "dancerank/video_bundle/", "ranking/serving/page/")
+    if file == "dancerank_installation.py" or file.startswith(folders):
         return True
     data = (path.parent.as_posix(), path.suffix) in {("dancerank/policies", ".toml"), ("schemas/json", ".json")}
     return path.parts[0] in PACKAGES and (data or path.suffix == ".py" or path.name == "py.typed")

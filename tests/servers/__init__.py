@@ -3,6 +3,9 @@
 import os
 import socket
 from pathlib import Path
+from typing import NoReturn
+
+import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -18,6 +21,13 @@ class ServerFailed(Exception):
 def servers_are_required() -> bool:
     """Under ``CI=true`` a missing server fails the tests that need it; elsewhere they are skipped by name."""
     return os.environ.get("CI", "").lower() == "true"
+
+
+def unavailable(error: ServerUnavailable) -> NoReturn:
+    """Ends the test that needs the server, as ``servers_are_required`` says."""
+    if servers_are_required():
+        pytest.fail(str(error), pytrace=False)
+    pytest.skip(str(error))
 
 
 def free_port() -> int:

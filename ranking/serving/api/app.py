@@ -10,6 +10,7 @@ from ranking.serving.api.bodies import JsonRoute
 from ranking.serving.api.description import documented
 from ranking.serving.api.errors import RETRY_AFTER_S, install_error_handlers
 from ranking.serving.api.guard import Access, install_guards
+from ranking.serving.api.page_routes import add_page
 from ranking.serving.api.pages import add_pages
 from ranking.serving.api.parameters import (
     ChallengeId,
@@ -89,6 +90,7 @@ def create_app(service: RankingService, metrics: RenderMetrics, access: Access |
     add_pools(app, service)
     _add_operation(app, service, metrics)
     add_pages(app)
+    add_page(app)
     install_guards(app, access or Access())
     return app
 

@@ -12,6 +12,7 @@ from ranking.serving.api.description import describe
 from ranking.serving.api.errors import RefusedRequest, refusal_answer
 from ranking.serving.api.keys import ApiKey, KeyRing
 from ranking.serving.api.limits import TokenBucket
+from ranking.serving.api.page_routes import PAGE_PATHS
 from ranking.serving.api.pages import PAGES
 from ranking.serving.api.refusals import (
     EXPECTATION_FAILED,
@@ -56,7 +57,7 @@ class Access:
 def install_guards(app: FastAPI, access: Access) -> None:
     """Put the guards before every path of ``app``, and describe them. Call once all paths are there."""
     app.add_middleware(BodyGuard, access=access)
-    open_paths = HEALTH_PATHS | PAGES | ({app.openapi_url} if app.openapi_url else set())
+    open_paths = HEALTH_PATHS | PAGES | PAGE_PATHS | ({app.openapi_url} if app.openapi_url else set())
     if access.metrics_are_open:
         open_paths |= {METRICS_PATH}
     if access.keys is not None:

@@ -80,8 +80,8 @@ class Guarded:
 def request(app: FastAPI, method: str, path: str, **content: Any) -> httpx.Response:
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://ranking") as client:
-            return await client.request(method, path, **content)
+        async with httpx.AsyncClient(transport=transport) as client:
+            return await client.request(method, f"http://ranking{path}", **content)  # "//" begins a path here
 
     return asyncio.run(send())
 

@@ -1,0 +1,45 @@
+// Numbers and times as people read them; "–" where there is none.
+
+const NONE = "–";
+const counts = new Intl.NumberFormat("en");
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+
+const isThere = (value) => typeof value === "number" && Number.isFinite(value);
+
+/** 12345 → "12,345" */
+export const count = (value) => (isThere(value) ? counts.format(value) : NONE);
+
+/** 12345 → "12.3K" */
+export const short = (value) => (isThere(value) ? compact.format(value) : NONE);
+
+/** 0.12345 → "0.123": three significant digits, without an exponent where it can be avoided. */
+export function number(value, digits = 3) {
+  if (!isThere(value)) return NONE;
+  return counts.format(Number(value.toPrecision(digits))) === "0" && value !== 0
+    ? value.toExponential(digits - 1)
+    : new Intl.NumberFormat("en", { maximumSignificantDigits: digits }).format(value);
+}
+
+/** A share of 1: 0.1234 → "12 %", with `digits` "12.3 %". */
+export const percent = (share, digits = 0) => (isThere(share) ? `${(share * 100).toFixed(digits)} %` : NONE);
+
+/** A percentile, 0 to 100: 97.25 → "97.3". */
+export const percentile = (value) => (isThere(value) ? value.toFixed(1) : NONE);
+
+/** Milliseconds since the epoch → the day and the minute in the zone of the reader. */
+export function time(ms) {
+  if (!isThere(ms)) return NONE;
+  const date = new Date(ms);
+  return Number.isNaN(date.getTime()) ? NONE : date.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+}
+
+/** 75 → "1 min 15 s"; 12.3 → "12.3 s". */
+export function duration(seconds) {
+  if (!isThere(seconds)) return NONE;
+  if (seconds < 60) return `${Number(seconds.toFixed(1))} s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60 ? `${minutes} min ${Math.round(seconds % 60)} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** 1, "clip" → "1 clip"; 2 → "2 clips". */
+export const plural = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
