@@ -86,6 +86,33 @@ unranked_scores: Final = sa.Table(
 )
 """Scores of clips outside the training distribution of their bundle, in the place of ``scores``: in no ranking."""
 
+guided_clips: Final = sa.Table(
+    "guided_clips",
+    metadata,
+    sa.Column("generation", _identifier, primary_key=True),
+    sa.Column("clip_id", _identifier, primary_key=True),
+    sa.Column("joint_layout", _identifier, nullable=False),
+    sa.Column("rate_hz", sa.Double, nullable=False),
+    sa.Column("frames", sa.BigInteger, nullable=False),
+    sa.Column("scale", sa.Double, nullable=False, comment="of the magnitudes, in score per mean absolute deviation"),
+    sa.Column("magnitudes", sa.LargeBinary, nullable=False, comment="(bins, joints) float16, from 0 to 1"),
+)
+"""How strongly each joint moves a clip's score. Who writes or deletes rows writes what changed to ``joint_sums`` in the
+same transaction.
+"""
+
+joint_sums: Final = sa.Table(
+    "joint_sums",
+    metadata,
+    sa.Column("generation", _identifier, primary_key=True),
+    sa.Column("challenge_id", _identifier, primary_key=True),
+    sa.Column("joint_layout", _identifier, primary_key=True),
+    sa.Column("clips", sa.BigInteger, nullable=False),
+    sa.Column("overall", sa.LargeBinary, nullable=False, comment="by joint, in units of 2^-52: Eq. (9) times clips"),
+    sa.Column("temporal", sa.LargeBinary, nullable=False, comment="by bin and joint, likewise: Eq. (8)"),
+)
+"""Sums over the ``guided_clips`` of each challenge."""
+
 ranking_runs: Final = sa.Table(
     "ranking_runs",
     metadata,

@@ -5,10 +5,18 @@ from typing import Final
 import sqlalchemy as sa
 
 from ranking.database.connection import Database
-from ranking.database.tables import clips, deleted_clips, scored_clips, scores, unranked_scores
+from ranking.database.tables import (
+    clips,
+    deleted_clips,
+    guided_clips,
+    joint_sums,
+    scored_clips,
+    scores,
+    unranked_scores,
+)
 from ranking.views.content_hash import ContentHash
 
-_TABLES: Final = (clips, scored_clips, scores, unranked_scores, deleted_clips)
+_TABLES: Final = (clips, scored_clips, scores, unranked_scores, guided_clips, joint_sums, deleted_clips)
 """All of their columns follow from the log. ``applied_offsets`` says how far a view has read, and is not content."""
 _ROWS_AT_ONCE: Final = 1000
 
@@ -24,6 +32,9 @@ def score_content(database: Database) -> str:
         for table in _TABLES:
             content.add("table", str(table.name), *map(str, table.columns.keys()))
             # By the key, which sorts everywhere alike: identifiers by code point, dimensions as lower-case words.
-            for row in streaming.execute(sa.select(table).order_by(*table.primary_key)):
+            query = sa.select(table).order_by(*table.primary_key)
+            if table is joint_sums:  # a row without clips says nothing
+                query = query.where(joint_sums.c.clips > 0)
+            for row in streaming.execute(query):
                 content.add(*row)
     return content.hex()

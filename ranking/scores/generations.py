@@ -15,6 +15,7 @@ from ranking.database.tables import drift_samples, generation_choices, retired_g
 from ranking.scores.held import remove_scored
 from ranking.scores.runs.writing import drop_runs
 from ranking.scores.sketches import drop_sketches
+from ranking.scores.tips.writing import drop_sums
 from schemas.errors import GenerationRefused, NotFound
 from schemas.queries import GenerationState
 from schemas.virality_target import target_of
@@ -148,6 +149,7 @@ class Generations:
             connection.execute(sa.delete(drift_samples).where(drift_samples.c.generation == generation))
             drop_runs(connection, generation)
             drop_sketches(connection, generation)
+            drop_sums(connection, generation)
             left = connection.scalars(sa.select(sa.func.count()).where(of.generation == generation)).one()
         part = sa.select(of.clip_id).where(of.generation == generation).order_by(of.clip_id).limit(_PART)
         while left > 0:

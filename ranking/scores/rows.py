@@ -9,13 +9,14 @@ import sqlalchemy as sa
 
 from ranking.database.bulk import among, insert_rows
 from ranking.database.connection import in_parts, insert_into, lock_clips
-from ranking.database.tables import clips, deleted_clips, scored_clips, scores, unranked_scores
+from ranking.database.tables import clips, deleted_clips, guided_clips, scored_clips, scores, unranked_scores
 from ranking.scores.generations import activate_first, retired
 from ranking.scores.held import Changes, HeldClip, held_clips, remove_scored, scores_of
 from ranking.scores.runs.periods import minute_of
 from ranking.scores.runs.writing import add_changes, drop_empty
 from ranking.scores.sketches import add_scores
 from ranking.scores.sources import source_row
+from ranking.scores.tips.writing import JointChanges, add_joints, drop_empty_sums
 from ranking.views.log_records import DeletedRecord, LogEntry
 from schemas.events import ClipScored, outside_training, training_distance
 from schemas.ports import ScoredRecord
@@ -52,25 +53,31 @@ def write_entries(connection: sa.Connection, entries: Sequence[LogEntry], now_ms
     deletions = [entry for entry in entries if isinstance(entry, DeletedRecord)]
     scored = [entry for entry in entries if isinstance(entry, ScoredRecord)]
     lock_clips(connection, alone=bool(deletions))
-    changes = Changes()
+    changes, joints = Changes(), JointChanges()
     past = retired(connection)
-    _delete(connection, deletions, changes, past)
+    _delete(connection, deletions, changes, joints, past)
     gone = _deleted_among(connection, {entry.clip.clip_id for entry in scored})
     living = [e for e in scored if e.clip.clip_id not in gone and e.clip.generation not in past]
-    _write_scored(connection, living, changes, now_ms)
+    _write_scored(connection, living, changes, joints, now_ms)
+    add_joints(connection, joints)
     if living:
         activate_first(connection, living[0].clip.generation, living[0].clip.scored_at_ms)
     add_changes(connection, changes.by_challenge, minute_of(now_ms))
     if deletions:
         drop_empty(connection, changes.by_challenge)
+        drop_empty_sums(connection, joints)
     late = [entry for entry in scored if entry.clip.clip_id in gone]
     return Erasure(sorted({entry.event.clip_id for entry in deletions}), late)
 
 
 def _delete(
-    connection: sa.Connection, deletions: Sequence[DeletedRecord], changes: Changes, past: Collection[str]
+    connection: sa.Connection,
+    deletions: Sequence[DeletedRecord],
+    changes: Changes,
+    joints: JointChanges,
+    past: Collection[str],
 ) -> None:
-    """Generations of the ``past`` have no ranks to keep."""
+    """Generations of the ``past`` have no ranks and no sums to keep."""
     if not deletions:
         return
     at_ms: dict[str, int] = {}
@@ -85,7 +92,9 @@ def _delete(
     connection.execute(statement, [{"clip_id": clip, "deleted_at_ms": at_ms[clip]} for clip in sorted(at_ms)])
     for part in in_parts(at_ms):
         held = held_clips(connection, part)
-        changes.lost(clip for clip in held if clip.generation not in past)
+        kept = [clip for clip in held if clip.generation not in past]
+        changes.lost(kept)
+        joints.lost(connection, kept)
         _remove(connection, held)
         connection.execute(sa.delete(clips).where(clips.c.clip_id.in_(part)))
 
@@ -98,7 +107,9 @@ def _deleted_among(connection: sa.Connection, clip_ids: Collection[str]) -> set[
     return gone
 
 
-def _write_scored(connection: sa.Connection, scored: Sequence[ScoredRecord], changes: Changes, now_ms: int) -> None:
+def _write_scored(
+    connection: sa.Connection, scored: Sequence[ScoredRecord], changes: Changes, joints: JointChanges, now_ms: int
+) -> None:
     """Scores of clips outside the training distribution are kept apart from the rankings."""
     if not scored:
         return
@@ -120,6 +131,7 @@ def _write_scored(connection: sa.Connection, scored: Sequence[ScoredRecord], cha
         if key not in held or _written(newest[key]) > held[key].written or held[key].written[0] > latest_ms
     ]
     replaced = [held[key] for entry in later if (key := (entry.clip.generation, entry.clip.clip_id)) in held]
+    joints.lost(connection, replaced)
     _remove(connection, replaced)
     changes.lost(replaced)
     ranked: list[tuple[Any, ...]] = []
@@ -137,6 +149,7 @@ def _write_scored(connection: sa.Connection, scored: Sequence[ScoredRecord], cha
     insert_rows(connection, scores, ranked)
     add_scores(connection, _by_dimension(ranked))
     insert_rows(connection, unranked_scores, unranked)
+    insert_rows(connection, guided_clips, joints.gained(entry.clip for entry in later))
 
 
 def _by_dimension(ranked: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], list[float]]:

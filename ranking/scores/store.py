@@ -20,6 +20,8 @@ from ranking.scores.runs.reading import scored, totals_by_challenge, totals_of
 from ranking.scores.sketches import distribution
 from ranking.scores.sources import FeaturesKept, source_of
 from ranking.scores.standings import standings
+from ranking.scores.tips.audit import SumsDifference, rebuild_sums, sums_differences
+from ranking.scores.tips.reading import all_tips, challenge_tips
 from ranking.views.applied_offsets import advance, stored_positions
 from ranking.views.log_records import LogEntry
 from schemas.clock import Clock, SystemClock
@@ -40,6 +42,7 @@ from schemas.queries import (
     ScoreDistribution,
     Window,
 )
+from schemas.tips import ChallengeTips, TipsAnswer
 
 SCORES_VIEW: Final = "scores"
 """Name of this view among the stored offsets."""
@@ -86,16 +89,17 @@ class ScoreStore:
         """Hash of all clips, scores and deletions; equal for two databases that were filled from one log."""
         return score_content(self._database)
 
-    def count_differences(self) -> list[Difference]:
-        """Challenges and dimensions in which the counts differ from the rows."""
+    def count_differences(self) -> list[Difference | SumsDifference]:
+        """Challenges and dimensions in which counts, or sums of guidance, differ from the rows."""
         with self._database.reading() as connection:
-            return list(differences(connection))
+            return [*differences(connection), *sums_differences(connection)]
 
     def rebuild_counts(self) -> None:
-        """Make the counts again from the rows; writers wait meanwhile."""
+        """Make the counts and sums again from the rows; writers wait meanwhile."""
         with self._database.writing() as connection:
             lock_clips(connection, alone=True)
             rebuild(connection, self._clock.now_ms())
+            rebuild_sums(connection)
 
     def generations(self) -> dict[str, int]:
         """Clips scored under each generation, the one scored last first."""
@@ -275,6 +279,17 @@ class ScoreStore:
             window=window,
             since_ms=None if within is None else within.at_ms,
         )
+
+    def challenge_tips(self, challenge_id: str, generation: str) -> ChallengeTips:
+        """Dance tips of a challenge. Raises ``NotFound``, also where no clip has guidance."""
+        with self._database.reading() as connection:
+            _challenge_totals(connection, generation, challenge_id)
+            return challenge_tips(connection, generation, challenge_id)
+
+    def tips(self, generation: str) -> TipsAnswer:
+        """Overall attention of every challenge. Raises ``NotFound`` where no clip has guidance."""
+        with self._database.reading() as connection:
+            return all_tips(connection, generation)
 
 
 class _Scored(NamedTuple):

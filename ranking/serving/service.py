@@ -46,6 +46,7 @@ from schemas.queries import (
     Window,
 )
 from schemas.readiness import ProcessState
+from schemas.tips import ChallengeTips, TipsAnswer
 
 log = logging.getLogger(__name__)
 
@@ -179,6 +180,15 @@ class RankingService:
         """Which aspect matters most in a challenge."""
         check_identifier("challenge_id", challenge_id)
         return self._store.attention(challenge_id, self._generation(generation), window=window)
+
+    def challenge_tips(self, challenge_id: str, *, generation: str | None = None) -> ChallengeTips:
+        """Which joints deserve attention in a challenge, and when."""
+        check_identifier("challenge_id", challenge_id)
+        return self._store.challenge_tips(challenge_id, self._generation(generation))
+
+    def tips(self, *, generation: str | None = None) -> TipsAnswer:
+        """Which joints deserve attention in each challenge."""
+        return self._store.tips(self._generation(generation))
 
     def generations(self) -> list[GenerationState]:
         """Every model generation that scored clips, was active or is retired."""

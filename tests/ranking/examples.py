@@ -7,7 +7,16 @@ import numpy as np
 
 from ranking.views.log_records import DeletedRecord, LogEntry, positions_after
 from schemas.codec import encode
-from schemas.events import ClipDeleted, ClipScored, ClipScoredV2, ClipScoredV3, ModalityResult, embedding_bytes
+from schemas.events import (
+    ClipDeleted,
+    ClipScored,
+    ClipScoredV2,
+    ClipScoredV3,
+    JointGuidance,
+    ModalityResult,
+    embedding_bytes,
+)
+from schemas.joints import LAYOUTS
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Record, ScoredRecord, TopicPartition, View
 
@@ -40,6 +49,24 @@ def scored_clip(clip_id: str = "c1", **changes: Any) -> ClipScored:
     if changed.keys() & {"features", "guidance", "style"}:
         return ClipScoredV3(**changed)
     return ClipScored(**changed) if "training_distance" not in changed else ClipScoredV2(**changed)
+
+
+def guidance(
+    seed: int = 0, *, duration_s: float | None = None, layout: str = "mpii-16", **changes: Any
+) -> JointGuidance:
+    """Of random magnitudes; without a duration, of up to 3 s."""
+    draw = np.random.default_rng(seed)
+    frames = max(1, round(25 * (draw.uniform(0.1, 3) if duration_s is None else duration_s)))
+    bins = -(-2 * frames // 25)
+    fields: dict[str, Any] = {
+        "joint_layout": layout,
+        "rate_hz": 25.0,
+        "frames": frames,
+        "bin_s": 0.5,
+        "scale": float(draw.lognormal(-5)),
+        "magnitudes": draw.random((bins, LAYOUTS[layout].joint_count)).astype("<f2").tobytes(),
+    }
+    return JointGuidance(**(fields | changes))
 
 
 def with_scores(clip_id: str, scores: Mapping[Modality, float], fused: float, **changes: Any) -> ClipScored:

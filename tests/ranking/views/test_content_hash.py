@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ranking.database.connection import Database
-from ranking.database.tables import clips, deleted_clips, scored_clips, scores
+from ranking.database.tables import clips, deleted_clips, guided_clips, joint_sums, scored_clips, scores
 from ranking.scores.store import ScoreStore
 from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.live.tiers import Shape
@@ -31,7 +31,7 @@ from ranking.views.log_records import LogEntry, positions_after
 from schemas.events import FeatureFile, VideoFile
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import ScoredRecord, TopicPartition
-from tests.ranking.examples import NOW_MS, apply, deletion, logged, record, result, scored_clip
+from tests.ranking.examples import NOW_MS, apply, deletion, guidance, logged, record, result, scored_clip
 from tests.ranking.views.loops import index_view
 from tests.ranking.views.test_ordering import Delivery, Move, deliver, empty, everything, moves, topics
 
@@ -73,6 +73,8 @@ CHANGES: dict[str, LogEntry] = {
     "another source": scored(features=FeatureFile("file:///b")),
     "a video": scored(features=VideoFile("file:///a")),
     "checksum": scored(features=FeatureFile("file:///a", "a" * 64)),
+    "guidance": scored(guidance=guidance(1)),
+    "another guidance": scored(guidance=guidance(2)),
     "deleted": deletion("c1"),
     "deleted later": deletion("c1", timestamp_ms=NOW_MS + 1),
     "another deleted": deletion("c3"),
@@ -88,9 +90,9 @@ def test_the_hash_of_the_sql_view_differs_for_every_single_field(store: ScoreSto
 
 
 def test_a_change_of_any_one_cell_is_seen(store: ScoreStore, tmp_path: Path) -> None:
-    entries = [scored(), scored(1, generation="g2"), deletion("c9")]
+    entries = [scored(guidance=guidance()), scored(1, generation="g2"), deletion("c9")]
     before = applied(store, entries)
-    for table in (clips, scored_clips, scores, deleted_clips):
+    for table in (clips, scored_clips, scores, guided_clips, joint_sums, deleted_clips):
         for column in table.columns:
             assert applied(store, entries) == before
             other = "other" if column.type.python_type is str else 7
@@ -104,7 +106,12 @@ def test_a_change_of_any_one_cell_is_seen(store: ScoreStore, tmp_path: Path) -> 
 def test_the_hash_of_the_sql_view_does_not_depend_on_batches_order_or_repetitions(store: ScoreStore) -> None:
     draw = random.Random(4)
     entries: list[LogEntry] = [
-        *logged([scored_clip(f"c{number % 20}", uploaded_at_ms=NOW_MS + number // 7) for number in range(40)]),
+        *logged(
+            [
+                scored_clip(f"c{number % 20}", uploaded_at_ms=NOW_MS + number // 7, guidance=guidance(number))
+                for number in range(40)
+            ]
+        ),
         *logged([scored_clip(f"c{number}", generation="g2") for number in range(20)], partition=1),
         *(deletion(f"c{number}", number) for number in range(0, 20, 5)),
     ]
@@ -128,7 +135,12 @@ def test_however_the_log_is_delivered_the_sql_view_hashes_alike(
 @pytest.mark.postgresql
 def test_sqlite_and_postgresql_hold_the_same(store: ScoreStore, postgresql_database: Database) -> None:
     entries = [
-        *logged([scored_clip(name, fused_score=0.1 + 0.2, duration_s=7.0) for name in ("b", "B", "a-1", "a_1", "ä")]),
+        *logged(
+            [
+                scored_clip(name, fused_score=0.1 + 0.2, duration_s=7.0, guidance=guidance(3))
+                for name in ("b", "B", "a-1", "a_1", "ä")
+            ]
+        ),
         deletion("gone"),
     ]
     other = ScoreStore(postgresql_database)

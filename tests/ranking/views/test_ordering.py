@@ -13,7 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ranking.database.connection import Database
-from ranking.database.tables import clips, deleted_clips, metadata, scored_clips, scores, unranked_scores
+from ranking.database.tables import (
+    clips,
+    deleted_clips,
+    guided_clips,
+    joint_sums,
+    metadata,
+    scored_clips,
+    scores,
+    unranked_scores,
+)
 from ranking.scores.store import ScoreStore
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.backends.port import unit
@@ -35,7 +44,7 @@ from schemas.events import (
 from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Record, ScoredRecord, TopicPartition
-from tests.ranking.examples import DELETIONS, NOW_MS, TOPIC, record, result, scored_clip
+from tests.ranking.examples import DELETIONS, NOW_MS, TOPIC, guidance, record, result, scored_clip
 
 GENERATIONS = ("g1", "g2")
 CLIPS = ("a", "b", "c")
@@ -161,7 +170,7 @@ def expected_index(entries: Sequence[LogEntry]) -> dict[str, Any]:
 
 # Embeddings of two widths in one generation: a fault of producers, which must not make the views differ.
 scored = st.builds(
-    lambda clip_id, version, generation, challenge, modalities, score, more, distance, source: scored_clip(
+    lambda clip_id, version, generation, challenge, modalities, score, more, distance, source, moves: scored_clip(
         clip_id,
         uploaded_at_ms=NOW_MS + version,
         generation=generation,
@@ -171,6 +180,7 @@ scored = st.builds(
         fused_score=score / 2,
         **({} if distance is None else {"training_distance": distance}),
         **({} if source is None else {"features": source}),
+        **({} if moves is None else {"guidance": guidance(moves)}),
     ),
     st.sampled_from(CLIPS),
     st.integers(0, 3),
@@ -181,6 +191,7 @@ scored = st.builds(
     st.sampled_from([(), (), (2.0,)]),
     st.sampled_from([None, 0.5, 1.5]),
     st.sampled_from([None, FeatureFile("file:///a"), FeatureFile("s3://b/a", "a" * 64), VideoFile("file:///v")]),
+    st.sampled_from([None, 1, 2, 3]),
 )
 
 
@@ -262,8 +273,9 @@ def everything(logs: Mapping[TopicPartition, Sequence[LogEntry]]) -> list[LogEnt
 
 def empty(store: ScoreStore) -> None:
     with store._database.writing() as connection:
-        for table in (scores, unranked_scores, scored_clips, clips, deleted_clips, metadata.tables["applied_offsets"]):
+        for table in (scores, unranked_scores, guided_clips, joint_sums, scored_clips, clips, deleted_clips):
             connection.execute(sa.delete(table))
+        connection.execute(sa.delete(metadata.tables["applied_offsets"]))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,0 +1,119 @@
+"""Adds what the clips of a challenge gained and lost to its sums, within the transaction that changes the rows.
+
+A challenge has one row of sums in each joint layout, however many clips it has. Transactions lock rows in the order of
+their keys, after all rows of clips, so that workers cannot deadlock.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+import sqlalchemy as sa
+
+from ranking.database.bulk import among, insert_rows
+from ranking.database.connection import in_parts
+from ranking.database.tables import guided_clips, joint_sums
+from ranking.scores.held import HeldClip
+from ranking.scores.tips.content import GuidedClip, Sums, guided
+from schemas.events import ClipScored
+from schemas.joints import LAYOUTS
+
+_UNLESS_THERE: Final = "ON CONFLICT (generation, challenge_id, joint_layout) DO NOTHING"
+_IN_ITS_PLACE: Final = (
+    "ON CONFLICT (generation, challenge_id, joint_layout) DO UPDATE SET"
+    " clips = excluded.clips, overall = excluded.overall, temporal = excluded.temporal"
+)
+
+
+class SumsOf(NamedTuple):
+    """The key of a row of sums."""
+
+    generation: str
+    challenge_id: str
+    joint_layout: str
+
+    def none(self) -> Sums:
+        return Sums.none(LAYOUTS[self.joint_layout].joint_count)
+
+
+class JointChanges:
+    """Clips with guidance that challenges gain (1) and lose (-1) in one transaction."""
+
+    def __init__(self) -> None:
+        self.by_sums: dict[SumsOf, list[tuple[GuidedClip, int]]] = {}
+
+    def gained(self, clips: Iterable[ClipScored]) -> list[GuidedClip]:
+        """Returns the rows of ``guided_clips`` to insert."""
+        rows = []
+        for clip in clips:
+            if (found := guided(clip)) is not None:
+                self._add(found, clip.challenge_id, 1)
+                rows.append(found)
+        return rows
+
+    def lost(self, connection: sa.Connection, held: Iterable[HeldClip]) -> None:
+        """Call it while their rows are there."""
+        challenges: dict[str, dict[str, str]] = {}
+        for clip in held:
+            challenges.setdefault(clip.generation, {})[clip.clip_id] = clip.challenge_id
+        table = guided_clips.c
+        for generation, of in challenges.items():
+            for part in in_parts(of):
+                query = sa.select(guided_clips).where(
+                    table.generation == generation, among(connection, table.clip_id, part)
+                )
+                for row in connection.execute(query):
+                    found = GuidedClip(*row)
+                    self._add(found, of[found.clip_id], -1)
+
+    def _add(self, clip: GuidedClip, challenge_id: str, sign: int) -> None:
+        key = SumsOf(clip.generation, challenge_id, clip.joint_layout)
+        self.by_sums.setdefault(key, []).append((clip, sign))
+
+
+def add_joints(connection: sa.Connection, changes: JointChanges) -> None:
+    """Add ``changes`` to the sums."""
+    keys = sorted(changes.by_sums)
+    # Rows that are missing are made first: none can be locked before it is there.
+    insert_rows(connection, joint_sums, [(*key, *key.none().encoded()) for key in keys], _UNLESS_THERE)
+    found = _locked(connection, keys)
+    changed = [(*key, *found[key].changed(changes.by_sums[key]).encoded()) for key in keys]
+    insert_rows(connection, joint_sums, changed, _IN_ITS_PLACE)
+
+
+def drop_empty_sums(connection: sa.Connection, changes: JointChanges) -> None:
+    """Drop the rows that have no clips left. No other transaction may write."""
+    for key in changes.by_sums:
+        connection.execute(sa.delete(joint_sums).where(_at(key), joint_sums.c.clips == 0))
+
+
+def drop_sums(connection: sa.Connection, generation: str) -> None:
+    """Drop every row of ``generation``. No other transaction may write."""
+    connection.execute(sa.delete(joint_sums).where(joint_sums.c.generation == generation))
+
+
+def _locked(connection: sa.Connection, keys: Sequence[SumsOf]) -> dict[SumsOf, Sums]:
+    found: dict[SumsOf, Sums] = {}
+    challenges: dict[str, list[str]] = {}
+    for key in keys:
+        challenges.setdefault(key.generation, []).append(key.challenge_id)
+    table = joint_sums.c
+    for generation, of in challenges.items():
+        for part in in_parts(of):
+            query = (
+                sa.select(joint_sums)
+                .where(table.generation == generation, among(connection, table.challenge_id, part))
+                .order_by(table.challenge_id, table.joint_layout)
+                .with_for_update()
+            )
+            for *of_row, clips, overall, temporal in connection.execute(query):
+                found[SumsOf(*of_row)] = Sums.decoded(int(clips), overall, temporal)
+    return found
+
+
+def _at(key: SumsOf) -> sa.ColumnElement[bool]:
+    table = joint_sums.c
+    return sa.and_(
+        table.generation == key.generation,
+        table.challenge_id == key.challenge_id,
+        table.joint_layout == key.joint_layout,
+    )
