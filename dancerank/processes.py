@@ -17,6 +17,7 @@ from dancerank.topics import create_topics, scored_topics, topics_read
 from ranking.database.connection import Database
 from ranking.monitoring.monitor import ModelMonitor
 from ranking.pools.policy import Policy
+from ranking.pools.service.history import NewDecisions
 from ranking.pools.service.publishing import DecisionPublisher, publishing
 from ranking.pools.service.reading import PoolReader
 from ranking.pools.service.store import PoolStore
@@ -24,6 +25,9 @@ from ranking.pools.service.worker import PoolEntry, PoolWorker, read_pool_entrie
 from ranking.scores.store import ScoreStore
 from ranking.scores.view import ScoreView
 from ranking.serving.api import Access, KeyRing
+from ranking.serving.live.announcing import AnnouncingView
+from ranking.serving.live.broadcast import Broadcast
+from ranking.serving.live.decisions import AnnouncedDecisions
 from ranking.serving.readiness import ServingReadiness
 from ranking.serving.report import ServingReport
 from ranking.serving.service import RankingService
@@ -53,6 +57,7 @@ log = logging.getLogger(__name__)
 
 _COMMIT_INTERVAL_S: Final = 1.0
 _REPORT_INTERVAL_S: Final = 1.0
+_LOOK_INTERVAL_S: Final = 1.0
 
 
 class Processes:
@@ -216,16 +221,19 @@ class Processes:
             loops.add_view(loop, topics, group)
             yield loop
 
-    def index_loop(self, index: IndexView, database: Database | None = None) -> ViewLoop[LogEntry]:
+    def index_loop(
+        self, index: IndexView, database: Database | None = None, events: Broadcast | None = None
+    ) -> ViewLoop[LogEntry]:
         """Keeps the index view up to date: reads every partition and belongs to no group. The losses that operators
-        accepted are in ``database``.
+        accepted are in ``database``; new clips are announced as ``events``.
         """
+        view: View[LogEntry] = index if events is None else AnnouncingView(index, events, self.clock)
         topics = topics_read(self.settings)["ranking"]
 
         options = LoopOptions(max_records=self.settings.ranking.batch_records, commits=False)
         return ViewLoop(
             every_partition(self.connection, self.settings.kafka, topics),
-            index,
+            view,
             log_reader(self.settings, self.observer, self.clock),
             None,
             self.observer,
@@ -332,10 +340,13 @@ class Processes:
             database = stack.enter_context(self.database())
             store = ScoreStore(database, self.clock)
             index = self.open_index()
-            index_loop = self.index_loop(index, database)
+            events = self._events()
+            index_loop = self.index_loop(index, database, events)
             stack.enter_context(self.saving(index))
             monitored.add_index(index_loop, topics_read(self.settings)["ranking"])
             loops = [stack.enter_context(in_thread(index_loop, "index-view", within_s))]
+            announced = AnnouncedDecisions(NewDecisions(database), events)
+            stack.enter_context(every(_LOOK_INTERVAL_S, announced.look, name="live-decisions"))
             stack.enter_context(rebuilding(index, self._refilling_loop, within_s))
             if reports_as is not None:
                 stack.enter_context(self._reports(reports_as, database, index, index_loop))
@@ -359,7 +370,13 @@ class Processes:
             service = RankingService(
                 store, index, pools=pool_reader, loops=loops, observer=self.observer, readiness=readiness
             )
-            yield Replica(service, database, store, index, tuple(loops))
+            yield Replica(service, database, store, index, tuple(loops), events)
+
+    def _events(self) -> Broadcast:
+        server = self.settings.server
+        # Other requests always find connections, whatever listens.
+        most = min(server.event_listeners, max(server.max_connections // 2, 1))
+        return Broadcast(self.observer, most_listeners=most)
 
     def _loops(self) -> MonitoredLoops:
         made = MonitoredLoops(self.connection, self.observer, self.clock)

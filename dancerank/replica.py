@@ -8,6 +8,7 @@ from typing import Any
 
 from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
+from ranking.serving.live.broadcast import Broadcast
 from ranking.serving.service import RankingService
 from ranking.vectors.view import IndexView
 from ranking.views.loop import LoopThread, ViewLoop
@@ -17,13 +18,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Replica:
-    """A process that answers. ``loops`` feed the views here; the index is always one of them."""
+    """A process that answers. ``loops`` feed the views here; the index is always one of them. ``events``: what is
+    scored and decided from now on.
+    """
 
     service: RankingService
     database: Database
     store: ScoreStore
     index: IndexView
     loops: Sequence[LoopThread]
+    events: Broadcast
 
 
 @contextmanager

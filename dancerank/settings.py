@@ -40,6 +40,7 @@ from extraction.settings import ExtractionSettings
 from ranking.database.limits import MOST_CONNECTIONS
 from ranking.monitoring.settings import MonitoringSettings
 from ranking.pools.service.settings import PoolSettings
+from ranking.serving.live.broadcast import MOST_LISTENERS
 from ranking.vectors.backends.selection import INDEXES
 from ranking.views.limits import BATCH_RECORDS
 from schemas.decoder_messages import of_pydantic
@@ -210,6 +211,9 @@ class ServerSettings(_Group):
     max_connections: Annotated[int, Field(ge=1, le=100_000)] = 512
     """Most connections to the API at once. A further one replaces the one that has waited longest for a request; if
     all are being answered, it is answered with 503. Each needs a file descriptor."""
+    event_listeners: Annotated[int, Field(ge=1, le=100_000)] = MOST_LISTENERS
+    """Most clients that listen to live events (/v1/events) at once, but no more than half of max_connections; a further
+    one is answered with 503."""
     shutdown_timeout_s: Annotated[float, Field(ge=2, le=86_400)] = 30.0
     """Seconds from SIGTERM within which every process ends. It finishes what is under way; what is not finished by then
     is done again after the next start. Requests have half of it."""

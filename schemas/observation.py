@@ -176,3 +176,9 @@ class Observer:
 
     def request_refused(self, reason: str) -> None:
         """A request was refused before it was answered; ``reason`` is the code of the answer."""
+
+    def event_listeners(self, listeners: int) -> None:
+        """So many listen to live events now."""
+
+    def events_skipped(self, events: int) -> None:
+        """A listener to live events was so slow that it skipped ``events`` of them."""

@@ -56,14 +56,14 @@ class HypotheticalClip:
             raise QueryError("views say nothing without reactions; give both", field="reactions")
 
 
-class _Described:
+class Described:
     """Base of the answers: HTTP describes every field by the text below it."""
 
     __pydantic_config__: ClassVar[Mapping[str, bool]] = {"use_attribute_docstrings": True}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExplainedDecision(_Described):
+class ExplainedDecision(Described):
     """A decision about a clip, all of its record, and what it says in a sentence. Times are milliseconds since the
     epoch, UTC.
     """
@@ -107,7 +107,7 @@ class ExplainedDecision(_Described):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReactionRate(_Described):
+class ReactionRate(Described):
     """(likes + comments + reposts) / impressions of a clip, and how sure that is: Wilson's bounds, each one-sided."""
 
     reactions: int
@@ -125,7 +125,7 @@ class ReactionRate(_Described):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Needs(_Described):
+class Needs(Described):
     """What decides about a clip next, by its tier in the active policy."""
 
     sentence: str
@@ -141,7 +141,7 @@ class Needs(_Described):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BudgetRoom(_Described):
+class BudgetRoom(Described):
     """A budget of one window that entering a tier takes impressions from."""
 
     tier: str
@@ -161,7 +161,7 @@ class BudgetRoom(_Described):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waiting(_Described):
+class Waiting(Described):
     """What a clip waits for, and why."""
 
     tier: str
@@ -177,7 +177,7 @@ class Waiting(_Described):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PooledClipAnswer(_Described):
+class PooledClipAnswer(Described):
     """A clip in the traffic pools: where it is, what it waits for and needs, and how it got there. Times are
     milliseconds since the epoch, UTC. Little more is kept about a deleted clip than its deletion.
     """
@@ -226,7 +226,7 @@ class PooledClipAnswer(_Described):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LaneUse(_Described):
+class LaneUse(Described):
     """Use of a lane of a tier in this window."""
 
     lane: Lane
@@ -244,7 +244,7 @@ class LaneUse(_Described):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TierUse(_Described):
+class TierUse(Described):
     """Use of a tier in this window."""
 
     tier: str
@@ -274,7 +274,7 @@ class TierUse(_Described):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoolsAnswer(_Described):
+class PoolsAnswer(Described):
     """The traffic pools at one time. Times are milliseconds since the epoch, UTC."""
 
     at_ms: int
@@ -304,7 +304,7 @@ class PoolsAnswer(_Described):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Afterwards(_Described):
+class Afterwards(Described):
     """The decision that the reactions would lead to."""
 
     sentence: str
@@ -318,7 +318,7 @@ class Afterwards(_Described):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoolTryAnswer(_Described):
+class PoolTryAnswer(Described):
     """What would be decided now about a hypothetical clip. Nothing is written."""
 
     at_ms: int

@@ -104,7 +104,7 @@ def serve(
         name = f"{settings.kafka.instance or socket.gethostname()}:{port}"
         replica = stack.enter_context(processes.replica(with_rank=with_rank, reports_as=name))
         observer.watch("serve", replica.service.state)
-        app = create_app(replica.service, observer.render, access)
+        app = create_app(replica.service, observer.render, access, events=replica.events)
         stop_on_signals()  # uvicorn handles the signal first, and raises it again once it has shut down
         answer(
             app,
@@ -113,6 +113,7 @@ def serve(
             patience_s,
             limits=processes.connection_limits(),
             observer=observer,
+            on_stop=replica.events.close,
         )
     for thread in replica.loops:
         if thread.failure is not None:

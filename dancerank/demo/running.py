@@ -97,9 +97,16 @@ def show_dead_letters(console: Console, records: Sequence[Record]) -> None:
 def keep_serving(console: Console, system: EmbeddedSystem, observer: PrometheusObserver, taken: socket.socket) -> None:
     """Answer over HTTP on the port ``taken`` until Ctrl-C."""
     processes = Processes(system.settings, observer=observer)
-    app = create_app(system.service, observer.render, processes.api_access())
+    app = create_app(system.service, observer.render, processes.api_access(), events=system.replica.events)
     limits = processes.connection_limits()
-    answer(app, taken, lambda: _show_addresses(console, system.settings), limits=limits, observer=observer)
+    answer(
+        app,
+        taken,
+        lambda: _show_addresses(console, system.settings),
+        limits=limits,
+        observer=observer,
+        on_stop=system.replica.events.close,
+    )
 
 
 def _show_addresses(console: Console, settings: Settings) -> None:

@@ -24,8 +24,10 @@ def answer(
     *,
     limits: ConnectionLimits | None = None,
     observer: Observer | None = None,
+    on_stop: Callable[[], object] = lambda: None,
 ) -> None:
-    """Serve the ASGI ``app`` on the port until SIGINT or SIGTERM; ``on_start`` is called once requests are accepted.
+    """Serve the ASGI ``app`` on the port until SIGINT or SIGTERM; ``on_start`` is called once requests are accepted,
+    ``on_stop`` once no more are, to end what would not end by itself.
 
     Requests that are under way at the signal have half of ``shutdown_timeout_s``, then they are cancelled; after all of
     it the process is ended. A second signal ends it at once.
@@ -33,7 +35,7 @@ def answer(
     config = _config(app, limits, observer)
     if shutdown_timeout_s is not None:
         config.timeout_graceful_shutdown = int(shutdown_timeout_s / 2)
-    _Server(config, on_start, shutdown_timeout_s).run([taken])
+    _Server(config, on_start, on_stop, shutdown_timeout_s).run([taken])
 
 
 def answer_on_thread(
@@ -63,10 +65,14 @@ def _config(app: Any, limits: ConnectionLimits | None, observer: Observer | None
 
 class _Server(uvicorn.Server):
     def __init__(
-        self, config: uvicorn.Config, on_start: Callable[[], object], shutdown_timeout_s: float | None
+        self,
+        config: uvicorn.Config,
+        on_start: Callable[[], object],
+        on_stop: Callable[[], object],
+        shutdown_timeout_s: float | None,
     ) -> None:
         super().__init__(config)
-        self._on_start = on_start
+        self._on_start, self._on_stop = on_start, on_stop
         self._shutdown_timeout_s = shutdown_timeout_s
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -79,3 +85,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stop()
+        await super().shutdown(sockets)

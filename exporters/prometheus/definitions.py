@@ -251,6 +251,15 @@ SNAPSHOTS_FAILED: Final = CounterDefinition(
 REQUESTS_REFUSED: Final = CounterDefinition(
     "dancerank_requests_refused_total", "Requests refused.", "requests", _EVERY, (_REFUSAL,)
 )
+EVENT_LISTENERS: Final = GaugeDefinition(
+    "dancerank_event_listeners", "Clients that listen to live events.", "clients", _SERVE
+)
+EVENTS_SKIPPED: Final = CounterDefinition(
+    "dancerank_events_skipped_total",
+    "Live events that clients were too slow to take, counted once for each client.",
+    "events",
+    _SERVE,
+)
 
 POOL_DECISIONS: Final = CounterDefinition(
     "dancerank_pool_decisions_total",

@@ -54,6 +54,8 @@ class PrometheusObserver(Observer):
         self._backfilled = definitions.BACKFILLED.create(registry)
         self._snapshots_failed = definitions.SNAPSHOTS_FAILED.create(registry)
         self._requests_refused = definitions.REQUESTS_REFUSED.create(registry)
+        self._event_listeners = definitions.EVENT_LISTENERS.create(registry)
+        self._events_skipped = definitions.EVENTS_SKIPPED.create(registry)
         self._extraction = ExtractionMetrics(registry)
         self._pools = PoolMetrics(registry)
         self._model = ModelMetrics(registry)
@@ -192,3 +194,9 @@ class PrometheusObserver(Observer):
 
     def request_refused(self, reason: str) -> None:
         self._requests_refused.labels(reason).inc()
+
+    def event_listeners(self, listeners: int) -> None:
+        self._event_listeners.set(listeners)
+
+    def events_skipped(self, events: int) -> None:
+        self._events_skipped.inc(events)

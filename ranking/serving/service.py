@@ -29,6 +29,7 @@ from schemas.errors import (
 )
 from schemas.modalities import Dimension
 from schemas.observation import Observer
+from schemas.pool_history import DecisionsAnswer, PoolHistoryAnswer
 from schemas.pool_queries import HypotheticalClip, PooledClipAnswer, PoolsAnswer, PoolTryAnswer
 from schemas.queries import (
     Challenge,
@@ -232,6 +233,14 @@ class RankingService:
     def pools(self) -> PoolsAnswer:
         """How full every tier is, and what is left of its budgets."""
         return self._pools_here().pools()
+
+    def pool_history(self, windows: int) -> PoolHistoryAnswer:
+        """What the tiers granted in the latest ``windows`` windows."""
+        return self._pools_here().history.windows(windows)
+
+    def pool_decisions(self, *, after: int | None = None, k: int = 50) -> DecisionsAnswer:
+        """Decisions about all clips, newest first; ``after``: only those before the one with this number."""
+        return self._pools_here().history.decisions(after, k)
 
     def try_in_pools(self, clip: HypotheticalClip, *, generation: str | None = None) -> PoolTryAnswer:
         """What the pools would decide now about a clip that is made up."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from ranking.pools.budgets import room
 from ranking.pools.machine import leaves_at_ms
 from ranking.pools.policy import Policy
 from ranking.pools.service.dry_run import HYPOTHETICAL, budget_room, dry_run, explained, next_tier, reaction_rate
+from ranking.pools.service.history import PoolHistory
 from ranking.pools.service.leases import unused_by_tier
 from ranking.pools.service.sentences import needed
 from ranking.pools.service.sql_state import SqlPoolState
@@ -57,6 +58,8 @@ class PoolReader:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self.history: Final = PoolHistory(database, clock)
+        """Answers about what was before."""
 
     def has_policy(self) -> bool:
         """Whether any policy was ever adopted."""

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Query, Response
 from ranking.serving.api.bodies import JsonRoute
 from ranking.serving.api.description import documented
 from ranking.serving.api.errors import RETRY_AFTER_S, install_error_handlers
+from ranking.serving.api.event_routes import add_events
 from ranking.serving.api.guard import Access, install_guards
 from ranking.serving.api.page_routes import add_page
 from ranking.serving.api.pages import add_pages
@@ -30,6 +31,7 @@ from ranking.serving.api.search_parameters import (
     SimilarParameters,
     SimilarRequest,
 )
+from ranking.serving.live.broadcast import Broadcast
 from ranking.serving.readiness import Readiness
 from ranking.serving.service import RankingService
 from schemas.dancer_queries import SimilarDancersAnswer
@@ -64,11 +66,18 @@ class Health:
     status: str
 
 
-def create_app(service: RankingService, metrics: RenderMetrics, access: Access | None = None) -> FastAPI:
+def create_app(
+    service: RankingService,
+    metrics: RenderMetrics,
+    access: Access | None = None,
+    *,
+    events: Broadcast | None = None,
+) -> FastAPI:
     """The API around ``service``; ``metrics`` gives the content type and the body of ``/metrics``.
 
-    ``access``: who may ask; absent: everybody.
+    ``access``: who may ask; absent: everybody. ``events``: what is scored and decided now; absent: nobody can listen.
     """
+    access = access or Access()
     app = FastAPI(
         title="dancerank",
         version="1",
@@ -77,6 +86,7 @@ def create_app(service: RankingService, metrics: RenderMetrics, access: Access |
             {"name": "similarity", "description": "Who dances like this?"},
             {"name": "rankings", "description": "Who leads a challenge, and by what?"},
             {"name": "pools", "description": "How often is a clip shown, and why?"},
+            {"name": "live", "description": "What happens now?"},
             {"name": "operation", "description": "For load balancers and monitoring."},
         ],
         docs_url=None,
@@ -88,10 +98,11 @@ def create_app(service: RankingService, metrics: RenderMetrics, access: Access |
     _add_similarity(app, service)
     _add_rankings(app, service)
     add_pools(app, service)
+    add_events(app, events, access.observer)
     _add_operation(app, service, metrics)
     add_pages(app)
     add_page(app)
-    install_guards(app, access or Access())
+    install_guards(app, access)
     return app
 
 

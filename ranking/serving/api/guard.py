@@ -34,6 +34,10 @@ _CHALLENGE: Final = 'Bearer realm="dancerank"'
 _NANOSECONDS: Final = 1_000_000_000
 _LONGEST_LENGTH: Final = 18
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD"})
+IS_STILL_ALLOWED: Final = "dancerank.is_still_allowed"
+"""Key of the scope: a function that says whether the key of the request is active at this moment; absent where none is
+asked for.
+"""
 _CLOSE: Final = {"Connection": "close"}
 """Otherwise the server would continue to receive and discard the rest of the body."""
 
@@ -133,16 +137,18 @@ class KeyGuard:
         if scope["type"] != "http" or scope["path"] in self._open_paths:
             await self._app(scope, receive, send)
             return
-        refusal = self._refusal(scope)
-        await (self._app if refusal is None else refusal)(scope, receive, send)
+        secret = _secret(scope)
+        refusal = self._refusal(scope, secret)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        await self._app({**scope, IS_STILL_ALLOWED: lambda: self._keys.find(secret) is not None}, receive, send)
 
-    def _refusal(self, scope: Scope) -> ASGIApp | None:
-        sent = Headers(scope=scope).getlist("authorization")
-        scheme, _, secret = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
-        if scheme.lower() != _SCHEME or not secret.strip():
+    def _refusal(self, scope: Scope, secret: str) -> ASGIApp | None:
+        if not secret:
             challenge = {"WWW-Authenticate": _CHALLENGE}
             return self._refuse(scope, NO_KEY, "send an API key: Authorization: Bearer KEY", challenge)
-        key = self._keys.find(secret.strip())
+        key = self._keys.find(secret)
         if key is None:
             challenge = {"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'}
             return self._refuse(scope, UNKNOWN_KEY, "this API key is not active", challenge)
@@ -168,3 +174,10 @@ class KeyGuard:
             self._buckets = {other: kept for other, kept in self._buckets.items() if other in active}
             bucket = self._buckets[key] = TokenBucket(per_minute, key.burst or per_minute)
         return bucket.take(round(self._clock.monotonic_s() * _NANOSECONDS))
+
+
+def _secret(scope: Scope) -> str:
+    """The key that a request names; empty without one."""
+    sent = Headers(scope=scope).getlist("authorization")
+    scheme, _, secret = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
+    return secret.strip() if scheme.lower() == _SCHEME else ""

@@ -3,12 +3,13 @@
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Query
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from ranking.serving.api.description import documented
 from ranking.serving.api.parameters import ClipId, GenerationParameters, Identifier, NoParameters, absent, given
 from ranking.serving.service import RankingService
 from schemas.modalities import Dimension
+from schemas.pool_history import MOST_DECISIONS, MOST_WINDOWS, DecisionsAnswer, PoolHistoryAnswer
 from schemas.pool_queries import MAX_COUNT, HypotheticalClip, PooledClipAnswer, PoolsAnswer, PoolTryAnswer
 
 _EXAMPLE: Final[dict[str, Any]] = {
@@ -29,6 +30,22 @@ _RULES: Final[dict[str, Any]] = {
 }
 _AT_LEAST_ONE: Final[dict[str, Any]] = {"minProperties": 1}
 _Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+
+
+class HistoryParameters(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    windows: Annotated[int, Field(description="How many windows to return.", ge=1, le=MOST_WINDOWS)] = 48
+
+
+class DecisionParameters(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    k: Annotated[int, Field(description="How many decisions to return.", ge=1, le=MOST_DECISIONS)] = 50
+    after: Annotated[
+        int | None,
+        Field(description="Continue after the decision of this `sequence`, with older ones.", ge=1, le=MAX_COUNT),
+    ] = None
 
 
 class PoolTryRequest(GenerationParameters):
@@ -82,6 +99,16 @@ def add_pools(app: FastAPI, service: RankingService) -> None:
     def pools(_: Annotated[NoParameters, Query()]) -> PoolsAnswer:
         """The active policy, and for each tier its clips and what is left of its budgets in this window."""
         return service.pools()
+
+    @app.get("/v1/pools/history", tags=["pools"], responses=documented(422, 503))
+    def history_of_the_pools(asked: Annotated[HistoryParameters, Query()]) -> PoolHistoryAnswer:
+        """What each tier granted in the latest windows, by lane, and what it could have granted."""
+        return service.pool_history(asked.windows)
+
+    @app.get("/v1/pools/decisions", tags=["pools"], responses=documented(422, 503))
+    def decisions_of_the_pools(asked: Annotated[DecisionParameters, Query()]) -> DecisionsAnswer:
+        """The latest decisions about all clips, each with its reason. New ones are in `/v1/events`."""
+        return service.pool_decisions(after=asked.after, k=asked.k)
 
     @app.post("/v1/pools/try", tags=["pools"], responses=documented(404, 413, 415, 422, 503))
     def try_in_the_pools(request: PoolTryRequest) -> PoolTryAnswer:

@@ -97,6 +97,12 @@ TOO_MANY_CONNECTIONS: Final = RequestRefusal(
     "As many requests as connections are allowed are being answered.",
     "Try again after `Retry-After` seconds, or raise `server.max_connections`.",
 )
+TOO_MANY_LISTENERS: Final = RequestRefusal(
+    "too_many_listeners",
+    503,
+    "As many clients as are allowed listen to live events.",
+    "Try again after `Retry-After` seconds, or raise `server.event_listeners`; everything else is answered meanwhile.",
+)
 UNSUPPORTED_HTTP_VERSION: Final = RequestRefusal(
     "unsupported_http_version", 505, "The request is neither HTTP/1.1 nor HTTP/1.0.", "Send HTTP/1.1."
 )
@@ -120,5 +126,6 @@ REFUSALS: Final = (
     INTERNAL,
     UNSUPPORTED_TRANSFER_ENCODING,
     TOO_MANY_CONNECTIONS,
+    TOO_MANY_LISTENERS,
     UNSUPPORTED_HTTP_VERSION,
 )

@@ -17,6 +17,8 @@ _INCOMPLETE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ENCODED_SLASH: Final = re.compile(rb"%2f", re.IGNORECASE)
 _STRICT_PREFIX: Final = "/v1/"
 _SERVER_WIDE: Final = b"*"
+HEADERS_ONLY: Final = "dancerank.headers_only"
+"""Key of the scope: the body will be discarded, so that one without end need not begin."""
 
 
 class _Unreadable(Exception):
@@ -65,7 +67,7 @@ class HeadGuard:
         async def send_without_body(message: Message) -> None:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
-        await self.app({**scope, "method": "GET"}, receive, send_without_body)
+        await self.app({**scope, "method": "GET", HEADERS_ONLY: True}, receive, send_without_body)
 
 
 def _read_path(raw: bytes) -> tuple[bytes, str]:

@@ -146,6 +146,8 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
         1,
     ),
     ("interrupted", lambda o: o.interrupted("transport"), "dancerank_interruptions_total", {"reason": "transport"}, 1),
+    ("event_listeners", lambda o: o.event_listeners(3), "dancerank_event_listeners", {}, 3),
+    ("events_skipped", lambda o: o.events_skipped(40), "dancerank_events_skipped_total", {}, 40),
     (
         "request_refused",
         lambda o: o.request_refused("no_key"),

@@ -76,6 +76,18 @@ def test_the_pools_are_answered_with_their_budgets(client: Client, pools: Pools)
     ]  # fmt: skip
 
 
+def test_the_past_of_the_pools_is_answered_by_window_and_by_decision(client: Client, pools: Pools) -> None:
+    (window,) = get(client, "/v1/pools/history?windows=1")["windows"]
+    assert [(tier["tier"], tier["used"]) for tier in window["tiers"]] == [("t1", 200), ("t2", 400), ("t3", 0)]
+    page = get(client, "/v1/pools/decisions?k=2")
+    assert [decision["sequence"] for decision in page["decisions"]] == [5, 4]
+    older = get(client, f"/v1/pools/decisions?k=5&after={page['next_cursor']}")
+    assert ([each["decision"]["clip_id"] for each in older["decisions"]], older["next_cursor"]) == (
+        ["c2", "c1", "c1"],
+        None,
+    )
+
+
 def test_a_clip_that_is_made_up_is_answered_with_what_would_be_decided(client: Client, pools: Pools) -> None:
     tried = posted(client, {"challenge_id": "x", "percentiles": {"skeletal": 95}, "challenge_clips": 20})
     assert (tried["decision"]["rule"], tried["decision"]["decided_by"], tried["afterwards"]) == (
@@ -122,6 +134,10 @@ MISUSE = [
     ("POST", TRY, {"challenge_id": "x", **PERCENTILES, "generation": "g9"}, 404, "generation"),
     ("POST", TRY, {"challenge_id": "x", **PERCENTILES, "tier": "t1"}, 422, "tier"),
     ("GET", TRY, None, 405, None),
+    ("GET", "/v1/pools/history?windows=0", None, 422, "windows"),
+    ("GET", "/v1/pools/history?windows=501", None, 422, "windows"),
+    ("GET", "/v1/pools/decisions?k=201", None, 422, "k"),
+    ("GET", "/v1/pools/decisions?after=0", None, 422, "after"),
 ]
 
 
@@ -142,6 +158,7 @@ def test_misuse_is_answered_with_the_parameter_to_blame(
 def _asked(client: Client) -> Iterator[Any]:
     yield client.get("/v1/clips/c1/pool")
     yield client.get("/v1/pools")
+    yield client.get("/v1/pools/history")
     yield client.request("POST", TRY, json={"challenge_id": "x", **PERCENTILES})
 
 
@@ -167,9 +184,18 @@ def test_a_database_that_is_down_is_a_503_without_its_address(store: ScoreStore)
 def test_the_description_explains_every_field_of_what_is_asked_and_answered(client: Client) -> None:
     described = get(client, "/openapi.json")
     pools = {path: operations for path, operations in described["paths"].items() if "pool" in path}
-    assert set(pools) == {"/v1/clips/{clip_id}/pool", "/v1/pools", TRY}
+    assert set(pools) == {
+        "/v1/clips/{clip_id}/pool", "/v1/pools", "/v1/pools/history", "/v1/pools/decisions", TRY,
+    }  # fmt: skip
     schemas, seen = described["components"]["schemas"], set()
-    wanted = {"PooledClipAnswer", "PoolsAnswer", "PoolTryAnswer", "PoolTryRequest"}
+    wanted = {
+        "PooledClipAnswer",
+        "PoolsAnswer",
+        "PoolTryAnswer",
+        "PoolTryRequest",
+        "PoolHistoryAnswer",
+        "DecisionsAnswer",
+    }
     while wanted:
         name = wanted.pop()
         seen.add(name)
