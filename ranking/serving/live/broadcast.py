@@ -174,8 +174,7 @@ class Listener:
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while not (taken.events or taken.skipped):
-                    await self._something.wait()
-                    if self.is_closed:
+                    if not await self._is_woken_open():
                         return None
                     self._something.clear()
                     self._is_woken = False
@@ -183,6 +182,10 @@ class Listener:
         if len(taken.events) == _AT_ONCE:
             self.wake()
         return taken
+
+    async def _is_woken_open(self) -> bool:
+        await self._something.wait()
+        return not self.is_closed
 
     def close(self) -> None:
         """Stop listening; a ``take`` that waits ends."""
