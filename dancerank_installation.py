@@ -32,9 +32,8 @@ FOLDER: Final = Path(__file__).resolve().parent
 EXTRAS: Final = MappingProxyType(
     {
         **dict.fromkeys(("onnxruntime", "faiss"), "cpu"),
-        **dict.fromkeys(
-            ("lightning", "matplotlib", "onnx", "onnxscript", "sklearn", "torch", "torchmetrics"), "cpu,train"
-        ),
+        **dict.fromkeys(("lightning", "onnx", "onnxscript", "sklearn", "torch", "torchmetrics"), "cpu,train"),
+        **dict.fromkeys(("matplotlib", "PIL"), "pictures"),
         "confluent_kafka": "embedded",
         "psycopg": "postgresql",
         "pymilvus": "milvus",

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from extraction.drawing.colours import BLACK, ORANGE, PANEL, PURPLE, SKY_BLUE, WHITE, YELLOW, Colour
+from extraction.drawing.sides import Side, side_of
 from extraction.frames import Image
 from schemas.joints import MPII_16
 from schemas.ports import Float32
@@ -22,7 +23,7 @@ Outline = Sequence[npt.NDArray[np.int32]]
 """Closed lines of points (P, 1, 2)."""
 Box = tuple[float, float, float, float]
 
-_SIDES: Final = {"right": ORANGE, "left": SKY_BLUE}
+_SIDES: Final = {Side.RIGHT: ORANGE, Side.LEFT: SKY_BLUE, Side.MIDDLE: WHITE}
 
 
 def outline_of(mask: Float32) -> Outline:
@@ -44,13 +45,13 @@ def draw_skeleton(image: Image, pose: Float32) -> None:
         if pose[first, 2] > 0 and pose[second, 2] > 0:
             certain = min(pose[first, 2], pose[second, 2]) >= CERTAIN
             ends = _point(pose[first]), _point(pose[second])
-            colour = _colour(MPII_16.joints[first], MPII_16.joints[second])
+            colour = _SIDES[side_of(MPII_16.joints[first], MPII_16.joints[second])]
             cv2.line(image, *ends, BLACK, (width if certain else 1) + 2, cv2.LINE_AA)
             cv2.line(image, *ends, colour, width if certain else 1, cv2.LINE_AA)
     for joint, name in enumerate(MPII_16.joints):
         if pose[joint, 2] > 0:
             cv2.circle(image, _point(pose[joint]), width + 1, BLACK, -1, cv2.LINE_AA)
-            cv2.circle(image, _point(pose[joint]), width, _colour(name, name), -1, cv2.LINE_AA)
+            cv2.circle(image, _point(pose[joint]), width, _SIDES[side_of(name)], -1, cv2.LINE_AA)
 
 
 def draw_face(image: Image, box: Box) -> None:
@@ -71,11 +72,6 @@ def text_size(text: str, size: float) -> tuple[int, int]:
     """Width and height in pixels of what ``draw_text`` writes."""
     (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
     return width, height
-
-
-def _colour(first: str, second: str) -> Colour:
-    side = first.split()[0] if first.split()[0] in _SIDES else second.split()[0]
-    return _SIDES.get(side, WHITE)
 
 
 def _point(joint: Float32) -> tuple[int, int]:

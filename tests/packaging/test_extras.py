@@ -22,6 +22,8 @@ from transport.embedded import EmbeddedBroker
         ("psycopg", "dancerank[postgresql]"),
         ("confluent_kafka", "dancerank[embedded]"),
         ("av", "dancerank[video]"),
+        ("PIL.Image", "dancerank[pictures]"),
+        ("matplotlib", "dancerank[pictures]"),
     ],
 )
 def test_a_missing_module_names_the_extra_that_brings_it(module: str, extra: str) -> None:
