@@ -13,6 +13,7 @@ from dancerank.listening import answer_on_thread, bound
 from ranking.pools.service.reading import PoolReader
 from ranking.scores.store import ScoreStore
 from ranking.serving.api import Access, create_app
+from ranking.serving.live.broadcast import Broadcast
 from ranking.serving.service import RankingService
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.view import IndexView
@@ -71,15 +72,18 @@ class SmallSystem:
         for view in (self.store, self.index):
             if self._clips:
                 apply(view, self._clips)
+        self.events = Broadcast()
+        """What listeners to the system's live events get."""
         self.service = RankingService(self.store, self.index, pools=PoolReader(self.database, clock))
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.events.close()
         self._stack.close()
 
     def app(self, access: Access | None = None, **ports: Any) -> FastAPI:
         """The API and the page; ``ports`` are further arguments of ``create_app``."""
-        return create_app(self.service, lambda: ("text/plain", b""), access, **ports)
+        return create_app(self.service, lambda: ("text/plain", b""), access, **{"events": self.events} | ports)
 
 
 @contextmanager

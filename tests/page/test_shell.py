@@ -10,6 +10,7 @@ from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
 from ranking.serving.api import Access, KeyRing, create_app, create_key
 from ranking.serving.api.page_routes import ROOT
+from ranking.serving.live.broadcast import Broadcast
 from ranking.serving.service import RankingService
 from tests.page.systems import SmallSystem
 from tests.page.visits import Visit
@@ -118,7 +119,7 @@ def test_a_key_beyond_its_limit_is_said_with_the_time_to_wait(
 
 def test_a_database_that_does_not_answer_is_said_and_asked_again(visit: Visits, serve: Serve) -> None:
     service = RankingService(ScoreStore(Database(UNREACHABLE)))
-    seen = visit(serve(create_app(service, lambda: ("text/plain", b""))))
+    seen = visit(serve(create_app(service, lambda: ("text/plain", b""), events=Broadcast())))
     seen.shows("The challenges cannot be shown")
     seen.page.get_by_role("button", name="Try again").wait_for()
     assert seen.violations() == []

@@ -3,6 +3,7 @@ import { html, useMemo } from "../html.js";
 import { at, get } from "../api.js";
 import { useAnswer } from "../answers.js";
 import { Loading } from "../components/loading.js";
+import { NewClips } from "../components/new_clips.js";
 import { PageTitle } from "../components/page_title.js";
 import { Problem } from "../components/problem.js";
 import { Table } from "../components/table.js";
@@ -20,6 +21,7 @@ export default function Challenges({ query }) {
     ${isLoading && value === null && html`<${Loading} what="the challenges" />`}
     ${error && html`<${Problem} error=${error} retry=${reload} what="The challenges cannot be shown" />`}
     ${value?.length === 0 && html`<p class="empty">No clip has been scored yet. Challenges appear here with their first clips; “dancerank produce” sends uploads.</p>`}
+    ${value !== null && html`<${NewClips} show=${reload} />`}
     ${value?.length > 0 &&
     html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
         <label>Search <input type="search" value=${sought} maxlength="128" onInput=${(event) => setQuery({ search: event.target.value })} /></label>
