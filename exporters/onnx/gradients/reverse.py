@@ -15,8 +15,10 @@ def with_gradients(content: bytes, seeds: Mapping[str, str], gradients: Mapping[
     ``seeds`` names, for each output to differentiate, an input that is added: what the output's elements count with, of
     its shape. ``gradients`` names, for each input to differentiate with respect to, an output that is added: the sum
     over outputs of seed · ∂output/∂input, of the input's shape. Where a function has a kink, the derivative is that of
-    torch. Raises ``BundleError`` for an operator on the way from such an input to such an output that has no rule,
-    naming it, and for an input that no output depends on.
+    torch. Inputs have to be finite, padding too: zero times what is not a number is not a number.
+
+    Raises ``BundleError`` for an operator on the way from such an input to such an output that has no rule, naming it,
+    and for an input that no output depends on.
     """
     writer = GraphWriter(onnx.load_from_string(content))
     nodes = list(writer.graph.node)

@@ -169,13 +169,11 @@ def _slice(writer: GraphWriter, node: onnx.NodeProto, g: str) -> str:
 
 
 def _pad(writer: GraphWriter, node: onnx.NodeProto, g: str) -> str:
-    """What the padding got is cut off."""
+    """What the padding got is cut off, and what was cut off gets nothing: padding by the opposite widths."""
     if attributes_of(node).get("mode", b"constant") != b"constant" or any(node.input[3:]):
         raise BundleError(f"Pad ({node.name}): a gradient is known for constant padding of all axes only")
-    x, rank = node.input[0], len(writer.dims(node.input[0]))
-    before = writer.known(node.input[1], "the width of a padding")[:rank].tolist()
-    ends = writer.of("Add", writer.ints(before), writer.shape_of(x))
-    return writer.of("Slice", g, writer.ints(before), ends, writer.ints(range(rank)))
+    widths = writer.known(node.input[1], "the width of a padding")
+    return writer.of("Pad", g, writer.ints((-widths).tolist()), writer.array_like(0, node.input[0]))
 
 
 def _padded(writer: GraphWriter, g: str, before: str, after: str, like: str) -> str:
