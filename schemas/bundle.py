@@ -51,6 +51,13 @@ SCORES: Final = "scores"
 PRESENT: Final = "present"
 ATTENTION: Final = "attention"
 FUSED_SCORE: Final = "fused_score"
+# Of the gradient graphs, beside the inputs and outputs of the graph that they differentiate.
+SCORE_SEED: Final = "score_seed"
+EMBEDDING_SEED: Final = "embedding_seed"
+FRAMES_GRADIENT: Final = "frames_gradient"
+FUSED_SEED: Final = "fused_seed"
+EMBEDDINGS_GRADIENT: Final = "embeddings_gradient"
+SCORES_GRADIENT: Final = "scores_gradient"
 
 
 class GraphFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,6 +79,20 @@ class StreamGraph(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     input_channels: int
     embedding_dim: int
     precision: Precision = Precision.FLOAT32
+
+
+class GuidanceGraphs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Gradient graphs (Eq. 7). ``stream`` is the stream of ``modality``, which has joints, with its derivatives:
+    ``score_seed`` (N,) and ``embedding_seed`` (N, D) say what the outputs count with, ``frames_gradient`` (N, T, V, C)
+    is the derivative of that sum by the frames. ``fusion`` is the fusion likewise: ``fused_seed`` (N,),
+    ``embeddings_gradient`` (N, sum of D), ``scores_gradient`` (N, M). ``agreement``: the largest difference from
+    torch's automatic differentiation, relative to the largest entry of a clip's gradient.
+    """
+
+    modality: Modality
+    stream: GraphFile
+    fusion: GraphFile
+    agreement: float
 
 
 class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", kw_only=True):
@@ -136,13 +157,14 @@ class BundleManifest(_Manifest, frozen=True, tag=FORMAT, kw_only=True):
     ``training_distribution``: of each modality, how the clips that the model learned from are distributed
     (``schemas.training_distribution``). Without it no clip is flagged. It moves no score, so it is not part of the
     ``generation``; nor is ``profile``, how the graphs were made, which their checksums tell apart already.
-    ``virality_target`` is what the model has learned to predict; it is absent where that is ``eq1``, so that earlier
+    ``guidance`` is absent without a stream of joints, and moves no score either. ``virality_target`` is what the model has learned to predict; it is absent where that is ``eq1``, so that earlier
     releases read those bundles, and refuse the others rather than take them for ``eq1``; ``target`` says it always.
     """
 
     training_distribution: TrainingDistribution = {}
     virality_target: FittedTarget | msgspec.UnsetType = msgspec.UNSET
     profile: ExportProfile = UNSTATED
+    guidance: GuidanceGraphs | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def target(self) -> FittedTarget:
@@ -154,8 +176,8 @@ _EARLIER: Final[dict[str, type[_Manifest]]] = {FIRST_FORMAT: _FirstManifest, SEC
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """A verified bundle. ``graphs`` maps file names to the ONNX bytes that matched their checksums; ``sample`` is the
-    content of the manifest's parity sample, ``None`` if it has none.
+    """A verified bundle. ``graphs`` maps file names to the ONNX bytes that matched their checksums, gradient graphs too;
+    ``sample`` is the content of the manifest's parity sample, ``None`` if it has none.
     """
 
     manifest: BundleManifest
@@ -184,7 +206,8 @@ def read_bundle(folder: Path) -> Bundle:
     content's.
     """
     manifest = read_manifest(folder)
-    graphs = {entry.file: _read_file(folder, entry) for entry in manifest.files()}
+    guidance = () if isinstance(manifest.guidance, msgspec.UnsetType) else (manifest.guidance.stream, manifest.guidance.fusion)
+    graphs = {entry.file: _read_file(folder, entry) for entry in (*manifest.files(), *guidance)}
     sample = manifest.profile.sample
     return Bundle(manifest, graphs, None if sample is None else _read_file(folder, sample))
 

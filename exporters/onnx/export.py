@@ -10,6 +10,7 @@ import msgspec
 
 from exporters.onnx.bundle_folders import check_bundle_folder
 from exporters.onnx.fewer_bits import Calibration, StreamForm, as_they_are, in_fewer_bits, server_of
+from exporters.onnx.guidance import guidance_graphs
 from exporters.onnx.graphs import OPSET, fusion_graph, stream_graph
 from exporters.onnx.parity import check_fusion, check_stream
 from exporters.onnx.parity_sample import SAMPLE_FILE, parity_sample
@@ -76,8 +77,11 @@ def export_bundle(
     sampled = _clip_of_each(streams, calibration.clips if calibration else ())
     sample, described = parity_sample(model, {modality: form.run for modality, form in streams.items()}, sampled)
     made = msgspec.structs.replace(made, sample=described)
+    gradients, guidance = guidance_graphs(model, graphs, fusion)
     manifest = _manifest(model, streams, fusion, training_data, metrics, distribution or {}, target, made)
-    files = {f"{modality}.onnx": form.graph for modality, form in streams.items()}
+    if guidance is not None:
+        manifest = msgspec.structs.replace(manifest, guidance=guidance)
+    files = {f"{modality}.onnx": form.graph for modality, form in streams.items()} | gradients
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         staged = Path(scratch) / "bundle"
