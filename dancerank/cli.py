@@ -107,7 +107,7 @@ for panel, commands in {
     "Features from videos": (extract.extract, look.look),
     "Learn": (learn.train, learn.evaluate),
     "Operate it": (doctor.doctor, content_hashes.content_hash, counts.check_counts),
-    "Model bundles": (bundles.inspect, bundles.export, bundles.demo_bundle),
+    "Model bundles": (bundles.inspect, bundles.export, bundles.add_guidance, bundles.demo_bundle),
 }.items():
     for function in commands:
         app.command(rich_help_panel=panel)(_reporting(function))

@@ -85,8 +85,9 @@ class GuidanceGraphs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Gradient graphs (Eq. 7). ``stream`` is the stream of ``modality``, which has joints, with its derivatives:
     ``score_seed`` (N,) and ``embedding_seed`` (N, D) say what the outputs count with, ``frames_gradient`` (N, T, V, C)
     is the derivative of that sum by the frames. ``fusion`` is the fusion likewise: ``fused_seed`` (N,),
-    ``embeddings_gradient`` (N, sum of D), ``scores_gradient`` (N, M). ``agreement``: the largest difference from
-    torch's automatic differentiation, relative to the largest entry of a clip's gradient.
+    ``embeddings_gradient`` (N, sum of D), ``scores_gradient`` (N, M). Both compute in float32, whatever the streams
+    compute in. ``agreement``: the largest difference from torch's automatic differentiation or, where they were added
+    to a bundle, from central differences; relative to the largest entry of a clip's gradient.
     """
 
     modality: Modality
@@ -157,7 +158,8 @@ class BundleManifest(_Manifest, frozen=True, tag=FORMAT, kw_only=True):
     ``training_distribution``: of each modality, how the clips that the model learned from are distributed
     (``schemas.training_distribution``). Without it no clip is flagged. It moves no score, so it is not part of the
     ``generation``; nor is ``profile``, how the graphs were made, which their checksums tell apart already.
-    ``guidance`` is absent without a stream of joints, and moves no score either. ``virality_target`` is what the model has learned to predict; it is absent where that is ``eq1``, so that earlier
+    ``guidance`` is absent without a stream of joints and from earlier releases' bundles, and moves no score either.
+    ``virality_target`` is what the model has learned to predict; it is absent where that is ``eq1``, so that earlier
     releases read those bundles, and refuse the others rather than take them for ``eq1``; ``target`` says it always.
     """
 
@@ -165,6 +167,12 @@ class BundleManifest(_Manifest, frozen=True, tag=FORMAT, kw_only=True):
     virality_target: FittedTarget | msgspec.UnsetType = msgspec.UNSET
     profile: ExportProfile = UNSTATED
     guidance: GuidanceGraphs | msgspec.UnsetType = msgspec.UNSET
+
+    def gradient_files(self) -> tuple[GraphFile, ...]:
+        """The gradient graphs, if there are any."""
+        if isinstance(self.guidance, msgspec.UnsetType):
+            return ()
+        return self.guidance.stream, self.guidance.fusion
 
     @property
     def target(self) -> FittedTarget:
@@ -176,8 +184,8 @@ _EARLIER: Final[dict[str, type[_Manifest]]] = {FIRST_FORMAT: _FirstManifest, SEC
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """A verified bundle. ``graphs`` maps file names to the ONNX bytes that matched their checksums, gradient graphs too;
-    ``sample`` is the content of the manifest's parity sample, ``None`` if it has none.
+    """A verified bundle. ``graphs`` maps file names to the ONNX bytes that matched their checksums, gradient graphs
+    too; ``sample`` is the content of the manifest's parity sample, ``None`` if it has none.
     """
 
     manifest: BundleManifest
@@ -206,8 +214,7 @@ def read_bundle(folder: Path) -> Bundle:
     content's.
     """
     manifest = read_manifest(folder)
-    guidance = () if isinstance(manifest.guidance, msgspec.UnsetType) else (manifest.guidance.stream, manifest.guidance.fusion)
-    graphs = {entry.file: _read_file(folder, entry) for entry in (*manifest.files(), *guidance)}
+    graphs = {entry.file: _read_file(folder, entry) for entry in (*manifest.files(), *manifest.gradient_files())}
     sample = manifest.profile.sample
     return Bundle(manifest, graphs, None if sample is None else _read_file(folder, sample))
 
@@ -287,6 +294,14 @@ def _check_manifest(manifest: BundleManifest, path: Path) -> None:
                 f"{path}: training_distribution of {modality}: {shortened(str(error))}; export the bundle again with "
                 "this release"
             ) from error
+    guided = manifest.guidance
+    if not isinstance(guided, msgspec.UnsetType) and not (
+        guided.modality.has_joints and guided.modality in manifest.modalities
+    ):
+        raise BundleError(
+            f"{path}: guidance of {guided.modality}, which is not a stream of joints of this bundle; run "
+            "`dancerank add-guidance`, or export the bundle again"
+        )
     if manifest.generation != generation_of(manifest):
         raise BundleError(
             f"{path}: the generation does not match the content; the manifest was edited, export it again"

@@ -1,10 +1,11 @@
-"""``inspect``, ``export`` and ``demo-bundle``: model bundles. The last two need the ``[train]`` extra."""
+"""``inspect``, ``export``, ``add-guidance`` and ``demo-bundle``: model bundles. All but the first need ``[train]``."""
 
 import importlib
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.table import Table
 from rich.text import Text
@@ -80,6 +81,19 @@ def export(
     console.print(*bundle_tables(bundle, read_bundle(bundle)), sep="\n")
 
 
+def add_guidance(
+    bundle: Annotated[
+        Path, typer.Argument(help="Folder of the bundle; its scores and its generation stay as they are.")
+    ],
+) -> None:
+    """Add gradient graphs to a bundle that was exported without them, so that it can say what would raise a score."""
+    read_bundle(bundle)
+    check_folder_to_write(bundle)
+    with working(f"writing gradient graphs into {bundle} and comparing them with differences of its scores"):
+        importlib.import_module("exporters.onnx.guidance_added").add_guidance(bundle)
+    Console().print(*bundle_tables(bundle, read_bundle(bundle)), sep="\n")
+
+
 def demo_bundle(
     bundle: Annotated[Path | None, typer.Option(help="Folder of the bundle; replaced.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Where to keep the checkpoint.")] = None,
@@ -127,6 +141,12 @@ def bundle_tables(folder: Path, bundle: Bundle) -> list[Table]:
         facts.add_row(f"longest clip of {modality}", f"{longest} steps, {longest / modality.rate_hz:g} s")
     for name, value in manifest.profile.agreement.items():
         facts.add_row(f"torch against ONNX: {name}", f"{value:.3g}")
+    if isinstance(manifest.guidance, msgspec.UnsetType):
+        facts.add_row("gradient graphs", "none; `dancerank add-guidance` writes them")
+    else:
+        facts.add_row(
+            f"gradient graphs of {manifest.guidance.modality}: agreement", f"{manifest.guidance.agreement:.3g}"
+        )
     facts.add_row("virality target", Text(manifest.target.described()))
     facts.add_row("trained on", Text(manifest.training_data or "–"))
     for name, value in manifest.metrics.items():

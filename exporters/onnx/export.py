@@ -10,8 +10,8 @@ import msgspec
 
 from exporters.onnx.bundle_folders import check_bundle_folder
 from exporters.onnx.fewer_bits import Calibration, StreamForm, as_they_are, in_fewer_bits, server_of
-from exporters.onnx.guidance import guidance_graphs
 from exporters.onnx.graphs import OPSET, fusion_graph, stream_graph
+from exporters.onnx.guidance import guidance_graphs
 from exporters.onnx.parity import check_fusion, check_stream
 from exporters.onnx.parity_sample import SAMPLE_FILE, parity_sample
 from networks.datasets import Features

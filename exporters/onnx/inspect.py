@@ -5,16 +5,24 @@ Shapes use the legend N clips, T time steps, V joints; the other sizes are numbe
 
 from dataclasses import dataclass
 
+import msgspec
+
 from schemas.bundle import (
     ATTENTION,
     EMBEDDING,
+    EMBEDDING_SEED,
     EMBEDDINGS,
+    EMBEDDINGS_GRADIENT,
     FRAMES,
+    FRAMES_GRADIENT,
     FUSED_SCORE,
+    FUSED_SEED,
     LENGTHS,
     PRESENT,
     SCORE,
+    SCORE_SEED,
     SCORES,
+    SCORES_GRADIENT,
     Bundle,
     BundleManifest,
 )
@@ -36,24 +44,18 @@ class GraphDescription:
 
 
 def describe(bundle: Bundle) -> tuple[GraphDescription, ...]:
-    """The streams of ``bundle`` in their order, then the fusion. Inputs and outputs are written as
+    """The streams of ``bundle`` in their order, the fusion, then its gradient graphs. Inputs and outputs are written as
     ``frames (N, T, 512) float32``.
     """
     manifest = bundle.manifest
-    streams, width = len(manifest.streams), manifest.embedding_width
     interfaces = {
         **{str(modality): _stream_interface(manifest, modality) for modality in manifest.modalities},
-        "fusion": (
-            (
-                f"{EMBEDDINGS} (N, {width}) float32",
-                f"{SCORES} (N, {streams}) float32",
-                f"{PRESENT} (N, {streams}) bool",
-            ),
-            (f"{ATTENTION} (N, {streams}) float32", f"{FUSED_SCORE} (N,) float32"),
-        ),
+        "fusion": _fusion_interface(manifest),
+        **_gradient_interfaces(manifest),
     }
     described = []
-    for (name, (inputs, outputs)), entry in zip(interfaces.items(), manifest.files(), strict=True):
+    entries = (*manifest.files(), *manifest.gradient_files())
+    for (name, (inputs, outputs)), entry in zip(interfaces.items(), entries, strict=True):
         parameters = manifest.architecture.get(f"parameters.{name}", "")
         described.append(
             GraphDescription(
@@ -70,7 +72,41 @@ def describe(bundle: Bundle) -> tuple[GraphDescription, ...]:
     return tuple(described)
 
 
-def _stream_interface(manifest: BundleManifest, modality: Modality) -> tuple[tuple[str, ...], tuple[str, ...]]:
+Interface = tuple[tuple[str, ...], tuple[str, ...]]
+"""Inputs and outputs of a graph."""
+
+
+def _fusion_interface(manifest: BundleManifest) -> Interface:
+    streams, width = len(manifest.streams), manifest.embedding_width
+    return (
+        (f"{EMBEDDINGS} (N, {width}) float32", f"{SCORES} (N, {streams}) float32", f"{PRESENT} (N, {streams}) bool"),
+        (f"{ATTENTION} (N, {streams}) float32", f"{FUSED_SCORE} (N,) float32"),
+    )
+
+
+def _gradient_interfaces(manifest: BundleManifest) -> dict[str, Interface]:
+    """Of the gradient graphs, what they have beside the graphs that they differentiate."""
+    graphs = manifest.guidance
+    if isinstance(graphs, msgspec.UnsetType):
+        return {}
+    step = ", ".join(map(str, manifest.step_shape(graphs.modality)))
+    streams, width = len(manifest.streams), manifest.embedding_width
+    stream, fusion = _stream_interface(manifest, graphs.modality), _fusion_interface(manifest)
+    seeds = (
+        f"{SCORE_SEED} (N,) float32",
+        f"{EMBEDDING_SEED} (N, {manifest.stream(graphs.modality).embedding_dim}) float32",
+    )
+    gradients = (f"{EMBEDDINGS_GRADIENT} (N, {width}) float32", f"{SCORES_GRADIENT} (N, {streams}) float32")
+    return {
+        f"gradient of {graphs.modality}": (
+            (*stream[0], *seeds),
+            (*stream[1], f"{FRAMES_GRADIENT} (N, T, {step}) float32"),
+        ),
+        "gradient of fusion": ((*fusion[0], f"{FUSED_SEED} (N,) float32"), (*fusion[1], *gradients)),
+    }
+
+
+def _stream_interface(manifest: BundleManifest, modality: Modality) -> Interface:
     step = ", ".join(map(str, manifest.step_shape(modality)))
     return (
         (f"{FRAMES} (N, T, {step}) float32", f"{LENGTHS} (N,) int64"),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from networks.virality_model import ViralityModel
 from schemas.bundle import ATTENTION, EMBEDDING, EMBEDDINGS, FRAMES, FUSED_SCORE, LENGTHS, PRESENT, SCORE, SCORES
 from schemas.errors import BundleError
-from schemas.joints import layout_named
+from schemas.joints import JointLayout, layout_named
 from schemas.modalities import Modality
 
 SCORE_TOLERANCE: Final = 1e-5
@@ -160,10 +160,17 @@ def random_clip(
 ) -> NDArray[np.float32]:
     """(T, V, C) pixel coordinates of a moving pose, or (T, C) features as they leave a ReLU."""
     shape = model.config.frame_shape(modality)
-    if not modality.has_joints:
-        return generator.normal(0.2, 0.5, (length, *shape)).clip(min=0).astype(np.float32)
+    if modality.has_joints:
+        return random_pose(shape, layout_named(model.config.joint_layout), length, generator)
+    return generator.normal(0.2, 0.5, (length, *shape)).clip(min=0).astype(np.float32)
+
+
+def random_pose(
+    shape: tuple[int, ...], layout: JointLayout, length: int, generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """(T, V, C) pixel coordinates of a moving pose; ``shape``: (V, C), with a confidence beyond the coordinates."""
     pose = generator.normal((640, *([360] * (shape[1] - 1))), 150, shape)
     frames: NDArray[np.float64] = pose + generator.normal(0, 8, (length, *shape)).cumsum(axis=0)
-    if shape[1] > layout_named(model.config.joint_layout).coordinates:
+    if shape[1] > layout.coordinates:
         frames[..., -1] = generator.random((length, shape[0]))
     return frames.astype(np.float32)

@@ -21,6 +21,7 @@ COMMANDS = [
         "distribution",
         "inspect",
         "export",
+        "add-guidance",
         "demo-bundle",
         "content-hash",
         "check-counts",

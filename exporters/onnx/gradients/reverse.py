@@ -17,8 +17,8 @@ def with_gradients(content: bytes, seeds: Mapping[str, str], gradients: Mapping[
     over outputs of seed · ∂output/∂input, of the input's shape. Where a function has a kink, the derivative is that of
     torch. Inputs have to be finite, padding too: zero times what is not a number is not a number.
 
-    Raises ``BundleError`` for an operator on the way from such an input to such an output that has no rule, naming it,
-    and for an input that no output depends on.
+    It is zero for an input that no such output depends on. Raises ``BundleError`` for an operator on the way from such
+    an input to such an output that has no rule, naming it.
     """
     writer = GraphWriter(onnx.load_from_string(content))
     nodes = list(writer.graph.node)
@@ -41,10 +41,7 @@ def with_gradients(content: bytes, seeds: Mapping[str, str], gradients: Mapping[
             if gradient is not None and value in active:
                 found.setdefault(value, []).append(gradient)
     for value, name in gradients.items():
-        gradient = _sum(writer, found.get(value, []))
-        if gradient is None:
-            raise BundleError(f"none of {', '.join(seeds)} depends on the input {value!r}")
-        writer.add_output(name, gradient, value)
+        writer.add_output(name, _sum(writer, found.get(value, [])) or writer.zeros_like(value), value)
     del writer.graph.value_info[:]  # of the first graph only
     content = writer.model.SerializeToString(deterministic=True)
     onnx.checker.check_model(content)

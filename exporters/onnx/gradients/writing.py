@@ -83,6 +83,10 @@ class GraphWriter:
         dtype = helper.tensor_dtype_to_np_dtype(self._type(value))
         return self._constant_of(np.asarray(values, dtype))
 
+    def zeros_like(self, value: str) -> str:
+        zero = numpy_helper.from_array(np.zeros(1, helper.tensor_dtype_to_np_dtype(self._type(value))))
+        return self.of("ConstantOfShape", self.shape_of(value), value=zero)
+
     def shape_of(self, value: str) -> str:
         return self.of("Shape", value)
 

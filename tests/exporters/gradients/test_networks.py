@@ -49,12 +49,9 @@ def automatic(model: ViralityModel, frames: Tensor, lengths: Tensor, seeds: dict
     return torch.autograd.grad(total, frames)[0].numpy()
 
 
-@pytest.mark.parametrize(
-    ("network", "profile"), [("psgcn", Profile.EXACT), ("psgcn", Profile.FAST), ("st-gcn", Profile.EXACT)]
-)
-def test_the_gradient_of_a_skeletal_stream_is_that_of_torch(network: str, profile: Profile) -> None:
-    model = model_with(network)
-    content = with_gradients(stream_graph(model, Modality.SKELETAL, profile), SEEDS, {"frames": "gradient"})
+def test_the_gradient_of_a_skeletal_stream_is_that_of_torch() -> None:
+    model = model_with("st-gcn")
+    content = with_gradients(stream_graph(model, Modality.SKELETAL, Profile.EXACT), SEEDS, {"frames": "gradient"})
     session = InferenceSession(content)
     for batch in ((1,), (2, 1), (37, 11, 1), (40, 39, 20)):
         lengths = torch.tensor(batch)
@@ -78,7 +75,7 @@ def test_in_double_precision_it_is_that_of_torch_to_rounding_and_that_of_differe
         content = with_gradients(stream_graph(model, Modality.SKELETAL, Profile.EXACT), SEEDS, {"frames": "gradient"})
     finally:
         torch.set_default_dtype(torch.float32)
-    lengths, frames = torch.tensor([10, 7]), 300 * torch.rand(2, 10, 16, 3, dtype=torch.float64)
+    lengths, frames = torch.tensor([5, 3]), 300 * torch.rand(2, 5, 16, 3, dtype=torch.float64)
     seeds = {"score_seed": torch.ones(2).double(), "embedding_seed": torch.zeros(2, 32).double()}
     inputs = {"frames": frames.numpy(), "lengths": lengths.numpy()} | {
         name: seed.numpy() for name, seed in seeds.items()
@@ -87,7 +84,7 @@ def test_in_double_precision_it_is_that_of_torch_to_rounding_and_that_of_differe
     expected = automatic(model, frames, lengths, seeds)
     assert np.abs(gradient - expected).max() <= 5e-11 * np.abs(expected).max()
     draw = np.random.default_rng(0)
-    for _ in range(5):
+    for _ in range(3):
         along = torch.from_numpy(draw.normal(size=frames.shape))
         with torch.inference_mode():
             up, down = (
