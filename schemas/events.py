@@ -164,7 +164,8 @@ class JointGuidance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     ``magnitudes``: (B, V) float16 in [0, 1], little-endian bytes; times ``scale`` they are the mean of ‖g_tj‖ over the
     frames of each bin, in score per mean absolute deviation of the clip's joints, so that neither the resolution nor
-    the distance from the camera counts. B: bins, of which the last may be shorter. V: joints of ``joint_layout``.
+    the distance from the camera counts. A frame that two bins share counts in each with the time that lies in it.
+    B: bins, of which the last may be shorter. V: joints of ``joint_layout``.
     ``frames``: T, the clip's frames at ``rate_hz``.
     """
 

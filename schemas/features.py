@@ -52,7 +52,8 @@ class ClipFeatures:
     """The features of one clip, verified. ``frames`` holds only the modalities that the clip has.
 
     ``unknown`` names tensors of the file whose modality this release does not know; they were not read.
-    ``filled_joints`` is the share of the pose's joint positions that were missing and have been interpolated.
+    ``filled_joints`` is the share of the pose's joint positions that were missing and have been interpolated;
+    ``missing`` (T, V) says which, ``None`` where none was.
     """
 
     frames: dict[Modality, Frames]
@@ -60,6 +61,7 @@ class ClipFeatures:
     extractors: dict[Modality, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
     filled_joints: float = 0.0
+    missing: npt.NDArray[np.bool_] | None = None
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -134,13 +136,14 @@ def decode_features(content: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Cl
         check_finite(modality, array)
     extractors = {m: metadata[key] for m in frames if (key := f"extractor.{m}") in metadata}
     layout = metadata.get("joint_layout") if any(m.has_joints for m in frames) else None
-    filled_joints = 0.0
+    filled_joints, missing = 0.0, None
     for modality in [m for m in frames if m.has_joints]:
         joints = LAYOUTS[layout or ""]
-        missing = missing_joints(frames[modality], joints)
-        filled_joints = float(missing.mean())
-        frames[modality] = fill_missing(frames[modality], missing, joints.joints, modality.rate_hz)
-    return ClipFeatures({m: frames[m] for m in MODALITIES if m in frames}, layout, extractors, unknown, filled_joints)
+        found = missing_joints(frames[modality], joints)
+        filled_joints, missing = float(found.mean()), found if found.any() else None
+        frames[modality] = fill_missing(frames[modality], found, joints.joints, modality.rate_hz)
+    in_order = {m: frames[m] for m in MODALITIES if m in frames}
+    return ClipFeatures(in_order, layout, extractors, unknown, filled_joints, missing)
 
 
 def _header(content: bytes) -> tuple[int, dict[str, str], dict[str, _Tensor]]:

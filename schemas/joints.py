@@ -240,3 +240,19 @@ def convert(frames: NDArray[np.floating], source: JointLayout, target: JointLayo
     picked = frames[..., [x_axis, y_axis, *confidence]].astype(np.float32)
     picked *= np.array([x_sign, y_sign, *(1 for _ in confidence)], np.float32)
     return (CONVERSIONS[source.name] @ picked).astype(frames.dtype)
+
+
+def convert_missing(missing: NDArray[np.bool_], source: JointLayout, target: JointLayout) -> NDArray[np.bool_]:
+    """Likewise for which joints are missing, (T, V) to (T, V'): a joint is, if one that it is averaged from is."""
+    if source.name == target.name:
+        return missing
+    return np.asarray(missing @ (CONVERSIONS[source.name] > 0).T)
+
+
+def mean_absolute_deviation(positions: NDArray[np.floating], layout: JointLayout) -> float:
+    """Of a clip's joints (T, V, coordinates) from the mean position of the body's centre: the clip's body size, by
+    which the networks divide it. In the unit of the coordinates.
+    """
+    wide = positions.astype(np.float64)
+    centre = wide[:, list(layout.centre)].mean(axis=(0, 1))
+    return float(np.abs(wide - centre).mean())

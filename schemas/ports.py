@@ -309,6 +309,34 @@ class ModelRuntime(Protocol):
         ...
 
 
+class FusionGradient(NamedTuple):
+    """∂(fused score) of N clips: by ``embeddings`` (N, sum of D) and by ``scores`` (N, M), float32."""
+
+    embeddings: Float32
+    scores: Float32
+
+
+class GradientRuntime(Protocol):
+    """Runs the gradient graphs of one bundle; legend and rules as of ``ModelRuntime``, but padding is finite too."""
+
+    @property
+    def manifest(self) -> BundleManifest: ...
+
+    def stream_gradient(self, frames: Float32, lengths: Int64, score_seed: Float32, embedding_seed: Float32) -> Float32:
+        """∂(score_seed · score + embedding_seed · embedding) / ∂frames, of the shape of ``frames`` (N, T, V, C), zero
+        beyond ``lengths`` (N,). ``score_seed`` (N,), ``embedding_seed`` (N, D). Raises ``InferenceFailed``.
+        """
+        ...
+
+    def fusion_gradient(self, embeddings: Float32, scores: Float32, present: Bool) -> FusionGradient:
+        """Inputs as of ``run_fusion``. Raises ``InferenceFailed``."""
+        ...
+
+    def close(self) -> None:
+        """Free what the graphs hold; nothing is run afterwards. Idempotent."""
+        ...
+
+
 @runtime_checkable
 class PreparesShapes(Protocol):
     """A runtime for which a new shape of input costs, and which therefore rounds shapes to a few."""

@@ -5,15 +5,18 @@ from typing import TYPE_CHECKING
 from dancerank_installation import lazy_exports, require_own_packages
 
 if TYPE_CHECKING:
-    from streamer.assembly import open_scorer, open_streamer
+    from streamer.assembly import open_guide, open_scorer, open_streamer
+    from streamer.guidance.guide import Guide
     from streamer.pipeline import Streamer
     from streamer.scoring import Scorer
     from streamer.settings import StreamerSettings
 
 __all__ = [
+    "Guide",
     "Scorer",
     "Streamer",
     "StreamerSettings",
+    "open_guide",
     "open_scorer",
     "open_streamer",
 ]
@@ -24,9 +27,11 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "streamer.assembly": (
+            "open_guide",
             "open_scorer",
             "open_streamer",
         ),
+        "streamer.guidance.guide": ("Guide",),
         "streamer.pipeline": ("Streamer",),
         "streamer.scoring": ("Scorer",),
         "streamer.settings": ("StreamerSettings",),

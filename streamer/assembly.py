@@ -8,10 +8,12 @@ from schemas.observation import Observer
 from schemas.ports import FeatureExtractor, ModelRuntime
 from schemas.unknown_modalities import UnknownModalities
 from streamer.extractors.selection import open_extractor
+from streamer.guidance.guide import Guide
 from streamer.loading import FeatureLoader
 from streamer.pipeline import OpenSink, OpenSource, Streamer
 from streamer.prefetch import Prefetcher
 from streamer.roots import FeatureRoots
+from streamer.runtimes.gradients import OnnxGradients, gradient_providers
 from streamer.runtimes.selection import open_runtime
 from streamer.scoring import Scorer
 from streamer.settings import StreamerSettings
@@ -35,6 +37,18 @@ def open_scorer(
     settings = settings or StreamerSettings()
     runtime = open_runtime(settings.runtime, bundle, providers=settings.providers, threads=settings.inference_threads)
     return Scorer(runtime, observer=observer, clock=clock)
+
+
+def open_guide(bundle: Bundle, settings: StreamerSettings | None = None) -> Guide:
+    """A guide with runtimes of its own. Settings and errors as of ``open_scorer``; the gradient graphs run in ONNX
+    Runtime whichever ``runtime`` is set, on the first of its providers that is available. Raises
+    ``GuidanceUnavailable`` for a bundle without gradient graphs.
+    """
+    settings = settings or StreamerSettings()
+    threads = settings.inference_threads
+    gradients = OnnxGradients(bundle, providers=gradient_providers(settings.providers), threads=threads)
+    runtime = open_runtime(settings.runtime, bundle, providers=settings.providers, threads=threads)
+    return Guide(runtime, gradients)
 
 
 def open_streamer(

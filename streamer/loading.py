@@ -16,7 +16,7 @@ from schemas.errors import (
 )
 from schemas.events import FeatureFile, FeatureSource, InlineFeatures, UploadEvent, VideoFile
 from schemas.features import ClipFeatures, Frames, decode_features, encode_features
-from schemas.joints import LAYOUTS, convert, layout_named
+from schemas.joints import LAYOUTS, convert, convert_missing, layout_named
 from schemas.modalities import Modality
 from schemas.plausibility import check_plausible
 from schemas.ports import FeatureExtractor
@@ -79,7 +79,11 @@ class FeatureLoader:
                     field=modality,
                 )
         layout = self._layout.name if self._layout is not None and with_joints else None
-        return ClipFeatures(frames, layout, features.extractors, filled_joints=features.filled_joints)
+        missing = features.missing if layout is not None else None
+        if missing is not None and self._layout is not None:
+            missing = convert_missing(missing, LAYOUTS[features.joint_layout or ""], self._layout)
+        filled = features.filled_joints
+        return ClipFeatures(frames, layout, features.extractors, filled_joints=filled, missing=missing)
 
     def _pose(self, modality: Modality, frames: Frames, layout: str) -> Frames:
         if self._layout is None:

@@ -51,6 +51,7 @@ from schemas.errors.models import (
     ExtractorModelMissing,
     GenerationMismatch,
     GenerationRefused,
+    GuidanceUnavailable,
     InferenceFailed,
     PackageUnavailable,
 )
@@ -94,6 +95,7 @@ __all__ = [
     "ForeignCursor",
     "GenerationMismatch",
     "GenerationRefused",
+    "GuidanceUnavailable",
     "InferenceFailed",
     "KafkaRefused",
     "LoadingAbandoned",

@@ -25,6 +25,14 @@ class InferenceFailed(FinalError):
     surfaces = (Surface.DEAD_LETTER,)
 
 
+class GuidanceUnavailable(FinalError):
+    """Guidance asked of a bundle that has no gradient graphs, or of a clip without a skeleton."""
+
+    code = "guidance_unavailable"
+    remedy = "Run `dancerank add-guidance BUNDLE`, or export the checkpoint again; send the features of a skeleton."
+    surfaces = (Surface.COMMAND,)
+
+
 class GenerationMismatch(FinalError):
     """Embeddings of another model generation: their space cannot be compared with this index."""
 

@@ -10,13 +10,19 @@ from typing import Final
 from schemas.bundle import (
     ATTENTION,
     EMBEDDING,
+    EMBEDDING_SEED,
     EMBEDDINGS,
+    EMBEDDINGS_GRADIENT,
     FRAMES,
+    FRAMES_GRADIENT,
     FUSED_SCORE,
+    FUSED_SEED,
     LENGTHS,
     PRESENT,
     SCORE,
+    SCORE_SEED,
     SCORES,
+    SCORES_GRADIENT,
     BundleManifest,
 )
 from schemas.errors import BundleError
@@ -72,6 +78,20 @@ def fusion_signature(manifest: BundleManifest) -> Signature:
         },
         {ATTENTION: Tensor("tensor(float)", (FREE, streams)), FUSED_SCORE: Tensor("tensor(float)", (FREE,))},
     )
+
+
+def stream_gradient_signature(manifest: BundleManifest, modality: Modality) -> Signature:
+    """The signature that the gradient graph of a stream must have (``schemas.bundle.GuidanceGraphs``)."""
+    plain = stream_signature(manifest, modality)
+    seeds = {SCORE_SEED: plain.outputs[SCORE], EMBEDDING_SEED: plain.outputs[EMBEDDING]}
+    return Signature({**plain.inputs, **seeds}, {**plain.outputs, FRAMES_GRADIENT: plain.inputs[FRAMES]})
+
+
+def fusion_gradient_signature(manifest: BundleManifest) -> Signature:
+    """The signature that the gradient graph of the fusion must have (``schemas.bundle.GuidanceGraphs``)."""
+    plain = fusion_signature(manifest)
+    gradients = {EMBEDDINGS_GRADIENT: plain.inputs[EMBEDDINGS], SCORES_GRADIENT: plain.inputs[SCORES]}
+    return Signature({**plain.inputs, FUSED_SEED: plain.outputs[FUSED_SCORE]}, {**plain.outputs, **gradients})
 
 
 def reads_half(found: Signature) -> bool:

@@ -1,4 +1,4 @@
-"""Runs the bundle's graphs in ONNX Runtime; of the streamer, only ``picture_networks`` imports it as well.
+"""Runs the bundle's graphs in ONNX Runtime, whose sessions other modules of this package open and run by it.
 
 Legend: N clips, T time steps, V joints, C channels, D embedding width, M streams of the bundle.
 """
@@ -88,10 +88,10 @@ class OnnxRuntime:
         self._halves: dict[Modality, bool] = {}
         for stream in manifest.streams:
             modality = stream.modality
-            self._streams[modality], found = _open(bundle, stream.file, chosen, threads)
+            self._streams[modality], found = open_session(bundle, stream.file, chosen, threads)
             self._halves[modality] = reads_half(found)
             check_signature(stream.file, found, stream_signature(manifest, modality, half=self._halves[modality]))
-        self._fusion, found = _open(bundle, manifest.fusion.file, _without_graphs(chosen), threads)
+        self._fusion, found = open_session(bundle, manifest.fusion.file, without_cuda_graphs(chosen), threads)
         check_signature(manifest.fusion.file, found, fusion_signature(manifest))
         self.providers: Mapping[Modality | None, str] = {
             modality: session.get_providers()[0] for modality, session in (*self._streams.items(), (None, self._fusion))
@@ -112,7 +112,7 @@ class OnnxRuntime:
             modality: DeviceStream(
                 self._streams[modality],
                 device=device,
-                providers=_without_graphs(chosen),
+                providers=without_cuda_graphs(chosen),
                 half=self._halves[modality],
                 width=self.manifest.stream(modality).embedding_dim,
                 graphs=any("enable_cuda_graph" in options for _, options in chosen),
@@ -128,11 +128,11 @@ class OnnxRuntime:
             except Exception as error:
                 raise _failed(f"{modality} stream", {FRAMES: frames, LENGTHS: lengths}, error) from error
         inputs = {FRAMES: frames.astype(np.float16) if self._halves[modality] else frames, LENGTHS: lengths}
-        return StreamResult(*_run(self._streams[modality], (EMBEDDING, SCORE), inputs, f"{modality} stream"))
+        return StreamResult(*run_session(self._streams[modality], (EMBEDDING, SCORE), inputs, f"{modality} stream"))
 
     def run_fusion(self, embeddings: Float32, scores: Float32, present: Bool) -> FusionResult:
         inputs = {EMBEDDINGS: embeddings, SCORES: scores, PRESENT: present}
-        return FusionResult(*_run(self._fusion, (ATTENTION, FUSED_SCORE), inputs, "fusion"))
+        return FusionResult(*run_session(self._fusion, (ATTENTION, FUSED_SCORE), inputs, "fusion"))
 
     def close(self) -> None:
         self._streams.clear()
@@ -140,7 +140,8 @@ class OnnxRuntime:
         self._fusion = None
 
 
-def _run(session: Any, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]], what: str) -> list[Any]:
+def run_session(session: Any, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]], what: str) -> list[Any]:
+    """The ``outputs`` for ``inputs``. Raises ``InferenceFailed`` naming ``what`` and the shapes."""
     try:
         results: list[Any] = session.run(list(outputs), inputs)
     except Exception as error:
@@ -160,7 +161,7 @@ def _device_of(streams: Mapping[Modality, Any], chosen: Sequence[Provider]) -> d
     return {modality: "cuda" for modality, session in streams.items() if session.get_providers()[0] in gpus}
 
 
-def _without_graphs(chosen: Sequence[Provider]) -> list[Provider]:
+def without_cuda_graphs(chosen: Sequence[Provider]) -> list[Provider]:
     """Providers for graphs whose inputs are not bound, which cannot be captured."""
     return [(name, {key: value for key, value in each.items() if key != "enable_cuda_graph"}) for name, each in chosen]
 
@@ -190,7 +191,7 @@ def choose_providers(providers: Sequence[str]) -> list[Provider]:
     return chosen
 
 
-def _open(bundle: Bundle, file: str, providers: Sequence[Provider], threads: int) -> tuple[Any, Signature]:
+def open_session(bundle: Bundle, file: str, providers: Sequence[Provider], threads: int) -> tuple[Any, Signature]:
     """The session of a graph, and its inputs and outputs."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -121,7 +121,7 @@ def test_the_providers_of_a_gpu_are_tried_in_order_and_graphs_are_captured_only_
     assert [name for name, _ in chosen] == available
     assert chosen[1][1]["enable_cuda_graph"] == "1"
     assert chosen[1][1]["use_tf32"] == 0
-    assert not any("enable_cuda_graph" in options for _, options in onnx_runtime._without_graphs(chosen))
+    assert not any("enable_cuda_graph" in options for _, options in onnx_runtime.without_cuda_graphs(chosen))
 
 
 def test_the_grid_of_clips_pads_by_an_eighth_at_most() -> None:

@@ -1,0 +1,150 @@
+"""Guidance of clips by a bundle's gradient graphs.
+
+Legend: N clips, T time steps of the longest, V joints, C channels of the bundle's poses, D embedding width, M streams.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from schemas.errors import ConfigurationError, GuidanceUnavailable, InferenceFailed
+from schemas.features import ClipFeatures
+from schemas.joints import layout_named, mean_absolute_deviation
+from schemas.modalities import Dimension
+from schemas.ports import Bool, Float32, GradientRuntime, Int64, ModelRuntime
+from streamer.guidance.clip_guidance import Guidance
+from streamer.padding import PaddedBuffer
+
+RAW: Final = "raw"
+
+
+@dataclass(frozen=True)
+class _Streams:
+    """What the streams give for N clips: ``embeddings`` (N, sum of D), ``scores`` and ``present`` (N, M)."""
+
+    embeddings: Float32
+    scores: Float32
+    present: Bool
+
+
+class Guide:
+    """Says how clips would score higher. Thread-safe as its runtimes are, which stay the caller's to close."""
+
+    def __init__(self, runtime: ModelRuntime, gradients: GradientRuntime) -> None:
+        """Both run the same bundle. Raises ``GuidanceUnavailable`` for one without gradient graphs."""
+        manifest = runtime.manifest
+        if isinstance(manifest.guidance, msgspec.UnsetType):
+            raise GuidanceUnavailable(
+                f"bundle {manifest.generation} has no gradient graphs; run `dancerank add-guidance`"
+            )
+        if gradients.manifest.generation != manifest.generation:
+            raise ConfigurationError(
+                f"gradient graphs of bundle {gradients.manifest.generation}, streams of {manifest.generation}; open "
+                "both from one bundle"
+            )
+        self.manifest = manifest
+        self.modality = manifest.guidance.modality
+        self.layout = layout_named(manifest.joint_layout or "")
+        self._runtime, self._gradients = runtime, gradients
+        self._column = manifest.modalities.index(self.modality)
+        ends = np.cumsum([stream.embedding_dim for stream in manifest.streams]).tolist()
+        self._columns = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+    def guidance(
+        self, features: ClipFeatures, *, of: Dimension | str = Dimension.SKELETAL, smoothing: str = RAW
+    ) -> Guidance:
+        """Of one clip, whose features are as ``FeatureLoader`` makes them. Raises as ``batch`` does."""
+        if smoothing != RAW:
+            raise ConfigurationError(f"smoothing {smoothing!r} is not known; choose from {RAW}", field="smoothing")
+        return self.batch([features], of=of)[0]
+
+    def batch(self, clips: Sequence[ClipFeatures], *, of: Dimension | str = Dimension.SKELETAL) -> list[Guidance]:
+        """The gradients of several clips as they are, none of which depends on the others.
+
+        ``of``: ``skeletal``, or ``fused``, which moves with the skeleton through its score and its embedding, while the
+        other streams' results stay. Raises ``GuidanceUnavailable`` for a clip without a skeleton, ``InferenceFailed``,
+        and ``ConfigurationError`` for another score.
+        """
+        of = self._guided(of)
+        frames, lengths = self._poses(clips)
+        streams = self._streams(clips, frames, lengths)
+        gradients = self._gradient(frames, lengths, streams if of is Dimension.FUSED else None)
+        scores = streams.scores[:, self._column]
+        if of is Dimension.FUSED:
+            scores = self._runtime.run_fusion(streams.embeddings, streams.scores, streams.present).scores
+        return [
+            self._result(clip, of, frames[row, :length], gradients[row, :length], float(scores[row]))
+            for row, (clip, length) in enumerate(zip(clips, lengths.tolist(), strict=True))
+        ]
+
+    def _guided(self, of: Dimension | str) -> Dimension:
+        known = (Dimension(self.modality), Dimension.FUSED)
+        if of not in known:
+            raise ConfigurationError(f"there is no guidance of {of!r}; choose from {', '.join(known)}", field="of")
+        return Dimension(of)
+
+    def _poses(self, clips: Sequence[ClipFeatures]) -> tuple[Float32, Int64]:
+        for clip in clips:
+            if self.modality not in clip.frames:
+                raise GuidanceUnavailable(
+                    f"the clip has no {self.modality} features, only {', '.join(clip.modalities)}; guidance moves the "
+                    "joints of a skeleton: send the clip with one",
+                    field=self.modality,
+                )
+        frames, lengths = PaddedBuffer().fill([clip.frames[self.modality] for clip in clips])
+        return frames.astype(np.float32, copy=False), lengths
+
+    def _streams(self, clips: Sequence[ClipFeatures], frames: Float32, lengths: Int64) -> _Streams:
+        """Of all streams, each run once on the clips that have its modality."""
+        modalities = self.manifest.modalities
+        found = _Streams(
+            np.zeros((len(clips), self.manifest.embedding_width), np.float32),
+            np.zeros((len(clips), len(modalities)), np.float32),
+            np.array([[modality in clip.frames for modality in modalities] for clip in clips], np.bool_),
+        )
+        for column, modality in enumerate(modalities):
+            rows = np.flatnonzero(found.present[:, column])
+            if column == self._column:
+                result = self._runtime.run_stream(modality, frames, lengths)
+            elif len(rows):
+                given, steps = PaddedBuffer().fill([clips[row].frames[modality] for row in rows.tolist()])
+                result = self._runtime.run_stream(modality, given, steps)
+            else:
+                continue
+            found.embeddings[rows, self._columns[column]] = result.embeddings
+            found.scores[rows, column] = result.scores
+        return found
+
+    def _gradient(self, frames: Float32, lengths: Int64, fused_from: _Streams | None) -> Float32:
+        """(N, T, V, C): of the skeletal score, or of the fused score that ``fused_from`` gives."""
+        columns = self._columns[self._column]
+        if fused_from is None:
+            score_seed = np.ones(len(frames), np.float32)
+            embedding_seed = np.zeros((len(frames), columns.stop - columns.start), np.float32)
+        else:
+            by = self._gradients.fusion_gradient(fused_from.embeddings, fused_from.scores, fused_from.present)
+            score_seed = np.ascontiguousarray(by.scores[:, self._column])
+            embedding_seed = np.ascontiguousarray(by.embeddings[:, columns])
+        return self._gradients.stream_gradient(frames, lengths, score_seed, embedding_seed)
+
+    def _result(self, clip: ClipFeatures, of: Dimension, frames: Float32, gradient: Float32, score: float) -> Guidance:
+        positions = frames[..., : self.layout.coordinates].copy()
+        missing = np.zeros(positions.shape[:2], np.bool_) if clip.missing is None else clip.missing
+        moved = np.where(missing[..., None], np.float32(0), gradient[..., : self.layout.coordinates])
+        if not np.isfinite(score) or not np.isfinite(moved).all():
+            raise InferenceFailed("the gradient is not a finite number; check the clip's features for extreme values")
+        return Guidance(
+            generation=self.manifest.generation,
+            of=of,
+            smoothing=RAW,
+            layout=self.layout,
+            rate_hz=self.modality.rate_hz,
+            positions=positions,
+            gradient=moved,
+            missing=missing,
+            score=score,
+            scale=mean_absolute_deviation(positions, self.layout),
+        )
