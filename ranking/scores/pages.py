@@ -88,6 +88,34 @@ def around(
     return Around(own.challenge_id, own.counts.total, itself, above[:k], below[:k])
 
 
+def after_clip(
+    connection: sa.Connection, of: RankingOf, clip_id: str, order: Order, k: int, since: Since | None
+) -> tuple[int, list[RankedClip]] | None:
+    """Number of clips in a ranking, and the ``k`` that follow ``clip_id`` in the order of ``end_of``; ``None`` if it is
+    not in this ranking.
+    """
+    found = around_clip(connection, clip_id, of.generation, of.dimension, since, k)
+    if found is None or found[0].challenge_id != of.challenge_id:
+        return None
+    own, surroundings = found
+    beyond = next_scores(connection, of, surroundings, k, since, higher=order == "bottom")
+    higher, lower = (beyond, []) if order == "bottom" else ([], beyond)
+    counts = {own.score: own.counts} | _counts_beyond(own.counts, higher, lower)
+    asked = {"of_generation": of.generation, "of_challenge": of.challenge_id, "of_dimension": of.dimension, "most": k}
+    asked |= {"of_clip": clip_id, "of_score": own.score} | parameters(since)
+    if since is None:
+        asked |= {"furthest": (beyond or [(own.score, 0)])[-1][0]}
+    else:
+        asked |= {"next_scores": [score for score, _ in beyond]}
+    rows = sorted(
+        connection.execute(_after(order, within=since is not None), asked),
+        key=lambda row: (row.score if order == "bottom" else -row.score, row.clip_id),
+    )
+    return own.counts.total, [
+        RankedClip(*place(*counts[float(row.score)]), row.clip_id, row.dancer_id, float(row.score)) for row in rows[:k]
+    ]
+
+
 def _counts_beyond(
     own: Counts, higher: Sequence[tuple[float, int]], lower: Sequence[tuple[float, int]]
 ) -> dict[float, Counts]:
@@ -146,21 +174,51 @@ def _around(*, within: bool) -> sa.Select[Any]:
     else:
         higher = sa.and_(table.score > score, table.score <= sa.bindparam("highest", type_=sa.Double))
         lower = sa.and_(table.score < score, table.score >= sa.bindparam("lowest", type_=sa.Double))
-    parts = []
     above, below = sa.literal_column("'above'", sa.String), sa.literal_column("'below'", sa.String)
-    for side, which, order in (
+    return _united(
         (above, sa.and_(own, table.clip_id < clip), [table.clip_id.desc()]),
         (above, higher, [table.score, table.clip_id.desc()]),
         (below, sa.and_(own, table.clip_id > clip), [table.clip_id]),
         (below, lower, [table.score.desc(), table.clip_id]),
-    ):
-        query = sa.select(side.label("side"), table.clip_id, table.score)
-        query = query.where(_OF, which)
+        within=within,
+    )
+
+
+@lru_cache
+def _after(order: Order, *, within: bool) -> sa.Select[Any]:
+    """Up to ``most`` rows of each: with the score ``of_score`` and a higher id than ``of_clip``, and with the scores
+    that follow up to ``furthest``; ``within`` a window those are named: ``next_scores``.
+    """
+    table = scores.c
+    score, clip = sa.bindparam("of_score", type_=sa.Double), sa.bindparam("of_clip", type_=sa.String)
+    furthest = sa.bindparam("furthest", type_=sa.Double)
+    following: sa.ColumnElement[bool]
+    if within:
+        following = table.score.in_(sa.bindparam("next_scores", expanding=True))
+    elif order == "top":
+        following = sa.and_(table.score < score, table.score >= furthest)
+    else:
+        following = sa.and_(table.score > score, table.score <= furthest)
+    side = sa.literal_column("'after'", sa.String)
+    return _united(
+        (side, sa.and_(table.score == score, table.clip_id > clip), [table.clip_id]),
+        (side, following, [table.score.desc() if order == "top" else table.score, table.clip_id]),
+        within=within,
+    )
+
+
+def _united(
+    *parts: tuple[sa.ColumnElement[str], sa.ColumnElement[bool], Sequence[sa.ColumnElement[Any]]], within: bool
+) -> sa.Select[Any]:
+    """The first ``most`` clips of each part, which is a side, a condition and an order, with their dancers."""
+    table, queries = scores.c, []
+    for side, which, order in parts:
+        query = sa.select(side.label("side"), table.clip_id, table.score).where(_OF, which)
         if within:
             query = query.where(uploaded_within(table.generation, table.clip_id))
         # SQLite takes an order within a union from a subquery only.
-        parts.append(sa.select(query.order_by(*order).limit(_MOST).subquery()))
-    page = sa.union_all(*parts).subquery()
+        queries.append(sa.select(query.order_by(*order).limit(_MOST).subquery()))
+    page = sa.union_all(*queries).subquery()
     return sa.select(page.c.side, page.c.clip_id, clips.c.dancer_id, page.c.score).join(
         clips, clips.c.clip_id == page.c.clip_id
     )

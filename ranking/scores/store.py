@@ -9,13 +9,14 @@ from ranking.database.connection import Database, lock_clips
 from ranking.database.tables import clips, scored_clips, unranked_scores
 from ranking.scores.content_hash import score_content
 from ranking.scores.generations import active_generation, clips_by_generation, generation_states
-from ranking.scores.pages import RankingOf, around, end_of
+from ranking.scores.histograms import PERIODS, growth, histogram
+from ranking.scores.pages import RankingOf, after_clip, around, end_of
 from ranking.scores.percentile_range import PercentileRange
 from ranking.scores.ranks import place
 from ranking.scores.rows import Erasure, write_entries
 from ranking.scores.runs.audit import Difference, differences, rebuild
 from ranking.scores.runs.content import CLIPS, Totals
-from ranking.scores.runs.periods import since
+from ranking.scores.runs.periods import MINUTE_MS, Since, minute_of, since
 from ranking.scores.runs.reading import scored, totals_by_challenge, totals_of
 from ranking.scores.sketches import distribution
 from ranking.scores.sources import FeaturesKept, source_of
@@ -24,6 +25,7 @@ from ranking.scores.tips.audit import SumsDifference, rebuild_sums, sums_differe
 from ranking.scores.tips.reading import all_tips, challenge_tips
 from ranking.views.applied_offsets import advance, stored_positions
 from ranking.views.log_records import LogEntry
+from schemas.challenge_queries import MAX_BINS, ChallengeDistribution, ChallengeGrowth, GrowthPeriod
 from schemas.clock import Clock, SystemClock
 from schemas.errors import NotFound, QueryError
 from schemas.events import outside_training
@@ -137,15 +139,21 @@ class ScoreStore:
         order: Order,
         k: int,
         window: Window = "all",
+        after: str | None = None,
     ) -> Ranking:
-        """One end of a challenge's ranking. Raises ``NotFound`` (challenge) and ``QueryError`` (``k``)."""
+        """One end of a challenge's ranking, or the page that follows the clip ``after``. Raises ``NotFound``
+        (challenge, clip) and ``QueryError`` (``k``).
+        """
         if not 1 <= k <= MAX_HITS:
             raise QueryError(f"k is {k}; expected 1 to {MAX_HITS}", field="k")
         place = RankingOf(generation, challenge_id, dimension)
         within = since(window, self._clock.now_ms())
         with self._database.reading() as connection:
-            total, entries = end_of(connection, place, order, k, within)
-            if not entries:
+            if after is not None:
+                total, entries = _page_after(connection, place, after, order, k, within)
+            else:
+                total, entries = end_of(connection, place, order, k, within)
+            if not entries and after is None:
                 _challenge_totals(connection, generation, challenge_id)
         since_ms = None if within is None else within.at_ms
         return Ranking(challenge_id, dimension, generation, order, total, entries, window, since_ms)
@@ -249,6 +257,35 @@ class ScoreStore:
             raise NotFound(f"no clip has a {dimension} score under generation {generation}", field="by")
         return found
 
+    def challenge_distribution(
+        self, challenge_id: str, dimension: Dimension, generation: str, *, bins: int, window: Window = "all"
+    ) -> ChallengeDistribution:
+        """Of the scores in one challenge, exact. Raises ``NotFound`` (challenge) and ``QueryError`` (``bins``)."""
+        if not 1 <= bins <= MAX_BINS:
+            raise QueryError(f"bins is {bins}; expected 1 to {MAX_BINS}", field="bins")
+        within = since(window, self._clock.now_ms())
+        with self._database.reading() as connection:
+            found = histogram(connection, RankingOf(generation, challenge_id, dimension), bins, within)
+            if not found.clips:
+                _challenge_totals(connection, generation, challenge_id)
+        since_ms = None if within is None else within.at_ms
+        return ChallengeDistribution(challenge_id, dimension, generation, *found, window, since_ms)
+
+    def growth(self, challenge_id: str, generation: str, by: GrowthPeriod) -> ChallengeGrowth:
+        """Clips by the period of their upload. Raises ``NotFound`` (challenge)."""
+        with self._database.reading() as connection:
+            _challenge_totals(connection, generation, challenge_id)
+            found = growth(connection, generation, challenge_id, by, minute_of(self._clock.now_ms()))
+        return ChallengeGrowth(
+            challenge_id=challenge_id,
+            generation=generation,
+            by=by,
+            period_ms=PERIODS[by][0] * MINUTE_MS,
+            since_ms=found.start * MINUTE_MS,
+            before=found.before,
+            clips=found.clips,
+        )
+
     def percentile_range(
         self,
         generation: str,
@@ -306,6 +343,15 @@ def _unranked(connection: sa.Connection, clip_id: str, generation: str) -> dict[
     )
     found = {row.dimension: _Scored(float(row.score), row.attention) for row in connection.execute(query)}
     return {dimension: found[dimension] for dimension in DIMENSIONS if dimension in found}
+
+
+def _page_after(
+    connection: sa.Connection, place: RankingOf, after: str, order: Order, k: int, within: Since | None
+) -> tuple[int, list[RankedClip]]:
+    found = after_clip(connection, place, after, order, k, within)
+    if found is None:
+        raise NotFound(f"clip {after} is not in this ranking, or no longer; begin with the first page", field="after")
+    return found
 
 
 def _challenge_totals(connection: sa.Connection, generation: str, challenge_id: str) -> Totals:

@@ -16,6 +16,7 @@ from ranking.vectors.conditions import AllOf, ClipCondition
 from ranking.vectors.duplicates import duplicates_query, near_duplicates
 from ranking.vectors.view import IndexView
 from ranking.views.loop import LoopThread
+from schemas.challenge_queries import ChallengeDistribution, ChallengeGrowth, GrowthPeriod
 from schemas.clock import SystemClock
 from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
 from schemas.errors import (
@@ -156,11 +157,16 @@ class RankingService:
         k: int = 10,
         generation: str | None = None,
         window: Window = "all",
+        after: str | None = None,
     ) -> Ranking:
-        """The first or the last ``k`` clips of a challenge by one dimension, among those of a window of time."""
+        """The first or the last ``k`` clips of a challenge by one dimension, among those of a window of time; or the
+        ``k`` that follow the clip ``after``, the last one of a page before.
+        """
         check_identifier("challenge_id", challenge_id)
+        if after is not None:
+            check_identifier("after", after)
         asked = self._generation(generation)
-        return self._store.ranking(challenge_id, dimension, asked, order=order, k=k, window=window)
+        return self._store.ranking(challenge_id, dimension, asked, order=order, k=k, window=window, after=after)
 
     def neighbours(
         self,
@@ -190,6 +196,25 @@ class RankingService:
     def tips(self, *, generation: str | None = None) -> TipsAnswer:
         """Which joints deserve attention in each challenge."""
         return self._store.tips(self._generation(generation))
+
+    def challenge_distribution(
+        self,
+        challenge_id: str,
+        dimension: Dimension = Dimension.FUSED,
+        *,
+        bins: int,
+        generation: str | None = None,
+        window: Window = "all",
+    ) -> ChallengeDistribution:
+        """How the scores of one challenge are distributed: an exact histogram."""
+        check_identifier("challenge_id", challenge_id)
+        asked = self._generation(generation)
+        return self._store.challenge_distribution(challenge_id, dimension, asked, bins=bins, window=window)
+
+    def growth(self, challenge_id: str, *, by: GrowthPeriod = "hour", generation: str | None = None) -> ChallengeGrowth:
+        """How many clips of a challenge were uploaded in each of the last minutes, hours or days."""
+        check_identifier("challenge_id", challenge_id)
+        return self._store.growth(challenge_id, self._generation(generation), by)
 
     def generations(self) -> list[GenerationState]:
         """Every model generation that scored clips, was active or is retired."""

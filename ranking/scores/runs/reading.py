@@ -4,7 +4,7 @@ One statement reads the runs of a challenge, and of each sorted run the part tha
 are of one moment in every transaction, and of a challenge of n clips O(log n) rows are read.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -21,7 +21,7 @@ from ranking.scores.runs.content import (
     sum_totals,
 )
 from ranking.scores.runs.periods import ALL_TIME, Since
-from ranking.scores.runs.statements import of_clip, of_clips, of_scores, parameters, runs_within
+from ranking.scores.runs.statements import of_clip, of_clips, of_many_scores, of_scores, parameters, runs_within
 from ranking.scores.runs.surroundings import NEAREST, SortedParts, Surroundings
 
 
@@ -111,6 +111,21 @@ def counts_of(connection: sa.Connection, generation: str, challenge_id: str, dim
     asked = {"of_generation": generation, "of_challenge": challenge_id, "of_dimension": dimension, "of_score": score}
     found = _read(connection.execute(of_scores(within=False, around=False), asked), None)
     return _scored(found, found.own[0]).counts
+
+
+def counts_of_many(
+    connection: sa.Connection,
+    place: tuple[str, str, str],
+    asked_scores: Sequence[float],
+    since: Since | None,
+) -> list[Counts]:
+    """Counts for each of several scores, which need not be there, at one moment. ``place``: generation, challenge and
+    dimension.
+    """
+    asked: dict[str, Any] = dict(zip(("of_generation", "of_challenge", "of_dimension"), place, strict=True))
+    asked |= {f"of_score_{number}": score for number, score in enumerate(asked_scores)} | parameters(since)
+    found = _read(connection.execute(of_many_scores(len(asked_scores), within=since is not None), asked), since)
+    return [_scored(found, row).counts for row in sorted(found.own, key=lambda row: int(row.clip_id))]
 
 
 def around_clip(

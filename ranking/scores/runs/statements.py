@@ -84,6 +84,26 @@ def of_scores(*, within: bool, around: bool) -> sa.CompoundSelect[Any]:
     return _with_runs(own, within=within, around=around)
 
 
+@lru_cache
+def of_many_scores(count: int, *, within: bool) -> sa.CompoundSelect[Any]:
+    """For ``count`` scores that need not be there, ``of_score_0`` and so on, of one ranking. In the rows found the
+    number of the score stands in the place of a clip's id.
+    """
+    asked = (
+        sa.select(
+            sa.bindparam("of_generation", type_=sa.String).label("generation"),
+            sa.bindparam("of_challenge", type_=sa.String).label("challenge_id"),
+            sa.literal_column(f"'{number}'", sa.String).label("clip_id"),
+            sa.bindparam("of_dimension", type_=sa.String).label("dimension"),
+            sa.cast(sa.bindparam(f"of_score_{number}", type_=sa.Double), sa.Double).label("score"),
+            sa.cast(_NONE, sa.Double).label("attention"),
+            sa.literal_column("''", sa.String).label("dancer_id"),
+        )
+        for number in range(count)
+    )
+    return _with_runs(sa.union_all(*asked).cte("own"), within=within, around=False)
+
+
 def _with_runs(own: sa.CTE, *, within: bool, around: bool) -> sa.CompoundSelect[Any]:
     """Rows of ``own`` (without a run), of the runs of their challenges (with totals), and of the parts of each sorted
     run (without totals).

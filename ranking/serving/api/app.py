@@ -14,11 +14,13 @@ from ranking.serving.api.guard import Access, install_guards
 from ranking.serving.api.page_routes import add_page
 from ranking.serving.api.pages import add_pages
 from ranking.serving.api.parameters import (
+    ChallengeDistributionParameters,
     ChallengeId,
     ClipId,
     DancerId,
     DistributionParameters,
     GenerationParameters,
+    GrowthParameters,
     NeighbourParameters,
     NoParameters,
     RankingParameters,
@@ -34,6 +36,7 @@ from ranking.serving.api.search_parameters import (
 from ranking.serving.live.broadcast import Broadcast
 from ranking.serving.readiness import Readiness
 from ranking.serving.service import RankingService
+from schemas.challenge_queries import ChallengeDistribution, ChallengeGrowth
 from schemas.dancer_queries import SimilarDancersAnswer
 from schemas.queries import (
     Challenge,
@@ -165,10 +168,16 @@ def _add_rankings(app: FastAPI, service: RankingService) -> None:
 
     @app.get("/v1/challenges/{challenge_id}/rankings", tags=["rankings"], responses=errors)
     def rankings(challenge_id: ChallengeId, parameters: Annotated[RankingParameters, Query()]) -> Ranking:
-        """One end of a challenge's ranking, with rank and percentile of each clip."""
+        """One end of a challenge's ranking, with rank and percentile of each clip, or the page that follows a clip."""
         asked = parameters
         return service.ranking(
-            challenge_id, asked.by, order=asked.order, k=asked.k, generation=asked.generation, window=asked.window
+            challenge_id,
+            asked.by,
+            order=asked.order,
+            k=asked.k,
+            generation=asked.generation,
+            window=asked.window,
+            after=asked.after,
         )
 
     @app.get("/v1/distribution", tags=["rankings"], responses=errors)
@@ -180,6 +189,21 @@ def _add_rankings(app: FastAPI, service: RankingService) -> None:
     def attention(challenge_id: ChallengeId, parameters: Annotated[WindowParameters, Query()]) -> ChallengeAttention:
         """Which aspect matters most in a challenge: the mean attention of each modality."""
         return service.attention(challenge_id, generation=parameters.generation, window=parameters.window)
+
+    @app.get("/v1/challenges/{challenge_id}/distribution", tags=["rankings"], responses=errors)
+    def distribution_in_a_challenge(
+        challenge_id: ChallengeId, parameters: Annotated[ChallengeDistributionParameters, Query()]
+    ) -> ChallengeDistribution:
+        """How the scores of a challenge are distributed: an exact histogram."""
+        asked = parameters
+        return service.challenge_distribution(
+            challenge_id, asked.by, bins=asked.bins, generation=asked.generation, window=asked.window
+        )
+
+    @app.get("/v1/challenges/{challenge_id}/growth", tags=["rankings"], responses=errors)
+    def growth(challenge_id: ChallengeId, parameters: Annotated[GrowthParameters, Query()]) -> ChallengeGrowth:
+        """How many clips of a challenge were uploaded in each minute, hour or day up to now."""
+        return service.growth(challenge_id, by=parameters.by, generation=parameters.generation)
 
 
 def _add_operation(app: FastAPI, service: RankingService, metrics: RenderMetrics) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.challenge_queries import MAX_BINS, GrowthPeriod
 from schemas.modalities import Dimension
 from schemas.queries import MAX_HITS, Order, Window
 
@@ -85,6 +86,22 @@ class RankingParameters(WindowParameters):
     by: Annotated[Dimension, Field(description="The modality to rank by, or the fused score.")] = Dimension.FUSED
     order: Annotated[Order, Field(description="`top`: best first. `bottom`: worst first.")] = "top"
     k: Annotated[int, Field(description="How many clips to return.", ge=1, le=MAX_HITS)] = 10
+    after: Annotated[
+        Identifier | None,
+        Field(description="The last clip of a page, for the page that follows it. Default: from this end."),
+    ] = None
+
+
+class ChallengeDistributionParameters(WindowParameters):
+    by: Annotated[Dimension, Field(description="The modality whose scores, or the fused score.")] = Dimension.FUSED
+    bins: Annotated[int, Field(description="How many bins of equal width.", ge=1, le=MAX_BINS)] = 30
+
+
+class GrowthParameters(GenerationParameters):
+    by: Annotated[
+        GrowthPeriod,
+        Field(description="Clips of each minute of the last two hours, hour of the last seven days, or of eight days."),
+    ] = "hour"
 
 
 def given(name: str) -> dict[str, Any]:

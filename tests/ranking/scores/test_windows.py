@@ -15,7 +15,7 @@ from schemas.clock import ManualClock
 from schemas.errors import NotFound, QueryError
 from schemas.events import ClipScored
 from schemas.modalities import MODALITIES, Dimension, Modality
-from schemas.queries import RankedClip, Window
+from schemas.queries import Order, RankedClip, Window
 from tests.ranking.examples import apply, apply_entries, deletion, result, scored_clip
 
 FUSED, FACIAL = Dimension.FUSED, Dimension.FACIAL
@@ -109,6 +109,53 @@ class Stream:
                     assert found.above == expected[max(0, at - k) : at][::-1]
                     assert found.below == expected[at + 1 : at + 1 + k]
 
+    def check_whole(self) -> None:
+        """The whole challenge: page after page, as histograms, and as it grew."""
+        self._check_growth()
+        for window in ("1h", "7d", "all"):
+            for dimension in (FUSED, FACIAL):
+                ranked = self.ranked(dimension, window)
+                worst = sorted(ranked, key=lambda clip: (clip.score, clip.clip_id))
+                self._check_pages(dimension, window, {"top": ranked, "bottom": worst})
+                self._check_distribution(dimension, window, [clip.score for clip in ranked])
+
+    def _check_pages(self, dimension: Dimension, window: Window, expected: dict[Order, list[RankedClip]]) -> None:
+        """Pages that follow one another hold the ranking, from the top and from the bottom."""
+        for order, whole in expected.items():
+            found, after = list[RankedClip](), None
+            while True:
+                page = self.store.ranking(
+                    "ch", dimension, "g1", order=order, k=1 + len(whole) // 3, window=window, after=after
+                )
+                assert page.clips == len(whole)
+                found += page.entries
+                if not page.entries:
+                    break
+                after = page.entries[-1].clip_id
+            assert found == whole
+
+    def _check_distribution(self, dimension: Dimension, window: Window, scores: list[float]) -> None:
+        for bins in (1, 7):
+            found = self.store.challenge_distribution("ch", dimension, "g1", bins=bins, window=window)
+            assert (found.clips, found.window) == (len(scores), window)
+            if not scores:
+                assert found.edges == found.counts == []
+                continue
+            *edges, highest = found.edges
+            assert (edges[0], highest) == (min(scores), max(scores))
+            assert len(edges) == (1 if edges[0] == highest else bins)
+            numbers = [max(n for n, edge in enumerate(edges) if edge <= score) for score in scores]
+            assert found.counts == [numbers.count(n) for n in range(len(edges))]
+
+    def _check_growth(self) -> None:
+        for by, period_ms, periods in (("minute", MINUTE_MS, 120), ("hour", HOUR_MS, 168), ("day", DAY_MS, 8)):
+            found = self.store.growth("ch", "g1", by)
+            since_ms = self.now_ms // period_ms * period_ms - (periods - 1) * period_ms
+            assert (found.since_ms, found.period_ms) == (since_ms, period_ms)
+            numbers = [(clip.uploaded_at_ms - since_ms) // period_ms for clip in self.clips.values()]
+            assert found.clips == [numbers.count(number) for number in range(periods)]
+            assert found.before == sum(number < 0 for number in numbers)
+
     def _check_attention(self, window: Window) -> None:
         since_ms, found = WINDOWS[window](self.now_ms), self.store.attention("ch", "g1", window=window)
         within = [clip for clip in self.clips.values() if clip.uploaded_at_ms >= since_ms]
@@ -124,6 +171,7 @@ def test_few_clips_are_ranked_by_window(any_database: Database) -> None:
     for ago_ms in (HOUR_MS, 30 * HOUR_MS, 10 * DAY_MS):
         stream.upload(9, ago_ms=ago_ms)
     stream.check()
+    stream.check_whole()
 
 
 def test_many_clips_are_ranked_by_window_while_the_clock_goes_on(any_database: Database) -> None:
@@ -148,6 +196,7 @@ def test_a_clip_that_is_deleted_or_uploaded_again_leaves_its_window(any_database
     stream.check(sample=4)
     stream.upload(100, ago_ms=MINUTE_MS, numbers=[n for n in range(1, 400, 4) if n % 9])
     stream.check(sample=4)
+    stream.check_whole()
 
 
 def test_equal_scores_are_listed_by_id_on_both_sides(any_database: Database) -> None:
@@ -204,3 +253,32 @@ def test_what_a_window_lacks_is_named(any_database: Database) -> None:
         stream.store.ranking("nowhere", FUSED, "g1", order="top", k=1, window="24h")
     with pytest.raises(QueryError, match="k is 0"):
         stream.store.neighbours("old", FUSED, "g1", k=0)
+
+
+def test_a_page_after_a_clip_that_is_not_there_says_to_begin_again(any_database: Database) -> None:
+    stream = Stream(any_database)
+    clips = [scored_clip("here"), scored_clip("elsewhere", challenge_id="other"), scored_clip("old", uploaded_at_ms=1)]
+    apply(stream.store, clips)
+    for after, window in (("none", "all"), ("elsewhere", "all"), ("old", "7d")):
+        with pytest.raises(NotFound, match="begin with the first page") as raised:
+            stream.store.ranking("ch", FUSED, "g1", order="top", k=3, window=window, after=after)
+        assert raised.value.field == "after"
+
+
+def test_one_clip_and_no_clip_of_a_challenge_have_a_distribution_and_a_growth(any_database: Database) -> None:
+    stream = Stream(any_database)
+    apply(stream.store, [scored_clip("one", uploaded_at_ms=stream.now_ms - 2 * HOUR_MS, fused_score=0.25)])
+    one = stream.store.challenge_distribution("ch", FUSED, "g1", bins=30)
+    assert (one.clips, one.edges, one.counts) == (1, [0.25, 0.25], [1])
+    none = stream.store.challenge_distribution("ch", FUSED, "g1", bins=30, window="1h")
+    assert (none.clips, none.edges, none.counts) == (0, [], [])
+    assert stream.store.growth("ch", "g1", "hour").clips[-3:] == [1, 0, 0]
+    for ask in (
+        lambda: stream.store.challenge_distribution("none", FUSED, "g1", bins=30),
+        lambda: stream.store.growth("none", "g1", "day"),
+    ):
+        with pytest.raises(NotFound) as raised:
+            ask()
+        assert raised.value.field == "challenge_id"
+    with pytest.raises(QueryError, match="bins is 0; expected 1 to 100"):
+        stream.store.challenge_distribution("ch", FUSED, "g1", bins=0)

@@ -160,6 +160,16 @@ def test_neighbours_are_those_of_the_store_and_windows_leave_out_what_is_older(c
     assert get(client, "/v1/clips/c2?window=1h")["places"] == {}
 
 
+def test_a_challenge_is_paged_and_shown_as_a_whole(client: Client) -> None:
+    following = get(client, "/v1/challenges/ch/rankings?k=2&after=c1")
+    assert ([clip["clip_id"] for clip in following["entries"]], following["clips"]) == (["c2", "c3"], 3)
+    found = get(client, "/v1/challenges/ch/distribution?by=fused&bins=2")
+    assert (found["clips"], sum(found["counts"]), len(found["edges"])) == (3, 3, 3)
+    assert get(client, "/v1/challenges/ch/distribution?window=1h")["counts"] == []
+    growth = get(client, "/v1/challenges/ch/growth?by=day")
+    assert (growth["before"], growth["period_ms"], growth["clips"]) == (3, 86_400_000, [0] * 8)
+
+
 def test_the_distribution_of_scores_states_its_error(client: Client) -> None:
     found = get(client, "/v1/distribution?by=facial&score=0.5")
     assert (found["dimension"], found["rank_error"], len(found["quantiles"])) == ("facial", 0.0, 9)
@@ -203,6 +213,10 @@ MISUSE = [
     ("GET", "/v1/challenges/ch/rankings?by=charm", None, 422, "by"),
     ("GET", "/v1/challenges/ch/rankings?order=middle", None, 422, "order"),
     ("GET", "/v1/challenges/ch/rankings?k=-1", None, 422, "k"),
+    ("GET", "/v1/challenges/ch/rankings?after=none", None, 404, "after"),
+    ("GET", "/v1/challenges/ch/distribution?bins=101", None, 422, "bins"),
+    ("GET", "/v1/challenges/none/growth", None, 404, "challenge_id"),
+    ("GET", "/v1/challenges/ch/growth?by=year", None, 422, "by"),
     ("GET", "/v1/challenges/ch/rankings?oder=top", None, 422, "oder"),
     ("POST", "/v1/similar", {}, 422, "clip_id"),
     ("POST", "/v1/similar", {"clip_id": "c1", "dancer_id": "d1"}, 422, "clip_id"),
