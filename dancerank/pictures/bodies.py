@@ -201,10 +201,11 @@ def sides_key(right: float, y: float, whose: str = "dancer's ") -> list[Mark]:
     return made
 
 
-def photograph(image: Image, box: Box, placement: Placement) -> list[Mark]:
-    """The part of a frame (H, W, 3) that lies within the box, where its pixels belong."""
+def photograph(image: Image, image_scale: float, box: Box, placement: Placement) -> list[Mark]:
+    """The part of a frame (H, W, 3) that lies within the box, where its pixels belong. ``image_scale``: pixels of the
+    frame per pixel of the clip's positions."""
     height, width = image.shape[:2]
-    scale, right, down = placement
+    scale, right, down = placement.scale / image_scale, placement.right, placement.down
     low_x, low_y = max(0, int((box.left - right) / scale)), max(0, int((box.top - down) / scale))
     high_x = min(width, round((box.left + box.width - right) / scale))
     high_y = min(height, round((box.top + box.height - down) / scale))

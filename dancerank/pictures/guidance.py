@@ -50,7 +50,7 @@ _FOOT: Final = 46.0
 
 class GuidedFrame(NamedTuple):
     """A critical frame. ``positions`` (V, 2) and ``gradient`` (V, 2), NaN at missing joints; ``image``: the frame of
-    the video (H, W, 3) whose pixels the positions are in, if there is one.
+    the video (H, W, 3), if there is one, and ``image_scale`` its pixels per pixel of the positions.
     """
 
     time_s: float
@@ -58,6 +58,7 @@ class GuidedFrame(NamedTuple):
     gradient: Double
     sentence: str
     image: Image | None = None
+    image_scale: float = 1.0
 
 
 def guidance_frames(
@@ -115,6 +116,6 @@ def _panel(frame: GuidedFrame, layout: JointLayout, panel: Box, scale: float, pe
         return [*made, Text("note", (left + wide / 2, top + high / 2), "no joint is known here", 13, "middle")]
     placement = centred(frame.positions, panel, scale, frame.gradient * per_unit)
     if frame.image is not None:
-        made += photograph(frame.image, panel, placement)
+        made += photograph(frame.image, frame.image_scale, panel, placement)
     made += skeleton(frame.positions, layout, placement, 4)
     return made + arrows(frame.positions, frame.gradient, layout, placement, per_unit, unit)

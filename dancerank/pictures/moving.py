@@ -45,6 +45,8 @@ FASTEST_HZ: Final = 12.5
 """Frames of a clip that are shown per second of it, …"""
 MOST_FRAMES: Final = 240
 """… fewer of clips longer than 19.2 s, so that no picture has more frames."""
+MOST_GIF_FRAMES: Final = 80
+"""Of a GIF over a video, in which each frame takes some 60 KB."""
 SLOWNESS: Final = 2.0
 """Seconds of the picture per second of the clip, …"""
 LONGEST_STAY_S: Final = 0.2
@@ -74,29 +76,31 @@ class MovingClip:
     unit: str = UNIT
     sentences: Mapping[float, str] = field(default_factory=dict)
 
-    @property
-    def shown(self) -> range:
-        """The numbers of the frames that the picture has."""
+    def shown(self, most: int = MOST_FRAMES) -> range:
+        """The numbers of the frames that a picture of at most ``most`` has."""
         frames = len(self.positions)
-        return range(0, frames, max(1, round(self.rate_hz / FASTEST_HZ), ceil(frames / MOST_FRAMES)))
+        return range(0, frames, max(1, round(self.rate_hz / FASTEST_HZ), ceil(frames / most)))
 
-    @property
-    def speed(self) -> float:
-        """Of the picture: seconds of the clip in one of its own."""
-        step_s = self.shown.step / self.rate_hz
-        return step_s / max(step_s, min(step_s * SLOWNESS, LONGEST_STAY_S))
+    def stay_s(self, most: int = MOST_FRAMES) -> float:
+        """How long each of them stays."""
+        step_s = self.shown(most).step / self.rate_hz
+        return max(step_s, min(step_s * SLOWNESS, LONGEST_STAY_S))
 
 
 def moving_guidance(
-    clip: MovingClip, kind: MovingFormat = MovingFormat.WEBP, video: Iterable[Image] | None = None
+    clip: MovingClip,
+    kind: MovingFormat = MovingFormat.WEBP,
+    video: Iterable[Image] | None = None,
+    image_scale: float = 1.0,
 ) -> bytes:
     """The clip in a loop, its camera at rest. ``video``: the frames (H, W, 3) of all T moments in turn, read as they
-    are needed; the skeleton is drawn over them.
+    are needed; the skeleton is drawn over them. ``image_scale``: pixels of a frame per pixel of the positions.
 
     Raises ``ModuleNotFoundError`` for an mp4 without the extra ``video``.
     """
-    drawn = _frames(clip, video)
-    each_s = clip.shown.step / clip.rate_hz / clip.speed
+    most = MOST_GIF_FRAMES if kind is MovingFormat.GIF and video is not None else MOST_FRAMES
+    drawn = _frames(clip, clip.shown(most), clip.stay_s(most), video, image_scale)
+    each_s = clip.stay_s(most)
     if kind is MovingFormat.MP4:
         return _mp4(drawn, each_s)
     if kind is MovingFormat.GIF:
@@ -110,29 +114,31 @@ def moving_guidance(
     return made.getvalue()
 
 
-def _frames(clip: MovingClip, video: Iterable[Image] | None) -> Iterator[Pillow.Image]:
+def _frames(
+    clip: MovingClip, shown: range, stay_s: float, video: Iterable[Image] | None, image_scale: float
+) -> Iterator[Pillow.Image]:
     longest = largest(clip.gradient)
     per_unit = LONGEST_ARROW * _BODY.height / longest if longest > 0 else 0.0
     inner = Box(0, 0, _BODY.width - 2 * _MARGIN, _BODY.height - 2 * _MARGIN)
     placement = centred(clip.positions, _BODY, scale_to_fit([clip.positions], inner))
-    images: Iterable[Image | None] = repeat(None) if video is None else islice(video, 0, None, clip.shown.step)
-    for frame, image in zip(clip.shown, images, strict=False):
+    images: Iterable[Image | None] = repeat(None) if video is None else islice(video, 0, None, shown.step)
+    for frame, image in zip(shown, images, strict=False):
         sheet = Sheet(*_SIZE, clip.title)
         if image is not None:
-            sheet.add(*photograph(image, _BODY, placement))
+            sheet.add(*photograph(image, image_scale, _BODY, placement))
         sheet.add(*skeleton(clip.positions[frame], clip.layout, placement, 4))
         sheet.add(*arrows(clip.positions[frame], clip.gradient[frame], clip.layout, placement, per_unit, clip.unit))
-        sheet.add(*_around(clip, frame))
+        sheet.add(*_around(clip, frame, shown.step, stay_s))
         sheet.add(*arrow_key((_BODY.left + 2, _SIZE[1] - 16), longest, per_unit, clip.unit))
         yield raster(sheet)
 
 
-def _around(clip: MovingClip, frame: int) -> list[Mark]:
+def _around(clip: MovingClip, frame: int, step: int, stay_s: float) -> list[Mark]:
     """Title, time, and the sentence of a moment near this one; over what reaches beyond the body's box."""
     left, top, wide, high = _BODY
     below = top + high
     second, duration_s = frame / clip.rate_hz, len(clip.positions) / clip.rate_hz
-    so_far = min(1.0, (frame + clip.shown.step) / len(clip.positions))
+    so_far = min(1.0, (frame + step) / len(clip.positions))
     made: list[Mark] = [
         Rectangle("frame", (0, 0), _SIZE[0], top, WHITE),
         Rectangle("frame", (0, below), _SIZE[0], _SIZE[1] - below, WHITE),
@@ -143,7 +149,7 @@ def _around(clip: MovingClip, frame: int) -> list[Mark]:
         Text(
             "time",
             (left, below + 23),
-            f"{second:.1f} of {duration_s:.1f} s, speed {clip.speed:.0%}",
+            f"{second:.1f} of {duration_s:.1f} s, speed {step / clip.rate_hz / stay_s:.0%}",
             13,
             colour=SUBDUED,
         ),
@@ -169,10 +175,10 @@ def _palette() -> Pillow.Image:
 
 
 def _with_colours(images: Iterator[Pillow.Image], palette: Pillow.Image | None) -> Iterator[Pillow.Image]:
-    """In 256 colours, those of ``palette`` or each image's own."""
+    """In the colours of ``palette``, or in 64 of each image's own."""
     for image in images:
         if palette is None:
-            yield image.quantize(256, Pillow.Quantize.FASTOCTREE, dither=Pillow.Dither.NONE)
+            yield image.quantize(64, Pillow.Quantize.FASTOCTREE, dither=Pillow.Dither.NONE)
         else:
             yield image.quantize(palette=palette, dither=Pillow.Dither.NONE)
 

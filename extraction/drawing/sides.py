@@ -12,9 +12,6 @@ class Side(StrEnum):
 
 
 def side_of(*joints: str) -> Side:
-    """The side of the first of the named joints that has one: names of joints start with it."""
-    for joint in joints:
-        first = joint.partition(" ")[0]
-        if first in (Side.RIGHT, Side.LEFT):
-            return Side(first)
-    return Side.MIDDLE
+    """The side that the named joints have, by the start of their names; joints of both sides are in the middle."""
+    sides = {first for joint in joints if (first := joint.partition(" ")[0]) in (Side.RIGHT, Side.LEFT)}
+    return Side(sides.pop()) if len(sides) == 1 else Side.MIDDLE

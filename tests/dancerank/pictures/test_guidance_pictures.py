@@ -112,12 +112,12 @@ def test_pixels_along_an_arrow_have_its_colour() -> None:
 
 
 def test_a_frame_of_the_video_lies_under_the_skeleton_where_its_pixels_belong() -> None:
-    """A white disc around the left wrist, in an otherwise dark frame, is around the left wrist in the picture."""
+    """Frames may be smaller than the source. A white disc at the left wrist, in a dark frame, is at the wrist drawn."""
     positions = dancer(MPII_16, 1)[0]
     rows, columns = np.mgrid[:800, :500]
     image = np.full((800, 500, 3), 40, np.uint8)
     image[np.hypot(columns - positions[15, 0], rows - positions[15, 1]) < 40] = 250
-    given = frame(np.zeros((16, 2)), positions=positions, image=image)
+    given = frame(np.zeros((16, 2)), positions=positions * 2, image=image, image_scale=0.5)
     root = parsed(guidance_frames([given], MPII_16, title="a", kind=SVG))
     [photograph] = of_class(root, "frame")[2:]
     inside = (photograph.get("href") or "").removeprefix("data:image/jpeg;base64,")

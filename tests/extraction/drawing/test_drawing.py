@@ -11,6 +11,7 @@ from extraction.drawing.charts import MARGIN, ROW_HEIGHT, Row, at_second, panel,
 from extraction.drawing.colours import ORANGE, PANEL, PURPLE, SERIES, SKY_BLUE, WHITE
 from extraction.drawing.marks import draw_face, draw_outline, draw_skeleton, outline_of
 from extraction.drawing.sheets import GAP, TILE_WIDTH, Captioned, contact_sheet, write_png
+from extraction.drawing.sides import Side, side_of
 from extraction.drawing.video_files import VideoWriter
 from schemas.errors import ConfigurationError
 from schemas.joints import MPII_16
@@ -141,3 +142,8 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path):
         VideoWriter(tmp_path / "absent" / "a.mp4", "mp4")
     with pytest.raises(ConfigurationError, match=r"absent/a\.png: cannot be written"):
         write_png(tmp_path / "absent" / "a.png", picture())
+
+
+def test_a_bone_between_both_sides_is_in_the_middle() -> None:
+    bones = ("right hip", "right knee"), ("pelvis", "left hip"), ("right hip", "left hip"), ("pelvis", "thorax")
+    assert [side_of(*bone) for bone in bones] == [Side.RIGHT, Side.LEFT, Side.MIDDLE, Side.MIDDLE]
