@@ -4,8 +4,7 @@ Legend: N clips, T time steps of the longest, V joints, C channels of the bundle
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -16,9 +15,8 @@ from schemas.joints import layout_named, mean_absolute_deviation
 from schemas.modalities import Dimension
 from schemas.ports import Bool, Float32, GradientRuntime, Int64, ModelRuntime
 from streamer.guidance.clip_guidance import Guidance
+from streamer.guidance.smoothing import DEFAULT_SMOOTHING, RAW, Float, smoothed
 from streamer.padding import PaddedBuffer
-
-RAW: Final = "raw"
 
 
 @dataclass(frozen=True)
@@ -54,15 +52,38 @@ class Guide:
         self._columns = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
     def guidance(
-        self, features: ClipFeatures, *, of: Dimension | str = Dimension.SKELETAL, smoothing: str = RAW
+        self, features: ClipFeatures, *, of: Dimension | str = Dimension.SKELETAL, smoothing: str = DEFAULT_SMOOTHING
     ) -> Guidance:
-        """Of one clip, whose features are as ``FeatureLoader`` makes them. Raises as ``batch`` does."""
-        if smoothing != RAW:
-            raise ConfigurationError(f"smoothing {smoothing!r} is not known; choose from {RAW}", field="smoothing")
-        return self.batch([features], of=of)[0]
+        """Of one clip, whose features are as ``FeatureLoader`` makes them; ``smoothing``: of
+        ``streamer.guidance.smoothing``. Raises as ``batch`` does.
+        """
+        if smoothing == RAW:
+            return self.batch([features], of=of)[0]
+        of = self._guided(of)
+        frames, lengths = self._poses([features])
+        streams = self._streams([features], frames, lengths)
+        plain = self._result(features, of, frames[0], np.zeros_like(frames[0]), self._scores(streams, of)[0])
+
+        def gradient_of(positions: Float) -> Float:
+            varied = np.repeat(frames, len(positions), axis=0)
+            varied[..., : self.layout.coordinates] = positions
+            steps = np.repeat(lengths, len(positions))
+            moved = self._moved(streams, varied, steps) if of is Dimension.FUSED else None
+            found: Float = self._gradient(varied, steps, moved)[..., : self.layout.coordinates]
+            return found
+
+        directions = smoothed(
+            smoothing,
+            gradient_of,
+            plain.positions,
+            self.layout.edges,
+            body=plain.scale,
+            missing=plain.missing,
+        )
+        return self._checked(replace(plain, smoothing=smoothing, gradient=directions.astype(np.float32)))
 
     def batch(self, clips: Sequence[ClipFeatures], *, of: Dimension | str = Dimension.SKELETAL) -> list[Guidance]:
-        """The gradients of several clips as they are, none of which depends on the others.
+        """The gradients of several clips as they are (``raw``), none of which depends on the others.
 
         ``of``: ``skeletal``, or ``fused``, which moves with the skeleton through its score and its embedding, while the
         other streams' results stay. Raises ``GuidanceUnavailable`` for a clip without a skeleton, ``InferenceFailed``,
@@ -72,11 +93,9 @@ class Guide:
         frames, lengths = self._poses(clips)
         streams = self._streams(clips, frames, lengths)
         gradients = self._gradient(frames, lengths, streams if of is Dimension.FUSED else None)
-        scores = streams.scores[:, self._column]
-        if of is Dimension.FUSED:
-            scores = self._runtime.run_fusion(streams.embeddings, streams.scores, streams.present).scores
+        scores = self._scores(streams, of)
         return [
-            self._result(clip, of, frames[row, :length], gradients[row, :length], float(scores[row]))
+            self._result(clip, of, frames[row, :length], gradients[row, :length], scores[row])
             for row, (clip, length) in enumerate(zip(clips, lengths.tolist(), strict=True))
         ]
 
@@ -118,6 +137,25 @@ class Guide:
             found.scores[rows, column] = result.scores
         return found
 
+    def _moved(self, streams: _Streams, frames: Float32, lengths: Int64) -> _Streams:
+        """``streams`` of one clip with the skeletal results of its variations."""
+        result = self._runtime.run_stream(self.modality, frames, lengths)
+        moved = _Streams(
+            np.repeat(streams.embeddings, len(frames), axis=0),
+            np.repeat(streams.scores, len(frames), axis=0),
+            np.repeat(streams.present, len(frames), axis=0),
+        )
+        moved.embeddings[:, self._columns[self._column]] = result.embeddings
+        moved.scores[:, self._column] = result.scores
+        return moved
+
+    def _scores(self, streams: _Streams, of: Dimension) -> list[float]:
+        found = streams.scores[:, self._column]
+        if of is Dimension.FUSED:
+            found = self._runtime.run_fusion(streams.embeddings, streams.scores, streams.present).scores
+        scores: list[float] = found.tolist()
+        return scores
+
     def _gradient(self, frames: Float32, lengths: Int64, fused_from: _Streams | None) -> Float32:
         """(N, T, V, C): of the skeletal score, or of the fused score that ``fused_from`` gives."""
         columns = self._columns[self._column]
@@ -134,9 +172,7 @@ class Guide:
         positions = frames[..., : self.layout.coordinates].copy()
         missing = np.zeros(positions.shape[:2], np.bool_) if clip.missing is None else clip.missing
         moved = np.where(missing[..., None], np.float32(0), gradient[..., : self.layout.coordinates])
-        if not np.isfinite(score) or not np.isfinite(moved).all():
-            raise InferenceFailed("the gradient is not a finite number; check the clip's features for extreme values")
-        return Guidance(
+        guidance = Guidance(
             generation=self.manifest.generation,
             of=of,
             smoothing=RAW,
@@ -148,3 +184,10 @@ class Guide:
             score=score,
             scale=mean_absolute_deviation(positions, self.layout),
         )
+        return self._checked(guidance)
+
+    @staticmethod
+    def _checked(guidance: Guidance) -> Guidance:
+        if not np.isfinite(guidance.score) or not np.isfinite(guidance.gradient).all():
+            raise InferenceFailed("the gradient is not a finite number; check the clip's features for extreme values")
+        return guidance

@@ -14,6 +14,7 @@ from schemas.joints import LAYOUTS, mean_absolute_deviation
 from schemas.modalities import Dimension, Modality
 from streamer.guidance.clip_guidance import Guidance, magnitude_bins
 from streamer.guidance.guide import Guide
+from streamer.guidance.smoothing import SMOOTHINGS
 from streamer.runtimes.gradients import OnnxGradients, gradient_providers
 from streamer.runtimes.onnx_runtime import OnnxRuntime
 
@@ -182,3 +183,21 @@ def test_the_scale_is_what_the_networks_divide_a_clip_by() -> None:
     centre = [sum(positions[t, 7, axis] for t in range(7)) / 7 for axis in (0, 1)]
     total = sum(abs(positions[t, v, axis] - centre[axis]) for t in range(7) for v in range(16) for axis in (0, 1))
     assert mean_absolute_deviation(positions, LAYOUTS["mpii-16"]) == pytest.approx(total / (7 * 16 * 2))
+
+
+@pytest.mark.parametrize("of", ["skeletal", "fused"])
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+def test_every_smoothing_gives_directions_that_raise_the_score(guide: Guide, smoothing: str, of: str) -> None:
+    missing = np.zeros((12, 16), np.bool_)
+    missing[2, 3] = True
+    clip = clip_of(12, missing=missing)
+    found = guide.guidance(clip, of=of, smoothing=smoothing)
+    assert (found.smoothing, found.of, found.score) == (smoothing, of, guide.guidance(clip, of=of).score)
+    along = 0.5 * found.gradient / np.linalg.norm(found.gradient)
+    assert guide.guidance(moved(clip, along), of=of).score > found.score
+    assert not found.gradient[2, 3].any()
+
+
+def test_a_smoothing_that_is_not_known_is_refused(guide: Guide) -> None:
+    with pytest.raises(ConfigurationError, match="smoothing 'none' is not known"):
+        guide.guidance(clip_of(4), smoothing="none")
