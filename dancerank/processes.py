@@ -11,6 +11,7 @@ from dancerank.listening import ConnectionLimits
 from dancerank.loop_monitoring import MonitoredLoops, state_of
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.replica import Replica, in_thread
+from dancerank.scoring_on_request.opening import scoring_on_request
 from dancerank.settings import Settings
 from dancerank.streaming import Streaming
 from dancerank.topics import create_topics, scored_topics, topics_read
@@ -46,6 +47,7 @@ from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
 from schemas.ports import ModelRuntime, View
 from schemas.readiness import ProcessState
+from schemas.scoring import ScoresOnRequest
 from schemas.unknown_modalities import UnknownModalities
 from streamer.pipeline import Streamer
 from streamer.tuning import Schedule, open_tuned
@@ -159,6 +161,7 @@ class Processes:
             requests_per_minute=server.requests_per_minute,
             metrics_are_open=server.metrics_without_key,
             max_request_bytes=server.max_request_bytes,
+            max_file_bytes=server.max_file_bytes,
             clock=self.clock,
             observer=self.observer,
         )
@@ -169,10 +172,15 @@ class Processes:
         return ConnectionLimits(
             header_timeout_s=server.header_timeout_s,
             body_timeout_s=server.body_timeout_s,
+            file_timeout_s=server.file_timeout_s,
             response_timeout_s=server.response_timeout_s,
             idle_timeout_s=server.idle_timeout_s,
             connections=server.max_connections,
         )
+
+    def scoring(self) -> AbstractContextManager[ScoresOnRequest]:
+        """Scores clips that were never uploaded. Raises ``NotOffered`` as ``scoring_on_request`` does."""
+        return scoring_on_request(self.settings, lambda: self.bundle, self.observer)
 
     @contextmanager
     def runtime(self) -> Iterator[ModelRuntime]:

@@ -27,6 +27,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from dancerank.scoring_on_request.settings import ScoringSettings
 from dancerank.settings_removed import REMOVED
 from dancerank.settings_values import (
     decoded,
@@ -47,6 +48,7 @@ from schemas.decoder_messages import of_pydantic
 from schemas.errors import ConfigurationError
 from schemas.escaping import shortened
 from schemas.local_files import read_text
+from schemas.scoring import DEFAULT_MAX_FILE_BYTES
 from schemas.toml_documents import parse_toml
 from streamer.settings import StreamerSettings
 from transport.addresses import check_addresses
@@ -200,6 +202,11 @@ class ServerSettings(_Group):
     """Whether /metrics of the API is answered without a key where keys are asked for."""
     max_request_bytes: Annotated[int, Field(ge=1)] = 8 * 1024 * 1024
     """Largest body of a request, in bytes."""
+    max_file_bytes: Annotated[int, Field(ge=1)] = DEFAULT_MAX_FILE_BYTES
+    """Largest file that is the body of a request (``/v1/score/file``), in bytes. It is written to the temporary folder
+    while it is scored."""
+    file_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
+    """Seconds within which such a file has to arrive."""
     header_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 5.0
     """Seconds within which the line and headers of a request have to arrive."""
     body_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
@@ -263,6 +270,8 @@ class Settings(BaseSettings):
     """The traffic pools."""
     monitoring: MonitoringSettings = MonitoringSettings()
     """Whether the model is right: measured by the workers of the traffic pools."""
+    scoring: ScoringSettings = ScoringSettings()
+    """Scoring of clips that were never uploaded, by the process that serves."""
     server: ServerSettings = ServerSettings()
     """HTTP."""
     log: LogSettings = LogSettings()

@@ -1,6 +1,8 @@
 """``FeatureExtractor`` of videos: what ``streamer.extractor = "videos"`` opens."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
 from extraction.decoding.content import measure
@@ -52,15 +54,27 @@ class VideoExtractor:
         )
 
     def extract(self, video: VideoFile) -> ClipFeatures:
+        with self._failures_counted(), self._store.open_file(video.uri) as descriptor:
+            return self._extract(descriptor, video.sha256)
+
+    def extract_open(self, descriptor: int) -> ClipFeatures:
+        """The features of a video in an open file, which need not lie in a root. Raises as ``extract`` does."""
+        with self._failures_counted():
+            return self._extract(descriptor, None)
+
+    def _extract(self, descriptor: int, sha256: str | None) -> ClipFeatures:
+        content = measure(descriptor, max_bytes=self._max_bytes, sha256=sha256)
+        extraction = extract(content, self._extractors, self._limits, progress=self._continues)
+        self._report(extraction)
+        return extraction.features
+
+    @contextmanager
+    def _failures_counted(self) -> Iterator[None]:
         try:
-            with self._store.open_file(video.uri) as descriptor:
-                content = measure(descriptor, max_bytes=self._max_bytes, sha256=video.sha256)
-                extraction = extract(content, self._extractors, self._limits, progress=self._continues)
+            yield
         except FeatureError as error:
             self._observer.extraction_failed(error.code)
             raise
-        self._report(extraction)
-        return extraction.features
 
     def _continues(self, *_: int) -> None:
         if self._closed.is_set():

@@ -374,3 +374,12 @@ class FeatureExtractor(Protocol):
         may succeed.
         """
         ...
+
+
+@runtime_checkable
+class ExtractsOpenFiles(Protocol):
+    """What a ``FeatureExtractor`` may have besides: videos that no URI names, such as one that came with a request."""
+
+    def extract_open(self, descriptor: int) -> ClipFeatures:
+        """The features of a video in an open file, read from its start. Raises as ``extract`` does."""
+        ...

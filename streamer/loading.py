@@ -27,6 +27,11 @@ def unlimited(size_bytes: int) -> None:
     """A reservation that never blocks."""
 
 
+def span_s(features: ClipFeatures) -> float:
+    """How long the longest modality lasts at its nominal rate, in seconds."""
+    return max(len(frames) / modality.rate_hz for modality, frames in features.frames.items())
+
+
 class FeatureLoader:
     """Loads the features of one clip in the form that a bundle takes. Thread-safe."""
 
@@ -53,12 +58,23 @@ class FeatureLoader:
         Raises what ``FeatureReader.read`` and ``check_plausible`` raise, ``FeatureShapeInvalid`` for a pose that cannot
         be converted, ``NoUsableModality`` if nothing remains.
         """
+        return self.read(clip.features, clip.duration_s, reserve, prefix=f"clip {clip.clip_id}, ")
+
+    def read(
+        self,
+        source: FeatureSource,
+        duration_s: float | None,
+        reserve: MemoryReservation = unlimited,
+        *,
+        prefix: str = "",
+    ) -> ClipFeatures:
+        """Likewise, of a clip that need not be an upload; ``duration_s``: by default as long as its features last."""
 
         def prepare(features: ClipFeatures) -> ClipFeatures:
-            check_plausible(features, clip.duration_s)
+            check_plausible(features, span_s(features) if duration_s is None else duration_s)
             return self._for_bundle(features)
 
-        return self._reader.read(clip.features, reserve, prepare=prepare, prefix=f"clip {clip.clip_id}, ")
+        return self._reader.read(source, reserve, prepare=prepare, prefix=prefix)
 
     def _for_bundle(self, features: ClipFeatures) -> ClipFeatures:
         for name in features.unknown:

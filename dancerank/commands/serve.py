@@ -104,7 +104,8 @@ def serve(
         name = f"{settings.kafka.instance or socket.gethostname()}:{port}"
         replica = stack.enter_context(processes.replica(with_rank=with_rank, reports_as=name))
         observer.watch("serve", replica.service.state)
-        app = create_app(replica.service, observer.render, access, events=replica.events)
+        scoring = stack.enter_context(processes.scoring())
+        app = create_app(replica.service, observer.render, access, events=replica.events, scoring=scoring)
         stop_on_signals()  # uvicorn handles the signal first, and raises it again once it has shut down
         answer(
             app,

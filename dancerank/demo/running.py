@@ -97,16 +97,17 @@ def show_dead_letters(console: Console, records: Sequence[Record]) -> None:
 def keep_serving(console: Console, system: EmbeddedSystem, observer: PrometheusObserver, taken: socket.socket) -> None:
     """Answer over HTTP on the port ``taken`` until Ctrl-C."""
     processes = Processes(system.settings, observer=observer)
-    app = create_app(system.service, observer.render, processes.api_access(), events=system.replica.events)
-    limits = processes.connection_limits()
-    answer(
-        app,
-        taken,
-        lambda: _show_addresses(console, system.settings),
-        limits=limits,
-        observer=observer,
-        on_stop=system.replica.events.close,
-    )
+    limits, events = processes.connection_limits(), system.replica.events
+    with processes.scoring() as scoring:
+        app = create_app(system.service, observer.render, processes.api_access(), events=events, scoring=scoring)
+        answer(
+            app,
+            taken,
+            lambda: _show_addresses(console, system.settings),
+            limits=limits,
+            observer=observer,
+            on_stop=events.close,
+        )
 
 
 def _show_addresses(console: Console, settings: Settings) -> None:

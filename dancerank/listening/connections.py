@@ -12,6 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dancerank.listening.framing import Problem, StrictConnection
 from ranking.serving.api.errors import RETRY_AFTER_S, refusal_answer
+from ranking.serving.api.file_paths import FILE_PATHS
 from ranking.serving.api.refusals import REQUEST_TIMEOUT, TOO_MANY_CONNECTIONS
 
 _LINGER_S: Final = 1.0
@@ -24,12 +25,13 @@ _requests_log.setLevel(logging.ERROR)  # refused requests are counted; a client 
 class ConnectionLimits:
     """``header_timeout_s``: for a request's line and headers, from the first byte, or from the start of the connection.
 
-    ``body_timeout_s``: for its body. ``response_timeout_s``: for a client to take what was written to it.
-    ``idle_timeout_s``: between an answer and the next request. ``connections``: in all.
+    ``body_timeout_s``: for its body, ``file_timeout_s`` for one that is a file. ``response_timeout_s``: for a client to
+    take what was written to it. ``idle_timeout_s``: between an answer and the next request. ``connections``: in all.
     """
 
     header_timeout_s: float = 5.0
     body_timeout_s: float = 10.0
+    file_timeout_s: float = 120.0
     response_timeout_s: float = 30.0
     idle_timeout_s: float = 5.0
     connections: int = 512
@@ -112,6 +114,11 @@ class BoundedConnection(H11Protocol):
         arrived = self.conn.their_state not in (h11.IDLE, h11.SEND_BODY)
         return arrived and self.cycle is not None and not self.cycle.response_complete
 
+    @property
+    def _body_timeout_s(self) -> float:
+        is_file = self.scope is not None and self.scope["path"] in FILE_PATHS
+        return self.limits.file_timeout_s if is_file else self.limits.body_timeout_s
+
     def _watch_arrival(self) -> None:
         """Set the time by which what has begun to arrive has to be there."""
         state = self.conn.their_state
@@ -124,7 +131,7 @@ class BoundedConnection(H11Protocol):
             self._arrival.cancel()
             self._arrival = None
         if arriving is not None:
-            within_s = self.limits.body_timeout_s if state is h11.SEND_BODY else self.limits.header_timeout_s
+            within_s = self._body_timeout_s if state is h11.SEND_BODY else self.limits.header_timeout_s
             self._since_s = self.loop.time()
             self._arrival = self.loop.call_later(within_s, self._too_slow, within_s)
 

@@ -7,6 +7,8 @@ import sqlalchemy as sa
 
 from ranking.database.connection import Database
 from ranking.database.tables import clips, engagement
+from ranking.scores.ranks import place
+from schemas.receptions import ObservedReception
 
 _ROWS_AT_ONCE: Final = 1000
 _SEEN: Final = engagement.outerjoin(clips, clips.c.clip_id == engagement.c.clip_id)
@@ -70,6 +72,45 @@ class Observations:
         with self._database.reading() as connection, connection.execute(query) as rows:
             for row in rows:
                 yield _observed(row)
+
+
+def reception(connection: sa.Connection, clip_id: str) -> ObservedReception | None:
+    """How a clip was received, and its place by Eq. (1) among the counted clips of its challenge; ``None`` if it was
+    not counted.
+
+    In time O(n) for n counted clips of the challenge, which are read from one index.
+    """
+    seen, of = engagement.c, engagement.alias("of_challenge")
+    own = connection.execute(sa.select(engagement).where(seen.clip_id == clip_id)).one_or_none()
+    if own is None:
+        return None
+    count, virality = sa.func.count(), of.c.virality
+    among = connection.execute(
+        sa.select(
+            count.label("clips"),
+            count.filter(virality > own.virality).label("higher"),
+            count.filter(virality == own.virality).label("equal"),
+            sa.func.min(virality).label("lowest"),
+            sa.func.max(virality).label("highest"),
+        ).where(of.c.challenge_id == own.challenge_id)
+    ).one()
+    stands = place(int(among.higher), int(among.equal), int(among.clips))
+    return ObservedReception(
+        clip_id=clip_id,
+        challenge_id=own.challenge_id,
+        observed_at_ms=int(own.observed_at_ms),
+        days_online=float(own.days_online),
+        likes=int(own.likes),
+        comments=int(own.comments),
+        reposts=int(own.reposts),
+        views=None if own.views is None else int(own.views),
+        virality=float(own.virality),
+        rank=stands.rank,
+        percentile=stands.percentile,
+        clips=int(among.clips),
+        lowest_virality=float(among.lowest),
+        highest_virality=float(among.highest),
+    )
 
 
 def _observed(row: sa.Row[*tuple[Any, ...]]) -> ObservedClip:

@@ -10,6 +10,7 @@ from ranking.database.tables import clips, scored_clips, unranked_scores
 from ranking.scores.content_hash import score_content
 from ranking.scores.generations import active_generation, clips_by_generation, generation_states
 from ranking.scores.histograms import PERIODS, growth, histogram
+from ranking.scores.observations import reception
 from ranking.scores.pages import RankingOf, after_clip, around, end_of
 from ranking.scores.percentile_range import PercentileRange
 from ranking.scores.ranks import place
@@ -44,6 +45,7 @@ from schemas.queries import (
     ScoreDistribution,
     Window,
 )
+from schemas.receptions import ObservedReception
 from schemas.tips import ChallengeTips, TipsAnswer
 
 SCORES_VIEW: Final = "scores"
@@ -226,6 +228,14 @@ class ScoreStore:
         """
         with self._database.reading() as connection:
             return source_of(connection, clip_id, generation)
+
+    def observed(self, clip_id: str) -> ObservedReception:
+        """How a clip was received, as counted last. Raises ``NotFound`` if its reactions were never counted."""
+        with self._database.reading() as connection:
+            found = reception(connection, clip_id)
+        if found is None:
+            raise NotFound(f"the reactions to clip {clip_id} have not been counted yet", field="clip_id")
+        return found
 
     def place(self, clip_id: str, dimension: Dimension, generation: str, *, window: Window = "all") -> RankedClip:
         """A clip's place in its challenge. Raises ``NotFound``, also for a dimension that the clip lacks, and for one

@@ -48,6 +48,7 @@ from schemas.queries import (
     Window,
 )
 from schemas.readiness import ProcessState
+from schemas.receptions import ObservedReception
 from schemas.tips import ChallengeTips, TipsAnswer
 
 log = logging.getLogger(__name__)
@@ -275,6 +276,15 @@ class RankingService:
             check_identifier("dancer_id", clip.dancer_id)
         asked = self._served_generation() if generation is None else self._generation(generation)
         return pools.try_clip(clip, asked)
+
+    def observed(self, clip_id: str) -> ObservedReception:
+        """How a clip was received, and where that stands among the clips of its challenge."""
+        check_identifier("clip_id", clip_id)
+        return self._store.observed(clip_id)
+
+    def active_generation(self) -> str | None:
+        """What answers questions that name no generation; ``None`` before any clip was scored."""
+        return self._served_generation()
 
     def healthy(self) -> bool:
         """Whether this process can still do its work; otherwise it has to be restarted."""

@@ -55,7 +55,16 @@ from schemas.errors.models import (
     InferenceFailed,
     PackageUnavailable,
 )
-from schemas.errors.queries import ForeignCursor, NotFound, NotReady, NotServedHere, QueryError
+from schemas.errors.queries import (
+    FileNotStored,
+    ForeignCursor,
+    NotFound,
+    NotOffered,
+    NotReady,
+    NotServedHere,
+    QueryError,
+    TooManyAtOnce,
+)
 from schemas.errors.stores import (
     DatabaseBusy,
     RankingsBehind,
@@ -91,6 +100,7 @@ __all__ = [
     "FeatureValueInvalid",
     "FeaturesImplausible",
     "Fenced",
+    "FileNotStored",
     "FinalError",
     "ForeignCursor",
     "GenerationMismatch",
@@ -103,6 +113,7 @@ __all__ = [
     "MembershipLost",
     "NoUsableModality",
     "NotFound",
+    "NotOffered",
     "NotReady",
     "NotServedHere",
     "OversizedBatch",
@@ -118,6 +129,7 @@ __all__ = [
     "StoreRefused",
     "StoreUnavailable",
     "Surface",
+    "TooManyAtOnce",
     "TopicsMissing",
     "TransportError",
     "UnknownSchemaVersion",

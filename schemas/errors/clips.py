@@ -24,7 +24,7 @@ class FeatureError(FinalError):
 
     code = "features"
     remedy = "See the class that was raised."
-    surfaces = (Surface.DEAD_LETTER,)
+    surfaces = (Surface.DEAD_LETTER, Surface.HTTP)
 
 
 class FeatureFileMissing(FeatureError):
@@ -133,7 +133,7 @@ class DecoderUnavailable(RetriableError):
 
     code = "decoder_unavailable"
     remedy = "Nothing if it passes; otherwise lower `extraction.workers`, or raise this user's `ulimit -u`."
-    surfaces = (Surface.RECONNECT, Surface.COMMAND)
+    surfaces = (Surface.RECONNECT, Surface.COMMAND, Surface.HTTP)
 
 
 class FeatureStoreUnavailable(RetriableError):
@@ -141,12 +141,12 @@ class FeatureStoreUnavailable(RetriableError):
 
     code = "feature_store_unavailable"
     remedy = "Nothing if it passes; otherwise check the store, the network and `streamer.store_options`."
-    surfaces = (Surface.RECONNECT, Surface.COMMAND)
+    surfaces = (Surface.RECONNECT, Surface.COMMAND, Surface.HTTP)
 
 
 class LoadingAbandoned(RetriableError):
-    """The streamer stopped or reconnected before the features were loaded; the upload is read again."""
+    """The process stopped or reconnected before the features were loaded; an upload is read again."""
 
     code = "loading_abandoned"
     remedy = "Nothing."
-    surfaces = (Surface.LOG,)
+    surfaces = (Surface.LOG, Surface.HTTP)

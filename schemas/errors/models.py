@@ -22,7 +22,7 @@ class InferenceFailed(FinalError):
 
     code = "inference_failed"
     remedy = "Check the clip's features and the bundle; replay the dead letter after a change of either."
-    surfaces = (Surface.DEAD_LETTER,)
+    surfaces = (Surface.DEAD_LETTER, Surface.HTTP)
 
 
 class GuidanceUnavailable(FinalError):

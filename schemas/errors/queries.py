@@ -19,6 +19,30 @@ class NotServedHere(FinalError):
     surfaces = (Surface.HTTP,)
 
 
+class NotOffered(FinalError):
+    """This installation lacks what the question needs: a bundle that can be run, networks for videos, or a package."""
+
+    code = "not_offered"
+    remedy = "Do what the message says: install what it names, or set it; then start the process again."
+    surfaces = (Surface.HTTP,)
+
+
+class TooManyAtOnce(RetriableError):
+    """As many requests of this kind as the settings allow are being answered or wait."""
+
+    code = "too_many_at_once"
+    remedy = "Try again after `Retry-After` seconds, or raise the setting under `[scoring]` that the message names."
+    surfaces = (Surface.HTTP,)
+
+
+class FileNotStored(RetriableError):
+    """A file that came with a request could not be written to the temporary folder of this machine."""
+
+    code = "file_not_stored"
+    remedy = "Free space in the temporary folder (`TMPDIR`) of the machine that serves."
+    surfaces = (Surface.HTTP,)
+
+
 class QueryError(FinalError):
     """A request that cannot be answered as asked; ``field`` names the parameter."""
 

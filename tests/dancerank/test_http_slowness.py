@@ -5,11 +5,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
-from dancerank.listening import ConnectionLimits
+from dancerank.listening import ConnectionLimits, answer_on_thread, bound
+from ranking.serving.api.file_paths import SCORE_FILE
 from tests.dancerank.http_ports import WITHIN_S, Port, api_port, exchange, process_port, received, status_and_error
 
 QUICK: Final = ConnectionLimits(
@@ -141,6 +142,40 @@ def test_requests_under_way_are_not_given_up_for_others(opened: Callable[..., ob
         goes_on.set()
         assert [received(client)[-4:] for client in clients] == [b"late"] * len(clients)
         assert exchange(port.address, ask).endswith(b"late")
+
+
+async def reads_all(_: Any, receive: Any, send: Any) -> None:
+    """Answers once the body is there."""
+    while (await receive()).get("more_body", False):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+    await send({"type": "http.response.body", "body": b"read"})
+
+
+@pytest.mark.parametrize(("path", "begins"), [(SCORE_FILE, b"HTTP/1.1 200 "), ("/v1/similar", b"HTTP/1.1 408 ")])
+def test_a_file_has_longer_to_arrive_than_other_bodies(path: str, begins: bytes) -> None:
+    limits = ConnectionLimits(body_timeout_s=0.1, file_timeout_s=WITHIN_S)
+    with bound("127.0.0.1", 0) as taken:
+        stop = answer_on_thread(reads_all, taken, limits=limits)
+        with socket.create_connection(taken.getsockname(), timeout=WITHIN_S) as connection:
+            connection.sendall(f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nx".encode())
+            time.sleep(0.5)
+            with suppress(ConnectionError):
+                connection.sendall(b"x")
+            answer = received(connection)
+        stop()
+    assert answer.startswith(begins)
+
+
+@pytest.mark.tried(kind="HTTP edges", given="a file that arrives too slowly", outcome="408 request_timeout")
+def test_a_file_has_a_time_in_all() -> None:
+    limits = ConnectionLimits(body_timeout_s=WITHIN_S, file_timeout_s=0.3)
+    head = f"POST {SCORE_FILE} HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\n".encode()
+    with bound("127.0.0.1", 0) as taken:
+        stop = answer_on_thread(reads_all, taken, limits=limits)
+        answer = exchange(taken.getsockname(), head)
+        stop()
+    assert status_and_error(answer) == (408, "request_timeout")
 
 
 def ended(connection: socket.socket) -> bool:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dancerank.listening import answer_on_thread, bound
+from dancerank.processes import Processes
+from dancerank.settings import Settings
 from exporters.prometheus import PrometheusObserver
 from ranking.database.connection import Database
 from ranking.pools.service.reading import PoolReader
@@ -23,6 +25,7 @@ from tests.ranking.databases import migrated
 from tests.ranking.examples import logged, result, scored_clip
 from tests.ranking.pools.examples import POLICY, engaged, plain, rated
 from tests.ranking.pools.rows import Pools
+from tests.small_bundle import small_bundle
 
 CLIPS = ("c1", "c2", "c3")
 DANCERS = ("d1", "d2")
@@ -45,8 +48,9 @@ def api_port(folder: Path, *, with_keys: bool) -> Iterator[ApiPort]:
     access = Access(keys=KeyRing(keys) if with_keys else None)
     with migrated(f"sqlite:///{folder / 'ranking.db'}") as database:
         service = _filled(database)
-        app = create_app(service, PrometheusObserver().render, access)
-        with bound("127.0.0.1", 0) as taken:
+        bundle = small_bundle(folder / "bundle")
+        with Processes(Settings(), bundle=bundle).scoring() as scoring, bound("127.0.0.1", 0) as taken:
+            app = create_app(service, PrometheusObserver().render, access, scoring=scoring)
             stop = answer_on_thread(app, taken)
             try:
                 yield ApiPort(f"http://127.0.0.1:{taken.getsockname()[1]}", key)

@@ -1,6 +1,7 @@
 """Hooks of schemathesis: rules of the API that JSON Schema cannot say.
 
-They are what compares two parameters, cursors, and the widths of embeddings, which are those of what is indexed.
+They are what compares two parameters, cursors, the widths of embeddings, which are those of what is indexed, and what
+makes bytes a feature file.
 
 Such a request is sent, and has to be refused by the parameter's name; that it is refused is no finding.
 """
@@ -10,27 +11,32 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import schemathesis
+from schemathesis.core.failures import ServerError
 from schemathesis.openapi.checks import RejectedPositiveData
 
-from schemas.errors import ForeignCursor, QueryError
+from schemas.errors import FeatureError, ForeignCursor, NotOffered, QueryError
 
 _ENDS: Final = {
     "uploaded_before_ms": ("uploaded_from_ms", lambda start, end: start >= end),
     "percentile_to": ("percentile_from", lambda start, end: start > end),
 }
 
+_NOT_SAID: Final = {ForeignCursor.code, *(each.code for each in (FeatureError, *FeatureError.__subclasses__()))}
+
 
 @schemathesis.hook
 def filter_failure(
     _: schemathesis.HookContext, failure: Exception, case: schemathesis.Case, response: schemathesis.Response
 ) -> bool:
-    """Keep all failures but the refusal of a window whose end is before its beginning, of a made-up cursor, and of an
-    embedding whose width is not that of any indexed one.
+    """Keep all failures but the refusal of a window whose end is before its beginning, of a made-up cursor, of an
+    embedding whose width is not that of any indexed one, and of what is neither a feature file nor a video.
     """
+    if isinstance(failure, ServerError) and response.status_code == 501:
+        return response.json()["error"]["code"] != NotOffered.code
     if not isinstance(failure, RejectedPositiveData) or response.status_code not in (400, 422):
         return True
     error = response.json()["error"]
-    if error["code"] == ForeignCursor.code:
+    if error["code"] in _NOT_SAID:
         return False
     parameter = error["parameter"]
     if response.status_code == 422 and error["code"] == QueryError.code and _is_of_another_width(error):

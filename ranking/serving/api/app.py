@@ -27,6 +27,7 @@ from ranking.serving.api.parameters import (
     WindowParameters,
 )
 from ranking.serving.api.pool_routes import add_pools
+from ranking.serving.api.scoring_routes import add_scoring
 from ranking.serving.api.search_parameters import (
     DuplicatesParameters,
     SimilarDancersParameters,
@@ -49,6 +50,8 @@ from schemas.queries import (
     ScoreDistribution,
     SimilarAnswer,
 )
+from schemas.receptions import ObservedReception
+from schemas.scoring import ScoresOnRequest
 
 RenderMetrics = Callable[[], tuple[str, bytes]]
 
@@ -75,10 +78,12 @@ def create_app(
     access: Access | None = None,
     *,
     events: Broadcast | None = None,
+    scoring: ScoresOnRequest | None = None,
 ) -> FastAPI:
     """The API around ``service``; ``metrics`` gives the content type and the body of ``/metrics``.
 
     ``access``: who may ask; absent: everybody. ``events``: what is scored and decided now; absent: nobody can listen.
+    ``scoring``: what scores clips that were never uploaded; absent: such questions are answered with 501.
     """
     access = access or Access()
     app = FastAPI(
@@ -88,6 +93,7 @@ def create_app(
         openapi_tags=[
             {"name": "similarity", "description": "Who dances like this?"},
             {"name": "rankings", "description": "Who leads a challenge, and by what?"},
+            {"name": "scoring", "description": "What would the model make of a clip that was never uploaded?"},
             {"name": "pools", "description": "How often is a clip shown, and why?"},
             {"name": "live", "description": "What happens now?"},
             {"name": "operation", "description": "For load balancers and monitoring."},
@@ -100,6 +106,7 @@ def create_app(
     install_error_handlers(app)
     _add_similarity(app, service)
     _add_rankings(app, service)
+    add_scoring(app, service, scoring)
     add_pools(app, service)
     add_events(app, events, access.observer)
     _add_operation(app, service, metrics)
@@ -155,6 +162,13 @@ def _add_rankings(app: FastAPI, service: RankingService) -> None:
         """A clip's place in its challenge, with the next better and the next worse clips."""
         asked = parameters
         return service.neighbours(clip_id, asked.by, k=asked.k, generation=asked.generation, window=asked.window)
+
+    @app.get("/v1/clips/{clip_id}/observed", tags=["rankings"], responses=errors)
+    def observed(clip_id: ClipId, _: Annotated[NoParameters, Query()]) -> ObservedReception:
+        """How a clip was received, as counted last, and where that stands among the counted clips of its challenge: to
+        compare with what was predicted.
+        """
+        return service.observed(clip_id)
 
     @app.get("/v1/challenges", tags=["rankings"], responses=errors)
     def challenges(parameters: Annotated[GenerationParameters, Query()]) -> list[Challenge]:

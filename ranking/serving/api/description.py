@@ -18,6 +18,7 @@ _DESCRIPTIONS: Final = {
     422: "A parameter is missing or wrong, which `parameter` names, or the body is not JSON.",
     _LIMITED: "Too many requests with this API key. Try again after `Retry-After` seconds.",
     _DEFECT: "An unexpected error; the service's log has the details.",
+    501: "This installation lacks what the question needs; the message says what to install or set.",
     _NOT_NOW: "Not ready, or the database does not answer. Try again after `Retry-After` seconds.",
 }
 _EVERYWHERE: Final = (_MALFORMED, _DEFECT, _NOT_NOW)

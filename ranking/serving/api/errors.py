@@ -19,7 +19,19 @@ from ranking.serving.api.refusals import (
     RequestRefusal,
 )
 from schemas.decoder_messages import of_pydantic
-from schemas.errors import DancerankError, ForeignCursor, NotFound, NotReady, QueryError, RetriableError
+from schemas.errors import (
+    DancerankError,
+    FeatureError,
+    FileNotStored,
+    ForeignCursor,
+    InferenceFailed,
+    NotFound,
+    NotOffered,
+    NotReady,
+    QueryError,
+    RetriableError,
+    TooManyAtOnce,
+)
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +40,10 @@ RETRY_AFTER_S: Final = 5
 
 _MAX_MESSAGE: Final = 500
 _MAX_PARAMETER: Final = 150
+_OF_THE_REQUEST: Final = (QueryError, FeatureError, InferenceFailed, NotOffered)
+"""Errors whose message is for the caller."""
+_SAID: Final = (NotReady, TooManyAtOnce, FileNotStored)
+"""Retriable errors whose message we write ourselves, naming nothing of the machines."""
 _BY_STATUS: Final = {each.status: each for each in (NO_SUCH_PATH, METHOD_NOT_ALLOWED, UNSUPPORTED_MEDIA_TYPE)}
 
 
@@ -91,14 +107,13 @@ async def _ours(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, DancerankError):
         raise TypeError("this handler is registered for our own errors") from error
     status = status_of(type(error))
-    if isinstance(error, QueryError):
+    if isinstance(error, _OF_THE_REQUEST):
         return error_answer(status, error.code, error.message, error.field)
     # What the database said is for the operator's log, not for the caller.
     if isinstance(error, RetriableError):
         log.warning("%s: %s", error.code, error)
         headers = {"Retry-After": str(RETRY_AFTER_S)}
-        # Of what is not there yet we say it ourselves, and name nothing of the machines.
-        message = error.message if isinstance(error, NotReady) else "not available now; try again"
+        message = error.message if isinstance(error, _SAID) else "not available now; try again"
         return error_answer(status, error.code, message, headers=headers)
     log.error("%s: %s", error.code, error)
     return error_answer(status, error.code, "the service is set up wrongly; its log says how")
@@ -108,8 +123,10 @@ def status_of(kind: type[DancerankError]) -> int:
     """The HTTP status of an error of this class."""
     if issubclass(kind, ForeignCursor):
         return 400
-    if issubclass(kind, QueryError):
+    if issubclass(kind, QueryError | FeatureError | InferenceFailed):
         return 404 if issubclass(kind, NotFound) else 422
+    if issubclass(kind, NotOffered):
+        return 501
     return 503 if issubclass(kind, RetriableError) else 500
 
 

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ranking.serving.api.description import describe
 from ranking.serving.api.errors import RefusedRequest, refusal_answer
+from ranking.serving.api.file_paths import FILE_PATHS
 from ranking.serving.api.keys import ApiKey, KeyRing
 from ranking.serving.api.limits import TokenBucket
 from ranking.serving.api.page_routes import PAGE_PATHS
@@ -25,6 +26,7 @@ from ranking.serving.api.refusals import (
 from ranking.serving.api.request_line import HeadGuard, TargetGuard
 from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
+from schemas.scoring import DEFAULT_MAX_FILE_BYTES
 
 DEFAULT_MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
 HEALTH_PATHS: Final = frozenset({"/healthz", "/readyz"})
@@ -47,13 +49,14 @@ class Access:
     """Checks keys, rates and sizes of requests. Without ``keys`` every client may send any number of requests.
 
     ``requests_per_minute``: the limit of keys that have none of their own; 0: none. ``metrics_are_open``: ``/metrics``
-    is answered without a key. ``max_request_bytes``: largest body.
+    is answered without a key. ``max_request_bytes``: largest body, and ``max_file_bytes`` where the body is a file.
     """
 
     keys: KeyRing | None = None
     requests_per_minute: int = 0
     metrics_are_open: bool = False
     max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES
+    max_file_bytes: int = DEFAULT_MAX_FILE_BYTES
     clock: Clock = field(default_factory=SystemClock)
     observer: Observer = field(default_factory=Observer)
 
@@ -79,7 +82,7 @@ class BodyGuard:
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
-        self._max_bytes = access.max_request_bytes
+        self._max_bytes, self._max_file_bytes = access.max_request_bytes, access.max_file_bytes
         self._observer = access.observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,9 +91,10 @@ class BodyGuard:
             return
         headers = Headers(scope=scope)
         declared = headers.get("content-length", "")
-        if declared.isdecimal() and (len(declared) > _LONGEST_LENGTH or int(declared) > self._max_bytes):
+        most = self._max_file_bytes if scope["path"] in FILE_PATHS else self._max_bytes
+        if declared.isdecimal() and (len(declared) > _LONGEST_LENGTH or int(declared) > most):
             self._observer.request_refused(TOO_LARGE.code)
-            await refusal_answer(TOO_LARGE, self._message(), headers=_CLOSE)(scope, receive, send)
+            await refusal_answer(TOO_LARGE, _too_large(most), headers=_CLOSE)(scope, receive, send)
             return
         expected = headers.get("expect", "100-continue")
         if expected.strip().lower() != "100-continue":
@@ -98,24 +102,21 @@ class BodyGuard:
             message = "the header Expect may ask for 100-continue only"
             await refusal_answer(EXPECTATION_FAILED, message, headers=_CLOSE)(scope, receive, send)
             return
-        await self._app(scope, self._counted(receive), send)
+        await self._app(scope, self._counted(receive, most), send)
 
-    def _counted(self, receive: Receive) -> Receive:
+    def _counted(self, receive: Receive, most: int) -> Receive:
         received_bytes = 0
 
         async def receive_counted() -> Message:
             nonlocal received_bytes
             message = await receive()
             received_bytes += len(message.get("body", b""))
-            if received_bytes > self._max_bytes:
+            if received_bytes > most:
                 self._observer.request_refused(TOO_LARGE.code)
-                raise RefusedRequest(TOO_LARGE, self._message(), headers=_CLOSE)
+                raise RefusedRequest(TOO_LARGE, _too_large(most), headers=_CLOSE)
             return message
 
         return receive_counted
-
-    def _message(self) -> str:
-        return f"the body exceeds {self._max_bytes} bytes"
 
 
 class KeyGuard:
@@ -181,3 +182,7 @@ def _secret(scope: Scope) -> str:
     sent = Headers(scope=scope).getlist("authorization")
     scheme, _, secret = sent[0].partition(" ") if len(sent) == 1 else ("", "", "")
     return secret.strip() if scheme.lower() == _SCHEME else ""
+
+
+def _too_large(most: int) -> str:
+    return f"the body exceeds {most} bytes"

@@ -6,7 +6,8 @@ import sqlalchemy as sa
 from ranking.database.connection import Database
 from ranking.database.tables import engagement
 from ranking.scores.observations import Observations, ObservedClip
-from schemas.errors import StoreRefused
+from ranking.scores.store import ScoreStore
+from schemas.errors import NotFound, StoreRefused
 from tests.ranking.scores.observed_rows import UPLOADED_AT_MS, observed, write_observed
 
 
@@ -72,3 +73,29 @@ def test_a_database_without_our_tables_is_an_error_that_says_so(empty_database: 
         pass  # creates the file
     with pytest.raises(StoreRefused, match="lacks our tables"):
         read(empty_database)
+
+
+def test_a_reception_has_its_place_among_the_counted_clips_of_its_challenge(any_database: Database) -> None:
+    of_challenge = {"a": 4.0, "b": 2.5, "c": 2.5, "d": -1.0, "e": 9.0}
+    write_observed(any_database, [observed(clip_id) for clip_id in of_challenge])
+    write_observed(any_database, [observed("elsewhere", "other", views=None)])
+    with any_database.writing() as connection:
+        for clip_id, virality in of_challenge.items():
+            of_clip = engagement.c.clip_id == clip_id
+            connection.execute(sa.update(engagement).where(of_clip).values(virality=virality))
+    store = ScoreStore(any_database)
+    for clip_id, virality in of_challenge.items():
+        found, others = store.observed(clip_id), list(of_challenge.values())
+        assert found.rank == 1 + sum(other > virality for other in others)
+        below = sum(other < virality for other in others) + others.count(virality) / 2
+        assert found.percentile == pytest.approx(100 * below / len(others))
+        assert (found.virality, found.clips) == (virality, len(others))
+        assert (found.lowest_virality, found.highest_virality) == (-1.0, 9.0)
+    assert (found.likes, found.comments, found.reposts, found.views, found.days_online) == (10, 2, 1, 500, 3.0)
+    alone = store.observed("elsewhere")
+    assert (alone.rank, alone.percentile, alone.clips, alone.views) == (1, 50.0, 1, None)
+
+
+def test_a_clip_that_was_never_counted_is_not_found(any_database: Database) -> None:
+    with pytest.raises(NotFound, match="not been counted"):
+        ScoreStore(any_database).observed("a")

@@ -1,0 +1,1 @@
+"""Scoring of clips that were never uploaded, in the process that serves."""
