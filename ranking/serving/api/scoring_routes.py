@@ -19,7 +19,7 @@ from ranking.serving.api.refusals import MALFORMED_REQUEST, UNSUPPORTED_MEDIA_TY
 from ranking.serving.service import RankingService
 from ranking.serving.unseen_clips import standing
 from schemas.errors import FileNotStored, NotFound, NotOffered, QueryError
-from schemas.events import SHA256, FeatureFile, FeatureSource, InlineFeatures, VideoFile
+from schemas.events import MAX_DURATION_S, MIN_DURATION_S, SHA256, FeatureFile, FeatureSource, InlineFeatures, VideoFile
 from schemas.scoring import FileKind, ScoresOnRequest, ScoringOffer, UnseenClip, UnseenClipAnswer
 
 _FEATURE_TYPES: Final = frozenset({"application/octet-stream", "application/vnd.safetensors"})
@@ -73,7 +73,11 @@ class VideoSource(_Source):
 
 _Duration = Annotated[
     float | None,
-    Field(gt=0, allow_inf_nan=False, description="Length of the clip, in seconds. Default: that of its features."),
+    Field(
+        ge=MIN_DURATION_S,
+        le=MAX_DURATION_S,
+        description="Length of the clip, in seconds. Default: that of its features.",
+    ),
 ]
 _Generation = Annotated[
     Identifier | None,
