@@ -166,6 +166,7 @@ OTHER_VALUES = {
     "DANCERANK_EXTRACTION__BACKGROUND": "median",
     "DANCERANK_LOG__LEVEL": "debug",
     "DANCERANK_LOG__FORMAT": "json",
+    "DANCERANK_SCORING__LOAD": "start",
     "DANCERANK_STREAMER__STORE_OPTIONS": '{"s3": {"endpoint_url": "http://minio:9000"}}',
     "DANCERANK_STREAMER__STREAM_BATCH_CLIPS": '{"skeletal": 1}',
     "DANCERANK_KAFKA__SECURITY": '{"ssl_cafile": "ca.pem"}',
