@@ -234,7 +234,14 @@ def test_conditions_are_not_looked_at_because_answers_have_no_tags(app: FastAPI)
         assert request(app, "GET", "/v1/challenges", headers) == plain
 
 
-WITHOUT_404 = ("/v1/generations", "/v1/pools", "/v1/pools/history", "/v1/score/offer")
+WITHOUT_404 = (
+    "/v1/events",
+    "/v1/generations",
+    "/v1/pools",
+    "/v1/pools/decisions",
+    "/v1/pools/history",
+    "/v1/score/offer",
+)
 
 
 @pytest.mark.tried(kind="HTTP edges", given="the description of the API", outcome="every error of every path")
