@@ -30,6 +30,7 @@ from dancerank.commands import (
     questions,
     serve,
     similarity,
+    tips,
 )
 from dancerank.logs import writes_json
 from dancerank.terminal import Console
@@ -103,6 +104,7 @@ for panel, commands in {
         similarity.dancers,
         questions.rankings,
         questions.distribution,
+        tips.tips,
     ),
     "Features from videos": (extract.extract, look.look),
     "Learn": (learn.train, learn.evaluate),

@@ -158,6 +158,10 @@ class ClipScoredV2(ClipScored, frozen=True, tag="clip-scored/2"):
             raise ValueError("training_distance must be a finite number")
 
 
+GUIDANCE_BIN_S: Final = 0.5
+"""Length of the bins of the guidance that the streamer writes."""
+
+
 class JointGuidance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How strongly each joint's position moves the skeletal score (Eq. 7), in bins of ``bin_s`` seconds from the start
     of the clip: what Eq. 8 and 9 are means of.

@@ -12,8 +12,8 @@ class ChallengeTips:
     """Dance tips of a challenge: which joints deserve attention, and when.
 
     Both are means of ‖g_tj‖ over ``clips`` clips with guidance. ``temporal`` (B, V) is Eq. (8) by bins of ``bin_s``
-    seconds from the start of the clips, each over the ``clips_by_bin`` clips that reach it (null where none does);
-    ``overall`` (V,) is Eq. (9). B: bins; V: ``joints`` of ``layout``, of which ``bones`` connect pairs.
+    seconds from the start of the clips, each over the ``clips_by_bin`` clips that reach it; ``overall`` (V,) is
+    Eq. (9). B: bins; V: ``joints`` of ``layout``, of which ``bones`` connect pairs.
     """
 
     challenge_id: str
@@ -24,7 +24,7 @@ class ChallengeTips:
     bones: list[tuple[int, int]]
     bin_s: float
     clips_by_bin: list[int]
-    temporal: list[list[float | None]]
+    temporal: list[list[float]]
     overall: list[float]
     unit: str = MAGNITUDE_UNIT
 

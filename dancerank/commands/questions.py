@@ -35,7 +35,7 @@ def rankings(
     if challenge is not None and around is not None:
         raise QueryError("name a challenge, or a clip with --around, whose challenge is known", field="around")
     console = Console()
-    with _store_service(config) as service:
+    with store_service(config) as service:
         if around is not None:
             found = service.neighbours(around, by, k=k, generation=generation, window=window)
             console.print(neighbours_table(found))
@@ -53,7 +53,7 @@ def distribution(
     config: Config = None,
 ) -> None:
     """How scores are distributed over all challenges together, estimated from the stream of scored clips."""
-    with _store_service(config) as service:
+    with store_service(config) as service:
         found = service.distribution(by, score=score, generation=generation)
     error = f"± {found.rank_error:.2f}" if found.rank_error else "exact"
     table = Table("percentile", "score", title=titled(f"{found.scores} {by} scores"), caption=f"percentiles: {error}")
@@ -108,7 +108,7 @@ def titled(text: str) -> Text:
 
 
 @contextmanager
-def _store_service(config: Config) -> Iterator[RankingService]:
+def store_service(config: Config) -> Iterator[RankingService]:
     """Answers of the database; raises ``NoData`` if it is empty."""
     settings = load_settings(config)
     with opened_rankings(settings) as database:

@@ -328,13 +328,13 @@ class ScoreStore:
         )
 
     def challenge_tips(self, challenge_id: str, generation: str) -> ChallengeTips:
-        """Dance tips of a challenge. Raises ``NotFound``, also where no clip has guidance."""
+        """Dance tips of a challenge. Raises ``NotFound``, and ``GuidanceMissing`` where no clip has guidance."""
         with self._database.reading() as connection:
             _challenge_totals(connection, generation, challenge_id)
             return challenge_tips(connection, generation, challenge_id)
 
     def tips(self, generation: str) -> TipsAnswer:
-        """Overall attention of every challenge. Raises ``NotFound`` where no clip has guidance."""
+        """Overall attention of every challenge. Raises ``GuidanceMissing`` where no clip has guidance."""
         with self._database.reading() as connection:
             return all_tips(connection, generation)
 

@@ -58,6 +58,7 @@ from schemas.errors.models import (
 from schemas.errors.queries import (
     FileNotStored,
     ForeignCursor,
+    GuidanceMissing,
     NotFound,
     NotOffered,
     NotReady,
@@ -105,6 +106,7 @@ __all__ = [
     "ForeignCursor",
     "GenerationMismatch",
     "GenerationRefused",
+    "GuidanceMissing",
     "GuidanceUnavailable",
     "InferenceFailed",
     "KafkaRefused",

@@ -58,6 +58,16 @@ class NotFound(QueryError):
     remedy = "Check the identifier. A clip is known once it is scored and the views have read it."
 
 
+class GuidanceMissing(NotFound):
+    """Tips asked for where no clip has guidance."""
+
+    code = "guidance_missing"
+    remedy = (
+        "Score clips with a skeleton by a bundle that has gradient graphs (`dancerank inspect BUNDLE`), with "
+        "`streamer.guidance_share` above 0. Clips scored before count once they are scored again."
+    )
+
+
 class ForeignCursor(QueryError):
     """A cursor that is not of the question it came with."""
 

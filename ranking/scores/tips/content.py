@@ -11,8 +11,14 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import ClipScored, ClipScoredV3, JointGuidance, outside_training, training_distance
-from schemas.guidance_bins import GUIDANCE_BIN_S, bin_of_frames
+from schemas.events import (
+    GUIDANCE_BIN_S,
+    ClipScored,
+    ClipScoredV3,
+    JointGuidance,
+    outside_training,
+    training_distance,
+)
 from schemas.joints import LAYOUTS
 
 MOST_BINS: Final = 122
@@ -24,6 +30,7 @@ overflowed must not be all that a mean shows.
 
 UNIT_BITS: Final = 52
 _F16_BITS: Final = 24  # each float16 from 0 to 1 is a multiple of 2⁻²⁴
+_PARTS_OF_A_FRAME: Final = 1024
 _LOW_BITS: Final = 31
 _LOW: Final = (1 << _LOW_BITS) - 1
 _PER_SUM: Final = 8 + 4
@@ -64,7 +71,7 @@ def _is_known(found: JointGuidance) -> bool:
 
 
 class Sums(NamedTuple):
-    """Over ``clips`` clips. ``reach`` (B,): how many of them have frames in each bin. ``temporal`` (B, V, 2) and
+    """Over ``clips`` clips. ``reach`` (B,): how many of them last until each bin. ``temporal`` (B, V, 2) and
     ``overall`` (V, 2): sums of magnitudes in units of 2⁻⁵², as high part and low 31 bits.
     """
 
@@ -86,18 +93,18 @@ class Sums(NamedTuple):
         temporal[: len(self.reach)] = self.temporal
         overall = self.overall.copy()
         for clip, sign in clips:
-            frames, of_bins, of_clip = _magnitudes(clip, len(self.overall))
-            reach[: len(frames)] += sign * (frames > 0)
-            temporal[: len(frames)] += sign * _split(of_bins)
+            of_bins, of_clip = _magnitudes(clip, len(self.overall))
+            reach[: len(of_bins)] += sign
+            temporal[: len(of_bins)] += sign * _split(of_bins)
             overall += sign * _split(of_clip)
         held = int(np.flatnonzero(reach)[-1]) + 1 if reach.any() else 0
         total = self.clips + sum(sign for _, sign in clips)
         return Sums(total, reach[:held], _carried(temporal[:held]), _carried(overall))
 
-    def means(self) -> tuple[list[list[float | None]], list[float]]:
+    def means(self) -> tuple[list[list[float]], list[float]]:
         """Eq. (8) by bin, over the clips that reach it, and Eq. (9); each rounded once. There must be clips."""
         temporal = [
-            [_mean(pair, clips) if clips else None for pair in of_bin]
+            [_mean(pair, clips) for pair in of_bin]
             for of_bin, clips in zip(self.temporal.tolist(), self.reach.tolist(), strict=True)
         ]
         return temporal, [_mean(pair, self.clips) for pair in self.overall.tolist()]
@@ -124,19 +131,15 @@ def _bins_of(clip: GuidedClip, joints: int) -> int:
     return len(clip.magnitudes) // (2 * joints)
 
 
-def _magnitudes(clip: GuidedClip, joints: int) -> tuple[Int64, Int64, Int64]:
-    """Frames of each bin (B,), magnitudes by bin (B, V) and over the clip (V,) in units of 2⁻⁵²."""
+def _magnitudes(clip: GuidedClip, joints: int) -> tuple[Int64, Int64]:
+    """By bin (B, V) and over the clip (V,), in units of 2⁻⁵²."""
     multiples = np.frombuffer(clip.magnitudes, "<f2").astype(np.float64).reshape(-1, joints) * 2.0**_F16_BITS
     unit = min(clip.scale, GREATEST) * 2.0 ** (UNIT_BITS - _F16_BITS)
-    bins = len(multiples)
-    frames = np.bincount(bin_of_frames(clip.frames, clip.rate_hz, GUIDANCE_BIN_S, bins), minlength=bins)
-    # Whole numbers below 2⁵³: the sum over frames is exact in any order.
-    over_clip = frames @ multiples / clip.frames
-    return (
-        frames.astype(np.int64),
-        np.rint(multiples * unit).astype(np.int64),
-        np.rint(over_clip * unit).astype(np.int64),
-    )
+    edges = np.minimum(np.arange(len(multiples) + 1) * (GUIDANCE_BIN_S * clip.rate_hz), clip.frames)
+    # Whole numbers whose sums stay below 2⁵³, so that these are exact in any order.
+    parts_of_frames = np.diff(np.rint(edges * _PARTS_OF_A_FRAME))
+    over_clip = parts_of_frames @ multiples / parts_of_frames.sum()
+    return np.rint(multiples * unit).astype(np.int64), np.rint(over_clip * unit).astype(np.int64)
 
 
 def _split(numbers: Int64) -> Int64:

@@ -4,8 +4,8 @@ import sqlalchemy as sa
 
 from ranking.database.tables import joint_sums
 from ranking.scores.tips.content import Sums, means_of_overall
-from schemas.errors import NotFound
-from schemas.guidance_bins import GUIDANCE_BIN_S
+from schemas.errors import GuidanceMissing
+from schemas.events import GUIDANCE_BIN_S
 from schemas.joints import LAYOUTS
 from schemas.tips import ChallengeTips, OverallTips, TipsAnswer
 
@@ -16,7 +16,7 @@ _REMEDY = (
 
 
 def challenge_tips(connection: sa.Connection, generation: str, challenge_id: str) -> ChallengeTips:
-    """In the joint layout that most of its clips have. Raises ``NotFound`` without any clip with guidance."""
+    """In the joint layout that most of its clips have. Raises ``GuidanceMissing`` without any clip with guidance."""
     table = joint_sums.c
     query = (
         sa.select(joint_sums)
@@ -26,7 +26,7 @@ def challenge_tips(connection: sa.Connection, generation: str, challenge_id: str
     )
     row = connection.execute(query).one_or_none()
     if row is None:
-        raise NotFound(
+        raise GuidanceMissing(
             f"no clip of challenge {challenge_id} has guidance under generation {generation}; {_REMEDY}",
             field="challenge_id",
         )
@@ -48,7 +48,7 @@ def challenge_tips(connection: sa.Connection, generation: str, challenge_id: str
 
 
 def all_tips(connection: sa.Connection, generation: str) -> TipsAnswer:
-    """In the joint layout that most clips of the generation have. Raises ``NotFound`` without any with guidance."""
+    """In the joint layout that most clips of the generation have. Raises ``GuidanceMissing`` if none has guidance."""
     table = joint_sums.c
     clips = sa.func.sum(table.clips)
     layouts = (
@@ -60,7 +60,7 @@ def all_tips(connection: sa.Connection, generation: str) -> TipsAnswer:
     )
     name = connection.scalars(layouts).one_or_none()
     if name is None:
-        raise NotFound(f"no clip has guidance under generation {generation}; {_REMEDY}", field="generation")
+        raise GuidanceMissing(f"no clip has guidance under generation {generation}; {_REMEDY}", field="generation")
     query = (
         sa.select(table.challenge_id, table.clips, table.overall)
         .where(table.generation == generation, table.joint_layout == name, table.clips > 0)

@@ -34,6 +34,7 @@ from ranking.serving.api.search_parameters import (
     SimilarParameters,
     SimilarRequest,
 )
+from ranking.serving.api.tips_routes import add_tips
 from ranking.serving.live.broadcast import Broadcast
 from ranking.serving.readiness import Readiness
 from ranking.serving.service import RankingService
@@ -62,6 +63,7 @@ Every clip is scored and embedded by up to four modalities: `skeletal` (movement
 
 * **Rankings** order a challenge's clips by one modality or by the fused score.
 * **Similarity** is the weighted mean of cosines; the caller chooses how much each modality matters.
+* **Tips** say which joints deserve attention in a challenge, and when.
 * **Traffic pools** say how often a clip is shown: tiers of exposure, and a reason for every step between them.
 """
 _SIMILAR_ERRORS: Final = documented(404, 422, 503)
@@ -93,6 +95,7 @@ def create_app(
         openapi_tags=[
             {"name": "similarity", "description": "Who dances like this?"},
             {"name": "rankings", "description": "Who leads a challenge, and by what?"},
+            {"name": "feedback", "description": "What moves the score, and where?"},
             {"name": "scoring", "description": "What would the model make of a clip that was never uploaded?"},
             {"name": "pools", "description": "How often is a clip shown, and why?"},
             {"name": "live", "description": "What happens now?"},
@@ -106,6 +109,7 @@ def create_app(
     install_error_handlers(app)
     _add_similarity(app, service)
     _add_rankings(app, service)
+    add_tips(app, service)
     add_scoring(app, service, scoring)
     add_pools(app, service)
     add_events(app, events, access.observer)

@@ -36,9 +36,8 @@ def by_hand(of: Sequence[JointGuidance]) -> tuple[list[int], list[list[float]], 
     overall = [Fraction(0)] * joints
     for each in of:
         values = np.frombuffer(each.magnitudes, "<f2").reshape(-1, joints)
-        frames = [0] * len(values)
-        for frame in range(each.frames):
-            frames[int((frame + Fraction(1, 2)) / Fraction(each.rate_hz) / Fraction(each.bin_s))] += 1
+        of_bin = Fraction(each.rate_hz) * Fraction(each.bin_s)
+        frames = [min(of_bin, each.frames - at * of_bin) for at in range(len(values))]
         while len(temporal) < len(values):
             temporal.append([Fraction(0)] * joints)
             reach.append(0)
@@ -179,14 +178,14 @@ def test_what_was_added_and_taken_out_again_leaves_no_bit_behind() -> None:
 def test_a_mean_of_powers_of_two_is_exact(any_store: ScoreStore) -> None:
     magnitudes = np.zeros((2, 16), "<f2")
     magnitudes[0], magnitudes[1, 3] = 0.5, 1.0
-    long = guidance(duration_s=0.6, scale=2.0**-20, magnitudes=magnitudes.tobytes())  # 12 frames and 3
+    long = guidance(duration_s=0.6, scale=2.0**-20, magnitudes=magnitudes.tobytes())  # 12.5 frames and 2.5
     short = guidance(duration_s=0.4, scale=2.0**-18, magnitudes=magnitudes[:1].tobytes())
     apply(any_store, [scored_clip("a", guidance=long), scored_clip("b", guidance=short), scored_clip("c")])
     found = any_store.challenge_tips("ch", "g1")
     assert (found.clips, found.clips_by_bin, found.bin_s) == (2, [2, 1], 0.5)
     assert found.temporal[0] == [(2.0**-21 + 2.0**-19) / 2] * 16
     assert found.temporal[1] == [2.0**-20 if joint == 3 else 0.0 for joint in range(16)]
-    at_3 = (12 * 2.0**-21 + 3 * 2.0**-20) / 15
+    at_3 = (12.5 * 2.0**-21 + 2.5 * 2.0**-20) / 15
     assert found.overall[3] == pytest.approx((at_3 + 2.0**-19) / 2, rel=1e-9)
     assert (found.joints[3], found.bones[0]) == ("left hip", (0, 1))
 
@@ -199,6 +198,19 @@ def test_clips_of_other_joint_layouts_are_summed_apart(any_store: ScoreStore) ->
     assert any_store.tips("g1").layout == "coco-17"
     apply_entries(any_store, deletion("k0"), deletion("k1"))
     assert any_store.challenge_tips("ch", "g1").layout == "mpii-16"
+
+
+def test_a_moment_is_a_mean_over_the_clips_that_last_so_long_and_the_whole_counts_each_clip_once(
+    store: ScoreStore,
+) -> None:
+    for number, seconds in enumerate((0.5, 1.0, 1.5)):
+        ones = np.full((number + 1, 16), 0.5**number, "<f2").tobytes()
+        clip = guidance(duration_s=seconds, scale=1.0, magnitudes=ones, frames=round(seconds * 30), rate_hz=30.0)
+        apply(store, [scored_clip(f"c{number}", guidance=clip)], start=number)
+    found = store.challenge_tips("ch", "g1")
+    assert found.clips_by_bin == [3, 2, 1]
+    assert [row[0] for row in found.temporal] == [pytest.approx(1.75 / 3), 0.75 / 2, 0.25]
+    assert found.overall == [pytest.approx(1.75 / 3)] * 16
 
 
 def test_guidance_that_this_release_cannot_place_counts_for_nothing_and_stops_nothing(any_store: ScoreStore) -> None:
@@ -323,3 +335,18 @@ def test_a_change_of_one_magnitude_behind_the_sums_is_seen(any_store: ScoreStore
     assert [str(each) for each in any_store.count_differences()] == [
         "ch under g1: the guidance of 2 clips with mpii-16 joints differs from its sums"
     ]
+
+
+def test_moments_of_the_music_stay_together_by_seconds_and_spread_by_shares_of_the_length(store: ScoreStore) -> None:
+    lengths_s = np.linspace(10, 15, 21).round(1).tolist()
+    by_share = np.zeros(30)
+    for number, length_s in enumerate(lengths_s):
+        bins = -(-2 * round(25 * length_s) // 25)
+        magnitudes = np.zeros((bins, 16), "<f2")
+        magnitudes[12] = 1.0  # 6.0 to 6.5 s
+        clip = guidance(duration_s=length_s, scale=1.0, magnitudes=magnitudes.tobytes())
+        apply(store, [scored_clip(f"c{number}", guidance=clip)], start=number)
+        by_share[int(6.25 / length_s * 30)] += 1 / len(lengths_s)
+    by_second = np.array([row[0] for row in store.challenge_tips("ch", "g1").temporal])
+    assert (by_second[12], np.count_nonzero(by_second)) == (1.0, 1)
+    assert (np.count_nonzero(by_share), by_share.max()) == (7, pytest.approx(0.19, abs=0.01))

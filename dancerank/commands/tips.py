@@ -1,0 +1,65 @@
+"""``tips``: which joints deserve attention in a challenge, and when."""
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import typer
+from rich.table import Column, Table
+from rich.text import Text
+
+from dancerank.commands.options import Config, Generation
+from dancerank.commands.questions import store_service, titled
+from dancerank.terminal import Console
+from schemas.tips import ChallengeTips, TipsAnswer
+
+_FEW_CLIPS: Final = 10
+"""Fewer are not the challenge: what is shown is what these dancers do."""
+
+
+def tips(
+    challenge: Annotated[str | None, typer.Argument(help="The challenge; without one, all are listed.")] = None,
+    joints: Annotated[int, typer.Option(min=1, help="Joints to list of each moment, those that count most.")] = 3,
+    generation: Generation = None,
+    config: Config = None,
+) -> None:
+    """Which joints move the score most in a challenge, and when: where it pays to practise."""
+    console = Console()
+    with store_service(config) as service:
+        if challenge is None:
+            console.print(all_tips_table(service.tips(generation=generation), joints))
+            return
+        found = service.challenge_tips(challenge, generation=generation)
+    console.print(challenge_tips_table(found, joints))
+    if found.clips < _FEW_CLIPS:
+        console.print(f"[dim]of {_clips(found.clips)} only: tips of a challenge take more, and change as they come[/]")
+
+
+def challenge_tips_table(found: ChallengeTips, joints: int) -> Table:
+    """A row for each bin, and one for the whole."""
+    title = f"{found.challenge_id}: what moves the score, over {_clips(found.clips)}"
+    table = Table("seconds", "clips", Column("joints that count most", overflow="fold"), title=titled(title))
+    table.caption = f"in {found.unit}"
+    for number, (row, clips) in enumerate(zip(found.temporal, found.clips_by_bin, strict=True)):
+        start_s = number * found.bin_s
+        table.add_row(f"{start_s:.1f}–{start_s + found.bin_s:.1f}", str(clips), _most(row, found.joints, joints))
+    table.add_section()
+    table.add_row("all", str(found.clips), _most(found.overall, found.joints, joints), style="bold")
+    return table
+
+
+def all_tips_table(found: TipsAnswer, joints: int) -> Table:
+    """A row for each challenge."""
+    table = Table("challenge", "clips", Column("joints that count most", overflow="fold"), title="What moves the score")
+    table.caption = f"in {found.unit}"
+    for each in found.challenges:
+        table.add_row(Text(each.challenge_id), str(each.clips), _most(each.overall, found.joints, joints))
+    return table
+
+
+def _most(magnitudes: Sequence[float], names: Sequence[str], count: int) -> str:
+    most = sorted(zip(magnitudes, names, strict=True), key=lambda each: -each[0])[:count]
+    return ", ".join(f"{name} {value:.3g}" for value, name in most)
+
+
+def _clips(count: int) -> str:
+    return "1 clip" if count == 1 else f"{count} clips"
