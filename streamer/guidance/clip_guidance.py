@@ -6,17 +6,13 @@ Legend: T time steps, V joints, D coordinates of a joint (2 or 3), B bins.
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 
-from schemas.events import JointGuidance
+from schemas.events import GUIDANCE_BIN_S, JointGuidance
 from schemas.joints import JointLayout
 from schemas.modalities import Dimension
 from schemas.ports import Bool, Float32, Float64
-
-BIN_S: Final = 0.5
-"""Length of the bins in the log."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class Guidance:
         return len(self.gradient)
 
 
-def magnitude_bins(guidance: Guidance, bin_s: float = BIN_S) -> JointGuidance:
+def magnitude_bins(guidance: Guidance, bin_s: float = GUIDANCE_BIN_S) -> JointGuidance:
     """How much each joint counts over the clip, as the log keeps it (``schemas.events.JointGuidance``)."""
     means = bin_means(guidance.magnitudes * guidance.scale, guidance.rate_hz, bin_s)
     largest = float(means.max())
