@@ -30,6 +30,7 @@ from dancerank.commands import (
     questions,
     serve,
     similarity,
+    styles,
     tips,
 )
 from dancerank.logs import writes_json
@@ -159,6 +160,10 @@ app.add_typer(
 )
 app.add_typer(
     _group("extractors", extractors.COMMANDS, "Fetch, list and verify the networks that take features from videos."),
+    rich_help_panel="Learn",
+)
+app.add_typer(
+    _group("styles", styles.COMMANDS, "Train a classifier of dance styles and make it part of a bundle."),
     rich_help_panel="Learn",
 )
 app.add_typer(

@@ -17,6 +17,7 @@ from schemas.ports import FeatureExtractor, ModelRuntime
 from streamer.assembly import open_streamer
 from streamer.extractors.selection import open_extractor
 from streamer.pipeline import Streamer
+from streamer.runtimes.style_network import StyleNetwork
 from streamer.settings import StreamerSettings
 from streamer.tuning import Schedule
 from transport.client_options import TransactionOptions
@@ -40,7 +41,7 @@ def extractor_of(settings: Settings, observer: Observer) -> FeatureExtractor | N
 
 
 class Streaming:
-    """Opens the streamers of one process, which share ``runtime``."""
+    """Opens the streamers of one process, which share ``runtime`` and ``styles``, the bundle's style classifier."""
 
     def __init__(
         self,
@@ -48,10 +49,12 @@ class Streaming:
         connection: KafkaConnection,
         runtime: ModelRuntime,
         schedule: Schedule | None,
+        styles: StyleNetwork | None,
         observer: Observer,
         clock: Clock,
     ) -> None:
         self._settings, self._connection, self._runtime = settings, connection, runtime
+        self._styles = styles
         self._schedule, self._observer, self._clock = schedule, observer, clock
 
     @contextmanager
@@ -88,6 +91,7 @@ class Streaming:
             open_source=member_of(connection, self._settings.kafka, group, topics),
             open_sink=lambda: open_results(connection, name, transactions, limits),
             schedule=self._schedule,
+            styles=self._styles,
             observer=self._observer,
             clock=self._clock,
             **options,

@@ -28,6 +28,7 @@ from schemas.export_profiles import UNSTATED, ExportProfile, ParitySample, Preci
 from schemas.joints import LAYOUTS, layout_named
 from schemas.local_files import not_json, read_file
 from schemas.modalities import MODALITIES, Modality
+from schemas.style_classifier import StyleClassifier
 from schemas.training_distribution import DistanceMeter, TrainingDistribution
 from schemas.virality_target import EQ1, FittedTarget, generation_name
 
@@ -161,12 +162,15 @@ class BundleManifest(_Manifest, frozen=True, tag=FORMAT, kw_only=True):
     ``guidance`` is absent without a stream of joints and from earlier releases' bundles, and moves no score either.
     ``virality_target`` is what the model has learned to predict; it is absent where that is ``eq1``, so that earlier
     releases read those bundles, and refuse the others rather than take them for ``eq1``; ``target`` says it always.
+    ``styles``, the classifier that names the style of a clip, is absent where there is none, for the same reason;
+    ``classifier`` says it always. It moves no score and is not part of the ``generation``.
     """
 
     training_distribution: TrainingDistribution = {}
     virality_target: FittedTarget | msgspec.UnsetType = msgspec.UNSET
     profile: ExportProfile = UNSTATED
     guidance: GuidanceGraphs | msgspec.UnsetType = msgspec.UNSET
+    styles: StyleClassifier | msgspec.UnsetType = msgspec.UNSET
 
     def gradient_files(self) -> tuple[GraphFile, ...]:
         """The gradient graphs, if there are any."""
@@ -179,13 +183,18 @@ class BundleManifest(_Manifest, frozen=True, tag=FORMAT, kw_only=True):
         """What the model has learned to predict."""
         return EQ1 if isinstance(self.virality_target, msgspec.UnsetType) else self.virality_target
 
+    @property
+    def classifier(self) -> StyleClassifier | None:
+        """The style classifier, if the bundle has one."""
+        return None if isinstance(self.styles, msgspec.UnsetType) else self.styles
+
 
 _EARLIER: Final[dict[str, type[_Manifest]]] = {FIRST_FORMAT: _FirstManifest, SECOND_FORMAT: _SecondManifest}
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """A verified bundle. ``graphs`` maps file names to the ONNX bytes that matched their checksums, gradient graphs
-    too; ``sample`` is the content of the manifest's parity sample, ``None`` if it has none.
+    """A verified bundle. ``graphs`` maps file names to the ONNX bytes that matched their checksums, gradient graphs and
+    the style classifier's too; ``sample`` is the content of the manifest's parity sample, ``None`` if it has none.
     """
 
     manifest: BundleManifest
@@ -214,9 +223,11 @@ def read_bundle(folder: Path) -> Bundle:
     content's.
     """
     manifest = read_manifest(folder)
-    graphs = {entry.file: _read_file(folder, entry) for entry in (*manifest.files(), *manifest.gradient_files())}
+    graphs = {entry.file: read_listed_file(folder, entry) for entry in (*manifest.files(), *manifest.gradient_files())}
+    if (styles := manifest.classifier) is not None:
+        graphs[styles.file] = read_listed_file(folder, GraphFile(styles.file, styles.sha256))
     sample = manifest.profile.sample
-    return Bundle(manifest, graphs, None if sample is None else _read_file(folder, sample))
+    return Bundle(manifest, graphs, None if sample is None else read_listed_file(folder, sample))
 
 
 def read_manifest(folder: Path) -> BundleManifest:
@@ -302,13 +313,18 @@ def _check_manifest(manifest: BundleManifest, path: Path) -> None:
             f"{path}: guidance of {guided.modality}, which is not a stream of joints of this bundle; run "
             "`dancerank add-guidance`, or export the bundle again"
         )
+    styles = manifest.classifier
+    problem = None if styles is None else styles.problem() or styles.problem_with(manifest.joint_layout)
+    if problem is not None:
+        raise BundleError(f"{path}: styles: {problem}; attach another classifier: dancerank styles attach")
     if manifest.generation != generation_of(manifest):
         raise BundleError(
             f"{path}: the generation does not match the content; the manifest was edited, export it again"
         )
 
 
-def _read_file(folder: Path, entry: GraphFile | ParitySample) -> bytes:
+def read_listed_file(folder: Path, entry: GraphFile | ParitySample, listed_in: str = MANIFEST_NAME) -> bytes:
+    """A file that a manifest lists. Raises ``BundleError`` naming it: missing, outside the folder, a changed byte."""
     path = folder / entry.file
     named = shortened(str(path))
     if Path(entry.file).name != entry.file or "\0" in entry.file:
@@ -316,7 +332,7 @@ def _read_file(folder: Path, entry: GraphFile | ParitySample) -> bytes:
     try:
         content = read_file(path)
     except OSError as error:
-        raise BundleError(f"{named}: listed in {MANIFEST_NAME} but cannot be read ({error.strerror})") from error
+        raise BundleError(f"{named}: listed in {listed_in} but cannot be read ({error.strerror})") from error
     if sha256_hex(content) != entry.sha256:
         raise BundleError(
             f"{named}: checksum mismatch; the file was changed after export, copy or export the bundle again"

@@ -120,6 +120,12 @@ class Observer:
     def outside_training(self) -> None:
         """A clip that lies outside what its bundle was trained on was scored; it will be in no ranking."""
 
+    def style_recognised(self, style: str | None) -> None:
+        """The style classifier has judged a clip; ``None``: it shows none of the styles that it knows."""
+
+    def style_failed(self) -> None:
+        """The style classifier failed on a clip, which is scored without a style."""
+
     def provider_in_use(self, modality: Modality | None, provider: str) -> None:
         """The ONNX Runtime execution provider that runs a stream (``None``: the fusion)."""
 

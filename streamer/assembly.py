@@ -15,9 +15,11 @@ from streamer.prefetch import Prefetcher
 from streamer.roots import FeatureRoots
 from streamer.runtimes.gradients import OnnxGradients, gradient_providers
 from streamer.runtimes.selection import open_runtime
+from streamer.runtimes.style_network import StyleNetwork, style_network
 from streamer.scoring import Scorer
 from streamer.settings import StreamerSettings
 from streamer.stores import FeatureStore
+from streamer.styles import StyleRecogniser
 from streamer.tuning import Schedule, fixed_schedule
 
 
@@ -36,7 +38,8 @@ def open_scorer(
     """
     settings = settings or StreamerSettings()
     runtime = open_runtime(settings.runtime, bundle, providers=settings.providers, threads=settings.inference_threads)
-    return Scorer(runtime, observer=observer, clock=clock)
+    recogniser = _recogniser(style_network(bundle), runtime, observer)
+    return Scorer(runtime, recogniser=recogniser, observer=observer, clock=clock)
 
 
 def open_guide(bundle: Bundle, settings: StreamerSettings | None = None) -> Guide:
@@ -58,6 +61,7 @@ def open_streamer(
     open_source: OpenSource,
     open_sink: OpenSink,
     schedule: Schedule | None = None,
+    styles: StyleNetwork | None = None,
     extractor: FeatureExtractor | None = None,
     moves_videos: bool = False,
     observer: Observer | None = None,
@@ -66,10 +70,10 @@ def open_streamer(
     """A streamer that is ready to ``run``.
 
     ``runtime`` runs the bundle to score with, by ``schedule`` or, without one, as the settings say; the caller closes
-    it after the streamer. ``extractor``: by default the one that the settings name, without options. ``moves_videos``:
-    whether uploads with a video go to ``settings.videos_topic`` instead of being extracted here. Raises
-    ``ConfigurationError`` for a feature root that cannot be read, and what ``open_sink`` and ``open_source`` raise,
-    which are called last.
+    it after the streamer. ``styles`` is the bundle's style classifier. ``extractor``: by default the one that the
+    settings name, without options. ``moves_videos``: whether uploads with a video go to ``settings.videos_topic``
+    instead of being extracted here. Raises ``ConfigurationError`` for a feature root that cannot be read, and what
+    ``open_sink`` and ``open_source`` raise, which are called last.
     """
     observer, clock = observer or Observer(), clock or SystemClock()
     schedule = schedule or fixed_schedule(settings)
@@ -106,6 +110,7 @@ def open_streamer(
                 runtime,
                 sizes=schedule.sizes,
                 max_batch_steps=settings.max_batch_steps,
+                recogniser=_recogniser(styles, runtime, observer),
                 observer=observer,
                 clock=clock,
             ),
@@ -117,3 +122,12 @@ def open_streamer(
     except BaseException:
         prefetcher.close()
         raise
+
+
+def _recogniser(
+    network: StyleNetwork | None, runtime: ModelRuntime, observer: Observer | None
+) -> StyleRecogniser | None:
+    layout = runtime.manifest.joint_layout
+    if network is None or layout is None:
+        return None
+    return StyleRecogniser(network, layout, observer or Observer())

@@ -21,6 +21,7 @@ from schemas.events import (
     FeatureSource,
     InlineFeatures,
     ModalityResult,
+    StyleResult,
     UploadEvent,
     embedding_bytes,
     outside_training,
@@ -32,6 +33,7 @@ from schemas.ports import Bool, Float32, FusionResult, Int64, ModelRuntime, Stre
 from schemas.training_distribution import DistanceMeter
 from streamer.batch_sizes import WHOLE_BATCHES, BatchSizes, Rows
 from streamer.padding import PaddedBuffer
+from streamer.styles import StyleRecogniser
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +61,8 @@ class Scoring:
 
     Runs of one batch write to places of their own, so several threads may do them at once. ``present`` (N, M),
     ``embeddings`` (N, sum of D), ``scores`` (N, M). ``failures``: why a row has no result. ``distances`` are those of
-    each clip from the training distribution, by modality, where the bundle states one. ``steps`` and ``padded_steps``
-    count those of all runs, in steps of ``STEP_RATE_HZ``.
+    each clip from the training distribution, by modality, where the bundle states one; ``styles`` are the clips', where
+    it has a classifier. ``steps`` and ``padded_steps`` count those of all runs, in steps of ``STEP_RATE_HZ``.
     """
 
     def __init__(self, clips: Sequence[ScoringInput], present: Bool, width: int, runs: Sequence[StreamRun]) -> None:
@@ -71,6 +73,7 @@ class Scoring:
         self.scores = np.zeros(present.shape, np.float32)
         self.failures: dict[int, InferenceFailed] = {}
         self.distances: list[dict[Modality, float]] = [{} for _ in clips]
+        self.styles: list[StyleResult | None] = [None] * len(clips)
         lengths = [_steps_of(clips, run) for run in runs]
         self.steps = round(sum(map(sum, lengths)))
         self.padded_steps = round(sum(max(each) * len(each) for each in lengths))
@@ -93,11 +96,15 @@ class Scorer:
         *,
         sizes: BatchSizes = WHOLE_BATCHES,
         max_batch_steps: float = math.inf,
+        recogniser: StyleRecogniser | None = None,
         observer: Observer | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """A run has no more clips than ``sizes`` says and no padded cost above ``max_batch_steps``."""
+        """A run has no more clips than ``sizes`` says and no padded cost above ``max_batch_steps``. ``recogniser``
+        names the styles of clips that have joints.
+        """
         self._runtime = runtime
+        self._recogniser = recogniser
         self._sizes, self._max_batch_steps = sizes, max_batch_steps
         self._observer = observer or Observer()
         self._clock = clock or SystemClock()
@@ -173,6 +180,9 @@ class Scorer:
             return
         scoring.embeddings[rows, self._columns[modality]] = result.embeddings
         scoring.scores[rows, self._modalities.index(modality)] = result.scores
+        if self._recogniser is not None and modality.has_joints:
+            for row, style in zip(rows.tolist(), self._recogniser.recognise(frames, lengths), strict=True):
+                scoring.styles[row] = style
 
     def finish(self, scoring: Scoring) -> list[ClipScored | InferenceFailed]:
         """One result per clip, in order, once every run of the batch was done."""
@@ -242,7 +252,7 @@ class Scorer:
             scored_at_ms=scored_at_ms,
         )
         distance = self._distance(upload.clip_id, scoring.distances[row])
-        return _versioned(scored, distance, upload.features)
+        return _versioned(scored, distance, upload.features, scoring.styles[row])
 
     def _distance(self, clip_id: str, distances: Mapping[Modality, float]) -> float | None:
         """The greatest, reported; ``None`` without any."""
@@ -263,10 +273,14 @@ class Scorer:
         return distances[farthest]
 
 
-def _versioned(clip: ClipScored, distance: float | None, features: FeatureSource) -> ClipScored:
+def _versioned(
+    clip: ClipScored, distance: float | None, features: FeatureSource, style: StyleResult | None
+) -> ClipScored:
     """In the earliest version that holds it."""
-    if not isinstance(features, InlineFeatures):
-        return ClipScoredV3(**msgspec.structs.asdict(clip), training_distance=distance, features=features)
+    kept = None if isinstance(features, InlineFeatures) else features
+    if kept is not None or style is not None:
+        known = msgspec.structs.asdict(clip)
+        return ClipScoredV3(**known, training_distance=distance, features=kept, style=style)
     if distance is None:
         return clip
     return ClipScoredV2(**msgspec.structs.asdict(clip), training_distance=distance)

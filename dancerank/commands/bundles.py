@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from dancerank.commands.styles import classifier_facts
 from dancerank.places_to_write import check_folder_to_write
 from dancerank.progress import steps, working
 from dancerank.settings import shipped_bundle
@@ -148,6 +149,9 @@ def bundle_tables(folder: Path, bundle: Bundle) -> list[Table]:
             f"gradient graphs of {manifest.guidance.modality}: agreement", f"{manifest.guidance.agreement:.3g}"
         )
     facts.add_row("virality target", Text(manifest.target.described()))
+    if manifest.classifier is not None:
+        for name, text in classifier_facts(manifest.classifier).items():
+            facts.add_row(name, Text(text))
     facts.add_row("trained on", Text(manifest.training_data or "–"))
     for name, value in manifest.metrics.items():
         facts.add_row(name, f"{value:.3f}")

@@ -27,6 +27,7 @@ from schemas.bundle import (
     BundleManifest,
 )
 from schemas.modalities import Modality
+from schemas.style_classifier import FAMILIARITY, LOGITS, StyleClassifier
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,9 @@ class GraphDescription:
 
 
 def describe(bundle: Bundle) -> tuple[GraphDescription, ...]:
-    """The streams of ``bundle`` in their order, the fusion, then its gradient graphs. Inputs and outputs are written as
-    ``frames (N, T, 512) float32``.
+    """The streams of ``bundle`` in their order, the fusion, its gradient graphs, then the style classifier.
+
+    Inputs and outputs are written as ``frames (N, T, 512) float32``.
     """
     manifest = bundle.manifest
     interfaces = {
@@ -69,7 +71,23 @@ def describe(bundle: Bundle) -> tuple[GraphDescription, ...]:
                 sha256=entry.sha256,
             )
         )
+    if (styles := manifest.classifier) is not None:
+        described.append(_styles(bundle, styles))
     return tuple(described)
+
+
+def _styles(bundle: Bundle, styles: StyleClassifier) -> GraphDescription:
+    shape = f"{styles.layout.joint_count}, {styles.layout.coordinates}"
+    return GraphDescription(
+        name="styles",
+        file=styles.file,
+        size_bytes=len(bundle.graphs[styles.file]),
+        parameters=None,
+        inputs=(f"{FRAMES} (N, T, {shape}) float32", f"{LENGTHS} (N,) int64"),
+        outputs=(f"{LOGITS} (N, {len(styles.styles)}) float32", f"{FAMILIARITY} (N,) float32"),
+        opset=bundle.manifest.opset,
+        sha256=styles.sha256,
+    )
 
 
 Interface = tuple[tuple[str, ...], tuple[str, ...]]

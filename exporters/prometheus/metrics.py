@@ -16,6 +16,7 @@ from schemas.modalities import Modality
 from schemas.observation import Agreement, Calibration, Drift, Observer, TierFilling
 from schemas.ports import TopicPartition
 from schemas.readiness import ProcessState
+from schemas.style_classifier import UNKNOWN_STYLE
 
 
 class PrometheusObserver(Observer):
@@ -43,6 +44,8 @@ class PrometheusObserver(Observer):
         self._filled_joints = definitions.FILLED_JOINTS.create(registry)
         self._training_distance = definitions.TRAINING_DISTANCE.create(registry)
         self._outside_training = definitions.OUTSIDE_TRAINING.create(registry)
+        self._styles = definitions.STYLES.create(registry)
+        self._styles_failed = definitions.STYLES_FAILED.create(registry)
         self._stage_s = definitions.STAGE_S.create(registry)
         self._provider = definitions.PROVIDER.create(registry)
         self._stream_batch_clips = definitions.STREAM_BATCH_CLIPS.create(registry)
@@ -128,6 +131,12 @@ class PrometheusObserver(Observer):
 
     def outside_training(self) -> None:
         self._outside_training.inc()
+
+    def style_recognised(self, style: str | None) -> None:
+        self._styles.labels(UNKNOWN_STYLE if style is None else style).inc()
+
+    def style_failed(self) -> None:
+        self._styles_failed.inc()
 
     def provider_in_use(self, modality: Modality | None, provider: str) -> None:
         name = str(modality or ALL)

@@ -1,0 +1,85 @@
+"""``styles``: train a style classifier, make it part of a bundle, and list the styles of clips.
+
+``train`` needs the ``[train]`` extra.
+"""
+
+import importlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from dancerank.places_to_write import check_folder_to_write
+from dancerank.progress import steps, working
+from dancerank.terminal import Console
+from exporters.onnx.attached_styles import attach_classifier, detach_classifier
+from schemas.style_classifier import StyleClassifier
+from vdv.folder import open_data_set
+
+
+def train(
+    data: Annotated[
+        Path, typer.Argument(help="Folder with clips.csv, which has a column of styles, and its features.")
+    ],
+    classifier: Annotated[Path, typer.Argument(help="Folder to write the classifier to.")],
+    label: Annotated[str, typer.Option(help="The column of the styles.")] = "style",
+    layout: Annotated[
+        str | None, typer.Option(help="Convert poses to this joint layout. Default: that of all clips.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the folds that temperature and threshold are fitted to.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a classifier that is there.")] = False,
+) -> None:
+    """Learn to tell dance styles apart by poses, and to refuse others; clips of the split [bold]test[/] are tested."""
+    check_folder_to_write(classifier)
+    opened = open_data_set(data)
+    with working("loading torch"):
+        training = importlib.import_module("dancerank.style_training")
+    with steps(until="reading") as on_progress:
+        result = training.train_styles(
+            opened, classifier, label=label, layout=layout, seed=seed, on_progress=on_progress, overwrite=overwrite
+        )
+    Console().print(classifier_table(f"Style classifier {classifier}", result.classifier))
+
+
+def attach(
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
+    classifier: Annotated[Path, typer.Argument(help="Folder of the classifier, as train wrote it.")],
+) -> None:
+    """Make a classifier part of a bundle. Its generation stays, as scores and embeddings do."""
+    manifest = attach_classifier(bundle, classifier)
+    if manifest.classifier is not None:
+        Console().print(classifier_table(f"Styles of bundle {bundle}", manifest.classifier))
+
+
+def detach(bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")]) -> None:
+    """Take the classifier out of a bundle."""
+    manifest = detach_classifier(bundle)
+    Console().print(f"generation {manifest.generation} has no style classifier any more", markup=False)
+
+
+def classifier_table(title: str, classifier: StyleClassifier) -> Table:
+    """What is known of a classifier."""
+    table = Table(title=Text(title, style="table.title"), show_header=False)
+    for name, value in classifier_facts(classifier).items():
+        table.add_row(name, Text(value))
+    return table
+
+
+def classifier_facts(classifier: StyleClassifier) -> dict[str, str]:
+    """By name, for tables."""
+    return {
+        "styles": ", ".join(classifier.styles),
+        "poses": classifier.joint_layout,
+        "temperature": f"{classifier.temperature:.3g}",
+        "least familiarity of a named style": f"{classifier.threshold:.3g}",
+        "torch against ONNX: styles": f"{classifier.agreement:.3g}",
+        "styles learned from": classifier.training_data or "–",
+        **{name: f"{value:.3f}" for name, value in classifier.metrics.items() if math.isfinite(value)},
+    }
+
+
+COMMANDS: Final[dict[str, Callable[..., None]]] = {"train": train, "attach": attach, "detach": detach}

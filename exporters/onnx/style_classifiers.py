@@ -1,0 +1,143 @@
+"""A style classifier as an ONNX graph, compared with torch, in a folder of its own.
+
+Legend: N clips, T time steps, V joints, C coordinates, K styles.
+"""
+
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.export import Dim
+
+from exporters.onnx.graphs import TRACED_CLIPS, TRACED_STEPS, traced_graph
+from exporters.onnx.parity import SCORE_TOLERANCE, padded, session
+from networks.styles.classifier import TrainedClassifier
+from networks.styles.movement import MovementDiscriminant
+from schemas.bundle import FRAMES, LENGTHS, sha256_hex
+from schemas.errors import BundleError
+from schemas.style_classifier import (
+    FAMILIARITY,
+    FILE,
+    LOGITS,
+    MANIFEST_NAME,
+    ClassifierFolder,
+    StyleClassifier,
+    read_classifier,
+)
+
+BATCHES: Final[tuple[tuple[int, ...], ...]] = ((1,), (2,), (1, 1), (5, 10, 60, 1), (75, 3, 76), (250, 150))
+"""Lengths T of the clips of each batch that is compared."""
+
+
+class _Judged(nn.Module):
+    def __init__(self, network: MovementDiscriminant) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return self.network.judged(frames, lengths)
+
+
+def classifier_graph(network: MovementDiscriminant) -> bytes:
+    """``frames`` (N, T, V, C) and ``lengths`` (N,) to ``logits`` (N, K) and ``familiarity`` (N,)."""
+    frames = torch.rand(TRACED_CLIPS, TRACED_STEPS, network.layout.joint_count, network.layout.coordinates)
+    lengths = torch.tensor([TRACED_STEPS, TRACED_STEPS // 2])
+    clips = Dim("clips")
+    axes: tuple[dict[int, Any], ...] = ({0: clips, 1: Dim("steps")}, {0: clips})
+    return traced_graph(_Judged(network.eval()), (frames, lengths), (FRAMES, LENGTHS), (LOGITS, FAMILIARITY), axes)
+
+
+def check_classifier(trained: TrainedClassifier, graph: bytes, batches: Sequence[Sequence[int]] = BATCHES) -> float:
+    """The largest difference of a logit or a familiarity, relative to its size, between torch and ``graph``, and
+    between a clip alone and in its batch, on poses that move at random.
+
+    Padding is filled with NaN. Raises ``BundleError`` naming the batch and the difference.
+    """
+    run, layout, generator, largest = session(graph), trained.network.layout, np.random.default_rng(0), 0.0
+    for batch in batches:
+        shape = (layout.joint_count, layout.coordinates)
+        clips = [
+            (generator.normal(500, 150, shape) + generator.normal(0, 8, (length, *shape)).cumsum(axis=0)).astype(
+                np.float32
+            )
+            for length in batch
+        ]
+        frames, lengths = padded(clips), np.array(batch, np.int64)
+        with torch.inference_mode():
+            expected = trained.network.judged(torch.from_numpy(frames), torch.from_numpy(lengths))
+        found = run.run([LOGITS, FAMILIARITY], {FRAMES: frames, LENGTHS: lengths})
+        alone = [
+            run.run([LOGITS, FAMILIARITY], {FRAMES: clip[None], LENGTHS: lengths[row : row + 1]})
+            for row, clip in enumerate(clips)
+        ]
+        others = {
+            "torch": [each.numpy() for each in expected],
+            "the clip alone": [np.concatenate(part) for part in zip(*alone, strict=True)],
+        }
+        for what, other in others.items():
+            difference = max(_largest(*pair) for pair in zip(found, other, strict=True))
+            if not difference <= SCORE_TOLERANCE:
+                raise BundleError(
+                    f"the graph and {what} differ by {difference:.2e} of a logit or a familiarity (limit "
+                    f"{SCORE_TOLERANCE:.0e}), in a batch of lengths {', '.join(map(str, batch))}; the classifier is "
+                    "not fit to serve"
+                )
+            largest = max(largest, difference)
+    return largest
+
+
+def write_classifier(
+    trained: TrainedClassifier, folder: Path, *, training_data: str, overwrite: bool = False
+) -> StyleClassifier:
+    """Export ``trained``, compare it with torch, and write graph and description into ``folder``, or nothing.
+
+    Raises ``BundleError`` if ``folder`` exists (``overwrite`` replaces a classifier, nothing else) or if the graph does
+    not compute what torch computes.
+    """
+    check_classifier_folder(folder, overwrite=overwrite)
+    graph = classifier_graph(trained.network)
+    agreement = check_classifier(trained, graph)
+    classifier = StyleClassifier(
+        file=FILE,
+        sha256=sha256_hex(graph),
+        joint_layout=trained.network.layout.name,
+        styles=trained.styles,
+        temperature=trained.temperature,
+        threshold=trained.threshold,
+        training_data=training_data,
+        metrics={name: round(value, 4) for name, value in trained.metrics.items() if math.isfinite(value)},
+        agreement=float(f"{agreement:.1e}"),
+    )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        staged = Path(scratch) / "classifier"
+        staged.mkdir()
+        (staged / FILE).write_bytes(graph)
+        described = msgspec.json.encode(ClassifierFolder(classifier))
+        (staged / MANIFEST_NAME).write_bytes(msgspec.json.format(described) + b"\n")
+        read_classifier(staged)
+        if folder.exists():
+            folder.rename(Path(scratch) / "replaced")
+        staged.rename(folder)
+    return classifier
+
+
+def check_classifier_folder(folder: Path, *, overwrite: bool) -> None:
+    """Raise ``BundleError`` if ``folder`` exists, unless it may be overwritten and holds a classifier or nothing."""
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise BundleError(f"{folder}: exists already; choose another folder or ask for it to be overwritten")
+    if not (folder / MANIFEST_NAME).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise BundleError(f"{folder}: holds something other than a classifier; it is not overwritten")
+
+
+def _largest(one: NDArray[Any], other: NDArray[Any]) -> float:
+    return float(np.nan_to_num(np.abs(one - other) / np.abs(other).clip(min=1), nan=math.inf).max())
