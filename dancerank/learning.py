@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dancerank.progress import OnProgress
 from dancerank.recipe import Recipe
+from dancerank.synthetic.clips import SYNTHETIC
 from networks.checkpoint import load_checkpoint, trained_on
 from networks.checkpoint_file import read_target
 from networks.datasets import Features, LazySamples
@@ -20,6 +21,7 @@ from networks.training import fit
 from networks.training.fitting import is_first_process
 from networks.training.history import EpochRow
 from networks.training.progress import TrainingProgress
+from schemas.bundle import SYNTHETIC_CLIPS
 from schemas.errors import ConfigurationError
 from schemas.features import ClipFeatures, decode_features
 from schemas.modalities import MODALITIES, Modality
@@ -40,7 +42,7 @@ class Clips(NamedTuple):
 
     ``targets`` are NaN until a target is fitted (``learning``). ``features`` are those in memory, ``None`` if they are
     read when needed. ``joints`` are the layout and the channels of the poses, if there are any; ``widths`` the channels
-    of the other modalities.
+    of the other modalities; ``are_synthetic``: whether there are clips among them that nobody danced.
     """
 
     data: DataSet
@@ -50,6 +52,7 @@ class Clips(NamedTuple):
     features: tuple[Features, ...] | None
     joints: tuple[str, int] | None
     widths: Mapping[Modality, int]
+    are_synthetic: bool
 
     def network_defaults(self) -> dict[str, Any]:
         """The keys of ``ViralityModelConfig`` that say what these features look like."""
@@ -59,6 +62,11 @@ class Clips(NamedTuple):
         if self.joints:
             defaults["joint_layout"], defaults["joint_channels"] = self.joints
         return defaults
+
+    def named(self, part: str) -> str:
+        """What a bundle will say that it was trained on: ``part`` of these clips."""
+        named = f"{self.data.folder.resolve().name}, {part}"
+        return f"{SYNTHETIC_CLIPS}: {named}" if self.are_synthetic else named
 
     def learning(self, target: FittedTarget) -> Self:
         """These clips with the scores of ``target``."""
@@ -108,6 +116,7 @@ def open_clips(data: DataSet, on_progress: OnProgress, target: TargetSettings = 
     modalities, digests, held = [], [], []
     joints: tuple[str, int] | None = None
     widths: dict[Modality, int] = {}
+    synthetic = 0
     for done, annotation in enumerate(data.annotations, start=1):
         content = data.content(annotation)
         clip = decode_features(content)
@@ -115,11 +124,13 @@ def open_clips(data: DataSet, on_progress: OnProgress, target: TargetSettings = 
         digests.append(hashlib.sha256(content).hexdigest())
         joints = joints or _joints(clip)
         widths |= clip.widths
+        synthetic += _is_synthetic(clip)
         if in_memory:
             held.append(clip.frames)
         on_progress("reading", done, len(data))
     features = tuple(held) if in_memory else None
-    clips = Clips(data, np.full(len(data), np.nan), tuple(modalities), tuple(digests), features, joints, widths)
+    unknown = np.full(len(data), np.nan)
+    clips = Clips(data, unknown, tuple(modalities), tuple(digests), features, joints, widths, synthetic > 0)
     return clips.learning(target) if isinstance(target, FittedTarget) else clips
 
 
@@ -175,7 +186,7 @@ def train(
             run=folders[fold.name],
             fresh=fresh,
             target=fitted,
-            training_data=f"{data.folder.resolve().name}, track {track}, {fold.name}: {len(learned)} clips",
+            training_data=clips.named(f"track {track}, {fold.name}: {len(learned)} clips"),
             progress=progress,
         )
         test = clips.samples(fold.test)
@@ -277,6 +288,10 @@ def _refuse_model_without_run(folders: Iterable[Path]) -> None:
                 "delete the model with --fresh",
                 field="run",
             )
+
+
+def _is_synthetic(clip: ClipFeatures) -> bool:
+    return any(version.startswith(SYNTHETIC) for version in clip.extractors.values())
 
 
 def _joints(clip: ClipFeatures) -> tuple[str, int] | None:

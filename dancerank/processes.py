@@ -8,7 +8,9 @@ from typing import Final
 
 from dancerank.kafka_sources import every_partition, log_reader, member_of
 from dancerank.listening import ConnectionLimits
+from dancerank.live_events import announcing_decisions, live_events
 from dancerank.loop_monitoring import MonitoredLoops, state_of
+from dancerank.model_answers import model_reader
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.replica import Replica, in_thread
 from dancerank.scoring_on_request.opening import scoring_on_request
@@ -18,7 +20,6 @@ from dancerank.topics import create_topics, scored_topics, topics_read
 from ranking.database.connection import Database
 from ranking.monitoring.monitor import ModelMonitor
 from ranking.pools.policy import Policy
-from ranking.pools.service.history import NewDecisions
 from ranking.pools.service.publishing import DecisionPublisher, publishing
 from ranking.pools.service.reading import PoolReader
 from ranking.pools.service.store import PoolStore
@@ -28,7 +29,6 @@ from ranking.scores.view import ScoreView
 from ranking.serving.api import Access, KeyRing
 from ranking.serving.live.announcing import AnnouncingView
 from ranking.serving.live.broadcast import Broadcast
-from ranking.serving.live.decisions import AnnouncedDecisions
 from ranking.serving.readiness import ServingReadiness
 from ranking.serving.report import ServingReport
 from ranking.serving.service import RankingService
@@ -60,7 +60,6 @@ log = logging.getLogger(__name__)
 
 _COMMIT_INTERVAL_S: Final = 1.0
 _REPORT_INTERVAL_S: Final = 1.0
-_LOOK_INTERVAL_S: Final = 1.0
 
 
 class Processes:
@@ -352,13 +351,12 @@ class Processes:
             database = stack.enter_context(self.database())
             store = ScoreStore(database, self.clock)
             index = self.open_index()
-            events = self._events()
+            events = live_events(self.settings.server, self.observer)
             index_loop = self.index_loop(index, database, events)
             stack.enter_context(self.saving(index))
             monitored.add_index(index_loop, topics_read(self.settings)["ranking"])
             loops = [stack.enter_context(in_thread(index_loop, "index-view", within_s))]
-            announced = AnnouncedDecisions(NewDecisions(database), events)
-            stack.enter_context(every(_LOOK_INTERVAL_S, announced.look, name="live-decisions"))
+            stack.enter_context(announcing_decisions(database, events))
             stack.enter_context(rebuilding(index, self._refilling_loop, within_s))
             if reports_as is not None:
                 stack.enter_context(self._reports(reports_as, database, index, index_loop))
@@ -380,15 +378,15 @@ class Processes:
             stack.enter_context(monitored.monitored(readiness.probe))
             pool_reader = PoolReader(database, self.clock)
             service = RankingService(
-                store, index, pools=pool_reader, loops=loops, observer=self.observer, readiness=readiness
+                store,
+                index,
+                pools=pool_reader,
+                loops=loops,
+                observer=self.observer,
+                readiness=readiness,
+                model=model_reader(self.settings, self._bundle, database, self.clock),
             )
             yield Replica(service, database, store, index, tuple(loops), events)
-
-    def _events(self) -> Broadcast:
-        server = self.settings.server
-        # Other requests always find connections, whatever listens.
-        most = min(server.event_listeners, max(server.max_connections // 2, 1))
-        return Broadcast(self.observer, most_listeners=most)
 
     def _loops(self) -> MonitoredLoops:
         made = MonitoredLoops(self.connection, self.observer, self.clock)

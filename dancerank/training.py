@@ -18,7 +18,7 @@ from networks.datasets import Sample
 from networks.model_config import ViralityModelConfig
 from networks.training import TrainingSettings, fit
 from networks.training.distribution import DISTRIBUTION_NOTE, stated_by
-from schemas.bundle import BundleManifest
+from schemas.bundle import SYNTHETIC_CLIPS, BundleManifest
 from schemas.export_profiles import DEFAULT_PROFILE, Profile, Server
 from schemas.modalities import Modality
 from schemas.training_distribution import TrainingDistribution
@@ -78,7 +78,7 @@ def train_small_bundle(
         seed=TRAINING_SEED,
     )
     result = fit(network, training, held_out, settings)
-    data = f"synthetic clips={clips} seed={TRAINING_SEED} epochs={epochs}"
+    data = f"{SYNTHETIC_CLIPS}={clips} seed={TRAINING_SEED} epochs={epochs}"
     stated = msgspec.json.encode(stated_by(training, network)).decode()
     metrics = {name: f"{value:.4f}" for name, value in result.metrics.items()}
     notes = {"training_data": data, DISTRIBUTION_NOTE: stated, **metrics}

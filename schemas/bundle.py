@@ -32,6 +32,8 @@ from schemas.style_classifier import StyleClassifier
 from schemas.training_distribution import DistanceMeter, TrainingDistribution
 from schemas.virality_target import EQ1, FittedTarget, generation_name
 
+SYNTHETIC_CLIPS: Final = "synthetic clips"
+SYNTHETIC_WARNING: Final = "The model was trained on synthetic clips: its scores say nothing about real dances."
 MANIFEST_NAME: Final = "bundle.json"
 _MAX_QUOTED: Final = 80
 FIRST_FORMAT: Final = "model-bundle/1"
@@ -102,7 +104,8 @@ class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
 
     ``generation`` identifies the embedding space: equal generations are comparable, others never are.
     ``joint_layout`` names the layout that streams of joints read (``None`` without one).
-    ``training_data`` is a fingerprint of the data that the networks were trained on; ``metrics`` are what they reached.
+    ``training_data`` is a fingerprint of the data that the networks were trained on, which begins with
+    ``SYNTHETIC_CLIPS`` if these were synthetic; ``metrics`` are what they reached.
     ``architecture`` repeats the sizes that the networks were built with, for a reader; ``opset``, the version of the
     ONNX operators that the graphs use.
     """
@@ -115,6 +118,11 @@ class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
     training_data: str = ""
     metrics: dict[str, float] = {}
     architecture: dict[str, str] = {}
+
+    @property
+    def trained_on_synthetic_clips(self) -> bool:
+        """Whether what the networks learned from was made up."""
+        return self.training_data.startswith(SYNTHETIC_CLIPS)
 
     @property
     def modalities(self) -> tuple[Modality, ...]:

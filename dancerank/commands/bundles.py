@@ -17,7 +17,7 @@ from dancerank.settings import shipped_bundle
 from dancerank.terminal import Console
 from exporters.onnx.bundle_folders import check_bundle_folder
 from exporters.onnx.inspect import describe
-from schemas.bundle import Bundle, read_bundle
+from schemas.bundle import SYNTHETIC_WARNING, Bundle, read_bundle
 from schemas.errors import ConfigurationError
 from schemas.export_profiles import DEFAULT_PROFILE, Precision, Profile, Server
 from vdv.folder import open_data_set
@@ -153,6 +153,8 @@ def bundle_tables(folder: Path, bundle: Bundle) -> list[Table]:
         for name, text in classifier_facts(manifest.classifier).items():
             facts.add_row(name, Text(text))
     facts.add_row("trained on", Text(manifest.training_data or "–"))
+    if manifest.trained_on_synthetic_clips:
+        facts.add_row("", Text(SYNTHETIC_WARNING, style="bold yellow"))
     for name, value in manifest.metrics.items():
         facts.add_row(name, f"{value:.3f}")
     for name, text in manifest.architecture.items():

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
 import typer
@@ -18,8 +19,9 @@ from dancerank.terminal import Console, confirm
 from ranking.scores.generations import Generations
 from ranking.scores.store import ScoreStore
 from ranking.serving.replicas import Replicas, ReplicaState, obstacles
+from schemas.bundle import SYNTHETIC_WARNING, read_manifest
 from schemas.clock import SystemClock
-from schemas.errors import GenerationRefused
+from schemas.errors import BundleError, GenerationRefused
 from schemas.queries import GenerationState
 
 _LOOK_AGAIN_S: Final = 0.5
@@ -41,7 +43,10 @@ def list_generations(config: Config = None) -> None:
     with _opened(settings) as held:
         if not (states := held.store.generation_states()):
             raise lacking(settings, RANKINGS)
-        Console().print(generations_table(states, held.replicas.alive()))
+        console = Console()
+        console.print(generations_table(states, held.replicas.alive()))
+        for said in synthetic_generations(settings.bundle_folder, states):
+            console.print(said, style="bold yellow", highlight=False, markup=False)
 
 
 def use(generation: Generation, patience_s: Patience = 30.0, force: Force = False, config: Config = None) -> None:
@@ -120,6 +125,19 @@ def generations_table(states: list[GenerationState], serving: list[ReplicaState]
         held_by = Text(", ".join(holders) or "–")
         table.add_row(Text(state.generation), f"{state.clips:,}", state.target, _described(state), held_by)
     return table
+
+
+def synthetic_generations(bundle: Path, states: list[GenerationState]) -> list[str]:
+    """The warning that the generation of ``bundle`` was trained on synthetic clips, if it was and is among them; other
+    bundles are not known here.
+    """
+    try:
+        manifest = read_manifest(bundle)
+    except BundleError:
+        return []  # commands that need it say so
+    if not manifest.trained_on_synthetic_clips or manifest.generation not in {state.generation for state in states}:
+        return []
+    return [f"{manifest.generation}: {SYNTHETIC_WARNING}"]
 
 
 def _described(state: GenerationState) -> Text:

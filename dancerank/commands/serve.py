@@ -20,6 +20,7 @@ from dancerank.terminal import Console
 from dancerank.topics import scored_topics
 from exporters.prometheus import PrometheusObserver
 from ranking.serving.api import create_app
+from schemas.bundle import SYNTHETIC_WARNING
 from schemas.errors import FinalError
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ def stream(config: Config = None) -> None:
     ):
         providers = ", ".join(f"{name or 'fusion'} on {provider}" for name, provider in runtime.providers.items())
         log.info("bundle %s, generation %s: %s", settings.bundle_folder, runtime.manifest.generation, providers)
+        if runtime.manifest.trained_on_synthetic_clips:
+            log.warning("generation %s: %s", runtime.manifest.generation, SYNTHETIC_WARNING)
         log.info("streaming %s to %s", settings.streamer.uploads_topic, settings.streamer.scored_topic)
         streamer.run(stop)
     log.info("drained and committed")

@@ -11,7 +11,7 @@ from typing import Final
 from rich.progress import track
 from rich.table import Table
 
-from dancerank.demo.running import demo_settings, keep_serving, running, show_throughput
+from dancerank.demo.running import demo_settings, keep_serving, running, show_throughput, show_training
 from dancerank.settings import DATA_VARIABLE, Settings
 from dancerank.terminal import Console
 from exporters.prometheus import PrometheusObserver
@@ -43,6 +43,7 @@ def run_recorded_demo(
 ) -> None:
     """Stream the sequences as clips and show how often retrieval brings back the same style; serve if given a port."""
     loaded = read_bundle(bundle)
+    show_training(console, loaded)
     console.rule("[bold]1. Recorded dances as uploads")
     sequences = read_sequences(recordings)
     style = {sequence.name: sequence.style for sequence in sequences}

@@ -17,7 +17,7 @@ from exporters.prometheus import PrometheusObserver
 from ranking.monitoring.settings import MonitoringSettings
 from ranking.pools.service.settings import PoolSettings
 from ranking.serving.api import create_app
-from schemas.bundle import Bundle
+from schemas.bundle import SYNTHETIC_WARNING, Bundle
 from schemas.errors import ConfigurationError
 from schemas.ports import Record
 from streamer.settings import StreamerSettings
@@ -51,7 +51,9 @@ def demo_settings(settings: Settings, folder: Path) -> Settings:
         index=settings.ranking.index,
     )
     own = {"kafka": KafkaSettings(), "streamer": streamer, "ranking": ranking, "pools": PoolSettings()}
-    return settings.model_copy(update=own | {"monitoring": MonitoringSettings()})
+    # A demonstration is over within minutes, and its viewers react at once.
+    monitoring = MonitoringSettings(measure_interval_s=10.0, least_days=0.0, reference_clips=100, drift_clips=100)
+    return settings.model_copy(update=own | {"monitoring": monitoring})
 
 
 @contextmanager
@@ -64,6 +66,13 @@ def running(settings: Settings, bundle: Bundle, observer: PrometheusObserver) ->
         ) as system,
     ):
         yield system
+
+
+def show_training(console: Console, bundle: Bundle) -> None:
+    """What the scores are worth, where that is not much."""
+    if bundle.manifest.trained_on_synthetic_clips:
+        said = f"{SYNTHETIC_WARNING} ({bundle.manifest.training_data})"
+        console.print(said, style="bold yellow", highlight=False, markup=False)
 
 
 def show_throughput(

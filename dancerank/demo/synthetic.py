@@ -12,7 +12,14 @@ from rich.progress import track
 from rich.table import Table
 
 from dancerank.demo.pool_rounds import show_pools
-from dancerank.demo.running import demo_settings, keep_serving, running, show_dead_letters, show_throughput
+from dancerank.demo.running import (
+    demo_settings,
+    keep_serving,
+    running,
+    show_dead_letters,
+    show_throughput,
+    show_training,
+)
 from dancerank.embedded import EmbeddedSystem
 from dancerank.settings import Settings
 from dancerank.synthetic import CHALLENGES, IMPORTANCE, MOVEMENT_STYLES, ROOMS, Dancer, SyntheticClip, synthesize
@@ -54,6 +61,7 @@ def run_synthetic_demo(
 ) -> None:
     """Make clips, stream every one through the broker, print what came of it, and serve it if given a ``port``."""
     loaded = read_bundle(bundle)
+    show_training(console, loaded)
     console.rule("[bold]1. New uploads")
     data, truth = _make_clips(console, folder, clips, seed)
     lacking = sum(Dimension(Modality.FACIAL) not in planted.quality for planted in truth.values())

@@ -17,7 +17,8 @@ from schemas.modalities import PAPER_MODALITIES, Modality
 from vdv.annotations import Annotation
 from vdv.folder import Clip
 
-EXTRACTOR: Final = "synthetic-2"
+SYNTHETIC: Final = "synthetic-"
+EXTRACTOR: Final = f"{SYNTHETIC}2"
 
 _CLIP_VARIATION: Final = 0.6
 """Share of a quality's standard deviation that is the clip's own, not the dancer's."""

@@ -354,6 +354,17 @@ engagement_aside: Final = sa.Table(
     sa.Index(None, "reason", "observed_at_ms"),
 )
 
+model_measurements: Final = sa.Table(
+    "model_measurements",
+    metadata,
+    sa.Column("generation", _identifier, primary_key=True),
+    sa.Column("measured_at_ms", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("summary", sa.LargeBinary, nullable=False, comment="by dimension, as MessagePack"),
+    sa.Column(
+        "details", sa.LargeBinary, nullable=True, comment="by challenge and decile; null if a later row has them"
+    ),
+)
+
 drift_samples: Final = sa.Table(
     "drift_samples",
     metadata,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ranking.monitoring.calibration import Bounds, Deciles, normalised
+from ranking.monitoring.calibration import Bounds, CalibrationBin, Deciles, normalised
 from ranking.monitoring.correlation import spearman
 from schemas.modalities import DIMENSIONS, Dimension
 from schemas.observation import Agreement, Calibration
@@ -29,10 +29,11 @@ class ChallengeWindow(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Result of the measurement over many challenges."""
+    """Result of the measurement over many challenges; ``bins``: what the calibrations are computed from."""
 
     agreements: list[Agreement]
     calibrations: list[Calibration]
+    bins: Mapping[Dimension, list[CalibrationBin]]
 
 
 def compare(windows: Iterable[ChallengeWindow], *, least_clips: int, most_challenges: int) -> Comparison:
@@ -63,7 +64,8 @@ def compare(windows: Iterable[ChallengeWindow], *, least_clips: int, most_challe
     found.sort(key=lambda entry: entry[0])
     reported = [agreement for _, agreements in found[:most_challenges] for agreement in agreements]
     means = _means([agreement for _, agreements in found for agreement in agreements])
-    return Comparison(reported + means, _calibrations(deciles))
+    bins = {dimension: found.bins() for dimension, found in deciles.items() if found.clips.any()}
+    return Comparison(reported + means, _calibrations(deciles), bins)
 
 
 def _means(agreements: list[Agreement]) -> list[Agreement]:

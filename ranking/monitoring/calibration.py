@@ -33,18 +33,37 @@ def normalised(virality: Float64, bounds: Bounds) -> Float64:
     return shares
 
 
+class CalibrationBin(NamedTuple):
+    """Clips of one decile: their number, and the means of predictions and of observations; ``None`` without clips."""
+
+    clips: int
+    predicted: float | None
+    observed: float | None
+
+
 class Deciles:
     """Sums over clips by the decile of their prediction; clips of any number of challenges are added."""
 
     def __init__(self) -> None:
         self.clips = np.zeros(BINS)
+        self._predicted = np.zeros(BINS)
         self._above = np.zeros(BINS)
 
     def add(self, predicted: Float64, observed: Float64) -> None:
         """``predicted`` and ``observed``, (N,) both: scores, and Eq. (2) of what came of the clips."""
         decile = np.minimum(np.clip(predicted, 0, 1) * BINS, BINS - 1).astype(np.intp)
         self.clips += np.bincount(decile, minlength=BINS)
+        self._predicted += np.bincount(decile, weights=predicted, minlength=BINS)
         self._above += np.bincount(decile, weights=predicted - observed, minlength=BINS)
+
+    def bins(self) -> list[CalibrationBin]:
+        """The deciles in order."""
+        return [
+            CalibrationBin(int(clips), float(predicted / clips), float((predicted - above) / clips))
+            if clips
+            else CalibrationBin(0, None, None)
+            for clips, predicted, above in zip(self.clips, self._predicted, self._above, strict=True)
+        ]
 
     @property
     def bias(self) -> float:

@@ -36,15 +36,19 @@ class DriftMonitor:
         with self._lock:
             self._keep(clips)
 
-    def report(self, generation: str | None) -> None:
+    def report(self, generation: str | None) -> Drift | None:
         """Report the drift of ``generation`` to the observer, if there is one, and write the clips that were added.
+        Returns the drift.
 
         Raises ``StoreUnavailable`` or ``StoreRefused`` if the database fails; what was added is then kept for the next
         report.
         """
         self._store()
-        if generation is not None:
-            self._observer.drift_measured(drift_of(self._samples.read(generation)))
+        if generation is None:
+            return None
+        drift = drift_of(self._samples.read(generation))
+        self._observer.drift_measured(drift)
+        return drift
 
     def _store(self) -> None:
         with self._lock:

@@ -7,6 +7,7 @@ from typing import TypeGuard
 from ranking.database.connection import Database
 from ranking.monitoring.agreement import Comparison, compare
 from ranking.monitoring.drift import DriftMonitor
+from ranking.monitoring.measurements import Details, Measured, Measurements, Summary
 from ranking.monitoring.samples import DriftSamples
 from ranking.monitoring.settings import MonitoringSettings
 from ranking.monitoring.windows import challenge_windows
@@ -14,7 +15,7 @@ from ranking.scores.generations import active_generation
 from schemas.clock import Clock
 from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.events import ClipScored
-from schemas.observation import Observer
+from schemas.observation import Drift, Observer
 from schemas.virality_target import Target, target_of
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class ModelMonitor:
             window_clips=self._settings.drift_clips,
         )
         self._drift = DriftMonitor(samples, observer)
+        self._measurements = Measurements(database)
         self._not_compared: str | None = None
 
     def add(self, clips: Iterable[ClipScored]) -> None:
@@ -46,7 +48,7 @@ class ModelMonitor:
         self._drift.add(clips)
 
     def measure(self) -> None:
-        """Report to the observer how right the active generation is now.
+        """Report to the observer how right the active generation is now, and keep it in the database.
 
         Nothing is compared with predictions of another target than Eq. (1); their drift is reported.
         If the database fails, a warning is logged, what was reported before stands, and the next call tries again.
@@ -54,8 +56,10 @@ class ModelMonitor:
         try:
             with self._database.reading() as connection:
                 generation = active_generation(connection)
-            self._drift.report(generation)
-            found = self._compared(generation) if self._comparable(generation) else Comparison([], [])
+            drift = self._drift.report(generation)
+            found = self._compared(generation) if self._comparable(generation) else Comparison([], [], {})
+            if generation is not None and drift is not None:
+                self._keep(generation, found, drift)
         except (StoreUnavailable, StoreRefused) as error:
             log.warning("the model was not measured: %s", error)
             self._observer.model_not_measured()
@@ -63,6 +67,14 @@ class ModelMonitor:
         self._observer.agreement_measured(found.agreements)
         self._observer.calibration_measured(found.calibrations)
         self._observer.model_measured(self._clock.now_ms())
+
+    def _keep(self, generation: str, found: Comparison, drift: Drift) -> None:
+        """For others to show; of several workers that measure at about the same time one does."""
+        means = [each for each in found.agreements if each.challenge_id is None]
+        single = [each for each in found.agreements if each.challenge_id is not None]
+        summary, details = Summary(means, found.calibrations, drift), Details(single, dict(found.bins))
+        measured = Measured(self._clock.now_ms(), summary, details)
+        self._measurements.add(generation, measured, least_interval_s=self._settings.measure_interval_s / 2)
 
     def _comparable(self, generation: str | None) -> TypeGuard[str]:
         """Whether observed virality, which is Eq. (1), is what the generation predicts; says so once if it is not."""

@@ -7,6 +7,7 @@ from threading import Lock
 from time import monotonic, perf_counter
 from typing import Final
 
+from ranking.monitoring.reading import ModelReader
 from ranking.pools.service.reading import PoolReader
 from ranking.scores.sources import FeaturesKept
 from ranking.scores.store import ScoreStore
@@ -29,6 +30,7 @@ from schemas.errors import (
     StoreUnavailable,
 )
 from schemas.modalities import Dimension
+from schemas.model_queries import ModelAnswer
 from schemas.observation import Observer
 from schemas.pool_history import DecisionsAnswer, PoolHistoryAnswer
 from schemas.pool_queries import HypotheticalClip, PooledClipAnswer, PoolsAnswer, PoolTryAnswer
@@ -76,6 +78,7 @@ class RankingService:
         loops: Sequence[LoopThread] = (),
         observer: Observer | None = None,
         readiness: ServingReadiness | None = None,
+        model: ModelReader | None = None,
     ) -> None:
         """``loops`` feed the views here: ready once all have caught up, unhealthy if one has ended. ``readiness`` is
         looked up instead where more is known of what this process waits for.
@@ -83,6 +86,7 @@ class RankingService:
         self._store = store
         self._index = index
         self._pools = pools
+        self._model = model
         self._readiness = readiness or ServingReadiness(store, index, loops, SystemClock())
         self._observer = observer or Observer()
         self._active: str | None = None
@@ -285,6 +289,14 @@ class RankingService:
     def active_generation(self) -> str | None:
         """What answers questions that name no generation; ``None`` before any clip was scored."""
         return self._served_generation()
+
+    def model(self, *, generation: str | None = None, points: int = 0) -> ModelAnswer:
+        """What the model is and was trained on, and how right a generation was; ``points``: measurements before."""
+        if self._model is None:
+            raise NotServedHere("the model's measurements are not read here; ask a serving process")
+        active = self._served_generation()
+        asked = active if generation is None else self._generation(generation)
+        return self._model.answer(asked, active, points)
 
     def healthy(self) -> bool:
         """Whether this process can still do its work; otherwise it has to be restarted."""

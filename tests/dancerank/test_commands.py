@@ -87,6 +87,9 @@ def test_features_that_fit_no_record_name_the_clip_and_the_remedy(at: str) -> No
 
 def test_inspect_shows_the_shipped_bundle() -> None:
     code, output = run("inspect")
+    assert "trained on synthetic clips: its scores say nothing about real dances" in " ".join(
+        output.replace("│", " ").split()
+    )
     assert code == 0
     for expected in ("generation", "mpii-16", "skeletal.onnx", "fusion.onnx", "frames (N, T, 2048) float32"):
         assert expected in output

@@ -12,13 +12,14 @@ from dancerank import kafka_sources, processes, start_checks, topics
 from dancerank.cli import app
 from dancerank.dead_letters import DeadLetters
 from dancerank.processes import Processes
-from dancerank.settings import Settings, load_settings
+from dancerank.settings import Settings, load_settings, shipped_bundle
 from dancerank.topics import create_topics, topics_read
 from ranking.database.connection import Database
 from ranking.scores.generations import Generations
 from ranking.scores.store import ScoreStore
 from ranking.serving.replicas import Replicas, ReplicaState
 from ranking.serving.service import RankingService
+from schemas.bundle import SYNTHETIC_WARNING, read_manifest
 from schemas.clock import SystemClock
 from schemas.codec import encode
 from schemas.errors import ConfigurationError
@@ -295,3 +296,10 @@ def test_a_log_is_named_once_and_holds_nothing_but_scored_clips(
     config.write_text(f"[ranking]\nscored_topics = {topics}\n".replace("'", '"'))
     with pytest.raises(ConfigurationError, match=rf"ranking\.scored_topics.*{problem}"):
         load_settings(config)
+
+
+def test_the_list_says_which_generation_was_trained_on_synthetic_clips(desk: Desk) -> None:
+    generation = read_manifest(shipped_bundle()).generation
+    assert SYNTHETIC_WARNING not in desk.run("list")[1]
+    desk.scored(generation, 1)
+    assert f"{generation}: {SYNTHETIC_WARNING}" in desk.run("list")[1]

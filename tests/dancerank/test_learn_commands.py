@@ -11,15 +11,18 @@ from typer.testing import CliRunner, Result
 
 from dancerank import learning, training
 from dancerank.commands import learn
+from dancerank.learning import open_clips
 from dancerank.recipe import read_recipe
+from dancerank.synthetic.clips import EXTRACTOR
 from dancerank.training import export_checkpoint
 from networks.checkpoint import load_checkpoint
 from networks.checkpoint_file import read_target
 from networks.predictions import read_predictions
 from networks.training.distribution import DISTRIBUTION_NOTE
 from networks.training.errors import RunMismatch
+from schemas.bundle import SYNTHETIC_CLIPS
 from schemas.errors import ConfigurationError
-from schemas.features import ClipFeatures
+from schemas.features import ClipFeatures, encode_features
 from schemas.modalities import Modality
 from schemas.virality_target import FittedTarget, ReactionWeights, Target, TargetSettings
 from tests.clips import trembling
@@ -78,6 +81,15 @@ def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "train.toml"
     path.write_text(RECIPE)
     return path
+
+
+def test_clips_that_nobody_danced_are_named_so(data: DataSet) -> None:
+    assert open_clips(data, lambda *_: None).named("fold 0") == "data, fold 0"
+    annotation = data.annotations[3]
+    clip = data.features(annotation)
+    clip.extractors[Modality.SCENIC] = EXTRACTOR
+    data.path(annotation).write_bytes(encode_features(clip))
+    assert open_clips(data, lambda *_: None).named("fold 0") == f"{SYNTHETIC_CLIPS}: data, fold 0"
 
 
 def test_a_data_set_is_trained_on_evaluated_and_continued(data: DataSet, recipe: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from ranking.serving.api.description import documented
 from ranking.serving.api.errors import RETRY_AFTER_S, install_error_handlers
 from ranking.serving.api.event_routes import add_events
 from ranking.serving.api.guard import Access, install_guards
+from ranking.serving.api.model_routes import add_model
 from ranking.serving.api.page_routes import add_page
 from ranking.serving.api.pages import add_pages
 from ranking.serving.api.parameters import (
@@ -98,6 +99,7 @@ def create_app(
             {"name": "feedback", "description": "What moves the score, and where?"},
             {"name": "scoring", "description": "What would the model make of a clip that was never uploaded?"},
             {"name": "pools", "description": "How often is a clip shown, and why?"},
+            {"name": "model", "description": "What was it trained on, and how right is it?"},
             {"name": "live", "description": "What happens now?"},
             {"name": "operation", "description": "For load balancers and monitoring."},
         ],
@@ -112,6 +114,7 @@ def create_app(
     add_tips(app, service)
     add_scoring(app, service, scoring)
     add_pools(app, service)
+    add_model(app, service)
     add_events(app, events, access.observer)
     _add_operation(app, service, metrics)
     add_pages(app)

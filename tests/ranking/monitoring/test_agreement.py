@@ -65,4 +65,4 @@ def test_calibration_is_over_the_challenges_that_are_large_enough() -> None:
     assert set(found) == set(DIMENSIONS)
     assert found[Dimension.FUSED].bias == pytest.approx(0.1)
     assert found[Dimension.FUSED].error == pytest.approx(0.1)
-    assert compare([tiny], least_clips=20, most_challenges=5) == ([], [])
+    assert compare([tiny], least_clips=20, most_challenges=5) == ([], [], {})

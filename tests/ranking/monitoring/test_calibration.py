@@ -31,6 +31,10 @@ def test_the_error_is_the_mean_over_deciles_weighted_by_clips(pairs: list[tuple[
         inside = min(1.0, max(0.0, predicted))
         bins.setdefault(min(9, int(inside * 10)), []).append((predicted, observed))
     expected = 0.0
+    for number, found in enumerate(deciles.bins()):
+        members = bins.get(number, [])
+        means = [math.fsum(side) / len(members) for side in zip(*members, strict=True)] or [None, None]
+        assert found == (len(members), *(m if m is None else pytest.approx(m, abs=1e-12) for m in means))
     for members in bins.values():
         mean_predicted = math.fsum(p for p, _ in members) / len(members)
         mean_observed = math.fsum(o for _, o in members) / len(members)

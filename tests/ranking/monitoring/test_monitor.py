@@ -7,6 +7,7 @@ from scipy.stats import spearmanr
 
 from exporters.prometheus import PrometheusObserver
 from ranking.database.connection import Database
+from ranking.monitoring.measurements import Measurements
 from ranking.monitoring.monitor import ModelMonitor
 from ranking.monitoring.settings import MonitoringSettings
 from ranking.scores.generations import Generations
@@ -46,6 +47,15 @@ def test_the_active_generation_is_measured(any_database: Database, watched: Watc
     above = [c.fused - (c.virality - lowest) / (highest - lowest) for c in latest]
     assert watched.observer.calibrations["fused"].bias == pytest.approx(np.mean(above))
     assert watched.observer.measured_at_ms == watched.clock.now_ms()
+    (kept,) = Measurements(any_database).read("g1", 10)
+    assert kept.details is not None
+    assert {each.challenge_id: each for each in kept.details.agreements if each.dimension == "fused"} == {
+        "ch": agreements["ch", "fused"]
+    }
+    assert agreements[None, "fused"] in kept.summary.agreements
+    bins = kept.details.bins[Dimension.FUSED]
+    inside = [sum(1 for clip in latest if min(max(int(clip.fused * 10), 0), 9) == number) for number in range(10)]
+    assert [each.clips for each in bins] == inside
     newer = random_clips("new", 80, np.random.default_rng(7), absent=0.0)
     observe(any_database, [clip._replace(generation="g2") for clip in newer])
     watched.monitor.measure()

@@ -1,0 +1,26 @@
+"""Live events of a serving process, as its settings bound them."""
+
+from contextlib import AbstractContextManager
+from typing import Final
+
+from dancerank.settings import ServerSettings
+from ranking.database.connection import Database
+from ranking.pools.service.history import NewDecisions
+from ranking.serving.live.broadcast import Broadcast
+from ranking.serving.live.decisions import AnnouncedDecisions
+from ranking.views.periodic import every
+from schemas.observation import Observer
+
+_LOOK_INTERVAL_S: Final = 1.0
+
+
+def live_events(server: ServerSettings, observer: Observer) -> Broadcast:
+    """Whatever listens, other requests find half of the connections."""
+    most = min(server.event_listeners, max(server.max_connections // 2, 1))
+    return Broadcast(observer, most_listeners=most)
+
+
+def announcing_decisions(database: Database, events: Broadcast) -> AbstractContextManager[None]:
+    """Announces what the traffic pools decide in ``database`` while the context lasts."""
+    announced = AnnouncedDecisions(NewDecisions(database), events)
+    return every(_LOOK_INTERVAL_S, announced.look, name="live-decisions")
