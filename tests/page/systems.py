@@ -22,7 +22,7 @@ from schemas.events import ClipScored
 from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
 from tests.ranking.databases import migrated
-from tests.ranking.examples import apply, result, scored_clip
+from tests.ranking.examples import apply, guidance, result, scored_clip
 
 CHALLENGES: Final = ("challenge-1", "challenge-2", "challenge-3")
 CLIPS: Final = 36
@@ -31,7 +31,9 @@ _HOUR_MS: Final = 3_600_000
 
 
 def some_clips(count: int = CLIPS, *, seed: int = 5, now_ms: int | None = None) -> list[ClipScored]:
-    """Clips of the last two days in three challenges, by nine dancers; every fifth one has no face."""
+    """Clips of the last two days in three challenges, by nine dancers; every fifth one has no face. Those of the last
+    challenge have no guidance.
+    """
     rng = np.random.default_rng(seed)
     now_ms = SystemClock().now_ms() if now_ms is None else now_ms
     clips = []
@@ -42,15 +44,18 @@ def some_clips(count: int = CLIPS, *, seed: int = 5, now_ms: int | None = None) 
             modality: result(rng.normal(size=8), score=float(rng.beta(2, 3)), attention=float(share))
             for modality, share in zip(present, attention, strict=True)
         }
+        challenge_id = CHALLENGES[number % len(CHALLENGES)]
+        feedback = {} if challenge_id == CHALLENGES[-1] else {"guidance": guidance(number, duration_s=8.0)}
         clips.append(
             scored_clip(
                 f"clip-{number:03}",
                 dancer_id=f"dancer-{number % _DANCERS}",
-                challenge_id=CHALLENGES[number % len(CHALLENGES)],
+                challenge_id=challenge_id,
                 uploaded_at_ms=now_ms - (number * 48 * _HOUR_MS) // count - 1,
                 modalities=modalities,
                 fused_score=float(sum(m.score * m.attention for m in modalities.values())),
                 scored_at_ms=now_ms,
+                **feedback,
             )
         )
     return clips

@@ -8,6 +8,7 @@ from tests.page.visits import LOOKS, Visit
 
 PAGES = {
     "#/challenges": "Challenges",
+    "#/challenges/challenge-1": "challenge-1",
     "#/nothing/here": "There is no such page",
 }
 """Addresses in the small system, and the heading of each."""

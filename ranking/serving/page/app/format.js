@@ -20,6 +20,9 @@ export function number(value, digits = 3) {
     : new Intl.NumberFormat("en", { maximumSignificantDigits: digits }).format(value);
 }
 
+/** 0.12 → "0.120", for columns of scores. */
+export const fixed = (value, decimals = 3) => (isThere(value) ? value.toFixed(decimals) : NONE);
+
 /** A share of 1: 0.1234 → "12 %", with `digits` "12.3 %". */
 export const percent = (share, digits = 0) => (isThere(share) ? `${(share * 100).toFixed(digits)} %` : NONE);
 

@@ -5,6 +5,7 @@
 export const ROUTES = [
   { path: [], redirect: ["challenges"] },
   { path: ["challenges"], label: "Challenges", load: () => import("./pages/challenges.js") },
+  { path: ["challenges", ":id"], load: () => import("./pages/challenge.js") },
 ];
 
 /** The route of an address and its identifiers, or `null`. */

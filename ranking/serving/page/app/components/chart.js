@@ -55,5 +55,6 @@ export function Chart({ label, build, inputs = [], rows, columns, rowKey, childr
 function drawn(Plot, options) {
   const chart = Plot.plot(options);
   for (const style of chart.querySelectorAll("style")) style.remove();
+  for (const part of chart.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label"); // the chart is one image
   return chart;
 }

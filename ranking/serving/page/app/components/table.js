@@ -49,7 +49,7 @@ function cell(column, row) {
 
 /** Buttons to the page before and after; `null` where there is none. `children` say where one is. */
 export const Pager = ({ label, previous, next, children }) => html`<nav class="pager" aria-label="Pages of: ${label}">
-  <button type="button" disabled=${previous === null} onClick=${previous}>Previous</button>
+  <button type="button" aria-label="Previous" disabled=${previous === null} onClick=${previous}>←</button>
   <span>${children}</span>
-  <button type="button" disabled=${next === null} onClick=${next}>Next</button>
+  <button type="button" aria-label="Next" disabled=${next === null} onClick=${next}>→</button>
 </nav>`;

@@ -8,7 +8,7 @@ import { PageTitle } from "../components/page_title.js";
 import { Problem } from "../components/problem.js";
 import { Table } from "../components/table.js";
 import { count, plural } from "../format.js";
-import { setQuery } from "../router.js";
+import { href, setQuery } from "../router.js";
 
 const ORDERS = { clips: "most clips first", name: "by name" };
 
@@ -37,7 +37,7 @@ export default function Challenges({ query }) {
 }
 
 const COLUMNS = [
-  { label: "Challenge", isHeader: true, value: (each) => html`<bdi>${each.challenge_id}</bdi>` },
+  { label: "Challenge", isHeader: true, value: (each) => html`<a href=${href(["challenges", each.challenge_id])}><bdi>${each.challenge_id}</bdi></a>` },
   { label: "Clips", isNumber: true, value: (each) => count(each.clips) },
 ];
 

@@ -1,0 +1,64 @@
+// The rankings of a challenge by the fused score and by each modality, side by side; each is paged by itself.
+import { html, useEffect, useState } from "../../html.js";
+import { at, get } from "../../api.js";
+import { useAnswer } from "../../answers.js";
+import { announce } from "../../components/announce.js";
+import { Section } from "../../components/section.js";
+import { Pager } from "../../components/table.js";
+import { DIMENSIONS, MEANING, title } from "../../dimensions.js";
+import { count, fixed, percentile } from "../../format.js";
+import { href } from "../../router.js";
+import { find } from "../../routes.js";
+
+const PAGE = 10;
+
+export const Rankings = (asked) => html`<div class="rankings" role="region" aria-label="Rankings" tabindex="0">
+  ${DIMENSIONS.map((dimension) => html`<${RankingBy} key=${dimension} dimension=${dimension} ...${asked} />`)}
+</div>`;
+
+function RankingBy({ id, dimension, window, order, generation, version }) {
+  // The last clip of each page before, for the way back: pages go from clip to clip, however many there are.
+  const [before, setBefore] = useState([]);
+  useEffect(() => setBefore([]), [id, window, order, generation, version]);
+  const after = before.at(-1) ?? null;
+  const answer = useAnswer(
+    (signal) => get(at`/v1/challenges/${id}/rankings`, { by: dimension, window, order, k: PAGE, generation, after }, { signal }),
+    [id, dimension, window, order, generation, after, version],
+  );
+  // A clip of the page before may have been deleted.
+  useEffect(() => {
+    if (answer.error?.parameter === "after") setBefore([]);
+  }, [answer.error]);
+  const turn = (pages) => {
+    setBefore(pages);
+    announce(`${title(dimension)}: page ${count(pages.length + 1)}`);
+  };
+  return html`<${Section} title=${title(dimension)} hint=${`by ${MEANING[dimension]}`} answer=${answer} what="the ranking">
+    ${(ranking) => html`<${Page} ranking=${ranking} dimension=${dimension} first=${before.length * PAGE + 1}
+      previous=${before.length ? () => turn(before.slice(0, -1)) : null}
+      next=${before.length * PAGE + ranking.entries.length < ranking.clips && ranking.entries.length ? () => turn([...before, ranking.entries.at(-1).clip_id]) : null} />`}
+  <//>`;
+}
+
+function Page({ ranking, dimension, first, previous, next }) {
+  if (ranking.clips === 0) return html`<p class="empty">No clip with such a score was uploaded in this time.</p>`;
+  return html`<ol class="ranking" start=${first} aria-label="Ranking by ${dimension}">
+      ${ranking.entries.map(
+        (clip) => html`<li key=${clip.clip_id}>
+          <span class="rank number" title="Rank">${count(clip.rank)}</span>
+          <span class="who"><${ClipName} id=${clip.clip_id} /><span class="hint"><bdi>${clip.dancer_id}</bdi></span></span>
+          <span class="number" title="Percentile in the challenge"><span class="visually-hidden">percentile </span>${percentile(clip.percentile)}</span>
+          <span class="number score" style=${{ color: `var(--${dimension})` }} title="Score"><span class="visually-hidden">score </span>${fixed(clip.score)}</span>
+        </li>`,
+      )}
+    </ol>
+    <${Pager} label="ranking by ${dimension}" previous=${previous} next=${next}>
+      ${count(first)}–${count(first + ranking.entries.length - 1)} of ${count(ranking.clips)}
+    <//>`;
+}
+
+/** A clip's id, as a link where clips have a page. */
+function ClipName({ id }) {
+  const address = ["clips", id];
+  return find(address) === null ? html`<bdi>${id}</bdi>` : html`<a href=${href(address)}><bdi>${id}</bdi></a>`;
+}

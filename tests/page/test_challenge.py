@@ -1,0 +1,169 @@
+"""The pages of challenges: what they show is what the service answers, page after page, whatever ids are like."""
+
+import re
+from collections.abc import Callable, Iterator
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Locator
+
+from schemas.modalities import DIMENSIONS, Dimension
+from schemas.queries import Order, Window
+from tests.page.systems import SmallSystem, serving
+from tests.page.visits import PHONE, Visit
+from tests.ranking.examples import scored_clip
+
+Visits = Callable[..., Visit]
+ODD = [
+    '"><script>document.title="taken"',
+    "';alert(1);//".replace("/", "\\"),
+    "<img\\src=x\\onerror=alert(1)>",
+    "\N{DANCER}\N{EMOJI MODIFIER FITZPATRICK TYPE-5}",
+    "\N{HEBREW LETTER RESH}\N{HEBREW LETTER QOF}\N{HEBREW LETTER DALET}",
+    "100%25&k=0#",
+    "..a?b",
+]
+"""Ids that would break a page that does not escape them."""
+
+
+@pytest.fixture(scope="module")
+def odd_url() -> Iterator[str]:
+    """A system with many challenges of one clip each, and challenges, clips and dancers with odd ids."""
+    clips = [scored_clip(f"clip-{n}", challenge_id=f"dance-{n:03}") for n in range(120)]
+    clips += [scored_clip(f"clip-{name}", dancer_id=name, challenge_id=name) for name in ODD]
+    with SmallSystem(clips) as system, serving(system.app()) as url:
+        yield url
+
+
+def entries(card: Locator) -> list[str]:
+    return [row.inner_text().split("\n")[0] for row in card.locator("li .who").all()]
+
+
+def ranking(seen: Visit, dimension: Dimension) -> Locator:
+    return seen.page.get_by_role("region", name=dimension.capitalize(), exact=True)
+
+
+def test_rankings_by_each_modality_stand_side_by_side(visit: Visits, small: SmallSystem, small_url: str) -> None:
+    seen = visit(small_url, "#/challenges/challenge-1")
+    seen.heading("challenge-1")
+    cards = [ranking(seen, dimension) for dimension in DIMENSIONS]
+    tops = {round(box["y"]) for card in cards if (box := card.bounding_box()) is not None}
+    assert len(tops) == 1
+    for dimension, card in zip(DIMENSIONS, cards, strict=True):
+        expected = small.service.ranking("challenge-1", dimension, k=10)
+        assert entries(card) == [entry.clip_id for entry in expected.entries]
+        assert f"1–{len(expected.entries)} of {expected.clips}" in card.inner_text()
+
+
+@pytest.mark.parametrize(("order", "label"), [("top", "Best first"), ("bottom", "Last first")])
+def test_a_ranking_is_paged_to_its_end_and_back(
+    visit: Visits, small: SmallSystem, small_url: str, order: Order, label: str
+) -> None:
+    seen = visit(small_url, "#/challenges/challenge-1")
+    seen.heading("challenge-1")
+    seen.page.get_by_text(label).click()
+    card = ranking(seen, Dimension.FUSED)
+    whole = [each.clip_id for each in small.service.ranking("challenge-1", order=order, k=100).entries]
+    card.get_by_text("1–10 of 12").wait_for()
+    seen.settled()
+    assert entries(card) == whole[:10]
+    card.get_by_role("button", name="Next").click()
+    card.get_by_text("11–12 of 12").wait_for()
+    assert entries(card) == whole[10:]
+    assert card.get_by_role("button", name="Next").is_disabled()
+    card.get_by_role("button", name="Previous").click()
+    card.get_by_text("1–10 of 12").wait_for()
+    assert entries(card) == whole[:10]
+
+
+@pytest.mark.parametrize(("window", "label"), [("24h", "last 24 hours"), ("1h", "last hour")])
+def test_a_window_of_time_counts_for_rankings_and_distribution(
+    visit: Visits, small: SmallSystem, small_url: str, window: Window, label: str
+) -> None:
+    expected = small.service.ranking("challenge-2", window=window, k=10)
+    seen = visit(small_url, "#/challenges/challenge-2")
+    seen.heading("challenge-2")
+    seen.page.get_by_text(label, exact=True).click()
+    seen.shows(f"{expected.clips} clips of the {label}" if expected.clips != 1 else f"1 clip of the {label}")
+    seen.settled()
+    assert entries(ranking(seen, Dimension.FUSED)) == [entry.clip_id for entry in expected.entries]
+    assert f"window={window}" in seen.page.url
+    seen.page.reload()
+    seen.settled()
+    assert seen.page.get_by_role("radio", name=label, exact=True).is_checked()
+
+
+def test_charts_have_their_numbers_as_tables(visit: Visits, small: SmallSystem, small_url: str) -> None:
+    seen = visit(small_url, "#/challenges/challenge-1")
+    seen.heading("challenge-1")
+    card = seen.page.get_by_role("region", name="Distribution of scores")
+    card.get_by_label("By").select_option("skeletal")
+    card.get_by_role("img", name=re.compile("Distribution of the skeletal scores of 12 clips")).wait_for()
+    card.get_by_text("Numbers").click()
+    shown = [int(cell) for cell in card.get_by_role("table").locator("tbody td:last-child").all_inner_texts()]
+    assert shown == small.service.challenge_distribution("challenge-1", Dimension.SKELETAL, bins=24).counts
+    growth = seen.page.get_by_role("region", name="Growth")
+    growth.get_by_text("Days", exact=True).click()
+    growth.get_by_text("12 clips in the last eight days, 0 before").wait_for()
+
+
+def test_tips_are_drawn_where_there_is_guidance_and_their_absence_said(
+    visit: Visits, small: SmallSystem, small_url: str
+) -> None:
+    seen = visit(small_url, "#/challenges/challenge-1")
+    seen.heading("challenge-1")
+    tips = seen.page.get_by_role("region", name="Where to pay attention")
+    expected = small.service.challenge_tips("challenge-1")
+    heat = tips.get_by_role("img", name=re.compile("Attention by joint and time"))
+    assert heat.locator("rect").count() == len(expected.joints) * len(expected.temporal)
+    seen.open("#/challenges/challenge-3")
+    seen.heading("challenge-3")
+    tips.get_by_text("No clip of this challenge has guidance").wait_for()
+    assert seen.take("404")
+
+
+def test_many_challenges_are_searched_and_paged(visit: Visits, odd_url: str) -> None:
+    seen = visit(odd_url, "#/challenges?order=name")
+    seen.shows(f"{120 + len(ODD)} challenges")
+    table = seen.page.get_by_role("table")
+    assert table.locator("tbody tr").count() == 50
+    seen.page.get_by_role("button", name="Next").click()
+    seen.page.get_by_text(f"51–100 of {120 + len(ODD)}").wait_for()
+    seen.page.get_by_label("Search").fill("ANCE-01")
+    seen.shows(f"10 of {120 + len(ODD)} challenges")
+    assert table.locator("tbody th").all_inner_texts() == [f"dance-{n:03}" for n in range(10, 20)]
+    assert "search=ANCE-01" in seen.page.url
+    table.get_by_role("link", name="dance-011").click()
+    seen.heading("dance-011")
+    seen.page.go_back()
+    seen.shows(f"10 of {120 + len(ODD)} challenges")
+    seen.take("404")
+
+
+def test_odd_ids_are_shown_as_they_are_and_run_nothing(visit: Visits, odd_url: str) -> None:
+    seen = visit(odd_url, "#/challenges")
+    seen.shows("challenges")
+    for name in ODD:
+        seen.page.get_by_label("Search").fill(name)
+        seen.page.get_by_role("link", name=name, exact=True).click()
+        seen.heading(name)
+        assert seen.page.title() == f"{name} · dancerank"
+        assert entries(ranking(seen, Dimension.FUSED)) == [f"clip-{name}"]
+        seen.open("#/challenges")
+    seen.open(f"#/challenges/{quote('<b>none', safe='')}")
+    seen.shows("challenge <b>none has no clips")
+    assert seen.take("404")
+
+
+def test_an_address_that_is_damaged_names_what_it_can(visit: Visits, small_url: str) -> None:
+    seen = visit(small_url, "#/challenges/%E0%A4%A?window=century&order=")
+    seen.shows("has no clips under generation g1")
+    assert seen.take("404")
+
+
+def test_on_a_phone_nothing_but_the_rankings_moves_sideways(visit: Visits, small_url: str) -> None:
+    seen = visit(small_url, "#/challenges/challenge-1", size=PHONE)
+    seen.heading("challenge-1")
+    rankings = seen.page.get_by_role("region", name="Rankings")
+    assert rankings.evaluate("each => each.scrollWidth > each.clientWidth")
+    assert not seen.is_wider_than_the_window()
