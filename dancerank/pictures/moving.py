@@ -53,7 +53,8 @@ LONGEST_STAY_S: Final = 0.2
 """… less where a frame would stay for longer than this; never less than one."""
 SENTENCE_S: Final = 1.0
 """How long before and after its moment a sentence stands."""
-LONGEST_ARROW: Final = 0.25
+LONGEST_ARROW: Final = 0.4
+"""Of the largest vector of the clip, as a share of the height of the body's box: most moments have far smaller ones."""
 
 _SIZE: Final = (420, 560)
 _BODY: Final = Box(8, 38, 404, 404)
