@@ -11,11 +11,12 @@ of 100 and 50 are averaged. Table 4 needs static features of whole frames too, i
 Without a folder the routines are planted: the score is that of a few segments and frames with a direction of their
 own, amid noise. That shows that the recipe learns, and what each part sees; it says nothing about gymnasts.
 Correlations are Spearman's. Writes ``out/routines.json``, and as a picture for each column the attention of the best
-held-out routine.
+held-out routine, with stills of its moments where ``--videos`` names a folder with videos, each called as its routine.
 """
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -28,10 +29,14 @@ from rich.table import Table
 from torch import nn
 
 from benchmarks.figures import OUT, Measured, write_figures
+from dancerank.pictures.moments import Attended, attended_moments, shown_seconds
 from dancerank.progress import working
+from extraction.decoding.content import open_path
+from extraction.decoding.video import DecodedVideo, DecoderLimits
+from extraction.frames import FRAME_RATE_HZ, Image
+from extraction.settings import ExtractionSettings
 from networks.action_net import ActionNet
 from networks.action_net.baselines import RecurrentRegressor, pooled_svr
-from networks.action_net.pictures import draw_attention
 from networks.action_net.recipe import (
     RECIPES,
     Predict,
@@ -47,6 +52,12 @@ from vdv.importers.routines import APPARATUS, STATIC, Routine, read_gymnastics, 
 SKATING: Final = "MIT-Skating"
 PLANTED: Final = "planted"
 SKATING_TRAINING: Final = 100
+SEGMENT_S: Final = 16 / 5
+"""A segment is 16 frames at 5 per second (Section 5.2)."""
+FRAME_S: Final = 1.0
+"""Static features are of one frame a second."""
+LONGEST_ROUTINE_S: Final = 600.0
+LARGEST_VIDEO_BYTES: Final = 1 << 32
 PLANTED_RECIPE: Final = Recipe(epochs=20, decay_epochs=(15,), segments=10, frames=14, batch_size=8)
 COLUMNS: Final = (SKATING, *APPARATUS)
 
@@ -95,10 +106,12 @@ TABLES: Final[Mapping[int, tuple[str, ...]]] = {
 
 class Material(NamedTuple):
     """Routines of one column of the tables, their divisions and their recipe. ``undetected`` has static features of
-    whole frames."""
+    whole frames; ``videos`` those of the samples that have one."""
 
     column: str
     samples: list[RoutineSample]
+    names: list[str]
+    videos: dict[str, Path]
     undetected: list[RoutineSample]
     splits: list[tuple[list[int], list[int]]]
     recipe: Recipe
@@ -132,6 +145,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--table", nargs="+", type=int, choices=tuple(TABLES), default=[1, 2, 3])
     parser.add_argument("--splits", type=int, default=5, help="random divisions of MIT-Skating")
     parser.add_argument("--undetected", help="folder of static features of whole frames, within FOLDER")
+    parser.add_argument("--videos", type=Path, help="folder with videos of the routines, called as they are")
     parser.add_argument("--planted", type=int, default=48, help="planted routines, where no folder is given")
     parser.add_argument("--epochs", type=int, help="fewer or more than the recipe has")
     parser.add_argument("--threads", type=int, default=2)
@@ -147,7 +161,8 @@ def materials(arguments: argparse.Namespace) -> list[Material]:
     if arguments.folder is None:
         samples = planted(arguments.planted)
         splits = random_splits(len(samples), round(len(samples) * 2 / 3), splits=1)
-        return [Material(PLANTED, samples, [], splits, shortened(PLANTED_RECIPE, arguments.epochs))]
+        names = [f"planted routine {number}" for number in range(len(samples))]
+        return [Material(PLANTED, samples, names, {}, [], splits, shortened(PLANTED_RECIPE, arguments.epochs))]
     if arguments.data == "skating":
         read: Callable[..., list[Routine]] = partial(read_skating, arguments.folder)
         return [material(SKATING, read, arguments)]
@@ -164,7 +179,15 @@ def material(column: str, read: Callable[..., list[Routine]], arguments: argpars
         splits = random_splits(len(routines), SKATING_TRAINING, splits=arguments.splits)
     recipe = shortened(RECIPES[column], arguments.epochs)
     target = arguments.target
-    return Material(column, samples_of(routines, target), samples_of(undetected, target), splits, recipe)
+    names = [routine.name for routine in routines]
+    videos = {} if arguments.videos is None else videos_of(arguments.videos, names)
+    return Material(column, samples_of(routines, target), names, videos, samples_of(undetected, target), splits, recipe)
+
+
+def videos_of(folder: Path, names: Sequence[str]) -> dict[str, Path]:
+    """The video of each routine that has one: the file whose name without its ending is the routine's."""
+    by_name = {path.stem: path for path in sorted(folder.iterdir())}
+    return {name: by_name[name] for name in names if name in by_name}
 
 
 def samples_of(routines: Sequence[Routine], target: Any) -> list[RoutineSample]:
@@ -228,10 +251,25 @@ def draw(network: ActionNet, sample: RoutineSample, material: Material) -> None:
     """The attention of a routine, as ``out/routines-COLUMN.png``."""
     dynamic, static = (torch.from_numpy(each)[None] for each in sample[:2])
     found = network.assess(dynamic, static)
+    streams = [
+        Attended(f"segments of {SEGMENT_S:g} s", found.dynamic_attention[0].double().numpy(), SEGMENT_S),
+        Attended("frames, one a second", found.static_attention[0].double().numpy(), FRAME_S),
+    ]
+    name = next(name for name, one in zip(material.names, material.samples, strict=True) if one is sample)
+    title = f"{name}: score {float(found.score[0]) * material.recipe.scale:.2f}"
+    stills = stills_of(material.videos[name], shown_seconds(streams)) if name in material.videos else None
     path = OUT / f"routines-{material.column.lower()}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    attention = (found.dynamic_attention[0].numpy(), found.static_attention[0].numpy())
-    draw_attention(*attention, path, score=float(found.score[0]) * material.recipe.scale)
+    path.write_bytes(attended_moments(streams, title=title, stills=stills))
+
+
+def stills_of(video: Path, seconds: Sequence[float]) -> dict[float, Image]:
+    """The frames of a video at these seconds; none for those after its end."""
+    limits = replace(DecoderLimits.of(ExtractionSettings()), longest_s=LONGEST_ROUTINE_S, cpu_s=LONGEST_ROUTINE_S)
+    wanted = {round(second * FRAME_RATE_HZ): second for second in seconds}
+    with open_path(video, max_bytes=LARGEST_VIDEO_BYTES) as content, DecodedVideo(content, limits) as decoded:
+        frames = (frame for batch in decoded.batches() for frame in batch)
+        return {wanted[frame.index]: frame.image for frame in frames if frame.index in wanted}
 
 
 def figures(results: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Measured]:

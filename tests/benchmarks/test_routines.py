@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import figures, routines
 from benchmarks.routines import ABLATIONS, COLUMNS, PUBLISHED, TABLES, published, shortened
+from extraction.drawing.video_files import VideoWriter
 from networks.action_net.recipe import RECIPES
 
 
@@ -55,3 +56,16 @@ def test_a_small_run_on_a_made_up_folder_averages_random_divisions(
     assert {one["name"]: one["bar"] for one in written["figures"]}["undetected, MIT-Skating"] == 0.592
     assert all(len(found["MIT-Skating"]) == 2 for found in written["correlations"].values())
     assert len(written["correlations"]) == 3
+
+
+def test_routines_are_shown_with_the_stills_of_their_videos(tmp_path: Path) -> None:
+    made = tmp_path / "videos"
+    made.mkdir()
+    with VideoWriter(made / "one.mp4", "mp4") as writer:
+        for number in range(50):
+            writer.write(np.full((64, 64, 3), 2 * number, np.uint8))
+    videos = routines.videos_of(made, ["one", "two"])
+    assert videos == {"one": made / "one.mp4"}
+    stills = routines.stills_of(videos["one"], [0.4, 1.6, 7.0])
+    assert sorted(stills) == [0.4, 1.6]
+    assert [round(float(stills[second].mean())) for second in (0.4, 1.6)] == pytest.approx([20, 80], abs=4)
