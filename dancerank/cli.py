@@ -18,6 +18,7 @@ from dancerank.commands import (
     doctor,
     extract,
     extractors,
+    figures,
     generations,
     keys,
     labels,
@@ -108,7 +109,7 @@ for panel, commands in {
         tips.tips,
     ),
     "Features from videos": (extract.extract, look.look),
-    "Learn": (learn.train, learn.evaluate),
+    "Learn": (learn.train, learn.evaluate, figures.figures),
     "Operate it": (doctor.doctor, content_hashes.content_hash, counts.check_counts),
     "Model bundles": (bundles.inspect, bundles.export, bundles.add_guidance, bundles.demo_bundle),
 }.items():

@@ -29,7 +29,7 @@ DEFAULT_SMOOTHING: Final = RAW
 
 SAMPLES: Final = 8
 """Variations of which SmoothGrad takes the mean."""
-NOISE: Final = 0.02
+NOISE: Final = 0.05
 """Standard deviation of their joints' changes, as a share of the body's size."""
 _SEED: Final = 0
 _SHORTEST: Final = 1e-6
