@@ -4,8 +4,10 @@
 
 Each upload is made from a synthetic clip of a challenge and judged as the streamer and the pools do, with the bundle
 that ships: rules of plausibility, distance from the training distribution, percentile among ``RIVALS`` clips,
-nomination by the policy that ships. Perturbations along the gradient of the score (the direction of Eq. 7) need the
-checkpoint that ``make demo-bundle`` writes; without it they are left out. Writes ``out/adversarial.json``.
+nomination by the policy that ships. Joints also move along the gradient of the fused score (Eq. 7), which every bundle
+answers: by at most ε of the body's size each, in one step and in ``ASCENT`` steps. Features without joints have a
+gradient only in torch: with the checkpoint that ``make demo-bundle`` writes, all modalities move. Writes
+``out/adversarial.json``.
 """
 
 import argparse
@@ -18,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Measured, write_figures
+from benchmarks.guidance_scores import FUSED, Critic, Networks, every_joint
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.settings import shipped_bundle
 from dancerank.synthetic import Plan, SyntheticClip, synthesize
@@ -26,6 +29,7 @@ from schemas.bundle import read_bundle
 from schemas.descriptors import sample
 from schemas.events import ClipScored, ClipUploaded, InlineFeatures, outside_training, training_distance
 from schemas.features import ClipFeatures
+from schemas.joints import mean_absolute_deviation
 from schemas.modalities import PAPER_MODALITIES, Dimension, Modality
 from schemas.plausibility import findings
 from streamer.runtimes.onnx_runtime import OnnxRuntime
@@ -37,6 +41,13 @@ FRESH: Final = 2000
 CHALLENGE: Final = "challenge-1"
 GARBAGE_BAR: Final = 1.0
 SEED: Final = 501
+JOINT_STEPS: Final = (0.001, 0.003, 0.01, 0.03, 0.1)
+"""How far each joint moves along the gradient, as shares of the body's size."""
+UNSEEN: Final = 0.01
+"""The largest of them that looks the same: about a pixel for a dancer 500 pixels tall."""
+WON_BAR: Final = 0.1
+"""By how much at most such a step should raise the share of clips that are nominated."""
+ASCENT: Final = 10
 
 WHICH: Final = {
     "all": PAPER_MODALITIES,
@@ -225,6 +236,24 @@ def along_gradient(checkpoint: Path, clips: Sequence[SyntheticClip], size: float
     return moved
 
 
+def joints_along_gradient(networks: Networks, clip: SyntheticClip, size: float, steps: int) -> ClipFeatures:
+    """Each joint and frame moved by at most ``size`` of the body's size towards a higher fused score.
+
+    In one step, by all of it along the gradient; in several, each by a quarter of it, from where the step before led
+    and back into the distance (projected gradient ascent; Madry et al. 2018).
+    """
+    own = clip.features.frames[Modality.SKELETAL].astype(np.float64)
+    most = size * mean_absolute_deviation(own, networks.layout)
+    critic = Critic(networks, clip.features, FUSED)
+    change = np.zeros_like(own)
+    for _ in range(steps):
+        change += (most if steps == 1 else most / 4) * every_joint(critic.gradient((own + change)[None])[0])
+        length = np.linalg.norm(change, axis=-1, keepdims=True)
+        change *= np.minimum(1, most / np.maximum(length, np.finfo(float).tiny))
+    frames = {**clip.features.frames, Modality.SKELETAL: (own + change).astype(np.float32)}
+    return ClipFeatures(frames, clip.features.joint_layout)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a quarter of the clips")
@@ -236,7 +265,8 @@ def main() -> None:
     console, table = Console(), Table("upload", "modalities", "refused", "flagged", "score", "percentile", "nominated")
     figures: list[Measured] = []
 
-    def report(name: str, which: str, outcomes: Sequence[Outcome], *, garbage: bool) -> None:
+    def report(name: str, which: str, outcomes: Sequence[Outcome], *, garbage: bool) -> float:
+        """Into the table and the figures; returns the share of nominated clips."""
         through = [each for each in outcomes if not each.stopped]
         rules = sorted({each.rule for each in outcomes if each.rule})
         refused = np.mean([each.rule is not None for each in outcomes])
@@ -252,21 +282,33 @@ def main() -> None:
             Measured(f"{name}, {which}: refused or flagged", stopped, "share", GARBAGE_BAR if garbage else None)
         )
         figures.append(Measured(f"{name}, {which}: nominated", nominated, "share"))
+        return nominated
 
     unchanged = [judge.outcome(clip, clip.features) for clip in clips]
-    report("the clips themselves", "all", unchanged, garbage=False)
+    usual = report("the clips themselves", "all", unchanged, garbage=False)
     for attack in ATTACKS:
         for which, modalities in WHICH.items():
             made = [changed(clip, attack.change, modalities, seed) for seed, clip in enumerate(clips)]
             outcomes = [judge.outcome(clip, features) for clip, features in zip(clips, made, strict=True)]
             report(attack.name, which, outcomes, garbage=attack.garbage)
+    networks = Networks(read_bundle(shipped_bundle()))
+    for size in JOINT_STEPS:
+        for steps in (1, ASCENT):
+            made = [joints_along_gradient(networks, clip, size, steps) for clip in clips]
+            outcomes = [judge.outcome(clip, features) for clip, features in zip(clips, made, strict=True)]
+            name = f"joints along the gradient, ε {size:g}, {'one step' if steps == 1 else f'{steps} steps'}"
+            won = report(name, "skeletal", outcomes, garbage=False) - usual
+            bar = WON_BAR if size == UNSEEN else None
+            figures.append(Measured(f"{name}: more nominated", won, "share", bar, lower_is_better=True))
+            gains = [outcome.percentile_gain for outcome in outcomes if not outcome.stopped]
+            figures.append(Measured(f"{name}: percentile", float(np.mean(gains)) if gains else 0.0, "points"))
     if arguments.checkpoint.exists():
         for size in (0.001, 0.01, 0.05, 0.2):
             made = along_gradient(arguments.checkpoint, clips, size)
             outcomes = [judge.outcome(clip, features) for clip, features in zip(clips, made, strict=True)]
             report(f"along the gradient, {size:g} deviations", "all", outcomes, garbage=False)
     else:
-        console.print(f"no {arguments.checkpoint}: perturbations along the gradient are left out; run make demo-bundle")
+        console.print(f"no {arguments.checkpoint}: features without joints stay as they are; run make demo-bundle")
     fresh = [judge.score(clip, clip.features) for clip in synthesize(FRESH // share, seed=SEED + 2)]
     false = float(np.mean([outside_training(training_distance(clip)) for clip in fresh]))
     figures.append(Measured("fresh clips flagged", false, "share", 0.01, lower_is_better=True))

@@ -86,7 +86,7 @@ def report_parity(console: Console, *, quick: bool) -> list[Measured]:
     )
     figures = []
     for name, configuration in islice(CONFIGURATIONS.items(), 2 if quick else None):
-        found = parity(configuration, batches=2 if quick else 10)
+        found = parity(configuration, batches=5 if quick else 10)
         sides = (found.torch, found.central)
         table.add_row(
             name, *(cell for s in sides for cell in (f"{s.typical:.0e}", f"{s.accepted:.0e}", f"{s.alike:.0%}"))

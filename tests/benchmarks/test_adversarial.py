@@ -8,8 +8,12 @@ import pytest
 
 from benchmarks import adversarial, figures
 from benchmarks.adversarial import ATTACKS, CHALLENGE, WHICH, Attack, Judge, Outcome
+from benchmarks.guidance_scores import Networks
+from dancerank.settings import shipped_bundle
 from dancerank.synthetic import SyntheticClip
+from schemas.bundle import read_bundle
 from schemas.events import outside_training, training_distance
+from schemas.joints import MPII_16, mean_absolute_deviation
 from schemas.modalities import Modality
 
 
@@ -74,6 +78,20 @@ def test_a_copy_comes_through_and_wins_nothing(clips: list[SyntheticClip], judge
     assert not outside_training(training_distance(judge.score(clips[0], copied)))
 
 
+def test_joints_move_no_farther_than_asked_raise_the_score_and_leave_other_modalities_alone(
+    clips: list[SyntheticClip], judge: Judge
+) -> None:
+    networks = Networks(read_bundle(shipped_bundle()))
+    own = clips[0].features.frames
+    body = mean_absolute_deviation(own[Modality.SKELETAL], MPII_16)
+    for steps in (1, 4):
+        moved = adversarial.joints_along_gradient(networks, clips[0], 0.01, steps)
+        lengths = np.linalg.norm(moved.frames[Modality.SKELETAL] - own[Modality.SKELETAL].astype(float), axis=2)
+        assert 0 < lengths.max() <= 0.01 * body * 1.001
+        assert all(moved.frames[m] is frames for m, frames in own.items() if m is not Modality.SKELETAL)
+        assert judge.score(clips[0], moved).fused_score > judge.score(clips[0], clips[0].features).fused_score
+
+
 def test_shares_and_bars_are_printed_and_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,10 +99,11 @@ def test_shares_and_bars_are_printed_and_written(
     for name, fewer in (("RIVALS", 3), ("ATTACKERS", 8), ("FRESH", 12)):
         monkeypatch.setattr(adversarial, name, fewer)
     monkeypatch.setattr(adversarial, "ATTACKS", (attack("zeros"), attack("played backwards")))
+    monkeypatch.setattr(adversarial, "JOINT_STEPS", (0.01,))
     monkeypatch.setattr("sys.argv", ["adversarial", "--quick", "--checkpoint", str(tmp_path / "none")])
     adversarial.main()
     printed, report = capsys.readouterr().out, json.loads((tmp_path / "adversarial.json").read_text())
-    assert "perturbations along the gradient are left out" in printed
+    assert "features without joints stay as they are" in printed.replace("\n", " ")
     assert "of 3 fresh clips are flagged" in printed
     assert (report["clips"], report["rivals"]) == (2, 3)
     found = {each["name"]: each for each in report["figures"]}
@@ -96,3 +115,5 @@ def test_shares_and_bars_are_printed_and_written(
         assert found[f"zeros, {which}: nominated"]["value"] == 0.0
         assert found[f"played backwards, {which}: refused or flagged"]["bar"] is None
     assert "bars are met" in printed
+    assert found["joints along the gradient, ε 0.01, one step: more nominated"]["bar"] == 0.1
+    assert found["joints along the gradient, ε 0.01, 10 steps: percentile"]["value"] >= 0
