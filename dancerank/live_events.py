@@ -1,7 +1,8 @@
 """Live events of a serving process, as its settings bound them."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Final
+from typing import Final, Protocol
 
 from dancerank.settings import ServerSettings
 from ranking.database.connection import Database
@@ -18,6 +19,22 @@ def live_events(server: ServerSettings, observer: Observer) -> Broadcast:
     """Whatever listens, other requests find half of the connections."""
     most = min(server.event_listeners, max(server.max_connections // 2, 1))
     return Broadcast(observer, most_listeners=most)
+
+
+class Closable(Protocol):
+    """Something that lasts until it is closed."""
+
+    def close(self) -> None: ...
+
+
+def ending(*lasting: Closable) -> Callable[[], None]:
+    """A function that closes what would not end by itself while a server stops."""
+
+    def end() -> None:
+        for each in lasting:
+            each.close()
+
+    return end
 
 
 def announcing_decisions(database: Database, events: Broadcast) -> AbstractContextManager[None]:

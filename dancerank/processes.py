@@ -59,7 +59,6 @@ from transport.kafka_sink import KafkaSink
 log = logging.getLogger(__name__)
 
 _COMMIT_INTERVAL_S: Final = 1.0
-_REPORT_INTERVAL_S: Final = 1.0
 
 
 class Processes:
@@ -359,7 +358,8 @@ class Processes:
             stack.enter_context(announcing_decisions(database, events))
             stack.enter_context(rebuilding(index, self._refilling_loop, within_s))
             if reports_as is not None:
-                stack.enter_context(self._reports(reports_as, database, index, index_loop))
+                report = ServingReport(reports_as, index, lambda: index_loop.caught_up, database, self.observer)
+                stack.enter_context(report.periodically())
             if with_rank:
                 ranker = stack.enter_context(self._ranker(database, monitored))
                 loops.append(stack.enter_context(in_thread(ranker, "sql-view", within_s)))
@@ -392,13 +392,6 @@ class Processes:
         made = MonitoredLoops(self.connection, self.observer, self.clock)
         self._monitored.append(made)
         return made
-
-    @contextmanager
-    def _reports(self, name: str, database: Database, index: IndexView, loop: ViewLoop[LogEntry]) -> Iterator[None]:
-        """Says from time to time what this replica holds, and drops the generations that are retired."""
-        report = ServingReport(name, index, lambda: loop.caught_up, database, self.observer)
-        with closing(report), every(_REPORT_INTERVAL_S, report.report, name="serving-report", at_once=True):
-            yield
 
     def _dropped(self, database: Database | None) -> DroppedRecords:
         """No deletion may be missing, unless an operator has accepted that in ``database``."""

@@ -3,14 +3,16 @@
 import json
 import logging
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Annotated
 
 import typer
 from rich.syntax import Syntax
 
 from dancerank.commands.options import Config
+from dancerank.comparing import Comparisons
 from dancerank.listening import answer, bound, metrics
+from dancerank.live_events import ending
 from dancerank.logs import configure_logs
 from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
@@ -108,7 +110,15 @@ def serve(
         replica = stack.enter_context(processes.replica(with_rank=with_rank, reports_as=name))
         observer.watch("serve", replica.service.state)
         scoring = stack.enter_context(processes.scoring())
-        app = create_app(replica.service, observer.render, access, events=replica.events, scoring=scoring)
+        comparisons = stack.enter_context(closing(Comparisons(settings)))
+        app = create_app(
+            replica.service,
+            observer.render,
+            access,
+            events=replica.events,
+            scoring=scoring,
+            comparisons=comparisons,
+        )
         stop_on_signals()  # uvicorn handles the signal first, and raises it again once it has shut down
         answer(
             app,
@@ -117,7 +127,7 @@ def serve(
             patience_s,
             limits=processes.connection_limits(),
             observer=observer,
-            on_stop=replica.events.close,
+            on_stop=ending(replica.events, comparisons),
         )
     for thread in replica.loops:
         if thread.failure is not None:

@@ -2,14 +2,16 @@
 
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
+from dancerank.comparing import Comparisons
 from dancerank.embedded import EmbeddedSystem, run_embedded
 from dancerank.listening import answer
+from dancerank.live_events import ending
 from dancerank.processes import Processes
 from dancerank.settings import KafkaSettings, RankingSettings, Settings
 from dancerank.terminal import Console
@@ -107,15 +109,22 @@ def keep_serving(console: Console, system: EmbeddedSystem, observer: PrometheusO
     """Answer over HTTP on the port ``taken`` until Ctrl-C."""
     processes = Processes(system.settings, observer=observer)
     limits, events = processes.connection_limits(), system.replica.events
-    with processes.scoring() as scoring:
-        app = create_app(system.service, observer.render, processes.api_access(), events=events, scoring=scoring)
+    with processes.scoring() as scoring, closing(Comparisons(system.settings)) as comparisons:
+        app = create_app(
+            system.service,
+            observer.render,
+            processes.api_access(),
+            events=events,
+            scoring=scoring,
+            comparisons=comparisons,
+        )
         answer(
             app,
             taken,
             lambda: _show_addresses(console, system.settings),
             limits=limits,
             observer=observer,
-            on_stop=events.close,
+            on_stop=ending(events, comparisons),
         )
 
 

@@ -11,7 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from dancerank.simulation.comparison import ALLOCATIONS, POLICY, Outcome
-from dancerank.simulation.world import DAY_MS, Float64
+from dancerank.simulation.figures import (
+    BIN,
+    STEP_DAYS,
+    Outcomes,
+    days_of_grants,
+    granted_in_steps,
+    lifts,
+    reactions_so_far,
+    steps,
+)
 
 EXPOSURE: Final = "exposure-by-percentile.png"
 TIERS: Final = "exposure-by-tier.png"
@@ -26,12 +35,6 @@ _COLOURS: Final = {
 _STYLES: Final = {POLICY: "-", "popularity only": "--", "uniform": ":", "oracle": "-."}
 """Colours that colour-blind people can distinguish; the strokes differ too."""
 _TIER_COLOURS: Final = ("#c6dbef", "#6baed6", "#2171b5", "#08306b", "#7a0177", "#ae017e", "#f768a1", "#fcc5c0")
-_BIN: Final = 5
-_BINS: Final = 100 // _BIN
-_STEP_DAYS: Final = 0.25
-
-Outcomes = Sequence[Sequence[Outcome]]
-"""By policy, then by seed."""
 
 
 def draw_charts(folder: Path, by_policy: Outcomes) -> list[Path]:
@@ -56,12 +59,12 @@ def draw_charts(folder: Path, by_policy: Outcomes) -> list[Path]:
 
 def _draw_exposure(axes: Axes, outcomes: Sequence[Outcome]) -> None:
     """Mean impressions of a clip, as a multiple of uniform allocation, by twentieths of the eventual percentile."""
-    edges = np.arange(0, 100 + _BIN, _BIN)
+    edges = np.arange(0, 100 + BIN, BIN)
     for name in ALLOCATIONS:
-        lifts = np.nanmean([_lifts(outcome, name) for outcome in outcomes], axis=0)
-        steps = np.append(lifts, lifts[-1])
+        means = np.nanmean([lifts(outcome, name) for outcome in outcomes], axis=0)
+        ends = np.append(means, means[-1])
         axes.step(
-            edges, steps, _STYLES[name], clip_on=False, where="post", color=_COLOURS[name], label=name, linewidth=2
+            edges, ends, _STYLES[name], clip_on=False, where="post", color=_COLOURS[name], label=name, linewidth=2
         )
     axes.set_yscale("symlog", linthresh=1, linscale=1)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
@@ -72,28 +75,15 @@ def _draw_exposure(axes: Axes, outcomes: Sequence[Outcome]) -> None:
     axes.set_ylabel("mean impressions of a clip, × uniform")
 
 
-def _lifts(outcome: Outcome, name: str) -> Float64:
-    exposures = outcome.allocations[name].exposures
-    bins = np.minimum((outcome.world.percentiles / _BIN).astype(np.int64), _BINS - 1)
-    clips = np.bincount(bins, minlength=_BINS).astype(np.float64)
-    views = np.bincount(bins, weights=exposures, minlength=_BINS)
-    means = np.divide(views, clips, out=np.full(_BINS, np.nan), where=clips > 0)
-    lifts: Float64 = means / exposures.mean()
-    return lifts
-
-
 def _draw_tiers(axes: Axes, outcomes: Sequence[Outcome]) -> None:
     """Impressions granted in each quarter of a day, stacked by tier."""
     policy = outcomes[0].policy
-    last_ms = max((g.at_ms for o in outcomes for g in o.allocations[POLICY].grants), default=0)
-    edges = np.arange(0, last_ms / DAY_MS + _STEP_DAYS, _STEP_DAYS)
+    edges = steps(outcomes)
     below = np.zeros(len(edges))
     for index, tier in enumerate(policy.tiers):
-        grants = [g for o in outcomes for g in o.allocations[POLICY].grants if g.tier == index]
-        steps = np.array([g.at_ms / DAY_MS / _STEP_DAYS for g in grants]).astype(np.int64)
-        views = np.bincount(steps, weights=[g.exposures for g in grants], minlength=len(edges)) / len(outcomes)
+        views = granted_in_steps(outcomes, index)
         colour = _TIER_COLOURS[index % len(_TIER_COLOURS)]
-        axes.bar(edges, views, _STEP_DAYS, below, align="edge", color=colour, label=tier.name)
+        axes.bar(edges, views, STEP_DAYS, below, align="edge", color=colour, label=tier.name)
         below += views
     axes.axvline(outcomes[0].world.days, color="black", linewidth=0.8, linestyle=":")
     axes.annotate("last uploads", (outcomes[0].world.days, 1), xycoords=("data", "axes fraction"),
@@ -105,23 +95,12 @@ def _draw_tiers(axes: Axes, outcomes: Sequence[Outcome]) -> None:
 
 def _draw_reactions(axes: Axes, outcomes: Sequence[Outcome]) -> None:
     """Expected reactions of all that was granted so far, as a share of the oracle's in the end."""
-    last_ms = max(g.at_ms for o in outcomes for a in o.allocations.values() for g in a.grants)
-    days = np.linspace(0, last_ms / DAY_MS, 200)
+    days = days_of_grants(outcomes, 200)
     for name in ALLOCATIONS:
-        shares = np.mean([_cumulative(outcome, name, days) for outcome in outcomes], axis=0)
+        shares = np.mean([reactions_so_far(outcome, name, days) for outcome in outcomes], axis=0)
         axes.plot(days, shares, _STYLES[name], color=_COLOURS[name], label=name, linewidth=2)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_ylim(0)
     axes.set_xlim(0, days[-1])
     axes.set_xlabel("day")
     axes.set_ylabel("expected reactions so far, of the oracle's")
-
-
-def _cumulative(outcome: Outcome, name: str, days: Float64) -> Float64:
-    """Expected reactions of what was granted by each of ``days``, over all that the oracle's bring."""
-    grants = sorted(outcome.allocations[name].grants)
-    at_days = np.array([grant.at_ms for grant in grants]) / DAY_MS
-    gained = np.cumsum([outcome.world.rates[grant.clip] * grant.exposures for grant in grants])
-    so_far = np.concatenate([[0.0], gained])[np.searchsorted(at_days, days, side="right")]
-    whole: Float64 = so_far / outcome.allocations["oracle"].measures.reactions
-    return whole

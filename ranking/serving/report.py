@@ -1,16 +1,21 @@
 """Reports what the indexes of a serving process hold, so that no generation is activated that it does not hold."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Final
 
 from ranking.database.connection import Database
 from ranking.scores.generations import Generations
 from ranking.serving.replicas import Replicas, ReplicaState
 from ranking.vectors.view import IndexView
+from ranking.views.periodic import every
 from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.observation import Observer
 
 log = logging.getLogger(__name__)
+
+_INTERVAL_S: Final = 1.0
 
 
 class ServingReport:
@@ -42,6 +47,12 @@ class ServingReport:
             self._is_reported = False
         else:
             self._is_reported = True
+
+    @contextmanager
+    def periodically(self) -> Iterator[None]:
+        """Report every second while the context lasts, and take this process off the list at its end."""
+        with closing(self), every(_INTERVAL_S, self.report, name="serving-report", at_once=True):
+            yield
 
     def close(self) -> None:
         """Take this process off the list."""

@@ -32,6 +32,7 @@ from schemas.errors import (
 from schemas.modalities import Dimension
 from schemas.model_queries import ModelAnswer
 from schemas.observation import Observer
+from schemas.pool_comparisons import NamedPolicy
 from schemas.pool_history import DecisionsAnswer, PoolHistoryAnswer
 from schemas.pool_queries import HypotheticalClip, PooledClipAnswer, PoolsAnswer, PoolTryAnswer
 from schemas.queries import (
@@ -267,6 +268,10 @@ class RankingService:
     def pool_history(self, windows: int) -> PoolHistoryAnswer:
         """What the tiers granted in the latest ``windows`` windows."""
         return self._pools_here().history.windows(windows)
+
+    def active_policy(self) -> NamedPolicy:
+        """The policy that decides now."""
+        return self._pools_here().history.policy()
 
     def pool_decisions(self, *, after: int | None = None, k: int = 50) -> DecisionsAnswer:
         """Decisions about all clips, newest first; ``after``: only those before the one with this number."""

@@ -31,7 +31,7 @@ class TooManyAtOnce(RetriableError):
     """As many requests of this kind as the settings allow are being answered or wait."""
 
     code = "too_many_at_once"
-    remedy = "Try again after `Retry-After` seconds, or raise the setting under `[scoring]` that the message names."
+    remedy = "Try again after `Retry-After` seconds, or raise the setting that the message names, if it names one."
     surfaces = (Surface.HTTP,)
 
 

@@ -10,11 +10,13 @@ import sqlalchemy as sa
 from ranking.database.connection import Database
 from ranking.database.tables import pool_budgets, pool_clips, pool_decisions, pool_leases, pool_policies
 from ranking.pools.policy import Policy
+from ranking.pools.policy_text import policy_text
 from ranking.pools.service.dry_run import explained
 from schemas.clock import Clock
 from schemas.codec import decode
 from schemas.errors import NotReady
 from schemas.events import PoolDecision
+from schemas.pool_comparisons import NamedPolicy
 from schemas.pool_history import (
     DecisionsAnswer,
     LaneGrants,
@@ -25,6 +27,7 @@ from schemas.pool_history import (
 )
 from schemas.pools import Lane, Limit
 
+_NO_POLICY: Final = "the traffic pools have no policy yet; dancerank pools run adopts one"
 _TIER: Final = str(Limit.TIER)
 _MOST_NEW: Final = 500
 _LOOKS: Final = 10
@@ -52,7 +55,7 @@ class PoolHistory:
         with self._database.reading() as connection:
             adopted = _adopted(connection)
             if not adopted:
-                raise NotReady("the traffic pools have no policy yet; dancerank pools run adopts one")
+                raise NotReady(_NO_POLICY)
             active = adopted[-1]
             window_ms = active.policy.window_ms
             current_ms = active.policy.window_start_ms(at_ms)
@@ -62,6 +65,15 @@ class PoolHistory:
         starts = sorted({*granted, *range(first_ms, current_ms + 1, window_ms)})[-most:]
         windows = [_window(adopted, start_ms, granted.get(start_ms, {})) for start_ms in starts]
         return PoolHistoryAnswer(at_ms=at_ms, windows=windows)
+
+    def policy(self) -> NamedPolicy:
+        """The active policy. Raises ``NotReady`` before one was adopted."""
+        with self._database.reading() as connection:
+            adopted = _adopted(connection)
+        if not adopted:
+            raise NotReady(_NO_POLICY)
+        policy = adopted[-1].policy
+        return NamedPolicy(name="active", version=policy.version, toml=policy_text(policy))
 
     def decisions(self, after: int | None, most: int) -> DecisionsAnswer:
         """The newest ``most`` decisions, or those before the one that has the number ``after``."""

@@ -31,3 +31,5 @@ class PoolSettings(BaseModel):
     """Whether every event is kept in the database, so that ``dancerank pools replay`` can make all decisions again."""
     snapshot_interval_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 86_400.0
     """Seconds after which a snapshot of the pools takes the place of the journal; a replay starts there."""
+    comparison_timeout_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
+    """Seconds that a comparison of policies, which ``serve`` makes for who asks for one, may take; then it is ended."""

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from fastapi import FastAPI, Query, Response
 
 from ranking.serving.api.bodies import JsonRoute
+from ranking.serving.api.comparison_routes import add_comparisons
 from ranking.serving.api.description import documented
 from ranking.serving.api.errors import RETRY_AFTER_S, install_error_handlers
 from ranking.serving.api.event_routes import add_events
@@ -41,6 +42,7 @@ from ranking.serving.readiness import Readiness
 from ranking.serving.service import RankingService
 from schemas.challenge_queries import ChallengeDistribution, ChallengeGrowth
 from schemas.dancer_queries import SimilarDancersAnswer
+from schemas.pool_comparisons import PolicyComparisons
 from schemas.queries import (
     Challenge,
     ChallengeAttention,
@@ -82,11 +84,13 @@ def create_app(
     *,
     events: Broadcast | None = None,
     scoring: ScoresOnRequest | None = None,
+    comparisons: PolicyComparisons | None = None,
 ) -> FastAPI:
     """The API around ``service``; ``metrics`` gives the content type and the body of ``/metrics``.
 
     ``access``: who may ask; absent: everybody. ``events``: what is scored and decided now; absent: nobody can listen.
     ``scoring``: what scores clips that were never uploaded; absent: such questions are answered with 501.
+    ``comparisons``: what compares policies of the traffic pools; absent likewise.
     """
     access = access or Access()
     app = FastAPI(
@@ -114,6 +118,7 @@ def create_app(
     add_tips(app, service)
     add_scoring(app, service, scoring)
     add_pools(app, service)
+    add_comparisons(app, service, comparisons)
     add_model(app, service)
     add_events(app, events, access.observer)
     _add_operation(app, service, metrics)

@@ -185,7 +185,8 @@ def test_the_description_explains_every_field_of_what_is_asked_and_answered(clie
     described = get(client, "/openapi.json")
     pools = {path: operations for path, operations in described["paths"].items() if "pool" in path}
     assert set(pools) == {
-        "/v1/clips/{clip_id}/pool", "/v1/pools", "/v1/pools/history", "/v1/pools/decisions", TRY,
+        "/v1/clips/{clip_id}/pool", "/v1/pools", "/v1/pools/history", "/v1/pools/decisions", "/v1/pools/policies",
+        "/v1/pools/comparison", TRY,
     }  # fmt: skip
     schemas, seen = described["components"]["schemas"], set()
     wanted = {
