@@ -122,8 +122,8 @@ def throughput(
     return {"clips_per_s": speeds, "ratio": {name: value / medians["bare"] for name, value in medians.items()}}
 
 
-def settings_for(folder: Path) -> Settings:
-    """The defaults, on names of their own and within ``folder``."""
+def settings_for(folder: Path, **streamer: Any) -> Settings:
+    """The defaults but for those of ``streamer``, on names of their own and within ``folder``."""
     run = uuid.uuid4().hex[:8]
     return Settings.model_validate(
         {
@@ -132,6 +132,7 @@ def settings_for(folder: Path) -> Settings:
                 "feature_roots": [folder.resolve().as_uri()],
                 "uploads_topic": f"uploads-{run}",
                 "scored_topic": f"scored-{run}",
+                **streamer,
             },
             "ranking": {"database_url": f"sqlite:///{folder / run}.db", "index_folder": folder / f"index-{run}"},
         }
@@ -209,10 +210,11 @@ def pipeline(
     clips: int,
     *,
     views: bool,
+    **streamer: Any,
 ) -> float:
     """Clips per second from the moment they are sent to a system that is up until the last one is acknowledged on the
-    log or, with ``views``, retrievable."""
-    settings = settings_for(folder)
+    log or, with ``views``, retrievable. ``streamer``: settings of its own."""
+    settings = settings_for(folder, **streamer)
     if views:
         with run_embedded(Processes(settings, connection=connection, bundle=bundle, observer=Observer())) as system:
             system.await_ready()

@@ -50,7 +50,6 @@ from schemas.readiness import ProcessState
 from schemas.scoring import ScoresOnRequest
 from schemas.unknown_modalities import UnknownModalities
 from streamer.pipeline import Streamer
-from streamer.runtimes.style_network import style_network
 from streamer.tuning import Schedule, open_tuned
 from transport.client_options import ProducerOptions
 from transport.connection import KafkaConnection
@@ -192,9 +191,8 @@ class Processes:
     @contextmanager
     def streamer(self, runtime: ModelRuntime) -> Iterator[Streamer]:
         """Scores uploads with ``runtime``, as a member of the streamer group; with an extractor, videos beside them."""
-        styles = style_network(self.bundle)
         streaming = Streaming(
-            self.settings, self.connection, runtime, self._schedule, styles, self.observer, self.clock
+            self.settings, self.connection, runtime, self._schedule, self.bundle, self.observer, self.clock
         )
         with streaming.running(self._loops) as opened:
             yield opened

@@ -11,13 +11,15 @@ from dancerank.kafka_sources import member_of
 from dancerank.loop_monitoring import MonitoredLoops
 from dancerank.settings import Settings
 from dancerank.topics import topics_read
+from schemas.bundle import Bundle
 from schemas.clock import Clock
 from schemas.observation import Observer
 from schemas.ports import FeatureExtractor, ModelRuntime
 from streamer.assembly import open_streamer
 from streamer.extractors.selection import open_extractor
+from streamer.guiding import open_gradients
 from streamer.pipeline import Streamer
-from streamer.runtimes.style_network import StyleNetwork
+from streamer.runtimes.style_network import style_network
 from streamer.settings import StreamerSettings
 from streamer.tuning import Schedule
 from transport.client_options import TransactionOptions
@@ -41,7 +43,9 @@ def extractor_of(settings: Settings, observer: Observer) -> FeatureExtractor | N
 
 
 class Streaming:
-    """Opens the streamers of one process, which share ``runtime`` and ``styles``, the bundle's style classifier."""
+    """Opens the streamers of one process, which share ``runtime``, which runs ``bundle``, and the bundle's gradient
+    graphs and style classifier.
+    """
 
     def __init__(
         self,
@@ -49,12 +53,12 @@ class Streaming:
         connection: KafkaConnection,
         runtime: ModelRuntime,
         schedule: Schedule | None,
-        styles: StyleNetwork | None,
+        bundle: Bundle,
         observer: Observer,
         clock: Clock,
     ) -> None:
-        self._settings, self._connection, self._runtime = settings, connection, runtime
-        self._styles = styles
+        self._settings, self._connection = settings, connection
+        self._runtime, self._bundle = runtime, bundle
         self._schedule, self._observer, self._clock = schedule, observer, clock
 
     @contextmanager
@@ -67,12 +71,21 @@ class Streaming:
         with ExitStack() as stack:
             extractor = extractor_of(settings, self._observer) if videos and settings.extraction.workers else None
             loops = open_loops()
-            opened = self._open(settings.streamer, settings.kafka.streamer_group, uploads, moves_videos=bool(videos))
+            threads = settings.streamer.inference_threads if self._schedule is None else self._schedule.threads
+            gradients = open_gradients(settings.streamer, self._bundle, threads)
+            if gradients is not None:
+                stack.enter_context(closing(gradients))
+            shared = {"gradients": gradients, "styles": style_network(self._bundle)}
+            opened = self._open(
+                settings.streamer, settings.kafka.streamer_group, uploads, moves_videos=bool(videos), **shared
+            )
             stack.enter_context(closing(opened))
             loops.add(opened, LagReader(uploads, settings.kafka.streamer_group, opened.progress), opened.store_reasons)
             if extractor is not None:
                 stack.callback(getattr(extractor, "close", _nothing))
-                beside = self._open(self._video_settings(), settings.kafka.videos_group, videos, extractor=extractor)
+                beside = self._open(
+                    self._video_settings(), settings.kafka.videos_group, videos, extractor=extractor, **shared
+                )
                 stack.enter_context(closing(beside))
                 loops.add(beside, LagReader(videos, settings.kafka.videos_group, beside.progress), tuple)
                 stack.enter_context(_beside(beside, opened))
@@ -91,7 +104,6 @@ class Streaming:
             open_source=member_of(connection, self._settings.kafka, group, topics),
             open_sink=lambda: open_results(connection, name, transactions, limits),
             schedule=self._schedule,
-            styles=self._styles,
             observer=self._observer,
             clock=self._clock,
             **options,

@@ -97,7 +97,9 @@ class Observer:
         """A batch of ``clips`` holds ``frames`` real steps in ``padded_frames`` steps of padded array."""
 
     def stage_timed(self, stage: str, duration_s: float, modality: Modality | None = None) -> None:
-        """``stage`` is one of load, wait, inference, fusion, publish, total, apply, rankings, query."""
+        """``stage`` is one of load, wait, inference, fusion, guidance, publish, total, apply, rankings,
+        query.
+        """
 
     def video_extracted(self, frames: int) -> None:
         """The streams of a video of so many frames at 25 Hz were extracted."""
@@ -125,6 +127,9 @@ class Observer:
 
     def style_failed(self) -> None:
         """The style classifier failed on a clip, which is scored without a style."""
+
+    def guidance_failed(self) -> None:
+        """The guidance of a clip could not be computed; it is scored without."""
 
     def provider_in_use(self, modality: Modality | None, provider: str) -> None:
         """The ONNX Runtime execution provider that runs a stream (``None``: the fusion)."""

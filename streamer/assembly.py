@@ -5,10 +5,11 @@ import threading
 from schemas.bundle import Bundle
 from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
-from schemas.ports import FeatureExtractor, ModelRuntime
+from schemas.ports import FeatureExtractor, GradientRuntime, ModelRuntime
 from schemas.unknown_modalities import UnknownModalities
 from streamer.extractors.selection import open_extractor
 from streamer.guidance.guide import Guide
+from streamer.guiding import Guiding
 from streamer.loading import FeatureLoader
 from streamer.pipeline import OpenSink, OpenSource, Streamer
 from streamer.prefetch import Prefetcher
@@ -62,6 +63,7 @@ def open_streamer(
     open_sink: OpenSink,
     schedule: Schedule | None = None,
     styles: StyleNetwork | None = None,
+    gradients: GradientRuntime | None = None,
     extractor: FeatureExtractor | None = None,
     moves_videos: bool = False,
     observer: Observer | None = None,
@@ -69,14 +71,18 @@ def open_streamer(
 ) -> Streamer:
     """A streamer that is ready to ``run``.
 
-    ``runtime`` runs the bundle to score with, by ``schedule`` or, without one, as the settings say; the caller closes
-    it after the streamer. ``styles`` is the bundle's style classifier. ``extractor``: by default the one that the
-    settings name, without options. ``moves_videos``: whether uploads with a video go to ``settings.videos_topic``
-    instead of being extracted here. Raises ``ConfigurationError`` for a feature root that cannot be read, and what
-    ``open_sink`` and ``open_source`` raise, which are called last.
+    ``runtime`` runs the bundle to score with, by ``schedule`` or, without one, as the settings say; ``gradients`` runs
+    its gradient graphs for ``guidance_share`` of the clips. The caller closes both after the streamer. ``styles`` is
+    the bundle's style classifier. ``extractor``: by default the one that the settings name, without options.
+    ``moves_videos``: whether uploads with a video go to ``settings.videos_topic`` instead of being extracted here.
+    Raises ``ConfigurationError`` for a feature root that cannot be read, and what ``open_sink`` and ``open_source``
+    raise, which are called last.
     """
     observer, clock = observer or Observer(), clock or SystemClock()
     schedule = schedule or fixed_schedule(settings)
+    guiding = None
+    if gradients is not None:
+        guiding = Guiding(runtime, gradients, settings.guidance_share, observer=observer, clock=clock)
     abandoned = threading.Event()
     store = FeatureStore(
         FeatureRoots(settings.feature_roots),
@@ -111,6 +117,7 @@ def open_streamer(
                 sizes=schedule.sizes,
                 max_batch_steps=settings.max_batch_steps,
                 recogniser=_recogniser(styles, runtime, observer),
+                guiding=guiding,
                 observer=observer,
                 clock=clock,
             ),

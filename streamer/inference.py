@@ -9,7 +9,7 @@ from schemas.clock import Clock
 from schemas.errors import InferenceFailed
 from schemas.events import ClipScored
 from streamer.padding import PaddedBuffer
-from streamer.scoring import Scorer, Scoring, StreamRun
+from streamer.scoring import Run, Scorer, Scoring
 
 BATCHES_AHEAD: Final = 2
 """Batches that wait while others are worked on: what the threads do while the loop reads, writes and commits."""
@@ -47,14 +47,14 @@ class _Job(Generic[Item]):
 
 
 class Inference(Generic[Item]):
-    """Scores batches on ``workers`` threads, one run of a stream at a time on each, in the order of the batches.
+    """Scores batches on ``workers`` threads, one run of a graph at a time on each, in the order of the batches.
 
     ``submit`` and ``collect`` are called on one thread. ``ended`` is called, on any thread, when a batch is through.
     """
 
     def __init__(self, scorer: Scorer, *, workers: int, clock: Clock, ended: Callable[[], object]) -> None:
         self._scorer, self._clock, self._ended = scorer, clock, ended
-        self._queue: queue.SimpleQueue[tuple[_Job[Item], StreamRun] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[_Job[Item], Run] | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[_Job[Item]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._since_s: dict[int, float] = {}

@@ -20,6 +20,7 @@ from schemas.events import (
     ClipScoredV3,
     FeatureSource,
     InlineFeatures,
+    JointGuidance,
     ModalityResult,
     StyleResult,
     UploadEvent,
@@ -32,6 +33,7 @@ from schemas.observation import Observer
 from schemas.ports import Bool, Float32, FusionResult, Int64, ModelRuntime, StreamResult
 from schemas.training_distribution import DistanceMeter
 from streamer.batch_sizes import WHOLE_BATCHES, BatchSizes, Rows
+from streamer.guiding import Guiding
 from streamer.padding import PaddedBuffer
 from streamer.styles import StyleRecogniser
 
@@ -56,25 +58,43 @@ class StreamRun(NamedTuple):
     rows: Rows
 
 
+class GuidanceRun(NamedTuple):
+    """The guidance of one clip of a batch. It runs alone: what the log says of it depends on no other clip."""
+
+    row: int
+
+
+Run = StreamRun | GuidanceRun
+
+
 class Scoring:
     """A batch under way: which runs it takes, and what they have given so far.
 
     Runs of one batch write to places of their own, so several threads may do them at once. ``present`` (N, M),
     ``embeddings`` (N, sum of D), ``scores`` (N, M). ``failures``: why a row has no result. ``distances`` are those of
     each clip from the training distribution, by modality, where the bundle states one; ``styles`` are the clips', where
-    it has a classifier. ``steps`` and ``padded_steps`` count those of all runs, in steps of ``STEP_RATE_HZ``.
+    it has a classifier; ``guidance`` is that of the rows that got some. ``steps`` and ``padded_steps`` count those of
+    all runs of streams, in steps of ``STEP_RATE_HZ``.
     """
 
-    def __init__(self, clips: Sequence[ScoringInput], present: Bool, width: int, runs: Sequence[StreamRun]) -> None:
+    def __init__(
+        self,
+        clips: Sequence[ScoringInput],
+        present: Bool,
+        width: int,
+        streams: Sequence[StreamRun],
+        guided: Sequence[GuidanceRun] = (),
+    ) -> None:
         self.clips = clips
         self.present = present
-        self.runs = runs
+        self.runs: Sequence[Run] = [*guided, *streams]  # the longest first, so that no thread waits for the last
         self.embeddings = np.zeros((len(clips), width), np.float32)
         self.scores = np.zeros(present.shape, np.float32)
         self.failures: dict[int, InferenceFailed] = {}
         self.distances: list[dict[Modality, float]] = [{} for _ in clips]
         self.styles: list[StyleResult | None] = [None] * len(clips)
-        lengths = [_steps_of(clips, run) for run in runs]
+        self.guidance: dict[int, JointGuidance] = {}
+        lengths = [_steps_of(clips, run) for run in streams]
         self.steps = round(sum(map(sum, lengths)))
         self.padded_steps = round(sum(max(each) * len(each) for each in lengths))
 
@@ -97,14 +117,15 @@ class Scorer:
         sizes: BatchSizes = WHOLE_BATCHES,
         max_batch_steps: float = math.inf,
         recogniser: StyleRecogniser | None = None,
+        guiding: Guiding | None = None,
         observer: Observer | None = None,
         clock: Clock | None = None,
     ) -> None:
         """A run has no more clips than ``sizes`` says and no padded cost above ``max_batch_steps``. ``recogniser``
-        names the styles of clips that have joints.
+        names the styles of clips that have joints, ``guiding`` gives some of them guidance.
         """
         self._runtime = runtime
-        self._recogniser = recogniser
+        self._recogniser, self._guiding = recogniser, guiding
         self._sizes, self._max_batch_steps = sizes, max_batch_steps
         self._observer = observer or Observer()
         self._clock = clock or SystemClock()
@@ -157,10 +178,22 @@ class Scorer:
             runs += [
                 StreamRun(modality, rows[among]) for among in self._sizes.runs(modality, lengths, self._max_batch_steps)
             ]
-        return Scoring(batch, present, self._width, runs)
+        guided: list[GuidanceRun] = []
+        if (guiding := self._guiding) is not None:
+            chosen = (guiding.chooses(upload.clip_id, features) for upload, features in batch)
+            guided = [GuidanceRun(row) for row, is_chosen in enumerate(chosen) if is_chosen]
+        return Scoring(batch, present, self._width, runs, guided)
 
-    def run(self, scoring: Scoring, run: StreamRun, buffer: PaddedBuffer) -> None:
-        """Pad the clips of one run into ``buffer`` and run the stream on them."""
+    def run(self, scoring: Scoring, run: Run, buffer: PaddedBuffer) -> None:
+        """Do one run: of a stream, on its clips padded into ``buffer``, or of the guidance of a clip."""
+        if isinstance(run, StreamRun):
+            self._run_padded(scoring, run, buffer)
+        elif self._guiding is not None:
+            upload, features = scoring.clips[run.row]
+            if (found := self._guiding.guidance(upload.clip_id, features)) is not None:
+                scoring.guidance[run.row] = found
+
+    def _run_padded(self, scoring: Scoring, run: StreamRun, buffer: PaddedBuffer) -> None:
         modality, rows = run
         clips = [scoring.clips[row][1].frames[modality] for row in rows.tolist()]
         look, measured = None, list[float]()
@@ -176,7 +209,7 @@ class Scorer:
                 scoring.failures[int(rows[0])] = error
             else:
                 for row in rows:
-                    self.run(scoring, StreamRun(modality, np.array([row])), buffer)
+                    self._run_padded(scoring, StreamRun(modality, np.array([row])), buffer)
             return
         scoring.embeddings[rows, self._columns[modality]] = result.embeddings
         scoring.scores[rows, self._modalities.index(modality)] = result.scores
@@ -252,7 +285,7 @@ class Scorer:
             scored_at_ms=scored_at_ms,
         )
         distance = self._distance(upload.clip_id, scoring.distances[row])
-        return _versioned(scored, distance, upload.features, scoring.styles[row])
+        return _versioned(scored, distance, upload.features, scoring.styles[row], scoring.guidance.get(row))
 
     def _distance(self, clip_id: str, distances: Mapping[Modality, float]) -> float | None:
         """The greatest, reported; ``None`` without any."""
@@ -274,13 +307,17 @@ class Scorer:
 
 
 def _versioned(
-    clip: ClipScored, distance: float | None, features: FeatureSource, style: StyleResult | None
+    clip: ClipScored,
+    distance: float | None,
+    features: FeatureSource,
+    style: StyleResult | None,
+    guidance: JointGuidance | None,
 ) -> ClipScored:
     """In the earliest version that holds it."""
     kept = None if isinstance(features, InlineFeatures) else features
-    if kept is not None or style is not None:
+    if kept is not None or style is not None or guidance is not None:
         known = msgspec.structs.asdict(clip)
-        return ClipScoredV3(**known, training_distance=distance, features=kept, style=style)
+        return ClipScoredV3(**known, training_distance=distance, features=kept, style=style, guidance=guidance)
     if distance is None:
         return clip
     return ClipScoredV2(**msgspec.structs.asdict(clip), training_distance=distance)

@@ -32,10 +32,13 @@ class Way(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """How many streams run side by side, and how many clips share a run of each."""
+    """How many streams run side by side, how many clips share a run of each, and how many ``threads`` an operator has
+    (0: one per core).
+    """
 
     workers: int
     sizes: BatchSizes
+    threads: int = 0
 
 
 class Tuned(NamedTuple):
@@ -62,7 +65,7 @@ def ways(settings: StreamerSettings, cores: int) -> list[Way]:
 def fixed_schedule(settings: StreamerSettings) -> Schedule:
     """What the settings say, without measuring: streams whose size they leave open run whole batches."""
     sizes = {modality: {LENGTHS[0]: size} for modality, size in settings.stream_batch_clips.items()}
-    return Schedule(settings.inference_workers or 1, BatchSizes(sizes))
+    return Schedule(settings.inference_workers or 1, BatchSizes(sizes), settings.inference_threads)
 
 
 def open_tuned(
@@ -92,7 +95,7 @@ class _Tuning:
         runtime = self._open(best)
         opening_s = clock.monotonic_s() - began_s
         if not settings.tuning_s:
-            return Tuned(runtime, Schedule(best.workers, fixed_schedule(settings).sizes))
+            return Tuned(runtime, Schedule(best.workers, fixed_schedule(settings).sizes, best.threads))
         deadline = Deadline(clock, settings.tuning_s)
         costs, opened = self._measure(runtime, best, deadline), best
         for way in candidates[1:]:
@@ -111,7 +114,7 @@ class _Tuning:
             runtime = self._open(best)
         sizes = chosen_sizes(costs, settings.stream_batch_clips)
         log.info("streams run %s; clips of a run: %s", best, _described(sizes, costs))
-        return Tuned(runtime, Schedule(best.workers, sizes))
+        return Tuned(runtime, Schedule(best.workers, sizes, best.threads))
 
     def _open(self, way: Way) -> ModelRuntime:
         settings = self._settings

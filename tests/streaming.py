@@ -13,7 +13,7 @@ from schemas.codec import decode, encode
 from schemas.events import ClipScored, ClipUploaded
 from schemas.modalities import Modality
 from schemas.observation import Observer
-from schemas.ports import OutgoingRecord, RecordSource, TopicPartition, TransactionalSink
+from schemas.ports import GradientRuntime, OutgoingRecord, RecordSource, TopicPartition, TransactionalSink
 from streamer.assembly import open_streamer
 from streamer.loading import FeatureLoader
 from streamer.pipeline import OpenSource, Streamer
@@ -87,6 +87,7 @@ class Log:
         sink: TransactionalSink | None = None,
         open_source: OpenSource | None = None,
         observer: Observer | None = None,
+        gradients: GradientRuntime | None = None,
         moves_videos: bool = False,
     ) -> Streamer:
         return open_streamer(
@@ -94,6 +95,7 @@ class Log:
             OnnxRuntime(bundle),
             open_source=open_source or self.open_source,
             open_sink=lambda: sink or MemoryTransactionalSink(self.broker),
+            gradients=gradients,
             observer=observer,
             moves_videos=moves_videos,
         )

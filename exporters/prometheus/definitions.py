@@ -38,8 +38,8 @@ _PROCESS: Final = Label("process", "`stream`, `rank`, `pools run`, `serve`")
 _WAITS_FOR: Final = Label("reason", ", ".join(f"`{each}`" for each in WaitsFor))
 _STAGE: Final = Label(
     "stage",
-    "`load`, `wait`, `inference`, `fusion`, `publish`, `total` (of `stream`), `apply` (of a view), `rankings` (of "
-    "`pools run`: until they hold the clips), `query` (of `serve`)",
+    "`load`, `wait`, `inference`, `fusion`, `guidance`, `publish`, `total` (of `stream`), `apply` (of a view), "
+    "`rankings` (of `pools run`: until they hold the clips), `query` (of `serve`)",
 )
 _MODALITY: Final = Label("modality", "the modality")
 _MODALITY_OR_ALL: Final = Label("modality", f"the modality; `{ALL}` for the whole clip")
@@ -209,6 +209,12 @@ STYLES: Final = CounterDefinition(
 STYLES_FAILED: Final = CounterDefinition(
     "dancerank_styles_failed_total",
     "Clips that the style classifier failed on; they are scored without a style.",
+    "clips",
+    _STREAM,
+)
+GUIDANCE_FAILURES: Final = CounterDefinition(
+    "dancerank_guidance_failures_total",
+    "Clips scored without the guidance that was to be computed; those that have it are counted by their stage.",
     "clips",
     _STREAM,
 )

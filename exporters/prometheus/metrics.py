@@ -46,6 +46,7 @@ class PrometheusObserver(Observer):
         self._outside_training = definitions.OUTSIDE_TRAINING.create(registry)
         self._styles = definitions.STYLES.create(registry)
         self._styles_failed = definitions.STYLES_FAILED.create(registry)
+        self._guidance_failures = definitions.GUIDANCE_FAILURES.create(registry)
         self._stage_s = definitions.STAGE_S.create(registry)
         self._provider = definitions.PROVIDER.create(registry)
         self._stream_batch_clips = definitions.STREAM_BATCH_CLIPS.create(registry)
@@ -137,6 +138,9 @@ class PrometheusObserver(Observer):
 
     def style_failed(self) -> None:
         self._styles_failed.inc()
+
+    def guidance_failed(self) -> None:
+        self._guidance_failures.inc()
 
     def provider_in_use(self, modality: Modality | None, provider: str) -> None:
         name = str(modality or ALL)

@@ -10,11 +10,12 @@ import msgspec
 import numpy as np
 
 from schemas.errors import ConfigurationError, GuidanceUnavailable, InferenceFailed
+from schemas.events import JointGuidance
 from schemas.features import ClipFeatures
 from schemas.joints import layout_named, mean_absolute_deviation
 from schemas.modalities import Dimension
 from schemas.ports import Bool, Float32, GradientRuntime, Int64, ModelRuntime
-from streamer.guidance.clip_guidance import Guidance
+from streamer.guidance.clip_guidance import Guidance, magnitude_bins
 from streamer.guidance.smoothing import DEFAULT_SMOOTHING, RAW, Float, smoothed
 from streamer.padding import PaddedBuffer
 
@@ -98,6 +99,17 @@ class Guide:
             self._result(clip, of, frames[row, :length], gradients[row, :length], scores[row])
             for row, (clip, length) in enumerate(zip(clips, lengths.tolist(), strict=True))
         ]
+
+    def joint_guidance(self, clip: ClipFeatures) -> JointGuidance:
+        """What the log keeps of a clip: of its skeletal score, ``raw``. No stream is run. Raises as ``batch`` does."""
+        frames, lengths = self._poses([clip])
+        gradient = self._gradient(frames, lengths, None)[0]
+        found = self._result(clip, Dimension.SKELETAL, frames[0], gradient, score=0.0)
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                return magnitude_bins(found)
+        except ValueError as error:
+            raise InferenceFailed(f"guidance: {error}; check the clip's features for extreme values") from error
 
     def _guided(self, of: Dimension | str) -> Dimension:
         known = (Dimension(self.modality), Dimension.FUSED)

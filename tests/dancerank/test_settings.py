@@ -168,6 +168,7 @@ OTHER_VALUES = {
     "DANCERANK_LOG__FORMAT": "json",
     "DANCERANK_SCORING__LOAD": "start",
     "DANCERANK_STREAMER__STORE_OPTIONS": '{"s3": {"endpoint_url": "http://minio:9000"}}',
+    "DANCERANK_STREAMER__GUIDANCE_SHARE": "1",
     "DANCERANK_STREAMER__STREAM_BATCH_CLIPS": '{"skeletal": 1}',
     "DANCERANK_KAFKA__SECURITY": '{"ssl_cafile": "ca.pem"}',
     "DANCERANK_KAFKA__SECRETS": '{"ssl_password": "1234"}',

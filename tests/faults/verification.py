@@ -11,14 +11,24 @@ import sqlalchemy as sa
 
 from dancerank.settings import Settings
 from ranking.database.connection import Database
-from ranking.database.tables import clips, scored_clips, scores
+from ranking.database.tables import clips, guided_clips, scored_clips, scores
+from ranking.scores.tips.audit import sums_differences
 from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.live.index import LiveIndex
 from ranking.vectors.view import IndexView
 from schemas.clock import SystemClock
-from schemas.events import ClipScored, ClipUploaded, embedding_array
+from schemas.events import (
+    ClipScored,
+    ClipScoredV3,
+    ClipUploaded,
+    embedding_array,
+    outside_training,
+    training_distance,
+)
+from schemas.modalities import Modality
 from schemas.observation import Observer
 from schemas.ports import Float64
+from streamer.guiding import is_chosen
 from tests.integration.scored_log import read_log
 from transport.connection import KafkaConnection
 
@@ -54,7 +64,9 @@ def verify(
 
 
 def _wrong_rows(log: Sequence[ClipScored], settings: Settings) -> int:
-    """Clips, scored clips and scores that differ between the log and the database, either way."""
+    """Clips, scored clips, scores and guidance that differ between the log and the database, either way; clips whose
+    guidance is missing or should not be there; and sums that differ from the rows.
+    """
     expected_clips = Counter((c.clip_id, c.dancer_id, c.challenge_id, c.uploaded_at_ms) for c in log)
     expected_scored = Counter((c.generation, c.clip_id, c.scored_at_ms) for c in log)
     expected = Counter((c.clip_id, str(d), c.challenge_id, score) for c in log for d, score in c.scores().items())
@@ -69,8 +81,15 @@ def _wrong_rows(log: Sequence[ClipScored], settings: Settings) -> int:
         found = Counter(
             tuple(row) for row in connection.execute(sa.select(v.clip_id, v.dimension, v.challenge_id, v.score))
         )
-    pairs = ((expected_clips, found_clips), (expected_scored, found_scored), (expected, found))
-    return sum(((one - other) + (other - one)).total() for one, other in pairs)
+        guided = Counter(connection.scalars(sa.select(guided_clips.c.clip_id)))
+        sums_wrong = len(list(sums_differences(connection)))
+    share = settings.streamer.guidance_share
+    chosen = [c for c in log if Modality.SKELETAL in c.modalities and is_chosen(c.clip_id, share)]
+    counted = Counter(c.clip_id for c in chosen if not outside_training(training_distance(c)))
+    given = Counter(c.clip_id for c in log if isinstance(c, ClipScoredV3) and c.guidance is not None)
+    guidance = ((Counter(c.clip_id for c in chosen), given), (counted, guided))
+    pairs = ((expected_clips, found_clips), (expected_scored, found_scored), (expected, found), *guidance)
+    return sums_wrong + sum(((one - other) + (other - one)).total() for one, other in pairs)
 
 
 def _wrong_vectors(log: Sequence[ClipScored], snapshot: Path) -> int:

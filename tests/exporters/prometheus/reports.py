@@ -59,6 +59,7 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
         {"modality": "facial"},
         1.5,
     ),
+    ("guidance_failed", lambda o: o.guidance_failed(), "dancerank_guidance_failures_total", {}, 1),
     ("outside_training", lambda o: o.outside_training(), "dancerank_clips_outside_training_total", {}, 1),
     ("style_recognised", lambda o: o.style_recognised(None), "dancerank_styles_total", {"style": "unknown"}, 1),
     ("style_failed", lambda o: o.style_failed(), "dancerank_styles_failed_total", {}, 1),
