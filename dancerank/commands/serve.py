@@ -123,7 +123,7 @@ def serve(
         answer(
             app,
             taken,
-            lambda: log.info("serving on http://%s:%d, described at /docs", host, port),
+            lambda: log.info("serving on http://%s:%d: a page at /, the API described at /docs", host, port),
             patience_s,
             limits=processes.connection_limits(),
             observer=observer,

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from dancerank.embedded import EmbeddedSystem
 from dancerank.terminal import Console
+from ranking.scores.observations import Observations
 from schemas.clock import SystemClock
 from schemas.codec import encode
 from schemas.events import EngagementObserved, PoolDecision
@@ -17,6 +18,7 @@ from schemas.pools import Rule
 from schemas.ports import OutgoingRecord
 
 _VIEWS: Final = 150
+_FOLLOWERS: Final = 60
 _LEAST_RATE: Final = 0.01
 _DOUBLINGS: Final = 4.0
 """From the least viral clip of a challenge to the most: 1 % to 16 % of viewers react, 4 % to the median clip."""
@@ -29,16 +31,7 @@ def show_pools(console: Console, system: EmbeddedSystem, virality: Mapping[str, 
     """
     first = system.await_decisions(len(virality))
     entered = [decision.clip_id for decision in first if decision.rule in _ADMITTING]
-    rng, now_ms = np.random.default_rng([seed, 7]), SystemClock().now_ms()
-    topic = system.settings.pools.engagement_topic
-    for clip_id in entered:
-        rate = _LEAST_RATE * 2.0 ** (_DOUBLINGS * virality[clip_id])
-        likes = int(rng.binomial(_VIEWS, rate))
-        seen = EngagementObserved(
-            clip_id=clip_id, observed_at_ms=now_ms, likes=likes, comments=0, reposts=0, views=_VIEWS
-        )
-        system.uploads.send(OutgoingRecord(topic, clip_id.encode(), encode(seen)))
-    system.uploads.flush(system.settings.streamer.flush_timeout_s)
+    _react(system, {clip_id: virality[clip_id] for clip_id in entered}, _VIEWS, np.random.default_rng([seed, 7]))
     system.await_observed(len(entered))
     decisions = system.await_decisions(len(virality))
     console.print(_table(decisions, virality))
@@ -53,6 +46,28 @@ def show_pools(console: Console, system: EmbeddedSystem, virality: Mapping[str, 
         console.print(f"Why {clip_id} is where it is:")
         for decision in system.service.pooled_clip(clip_id).history:
             console.print(f"  {decision.number + 1}. {decision.sentence}", highlight=False)
+
+
+def show_to_followers(system: EmbeddedSystem, virality: Mapping[str, float], seed: int) -> None:
+    """Simulate the reactions of the dancers' own followers to the clips that the pools show to nobody else, so that
+    every prediction can be compared with something.
+    """
+    known = {clip.clip_id for clip in Observations(system.replica.database).clips()}
+    others = {clip_id: percentile for clip_id, percentile in virality.items() if clip_id not in known}
+    _react(system, others, _FOLLOWERS, np.random.default_rng([seed, 8]))
+    system.await_observed(len(virality))
+
+
+def _react(system: EmbeddedSystem, virality: Mapping[str, float], views: int, rng: np.random.Generator) -> None:
+    """Send what so many viewers of each clip did."""
+    topic, now_ms = system.settings.pools.engagement_topic, SystemClock().now_ms()
+    for clip_id, percentile in virality.items():
+        likes = int(rng.binomial(views, _LEAST_RATE * 2.0 ** (_DOUBLINGS * percentile)))
+        seen = EngagementObserved(
+            clip_id=clip_id, observed_at_ms=now_ms, likes=likes, comments=0, reposts=0, views=views
+        )
+        system.uploads.send(OutgoingRecord(topic, clip_id.encode(), encode(seen)))
+    system.uploads.flush(system.settings.streamer.flush_timeout_s)
 
 
 def _table(decisions: list[PoolDecision], virality: Mapping[str, float]) -> Table:

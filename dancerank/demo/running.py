@@ -131,6 +131,7 @@ def keep_serving(console: Console, system: EmbeddedSystem, observer: PrometheusO
 def _show_addresses(console: Console, settings: Settings) -> None:
     root = f"http://{settings.server.host}:{settings.server.port}"
     console.rule("[bold]Serving; Ctrl-C ends")
+    console.print(f"  [bold]{root}/[/]  [dim]the page: open it in a browser[/]")
     for path, what in {
         "/docs": "the API, to try out",
         "/v1/challenges": "challenges",

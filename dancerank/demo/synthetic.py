@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from rich.progress import track
 from rich.table import Table
 
-from dancerank.demo.pool_rounds import show_pools
+from dancerank.demo.pool_rounds import show_pools, show_to_followers
 from dancerank.demo.running import (
     demo_settings,
     keep_serving,
@@ -86,8 +86,10 @@ def run_synthetic_demo(
         console.rule("[bold]5. Similar dancers, under two weightings")
         _show_similar(console, system.service, truth)
         console.rule("[bold]6. Traffic pools: who is shown, and what comes of it")
-        show_pools(console, system, _virality_percentiles(truth), seed)
+        virality = _virality_percentiles(truth)
+        show_pools(console, system, virality, seed)
         if port is not None:
+            show_to_followers(system, virality, seed)
             keep_serving(console, system, observer, port)
 
 

@@ -1,6 +1,6 @@
 // A chart by Observable Plot, with its numbers as a table for who does not see it. The libraries are loaded with the
-// first chart. Plot writes its rules into a style element of each chart, which the policy does not allow; they are in
-// style/charts.css instead.
+// first page that has charts. Plot writes its rules into a style element of each chart, which the policy does not
+// allow; they are in style/charts.css instead.
 import { html, useEffect, useRef, useState } from "../html.js";
 import { announce } from "./announce.js";
 import { Defect } from "./problem.js";
@@ -12,6 +12,8 @@ function load() {
   loading ??= import("../../vendor/d3.min.js").then(() => import("../../vendor/plot.min.js")).then(() => globalThis.Plot);
   return loading;
 }
+
+load().catch(() => (loading = null)); // a page that has this component will draw a chart; the chart says what failed
 
 /**
  * `build({Plot, width})` gives Plot's options. `label`: the chart in one sentence, with what it shows.
