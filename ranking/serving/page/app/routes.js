@@ -6,6 +6,8 @@ export const ROUTES = [
   { path: [], redirect: ["challenges"] },
   { path: ["challenges"], label: "Challenges", load: () => import("./pages/challenges.js") },
   { path: ["challenges", ":id"], load: () => import("./pages/challenge.js") },
+  { path: ["clips", ":id"], load: () => import("./pages/clip.js") },
+  { path: ["similar"], label: "Who dances like this?", load: () => import("./pages/similar.js") },
 ];
 
 /** The route of an address and its identifiers, or `null`. */

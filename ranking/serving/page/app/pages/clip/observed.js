@@ -1,0 +1,52 @@
+// What was predicted of a clip, against how it was received.
+import { html } from "../../html.js";
+import { at, get } from "../../api.js";
+import { useAnswer } from "../../answers.js";
+import { Bars } from "../../components/bars.js";
+import { Section } from "../../components/section.js";
+import { count, duration, number, percentile, plural, time } from "../../format.js";
+
+export function Observed({ id, clip }) {
+  const answer = useAnswer(
+    (signal) => get(at`/v1/clips/${id}/observed`, {}, { signal }).catch((error) => notCounted(error)),
+    [id],
+  );
+  return html`<${Section} title="Predicted against observed" answer=${answer} what="how it was received">
+    ${(seen) => (seen.isCounted === false ? html`<p class="empty">The reactions to this clip have not been counted yet.</p>` : html`<${Compared} seen=${seen} place=${clip?.places.fused} />`)}
+  <//>`;
+}
+
+/** That nothing was counted is an answer and not a problem. */
+function notCounted(error) {
+  if (error.status === 404) return { isCounted: false };
+  throw error;
+}
+
+function Compared({ seen, place }) {
+  const bars = [
+    ...(place ? [{ label: "Predicted", note: "percentile of the fused score", share: place.percentile / 100, colour: "var(--fused)" }] : []),
+    { label: "Observed", note: `percentile of its virality among ${plural(seen.clips, "counted clip")}`, share: seen.percentile / 100, colour: "var(--accent)" },
+  ];
+  return html`<${Bars} label="Percentiles in the challenge" bars=${bars} text=${(share) => percentile(share * 100)} />
+    ${place && html`<p class="verdict">${verdict(place.percentile, seen)}</p>`}
+    <dl class="facts">
+      ${facts(seen).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd class="number">${value}</dd></div>`)}
+    </dl>
+    <p class="hint">Counted ${time(seen.observed_at_ms)}, when it was ${duration(seen.days_online * 86400)} old. Virality is that of Eq. (1).</p>`;
+}
+
+const facts = (seen) => [
+  ["Likes", count(seen.likes)],
+  ["Comments", count(seen.comments)],
+  ["Reposts", count(seen.reposts)],
+  ["Impressions", count(seen.views)],
+  ["Virality", number(seen.virality)],
+  ["Rank", `${count(seen.rank)} of ${count(seen.clips)}`],
+];
+
+function verdict(predicted, seen) {
+  if (seen.clips < 2) return "No other clip of the challenge has been counted yet, so there is nothing to compare it with.";
+  const difference = seen.percentile - predicted;
+  if (Math.abs(difference) < 10) return "It was received about as predicted.";
+  return `It was received ${difference > 0 ? "better" : "worse"} than predicted, by ${percentile(Math.abs(difference))} percentage points.`;
+}

@@ -1,0 +1,132 @@
+// A file of the visitor as the example: a video, or a feature file. It is scored by the server, which keeps nothing.
+import { html, useEffect, useId, useRef, useState } from "../../html.js";
+import { get, request, withQuery } from "../../api.js";
+import { useAnswer } from "../../answers.js";
+import { announce } from "../../components/announce.js";
+import { Bars } from "../../components/bars.js";
+import { Problem } from "../../components/problem.js";
+import { colour, DIMENSIONS, title } from "../../dimensions.js";
+import { duration, number, percentile, short } from "../../format.js";
+
+const FEATURES = /\.safetensors$/i;
+const VIDEOS = /\.(mp4|m4v|mov|mkv|webm|avi|3gp|mpe?g|ts|flv|wmv|ogv)$/i;
+
+/** `onScored({name, answer})` when a file was scored; with `null` when it was removed. `dropped`: what was scored last. */
+export function Dropped({ dropped, onScored }) {
+  const fieldId = useId();
+  const field = useRef(null);
+  const [state, setState] = useState({ name: null, error: null });
+  const [isOver, setOver] = useState(false);
+  const controller = useRef(null);
+  const offer = useAnswer((signal) => get("v1/score/offer", {}, { signal }), []);
+  useEffect(() => () => controller.current?.abort(), []);
+  const take = async (file) => {
+    controller.current?.abort();
+    const own = new AbortController();
+    controller.current = own;
+    setState({ name: file.name, error: null });
+    try {
+      const answer = await scored(file, offer.value, own.signal);
+      if (own.signal.aborted) return;
+      setState({ name: null, error: null });
+      announce(`${file.name} was scored`);
+      onScored({ name: file.name, answer });
+    } catch (error) {
+      if (own.signal.aborted) return;
+      setState({ name: null, error });
+      if (error.code === undefined) throw error;
+    }
+  };
+  const stop = () => {
+    controller.current?.abort();
+    setState({ name: null, error: null });
+  };
+  useDrop(setOver, take, offer.value?.scores === true);
+  if (offer.value !== null && !offer.value.scores) {
+    return html`<section class="card" aria-labelledby="file-title"><h2 id="file-title">A file of your own</h2><p class="empty">A file cannot be the example: ${offer.value.reason}.</p></section>`;
+  }
+  return html`<section class="card drop ${isOver ? "over" : ""}" aria-labelledby="file-title">
+    <h2 id="file-title">A file of your own</h2>
+    <p><label for=${fieldId}>Drop a ${offer.value?.videos ? "video or a feature file" : "feature file"} on this page, or choose one:</label></p>
+    <input id=${fieldId} ref=${field} type="file" accept=${`.safetensors${offer.value?.videos ? ",video/*" : ""}`}
+      onChange=${(event) => {
+        if (event.target.files.length) take(event.target.files[0]);
+        event.target.value = ""; // so that the same file can be chosen again
+      }} />
+    ${offer.value && html`<p class="hint">Up to ${short(offer.value.max_file_bytes)}B. It is scored by the server, which keeps nothing of it.${!offer.value.videos && ` Videos are not taken: ${offer.value.videos_reason}.`}</p>`}
+    ${offer.error && html`<${Problem} error=${offer.error} retry=${offer.reload} />`}
+    ${state.name !== null &&
+    html`<p class="loading" role="status"><span class="spinner" aria-hidden="true"></span>Scoring <bdi>${state.name}</bdi>…
+      <button type="button" onClick=${stop}>Stop</button></p>`}
+    ${state.error && html`<${Problem} error=${state.error} what="The file was not scored" />`}
+    ${dropped && html`<${Result} dropped=${dropped} remove=${() => onScored(null)} />`}
+  </section>`;
+}
+
+/** Files that are dropped anywhere on the page. */
+function useDrop(setOver, take, isTaken) {
+  const latest = useRef(take);
+  latest.current = take;
+  useEffect(() => {
+    if (!isTaken) return undefined;
+    const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+    const over = (event) => {
+      if (!hasFiles(event)) return;
+      event.preventDefault(); // otherwise the browser would open the file instead
+      setOver(true);
+    };
+    const leave = (event) => event.relatedTarget === null && setOver(false);
+    const drop = (event) => {
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      setOver(false);
+      if (event.dataTransfer.files.length) latest.current(event.dataTransfer.files[0]);
+    };
+    addEventListener("dragover", over);
+    addEventListener("dragleave", leave);
+    addEventListener("drop", drop);
+    return () => {
+      removeEventListener("dragover", over);
+      removeEventListener("dragleave", leave);
+      removeEventListener("drop", drop);
+    };
+  }, [isTaken]);
+}
+
+class FileRefused extends Error {
+  constructor(message) {
+    super(message);
+    this.code = "file_refused";
+    this.remedy = "Choose another file.";
+    this.retryAfterS = null;
+  }
+}
+
+async function scored(file, offer, signal) {
+  const isFeatures = FEATURES.test(file.name);
+  const isVideo = file.type.startsWith("video/") || VIDEOS.test(file.name);
+  if (!isFeatures && !isVideo) throw new FileRefused(`“${file.name}” is neither a video nor a feature file (.safetensors).`);
+  if (isVideo && !isFeatures && offer && !offer.videos) throw new FileRefused(`${offer.videos_reason}.`);
+  if (offer && file.size > offer.max_file_bytes) throw new FileRefused(`“${file.name}” has ${short(file.size)}B; at most ${short(offer.max_file_bytes)}B are taken.`);
+  const type = isFeatures ? "application/octet-stream" : file.type.startsWith("video/") ? file.type : "video/mp4";
+  const response = await request(withQuery("v1/score/file"), { method: "POST", headers: { "Content-Type": type }, body: file }, { signal });
+  return response.json();
+}
+
+function Result({ dropped, remove }) {
+  const { name, answer } = dropped;
+  const bars = DIMENSIONS.filter((each) => answer.percentiles[each] !== undefined).map((each) => ({
+    label: title(each),
+    note: `score ${number(answer.scores[each])}`,
+    share: answer.percentiles[each].percentile / 100,
+    colour: colour(each),
+  }));
+  return html`<div class="result">
+    <p><strong><bdi>${name}</bdi></strong> is the example <span class="hint">(${duration(answer.duration_s)}, generation ${answer.generation})</span> <button type="button" onClick=${remove}>Remove it</button></p>
+    ${answer.note && html`<p class="hint">${answer.note}</p>`}
+    ${answer.outside_training_distribution && html`<p class="warning" role="note"><strong>Outside the training distribution.</strong> It is unlike the clips that the model learned from; its scores are not to be trusted.</p>`}
+    ${bars.length > 0 && html`<${Bars} label="Percentiles among all clips" bars=${bars} text=${(share) => percentile(share * 100)} />
+      <p class="hint">Percentiles among all clips of this generation.</p>`}
+    ${bars.length === 0 && html`<p>Fused score ${number(answer.scores.fused)}.</p>`}
+  </div>`;
+}
