@@ -378,7 +378,8 @@ class ClipSummary:
 
     ``training_distance``: how far the clip is from those that the model was trained on, over the limit that the bundle
     states; ``None`` where it states none. Beyond the limit, ``outside_training_distribution``, a clip is in no ranking
-    and has no places. ``window`` and ``since_ms`` are those of ``Ranking``: a clip from before has no places.
+    and has no places. ``ranked_clips``: among how many clips each place is. ``window`` and ``since_ms`` are those of
+    ``Ranking``: a clip from before has no places.
     """
 
     clip_id: str
@@ -396,3 +397,4 @@ class ClipSummary:
     outside_training_distribution: bool = False
     window: Window = "all"
     since_ms: int | None = None
+    ranked_clips: dict[Dimension, int] = field(default_factory=dict)

@@ -220,6 +220,7 @@ class ScoreStore:
             outside_training_distribution=outside,
             window=window,
             since_ms=None if within is None else within.at_ms,
+            ranked_clips={dimension: each.clips for dimension, each in stands.items()},
         )
 
     def source(self, clip_id: str, generation: str | None) -> FeaturesKept | None:

@@ -1,11 +1,12 @@
 // One clip: its scores and what they come from, its movement, what became of it, and what it is like.
-import { html, useState } from "../html.js";
+import { html } from "../html.js";
 import { at, get } from "../api.js";
 import { useAnswer } from "../answers.js";
 import { ChallengeLink, DancerLink } from "../components/clip_links.js";
 import { PageTitle } from "../components/page_title.js";
 import { Problem } from "../components/problem.js";
 import { Loading } from "../components/loading.js";
+import { DIMENSIONS } from "../dimensions.js";
 import { duration, number, time } from "../format.js";
 import { href } from "../router.js";
 import { Duplicates } from "./clip/duplicates.js";
@@ -33,11 +34,11 @@ export default function Clip({ id, query }) {
       <${Observed} id=${id} clip=${clip} />
       <${Pool} id=${id} />
       <${Duplicates} id=${id} generation=${generation} />
-      ${clip && !clip.outside_training_distribution && html`<${Neighbours} id=${id} generation=${generation} dimensions=${Object.keys(clip.places)} />`}
+      ${clip && Object.keys(clip.places).length > 0 && html`<${Neighbours} id=${id} generation=${generation} dimensions=${DIMENSIONS.filter((each) => clip.places[each] !== undefined)} />`}
     </div>`}`;
 }
 
-const Lead = ({ clip }) => html`By <${DancerLink} id=${clip.dancer_id} /> in <${ChallengeLink} id=${clip.challenge_id} />
+const Lead = ({ clip }) => html`By <${DancerLink} id=${clip.dancer_id} /> in <${ChallengeLink} id=${clip.challenge_id} />${" "}
   · uploaded ${time(clip.uploaded_at_ms)} · ${duration(clip.duration_s)} · model generation ${clip.generation}`;
 
 const Outside = ({ distance }) => html`<div class="warning" role="note">

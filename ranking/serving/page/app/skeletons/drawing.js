@@ -46,6 +46,7 @@ export function fit(canvas) {
  * `arrows`: how long the largest arrow is, in sizes of the body.
  */
 export function draw(canvas, { skeleton, area, frame, guidance = null, arrows = 1 }) {
+  if (canvas === null) return; // it has left the page
   const { width, height, ratio } = fit(canvas);
   const context = canvas.getContext("2d");
   context.setTransform(ratio, 0, 0, ratio, 0, 0);

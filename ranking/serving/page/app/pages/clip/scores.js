@@ -1,22 +1,16 @@
 // The scores of a clip by each dimension, with its place in the challenge, and the attention that each modality got.
 import { html } from "../../html.js";
-import { at, get } from "../../api.js";
-import { useAnswer } from "../../answers.js";
 import { Bars } from "../../components/bars.js";
 import { Table } from "../../components/table.js";
 import { colour, DIMENSIONS, MEANING, MODALITIES, title } from "../../dimensions.js";
 import { count, number, percent, percentile } from "../../format.js";
 
 export function Scores({ clip }) {
-  const { challenge_id: challenge, generation } = clip;
-  // Only to say of how many: without it the ranks stay.
-  const sizes = useAnswer((signal) => get(at`/v1/challenges/${challenge}/attention`, { generation }, { signal }), [challenge, generation]);
-  const of = (dimension) => (dimension === "fused" ? sizes.value?.clips : sizes.value?.present[dimension]);
   const rows = DIMENSIONS.filter((each) => clip.scores[each] !== undefined || clip.missing.includes(each));
   const columns = [
     { label: "By", isHeader: true, value: (each) => html`<span class="dimension" style=${{ "--colour": colour(each) }}>${title(each)}</span> <span class="hint">${MEANING[each]}</span>` },
     { label: "Score", isNumber: true, value: (each) => (clip.missing.includes(each) ? html`<span class="hint">not in this clip</span>` : number(clip.scores[each])) },
-    { label: "Rank", isNumber: true, value: (each) => rank(clip.places[each], of(each)) },
+    { label: "Rank", isNumber: true, value: (each) => rank(clip.places[each], clip.ranked_clips[each]) },
     { label: "Percentile", isNumber: true, value: (each) => percentile(clip.places[each]?.percentile) },
   ];
   const bars = MODALITIES.filter((each) => clip.attention[each] !== undefined).map((each) => ({
@@ -39,5 +33,5 @@ export function Scores({ clip }) {
 
 function rank(place, of) {
   if (place === undefined) return "–";
-  return of ? `${count(place.rank)} of ${count(of)}` : count(place.rank);
+  return `${count(place.rank)} of ${count(of)}`;
 }
