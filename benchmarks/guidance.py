@@ -1,6 +1,6 @@
 """What guidance (Eq. 7) is worth: parity of the gradient, what moving along it does, and whether it finds the cause.
 
-    python -m benchmarks.guidance [--quick] [--bundle FOLDER] [--other FOLDER]
+    python -m benchmarks.guidance [--quick] [--bundle FOLDER] [--other FOLDER] [--data FOLDER]
 
 *Parity*: gradient graphs of skeletal networks beside torch's automatic differentiation and central differences.
 *Steps*: each joint of held-out synthetic clips moves by ε of the body's size along the gradient, raw and smoothed,
@@ -8,6 +8,9 @@ against it, and in random directions; judged by the bundle itself and by another
 seen. With ``DANCERANK_DATA``, recorded dances too. *Cause*: the cosine of guidance with the direction in which a
 synthetic clip's joints move as its planted quality grows. *Smoothing*: the same for sizes of noise, on validation
 clips; the constants of ``streamer.guidance.smoothing`` come from this table, all others are of test clips.
+
+With ``--data`` steps alone, of the clips that a data set holds out (of its first fold, if it has folds), by bundles
+that were trained on the rest; written to ``out/guidance-data.json``.
 
 Needs the ``[train]`` extra for parity. Writes ``out/guidance.json``.
 """
@@ -35,7 +38,9 @@ from schemas.features import ClipFeatures
 from schemas.joints import JointLayout, convert, layout_named
 from schemas.modalities import Modality
 from streamer.guidance.smoothing import RAW, SMOOTHINGS
+from vdv.folder import open_data_set
 from vdv.importers.dance import ARCHIVE_NAME, cut, read_sequences
+from vdv.splits import track_folds
 
 PARITY_BAR: Final = 1e-4
 RISING_BAR: Final = 0.95
@@ -54,10 +59,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few networks, clips and sizes of noise")
     parser.add_argument("--bundle", type=Path, default=shipped_bundle())
     parser.add_argument("--other", type=Path, default=video_bundle(), help="a bundle that judges the first")
+    parser.add_argument("--data", type=Path, help="a data set (docs/data.md) of the bundle's layout")
     arguments = parser.parse_args()
     quick: bool = arguments.quick
     console = Console(width=150)
     networks, other = (Networks(read_bundle(folder)) for folder in (arguments.bundle, arguments.other))
+    if arguments.data is not None:
+        held = held_out(arguments.data, 8 if quick else 100)
+        figures = report_steps(console, "skeletal", moved(networks, held, SKELETAL, other, CLIPS_SEED))
+        console.print(write_figures("guidance-data", figures, clips=len(held)), markup=False)
+        return
     figures = report_parity(console, quick=quick)
     clips = [clip.features for clip in islice(synthesize(POOL, seed=CLIPS_SEED), 12 if quick else 100)]
     for of in (SKELETAL, FUSED):
@@ -187,6 +198,13 @@ def recorded_dances(layout: JointLayout, count: int) -> list[ClipFeatures]:
         )
         for clip in islice(firsts, count)
     ]
+
+
+def held_out(folder: Path, count: int) -> list[ClipFeatures]:
+    """The first ``count`` clips of the test part of a data set, or of its first fold."""
+    data = open_data_set(folder)
+    rows = track_folds(data)[0].test[:count]
+    return [data.features(data.annotations[row]) for row in rows]
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
 from benchmarks import guidance_causes, guidance_moves
-from benchmarks.guidance import recorded_dances
+from benchmarks.guidance import held_out, recorded_dances
 from benchmarks.guidance_moves import OPPOSITE, RANDOM, STEPS, rising
 from benchmarks.guidance_parity import Differences, automatic, central
 from benchmarks.guidance_scores import Critic, Networks, cosine, every_joint, in_proportion
@@ -18,6 +19,7 @@ from schemas.bundle import read_bundle
 from schemas.joints import MPII_16
 from schemas.modalities import Modality
 from streamer.guidance.smoothing import SMOOTHINGS
+from vdv.folder import Clip, write_data_set
 
 SHORT = Plan(shortest_s=3.0, longest_s=3.0)
 
@@ -128,3 +130,18 @@ def test_recorded_dances_are_left_out_by_name_without_their_archive(
     assert recorded_dances(MPII_16, 3) == []
     monkeypatch.setenv("DANCERANK_DATA", str(tmp_path))
     assert recorded_dances(MPII_16, 3) == []
+
+
+def test_of_a_data_set_the_held_out_clips_are_measured(tmp_path: Path) -> None:
+    plan = Plan(shortest_s=3.0, longest_s=3.0, modalities=(Modality.SKELETAL,))
+    clips = list(synthesize(4, seed=3, plan=plan))
+    parts = ("train", "test", "train", "test")
+    labelled = (
+        Clip(msgspec.structs.replace(clip.annotation, split=part), clip.features)
+        for clip, part in zip(clips, parts, strict=True)
+    )
+    data = write_data_set(tmp_path / "data", labelled)
+    found = [features.frames[Modality.SKELETAL] for features in held_out(data.folder, 5)]
+    assert len(found) == 2
+    for frames, clip in zip(found, clips[1::2], strict=True):
+        np.testing.assert_array_equal(frames, clip.features.frames[Modality.SKELETAL])
