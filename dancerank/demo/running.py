@@ -46,6 +46,7 @@ def demo_settings(settings: Settings, folder: Path) -> Settings:
         inference_workers=settings.streamer.inference_workers,
         stream_batch_clips=settings.streamer.stream_batch_clips,
         tuning_s=settings.streamer.tuning_s,
+        guidance_share=1.0,  # tips of few clips
     )
     ranking = RankingSettings(
         database_url=f"sqlite:///{folder / 'dancerank.db'}",

@@ -58,3 +58,21 @@ def test_what_there_are_no_tips_of_is_said_in_a_sentence(arguments: list[str], c
     found = CliRunner().invoke(app, ["tips", *arguments])
     assert found.exit_code == 1
     assert (code in found.output, sentence in " ".join(found.output.split())) == (True, True)
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("challenge", [["[b]kick"], []])
+def test_a_picture_is_written_beside_the_table(tmp_path: Path, challenge: list[str]) -> None:
+    for name, head in (("tips.png", b"\x89PNG"), ("tips.SVG", b"<")):
+        found = CliRunner().invoke(app, ["tips", *challenge, "--out", str(tmp_path / name)])
+        assert found.exit_code == 0, found.output
+        assert (tmp_path / name).read_bytes().startswith(head)
+        assert "left ankle" in found.output
+    assert "[b]kick" in (tmp_path / "tips.SVG").read_text()
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_file_that_is_no_picture_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    for name, said in (("tips.pdf", "must end in .png or .svg"), ("none/tips.png", "not a file in an existing folder")):
+        found = CliRunner().invoke(app, ["tips", "--out", str(tmp_path / name)])
+        assert (found.exit_code, said in " ".join(found.output.split())) == (1, True), found.output
