@@ -1,7 +1,7 @@
 """The traffic pools of the demonstration: which clips are admitted, how viewers react, and which are promoted."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import numpy as np
@@ -9,7 +9,6 @@ from rich.table import Table
 
 from dancerank.embedded import EmbeddedSystem
 from dancerank.terminal import Console
-from ranking.scores.observations import Observations
 from schemas.clock import SystemClock
 from schemas.codec import encode
 from schemas.events import EngagementObserved, PoolDecision
@@ -25,9 +24,9 @@ _DOUBLINGS: Final = 4.0
 _ADMITTING: Final = (Rule.NOMINATED, Rule.EXPLORED)
 
 
-def show_pools(console: Console, system: EmbeddedSystem, virality: Mapping[str, float], seed: int) -> None:
+def show_pools(console: Console, system: EmbeddedSystem, virality: Mapping[str, float], seed: int) -> list[str]:
     """Simulate viewers' reactions to the admitted clips, by planted percentile of ``virality`` in the challenge, and
-    print what was decided before and after.
+    print what was decided before and after. Returns the admitted clips.
     """
     first = system.await_decisions(len(virality))
     entered = [decision.clip_id for decision in first if decision.rule in _ADMITTING]
@@ -46,14 +45,16 @@ def show_pools(console: Console, system: EmbeddedSystem, virality: Mapping[str, 
         console.print(f"Why {clip_id} is where it is:")
         for decision in system.service.pooled_clip(clip_id).history:
             console.print(f"  {decision.number + 1}. {decision.sentence}", highlight=False)
+    return entered
 
 
-def show_to_followers(system: EmbeddedSystem, virality: Mapping[str, float], seed: int) -> None:
+def show_to_followers(
+    system: EmbeddedSystem, virality: Mapping[str, float], admitted: Collection[str], seed: int
+) -> None:
     """Simulate the reactions of the dancers' own followers to the clips that the pools show to nobody else, so that
     every prediction can be compared with something.
     """
-    known = {clip.clip_id for clip in Observations(system.replica.database).clips()}
-    others = {clip_id: percentile for clip_id, percentile in virality.items() if clip_id not in known}
+    others = {clip_id: percentile for clip_id, percentile in virality.items() if clip_id not in set(admitted)}
     _react(system, others, _FOLLOWERS, np.random.default_rng([seed, 8]))
     system.await_observed(len(virality))
 

@@ -87,9 +87,9 @@ def run_synthetic_demo(
         _show_similar(console, system.service, truth)
         console.rule("[bold]6. Traffic pools: who is shown, and what comes of it")
         virality = _virality_percentiles(truth)
-        show_pools(console, system, virality, seed)
+        admitted = show_pools(console, system, virality, seed)
         if port is not None:
-            show_to_followers(system, virality, seed)
+            show_to_followers(system, virality, admitted, seed)
             keep_serving(console, system, observer, port)
 
 

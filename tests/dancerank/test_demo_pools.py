@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dancerank.demo.pool_rounds import show_pools
+from dancerank.demo.pool_rounds import show_pools, show_to_followers
 from schemas.codec import decode
 from schemas.events import EngagementObserved, PoolDecision
 from schemas.modalities import Dimension
@@ -88,6 +88,16 @@ def test_just_those_clips_are_shown_that_were_let_in_and_all_is_waited_for_in_or
     assert [record.key for record in system.sent] == [b"clip-%d" % number for number in range(0, CLIPS, 2)]
     assert {record.topic for record in system.sent} == {TOPIC}
     assert system.steps == [("decisions", CLIPS), "flush", ("observed", CLIPS // 2), ("decisions", CLIPS)]
+
+
+def test_followers_see_the_other_clips_so_that_each_prediction_has_something_to_be_compared_with(
+    system: System,
+) -> None:
+    admitted = [f"clip-{number}" for number in range(0, CLIPS, 2)]
+    show_to_followers(system, VIRALITY, admitted, 3)  # type: ignore[arg-type]
+    assert [record.key for record in system.sent] == [b"clip-%d" % number for number in range(1, CLIPS, 2)]
+    assert {decode(record.value, EngagementObserved).views for record in system.sent} == {60}
+    assert system.steps == ["flush", ("observed", CLIPS)]
 
 
 def test_as_many_clips_are_waited_for_though_some_were_decided_about_twice_by_then(
