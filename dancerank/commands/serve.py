@@ -11,6 +11,7 @@ from rich.syntax import Syntax
 
 from dancerank.commands.options import Config
 from dancerank.comparing import Comparisons
+from dancerank.drawing import Drawings
 from dancerank.listening import answer, bound, metrics
 from dancerank.live_events import ending
 from dancerank.logs import configure_logs
@@ -118,6 +119,7 @@ def serve(
             events=replica.events,
             scoring=scoring,
             comparisons=comparisons,
+            drawing=Drawings(),
         )
         stop_on_signals()  # uvicorn handles the signal first, and raises it again once it has shut down
         answer(

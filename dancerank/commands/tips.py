@@ -1,7 +1,7 @@
 """``tips``: which joints deserve attention in a challenge, and when."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import Annotated, Final
 
 import typer
@@ -9,13 +9,12 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from dancerank.commands.options import Config, Generation
+from dancerank.commands.picture_files import Out, check_picture, write_picture
 from dancerank.commands.questions import store_service, titled
-from dancerank.places_to_write import check_file_to_write
+from dancerank.drawing import Drawings
 from dancerank.terminal import Console
-from schemas.errors import ConfigurationError
 from schemas.tips import ChallengeTips, TipsAnswer
 
-_PICTURES: Final = ("png", "svg")
 _FEW_CLIPS: Final = 10
 """Fewer are not the challenge: what is shown is what these dancers do."""
 
@@ -23,15 +22,14 @@ _FEW_CLIPS: Final = 10
 def tips(
     challenge: Annotated[str | None, typer.Argument(help="The challenge; without one, all are listed.")] = None,
     joints: Annotated[int, typer.Option(min=1, help="Joints to list of each moment, those that count most.")] = 3,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File to write a picture to: .png or .svg (Fig. 11).")
-    ] = None,
+    out: Out = None,
     generation: Generation = None,
     config: Config = None,
 ) -> None:
     """Which joints move the score most in a challenge, and when: where it pays to practise."""
-    kind = None if out is None else _picture_of(out)
     console = Console()
+    if out is not None:
+        check_picture(out)
     with store_service(config) as service:
         if challenge is None:
             found: ChallengeTips | TipsAnswer = service.tips(generation=generation)
@@ -45,28 +43,8 @@ def tips(
             console.print(
                 f"[dim]of {_clips(found.clips)} only: tips of a challenge take more, and change as they come[/]"
             )
-    if out is not None and kind is not None:
-        out.write_bytes(_picture(found, kind))
-        console.print(f"written to {out}", markup=False)
-
-
-def _picture_of(out: Path) -> str:
-    """The kind of picture that a file's name asks for."""
-    kind = out.suffix.removeprefix(".").lower()
-    if kind not in _PICTURES:
-        raise ConfigurationError(f"--out {out} must end in .png or .svg", field="out")
-    check_file_to_write(out, "out")
-    return kind
-
-
-def _picture(found: ChallengeTips | TipsAnswer, kind: str) -> bytes:
-    # Pillow is of an extra, which only those who want a picture need.
-    from dancerank.pictures.sheets import PictureFormat
-    from dancerank.tips_pictures import challenge_picture, overall_picture
-
-    if isinstance(found, TipsAnswer):
-        return overall_picture(found, PictureFormat(kind))
-    return challenge_picture(found, PictureFormat(kind))
+    if out is not None:
+        write_picture(console, out, partial(Drawings().tips, found))
 
 
 def challenge_tips_table(found: ChallengeTips, joints: int) -> Table:

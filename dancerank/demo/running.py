@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dancerank.comparing import Comparisons
+from dancerank.drawing import Drawings
 from dancerank.embedded import EmbeddedSystem, run_embedded
 from dancerank.listening import answer
 from dancerank.live_events import ending
@@ -118,6 +119,7 @@ def keep_serving(console: Console, system: EmbeddedSystem, observer: PrometheusO
             events=events,
             scoring=scoring,
             comparisons=comparisons,
+            drawing=Drawings(),
         )
         answer(
             app,

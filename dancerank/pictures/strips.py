@@ -21,15 +21,15 @@ _CELL: Final = (76.0, 104.0)
 
 
 class Strip(NamedTuple):
-    """A clip: its place in the ranking, its score by the stream, and ``positions`` (T, V, 2) over ``duration_s``;
-    ``None`` if its skeleton was not kept. Clips may differ in layout.
+    """A clip: its place in the ranking, its score by the stream, and ``positions`` (T, V, 2) of ``layout`` over
+    ``duration_s``; all three ``None`` if its skeleton was not kept. Clips may differ in layout.
     """
 
     clip_id: str
     rank: int
     score: float
-    duration_s: float
-    layout: JointLayout
+    duration_s: float | None
+    layout: JointLayout | None
     positions: Double | None
 
 
@@ -77,16 +77,23 @@ def strips(
 
 
 def _label(row: Strip, y: float) -> list[Mark]:
-    return [
+    made: list[Mark] = [
         Text("rank", (_EDGE, y + 30), f"{row.rank:,}.", 13, colour=SUBDUED),
         Text("clip", (_EDGE, y + 48), fitted(row.clip_id, 13, _LABELS - 24), 13),
         Text("score", (_EDGE, y + 74), f"{row.score:.3f}", 18, bold=True),
-        Text("time", (_EDGE + 72, y + 74), f"{row.duration_s:.1f} s", 12, colour=SUBDUED),
     ]
+    if row.duration_s is not None:
+        made.append(Text("time", (_EDGE + 72, y + 74), f"{row.duration_s:.1f} s", 12, colour=SUBDUED))
+    return made
 
 
 def _poses(row: Strip, left: float, y: float) -> list[Mark]:
-    if row.positions is None or not len(row.positions) or not np.isfinite(row.positions).all(2).any():
+    if (
+        row.layout is None
+        or row.positions is None
+        or not len(row.positions)
+        or not np.isfinite(row.positions).all(2).any()
+    ):
         return [Text("note", (left + 12, y + _CELL[1] / 2), "its skeleton was not kept", 12, colour=SUBDUED)]
     count = min(POSES, len(row.positions))
     return poses_in_a_row(Moving(row.layout, row.positions), Box(left, y, count * _CELL[0], _CELL[1]), count)

@@ -28,6 +28,7 @@ from ranking.serving.api.parameters import (
     RankingParameters,
     WindowParameters,
 )
+from ranking.serving.api.picture_routes import add_pictures
 from ranking.serving.api.pool_routes import add_pools
 from ranking.serving.api.scoring_routes import add_scoring
 from ranking.serving.api.search_parameters import (
@@ -42,6 +43,7 @@ from ranking.serving.readiness import Readiness
 from ranking.serving.service import RankingService
 from schemas.challenge_queries import ChallengeDistribution, ChallengeGrowth
 from schemas.dancer_queries import SimilarDancersAnswer
+from schemas.drawing import Drawing
 from schemas.pool_comparisons import PolicyComparisons
 from schemas.queries import (
     Challenge,
@@ -85,12 +87,14 @@ def create_app(
     events: Broadcast | None = None,
     scoring: ScoresOnRequest | None = None,
     comparisons: PolicyComparisons | None = None,
+    drawing: Drawing | None = None,
 ) -> FastAPI:
     """The API around ``service``; ``metrics`` gives the content type and the body of ``/metrics``.
 
     ``access``: who may ask; absent: everybody. ``events``: what is scored and decided now; absent: nobody can listen.
     ``scoring``: what scores clips that were never uploaded; absent: such questions are answered with 501.
     ``comparisons``: what compares policies of the traffic pools; absent likewise.
+    ``drawing``: what draws answers; absent: there are no pictures of them, likewise.
     """
     access = access or Access()
     app = FastAPI(
@@ -116,6 +120,7 @@ def create_app(
     _add_similarity(app, service)
     _add_rankings(app, service)
     add_tips(app, service)
+    add_pictures(app, service, drawing)
     add_scoring(app, service, scoring)
     add_pools(app, service)
     add_comparisons(app, service, comparisons)

@@ -191,6 +191,8 @@ MISUSE = [
     ("GET", "/v1/challenges/a%20b/tips", None, 422, "challenge_id"),
     ("GET", "/v1/tips", None, 404, "generation"),
     ("GET", "/v1/tips?k=1", None, 422, "k"),
+    ("GET", "/v1/challenges/ch/tips/picture?format=gif", None, 422, "format"),
+    ("GET", "/v1/tips/picture?generation=g9", None, 404, "generation"),
     ("GET", "/v1/clips/none/neighbours", None, 404, "clip_id"),
     ("GET", "/v1/distribution?score=nan", None, 422, "score"),
     ("GET", "/v1/distribution?score=inf", None, 422, "score"),

@@ -1,0 +1,28 @@
+"""Answers as pictures (``schemas.drawing.Drawing``), by the functions of ``dancerank.pictures``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from schemas.drawing import StillFormat
+from schemas.errors import NotOffered
+from schemas.tips import ChallengeTips, TipsAnswer
+
+
+class Drawings:
+    """``schemas.drawing.Drawing``; the package that draws is imported with the first picture."""
+
+    def tips(self, tips: ChallengeTips | TipsAnswer, format: StillFormat) -> bytes:
+        with _pictures():
+            from dancerank.pictures.sheets import PictureFormat
+            from dancerank.tips_pictures import challenge_picture, overall_picture
+        if isinstance(tips, TipsAnswer):
+            return overall_picture(tips, PictureFormat(format))
+        return challenge_picture(tips, PictureFormat(format))
+
+
+@contextmanager
+def _pictures() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise NotOffered(f"pictures need {error.name}, which is not installed; install dancerank[pictures]") from error

@@ -1,0 +1,56 @@
+"""Answers about challenges as pictures: dance tips as heat maps."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import FastAPI, Query, Response
+from pydantic import Field
+
+from ranking.serving.api.description import documented
+from ranking.serving.api.parameters import ChallengeId, GenerationParameters
+from ranking.serving.service import RankingService
+from schemas.drawing import Drawing, StillFormat
+from schemas.errors import NotOffered
+
+_NOT_HERE: Final = "this service draws no pictures; ask a process of dancerank serve"
+_MEDIA_TYPES: Final[dict[StillFormat, str]] = {"png": "image/png", "svg": "image/svg+xml"}
+_PICTURE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "The picture.",
+        "content": {
+            media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in _MEDIA_TYPES.values()
+        },
+    }
+}
+_RESPONSES: Final = documented(404, 422, 501, 503) | _PICTURE
+_Format = Annotated[StillFormat, Field(description="`png`, with two pixels to a CSS pixel, or `svg`.")]
+
+
+class TipsPictureParameters(GenerationParameters):
+    format: _Format = "png"
+
+
+def add_pictures(app: FastAPI, service: RankingService, drawing: Drawing | None) -> None:
+    def here() -> Drawing:
+        if drawing is None:
+            raise NotOffered(_NOT_HERE)
+        return drawing
+
+    @app.get("/v1/tips/picture", tags=["feedback"], responses=_RESPONSES, response_class=Response)
+    def picture_of_tips(asked: Annotated[TipsPictureParameters, Query()]) -> Response:
+        """Challenges by joints, as a heat map: which joints deserve attention in each."""
+        tips = service.tips(generation=asked.generation)
+        return _picture(here().tips(tips, asked.format), asked.format)
+
+    @app.get(
+        "/v1/challenges/{challenge_id}/tips/picture", tags=["feedback"], responses=_RESPONSES, response_class=Response
+    )
+    def picture_of_the_tips_of_a_challenge(
+        challenge_id: ChallengeId, asked: Annotated[TipsPictureParameters, Query()]
+    ) -> Response:
+        """Joints over time, as a heat map: which joints deserve attention at each moment."""
+        tips = service.challenge_tips(challenge_id, generation=asked.generation)
+        return _picture(here().tips(tips, asked.format), asked.format)
+
+
+def _picture(content: bytes, format: StillFormat) -> Response:
+    return Response(content, media_type=_MEDIA_TYPES[format])

@@ -1,0 +1,40 @@
+"""Answers become pictures of their numbers; without the package that draws, a sentence."""
+
+import sys
+
+import pytest
+
+from dancerank.drawing import Drawings
+from schemas.errors import NotOffered
+from schemas.joints import MPII_16
+from schemas.tips import ChallengeTips, OverallTips, TipsAnswer
+from tests.dancerank.pictures.drawn import of_class, parsed, words
+
+EDGES = list(MPII_16.edges)
+CHALLENGE = ChallengeTips(
+    *("a challenge", "g1", 3, "mpii-16", list(MPII_16.joints), EDGES, 0.5, [3, 0], [[0.25] * 15 + [1.0], [None] * 16]),
+    [0.5] * 15 + [1.5],
+)
+EVERY = TipsAnswer("g1", "mpii-16", list(MPII_16.joints), EDGES, [OverallTips("one", 3, [0.1] * 15 + [0.7])])
+
+
+def test_tips_of_a_challenge_are_drawn_with_their_values() -> None:
+    root = parsed(Drawings().tips(CHALLENGE, "svg"))
+    said = {cell[0].text for cell in of_class(root, "cell")}
+    assert {"left wrist, 0 s: 1", "right ankle, 0 s: 0.25", "left wrist: 1.5"} < said
+    assert len(of_class(root, "none")) == 16
+    assert Drawings().tips(CHALLENGE, "png").startswith(b"\x89PNG")
+
+
+def test_tips_of_all_challenges_are_drawn_with_their_values() -> None:
+    root = parsed(Drawings().tips(EVERY, "svg"))
+    assert "one, left wrist: 0.7" in {cell[0].text for cell in of_class(root, "cell")}
+    assert words(root, "challenge") == ["one"]
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("dancerank.pictures")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(NotOffered, match=r"install dancerank\[pictures\]"):
+        Drawings().tips(CHALLENGE, "png")
