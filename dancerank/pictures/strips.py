@@ -88,12 +88,7 @@ def _label(row: Strip, y: float) -> list[Mark]:
 
 
 def _poses(row: Strip, left: float, y: float) -> list[Mark]:
-    if (
-        row.layout is None
-        or row.positions is None
-        or not len(row.positions)
-        or not np.isfinite(row.positions).all(2).any()
-    ):
+    if row.layout is None or row.positions is None or not np.isfinite(row.positions).all(2).any():
         return [Text("note", (left + 12, y + _CELL[1] / 2), "its skeleton was not kept", 12, colour=SUBDUED)]
     count = min(POSES, len(row.positions))
     return poses_in_a_row(Moving(row.layout, row.positions), Box(left, y, count * _CELL[0], _CELL[1]), count)

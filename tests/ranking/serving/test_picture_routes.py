@@ -55,7 +55,7 @@ def test_pictures_of_tips_are_of_the_answer_in_the_format_asked_for(
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
-        ("/v1/challenges/ch/tips/picture?format=gif", 422, "invalid_parameter"),
+        ("/v1/challenges/ch/tips/picture?format=gif", 422, "invalid_query"),
         ("/v1/challenges/none/tips/picture", 404, "not_found"),
         ("/v1/challenges/plain/tips/picture", 404, "guidance_missing"),
         ("/v1/tips/picture?generation=g9", 404, "not_found"),
