@@ -15,9 +15,10 @@ class Drawings:
         with _pictures():
             from dancerank.pictures.sheets import PictureFormat
             from dancerank.tips_pictures import challenge_picture, overall_picture
-        if isinstance(tips, TipsAnswer):
-            return overall_picture(tips, PictureFormat(format))
-        return challenge_picture(tips, PictureFormat(format))
+
+            if isinstance(tips, TipsAnswer):
+                return overall_picture(tips, PictureFormat(format))
+            return challenge_picture(tips, PictureFormat(format))
 
 
 @contextmanager

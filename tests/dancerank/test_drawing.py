@@ -33,7 +33,7 @@ def test_tips_of_all_challenges_are_drawn_with_their_values() -> None:
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("dancerank.pictures")]:
+    for name in [name for name in sys.modules if name.startswith(("dancerank.pictures", "dancerank.tips_"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(NotOffered, match=r"install dancerank\[pictures\]"):
