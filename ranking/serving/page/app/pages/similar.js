@@ -73,7 +73,7 @@ const Marked = ({ label, ids, generation, remove }) =>
     ? null
     : html`<p class="hint">${label}</p>
         <ul class="marked" aria-label=${label}>
-          ${ids.map((id) => html`<li key=${id}><${ClipLink} id=${id} query=${{ generation }} /> <button type="button" onClick=${() => remove(id)}>Remove<span class="visually-hidden"> ${id}</span></button></li>`)}
+          ${ids.map((id) => html`<li key=${id}><${ClipLink} id=${id} query=${{ generation }} /> <button type="button" aria-label="Remove ${id}" onClick=${() => remove(id)}>Remove</button></li>`)}
         </ul>`;
 
 function Found({ question, dropped, isMoving, onLike, onUnlike }) {

@@ -23,8 +23,8 @@ function Hit({ hit, isMoving, generation, onLike, onUnlike }) {
       ${MODALITIES.filter((each) => hit.similarities[each] !== undefined || hit.missing.includes(each)).map((each) => html`<${Likeness} key=${each} modality=${each} cosine=${hit.similarities[each]} />`)}
     </dl>
     <p class="actions">
-      <button type="button" onClick=${() => onLike(id)}>More like this<span class="visually-hidden">: ${id}</span></button>
-      <button type="button" onClick=${() => onUnlike(id)}>Not like this<span class="visually-hidden">: ${id}</span></button>
+      <button type="button" aria-label="More like this: ${id}" onClick=${() => onLike(id)}>More like this</button>
+      <button type="button" aria-label="Not like this: ${id}" onClick=${() => onUnlike(id)}>Not like this</button>
     </p>
   </li>`;
 }
