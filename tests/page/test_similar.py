@@ -205,7 +205,9 @@ def test_a_hit_shows_its_skeleton_and_in_what_it_is_alike(search: Callable[..., 
         else:
             expect(card.get_by_role("img", name=f"Skeleton of {hit.clip_id}")).to_be_visible()
         for modality, cosine in hit.similarities.items():
-            assert re.search(rf"{modality.capitalize()}\s+{cosine:.2f}", card.inner_text())
+            assert re.search(
+                rf"{modality.capitalize()}\s+{cosine:.2f}".replace("-0.00", "0.00").replace("-", "−"), card.inner_text()
+            )
     seen.take("404")
 
 

@@ -63,5 +63,5 @@ function Moments({ guidance, show }) {
         </li>`,
       )}
     </ol>
-    <p class="hint">Of the score ${number(guidance.score)}. These are the moments where a small movement changes the score most, by the model’s gradient. Choose one to see it.</p>`;
+    <p class="hint">The score is ${number(guidance.score)}. These are the moments where a small movement changes the score most, by the model’s gradient. Choose one to see it.</p>`;
 }

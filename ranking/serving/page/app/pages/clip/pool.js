@@ -8,8 +8,8 @@ import { count, percent, plural, time } from "../../format.js";
 const STATES = {
   candidate: "in no tier; exploration may draw it",
   queued: "nominated, and waits for the first tier",
-  "in-tier": "in a tier",
-  held: "in a tier, and waits for the next one",
+  "in-tier": "it is shown from there",
+  held: "it waits for the next one",
   gone: "has left permanently",
   deleted: "deleted",
 };
@@ -28,7 +28,7 @@ function notInPools(error) {
 }
 
 function Pooled({ pool }) {
-  return html`<p><strong>${pool.tier === null ? "In no tier" : html`In tier <bdi>${pool.tier}</bdi>`}</strong>: ${STATES[pool.state] ?? pool.state}.
+  return html`<p><strong>${pool.tier === null ? "In no tier" : html`In tier <bdi>${pool.tier}</bdi>`}</strong>: ${STATES[pool.state] ?? pool.state}.${" "}
       ${plural(pool.granted, "impression")} granted so far.</p>
     ${pool.needs && html`<p>${pool.needs.sentence}</p>`}
     ${pool.waiting && html`<p>It has waited for tier <bdi>${pool.waiting.tier}</bdi> since ${time(pool.waiting.since_ms)}${pool.waiting.budget && html`, because the budget <bdi>${pool.waiting.budget}</bdi> had ${plural(pool.waiting.budget_left ?? 0, "impression")} left`}.</p>`}

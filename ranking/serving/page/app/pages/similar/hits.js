@@ -36,7 +36,7 @@ function Likeness({ modality, cosine }) {
     <dt>${title(modality)}</dt>
     <dd>
       <span class="axis" aria-hidden="true"><span class="fill" style=${{ width: `${share}%`, [cosine < 0 ? "right" : "left"]: "50%", background: colour(modality) }}></span></span>
-      <span class="number">${cosine === undefined ? "none" : cosine.toFixed(2)}</span>
+      <span class="number">${cosine === undefined ? "none" : cosine.toFixed(2).replace(/^-0.00$/, "0.00").replace("-", "−")}</span>
     </dd>
   </div>`;
 }
