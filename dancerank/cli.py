@@ -164,7 +164,11 @@ app.add_typer(
     rich_help_panel="Learn",
 )
 app.add_typer(
-    _group("styles", styles.COMMANDS, "Train a classifier of dance styles and make it part of a bundle."),
+    _group(
+        "styles",
+        styles.COMMANDS,
+        "Train a classifier of dance styles, make it part of a bundle, and list the styles of clips.",
+    ),
     rich_help_panel="Learn",
 )
 app.add_typer(

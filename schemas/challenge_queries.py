@@ -1,4 +1,4 @@
-"""Answers about one challenge as a whole: how its scores are distributed, and how it grows."""
+"""How scores are distributed, in one challenge and in all together, and how a challenge grows."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -7,6 +7,7 @@ from schemas.modalities import Dimension
 from schemas.queries import Window
 
 MAX_BINS: Final = 100
+PERCENTILES: Final = (1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0)
 GrowthPeriod = Literal["minute", "hour", "day"]
 
 
@@ -43,3 +44,31 @@ class ChallengeGrowth:
     since_ms: int
     before: int
     clips: list[int]
+
+
+@dataclass(frozen=True)
+class Quantile:
+    """``percentile`` percent of the scores are at most ``score``."""
+
+    percentile: float
+    score: float
+
+
+@dataclass(frozen=True)
+class ScoreDistribution:
+    """How the scores by ``dimension`` are distributed that ``generation`` ever gave, in all challenges together.
+
+    An estimate: every percentile is off by at most ``rank_error`` percentage points, at 99 % confidence; 0 where it is
+    exact. ``scores`` counts them; a clip that was scored again or deleted still counts. ``percentile`` is that of
+    ``score``, if one was named, as ``RankedClip`` has it.
+    """
+
+    generation: str
+    dimension: Dimension
+    scores: int
+    rank_error: float
+    lowest: float
+    highest: float
+    quantiles: list[Quantile]
+    score: float | None = None
+    percentile: float | None = None

@@ -285,7 +285,8 @@ class Ranking:
     """One end of a challenge's ranking by ``dimension``: best first for ``top``, worst first for ``bottom``.
 
     ``clips`` counts all clips of the challenge that have a score in this dimension and were uploaded within the
-    ``window``: at ``since_ms`` or later, ``None`` for all time. Ranks and percentiles are among these.
+    ``window``: at ``since_ms`` or later, ``None`` for all time; with a ``style``, only clips of that dance style. Ranks
+    and percentiles are among these.
     """
 
     challenge_id: str
@@ -296,6 +297,7 @@ class Ranking:
     entries: list[RankedClip]
     window: Window = "all"
     since_ms: int | None = None
+    style: str | None = None
 
 
 @dataclass(frozen=True)
@@ -315,37 +317,6 @@ class Neighbours:
     below: list[RankedClip]
     window: Window = "all"
     since_ms: int | None = None
-
-
-PERCENTILES: Final = (1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0)
-
-
-@dataclass(frozen=True)
-class Quantile:
-    """``percentile`` percent of the scores are at most ``score``."""
-
-    percentile: float
-    score: float
-
-
-@dataclass(frozen=True)
-class ScoreDistribution:
-    """How the scores by ``dimension`` are distributed that ``generation`` ever gave, in all challenges together.
-
-    An estimate: every percentile is off by at most ``rank_error`` percentage points, at 99 % confidence; 0 where it is
-    exact. ``scores`` counts them; a clip that was scored again or deleted still counts. ``percentile`` is that of
-    ``score``, if one was named, as ``RankedClip`` has it.
-    """
-
-    generation: str
-    dimension: Dimension
-    scores: int
-    rank_error: float
-    lowest: float
-    highest: float
-    quantiles: list[Quantile]
-    score: float | None = None
-    percentile: float | None = None
 
 
 @dataclass(frozen=True)
@@ -378,8 +349,10 @@ class ClipSummary:
 
     ``training_distance``: how far the clip is from those that the model was trained on, over the limit that the bundle
     states; ``None`` where it states none. Beyond the limit, ``outside_training_distribution``, a clip is in no ranking
-    and has no places. ``ranked_clips``: among how many clips each place is. ``window`` and ``since_ms`` are those of
-    ``Ranking``: a clip from before has no places.
+    and has no places. ``style``: the dance style, ``unknown`` if it is none of those that the bundle's classifier
+    knows, ``None`` without a skeleton or a classifier, and the ``style_probability`` of the most probable one.
+    ``ranked_clips``: among how many clips each place is. ``window`` and ``since_ms`` are those of ``Ranking``: a clip
+    from before has no places.
     """
 
     clip_id: str
@@ -395,6 +368,8 @@ class ClipSummary:
     places: dict[Dimension, RankedClip]
     training_distance: float | None = None
     outside_training_distribution: bool = False
+    style: str | None = None
+    style_probability: float | None = None
     window: Window = "all"
     since_ms: int | None = None
     ranked_clips: dict[Dimension, int] = field(default_factory=dict)

@@ -13,7 +13,8 @@ class ChallengeTips:
 
     Both are means of ‖g_tj‖ over ``clips`` clips with guidance. ``temporal`` (B, V) is Eq. (8) by bins of ``bin_s``
     seconds from the start of the clips, each over the ``clips_by_bin`` clips that reach it; ``overall`` (V,) is
-    Eq. (9). B: bins; V: ``joints`` of ``layout``, of which ``bones`` connect pairs.
+    Eq. (9). B: bins; V: ``joints`` of ``layout``, of which ``bones`` connect pairs. With a ``style`` only clips of that
+    dance style count.
     """
 
     challenge_id: str
@@ -27,6 +28,7 @@ class ChallengeTips:
     temporal: list[list[float]]
     overall: list[float]
     unit: str = MAGNITUDE_UNIT
+    style: str | None = None
 
 
 @dataclass(frozen=True)

@@ -28,19 +28,24 @@ def rankings(
     window: Annotated[
         Window, typer.Option(help="Only clips that were uploaded in the last hour, day or week.")
     ] = "all",
+    style: Annotated[str | None, typer.Option(help="Only clips that show this dance style, or unknown.")] = None,
     generation: Generation = None,
     config: Config = None,
 ) -> None:
     """The ranking of a challenge by any visual dimension, and which one matters most in it."""
     if challenge is not None and around is not None:
         raise QueryError("name a challenge, or a clip with --around, whose challenge is known", field="around")
+    if style is not None and challenge is None:
+        raise QueryError("--style goes with a challenge: name one", field="style")
     console = Console()
     with store_service(config) as service:
         if around is not None:
             found = service.neighbours(around, by, k=k, generation=generation, window=window)
             console.print(neighbours_table(found))
         elif challenge is not None:
-            ranking = service.ranking(challenge, by, order=order, k=k, generation=generation, window=window)
+            ranking = service.ranking(
+                challenge, by, order=order, k=k, generation=generation, window=window, style=style
+            )
             console.print(ranking_table(ranking))
         else:
             console.print(_challenges_table(service, generation, window))
@@ -68,7 +73,7 @@ def _challenges_table(service: RankingService, generation: str | None, window: W
     # One for the whole table: another may be activated between two questions.
     generation = generation or next((s.generation for s in service.generations() if s.in_force), None)
     title = "Challenges, with the mean attention on each modality"
-    table = Table("challenge", "clips", *MODALITIES, title=title + _of_window(window))
+    table = Table("challenge", "clips", *MODALITIES, title=title + of_window(window))
     for found in service.challenges(generation=generation):
         attention = service.attention(found.challenge_id, generation=generation, window=window)
         means = attention.mean_attention
@@ -78,18 +83,19 @@ def _challenges_table(service: RankingService, generation: str | None, window: W
 
 
 def ranking_table(ranking: Ranking) -> Table:
-    title = f"{ranking.challenge_id} by {ranking.dimension}: {ranking.order} of {ranking.clips} clips"
-    return _clips_table(title + _of_window(ranking.window), ranking.entries)
+    of_style = "" if ranking.style is None else f" of style {ranking.style}"
+    title = f"{ranking.challenge_id} by {ranking.dimension}: {ranking.order} of {ranking.clips} clips{of_style}"
+    return _clips_table(title + of_window(ranking.window), ranking.entries)
 
 
 def neighbours_table(found: Neighbours) -> Table:
     """Best first; the clip that was asked about stands out."""
     title = f"{found.challenge_id} by {found.dimension}: around {found.clip.clip_id}, of {found.clips} clips"
     clips = [*reversed(found.above), found.clip, *found.below]
-    return _clips_table(title + _of_window(found.window), clips, marked=found.clip)
+    return _clips_table(title + of_window(found.window), clips, marked=found.clip)
 
 
-def _of_window(window: Window) -> str:
+def of_window(window: Window) -> str:
     return "" if window == "all" else f", uploaded in the last {window}"
 
 

@@ -13,11 +13,15 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from dancerank.commands.options import Config, Generation
+from dancerank.commands.questions import of_window, store_service, titled
 from dancerank.places_to_write import check_folder_to_write
 from dancerank.progress import steps, working
 from dancerank.terminal import Console
 from exporters.onnx.attached_styles import attach_classifier, detach_classifier
+from schemas.queries import Window
 from schemas.style_classifier import StyleClassifier
+from schemas.style_queries import StyleCounts
 from vdv.folder import open_data_set
 
 
@@ -61,6 +65,32 @@ def detach(bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")]
     Console().print(f"generation {manifest.generation} has no style classifier any more", markup=False)
 
 
+def list_styles(
+    challenge: Annotated[str | None, typer.Argument(help="The challenge; without one, all together.")] = None,
+    window: Annotated[
+        Window, typer.Option(help="Only clips that were uploaded in the last hour, day or week.")
+    ] = "all",
+    generation: Generation = None,
+    config: Config = None,
+) -> None:
+    """How many clips show each dance style."""
+    with store_service(config) as service:
+        found = service.styles(challenge, generation=generation, window=window)
+    Console().print(counts_table(found))
+
+
+def counts_table(found: StyleCounts) -> Table:
+    """A row for each style, most clips first."""
+    where = "all challenges" if found.challenge_id is None else found.challenge_id
+    title = f"Styles of {found.clips} clips of {where}{of_window(found.window)}"
+    table = Table("style", "clips", "share", title=titled(title))
+    for each in found.styles:
+        table.add_row(Text(each.style), str(each.clips), f"{each.clips / found.clips:.1%}")
+    if found.not_judged:
+        table.add_row("not judged", str(found.not_judged), f"{found.not_judged / found.clips:.1%}", style="dim")
+    return table
+
+
 def classifier_table(title: str, classifier: StyleClassifier) -> Table:
     """What is known of a classifier."""
     table = Table(title=Text(title, style="table.title"), show_header=False)
@@ -82,4 +112,9 @@ def classifier_facts(classifier: StyleClassifier) -> dict[str, str]:
     }
 
 
-COMMANDS: Final[dict[str, Callable[..., None]]] = {"train": train, "attach": attach, "detach": detach}
+COMMANDS: Final[dict[str, Callable[..., None]]] = {
+    "train": train,
+    "attach": attach,
+    "detach": detach,
+    "list": list_styles,
+}

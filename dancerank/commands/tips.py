@@ -13,6 +13,7 @@ from dancerank.commands.picture_files import Out, check_picture, write_picture
 from dancerank.commands.questions import store_service, titled
 from dancerank.drawing import Drawings
 from dancerank.terminal import Console
+from schemas.errors import QueryError
 from schemas.tips import ChallengeTips, TipsAnswer
 
 _FEW_CLIPS: Final = 10
@@ -23,6 +24,7 @@ def tips(
     challenge: Annotated[str | None, typer.Argument(help="The challenge; without one, all are listed.")] = None,
     joints: Annotated[int, typer.Option(min=1, help="Joints to list of each moment, those that count most.")] = 3,
     out: Out = None,
+    style: Annotated[str | None, typer.Option(help="Only clips that show this dance style, or unknown.")] = None,
     generation: Generation = None,
     config: Config = None,
 ) -> None:
@@ -32,9 +34,11 @@ def tips(
         check_picture(out)
     with store_service(config) as service:
         if challenge is None:
+            if style is not None:
+                raise QueryError("--style goes with a challenge: name one", field="style")
             found: ChallengeTips | TipsAnswer = service.tips(generation=generation)
         else:
-            found = service.challenge_tips(challenge, generation=generation)
+            found = service.challenge_tips(challenge, generation=generation, style=style)
     if isinstance(found, TipsAnswer):
         console.print(all_tips_table(found, joints))
     else:
@@ -49,7 +53,8 @@ def tips(
 
 def challenge_tips_table(found: ChallengeTips, joints: int) -> Table:
     """A row for each bin, and one for the whole."""
-    title = f"{found.challenge_id}: what moves the score, over {_clips(found.clips)}"
+    of_style = "" if found.style is None else f", style {found.style}"
+    title = f"{found.challenge_id}{of_style}: what moves the score, over {_clips(found.clips)}"
     table = Table("seconds", "clips", Column("joints that count most", overflow="fold"), title=titled(title))
     table.caption = f"in {found.unit}"
     for number, (row, clips) in enumerate(zip(found.temporal, found.clips_by_bin, strict=True)):

@@ -15,6 +15,8 @@ IDENTIFIER_LENGTH: Final = 128
 _identifier: Final = sa.String(IDENTIFIER_LENGTH).with_variant(
     sa.String(IDENTIFIER_LENGTH, collation="C"), "postgresql"
 )
+_style: Final = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
+_place: Final = sa.String(193).with_variant(sa.String(193, collation="C"), "postgresql")
 _slug: Final = sa.String(32)
 _names: Final = sa.String(64).with_variant(sa.Text, "postgresql")  # SQLite keeps to no length
 
@@ -58,6 +60,13 @@ scored_clips: Final = sa.Table(
     sa.Column("source_kind", _slug, nullable=True, comment="file or video; null where its features were not kept"),
     sa.Column("source_uri", sa.Text, nullable=True, comment="where its features, or its video, can be read again"),
     sa.Column("source_sha256", sa.String(64), nullable=True, comment="of that file, if the upload stated it"),
+    sa.Column(
+        "style",
+        _style,
+        nullable=True,
+        comment="unknown: none of those that the bundle's classifier knows; null: not judged",
+    ),
+    sa.Column("style_probability", sa.Double, nullable=True, comment="of the most probable style, calibrated"),
     sa.Index(None, "clip_id"),
 )
 
@@ -70,8 +79,15 @@ scores: Final = sa.Table(
     sa.Column("challenge_id", _identifier, nullable=False),
     sa.Column("score", sa.Double, nullable=False),
     sa.Column("attention", sa.Double, nullable=True, comment="Eq. (12); null for the fused score"),
-    # Either end of a ranking and the neighbours of a score are ranges of this index; places come from ranking_runs.
+    sa.Column("style", _style, nullable=True, comment="that of the clip"),
+    # Either end of a ranking and the neighbours of a score are ranges of an index; places come from ranking_runs.
     sa.Index("ix_scores_ranking", "generation", "challenge_id", "dimension", "score", "clip_id"),
+    sa.Index(
+        "ix_scores_ranking_of_style",
+        *("generation", "challenge_id", "style", "dimension", "score", "clip_id"),
+        postgresql_where=sa.text("style IS NOT NULL"),
+        sqlite_where=sa.text("style IS NOT NULL"),
+    ),
 )
 """Who writes or deletes rows writes what changed to ``ranking_runs`` in the same transaction."""
 
@@ -105,7 +121,12 @@ joint_sums: Final = sa.Table(
     "joint_sums",
     metadata,
     sa.Column("generation", _identifier, primary_key=True),
-    sa.Column("challenge_id", _identifier, primary_key=True),
+    sa.Column(
+        "challenge_id",
+        _place,
+        primary_key=True,
+        comment="the challenge; with a slash and a style: its clips of that style",
+    ),
     sa.Column("joint_layout", _identifier, primary_key=True),
     sa.Column("clips", sa.BigInteger, nullable=False),
     sa.Column("overall", sa.LargeBinary, nullable=False, comment="by joint, in units of 2^-52: Eq. (9) times clips"),
@@ -117,7 +138,12 @@ ranking_runs: Final = sa.Table(
     "ranking_runs",
     metadata,
     sa.Column("generation", _identifier, primary_key=True),
-    sa.Column("challenge_id", _identifier, primary_key=True),
+    sa.Column(
+        "challenge_id",
+        _place,
+        primary_key=True,
+        comment="the challenge; with a slash and a style: its clips of that style",
+    ),
     sa.Column("minutes", sa.Integer, primary_key=True, comment="length of its period; 0: all time"),
     sa.Column("start", sa.Integer, primary_key=True, comment="of its period, in minutes since 1970; 0: all time"),
     sa.Column("run", sa.BigInteger, primary_key=True, autoincrement=False, comment="random"),
@@ -374,4 +400,5 @@ drift_samples: Final = sa.Table(
     sa.Column("clips", sa.BigInteger, nullable=False),
     sa.Column("scored_at_ms", sa.BigInteger, nullable=False, comment="of the clip scored last"),
     sa.Column("content", sa.LargeBinary, nullable=False, comment="float64, a row per clip, NaN where absent"),
+    sa.Column("styles", sa.LargeBinary, nullable=True, comment="clips by style, as MessagePack"),
 )

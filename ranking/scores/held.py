@@ -10,6 +10,7 @@ from ranking.database.connection import in_parts
 from ranking.database.tables import guided_clips, scored_clips, scores, unranked_scores
 from ranking.scores.runs.content import Change
 from ranking.scores.runs.periods import minute_of
+from ranking.scores.runs.places import places_of, style_row
 from ranking.scores.runs.writing import ChallengeOf
 from schemas.events import ClipScored
 from schemas.modalities import MODALITIES, Dimension
@@ -29,6 +30,7 @@ class HeldClip(NamedTuple):
     challenge_id: str
     written: tuple[int, int, int]
     scores: dict[str, tuple[float, float | None]]
+    style: str | None
 
 
 ScoresOf = dict[str, tuple[float, float | None]]
@@ -36,21 +38,24 @@ ScoresOf = dict[str, tuple[float, float | None]]
 
 
 class Changes:
-    """What challenges gain and lose in one transaction."""
+    """What challenges, and their styles, gain and lose in one transaction."""
 
     def __init__(self) -> None:
         self.by_challenge: dict[ChallengeOf, list[Change]] = {}
 
     def gained(self, clip: ClipScored, ranked: ScoresOf) -> None:
         """``ranked``: its scores in rankings, if it is in any."""
-        self._add(clip.generation, clip.challenge_id, Change(minute_of(clip.uploaded_at_ms), 1, ranked))
+        change = Change(minute_of(clip.uploaded_at_ms), 1, ranked)
+        self._add(clip.generation, clip.challenge_id, style_row(clip).style, change)
 
     def lost(self, clips: Iterable[HeldClip]) -> None:
         for clip in clips:
-            self._add(clip.generation, clip.challenge_id, Change(minute_of(clip.written[0]), -1, clip.scores))
+            change = Change(minute_of(clip.written[0]), -1, clip.scores)
+            self._add(clip.generation, clip.challenge_id, clip.style, change)
 
-    def _add(self, generation: str, challenge_id: str, change: Change) -> None:
-        self.by_challenge.setdefault(ChallengeOf(generation, challenge_id), []).append(change)
+    def _add(self, generation: str, challenge_id: str, style: str | None, change: Change) -> None:
+        for place in places_of(challenge_id, style):
+            self.by_challenge.setdefault(ChallengeOf(generation, place), []).append(change)
 
 
 def scores_of(clip: ClipScored) -> ScoresOf:
@@ -64,12 +69,13 @@ def held_clips(connection: sa.Connection, clip_ids: Collection[str]) -> list[Hel
     """Rows of the clips, at most as many as one statement takes, under all generations."""
     of, score = scored_clips.c, scores.c
     query = sa.select(
-        of.generation, of.clip_id, of.challenge_id, of.uploaded_at_ms, of.log_partition, of.log_offset
+        *(of.generation, of.clip_id, of.challenge_id, of.style),
+        *(of.uploaded_at_ms, of.log_partition, of.log_offset),
     ).where(among(connection, of.clip_id, sorted(clip_ids)))
     found: dict[str, dict[str, HeldClip]] = {}
-    for generation, clip_id, challenge_id, *written in connection.execute(query):
+    for generation, clip_id, challenge_id, style, *written in connection.execute(query):
         at_ms, partition, offset = map(int, written)
-        held = HeldClip(generation, clip_id, challenge_id, (at_ms, partition, offset), {})
+        held = HeldClip(generation, clip_id, challenge_id, (at_ms, partition, offset), {}, style)
         found.setdefault(generation, {})[clip_id] = held
     for generation, held_of in found.items():
         query_of_scores = sa.select(score.clip_id, score.dimension, score.score, score.attention).where(

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from ranking.database.tables import clips, scores
 from ranking.scores.ranks import place, places_from_bottom, places_from_top
 from ranking.scores.runs.periods import Since
+from ranking.scores.runs.places import place_of
 from ranking.scores.runs.reading import Counts, around_clip, around_score, counts_of, next_scores
 from ranking.scores.runs.statements import parameters, uploaded_within
 from schemas.queries import Order, RankedClip
@@ -18,6 +19,10 @@ class RankingOf(NamedTuple):
     generation: str
     challenge_id: str
     dimension: str
+
+    def of_style(self, style: str | None) -> "RankingOf":
+        """Where its clips of a style are counted; itself without one."""
+        return self._replace(challenge_id=place_of(self.challenge_id, style))
 
 
 class Around(NamedTuple):
@@ -31,21 +36,21 @@ class Around(NamedTuple):
 
 
 def end_of(
-    connection: sa.Connection, of: RankingOf, order: Order, k: int, since: Since | None
+    connection: sa.Connection, of: RankingOf, order: Order, k: int, since: Since | None, style: str | None = None
 ) -> tuple[int, list[RankedClip]]:
-    """Number of clips in a ranking, and the ``k`` at one end."""
-    asked = {"of_generation": of.generation, "of_challenge": of.challenge_id, "of_dimension": of.dimension, "most": k}
+    """Number of clips in a ranking, and the ``k`` at one end; of all clips, or of those of a ``style``."""
+    asked, counted, styled = _asked(of, k, since, style), of.of_style(style), style is not None
     if since is None:
-        rows = connection.execute(_end(order, within=False), asked).all()
-        last = counts_of(connection, *of, rows[-1].score if rows else 0.0)
+        rows = connection.execute(_end(order, within=False, styled=styled), asked).all()
+        last = counts_of(connection, *counted, rows[-1].score if rows else 0.0)
         total, equal_to_last = last.total, last.equal
     else:
         beyond = float("inf") if order == "top" else float("-inf")
-        counts, first = around_score(connection, *of, beyond, since)
-        found = next_scores(connection, of, first, k, since, higher=order == "bottom")
+        counts, first = around_score(connection, *counted, beyond, since)
+        found = next_scores(connection, counted, first, k, since, higher=order == "bottom")
         total, equal_to_last = counts.total, found[-1][1] if found else 0
-        asked |= {"of_scores": [score for score, _ in found]} | parameters(since)
-        rows = connection.execute(_end(order, within=True), asked).all() if found else []
+        asked |= {"of_scores": [score for score, _ in found]}
+        rows = connection.execute(_end(order, within=True, styled=styled), asked).all() if found else []
         if rows and rows[-1].score != found[-1][0]:
             equal_to_last = dict(found)[float(rows[-1].score)]
     values = [float(row.score) for row in rows]
@@ -89,29 +94,35 @@ def around(
 
 
 def after_clip(
-    connection: sa.Connection, of: RankingOf, clip_id: str, order: Order, k: int, since: Since | None
+    connection: sa.Connection,
+    of: RankingOf,
+    clip_id: str,
+    order: Order,
+    k: int,
+    since: Since | None,
+    style: str | None = None,
 ) -> tuple[int, list[RankedClip]] | None:
     """Number of clips in a ranking, and the ``k`` that follow ``clip_id`` in the order of ``end_of``; ``None`` if it is
     not in this ranking.
     """
-    found = around_clip(connection, clip_id, of.generation, of.dimension, since, k)
-    if found is None or found[0].challenge_id != of.challenge_id:
+    asked, counted = _asked(of, k, since, style) | {"of_clip": clip_id}, of.of_style(style)
+    score = connection.scalars(_score(within=since is not None, styled=style is not None), asked).one_or_none()
+    if score is None:
         return None
-    own, surroundings = found
-    beyond = next_scores(connection, of, surroundings, k, since, higher=order == "bottom")
+    own, surroundings = around_score(connection, *counted, float(score), since)
+    beyond = next_scores(connection, counted, surroundings, k, since, higher=order == "bottom")
     higher, lower = (beyond, []) if order == "bottom" else ([], beyond)
-    counts = {own.score: own.counts} | _counts_beyond(own.counts, higher, lower)
-    asked = {"of_generation": of.generation, "of_challenge": of.challenge_id, "of_dimension": of.dimension, "most": k}
-    asked |= {"of_clip": clip_id, "of_score": own.score} | parameters(since)
+    counts = {float(score): own} | _counts_beyond(own, higher, lower)
+    asked |= {"of_score": score}
     if since is None:
-        asked |= {"furthest": (beyond or [(own.score, 0)])[-1][0]}
+        asked |= {"furthest": (beyond or [(score, 0)])[-1][0]}
     else:
-        asked |= {"next_scores": [score for score, _ in beyond]}
+        asked |= {"next_scores": [each for each, _ in beyond]}
     rows = sorted(
-        connection.execute(_after(order, within=since is not None), asked),
+        connection.execute(_after(order, within=since is not None, styled=style is not None), asked),
         key=lambda row: (row.score if order == "bottom" else -row.score, row.clip_id),
     )
-    return own.counts.total, [
+    return own.total, [
         RankedClip(*place(*counts[float(row.score)]), row.clip_id, row.dancer_id, float(row.score)) for row in rows[:k]
     ]
 
@@ -132,19 +143,40 @@ def _counts_beyond(
     return found
 
 
-_OF: Final = sa.and_(
-    scores.c.generation == sa.bindparam("of_generation", type_=sa.String),
-    scores.c.challenge_id == sa.bindparam("of_challenge", type_=sa.String),
-    scores.c.dimension == sa.bindparam("of_dimension", type_=sa.String),
-)
+def _asked(of: RankingOf, k: int, since: Since | None, style: str | None) -> dict[str, Any]:
+    asked: dict[str, Any] = {"of_generation": of.generation, "of_challenge": of.challenge_id}
+    asked |= {"of_dimension": of.dimension, "most": k}
+    return asked | parameters(since) | ({} if style is None else {"of_style": style})
+
+
+def _of(*, styled: bool) -> sa.ColumnElement[bool]:
+    table = scores.c
+    conditions = [
+        table.generation == sa.bindparam("of_generation", type_=sa.String),
+        table.challenge_id == sa.bindparam("of_challenge", type_=sa.String),
+        table.dimension == sa.bindparam("of_dimension", type_=sa.String),
+    ]
+    if styled:
+        conditions.append(table.style == sa.bindparam("of_style", type_=sa.String))
+    return sa.and_(*conditions)
+
+
+@lru_cache
+def _score(*, within: bool, styled: bool) -> sa.Select[Any]:
+    """The score of ``of_clip`` in this ranking."""
+    table = scores.c
+    query = sa.select(table.score).where(_of(styled=styled), table.clip_id == sa.bindparam("of_clip", type_=sa.String))
+    return query.where(uploaded_within(table.generation, table.clip_id)) if within else query
+
+
 _MOST: Final = sa.bindparam("most", type_=sa.Integer)
 
 
 @lru_cache
-def _end(order: Order, *, within: bool) -> sa.Select[Any]:
+def _end(order: Order, *, within: bool, styled: bool) -> sa.Select[Any]:
     """The first ``most`` rows; ``within`` a window of those with one of ``of_scores``, the scores at that end."""
     table = scores.c
-    query = sa.select(table.clip_id, table.score).where(_OF)
+    query = sa.select(table.clip_id, table.score).where(_of(styled=styled))
     if within:
         named = table.score.in_(sa.bindparam("of_scores", expanding=True))
         query = query.where(named, uploaded_within(table.generation, table.clip_id))
@@ -185,7 +217,7 @@ def _around(*, within: bool) -> sa.Select[Any]:
 
 
 @lru_cache
-def _after(order: Order, *, within: bool) -> sa.Select[Any]:
+def _after(order: Order, *, within: bool, styled: bool) -> sa.Select[Any]:
     """Up to ``most`` rows of each: with the score ``of_score`` and a higher id than ``of_clip``, and with the scores
     that follow up to ``furthest``; ``within`` a window those are named: ``next_scores``.
     """
@@ -204,16 +236,19 @@ def _after(order: Order, *, within: bool) -> sa.Select[Any]:
         (side, sa.and_(table.score == score, table.clip_id > clip), [table.clip_id]),
         (side, following, [table.score.desc() if order == "top" else table.score, table.clip_id]),
         within=within,
+        styled=styled,
     )
 
 
 def _united(
-    *parts: tuple[sa.ColumnElement[str], sa.ColumnElement[bool], Sequence[sa.ColumnElement[Any]]], within: bool
+    *parts: tuple[sa.ColumnElement[str], sa.ColumnElement[bool], Sequence[sa.ColumnElement[Any]]],
+    within: bool,
+    styled: bool = False,
 ) -> sa.Select[Any]:
     """The first ``most`` clips of each part, which is a side, a condition and an order, with their dancers."""
     table, queries = scores.c, []
     for side, which, order in parts:
-        query = sa.select(side.label("side"), table.clip_id, table.score).where(_OF, which)
+        query = sa.select(side.label("side"), table.clip_id, table.score).where(_of(styled=styled), which)
         if within:
             query = query.where(uploaded_within(table.generation, table.clip_id))
         # SQLite takes an order within a union from a subquery only.

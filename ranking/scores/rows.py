@@ -13,6 +13,7 @@ from ranking.database.tables import clips, deleted_clips, guided_clips, scored_c
 from ranking.scores.generations import activate_first, retired
 from ranking.scores.held import Changes, HeldClip, held_clips, remove_scored, scores_of
 from ranking.scores.runs.periods import minute_of
+from ranking.scores.runs.places import style_row
 from ranking.scores.runs.writing import add_changes, drop_empty
 from ranking.scores.sketches import add_scores
 from ranking.scores.sources import source_row
@@ -144,7 +145,8 @@ def _write_scored(
             unranked += ((*of, dimension, *pair) for dimension, pair in found.items())
         else:
             changes.gained(clip, found)
-            ranked += ((*of, dimension, clip.challenge_id, *pair) for dimension, pair in found.items())
+            style = style_row(clip).style
+            ranked += ((*of, dimension, clip.challenge_id, *pair, style) for dimension, pair in found.items())
     insert_rows(connection, scored_clips, [_scored_row(entry) for entry in later])
     insert_rows(connection, scores, ranked)
     add_scores(connection, _by_dimension(ranked))
@@ -154,7 +156,7 @@ def _write_scored(
 
 def _by_dimension(ranked: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], list[float]]:
     found: dict[tuple[str, str], list[float]] = {}
-    for generation, _clip, dimension, _challenge, score, _attention in ranked:
+    for generation, _clip, dimension, _challenge, score, *_ in ranked:
         found.setdefault((generation, dimension), []).append(score)
     return found
 
@@ -192,4 +194,5 @@ def _scored_row(entry: ScoredRecord) -> tuple[Any, ...]:
         *(clip.generation, clip.clip_id, clip.challenge_id, clip.uploaded_at_ms, clip.scored_at_ms),
         *(",".join(clip.missing), training_distance(clip), record.partition, record.offset),
         *source_row(clip),
+        *style_row(clip),
     )

@@ -22,11 +22,12 @@ from ranking.scores.runs.reading import scored, totals_by_challenge, totals_of
 from ranking.scores.sketches import distribution
 from ranking.scores.sources import FeaturesKept, source_of
 from ranking.scores.standings import standings
+from ranking.scores.style_counts import check_shown, check_style, styles_counted
 from ranking.scores.tips.audit import SumsDifference, rebuild_sums, sums_differences
 from ranking.scores.tips.reading import all_tips, challenge_tips
 from ranking.views.applied_offsets import advance, stored_positions
 from ranking.views.log_records import LogEntry
-from schemas.challenge_queries import MAX_BINS, ChallengeDistribution, ChallengeGrowth, GrowthPeriod
+from schemas.challenge_queries import MAX_BINS, ChallengeDistribution, ChallengeGrowth, GrowthPeriod, ScoreDistribution
 from schemas.clock import Clock, SystemClock
 from schemas.errors import NotFound, QueryError
 from schemas.events import outside_training
@@ -42,10 +43,10 @@ from schemas.queries import (
     Order,
     RankedClip,
     Ranking,
-    ScoreDistribution,
     Window,
 )
 from schemas.receptions import ObservedReception
+from schemas.style_queries import StyleCounts
 from schemas.tips import ChallengeTips, TipsAnswer
 
 SCORES_VIEW: Final = "scores"
@@ -142,23 +143,32 @@ class ScoreStore:
         k: int,
         window: Window = "all",
         after: str | None = None,
+        style: str | None = None,
     ) -> Ranking:
-        """One end of a challenge's ranking, or the page that follows the clip ``after``. Raises ``NotFound``
-        (challenge, clip) and ``QueryError`` (``k``).
+        """One end of a challenge's ranking, or the page that follows the clip ``after``; of the clips of a ``style``,
+        ranked among themselves. Raises ``NotFound`` (challenge, clip, style) and ``QueryError`` (``k``, ``style``).
         """
+        check_style(style)
         if not 1 <= k <= MAX_HITS:
             raise QueryError(f"k is {k}; expected 1 to {MAX_HITS}", field="k")
         place = RankingOf(generation, challenge_id, dimension)
         within = since(window, self._clock.now_ms())
         with self._database.reading() as connection:
             if after is not None:
-                total, entries = _page_after(connection, place, after, order, k, within)
+                total, entries = _page_after(connection, place, after, order, k, within, style)
             else:
-                total, entries = end_of(connection, place, order, k, within)
+                total, entries = end_of(connection, place, order, k, within, style)
             if not entries and after is None:
                 _challenge_totals(connection, generation, challenge_id)
+                check_shown(connection, generation, challenge_id, style)
         since_ms = None if within is None else within.at_ms
-        return Ranking(challenge_id, dimension, generation, order, total, entries, window, since_ms)
+        return Ranking(challenge_id, dimension, generation, order, total, entries, window, since_ms, style)
+
+    def styles(self, generation: str, challenge_id: str | None = None, *, window: Window = "all") -> StyleCounts:
+        """Clips by dance style, in a challenge or in all. Raises ``NotFound`` (challenge)."""
+        within = since(window, self._clock.now_ms())
+        with self._database.reading() as connection:
+            return styles_counted(connection, generation, challenge_id, window, within)
 
     def neighbours(
         self, clip_id: str, dimension: Dimension, generation: str, *, k: int, window: Window = "all"
@@ -190,7 +200,8 @@ class ScoreStore:
         table = scored_clips.c
         query = (
             sa.select(
-                clips, table.challenge_id.label("challenge"), table.scored_at_ms, table.missing, table.training_distance
+                *(clips, table.challenge_id.label("challenge"), table.scored_at_ms, table.missing),
+                *(table.training_distance, table.style, table.style_probability),
             )
             .join(scored_clips, table.clip_id == clips.c.clip_id)
             .where(clips.c.clip_id == clip_id, table.generation == generation)
@@ -217,6 +228,8 @@ class ScoreStore:
             missing=[modality for modality in MODALITIES if modality in row.missing.split(",")],
             places={d: RankedClip(*each.place, clip_id, row.dancer_id, each.score) for d, each in stands.items()},
             training_distance=row.training_distance,
+            style=row.style,
+            style_probability=row.style_probability,
             outside_training_distribution=outside,
             window=window,
             since_ms=None if within is None else within.at_ms,
@@ -328,11 +341,14 @@ class ScoreStore:
             since_ms=None if within is None else within.at_ms,
         )
 
-    def challenge_tips(self, challenge_id: str, generation: str) -> ChallengeTips:
-        """Dance tips of a challenge. Raises ``NotFound``, and ``GuidanceMissing`` where no clip has guidance."""
+    def challenge_tips(self, challenge_id: str, generation: str, style: str | None = None) -> ChallengeTips:
+        """Dance tips of a challenge, or of its clips of a ``style``. Raises ``NotFound`` (challenge, style), and
+        ``GuidanceMissing`` where no clip has guidance.
+        """
         with self._database.reading() as connection:
             _challenge_totals(connection, generation, challenge_id)
-            return challenge_tips(connection, generation, challenge_id)
+            check_shown(connection, generation, challenge_id, style)
+            return challenge_tips(connection, generation, challenge_id, style)
 
     def tips(self, generation: str) -> TipsAnswer:
         """Overall attention of every challenge. Raises ``GuidanceMissing`` where no clip has guidance."""
@@ -357,9 +373,15 @@ def _unranked(connection: sa.Connection, clip_id: str, generation: str) -> dict[
 
 
 def _page_after(
-    connection: sa.Connection, place: RankingOf, after: str, order: Order, k: int, within: Since | None
+    connection: sa.Connection,
+    place: RankingOf,
+    after: str,
+    order: Order,
+    k: int,
+    within: Since | None,
+    style: str | None,
 ) -> tuple[int, list[RankedClip]]:
-    found = after_clip(connection, place, after, order, k, within)
+    found = after_clip(connection, place, after, order, k, within, style)
     if found is None:
         raise NotFound(f"clip {after} is not in this ranking, or no longer; begin with the first page", field="after")
     return found

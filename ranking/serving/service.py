@@ -17,7 +17,7 @@ from ranking.vectors.conditions import AllOf, ClipCondition
 from ranking.vectors.duplicates import duplicates_query, near_duplicates
 from ranking.vectors.view import IndexView
 from ranking.views.loop import LoopThread
-from schemas.challenge_queries import ChallengeDistribution, ChallengeGrowth, GrowthPeriod
+from schemas.challenge_queries import ChallengeDistribution, ChallengeGrowth, GrowthPeriod, ScoreDistribution
 from schemas.clock import SystemClock
 from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
 from schemas.errors import (
@@ -45,13 +45,13 @@ from schemas.queries import (
     Order,
     RankedClip,
     Ranking,
-    ScoreDistribution,
     SimilarAnswer,
     SimilarQuery,
     Window,
 )
 from schemas.readiness import ProcessState
 from schemas.receptions import ObservedReception
+from schemas.style_queries import StyleCounts
 from schemas.tips import ChallengeTips, TipsAnswer
 
 log = logging.getLogger(__name__)
@@ -164,15 +164,26 @@ class RankingService:
         generation: str | None = None,
         window: Window = "all",
         after: str | None = None,
+        style: str | None = None,
     ) -> Ranking:
-        """The first or the last ``k`` clips of a challenge by one dimension, among those of a window of time; or the
-        ``k`` that follow the clip ``after``, the last one of a page before.
+        """The first or the last ``k`` clips of a challenge by one dimension, among those of a window of time and of a
+        dance style; or the ``k`` that follow the clip ``after``, the last one of a page before.
         """
         check_identifier("challenge_id", challenge_id)
         if after is not None:
             check_identifier("after", after)
         asked = self._generation(generation)
-        return self._store.ranking(challenge_id, dimension, asked, order=order, k=k, window=window, after=after)
+        return self._store.ranking(
+            challenge_id, dimension, asked, order=order, k=k, window=window, after=after, style=style
+        )
+
+    def styles(
+        self, challenge_id: str | None = None, *, generation: str | None = None, window: Window = "all"
+    ) -> StyleCounts:
+        """How many clips show each dance style, in a challenge or in all together."""
+        if challenge_id is not None:
+            check_identifier("challenge_id", challenge_id)
+        return self._store.styles(self._generation(generation), challenge_id, window=window)
 
     def neighbours(
         self,
@@ -194,10 +205,12 @@ class RankingService:
         check_identifier("challenge_id", challenge_id)
         return self._store.attention(challenge_id, self._generation(generation), window=window)
 
-    def challenge_tips(self, challenge_id: str, *, generation: str | None = None) -> ChallengeTips:
-        """Which joints deserve attention in a challenge, and when."""
+    def challenge_tips(
+        self, challenge_id: str, *, generation: str | None = None, style: str | None = None
+    ) -> ChallengeTips:
+        """Which joints deserve attention in a challenge, and when; of all clips, or of those of a dance style."""
         check_identifier("challenge_id", challenge_id)
-        return self._store.challenge_tips(challenge_id, self._generation(generation))
+        return self._store.challenge_tips(challenge_id, self._generation(generation), style)
 
     def tips(self, *, generation: str | None = None) -> TipsAnswer:
         """Which joints deserve attention in each challenge."""

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from ranking.database.tables import ranking_parts, ranking_runs, scored_clips, scores
 from ranking.scores.runs.content import CLIPS, Change, ChangeList, Sorted, Totals, decode_totals, merged, sum_totals
 from ranking.scores.runs.periods import ALL_TIME, minute_of
+from ranking.scores.runs.places import parsed, places_of
 from ranking.scores.runs.writing import ChallengeOf, add_changes, drop_runs, read_sorted
 
 _ROWS_AT_ONCE = 10_000
@@ -59,9 +60,13 @@ def rebuild(connection: sa.Connection, now_ms: int) -> None:
 
 
 def _challenges(connection: sa.Connection) -> list[ChallengeOf]:
-    columns = (table.c for table in (scored_clips, ranking_runs))
-    queries = (sa.select(of.generation, of.challenge_id).distinct() for of in columns)
-    return sorted(ChallengeOf(*row) for row in connection.execute(sa.union(*queries)))
+    """Every challenge and every style of one, by its place."""
+    rows = connection.execute(
+        sa.select(scored_clips.c.generation, scored_clips.c.challenge_id, scored_clips.c.style).distinct()
+    )
+    held = {ChallengeOf(row.generation, place) for row in rows for place in places_of(row.challenge_id, row.style)}
+    counted = connection.execute(sa.select(ranking_runs.c.generation, ranking_runs.c.challenge_id).distinct())
+    return sorted(held | {ChallengeOf(*row) for row in counted})
 
 
 def _counted(connection: sa.Connection, challenge: ChallengeOf) -> tuple[Totals, dict[str, Sorted]]:
@@ -82,6 +87,7 @@ def _counted(connection: sa.Connection, challenge: ChallengeOf) -> tuple[Totals,
 
 def _held(connection: sa.Connection, challenge: ChallengeOf) -> Iterator[Change]:
     of, score = scored_clips.c, scores.c
+    challenge_id, style = parsed(challenge.challenge_id)
     query = (
         sa.select(of.clip_id, of.uploaded_at_ms, score.dimension, score.score, score.attention)
         .outerjoin(
@@ -92,7 +98,8 @@ def _held(connection: sa.Connection, challenge: ChallengeOf) -> Iterator[Change]
                 score.challenge_id == of.challenge_id,
             ),
         )
-        .where(of.generation == challenge.generation, of.challenge_id == challenge.challenge_id)
+        .where(of.generation == challenge.generation, of.challenge_id == challenge_id)
+        .where(sa.true() if style is None else of.style == style)
         .order_by(of.clip_id)
     )
     last: str | None = None

@@ -21,6 +21,7 @@ from ranking.scores.runs.content import (
     sum_totals,
 )
 from ranking.scores.runs.periods import ALL_TIME, Since
+from ranking.scores.runs.places import is_challenge, is_style, parsed
 from ranking.scores.runs.statements import of_clip, of_clips, of_many_scores, of_scores, parameters, runs_within
 from ranking.scores.runs.surroundings import NEAREST, SortedParts, Surroundings
 
@@ -188,26 +189,44 @@ def totals_of(connection: sa.Connection, generation: str, challenge_id: str, sin
         table.generation == generation, table.challenge_id == challenge_id, runs_within(since is not None)
     )
     rows = connection.execute(query, parameters(since))
-    return sum_totals(
-        decode_totals(row.totals)
-        if since is None or row.minutes != ALL_TIME
-        else ChangeList.decoded(row.content).since(since.minute).totals()
-        for row in rows
-    )
+    return sum_totals(_totals(row, since) for row in rows)
 
 
-def totals_by_challenge(connection: sa.Connection, generation: str) -> dict[str, Totals]:
-    """Those of every challenge, by id."""
+def totals_by_challenge(connection: sa.Connection, generation: str, since: Since | None = None) -> dict[str, Totals]:
+    """Those of every challenge, all or since then, by id."""
+    return _totals_by_place(connection, generation, is_challenge(ranking_runs.c.challenge_id), since)
+
+
+def totals_by_style(
+    connection: sa.Connection, generation: str, challenge_id: str | None = None, since: Since | None = None
+) -> dict[str, Totals]:
+    """Those of every style of a challenge, all or since then; without a challenge, of all together."""
+    of_styles = is_style(ranking_runs.c.challenge_id, challenge_id)
+    found: dict[str, list[Totals]] = {}
+    for place, totals in _totals_by_place(connection, generation, of_styles, since).items():
+        found.setdefault(parsed(place)[1] or "", []).append(totals)
+    return {style: sum_totals(many) for style, many in sorted(found.items())}
+
+
+def _totals_by_place(
+    connection: sa.Connection, generation: str, which: sa.ColumnElement[bool], since: Since | None
+) -> dict[str, Totals]:
     table = ranking_runs.c
     query = (
-        sa.select(table.challenge_id, table.totals)
-        .where(table.generation == generation, table.minutes == ALL_TIME)
+        sa.select(table.challenge_id, table.totals, table.minutes, table.content)
+        .where(table.generation == generation, which, runs_within(since is not None))
         .order_by(table.challenge_id)
     )
     found: dict[str, list[Totals]] = {}
-    for challenge_id, totals in connection.execute(query):
-        found.setdefault(challenge_id, []).append(decode_totals(totals))
-    return {challenge_id: sum_totals(many) for challenge_id, many in found.items()}
+    for row in connection.execute(query, parameters(since)):
+        found.setdefault(row.challenge_id, []).append(_totals(row, since))
+    return {place: sum_totals(many) for place, many in found.items()}
+
+
+def _totals(row: Any, since: Since | None) -> Totals:
+    if since is None or row.minutes != ALL_TIME:
+        return decode_totals(row.totals)
+    return ChangeList.decoded(row.content).since(since.minute).totals()
 
 
 def _read(rows: sa.CursorResult[Any], since: Since | None) -> _Found:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from ranking.database.bulk import insert_rows
 from ranking.database.tables import guided_clips, joint_sums, scored_clips
+from ranking.scores.runs.places import place_of
 from ranking.scores.tips.content import GuidedClip, Sums
 from ranking.scores.tips.writing import SumsOf
 
@@ -53,21 +54,26 @@ def rebuild_sums(connection: sa.Connection) -> None:
 
 
 def _of_rows(connection: sa.Connection) -> Iterator[tuple[SumsOf, Sums]]:
+    """Of every challenge, then of every style of one."""
     clip, scored = guided_clips.c, scored_clips.c
-    query = (
-        sa.select(scored.challenge_id, guided_clips)
-        .join(scored_clips, sa.and_(scored.generation == clip.generation, scored.clip_id == clip.clip_id))
-        .order_by(clip.generation, scored.challenge_id, clip.joint_layout)
-    )
-    rows = (
-        (challenge_id, GuidedClip(*of_clip))
-        for challenge_id, *of_clip in connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE})
-    )
-    for key, of_challenge in groupby(rows, lambda row: SumsOf(row[1].generation, row[0], row[1].joint_layout)):
-        sums = key.none()
-        while part := [(clip, 1) for _, clip in islice(of_challenge, _ROWS_AT_ONCE)]:
-            sums = sums.changed(part)
-        yield key, sums
+    for style in (sa.cast(sa.null(), sa.String), scored.style):
+        query = (
+            sa.select(scored.challenge_id, style.label("of_style"), guided_clips)
+            .join(scored_clips, sa.and_(scored.generation == clip.generation, scored.clip_id == clip.clip_id))
+            .where(sa.true() if style is not scored.style else style.is_not(None))
+            .order_by(clip.generation, scored.challenge_id, sa.text("of_style"), clip.joint_layout)
+        )
+        rows = (
+            (place_of(challenge_id, name), GuidedClip(*of_clip))
+            for challenge_id, name, *of_clip in connection.execute(
+                query, execution_options={"yield_per": _ROWS_AT_ONCE}
+            )
+        )
+        for key, of_place in groupby(rows, lambda row: SumsOf(row[1].generation, row[0], row[1].joint_layout)):
+            sums = key.none()
+            while part := [(clip_of, 1) for _, clip_of in islice(of_place, _ROWS_AT_ONCE)]:
+                sums = sums.changed(part)
+            yield key, sums
 
 
 def _counted(connection: sa.Connection, key: SumsOf) -> Sums:

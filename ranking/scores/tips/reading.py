@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 
 from ranking.database.tables import joint_sums
+from ranking.scores.runs.places import is_challenge, place_of
 from ranking.scores.tips.content import Sums, means_of_overall
 from schemas.errors import GuidanceMissing
 from schemas.events import GUIDANCE_BIN_S
@@ -15,19 +16,25 @@ _REMEDY = (
 )
 
 
-def challenge_tips(connection: sa.Connection, generation: str, challenge_id: str) -> ChallengeTips:
-    """In the joint layout that most of its clips have. Raises ``GuidanceMissing`` without any clip with guidance."""
-    table = joint_sums.c
+def challenge_tips(
+    connection: sa.Connection, generation: str, challenge_id: str, style: str | None = None
+) -> ChallengeTips:
+    """In the joint layout that most of its clips have; of all clips, or of those of a ``style``.
+
+    Raises ``GuidanceMissing`` without any clip with guidance.
+    """
+    table, place = joint_sums.c, place_of(challenge_id, style)
     query = (
         sa.select(joint_sums)
-        .where(table.generation == generation, table.challenge_id == challenge_id, table.clips > 0)
+        .where(table.generation == generation, table.challenge_id == place, table.clips > 0)
         .order_by(table.clips.desc(), table.joint_layout)
         .limit(1)
     )
     row = connection.execute(query).one_or_none()
     if row is None:
         raise GuidanceMissing(
-            f"no clip of challenge {challenge_id} has guidance under generation {generation}; {_REMEDY}",
+            f"no clip of challenge {challenge_id}{_of_style(style)} has guidance under generation {generation}; "
+            f"{_REMEDY}",
             field="challenge_id",
         )
     layout = LAYOUTS[row.joint_layout]
@@ -44,7 +51,12 @@ def challenge_tips(connection: sa.Connection, generation: str, challenge_id: str
         clips_by_bin=sums.reach.tolist(),
         temporal=temporal,
         overall=overall,
+        style=style,
     )
+
+
+def _of_style(style: str | None) -> str:
+    return "" if style is None else f" that shows the style {style}"
 
 
 def all_tips(connection: sa.Connection, generation: str) -> TipsAnswer:
@@ -53,7 +65,7 @@ def all_tips(connection: sa.Connection, generation: str) -> TipsAnswer:
     clips = sa.func.sum(table.clips)
     layouts = (
         sa.select(table.joint_layout)
-        .where(table.generation == generation, table.clips > 0)
+        .where(table.generation == generation, is_challenge(table.challenge_id), table.clips > 0)
         .group_by(table.joint_layout)
         .order_by(clips.desc(), table.joint_layout)
         .limit(1)
@@ -63,7 +75,12 @@ def all_tips(connection: sa.Connection, generation: str) -> TipsAnswer:
         raise GuidanceMissing(f"no clip has guidance under generation {generation}; {_REMEDY}", field="generation")
     query = (
         sa.select(table.challenge_id, table.clips, table.overall)
-        .where(table.generation == generation, table.joint_layout == name, table.clips > 0)
+        .where(
+            table.generation == generation,
+            table.joint_layout == name,
+            is_challenge(table.challenge_id),
+            table.clips > 0,
+        )
         .order_by(table.challenge_id)
     )
     layout = LAYOUTS[name]

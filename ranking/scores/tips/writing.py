@@ -13,6 +13,7 @@ from ranking.database.bulk import among, insert_rows
 from ranking.database.connection import in_parts
 from ranking.database.tables import guided_clips, joint_sums
 from ranking.scores.held import HeldClip
+from ranking.scores.runs.places import places_of, style_row
 from ranking.scores.tips.content import GuidedClip, Sums, guided
 from schemas.events import ClipScored
 from schemas.joints import LAYOUTS
@@ -25,7 +26,7 @@ _IN_ITS_PLACE: Final = (
 
 
 class SumsOf(NamedTuple):
-    """The key of a row of sums."""
+    """The key of a row of sums; ``challenge_id`` may be the place of a style (``ranking.scores.runs.places``)."""
 
     generation: str
     challenge_id: str
@@ -46,17 +47,17 @@ class JointChanges:
         rows = []
         for clip in clips:
             if (found := guided(clip)) is not None:
-                self._add(found, clip.challenge_id, 1)
+                self._add(found, places_of(clip.challenge_id, style_row(clip).style), 1)
                 rows.append(found)
         return rows
 
     def lost(self, connection: sa.Connection, held: Iterable[HeldClip]) -> None:
         """Call it while their rows are there."""
-        challenges: dict[str, dict[str, str]] = {}
+        places: dict[str, dict[str, tuple[str, ...]]] = {}
         for clip in held:
-            challenges.setdefault(clip.generation, {})[clip.clip_id] = clip.challenge_id
+            places.setdefault(clip.generation, {})[clip.clip_id] = places_of(clip.challenge_id, clip.style)
         table = guided_clips.c
-        for generation, of in challenges.items():
+        for generation, of in places.items():
             for part in in_parts(of):
                 query = sa.select(guided_clips).where(
                     table.generation == generation, among(connection, table.clip_id, part)
@@ -65,9 +66,10 @@ class JointChanges:
                     found = GuidedClip(*row)
                     self._add(found, of[found.clip_id], -1)
 
-    def _add(self, clip: GuidedClip, challenge_id: str, sign: int) -> None:
-        key = SumsOf(clip.generation, challenge_id, clip.joint_layout)
-        self.by_sums.setdefault(key, []).append((clip, sign))
+    def _add(self, clip: GuidedClip, places: Iterable[str], sign: int) -> None:
+        for place in places:
+            key = SumsOf(clip.generation, place, clip.joint_layout)
+            self.by_sums.setdefault(key, []).append((clip, sign))
 
 
 def add_joints(connection: sa.Connection, changes: JointChanges) -> None:

@@ -37,11 +37,12 @@ from ranking.serving.api.search_parameters import (
     SimilarParameters,
     SimilarRequest,
 )
+from ranking.serving.api.style_routes import add_styles
 from ranking.serving.api.tips_routes import add_tips
 from ranking.serving.live.broadcast import Broadcast
 from ranking.serving.readiness import Readiness
 from ranking.serving.service import RankingService
-from schemas.challenge_queries import ChallengeDistribution, ChallengeGrowth
+from schemas.challenge_queries import ChallengeDistribution, ChallengeGrowth, ScoreDistribution
 from schemas.dancer_queries import SimilarDancersAnswer
 from schemas.drawing import Drawing
 from schemas.pool_comparisons import PolicyComparisons
@@ -53,7 +54,6 @@ from schemas.queries import (
     GenerationState,
     Neighbours,
     Ranking,
-    ScoreDistribution,
     SimilarAnswer,
 )
 from schemas.receptions import ObservedReception
@@ -121,6 +121,7 @@ def create_app(
     _add_rankings(app, service)
     add_tips(app, service)
     add_pictures(app, service, drawing)
+    add_styles(app, service)
     add_scoring(app, service, scoring)
     add_pools(app, service)
     add_comparisons(app, service, comparisons)
@@ -209,6 +210,7 @@ def _add_rankings(app: FastAPI, service: RankingService) -> None:
             generation=asked.generation,
             window=asked.window,
             after=asked.after,
+            style=asked.style,
         )
 
     @app.get("/v1/distribution", tags=["rankings"], responses=errors)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.challenge_queries import MAX_BINS, GrowthPeriod
 from schemas.modalities import Dimension
 from schemas.queries import MAX_HITS, Order, Window
+from schemas.style_classifier import MAX_STYLE_LENGTH, UNKNOWN_STYLE
 
 # Said in OpenAPI only: the service checks identifiers wherever they come from, and pydantic has no (?!…).
 _IDENTIFIER: Final[dict[str, Any]] = {
@@ -82,7 +83,25 @@ class DistributionParameters(GenerationParameters):
     score: Annotated[float | None, Field(description="A score to give the percentile of.", allow_inf_nan=False)] = None
 
 
+Style = Annotated[
+    str | None,
+    Field(
+        description=(
+            f"Only clips that show this dance style; `{UNKNOWN_STYLE}`: none of those that the bundle's classifier "
+            "knows."
+        ),
+        min_length=1,
+        max_length=MAX_STYLE_LENGTH,
+    ),
+]
+
+
+class TipsParameters(GenerationParameters):
+    style: Style = None
+
+
 class RankingParameters(WindowParameters):
+    style: Style = None
     by: Annotated[Dimension, Field(description="The modality to rank by, or the fused score.")] = Dimension.FUSED
     order: Annotated[Order, Field(description="`top`: best first. `bottom`: worst first.")] = "top"
     k: Annotated[int, Field(description="How many clips to return.", ge=1, le=MAX_HITS)] = 10

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from fastapi import FastAPI, Query
 
 from ranking.serving.api.description import documented
-from ranking.serving.api.parameters import ChallengeId, GenerationParameters
+from ranking.serving.api.parameters import ChallengeId, GenerationParameters, TipsParameters
 from ranking.serving.service import RankingService
 from schemas.tips import ChallengeTips, TipsAnswer
 
@@ -21,8 +21,6 @@ def add_tips(app: FastAPI, service: RankingService) -> None:
         return service.tips(generation=parameters.generation)
 
     @app.get("/v1/challenges/{challenge_id}/tips", tags=["feedback"], responses=_ERRORS)
-    def tips_of_a_challenge(
-        challenge_id: ChallengeId, parameters: Annotated[GenerationParameters, Query()]
-    ) -> ChallengeTips:
+    def tips_of_a_challenge(challenge_id: ChallengeId, parameters: Annotated[TipsParameters, Query()]) -> ChallengeTips:
         """Which joints deserve attention at each moment of a challenge, and throughout it."""
-        return service.challenge_tips(challenge_id, generation=parameters.generation)
+        return service.challenge_tips(challenge_id, generation=parameters.generation, style=parameters.style)

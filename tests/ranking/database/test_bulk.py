@@ -17,8 +17,9 @@ ODD = ["a", "É", "日本", "🕺", "a'b", 'a"b', "a\\b", "{a,b}", "NULL", "\\N"
 def scored(clip_id: str, number: int) -> tuple[Any, ...]:
     distance = None if number % 2 else number / 3
     source = (None, None, None) if number % 3 else ("file", ODD[number % len(ODD)], None if number % 2 else "f" * 64)
+    style = (None, None) if number % 5 else (ODD[number % len(ODD)], number / 7)
     place = number, 2**60 + number
-    return "g1", clip_id, ODD[number % len(ODD)], 10**12 + number, 2**40, "", distance, *place, *source
+    return "g1", clip_id, ODD[number % len(ODD)], 10**12 + number, 2**40, "", distance, *place, *source, *style
 
 
 @pytest.mark.parametrize("count", [1, 49, 50, 1000])

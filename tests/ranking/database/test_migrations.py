@@ -16,7 +16,8 @@ def test_the_migrated_schema_is_the_one_of_the_tables(any_database: Database) ->
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
         assert {tuple(sorted(index["column_names"])) for index in sa.inspect(connection).get_indexes("scores")} == {
-            ("challenge_id", "clip_id", "dimension", "generation", "score")
+            ("challenge_id", "clip_id", "dimension", "generation", "score"),
+            ("challenge_id", "clip_id", "dimension", "generation", "score", "style"),
         }
 
 

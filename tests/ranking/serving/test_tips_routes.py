@@ -36,6 +36,7 @@ def test_tips_of_a_challenge_name_joints_bins_and_unit(client: Client, store: Sc
         "bin_s": 0.5,
         "clips_by_bin": [3, 3, 3],
         "unit": "score per mean absolute deviation",
+        "style": None,
     }
     assert (answer["temporal"], answer["overall"]) == (held.temporal, held.overall)
     assert [tuple(bone) for bone in answer["bones"]] == list(layout.edges)
