@@ -86,7 +86,8 @@ def figure(value: float) -> str:
         digits = max(0, 2 - floor(log10(abs(value))))
         written = f"{value:.{digits}f}"
         return written.rstrip("0").rstrip(".") if "." in written else written
-    return f"{value:.2e}".replace("e-0", "e-").replace("e+0", "e+").replace("e+", "e")
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def round_below(value: float) -> float:
