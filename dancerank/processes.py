@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from functools import cached_property, partial
 from typing import Final
 
+from dancerank.feedback.clip_feedback import ClipFeedback
 from dancerank.kafka_sources import every_partition, log_reader, member_of
 from dancerank.listening import ConnectionLimits
 from dancerank.live_events import announcing_decisions, live_events
@@ -14,6 +15,7 @@ from dancerank.model_answers import model_reader
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.replica import Replica, in_thread
 from dancerank.scoring_on_request.opening import scoring_on_request
+from dancerank.scoring_on_request.scoring import OnRequest
 from dancerank.settings import Settings
 from dancerank.streaming import Streaming
 from dancerank.topics import create_topics, scored_topics, topics_read
@@ -44,10 +46,10 @@ from ranking.views.loop import LoopOptions, ViewLoop
 from ranking.views.periodic import every
 from schemas.bundle import Bundle, read_bundle
 from schemas.clock import Clock, SystemClock
+from schemas.feedback import Feedback
 from schemas.observation import Observer
 from schemas.ports import ModelRuntime, View
 from schemas.readiness import ProcessState
-from schemas.scoring import ScoresOnRequest
 from schemas.unknown_modalities import UnknownModalities
 from streamer.pipeline import Streamer
 from streamer.tuning import Schedule, open_tuned
@@ -176,9 +178,13 @@ class Processes:
             connections=server.max_connections,
         )
 
-    def scoring(self) -> AbstractContextManager[ScoresOnRequest]:
+    def scoring(self) -> AbstractContextManager[OnRequest]:
         """Scores clips that were never uploaded. Raises ``NotOffered`` as ``scoring_on_request`` does."""
         return scoring_on_request(self.settings, lambda: self.bundle, self.observer)
+
+    def feedback(self, scoring: OnRequest) -> Feedback:
+        """Says how clips would score higher, with the bundle that ``scoring`` loads."""
+        return ClipFeedback(scoring, self.clock)
 
     @contextmanager
     def runtime(self) -> Iterator[ModelRuntime]:

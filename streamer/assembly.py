@@ -50,9 +50,14 @@ def open_guide(bundle: Bundle, settings: StreamerSettings | None = None) -> Guid
     """
     settings = settings or StreamerSettings()
     threads = settings.inference_threads
-    gradients = OnnxGradients(bundle, providers=gradient_providers(settings.providers), threads=threads)
     runtime = open_runtime(settings.runtime, bundle, providers=settings.providers, threads=threads)
-    return Guide(runtime, gradients)
+    return guide_beside(runtime, bundle, settings)
+
+
+def guide_beside(runtime: ModelRuntime, bundle: Bundle, settings: StreamerSettings) -> Guide:
+    """A guide that shares the ``runtime`` of ``bundle``, likewise."""
+    threads = settings.inference_threads
+    return Guide(runtime, OnnxGradients(bundle, providers=gradient_providers(settings.providers), threads=threads))
 
 
 def open_streamer(

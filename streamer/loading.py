@@ -1,7 +1,7 @@
 """Loading of features: an upload's features are read, verified and converted to what the bundle's graphs take."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from schemas.bundle import BundleManifest
 from schemas.codec import unreported
@@ -67,22 +67,26 @@ class FeatureLoader:
         reserve: MemoryReservation = unlimited,
         *,
         prefix: str = "",
+        only: Collection[Modality] | None = None,
     ) -> ClipFeatures:
-        """Likewise, of a clip that need not be an upload; ``duration_s``: by default as long as its features last."""
+        """Likewise, of a clip that need not be an upload; ``duration_s``: by default as long as its features last.
+        ``only``: the modalities that are needed; the others are left out and may have any width.
+        """
 
         def prepare(features: ClipFeatures) -> ClipFeatures:
             check_plausible(features, span_s(features) if duration_s is None else duration_s)
-            return self._for_bundle(features)
+            return self._for_bundle(features, only)
 
         return self._reader.read(source, reserve, prepare=prepare, prefix=prefix)
 
-    def _for_bundle(self, features: ClipFeatures) -> ClipFeatures:
+    def _for_bundle(self, features: ClipFeatures, only: Collection[Modality] | None) -> ClipFeatures:
         for name in features.unknown:
             self._on_unknown_modality(name)
-        frames = {m: features.frames[m] for m in features.modalities if m in self._channels}
+        taken = [m for m in self._channels if only is None or m in only]
+        frames = {m: features.frames[m] for m in features.modalities if m in taken}
         if not frames:
             raise NoUsableModality(
-                f"the clip has only {', '.join(features.modalities)}; this model scores {', '.join(self._channels)}"
+                f"the clip has only {', '.join(features.modalities)}; this model scores {', '.join(taken)}"
             )
         with_joints = [modality for modality in frames if modality.has_joints]
         for modality in with_joints:

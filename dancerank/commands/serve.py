@@ -120,6 +120,7 @@ def serve(
             scoring=scoring,
             comparisons=comparisons,
             drawing=Drawings(),
+            feedback=processes.feedback(scoring),
         )
         stop_on_signals()  # uvicorn handles the signal first, and raises it again once it has shut down
         answer(

@@ -120,6 +120,7 @@ def keep_serving(console: Console, system: EmbeddedSystem, observer: PrometheusO
             scoring=scoring,
             comparisons=comparisons,
             drawing=Drawings(),
+            feedback=processes.feedback(scoring),
         )
         answer(
             app,

@@ -3,9 +3,12 @@
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
+
+import msgspec
 
 from dancerank.scoring_on_request.settings import ScoringSettings
 from dancerank.scoring_on_request.turns import Place, Turns
@@ -34,8 +37,11 @@ from schemas.events import (
     training_distance,
 )
 from schemas.features import ClipFeatures, encode_features
+from schemas.modalities import Modality
 from schemas.ports import ExtractsOpenFiles, FeatureExtractor, ModelRuntime
 from schemas.scoring import FileKind, ScoringOffer, UnseenClip
+from streamer.assembly import guide_beside
+from streamer.guidance.guide import Guide
 from streamer.loading import FeatureLoader, span_s
 from streamer.roots import FeatureRoots
 from streamer.runtimes.selection import open_runtime
@@ -57,10 +63,13 @@ Result = TypeVar("Result")
 _LACKING: Final = (BundleError, ConfigurationError, ExtraMissing, ExtractorModelMissing, ExtractorModelInvalid)
 
 
-class _Loaded(NamedTuple):
+class Loaded(NamedTuple):
+    """A bundle that is loaded. ``guide``: if it has gradient graphs."""
+
     runtime: ModelRuntime
     scorer: Scorer
     loader: FeatureLoader
+    guide: Guide | None
 
 
 class OnRequest:
@@ -86,7 +95,7 @@ class OnRequest:
             settings.videos_at_once, settings.videos_waiting, what="videos", setting="scoring.videos_waiting"
         )
         self._lock = threading.Lock()
-        self._loaded: _Loaded | None = None
+        self._loaded: Loaded | None = None
         self._extractor: FeatureExtractor | None = None
 
     def load(self) -> None:
@@ -118,11 +127,17 @@ class OnRequest:
         return self._bundle().runtime.manifest.generation
 
     def score(self, source: FeatureSource, duration_s: float | None) -> UnseenClip:
+        with self.turn(source):
+            return self._score(source, duration_s)
+
+    @contextmanager
+    def turn(self, source: FeatureSource) -> Iterator[Loaded]:
+        """The loaded bundle, while few other requests use it. Raises ``NotOffered`` and ``TooManyAtOnce``."""
         turns = self._files if isinstance(source, VideoFile) else self._clips
         with turns.place() as place, place.turn():
             if isinstance(source, VideoFile):
                 self._videos()
-            return self._score(source, duration_s)
+            yield self._bundle()
 
     def begin_file(self, kind: FileKind) -> "_FilePlace":
         if self._settings.load == "never" or (kind == "video" and not self._takes_videos):
@@ -145,18 +160,8 @@ class OnRequest:
 
     def _score(self, source: FeatureSource, duration_s: float | None) -> UnseenClip:
         loaded = self._bundle()
-        if duration_s is not None:
-            _check_length(duration_s)
-        try:
-            features = loaded.loader.read(source, duration_s)
-        except FeatureFileForbidden as error:
-            # The allowed roots are the operator's to know.
-            raise FeatureFileForbidden(
-                "the URI is not below a feature root of this service; send the features inline, or name a file there",
-                field="features.uri",
-            ) from error
+        features = read_clip(loaded.loader, source, duration_s)
         lasts_s = span_s(features) if duration_s is None else duration_s
-        _check_length(lasts_s)
         upload = ClipUploadedV2(
             clip_id=_NO_ID,
             dancer_id=_NO_ID,
@@ -174,7 +179,7 @@ class OnRequest:
     def _takes_videos(self) -> bool:
         return bool(self._streamer.extractor)
 
-    def _bundle(self) -> _Loaded:
+    def _bundle(self) -> Loaded:
         if self._settings.load == "never":
             raise NotOffered("nothing is scored here (scoring.load is never); ask another process of dancerank serve")
         with self._lock:
@@ -182,7 +187,7 @@ class OnRequest:
                 self._loaded = _offered(self._load_bundle, "the bundle")
             return self._loaded
 
-    def _load_bundle(self) -> _Loaded:
+    def _load_bundle(self) -> Loaded:
         bundle, streamer = self._read_bundle(), self._streamer
         store = FeatureStore(
             FeatureRoots(streamer.feature_roots),
@@ -196,7 +201,9 @@ class OnRequest:
         log.info("scoring on request with generation %s", runtime.manifest.generation)
         extractor = _Deferred(self._videos) if self._takes_videos else None
         loader = FeatureLoader(store, runtime.manifest, max_bytes=streamer.max_feature_bytes, extractor=extractor)
-        return _Loaded(runtime, Scorer(runtime), loader)
+        guided = not isinstance(bundle.manifest.guidance, msgspec.UnsetType)
+        guide = guide_beside(runtime, bundle, streamer) if guided else None
+        return Loaded(runtime, Scorer(runtime), loader, guide)
 
     def _videos(self) -> FeatureExtractor:
         if not self._takes_videos:
@@ -249,6 +256,26 @@ def _offered(load: Callable[[], Result], what: str) -> Result:
     except _LACKING as error:
         log.warning("%s cannot be used to score on request: %s", what, error)
         raise NotOffered(f"{what} cannot be used here ({error.code}). {error.remedy}") from error
+
+
+def read_clip(
+    loader: FeatureLoader, source: FeatureSource, duration_s: float | None, only: Collection[Modality] | None = None
+) -> ClipFeatures:
+    """The features of a clip that was never uploaded; the rest as ``FeatureLoader.read``. Raises ``QueryError`` for one
+    that is shorter or longer than a clip.
+    """
+    if duration_s is not None:
+        _check_length(duration_s)
+    try:
+        features = loader.read(source, duration_s, only=only)
+    except FeatureFileForbidden as error:
+        # The allowed roots are the operator's to know.
+        raise FeatureFileForbidden(
+            "the URI is not below a feature root of this service; send the features inline, or name a file there",
+            field="features.uri",
+        ) from error
+    _check_length(span_s(features) if duration_s is None else duration_s)
+    return features
 
 
 def _check_length(lasts_s: float) -> None:

@@ -21,6 +21,7 @@ from schemas.errors.clips import (
     LoadingAbandoned,
     MalformedEvent,
     NoUsableModality,
+    SkeletonMissing,
     UnknownSchemaVersion,
     VideoLengthRefused,
     VideoOversized,
@@ -56,6 +57,7 @@ from schemas.errors.models import (
     PackageUnavailable,
 )
 from schemas.errors.queries import (
+    FeaturesNotKept,
     FileNotStored,
     ForeignCursor,
     GuidanceMissing,
@@ -100,6 +102,7 @@ __all__ = [
     "FeatureStoreUnavailable",
     "FeatureValueInvalid",
     "FeaturesImplausible",
+    "FeaturesNotKept",
     "Fenced",
     "FileNotStored",
     "FinalError",
@@ -126,6 +129,7 @@ __all__ = [
     "RecordRefused",
     "RequestRefused",
     "RetriableError",
+    "SkeletonMissing",
     "SnapshotError",
     "SnapshotNotWritten",
     "StoreRefused",

@@ -86,6 +86,14 @@ class NoUsableModality(FeatureError):
     remedy = "Extract at least one modality of the bundle (`dancerank inspect` lists them) and upload the clip again."
 
 
+class SkeletonMissing(FeatureError):
+    """Feedback about the movement of a clip that has no skeleton."""
+
+    code = "skeleton_missing"
+    remedy = "Send or upload the clip with `skeletal` features, or a video in which the dancer can be seen."
+    surfaces = (Surface.HTTP, Surface.COMMAND)
+
+
 class ExtractorMissing(FeatureError):
     """The upload names a video, and this process has no extractor to take features from it."""
 

@@ -26,10 +26,10 @@ class InferenceFailed(FinalError):
 
 
 class GuidanceUnavailable(FinalError):
-    """Guidance asked of a bundle that has no gradient graphs, or of a clip without a skeleton."""
+    """Guidance asked of a bundle that has no gradient graphs."""
 
     code = "guidance_unavailable"
-    remedy = "Run `dancerank add-guidance BUNDLE`, or export the checkpoint again; send the features of a skeleton."
+    remedy = "Run `dancerank add-guidance BUNDLE`, or export the checkpoint again with this release."
     surfaces = (Surface.COMMAND,)
 
 

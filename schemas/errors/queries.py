@@ -68,6 +68,15 @@ class GuidanceMissing(NotFound):
     )
 
 
+class FeaturesNotKept(NotFound):
+    """A clip is known, and its features cannot be read again: they came inline, or are no longer where they were."""
+
+    code = "features_not_kept"
+    remedy = (
+        "Upload clips by the URI of their features and keep the files, or send the features to `POST /v1/guidance`."
+    )
+
+
 class ForeignCursor(QueryError):
     """A cursor that is not of the question it came with."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import msgspec
 import numpy as np
 
-from schemas.errors import ConfigurationError, GuidanceUnavailable, InferenceFailed
+from schemas.errors import ConfigurationError, GuidanceUnavailable, InferenceFailed, SkeletonMissing
 from schemas.events import JointGuidance
 from schemas.features import ClipFeatures
 from schemas.joints import layout_named, mean_absolute_deviation
@@ -62,7 +62,7 @@ class Guide:
             return self.batch([features], of=of)[0]
         of = self._guided(of)
         frames, lengths = self._poses([features])
-        streams = self._streams([features], frames, lengths)
+        streams = self._streams([features], frames, lengths, of)
         plain = self._result(features, of, frames[0], np.zeros_like(frames[0]), self._scores(streams, of)[0])
 
         def gradient_of(positions: Float) -> Float:
@@ -87,12 +87,12 @@ class Guide:
         """The gradients of several clips as they are (``raw``), none of which depends on the others.
 
         ``of``: ``skeletal``, or ``fused``, which moves with the skeleton through its score and its embedding, while the
-        other streams' results stay. Raises ``GuidanceUnavailable`` for a clip without a skeleton, ``InferenceFailed``,
-        and ``ConfigurationError`` for another score.
+        other streams' results stay. Raises ``SkeletonMissing``, ``InferenceFailed``, and
+        ``ConfigurationError`` for another score.
         """
         of = self._guided(of)
         frames, lengths = self._poses(clips)
-        streams = self._streams(clips, frames, lengths)
+        streams = self._streams(clips, frames, lengths, of)
         gradients = self._gradient(frames, lengths, streams if of is Dimension.FUSED else None)
         scores = self._scores(streams, of)
         return [
@@ -120,7 +120,7 @@ class Guide:
     def _poses(self, clips: Sequence[ClipFeatures]) -> tuple[Float32, Int64]:
         for clip in clips:
             if self.modality not in clip.frames:
-                raise GuidanceUnavailable(
+                raise SkeletonMissing(
                     f"the clip has no {self.modality} features, only {', '.join(clip.modalities)}; guidance moves the "
                     "joints of a skeleton: send the clip with one",
                     field=self.modality,
@@ -128,8 +128,8 @@ class Guide:
         frames, lengths = PaddedBuffer().fill([clip.frames[self.modality] for clip in clips])
         return frames.astype(np.float32, copy=False), lengths
 
-    def _streams(self, clips: Sequence[ClipFeatures], frames: Float32, lengths: Int64) -> _Streams:
-        """Of all streams, each run once on the clips that have its modality."""
+    def _streams(self, clips: Sequence[ClipFeatures], frames: Float32, lengths: Int64, of: Dimension) -> _Streams:
+        """Of the streams that the score ``of`` needs, each run once on the clips that have its modality."""
         modalities = self.manifest.modalities
         found = _Streams(
             np.zeros((len(clips), self.manifest.embedding_width), np.float32),
@@ -140,7 +140,7 @@ class Guide:
             rows = np.flatnonzero(found.present[:, column])
             if column == self._column:
                 result = self._runtime.run_stream(modality, frames, lengths)
-            elif len(rows):
+            elif len(rows) and of is Dimension.FUSED:
                 given, steps = PaddedBuffer().fill([clips[row].frames[modality] for row in rows.tolist()])
                 result = self._runtime.run_stream(modality, given, steps)
             else:

@@ -49,8 +49,10 @@ def api_port(folder: Path, *, with_keys: bool) -> Iterator[ApiPort]:
     with migrated(f"sqlite:///{folder / 'ranking.db'}") as database:
         service = _filled(database)
         bundle = small_bundle(folder / "bundle")
-        with Processes(Settings(), bundle=bundle).scoring() as scoring, bound("127.0.0.1", 0) as taken:
-            app = create_app(service, PrometheusObserver().render, access, scoring=scoring)
+        processes = Processes(Settings(), bundle=bundle)
+        with processes.scoring() as scoring, bound("127.0.0.1", 0) as taken:
+            feedback = processes.feedback(scoring)
+            app = create_app(service, PrometheusObserver().render, access, scoring=scoring, feedback=feedback)
             stop = answer_on_thread(app, taken)
             try:
                 yield ApiPort(f"http://127.0.0.1:{taken.getsockname()[1]}", key)

@@ -11,6 +11,7 @@ from ranking.serving.api.comparison_routes import add_comparisons
 from ranking.serving.api.description import documented
 from ranking.serving.api.errors import RETRY_AFTER_S, install_error_handlers
 from ranking.serving.api.event_routes import add_events
+from ranking.serving.api.feedback_routes import add_feedback
 from ranking.serving.api.guard import Access, install_guards
 from ranking.serving.api.model_routes import add_model
 from ranking.serving.api.page_routes import add_page
@@ -45,6 +46,7 @@ from ranking.serving.service import RankingService
 from schemas.challenge_queries import ChallengeDistribution, ChallengeGrowth, ScoreDistribution
 from schemas.dancer_queries import SimilarDancersAnswer
 from schemas.drawing import Drawing
+from schemas.feedback import Feedback
 from schemas.pool_comparisons import PolicyComparisons
 from schemas.queries import (
     Challenge,
@@ -88,6 +90,7 @@ def create_app(
     scoring: ScoresOnRequest | None = None,
     comparisons: PolicyComparisons | None = None,
     drawing: Drawing | None = None,
+    feedback: Feedback | None = None,
 ) -> FastAPI:
     """The API around ``service``; ``metrics`` gives the content type and the body of ``/metrics``.
 
@@ -95,6 +98,7 @@ def create_app(
     ``scoring``: what scores clips that were never uploaded; absent: such questions are answered with 501.
     ``comparisons``: what compares policies of the traffic pools; absent likewise.
     ``drawing``: what draws answers; absent: there are no pictures of them, likewise.
+    ``feedback``: what says how clips would score higher; absent likewise.
     """
     access = access or Access()
     app = FastAPI(
@@ -123,6 +127,7 @@ def create_app(
     add_pictures(app, service, drawing)
     add_styles(app, service)
     add_scoring(app, service, scoring)
+    add_feedback(app, service, feedback)
     add_pools(app, service)
     add_comparisons(app, service, comparisons)
     add_model(app, service)

@@ -71,7 +71,7 @@ class VideoSource(_Source):
         return VideoFile(self.uri, self.sha256)
 
 
-_Duration = Annotated[
+Duration = Annotated[
     float | None,
     Field(
         ge=MIN_DURATION_S,
@@ -94,14 +94,14 @@ class ScoreRequest(BaseModel):
         InlineSource | FileSource | VideoSource,
         Field(discriminator="kind", description="Where the features, or the video, are."),
     ]
-    duration_s: _Duration = None
+    duration_s: Duration = None
     generation: _Generation = None
 
 
 class ScoreFileParameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    duration_s: _Duration = None
+    duration_s: Duration = None
     generation: _Generation = None
 
 

@@ -166,7 +166,7 @@ def test_an_unknown_generation_is_the_same_error_on_every_path(app: FastAPI) -> 
         for path, operations in app.openapi()["paths"].items()
         for method, operation in operations.items()
         if "generation" in str(operation.get("parameters", "")) or method == "post"
-        if not path.startswith("/v1/score")  # that is of a bundle, which this app has not
+        if not path.startswith(OF_A_BUNDLE)  # that is of a bundle, which this app has not
     ]
     assert len(paths) == 20
     bodies = {
@@ -234,7 +234,11 @@ def test_conditions_are_not_looked_at_because_answers_have_no_tags(app: FastAPI)
         assert request(app, "GET", "/v1/challenges", headers) == plain
 
 
+OF_A_BUNDLE = ("/v1/score", "/v1/guidance")
+NOT_OFFERED_EVERYWHERE = (*OF_A_BUNDLE, "/v1/pools/comparison")
 WITHOUT_404 = (
+    "/v1/guidance",
+    "/v1/guidance/picture",
     "/v1/events",
     "/v1/generations",
     "/v1/pools",
@@ -257,8 +261,8 @@ def test_the_description_has_each_error_with_one_model_and_the_key(app: FastAPI)
             if path.startswith("/v1/"):
                 expected |= {"422"} | ({"404"} if path not in WITHOUT_404 else set())
             if method == "post":
-                expected |= {"413", "415"} | ({"501"} if path.startswith("/v1/score") else set())
-            if path.endswith("/picture"):
+                expected |= {"413", "415"} | ({"501"} if path.startswith(NOT_OFFERED_EVERYWHERE) else set())
+            if path.endswith(("/picture", "/skeleton", "/guidance")):
                 expected |= {"501"}
             errors = {status for status in operation["responses"] if status != "200"}
             assert errors == expected, path

@@ -8,7 +8,7 @@ import pytest
 
 from dancerank.settings import video_bundle
 from schemas.bundle import Bundle, read_bundle
-from schemas.errors import BundleError, ConfigurationError, GuidanceUnavailable, InferenceFailed
+from schemas.errors import BundleError, ConfigurationError, GuidanceUnavailable, InferenceFailed, SkeletonMissing
 from schemas.features import ClipFeatures
 from schemas.joints import LAYOUTS, mean_absolute_deviation
 from schemas.modalities import Dimension, Modality
@@ -110,7 +110,7 @@ def test_the_shortest_and_the_longest_clip_have_guidance(guide: Guide, steps: in
 
 
 def test_what_cannot_be_guided_is_refused_in_a_sentence(guide: Guide, bundle: Bundle) -> None:
-    with pytest.raises(GuidanceUnavailable, match="no skeletal features, only scenic"):
+    with pytest.raises(SkeletonMissing, match="no skeletal features, only scenic"):
         guide.guidance(ClipFeatures({SCENIC: np.ones((4, 512), np.float32)}))
     with pytest.raises(ConfigurationError, match="no guidance of 'facial'; choose from skeletal, fused"):
         guide.guidance(clip_of(4), of="facial")

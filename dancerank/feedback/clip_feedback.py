@@ -1,0 +1,99 @@
+"""Feedback about clips, computed with the bundle that scores on request."""
+
+from collections.abc import Collection
+from typing import Final
+
+import numpy as np
+
+from dancerank.feedback.answers import guidance_answer, skeleton_answer
+from dancerank.feedback.drawing import drawn
+from dancerank.feedback.recent import Recent
+from dancerank.scoring_on_request.scoring import Loaded, OnRequest, read_clip
+from schemas.clock import Clock
+from schemas.errors import NotOffered, NoUsableModality, SkeletonMissing
+from schemas.events import FeatureSource, InlineFeatures
+from schemas.features import ClipFeatures
+from schemas.feedback import GuidanceQuestion, Picture, PictureKind, PictureType, Skeleton, UnseenGuidance
+from schemas.joints import layout_named
+from schemas.modalities import Modality
+from streamer.guidance.clip_guidance import Guidance
+from streamer.guidance.critical import CriticalFrame, critical_frames
+from streamer.guidance.smoothing import DEFAULT_SMOOTHING
+
+KEPT: Final = 64
+"""Results that are kept: of a clip of a minute each takes about half a megabyte."""
+KEPT_S: Final = 300.0
+"""For how long; a file whose checksum is not stated may be replaced."""
+_SKELETON: Final = (Modality.SKELETAL,)
+
+
+class ClipFeedback:
+    """``schemas.feedback.Feedback``. Requests share the bundle, and the number of clips at once, with scoring."""
+
+    def __init__(self, on_request: OnRequest, clock: Clock | None = None) -> None:
+        self._on_request = on_request
+        self._guidance: Recent[Guidance] = Recent(KEPT, KEPT_S, clock)
+        self._skeletons: Recent[tuple[ClipFeatures, str]] = Recent(KEPT, KEPT_S, clock)
+
+    def skeleton(self, source: FeatureSource, rate_hz: float) -> Skeleton:
+        def read() -> tuple[ClipFeatures, str]:
+            with self._on_request.turn(source) as loaded:
+                features = _read(loaded, source, None, _SKELETON)
+                return features, features.joint_layout or ""
+
+        features, name = self._skeletons.get(_key(source), read)
+        layout, frames = layout_named(name), features.frames[Modality.SKELETAL]
+        missing = np.zeros(frames.shape[:2], np.bool_) if features.missing is None else features.missing
+        return skeleton_answer(frames[..., : layout.coordinates], missing, layout, Modality.SKELETAL.rate_hz, rate_hz)
+
+    def guidance(self, source: FeatureSource, asked: GuidanceQuestion) -> UnseenGuidance:
+        guidance, critical = self._guided(source, asked)
+        return guidance_answer(guidance, critical, asked)
+
+    def picture(
+        self, source: FeatureSource, asked: GuidanceQuestion, kind: PictureKind, format: PictureType, title: str
+    ) -> Picture:
+        guidance, critical = self._guided(source, asked)
+        with self._on_request.turn(source):
+            return drawn(guidance, critical, kind, format, title)
+
+    def _guided(self, source: FeatureSource, asked: GuidanceQuestion) -> tuple[Guidance, list[CriticalFrame]]:
+        smoothing = asked.smoothing or DEFAULT_SMOOTHING
+
+        def compute() -> Guidance:
+            with self._on_request.turn(source) as loaded:
+                if loaded.guide is None:
+                    raise NotOffered(
+                        f"bundle {loaded.runtime.manifest.generation} has no gradient graphs; run `dancerank "
+                        "add-guidance` on its folder, or export its checkpoint again, and start this process again"
+                    )
+                only = _SKELETON if asked.of == "skeletal" else None
+                features = _read(loaded, source, asked.duration_s, only)
+                return loaded.guide.guidance(features, of=asked.of, smoothing=smoothing)
+
+        guidance = self._guidance.get(_key(source, asked.of, smoothing, asked.duration_s), compute)
+        return guidance, critical_frames(guidance, asked.critical, asked.apart_s)
+
+
+def _read(
+    loaded: Loaded, source: FeatureSource, duration_s: float | None, only: Collection[Modality] | None
+) -> ClipFeatures:
+    try:
+        features = read_clip(loaded.loader, source, duration_s, only)
+    except NoUsableModality as error:
+        raise _missing(error.message) from error
+    if Modality.SKELETAL not in features.frames:
+        raise _missing(f"the clip has only {', '.join(features.modalities)}")
+    return features
+
+
+def _missing(found: str) -> SkeletonMissing:
+    return SkeletonMissing(
+        f"{found}; feedback is about the joints of a skeleton: send or upload the clip with `skeletal` features",
+        field=Modality.SKELETAL,
+    )
+
+
+def _key(source: FeatureSource, *asked: object) -> tuple[object, ...] | None:
+    """What a result is kept under; ``None`` for features that come with the question."""
+    return None if isinstance(source, InlineFeatures) else (source, *asked)
