@@ -7,6 +7,9 @@ from fastapi import FastAPI
 
 from tests.ranking.serving.asgi import JSON, refusal, request
 
+OF_A_BUNDLE = ("/v1/score", "/v1/guidance")
+NOT_OFFERED_EVERYWHERE = (*OF_A_BUNDLE, "/v1/pools/comparison")
+
 
 @pytest.mark.parametrize(
     ("target", "expected"),
@@ -166,9 +169,9 @@ def test_an_unknown_generation_is_the_same_error_on_every_path(app: FastAPI) -> 
         for path, operations in app.openapi()["paths"].items()
         for method, operation in operations.items()
         if "generation" in str(operation.get("parameters", "")) or method == "post"
-        if not path.startswith(OF_A_BUNDLE)  # that is of a bundle, which this app has not
+        if not path.startswith((*NOT_OFFERED_EVERYWHERE, "/v1/model"))  # this app has no bundle and no measurements
     ]
-    assert len(paths) == 20
+    assert len(paths) == 18
     bodies = {
         "/v1/similar": {"clip_id": "c1", "generation": "g9"},
         "/v1/pools/try": {"challenge_id": "ch", "percentiles": {"fused": 90}, "generation": "g9"},
@@ -234,16 +237,16 @@ def test_conditions_are_not_looked_at_because_answers_have_no_tags(app: FastAPI)
         assert request(app, "GET", "/v1/challenges", headers) == plain
 
 
-OF_A_BUNDLE = ("/v1/score", "/v1/guidance")
-NOT_OFFERED_EVERYWHERE = (*OF_A_BUNDLE, "/v1/pools/comparison")
 WITHOUT_404 = (
     "/v1/guidance",
     "/v1/guidance/picture",
     "/v1/events",
     "/v1/generations",
     "/v1/pools",
+    "/v1/pools/comparison",
     "/v1/pools/decisions",
     "/v1/pools/history",
+    "/v1/pools/policies",
     "/v1/score/offer",
 )
 
