@@ -69,8 +69,11 @@ def serve() -> Iterator[Callable[[FastAPI], str]]:
 
 
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
-    """Opens a page as a new visitor: ``visit(url, "#/challenges", theme="dark", size=PHONE)``."""
+def visit(browser: Browser, serve: object) -> Iterator[Callable[..., Visit]]:
+    """Opens a page as a new visitor: ``visit(url, "#/challenges", theme="dark", size=PHONE)``.
+
+    It needs ``serve`` so that visitors leave before servers stop, which would wait for them.
+    """
     visits: list[Visit] = []
 
     def open_page(url: str, address: str = "", **options: object) -> Visit:

@@ -3,12 +3,11 @@ import { html, useEffect, useState } from "../../html.js";
 import { at, get } from "../../api.js";
 import { useAnswer } from "../../answers.js";
 import { announce } from "../../components/announce.js";
+import { ClipLink } from "../../components/clip_links.js";
 import { Section } from "../../components/section.js";
 import { Pager } from "../../components/table.js";
 import { DIMENSIONS, MEANING, title } from "../../dimensions.js";
 import { count, fixed, percentile } from "../../format.js";
-import { href } from "../../router.js";
-import { find } from "../../routes.js";
 
 const PAGE = 10;
 
@@ -34,31 +33,26 @@ function RankingBy({ id, dimension, window, order, generation, version }) {
     announce(`${title(dimension)}: page ${count(pages.length + 1)}`);
   };
   return html`<${Section} title=${title(dimension)} hint=${`by ${MEANING[dimension]}`} answer=${answer} what="the ranking">
-    ${(ranking) => html`<${Page} ranking=${ranking} dimension=${dimension} first=${before.length * PAGE + 1}
+    ${(ranking) => html`<${Page} ranking=${ranking} dimension=${dimension} generation=${generation} first=${before.length * PAGE + 1}
       previous=${before.length ? () => turn(before.slice(0, -1)) : null}
       next=${before.length * PAGE + ranking.entries.length < ranking.clips && ranking.entries.length ? () => turn([...before, ranking.entries.at(-1).clip_id]) : null} />`}
   <//>`;
 }
 
-function Page({ ranking, dimension, first, previous, next }) {
+function Page({ ranking, dimension, generation, first, previous, next }) {
   if (ranking.clips === 0) return html`<p class="empty">No clip with such a score was uploaded in this time.</p>`;
   return html`<ol class="ranking" start=${first} aria-label="Ranking by ${dimension}">
       ${ranking.entries.map(
         (clip) => html`<li key=${clip.clip_id}>
           <span class="rank number" title="Rank">${count(clip.rank)}</span>
-          <span class="who"><${ClipName} id=${clip.clip_id} /><span class="hint"><bdi>${clip.dancer_id}</bdi></span></span>
-          <span class="number" title="Percentile in the challenge"><span class="visually-hidden">percentile </span>${percentile(clip.percentile)}</span>
+          <span class="who"><${ClipLink} id=${clip.clip_id} query=${generation === null ? {} : { generation }} /></span>
           <span class="number score" style=${{ color: `var(--${dimension})` }} title="Score"><span class="visually-hidden">score </span>${fixed(clip.score)}</span>
+          <span class="dancer hint"><bdi>${clip.dancer_id}</bdi></span>
+          <span class="number hint" title="Percentile in the challenge"><span class="visually-hidden">percentile </span>${percentile(clip.percentile)}</span>
         </li>`,
       )}
     </ol>
     <${Pager} label="ranking by ${dimension}" previous=${previous} next=${next}>
       ${count(first)}–${count(first + ranking.entries.length - 1)} of ${count(ranking.clips)}
     <//>`;
-}
-
-/** A clip's id, as a link where clips have a page. */
-function ClipName({ id }) {
-  const address = ["clips", id];
-  return find(address) === null ? html`<bdi>${id}</bdi>` : html`<a href=${href(address)}><bdi>${id}</bdi></a>`;
 }
