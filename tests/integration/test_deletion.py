@@ -25,7 +25,7 @@ from ranking.database.tables import metadata
 from ranking.serving.api import create_app
 from ranking.views.log_records import DELETED_CLIP
 from schemas.codec import decode, encode
-from schemas.events import ClipDeleted, ClipScored, ClipUploaded, EngagementObserved, embedding_array
+from schemas.events import ClipDeleted, ClipScored, ClipScoredV3, ClipUploaded, EngagementObserved, embedding_array
 from schemas.modalities import DIMENSIONS
 from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, Record
@@ -67,6 +67,7 @@ def config(
         uploads_topic = "{fresh_name("uploads")}"
         scored_topic = "{fresh_name("scored")}"
         feature_roots = ["{(tmp_path / "clips").resolve().as_uri()}"]
+        guidance_share = 1.0
         [ranking]
         database_url = "{postgresql_url}"
         deletions_topic = "{fresh_name("deleted")}"
@@ -167,7 +168,8 @@ class Surfaces:
             self._http.get(f"/v1/challenges{rest}").json() for rest in ("", f"/{self._clip.challenge_id}/attention")
         )
         counted = {each["challenge_id"]: each["clips"] for each in challenge}[self._clip.challenge_id]
-        assert counted == attention["clips"]
+        tips = self._http.get(f"/v1/challenges/{self._clip.challenge_id}/tips").json()
+        assert counted == attention["clips"] == tips["clips"]
         rivals = sum(other.challenge_id == self._clip.challenge_id for other in self._others)
         assert (counted > rivals) == any(in_text)
         return any(in_text)
@@ -194,6 +196,10 @@ class Surfaces:
         """Every value of every table. The samples of scores that tell drift name no clip."""
         numbers = [*self._clip.scores().values(), self._clip.duration_s, float(self._clip.uploaded_at_ms + 1)]
         texts = [self._clip.dancer_id.encode(), *(struct.pack(">d", number) for number in self._clip.scores().values())]
+        assert isinstance(self._clip, ClipScoredV3)
+        assert self._clip.guidance is not None
+        assert self._clip.features is not None
+        texts += [self._clip.guidance.magnitudes, self._clip.features.uri.encode()]
         with self._system.replica.database.reading() as connection:
             for table in metadata.sorted_tables:
                 for row in connection.execute(sa.select(table)):
