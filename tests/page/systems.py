@@ -6,10 +6,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
+import msgspec
 import numpy as np
 from fastapi import FastAPI
 
 from dancerank.listening import answer_on_thread, bound
+from dancerank.settings import shipped_bundle
+from ranking.monitoring.reading import ModelReader
 from ranking.pools.service.reading import PoolReader
 from ranking.scores.store import ScoreStore
 from ranking.serving.api import Access, create_app
@@ -17,6 +20,7 @@ from ranking.serving.live.broadcast import Broadcast
 from ranking.serving.service import RankingService
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.view import IndexView
+from schemas.bundle import read_manifest
 from schemas.clock import SystemClock
 from schemas.events import ClipScored
 from schemas.modalities import MODALITIES, Modality
@@ -26,6 +30,8 @@ from tests.ranking.examples import apply, guidance, result, scored_clip
 
 CHALLENGES: Final = ("challenge-1", "challenge-2", "challenge-3")
 CLIPS: Final = 36
+MANIFEST: Final = msgspec.structs.replace(read_manifest(shipped_bundle()), generation="g1")
+"""The card of the model, as if it had scored the clips: it was trained on synthetic ones."""
 _DANCERS: Final = 9
 _HOUR_MS: Final = 3_600_000
 
@@ -79,7 +85,8 @@ class SmallSystem:
                 apply(view, self._clips)
         self.events = Broadcast()
         """What listeners to the system's live events get."""
-        self.service = RankingService(self.store, self.index, pools=PoolReader(self.database, clock))
+        model = ModelReader(self.database, clock, MANIFEST)
+        self.service = RankingService(self.store, self.index, pools=PoolReader(self.database, clock), model=model)
         return self
 
     def __exit__(self, *_: object) -> None:

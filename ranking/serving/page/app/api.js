@@ -1,5 +1,9 @@
 // Requests to the API. Every failure is an `ApiError` with a code, a sentence and what to do about it.
 import { currentKey, keyAfter } from "./session.js";
+import { store } from "./store.js";
+
+/** Whether the API has answered anything yet: what is of use on every page waits for that. */
+export const hasAnswered = store(false);
 
 /** `remedy`: what a person can do. `retryAfterS`: when a later try may succeed, `null` if it would not. */
 export class ApiError extends Error {
@@ -75,7 +79,10 @@ export async function request(path, init, { signal } = {}) {
       if (signal?.aborted) throw error;
       throw new ApiError({ status: 0, code: "unreachable", message: "The server does not answer.", retryAfterS: 5 });
     }
-    if (response.ok) return response;
+    if (response.ok) {
+      if (!hasAnswered.get()) hasAnswered.set(true);
+      return response;
+    }
     const error = await errorOf(response);
     if (response.status !== 401) throw error;
     const given = await keyAfter(key, key === null ? "" : error.message);

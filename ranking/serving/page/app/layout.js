@@ -3,6 +3,7 @@ import { html, useState } from "./html.js";
 import { KeyDialog } from "./components/key_dialog.js";
 import { announced } from "./components/announce.js";
 import { Boundary } from "./components/problem.js";
+import { SyntheticNotice } from "./components/synthetic_notice.js";
 import { href, route } from "./router.js";
 import { ROUTES } from "./routes.js";
 import { askForKey, keysAreAskedFor } from "./session.js";
@@ -28,6 +29,7 @@ export function Layout({ children }) {
       </nav>
       <div class="tools"><${KeyButton} /><${ThemeChoice} /></div>
     </header>
+    <${SyntheticNotice} at=${segments.join("/")} />
     <main id="main" tabindex="-1"><${Boundary} at=${segments.join("/")}>${children}<//></main>
     <footer class="footer">
       <a href="docs">The API, to try out</a> <a href="redoc">The API, to read</a>

@@ -8,6 +8,8 @@ export const ROUTES = [
   { path: ["challenges", ":id"], load: () => import("./pages/challenge.js") },
   { path: ["clips", ":id"], load: () => import("./pages/clip.js") },
   { path: ["similar"], label: "Who dances like this?", load: () => import("./pages/similar.js") },
+  { path: ["pools"], label: "Pools", load: () => import("./pages/pools.js") },
+  { path: ["model"], label: "Model", load: () => import("./pages/model.js") },
 ];
 
 /** The route of an address and its identifiers, or `null`. */
