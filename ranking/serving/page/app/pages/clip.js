@@ -7,7 +7,7 @@ import { PageTitle } from "../components/page_title.js";
 import { Problem } from "../components/problem.js";
 import { Loading } from "../components/loading.js";
 import { DIMENSIONS } from "../dimensions.js";
-import { duration, number, time } from "../format.js";
+import { duration, number, percent, time } from "../format.js";
 import { href } from "../router.js";
 import { Duplicates } from "./clip/duplicates.js";
 import { Movement } from "./clip/movement.js";
@@ -39,7 +39,13 @@ export default function Clip({ id, query }) {
 }
 
 const Lead = ({ clip }) => html`By <${DancerLink} id=${clip.dancer_id} /> in <${ChallengeLink} id=${clip.challenge_id} />${" "}
-  · uploaded ${time(clip.uploaded_at_ms)} · ${duration(clip.duration_s)} · model generation ${clip.generation}`;
+  · uploaded ${time(clip.uploaded_at_ms)} · ${duration(clip.duration_s)} · model generation ${clip.generation}${style(clip)}`;
+
+/** What the style classifier of the bundle says, where it has one and the clip has a skeleton. */
+function style({ style: name, style_probability: probability }) {
+  if (!name) return null;
+  return html` · dance style ${name === "unknown" ? "not recognised" : html`<bdi>${name}</bdi> (${percent(probability)})`}`;
+}
 
 const Outside = ({ distance }) => html`<div class="warning" role="note">
   <p><strong>Outside the training distribution.</strong> This clip is unlike the clips that the model learned from
