@@ -68,7 +68,7 @@ def run_recorded_demo(
         console.rule("[bold]3. Does “dances like this” bring back the same style?")
         _show_retrieval(console, system.service, {a.clip_id: a.dancer_id for a in data.annotations}, style)
         if port is not None:
-            keep_serving(console, system, observer, port)
+            keep_serving(console, system, observer, port, loaded)
 
 
 def _show_retrieval(

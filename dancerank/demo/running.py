@@ -107,9 +107,11 @@ def show_dead_letters(console: Console, records: Sequence[Record]) -> None:
     console.print(table)
 
 
-def keep_serving(console: Console, system: EmbeddedSystem, observer: PrometheusObserver, taken: socket.socket) -> None:
-    """Answer over HTTP on the port ``taken`` until Ctrl-C."""
-    processes = Processes(system.settings, observer=observer)
+def keep_serving(
+    console: Console, system: EmbeddedSystem, observer: PrometheusObserver, taken: socket.socket, bundle: Bundle
+) -> None:
+    """Answer over HTTP on the port ``taken`` until Ctrl-C. ``bundle``: what has scored the clips of ``system``."""
+    processes = Processes(system.settings, observer=observer, bundle=bundle)
     limits, events = processes.connection_limits(), system.replica.events
     with processes.scoring() as scoring, closing(Comparisons(system.settings)) as comparisons:
         app = create_app(

@@ -90,7 +90,7 @@ def run_synthetic_demo(
         admitted = show_pools(console, system, virality, seed)
         if port is not None:
             show_to_followers(system, virality, admitted, seed)
-            keep_serving(console, system, observer, port)
+            keep_serving(console, system, observer, port, loaded)
 
 
 def _make_clips(console: Console, folder: Path, clips: int, seed: int) -> tuple[DataSet, dict[str, Planted]]:

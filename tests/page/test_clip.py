@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import fields
 from typing import Any, Final
 from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Locator, expect
+from pydantic import TypeAdapter
 
+from schemas.feedback import ClipGuidance, ClipSkeleton
 from schemas.modalities import Dimension
-from tests.page.dances import answered
+from tests.page.dances import answered, guidance, skeleton
 from tests.page.lived import ODD, OUTSIDE, SHOWN, live, lived_system
 from tests.page.systems import SmallSystem, serving
 from tests.page.visits import LOOKS, Visit
@@ -211,3 +214,10 @@ def test_odd_ids_are_text(dancing: Callable[..., Visit]) -> None:
         expect(seen.page.get_by_label("Id", exact=True)).to_have_value(f"clip-{name}")
         seen.settled()
     seen.take("404")
+
+
+def test_what_is_made_up_for_these_tests_has_the_form_of_the_services_answers() -> None:
+    TypeAdapter(ClipSkeleton).validate_python(skeleton(SHOWN))
+    TypeAdapter(ClipGuidance).validate_python(guidance(SHOWN))
+    assert set(skeleton(SHOWN)) == {each.name for each in fields(ClipSkeleton)}
+    assert set(guidance(SHOWN)) == {each.name for each in fields(ClipGuidance)}

@@ -4,7 +4,7 @@ import { at, get } from "../../api.js";
 import { useAnswer } from "../../answers.js";
 import { Bars } from "../../components/bars.js";
 import { Section } from "../../components/section.js";
-import { count, number, percentile, plural, time } from "../../format.js";
+import { count, duration, number, percentile, plural, time } from "../../format.js";
 
 export function Observed({ id, clip }) {
   const answer = useAnswer(
@@ -32,8 +32,10 @@ function Compared({ seen, place }) {
     <dl class="facts">
       ${facts(seen).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd class="number">${value}</dd></div>`)}
     </dl>
-    <p class="hint">Counted ${time(seen.observed_at_ms)}, when it was ${plural(Number(seen.days_online.toFixed(1)), "day")} old. Virality is that of Eq. (1).</p>`;
+    <p class="hint">Counted ${time(seen.observed_at_ms)}, when it was ${age(seen.days_online)} old. Virality is that of Eq. (1).</p>`;
 }
+
+const age = (days) => (days < 1 ? duration(days * 86400) : plural(Number(days.toFixed(1)), "day"));
 
 const facts = (seen) => [
   ["Likes", count(seen.likes)],

@@ -6,7 +6,7 @@ import { Section } from "../../components/section.js";
 import { count, percent, plural, time } from "../../format.js";
 
 const STATES = {
-  candidate: "in no tier; exploration may draw it",
+  candidate: "exploration may draw it",
   queued: "nominated, and waits for the first tier",
   "in-tier": "it is shown from there",
   held: "it waits for the next one",
