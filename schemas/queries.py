@@ -86,8 +86,8 @@ class SimilarQuery:
 
     *Filters*, which hold together: challenges, dancers, upload times (``uploaded_from_ms`` ≤ t <
     ``uploaded_before_ms``, since the epoch, UTC), the percentile of ``percentile_by`` within the clip's challenge (both
-    ends included), and the tier of the traffic pools. ``exclude_clip_ids``, such as what a user has seen, and
-    ``exclude_dancer_ids`` are never hits; unknown ids there exclude nothing.
+    ends included), the tier of the traffic pools, and the dance style. ``exclude_clip_ids``, such as what a user has
+    seen, and ``exclude_dancer_ids`` are never hits; unknown ids there exclude nothing.
 
     *Order.* ``group_by="dancer"`` gives one hit per dancer, the best clip. With ``half_life_s`` positive similarities
     halve with each half-life of a clip's age. With ``mmr_lambda`` (0 to 1) the best ``mmr_pool`` hits are reordered by
@@ -113,6 +113,7 @@ class SimilarQuery:
     percentile_to: float | None = None
     percentile_by: Dimension = Dimension.FUSED
     tier: str | None = None
+    style: str | None = None
     exclude_clip_ids: Sequence[str] = ()
     exclude_dancer_ids: Sequence[str] = ()
     k: int = 10

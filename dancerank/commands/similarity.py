@@ -44,6 +44,7 @@ _OPTIONS: Final = {
     "percentile_from": "percentile-from",
     "percentile_to": "percentile-to",
     "tier": "tier",
+    "style": "style",
     "exclude_clip_ids": "exclude",
     "exclude_dancer_ids": "exclude-dancer",
     "k": "k",
@@ -97,6 +98,7 @@ def similar(
     percentile_to: Annotated[float | None, typer.Option(help="Only clips of at most this percentile.")] = None,
     percentile_by: Annotated[Dimension, typer.Option(help="The dimension of these percentiles.")] = Dimension.FUSED,
     tier: Annotated[str | None, typer.Option(help="Only clips in this tier of the traffic pools.")] = None,
+    style: Annotated[str | None, typer.Option(help="Only clips that show this dance style, or unknown.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="A clip that is no hit; repeatable.")] = None,
     exclude_from: Annotated[
         Path | None,
@@ -139,6 +141,7 @@ def similar(
             percentile_to=percentile_to,
             percentile_by=percentile_by,
             tier=tier,
+            style=style,
             exclude_clip_ids=[*(exclude or ()), *(() if exclude_from is None else _read_ids(exclude_from))],
             exclude_dancer_ids=exclude_dancer or (),
             k=k,

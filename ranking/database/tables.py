@@ -28,6 +28,12 @@ metadata: Final = sa.MetaData(
     }
 )
 
+
+def _counted_in() -> sa.Column[str]:
+    comment = "the challenge; with a slash and a style: its clips of that style"
+    return sa.Column("challenge_id", _place, primary_key=True, comment=comment)
+
+
 clips: Final = sa.Table(
     "clips",
     metadata,
@@ -60,12 +66,7 @@ scored_clips: Final = sa.Table(
     sa.Column("source_kind", _slug, nullable=True, comment="file or video; null where its features were not kept"),
     sa.Column("source_uri", sa.Text, nullable=True, comment="where its features, or its video, can be read again"),
     sa.Column("source_sha256", sa.String(64), nullable=True, comment="of that file, if the upload stated it"),
-    sa.Column(
-        "style",
-        _style,
-        nullable=True,
-        comment="unknown: none of those that the bundle's classifier knows; null: not judged",
-    ),
+    sa.Column("style", _style, nullable=True, comment="unknown: none of the classifier's; null: not judged"),
     sa.Column("style_probability", sa.Double, nullable=True, comment="of the most probable style, calibrated"),
     sa.Index(None, "clip_id"),
 )
@@ -121,12 +122,7 @@ joint_sums: Final = sa.Table(
     "joint_sums",
     metadata,
     sa.Column("generation", _identifier, primary_key=True),
-    sa.Column(
-        "challenge_id",
-        _place,
-        primary_key=True,
-        comment="the challenge; with a slash and a style: its clips of that style",
-    ),
+    _counted_in(),
     sa.Column("joint_layout", _identifier, primary_key=True),
     sa.Column("clips", sa.BigInteger, nullable=False),
     sa.Column("overall", sa.LargeBinary, nullable=False, comment="by joint, in units of 2^-52: Eq. (9) times clips"),
@@ -138,12 +134,7 @@ ranking_runs: Final = sa.Table(
     "ranking_runs",
     metadata,
     sa.Column("generation", _identifier, primary_key=True),
-    sa.Column(
-        "challenge_id",
-        _place,
-        primary_key=True,
-        comment="the challenge; with a slash and a style: its clips of that style",
-    ),
+    _counted_in(),
     sa.Column("minutes", sa.Integer, primary_key=True, comment="length of its period; 0: all time"),
     sa.Column("start", sa.Integer, primary_key=True, comment="of its period, in minutes since 1970; 0: all time"),
     sa.Column("run", sa.BigInteger, primary_key=True, autoincrement=False, comment="random"),

@@ -10,8 +10,9 @@ from ranking.database.connection import in_parts
 from ranking.database.tables import guided_clips, scored_clips, scores, unranked_scores
 from ranking.scores.runs.content import Change
 from ranking.scores.runs.periods import minute_of
-from ranking.scores.runs.places import places_of, style_row
+from ranking.scores.runs.places import places_of
 from ranking.scores.runs.writing import ChallengeOf
+from ranking.views.clip_styles import clip_style
 from schemas.events import ClipScored
 from schemas.modalities import MODALITIES, Dimension
 
@@ -46,7 +47,7 @@ class Changes:
     def gained(self, clip: ClipScored, ranked: ScoresOf) -> None:
         """``ranked``: its scores in rankings, if it is in any."""
         change = Change(minute_of(clip.uploaded_at_ms), 1, ranked)
-        self._add(clip.generation, clip.challenge_id, style_row(clip).style, change)
+        self._add(clip.generation, clip.challenge_id, clip_style(clip).style, change)
 
     def lost(self, clips: Iterable[HeldClip]) -> None:
         for clip in clips:

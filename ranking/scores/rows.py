@@ -13,11 +13,11 @@ from ranking.database.tables import clips, deleted_clips, guided_clips, scored_c
 from ranking.scores.generations import activate_first, retired
 from ranking.scores.held import Changes, HeldClip, held_clips, remove_scored, scores_of
 from ranking.scores.runs.periods import minute_of
-from ranking.scores.runs.places import style_row
 from ranking.scores.runs.writing import add_changes, drop_empty
 from ranking.scores.sketches import add_scores
 from ranking.scores.sources import source_row
 from ranking.scores.tips.writing import JointChanges, add_joints, drop_empty_sums
+from ranking.views.clip_styles import clip_style
 from ranking.views.log_records import DeletedRecord, LogEntry
 from schemas.events import ClipScored, outside_training, training_distance
 from schemas.ports import ScoredRecord
@@ -145,7 +145,7 @@ def _write_scored(
             unranked += ((*of, dimension, *pair) for dimension, pair in found.items())
         else:
             changes.gained(clip, found)
-            style = style_row(clip).style
+            style = clip_style(clip).style
             ranked += ((*of, dimension, clip.challenge_id, *pair, style) for dimension, pair in found.items())
     insert_rows(connection, scored_clips, [_scored_row(entry) for entry in later])
     insert_rows(connection, scores, ranked)
@@ -194,5 +194,5 @@ def _scored_row(entry: ScoredRecord) -> tuple[Any, ...]:
         *(clip.generation, clip.clip_id, clip.challenge_id, clip.uploaded_at_ms, clip.scored_at_ms),
         *(",".join(clip.missing), training_distance(clip), record.partition, record.offset),
         *source_row(clip),
-        *style_row(clip),
+        *clip_style(clip),
     )

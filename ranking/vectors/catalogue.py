@@ -22,6 +22,7 @@ class CatalogueEntry(msgspec.Struct, array_like=True):
     """What a space knows of one clip.
 
     ``uploaded_at_ms`` is the upload's time; ``log_partition`` and ``log_offset`` name the record that it comes from.
+    ``style``: as ``ranking.views.clip_styles`` has it.
     """
 
     clip_id: str
@@ -31,6 +32,7 @@ class CatalogueEntry(msgspec.Struct, array_like=True):
     log_partition: int
     log_offset: int
     modalities: tuple[Modality, ...]
+    style: str | None = None
 
 
 class Catalogue:
@@ -45,7 +47,7 @@ class Catalogue:
         self._rows: dict[str, int] = {}
         self._free: list[int] = []
         self._reserved: dict[str, int] = {}
-        self._challenges, self._dancers = Groups(), Groups()
+        self._challenges, self._dancers, self._styles = Groups(), Groups(), Groups()
         self._uploaded_ms, self._offsets = Column(np.int64, 0), Column(np.int64, 0)
         self._partitions, self._presence = Column(np.int32, 0), Column(np.uint32, 0)
         self._unwritten = BitMap()
@@ -70,6 +72,7 @@ class Catalogue:
         self._rows[entry.clip_id] = row
         self._challenges.move(row, entry.challenge_id)
         self._dancers.move(row, entry.dancer_id)
+        self._styles.move(row, entry.style)
         self._uploaded_ms[row] = entry.uploaded_at_ms
         self._partitions[row], self._offsets[row] = entry.log_partition, entry.log_offset
         self._presence[row] = sum(_BIT[modality] for modality in entry.modalities)
@@ -84,7 +87,7 @@ class Catalogue:
             row = self._reserved[clip_id] = self._free.pop() if self._free else len(self._clip_ids)
             if row == len(self._clip_ids):
                 self._clip_ids.append("")
-                for column in (self._challenges, self._dancers, *self._columns()):
+                for column in (self._challenges, self._dancers, self._styles, *self._columns()):
                     column.extend(1)
             self._clip_ids[row] = clip_id
         return row
@@ -93,8 +96,8 @@ class Catalogue:
         """Remove a clip; nothing happens if it is not held."""
         row = self._rows.pop(clip_id, None)
         if row is not None:
-            self._challenges.move(row, None)
-            self._dancers.move(row, None)
+            for groups in (self._challenges, self._dancers, self._styles):
+                groups.move(row, None)
             for column in self._columns():
                 column[row] = 0
             self._unwritten.add(row)
@@ -118,6 +121,7 @@ class Catalogue:
             log_partition=int(self._partitions[row]),
             log_offset=int(self._offsets[row]),
             modalities=tuple(modality for modality in MODALITIES if presence & _BIT[modality]),
+            style=self._styles.name(row),
         )
 
     def clip_ids(self, rows: Int64) -> list[str]:
@@ -151,6 +155,10 @@ class Catalogue:
     def rows_of_dancers(self, dancer_ids: Iterable[str], field: str = "dancer_id") -> Int64:
         """Rows of the clips of any of the dancers, ascending. Raises ``NotFound`` naming ``field``."""
         return _members(self._dancers, dancer_ids, "dancer", field)
+
+    def rows_of_style(self, style: str, field: str = "style") -> Int64:
+        """Rows of the clips that show a dance style, ascending. Raises ``NotFound`` naming ``field``."""
+        return _members(self._styles, [style], "style", field)
 
     def of_challenges(self, rows: Int64, challenge_ids: Iterable[str]) -> Bool:
         """Which of the clips in ``rows`` (N,) are in one of the challenges, (N,), which need not be known."""
@@ -216,9 +224,9 @@ class Catalogue:
             column.extend(count)
             column.values[block.rows] = values
         try:
-            made._challenges, made._dancers = (
+            made._challenges, made._dancers, made._styles = (
                 Groups.of(_spread(groups.numbers, block.rows, count), groups.names)
-                for groups in (block.challenges, block.dancers)
+                for groups in (block.challenges, block.dancers, block.styles)
             )
         except ValueError as error:
             raise SnapshotError(f"the catalogue cannot be read ({error}); delete the snapshot") from error
@@ -235,6 +243,7 @@ class Catalogue:
             clip_ids=[clip_id if held else "" for clip_id, held in zip(ids, challenges.numbers.tolist(), strict=True)],
             challenges=challenges,
             dancers=self._dancers.numbered(rows),
+            styles=self._styles.numbered(rows),
             uploaded_at_ms=self._uploaded_ms.values[rows],
             log_partitions=self._partitions.values[rows].astype(np.int64),
             log_offsets=self._offsets.values[rows],

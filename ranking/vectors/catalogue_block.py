@@ -16,7 +16,7 @@ _NO_CLIP: Final = 0
 
 
 class _Written(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """Little-endian columns, and the names that the numbers of challenges and dancers stand for, counted from 1."""
+    """Little-endian columns, and the names that the numbers of challenges, dancers and styles stand for, from 1."""
 
     rows: bytes
     clip_ids: list[str]
@@ -28,12 +28,15 @@ class _Written(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     log_partitions: bytes
     log_offsets: bytes
     presence: bytes
+    style_numbers: bytes
+    style_names: list[str]
 
 
 class CatalogueBlock(msgspec.Struct, frozen=True):
     """What a catalogue knows of the clips in ``rows``; arrays and lists of N rows.
 
-    ``challenges`` are 0 in a row that holds no clip. ``presence`` has a bit for each modality.
+    ``challenges`` are 0 in a row that holds no clip, ``styles`` also for a clip without one. ``presence`` has a bit for
+    each modality.
     """
 
     rows: Int64
@@ -44,6 +47,7 @@ class CatalogueBlock(msgspec.Struct, frozen=True):
     log_partitions: Int64
     log_offsets: Int64
     presence: UInt32
+    styles: GroupNumbers
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -62,6 +66,8 @@ class CatalogueBlock(msgspec.Struct, frozen=True):
                 self.log_partitions.astype("<i4").tobytes(),
                 self.log_offsets.astype("<i8").tobytes(),
                 self.presence.astype("<u4").tobytes(),
+                self.styles.numbers.astype("<u4").tobytes(),
+                self.styles.names,
             )
         )
 
@@ -100,11 +106,12 @@ def merged(blocks: Sequence[CatalogueBlock]) -> CatalogueBlock:
         log_partitions=column("log_partitions", "<i8"),
         log_offsets=column("log_offsets", "<i8"),
         presence=column("presence", "<u4"),
+        styles=_of_all([block.styles for block in blocks], last),
     )
 
 
 def _of_all(blocks: Sequence[GroupNumbers], places: Int64) -> GroupNumbers:
-    """The groups of blocks, one after the other, in ``places``; without names that are in none of these."""
+    """The groups of blocks, one after the other, in ``places``; without names that are in none of these. 0 stays 0."""
     number_of: dict[str, int] = {}
     columns: list[UInt32] = [np.empty(0, np.uint32)]
     for block in blocks:
@@ -112,7 +119,8 @@ def _of_all(blocks: Sequence[GroupNumbers], places: Int64) -> GroupNumbers:
         columns.append(np.array([0, *own], np.uint32)[block.numbers])
     used, numbers = np.unique(np.concatenate(columns)[places], return_inverse=True)
     names = list(number_of)
-    return GroupNumbers(numbers.astype(np.uint32) + 1, [names[number - 1] for number in used.tolist()])
+    first = 0 if len(used) and used[0] == 0 else 1
+    return GroupNumbers(numbers.astype(np.uint32) + first, [names[number - 1] for number in used.tolist() if number])
 
 
 def _read(content: bytes) -> CatalogueBlock:
@@ -126,6 +134,7 @@ def _read(content: bytes) -> CatalogueBlock:
         log_partitions=np.frombuffer(written.log_partitions, "<i4").astype(np.int64),
         log_offsets=np.frombuffer(written.log_offsets, "<i8").astype(np.int64),
         presence=np.frombuffer(written.presence, "<u4").astype(np.uint32),
+        styles=_groups(written.style_numbers, written.style_names),
     )
     columns = [getattr(block, name) for name in block.__struct_fields__]
     lengths = {len(each.numbers if isinstance(each, GroupNumbers) else each) for each in columns}

@@ -24,6 +24,7 @@ from ranking.vectors.dancers import DancerSearch
 from ranking.vectors.manifest import IndexContents, SpaceContents
 from ranking.vectors.profiles import IndexesByWidth, Profiles, Unsummed
 from ranking.vectors.similarity import SimilaritySearch
+from ranking.views.clip_styles import clip_style
 from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
 from schemas.events import embedding_array
 from schemas.modalities import MODALITIES, Modality
@@ -122,6 +123,7 @@ class EmbeddingSpace:
                 log_partition=record.partition,
                 log_offset=record.offset,
                 modalities=present,
+                style=clip_style(clip).style,
             )
             held = changes[clip.clip_id].entry if clip.clip_id in changes else self._catalogue.get(clip.clip_id)
             if held is not None and held.uploaded_at_ms > now_ms + LOG_AHEAD_MS:

@@ -45,6 +45,8 @@ def admitted(catalogue: Catalogue, query: SimilarQuery, listed: Sequence[str] | 
         conditions.append(catalogue.rows_of_challenges(query.challenges, field))
     if query.among_dancer_ids:
         conditions.append(catalogue.rows_of_dancers(query.among_dancer_ids, "among_dancer_ids"))
+    if query.style is not None:
+        conditions.append(catalogue.rows_of_style(query.style))
     if listed is not None:
         conditions.append(np.unique(catalogue.rows_of(listed)))
     windowed = query.uploaded_from_ms is not None or query.uploaded_before_ms is not None
@@ -60,7 +62,12 @@ def admitted(catalogue: Catalogue, query: SimilarQuery, listed: Sequence[str] | 
         high = np.iinfo(np.int64).max if query.uploaded_before_ms is None else query.uploaded_before_ms
         rows = rows[(uploaded_ms >= low) & (uploaded_ms < high)]
     # An index may evaluate a challenge and a dancer by itself, if they are the whole filter.
-    alone = not windowed and listed is None and max(len(query.challenges), len(query.among_dancer_ids)) == 1
+    alone = (
+        not windowed
+        and listed is None
+        and query.style is None
+        and max(len(query.challenges), len(query.among_dancer_ids)) == 1
+    )
     return Admitted(
         catalogue,
         rows,

@@ -12,7 +12,7 @@ from schemas.local_files import not_json
 from schemas.modalities import Modality
 from schemas.ports import TopicPartition
 
-FORMAT: Final = "index-snapshot/5"
+FORMAT: Final = "index-snapshot/6"
 MANIFEST: Final = "manifest.json"
 _MAX_QUOTED: Final = 80
 _SEGMENT_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")

@@ -4,30 +4,12 @@ The place of a style is the challenge's id, a slash and the style. Identifiers h
 one or the other, and what counts a challenge counts a style of it too.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import sqlalchemy as sa
 
-from schemas.events import ClipScored, ClipScoredV3
-from schemas.style_classifier import UNKNOWN_STYLE
-
 _SLASH: Final = "/"
 _AFTER_SLASH: Final = chr(ord(_SLASH) + 1)
-
-
-class StyleRow(NamedTuple):
-    """A clip's style as the database keeps it: ``UNKNOWN_STYLE`` where none was recognised, ``None`` without any."""
-
-    style: str | None
-    probability: float | None
-
-
-def style_row(clip: ClipScored) -> StyleRow:
-    """PostgreSQL cannot hold a zero character; a style with one is none that a classifier has."""
-    found = clip.style if isinstance(clip, ClipScoredV3) else None
-    if found is None or (found.style is not None and "\0" in found.style):
-        return StyleRow(None, None)
-    return StyleRow(UNKNOWN_STYLE if found.style is None else found.style, found.probability + 0.0)  # 0 for -0
 
 
 def place_of(challenge_id: str, style: str | None) -> str:

@@ -13,8 +13,9 @@ from ranking.database.bulk import among, insert_rows
 from ranking.database.connection import in_parts
 from ranking.database.tables import guided_clips, joint_sums
 from ranking.scores.held import HeldClip
-from ranking.scores.runs.places import places_of, style_row
+from ranking.scores.runs.places import places_of
 from ranking.scores.tips.content import GuidedClip, Sums, guided
+from ranking.views.clip_styles import clip_style
 from schemas.events import ClipScored
 from schemas.joints import LAYOUTS
 
@@ -47,7 +48,7 @@ class JointChanges:
         rows = []
         for clip in clips:
             if (found := guided(clip)) is not None:
-                self._add(found, places_of(clip.challenge_id, style_row(clip).style), 1)
+                self._add(found, places_of(clip.challenge_id, clip_style(clip).style), 1)
                 rows.append(found)
         return rows
 

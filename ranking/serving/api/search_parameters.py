@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ranking.serving.api.parameters import GenerationParameters, Identifier, absent, given
+from ranking.serving.api.parameters import GenerationParameters, Identifier, Style, absent, given
 from ranking.vectors.weights import parse_weights
 from schemas.dancer_queries import By, SimilarDancersQuery
 from schemas.modalities import MODALITIES, Dimension, Modality
@@ -82,6 +82,7 @@ class SearchParameters(GenerationParameters):
     ] = None
     percentile_by: Annotated[Dimension, Field(description="The dimension of these percentiles.")] = Dimension.FUSED
     tier: Annotated[Identifier | None, Field(description="Only clips in this tier of the traffic pools.")] = None
+    style: Style = None
     k: Annotated[int, Field(description="How many hits to return.", ge=1, le=MAX_HITS)] = 10
     group_by: Annotated[Grouping, Field(description="`clip`: any clips. `dancer`: the best clip of each dancer.")] = (
         "clip"

@@ -134,7 +134,8 @@ def test_the_changes_of_each_snapshot_together_are_the_catalogue(
                 model.pop(clip_id, None)
             else:
                 modalities = tuple(modality for modality in MODALITIES if modality in put[2])
-                model[clip_id] = CatalogueEntry(clip_id, put[0], put[1], number, 1, number, modalities)
+                style = ("waltz", "unknown", None)[number % 3]
+                model[clip_id] = CatalogueEntry(clip_id, put[0], put[1], number, 1, number, modalities, style)
                 catalogue.put(model[clip_id])
         content += framed(catalogue.unwritten().encoded())
         expected = sorted(model.values(), key=lambda each: each.clip_id)

@@ -205,7 +205,7 @@ def test_a_snapshot_of_an_earlier_format_is_refused_by_name(make: Callable[[], I
     folder = view.save(tmp_path)
     assert folder is not None
     manifest = (folder / MANIFEST).read_bytes()
-    (folder / MANIFEST).write_bytes(manifest.replace(b"index-snapshot/5", b"index-snapshot/4"))
+    (folder / MANIFEST).write_bytes(manifest.replace(b"index-snapshot/6", b"index-snapshot/4"))
     with pytest.raises(SnapshotError, match=r"wrote it as index-snapshot/4; .* delete the folder to rebuild"):
         read_snapshot(tmp_path)
 

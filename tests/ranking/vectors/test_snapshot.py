@@ -254,7 +254,7 @@ def test_a_folder_that_someone_else_put_there_is_left_alone(tmp_path: Path) -> N
     assert (tmp_path / "snapshot-of-mine").is_dir()
 
 
-@pytest.mark.parametrize("other", ["index-snapshot/4", "index-snapshot/6"])
+@pytest.mark.parametrize("other", ["index-snapshot/4", "index-snapshot/7"])
 def test_a_snapshot_of_another_format_is_refused_in_one_sentence_or_an_older_one_is_used(
     tmp_path: Path, other: str
 ) -> None:

@@ -18,7 +18,7 @@ def _named(length: int) -> sa.types.TypeEngine[str]:
 
 
 def upgrade() -> None:
-    comment = "unknown: none of those that the bundle's classifier knows; null: not judged"
+    comment = "unknown: none of the classifier's; null: not judged"
     op.add_column("scored_clips", sa.Column("style", _named(_STYLE), nullable=True, comment=comment))
     probability: sa.Column[float] = sa.Column(
         "style_probability", sa.Double(), nullable=True, comment="of the most probable style, calibrated"
