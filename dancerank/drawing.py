@@ -12,7 +12,7 @@ class Drawings:
     """``schemas.drawing.Drawing``; the package that draws is imported with the first picture."""
 
     def tips(self, tips: ChallengeTips | TipsAnswer, format: StillFormat) -> bytes:
-        with _pictures():
+        with package_that_draws():
             from dancerank.pictures.sheets import PictureFormat
             from dancerank.tips_pictures import challenge_picture, overall_picture
 
@@ -22,7 +22,8 @@ class Drawings:
 
 
 @contextmanager
-def _pictures() -> Iterator[None]:
+def package_that_draws() -> Iterator[None]:
+    """For imports of ``dancerank.pictures``. Raises ``NotOffered``, which names what is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:

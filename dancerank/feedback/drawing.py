@@ -1,11 +1,13 @@
 """Pictures of guidance, where the package that draws is installed."""
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
+from dancerank.drawing import package_that_draws
 from dancerank.feedback.answers import in_the_picture
-from schemas.errors import NotOffered
 from schemas.feedback import Picture, PictureKind, PictureType
 from streamer.guidance.clip_guidance import Guidance
 from streamer.guidance.critical import CriticalFrame
@@ -18,25 +20,77 @@ MEDIA_TYPES: Final = {
 }
 _UNITS: Final = {2: "score per pixel", 3: "score per unit of length"}
 
+Image = npt.NDArray[np.uint8]
+
 
 def drawn(
     guidance: Guidance, critical: list[CriticalFrame], kind: PictureKind, format: PictureType, title: str
 ) -> Picture:
     """``format`` is one of ``schemas.feedback.FORMATS`` of ``kind``. Raises ``NotOffered`` without the extra."""
-    try:
-        from dancerank.pictures.guidance import GuidedFrame, guidance_frames
-        from dancerank.pictures.moving import MovingClip, MovingFormat, moving_guidance
-        from dancerank.pictures.sheets import PictureFormat
-    except ModuleNotFoundError as error:
-        raise NotOffered(f"pictures need {error.name}, which is not installed; install dancerank[pictures]") from error
-    hidden = guidance.missing[..., None]
-    positions = np.where(hidden, np.nan, in_the_picture(guidance.positions, guidance.layout))
-    gradient = np.where(hidden, np.nan, in_the_picture(guidance.gradient, guidance.layout))
-    unit = _UNITS[guidance.layout.coordinates]
     if kind is PictureKind.MOVING:
-        sentences = {each.time_s: each.sentence for each in critical}
-        clip = MovingClip(title, guidance.layout, guidance.rate_hz, positions, gradient, unit, sentences)
-        return Picture(moving_guidance(clip, MovingFormat(format.value)), MEDIA_TYPES[format])
-    frames = [GuidedFrame(each.time_s, positions[each.frame], gradient[each.frame], each.sentence) for each in critical]
-    content = guidance_frames(frames, guidance.layout, title=title, kind=PictureFormat(format.value), unit=unit)
+        content = moving_picture(guidance, critical, format.value, title)
+    else:
+        content = frames_picture(guidance, critical, format.value, title)
     return Picture(content, MEDIA_TYPES[format])
+
+
+def frames_picture(
+    guidance: Guidance,
+    critical: list[CriticalFrame],
+    format: str,
+    title: str,
+    images: Mapping[int, Image] | None = None,
+    image_scale: float = 1.0,
+) -> bytes:
+    """The critical frames side by side, as png or svg. ``images``: the video's frames (H, W, 3) by their numbers, which
+    have ``image_scale`` pixels per pixel of the clip's coordinates.
+    """
+    with package_that_draws():
+        from dancerank.pictures.guidance import GuidedFrame, guidance_frames
+        from dancerank.pictures.sheets import PictureFormat
+    positions, gradient = _shown(guidance)
+    frames = [
+        GuidedFrame(
+            each.time_s,
+            positions[each.frame],
+            gradient[each.frame],
+            each.sentence,
+            None if images is None else images.get(each.frame),
+            image_scale,
+        )
+        for each in critical
+    ]
+    return guidance_frames(
+        frames, guidance.layout, title=title, kind=PictureFormat(format), unit=_UNITS[guidance.layout.coordinates]
+    )
+
+
+def moving_picture(
+    guidance: Guidance,
+    critical: list[CriticalFrame],
+    format: str,
+    title: str,
+    video: Iterable[Image] | None = None,
+    image_scale: float = 1.0,
+) -> bytes:
+    """The whole clip, slowly, as webp, gif or mp4. ``video``: all its frames (H, W, 3) in turn; the rest likewise."""
+    with package_that_draws():
+        from dancerank.pictures.moving import MovingClip, MovingFormat, moving_guidance
+    positions, gradient = _shown(guidance)
+    clip = MovingClip(
+        title,
+        guidance.layout,
+        guidance.rate_hz,
+        positions,
+        gradient,
+        _UNITS[guidance.layout.coordinates],
+        {each.time_s: each.sentence for each in critical},
+    )
+    return moving_guidance(clip, MovingFormat(format), video, image_scale)
+
+
+def _shown(guidance: Guidance) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    hidden = guidance.missing[..., None]
+    values = (guidance.positions, guidance.gradient)
+    positions, gradient = (np.where(hidden, np.nan, in_the_picture(each, guidance.layout)) for each in values)
+    return positions, gradient

@@ -22,6 +22,7 @@ COMMANDS = [
         "inspect",
         "export",
         "add-guidance",
+        "guide",
         "demo-bundle",
         "content-hash",
         "check-counts",
