@@ -72,3 +72,27 @@ class ScoreDistribution:
     quantiles: list[Quantile]
     score: float | None = None
     percentile: float | None = None
+
+
+@dataclass(frozen=True)
+class UnrankedClip:
+    """A clip outside what the model was trained on. ``training_distance`` is that of ``ClipSummary``, ``score`` the
+    fused one.
+    """
+
+    clip_id: str
+    dancer_id: str
+    training_distance: float
+    score: float
+
+
+@dataclass(frozen=True)
+class UnrankedClips:
+    """Clips of a challenge that are in no ranking, by id. ``after``: the last of them, for the next page; ``None`` on
+    the last page.
+    """
+
+    challenge_id: str
+    generation: str
+    clips: list[UnrankedClip]
+    after: str | None

@@ -9,25 +9,25 @@ from ranking.database.connection import Database, lock_clips
 from ranking.database.tables import clips, scored_clips, unranked_scores
 from ranking.scores.content_hash import score_content
 from ranking.scores.generations import active_generation, clips_by_generation, generation_states
-from ranking.scores.histograms import PERIODS, growth, histogram
 from ranking.scores.observations import reception
 from ranking.scores.pages import RankingOf, after_clip, around, end_of
 from ranking.scores.percentile_range import PercentileRange
 from ranking.scores.ranks import place
 from ranking.scores.rows import Erasure, write_entries
 from ranking.scores.runs.audit import Difference, differences, rebuild
-from ranking.scores.runs.content import CLIPS, Totals
-from ranking.scores.runs.periods import MINUTE_MS, Since, minute_of, since
-from ranking.scores.runs.reading import scored, totals_by_challenge, totals_of
+from ranking.scores.runs.periods import Since, since
+from ranking.scores.runs.reading import scored
 from ranking.scores.sketches import distribution
 from ranking.scores.sources import FeaturesKept, source_of
 from ranking.scores.standings import standings
 from ranking.scores.style_counts import check_shown, check_style, styles_counted
 from ranking.scores.tips.audit import SumsDifference, rebuild_sums, sums_differences
-from ranking.scores.tips.reading import all_tips, challenge_tips
+from ranking.scores.whole_challenges import WholeChallenges, challenge_totals
 from ranking.views.applied_offsets import advance, stored_positions
 from ranking.views.log_records import LogEntry
-from schemas.challenge_queries import MAX_BINS, ChallengeDistribution, ChallengeGrowth, GrowthPeriod, ScoreDistribution
+from schemas.challenge_queries import (
+    ScoreDistribution,
+)
 from schemas.clock import Clock, SystemClock
 from schemas.errors import NotFound, QueryError
 from schemas.events import outside_training
@@ -35,8 +35,6 @@ from schemas.modalities import DIMENSIONS, MODALITIES, Dimension, Modality
 from schemas.ports import Refusal, TopicPartition
 from schemas.queries import (
     MAX_HITS,
-    Challenge,
-    ChallengeAttention,
     ClipSummary,
     GenerationState,
     Neighbours,
@@ -47,13 +45,12 @@ from schemas.queries import (
 )
 from schemas.receptions import ObservedReception
 from schemas.style_queries import StyleCounts
-from schemas.tips import ChallengeTips, TipsAnswer
 
 SCORES_VIEW: Final = "scores"
 """Name of this view among the stored offsets."""
 
 
-class ScoreStore:
+class ScoreStore(WholeChallenges):
     """``schemas.ports.View`` of the log in a database, and the answers that it gives.
 
     Any number of workers may write to one database, and any number of threads may ask. Every method raises
@@ -126,13 +123,6 @@ class ScoreStore:
         with self._database.reading() as connection:
             return active_generation(connection)
 
-    def challenges(self, generation: str) -> list[Challenge]:
-        """Every challenge with clips under ``generation``, by id."""
-        with self._database.reading() as connection:
-            found = totals_by_challenge(connection, generation)
-        sizes = ((challenge_id, totals[CLIPS].clips) for challenge_id, totals in found.items())
-        return [Challenge(challenge_id, clips) for challenge_id, clips in sizes if clips]
-
     def ranking(
         self,
         challenge_id: str,
@@ -159,7 +149,7 @@ class ScoreStore:
             else:
                 total, entries = end_of(connection, place, order, k, within, style)
             if not entries and after is None:
-                _challenge_totals(connection, generation, challenge_id)
+                challenge_totals(connection, generation, challenge_id)
                 check_shown(connection, generation, challenge_id, style)
         since_ms = None if within is None else within.at_ms
         return Ranking(challenge_id, dimension, generation, order, total, entries, window, since_ms, style)
@@ -281,35 +271,6 @@ class ScoreStore:
             raise NotFound(f"no clip has a {dimension} score under generation {generation}", field="by")
         return found
 
-    def challenge_distribution(
-        self, challenge_id: str, dimension: Dimension, generation: str, *, bins: int, window: Window = "all"
-    ) -> ChallengeDistribution:
-        """Of the scores in one challenge, exact. Raises ``NotFound`` (challenge) and ``QueryError`` (``bins``)."""
-        if not 1 <= bins <= MAX_BINS:
-            raise QueryError(f"bins is {bins}; expected 1 to {MAX_BINS}", field="bins")
-        within = since(window, self._clock.now_ms())
-        with self._database.reading() as connection:
-            found = histogram(connection, RankingOf(generation, challenge_id, dimension), bins, within)
-            if not found.clips:
-                _challenge_totals(connection, generation, challenge_id)
-        since_ms = None if within is None else within.at_ms
-        return ChallengeDistribution(challenge_id, dimension, generation, *found, window, since_ms)
-
-    def growth(self, challenge_id: str, generation: str, by: GrowthPeriod) -> ChallengeGrowth:
-        """Clips by the period of their upload. Raises ``NotFound`` (challenge)."""
-        with self._database.reading() as connection:
-            _challenge_totals(connection, generation, challenge_id)
-            found = growth(connection, generation, challenge_id, by, minute_of(self._clock.now_ms()))
-        return ChallengeGrowth(
-            challenge_id=challenge_id,
-            generation=generation,
-            by=by,
-            period_ms=PERIODS[by][0] * MINUTE_MS,
-            since_ms=found.start * MINUTE_MS,
-            before=found.before,
-            clips=found.clips,
-        )
-
     def percentile_range(
         self,
         generation: str,
@@ -321,39 +282,6 @@ class ScoreStore:
     ) -> PercentileRange:
         """Clips whose percentile within their challenge is ``low`` to ``high``; the database is asked later."""
         return PercentileRange(self._database, generation, dimension, low=low, high=high, challenge_ids=challenge_ids)
-
-    def attention(self, challenge_id: str, generation: str, *, window: Window = "all") -> ChallengeAttention:
-        """Mean attention of each modality in a challenge. Raises ``NotFound``."""
-        within = since(window, self._clock.now_ms())
-        with self._database.reading() as connection:
-            totals = totals_of(connection, generation, challenge_id, within)
-            if CLIPS not in totals or not totals[CLIPS].clips:
-                _challenge_totals(connection, generation, challenge_id)
-        found = {modality: totals[modality] for modality in MODALITIES if modality in totals}
-        present = {modality: total for modality, total in found.items() if total.clips}
-        return ChallengeAttention(
-            challenge_id=challenge_id,
-            generation=generation,
-            clips=totals[CLIPS].clips if CLIPS in totals else 0,
-            mean_attention={modality: total.mean_attention for modality, total in present.items()},
-            present={modality: total.clips for modality, total in present.items()},
-            window=window,
-            since_ms=None if within is None else within.at_ms,
-        )
-
-    def challenge_tips(self, challenge_id: str, generation: str, style: str | None = None) -> ChallengeTips:
-        """Dance tips of a challenge, or of its clips of a ``style``. Raises ``NotFound`` (challenge, style), and
-        ``GuidanceMissing`` where no clip has guidance.
-        """
-        with self._database.reading() as connection:
-            _challenge_totals(connection, generation, challenge_id)
-            check_shown(connection, generation, challenge_id, style)
-            return challenge_tips(connection, generation, challenge_id, style)
-
-    def tips(self, generation: str) -> TipsAnswer:
-        """Overall attention of every challenge. Raises ``GuidanceMissing`` where no clip has guidance."""
-        with self._database.reading() as connection:
-            return all_tips(connection, generation)
 
 
 class _Scored(NamedTuple):
@@ -385,10 +313,3 @@ def _page_after(
     if found is None:
         raise NotFound(f"clip {after} is not in this ranking, or no longer; begin with the first page", field="after")
     return found
-
-
-def _challenge_totals(connection: sa.Connection, generation: str, challenge_id: str) -> Totals:
-    totals = totals_of(connection, generation, challenge_id)
-    if CLIPS not in totals or not totals[CLIPS].clips:
-        raise NotFound(f"challenge {challenge_id} has no clips under generation {generation}", field="challenge_id")
-    return totals

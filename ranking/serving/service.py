@@ -11,13 +11,16 @@ from ranking.monitoring.reading import ModelReader
 from ranking.pools.service.reading import PoolReader
 from ranking.scores.sources import FeaturesKept
 from ranking.scores.store import ScoreStore
+from ranking.serving.challenge_questions import ChallengeQuestions
 from ranking.serving.identifiers import check_identifier, check_query
 from ranking.serving.readiness import Readiness, ServingReadiness
 from ranking.vectors.conditions import AllOf, ClipCondition
 from ranking.vectors.duplicates import duplicates_query, near_duplicates
 from ranking.vectors.view import IndexView
 from ranking.views.loop import LoopThread
-from schemas.challenge_queries import ChallengeDistribution, ChallengeGrowth, GrowthPeriod, ScoreDistribution
+from schemas.challenge_queries import (
+    ScoreDistribution,
+)
 from schemas.clock import SystemClock
 from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
 from schemas.errors import (
@@ -36,8 +39,6 @@ from schemas.pool_comparisons import NamedPolicy
 from schemas.pool_history import DecisionsAnswer, PoolHistoryAnswer
 from schemas.pool_queries import HypotheticalClip, PooledClipAnswer, PoolsAnswer, PoolTryAnswer
 from schemas.queries import (
-    Challenge,
-    ChallengeAttention,
     ClipSummary,
     DuplicatesAnswer,
     GenerationState,
@@ -51,15 +52,13 @@ from schemas.queries import (
 )
 from schemas.readiness import ProcessState
 from schemas.receptions import ObservedReception
-from schemas.style_queries import StyleCounts
-from schemas.tips import ChallengeTips, TipsAnswer
 
 log = logging.getLogger(__name__)
 
 _ASK_AGAIN_S: Final = 1.0
 
 
-class RankingService:
+class RankingService(ChallengeQuestions):
     """Answers of both views, and of the traffic pools where they are read.
 
     Every method about scores takes a ``generation``; the default is the active generation, which the
@@ -177,14 +176,6 @@ class RankingService:
             challenge_id, dimension, asked, order=order, k=k, window=window, after=after, style=style
         )
 
-    def styles(
-        self, challenge_id: str | None = None, *, generation: str | None = None, window: Window = "all"
-    ) -> StyleCounts:
-        """How many clips show each dance style, in a challenge or in all together."""
-        if challenge_id is not None:
-            check_identifier("challenge_id", challenge_id)
-        return self._store.styles(self._generation(generation), challenge_id, window=window)
-
     def neighbours(
         self,
         clip_id: str,
@@ -198,51 +189,9 @@ class RankingService:
         check_identifier("clip_id", clip_id)
         return self._store.neighbours(clip_id, dimension, self._generation(generation), k=k, window=window)
 
-    def attention(
-        self, challenge_id: str, *, generation: str | None = None, window: Window = "all"
-    ) -> ChallengeAttention:
-        """Which aspect matters most in a challenge."""
-        check_identifier("challenge_id", challenge_id)
-        return self._store.attention(challenge_id, self._generation(generation), window=window)
-
-    def challenge_tips(
-        self, challenge_id: str, *, generation: str | None = None, style: str | None = None
-    ) -> ChallengeTips:
-        """Which joints deserve attention in a challenge, and when; of all clips, or of those of a dance style."""
-        check_identifier("challenge_id", challenge_id)
-        return self._store.challenge_tips(challenge_id, self._generation(generation), style)
-
-    def tips(self, *, generation: str | None = None) -> TipsAnswer:
-        """Which joints deserve attention in each challenge."""
-        return self._store.tips(self._generation(generation))
-
-    def challenge_distribution(
-        self,
-        challenge_id: str,
-        dimension: Dimension = Dimension.FUSED,
-        *,
-        bins: int,
-        generation: str | None = None,
-        window: Window = "all",
-    ) -> ChallengeDistribution:
-        """How the scores of one challenge are distributed: an exact histogram."""
-        check_identifier("challenge_id", challenge_id)
-        asked = self._generation(generation)
-        return self._store.challenge_distribution(challenge_id, dimension, asked, bins=bins, window=window)
-
-    def growth(self, challenge_id: str, *, by: GrowthPeriod = "hour", generation: str | None = None) -> ChallengeGrowth:
-        """How many clips of a challenge were uploaded in each of the last minutes, hours or days."""
-        check_identifier("challenge_id", challenge_id)
-        return self._store.growth(challenge_id, self._generation(generation), by)
-
     def generations(self) -> list[GenerationState]:
         """Every model generation that scored clips, was active or is retired."""
         return self._store.generation_states()
-
-    def challenges(self, *, generation: str | None = None) -> list[Challenge]:
-        """Every challenge and how many clips it has."""
-        asked = self._generation_if_any(generation)
-        return [] if asked is None else self._store.challenges(asked)
 
     def clip(self, clip_id: str, *, generation: str | None = None, window: Window = "all") -> ClipSummary:
         """All that is known of a clip; its places are those within the window, if it was uploaded in it."""

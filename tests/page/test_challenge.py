@@ -28,9 +28,12 @@ ODD = [
 
 @pytest.fixture(scope="module")
 def odd_url() -> Iterator[str]:
-    """A system with many challenges of one clip each, and challenges, clips and dancers with odd ids."""
+    """A system with many challenges of one clip each, challenges, clips and dancers with odd ids, and a challenge whose
+    clips lie outside what the model was trained on.
+    """
     clips = [scored_clip(f"clip-{n}", challenge_id=f"dance-{n:03}") for n in range(120)]
     clips += [scored_clip(f"clip-{name}", dancer_id=name, challenge_id=name) for name in ODD]
+    clips += [scored_clip(f"far-{n:02}", challenge_id="far", training_distance=2.5) for n in range(12)]
     with SmallSystem(clips) as system, serving(system.app()) as url:
         yield url
 
@@ -125,19 +128,19 @@ def test_tips_are_drawn_where_there_is_guidance_and_their_absence_said(
 
 def test_many_challenges_are_searched_and_paged(visit: Visits, odd_url: str) -> None:
     seen = visit(odd_url, "#/challenges?order=name")
-    seen.shows(f"{120 + len(ODD)} challenges")
+    seen.shows(f"{121 + len(ODD)} challenges")
     table = seen.page.get_by_role("table")
     assert table.locator("tbody tr").count() == 50
     seen.page.get_by_role("button", name="Next").click()
-    seen.page.get_by_text(f"51–100 of {120 + len(ODD)}").wait_for()
+    seen.page.get_by_text(f"51–100 of {121 + len(ODD)}").wait_for()
     seen.page.get_by_label("Search").fill("ANCE-01")
-    seen.shows(f"10 of {120 + len(ODD)} challenges")
+    seen.shows(f"10 of {121 + len(ODD)} challenges")
     assert table.locator("tbody th").all_inner_texts() == [f"dance-{n:03}" for n in range(10, 20)]
     assert "search=ANCE-01" in seen.page.url
     table.get_by_role("link", name="dance-011").click()
     seen.heading("dance-011")
     seen.page.go_back()
-    seen.shows(f"10 of {120 + len(ODD)} challenges")
+    seen.shows(f"10 of {121 + len(ODD)} challenges")
     seen.take("404")
 
 
@@ -152,6 +155,21 @@ def test_odd_ids_are_shown_as_they_are_and_run_nothing(visit: Visits, odd_url: s
         seen.page.go_back()
     seen.open(f"#/challenges/{quote('<b>none', safe='')}")
     seen.shows("challenge <b>none has no clips")
+    assert seen.take("404")
+
+
+def test_clips_outside_what_the_model_was_trained_on_are_listed_beside_the_rankings(
+    visit: Visits, odd_url: str
+) -> None:
+    seen = visit(odd_url, "#/challenges/far")
+    seen.heading("far")
+    assert "No clip of this challenge is ranked by this" in ranking(seen, Dimension.FUSED).inner_text()
+    card = seen.page.get_by_role("region", name="In no ranking", exact=True)
+    assert card.locator("tbody th").all_inner_texts() == [f"far-{n:02}" for n in range(10)]
+    card.get_by_role("button", name="Next").click()
+    card.get_by_role("link", name="far-11").wait_for()
+    assert card.locator("tbody th").all_inner_texts() == ["far-10", "far-11"]
+    assert seen.violations() == []
     assert seen.take("404")
 
 

@@ -27,6 +27,7 @@ from ranking.serving.api.parameters import (
     NeighbourParameters,
     NoParameters,
     RankingParameters,
+    UnrankedParameters,
     WindowParameters,
 )
 from ranking.serving.api.picture_routes import add_pictures
@@ -43,7 +44,7 @@ from ranking.serving.api.tips_routes import add_tips
 from ranking.serving.live.broadcast import Broadcast
 from ranking.serving.readiness import Readiness
 from ranking.serving.service import RankingService
-from schemas.challenge_queries import ChallengeDistribution, ChallengeGrowth, ScoreDistribution
+from schemas.challenge_queries import ChallengeDistribution, ChallengeGrowth, ScoreDistribution, UnrankedClips
 from schemas.dancer_queries import SimilarDancersAnswer
 from schemas.drawing import Drawing
 from schemas.feedback import Feedback
@@ -237,6 +238,12 @@ def _add_rankings(app: FastAPI, service: RankingService) -> None:
         return service.challenge_distribution(
             challenge_id, asked.by, bins=asked.bins, generation=asked.generation, window=asked.window
         )
+
+    @app.get("/v1/challenges/{challenge_id}/unranked", tags=["rankings"], responses=errors)
+    def unranked(challenge_id: ChallengeId, parameters: Annotated[UnrankedParameters, Query()]) -> UnrankedClips:
+        """Clips of a challenge that lie outside what the model was trained on: they have scores and no place."""
+        asked = parameters
+        return service.unranked(challenge_id, k=asked.k, after=asked.after, generation=asked.generation)
 
     @app.get("/v1/challenges/{challenge_id}/growth", tags=["rankings"], responses=errors)
     def growth(challenge_id: ChallengeId, parameters: Annotated[GrowthParameters, Query()]) -> ChallengeGrowth:

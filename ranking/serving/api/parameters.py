@@ -111,6 +111,13 @@ class RankingParameters(WindowParameters):
     ] = None
 
 
+class UnrankedParameters(GenerationParameters):
+    k: Annotated[int, Field(description="How many clips to return.", ge=1, le=MAX_HITS)] = 10
+    after: Annotated[
+        Identifier | None, Field(description="The `after` of the page before. Default: from the first.")
+    ] = None
+
+
 class ChallengeDistributionParameters(WindowParameters):
     by: Annotated[Dimension, Field(description="The modality whose scores, or the fused score.")] = Dimension.FUSED
     bins: Annotated[int, Field(description="How many bins of equal width.", ge=1, le=MAX_BINS)] = 30

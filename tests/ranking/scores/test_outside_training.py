@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from ranking.database.tables import unranked_scores
 from ranking.scores.store import ScoreStore
+from schemas.challenge_queries import UnrankedClip
 from schemas.errors import NotFound
 from schemas.events import ClipScored
 from schemas.modalities import DIMENSIONS, MODALITIES, Dimension, Modality
@@ -37,6 +38,20 @@ def test_a_clip_outside_the_training_distribution_is_kept_apart_from_the_ranking
     assert any_store.attention("ch", "g1").present[Modality.SCENIC] == 5
     with pytest.raises(NotFound, match="garbage is in no ranking: it lies outside what the model was trained on"):
         any_store.place("garbage", Dimension.FUSED, "g1")
+
+
+def test_clips_outside_are_listed_by_challenge_page_after_page(any_store: ScoreStore) -> None:
+    apply(any_store, [outside(f"o{n}", challenge_id=("ch", "other")[n % 2], fused_score=n) for n in range(6)])
+    apply(any_store, [scored_clip("inside", training_distance=0.5), scored_clip("alone", challenge_id="calm")], start=6)
+    first = any_store.unranked("ch", "g1", k=2)
+    assert first.clips == [UnrankedClip("o0", "dancer-of-o0", 1.5, 0.0), UnrankedClip("o2", "dancer-of-o2", 1.5, 2.0)]
+    last = any_store.unranked("ch", "g1", k=2, after=first.after)
+    assert ([clip.clip_id for clip in last.clips], last.after) == (["o4"], None)
+    assert any_store.unranked("calm", "g1", k=2).clips == []
+    apply_entries(any_store, deletion("o4", 8))
+    assert any_store.unranked("ch", "g1", k=2, after="o2").clips == []
+    with pytest.raises(NotFound, match="challenge none has no clips"):
+        any_store.unranked("none", "g1", k=2)
 
 
 def test_a_bundle_that_states_no_distribution_leaves_the_mark_unknown(any_store: ScoreStore) -> None:

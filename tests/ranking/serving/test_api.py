@@ -166,6 +166,7 @@ def test_a_challenge_is_paged_and_shown_as_a_whole(client: Client) -> None:
     found = get(client, "/v1/challenges/ch/distribution?by=fused&bins=2")
     assert (found["clips"], sum(found["counts"]), len(found["edges"])) == (3, 3, 3)
     assert get(client, "/v1/challenges/ch/distribution?window=1h")["counts"] == []
+    assert get(client, "/v1/challenges/ch/unranked")["clips"] == []
     growth = get(client, "/v1/challenges/ch/growth?by=day")
     assert (growth["before"], growth["period_ms"], growth["clips"]) == (3, 86_400_000, [0] * 8)
 

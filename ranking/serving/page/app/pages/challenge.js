@@ -13,8 +13,10 @@ import { percent, plural } from "../format.js";
 import { href, setQuery } from "../router.js";
 import { Distribution } from "./challenge/distribution.js";
 import { Growth } from "./challenge/growth.js";
+import { NoneRanked } from "./challenge/none.js";
 import { Rankings } from "./challenge/rankings.js";
 import { Tips } from "./challenge/tips.js";
+import { Unranked } from "./challenge/unranked.js";
 
 const ORDERS = { top: "Best first", bottom: "Last first" };
 
@@ -40,6 +42,7 @@ export default function Challenge({ id, query }) {
       </form>
       <${NewClips} challenge=${id} show=${() => setVersion(version + 1)} />
       <${Rankings} ...${asked} window=${window} order=${order} />
+      <${Unranked} ...${asked} />
       <div class="grid">
         <${Distribution} ...${asked} window=${window} />
         <${Section} title="Which aspect matters" answer=${attention} what="the attention">${(value) => html`<${Attention} value=${value} />`}<//>
@@ -57,7 +60,7 @@ function Attention({ value }) {
     share: value.mean_attention[each],
     colour: colour(each),
   }));
-  if (bars.length === 0) return html`<p class="empty">No clip was uploaded in this time.</p>`;
+  if (bars.length === 0) return html`<${NoneRanked} window=${value.window} />`;
   return html`<${Bars} label="Mean attention by modality" bars=${bars} text=${(share) => percent(share, 1)} />
     <p class="hint">How much the model attends to each modality when it predicts how viral a clip becomes: the mean over the clips that have it.</p>`;
 }

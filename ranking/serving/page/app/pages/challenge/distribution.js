@@ -6,6 +6,7 @@ import { Chart } from "../../components/chart.js";
 import { Section } from "../../components/section.js";
 import { colour, DIMENSIONS, title } from "../../dimensions.js";
 import { count, number, plural } from "../../format.js";
+import { NoneRanked } from "./none.js";
 
 export function Distribution({ id, window, generation, version }) {
   const [dimension, setDimension] = useState("fused");
@@ -24,7 +25,7 @@ export function Distribution({ id, window, generation, version }) {
 }
 
 function Histogram({ value }) {
-  if (value.clips === 0) return html`<p class="empty">No clip with such a score was uploaded in this time.</p>`;
+  if (value.clips === 0) return html`<${NoneRanked} window=${value.window} />`;
   const bins = value.counts.map((clips, i) => ({ low: value.edges[i], high: value.edges[i + 1], clips }));
   if (bins.length === 1) return html`<p>${value.clips === 1 ? "One clip has" : `All ${plural(value.clips, "clip")} have`} the score ${number(bins[0].low)}.</p>`;
   const build = ({ Plot }) => ({

@@ -8,6 +8,7 @@ import { Section } from "../../components/section.js";
 import { Pager } from "../../components/table.js";
 import { DIMENSIONS, MEANING, title } from "../../dimensions.js";
 import { count, fixed, percentile } from "../../format.js";
+import { NoneRanked } from "./none.js";
 
 const PAGE = 10;
 
@@ -40,7 +41,7 @@ function RankingBy({ id, dimension, window, order, generation, version }) {
 }
 
 function Page({ ranking, dimension, generation, first, previous, next }) {
-  if (ranking.clips === 0) return html`<p class="empty">No clip with such a score was uploaded in this time.</p>`;
+  if (ranking.clips === 0) return html`<${NoneRanked} window=${ranking.window} />`;
   return html`<ol class="ranking" start=${first} aria-label="Ranking by ${dimension}">
       ${ranking.entries.map(
         (clip) => html`<li key=${clip.clip_id}>
