@@ -32,6 +32,7 @@ from dancerank.commands import (
     questions,
     serve,
     similarity,
+    strips,
     styles,
     tips,
 )
@@ -109,6 +110,7 @@ for panel, commands in {
         questions.distribution,
         tips.tips,
         guide.guide,
+        strips.strips,
     ),
     "Features from videos": (extract.extract, look.look),
     "Learn": (learn.train, learn.evaluate, figures.figures),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from schemas.drawing import StillFormat
+from schemas.drawing import ChallengeStrips, StillFormat
 from schemas.errors import NotOffered
 from schemas.tips import ChallengeTips, TipsAnswer
 
@@ -19,6 +19,13 @@ class Drawings:
             if isinstance(tips, TipsAnswer):
                 return overall_picture(tips, PictureFormat(format))
             return challenge_picture(tips, PictureFormat(format))
+
+    def strips(self, strips: ChallengeStrips, format: StillFormat) -> bytes:
+        with _pictures():
+            from dancerank.pictures.sheets import PictureFormat
+            from dancerank.strips_pictures import strips_picture
+
+            return strips_picture(strips, PictureFormat(format))
 
 
 @contextmanager

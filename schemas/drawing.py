@@ -1,10 +1,36 @@
 """Answers as pictures: the port between the HTTP API and what draws them."""
 
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
 
+from schemas.feedback import Skeleton
+from schemas.modalities import Dimension
 from schemas.tips import ChallengeTips, TipsAnswer
 
 StillFormat = Literal["png", "svg"]
+STRIPS: Final = 5
+"""Clips at each end of a ranking, as in the paper's Fig. 9."""
+
+
+@dataclass(frozen=True)
+class ClipStrip:
+    """A clip of a ranking; ``skeleton``: ``None`` if it has none, or its features were not kept."""
+
+    clip_id: str
+    rank: int
+    score: float
+    skeleton: Skeleton | None
+
+
+@dataclass(frozen=True)
+class ChallengeStrips:
+    """The first and the last of the ``clips`` of a challenge by one dimension, each in the order of their ranks."""
+
+    challenge_id: str
+    dimension: Dimension
+    clips: int
+    best: list[ClipStrip]
+    last: list[ClipStrip]
 
 
 class Drawing(Protocol):
@@ -14,3 +40,5 @@ class Drawing(Protocol):
     """
 
     def tips(self, tips: ChallengeTips | TipsAnswer, format: StillFormat) -> bytes: ...
+
+    def strips(self, strips: ChallengeStrips, format: StillFormat) -> bytes: ...

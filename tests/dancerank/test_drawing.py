@@ -5,8 +5,11 @@ import sys
 import pytest
 
 from dancerank.drawing import Drawings
+from schemas.drawing import ChallengeStrips, ClipStrip
 from schemas.errors import NotOffered
+from schemas.feedback import Points, Skeleton
 from schemas.joints import MPII_16
+from schemas.modalities import Dimension
 from schemas.tips import ChallengeTips, OverallTips, TipsAnswer
 from tests.dancerank.pictures.drawn import of_class, parsed, words
 
@@ -38,3 +41,17 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(NotOffered, match=r"install dancerank\[pictures\]"):
         Drawings().tips(CHALLENGE, "png")
+
+
+def test_strips_are_drawn_with_the_skeletons_that_there_are() -> None:
+    points: Points = [[(float(j), float(j % 5)) for j in range(16)] for _ in range(20)]
+    points[0] = [None] * 16
+    skeleton = Skeleton(
+        layout="mpii-16", joints=list(MPII_16.joints), bones=EDGES, rate_hz=5.0, frames=20, positions=points
+    )
+    best = [ClipStrip("first", 1, 0.9, skeleton), ClipStrip("second", 2, 0.8, None)]
+    root = parsed(Drawings().strips(ChallengeStrips("a challenge", Dimension.FUSED, 2, best, []), "svg"))
+    assert words(root, "clip") == ["first", "second"]
+    assert words(root, "time") == ["4.0 s"]
+    assert "its skeleton was not kept" in words(root, "note")
+    assert len(of_class(root, "bone")) == 10 * 15

@@ -125,7 +125,7 @@ def create_app(
     _add_similarity(app, service)
     _add_rankings(app, service)
     add_tips(app, service)
-    add_pictures(app, service, drawing)
+    add_pictures(app, service, feedback, drawing)
     add_styles(app, service)
     add_scoring(app, service, scoring)
     add_feedback(app, service, feedback)

@@ -1,4 +1,4 @@
-"""Answers about challenges as pictures: dance tips as heat maps."""
+"""Answers about challenges as pictures: dance tips as heat maps, and the best and last clips as strips of skeletons."""
 
 from typing import Annotated, Any, Final
 
@@ -6,10 +6,13 @@ from fastapi import FastAPI, Query, Response
 from pydantic import Field
 
 from ranking.serving.api.description import documented
-from ranking.serving.api.parameters import ChallengeId, GenerationParameters
+from ranking.serving.api.parameters import ChallengeId, GenerationParameters, WindowParameters
 from ranking.serving.service import RankingService
+from ranking.serving.strips import challenge_strips
 from schemas.drawing import Drawing, StillFormat
 from schemas.errors import NotOffered
+from schemas.feedback import Feedback
+from schemas.modalities import Dimension
 
 _NOT_HERE: Final = "this service draws no pictures; ask a process of dancerank serve"
 _MEDIA_TYPES: Final[dict[StillFormat, str]] = {"png": "image/png", "svg": "image/svg+xml"}
@@ -29,7 +32,12 @@ class TipsPictureParameters(GenerationParameters):
     format: _Format = "png"
 
 
-def add_pictures(app: FastAPI, service: RankingService, drawing: Drawing | None) -> None:
+class StripsParameters(WindowParameters):
+    by: Annotated[Dimension, Field(description="The modality to rank by, or the fused score.")] = Dimension.FUSED
+    format: _Format = "png"
+
+
+def add_pictures(app: FastAPI, service: RankingService, feedback: Feedback | None, drawing: Drawing | None) -> None:
     def here() -> Drawing:
         if drawing is None:
             raise NotOffered(_NOT_HERE)
@@ -50,6 +58,19 @@ def add_pictures(app: FastAPI, service: RankingService, drawing: Drawing | None)
         """Joints over time, as a heat map: which joints deserve attention at each moment."""
         tips = service.challenge_tips(challenge_id, generation=asked.generation)
         return _picture(here().tips(tips, asked.format), asked.format)
+
+    @app.get(
+        "/v1/challenges/{challenge_id}/strips/picture", tags=["feedback"], responses=_RESPONSES, response_class=Response
+    )
+    def picture_of_the_ends(challenge_id: ChallengeId, asked: Annotated[StripsParameters, Query()]) -> Response:
+        """The best five and the last five clips of a challenge, each as a strip of skeletons."""
+        draws = here()
+        if feedback is None:
+            raise NotOffered(_NOT_HERE)
+        found = challenge_strips(
+            service, feedback.skeleton, challenge_id, asked.by, generation=asked.generation, window=asked.window
+        )
+        return _picture(draws.strips(found, asked.format), asked.format)
 
 
 def _picture(content: bytes, format: StillFormat) -> Response:

@@ -1,14 +1,19 @@
 """Pictures over HTTP: those of the answers, in the format asked for; without what draws, a sentence."""
 
+from typing import Any
+
 import pytest
 
 from ranking.scores.store import ScoreStore
 from ranking.serving.api.app import create_app
 from ranking.serving.service import RankingService
-from schemas.drawing import Drawing, StillFormat
-from schemas.errors import NotOffered
+from schemas.drawing import ChallengeStrips, Drawing, StillFormat
+from schemas.errors import FeatureFileMissing, NotOffered
+from schemas.events import FeatureFile, FeatureSource, VideoFile
+from schemas.feedback import Skeleton
+from schemas.modalities import Modality
 from schemas.tips import ChallengeTips, TipsAnswer
-from tests.ranking.examples import apply, guidance, scored_clip
+from tests.ranking.examples import apply, guidance, result, scored_clip
 from tests.ranking.serving.test_api import Client
 
 
@@ -20,10 +25,50 @@ class Described:
             return f"{format} of {', '.join(each.challenge_id for each in tips.challenges)}".encode()
         return f"{format} of {tips.challenge_id}, {tips.clips} clips of {tips.generation}".encode()
 
+    def strips(self, strips: ChallengeStrips, format: StillFormat) -> bytes:
+        best, last = (
+            " ".join(f"{each.rank}.{each.clip_id}{'+' if each.skeleton else '-'}" for each in end)
+            for end in (strips.best, strips.last)
+        )
+        return f"{format} by {strips.dimension} of {strips.clips}: {best}; {last}".encode()
+
 
 class WithoutThePackage(Described):
     def tips(self, tips: ChallengeTips | TipsAnswer, format: StillFormat) -> bytes:
         raise NotOffered("pictures need PIL, which is not installed; install dancerank[pictures]")
+
+
+class Skeletons:
+    """Of a feature file whose name does not end in ``gone``."""
+
+    def skeleton(self, source: FeatureSource, rate_hz: float) -> Skeleton:
+        assert isinstance(source, FeatureFile)
+        if source.uri.endswith("gone"):
+            raise FeatureFileMissing(source.uri)
+        return Skeleton(layout="mpii-16", joints=[], bones=[], rate_hz=rate_hz, frames=0, positions=[])
+
+
+def ranked(store: ScoreStore, clips: int) -> Client:
+    """A challenge in which the clip ``n`` has the fused rank ``n`` and the opposite by movement. Of clip 2 nothing is
+    kept, of clip 3 the video, and the file of clip 4 is gone.
+    """
+    features = {3: VideoFile("file:///3.mp4"), 4: FeatureFile("file:///gone")}
+    apply(
+        store,
+        [
+            scored_clip(
+                f"c{n}",
+                features=None if n == 2 else features.get(n, FeatureFile(f"file:///{n}")),
+                fused_score=-n / 100,
+                modalities={Modality.SKELETAL: result(score=n / 100)},
+            )
+            for n in range(1, clips + 1)
+        ],
+    )
+    feedback: Any = Skeletons()
+    return Client(
+        create_app(RankingService(store), lambda: ("text/plain", b""), feedback=feedback, drawing=Described())
+    )
 
 
 def client(store: ScoreStore, drawing: Drawing | None) -> Client:
@@ -73,3 +118,27 @@ def test_without_what_draws_a_sentence_says_what_to_do(store: ScoreStore) -> Non
         answer = client(store, drawing).get("/v1/challenges/ch/tips/picture")
         assert (answer.status_code, answer.json()["error"]["code"]) == (501, "not_offered")
         assert said in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("clips", "asked", "content"),
+    [
+        (12, "", "png by fused of 12: 1.c1+ 2.c2- 3.c3- 4.c4- 5.c5+; 8.c8+ 9.c9+ 10.c10+ 11.c11+ 12.c12+"),
+        (12, "&by=skeletal", "by skeletal of 12: 1.c12+ 2.c11+ 3.c10+ 4.c9+ 5.c8+; 8.c5+ 9.c4- 10.c3- 11.c2- 12.c1+"),
+        (10, "&format=svg", "svg by fused of 10: 1.c1+ 2.c2- 3.c3- 4.c4- 5.c5+; 6.c6+ 7.c7+ 8.c8+ 9.c9+ 10.c10+"),
+        (3, "", "png by fused of 3: 1.c1+ 2.c2-; 3.c3-"),
+        (1, "", "png by fused of 1: 1.c1+; "),
+    ],
+)
+def test_strips_are_of_the_best_and_the_last_clips_none_of_them_twice(
+    store: ScoreStore, clips: int, asked: str, content: str
+) -> None:
+    answer = ranked(store, clips).get(f"/v1/challenges/ch/strips/picture?window=all{asked}")
+    assert (answer.status_code, answer.text.endswith(content)) == (200, True), answer.text
+
+
+def test_strips_of_an_unknown_challenge_or_without_skeletons_are_refused_in_a_sentence(store: ScoreStore) -> None:
+    answer = ranked(store, 1).get("/v1/challenges/none/strips/picture")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+    answer = client(store, Described()).get("/v1/challenges/ch/strips/picture")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (501, "not_offered")

@@ -1,0 +1,55 @@
+"""The best and the last clips of a challenge by one stream, with their skeletons."""
+
+from collections.abc import Callable
+from typing import Final
+
+from ranking.serving.service import RankingService
+from schemas.drawing import STRIPS, ChallengeStrips, ClipStrip
+from schemas.errors import FeatureError
+from schemas.events import FeatureFile
+from schemas.feedback import Skeleton
+from schemas.modalities import Dimension
+from schemas.queries import Order, RankedClip, Ranking, Window
+
+_RATE_HZ: Final = 5.0
+"""Enough for ten poses of a clip of two seconds."""
+
+SkeletonOf = Callable[[FeatureFile, float], Skeleton]
+"""The skeleton that a feature file holds, at a rate in hertz."""
+
+
+def challenge_strips(
+    service: RankingService,
+    skeleton_of: SkeletonOf,
+    challenge_id: str,
+    by: Dimension,
+    *,
+    generation: str | None = None,
+    window: Window = "all",
+) -> ChallengeStrips:
+    """The first and the last ``STRIPS`` clips; of a challenge with fewer than both together the better half is first.
+
+    A clip whose features came inline, are no longer there or hold no skeleton is there without one, and so is one of
+    which only the video is kept: to extract ten skeletons would take minutes. Raises as ``RankingService.ranking``.
+    """
+
+    def ranked(order: Order, k: int) -> Ranking:
+        return service.ranking(challenge_id, by, order=order, k=k, generation=generation, window=window)
+
+    def strip(entry: RankedClip) -> ClipStrip:
+        return ClipStrip(entry.clip_id, entry.rank, entry.score, _skeleton(service, skeleton_of, entry.clip_id))
+
+    top = ranked("top", STRIPS)
+    best = top.entries[: (top.clips + 1) // 2]
+    last = ranked("bottom", STRIPS).entries[: max(top.clips - len(best), 0)]
+    return ChallengeStrips(challenge_id, by, top.clips, [*map(strip, best)], [*map(strip, reversed(last))])
+
+
+def _skeleton(service: RankingService, skeleton_of: SkeletonOf, clip_id: str) -> Skeleton | None:
+    source = service.source(clip_id)
+    if not isinstance(source, FeatureFile):
+        return None
+    try:
+        return skeleton_of(source, _RATE_HZ)
+    except FeatureError:
+        return None
