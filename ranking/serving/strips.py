@@ -41,7 +41,10 @@ def challenge_strips(
 
     top = ranked("top", STRIPS)
     best = top.entries[: (top.clips + 1) // 2]
-    last = ranked("bottom", STRIPS).entries[: max(top.clips - len(best), 0)]
+    first = {entry.clip_id for entry in best}
+    # Clips with equal scores may come in one order from above and in another from below.
+    others = [entry for entry in ranked("bottom", 2 * STRIPS).entries if entry.clip_id not in first]
+    last = others[: min(STRIPS, top.clips - len(best))]
     return ChallengeStrips(challenge_id, by, top.clips, [*map(strip, best)], [*map(strip, reversed(last))])
 
 

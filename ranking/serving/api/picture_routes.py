@@ -11,7 +11,8 @@ from ranking.serving.service import RankingService
 from ranking.serving.strips import challenge_strips
 from schemas.drawing import Drawing, StillFormat
 from schemas.errors import NotOffered
-from schemas.feedback import Feedback
+from schemas.events import FeatureFile
+from schemas.feedback import Feedback, Skeleton
 from schemas.modalities import Dimension
 
 _NOT_HERE: Final = "this service draws no pictures; ask a process of dancerank serve"
@@ -43,6 +44,11 @@ def add_pictures(app: FastAPI, service: RankingService, feedback: Feedback | Non
             raise NotOffered(_NOT_HERE)
         return drawing
 
+    def skeleton_of(source: FeatureFile, rate_hz: float) -> Skeleton:
+        if feedback is None:
+            raise NotOffered(_NOT_HERE)
+        return feedback.skeleton(source, rate_hz)
+
     @app.get("/v1/tips/picture", tags=["feedback"], responses=_RESPONSES, response_class=Response)
     def picture_of_tips(asked: Annotated[TipsPictureParameters, Query()]) -> Response:
         """Challenges by joints, as a heat map: which joints deserve attention in each."""
@@ -64,13 +70,10 @@ def add_pictures(app: FastAPI, service: RankingService, feedback: Feedback | Non
     )
     def picture_of_the_ends(challenge_id: ChallengeId, asked: Annotated[StripsParameters, Query()]) -> Response:
         """The best five and the last five clips of a challenge, each as a strip of skeletons."""
-        draws = here()
-        if feedback is None:
-            raise NotOffered(_NOT_HERE)
         found = challenge_strips(
-            service, feedback.skeleton, challenge_id, asked.by, generation=asked.generation, window=asked.window
+            service, skeleton_of, challenge_id, asked.by, generation=asked.generation, window=asked.window
         )
-        return _picture(draws.strips(found, asked.format), asked.format)
+        return _picture(here().strips(found, asked.format), asked.format)
 
 
 def _picture(content: bytes, format: StillFormat) -> Response:

@@ -7,11 +7,12 @@ import pytest
 from ranking.scores.store import ScoreStore
 from ranking.serving.api.app import create_app
 from ranking.serving.service import RankingService
+from ranking.serving.strips import challenge_strips
 from schemas.drawing import ChallengeStrips, Drawing, StillFormat
 from schemas.errors import FeatureFileMissing, NotOffered
 from schemas.events import FeatureFile, FeatureSource, VideoFile
 from schemas.feedback import Skeleton
-from schemas.modalities import Modality
+from schemas.modalities import Dimension, Modality
 from schemas.tips import ChallengeTips, TipsAnswer
 from tests.ranking.examples import apply, guidance, result, scored_clip
 from tests.ranking.serving.test_api import Client
@@ -140,5 +141,13 @@ def test_strips_are_of_the_best_and_the_last_clips_none_of_them_twice(
 def test_strips_of_an_unknown_challenge_or_without_skeletons_are_refused_in_a_sentence(store: ScoreStore) -> None:
     answer = ranked(store, 1).get("/v1/challenges/none/strips/picture")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
-    answer = client(store, Described()).get("/v1/challenges/ch/strips/picture")
+    answer = Client(create_app(RankingService(store), lambda: ("text/plain", b""))).get(
+        "/v1/challenges/ch/strips/picture"
+    )
     assert (answer.status_code, answer.json()["error"]["code"]) == (501, "not_offered")
+
+
+def test_clips_with_equal_scores_are_not_there_twice(store: ScoreStore) -> None:
+    apply(store, [scored_clip(f"c{n}") for n in range(11)])
+    found = challenge_strips(RankingService(store), Skeletons().skeleton, "ch", Dimension.FUSED)
+    assert len({strip.clip_id for strip in [*found.best, *found.last]}) == 10
