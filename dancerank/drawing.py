@@ -21,7 +21,7 @@ class Drawings:
             return challenge_picture(tips, PictureFormat(format))
 
     def strips(self, strips: ChallengeStrips, format: StillFormat) -> bytes:
-        with _pictures():
+        with package_that_draws():
             from dancerank.pictures.sheets import PictureFormat
             from dancerank.strips_pictures import strips_picture
 

@@ -23,6 +23,8 @@ COMMANDS = [
         "export",
         "add-guidance",
         "guide",
+        "tips",
+        "strips",
         "demo-bundle",
         "content-hash",
         "check-counts",
