@@ -1,10 +1,11 @@
 """A clip that was never uploaded, scored on request: the port between the HTTP API and what runs the bundle."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from schemas.events import FeatureSource
+from schemas.feedback import Guided, Skeleton
 from schemas.modalities import Dimension, Modality
 
 DEFAULT_MAX_FILE_BYTES: Final = 256 * 1024 * 1024
@@ -19,6 +20,7 @@ class UnseenClip:
 
     ``scores``: of each modality that is there, and the fused one; ``attention``: Eq. (12), over those modalities;
     ``embeddings``: by modality, as ``POST /v1/similar`` takes them. ``training_distance``: as in ``ClipScoredV2``.
+    ``skeleton`` and ``guidance``, of the skeletal score: where they were asked for and there are any.
     """
 
     generation: str
@@ -28,6 +30,8 @@ class UnseenClip:
     missing: tuple[Modality, ...]
     embeddings: Mapping[Modality, list[float]]
     training_distance: float | None
+    skeleton: Skeleton | None = None
+    guidance: Guided | None = None
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,8 @@ class ScoresOnRequest(Protocol):
         """The generation of the bundle."""
         ...
 
-    def score(self, source: FeatureSource, duration_s: float | None) -> UnseenClip:
-        """``duration_s``: by default as long as the features last."""
+    def score(self, source: FeatureSource, duration_s: float | None, movement: bool = False) -> UnseenClip:
+        """``duration_s``: by default as long as the features last. ``movement``: with skeleton and guidance."""
         ...
 
     def begin_file(self, kind: FileKind) -> "ReservedPlace":
@@ -73,8 +77,8 @@ class ScoresOnRequest(Protocol):
 class ReservedPlace(Protocol):
     """The place of one request with a file; close it in any case."""
 
-    def score(self, descriptor: int, duration_s: float | None) -> UnseenClip:
-        """Scores the open file ``descriptor``, read from its start."""
+    def score(self, descriptor: int, duration_s: float | None, movement: bool = False) -> UnseenClip:
+        """Scores the open file ``descriptor``, read from its start; the rest as ``ScoresOnRequest.score``."""
         ...
 
     def close(self) -> None:
@@ -102,7 +106,9 @@ class UnseenClipAnswer:
     all clips of this ``generation``, in all challenges together, and are empty where it scored none. ``attention`` is
     that of Eq. (12). ``embeddings`` are what ``POST /v1/similar`` takes, together with ``generation``. Beyond a
     ``training_distance`` of 1 the clip is ``outside_training_distribution``, and its scores are not to be trusted.
-    ``note``: that another generation is active, in one sentence; else ``None``.
+    ``note``: that another generation is active, in one sentence; else ``None``. ``skeleton``, at 25 Hz, and
+    ``guidance``, of the skeletal score, are there if ``movement`` was asked for, the clip has a skeleton and the bundle
+    gradient graphs.
     """
 
     generation: str
@@ -115,4 +121,6 @@ class UnseenClipAnswer:
     embeddings: dict[Modality, list[float]]
     training_distance: float | None
     outside_training_distribution: bool
-    note: str | None = field(default=None)
+    note: str | None = None
+    skeleton: Skeleton | None = None
+    guidance: Guided | None = None

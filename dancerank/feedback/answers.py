@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 
+from schemas.features import ClipFeatures
 from schemas.feedback import (
     CriticalMoment,
     GuidanceQuestion,
@@ -19,7 +20,8 @@ from schemas.feedback import (
     SmoothingName,
     UnseenGuidance,
 )
-from schemas.joints import JointLayout, mean_absolute_deviation
+from schemas.joints import JointLayout, layout_named, mean_absolute_deviation
+from schemas.modalities import Modality
 from streamer.guidance.clip_guidance import Guidance
 from streamer.guidance.critical import CriticalFrame
 
@@ -44,6 +46,13 @@ def skeleton_answer(
         frames=len(shown),
         positions=_points(points, missing[shown], mean_absolute_deviation(positions, layout)),
     )
+
+
+def skeleton_of(features: ClipFeatures, asked_hz: float) -> Skeleton:
+    """Of a clip with a skeleton, as ``FeatureLoader`` makes it."""
+    layout, frames = layout_named(features.joint_layout or ""), features.frames[Modality.SKELETAL]
+    missing = np.zeros(frames.shape[:2], np.bool_) if features.missing is None else features.missing
+    return skeleton_answer(frames[..., : layout.coordinates], missing, layout, Modality.SKELETAL.rate_hz, asked_hz)
 
 
 def guidance_answer(guidance: Guidance, critical: list[CriticalFrame], asked: GuidanceQuestion) -> UnseenGuidance:

@@ -3,9 +3,7 @@
 from collections.abc import Collection
 from typing import Final
 
-import numpy as np
-
-from dancerank.feedback.answers import guidance_answer, skeleton_answer
+from dancerank.feedback.answers import guidance_answer, skeleton_of
 from dancerank.feedback.drawing import drawn
 from dancerank.feedback.recent import Recent
 from dancerank.scoring_on_request.scoring import Loaded, OnRequest, read_clip
@@ -14,7 +12,6 @@ from schemas.errors import NotOffered, NoUsableModality, SkeletonMissing
 from schemas.events import FeatureSource, InlineFeatures
 from schemas.features import ClipFeatures
 from schemas.feedback import GuidanceQuestion, Picture, PictureKind, PictureType, Skeleton, UnseenGuidance
-from schemas.joints import layout_named
 from schemas.modalities import Modality
 from streamer.guidance.clip_guidance import Guidance
 from streamer.guidance.critical import CriticalFrame, critical_frames
@@ -33,18 +30,14 @@ class ClipFeedback:
     def __init__(self, on_request: OnRequest, clock: Clock | None = None) -> None:
         self._on_request = on_request
         self._guidance: Recent[Guidance] = Recent(KEPT, KEPT_S, clock)
-        self._skeletons: Recent[tuple[ClipFeatures, str]] = Recent(KEPT, KEPT_S, clock)
+        self._skeletons: Recent[ClipFeatures] = Recent(KEPT, KEPT_S, clock)
 
     def skeleton(self, source: FeatureSource, rate_hz: float) -> Skeleton:
-        def read() -> tuple[ClipFeatures, str]:
+        def read() -> ClipFeatures:
             with self._on_request.turn(source) as loaded:
-                features = _read(loaded, source, None, _SKELETON)
-                return features, features.joint_layout or ""
+                return _read(loaded, source, None, _SKELETON)
 
-        features, name = self._skeletons.get(_key(source), read)
-        layout, frames = layout_named(name), features.frames[Modality.SKELETAL]
-        missing = np.zeros(frames.shape[:2], np.bool_) if features.missing is None else features.missing
-        return skeleton_answer(frames[..., : layout.coordinates], missing, layout, Modality.SKELETAL.rate_hz, rate_hz)
+        return skeleton_of(self._skeletons.get(_key(source), read), rate_hz)
 
     def guidance(self, source: FeatureSource, asked: GuidanceQuestion) -> UnseenGuidance:
         guidance, critical = self._guided(source, asked)

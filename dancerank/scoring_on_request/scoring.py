@@ -5,11 +5,13 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
+from dancerank.feedback.answers import guidance_answer, skeleton_of
 from dancerank.scoring_on_request.settings import ScoringSettings
 from dancerank.scoring_on_request.turns import Place, Turns
 from schemas.bundle import Bundle
@@ -37,10 +39,12 @@ from schemas.events import (
     training_distance,
 )
 from schemas.features import ClipFeatures, encode_features
+from schemas.feedback import GuidanceQuestion, Guided
 from schemas.modalities import Modality
 from schemas.ports import ExtractsOpenFiles, FeatureExtractor, ModelRuntime
 from schemas.scoring import FileKind, ScoringOffer, UnseenClip
 from streamer.assembly import guide_beside
+from streamer.guidance.critical import critical_frames
 from streamer.guidance.guide import Guide
 from streamer.loading import FeatureLoader, span_s
 from streamer.roots import FeatureRoots
@@ -126,9 +130,9 @@ class OnRequest:
     def generation(self) -> str:
         return self._bundle().runtime.manifest.generation
 
-    def score(self, source: FeatureSource, duration_s: float | None) -> UnseenClip:
+    def score(self, source: FeatureSource, duration_s: float | None, movement: bool = False) -> UnseenClip:
         with self.turn(source):
-            return self._score(source, duration_s)
+            return self._score(source, duration_s, movement)
 
     @contextmanager
     def turn(self, source: FeatureSource) -> Iterator[Loaded]:
@@ -146,19 +150,19 @@ class OnRequest:
         place = self._files.place()
         return _FilePlace(place, partial(self._score_file, kind))
 
-    def _score_file(self, kind: FileKind, descriptor: int, duration_s: float | None) -> UnseenClip:
+    def _score_file(self, kind: FileKind, descriptor: int, duration_s: float | None, movement: bool) -> UnseenClip:
         if kind == "video":
             features = self._open_videos().extract_open(descriptor)
-            return self._score(InlineFeatures(encode_features(features)), duration_s)
+            return self._score(InlineFeatures(encode_features(features)), duration_s, movement)
         most = self._streamer.max_feature_bytes
         if (size := os.fstat(descriptor).st_size) > most:
             raise FeatureFileOversized(
                 f"the file has {size} bytes, over the limit of {most} for features; shorten the clip or use float16",
                 field="features",
             )
-        return self._score(InlineFeatures(_content(descriptor)), duration_s)
+        return self._score(InlineFeatures(_content(descriptor)), duration_s, movement)
 
-    def _score(self, source: FeatureSource, duration_s: float | None) -> UnseenClip:
+    def _score(self, source: FeatureSource, duration_s: float | None, movement: bool) -> UnseenClip:
         loaded = self._bundle()
         features = read_clip(loaded.loader, source, duration_s)
         lasts_s = span_s(features) if duration_s is None else duration_s
@@ -173,7 +177,8 @@ class OnRequest:
         (scored,) = loaded.scorer.score([(upload, features)])
         if isinstance(scored, InferenceFailed):
             raise scored
-        return _unseen(scored)
+        clip = _unseen(scored)
+        return _with_movement(clip, loaded, features) if movement and Modality.SKELETAL in features.frames else clip
 
     @property
     def _takes_videos(self) -> bool:
@@ -238,12 +243,12 @@ class _Deferred:
 class _FilePlace:
     """The place of one request with a file."""
 
-    def __init__(self, place: Place, score: Callable[[int, float | None], UnseenClip]) -> None:
+    def __init__(self, place: Place, score: Callable[[int, float | None, bool], UnseenClip]) -> None:
         self._place, self._score = place, score
 
-    def score(self, descriptor: int, duration_s: float | None) -> UnseenClip:
+    def score(self, descriptor: int, duration_s: float | None, movement: bool = False) -> UnseenClip:
         with self._place.turn():
-            return self._score(descriptor, duration_s)
+            return self._score(descriptor, duration_s, movement)
 
     def close(self) -> None:
         self._place.close()
@@ -307,6 +312,18 @@ def _unseen(clip: ClipScored) -> UnseenClip:
         embeddings={modality: embedding_array(result).tolist() for modality, result in clip.modalities.items()},
         training_distance=training_distance(clip),
     )
+
+
+def _with_movement(clip: UnseenClip, loaded: Loaded, features: ClipFeatures) -> UnseenClip:
+    asked = GuidanceQuestion()
+    skeleton = skeleton_of(features, asked.rate_hz)
+    if loaded.guide is None:
+        return replace(clip, skeleton=skeleton)
+    guided = loaded.guide.guidance(features, of=asked.of)
+    answer = guidance_answer(guided, critical_frames(guided, asked.critical, asked.apart_s), asked)
+    # Without the positions, which the skeleton has.
+    guidance = Guided(**{each.name: getattr(answer, each.name) for each in fields(Guided)})
+    return replace(clip, skeleton=skeleton, guidance=guidance)
 
 
 def _nothing() -> None:

@@ -27,6 +27,8 @@ def standing(service: RankingService, clip: UnseenClip) -> UnseenClipAnswer:
         training_distance=clip.training_distance,
         outside_training_distribution=outside_training(clip.training_distance),
         note=_note(clip.generation, active, is_held=bool(percentiles)),
+        skeleton=clip.skeleton,
+        guidance=clip.guidance,
     )
 
 

@@ -91,11 +91,11 @@ def store(folder: Path) -> Iterator[ScoreStore]:
 @pytest.fixture(scope="module")
 def app(store: ScoreStore, folder: Path) -> Iterator[FastAPI]:
     with closing(on_request(folder, lambda: read_bundle(video_bundle()))) as opened:
-        yield app_of(store, ClipFeedback(opened))
+        yield app_of(store, ClipFeedback(opened), opened)
 
 
-def app_of(store: ScoreStore, feedback: ClipFeedback | None) -> FastAPI:
-    return create_app(RankingService(store), lambda: ("text/plain", b""), feedback=feedback)
+def app_of(store: ScoreStore, feedback: ClipFeedback | None, scoring: OnRequest | None = None) -> FastAPI:
+    return create_app(RankingService(store), lambda: ("text/plain", b""), feedback=feedback, scoring=scoring)
 
 
 def get(app: FastAPI, path: str) -> Answer:
@@ -161,6 +161,15 @@ def test_guidance_is_what_the_guide_says(app: FastAPI, of: str, smoothing: str) 
     assert [each["sentence"] for each in answer["critical_frames"]] == [each.sentence for each in moments]
     assert [each["frame"] for each in answer["critical_frames"]] == [each.frame for each in moments]
     assert "positions" not in answer
+
+
+def test_a_clip_that_is_scored_on_request_has_the_same_movement_if_that_is_asked_for(app: FastAPI) -> None:
+    scored = said(post(app, {"features": inline(CLIP), "movement": True}, "/v1/score"))
+    for part in ("skeleton", "guidance"):
+        expected = said(get(app, f"/v1/clips/clip/{part}"))
+        assert scored[part] == {name: value for name, value in expected.items() if name != "clip_id"}
+    scenic = said(post(app, {"features": inline(clip_of(100, skeletal=False)), "movement": True}, "/v1/score"))
+    assert scenic["skeleton"] is scenic["guidance"] is None
 
 
 def test_fewer_frames_are_those_nearest_to_the_moments_that_are_asked_for(app: FastAPI) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -13,10 +14,11 @@ from playwright.sync_api import Locator, Request, Route, expect
 
 from schemas.errors import FeatureFileCorrupt
 from schemas.events import FeatureSource
+from schemas.feedback import Guided, Skeleton
 from schemas.modalities import Dimension, Modality
 from schemas.queries import Example, SimilarQuery
 from schemas.scoring import FileKind, ScoringOffer, UnseenClip
-from tests.page.dances import answered
+from tests.page.dances import answered, guidance, skeleton
 from tests.page.lived import ODD, SHOWN, live, lived_system
 from tests.page.systems import SmallSystem, serving, some_clips
 from tests.page.visits import LOOKS, Visit
@@ -38,7 +40,7 @@ class Scores:
     def generation(self) -> str:
         return "g1"
 
-    def score(self, source: FeatureSource, duration_s: float | None) -> UnseenClip:
+    def score(self, source: FeatureSource, duration_s: float | None, movement: bool = False) -> UnseenClip:
         raise AssertionError("the page sends files only")
 
     def begin_file(self, kind: FileKind) -> "Place":
@@ -51,7 +53,12 @@ class Scores:
         shown = next(clip for clip in some_clips() if clip.clip_id == SHOWN)
         embeddings = {m: _floats(each.embedding) for m, each in shown.modalities.items()}
         attention = {m: each.attention for m, each in shown.modalities.items()}
-        return UnseenClip("g1", 4.0, shown.scores(), attention, (), embeddings, 2.5)
+        danced, guided = skeleton(SHOWN), guidance(SHOWN)
+        return UnseenClip(
+            *("g1", 4.0, shown.scores(), attention, (), embeddings, 2.5),
+            skeleton=Skeleton(**{each.name: danced[each.name] for each in fields(Skeleton)}),
+            guidance=Guided(**{each.name: guided[each.name] for each in fields(Guided)}),
+        )
 
 
 class Place:
@@ -60,7 +67,8 @@ class Place:
     def __init__(self, scores: Scores) -> None:
         self._scores = scores
 
-    def score(self, descriptor: int, duration_s: float | None) -> UnseenClip:
+    def score(self, descriptor: int, duration_s: float | None, movement: bool = False) -> UnseenClip:
+        assert movement
         return self._scores.score_open(descriptor)
 
     def close(self) -> None:
@@ -230,6 +238,9 @@ def test_a_file_is_dropped_scored_and_compared(
     expect(hits(seen).first.locator(".who")).to_have_text(re.compile(f"{SHOWN}.*1$"))
     assert scores.kinds[-1] == "features"
     assert "Outside the training distribution" in seen.page.get_by_role("note").inner_text()
+    player = seen.page.get_by_role("group", name="Moving skeleton: <b>mine</b>.safetensors")
+    seen.page.get_by_role("list", name="Critical moments").get_by_role("button").nth(1).click()
+    expect(player.get_by_label("Position")).to_have_attribute("aria-valuetext", "0.60 seconds, frame 16 of 50")
     field = seen.page.get_by_label("or choose one")
     field.set_input_files({"name": "dance.MOV", "mimeType": "", "buffer": b"1"})
     seen.shows("dance.MOV")

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager, closing
 from tempfile import TemporaryFile
 from typing import Annotated, Any, BinaryIO, Final, Literal
 
-from fastapi import FastAPI, Query, Request
+import msgspec
+from fastapi import FastAPI, Query, Request, Response
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -85,6 +86,11 @@ _Generation = Annotated[
 ]
 
 
+_Movement = Annotated[
+    bool, Field(description="Also the skeleton of the clip, and what would raise its skeletal score, where there are.")
+]
+
+
 class ScoreRequest(BaseModel):
     """A clip that was never uploaded, as an upload would name its features."""
 
@@ -96,6 +102,7 @@ class ScoreRequest(BaseModel):
     ]
     duration_s: Duration = None
     generation: _Generation = None
+    movement: _Movement = False
 
 
 class ScoreFileParameters(BaseModel):
@@ -103,6 +110,7 @@ class ScoreFileParameters(BaseModel):
 
     duration_s: Duration = None
     generation: _Generation = None
+    movement: _Movement = False
 
 
 def add_scoring(app: FastAPI, service: RankingService, scoring: ScoresOnRequest | None) -> None:
@@ -123,20 +131,22 @@ def add_scoring(app: FastAPI, service: RankingService, scoring: ScoresOnRequest 
         """Whether this service scores clips that were never uploaded, and whether it takes features from videos."""
         return ScoringOffer(False, None, False, 0, _NOT_HERE, _NOT_HERE) if scoring is None else scoring.offer()
 
-    @app.post("/v1/score", tags=["scoring"], responses=errors)
-    def score_of_features(request: ScoreRequest) -> UnseenClipAnswer:
+    @app.post("/v1/score", tags=["scoring"], responses=errors, response_model=UnseenClipAnswer)
+    def score_of_features(request: ScoreRequest) -> Response:
         """What the model makes of a clip that was never uploaded, and where its scores stand among those of all clips.
         Nothing is kept.
         """
-        return standing(service, here(request.generation).score(request.features.source(), request.duration_s))
+        source = request.features.source()
+        return _answer(service, here(request.generation).score(source, request.duration_s, request.movement))
 
     @app.post(
         SCORE_FILE,
         tags=["scoring"],
         responses=errors,
+        response_model=UnseenClipAnswer,
         openapi_extra={"requestBody": {"required": True, "content": _described()}},
     )
-    async def score_of_a_file(request: Request, asked: Annotated[ScoreFileParameters, Query()]) -> UnseenClipAnswer:
+    async def score_of_a_file(request: Request, asked: Annotated[ScoreFileParameters, Query()]) -> Response:
         """The same for a file that is the body itself: a video (`Content-Type: video/…`), or a feature file
         (`application/octet-stream`). It may be larger than other bodies. Nothing is kept.
         """
@@ -144,8 +154,13 @@ def add_scoring(app: FastAPI, service: RankingService, scoring: ScoresOnRequest 
         asks = await run_in_threadpool(here, asked.generation)
         with closing(asks.begin_file(kind)) as place:
             async with _received(request) as descriptor:
-                clip: UnseenClip = await run_in_threadpool(place.score, descriptor, asked.duration_s)
-        return await run_in_threadpool(standing, service, clip)
+                clip = await run_in_threadpool(place.score, descriptor, asked.duration_s, asked.movement)
+        return await run_in_threadpool(_answer, service, clip)
+
+
+def _answer(service: RankingService, clip: UnseenClip) -> Response:
+    """As JSON at once: the movement of a minute has 96,000 numbers, which pydantic would check one by one."""
+    return Response(msgspec.json.encode(standing(service, clip)), media_type="application/json")
 
 
 def _described() -> dict[str, Any]:

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from ranking.serving.api import Access, create_app
 from ranking.serving.service import RankingService
 from schemas.errors import FeatureFileCorrupt, FeatureStoreUnavailable, NotOffered, TooManyAtOnce
 from schemas.events import FeatureFile, FeatureSource, InlineFeatures, VideoFile
+from schemas.feedback import Skeleton
 from schemas.modalities import Dimension, Modality
 from schemas.scoring import FileKind, ScoringOffer, UnseenClip
 from tests.ranking.databases import migrated
@@ -21,6 +23,9 @@ from tests.ranking.examples import apply, with_scores
 from tests.ranking.serving.asgi import JSON, Answer, refusal, request
 
 LIMIT, FILE_LIMIT = 1000, 5000
+SKELETON = Skeleton(
+    layout="two", joints=["a", "b"], bones=[(0, 1)], rate_hz=25.0, frames=1, positions=[[(0.0, 1.5), None]]
+)
 VIDEO = {"content-type": "video/mp4"}
 FEATURES = {"content-type": "application/octet-stream"}
 
@@ -40,22 +45,23 @@ class Bundle:
     def generation(self) -> str:
         return self._generation
 
-    def score(self, source: FeatureSource, duration_s: float | None) -> UnseenClip:
-        return self._answer(source, duration_s)
+    def score(self, source: FeatureSource, duration_s: float | None, movement: bool = False) -> UnseenClip:
+        return self._answer(source, duration_s, movement)
 
     def begin_file(self, kind: FileKind) -> "Place":
         if self.fails is not None:
             raise self.fails
         return Place(self, kind)
 
-    def _answer(self, what: object, duration_s: float | None) -> UnseenClip:
+    def _answer(self, what: object, duration_s: float | None, movement: bool) -> UnseenClip:
         if self.fails is not None:
             raise self.fails
         self.asked.append((what, duration_s))
         scores = {Dimension.SKELETAL: 0.5, Dimension.FUSED: 0.25}
-        return UnseenClip(
+        clip = UnseenClip(
             self._generation, 4.0, scores, {Modality.SKELETAL: 1.0}, (Modality.FACIAL,), {Modality.SKELETAL: [1.0]}, 1.5
         )
+        return replace(clip, skeleton=SKELETON) if movement else clip
 
 
 class Place:
@@ -63,10 +69,10 @@ class Place:
         self._bundle, self._kind = bundle, kind
         bundle.open_places += 1
 
-    def score(self, descriptor: int, duration_s: float | None) -> UnseenClip:
+    def score(self, descriptor: int, duration_s: float | None, movement: bool = False) -> UnseenClip:
         content = os.pread(descriptor, 1 << 20, 0)
         assert os.fstat(descriptor).st_nlink == 0, "the file has no name, so nothing of it stays"
-        return self._bundle._answer((self._kind, content), duration_s)
+        return self._bundle._answer((self._kind, content), duration_s, movement)
 
     def close(self) -> None:
         self._bundle.open_places -= 1
@@ -176,6 +182,19 @@ def test_without_any_clip_a_clip_is_scored_and_has_no_percentiles(store: ScoreSt
     said = json.loads(ask(app_of(store, Bundle()), {"features": {"kind": "file", "uri": "u"}}).body)
     assert (said["scores"]["fused"], said["percentiles"], said["active_generation"]) == (0.25, {}, None)
     assert said["note"]
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_movement_comes_with_the_scores_where_it_is_asked_for(app: FastAPI, bundle: Bundle, as_file: bool) -> None:
+    said = []
+    for movement in ("true", "false"):
+        if as_file:
+            answer = request(app, "POST", f"/v1/score/file?movement={movement}", VIDEO, b"x")
+        else:
+            answer = ask(app, {"features": {"kind": "file", "uri": "u"}, "movement": movement == "true"})
+        said.append(json.loads(answer.body))
+    assert said[0]["skeleton"]["positions"] == [[[0.0, 1.5], None]]
+    assert said[1]["skeleton"] is said[1]["guidance"] is None
 
 
 @pytest.mark.parametrize(("headers", "kind"), [(VIDEO, "video"), (FEATURES, "features")])

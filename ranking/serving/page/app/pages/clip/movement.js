@@ -2,13 +2,12 @@
 import { html, useState } from "../../html.js";
 import { at, get } from "../../api.js";
 import { useAnswer } from "../../answers.js";
-import { announce } from "../../components/announce.js";
 import { Choice } from "../../components/choice.js";
+import { Moments } from "../../components/moments.js";
 import { Loading } from "../../components/loading.js";
 import { Problem } from "../../components/problem.js";
 import { Section } from "../../components/section.js";
 import { SkeletonPlayer } from "../../components/skeleton.js";
-import { number } from "../../format.js";
 
 const RATE_HZ = 25;
 const OF = { skeletal: "Skeletal score", fused: "Fused score" };
@@ -23,10 +22,6 @@ export function Movement({ id, generation }) {
     (signal) => get(at`/v1/clips/${id}/guidance`, { of, critical: moments, rate_hz: RATE_HZ }, { signal }),
     [id, of, moments],
   );
-  const show = (moment) => {
-    setSeek({ frame: moment.frame });
-    announce(`At ${moment.time_s.toFixed(1)} seconds: ${moment.sentence}`);
-  };
   return html`<${Section} title="Movement" answer=${skeleton} what="the skeleton" className="card movement">
     ${(value) => html`<div class="beside">
       <${SkeletonPlayer} label=${id} skeleton=${value} guidance=${guidance.value && matching(value, guidance.value)} seek=${seek} />
@@ -40,7 +35,7 @@ export function Movement({ id, generation }) {
         </form>
         ${guidance.error && html`<${Problem} error=${guidance.error} retry=${guidance.reload} what="There is no guidance" />`}
         ${guidance.value === null && guidance.isLoading && html`<${Loading} what="the guidance" />`}
-        ${guidance.value && html`<${Moments} guidance=${guidance.value} show=${show} />`}
+        ${guidance.value && html`<${Moments} guidance=${guidance.value} show=${(moment) => setSeek({ frame: moment.frame })} />`}
       </div>
     </div>`}
   <//>`;
@@ -53,15 +48,3 @@ const whole = (text, before) => {
   const value = Math.round(Number(text));
   return value >= 1 && value <= MOST_MOMENTS ? value : before;
 };
-
-function Moments({ guidance, show }) {
-  if (guidance.critical_frames.length === 0) return html`<p class="empty">No movement would change this score.</p>`;
-  return html`<ol class="moments" aria-label="Critical moments">
-      ${guidance.critical_frames.map(
-        (moment) => html`<li key=${moment.frame}>
-          <button type="button" onClick=${() => show(moment)}><span class="number">${moment.time_s.toFixed(1)} s</span> <span>${moment.sentence}</span></button>
-        </li>`,
-      )}
-    </ol>
-    <p class="hint">The score is ${number(guidance.score)}. These are the moments where a small movement changes the score most, by the model’s gradient. Choose one to see it.</p>`;
-}

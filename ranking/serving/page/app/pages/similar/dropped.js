@@ -4,7 +4,9 @@ import { get, request, withQuery } from "../../api.js";
 import { useAnswer } from "../../answers.js";
 import { announce } from "../../components/announce.js";
 import { Bars } from "../../components/bars.js";
+import { Moments } from "../../components/moments.js";
 import { Problem } from "../../components/problem.js";
+import { SkeletonPlayer } from "../../components/skeleton.js";
 import { colour, DIMENSIONS, title } from "../../dimensions.js";
 import { duration, number, percentile, short } from "../../format.js";
 
@@ -109,7 +111,7 @@ async function scored(file, offer, signal) {
   if (isVideo && !isFeatures && offer && !offer.videos) throw new FileRefused(`${offer.videos_reason}.`);
   if (offer && file.size > offer.max_file_bytes) throw new FileRefused(`“${file.name}” has ${short(file.size)}B; at most ${short(offer.max_file_bytes)}B are taken.`);
   const type = isFeatures ? "application/octet-stream" : file.type.startsWith("video/") ? file.type : "video/mp4";
-  const response = await request(withQuery("v1/score/file"), { method: "POST", headers: { "Content-Type": type }, body: file }, { signal });
+  const response = await request(withQuery("v1/score/file", { movement: true }), { method: "POST", headers: { "Content-Type": type }, body: file }, { signal });
   return response.json();
 }
 
@@ -128,5 +130,13 @@ function Result({ dropped, remove }) {
     ${bars.length > 0 && html`<${Bars} label="Percentiles among all clips" bars=${bars} text=${(share) => percentile(share * 100)} />
       <p class="hint">Percentiles among all clips of this generation.</p>`}
     ${bars.length === 0 && html`<p>Fused score ${number(answer.scores.fused)}.</p>`}
+    ${answer.skeleton && html`<${Danced} name=${name} skeleton=${answer.skeleton} guidance=${answer.guidance} />`}
   </div>`;
+}
+
+/** The movement of the file, with what would raise its score. */
+function Danced({ name, skeleton, guidance }) {
+  const [seek, setSeek] = useState(null);
+  return html`<${SkeletonPlayer} label=${name} skeleton=${skeleton} guidance=${guidance} seek=${seek} />
+    ${guidance && html`<h3>What would raise the score</h3><${Moments} guidance=${guidance} show=${(moment) => setSeek({ frame: moment.frame })} />`}`;
 }
