@@ -111,7 +111,7 @@ class ModelDrift(Described):
     """The latest scored clips against the first ones of the generation; empty until there are enough of both."""
 
     score_psi: dict[Dimension, float]
-    """Population stability index of scores: 0 unchanged, above 0.2 another distribution."""
+    """Population stability index of scores: below 0.1 little has changed, above 0.25 much."""
     norm_psi: dict[Modality, float]
     """The same of the norms of embeddings."""
     norm_ratio: dict[Modality, float]

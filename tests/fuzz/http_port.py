@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from dancerank.comparing import Comparisons
 from dancerank.listening import answer_on_thread, bound
 from dancerank.processes import Processes
 from dancerank.settings import Settings
 from exporters.prometheus import PrometheusObserver
 from ranking.database.connection import Database
+from ranking.monitoring.reading import ModelReader
 from ranking.pools.service.reading import PoolReader
 from ranking.scores.store import ScoreStore
 from ranking.serving.api import Access, KeyRing, create_app, create_key
@@ -21,6 +23,7 @@ from ranking.views.log_records import positions_after
 from schemas.clock import ManualClock
 from schemas.modalities import MODALITIES
 from schemas.observation import Observer
+from schemas.pool_comparisons import ComparisonAnswer, ComparisonQuestion
 from tests.ranking.databases import migrated
 from tests.ranking.examples import logged, result, scored_clip
 from tests.ranking.pools.examples import POLICY, engaged, plain, rated
@@ -40,6 +43,14 @@ class ApiPort(NamedTuple):
     key: str | None
 
 
+class Quick(Comparisons):
+    """Reads the policies, and simulates nothing."""
+
+    def _made(self, question: ComparisonQuestion) -> ComparisonAnswer:
+        seeds = list(question.seeds)
+        return ComparisonAnswer(clips=question.clips, days=question.days, seeds=seeds, policies=[])
+
+
 @contextmanager
 def api_port(folder: Path, *, with_keys: bool) -> Iterator[ApiPort]:
     keys, key = folder / "keys", None
@@ -52,7 +63,15 @@ def api_port(folder: Path, *, with_keys: bool) -> Iterator[ApiPort]:
         processes = Processes(Settings(), bundle=bundle)
         with processes.scoring() as scoring, bound("127.0.0.1", 0) as taken:
             feedback = processes.feedback(scoring)
-            app = create_app(service, PrometheusObserver().render, access, scoring=scoring, feedback=feedback)
+            comparisons = Quick(Settings())
+            app = create_app(
+                service,
+                PrometheusObserver().render,
+                access,
+                scoring=scoring,
+                feedback=feedback,
+                comparisons=comparisons,
+            )
             stop = answer_on_thread(app, taken)
             try:
                 yield ApiPort(f"http://127.0.0.1:{taken.getsockname()[1]}", key)
@@ -85,4 +104,4 @@ def _filled(database: Database) -> RankingService:
     pools = Pools(database, POLICY)
     pools.handle(rated(CLIPS[0]), engaged(CLIPS[0], 30, 100, at_ms=10), plain(CLIPS[1]))
     pools.write(published=2)
-    return RankingService(store, index, pools=PoolReader(database, clock))
+    return RankingService(store, index, pools=PoolReader(database, clock), model=ModelReader(database, clock))

@@ -31,8 +31,8 @@ export function Calibration({ latest }) {
     </label>
     <${Chart} label="Predicted against observed virality by the ${found.dimension} score, in deciles of the prediction" build=${build} inputs=${[found]}
       rows=${bins} columns=${COLUMNS} rowKey=${(bin) => bin.low}>
-      A score means what it says on the dashed line: of 0, the least viral clip of its challenge, to 1, the most viral one. Larger dots are more clips.
-      Bias ${number(found.bias, 2)}, calibration error ${number(found.error, 2)}.
+      A score means what it says on the dashed line: of 0, the least viral clip of its challenge, to 1, the most viral one. Larger dots are more clips.${" "}
+      ${found.dimension === "fused" ? "" : "Only the fused score is trained to mean a value; this one orders clips. "}Bias ${number(found.bias, 2)}, calibration error ${number(found.error, 2)}.
     <//>`;
 }
 

@@ -8,9 +8,9 @@ export function Card({ value }) {
   const { card } = value;
   if (card === null) return html`<p class="empty">There is no model card here: ${value.card_problem}. Set “bundle” for the process that serves to the folder of the bundle.</p>`;
   const reached = Object.entries(card.metrics).sort();
-  return html`${card.warning && html`<p class="warning" role="note"><strong>Synthetic.</strong> ${card.warning}</p>`}
+  return html`${card.warning && html`<p class="caution" role="note"><strong>Synthetic.</strong> ${card.warning}</p>`}
     ${!card.is_active && html`<p class="hint">The bundle that this process is set to is of generation <bdi>${card.generation}</bdi>, which is not the active one.</p>`}
-    <dl class="facts">
+    <dl class="stated">
       <${Fact} name="Trained on">${card.training_data ?? "not stated"}<//>
       <${Fact} name="Predicts">virality, as ${card.target}<//>
       <${Fact} name="Generation"><bdi>${card.generation}</bdi><//>

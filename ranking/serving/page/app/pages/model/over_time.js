@@ -6,7 +6,7 @@ import { count, number, percent, plural, time } from "../../format.js";
 import { SYMBOLS } from "./agreement.js";
 
 const DASHES = { fused: null, skeletal: "6,3", holistic: "2,3", facial: "8,3,2,3", scenic: "1,4" };
-const MOVED = 0.2;
+const MOVED = 0.25; // the alert's
 
 export function OverTime({ history }) {
   const rows = useMemo(
@@ -31,10 +31,10 @@ export function Drift({ latest, history }) {
   return html`<p>${moved.length === 0 ? "The latest scores are distributed as the first ones." : `The latest scores are distributed otherwise than the first ones by ${moved.map((each) => each.dimension).join(", ")}.`}</p>
     <${Lines} rows=${rows} label="Population stability index of the scores" axis="PSI of scores" reference=${MOVED} domain=${[0, Math.max(0.3, ...rows.map((row) => row.value))]} />
     <${Now} rows=${now} />
-    <p class="hint">The latest ${plural(drift.window_clips, "clip")} against the first ${count(drift.reference_clips)}. 0: unchanged; above 0.2, the dotted line: another distribution.</p>`;
+    <p class="hint">The latest ${plural(drift.window_clips, "clip")} against the first ${count(drift.reference_clips)}. Below 0.1 little has changed; above 0.25, the dotted line, much.</p>`;
 }
 
-const Now = ({ rows }) => html`<dl class="facts">
+const Now = ({ rows }) => html`<dl class="stated">
   ${rows.map((each) => html`<div key=${each.dimension}><dt>${title(each.dimension)}</dt><dd>PSI ${number(each.psi, 2)}${each.norm !== undefined && `, of embedding norms ${number(each.norm, 2)}; mean norm ${percent(each.ratio)} of the first`}</dd></div>`)}
 </dl>`;
 
@@ -54,7 +54,7 @@ function Lines({ rows, label, axis, reference, domain }) {
       isOne ? Plot.dot(rows, { x: "at", y: "value", fill: (row) => colour(row.dimension), symbol: (row) => SYMBOLS[row.dimension], r: 5 }) : null,
     ],
   });
-  return html`<ul class="legend" aria-label="Lines of the chart">
+  return html`<ul class="chart-legend" aria-label="Lines of the chart">
       ${dimensions.map(
         (each) => html`<li key=${each}><svg width="34" height="8" aria-hidden="true"><line x1="1" y1="4" x2="33" y2="4" stroke=${colour(each)} stroke-width="2.5" stroke-dasharray=${DASHES[each]} /></svg>${title(each)}</li>`,
       )}

@@ -15,7 +15,7 @@ export function Outcomes({ answer }) {
     <div class="grid" style="--least: 26rem">${answer.policies.map((each) => html`<${Outcome} key=${each.version} outcome=${each} days=${answer.days} />`)}</div>`;
 }
 
-const Legend = () => html`<ul class="legend" aria-label="Lines of the charts">
+const Legend = () => html`<ul class="chart-legend" aria-label="Lines of the charts">
   ${NAMES.map(
     (name) => html`<li key=${name}>
       <svg width="34" height="8" aria-hidden="true"><line x1="1" y1="4" x2="33" y2="4" stroke=${COLOURS[name]} stroke-width="2.5" stroke-dasharray=${DASHES[name]} /></svg>${name}
@@ -76,7 +76,7 @@ function ByTier({ outcome, days }) {
   });
   return html`<${Chart} label="Impressions granted by ${outcome.version} in each quarter of a day, by tier" build=${build} inputs=${[outcome]}
       rows=${rows.filter((row) => row.views > 0)} columns=${GRANTS} rowKey=${(row) => `${row.tier} ${row.from}`}>
-      <span class="legend">${outcome.tiers.map((tier, i) => html`<span key=${tier.tier}><span class="swatch" style=${{ background: tierColour(i) }}></span><bdi>${tier.tier}</bdi> ${percent(tier.granted / tier.capacity)} used</span>`)}</span>
+      <span class="chart-legend">${outcome.tiers.map((tier, i) => html`<span key=${tier.tier}><span class="swatch" style=${{ background: tierColour(i) }}></span><bdi>${tier.tier}</bdi> ${percent(tier.granted / tier.capacity)} used</span>`)}</span>
     <//>`;
 }
 
