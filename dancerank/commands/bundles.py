@@ -115,6 +115,9 @@ def demo_bundle(
     train = training().train_video_bundle if for_videos else training().train_small_bundle
     given = {name: value for name, value in (("clips", clips), ("epochs", epochs)) if value is not None}
     train(bundle, checkpoint=checkpoint, progress=console.print, overwrite=True, **given)
+    if not for_videos:  # people on videos do not move as synthetic dancers do
+        console.print("learning the movement styles of synthetic dancers")
+        importlib.import_module("dancerank.style_training").attach_synthetic_styles(bundle)
     console.print(*bundle_tables(bundle, read_bundle(bundle)), sep="\n")
 
 

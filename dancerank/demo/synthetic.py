@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from dancerank.demo.pool_rounds import show_pools, show_to_followers
 from dancerank.demo.running import (
@@ -33,6 +34,7 @@ from schemas.codec import encode
 from schemas.events import ClipUploaded, FeatureFile
 from schemas.modalities import PAPER_MODALITIES, Dimension, Modality
 from schemas.queries import MAX_HITS, SimilarQuery
+from schemas.style_classifier import UNKNOWN_STYLE
 from vdv.folder import Clip, DataSet, write_data_set
 from vdv.uploads import read_uploads
 
@@ -85,7 +87,9 @@ def run_synthetic_demo(
         _show_attention(console, system.service)
         console.rule("[bold]5. Similar dancers, under two weightings")
         _show_similar(console, system.service, truth)
-        console.rule("[bold]6. Traffic pools: who is shown, and what comes of it")
+        console.rule("[bold]6. Rankings by dance style, as the bundle's classifier names it")
+        _show_styles(console, system.service, truth)
+        console.rule("[bold]7. Traffic pools: who is shown, and what comes of it")
         virality = _virality_percentiles(truth)
         admitted = show_pools(console, system, virality, seed)
         if port is not None:
@@ -220,6 +224,34 @@ def _show_precision(
         table.add_row(name, *(_share(_mean(values)) for values in shared))
     table.add_row("chance", *(_share(_mean(values)) for values in chance))
     console.print(table)
+
+
+def _show_styles(console: Console, service: RankingService, truth: dict[str, Planted]) -> None:
+    """The best clips of each style in the largest challenge, and how often the style is the planted one."""
+    counts = service.styles()
+    if not any(each.style != UNKNOWN_STYLE for each in counts.styles):
+        console.print("This bundle has no style classifier, or it knows none of these styles.")
+        return
+    challenge = service.challenges()[0].challenge_id
+    table = Table("style", "clips", "best clips, and how each dancer moves", title=f"Styles in {challenge}")
+    for each in service.styles(challenge).styles:
+        entries = service.ranking(challenge, style=each.style, k=_TOP).entries
+        best = (f"{_short(entry.clip_id)} {_style(truth[entry.clip_id].dancer)}" for entry in entries)
+        table.add_row(Text(each.style), str(each.clips), ", ".join(best))
+    console.print(table)
+    named = {
+        entry.clip_id: style.style
+        for found in service.challenges()
+        for style in service.styles(found.challenge_id).styles
+        for entry in service.ranking(found.challenge_id, style=style.style, k=MAX_HITS).entries
+        if style.style != UNKNOWN_STYLE
+    }
+    right = sum(_style(truth[clip_id].dancer) == style for clip_id, style in named.items())
+    refused = sum(each.clips for each in counts.styles if each.style == UNKNOWN_STYLE)
+    console.print(
+        f"{right} of {len(named)} clips in rankings are named by the way their dancer moves; {refused} of "
+        f"{counts.clips} are refused as unlike all that was learned."
+    )
 
 
 def _share(value: float) -> str:

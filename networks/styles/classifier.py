@@ -111,6 +111,17 @@ def evaluate_classifier(trained: TrainedClassifier, clips: Sequence[StyleClip]) 
     )
 
 
+def refusal_by_probability(trained: TrainedClassifier, clips: Sequence[StyleClip]) -> float:
+    """AUROC of known against unknown clips by the probability of the most probable style, as a classifier without a
+    distance would refuse; NaN without clips of either.
+    """
+    is_known = np.array([clip.style in trained.styles for clip in clips], bool)
+    logits, _ = judge(trained.network, clips)
+    if not is_known.any() or is_known.all():
+        return float("nan")
+    return float(roc_auc_score(is_known, probabilities(logits, trained.temperature).max(1)))
+
+
 def _error(logits: NDArray[np.float64], temperature: float, correct: NDArray[np.bool_]) -> float:
     return calibration_error(probabilities(logits, temperature).max(1), correct) if len(logits) else float("nan")
 
