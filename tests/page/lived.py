@@ -2,9 +2,11 @@
 
 from typing import Final
 
+import msgspec
 import sqlalchemy as sa
 
 from ranking.database.tables import engagement
+from schemas.events import ClipScored, ClipScoredV3, StyleResult
 from tests.page.systems import SmallSystem, some_clips
 from tests.ranking.examples import scored_clip
 from tests.ranking.pools.examples import POLICY, engaged, plain, rated
@@ -14,6 +16,7 @@ SHOWN: Final = "clip-003"
 """A clip with everything."""
 OUTSIDE: Final = "clip-outside"
 """A clip that is unlike what the model learned from."""
+STYLES: Final = ("tango", "waltz")
 ODD: Final = (
     '"><script>document.title="taken"',
     "<img\\src=x\\onerror=alert(1)>",
@@ -28,7 +31,15 @@ def lived_system() -> SmallSystem:
     """Not entered; ``live`` fills it once it is."""
     outside = scored_clip(OUTSIDE, challenge_id="challenge-1", training_distance=3.5)
     odd = [scored_clip(f"clip-{name}", dancer_id=name, challenge_id=name) for name in ODD]
-    return SmallSystem([*some_clips(), outside, *odd])
+    return SmallSystem([*(_styled(number, clip) for number, clip in enumerate(some_clips())), outside, *odd])
+
+
+def _styled(number: int, clip: ClipScored) -> ClipScored:
+    """Two of three clips show one of two styles."""
+    if number % 3 == 1:
+        return clip
+    style = StyleResult(style=STYLES[number % 2], probability=0.8)
+    return ClipScoredV3(**(msgspec.structs.asdict(clip) | {"style": style}))
 
 
 def live(system: SmallSystem) -> None:

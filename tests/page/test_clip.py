@@ -89,6 +89,8 @@ def test_each_part_shows_what_the_service_answers(dancing: Callable[..., Visit],
     assert f"{fused.rank} of {ranked}" in rows.first.inner_text()
     assert f"{fused.percentile:.1f}" in rows.first.inner_text()
 
+    assert "dance style waltz (80 %)" in seen.page.locator(".lead").inner_text()
+
     history = lived.service.pooled_clip(SHOWN).history
     entries = part(seen, "Traffic pools").get_by_role("list").get_by_role("listitem")
     assert entries.count() == len(history) > 1

@@ -179,6 +179,10 @@ def test_filters_narrow_the_hits_and_pages_follow_each_other(search: Callable[..
     )
     shows(seen, lived, narrow)
     assert "challenge=challenge-2&low=50" in seen.page.url
+    seen.page.get_by_label("Challenge").fill("")
+    seen.page.get_by_label("Lowest percentile").fill("0")
+    seen.page.get_by_label("Dance style").select_option("waltz")
+    shows(seen, lived, SimilarQuery(clip_id=SHOWN, style="waltz", k=12))
     seen.page.get_by_label("Tier").select_option("t1")
     seen.shows("No clip passes these filters")
     seen.take("404")

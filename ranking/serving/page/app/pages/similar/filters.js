@@ -14,6 +14,8 @@ export function Filters({ question, onChange }) {
   // Only to choose from: without these lists the fields take what is typed.
   const challenges = useAnswer((signal) => get("v1/challenges", {}, { signal }).catch(nothing), []);
   const pools = useAnswer((signal) => get("v1/pools", {}, { signal }).catch(nothing), []);
+  const styles = useAnswer((signal) => get("v1/styles", {}, { signal }).catch(nothing), []);
+  const shown = styles.value?.styles.map((each) => each.style) ?? [];
   const tiers = pools.value?.tiers.map((each) => each.tier) ?? [];
   return html`<form class="filters similar-filters" aria-label="Which clips may be hits" onSubmit=${(event) => event.preventDefault()}>
     <label>Challenge <${Typed} value=${question.challenge} list=${challengesId} maxlength="128" onChange=${(challenge) => onChange({ challenge })} /></label>
@@ -31,6 +33,13 @@ export function Filters({ question, onChange }) {
         ${[...new Set([...tiers, ...(question.tier ? [question.tier] : [])])].map((each) => html`<option key=${each} value=${each}>${each}</option>`)}
       </select>
     </label>
+    ${(shown.length > 0 || question.style) &&
+    html`<label>Dance style
+      <select value=${question.style} onChange=${(event) => onChange({ style: event.target.value })}>
+        <option value="">any, or none</option>
+        ${[...new Set([...shown, ...(question.style ? [question.style] : [])])].map((each) => html`<option key=${each} value=${each}>${each === "unknown" ? "not recognised" : each}</option>`)}
+      </select>
+    </label>`}
     <label class="check"><input type="checkbox" checked=${question.group === "dancer"} onChange=${(event) => onChange({ group: event.target.checked ? "dancer" : "clip" })} /> The best clip of each dancer only</label>
     <label class="check"><input type="checkbox" checked=${question.own} onChange=${(event) => onChange({ own: event.target.checked })} /> Also other clips of the same dancer</label>
   </form>`;

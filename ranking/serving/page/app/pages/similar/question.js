@@ -64,6 +64,7 @@ export function bodyOf(question, dropped, cursor = null) {
     percentile_to: question.high < 100 ? question.high : null,
     percentile_by: question.low > 0 || question.high < 100 ? question.by : null,
     tier: question.tier || null,
+    style: question.style || null,
     group_by: question.group === "dancer" ? "dancer" : null,
     include_own: question.own || null,
     k: PAGE,
