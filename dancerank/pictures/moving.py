@@ -17,9 +17,11 @@ from dancerank.pictures.bodies import (
     ARROW,
     SIDES,
     Box,
+    Placement,
     arrow_key,
     arrows,
     centred,
+    extent,
     photograph,
     scale_to_fit,
     sides_key,
@@ -59,6 +61,9 @@ LONGEST_ARROW: Final = 0.4
 _SIZE: Final = (420, 560)
 _BODY: Final = Box(8, 38, 404, 404)
 _MARGIN: Final = 22.0
+_LEAST_BODY: Final = 0.6
+_EVEN_S: Final = 1.0
+"""Over which the place of a camera that follows is averaged."""
 _GIF_TONES: Final = 5
 """Of a GIF's colours: how many lie between one colour of the drawing and white, and black."""
 
@@ -94,8 +99,10 @@ def moving_guidance(
     video: Iterable[Image] | None = None,
     image_scale: float = 1.0,
 ) -> bytes:
-    """The clip in a loop, its camera at rest. ``video``: the frames (H, W, 3) of all T moments in turn, read as they
-    are needed; the skeleton is drawn over them. ``image_scale``: pixels of a frame per pixel of the positions.
+    """The clip in a loop, its camera at rest, or after a dancer who covers much ground.
+
+    ``video``: the frames (H, W, 3) of all T moments in turn, read as they are needed; the skeleton is drawn over them.
+    ``image_scale``: pixels of a frame per pixel of the positions.
 
     Raises ``ModuleNotFoundError`` for an mp4 without the extra ``video``.
     """
@@ -120,11 +127,10 @@ def _frames(
 ) -> Iterator[Pillow.Image]:
     longest = largest(clip.gradient)
     per_unit = LONGEST_ARROW * _BODY.height / longest if longest > 0 else 0.0
-    inner = Box(0, 0, _BODY.width - 2 * _MARGIN, _BODY.height - 2 * _MARGIN)
-    placement = centred(clip.positions, _BODY, scale_to_fit([clip.positions], inner))
+    placements = _camera(clip.positions, clip.rate_hz)
     images: Iterable[Image | None] = repeat(None) if video is None else islice(video, 0, None, shown.step)
     for frame, image in zip(shown, images, strict=False):
-        sheet = Sheet(*_SIZE, clip.title)
+        sheet, placement = Sheet(*_SIZE, clip.title), placements[frame]
         if image is not None:
             sheet.add(*photograph(image, image_scale, _BODY, placement))
         sheet.add(*skeleton(clip.positions[frame], clip.layout, placement, 4))
@@ -132,6 +138,25 @@ def _frames(
         sheet.add(*_around(clip, frame, shown.step, stay_s))
         sheet.add(*arrow_key((_BODY.left + 2, _SIZE[1] - 16), longest, per_unit, clip.unit))
         yield raster(sheet)
+
+
+def _camera(positions: Double, rate_hz: float) -> list[Placement]:
+    """Where each frame lies. The camera is at rest, unless the dancer covers so much ground that the body would be less
+    than ``_LEAST_BODY`` of what it could be: then it follows the body, evenly."""
+    inner = Box(0, 0, _BODY.width - 2 * _MARGIN, _BODY.height - 2 * _MARGIN)
+    at_rest = scale_to_fit([positions], inner)
+    following = scale_to_fit(list(positions), inner)
+    if at_rest >= _LEAST_BODY * following:
+        return [centred(positions, _BODY, at_rest)] * len(positions)
+    middles = np.array([np.mean(extent(pose), axis=0) for pose in positions])
+    known = [frame for frame, pose in enumerate(positions) if np.isfinite(pose).all(1).any()]
+    frames = np.arange(len(positions))
+    window = np.ones(max(1, min(round(rate_hz * _EVEN_S), len(positions))))
+    filled = [np.interp(frames, known, along[known]) for along in middles.T]
+    sums = np.stack([np.convolve(along, window, "same") for along in filled], 1)
+    even = sums / np.convolve(np.ones(len(positions)), window, "same")[:, None]
+    middle = np.array([_BODY.left + _BODY.width / 2, _BODY.top + _BODY.height / 2])
+    return [Placement(following, *(middle - each * following).tolist()) for each in even]
 
 
 def _around(clip: MovingClip, frame: int, step: int, stay_s: float) -> list[Mark]:

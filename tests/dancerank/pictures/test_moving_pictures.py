@@ -95,6 +95,16 @@ def test_a_sentence_stands_around_its_moment_only() -> None:
     assert differ == [number / 5 - 0.4 <= 1 for number in range(12)]
 
 
+def test_the_camera_rests_and_follows_a_dancer_who_covers_much_ground() -> None:
+    resting = clip(50)
+    walking = clip(50, positions=dancer(MPII_16, 50) + np.arange(50)[:, None, None] * [80, 0])
+    across = [
+        [np.ptp(np.argwhere(frame[40:440].min(2) < 200)[:, 1]) for frame in frames_of(moving_guidance(given, GIF))]
+        for given in (resting, walking)
+    ]
+    assert np.mean(across[1]) > 0.7 * np.mean(across[0])
+
+
 def test_missing_joints_other_layouts_and_any_words_break_nothing() -> None:
     positions = dancer(KINECT_25, 6)
     positions[2:4] = np.nan
