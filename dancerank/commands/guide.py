@@ -8,20 +8,20 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from dancerank.commands.options import Config
+from dancerank.commands.picture_files import STILL, picture_format
 from dancerank.commands.questions import store_service, titled
 from dancerank.extracting import SUFFIXES
 from dancerank.guiding import MOVING_FORMATS, FoundClip, clip_of_file, clip_of_source, guidance_of, picture_of
-from dancerank.places_to_write import check_file_to_write
 from dancerank.settings import Settings, load_settings, video_bundle
 from dancerank.terminal import Console
 from schemas.bundle import read_bundle
-from schemas.errors import ConfigurationError, FeatureFileMissing, FeaturesNotKept
+from schemas.errors import FeatureFileMissing, FeaturesNotKept
 from schemas.feedback import MOST_CRITICAL, GuidedScore, SmoothingName
 from streamer.guidance.clip_guidance import Guidance
 from streamer.guidance.critical import APART_S, COUNT, CriticalFrame, critical_frames
 from streamer.guidance.smoothing import DEFAULT_SMOOTHING
 
-FORMATS: Final = ("png", "svg", *MOVING_FORMATS)
+FORMATS: Final = (*STILL, *MOVING_FORMATS)
 
 
 def guide(
@@ -53,7 +53,7 @@ def guide(
 ) -> None:
     """What would raise a clip's score: the moments that count most, and how to move the joints in them."""
     console, settings = Console(), load_settings(config)
-    format = None if out is None else _format(out)
+    format = None if out is None else picture_format(out, FORMATS)
     found = _found(clip, settings, config)
     default = settings.bundle_folder if found.video is None else settings.bundle or video_bundle()
     model = read_bundle(bundle or default)
@@ -98,12 +98,3 @@ def _found(clip: str, settings: Settings, config: Path | None) -> FoundClip:
             field="clip",
         )
     return clip_of_source(clip, source, settings)
-
-
-def _format(out: Path) -> str:
-    """Raises ``ConfigurationError`` for a file that cannot be written, or has another ending."""
-    format = out.suffix.lower().removeprefix(".")
-    if format not in FORMATS:
-        raise ConfigurationError(f"--out {out} must end in {', '.join(f'.{each}' for each in FORMATS)}", field="out")
-    check_file_to_write(out, "out")
-    return format

@@ -1,8 +1,8 @@
 """Pictures that commands write: the format follows from the name of the file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import typer
 
@@ -11,20 +11,25 @@ from dancerank.terminal import Console
 from schemas.drawing import StillFormat
 from schemas.errors import ConfigurationError
 
-_FORMATS: Final[dict[str, StillFormat]] = {".png": "png", ".svg": "svg"}
+STILL: Final[tuple[StillFormat, ...]] = ("png", "svg")
+Format = TypeVar("Format", bound=str)
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="File to write a picture to: .png or .svg.")]
 
 
-def check_picture(out: Path) -> StillFormat:
-    """The format of a picture at ``out``; raises ``ConfigurationError`` if it cannot be written, or has another end."""
-    ending = out.suffix.lower()
-    if ending not in _FORMATS:
-        raise ConfigurationError(f"--out {out} must end in .png or .svg", field="out")
+def picture_format(out: Path, formats: Sequence[Format]) -> Format:
+    """The one of the ``formats`` that the name of ``out`` ends in. Raises ``ConfigurationError`` if it ends in none, or
+    cannot be written.
+    """
+    ending = out.suffix.lower().removeprefix(".")
+    found = next((format for format in formats if format == ending), None)
+    if found is None:
+        *some, last = (f".{format}" for format in formats)
+        raise ConfigurationError(f"--out {out} must end in {', '.join(some)} or {last}", field="out")
     check_file_to_write(out, "out")
-    return _FORMATS[ending]
+    return found
 
 
 def write_picture(console: Console, out: Path, draw: Callable[[StillFormat], bytes]) -> None:
-    """Raises as ``check_picture``, and what ``draw`` does."""
-    out.write_bytes(draw(check_picture(out)))
+    """Raises as ``picture_format``, and what ``draw`` does."""
+    out.write_bytes(draw(picture_format(out, STILL)))
     console.print(f"written to {out}", markup=False)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dancerank.commands.options import Config, Generation
-from dancerank.commands.picture_files import check_picture, write_picture
+from dancerank.commands.picture_files import STILL, picture_format, write_picture
 from dancerank.commands.questions import store_service
 from dancerank.drawing import Drawings
 from dancerank.processes import Processes
@@ -32,7 +32,7 @@ def strips(
 
     Skeletons are read where the uploads said that they are: clips whose features came inline are there without one.
     """
-    check_picture(out)
+    picture_format(out, STILL)
     processes = Processes(load_settings(config))
     with store_service(config) as service, processes.scoring() as scoring:
         skeleton_of = processes.feedback(scoring).skeleton

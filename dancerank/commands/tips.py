@@ -9,7 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from dancerank.commands.options import Config, Generation
-from dancerank.commands.picture_files import Out, check_picture, write_picture
+from dancerank.commands.picture_files import STILL, Out, picture_format, write_picture
 from dancerank.commands.questions import store_service, titled
 from dancerank.drawing import Drawings
 from dancerank.terminal import Console
@@ -31,7 +31,7 @@ def tips(
     """Which joints move the score most in a challenge, and when: where it pays to practise."""
     console = Console()
     if out is not None:
-        check_picture(out)
+        picture_format(out, STILL)
     with store_service(config) as service:
         if challenge is None:
             if style is not None:
