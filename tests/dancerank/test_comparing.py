@@ -154,7 +154,12 @@ def test_the_policies_to_begin_with_are_the_active_one_and_those_that_ship(
         asked = {"policies": ["four-tiers", "version = "]}
         refused = client.request("POST", "/v1/pools/comparison", json=asked)
         assert (refused.status_code, refused.json()["error"]["parameter"]) == (422, "policies.1")
-        for wrong, parameter in (({"clips": 99}, "clips"), ({"seeds": []}, "seeds"), ({"policies": []}, "policies")):
+        for wrong, parameter in (
+            ({"clips": 99}, "clips"),
+            ({"seeds": []}, "seeds"),
+            ({"seeds": [True]}, "seeds.0"),
+            ({"policies": []}, "policies"),
+        ):
             refused = client.request("POST", "/v1/pools/comparison", json=asked | wrong)
             assert (refused.status_code, refused.json()["error"]["parameter"]) == (422, parameter)
         without = Client(create_app(service, lambda: ("text/plain", b"")))

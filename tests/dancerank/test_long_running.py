@@ -12,6 +12,7 @@ from dancerank.commands import serve
 from dancerank.processes import Processes
 from dancerank.settings import ServerSettings, Settings, shipped_bundle
 from ranking.views.loop import ViewLoop
+from schemas.bundle import SYNTHETIC_WARNING
 from transport.connection import KafkaConnection
 from transport.embedded import EmbeddedBroker
 
@@ -38,8 +39,9 @@ def ended_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_stream_says_once_which_bundle_it_runs_and_on_what(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     serve.stream()
-    (line,) = [record.getMessage() for record in caplog.records if "generation" in record.getMessage()]
+    line, warning = [record.getMessage() for record in caplog.records if "generation" in record.getMessage()]
     manifest = Processes(Settings()).bundle.manifest
+    assert warning == f"generation {manifest.generation}: {SYNTHETIC_WARNING}"
     assert str(shipped_bundle()) in line
     assert manifest.generation in line
     for name in (*(stream.modality for stream in manifest.streams), "fusion"):

@@ -41,11 +41,13 @@ class ComparisonRequest(BaseModel):
         ),
     ]
     seeds: Annotated[
-        list[Annotated[int, Field(ge=0, lt=_SEED_BELOW)]],
+        list[Annotated[int, Field(ge=0, lt=_SEED_BELOW, strict=True)]],
         Field(min_length=1, max_length=MOST_SEEDS, description="A simulated world each; figures are their means."),
     ] = [1]
-    clips: Annotated[int, Field(ge=FEWEST_CLIPS, le=MOST_CLIPS, description="Uploads in each world.")] = 600
-    days: Annotated[float, Field(gt=0, le=MOST_DAYS, description="Days in which they come.")] = 7.0
+    clips: Annotated[int, Field(ge=FEWEST_CLIPS, le=MOST_CLIPS, strict=True, description="Uploads in each world.")] = (
+        600
+    )
+    days: Annotated[float, Field(gt=0, le=MOST_DAYS, strict=True, description="Days in which they come.")] = 7.0
 
 
 def add_comparisons(app: FastAPI, service: RankingService, comparisons: PolicyComparisons | None) -> None:
