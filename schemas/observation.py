@@ -1,6 +1,7 @@
 """Reports of the running system about itself. The base class discards it; ``exporters.prometheus`` exports it."""
 
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from schemas.modalities import Dimension, Modality
@@ -31,11 +32,20 @@ class Calibration(NamedTuple):
     error: float
 
 
+class StyleDrift(NamedTuple):
+    """The share of a style in the first clips of a generation that were judged, and in the latest; and what it adds to
+    the population stability index."""
+
+    reference: float
+    window: float
+    psi: float
+
+
 class Drift(NamedTuple):
     """The latest scored clips against the first of their model generation; empty until there are enough of both.
 
     ``score_psi`` and ``norm_psi``: population stability index of the scores and of the embeddings' norms.
-    ``norm_ratio``: mean norm now over mean norm at first.
+    ``norm_ratio``: mean norm now over mean norm at first. ``styles``: by dance style, with ``unknown`` for none.
     """
 
     score_psi: Mapping[Dimension, float]
@@ -43,6 +53,7 @@ class Drift(NamedTuple):
     norm_ratio: Mapping[Modality, float]
     reference_clips: int
     window_clips: int
+    styles: Mapping[str, StyleDrift] = MappingProxyType({})
 
 
 class TierFilling(NamedTuple):

@@ -7,9 +7,9 @@ are reported at once.
 
 from typing import Final
 
+from exporters.prometheus import style_definitions
 from exporters.prometheus.kinds import CounterDefinition, Definition, GaugeDefinition, HistogramDefinition, Label
 from schemas.readiness import WaitsFor
-from schemas.style_classifier import UNKNOWN_STYLE
 
 ALL: Final = "all"
 """Label ``modality`` of a stage that works on the whole clip, and of the fusion's provider."""
@@ -50,7 +50,6 @@ _PROVIDER: Final = Label("provider", "ONNX Runtime's name of it")
 _GENERATION: Final = Label("generation", "the generation's name")
 _CHALLENGE: Final = Label("challenge", f"the challenge; `{ALL_CHALLENGES}` for the mean over them")
 _DIMENSION: Final = Label("dimension", "a modality or `fused`")
-_STYLE: Final = Label("style", f"a style of the bundle's classifier; `{UNKNOWN_STYLE}` for clips of none of them")
 _SAMPLE: Final = Label("sample", "`reference` (the generation's first clips), `window` (the latest)")
 _RULE: Final = Label("rule", "the rule of the [pools](pools.md)")
 _TIER: Final = Label("tier", "the tier's name in the policy")
@@ -196,19 +195,6 @@ TRAINING_DISTANCE: Final = HistogramDefinition(
 OUTSIDE_TRAINING: Final = CounterDefinition(
     "dancerank_clips_outside_training_total",
     "Clips scored although they lie outside what the bundle was trained on; they are in no ranking.",
-    "clips",
-    _STREAM,
-)
-STYLES: Final = CounterDefinition(
-    "dancerank_styles_total",
-    "Clips by the style that the bundle's classifier named.",
-    "clips",
-    _STREAM,
-    (_STYLE,),
-)
-STYLES_FAILED: Final = CounterDefinition(
-    "dancerank_styles_failed_total",
-    "Clips that the style classifier failed on; they are scored without a style.",
     "clips",
     _STREAM,
 )
@@ -384,4 +370,6 @@ MEASUREMENTS_FAILED: Final = CounterDefinition(
     _POOLS,
 )
 
-METRICS: Final = tuple(each for each in tuple(globals().values()) if isinstance(each, Definition))
+METRICS: Final = tuple(
+    each for each in (*tuple(globals().values()), *style_definitions.METRICS) if isinstance(each, Definition)
+)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from exporters.prometheus import definitions
+from exporters.prometheus import definitions, style_definitions
 from exporters.prometheus.definitions import ALL
 from exporters.prometheus.extraction_metrics import ExtractionMetrics
 from exporters.prometheus.model_metrics import ModelMetrics
@@ -44,8 +44,8 @@ class PrometheusObserver(Observer):
         self._filled_joints = definitions.FILLED_JOINTS.create(registry)
         self._training_distance = definitions.TRAINING_DISTANCE.create(registry)
         self._outside_training = definitions.OUTSIDE_TRAINING.create(registry)
-        self._styles = definitions.STYLES.create(registry)
-        self._styles_failed = definitions.STYLES_FAILED.create(registry)
+        self._styles = style_definitions.STYLES.create(registry)
+        self._styles_failed = style_definitions.STYLES_FAILED.create(registry)
         self._guidance_failures = definitions.GUIDANCE_FAILURES.create(registry)
         self._stage_s = definitions.STAGE_S.create(registry)
         self._provider = definitions.PROVIDER.create(registry)

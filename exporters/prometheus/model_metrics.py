@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from prometheus_client import CollectorRegistry
 
-from exporters.prometheus import definitions
+from exporters.prometheus import definitions, style_definitions
 from exporters.prometheus.definitions import ALL_CHALLENGES
 from exporters.prometheus.replaced import ReplacedGauge
 from schemas.observation import Agreement, Calibration, Drift
@@ -21,6 +21,8 @@ class ModelMetrics:
         self._score_psi = ReplacedGauge(definitions.SCORE_PSI, registry)
         self._norm_psi = ReplacedGauge(definitions.NORM_PSI, registry)
         self._norm_ratio = ReplacedGauge(definitions.NORM_RATIO, registry)
+        self._style_share = ReplacedGauge(style_definitions.STYLE_SHARE, registry)
+        self._style_psi = ReplacedGauge(style_definitions.STYLE_PSI, registry)
         self._drift_clips = ReplacedGauge(definitions.DRIFT_CLIPS, registry)
         self._measured_at_s = definitions.MEASURED_AT_S.create(registry)
         self._failed = definitions.MEASUREMENTS_FAILED.create(registry)
@@ -38,6 +40,14 @@ class ModelMetrics:
         self._score_psi.replace({(str(dimension),): psi for dimension, psi in drift.score_psi.items()})
         self._norm_psi.replace({(str(modality),): psi for modality, psi in drift.norm_psi.items()})
         self._norm_ratio.replace({(str(modality),): ratio for modality, ratio in drift.norm_ratio.items()})
+        self._style_share.replace(
+            {
+                (style, sample): share
+                for style, moved in drift.styles.items()
+                for sample, share in (("reference", moved.reference), ("window", moved.window))
+            }
+        )
+        self._style_psi.replace({(style,): moved.psi for style, moved in drift.styles.items()})
         self._drift_clips.replace({("reference",): drift.reference_clips, ("window",): drift.window_clips})
 
     def measured(self, measured_at_ms: int) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking.monitoring.samples import DriftSamples, Sample, Samples
-from ranking.monitoring.stability import population_stability
+from ranking.monitoring.stability import population_stability, style_drift
+from ranking.views.clip_styles import clip_style
 from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.events import ClipScored, embedding_array
 from schemas.modalities import DIMENSIONS, MODALITIES
@@ -78,7 +79,12 @@ def samples_of(clips: Sequence[ClipScored]) -> list[Sample]:
     for clip in clips:
         by_generation.setdefault(clip.generation, []).append(clip)
     return [
-        Sample(generation, np.array([_quantities(clip) for clip in members]), max(c.scored_at_ms for c in members))
+        Sample(
+            generation,
+            np.array([_quantities(clip) for clip in members]),
+            max(c.scored_at_ms for c in members),
+            [clip_style(clip).style for clip in members],
+        )
         for generation, members in sorted(by_generation.items())
     ]
 
@@ -104,6 +110,7 @@ def drift_of(samples: Samples) -> Drift:
         {modality: indices[column] for modality, column in norms.items() if column in indices},
         {modality: ratio for modality, column in norms.items() if (ratio := ratios.get(column)) is not None},
         *clips,
+        style_drift(samples.reference_styles, samples.window_styles),
     )
 
 

@@ -4,9 +4,12 @@ All workers add to the same samples, so each reports the drift of all partitions
 in them names a clip. Legend: N clips, Q quantities.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
@@ -22,19 +25,24 @@ _FORMAT: Final = "<f8"
 
 
 class Sample(NamedTuple):
-    """``values`` (N, Q) of clips of one generation, NaN where absent; ``scored_at_ms`` of the clip scored last."""
+    """``values`` (N, Q) of clips of one generation, NaN where absent, and their ``styles`` (N), ``None`` where not
+    judged; ``scored_at_ms`` of the clip scored last."""
 
     generation: str
     values: Float64
     scored_at_ms: int
+    styles: Sequence[str | None] = ()
 
 
 class Samples(NamedTuple):
-    """The first clips of a generation and the latest, (N, Q) each; ``complete``: as many as wanted of both."""
+    """The first clips of a generation and the latest, (N, Q) each; ``complete``: as many as wanted of both. How many of
+    each show a style: of the latest, the whole batches that these are in."""
 
     reference: Float64
     window: Float64
     complete: bool
+    reference_styles: Mapping[str, int] = MappingProxyType({})
+    window_styles: Mapping[str, int] = MappingProxyType({})
 
 
 class DriftSamples:
@@ -66,16 +74,17 @@ class DriftSamples:
         """The samples of ``generation``; both sides are empty where there are none."""
         table = drift_samples.c
         query = (
-            sa.select(table.reference, table.clips, table.content)
+            sa.select(table.reference, table.clips, table.content, table.styles)
             .where(table.generation == generation)
             .order_by(table.number)
         )
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
-        reference = _joined([(clips, content) for referred, clips, content in rows if referred])
-        window = _joined([(clips, content) for referred, clips, content in rows if not referred])[-self.window_clips :]
+        first, latest = ([row for row in rows if bool(row.reference) is referred] for referred in (True, False))
+        reference = _joined([(row.clips, row.content) for row in first])
+        window = _joined([(row.clips, row.content) for row in latest])[-self.window_clips :]
         complete = len(reference) >= self.reference_clips and len(window) >= self.window_clips
-        return Samples(reference, window, complete)
+        return Samples(reference, window, complete, *(_counted(row.styles for row in part) for part in (first, latest)))
 
     def _store(self, connection: sa.Connection, sample: Sample) -> None:
         table = drift_samples.c
@@ -86,7 +95,11 @@ class DriftSamples:
             ).where(table.generation == sample.generation)
         ).one()
         lacking = max(0, self.reference_clips - int(row.referred))
-        parts = [(True, sample.values[:lacking]), (False, sample.values[lacking:][-self.window_clips :])]
+        styles = list(sample.styles) or [None] * len(sample.values)
+        parts = [
+            (True, sample.values[:lacking], styles[:lacking]),
+            (False, sample.values[lacking:][-self.window_clips :], styles[lacking:][-self.window_clips :]),
+        ]
         rows = [
             {
                 "generation": sample.generation,
@@ -95,8 +108,9 @@ class DriftSamples:
                 "clips": len(values),
                 "scored_at_ms": sample.scored_at_ms,
                 "content": values.astype(_FORMAT).tobytes(),
+                "styles": msgspec.msgpack.encode(Counter(style for style in shown if style is not None)),
             }
-            for number, (reference, values) in enumerate(parts, start=1)
+            for number, (reference, values, shown) in enumerate(parts, start=1)
             if len(values)
         ]
         if rows:
@@ -112,6 +126,15 @@ class DriftSamples:
                 connection.execute(sa.delete(drift_samples).where(of_window, table.number <= number))
                 return
             newer += clips
+
+
+def _counted(contents: Iterable[bytes | None]) -> dict[str, int]:
+    """Clips by style; rows of releases before styles have none."""
+    total: Counter[str] = Counter()
+    for content in contents:
+        if content is not None:
+            total.update(msgspec.msgpack.decode(content, type=dict[str, int]))
+    return dict(total)
 
 
 def _joined(parts: Sequence[tuple[int, bytes]]) -> Float64:

@@ -1,9 +1,12 @@
 """How far a distribution has moved: the population stability index. Legend: N values then, M values now, B bins."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from schemas.observation import StyleDrift
 
 Float64 = npt.NDArray[np.float64]
 
@@ -25,6 +28,20 @@ def population_stability(reference: Float64, window: Float64) -> float:
     cuts = _cuts(reference[~np.isnan(reference)])
     then, now = _shares(reference, cuts), _shares(window, cuts)
     return float(np.sum((now - then) * np.log(now / then)))
+
+
+def style_drift(reference: Mapping[str, int], window: Mapping[str, int]) -> dict[str, StyleDrift]:
+    """Shares of each style in two samples of judged clips, and what it adds to PSI = Σ (p - q) ln(p / q), of shares to
+    which half a clip is added as above. Empty unless clips of both samples were judged.
+    """
+    styles = sorted({*reference, *window})
+    then, now = (np.array([sample.get(style, 0) for style in styles], np.float64) for sample in (reference, window))
+    if not then.sum() or not now.sum():
+        return {}
+    q, p = ((counts + _HALF) / (counts + _HALF).sum() for counts in (then, now))
+    psi = (p - q) * np.log(p / q)
+    shares = zip(then / then.sum(), now / now.sum(), psi, strict=True)
+    return {style: StyleDrift(*map(float, values)) for style, values in zip(styles, shares, strict=True)}
 
 
 def _cuts(present: Float64) -> Float64:

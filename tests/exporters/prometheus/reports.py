@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from exporters.prometheus import PrometheusObserver
 from schemas.modalities import Dimension, Modality
-from schemas.observation import Agreement, Calibration, Drift, Observer, TierFilling
+from schemas.observation import Agreement, Calibration, Drift, Observer, StyleDrift, TierFilling
 from schemas.ports import TopicPartition
 from schemas.readiness import ProcessState, Reason, WaitsFor
 
@@ -12,7 +12,13 @@ AT = TopicPartition("clips.uploaded", 3)
 
 AGREEMENTS = [Agreement("ch-1", Dimension.FUSED, 0.5, 40), Agreement(None, Dimension.FUSED, 0.25, 70)]
 CALIBRATIONS = [Calibration(Dimension.FUSED, -0.1, 0.2)]
-DRIFT = Drift({Dimension.SCENIC: 0.3}, {Modality.FACIAL: 0.04}, {Modality.FACIAL: 1.5}, 1000, 900)
+DRIFT = Drift(
+    {Dimension.SCENIC: 0.3},
+    {Modality.FACIAL: 0.04},
+    {Modality.FACIAL: 1.5},
+    *(1000, 900),
+    styles={"waltz": StyleDrift(0.5, 0.25, 0.17)},
+)
 
 WAITS = ProcessState(
     ready=False, reasons=[Reason(WaitsFor.DATABASE, "the database does not answer")], interrupted_s=42.0
@@ -269,6 +275,14 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
     ("drift_measured", lambda o: o.drift_measured(DRIFT), "dancerank_drift_norm_psi", {"modality": "facial"}, 0.04),
     ("drift_measured", lambda o: o.drift_measured(DRIFT), "dancerank_drift_norm_ratio", {"modality": "facial"}, 1.5),
     ("drift_measured", lambda o: o.drift_measured(DRIFT), "dancerank_drift_clips", {"sample": "window"}, 900),
+    ("drift_measured", lambda o: o.drift_measured(DRIFT), "dancerank_drift_style_psi", {"style": "waltz"}, 0.17),
+    (
+        "drift_measured",
+        lambda o: o.drift_measured(DRIFT),
+        "dancerank_drift_style_share",
+        {"style": "waltz", "sample": "window"},
+        0.25,
+    ),
     (
         "model_measured",
         lambda o: o.model_measured(1_700_000_000_500),

@@ -43,6 +43,14 @@ def constant(value: float) -> str:
             {'dancerank_drift_norm_psi{job="pools", instance="a", modality="scenic"}': constant(0.3)},
             {"job": "pools", "modality": "scenic"},
         ),
+        (
+            "DancerankStyleDrift",
+            {
+                'dancerank_drift_style_psi{job="pools", instance="a", style="waltz"}': constant(0.2),
+                'dancerank_drift_style_psi{job="pools", instance="a", style="unknown"}': constant(0.2),
+            },
+            {"job": "pools", "instance": "a"},
+        ),
         ("DancerankModelNotMeasured", {MEASURED: constant(60)}, {"job": "pools", "instance": "a"}),
         ("DancerankModelNotMeasured", {MEASURED: f"0+60x{HOURS_2}", FAILED: constant(0)}, None),
         ("DancerankModelNotMeasured", {MEASURED: constant(0), FAILED: constant(0)}, None),

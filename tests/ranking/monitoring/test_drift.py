@@ -33,7 +33,7 @@ class Worker:
 
     def fused(self) -> tuple[list[float], list[float]]:
         """The fused scores of both samples, which are the numbers of the clips."""
-        reference, window, _ = self.samples.read("g1")
+        reference, window, *_ = self.samples.read("g1")
         column = DIMENSIONS.index(Dimension.FUSED)
         return reference[:, column].tolist(), window[:, column].tolist() if len(window) else []
 
@@ -83,7 +83,7 @@ def test_drift_is_reported_once_both_samples_are_complete(start: NewWorker) -> N
     worker = start()
     worker.see(0, 149)
     worker.report()
-    assert worker.observer.drift == ({}, {}, {}, 100, 49)
+    assert worker.observer.drift[:5] == ({}, {}, {}, 100, 49)
     worker.see(149, 1)
     worker.report()
     drift = worker.observer.drift
@@ -172,7 +172,7 @@ def test_each_generation_has_samples_of_its_own(start: NewWorker) -> None:
     worker.see(0, 150)
     worker.see(1000, 20, generation="g2")
     worker.report("g2")
-    assert worker.observer.drift == ({}, {}, {}, 20, 0)
+    assert worker.observer.drift[:5] == ({}, {}, {}, 20, 0)
     worker.see(2000, 10, generation="g1")
     worker.report("g1")
     assert worker.observer.drift is not None
