@@ -20,6 +20,8 @@ _START: Final = "index.html"
 _PLACE: Final = "<!-- modules -->"
 _NOT_AT_ONCE: Final = frozenset({"theme.js", "d3.min.js", "plot.min.js"})
 """A script that is no module and runs before the page is drawn, and what only pages with charts need."""
+_OF_ONE_PAGE: Final = frozenset({"pages", "skeletons"})
+"""Folders of modules that not every page needs."""
 _MEDIA_TYPES: Final = {
     ".css": "text/css",
     ".html": "text/html",
@@ -79,9 +81,15 @@ def _content(path: Path) -> _Content:
 
 
 def _preloads() -> str:
-    """Names the modules to the browser at once: found import by import, each level would wait for the one before."""
-    found = [path for folder in ("app", "vendor") for path in sorted((ROOT / folder).rglob("*.js"))]
-    names = (path.relative_to(ROOT).as_posix() for path in found if path.name not in _NOT_AT_ONCE)
+    """Names the modules that every page needs to the browser at once: found import by import, each level would wait for
+    the one before.
+    """
+    found = (path for folder in ("app", "vendor") for path in sorted((ROOT / folder).rglob("*.js")))
+    names = (
+        path.relative_to(ROOT).as_posix()
+        for path in found
+        if path.name not in _NOT_AT_ONCE and not _OF_ONE_PAGE.intersection(path.relative_to(ROOT).parts)
+    )
     return "\n".join(f'<link rel="modulepreload" href="page/{name}">' for name in names)
 
 
