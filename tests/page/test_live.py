@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from fastapi import FastAPI
 
-from ranking.serving.live.broadcast import CLIP, KEPT, Broadcast, LiveEvent
+from ranking.serving.live.broadcast import CLIP, DECISION, KEPT, Broadcast, LiveEvent
 from tests.page.systems import SmallSystem
 from tests.page.visits import Visit
 from tests.waiting import wait_until
@@ -79,3 +79,23 @@ def test_a_page_that_is_left_stops_listening(visit: Visits, url: str, events: Br
     seen.open("#/nothing")
     seen.heading("There is no such page")
     wait_until(lambda: not events.is_heard, lambda: seen.page.wait_for_timeout(20), what="the page still listens")
+
+
+def test_what_happens_to_a_clip_is_said_on_its_page(visit: Visits, url: str, events: Broadcast) -> None:
+    seen = visit(url, "#/clips/clip-000")
+    seen.heading("clip-000")
+    heard(events, seen)
+    decision = {"clip_id": "clip-001", "sentence": "kept"}
+    content = {"sequence": 1, "challenge_id": "challenge-1", "decision": decision}
+    about_another = json.dumps(content).encode()
+    about_it = json.dumps(
+        content | {"decision": decision | {"clip_id": "clip-000", "sentence": "promoted to <b>"}}
+    ).encode()
+    events.publish([LiveEvent(DECISION, "challenge-1", each) for each in (about_another, about_it)])
+    seen.shows("The traffic pools decided about this clip: promoted to <b>.")
+    seen.page.get_by_role("button", name="Show", exact=True).click()
+    seen.page.get_by_text("The traffic pools decided about this clip").wait_for(state="detached")
+    seen.open("#/challenges")
+    seen.heading("Challenges")
+    for status in ("404", "501", "503"):
+        seen.take(status)  # nothing else is known of the clip here

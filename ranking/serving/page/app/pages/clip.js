@@ -1,8 +1,9 @@
 // One clip: its scores and what they come from, its movement, what became of it, and what it is like.
-import { html } from "../html.js";
+import { html, useState } from "../html.js";
 import { at, get } from "../api.js";
 import { useAnswer } from "../answers.js";
 import { ChallengeLink, DancerLink } from "../components/clip_links.js";
+import { ClipNews } from "../components/clip_news.js";
 import { PageTitle } from "../components/page_title.js";
 import { Problem } from "../components/problem.js";
 import { Loading } from "../components/loading.js";
@@ -19,12 +20,18 @@ import { Scores } from "./clip/scores.js";
 export default function Clip({ id, query }) {
   const generation = query.generation ?? null;
   const answer = useAnswer((signal) => get(at`/v1/clips/${id}`, { generation }, { signal }), [id, generation]);
+  const [version, setVersion] = useState(0); // another one asks again for the history
+  const showNews = () => {
+    answer.reload();
+    setVersion(version + 1);
+  };
   const clip = answer.value;
   const isUnknown = answer.error?.status === 404;
   return html`<${PageTitle} title=${id} lead=${clip && html`<${Lead} clip=${clip} />`} />
     ${answer.error && html`<${Problem} error=${answer.error} retry=${answer.reload} what="The scores of this clip cannot be shown" />`}
     ${isUnknown && html`<p><a href=${href(["challenges"])}>All challenges</a></p>`}
     ${clip === null && answer.isLoading && html`<${Loading} what="the clip" />`}
+    ${clip && html`<${ClipNews} id=${id} challenge=${clip.challenge_id} show=${showNews} />`}
     ${clip?.outside_training_distribution && html`<${Outside} distance=${clip.training_distance} />`}
     ${clip && html`<p class="actions"><a class="button" href=${href(["similar"], { clip: id, generation })}>Who dances like this?</a></p>`}
     ${!isUnknown &&
@@ -32,7 +39,7 @@ export default function Clip({ id, query }) {
       ${clip && html`<${Scores} clip=${clip} />`}
       <${Movement} id=${id} generation=${generation} />
       <${Observed} id=${id} clip=${clip} />
-      <${Pool} id=${id} />
+      <${Pool} key=${version} id=${id} />
       <${Duplicates} id=${id} generation=${generation} />
       ${clip && Object.keys(clip.places).length > 0 && html`<${Neighbours} id=${id} generation=${generation} dimensions=${DIMENSIONS.filter((each) => clip.places[each] !== undefined)} />`}
     </div>`}`;
