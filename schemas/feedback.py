@@ -81,8 +81,8 @@ class ClipSkeleton(Skeleton):
 
 @dataclass(frozen=True, kw_only=True)
 class CriticalMoment:
-    """``frame`` counts in the frames of the answer; ``magnitude`` is that of the gradient over all joints; ``joints``
-    are named by how much they count.
+    """``frame`` counts in the frames of the answer; ``magnitude`` is that of the gradient over all joints but the
+    centre of the body; ``joints`` are named by how much they count.
     """
 
     frame: int

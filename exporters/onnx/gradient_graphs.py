@@ -25,7 +25,7 @@ from schemas.modalities import Modality
 
 TOLERANCE: Final = 1e-4
 """Largest difference of a gradient's entry from what it is compared with, relative to the largest of the clip's."""
-_FEW_KINKS: Final = 0.1
+FEW_KINKS: Final = 0.1
 """Share of what is compared that may differ by more: where the input of a ReLU is zero within rounding, either of its
 two derivatives is as good as the other."""
 
@@ -56,14 +56,16 @@ def gradient_graphs(modality: Modality, stream: bytes, fusion: bytes) -> Gradien
     )
 
 
-def accepted(what: str, rival: str, differences: list[float]) -> float:
-    """The largest of ``differences`` from ``rival``, but for those near a kink. Raises ``BundleError`` if it is above
-    ``TOLERANCE``.
+def accepted(
+    what: str, rival: str, differences: list[float], tolerance: float = TOLERANCE, near_kinks: float = FEW_KINKS
+) -> float:
+    """The largest of ``differences`` from ``rival``, but for the share that may be near a kink. Raises ``BundleError``
+    if it is above ``tolerance``.
     """
     ordered = sorted(differences)
-    largest = ordered[len(ordered) - int(_FEW_KINKS * len(ordered)) - 1]
-    if not largest <= TOLERANCE:
+    largest = ordered[len(ordered) - int(near_kinks * len(ordered)) - 1]
+    if not largest <= tolerance:
         raise BundleError(
-            f"{what} differs from {rival} by {largest:.1e} of its largest entry; at most {TOLERANCE:g} passes"
+            f"{what} differs from {rival} by {largest:.1e} of its largest entry; at most {tolerance:g} passes"
         )
     return largest

@@ -41,7 +41,11 @@ from schemas.errors import BundleError
 from schemas.joints import layout_named
 from schemas.modalities import Modality
 
-LENGTHS_COMPARED: Final = (1, 9, 20)
+LENGTHS_COMPARED: Final = (1, 5, 8, 11, 14)
+TOLERANCE: Final = 1e-3
+"""Of float32 from double precision: the score itself has lost digits. A rule that is wrong is off by the whole."""
+_NEAR_KINKS: Final = 0.5
+"""Share of the clips that may differ by more: in float32 some ReLUs of a wide network are on the other side of zero."""
 _ENTRIES: Final = 12
 """Entries of each gradient that are compared: those with the largest derivative and as many at random."""
 _STEP: Final = 1e-5
@@ -100,14 +104,14 @@ def _check_stream(bundle: Bundle, modality: Modality, graph: bytes) -> float:
             summed: Floats = score * seeds[SCORE_SEED] + embedding @ seeds[EMBEDDING_SEED][0]
             return summed
 
-        reached += _differences(found[0], frames[0], total, generator)
-    return accepted(f"the gradient of the {modality} stream", _DIFFERENCES, reached)
+        reached.append(_difference(found[0], frames[0], total, generator))
+    return accepted(f"the gradient of the {modality} stream", _DIFFERENCES, reached, TOLERANCE, _NEAR_KINKS)
 
 
 def _check_fusion(bundle: Bundle, graph: bytes) -> float:
-    manifest, generator = bundle.manifest, np.random.default_rng(0)
+    manifest, generator, reached = bundle.manifest, np.random.default_rng(0), list[float]()
     streams = len(manifest.streams)
-    plain, run, reached = _reference(bundle.graphs[manifest.fusion.file]), session(graph), list[float]()
+    plain, run = _reference(bundle.graphs[manifest.fusion.file]), session(graph)
     for missing in range(streams):
         present = np.ones((1, streams), np.bool_)
         present[0, missing] = streams == 1
@@ -115,8 +119,8 @@ def _check_fusion(bundle: Bundle, graph: bytes) -> float:
             EMBEDDINGS: generator.normal(size=(1, manifest.embedding_width)).astype(np.float32),
             SCORES: generator.normal(size=(1, streams)).astype(np.float32),
         }
-        seed = {FUSED_SEED: np.ones(1, np.float32)}
-        found = run.run([EMBEDDINGS_GRADIENT, SCORES_GRADIENT], {**given, PRESENT: present, **seed})
+        inputs = {**given, PRESENT: present, FUSED_SEED: np.ones(1, np.float32)}
+        found = run.run([EMBEDDINGS_GRADIENT, SCORES_GRADIENT], inputs)
         for gradient, name in zip(found, (EMBEDDINGS, SCORES), strict=True):
 
             def fused(moved: Floats, name: str = name, given: Any = given, present: Any = present) -> Floats:
@@ -125,16 +129,16 @@ def _check_fusion(bundle: Bundle, graph: bytes) -> float:
                 (score,) = plain.run([FUSED_SCORE], inputs)
                 return np.asarray(score)
 
-            reached += _differences(gradient[0], given[name][0], fused, generator)
-    return accepted("the gradient of the fusion", _DIFFERENCES, reached)
+            reached.append(_difference(gradient[0], given[name][0], fused, generator))
+    return accepted("the gradient of the fusion", _DIFFERENCES, reached, TOLERANCE, _NEAR_KINKS)
 
 
 def _reference(graph: bytes) -> ReferenceEvaluator:
     return ReferenceEvaluator(onnx.load_from_string(in_float64(graph)))
 
 
-def _differences(found: Floats, at: Floats, function: Any, generator: np.random.Generator) -> list[float]:
-    """Of some entries of the gradient ``found`` of ``function`` at ``at``: difference over the largest entry."""
+def _difference(found: Floats, at: Floats, function: Any, generator: np.random.Generator) -> float:
+    """The largest of some entries of the gradient ``found`` of ``function`` at ``at``, over the largest entry."""
     flat, point = found.reshape(-1), at.astype(np.float64)
     largest = max(float(np.abs(flat).max()), float(np.finfo(np.float32).tiny))
     entries = np.union1d(np.argsort(np.abs(flat))[-_ENTRIES:], generator.permutation(flat.size)[:_ENTRIES])
@@ -146,5 +150,4 @@ def _differences(found: Floats, at: Floats, function: Any, generator: np.random.
     moves[2 * rows + 1, entries] -= steps
     values = function(moved)
     slopes = (values[0::2] - values[1::2]) / (2 * steps)
-    relative: list[float] = (np.abs(flat[entries] - slopes) / largest).tolist()
-    return relative
+    return float((np.abs(flat[entries] - slopes) / largest).max())

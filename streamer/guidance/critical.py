@@ -11,7 +11,7 @@ import numpy as np
 from schemas.errors import ConfigurationError
 from schemas.ports import Float64
 from streamer.guidance.clip_guidance import Guidance
-from streamer.guidance.sentences import joints_by_magnitude, sentence_of
+from streamer.guidance.sentences import joints_by_magnitude, sentence_of, without_centre
 
 COUNT: Final = 3
 """As in the paper's Fig. 10 and 12."""
@@ -21,8 +21,9 @@ APART_S: Final = 1.0
 
 @dataclass(frozen=True)
 class CriticalFrame:
-    """One moment of a clip. ``magnitude`` is ‖g_t‖, over all joints, in score per unit of the clip's coordinates;
-    ``joints`` are the indices of those that count most, the largest first, and ``sentence`` says how to move them.
+    """One moment of a clip. ``magnitude`` is ‖g_t‖ in score per unit of the clip's coordinates, over all joints but the
+    centre of the body (``without_centre``); ``joints`` are the indices of those that count most, the largest first, and
+    ``sentence`` says how to move them.
     """
 
     frame: int
@@ -44,7 +45,7 @@ def critical_frames(guidance: Guidance, count: int = COUNT, apart_s: float = APA
         raise ConfigurationError(f"{count} critical frames: ask for 1 or more", field="critical")
     if not 0 <= apart_s < float("inf"):
         raise ConfigurationError(f"critical frames {apart_s} s apart: give seconds, from 0 on", field="apart_s")
-    magnitudes = np.linalg.norm(guidance.magnitudes, axis=1)
+    magnitudes = np.linalg.norm(without_centre(guidance.magnitudes, guidance.layout), axis=1)
     apart = max(1.0, min(apart_s * guidance.rate_hz, len(magnitudes) / (2 * count)))
     chosen = _apart(magnitudes, count, apart)
     return [

@@ -3,7 +3,8 @@
 The rules:
 
 1. The joints that count most are named, the largest gradient first: at most ``MOST_NAMED``, and none below
-   ``LEAST_SHARE`` of the largest in the frame. A joint that was not detected has no gradient and is not named.
+   ``LEAST_SHARE`` of the largest in the frame. A joint that was not detected has no gradient and is not named; nor is
+   the centre of the body (the thorax, or both shoulders) where any other joint has one, as ``without_centre`` says.
 2. A joint moves in one direction: the image axis on which its gradient is largest. Up is "raise", down "lower"; in 3-D
    layouts the third axis is "towards the camera" and "away from the camera". On the horizontal axis the joints of a
    side move "inward" or "outward", towards the body's midline or away from it, wherever they are now: a left hand that
@@ -70,13 +71,24 @@ def sentence_of(guidance: Guidance, frame: int) -> str:
     return ", ".join(parts) or NOTHING_TO_MOVE
 
 
+def without_centre(magnitudes: Float64, layout: JointLayout) -> Float64:
+    """Magnitudes (..., V) with zero for the centre of the body, if that is not all there is.
+
+    The networks place a clip by the mean position of its centre. The gradient of the centre therefore holds, beside its
+    own, the same vector in every frame: what moving all other joints the other way would change. It is no advice.
+    """
+    others = magnitudes.copy()
+    others[..., list(layout.centre)] = 0
+    return others if others.any() else magnitudes
+
+
 def joints_by_magnitude(guidance: Guidance, frame: int) -> tuple[int, ...]:
     """The joints that count most at ``frame``, the largest first; at most ``MOST_NAMED`` pairs or single ones."""
     return tuple(_candidates(guidance, frame)[: 2 * MOST_NAMED])
 
 
 def _candidates(guidance: Guidance, frame: int) -> list[int]:
-    magnitudes = guidance.magnitudes[frame]
+    magnitudes = without_centre(guidance.magnitudes[frame], guidance.layout)
     largest = float(magnitudes.max())
     order = np.argsort(-magnitudes, kind="stable").tolist()
     return [joint for joint in order if largest > 0 and magnitudes[joint] >= LEAST_SHARE * largest]

@@ -41,6 +41,7 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     ("name", "output"),
     [
         ("score_one_clip", "fused      score"),
+        ("guide_one_clip", "to raise it:"),
         ("own_observer", "inference skeletal"),
         ("whole_system", "RankedClip(rank=1"),
     ],

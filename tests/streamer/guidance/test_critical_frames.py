@@ -173,3 +173,15 @@ def test_every_joint_of_every_layout_has_a_name_and_every_pair_a_plural() -> Non
         for joint in (name.removeprefix("left ") for name in layout.joints if name.startswith("left ")):
             pair = dict.fromkeys((f"left {joint}", f"right {joint}"), (0.0, 1.0))
             assert sentence_of(moving(layout, pair), 0).startswith("raise both ")
+
+
+@pytest.mark.parametrize("name", ["mpii-16", "dance-23"])
+def test_the_centre_of_the_body_is_no_advice_where_another_joint_counts(name: str) -> None:
+    layout = LAYOUTS[name]
+    centre = {layout.joints[joint]: (0.0, 9.0) for joint in layout.centre}
+    assert sentence_of(moving(layout, centre | {"left knee": (0.0, -1.0)}), 0) == "lower the left knee"
+    assert sentence_of(moving(layout, centre), 0).startswith("raise ")
+    gradient = np.zeros((100, layout.joint_count, layout.coordinates))
+    gradient[20, list(layout.centre), 0] = 9.0
+    gradient[70, layout.joints.index("left knee"), 0] = 1.0
+    assert frames_of(guidance_of(gradient, np.zeros_like(gradient), layout), 1, 1.0) == [70]
