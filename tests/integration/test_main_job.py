@@ -2,12 +2,14 @@
 
 from collections import Counter
 
+import msgspec
 import numpy as np
 import pytest
 
 from dancerank.embedded import run_embedded
 from dancerank.processes import Processes
 from dancerank.settings import Settings
+from ranking.serving.live.broadcast import Broadcast
 from schemas.events import ClipScored, ClipUploaded
 from schemas.modalities import DIMENSIONS, MODALITIES
 from schemas.observation import Observer
@@ -34,6 +36,8 @@ def test_a_thousand_clips_are_scored_indexed_and_ranked_none_lost_none_twice(
         for upload, clip in zip(sorted(uploads, key=_clip_id), sorted(log, key=_clip_id), strict=True):
             assert (clip.dancer_id, clip.challenge_id) == (upload.dancer_id, upload.challenge_id)
 
+        assert sorted(announced(system.replica.events)) == sorted(clip.clip_id for clip in log)
+
         for challenge in system.service.challenges():
             members = [clip for clip in log if clip.challenge_id == challenge.challenge_id]
             assert challenge.clips == len(members)
@@ -53,6 +57,16 @@ def test_a_thousand_clips_are_scored_indexed_and_ranked_none_lost_none_twice(
             best = sorted(expected.values(), reverse=True)[:20]
             np.testing.assert_allclose([hit.similarity for hit in hits], best, atol=1e-5)
             np.testing.assert_allclose([expected[hit.clip_id] for hit in hits], best, atol=1e-5)
+
+
+def announced(events: Broadcast) -> list[str]:
+    """The clips that were announced to listeners."""
+    found: list[str] = []
+    taken, number = events.after(0, None)
+    while taken.events:
+        found += [msgspec.json.decode(event.content)["clip_id"] for _, event in taken.events]
+        taken, number = events.after(number, None)
+    return found
 
 
 def _clip_id(event: ClipUploaded | ClipScored) -> str:
