@@ -23,6 +23,7 @@ from schemas.errors import (
     ExtraMissing,
     FeatureFileForbidden,
     FeatureFileOversized,
+    FeatureShapeInvalid,
     InferenceFailed,
     NotOffered,
     QueryError,
@@ -153,7 +154,14 @@ class OnRequest:
     def _score_file(self, kind: FileKind, descriptor: int, duration_s: float | None, movement: bool) -> UnseenClip:
         if kind == "video":
             features = self._open_videos().extract_open(descriptor)
-            return self._score(InlineFeatures(encode_features(features)), duration_s, movement)
+            try:
+                return self._score(InlineFeatures(encode_features(features)), duration_s, movement)
+            except FeatureShapeInvalid as error:
+                raise FeatureShapeInvalid(
+                    f"{error.message}; the networks of [extraction] are not those whose features this bundle has "
+                    "learned from, so name those, or another bundle",
+                    field=error.field,
+                ) from error
         most = self._streamer.max_feature_bytes
         if (size := os.fstat(descriptor).st_size) > most:
             raise FeatureFileOversized(

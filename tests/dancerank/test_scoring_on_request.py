@@ -22,6 +22,7 @@ from schemas.errors import (
     FeatureFileCorrupt,
     FeatureFileForbidden,
     FeatureFileOversized,
+    FeatureShapeInvalid,
     InferenceFailed,
     NotOffered,
     QueryError,
@@ -120,6 +121,20 @@ def test_a_video_is_scored_from_its_own_bytes_as_from_a_root(tmp_path: Path, bun
         assert scored_file(scoring, "video", video.read_bytes()) == by_uri
         with pytest.raises(VideoUnreadable):
             scored_file(scoring, "video", b"no video at all" * 1000)
+
+
+def test_an_extractor_whose_features_the_bundle_does_not_read_says_what_to_change(bundle: Bundle) -> None:
+    class Wider:
+        def extract(self, video: VideoFile) -> ClipFeatures:
+            raise AssertionError("no URI was named")
+
+        def extract_open(self, descriptor: int) -> ClipFeatures:
+            draw = np.random.default_rng(0)
+            return ClipFeatures({Modality.SCENIC: draw.normal(size=(16, 700)).astype(np.float32)})
+
+    ours = on_request(lambda: bundle, opened=Wider(), extractor="videos")
+    with closing(ours), pytest.raises(FeatureShapeInvalid, match=r"700 channels.*\[extraction\]"):
+        scored_file(ours, "video", b"x")
 
 
 @pytest.mark.parametrize(("lasts_s", "stated_s"), [(1.0, None), (3.0, 61.0), (3.0, 1.0), (61.25, None)])
