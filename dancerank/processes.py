@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from typing import Final
 
 from dancerank.feedback.clip_feedback import ClipFeedback
+from dancerank.http_clients import api_access, connection_limits
 from dancerank.kafka_sources import every_partition, log_reader, member_of
 from dancerank.listening import ConnectionLimits
 from dancerank.live_events import announcing_decisions, live_events
@@ -28,7 +29,7 @@ from ranking.pools.service.store import PoolStore
 from ranking.pools.service.worker import PoolEntry, PoolWorker, read_pool_entries
 from ranking.scores.store import ScoreStore
 from ranking.scores.view import ScoreView
-from ranking.serving.api import Access, KeyRing
+from ranking.serving.api import Access
 from ranking.serving.live.announcing import AnnouncingView
 from ranking.serving.live.broadcast import Broadcast
 from ranking.serving.readiness import ServingReadiness
@@ -155,28 +156,11 @@ class Processes:
 
     def api_access(self) -> Access:
         """The keys of the HTTP API; raises ``ConfigurationError`` for a file of keys that cannot be read."""
-        server = self.settings.server
-        return Access(
-            keys=None if server.api_keys is None else KeyRing(server.api_keys),
-            requests_per_minute=server.requests_per_minute,
-            metrics_are_open=server.metrics_without_key,
-            max_request_bytes=server.max_request_bytes,
-            max_file_bytes=server.max_file_bytes,
-            clock=self.clock,
-            observer=self.observer,
-        )
+        return api_access(self.settings.server, self.clock, self.observer)
 
     def connection_limits(self) -> ConnectionLimits:
         """What each client of the HTTP API may take."""
-        server = self.settings.server
-        return ConnectionLimits(
-            header_timeout_s=server.header_timeout_s,
-            body_timeout_s=server.body_timeout_s,
-            file_timeout_s=server.file_timeout_s,
-            response_timeout_s=server.response_timeout_s,
-            idle_timeout_s=server.idle_timeout_s,
-            connections=server.max_connections,
-        )
+        return connection_limits(self.settings.server)
 
     def scoring(self) -> AbstractContextManager[OnRequest]:
         """Scores clips that were never uploaded. Raises ``NotOffered`` as ``scoring_on_request`` does."""
