@@ -29,7 +29,7 @@ ALIKE: Final = dict.fromkeys(Modality, 1.0)
 
 
 class Scores:
-    """Takes every file for the clip that is shown; a file of ten bytes is corrupt."""
+    """Takes every file for the clip that is shown; of ten bytes it is corrupt, of eleven of another generation."""
 
     def __init__(self) -> None:
         self.kinds: list[FileKind] = []
@@ -48,14 +48,15 @@ class Scores:
         return Place(self)
 
     def score_open(self, descriptor: int) -> UnseenClip:
-        if os.fstat(descriptor).st_size == 10:
+        size = os.fstat(descriptor).st_size
+        if size == 10:
             raise FeatureFileCorrupt("the header is cut off; send the file again", field="features")
         shown = next(clip for clip in some_clips() if clip.clip_id == SHOWN)
         embeddings = {m: _floats(each.embedding) for m, each in shown.modalities.items()}
         attention = {m: each.attention for m, each in shown.modalities.items()}
         danced, guided = skeleton(SHOWN), guidance(SHOWN)
         return UnseenClip(
-            *("g1", 4.0, shown.scores(), attention, (), embeddings, 2.5),
+            *("g2" if size == 11 else "g1", 4.0, shown.scores(), attention, (), embeddings, 2.5),
             skeleton=Skeleton(**{each.name: danced[each.name] for each in fields(Skeleton)}),
             guidance=Guided(**{each.name: guided[each.name] for each in fields(Guided)}),
         )
@@ -257,6 +258,9 @@ def test_a_file_is_dropped_scored_and_compared(
     ):
         field.set_input_files({"name": name, "mimeType": "", "buffer": b"x" * size})
         expect(problem).to_contain_text(said)
+    field.set_input_files({"name": "other.safetensors", "mimeType": "", "buffer": b"x" * 11})
+    expect(seen.page.locator(".empty").last).to_contain_text("nothing to compare with")
+    expect(problem).to_have_count(0)
     seen.page.get_by_role("button", name="Remove it").click()
     seen.shows("Name a clip or a dancer")
     seen.take("422")

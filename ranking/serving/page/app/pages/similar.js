@@ -77,7 +77,7 @@ const Marked = ({ label, ids, generation, remove }) =>
         </ul>`;
 
 function Found({ question, dropped, isMoving, onLike, onUnlike }) {
-  const objected = objection(question);
+  const objected = objection(question) ?? incomparable(dropped);
   const body = objected === null ? bodyOf(question, dropped) : null;
   const asked = JSON.stringify(body);
   const answer = useAnswer((signal) => (body === null ? Promise.resolve(null) : post("v1/similar", body, { signal })), [asked]);
@@ -88,6 +88,12 @@ function Found({ question, dropped, isMoving, onLike, onUnlike }) {
     ${answer.value && html`<div aria-busy=${answer.isLoading ? "true" : "false"}>
       <${Pages} key=${asked} first=${answer.value} question=${question} dropped=${dropped} isMoving=${isMoving} onLike=${onLike} onUnlike=${onUnlike} />
     </div>`}`;
+}
+
+/** Why nothing can be compared with a file, or `null`. */
+function incomparable(dropped) {
+  if (dropped === null || Object.keys(dropped.percentiles).length > 0) return null;
+  return dropped.note ?? "No clip was scored under the generation of this file, so there is nothing to compare it with.";
 }
 
 /** The hits of the first page, and of those that were asked for since. */
