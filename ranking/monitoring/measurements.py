@@ -1,5 +1,6 @@
 """Measurements of the model in the database, so that every process can show them, and how they changed."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -15,7 +16,16 @@ from schemas.observation import Agreement, Calibration, Drift
 
 KEPT: Final = 2016
 """Measurements of a generation; a week of them at the default interval."""
-_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+def _as_dict(value: object) -> dict[object, object]:
+    """A mapping that cannot be changed, such as the absent styles of a drift."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise NotImplementedError
+
+
+_encode: Final = msgspec.msgpack.Encoder(enc_hook=_as_dict).encode
 
 
 class Summary(msgspec.Struct, frozen=True):
