@@ -33,7 +33,7 @@ from tests.waiting import wait_until
 
 TEXT = shipped_policy().read_text()
 OTHER = TEXT.replace("four-tiers-1", "less").replace("capacity = 6_000", "capacity = 3_000")
-QUESTION = ComparisonQuestion(policies=(TEXT, OTHER), seeds=(1, 2), clips=100, days=3.0)
+QUESTION = ComparisonQuestion(policies=(TEXT, OTHER), seeds=(1, 2), clips=60, days=2.0)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def comparisons() -> Iterator[Comparisons]:
 
 def test_the_figures_are_those_of_the_simulator() -> None:
     found = answer(Task(QUESTION, str(shipped_bundle()), "onnxruntime", ["cpu"]))
-    worlds = SyntheticWorlds(read_bundle(shipped_bundle()), 100, 3.0)
+    worlds = SyntheticWorlds(read_bundle(shipped_bundle()), 60, 2.0)
     (outcomes,) = compare([worlds.world(seed) for seed in (1, 2)], [read_policy(shipped_policy())], lambda *_: None)
     policy = found.policies[0]
     assert [each.version for each in found.policies] == ["four-tiers-1", "less"]
