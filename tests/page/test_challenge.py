@@ -126,6 +126,18 @@ def test_tips_are_drawn_where_there_is_guidance_and_their_absence_said(
     assert seen.take("404")
 
 
+def test_tips_of_all_challenges_are_drawn_once_somebody_wants_to_see_them(
+    visit: Visits, small: SmallSystem, small_url: str
+) -> None:
+    seen = visit(small_url, "#/challenges")
+    seen.page.get_by_text("Where to pay attention, by challenge").click()
+    heat = seen.page.get_by_role("img", name=re.compile("Overall attention by challenge and joint"))
+    heat.locator("rect").first.wait_for()
+    tips = small.service.tips()
+    assert heat.locator("rect").count() == len(tips.challenges) * len(tips.joints)
+    assert seen.violations() == []
+
+
 def test_many_challenges_are_searched_and_paged(visit: Visits, odd_url: str) -> None:
     seen = visit(odd_url, "#/challenges?order=name")
     seen.shows(f"{121 + len(ODD)} challenges")

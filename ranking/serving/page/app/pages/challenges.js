@@ -1,5 +1,5 @@
 // Every challenge and how many clips it has.
-import { html, useMemo } from "../html.js";
+import { html, useMemo, useState } from "../html.js";
 import { at, get } from "../api.js";
 import { useAnswer } from "../answers.js";
 import { Loading } from "../components/loading.js";
@@ -33,7 +33,23 @@ export default function Challenges({ query }) {
         <output>${sought ? `${count(found.length)} of ${plural(value.length, "challenge")}` : plural(value.length, "challenge")}</output>
       </form>
       <${Table} caption="Challenges, ${ORDERS[order]}" rows=${found} columns=${COLUMNS} rowKey=${(each) => each.challenge_id}
-        empty="No challenge has a name like that." />`}`;
+        empty="No challenge has a name like that." />
+      <${WhenOpened} />`}`;
+}
+
+/** The tips of all challenges, which are asked for, with all that draws them, once somebody wants to see them. */
+function WhenOpened() {
+  const [Tips, setTips] = useState(null);
+  const open = async (event) => {
+    if (event.target.open && Tips === null) {
+      const { OverallTips } = await import("./challenges/overall_tips.js");
+      setTips(() => OverallTips);
+    }
+  };
+  return html`<details class="card" onToggle=${open}>
+    <summary>Where to pay attention, by challenge</summary>
+    ${Tips && html`<${Tips} />`}
+  </details>`;
 }
 
 const COLUMNS = [
