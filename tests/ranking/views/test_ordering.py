@@ -36,6 +36,7 @@ from schemas.events import (
     ClipScored,
     ClipScoredV3,
     FeatureFile,
+    StyleResult,
     VideoFile,
     embedding_array,
     outside_training,
@@ -90,6 +91,11 @@ def kept(clip: ClipScored) -> tuple[str | None, str | None, str | None]:
             return "video", uri, sha256
 
 
+def shown(clip: ClipScored) -> tuple[str | None, float | None]:
+    found = clip.style if isinstance(clip, ClipScoredV3) else None
+    return (None, None) if found is None else (found.style or "unknown", found.probability)
+
+
 def expected_sql(entries: Sequence[LogEntry]) -> dict[str, Any]:
     held, deleted = model(entries)
     newest = {
@@ -103,11 +109,11 @@ def expected_sql(entries: Sequence[LogEntry]) -> dict[str, Any]:
         ),
         "scored_clips": sorted(
             (c.generation, c.clip_id, c.challenge_id, c.uploaded_at_ms, c.scored_at_ms, ",".join(c.missing),
-             training_distance(c), r.partition, r.offset, *kept(c)) for r, c in held.values()
+             training_distance(c), r.partition, r.offset, *kept(c), *shown(c)) for r, c in held.values()
         ),
         "scores": sorted(
             (c.generation, c.clip_id, str(dimension), c.challenge_id, score,
-             c.modalities[Modality(dimension)].attention if dimension != "fused" else None)
+             c.modalities[Modality(dimension)].attention if dimension != "fused" else None, shown(c)[0])
             for _, c in held.values() for dimension, score in c.scores().items()
             if not outside_training(training_distance(c))
         ),
@@ -135,7 +141,7 @@ def index_state(view: IndexView) -> dict[str, Any]:
         for clip_id in CLIPS:
             if (entry := space._catalogue.get(clip_id)) is not None:
                 vectors = {m: stored(space, m, clip_id) for m in entry.modalities}
-                place = (entry.log_partition, entry.log_offset)
+                place = (entry.style, entry.log_partition, entry.log_offset)
                 known[generation, clip_id] = (entry.dancer_id, entry.challenge_id, *place, vectors)
     return {
         "clips": known,
@@ -149,7 +155,7 @@ def index_state(view: IndexView) -> dict[str, Any]:
 def expected_index(entries: Sequence[LogEntry]) -> dict[str, Any]:
     held, deleted = model(entries)
     known = {
-        (generation, clip_id): (c.dancer_id, c.challenge_id, r.partition, r.offset,
+        (generation, clip_id): (c.dancer_id, c.challenge_id, shown(c)[0], r.partition, r.offset,
                   {m: tuple(unit(embedding_array(one)).tolist()) for m, one in c.modalities.items()})  # type: ignore[union-attr]
         for (generation, clip_id), (r, c) in held.items()
     }  # fmt: skip
@@ -170,17 +176,20 @@ def expected_index(entries: Sequence[LogEntry]) -> dict[str, Any]:
 
 # Embeddings of two widths in one generation: a fault of producers, which must not make the views differ.
 scored = st.builds(
-    lambda clip_id, version, generation, challenge, modalities, score, more, distance, source, moves: scored_clip(
-        clip_id,
-        uploaded_at_ms=NOW_MS + version,
-        generation=generation,
-        challenge_id=challenge,
-        dancer_id=f"dancer{version}",
-        modalities={m: result((score + 1, n - 1.5, *more), score=score) for n, m in enumerate(modalities)},
-        fused_score=score / 2,
-        **({} if distance is None else {"training_distance": distance}),
-        **({} if source is None else {"features": source}),
-        **({} if moves is None else {"guidance": guidance(moves)}),
+    lambda clip_id, version, generation, challenge, modalities, score, more, distance, source, moves, style: (
+        scored_clip(
+            clip_id,
+            uploaded_at_ms=NOW_MS + version,
+            generation=generation,
+            challenge_id=challenge,
+            dancer_id=f"dancer{version}",
+            modalities={m: result((score + 1, n - 1.5, *more), score=score) for n, m in enumerate(modalities)},
+            fused_score=score / 2,
+            **({} if distance is None else {"training_distance": distance}),
+            **({} if source is None else {"features": source}),
+            **({} if moves is None else {"guidance": guidance(moves)}),
+            **({} if style is None else {"style": style}),
+        )
     ),
     st.sampled_from(CLIPS),
     st.integers(0, 3),
@@ -192,6 +201,7 @@ scored = st.builds(
     st.sampled_from([None, 0.5, 1.5]),
     st.sampled_from([None, FeatureFile("file:///a"), FeatureFile("s3://b/a", "a" * 64), VideoFile("file:///v")]),
     st.sampled_from([None, 1, 2, 3]),
+    st.sampled_from([None, *(StyleResult(style=style, probability=0.5) for style in ("waltz", "tango", None))]),
 )
 
 
