@@ -3,13 +3,17 @@
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import pytest
+from fastapi import FastAPI
 from playwright.sync_api import Locator, expect
 from pydantic import TypeAdapter
 
+from ranking.serving.api import Access, KeyRing, create_key
 from schemas.feedback import ClipGuidance, ClipSkeleton
 from schemas.modalities import Dimension
 from tests.page.dances import answered, guidance, skeleton
@@ -188,6 +192,23 @@ def test_without_guidance_the_skeleton_still_moves(dancing: Callable[..., Visit]
     seen.page.get_by_role("button", name="Play").click()
     expect(seen.page.get_by_role("button", name="Pause")).to_be_visible()
     assert seen.take("501")
+
+
+def test_a_key_is_asked_for_once_for_all_parts(
+    visit: Visits, lived: SmallSystem, tmp_path: Path, serve: Callable[[FastAPI], str]
+) -> None:
+    key = create_key(tmp_path / "keys", "app", created=datetime(2026, 3, 1, tzinfo=UTC))
+    seen = visit(serve(lived.app(Access(keys=KeyRing(tmp_path / "keys")))), "#/none")
+    answered(seen.page)
+    seen.open(f"#/clips/{SHOWN}")
+    seen.page.get_by_role("dialog").get_by_label("API key").fill(key)
+    seen.page.get_by_role("button", name="Use the key").click()
+    seen.heading(SHOWN)
+    expect(part(seen, "Traffic pools").get_by_role("listitem").first).to_be_visible()
+    expect(part(seen, "Around it in the ranking").locator("tbody tr").first).to_be_visible()
+    assert seen.page.get_by_role("dialog").count() == 0
+    assert seen.page.get_by_role("alert").count() == 0
+    assert seen.take("401")
 
 
 def test_clips_that_are_not_known_or_not_trusted_say_so_in_plain_sight(dancing: Callable[..., Visit]) -> None:
