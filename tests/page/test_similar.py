@@ -273,7 +273,7 @@ def test_without_scoring_a_sentence_says_why(visit: Visits, small_url: str) -> N
     seen.take("503")
 
 
-def test_what_fails_is_a_sentence_and_a_late_answer_does_not_replace_a_newer_one(
+def test_what_fails_is_a_sentence_and_what_is_not_wanted_any_more_is_cancelled(
     search: Callable[..., Visit], lived: SmallSystem
 ) -> None:
     seen = search("clip=nobody")
@@ -284,6 +284,7 @@ def test_what_fails_is_a_sentence_and_a_late_answer_does_not_replace_a_newer_one
     wait_until(lambda: held, lambda: seen.page.wait_for_timeout(20))
     seen.open("#/similar?clip=clip-001")
     shows(seen, lived, SimilarQuery(clip_id="clip-001", k=12))
+    assert held[0].request.failure == "net::ERR_ABORTED"
     seen.take("404")
 
 
