@@ -156,6 +156,11 @@ def test_many_challenges_are_searched_and_paged(visit: Visits, odd_url: str) -> 
     seen.take("404")
 
 
+@pytest.mark.tried(
+    kind="untrusted text in output",
+    given="challenges, dancers and clips named as markup, emoji, right-to-left",
+    outcome="the page shows the names and runs nothing",
+)
 def test_odd_ids_are_shown_as_they_are_and_run_nothing(visit: Visits, odd_url: str) -> None:
     seen = visit(odd_url, "#/challenges")
     for name in ODD:
@@ -170,6 +175,11 @@ def test_odd_ids_are_shown_as_they_are_and_run_nothing(visit: Visits, odd_url: s
     assert seen.take("404")
 
 
+@pytest.mark.tried(
+    kind="HTTP edges",
+    given="a challenge of clips that are all outside the training distribution",
+    outcome="the page says so and lists them",
+)
 def test_clips_outside_what_the_model_was_trained_on_are_listed_beside_the_rankings(
     visit: Visits, odd_url: str
 ) -> None:
@@ -185,6 +195,11 @@ def test_clips_outside_what_the_model_was_trained_on_are_listed_beside_the_ranki
     assert seen.take("404")
 
 
+@pytest.mark.tried(
+    kind="HTTP edges",
+    given="an address of the page with broken percent-encoding",
+    outcome="it stands for itself; the page says what is not there",
+)
 def test_an_address_that_is_damaged_names_what_it_can(visit: Visits, small_url: str) -> None:
     seen = visit(small_url, "#/challenges/%E0%A4%A?window=century&order=")
     seen.shows("has no clips under generation g1")

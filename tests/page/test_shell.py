@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from fastapi import FastAPI
 
 from ranking.database.connection import Database
@@ -85,6 +86,11 @@ def test_a_key_is_asked_for_once_kept_for_the_tab_and_refused_in_a_sentence(
     assert len(seen.take("401")) == 2
 
 
+@pytest.mark.tried(
+    kind="HTTP edges",
+    given="the page without an API key where one is asked for",
+    outcome="it asks for one, and says what is missing",
+)
 def test_without_a_key_the_page_says_what_is_missing_and_asks_again_when_wanted(
     visit: Visits, serve: Serve, small: SmallSystem, tmp_path: Path
 ) -> None:
@@ -100,6 +106,9 @@ def test_without_a_key_the_page_says_what_is_missing_and_asks_again_when_wanted(
     assert len(seen.take("401")) == 1
 
 
+@pytest.mark.tried(
+    kind="HTTP edges", given="the page with a key beyond its limit", outcome="it says so, with the time to wait"
+)
 def test_a_key_beyond_its_limit_is_said_with_the_time_to_wait(
     visit: Visits, serve: Serve, small: SmallSystem, tmp_path: Path
 ) -> None:
@@ -117,6 +126,7 @@ def test_a_key_beyond_its_limit_is_said_with_the_time_to_wait(
     assert seen.take("429")
 
 
+@pytest.mark.tried(kind="HTTP edges", given="the page while the database is down", outcome="it says so and asks again")
 def test_a_database_that_does_not_answer_is_said_and_asked_again(visit: Visits, serve: Serve) -> None:
     service = RankingService(ScoreStore(Database(UNREACHABLE)))
     seen = visit(serve(create_app(service, lambda: ("text/plain", b""), events=Broadcast())))
@@ -126,6 +136,9 @@ def test_a_database_that_does_not_answer_is_said_and_asked_again(visit: Visits, 
     assert seen.take("503")
 
 
+@pytest.mark.tried(
+    kind="HTTP edges", given="the page of an empty database", outcome="it says that no clip has been scored"
+)
 def test_an_empty_database_is_said(visit: Visits, serve: Serve) -> None:
     with SmallSystem(clips=[]) as empty:
         seen = visit(serve(empty.app()))
