@@ -93,7 +93,7 @@ def of_many_scores(count: int, *, within: bool) -> sa.CompoundSelect[Any]:
         sa.select(
             sa.bindparam("of_generation", type_=sa.String).label("generation"),
             sa.bindparam("of_challenge", type_=sa.String).label("challenge_id"),
-            sa.literal_column(f"'{number}'", sa.String).label("clip_id"),
+            sa.cast(sa.literal(number), sa.String).label("clip_id"),
             sa.bindparam("of_dimension", type_=sa.String).label("dimension"),
             sa.cast(sa.bindparam(f"of_score_{number}", type_=sa.Double), sa.Double).label("score"),
             sa.cast(_NONE, sa.Double).label("attention"),
