@@ -4,8 +4,7 @@ from synthetic_clips import features_of
 
 from dancerank import Settings
 from schemas import read_bundle
-from streamer import open_guide
-from streamer.guidance.critical import CriticalFrame, critical_frames
+from streamer import CriticalFrame, critical_frames, open_guide
 
 
 def main() -> list[CriticalFrame]:

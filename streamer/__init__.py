@@ -6,16 +6,19 @@ from dancerank_installation import lazy_exports, require_own_packages
 
 if TYPE_CHECKING:
     from streamer.assembly import open_guide, open_scorer, open_streamer
+    from streamer.guidance.critical import CriticalFrame, critical_frames
     from streamer.guidance.guide import Guide
     from streamer.pipeline import Streamer
     from streamer.scoring import Scorer
     from streamer.settings import StreamerSettings
 
 __all__ = [
+    "CriticalFrame",
     "Guide",
     "Scorer",
     "Streamer",
     "StreamerSettings",
+    "critical_frames",
     "open_guide",
     "open_scorer",
     "open_streamer",
@@ -30,6 +33,10 @@ __getattr__, __dir__ = lazy_exports(
             "open_guide",
             "open_scorer",
             "open_streamer",
+        ),
+        "streamer.guidance.critical": (
+            "CriticalFrame",
+            "critical_frames",
         ),
         "streamer.guidance.guide": ("Guide",),
         "streamer.pipeline": ("Streamer",),
