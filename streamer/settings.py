@@ -80,8 +80,8 @@ class StreamerSettings(BaseModel):
     which on larger ones gain nothing."""
     guidance_share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.05
     """Share of the clips with a skeleton whose guidance is computed and written with their scores, chosen by clip id;
-    tips are means of it. Guidance of a clip costs more than all of its scores: with 1 less than half of the throughput
-    is left. 0: none. A bundle without gradient graphs gives none."""
+    tips are means of it. Guidance of a clip takes a little longer than all of its scores: with 1 about half of the
+    throughput is left. 0: none. A bundle without gradient graphs gives none."""
     tuning_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
     """Longest that measuring may take at the start, in seconds. 0: nothing is measured, batches are run whole."""
 
