@@ -18,6 +18,7 @@ def challenge_picture(found: ChallengeTips, kind: PictureFormat) -> bytes:
         clips_by_bin=np.array(found.clips_by_bin, np.int64),
         overall=np.array(found.overall, np.float64),
         unit=found.unit,
+        style=found.style,
     )
     return tips_heat_map(tips, kind=kind)
 

@@ -35,6 +35,10 @@ class PictureType(StrEnum):
     WEBP = "webp"
     GIF = "gif"
 
+    @property
+    def media_type(self) -> str:
+        return "image/svg+xml" if self is PictureType.SVG else f"image/{self}"
+
 
 FORMATS: Final = {
     PictureKind.FRAMES: (PictureType.PNG, PictureType.SVG),

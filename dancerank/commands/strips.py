@@ -30,7 +30,8 @@ def strips(
 ) -> None:
     """Draw the best five and the last five clips of a challenge by any visual dimension, each as a strip of skeletons.
 
-    Skeletons are read where the uploads said that they are: clips whose features came inline are there without one.
+    Skeletons are read from the feature files that uploads named. Clips whose features came inline, or of which only a
+    video is kept, are shown without one.
     """
     picture_format(out, STILL)
     processes = Processes(load_settings(config))

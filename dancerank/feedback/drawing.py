@@ -12,12 +12,6 @@ from schemas.feedback import Picture, PictureKind, PictureType
 from streamer.guidance.clip_guidance import Guidance
 from streamer.guidance.critical import CriticalFrame
 
-MEDIA_TYPES: Final = {
-    PictureType.PNG: "image/png",
-    PictureType.SVG: "image/svg+xml",
-    PictureType.WEBP: "image/webp",
-    PictureType.GIF: "image/gif",
-}
 _UNITS: Final = {2: "score per pixel", 3: "score per unit of length"}
 
 Image = npt.NDArray[np.uint8]
@@ -31,7 +25,7 @@ def drawn(
         content = moving_picture(guidance, critical, format.value, title)
     else:
         content = frames_picture(guidance, critical, format.value, title)
-    return Picture(content, MEDIA_TYPES[format])
+    return Picture(content, format.media_type)
 
 
 def frames_picture(

@@ -47,7 +47,8 @@ _POSES: Final = 10
 
 class Tips(NamedTuple):
     """Of one challenge. ``temporal`` (B, V): Eq. 8 by bins of ``bin_s`` seconds, NaN where no clip has one;
-    ``clips_by_bin`` (B,); ``overall`` (V,): Eq. 9; ``joints``: V names.
+    ``clips_by_bin`` (B,); ``overall`` (V,): Eq. 9; ``joints``: V names. ``style``: the dance style of its clips, if
+    only those of one count.
     """
 
     challenge_id: str
@@ -58,6 +59,7 @@ class Tips(NamedTuple):
     clips_by_bin: npt.NDArray[np.int64]
     overall: Double
     unit: str = UNIT
+    style: str | None = None
 
 
 class ChallengeAttention(NamedTuple):
@@ -84,7 +86,8 @@ def tips_heat_map(tips: Tips, example: Moving | None = None, *, kind: PictureFor
     width = max(_NARROWEST, right + 16 + _OVERALL + 60)
     below = top + rows_high
     sheet = Sheet(width, below + 30 + _BARS + 76, f"Dance tips for {tips.challenge_id}", _described(tips))
-    sheet.add(*_heading(f"Which joints count when in {tips.challenge_id}", _clips(tips.clips), width))
+    clips = _clips(tips.clips) if tips.style is None else f"{_clips(tips.clips)} of style {tips.style}"
+    sheet.add(*_heading(f"Which joints count when in {tips.challenge_id}", clips, width))
     if not bins:
         sheet.add(Text("note", (_EDGE, top + 16), "No clip of this challenge has guidance yet.", 14))
         return encoded(sheet, kind)
@@ -163,7 +166,7 @@ _SIDE_WORDS: Final = {"middle": "middle", "right": "right", "left": "left"}
 def _heading(title: str, under: str, width: float) -> list[Mark]:
     return [
         Text("title", (_EDGE, 27), fitted(title, 18, width - 2 * _EDGE, bold=True), 18, bold=True),
-        Text("note", (_EDGE, 48), under, 13, colour=SUBDUED),
+        Text("note", (_EDGE, 48), fitted(under, 13, width - 2 * _EDGE), 13, colour=SUBDUED),
     ]
 
 

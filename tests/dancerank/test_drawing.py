@@ -1,6 +1,7 @@
 """Answers become pictures of their numbers; without the package that draws, a sentence."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -27,6 +28,12 @@ def test_tips_of_a_challenge_are_drawn_with_their_values() -> None:
     assert {"left wrist, 0 s: 1", "right ankle, 0 s: 0.25", "left wrist: 1.5"} < said
     assert len(of_class(root, "none")) == 16
     assert Drawings().tips(CHALLENGE, "png").startswith(b"\x89PNG")
+    assert "style" not in "".join(root.itertext())
+
+
+def test_tips_of_a_style_say_so() -> None:
+    root = parsed(Drawings().tips(replace(CHALLENGE, style="cha-cha"), "svg"))
+    assert "3 clips of style cha-cha" in "".join(root.itertext())
 
 
 def test_tips_of_all_challenges_are_drawn_with_their_values() -> None:

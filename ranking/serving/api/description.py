@@ -6,6 +6,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from ranking.serving.api.errors import ErrorAnswer
+from schemas.feedback import PictureType
 
 _SCHEME: Final = "key"
 _MALFORMED, _UNAUTHORIZED, _LIMITED, _DEFECT, _NOT_NOW = 400, 401, 429, 500, 503
@@ -27,6 +28,12 @@ _EVERYWHERE: Final = (_MALFORMED, _DEFECT, _NOT_NOW)
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors of an operation that not every operation has, for OpenAPI."""
     return {status: {"model": ErrorAnswer, "description": _DESCRIPTIONS[status]} for status in statuses}
+
+
+def pictured(*formats: PictureType) -> dict[int | str, dict[str, Any]]:
+    """The answer of an operation that gives a picture, for OpenAPI."""
+    schema = {"schema": {"type": "string", "format": "binary"}}
+    return {200: {"description": "The picture.", "content": {each.media_type: schema for each in formats}}}
 
 
 def describe(app: FastAPI, open_paths: Collection[str], *, keys_are_asked_for: bool) -> None:

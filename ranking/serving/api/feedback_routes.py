@@ -8,7 +8,7 @@ import msgspec
 from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from ranking.serving.api.description import documented
+from ranking.serving.api.description import documented, pictured
 from ranking.serving.api.parameters import ClipId
 from ranking.serving.api.scoring_routes import Duration, FileSource, InlineSource, VideoSource
 from ranking.serving.service import RankingService
@@ -43,15 +43,7 @@ _EXAMPLE: Final[dict[str, Any]] = {
     "of": "fused",
     "critical": 3,
 }
-_PICTURES: Final[dict[int | str, dict[str, Any]]] = {
-    200: {
-        "description": "The picture.",
-        "content": {
-            kind: {"schema": {"type": "string", "format": "binary"}}
-            for kind in ("image/png", "image/svg+xml", "image/webp", "image/gif")
-        },
-    }
-}
+_PICTURES: Final = pictured(*PictureType)
 Result = TypeVar("Result")
 
 _Rate = Annotated[

@@ -1,35 +1,30 @@
 """Answers about challenges as pictures: dance tips as heat maps, and the best and last clips as strips of skeletons."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import FastAPI, Query, Response
 from pydantic import Field
 
-from ranking.serving.api.description import documented
-from ranking.serving.api.parameters import ChallengeId, GenerationParameters, WindowParameters
+from ranking.serving.api.description import documented, pictured
+from ranking.serving.api.parameters import ChallengeId, GenerationParameters, TipsParameters, WindowParameters
 from ranking.serving.service import RankingService
 from ranking.serving.strips import challenge_strips
 from schemas.drawing import Drawing, StillFormat
 from schemas.errors import NotOffered
 from schemas.events import FeatureFile
-from schemas.feedback import Feedback, Skeleton
+from schemas.feedback import Feedback, PictureType, Skeleton
 from schemas.modalities import Dimension
 
 _NOT_HERE: Final = "this service draws no pictures; ask a process of dancerank serve"
-_MEDIA_TYPES: Final[dict[StillFormat, str]] = {"png": "image/png", "svg": "image/svg+xml"}
-_PICTURE: Final[dict[int | str, dict[str, Any]]] = {
-    200: {
-        "description": "The picture.",
-        "content": {
-            media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in _MEDIA_TYPES.values()
-        },
-    }
-}
-_RESPONSES: Final = documented(404, 422, 501, 503) | _PICTURE
+_RESPONSES: Final = documented(404, 422, 501, 503) | pictured(PictureType.PNG, PictureType.SVG)
 _Format = Annotated[StillFormat, Field(description="`png`, with two pixels to a CSS pixel, or `svg`.")]
 
 
-class TipsPictureParameters(GenerationParameters):
+class OverallPictureParameters(GenerationParameters):
+    format: _Format = "png"
+
+
+class TipsPictureParameters(TipsParameters):
     format: _Format = "png"
 
 
@@ -50,7 +45,7 @@ def add_pictures(app: FastAPI, service: RankingService, feedback: Feedback | Non
         return feedback.skeleton(source, rate_hz)
 
     @app.get("/v1/tips/picture", tags=["feedback"], responses=_RESPONSES, response_class=Response)
-    def picture_of_tips(asked: Annotated[TipsPictureParameters, Query()]) -> Response:
+    def picture_of_tips(asked: Annotated[OverallPictureParameters, Query()]) -> Response:
         """Challenges by joints, as a heat map: which joints deserve attention in each."""
         tips = service.tips(generation=asked.generation)
         return _picture(here().tips(tips, asked.format), asked.format)
@@ -62,7 +57,7 @@ def add_pictures(app: FastAPI, service: RankingService, feedback: Feedback | Non
         challenge_id: ChallengeId, asked: Annotated[TipsPictureParameters, Query()]
     ) -> Response:
         """Joints over time, as a heat map: which joints deserve attention at each moment."""
-        tips = service.challenge_tips(challenge_id, generation=asked.generation)
+        tips = service.challenge_tips(challenge_id, generation=asked.generation, style=asked.style)
         return _picture(here().tips(tips, asked.format), asked.format)
 
     @app.get(
@@ -77,4 +72,4 @@ def add_pictures(app: FastAPI, service: RankingService, feedback: Feedback | Non
 
 
 def _picture(content: bytes, format: StillFormat) -> Response:
-    return Response(content, media_type=_MEDIA_TYPES[format])
+    return Response(content, media_type=PictureType(format).media_type)

@@ -10,7 +10,7 @@ from ranking.serving.service import RankingService
 from ranking.serving.strips import challenge_strips
 from schemas.drawing import ChallengeStrips, Drawing, StillFormat
 from schemas.errors import FeatureFileMissing, NotOffered
-from schemas.events import FeatureFile, FeatureSource, VideoFile
+from schemas.events import FeatureFile, FeatureSource, StyleResult, VideoFile
 from schemas.feedback import Skeleton
 from schemas.modalities import Dimension, Modality
 from schemas.tips import ChallengeTips, TipsAnswer
@@ -24,7 +24,8 @@ class Described:
     def tips(self, tips: ChallengeTips | TipsAnswer, format: StillFormat) -> bytes:
         if isinstance(tips, TipsAnswer):
             return f"{format} of {', '.join(each.challenge_id for each in tips.challenges)}".encode()
-        return f"{format} of {tips.challenge_id}, {tips.clips} clips of {tips.generation}".encode()
+        style = "" if tips.style is None else f" of style {tips.style}"
+        return f"{format} of {tips.challenge_id}, {tips.clips} clips of {tips.generation}{style}".encode()
 
     def strips(self, strips: ChallengeStrips, format: StillFormat) -> bytes:
         best, last = (
@@ -73,7 +74,8 @@ def ranked(store: ScoreStore, clips: int) -> Client:
 
 
 def client(store: ScoreStore, drawing: Drawing | None) -> Client:
-    clips = [scored_clip(f"c{n}", guidance=guidance(n, duration_s=1.2)) for n in range(3)]
+    styled = {2: {"style": StyleResult(style="tango", probability=0.9)}}
+    clips = [scored_clip(f"c{n}", guidance=guidance(n, duration_s=1.2), **styled.get(n, {})) for n in range(3)]
     clips += [
         scored_clip("alone", challenge_id="<b>", guidance=guidance(3)),
         scored_clip("plain", challenge_id="plain"),
@@ -88,6 +90,7 @@ def client(store: ScoreStore, drawing: Drawing | None) -> Client:
         ("/v1/challenges/ch/tips/picture", "image/png", "png of ch, 3 clips of g1"),
         ("/v1/challenges/ch/tips/picture?format=svg", "image/svg+xml", "svg of ch, 3 clips of g1"),
         ("/v1/challenges/ch/tips/picture?generation=g2", "image/png", "png of ch, 1 clips of g2"),
+        ("/v1/challenges/ch/tips/picture?style=tango", "image/png", "png of ch, 1 clips of g1 of style tango"),
         ("/v1/tips/picture?format=svg", "image/svg+xml", "svg of <b>, ch"),
     ],
 )
@@ -104,6 +107,7 @@ def test_pictures_of_tips_are_of_the_answer_in_the_format_asked_for(
         ("/v1/challenges/ch/tips/picture?format=gif", 422, "invalid_query"),
         ("/v1/challenges/none/tips/picture", 404, "not_found"),
         ("/v1/challenges/plain/tips/picture", 404, "guidance_missing"),
+        ("/v1/challenges/ch/tips/picture?style=samba", 404, "not_found"),
         ("/v1/tips/picture?generation=g9", 404, "not_found"),
     ],
 )
