@@ -35,3 +35,35 @@ export function useAnswer(ask, inputs) {
   }, [...inputs, tries]);
   return { ...state, reload };
 }
+
+/**
+ * A question that is asked when the reader acts: `ask(send, take)`, where `send(signal)` gives a promise and
+ * `take(answer)` is called with the answer. What was asked before is cancelled, as it is by `stop()`. `value`, `error`
+ * and `isLoading` are as of `useAnswer`.
+ */
+export function useRequest() {
+  const [state, setState] = useState({ value: null, error: null, isLoading: false });
+  const controller = useRef(null);
+  useEffect(() => () => controller.current?.abort(), []);
+  const stop = () => {
+    controller.current?.abort();
+    setState((before) => ({ ...before, error: null, isLoading: false }));
+  };
+  const ask = async (send, take = null) => {
+    controller.current?.abort();
+    const own = new AbortController();
+    controller.current = own;
+    setState((before) => ({ ...before, error: null, isLoading: true }));
+    try {
+      const value = await send(own.signal);
+      if (own.signal.aborted) return;
+      setState({ value, error: null, isLoading: false });
+      take?.(value);
+    } catch (error) {
+      if (own.signal.aborted) return;
+      setState({ value: null, error, isLoading: false });
+      if (error.code === undefined) throw error; // a defect of the page belongs on the console
+    }
+  };
+  return { ...state, ask, stop };
+}

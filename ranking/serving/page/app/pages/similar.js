@@ -1,7 +1,7 @@
 // Who dances like this? The example is a clip, a dancer, several clips, or a file of the visitor.
-import { html, useEffect, useRef, useState } from "../html.js";
+import { html, useEffect, useState } from "../html.js";
 import { post } from "../api.js";
-import { useAnswer } from "../answers.js";
+import { useAnswer, useRequest } from "../answers.js";
 import { announce } from "../components/announce.js";
 import { ClipLink } from "../components/clip_links.js";
 import { PageTitle } from "../components/page_title.js";
@@ -98,30 +98,21 @@ function incomparable(dropped) {
 
 /** The hits of the first page, and of those that were asked for since. */
 function Pages({ first, question, dropped, isMoving, onLike, onUnlike }) {
-  const [more, setMore] = useState({ hits: [], cursor: first.next_cursor, error: null, isLoading: false });
-  const controller = useRef(null);
-  useEffect(() => setMore({ hits: [], cursor: first.next_cursor, error: null, isLoading: false }), [first]);
-  useEffect(() => () => controller.current?.abort(), []);
-  const next = async () => {
-    controller.current?.abort();
-    const own = new AbortController();
-    controller.current = own;
-    setMore((before) => ({ ...before, error: null, isLoading: true }));
-    try {
-      const page = await post("v1/similar", bodyOf(question, dropped, more.cursor), { signal: own.signal });
-      if (own.signal.aborted) return;
-      setMore((before) => ({ hits: [...before.hits, ...page.hits], cursor: page.next_cursor, error: null, isLoading: false }));
-      announce(`${plural(page.hits.length, "more clip")}`);
-    } catch (error) {
-      if (own.signal.aborted) return;
-      setMore((before) => ({ ...before, error, isLoading: false }));
-      if (error.code === undefined) throw error;
-    }
-  };
+  const [more, setMore] = useState({ hits: [], cursor: first.next_cursor });
+  const page = useRequest();
+  useEffect(() => {
+    page.stop();
+    setMore({ hits: [], cursor: first.next_cursor });
+  }, [first]);
+  const next = () =>
+    page.ask((signal) => post("v1/similar", bodyOf(question, dropped, more.cursor), { signal }), (found) => {
+      setMore((before) => ({ hits: [...before.hits, ...found.hits], cursor: found.next_cursor }));
+      announce(`${plural(found.hits.length, "more clip")}`);
+    });
   const hits = [...first.hits, ...more.hits];
   if (hits.length === 0) return html`<p class="empty">No clip passes these filters. Widen them.</p>`;
   return html`<p class="hint" role="status">${plural(hits.length, "hit")}, the most similar first${first.approximate && "; a few more similar clips may have been missed"}.</p>
     <${Hits} hits=${hits} isMoving=${isMoving} generation=${question.generation} onLike=${onLike} onUnlike=${onUnlike} />
-    ${more.error && html`<${Problem} error=${more.error} retry=${next} />`}
-    ${more.cursor && html`<p class="actions"><button type="button" onClick=${next} disabled=${more.isLoading}>${more.isLoading ? "Loading…" : "More hits"}</button></p>`}`;
+    ${page.error && html`<${Problem} error=${page.error} retry=${next} />`}
+    ${more.cursor && html`<p class="actions"><button type="button" onClick=${next} disabled=${page.isLoading}>${page.isLoading ? "Loading…" : "More hits"}</button></p>`}`;
 }

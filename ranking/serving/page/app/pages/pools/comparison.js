@@ -1,7 +1,7 @@
 // Two policies in the same simulated worlds.
-import { html, useEffect, useId, useState } from "../../html.js";
+import { html, useId, useState } from "../../html.js";
 import { get, post } from "../../api.js";
-import { useAnswer } from "../../answers.js";
+import { useAnswer, useRequest } from "../../answers.js";
 import { announce } from "../../components/announce.js";
 import { Problem } from "../../components/problem.js";
 import { Section } from "../../components/section.js";
@@ -19,10 +19,8 @@ export function Comparison() {
 function Question({ policies }) {
   const [first, setFirst] = useState(policies[0]?.toml ?? "");
   const [second, setSecond] = useState("");
-  const [state, setState] = useState({ answer: null, error: null, isAsking: false });
-  const [controller, setController] = useState(null);
-  useEffect(() => () => controller?.abort(), [controller]);
-  const ask = async (event) => {
+  const comparison = useRequest();
+  const ask = (event) => {
     event.preventDefault();
     const form = new FormData(event.target);
     const asked = {
@@ -31,16 +29,7 @@ function Question({ policies }) {
       clips: Number(form.get("clips")),
       days: Number(form.get("days")),
     };
-    const asking = new AbortController();
-    setController(asking);
-    setState({ answer: null, error: null, isAsking: true });
-    try {
-      const answer = await post("v1/pools/comparison", asked, { signal: asking.signal });
-      setState({ answer, error: null, isAsking: false });
-      announce("The policies are compared.");
-    } catch (error) {
-      if (!asking.signal.aborted) setState({ answer: null, error, isAsking: false });
-    }
+    comparison.ask((signal) => post("v1/pools/comparison", asked, { signal }), () => announce("The policies are compared."));
   };
   return html`<form class="form" onSubmit=${ask}>
       <div class="grid">
@@ -53,12 +42,12 @@ function Question({ policies }) {
         <${Field} name="seed" label="Seed" hint="of the simulated world" type="number" min="0" max="2147483647" value="1" required />
       </div>
       <p class="actions">
-        <button type="submit" class="primary" disabled=${state.isAsking || first.trim() === ""}>${state.isAsking ? "Simulating…" : "Compare"}</button>
-        ${state.isAsking && html`<span class="hint" role="status">Clips are filmed, scored and replayed; this takes some seconds.</span>`}
+        <button type="submit" class="primary" disabled=${comparison.isLoading || first.trim() === ""}>${comparison.isLoading ? "Simulating…" : "Compare"}</button>
+        ${comparison.isLoading && html`<span class="hint" role="status">Clips are filmed, scored and replayed; this takes some seconds.</span>`}
       </p>
     </form>
-    ${state.error && html`<${Problem} error=${state.error} what=${WHICH[state.error.parameter] ?? ""} />`}
-    ${state.answer && html`<${Outcomes} answer=${state.answer} />`}`;
+    ${comparison.error && html`<${Problem} error=${comparison.error} what=${WHICH[comparison.error.parameter] ?? ""} />`}
+    ${comparison.value && html`<${Outcomes} answer=${comparison.value} />`}`;
 }
 
 const WHICH = { "policies.0": "First policy", "policies.1": "Second policy" };

@@ -1,7 +1,7 @@
 // Decisions as they are made, newest first; they can be stopped, and older ones asked for.
 import { html, useEffect, useId, useState } from "../../html.js";
 import { get } from "../../api.js";
-import { useAnswer } from "../../answers.js";
+import { useAnswer, useRequest } from "../../answers.js";
 import { announce } from "../../components/announce.js";
 import { Loading } from "../../components/loading.js";
 import { Problem } from "../../components/problem.js";
@@ -19,7 +19,7 @@ export function Decisions() {
   const [held, setHeld] = useState([]);
   const [cursor, setCursor] = useState(null);
   const [isPaused, setIsPaused] = useState(false);
-  const [problem, setProblem] = useState(null);
+  const older = useRequest();
   useEffect(() => {
     if (first.value === null) return;
     setShown((before) => merged(before, first.value.decisions));
@@ -40,17 +40,12 @@ export function Decisions() {
     setIsPaused(!isPaused);
     announce(isPaused ? "New decisions are shown." : "Paused. New decisions are counted.");
   };
-  const older = async () => {
-    setProblem(null);
-    try {
-      const page = await get("v1/pools/decisions", { k: PAGE, after: cursor });
+  const showOlder = () =>
+    older.ask((signal) => get("v1/pools/decisions", { k: PAGE, after: cursor }, { signal }), (page) => {
       setShown((before) => merged(before, page.decisions));
       setCursor(page.next_cursor);
       announce(`${plural(page.decisions.length, "older decision")} shown.`);
-    } catch (error) {
-      setProblem(error);
-    }
-  };
+    });
   return html`<section class="card" aria-labelledby=${heading}>
     <h2 id=${heading}>Decisions</h2>
     <p class="actions">
@@ -63,8 +58,8 @@ export function Decisions() {
     <div class="decisions" role="log" aria-live=${isPaused ? "off" : "polite"} aria-relevant="additions" aria-label="Decisions, newest first" tabindex="0">
       <ol>${shown.map((each) => html`<${Decision} key=${each.sequence} listed=${each} />`)}</ol>
     </div>
-    ${problem && html`<${Problem} error=${problem} />`}
-    ${cursor !== null && html`<button type="button" onClick=${older}>Older decisions</button>`}
+    ${older.error && html`<${Problem} error=${older.error} />`}
+    ${cursor !== null && html`<button type="button" onClick=${showOlder}>Older decisions</button>`}
   </section>`;
 }
 

@@ -1,5 +1,6 @@
 // What would be decided now about a clip that is made up. Nothing is written.
-import { html, useId, useState } from "../../html.js";
+import { html, useId } from "../../html.js";
+import { useRequest } from "../../answers.js";
 import { post } from "../../api.js";
 import { Problem } from "../../components/problem.js";
 import { Table } from "../../components/table.js";
@@ -8,27 +9,16 @@ import { count, percent, percentile } from "../../format.js";
 
 export function DryRun() {
   const heading = useId();
-  const [isAsking, setIsAsking] = useState(false);
-  const [answer, setAnswer] = useState(null);
-  const [error, setError] = useState(null);
-  const ask = async (event) => {
+  const { value: answer, error, isLoading, ask } = useRequest();
+  const submit = (event) => {
     event.preventDefault();
     const asked = questionOf(new FormData(event.target));
-    setIsAsking(true);
-    setError(null);
-    try {
-      setAnswer(await post("v1/pools/try", asked));
-    } catch (caught) {
-      setAnswer(null);
-      setError(caught);
-    } finally {
-      setIsAsking(false);
-    }
+    ask((signal) => post("v1/pools/try", asked, { signal }));
   };
   return html`<section class="card" aria-labelledby=${heading}>
     <h2 id=${heading}>Try a clip</h2>
     <p class="hint">A clip that is made up: what would be decided about it now, and what it would take from which budget. Nothing is written.</p>
-    <form class="form" onSubmit=${ask}>
+    <form class="form" onSubmit=${submit}>
       <div class="fields">
         <${Field} name="challenge_id" label="Challenge" required value="challenge-1" maxlength="128" />
         <${Field} name="dancer_id" label="Dancer" hint="empty: a new one" maxlength="128" />
@@ -47,7 +37,7 @@ export function DryRun() {
           <${Field} name="views" label="Impressions" type="number" min="0" />
         </div>
       </fieldset>
-      <p class="actions"><button type="submit" class="primary" disabled=${isAsking}>${isAsking ? "Trying…" : "Try"}</button></p>
+      <p class="actions"><button type="submit" class="primary" disabled=${isLoading}>${isLoading ? "Trying…" : "Try"}</button></p>
     </form>
     <div aria-live="polite">
       ${error && html`<${Problem} error=${error} what=${error.parameter ?? ""} />`}

@@ -1,7 +1,7 @@
 // A file of the visitor as the example: a video, or a feature file. It is scored by the server, which keeps nothing.
 import { html, useEffect, useId, useRef, useState } from "../../html.js";
 import { get, request, withQuery } from "../../api.js";
-import { useAnswer } from "../../answers.js";
+import { useAnswer, useRequest } from "../../answers.js";
 import { announce } from "../../components/announce.js";
 import { Bars } from "../../components/bars.js";
 import { Moments } from "../../components/moments.js";
@@ -17,31 +17,16 @@ const VIDEOS = /\.(mp4|m4v|mov|mkv|webm|avi|3gp|mpe?g|ts|flv|wmv|ogv)$/i;
 export function Dropped({ dropped, onScored }) {
   const fieldId = useId();
   const field = useRef(null);
-  const [state, setState] = useState({ name: null, error: null });
+  const [name, setName] = useState(null);
   const [isOver, setOver] = useState(false);
-  const controller = useRef(null);
+  const scoring = useRequest();
   const offer = useAnswer((signal) => get("v1/score/offer", {}, { signal }), []);
-  useEffect(() => () => controller.current?.abort(), []);
-  const take = async (file) => {
-    controller.current?.abort();
-    const own = new AbortController();
-    controller.current = own;
-    setState({ name: file.name, error: null });
-    try {
-      const answer = await scored(file, offer.value, own.signal);
-      if (own.signal.aborted) return;
-      setState({ name: null, error: null });
+  const take = (file) => {
+    setName(file.name);
+    scoring.ask((signal) => scored(file, offer.value, signal), (answer) => {
       announce(`${file.name} was scored`);
       onScored({ name: file.name, answer });
-    } catch (error) {
-      if (own.signal.aborted) return;
-      setState({ name: null, error });
-      if (error.code === undefined) throw error;
-    }
-  };
-  const stop = () => {
-    controller.current?.abort();
-    setState({ name: null, error: null });
+    });
   };
   useDrop(setOver, take, offer.value?.scores === true);
   if (offer.value !== null && !offer.value.scores) {
@@ -57,10 +42,10 @@ export function Dropped({ dropped, onScored }) {
       }} />
     ${offer.value && html`<p class="hint">Up to ${short(offer.value.max_file_bytes)}B. It is scored by the server, which keeps nothing of it.${!offer.value.videos && ` Videos are not taken: ${offer.value.videos_reason}.`}</p>`}
     ${offer.error && html`<${Problem} error=${offer.error} retry=${offer.reload} />`}
-    ${state.name !== null &&
-    html`<p class="loading" role="status"><span class="spinner" aria-hidden="true"></span>Scoring <bdi>${state.name}</bdi>…
-      <button type="button" onClick=${stop}>Stop</button></p>`}
-    ${state.error && html`<${Problem} error=${state.error} what="The file was not scored" />`}
+    ${scoring.isLoading &&
+    html`<p class="loading" role="status"><span class="spinner" aria-hidden="true"></span>Scoring <bdi>${name}</bdi>…
+      <button type="button" onClick=${scoring.stop}>Stop</button></p>`}
+    ${scoring.error && html`<${Problem} error=${scoring.error} what="The file was not scored" />`}
     ${dropped && html`<${Result} dropped=${dropped} remove=${() => onScored(null)} />`}
   </section>`;
 }
