@@ -18,9 +18,10 @@ from extraction.decoding.content import open_path
 from extraction.decoding.video import DecodedVideo, DecoderLimits
 from extraction.one_pass import extract
 from extraction.selection import open_extractors
+from ranking.scores.sources import FeaturesKept
 from schemas.bundle import Bundle, BundleManifest
 from schemas.errors import FeatureFileMissing, NoUsableModality, SkeletonMissing
-from schemas.events import FeatureFile, FeatureSource, InlineFeatures, VideoFile
+from schemas.events import FeatureSource, InlineFeatures, VideoFile
 from schemas.features import ClipFeatures, encode_features
 from schemas.feedback import GuidedScore
 from schemas.local_files import read_file
@@ -38,11 +39,12 @@ Image = npt.NDArray[np.uint8]
 
 
 class FoundClip(NamedTuple):
-    """A clip, where its features can be read, and its video on this machine, if it has one."""
+    """A clip, where its features can be read, its video on this machine, if it has one, and its length, if known."""
 
     name: str
     source: FeatureSource
     video: Path | None = None
+    duration_s: float | None = None
 
 
 def clip_of_file(path: Path, settings: Settings) -> FoundClip:
@@ -55,12 +57,13 @@ def clip_of_file(path: Path, settings: Settings) -> FoundClip:
     return FoundClip(path.name, InlineFeatures(encode_features(_extracted(path, settings))), path)
 
 
-def clip_of_source(clip_id: str, source: FeatureFile | VideoFile, settings: Settings) -> FoundClip:
+def clip_of_source(clip_id: str, kept: FeaturesKept, settings: Settings) -> FoundClip:
     """A clip that was uploaded, by what the database keeps."""
-    video = _local(source) if isinstance(source, VideoFile) else None
+    video = _local(kept.source) if isinstance(kept.source, VideoFile) else None
     if video is None or not video.is_file():
-        return FoundClip(clip_id, source)
-    return FoundClip(clip_id, InlineFeatures(encode_features(_extracted(video, settings))), video)
+        return FoundClip(clip_id, kept.source, duration_s=kept.duration_s)
+    features = InlineFeatures(encode_features(_extracted(video, settings)))
+    return FoundClip(clip_id, features, video, kept.duration_s)
 
 
 def guidance_of(clip: FoundClip, bundle: Bundle, settings: Settings, of: GuidedScore, smoothing: str) -> Guidance:
@@ -108,9 +111,8 @@ def _read(clip: FoundClip, manifest: BundleManifest, settings: Settings, of: Gui
     )
     loader = FeatureLoader(store, manifest, max_bytes=streamer.max_feature_bytes)
     try:
-        return loader.read(
-            clip.source, None, prefix=f"{clip.name}, ", only=(Modality.SKELETAL,) if of == "skeletal" else None
-        )
+        only = (Modality.SKELETAL,) if of == "skeletal" else None
+        return loader.read(clip.source, clip.duration_s, prefix=f"{clip.name}, ", only=only)
     except NoUsableModality as error:
         raise SkeletonMissing(
             f"{error.message}; guidance moves the joints of a skeleton", field=Modality.SKELETAL

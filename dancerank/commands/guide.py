@@ -91,10 +91,10 @@ def _found(clip: str, settings: Settings, config: Path | None) -> FoundClip:
     if "/" in clip or path.suffix.lower() in (*SUFFIXES, ".safetensors"):
         raise FeatureFileMissing(f"{clip}: there is no such file; name a feature file, a video, or a clip by its id")
     with store_service(config) as service:
-        source = service.source(clip)
-    if source is None:
+        kept = service.source(clip)
+    if kept is None:
         raise FeaturesNotKept(
             f"the features of clip {clip} came with its upload and were not kept; name its feature file or its video",
             field="clip",
         )
-    return clip_of_source(clip, source, settings)
+    return clip_of_source(clip, kept, settings)

@@ -32,12 +32,12 @@ class ClipFeedback:
         self._guidance: Recent[Guidance] = Recent(KEPT, KEPT_S, clock)
         self._skeletons: Recent[ClipFeatures] = Recent(KEPT, KEPT_S, clock)
 
-    def skeleton(self, source: FeatureSource, rate_hz: float) -> Skeleton:
+    def skeleton(self, source: FeatureSource, rate_hz: float, duration_s: float | None = None) -> Skeleton:
         def read() -> ClipFeatures:
             with self._on_request.turn(source) as loaded:
-                return _read(loaded, source, None, _SKELETON)
+                return _read(loaded, source, duration_s, _SKELETON)
 
-        return skeleton_of(self._skeletons.get(_key(source), read), rate_hz)
+        return skeleton_of(self._skeletons.get(_key(source, duration_s), read), rate_hz)
 
     def guidance(self, source: FeatureSource, asked: GuidanceQuestion) -> UnseenGuidance:
         guidance, critical = self._guided(source, asked)

@@ -1,14 +1,23 @@
 """Where the features of a clip, or its video, can be read again: columns beside the clip's row."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
-from ranking.database.tables import scored_clips
+from ranking.database.tables import clips, scored_clips
 from schemas.errors import NotFound
 from schemas.events import ClipScored, ClipScoredV3, FeatureFile, VideoFile
 
-FeaturesKept = FeatureFile | VideoFile
+
+class FeaturesKept(NamedTuple):
+    """``source``: where they are; ``duration_s``: of the clip as it was uploaded, by which its features were judged;
+    ``None`` for an earlier upload than the last, of which it is not kept.
+    """
+
+    source: FeatureFile | VideoFile
+    duration_s: float | None
+
+
 _KINDS: Final = {str(kind.__struct_config__.tag): kind for kind in (FeatureFile, VideoFile)}
 
 
@@ -21,24 +30,31 @@ def source_row(clip: ClipScored) -> tuple[str | None, str | None, str | None]:
 
 
 def source_of(connection: sa.Connection, clip_id: str, generation: str | None) -> FeaturesKept | None:
-    """The source that ``generation`` scored the clip from, or else any other; of several, the one uploaded last.
+    """What ``generation`` scored the clip from, or else any other generation: never from an earlier upload than the one
+    that ``generation`` scored, which was another clip. One that lacks ``generation`` is taken as it was uploaded last.
 
     ``None``: its features came inline, or were scored by a release that did not keep where they are. Raises
     ``NotFound`` for a clip that no generation has scored.
     """
-    table = scored_clips.c
+    table, last = scored_clips.c, clips.c
     query = (
-        sa.select(table.source_kind, table.source_uri, table.source_sha256)
-        .where(table.clip_id == clip_id)
-        .order_by(
-            table.source_uri.is_(None),
-            sa.case((table.generation == generation, 0), else_=1),
-            table.uploaded_at_ms.desc(),
+        sa.select(
             table.generation,
+            table.uploaded_at_ms,
+            sa.case((last.uploaded_at_ms == table.uploaded_at_ms, last.duration_s)).label("duration_s"),
+            table.source_kind,
+            table.source_uri,
+            table.source_sha256,
         )
-        .limit(1)
+        .outerjoin_from(scored_clips, clips, last.clip_id == table.clip_id)
+        .where(table.clip_id == clip_id)
+        .order_by(table.uploaded_at_ms.desc(), table.generation)
     )
-    row = connection.execute(query).one_or_none()
-    if row is None:
+    rows = connection.execute(query).all()
+    if not rows:
         raise NotFound(f"clip {clip_id} is not known", field="clip_id")
-    return None if row.source_uri is None else _KINDS[row.source_kind](row.source_uri, row.source_sha256)
+    own = next((row for row in rows if row.generation == generation), rows[0])
+    for row in (own, *rows):
+        if row.source_uri is not None and row.uploaded_at_ms >= own.uploaded_at_ms:
+            return FeaturesKept(_KINDS[row.source_kind](row.source_uri, row.source_sha256), row.duration_s)
+    return None

@@ -14,8 +14,8 @@ from schemas.queries import Order, RankedClip, Ranking, Window
 _RATE_HZ: Final = 5.0
 """Enough for ten poses of a clip of two seconds."""
 
-SkeletonOf = Callable[[FeatureFile, float], Skeleton]
-"""The skeleton that a feature file holds, at a rate in hertz."""
+SkeletonOf = Callable[[FeatureFile, float, float | None], Skeleton]
+"""The skeleton that a feature file holds, at a rate in hertz, of a clip of so many seconds, if that is known."""
 
 
 def challenge_strips(
@@ -49,10 +49,10 @@ def challenge_strips(
 
 
 def _skeleton(service: RankingService, skeleton_of: SkeletonOf, clip_id: str) -> Skeleton | None:
-    source = service.source(clip_id)
-    if not isinstance(source, FeatureFile):
+    kept = service.source(clip_id)
+    if kept is None or not isinstance(kept.source, FeatureFile):
         return None
     try:
-        return skeleton_of(source, _RATE_HZ)
+        return skeleton_of(kept.source, _RATE_HZ, kept.duration_s)
     except FeatureError:
         return None

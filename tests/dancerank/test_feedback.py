@@ -25,7 +25,7 @@ from ranking.serving.service import RankingService
 from schemas.bundle import Bundle, read_bundle
 from schemas.clock import ManualClock
 from schemas.errors import BundleError
-from schemas.events import FeatureFile
+from schemas.events import ClipScored, FeatureFile
 from schemas.features import ClipFeatures, decode_features, encode_features
 from schemas.joints import LAYOUTS
 from schemas.modalities import Modality
@@ -65,9 +65,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "scenic": clip_of(100, skeletal=False),
         "minute": clip_of(1500),
         "second": clip_of(25),
+        "cut": clip_of(60),
     }.items():
         (root / name).write_bytes(encode_features(features))
     (root / "damaged").write_bytes(b"nothing")
+    (root / "back\\slash").write_bytes(b"nothing")
     return root
 
 
@@ -81,8 +83,16 @@ def store(folder: Path) -> Iterator[ScoreStore]:
     names = ("clip", "kinect", "scenic", "minute", "damaged", "gone")
     with migrated("sqlite://") as database:
         store = ScoreStore(database)
-        kept = [scored_clip(name, features=FeatureFile((folder / name).as_uri())) for name in names]
-        kept += [scored_clip(odd, features=FeatureFile((folder / "clip").as_uri())) for odd in ODD_IDS]
+        lasts = {"minute": 60.0}
+
+        def scored(clip_id: str, name: str, duration_s: float = 4.0) -> ClipScored:
+            return scored_clip(clip_id, features=FeatureFile((folder / name).as_uri()), duration_s=duration_s)
+
+        kept = [scored(name, name, lasts.get(name, 4.0)) for name in names]
+        kept += [scored(odd, "clip") for odd in ODD_IDS]
+        kept += [scored("shorter", "cut", 4.5), scored("longer", "minute", 54.0)]
+        named = FeatureFile(f"file://{folder}/back\\slash", "0" * 64)
+        kept.append(scored_clip("replaced", features=named))
         outside = scored_clip("outside", features=FeatureFile("file:///etc/hostname"))
         apply(store, [*kept, outside, scored_clip("inline")])
         yield store
@@ -220,6 +230,19 @@ def test_a_clip_of_a_minute_has_guidance_and_one_of_a_second_is_refused_with_wha
 
 
 @pytest.mark.tried(
+    kind="legal and absurd values",
+    given="guidance of clips that were scored with features of half their length, or a tenth longer",
+    outcome="answered",
+)
+@pytest.mark.parametrize(("clip_id", "frames"), [("shorter", 60), ("longer", 1500)])
+def test_whatever_was_scored_has_a_skeleton_and_guidance(app: FastAPI, folder: Path, clip_id: str, frames: int) -> None:
+    for part in ("skeleton", "guidance"):
+        assert said(get(app, f"/v1/clips/{clip_id}/{part}"))["frames"] == frames
+    cut = {"kind": "file", "uri": (folder / "cut").as_uri()}
+    assert refusal(post(app, {"features": cut})) == (422, "invalid_query", "duration_s"), "of no stated length"
+
+
+@pytest.mark.tried(
     kind="untrusted text in output",
     given="ids with quotes, <script>, emoji and right-to-left letters",
     outcome="answered and drawn as text",
@@ -246,6 +269,7 @@ def test_ids_of_any_letters_are_answered_as_they_are(app: FastAPI, clip_id: str)
         ("/v1/clips/scenic/guidance?of=fused", (422, "skeleton_missing", "skeletal"), "only scenic"),
         ("/v1/clips/scenic/skeleton", (422, "skeleton_missing", "skeletal"), "joints of a skeleton"),
         ("/v1/clips/damaged/guidance", (422, "feature_file_corrupt", None), "clip damaged"),
+        ("/v1/clips/replaced/guidance", (422, "feature_file_corrupt", "features.sha256"), "clip replaced: checksum"),
         ("/v1/clips/clip/guidance?of=facial", (422, "invalid_query", "of"), "skeletal"),
         ("/v1/clips/clip/guidance?smoothing=none", (422, "invalid_query", "smoothing"), "raw"),
         ("/v1/clips/clip/guidance?critical=0", (422, "invalid_query", "critical"), "1"),

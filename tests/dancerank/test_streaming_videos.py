@@ -117,7 +117,9 @@ def test_videos_are_scored_as_their_features_are_and_what_fails_is_a_dead_letter
         assert "/dance-0.mp4" in dead["crashes"]["message"]
         same = system.service.similar(SimilarQuery(clip_id="features", k=3)).hits[0]
         assert (same.clip_id, same.similarity) == ("video", pytest.approx(1.0, abs=1e-3))
-        assert (system.service.source("video"), system.service.source("features")) == (good, None)
+        kept = system.service.source("video")
+        assert kept is not None
+        assert (kept.source, system.service.source("features")) == (good, None)
 
     value = observer.registry.get_sample_value
     assert value("dancerank_extraction_duration_seconds_count", {"part": "total"}) == 3

@@ -1,13 +1,14 @@
 """Feedback about a clip's movement: its skeleton, what would raise its score, and pictures of that."""
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from ranking.scores.sources import FeaturesKept
 from ranking.serving.api.description import documented, pictured
 from ranking.serving.api.parameters import ClipId
 from ranking.serving.api.scoring_routes import Duration, FileSource, InlineSource, VideoSource
@@ -20,7 +21,7 @@ from schemas.errors import (
     NotOffered,
     QueryError,
 )
-from schemas.events import FeatureFile, VideoFile
+from schemas.events import FeatureSource
 from schemas.feedback import (
     FORMATS,
     HIGHEST_RATE_HZ,
@@ -83,8 +84,8 @@ class GuidanceParameters(BaseModel):
     ] = 1.0
     rate_hz: _Rate = 25.0
 
-    def question(self) -> GuidanceQuestion:
-        return GuidanceQuestion(self.of, self.smoothing, self.critical, self.apart_s, self.rate_hz)
+    def question(self, duration_s: float | None) -> GuidanceQuestion:
+        return GuidanceQuestion(self.of, self.smoothing, self.critical, self.apart_s, self.rate_hz, duration_s)
 
 
 class PictureParameters(GuidanceParameters):
@@ -109,9 +110,6 @@ class GuidanceRequest(GuidanceParameters):
     ]
     duration_s: Duration = None
 
-    def question(self) -> GuidanceQuestion:
-        return replace(super().question(), duration_s=self.duration_s)
-
 
 class GuidancePictureRequest(PictureParameters, GuidanceRequest):
     """Likewise, with what the picture is to show."""
@@ -128,8 +126,8 @@ def add_feedback(app: FastAPI, service: RankingService, feedback: Feedback | Non
     @app.get("/v1/clips/{clip_id}/skeleton", tags=["feedback"], responses=of_clips, response_model=ClipSkeleton)
     def skeleton_of_a_clip(clip_id: ClipId, asked: Annotated[SkeletonParameters, Query()]) -> Response:
         """How the joints of a clip move, to draw it."""
-        source = _source(service, clip_id)
-        skeleton = _of_kept(clip_id, source, lambda: here().skeleton(source, asked.rate_hz))
+        kept = _kept(service, clip_id)
+        skeleton = _of_kept(clip_id, kept, lambda: here().skeleton(kept.source, asked.rate_hz, kept.duration_s))
         return _json({"clip_id": clip_id, **_fields(skeleton)})
 
     @app.get("/v1/clips/{clip_id}/guidance", tags=["feedback"], responses=of_clips, response_model=ClipGuidance)
@@ -137,8 +135,8 @@ def add_feedback(app: FastAPI, service: RankingService, feedback: Feedback | Non
         """What would raise a clip's score: for each joint in each frame the direction in which to move it (the gradient
         of the score), the moments at which that counts most, and a sentence for each.
         """
-        source = _source(service, clip_id)
-        guided = _of_kept(clip_id, source, lambda: here().guidance(source, asked.question()))
+        kept = _kept(service, clip_id)
+        guided = _of_kept(clip_id, kept, lambda: here().guidance(kept.source, asked.question(kept.duration_s)))
         return _json({"clip_id": clip_id, **_fields(guided, but="positions")})
 
     @app.get(
@@ -149,43 +147,46 @@ def add_feedback(app: FastAPI, service: RankingService, feedback: Feedback | Non
     )
     def picture_of_guidance(clip_id: ClipId, asked: Annotated[PictureParameters, Query()]) -> Response:
         """The same as a picture."""
-        source = _source(service, clip_id)
-        title = asked.title or clip_id
-        return _picture(_of_kept(clip_id, source, lambda: _drawn(here(), source, asked, title)))
+        kept, title = _kept(service, clip_id), asked.title or clip_id
+        drawn = _of_kept(clip_id, kept, lambda: _drawn(here(), kept.source, asked, title, kept.duration_s))
+        return _picture(drawn)
 
     @app.post("/v1/guidance", tags=["feedback"], responses=of_others, response_model=UnseenGuidance)
     def guidance_of_features(request: GuidanceRequest) -> Response:
         """The same for a clip that was never uploaded, with its skeleton. Nothing is kept."""
-        return _json(here().guidance(request.features.source(), request.question()))
+        return _json(here().guidance(request.features.source(), request.question(request.duration_s)))
 
     @app.post("/v1/guidance/picture", tags=["feedback"], responses=of_others | _PICTURES, response_class=Response)
     def picture_of_features(request: GuidancePictureRequest) -> Response:
         """A picture of what would raise the score of a clip that was never uploaded."""
-        return _picture(_drawn(here(), request.features.source(), request, request.title or "Guidance"))
+        title = request.title or "Guidance"
+        return _picture(_drawn(here(), request.features.source(), request, title, request.duration_s))
 
 
-def _drawn(feedback: Feedback, source: Any, asked: PictureParameters, title: str) -> Picture:
+def _drawn(
+    feedback: Feedback, source: FeatureSource, asked: PictureParameters, title: str, duration_s: float | None
+) -> Picture:
     formats = FORMATS[asked.kind]
     format = asked.format or formats[0]
     if format not in formats:
         raise QueryError(
             f"format: a picture of kind {asked.kind} is {' or '.join(formats)}, not {format}", field="format"
         )
-    return feedback.picture(source, asked.question(), asked.kind, format, title)
+    return feedback.picture(source, asked.question(duration_s), asked.kind, format, title)
 
 
-def _source(service: RankingService, clip_id: str) -> FeatureFile | VideoFile:
-    source = service.source(clip_id)
-    if source is None:
+def _kept(service: RankingService, clip_id: str) -> FeaturesKept:
+    kept = service.source(clip_id)
+    if kept is None:
         raise FeaturesNotKept(
             f"the features of clip {clip_id} came with its upload and were not kept; upload clips by the URI of their "
             "features, or send the features to POST /v1/guidance",
             field="clip_id",
         )
-    return source
+    return kept
 
 
-def _of_kept(clip_id: str, source: FeatureFile | VideoFile, ask: Callable[[], Result]) -> Result:
+def _of_kept(clip_id: str, kept: FeaturesKept, ask: Callable[[], Result]) -> Result:
     """What ``ask`` gives; where the features are kept is the operator's to know."""
     try:
         return ask()
@@ -196,7 +197,9 @@ def _of_kept(clip_id: str, source: FeatureFile | VideoFile, ask: Callable[[], Re
             field="clip_id",
         ) from error
     except FeatureError as error:
-        raise type(error)(error.message.replace(source.uri, f"clip {clip_id}"), field=error.field) from error
+        uri, name = kept.source.uri, f"clip {clip_id}"
+        message = error.message.replace(repr(uri), name).replace(uri, name)
+        raise type(error)(message, field=error.field) from error
 
 
 def _fields(answer: Any, but: str | None = None) -> dict[str, Any]:

@@ -39,10 +39,10 @@ def add_pictures(app: FastAPI, service: RankingService, feedback: Feedback | Non
             raise NotOffered(_NOT_HERE)
         return drawing
 
-    def skeleton_of(source: FeatureFile, rate_hz: float) -> Skeleton:
+    def skeleton_of(source: FeatureFile, rate_hz: float, duration_s: float | None) -> Skeleton:
         if feedback is None:
             raise NotOffered(_NOT_HERE)
-        return feedback.skeleton(source, rate_hz)
+        return feedback.skeleton(source, rate_hz, duration_s)
 
     @app.get("/v1/tips/picture", tags=["feedback"], responses=_RESPONSES, response_class=Response)
     def picture_of_tips(asked: Annotated[OverallPictureParameters, Query()]) -> Response:

@@ -43,7 +43,7 @@ class WithoutThePackage(Described):
 class Skeletons:
     """Of a feature file whose name does not end in ``gone``."""
 
-    def skeleton(self, source: FeatureSource, rate_hz: float) -> Skeleton:
+    def skeleton(self, source: FeatureSource, rate_hz: float, duration_s: float | None = None) -> Skeleton:
         assert isinstance(source, FeatureFile)
         if source.uri.endswith("gone"):
             raise FeatureFileMissing(source.uri)
