@@ -1,6 +1,7 @@
 """Feedback about clips, computed with the bundle that scores on request."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Final
 
 from dancerank.feedback.answers import guidance_answer, skeleton_of
@@ -35,7 +36,9 @@ class ClipFeedback:
     def skeleton(self, source: FeatureSource, rate_hz: float, duration_s: float | None = None) -> Skeleton:
         def read() -> ClipFeatures:
             with self._on_request.turn(source) as loaded:
-                return _read(loaded, source, duration_s, _SKELETON)
+                features = _read(loaded, source, duration_s, _SKELETON)
+            # A copy: the array is a view of the bytes of the whole file, which would be kept with it.
+            return replace(features, frames={Modality.SKELETAL: features.frames[Modality.SKELETAL].copy()})
 
         return skeleton_of(self._skeletons.get(_key(source, duration_s), read), rate_hz)
 

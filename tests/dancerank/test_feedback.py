@@ -2,6 +2,7 @@
 
 import base64
 import json
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -27,6 +28,7 @@ from schemas.clock import ManualClock
 from schemas.errors import BundleError
 from schemas.events import ClipScored, FeatureFile
 from schemas.features import ClipFeatures, decode_features, encode_features
+from schemas.feedback import GuidanceQuestion
 from schemas.joints import LAYOUTS
 from schemas.modalities import Modality
 from streamer.assembly import open_guide
@@ -344,6 +346,24 @@ def test_without_a_bundle_everything_else_is_served_and_feedback_says_what_is_la
         assert refusal(answer) == (501, "not_offered", None)
         assert b"secret" not in answer.body
     assert refusal(get(app_of(store, None), "/v1/clips/clip/skeleton")) == (501, "not_offered", None)
+
+
+def test_of_a_clip_that_is_kept_only_its_movement_is(tmp_path: Path) -> None:
+    features = clip_of(750)
+    features.frames[SCENIC] = np.random.default_rng(1).normal(0.2, 0.5, (120, 8192)).astype(np.float32)
+    (tmp_path / "wide").write_bytes(encode_features(features))
+    source = FeatureFile((tmp_path / "wide").as_uri())
+    with closing(on_request(tmp_path, lambda: read_bundle(video_bundle()))) as opened:
+        feedback = ClipFeedback(opened)
+        feedback.skeleton(source, 25.0)  # loads the bundle
+        tracemalloc.start()
+        try:
+            feedback.skeleton(source, 25.0, duration_s=30.0)
+            feedback.guidance(source, GuidanceQuestion())
+            kept_bytes, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert kept_bytes < 1_000_000, "the file has 4 MB"
 
 
 def test_results_are_kept_for_a_while_and_no_more_than_so_many() -> None:
