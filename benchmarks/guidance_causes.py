@@ -31,7 +31,7 @@ CAUSES: Final[Mapping[str, tuple[str, ...]]] = {
     "timing": ("timing",),
     "all": Causes._fields,
 }
-"""Planted causes, alone and together. What timing asks for is where a beat would have been that nobody can see."""
+"""Planted causes, alone and together. What timing asks for is where a beat would have been that no clip shows."""
 RANDOM: Final = "random"
 OTHER_JOINTS: Final = "raw, joints exchanged"
 STEADIER: Final = "less tremor, by hand"

@@ -42,7 +42,7 @@ class Clips(NamedTuple):
 
     ``targets`` are NaN until a target is fitted (``learning``). ``features`` are those in memory, ``None`` if they are
     read when needed. ``joints`` are the layout and the channels of the poses, if there are any; ``widths`` the channels
-    of the other modalities; ``are_synthetic``: whether there are clips among them that nobody danced.
+    of the other modalities; ``are_synthetic``: whether there are clips among them that no person danced.
     """
 
     data: DataSet

@@ -40,7 +40,7 @@ _MAX_QUOTED: Final = 80
 
 
 class StyleClassifier(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A graph that tells ``styles`` apart, class k being ``styles[k]``, and how to read what it gives.
+    """A graph that distinguishes ``styles``, class k being ``styles[k]``, and how to read what it gives.
 
     ``temperature`` was fitted to validation clips, and so was ``threshold``, the least familiarity of a clip whose
     style is named. ``joint_layout`` is that of its frames; of each joint it reads the layout's coordinates.

@@ -99,13 +99,13 @@ def similar(
     percentile_by: Annotated[Dimension, typer.Option(help="The dimension of these percentiles.")] = Dimension.FUSED,
     tier: Annotated[str | None, typer.Option(help="Only clips in this tier of the traffic pools.")] = None,
     style: Annotated[str | None, typer.Option(help="Only clips that show this dance style, or unknown.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="A clip that is no hit; repeatable.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="A clip to leave out of the hits; repeatable.")] = None,
     exclude_from: Annotated[
         Path | None,
-        typer.Option(help="File with clips that are no hits, such as those that a user has seen; one a line."),
+        typer.Option(help="File with clips to leave out, such as those that a user has seen; one a line."),
     ] = None,
     exclude_dancer: Annotated[
-        list[str] | None, typer.Option(help="A dancer whose clips are no hits; repeatable.")
+        list[str] | None, typer.Option(help="A dancer whose clips to leave out; repeatable.")
     ] = None,
     k: Annotated[int, typer.Option("-k", help="Number of hits.")] = 10,
     by: Annotated[Grouping, typer.Option(help="One hit per clip, or the best clip of each dancer.")] = "dancer",

@@ -37,7 +37,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of the folds that temperature and threshold are fitted to.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a classifier that is there.")] = False,
 ) -> None:
-    """Learn to tell dance styles apart by poses, and to refuse others; clips of the split [bold]test[/] are tested."""
+    """Learn to distinguish dance styles by poses, and to refuse others; clips of the split [bold]test[/] are tested."""
     check_folder_to_write(classifier)
     opened = open_data_set(data)
     with working("loading torch"):

@@ -27,8 +27,8 @@ def fit_temperature(logits: Array, truth: Classes) -> float:
     ``logits`` (N, K) are of clips that were not learned from. Temperature scaling is Guo et al. 2017, On Calibration of
     Modern Neural Networks; the Brier score, a proper one like the likelihood that they use, is bounded, so that a few
     confident mistakes, such as wrong labels, do not decide. As in Platt 1999, a clip's own style counts
-    (N + 1) / (N + 2): clips that are all told apart do not make the probabilities certain. Raises ``UnusableSamples``
-    without clips.
+    (N + 1) / (N + 2): clips that are all named rightly do not make the probabilities certain. Raises
+    ``UnusableSamples`` without clips.
     """
     clips, styles = logits.shape
     if not clips:

@@ -1,4 +1,4 @@
-"""How well styles are told apart. Legend: N clips, K styles."""
+"""How well styles are distinguished. Legend: N clips, K styles."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -75,7 +75,7 @@ def without_centre(magnitudes: Float64, layout: JointLayout) -> Float64:
     """Magnitudes (..., V) with zero for the centre of the body, if that is not all there is.
 
     The networks place a clip by the mean position of its centre. The gradient of the centre therefore holds, beside its
-    own, the same vector in every frame: what moving all other joints the other way would change. It is no advice.
+    own, the same vector in every frame: what moving all other joints the other way would change. It is not advice.
     """
     others = magnitudes.copy()
     others[..., list(layout.centre)] = 0

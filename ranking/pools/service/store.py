@@ -155,7 +155,7 @@ class PoolStore:
         return expired
 
     def leave(self) -> None:
-        """Return all leases, at the end; what comes later joins anew."""
+        """Return all leases, at the end; what comes later joins again."""
         if self._name:
             with self._database.writing() as connection:
                 leases.wait_for_turn(connection)

@@ -95,7 +95,7 @@ def create_app(
 ) -> FastAPI:
     """The API around ``service``; ``metrics`` gives the content type and the body of ``/metrics``.
 
-    ``access``: who may ask; absent: everybody. ``events``: what is scored and decided now; absent: nobody can listen.
+    ``access``: who may ask; absent: everybody. ``events``: what is scored and decided now; absent: none can listen.
     ``scoring``: what scores clips that were never uploaded; absent: such questions are answered with 501.
     ``comparisons``: what compares policies of the traffic pools; absent likewise.
     ``drawing``: what draws answers; absent: there are no pictures of them, likewise.

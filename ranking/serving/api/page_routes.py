@@ -19,7 +19,7 @@ ROOT: Final = Path(str(files("ranking.serving") / "page"))
 _START: Final = "index.html"
 _PLACE: Final = "<!-- modules -->"
 _NOT_AT_ONCE: Final = frozenset({"theme.js", "d3.min.js", "plot.min.js"})
-"""A script that is no module and runs before the page is drawn, and what only pages with charts need."""
+"""A script that is not a module and runs before the page is drawn, and what only pages with charts need."""
 _OF_ONE_PAGE: Final = frozenset({"pages", "skeletons"})
 """Folders of modules that not every page needs."""
 _MEDIA_TYPES: Final = {

@@ -29,7 +29,7 @@ class ScoredNow(msgspec.Struct, frozen=True):
 class AnnouncingView:
     """``schemas.ports.View`` of the log: the index view, and an event for each clip that was scored since the start.
 
-    What was scored before is no news: a process that starts reads the whole log.
+    What was scored before is not announced: a process that starts reads the whole log.
     """
 
     def __init__(self, index: IndexView, broadcast: Broadcast, clock: Clock) -> None:

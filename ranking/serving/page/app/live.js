@@ -8,7 +8,7 @@ const LONGEST_WAIT_S = 60;
 /**
  * Calls `onEvent({name, data})` for each event of `challenge`, or of all, until `signal` is aborted, and
  * `onState("connecting" | "open" | "waiting", error)`. It reconnects, continues after the last event, and rests while
- * nobody sees the tab.
+ * the tab is in the background.
  */
 export async function listen({ challenge = null, onEvent, onState, signal }) {
   let lastId = null;

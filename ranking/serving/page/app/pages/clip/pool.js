@@ -21,7 +21,7 @@ export function Pool({ id }) {
   <//>`;
 }
 
-/** A clip that the pools have not read yet is no problem of the page. */
+/** A clip that the pools have not read yet is not a problem of the page. */
 function notInPools(error) {
   if (error.status === 404) return { isPooled: false, sentence: "The traffic pools have not decided about this clip." };
   throw error;

@@ -34,7 +34,7 @@ export function Agreement({ latest }) {
     <//>`;
 }
 
-/** Of Plot; one for each dimension, so that colours need not be told apart. */
+/** Of Plot; one for each dimension, so that colours need not be distinguished. */
 export const SYMBOLS = { fused: "circle", skeletal: "square", holistic: "triangle", facial: "diamond", scenic: "star" };
 
 const COLUMNS = [

@@ -11,7 +11,7 @@ import { Outcomes } from "./outcomes.js";
 export function Comparison() {
   const known = useAnswer((signal) => get("v1/pools/policies", {}, { signal }), []);
   return html`<${Section} title="Compare policies" answer=${known} what="the policies"
-    hint="Uploads and viewers are simulated, the same under each policy. Nobody is shown anything.">
+    hint="Uploads and viewers are simulated, the same under each policy. No person is shown anything.">
     ${(policies) => html`<${Question} policies=${policies} />`}
   <//>`;
 }
