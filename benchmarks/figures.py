@@ -1,5 +1,6 @@
 """The figures of a benchmark, written where later runs and people find them: ``out/NAME.json``."""
 
+import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,11 @@ class Measured(NamedTuple):
         if self.bar is None:
             return None
         return self.value <= self.bar if self.lower_is_better else self.value >= self.bar
+
+
+def options_of(arguments: argparse.Namespace) -> dict[str, int | list[Any] | str]:
+    """The options of a run, as details of its figures."""
+    return {name: value if isinstance(value, int | list) else str(value) for name, value in vars(arguments).items()}
 
 
 def write_figures(name: str, figures: Sequence[Measured], **details: Any) -> Path:

@@ -25,7 +25,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import Measured, write_figures
+from benchmarks.figures import Measured, options_of, write_figures
+from benchmarks.styles import clips_of_all_styles
 from dancerank.progress import working
 from dancerank.settings import shipped_bundle
 from dancerank.style_training import synthetic_poses
@@ -37,7 +38,6 @@ from schemas.joints import DANCE_23, MPII_16, JointLayout
 from schemas.modalities import Modality
 from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.runtimes.style_network import style_network
-from vdv.importers.dance import read_clips
 
 KNOWN: Final = ("cha-cha", "rumba", "waltz")
 FOLDS: Final = 5
@@ -81,24 +81,12 @@ def main() -> None:
     ]
     rows = [{"name": each.name, **each.found._asdict(), "by_probability": each.by_probability} for each in
             recorded + synthetic]  # fmt: skip
-    print(f"figures in {write_figures('style_product', figures, options=vars_of(arguments), outcomes=rows)}")
-
-
-def vars_of(arguments: argparse.Namespace) -> dict[str, object]:
-    return {name: value if isinstance(value, bool) else str(value) for name, value in vars(arguments).items()}
+    print(f"figures in {write_figures('style_product', figures, options=options_of(arguments), outcomes=rows)}")
 
 
 def recorded_outcomes(folder: Path, *, draws: int) -> list[Outcome]:
     """All three known, then each held out whole; tango is unknown throughout."""
-    clips = [
-        StyleClip(
-            clip.annotation.clip_id,
-            clip.annotation.dancer_id,
-            clip.annotation.extra["style"],
-            clip.features.frames[Modality.SKELETAL],
-        )
-        for clip in read_clips(folder)
-    ]
+    clips = clips_of_all_styles(folder)
     outcomes = []
     for held_out in (None, *KNOWN):
         known = [clip for clip in clips if clip.style in KNOWN and clip.style != held_out]

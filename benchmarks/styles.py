@@ -26,7 +26,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import Measured, write_figures
+from benchmarks.figures import Measured, options_of, write_figures
 from dancerank.progress import working
 from networks.styles.clips import StyleClip, folds_by_group, split_by_group, styles_of
 from networks.styles.descriptors import DescriptorSVM
@@ -73,8 +73,7 @@ def main() -> None:
         name: [{"styles": one.styles, "confusion": one.confusion.tolist()} for one in some]
         for name, some in reports.items()
     }
-    options = {name: value if isinstance(value, int | list) else str(value) for name, value in vars(arguments).items()}
-    path = write_figures("styles", figures, options=options, reports=confusions)
+    path = write_figures("styles", figures, options=options_of(arguments), reports=confusions)
     picture = path.with_suffix(".png")
     draw_confusions({name: some[0] for name, some in reports.items()}, picture)
     print(f"figures and confusion matrices in {path} and {picture}")
@@ -120,9 +119,9 @@ def recorded(arguments: argparse.Namespace) -> tuple[dict[str, list[StyleReport]
     return reports, recorded_figures(reports)
 
 
-def recorded_clips(folder: Path) -> list[StyleClip]:
-    """Ten-second clips of the styles of which there is more than one recording."""
-    clips = [
+def clips_of_all_styles(folder: Path) -> list[StyleClip]:
+    """Ten-second clips of the recorded dances; a recording is a group."""
+    return [
         StyleClip(
             clip.annotation.clip_id,
             clip.annotation.dancer_id,
@@ -131,6 +130,11 @@ def recorded_clips(folder: Path) -> list[StyleClip]:
         )
         for clip in read_clips(folder)
     ]
+
+
+def recorded_clips(folder: Path) -> list[StyleClip]:
+    """Ten-second clips of the styles of which there is more than one recording."""
+    clips = clips_of_all_styles(folder)
     recordings = {style: {clip.group for clip in clips if clip.style == style} for style in {c.style for c in clips}}
     return [clip for clip in clips if len(recordings[clip.style]) > 1]
 

@@ -72,7 +72,7 @@ def answered(page: Page, *, without: Collection[str] = ()) -> None:
     def guidances(route: Route) -> None:
         clip_id, query = _asked(route)
         if clip_id in without:
-            route.fulfill(status=501, json=_refused("guidance_unavailable", "this bundle has no gradient graphs"))
+            route.fulfill(status=501, json=_refused("not_offered", "this bundle has no gradient graphs"))
         else:
             route.fulfill(json=guidance(clip_id, of=query["of"], critical=int(query["critical"])))
 
