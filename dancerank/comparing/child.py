@@ -15,9 +15,10 @@ from dancerank.simulation.comparison import ALLOCATIONS, Outcome, compare
 from dancerank.simulation.figures import days_of_grants, granted_in_steps, lifts, reactions_so_far
 from dancerank.simulation.measures import Measures
 from dancerank.simulation.synthetic import SyntheticWorlds
+from ranking.pools.policy import Policy, PolicyError
 from ranking.pools.policy_file import parse_policy
 from schemas.bundle import read_bundle
-from schemas.errors import ConfigurationError, DancerankError
+from schemas.errors import ConfigurationError, DancerankError, QueryError
 from schemas.pool_comparisons import AllocationMeasures, ComparisonAnswer, PolicyOutcome, TierMeasures
 from streamer.settings import StreamerSettings
 
@@ -28,9 +29,11 @@ _MEASURES: Final = ("top_1", "top_1_lift", "top_10", "top_10_lift", "regret", "g
 
 
 def answer(task: Task) -> ComparisonAnswer:
-    """Raises ``ConfigurationError`` for worlds in which nothing can be compared, and ``BundleError``."""
+    """Raises ``QueryError`` naming which policy is wrong, its line and the remedy, ``ConfigurationError`` for worlds in
+    which nothing can be compared, and ``BundleError``.
+    """
     question = task.question
-    policies = [parse_policy(text, f"policies.{number}") for number, text in enumerate(question.policies)]
+    policies = _policies(question.policies)
     settings = StreamerSettings(runtime=task.runtime, providers=tuple(task.providers))
     worlds = SyntheticWorlds(read_bundle(Path(task.bundle)), question.clips, question.days, settings=settings)
     made = [worlds.world(seed) for seed in question.seeds]
@@ -41,6 +44,25 @@ def answer(task: Task) -> ComparisonAnswer:
         seeds=list(question.seeds),
         policies=[_outcome(of_policy) for of_policy in outcomes],
     )
+
+
+def _policies(texts: Sequence[str]) -> list[Policy]:
+    """Read here, not where requests are answered: a text that was made for it takes minutes, in which no other thread
+    of that process would get on.
+    """
+    policies = []
+    for number, text in enumerate(texts):
+        try:
+            policies.append(parse_policy(text, f"policies.{number}"))
+        except PolicyError as error:
+            raise QueryError(error.message, field=f"policies.{number}") from error
+    versions = [policy.version for policy in policies]
+    if len(set(versions)) < len(versions):
+        raise QueryError(
+            f"both policies are called {versions[0]}, by which figures are distinguished; give each its own version",
+            field="policies.1",
+        )
+    return policies
 
 
 def _outcome(outcomes: Sequence[Outcome]) -> PolicyOutcome:
@@ -93,6 +115,8 @@ def said(task: Task) -> Said:
     """The answer, or why there is none."""
     try:
         return Said(answer=answer(task))
+    except QueryError as error:
+        return Said(failed=Failed(error.message, is_asked_for=True, field=error.field or "policies"))
     except ConfigurationError as error:
         return Said(failed=Failed(error.message, is_asked_for=error.field != "bundle"))
     except DancerankError as error:

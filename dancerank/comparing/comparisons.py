@@ -11,7 +11,6 @@ import msgspec
 from dancerank.comparing.messages import Failed, Said, Task
 from dancerank.policies import shipped_policy
 from dancerank.settings import Settings
-from ranking.pools.policy import PolicyError
 from ranking.pools.policy_file import parse_policy
 from schemas.errors import NotOffered, QueryError, TooManyAtOnce
 from schemas.pool_comparisons import ComparisonAnswer, ComparisonQuestion, NamedPolicy
@@ -39,7 +38,6 @@ class Comparisons:
 
     def compare(self, question: ComparisonQuestion) -> ComparisonAnswer:
         """Raises as the port says."""
-        _check_policies(question.policies)
         if not self._turn.acquire(blocking=False):
             raise TooManyAtOnce("another comparison of policies is being made here; one at a time is")
         try:
@@ -67,8 +65,8 @@ class Comparisons:
             except subprocess.TimeoutExpired:
                 child.kill()
                 raise QueryError(
-                    f"the comparison took longer than {within_s:g} s; ask for fewer clips or seeds, or raise "
-                    "pools.comparison_timeout_s",
+                    f"the comparison took longer than {within_s:g} s; ask for fewer clips, seeds or shorter policies, "
+                    "or raise pools.comparison_timeout_s",
                     field="clips",
                 ) from None
             finally:
@@ -86,20 +84,5 @@ def _answer(said: Said) -> ComparisonAnswer:
         return said.answer
     failed = said.failed or Failed("the comparison said nothing", is_asked_for=False)
     if failed.is_asked_for:
-        raise QueryError(failed.message, field="policies")
+        raise QueryError(failed.message, field=failed.field)
     raise NotOffered(failed.message)
-
-
-def _check_policies(policies: tuple[str, ...]) -> None:
-    """Raises ``QueryError`` naming which policy is wrong, its line and the remedy."""
-    versions = []
-    for number, text in enumerate(policies):
-        try:
-            versions.append(parse_policy(text, f"policies.{number}").version)
-        except PolicyError as error:
-            raise QueryError(error.message, field=f"policies.{number}") from error
-    if len(set(versions)) < len(versions):
-        raise QueryError(
-            f"both policies are called {versions[0]}, by which figures are distinguished; give each its own version",
-            field="policies.1",
-        )

@@ -15,10 +15,11 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """Why there is no answer. ``is_asked_for``: the question is to blame."""
+    """Why there is no answer. ``is_asked_for``: the question is to blame, in its ``field``."""
 
     message: str
     is_asked_for: bool
+    field: str = "policies"
 
 
 class Said(msgspec.Struct, frozen=True):

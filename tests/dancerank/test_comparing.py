@@ -1,7 +1,9 @@
 """Policies are compared for those who ask, one comparison at a time, within a time, in a process of its own."""
 
+import re
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -76,12 +78,25 @@ def test_a_comparison_is_made_in_a_process_of_its_own(comparisons: Comparisons) 
         ((TEXT, TEXT), "policies.1", "both policies are called four-tiers-1"),
     ],
 )
-def test_a_broken_policy_is_named_with_its_line(
-    comparisons: Comparisons, policies: tuple[str, ...], field: str, problem: str
-) -> None:
-    with pytest.raises(QueryError, match=problem) as refused:
-        comparisons.compare(ComparisonQuestion(policies=policies))
-    assert refused.value.field == field
+def test_a_broken_policy_is_named_with_its_line(policies: tuple[str, ...], field: str, problem: str) -> None:
+    task = Task(ComparisonQuestion(policies=policies), str(shipped_bundle()), "onnxruntime", ["cpu"])
+    refused = said(task).failed
+    assert refused is not None
+    assert re.search(problem, refused.message)
+    assert (refused.is_asked_for, refused.field) == (True, field)
+
+
+@pytest.mark.tried(
+    kind="legal and absurd values",
+    given="a policy of 10,000 empty tiers, in which to find the wrong line takes minutes",
+    outcome="422 once the time of a comparison is over; other requests are answered meanwhile",
+)
+def test_a_policy_that_takes_minutes_to_read_is_read_where_nobody_waits_for_it() -> None:
+    made = Comparisons(Settings(pools=PoolSettings(comparison_timeout_s=1)))
+    before_s = time.thread_time()
+    with pytest.raises(QueryError, match=r"longer than 1 s.*shorter policies"):
+        made.compare(ComparisonQuestion(policies=("[[tiers]]\n" * 10_000,)))
+    assert time.thread_time() - before_s < 0.5, "processor time of the process that answers requests"
 
 
 def test_a_policy_that_grants_nothing_is_the_askers_fault_and_a_bundle_that_is_absent_is_not(tmp_path: Any) -> None:
