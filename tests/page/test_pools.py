@@ -116,6 +116,23 @@ def test_tiers_and_past_windows_are_those_of_the_service(visit: Visits, pooled: 
         seen.shows(f"{tier.used:,} of {tier.capacity:,} impressions")
 
 
+def test_tiers_are_asked_for_again_but_not_while_the_tab_is_in_the_background(visit: Visits, url: str) -> None:
+    seen = visit(url, "#/model")
+    asked: list[str] = []
+    seen.page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/v1/pools") else None)
+    seen.page.clock.install()
+    seen.open("#/pools")
+    seen.heading("Pools")
+    before = len(asked)
+    hide = "isHidden => Object.defineProperty(document, 'hidden', {value: isHidden, configurable: true})"
+    seen.page.evaluate(hide, True)
+    seen.page.clock.run_for(25_000)
+    assert len(asked) == before
+    seen.page.evaluate(hide, False)
+    with seen.page.expect_request(f"{url}/v1/pools"):
+        seen.page.clock.run_for(11_000)
+
+
 def test_decisions_appear_as_they_are_made_wait_while_paused_and_are_paged(
     visit: Visits, pooled: SmallSystem, url: str
 ) -> None:

@@ -17,8 +17,8 @@ export default function Pools() {
   const history = useAnswer((signal) => get("v1/pools/history", { windows: 56 }, { signal }), []);
   useEffect(() => {
     if (pools.value === null) return undefined;
-    const timer = setTimeout(() => !document.hidden && pools.reload(), AGAIN_MS);
-    return () => clearTimeout(timer);
+    const timer = setInterval(() => !document.hidden && pools.reload(), AGAIN_MS);
+    return () => clearInterval(timer);
   }, [pools.value]);
   return html`<${PageTitle} title="Pools" lead="A clip is shown to few people first, and to more as long as they react. Every step has a reason." />
     <${Section} title="Tiers now" answer=${pools} what="the tiers">${(value) => html`<${Tiers} value=${value} />`}<//>
