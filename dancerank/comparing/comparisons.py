@@ -85,4 +85,5 @@ def _answer(said: Said) -> ComparisonAnswer:
     failed = said.failed or Failed("the comparison said nothing", is_asked_for=False)
     if failed.is_asked_for:
         raise QueryError(failed.message, field=failed.field)
-    raise NotOffered(failed.message)
+    log.error("policies cannot be compared: %s", failed.message)  # it may name a path of this machine
+    raise NotOffered("policies cannot be compared here; the log of the service says why")

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from dancerank.comparing import Comparisons
 from dancerank.comparing.child import answer, said
 from dancerank.comparing.messages import Task
+from dancerank.model_answers import model_reader
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.settings import Settings, shipped_bundle
 from dancerank.simulation.comparison import compare
@@ -25,7 +27,7 @@ from ranking.serving.api import create_app
 from ranking.serving.service import RankingService
 from schemas.bundle import read_bundle
 from schemas.clock import SystemClock
-from schemas.errors import QueryError, TooManyAtOnce
+from schemas.errors import NotOffered, QueryError, TooManyAtOnce
 from schemas.pool_comparisons import ComparisonQuestion
 from tests.ranking.databases import migrated
 from tests.ranking.pools.examples import POLICY
@@ -110,6 +112,17 @@ def test_a_policy_that_grants_nothing_is_the_askers_fault_and_a_bundle_that_is_a
     assert absent is not None
     assert "no readable manifest" in absent.message
     assert not absent.is_asked_for
+
+
+def test_what_this_machine_lacks_is_in_the_log_and_not_in_the_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(Comparisons(Settings(bundle=tmp_path))) as made, pytest.raises(NotOffered) as refused:
+        made.compare(ComparisonQuestion(policies=(TEXT,)))
+    with migrated("sqlite://") as database:
+        card = model_reader(Settings(bundle=tmp_path), None, database, SystemClock()).answer(None, None, 0)
+    assert str(tmp_path) not in f"{refused.value.message} {card.card_problem}"
+    assert caplog.text.count(f"{tmp_path / 'bundle.json'}: no readable manifest") == 2
 
 
 def slow(monkeypatch: pytest.MonkeyPatch, then: Callable[[], object] = lambda: None) -> list[subprocess.Popen[Any]]:

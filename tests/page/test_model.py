@@ -90,10 +90,10 @@ def test_a_generation_that_was_not_measured_says_what_measures_it(
 
 def test_without_clips_or_a_bundle_the_page_says_what_is_missing(visit: Visits, serve: Serve) -> None:
     with SmallSystem(clips=[]) as empty:
-        model = ModelReader(empty.database, SystemClock(), problem="/bundle: no readable manifest")
+        model = ModelReader(empty.database, SystemClock(), problem="the bundle cannot be read")
         service = RankingService(empty.store, empty.index, model=model)
         seen = visit(serve(create_app(service, lambda: ("text/plain", b""), events=Broadcast())), "#/model")
-        seen.shows("/bundle: no readable manifest")
+        seen.shows("the bundle cannot be read")
         seen.shows("No clip has been scored yet")
         assert seen.violations() == []
 
