@@ -99,7 +99,8 @@ class OnRequest:
         self._files = Turns(
             settings.videos_at_once, settings.videos_waiting, what="videos", setting="scoring.videos_waiting"
         )
-        self._lock = threading.Lock()
+        # One each: networks for videos take long to load, and features are scored meanwhile.
+        self._loading, self._opening = threading.Lock(), threading.Lock()
         self._loaded: Loaded | None = None
         self._extractor: FeatureExtractor | None = None
 
@@ -111,8 +112,9 @@ class OnRequest:
 
     def close(self) -> None:
         """End extractions that are under way, and free the runtime. Idempotent."""
-        with self._lock:
+        with self._opening:
             extractor, self._extractor = self._extractor, None
+        with self._loading:
             loaded, self._loaded = self._loaded, None
         if extractor is not None:
             getattr(extractor, "close", _nothing)()
@@ -195,7 +197,7 @@ class OnRequest:
     def _bundle(self) -> Loaded:
         if self._settings.load == "never":
             raise NotOffered("nothing is scored here (scoring.load is never); ask another process of dancerank serve")
-        with self._lock:
+        with self._loading:
             if self._loaded is None:
                 self._loaded = _offered(self._load_bundle, "the bundle")
             return self._loaded
@@ -221,7 +223,7 @@ class OnRequest:
     def _videos(self) -> FeatureExtractor:
         if not self._takes_videos:
             raise NotOffered(_NO_VIDEOS)
-        with self._lock:
+        with self._opening:
             if self._extractor is None:
                 self._extractor = _offered(self._open_extractor, "the extractor of videos")
             if self._extractor is None:

@@ -189,6 +189,27 @@ def test_the_bundle_is_read_once_and_only_when_it_is_needed(bundle: Bundle) -> N
         assert scoring.offer().generation == answers[0].generation
 
 
+def test_features_are_scored_while_the_networks_for_videos_are_loaded(bundle: Bundle) -> None:
+    begun, loaded = threading.Event(), threading.Event()
+
+    def slowly() -> None:
+        begun.set()
+        assert loaded.wait(240)
+
+    streamer = StreamerSettings(extractor="videos")
+    made = OnRequest(lambda: bundle, slowly, ScoringSettings(), streamer=streamer, max_file_bytes=1)
+    with closing(made), ThreadPoolExecutor(2) as threads:
+        video = threads.submit(made.score, VideoFile("file:///video.mp4"), None)
+        assert begun.wait(240)
+        features = threads.submit(made.score, INLINE, None)
+        try:
+            assert features.result(60).generation == bundle.manifest.generation
+        finally:
+            loaded.set()
+        with pytest.raises(NotOffered):
+            video.result(240)
+
+
 def test_at_the_start_a_bundle_that_cannot_be_loaded_ends_the_process(tmp_path: Path) -> None:
     absent = Settings(bundle=tmp_path / "absent", scoring=ScoringSettings(load="start"))
     with pytest.raises(NotOffered) as raised, Processes(absent).scoring():
