@@ -16,6 +16,7 @@ from dancerank.terminal import Console
 from schemas.errors import QueryError
 from schemas.tips import ChallengeTips, TipsAnswer
 
+_CENTRE: Final = "the centre of the body (the thorax, or both shoulders) stands for moving all of it"
 _FEW_CLIPS: Final = 10
 """Fewer are not the challenge: what is shown is what these dancers do."""
 
@@ -56,7 +57,7 @@ def challenge_tips_table(found: ChallengeTips, joints: int) -> Table:
     of_style = "" if found.style is None else f", style {found.style}"
     title = f"{found.challenge_id}{of_style}: what moves the score, over {_clips(found.clips)}"
     table = Table("seconds", "clips", Column("joints that count most", overflow="fold"), title=titled(title))
-    table.caption = f"in {found.unit}"
+    table.caption = f"in {found.unit}; {_CENTRE}"
     for number, (row, clips) in enumerate(zip(found.temporal, found.clips_by_bin, strict=True)):
         start_s = number * found.bin_s
         table.add_row(f"{start_s:.1f}–{start_s + found.bin_s:.1f}", str(clips), _most(row, found.joints, joints))
@@ -68,7 +69,7 @@ def challenge_tips_table(found: ChallengeTips, joints: int) -> Table:
 def all_tips_table(found: TipsAnswer, joints: int) -> Table:
     """A row for each challenge."""
     table = Table("challenge", "clips", Column("joints that count most", overflow="fold"), title="What moves the score")
-    table.caption = f"in {found.unit}"
+    table.caption = f"in {found.unit}; {_CENTRE}"
     for each in found.challenges:
         table.add_row(Text(each.challenge_id), str(each.clips), _most(each.overall, found.joints, joints))
     return table

@@ -26,7 +26,7 @@ const WITHOUT =
 function Maps({ value }) {
   const joints = value.joints.map(readable);
   return html`<p class="hint">
-      How much the score of a clip depends on each joint, the mean of ${plural(value.clips, "clip")}: ${value.unit}. A dancer gains most by working on the strongest.
+      How much the score of a clip depends on each joint, the mean of ${plural(value.clips, "clip")}: ${value.unit}. The centre of the body (the thorax, or both shoulders) stands for moving all of it: compare the other joints with each other.
     </p>
     <div class="tips">
       <${Temporal} value=${value} joints=${joints} />

@@ -35,7 +35,7 @@ function Map({ value }) {
   });
   return html`<${Chart} label="Overall attention by challenge and joint; brighter is more" build=${build} inputs=${[value]}
     rows=${cells} columns=${COLUMNS} rowKey=${(cell) => `${cell.challenge} ${cell.joint}`}>
-    Dark: 0. Bright: ${number(largest)} ${value.unit}. ${value.challenges.length > MOST && `The ${MOST} of ${plural(value.challenges.length, "challenge")} with most clips.`}
+    Dark: 0. Bright: ${number(largest)} ${value.unit}. The centre of the body (the thorax, or both shoulders) stands for moving all of it. ${value.challenges.length > MOST && `The ${MOST} of ${plural(value.challenges.length, "challenge")} with most clips.`}
   <//>`;
 }
 
