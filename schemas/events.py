@@ -183,6 +183,8 @@ class JointGuidance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def __post_init__(self) -> None:
         if not math.isfinite(self.scale):
             raise ValueError("scale must be a finite number")
+        if not math.isfinite(self.frames / self.rate_hz / self.bin_s):
+            raise ValueError("rate_hz must be one at which frames have a length; with bin_s it is too small a number")
         if not self.magnitudes or len(self.magnitudes) % (2 * self.bins):
             raise ValueError(f"magnitudes must hold the same number of float16 values for each of {self.bins} bins")
         values = np.frombuffer(self.magnitudes, dtype="<f2")

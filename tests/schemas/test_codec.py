@@ -18,7 +18,7 @@ from schemas.events import (
     outside_training,
     training_distance,
 )
-from tests.ranking.examples import scored_clip
+from tests.ranking.examples import guidance, scored_clip
 from tests.schemas.events import as_map, clips_scored, clips_uploaded, events
 
 json_values = st.recursive(
@@ -276,3 +276,17 @@ def test_a_distance_that_is_not_a_number_from_0_is_refused_by_name(distance: obj
 
 def flagged() -> ClipScored:
     return scored_clip(training_distance=1.5)
+
+
+@pytest.mark.tried(
+    kind="legal and absurd values",
+    given="guidance at a rate, or in bins, so small that a clip has no finite number of bins",
+    outcome="`malformed_event`, field `guidance.rate_hz`",
+)
+@pytest.mark.parametrize("changes", [{"rate_hz": 5e-324}, {"bin_s": 5e-324}, {"rate_hz": 1e-300, "bin_s": 1e-300}])
+def test_guidance_without_a_finite_length_is_refused_by_name(changes: dict[str, float]) -> None:
+    event = as_map(scored_clip("a", guidance=guidance(1)))
+    event["guidance"].update(changes)
+    refused = attempt(msgspec.msgpack.encode(event))
+    assert isinstance(refused, MalformedEvent)
+    assert refused.field == "guidance.rate_hz"
