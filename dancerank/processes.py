@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from functools import cached_property, partial
 from typing import Final
 
+from dancerank.client_limits import api_access, connection_limits
 from dancerank.feedback.clip_feedback import ClipFeedback
-from dancerank.http_clients import api_access, connection_limits
 from dancerank.kafka_sources import every_partition, log_reader, member_of
 from dancerank.listening import ConnectionLimits
 from dancerank.live_events import announcing_decisions, live_events

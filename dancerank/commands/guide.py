@@ -76,7 +76,7 @@ def guidance_table(name: str, guidance: Guidance, moments: list[CriticalFrame]) 
     table = Table(
         Column("second", justify="right"), Column("magnitude", justify="right"), "what to do", title=titled(title)
     )
-    table.caption = f"magnitude in score per mean absolute deviation of the joints; {guidance.smoothing}"
+    table.caption = f"magnitude in score per mean absolute deviation of the joints; smoothing: {guidance.smoothing}"
     for each in moments:
         table.add_row(f"{each.time_s:.2f}", f"{each.magnitude * guidance.scale:.3g}", Text(each.sentence))
     if not moments:

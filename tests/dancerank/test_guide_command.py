@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database = Database(f"sqlite:///{folder / 'ranking.db'}")
     database.migrate()
     uri = (folder / "clip.safetensors").as_uri()
-    apply(ScoreStore(database), [scored_clip(ODD, features=FeatureFile(uri)), scored_clip("inline")])
+    apply(ScoreStore(database), [scored_clip(ODD, duration_s=4.0, features=FeatureFile(uri)), scored_clip("inline")])
     database.close()
     (folder / "settings.toml").write_text(
         f'bundle = "{video_bundle()}"\n[ranking]\ndatabase_url = "sqlite:///{folder / "ranking.db"}"\n'
