@@ -26,7 +26,7 @@ def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = dancer(MPII_16, 100).astype(np.float32)
     kept.write_bytes(encode_features(ClipFeatures({Modality.SKELETAL: frames}, MPII_16.name)))
     with migrated("sqlite:///dancerank.db") as database:
-        clips = [scored_clip("kept", fused_score=0.9, features=FeatureFile(kept.as_uri()))]
+        clips = [scored_clip("kept", fused_score=0.9, duration_s=4.0, features=FeatureFile(kept.as_uri()))]
         clips += [scored_clip("gone", features=FeatureFile((tmp_path / "gone").as_uri())), scored_clip("inline")]
         apply(ScoreStore(database), clips)
 
