@@ -9,6 +9,7 @@ from playwright.sync_api import Locator, expect
 
 from schemas.modalities import DIMENSIONS, Dimension
 from schemas.queries import Order, Window
+from tests.page.lived import lived_system
 from tests.page.systems import SmallSystem, serving
 from tests.page.visits import PHONE, Visit
 from tests.ranking.examples import scored_clip
@@ -95,6 +96,31 @@ def test_a_window_of_time_counts_for_rankings_and_distribution(
     seen.page.reload()
     seen.settled()
     assert seen.page.get_by_role("radio", name="last hour", exact=True).is_checked()
+
+
+def test_rankings_and_tips_of_a_dance_style_are_of_its_clips_alone(
+    visit: Visits, small: SmallSystem, small_url: str
+) -> None:
+    with lived_system() as styled, serving(styled.app()) as url:
+        seen = visit(url, "#/challenges/challenge-1")
+        seen.heading("challenge-1")
+        counts = styled.service.styles("challenge-1").styles
+        choice = seen.page.get_by_label("Dance style")
+        assert choice.locator("option").all_inner_texts() == [
+            "any, or none", *(f"{each.style} ({each.clips})" for each in counts)
+        ]  # fmt: skip
+        choice.select_option("waltz")
+        expected = styled.service.ranking("challenge-1", style="waltz", k=10)
+        card = ranking(seen, Dimension.FUSED)
+        card.get_by_text(f"of {expected.clips}").wait_for()
+        assert entries(card) == [entry.clip_id for entry in expected.entries]
+        seen.shows(f"the mean of {styled.service.challenge_tips('challenge-1', style='waltz').clips} clips")
+        assert seen.page.evaluate("location.hash") == "#/challenges/challenge-1?style=waltz"
+        assert seen.violations() == []
+        seen.page.close()  # before the server stops, which would wait for it
+    seen = visit(small_url, "#/challenges/challenge-1")
+    seen.heading("challenge-1")
+    assert seen.page.get_by_label("Dance style").count() == 0
 
 
 def test_charts_have_their_numbers_as_tables(visit: Visits, small: SmallSystem, small_url: str) -> None:

@@ -45,5 +45,8 @@ export function duration(seconds) {
   return minutes < 60 ? `${minutes} min ${whole % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** A dance style as the API names it; "unknown" stands for none that the classifier of the bundle knows. */
+export const styleName = (style) => (style === "unknown" ? "not recognised" : style);
+
 /** 1, "clip" → "1 clip"; 2 → "2 clips". */
 export const plural = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;

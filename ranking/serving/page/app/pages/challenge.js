@@ -9,7 +9,7 @@ import { PageTitle } from "../components/page_title.js";
 import { Problem } from "../components/problem.js";
 import { Section } from "../components/section.js";
 import { colour, MEANING, MODALITIES, title, WINDOWS } from "../dimensions.js";
-import { percent, plural } from "../format.js";
+import { count, percent, plural, styleName } from "../format.js";
 import { href, setQuery } from "../router.js";
 import { Distribution } from "./challenge/distribution.js";
 import { Growth } from "./challenge/growth.js";
@@ -23,11 +23,17 @@ const ORDERS = { top: "Best first", bottom: "Last first" };
 export default function Challenge({ id, query }) {
   const window = query.window in WINDOWS ? query.window : "all";
   const order = query.order in ORDERS ? query.order : "top";
+  const style = query.style ?? null;
   const generation = query.generation ?? null;
   const [version, setVersion] = useState(0); // another one asks again for every part of the page
   const asked = { id, generation, version };
   const attention = useAnswer(
     (signal) => get(at`/v1/challenges/${id}/attention`, { window, generation }, { signal }),
+    [id, window, generation, version],
+  );
+  // Only to choose from: without this list there is nothing to choose.
+  const styles = useAnswer(
+    (signal) => get(at`/v1/challenges/${id}/styles`, { window, generation }, { signal }).catch(nothing),
     [id, window, generation, version],
   );
   const isUnknown = attention.error?.status === 404;
@@ -39,16 +45,31 @@ export default function Challenge({ id, query }) {
     html`<form class="filters" onSubmit=${(event) => event.preventDefault()}>
         <${Choice} legend="Uploaded in the" options=${WINDOWS} value=${window} onChoose=${(each) => setQuery({ window: each === "all" ? null : each })} />
         <${Choice} legend="Order" options=${ORDERS} value=${order} onChoose=${(each) => setQuery({ order: each === "top" ? null : each })} />
+        <${Style} styles=${styles.value?.styles ?? []} chosen=${style} />
       </form>
       <${NewClips} challenge=${id} show=${() => setVersion(version + 1)} />
-      <${Rankings} ...${asked} window=${window} order=${order} />
+      <${Rankings} ...${asked} window=${window} order=${order} style=${style} />
       <${Unranked} ...${asked} />
       <div class="grid">
         <${Distribution} ...${asked} window=${window} />
         <${Section} title="Which aspect matters" answer=${attention} what="the attention">${(value) => html`<${Attention} value=${value} />`}<//>
         <${Growth} ...${asked} />
       </div>
-      <${Tips} ...${asked} />`}`;
+      <${Tips} ...${asked} style=${style} />`}`;
+}
+
+const nothing = () => null;
+
+/** Which dance style rankings and tips are of, where clips of the challenge show some. */
+function Style({ styles, chosen }) {
+  if (styles.length === 0 && chosen === null) return null;
+  const others = chosen === null || styles.some((each) => each.style === chosen) ? [] : [{ style: chosen, clips: 0 }];
+  return html`<label>Dance style, in rankings and where to pay attention
+    <select value=${chosen ?? ""} onChange=${(event) => setQuery({ style: event.target.value || null })}>
+      <option value="">any, or none</option>
+      ${[...styles, ...others].map((each) => html`<option key=${each.style} value=${each.style}>${styleName(each.style)} (${count(each.clips)})</option>`)}
+    </select>
+  </label>`;
 }
 
 const clips = ({ clips: count, window }) => `${plural(count, "clip")}${window === "all" ? "" : ` of the ${WINDOWS[window]}`}`;

@@ -8,7 +8,7 @@ import { PageTitle } from "../components/page_title.js";
 import { Problem } from "../components/problem.js";
 import { Loading } from "../components/loading.js";
 import { DIMENSIONS } from "../dimensions.js";
-import { duration, number, percent, time } from "../format.js";
+import { duration, number, percent, styleName, time } from "../format.js";
 import { href } from "../router.js";
 import { Duplicates } from "./clip/duplicates.js";
 import { Movement } from "./clip/movement.js";
@@ -51,7 +51,7 @@ const Lead = ({ clip }) => html`By <${DancerLink} id=${clip.dancer_id} /> in <${
 /** What the style classifier of the bundle says, where it has one and the clip has a skeleton. */
 function style({ style: name, style_probability: probability }) {
   if (!name) return null;
-  return html` · dance style ${name === "unknown" ? "not recognised" : html`<bdi>${name}</bdi> (${percent(probability)})`}`;
+  return html` · dance style ${name === "unknown" ? styleName(name) : html`<bdi>${name}</bdi> (${percent(probability)})`}`;
 }
 
 const Outside = ({ distance }) => html`<div class="warning" role="note">

@@ -16,14 +16,14 @@ export const Rankings = (asked) => html`<div class="rankings" role="region" aria
   ${DIMENSIONS.map((dimension) => html`<${RankingBy} key=${dimension} dimension=${dimension} ...${asked} />`)}
 </div>`;
 
-function RankingBy({ id, dimension, window, order, generation, version }) {
+function RankingBy({ id, dimension, window, order, style, generation, version }) {
   // The last clip of each page before, for the way back: pages go from clip to clip, however many there are.
   const [before, setBefore] = useState([]);
-  useEffect(() => setBefore([]), [id, window, order, generation, version]);
+  useEffect(() => setBefore([]), [id, window, order, style, generation, version]);
   const after = before.at(-1) ?? null;
   const answer = useAnswer(
-    (signal) => get(at`/v1/challenges/${id}/rankings`, { by: dimension, window, order, k: PAGE, generation, after }, { signal }),
-    [id, dimension, window, order, generation, after, version],
+    (signal) => get(at`/v1/challenges/${id}/rankings`, { by: dimension, window, order, style, k: PAGE, generation, after }, { signal }),
+    [id, dimension, window, order, style, generation, after, version],
   );
   // A clip of the page before may have been deleted.
   useEffect(() => {

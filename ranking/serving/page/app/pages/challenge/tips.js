@@ -10,8 +10,8 @@ import { count, duration, number, plural } from "../../format.js";
 /** Bins that so few clips reach say little, and are not drawn. */
 const LEAST_SHARE = 0.05;
 
-export function Tips({ id, generation, version }) {
-  const answer = useAnswer((signal) => get(at`/v1/challenges/${id}/tips`, { generation }, { signal }), [id, generation, version]);
+export function Tips({ id, style, generation, version }) {
+  const answer = useAnswer((signal) => get(at`/v1/challenges/${id}/tips`, { style, generation }, { signal }), [id, style, generation, version]);
   // Without guidance there are none: that is an answer and not a failure.
   const isWithout = answer.error?.code === "guidance_missing";
   const shown = isWithout ? { ...answer, error: null, value: { clips: 0 } } : answer;

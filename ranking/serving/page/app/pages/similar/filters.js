@@ -3,6 +3,7 @@ import { html, useEffect, useId, useRef, useState } from "../../html.js";
 import { get } from "../../api.js";
 import { useAnswer } from "../../answers.js";
 import { DIMENSIONS, title } from "../../dimensions.js";
+import { styleName } from "../../format.js";
 
 const QUIET_MS = 300;
 const MOST_OFFERED = 500;
@@ -37,7 +38,7 @@ export function Filters({ question, onChange }) {
     html`<label>Dance style
       <select value=${question.style} onChange=${(event) => onChange({ style: event.target.value })}>
         <option value="">any, or none</option>
-        ${[...new Set([...shown, ...(question.style ? [question.style] : [])])].map((each) => html`<option key=${each} value=${each}>${each === "unknown" ? "not recognised" : each}</option>`)}
+        ${[...new Set([...shown, ...(question.style ? [question.style] : [])])].map((each) => html`<option key=${each} value=${each}>${styleName(each)}</option>`)}
       </select>
     </label>`}
     <label class="check"><input type="checkbox" checked=${question.group === "dancer"} onChange=${(event) => onChange({ group: event.target.checked ? "dancer" : "clip" })} /> The best clip of each dancer only</label>
