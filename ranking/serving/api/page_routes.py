@@ -93,6 +93,15 @@ def _preloads() -> str:
     return "\n".join(f'<link rel="modulepreload" href="page/{name}">' for name in names)
 
 
+def _takes_gzip(accepted: str) -> bool:
+    """Whether the header Accept-Encoding names gzip; with a weight of 0 it refuses it (RFC 9110 §12.5.3)."""
+    for each in accepted.lower().split(","):
+        coding, _, weight = each.partition(";")
+        if coding.strip() == "gzip":
+            return weight.replace(" ", "").rstrip("0.") != "q="
+    return False
+
+
 def add_page(app: FastAPI) -> None:
     """The page's files, each on its path of ``app``."""
 
@@ -102,7 +111,7 @@ def add_page(app: FastAPI) -> None:
         @app.get(path, include_in_schema=False)
         async def page_file(request: Request) -> Response:
             content = _content(file)
-            is_packed = "gzip" in request.headers.get("accept-encoding", "")
+            is_packed = _takes_gzip(request.headers.get("accept-encoding", ""))
             # RFC 9110 §8.8.3: each encoding is a representation of its own.
             tag = f'"{content.tag}{"-gzip" if is_packed else ""}"'
             headers = _HEADERS | {"ETag": tag}

@@ -63,6 +63,21 @@ def test_a_file_is_packed_for_who_can_unpack_it(app: FastAPI) -> None:
     assert packed.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
 
 
+@pytest.mark.parametrize(
+    ("accepted", "is_packed"),
+    [
+        ("gzip;q=0", False),
+        ("br, gzip; q=0.000", False),
+        ("GZIP;q=0.5", True),
+        ("br,gzip;q=1.0", True),
+        ("gzipped", False),
+    ],
+)
+def test_what_a_client_refuses_it_is_not_sent(app: FastAPI, accepted: str, is_packed: bool) -> None:
+    answer = request(app, "GET", "/page/app/main.js", {"accept-encoding": accepted})
+    assert ("content-encoding" in answer.headers) == is_packed
+
+
 def test_head_answers_as_get_without_the_body(app: FastAPI) -> None:
     head, get = request(app, "HEAD", "/", {}), request(app, "GET", "/", {})
     assert (head.status, head.body) == (200, b"")
