@@ -25,6 +25,8 @@ from streamer.settings import StreamerSettings
 _POLITE: Final = 10
 """Requests come first."""
 _DAYS: Final = 60
+MOST_REACTIONS: Final = 20_000_000
+"""In each world: 160 MB. A policy may name exposures that would fill any memory."""
 _MEASURES: Final = ("top_1", "top_1_lift", "top_10", "top_10_lift", "regret", "gini", "discovered")
 
 
@@ -37,7 +39,7 @@ def answer(task: Task) -> ComparisonAnswer:
     settings = StreamerSettings(runtime=task.runtime, providers=tuple(task.providers))
     worlds = SyntheticWorlds(read_bundle(Path(task.bundle)), question.clips, question.days, settings=settings)
     made = [worlds.world(seed) for seed in question.seeds]
-    outcomes = compare(made, policies, lambda *_: None)
+    outcomes = compare(made, policies, lambda *_: None, most_reactions=MOST_REACTIONS)
     return ComparisonAnswer(
         clips=len(made[0]),
         days=question.days,

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from dancerank.simulation.world import Int64, World, generator
+from schemas.errors import ConfigurationError
 
 DELIVERY_MS: Final = 2 * 3_600_000
 """How long the platform takes to deliver a grant."""
@@ -33,19 +34,31 @@ class Reactions:
     impressions.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, most: int | None = None) -> None:
+        """``most``: reactions in all, which are kept, eight bytes each; absent: any number."""
         self._world = world
+        self._most, self._drawn = most, 0
         self._generators: dict[int, np.random.Generator] = {}
         self._views: dict[int, Int64] = {}
 
     def among_first(self, clip: int, views: int) -> int:
-        """How many of the first ``views`` impressions of a clip end in a reaction."""
+        """How many of the first ``views`` impressions of a clip end in a reaction.
+
+        Raises ``ConfigurationError`` once there would be more than ``most`` in all.
+        """
         known = self._views.get(clip, np.zeros(0, np.int64))
         while not known.size or known[-1] < views:
             random = self._generators.setdefault(clip, generator(self._world.seed, "reactions", clip))
             start, rate = int(known[-1]) if known.size else 0, float(self._world.rates[clip])
             # A generator gives the same numbers in portions of any size.
             portion = _BLOCK + int((views - start) * rate)
+            self._drawn += portion
+            if self._most is not None and self._drawn > self._most:
+                raise ConfigurationError(
+                    f"what the policy grants to the {len(self._world)} clips of seed {self._world.seed} ends in more "
+                    f"than {self._most} reactions; divide the exposures and capacities of its tiers by ten, or more",
+                    field="policy",
+                )
             known = self._views[clip] = np.concatenate([known, start + np.cumsum(random.geometric(rate, portion))])
         return int(np.searchsorted(known, views, side="right"))
 

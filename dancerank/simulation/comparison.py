@@ -45,12 +45,16 @@ class Outcome:
     rules: Counter[str]
 
 
-def compare(worlds: Sequence[World], policies: Sequence[Policy], on_progress: OnProgress) -> list[list[Outcome]]:
-    """By policy, then by world. Equal arguments give equal outcomes."""
+def compare(
+    worlds: Sequence[World], policies: Sequence[Policy], on_progress: OnProgress, *, most_reactions: int | None = None
+) -> list[list[Outcome]]:
+    """By policy, then by world. Equal arguments give equal outcomes. ``most_reactions``: as of ``Reactions``, in each
+    world.
+    """
     by_policy: list[list[Outcome]] = [[] for _ in policies]
     done, total = 0, len(worlds) * len(policies)
     for world in worlds:
-        reactions = Reactions(world)
+        reactions = Reactions(world, most_reactions)
         for policy, outcomes in zip(policies, by_policy, strict=True):
             outcomes.append(outcome(world, policy, reactions))
             done += 1

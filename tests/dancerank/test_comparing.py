@@ -4,6 +4,7 @@ import re
 import subprocess
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from dancerank.comparing import Comparisons
-from dancerank.comparing.child import answer, said
+from dancerank.comparing.child import MOST_REACTIONS, answer, said
 from dancerank.comparing.messages import Task
 from dancerank.model_answers import model_reader
 from dancerank.policies import read_policy, shipped_policy
@@ -112,6 +113,26 @@ def test_a_policy_that_grants_nothing_is_the_askers_fault_and_a_bundle_that_is_a
     assert absent is not None
     assert "no readable manifest" in absent.message
     assert not absent.is_asked_for
+
+
+@pytest.mark.tried(
+    kind="legal and absurd values",
+    given="a comparison of a policy whose tiers grant a thousand million times as many impressions",
+    outcome="422 that says to divide them, before memory is taken for their reactions",
+)
+def test_a_policy_whose_reactions_no_memory_holds_is_refused_with_what_to_change() -> None:
+    huge = re.sub(r"((?:exposures|capacity) = [\d_]+)", r"\1_000_000_000", TEXT)
+    question = ComparisonQuestion(policies=(huge,), clips=100, days=2.0)
+    tracemalloc.start()
+    try:
+        refused = said(Task(question, str(shipped_bundle()), "onnxruntime", ["cpu"])).failed
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert refused is not None
+    assert refused.is_asked_for
+    assert f"more than {MOST_REACTIONS} reactions; divide the exposures" in refused.message
+    assert peak_bytes < 1_000_000_000
 
 
 def test_what_this_machine_lacks_is_in_the_log_and_not_in_the_answer(
