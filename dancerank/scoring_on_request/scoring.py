@@ -57,6 +57,8 @@ from streamer.stores import FeatureStore
 log = logging.getLogger(__name__)
 
 _CHUNK_BYTES: Final = 1 << 20
+_PATIENCE_S: Final = 2.0
+"""With a store that does not answer: who asks over HTTP can ask again, and others wait for their turn meanwhile."""
 _SLACK_S: Final = 0.05
 """A clip of three seconds may lack a step."""
 _NO_VIDEOS: Final = (
@@ -207,7 +209,7 @@ class OnRequest:
         store = FeatureStore(
             FeatureRoots(streamer.feature_roots),
             max_bytes=streamer.max_feature_bytes,
-            patience_s=streamer.store_patience_s,
+            patience_s=min(streamer.store_patience_s, _PATIENCE_S),
             options=streamer.store_options,
         )
         runtime = open_runtime(

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -23,6 +24,7 @@ from schemas.errors import (
     FeatureFileForbidden,
     FeatureFileOversized,
     FeatureShapeInvalid,
+    FeatureStoreUnavailable,
     InferenceFailed,
     NotOffered,
     QueryError,
@@ -164,6 +166,25 @@ def test_the_roots_of_the_service_are_not_named(bundle: Bundle, tmp_path: Path) 
     with closing(ours), pytest.raises(FeatureFileForbidden) as raised:
         ours.score(FeatureFile("file:///etc/passwd"), None)
     assert str(tmp_path) not in raised.value.message
+
+
+@pytest.mark.tried(
+    kind="waits that forget",
+    given="questions about files of an object store that does not answer",
+    outcome="`503 feature_store_unavailable` after 2 s each, so that others soon have their turn",
+)
+def test_a_store_that_does_not_answer_keeps_no_one_else_waiting_for_long(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(scheme: str) -> None:
+        raise TimeoutError(scheme)
+
+    monkeypatch.setattr(fsspec, "filesystem", silent)
+    asked = FeatureFile("memory://clips/clip")
+    with closing(on_request(lambda: bundle, feature_roots=("memory://clips",), store_patience_s=300.0)) as scoring:
+        with pytest.raises(FeatureStoreUnavailable, match="did not answer within 2 s"):
+            scoring.score(asked, None)
+        assert scoring.score(INLINE, None).duration_s == 4.0
 
 
 def test_a_feature_file_has_the_limit_of_one(bundle: Bundle) -> None:
