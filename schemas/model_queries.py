@@ -26,6 +26,18 @@ class StreamCard(Described):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StyleCard(Described):
+    """The style classifier of the bundle."""
+
+    styles: list[str]
+    """The dance styles that it knows."""
+    training_data: str | None
+    """What it learned from; null if it does not say."""
+    metrics: dict[str, float]
+    """What it reached on clips that were held out."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelCard(Described):
     """What a bundle says of itself."""
 
@@ -60,6 +72,10 @@ class ModelCard(Described):
     """The data that fewer bits were calibrated on; null without."""
     streams: list[StreamCard]
     """Its streams, one for each modality."""
+    has_gradient_graphs: bool
+    """Whether it can say what would raise a score."""
+    style_classifier: StyleCard | None
+    """What names the dance style of a clip; null without."""
 
 
 @dataclass(frozen=True, kw_only=True)

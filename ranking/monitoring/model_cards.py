@@ -1,7 +1,10 @@
 """What a bundle says of itself, for people and the API."""
 
+import math
+
 from schemas.bundle import SYNTHETIC_WARNING, BundleManifest
-from schemas.model_queries import ModelCard, StreamCard
+from schemas.model_queries import ModelCard, StreamCard, StyleCard
+from schemas.style_classifier import StyleClassifier
 
 
 def model_card(manifest: BundleManifest, active: str | None) -> ModelCard:
@@ -32,6 +35,18 @@ def model_card(manifest: BundleManifest, active: str | None) -> ModelCard:
             )
             for stream in manifest.streams
         ],
+        has_gradient_graphs=bool(manifest.gradient_files()),
+        style_classifier=_style_card(manifest.classifier),
+    )
+
+
+def _style_card(classifier: StyleClassifier | None) -> StyleCard | None:
+    if classifier is None:
+        return None
+    return StyleCard(
+        styles=list(classifier.styles),
+        training_data=classifier.training_data or None,
+        metrics={name: value for name, value in classifier.metrics.items() if math.isfinite(value)},
     )
 
 

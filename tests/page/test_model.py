@@ -59,6 +59,8 @@ def test_a_model_trained_on_synthetic_clips_says_so_on_every_page(visit: Visits,
     seen.heading("Model card")
     assert seen.page.get_by_text(SYNTHETIC_WARNING).count() == 2
     seen.shows(MANIFEST.training_data)
+    assert MANIFEST.classifier is not None
+    seen.shows(", ".join(MANIFEST.classifier.styles))
 
 
 def test_agreement_calibration_and_drift_are_those_that_were_measured(

@@ -1,5 +1,6 @@
 """Questions about the model over HTTP."""
 
+import math
 from typing import Any
 
 import msgspec
@@ -48,6 +49,23 @@ def test_the_card_says_what_the_bundle_is_and_that_it_was_trained_on_synthetic_c
     assert [stream["modality"] for stream in found["streams"]] == list(MANIFEST.modalities)
     assert all(stream["parameters"] > 1000 for stream in found["streams"])
     assert not any(name.startswith("parameters") for name in found["architecture"])
+    assert found["has_gradient_graphs"] is True
+    assert MANIFEST.classifier is not None
+    assert found["style_classifier"]["styles"] == list(MANIFEST.classifier.styles)
+    assert found["style_classifier"]["training_data"] == MANIFEST.classifier.training_data
+
+
+def test_the_card_says_what_a_bundle_lacks_and_no_number_that_is_not_one(
+    store: ScoreStore, sqlite_database: Database
+) -> None:
+    scored(store, MANIFEST.generation)
+    assert MANIFEST.classifier is not None
+    judged = msgspec.structs.replace(MANIFEST.classifier, metrics={"accuracy of test": 0.9, "AUROC": math.nan})
+    found = card(get(client(store, sqlite_database, msgspec.structs.replace(MANIFEST, styles=judged)), "/v1/model"))
+    assert found["style_classifier"]["metrics"] == {"accuracy of test": 0.9}
+    plain = msgspec.structs.replace(MANIFEST, styles=msgspec.UNSET, guidance=msgspec.UNSET)
+    found = card(get(client(store, sqlite_database, plain), "/v1/model"))
+    assert (found["has_gradient_graphs"], found["style_classifier"]) == (False, None)
 
 
 @pytest.mark.parametrize("training_data", ["", "dances, track all, fold 0: 900 clips"])

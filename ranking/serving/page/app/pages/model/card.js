@@ -17,6 +17,8 @@ export function Card({ value }) {
       <${Fact} name="Knows its training clips">${card.training_distribution.length ? `${card.training_distribution.map(title).join(", ")}: clips unlike them are recognised` : "not stated: clips unlike them are not recognised"}<//>
       ${reached.map(([name, reachedValue]) => html`<${Fact} key=${name} name=${nameOf(name)}>${number(reachedValue)}<//>`)}
       <${Fact} name="Export">${card.export_profile}, opset ${card.opset}${card.calibrated_on && `, calibrated on ${card.calibrated_on}`}<//>
+      <${Fact} name="Guidance">${card.has_gradient_graphs ? "it can say what would raise a score" : "none: it has no gradient graphs; “dancerank add-guidance” adds them"}<//>
+      <${Fact} name="Dance styles">${card.style_classifier === null ? "none: it has no style classifier" : html`<${Styles} ...${card.style_classifier} />`}<//>
       ${card.joint_layout && html`<${Fact} name="Joints">${card.joint_layout}<//>`}
     </dl>
     <${Table} caption="Streams" rows=${card.streams} columns=${STREAMS} rowKey=${(stream) => stream.modality} />
@@ -27,6 +29,9 @@ export function Card({ value }) {
 }
 
 const Fact = ({ name, children }) => html`<div><dt>${name}</dt><dd>${children}</dd></div>`;
+
+const Styles = ({ styles, training_data: source, metrics }) => html`<bdi>${styles.join(", ")}</bdi>; learned from <bdi>${source ?? "clips that are not stated"}</bdi>
+  ${metrics["accuracy of test"] !== undefined && html`; accuracy on other clips ${number(metrics["accuracy of test"])}`}`;
 
 /** spearman_fused → "Agreement when trained, fused" */
 const nameOf = (metric) => (metric.startsWith("spearman_") ? `Agreement when trained, ${metric.slice("spearman_".length)}` : metric);
