@@ -18,12 +18,11 @@ from extraction.decoding.content import open_path
 from extraction.decoding.video import DecodedVideo, DecoderLimits
 from extraction.one_pass import extract
 from extraction.selection import open_extractors
-from ranking.scores.sources import FeaturesKept
 from schemas.bundle import Bundle, BundleManifest
 from schemas.errors import FeatureFileMissing, NoUsableModality, SkeletonMissing
 from schemas.events import FeatureSource, InlineFeatures, VideoFile
 from schemas.features import ClipFeatures, encode_features
-from schemas.feedback import GuidedScore
+from schemas.feedback import FeaturesKept, GuidedScore
 from schemas.local_files import read_file
 from schemas.modalities import Modality
 from streamer.assembly import guide_beside

@@ -6,9 +6,9 @@ Legend: T time steps, V joints. Coordinates are those of the picture, x right an
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
-from schemas.events import FeatureSource
+from schemas.events import FeatureFile, FeatureSource, VideoFile
 
 GuidedScore = Literal["skeletal", "fused"]
 SmoothingName = Literal["raw", "smoothgrad", "bones", "smoothgrad-bones"]
@@ -47,11 +47,22 @@ FORMATS: Final = {
 """The formats of each picture, the default first."""
 
 
+class FeaturesKept(NamedTuple):
+    """Where an uploaded clip's features, or its video, can be read again. ``uploaded_at_ms``: of which upload;
+    ``duration_s``: as that stated it, by which its features were judged; ``None`` for another upload than the last.
+    """
+
+    source: FeatureFile | VideoFile
+    uploaded_at_ms: int
+    duration_s: float | None
+
+
 @dataclass(frozen=True)
 class GuidanceQuestion:
     """``of``: the score to raise; ``smoothing``: of ``streamer.guidance.smoothing``, ``None`` for its default;
     ``critical``: the number of critical frames, ``apart_s`` their distance in seconds; ``rate_hz`` of the answer, at
-    most that of the features. ``duration_s`` of the clip: by default as long as its features last.
+    most that of the features. ``duration_s`` of the clip: by default as long as its features last. ``uploaded_at_ms``
+    of a clip that was uploaded: what was read for an earlier upload under the same URI is not taken for it.
     """
 
     of: GuidedScore = "skeletal"
@@ -60,6 +71,7 @@ class GuidanceQuestion:
     apart_s: float = 1.0
     rate_hz: float = 25.0
     duration_s: float | None = None
+    uploaded_at_ms: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +159,7 @@ class Feedback(Protocol):
     allowed are under way, and what ``FeatureReader`` raises for features that cannot be used.
     """
 
-    def skeleton(self, source: FeatureSource, rate_hz: float, duration_s: float | None = None) -> Skeleton: ...
+    def skeleton(self, kept: FeaturesKept, rate_hz: float) -> Skeleton: ...
 
     def guidance(self, source: FeatureSource, asked: GuidanceQuestion) -> UnseenGuidance: ...
 

@@ -12,7 +12,7 @@ from schemas.clock import Clock
 from schemas.errors import NotOffered, NoUsableModality, SkeletonMissing
 from schemas.events import FeatureSource, InlineFeatures
 from schemas.features import ClipFeatures
-from schemas.feedback import GuidanceQuestion, Picture, PictureKind, PictureType, Skeleton, UnseenGuidance
+from schemas.feedback import FeaturesKept, GuidanceQuestion, Picture, PictureKind, PictureType, Skeleton, UnseenGuidance
 from schemas.modalities import Modality
 from streamer.guidance.clip_guidance import Guidance
 from streamer.guidance.critical import CriticalFrame, critical_frames
@@ -33,14 +33,14 @@ class ClipFeedback:
         self._guidance: Recent[Guidance] = Recent(KEPT, KEPT_S, clock)
         self._skeletons: Recent[ClipFeatures] = Recent(KEPT, KEPT_S, clock)
 
-    def skeleton(self, source: FeatureSource, rate_hz: float, duration_s: float | None = None) -> Skeleton:
+    def skeleton(self, kept: FeaturesKept, rate_hz: float) -> Skeleton:
         def read() -> ClipFeatures:
-            with self._on_request.turn(source) as loaded:
-                features = _read(loaded, source, duration_s, _SKELETON)
+            with self._on_request.turn(kept.source) as loaded:
+                features = _read(loaded, kept.source, kept.duration_s, _SKELETON)
             # A copy: the array is a view of the bytes of the whole file, which would be kept with it.
             return replace(features, frames={Modality.SKELETAL: features.frames[Modality.SKELETAL].copy()})
 
-        return skeleton_of(self._skeletons.get(_key(source, duration_s), read), rate_hz)
+        return skeleton_of(self._skeletons.get(kept, read), rate_hz)
 
     def guidance(self, source: FeatureSource, asked: GuidanceQuestion) -> UnseenGuidance:
         guidance, critical = self._guided(source, asked)
@@ -67,7 +67,8 @@ class ClipFeedback:
                 features = _read(loaded, source, asked.duration_s, only)
                 return loaded.guide.guidance(features, of=asked.of, smoothing=smoothing)
 
-        guidance = self._guidance.get(_key(source, asked.of, smoothing, asked.duration_s), compute)
+        key = _key(source, asked.of, smoothing, asked.duration_s, asked.uploaded_at_ms)
+        guidance = self._guidance.get(key, compute)
         return guidance, critical_frames(guidance, asked.critical, asked.apart_s)
 
 

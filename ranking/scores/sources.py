@@ -1,22 +1,13 @@
 """Where the features of a clip, or its video, can be read again: columns beside the clip's row."""
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import sqlalchemy as sa
 
 from ranking.database.tables import clips, scored_clips
 from schemas.errors import NotFound
 from schemas.events import ClipScored, ClipScoredV3, FeatureFile, VideoFile
-
-
-class FeaturesKept(NamedTuple):
-    """``source``: where they are; ``duration_s``: of the clip as it was uploaded, by which its features were judged;
-    ``None`` for an earlier upload than the last, of which it is not kept.
-    """
-
-    source: FeatureFile | VideoFile
-    duration_s: float | None
-
+from schemas.feedback import FeaturesKept
 
 _KINDS: Final = {str(kind.__struct_config__.tag): kind for kind in (FeatureFile, VideoFile)}
 
@@ -56,5 +47,6 @@ def source_of(connection: sa.Connection, clip_id: str, generation: str | None) -
     own = next((row for row in rows if row.generation == generation), rows[0])
     for row in (own, *rows):
         if row.source_uri is not None and row.uploaded_at_ms >= own.uploaded_at_ms:
-            return FeaturesKept(_KINDS[row.source_kind](row.source_uri, row.source_sha256), row.duration_s)
+            source = _KINDS[row.source_kind](row.source_uri, row.source_sha256)
+            return FeaturesKept(source, int(row.uploaded_at_ms), row.duration_s)
     return None

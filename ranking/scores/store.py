@@ -18,7 +18,7 @@ from ranking.scores.runs.audit import Difference, differences, rebuild
 from ranking.scores.runs.periods import Since, since
 from ranking.scores.runs.reading import scored
 from ranking.scores.sketches import distribution
-from ranking.scores.sources import FeaturesKept, source_of
+from ranking.scores.sources import source_of
 from ranking.scores.standings import standings
 from ranking.scores.style_counts import check_shown, check_style, styles_counted
 from ranking.scores.tips.audit import SumsDifference, rebuild_sums, sums_differences
@@ -31,6 +31,7 @@ from schemas.challenge_queries import (
 from schemas.clock import Clock, SystemClock
 from schemas.errors import NotFound, QueryError
 from schemas.events import outside_training
+from schemas.feedback import FeaturesKept
 from schemas.modalities import DIMENSIONS, MODALITIES, Dimension, Modality
 from schemas.ports import Refusal, TopicPartition
 from schemas.queries import (

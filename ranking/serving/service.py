@@ -9,7 +9,6 @@ from typing import Final
 
 from ranking.monitoring.reading import ModelReader
 from ranking.pools.service.reading import PoolReader
-from ranking.scores.sources import FeaturesKept
 from ranking.scores.store import ScoreStore
 from ranking.serving.challenge_questions import ChallengeQuestions
 from ranking.serving.identifiers import check_identifier, check_query
@@ -32,6 +31,7 @@ from schemas.errors import (
     StoreRefused,
     StoreUnavailable,
 )
+from schemas.feedback import FeaturesKept
 from schemas.modalities import Dimension
 from schemas.model_queries import ModelAnswer
 from schemas.observation import Observer

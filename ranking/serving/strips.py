@@ -7,15 +7,15 @@ from ranking.serving.service import RankingService
 from schemas.drawing import STRIPS, ChallengeStrips, ClipStrip
 from schemas.errors import FeatureError
 from schemas.events import FeatureFile
-from schemas.feedback import Skeleton
+from schemas.feedback import FeaturesKept, Skeleton
 from schemas.modalities import Dimension
 from schemas.queries import Order, RankedClip, Ranking, Window
 
 _RATE_HZ: Final = 5.0
 """Enough for ten poses of a clip of two seconds."""
 
-SkeletonOf = Callable[[FeatureFile, float, float | None], Skeleton]
-"""The skeleton that a feature file holds, at a rate in hertz, of a clip of so many seconds, if that is known."""
+SkeletonOf = Callable[[FeaturesKept, float], Skeleton]
+"""The skeleton that a feature file holds, at a rate in hertz."""
 
 
 def challenge_strips(
@@ -53,6 +53,6 @@ def _skeleton(service: RankingService, skeleton_of: SkeletonOf, clip_id: str) ->
     if kept is None or not isinstance(kept.source, FeatureFile):
         return None
     try:
-        return skeleton_of(kept.source, _RATE_HZ, kept.duration_s)
+        return skeleton_of(kept, _RATE_HZ)
     except FeatureError:
         return None

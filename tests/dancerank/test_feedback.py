@@ -28,14 +28,14 @@ from schemas.clock import ManualClock
 from schemas.errors import BundleError
 from schemas.events import ClipScored, FeatureFile
 from schemas.features import ClipFeatures, decode_features, encode_features
-from schemas.feedback import GuidanceQuestion
+from schemas.feedback import FeaturesKept, GuidanceQuestion
 from schemas.joints import LAYOUTS
 from schemas.modalities import Modality
 from streamer.assembly import open_guide
 from streamer.guidance.critical import critical_frames
 from streamer.settings import StreamerSettings
 from tests.ranking.databases import migrated
-from tests.ranking.examples import apply, scored_clip
+from tests.ranking.examples import NOW_MS, apply, scored_clip
 from tests.ranking.serving.asgi import JSON, Answer, refusal, request
 
 SKELETAL, SCENIC = Modality.SKELETAL, Modality.SCENIC
@@ -348,6 +348,18 @@ def test_without_a_bundle_everything_else_is_served_and_feedback_says_what_is_la
     assert refusal(get(app_of(store, None), "/v1/clips/clip/skeleton")) == (501, "not_offered", None)
 
 
+def test_a_clip_that_is_uploaded_again_under_its_uri_has_its_new_movement(folder: Path) -> None:
+    with migrated("sqlite://") as database, closing(on_request(folder, lambda: read_bundle(video_bundle()))) as opened:
+        store, place = ScoreStore(database), folder / "again"
+        again = app_of(store, ClipFeedback(opened))
+        for number, frames in enumerate((100, 90)):
+            place.write_bytes(encode_features(clip_of(frames)))
+            changes = {"uploaded_at_ms": NOW_MS + number, "duration_s": 4.0}
+            apply(store, [scored_clip("a", features=FeatureFile(place.as_uri()), **changes)], start=number)
+            for part in ("skeleton", "guidance"):
+                assert said(get(again, f"/v1/clips/a/{part}"))["frames"] == frames
+
+
 def test_of_a_clip_that_is_kept_only_its_movement_is(tmp_path: Path) -> None:
     features = clip_of(750)
     features.frames[SCENIC] = np.random.default_rng(1).normal(0.2, 0.5, (120, 8192)).astype(np.float32)
@@ -355,10 +367,10 @@ def test_of_a_clip_that_is_kept_only_its_movement_is(tmp_path: Path) -> None:
     source = FeatureFile((tmp_path / "wide").as_uri())
     with closing(on_request(tmp_path, lambda: read_bundle(video_bundle()))) as opened:
         feedback = ClipFeedback(opened)
-        feedback.skeleton(source, 25.0)  # loads the bundle
+        feedback.skeleton(FeaturesKept(source, 0, 30.0), 25.0)  # loads the bundle
         tracemalloc.start()
         try:
-            feedback.skeleton(source, 25.0, duration_s=30.0)
+            feedback.skeleton(FeaturesKept(source, 1, 30.0), 25.0)
             feedback.guidance(source, GuidanceQuestion())
             kept_bytes, _ = tracemalloc.get_traced_memory()
         finally:

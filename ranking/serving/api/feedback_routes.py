@@ -8,7 +8,6 @@ import msgspec
 from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from ranking.scores.sources import FeaturesKept
 from ranking.serving.api.description import documented, pictured
 from ranking.serving.api.parameters import ClipId
 from ranking.serving.api.scoring_routes import Duration, FileSource, InlineSource, VideoSource
@@ -28,6 +27,7 @@ from schemas.feedback import (
     MOST_CRITICAL,
     ClipGuidance,
     ClipSkeleton,
+    FeaturesKept,
     Feedback,
     GuidanceQuestion,
     GuidedScore,
@@ -84,8 +84,9 @@ class GuidanceParameters(BaseModel):
     ] = 1.0
     rate_hz: _Rate = 25.0
 
-    def question(self, duration_s: float | None) -> GuidanceQuestion:
-        return GuidanceQuestion(self.of, self.smoothing, self.critical, self.apart_s, self.rate_hz, duration_s)
+    def question(self, duration_s: float | None, uploaded_at_ms: int | None = None) -> GuidanceQuestion:
+        asked = (self.of, self.smoothing, self.critical, self.apart_s, self.rate_hz)
+        return GuidanceQuestion(*asked, duration_s, uploaded_at_ms)
 
 
 class PictureParameters(GuidanceParameters):
@@ -127,7 +128,7 @@ def add_feedback(app: FastAPI, service: RankingService, feedback: Feedback | Non
     def skeleton_of_a_clip(clip_id: ClipId, asked: Annotated[SkeletonParameters, Query()]) -> Response:
         """How the joints of a clip move, to draw it."""
         kept = _kept(service, clip_id)
-        skeleton = _of_kept(clip_id, kept, lambda: here().skeleton(kept.source, asked.rate_hz, kept.duration_s))
+        skeleton = _of_kept(clip_id, kept, lambda: here().skeleton(kept, asked.rate_hz))
         return _json({"clip_id": clip_id, **_fields(skeleton)})
 
     @app.get("/v1/clips/{clip_id}/guidance", tags=["feedback"], responses=of_clips, response_model=ClipGuidance)
@@ -136,7 +137,8 @@ def add_feedback(app: FastAPI, service: RankingService, feedback: Feedback | Non
         of the score), the moments at which that counts most, and a sentence for each.
         """
         kept = _kept(service, clip_id)
-        guided = _of_kept(clip_id, kept, lambda: here().guidance(kept.source, asked.question(kept.duration_s)))
+        question = asked.question(kept.duration_s, kept.uploaded_at_ms)
+        guided = _of_kept(clip_id, kept, lambda: here().guidance(kept.source, question))
         return _json({"clip_id": clip_id, **_fields(guided, but="positions")})
 
     @app.get(
@@ -148,7 +150,8 @@ def add_feedback(app: FastAPI, service: RankingService, feedback: Feedback | Non
     def picture_of_guidance(clip_id: ClipId, asked: Annotated[PictureParameters, Query()]) -> Response:
         """The same as a picture."""
         kept, title = _kept(service, clip_id), asked.title or clip_id
-        drawn = _of_kept(clip_id, kept, lambda: _drawn(here(), kept.source, asked, title, kept.duration_s))
+        question = asked.question(kept.duration_s, kept.uploaded_at_ms)
+        drawn = _of_kept(clip_id, kept, lambda: _drawn(here(), kept.source, asked, question, title))
         return _picture(drawn)
 
     @app.post("/v1/guidance", tags=["feedback"], responses=of_others, response_model=UnseenGuidance)
@@ -160,11 +163,12 @@ def add_feedback(app: FastAPI, service: RankingService, feedback: Feedback | Non
     def picture_of_features(request: GuidancePictureRequest) -> Response:
         """A picture of what would raise the score of a clip that was never uploaded."""
         title = request.title or "Guidance"
-        return _picture(_drawn(here(), request.features.source(), request, title, request.duration_s))
+        question = request.question(request.duration_s)
+        return _picture(_drawn(here(), request.features.source(), request, question, title))
 
 
 def _drawn(
-    feedback: Feedback, source: FeatureSource, asked: PictureParameters, title: str, duration_s: float | None
+    feedback: Feedback, source: FeatureSource, asked: PictureParameters, question: GuidanceQuestion, title: str
 ) -> Picture:
     formats = FORMATS[asked.kind]
     format = asked.format or formats[0]
@@ -172,7 +176,7 @@ def _drawn(
         raise QueryError(
             f"format: a picture of kind {asked.kind} is {' or '.join(formats)}, not {format}", field="format"
         )
-    return feedback.picture(source, asked.question(duration_s), asked.kind, format, title)
+    return feedback.picture(source, question, asked.kind, format, title)
 
 
 def _kept(service: RankingService, clip_id: str) -> FeaturesKept:

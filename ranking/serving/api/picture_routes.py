@@ -11,8 +11,7 @@ from ranking.serving.service import RankingService
 from ranking.serving.strips import challenge_strips
 from schemas.drawing import Drawing, StillFormat
 from schemas.errors import NotOffered
-from schemas.events import FeatureFile
-from schemas.feedback import Feedback, PictureType, Skeleton
+from schemas.feedback import FeaturesKept, Feedback, PictureType, Skeleton
 from schemas.modalities import Dimension
 
 _NOT_HERE: Final = "this service draws no pictures; ask a process of dancerank serve"
@@ -39,10 +38,10 @@ def add_pictures(app: FastAPI, service: RankingService, feedback: Feedback | Non
             raise NotOffered(_NOT_HERE)
         return drawing
 
-    def skeleton_of(source: FeatureFile, rate_hz: float, duration_s: float | None) -> Skeleton:
+    def skeleton_of(kept: FeaturesKept, rate_hz: float) -> Skeleton:
         if feedback is None:
             raise NotOffered(_NOT_HERE)
-        return feedback.skeleton(source, rate_hz, duration_s)
+        return feedback.skeleton(kept, rate_hz)
 
     @app.get("/v1/tips/picture", tags=["feedback"], responses=_RESPONSES, response_class=Response)
     def picture_of_tips(asked: Annotated[OverallPictureParameters, Query()]) -> Response:

@@ -3,16 +3,16 @@
 import pytest
 
 from ranking.database.connection import Database
-from ranking.scores.sources import FeaturesKept
 from ranking.scores.store import ScoreStore
 from ranking.serving.service import RankingService
 from schemas.errors import NotFound, QueryError
 from schemas.events import FeatureFile, VideoFile
+from schemas.feedback import FeaturesKept
 from tests.ranking.examples import NOW_MS, apply, apply_entries, deletion, scored_clip
 
 FILE, VIDEO = FeatureFile("s3://clips/ä 'b'.safetensors", "a" * 64), VideoFile("file:///videos/a.mp4")
 DURATION_S = 10.0
-OF_FILE, OF_VIDEO = FeaturesKept(FILE, DURATION_S), FeaturesKept(VIDEO, DURATION_S)
+OF_FILE, OF_VIDEO = (FeaturesKept(source, NOW_MS, DURATION_S) for source in (FILE, VIDEO))
 
 
 def test_the_source_of_a_clip_is_that_of_its_latest_record(any_database: Database) -> None:
@@ -22,7 +22,7 @@ def test_the_source_of_a_clip_is_that_of_its_latest_record(any_database: Databas
     assert [service.source(clip_id) for clip_id in "abc"] == [OF_FILE, OF_VIDEO, None]
     again = [scored_clip("a", features=VIDEO, uploaded_at_ms=NOW_MS + 1), scored_clip("b", uploaded_at_ms=NOW_MS + 1)]
     apply(store, again, start=3)
-    assert [service.source(clip_id) for clip_id in "ab"] == [OF_VIDEO, None]
+    assert [service.source(clip_id) for clip_id in "ab"] == [FeaturesKept(VIDEO, NOW_MS + 1, DURATION_S), None]
 
 
 def test_a_deleted_clip_and_an_unknown_one_have_no_source(any_database: Database) -> None:
@@ -50,7 +50,10 @@ def test_features_of_an_earlier_upload_are_those_of_another_clip(any_database: D
     store = ScoreStore(any_database)
     before = scored_clip("a", generation="before", features=FILE)
     apply(store, [before, scored_clip("a", generation="new", uploaded_at_ms=NOW_MS + 1)])
-    assert [store.source("a", generation) for generation in ("before", "new")] == [FeaturesKept(FILE, None), None]
+    assert [store.source("a", generation) for generation in ("before", "new")] == [
+        FeaturesKept(FILE, NOW_MS, None),
+        None,
+    ]
     assert store.source("a", None) is store.source("a", "gone") is None, "uploaded last"
 
 

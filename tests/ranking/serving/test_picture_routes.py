@@ -10,8 +10,8 @@ from ranking.serving.service import RankingService
 from ranking.serving.strips import challenge_strips
 from schemas.drawing import ChallengeStrips, Drawing, StillFormat
 from schemas.errors import FeatureFileMissing, NotOffered
-from schemas.events import FeatureFile, FeatureSource, StyleResult, VideoFile
-from schemas.feedback import Skeleton
+from schemas.events import FeatureFile, StyleResult, VideoFile
+from schemas.feedback import FeaturesKept, Skeleton
 from schemas.modalities import Dimension, Modality
 from schemas.tips import ChallengeTips, TipsAnswer
 from tests.ranking.examples import apply, guidance, result, scored_clip
@@ -43,10 +43,10 @@ class WithoutThePackage(Described):
 class Skeletons:
     """Of a feature file whose name does not end in ``gone``."""
 
-    def skeleton(self, source: FeatureSource, rate_hz: float, duration_s: float | None = None) -> Skeleton:
-        assert isinstance(source, FeatureFile)
-        if source.uri.endswith("gone"):
-            raise FeatureFileMissing(source.uri)
+    def skeleton(self, kept: FeaturesKept, rate_hz: float) -> Skeleton:
+        assert isinstance(kept.source, FeatureFile)
+        if kept.source.uri.endswith("gone"):
+            raise FeatureFileMissing(kept.source.uri)
         return Skeleton(layout="mpii-16", joints=[], bones=[], rate_hz=rate_hz, frames=0, positions=[])
 
 
