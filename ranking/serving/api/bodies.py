@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from ranking.serving.api.errors import RefusedRequest
 from ranking.serving.api.refusals import MALFORMED_JSON, MALFORMED_REQUEST, UNSUPPORTED_MEDIA_TYPE
 
+_MOST_NAMES: Final = 100
 _UTF_8: Final = frozenset({"utf-8", "utf8"})
 
 
@@ -31,8 +32,8 @@ class JsonRequest(Request):
         except RecursionError:
             raise _malformed("it is nested too deeply") from None
         except ValueError as error:  # Python refuses to read thousands of digits as a number
-            if isinstance(error, _NamedTwice):
-                raise _malformed(str(error)) from None
+            if isinstance(error, _Refused):
+                raise RefusedRequest(MALFORMED_JSON, f"the body is JSON that is not taken: {error}", "body") from None
             raise _malformed("a number has too many digits") from None
 
 
@@ -51,16 +52,21 @@ class JsonRoute(APIRoute):
         return answer_json
 
 
-class _NamedTwice(ValueError):
-    """An object that has a name twice: readers differ in which value counts."""
+class _Refused(ValueError):
+    """An object that JSON allows, and no path takes."""
 
 
 def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a name that is there twice readers differ in which value counts. Of very many, each unknown name would be
+    reported, which takes seconds, and no other request is answered meanwhile.
+    """
+    if len(pairs) > _MOST_NAMES:
+        raise _Refused(f"an object has {len(pairs)} names; no object of a request has more than {_MOST_NAMES}")
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _NamedTwice(f"{twice[:100]!r} is there more than once in one object")
+        raise _Refused(f"{twice[:100]!r} is there more than once in one object")
     return found
 
 

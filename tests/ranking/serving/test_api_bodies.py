@@ -44,6 +44,15 @@ from tests.ranking.serving.asgi import JSON, refusal, request
             ),
         ),
         pytest.param(
+            b"{" + b",".join(b'"%x": 1' % number for number in (*range(200_000), 199_999)) + b"}",
+            (422, "malformed_json", "body"),
+            marks=pytest.mark.tried(
+                kind="HTTP edges",
+                given="an object of 200,000 names, the last of which is there twice",
+                outcome="422 malformed_json, at once",
+            ),
+        ),
+        pytest.param(
             b'\xef\xbb\xbf{"clip_id": "c1"}',
             (422, "malformed_json", "body"),
             marks=pytest.mark.tried(
