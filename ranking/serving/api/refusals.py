@@ -70,7 +70,8 @@ EXPECTATION_FAILED: Final = RequestRefusal(
 MALFORMED_JSON: Final = RequestRefusal(
     "malformed_json",
     422,
-    "The body is not JSON in UTF-8, has a name twice, is nested too deeply, or has a number of too many digits.",
+    "The body is not JSON in UTF-8, has a name twice or more than 100 in one object, is nested too deeply, or has a "
+    "number of too many digits.",
     "Correct the body where the message says.",
 )
 RATE_LIMITED: Final = RequestRefusal(

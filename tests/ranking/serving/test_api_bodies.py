@@ -51,6 +51,7 @@ from tests.ranking.serving.asgi import JSON, refusal, request
                 given="an object of 200,000 names, the last of which is there twice",
                 outcome="422 malformed_json, at once",
             ),
+            id="very many names",
         ),
         pytest.param(
             b'\xef\xbb\xbf{"clip_id": "c1"}',
