@@ -9,12 +9,11 @@ from schemas.ports import FeatureExtractor, GradientRuntime, ModelRuntime
 from schemas.unknown_modalities import UnknownModalities
 from streamer.extractors.selection import open_extractor
 from streamer.guidance.guide import Guide
-from streamer.guiding import Guiding
+from streamer.guiding import Guiding, onnx_gradients
 from streamer.loading import FeatureLoader
 from streamer.pipeline import OpenSink, OpenSource, Streamer
 from streamer.prefetch import Prefetcher
 from streamer.roots import FeatureRoots
-from streamer.runtimes.gradients import OnnxGradients, gradient_providers
 from streamer.runtimes.selection import open_runtime
 from streamer.runtimes.style_network import StyleNetwork, style_network
 from streamer.scoring import Scorer
@@ -56,8 +55,7 @@ def open_guide(bundle: Bundle, settings: StreamerSettings | None = None) -> Guid
 
 def guide_beside(runtime: ModelRuntime, bundle: Bundle, settings: StreamerSettings) -> Guide:
     """A guide that shares the ``runtime`` of ``bundle``, likewise."""
-    threads = settings.inference_threads
-    return Guide(runtime, OnnxGradients(bundle, providers=gradient_providers(settings.providers), threads=threads))
+    return Guide(runtime, onnx_gradients(settings, bundle, settings.inference_threads))
 
 
 def open_streamer(

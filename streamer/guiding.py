@@ -14,7 +14,6 @@ from schemas.features import ClipFeatures
 from schemas.observation import Observer
 from schemas.ports import GradientRuntime, ModelRuntime
 from streamer.guidance.guide import Guide
-from streamer.runtimes.gradients import OnnxGradients, gradient_providers
 from streamer.settings import StreamerSettings
 
 log = logging.getLogger(__name__)
@@ -27,6 +26,16 @@ def is_chosen(clip_id: str, share: float) -> bool:
     """Whether a clip is among the ``share`` (0 to 1) that get guidance: by its id, so that a replay chooses alike."""
     drawn = int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[: _BITS // 8], "big")
     return drawn < share * 2.0**_BITS
+
+
+def onnx_gradients(settings: StreamerSettings, bundle: Bundle, threads: int) -> GradientRuntime:
+    """Runs the gradient graphs of ``bundle``; the caller closes it. Raises as ``OnnxGradients`` does.
+
+    ONNX Runtime is imported here: whoever needs no gradients may have chosen another runtime and have none installed.
+    """
+    from streamer.runtimes.gradients import OnnxGradients, gradient_providers
+
+    return OnnxGradients(bundle, providers=gradient_providers(settings.providers), threads=threads)
 
 
 def open_gradients(settings: StreamerSettings, bundle: Bundle, threads: int) -> GradientRuntime | None:
@@ -42,7 +51,7 @@ def open_gradients(settings: StreamerSettings, bundle: Bundle, threads: int) -> 
             bundle.manifest.generation,
         )
         return None
-    return OnnxGradients(bundle, providers=gradient_providers(settings.providers), threads=threads)
+    return onnx_gradients(settings, bundle, threads)
 
 
 class Guiding:

@@ -194,6 +194,8 @@ from ranking.serving.api import create_app
 from ranking.serving.live.broadcast import Broadcast
 from ranking.serving.service import RankingService
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what runs in its background
+
 def listen():
     with socket.create_connection(address) as client:
         client.sendall(b"GET /v1/events HTTP/1.1\\r\\nHost: h\\r\\n\\r\\n")

@@ -325,7 +325,7 @@ def test_a_model_that_is_no_run_is_not_deleted_unasked(data: DataSet, tmp_path: 
 def test_validation_without_a_clip_to_spare_is_refused(data: DataSet, tmp_path: Path) -> None:
     rows = [msgspec.structs.replace(a, split="test") for a in data.annotations]
     rows[0], rows[1] = (msgspec.structs.replace(a, split="train") for a in rows[:2])
-    clips = learning.Clips(DataSet(tmp_path, tuple(rows)), np.zeros(40), (), (), None, None, {})
+    clips = learning.Clips(DataSet(tmp_path, tuple(rows)), np.zeros(40), (), (), None, None, {}, False)
     with pytest.raises(DataSetError, match="none can be kept apart for validation"):
         learning._validation(clips, Fold("split", [0, 1], [*range(2, 40)]), 0.5, seed=0)
 

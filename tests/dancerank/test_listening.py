@@ -57,6 +57,8 @@ import signal, socket
 from fastapi import FastAPI
 from dancerank.listening import answer, bound
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what runs in its background
+
 def announce():
     socket.create_connection(address).close()
     print("accepted", flush=True)

@@ -29,8 +29,8 @@ def filter_failure(
     _: schemathesis.HookContext, failure: Exception, case: schemathesis.Case, response: schemathesis.Response
 ) -> bool:
     """Keep all failures but the refusal of a window whose end is before its beginning, of a made-up cursor, of an
-    embedding whose width is not that of any indexed one, of what is neither a feature file nor a video, of a
-    text that is not a policy, and of a format that pictures of the kind asked for do not have.
+    embedding whose width is not that of any indexed one, of what is neither a feature file nor a video, nor Base64, of
+    a text that is not a policy, and of a format that pictures of the kind asked for do not have.
     """
     if isinstance(failure, ServerError) and response.status_code == 501:
         return response.json()["error"]["code"] != NotOffered.code
@@ -43,6 +43,8 @@ def filter_failure(
     if response.status_code == 422 and error["code"] == QueryError.code and _is_of_another_width(error):
         return False
     if response.status_code == 422 and (parameter or "").startswith("policies."):
+        return False
+    if "Base64 decoding error" in error["message"]:
         return False
     if parameter == "format" and "a picture of kind" in error["message"]:
         return False

@@ -25,9 +25,8 @@ from schemas.modalities import Modality
 from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, Record
 from tests.clips import random_features, upload
-from tests.conftest import _unavailable
 from tests.failed_connections import COLLECTED
-from tests.servers import ServerUnavailable
+from tests.servers import ServerUnavailable, unavailable
 from tests.servers.guarded_kafka import GuardedKafkaServer, Right
 from tests.small_bundle import small_bundle
 from tests.waiting import wait_until
@@ -51,7 +50,7 @@ def server() -> Iterator[GuardedKafkaServer]:
     try:
         server = GuardedKafkaServer()
     except ServerUnavailable as error:
-        _unavailable(error)
+        unavailable(error)
     with server:
         yield server
 

@@ -16,9 +16,8 @@ from dancerank.processes import Processes
 from dancerank.settings import Settings
 from schemas.errors import ConfigurationError, CredentialsRefused, DancerankError, TransportError
 from schemas.ports import OutgoingRecord, TopicPartition
-from tests.conftest import _unavailable
 from tests.failed_connections import COLLECTED
-from tests.servers import ServerUnavailable
+from tests.servers import ServerUnavailable, unavailable
 from tests.servers.secure_kafka import KEY_PASSWORD, PASSWORD, SecureKafkaServer
 from tests.waiting import STANDSTILL_S, read
 from transport.client_options import TransactionOptions
@@ -48,7 +47,7 @@ def server() -> Iterator[SecureKafkaServer]:
     try:
         server = SecureKafkaServer()
     except ServerUnavailable as error:
-        _unavailable(error)
+        unavailable(error)
     with server:
         yield server
 
