@@ -6,7 +6,6 @@ Legend: N clips, T time steps, V joints, C coordinates, K styles.
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import onnxruntime
 
 from schemas.bundle import FRAMES, LENGTHS, Bundle
 from schemas.errors import BundleError, InferenceFailed
@@ -34,6 +33,8 @@ class StyleNetwork:
     """
 
     def __init__(self, classifier: StyleClassifier, graph: bytes) -> None:
+        import onnxruntime  # a bundle without a classifier may run in another runtime, with none installed
+
         self.classifier = classifier
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
