@@ -118,12 +118,15 @@ class Scorer:
         max_batch_steps: float = math.inf,
         recogniser: StyleRecogniser | None = None,
         guiding: Guiding | None = None,
+        warns_outside_training: bool = True,
         observer: Observer | None = None,
         clock: Clock | None = None,
     ) -> None:
         """A run has no more clips than ``sizes`` says and no padded cost above ``max_batch_steps``. ``recogniser``
-        names the styles of clips that have joints, ``guiding`` gives some of them guidance.
+        names the styles of clips that have joints, ``guiding`` gives some of them guidance. A clip outside the training
+        distribution is logged unless ``warns_outside_training`` is false: for clips that no ranking is to hold.
         """
+        self._warns_outside_training = warns_outside_training
         self._runtime = runtime
         self._recogniser, self._guiding = recogniser, guiding
         self._sizes, self._max_batch_steps = sizes, max_batch_steps
@@ -296,6 +299,7 @@ class Scorer:
         farthest = max(distances, key=lambda modality: distances[modality])
         if outside_training(distances[farthest]):
             self._observer.outside_training()
+        if self._warns_outside_training and outside_training(distances[farthest]):
             log.warning(
                 "clip %s lies outside what the model was trained on (%s: %.3g times the limit); it is scored and in no "
                 "ranking",

@@ -220,7 +220,7 @@ class OnRequest:
         loader = FeatureLoader(store, runtime.manifest, max_bytes=streamer.max_feature_bytes, extractor=extractor)
         guided = not isinstance(bundle.manifest.guidance, msgspec.UnsetType)
         guide = guide_beside(runtime, bundle, streamer) if guided else None
-        return Loaded(runtime, Scorer(runtime), loader, guide)
+        return Loaded(runtime, Scorer(runtime, warns_outside_training=False), loader, guide)
 
     def _videos(self) -> FeatureExtractor:
         if not self._takes_videos:

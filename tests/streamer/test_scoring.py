@@ -231,6 +231,16 @@ def test_a_clip_carries_the_greatest_of_its_distances_and_its_scores_stay(
     assert "clip clip-0 lies outside what the model was trained on" in caplog.text
 
 
+def test_a_clip_that_no_ranking_is_to_hold_is_not_logged_and_its_distance_is_answered(
+    bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen = Distances()
+    scorer = Scorer(OnnxRuntime(stating(bundle, 1e-3)), warns_outside_training=False, observer=seen)
+    results = scored(scorer, clips())
+    assert seen.outside == sum(outside_training(training_distance(result)) for result in results) == 4
+    assert "lies outside" not in caplog.text
+
+
 def test_a_result_says_where_the_features_can_be_read_again_unless_they_came_inline(bundle: Bundle) -> None:
     features, sources = random_features(3.0), (FeatureFile("file:///a", "a" * 64), VideoFile("s3://videos/a.mp4"))
     inline = upload("inline", features)
