@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from dancerank.start_checks import check_start
 from ranking.scores.store import ScoreStore
 from schemas.errors import ConfigurationError
 from tests.ranking.examples import apply, scored_clip
+from tests.servers import free_port
 from tests.small_bundle import write_small_bundle
 from tests.vdv.data_sets import annotation, written
 from transport.connection import KafkaConnection
@@ -47,14 +47,11 @@ def test_without_a_broker_there_is_one_sentence(tmp_path: Path, command: str) ->
     if command == "produce":
         written(tmp_path, [annotation("a")])
         arguments.append(str(tmp_path))
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
     code, lines = dancerank(
         *arguments,
         DANCERANK_KAFKA__BOOTSTRAP_SERVERS='["127.0.0.1:1"]',
         DANCERANK_KAFKA__TIMEOUT_S="1",
-        DANCERANK_SERVER__PORT=str(port),
+        DANCERANK_SERVER__PORT=str(free_port()),
         DANCERANK_STREAMER__FEATURE_ROOTS=f'["{tmp_path.as_uri()}"]',
         DANCERANK_RANKING__DATABASE_URL=f"sqlite:///{tmp_path}/view.db",
         DANCERANK_RANKING__INDEX_FOLDER=str(tmp_path / "index"),

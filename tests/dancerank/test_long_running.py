@@ -13,6 +13,7 @@ from dancerank.processes import Processes
 from dancerank.settings import ServerSettings, Settings, shipped_bundle
 from ranking.views.loop import ViewLoop
 from schemas.bundle import SYNTHETIC_WARNING
+from tests.servers import free_port
 from transport.connection import KafkaConnection
 from transport.embedded import EmbeddedBroker
 
@@ -32,7 +33,7 @@ def ended_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(serve, "configure_logs", lambda _: None)
     monkeypatch.chdir(tmp_path)
     for port in ("PORT", "STREAM_METRICS_PORT", "RANK_METRICS_PORT"):
-        monkeypatch.setenv(f"DANCERANK_SERVER__{port}", "0" if "METRICS" in port else "18080")
+        monkeypatch.setenv(f"DANCERANK_SERVER__{port}", "0" if "METRICS" in port else str(free_port()))
 
 
 @pytest.mark.usefixtures("broker")

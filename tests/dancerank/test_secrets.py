@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -25,6 +24,7 @@ from ranking.serving.service import RankingService
 from schemas.errors import DancerankError
 from streamer.roots import FeatureRoots
 from streamer.stores import FeatureStore
+from tests.servers import free_port
 
 SECRET = "sesame"
 """Part of every planted secret."""
@@ -54,12 +54,9 @@ class Watched:
     def __init__(self, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
         self.folder, self.config, self.caplog = folder, folder / "dancerank.toml", caplog
         self.said: list[str] = []
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
         self.keys = folder / "keys"
         self.key = create_key(self.keys, "app", created=datetime(2026, 3, 1, tzinfo=UTC))
-        self.config.write_text(f'{CONFIG}[server]\nport = {port}\napi_keys = "{self.keys}"\n')
+        self.config.write_text(f'{CONFIG}[server]\nport = {free_port()}\napi_keys = "{self.keys}"\n')
 
     def run(self, *arguments: str) -> Result:
         result = CliRunner(env={"COLUMNS": "300"}).invoke(app, [*arguments, "--config", str(self.config)])

@@ -1,7 +1,6 @@
 """Processes that are asked to stop finish what is in flight, and end in time."""
 
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ import httpx
 import pytest
 
 from dancerank.signals import OVERDUE
+from tests.servers import free_port
 
 SERVER = """
 import logging, sys, time
@@ -80,12 +80,6 @@ def asking(server: subprocess.Popen[str], url: str, count: int = 1) -> tuple[lis
     assert server.stdout is not None
     assert [server.stdout.readline() for _ in clients] == ["begun\n"] * count
     return clients, answers
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def test_requests_under_way_at_the_signal_are_answered_and_the_process_ends_well() -> None:

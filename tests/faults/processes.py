@@ -14,7 +14,7 @@ import httpx
 import psutil
 
 from dancerank.settings import Settings
-from tests.servers import free_port
+from tests.servers import free_port, log_tail
 
 START_S = 60.0
 
@@ -49,8 +49,10 @@ class Worker:
             **(variables or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_ended = False
 
     def start(self) -> None:
+        self._is_ended = False
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=self._variables)
 
@@ -83,10 +85,11 @@ class Worker:
         return self.metric(self._progress)
 
     def metric(self, beginning: str) -> float:
-        """Sum of the samples that begin so; 0 while it does not answer."""
+        """Sum of the samples that begin so; 0 while it does not answer. ``RuntimeError`` if it ended by itself."""
         try:
             lines = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=5.0).text.splitlines()
         except httpx.TransportError:
+            self._check_not_ended()
             return 0.0
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(beginning))
 
@@ -101,6 +104,7 @@ class Worker:
         try:
             answer = httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=15.0).json()
         except httpx.TransportError:
+            self._check_not_ended()
             return None
         return [*answer.get("reasons", ()), *answer["waiting"]]
 
@@ -111,9 +115,23 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None:
+            sys.stdout.write(f"{self.name} on port {self.port} waits for {self._waiting_or_error()}; its log ends:\n")
+            sys.stdout.write(log_tail(self._log) + "\n")
         self._end(signal.SIGKILL)
 
+    def _waiting_or_error(self) -> object:
+        try:
+            return self.waiting()
+        except RuntimeError:
+            return "nothing: it ended by itself"
+
+    def _check_not_ended(self) -> None:
+        if self._process is not None and self._process.poll() is not None and not self._is_ended:
+            raise RuntimeError(f"{self.name} ended with status {self._process.returncode}:\n{log_tail(self._log)}")
+
     def _end(self, number: signal.Signals) -> int:
+        self._is_ended = True
         if self._process is None:
             return 0
         if self._process.poll() is None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.servers import free_port
 from tests.waiting import STANDSTILL_S, wait_until
 from transport.connection import KafkaConnection
 
@@ -33,9 +33,7 @@ class Operator:
     url: str = field(init=False)
 
     def __post_init__(self) -> None:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            port = taken.getsockname()[1]
+        port = free_port()
         self.settings["DANCERANK_SERVER__PORT"] = str(port)
         self.url = f"http://127.0.0.1:{port}"
 

@@ -2,12 +2,11 @@
 
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from dancerank.uploads import send_upload
 from schemas.events import ClipUploaded
 from schemas.modalities import Dimension
 from tests.integration.scored_log import plainly_ranked, read_log
+from tests.servers import free_port
 from tests.waiting import STANDSTILL_S, wait_until
 from transport.connection import KafkaConnection
 from transport.kafka_sink import KafkaSink
@@ -69,11 +69,7 @@ class Deployment:
 
 @pytest.fixture
 def deployment(settings: Settings, tmp_path: Path) -> Deployment:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        api_port, metrics_port = (each.getsockname()[1] for each in sockets)
+    api_port, metrics_port = free_port(), free_port()
     config = tmp_path / "dancerank.toml"
     config.write_text(f"""
         [kafka]

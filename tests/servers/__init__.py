@@ -1,13 +1,22 @@
 """Real servers for tests, on loopback addresses only, started from what ``deploy/test-servers.sh`` brings."""
 
+import itertools
 import os
+import random
 import socket
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
+_FIRST_PORT: Final = 20_000
+_PORTS_END: Final = 32_768
+_MOST_WORKERS: Final = 16
+_drawn = itertools.count(random.SystemRandom().randrange(_PORTS_END))
+"""Begins anywhere: two runs of the tests on one machine rarely draw the same port."""
 
 
 class ServerUnavailable(Exception):
@@ -31,10 +40,24 @@ def unavailable(error: ServerUnavailable) -> NoReturn:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nothing listens on, and that neither connections nor other test processes draw meanwhile.
+
+    The kernel gives outgoing connections, and whoever binds port 0, ports of its ephemeral range (from 32768 on, where
+    nobody changed that); a server that starts seconds later must not find one of those on its port.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw") or 0)
+    for port in _ports(worker):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ServerFailed(f"no port of {_FIRST_PORT} to {_PORTS_END - 1} is free")
+
+
+def _ports(worker: int) -> Iterator[int]:
+    """Of this process and worker, each at most once before any comes again."""
+    share = range(_FIRST_PORT + worker % _MOST_WORKERS, _PORTS_END, _MOST_WORKERS)
+    for _ in share:
+        yield share[next(_drawn) % len(share)]
 
 
 def log_tail(log: Path, lines: int = 40) -> str:
