@@ -17,8 +17,8 @@ class ChallengeDistribution:
     highest.
 
     Bin i holds ``counts[i]`` scores with edges[i] ≤ score < edges[i+1], the last bin also those at its upper edge;
-    together they are the ``clips`` that have a score. Both lists are empty without any. ``window`` and ``since_ms`` are
-    those of ``Ranking``.
+    together they are the ``clips`` that have a score. Both lists are empty without any. ``window``, ``since_ms`` and
+    ``style`` are those of ``Ranking``.
     """
 
     challenge_id: str
@@ -29,6 +29,7 @@ class ChallengeDistribution:
     counts: list[int]
     window: Window = "all"
     since_ms: int | None = None
+    style: str | None = None
 
 
 @dataclass(frozen=True)

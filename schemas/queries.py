@@ -306,7 +306,7 @@ class Neighbours:
     """A clip's place in its challenge by ``dimension``, among ``clips`` clips, and the clips around it.
 
     ``above`` are the next better ones, the nearest first, ``below`` the next worse ones, the nearest first; of equal
-    scores those with a lower clip id are above. ``window`` and ``since_ms`` are those of ``Ranking``.
+    scores those with a lower clip id are above. ``window``, ``since_ms`` and ``style`` are those of ``Ranking``.
     """
 
     challenge_id: str
@@ -318,6 +318,7 @@ class Neighbours:
     below: list[RankedClip]
     window: Window = "all"
     since_ms: int | None = None
+    style: str | None = None
 
 
 @dataclass(frozen=True)

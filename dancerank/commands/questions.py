@@ -14,6 +14,7 @@ from dancerank.settings import load_settings
 from dancerank.terminal import Console
 from ranking.scores.store import ScoreStore
 from ranking.serving.service import RankingService
+from schemas.challenge_queries import ChallengeDistribution
 from schemas.errors import QueryError
 from schemas.modalities import MODALITIES, Dimension
 from schemas.queries import Neighbours, Order, RankedClip, Ranking, Window
@@ -35,12 +36,12 @@ def rankings(
     """The ranking of a challenge by any visual dimension, and which one matters most in it."""
     if challenge is not None and around is not None:
         raise QueryError("name a challenge, or a clip with --around, whose challenge is known", field="around")
-    if style is not None and challenge is None:
+    if style is not None and challenge is None and around is None:
         raise QueryError("--style goes with a challenge: name one", field="style")
     console = Console()
     with store_service(config) as service:
         if around is not None:
-            found = service.neighbours(around, by, k=k, generation=generation, window=window)
+            found = service.neighbours(around, by, k=k, generation=generation, window=window, style=style)
             console.print(neighbours_table(found))
         elif challenge is not None:
             ranking = service.ranking(
@@ -52,13 +53,31 @@ def rankings(
 
 
 def distribution(
+    challenge: Annotated[str | None, typer.Argument(help="The challenge; without one, all together.")] = None,
     by: Annotated[Dimension, typer.Option(help="The modality whose scores, or the fused score.")] = Dimension.FUSED,
-    score: Annotated[float | None, typer.Option(help="A score to give the percentile of.")] = None,
+    score: Annotated[float | None, typer.Option(help="A score to give the percentile of, in all together.")] = None,
+    bins: Annotated[int, typer.Option(help="How many bins of equal width the scores of a challenge fall in.")] = 10,
+    window: Annotated[
+        Window, typer.Option(help="Only clips of a challenge that were uploaded in the last hour, day or week.")
+    ] = "all",
+    style: Annotated[
+        str | None, typer.Option(help="Only clips of a challenge that show this dance style, or unknown.")
+    ] = None,
     generation: Generation = None,
     config: Config = None,
 ) -> None:
-    """How scores are distributed over all challenges together, estimated from the stream of scored clips."""
+    """How scores are distributed: in one challenge, counted, or in all together, estimated as clips are scored."""
+    if challenge is None and (style is not None or window != "all"):
+        raise QueryError("--style and --window go with a challenge: name one", field="challenge")
+    if challenge is not None and score is not None:
+        raise QueryError("--score goes with all challenges together: name none", field="score")
     with store_service(config) as service:
+        if challenge is not None:
+            counted = service.challenge_distribution(
+                challenge, by, bins=bins, generation=generation, window=window, style=style
+            )
+            Console().print(histogram_table(counted))
+            return
         found = service.distribution(by, score=score, generation=generation)
     error = f"± {found.rank_error:.2f}" if found.rank_error else "exact"
     table = Table("percentile", "score", title=titled(f"{found.scores} {by} scores"), caption=f"percentiles: {error}")
@@ -82,17 +101,31 @@ def _challenges_table(service: RankingService, generation: str | None, window: W
     return table
 
 
+def histogram_table(found: ChallengeDistribution) -> Table:
+    """A row for each bin, the lowest first; the last one has its upper edge too."""
+    title = f"{found.challenge_id}: {found.dimension} scores of {found.clips} clips{_of_style(found.style)}"
+    table = Table("from", "to", "clips", "share", title=titled(title + of_window(found.window)))
+    for low, high, clips in zip(found.edges, found.edges[1:], found.counts, strict=False):
+        table.add_row(f"{low:.4f}", f"{high:.4f}", str(clips), f"{clips / found.clips:.1%}")
+    return table
+
+
 def ranking_table(ranking: Ranking) -> Table:
-    of_style = "" if ranking.style is None else f" of style {ranking.style}"
+    of_style = _of_style(ranking.style)
     title = f"{ranking.challenge_id} by {ranking.dimension}: {ranking.order} of {ranking.clips} clips{of_style}"
     return _clips_table(title + of_window(ranking.window), ranking.entries)
 
 
 def neighbours_table(found: Neighbours) -> Table:
     """Best first; the clip that was asked about stands out."""
-    title = f"{found.challenge_id} by {found.dimension}: around {found.clip.clip_id}, of {found.clips} clips"
+    around, of_style = found.clip.clip_id, _of_style(found.style)
+    title = f"{found.challenge_id} by {found.dimension}: around {around}, of {found.clips} clips{of_style}"
     clips = [*reversed(found.above), found.clip, *found.below]
     return _clips_table(title + of_window(found.window), clips, marked=found.clip)
+
+
+def _of_style(style: str | None) -> str:
+    return "" if style is None else f" of style {style}"
 
 
 def of_window(window: Window) -> str:

@@ -64,25 +64,33 @@ def end_of(
 
 
 def around(
-    connection: sa.Connection, clip_id: str, dimension: str, generation: str, k: int, since: Since | None
+    connection: sa.Connection,
+    clip_id: str,
+    dimension: str,
+    generation: str,
+    k: int,
+    since: Since | None,
+    style: str | None = None,
 ) -> Around | None:
-    """The ``k`` clips on either side of a clip; ``None`` if it is not in the ranking."""
-    found = around_clip(connection, clip_id, generation, dimension, since, k)
+    """The ``k`` clips on either side of a clip, of its challenge or of those that show a ``style``; ``None`` if it is
+    not among these.
+    """
+    found = around_clip(connection, clip_id, generation, dimension, since, k, style)
     if found is None:
         return None
     own, surroundings = found
     of = RankingOf(generation, own.challenge_id, dimension)
-    higher = next_scores(connection, of, surroundings, k, since, higher=True)
-    lower = next_scores(connection, of, surroundings, k, since, higher=False)
+    counted = of.of_style(style)
+    higher = next_scores(connection, counted, surroundings, k, since, higher=True)
+    lower = next_scores(connection, counted, surroundings, k, since, higher=False)
     counts = {own.score: own.counts} | _counts_beyond(own.counts, higher, lower)
-    asked = {"of_generation": generation, "of_challenge": own.challenge_id, "of_dimension": dimension, "most": k}
-    asked |= {"of_clip": clip_id, "of_score": own.score} | parameters(since)
+    asked = _asked(of, k, since, style) | {"of_clip": clip_id, "of_score": own.score}
     if since is None:
         asked |= {"highest": (higher or [(own.score, 0)])[-1][0], "lowest": (lower or [(own.score, 0)])[-1][0]}
     else:
         asked |= {"higher_scores": [score for score, _ in higher], "lower_scores": [score for score, _ in lower]}
     sides: dict[str, list[RankedClip]] = {"above": [], "below": []}
-    for row in connection.execute(_around(within=since is not None), asked):
+    for row in connection.execute(_around(within=since is not None, styled=style is not None), asked):
         at = place(*counts[float(row.score)])
         sides[row.side].append(RankedClip(*at, row.clip_id, row.dancer_id, float(row.score)))
     # Equal scores are listed by clip id, so the nearest above have the greatest.
@@ -190,7 +198,7 @@ def _end(order: Order, *, within: bool, styled: bool) -> sa.Select[Any]:
 
 
 @lru_cache
-def _around(*, within: bool) -> sa.Select[Any]:
+def _around(*, within: bool, styled: bool) -> sa.Select[Any]:
     """Up to ``most`` rows of each: with the score ``of_score`` and a lower or higher id than ``of_clip``, with the next
     scores up to ``highest``, and down to ``lowest``. ``within`` a window other clips may lie between, and the next
     scores are named: ``higher_scores``, ``lower_scores``.
@@ -213,6 +221,7 @@ def _around(*, within: bool) -> sa.Select[Any]:
         (below, sa.and_(own, table.clip_id > clip), [table.clip_id]),
         (below, lower, [table.score.desc(), table.clip_id]),
         within=within,
+        styled=styled,
     )
 
 
@@ -243,7 +252,7 @@ def _after(order: Order, *, within: bool, styled: bool) -> sa.Select[Any]:
 def _united(
     *parts: tuple[sa.ColumnElement[str], sa.ColumnElement[bool], Sequence[sa.ColumnElement[Any]]],
     within: bool,
-    styled: bool = False,
+    styled: bool,
 ) -> sa.Select[Any]:
     """The first ``most`` clips of each part, which is a side, a condition and an order, with their dancers."""
     table, queries = scores.c, []

@@ -162,16 +162,26 @@ class ScoreStore(WholeChallenges):
             return styles_counted(connection, generation, challenge_id, window, within)
 
     def neighbours(
-        self, clip_id: str, dimension: Dimension, generation: str, *, k: int, window: Window = "all"
+        self,
+        clip_id: str,
+        dimension: Dimension,
+        generation: str,
+        *,
+        k: int,
+        window: Window = "all",
+        style: str | None = None,
     ) -> Neighbours:
-        """The ``k`` next better and the ``k`` next worse clips. Raises as ``place`` and ``ranking`` do."""
+        """The ``k`` next better and the ``k`` next worse clips, of all or of those that show a ``style``. Raises as
+        ``place`` and ``ranking`` do, and ``NotFound`` (style) for a clip that shows another.
+        """
+        check_style(style)
         if not 1 <= k <= MAX_HITS:
             raise QueryError(f"k is {k}; expected 1 to {MAX_HITS}", field="k")
         within = since(window, self._clock.now_ms())
         with self._database.reading() as connection:
-            found = around(connection, clip_id, dimension, generation, k, within)
+            found = around(connection, clip_id, dimension, generation, k, within, style)
         if found is None:
-            raise self._no_place(clip_id, dimension, generation, window)
+            raise self._no_place(clip_id, dimension, generation, window, style)
         since_ms = None if within is None else within.at_ms
         return Neighbours(
             challenge_id=found.challenge_id,
@@ -183,6 +193,7 @@ class ScoreStore(WholeChallenges):
             below=found.below,
             window=window,
             since_ms=since_ms,
+            style=style,
         )
 
     def clip(self, clip_id: str, generation: str, *, window: Window = "all") -> ClipSummary:
@@ -252,7 +263,9 @@ class ScoreStore(WholeChallenges):
                 return RankedClip(*place(*found.counts), clip_id, found.dancer_id, found.score)
         raise self._no_place(clip_id, dimension, generation, window)
 
-    def _no_place(self, clip_id: str, dimension: Dimension, generation: str, window: Window) -> NotFound:
+    def _no_place(
+        self, clip_id: str, dimension: Dimension, generation: str, window: Window, style: str | None = None
+    ) -> NotFound:
         """Why a clip has no place. Raises ``NotFound`` for a clip that is not known."""
         clip = self.clip(clip_id, generation)
         if clip.outside_training_distribution:
@@ -262,6 +275,9 @@ class ScoreStore(WholeChallenges):
         if dimension not in clip.places:
             has = ", ".join(clip.places)
             return NotFound(f"clip {clip_id} has no {dimension} score; it has {has}", field="dimension")
+        if style not in (None, clip.style):
+            shown = "its style was not judged" if clip.style is None else f"it shows {clip.style}"
+            return NotFound(f"clip {clip_id} does not show the style {style}; {shown}", field="style")
         return NotFound(f"clip {clip_id} was uploaded before the window of {window}", field="window")
 
     def distribution(self, dimension: Dimension, generation: str, *, score: float | None = None) -> ScoreDistribution:

@@ -8,7 +8,7 @@ from ranking.scores.pages import RankingOf
 from ranking.scores.runs.content import CLIPS, Totals
 from ranking.scores.runs.periods import MINUTE_MS, minute_of, since
 from ranking.scores.runs.reading import totals_by_challenge, totals_of
-from ranking.scores.style_counts import check_shown
+from ranking.scores.style_counts import check_shown, check_style
 from ranking.scores.tips.reading import all_tips, challenge_tips
 from ranking.scores.unranked import unranked_clips
 from schemas.challenge_queries import (
@@ -39,18 +39,30 @@ class WholeChallenges:
         return [Challenge(challenge_id, clips) for challenge_id, clips in sizes if clips]
 
     def challenge_distribution(
-        self, challenge_id: str, dimension: Dimension, generation: str, *, bins: int, window: Window = "all"
+        self,
+        challenge_id: str,
+        dimension: Dimension,
+        generation: str,
+        *,
+        bins: int,
+        window: Window = "all",
+        style: str | None = None,
     ) -> ChallengeDistribution:
-        """Of the scores in one challenge, exact. Raises ``NotFound`` (challenge) and ``QueryError`` (``bins``)."""
+        """Of the scores in one challenge, or of its clips of a ``style``, exact. Raises ``NotFound`` (challenge, style)
+        and ``QueryError`` (``bins``, ``style``).
+        """
+        check_style(style)
         if not 1 <= bins <= MAX_BINS:
             raise QueryError(f"bins is {bins}; expected 1 to {MAX_BINS}", field="bins")
         within = since(window, self._clock.now_ms())
         with self._database.reading() as connection:
-            found = histogram(connection, RankingOf(generation, challenge_id, dimension), bins, within)
+            of = RankingOf(generation, challenge_id, dimension).of_style(style)
+            found = histogram(connection, of, bins, within)
             if not found.clips:
                 challenge_totals(connection, generation, challenge_id)
+                check_shown(connection, generation, challenge_id, style)
         since_ms = None if within is None else within.at_ms
-        return ChallengeDistribution(challenge_id, dimension, generation, *found, window, since_ms)
+        return ChallengeDistribution(challenge_id, dimension, generation, *found, window, since_ms, style)
 
     def unranked(self, challenge_id: str, generation: str, *, k: int, after: str | None = None) -> UnrankedClips:
         """Clips of a challenge that are in no ranking. Raises ``NotFound`` (challenge) and ``QueryError`` (``k``)."""

@@ -58,11 +58,12 @@ class ChallengeQuestions(ABC):
         bins: int,
         generation: str | None = None,
         window: Window = "all",
+        style: str | None = None,
     ) -> ChallengeDistribution:
-        """How the scores of one challenge are distributed: an exact histogram."""
+        """How the scores of one challenge, or of its clips of a dance style, are distributed: an exact histogram."""
         check_identifier("challenge_id", challenge_id)
         asked = self._generation(generation)
-        return self._store.challenge_distribution(challenge_id, dimension, asked, bins=bins, window=window)
+        return self._store.challenge_distribution(challenge_id, dimension, asked, bins=bins, window=window, style=style)
 
     def unranked(
         self, challenge_id: str, *, k: int = 10, after: str | None = None, generation: str | None = None

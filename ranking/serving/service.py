@@ -184,10 +184,14 @@ class RankingService(ChallengeQuestions):
         k: int = 5,
         generation: str | None = None,
         window: Window = "all",
+        style: str | None = None,
     ) -> Neighbours:
-        """A clip's place in its challenge by one dimension, and up to ``k`` clips on either side of it."""
+        """A clip's place in its challenge by one dimension, and up to ``k`` clips on either side of it; among all
+        clips, or among those of a dance style.
+        """
         check_identifier("clip_id", clip_id)
-        return self._store.neighbours(clip_id, dimension, self._generation(generation), k=k, window=window)
+        asked = self._generation(generation)
+        return self._store.neighbours(clip_id, dimension, asked, k=k, window=window, style=style)
 
     def generations(self) -> list[GenerationState]:
         """Every model generation that scored clips, was active or is retired."""

@@ -40,6 +40,19 @@ def test_a_ranking_of_a_style(filled: Path) -> None:
     assert "clip-0" not in found.output
 
 
+def test_the_neighbours_and_the_distribution_in_a_ranking_of_a_style(filled: Path) -> None:
+    beside = run("rankings", "--around", "clip-1", "--style", "tango")
+    assert beside.exit_code == 0, beside.output
+    assert "around clip-1, of 2 clips of style tango" in beside.output
+    assert "clip-2" in beside.output
+    assert "clip-0" not in beside.output
+    counted = run("distribution", "ch", "--style", "tango", "--bins", "2")
+    assert counted.exit_code == 0, counted.output
+    assert "fused scores of 2 clips of style tango" in " ".join(counted.output.split())
+    assert "0.1000" in counted.output
+    assert "50.0%" in counted.output
+
+
 def test_styles_are_counted_and_shown_as_they_are_named(filled: Path) -> None:
     for words in ((), ("ch",)):
         found = run("styles", "list", *words)
@@ -59,6 +72,10 @@ def test_tips_of_a_style(filled: Path) -> None:
     [
         (("rankings", "ch", "--style", "samba"), "its styles are tango, [b]waltz, unknown"),
         (("rankings", "--style", "tango"), "--style goes with a challenge"),
+        (("rankings", "--around", "clip-0", "--style", "tango"), "does not show the style tango; it shows [b]waltz"),
+        (("distribution", "--style", "tango"), "--style and --window go with a challenge"),
+        (("distribution", "ch", "--score", "0.5"), "--score goes with all challenges together"),
+        (("distribution", "ch", "--style", "samba"), "its styles are tango, [b]waltz, unknown"),
         (("tips", "--style", "tango"), "--style goes with a challenge"),
         (("styles", "list", "none"), "challenge none has no clips"),
     ],

@@ -114,6 +114,7 @@ def test_rankings_and_tips_of_a_dance_style_are_of_its_clips_alone(
         card = ranking(seen, Dimension.FUSED)
         card.get_by_text(f"of {expected.clips}").wait_for()
         assert entries(card) == [entry.clip_id for entry in expected.entries]
+        seen.page.get_by_role("img", name=f"Distribution of the fused scores of {expected.clips} clips").wait_for()
         seen.shows(f"the mean of {styled.service.challenge_tips('challenge-1', style='waltz').clips} clips")
         assert seen.page.evaluate("location.hash") == "#/challenges/challenge-1?style=waltz"
         assert seen.violations() == []

@@ -28,6 +28,11 @@ def parsed(place: str) -> tuple[str, str | None]:
     return challenge_id, style if slash else None
 
 
+def style_place(challenge_id: sa.ColumnElement[str], style: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    """The place of a style, in a statement."""
+    return challenge_id.concat(_SLASH).concat(style)
+
+
 def is_challenge(column: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
     """Whether a place is that of a whole challenge."""
     return column.not_like(f"%{_SLASH}%")

@@ -102,7 +102,7 @@ def scored(
 ) -> Scored | None:
     """One score of one clip; ``None`` if it has none, or none since then."""
     asked = {"of_generation": generation, "of_clip": clip_id, "of_dimension": dimension}
-    statement = of_clip(within=since is not None, around=False)
+    statement = of_clip(within=since is not None, around=False, styled=False)
     found = _read(connection.execute(statement, asked | parameters(since)), since)
     return _scored(found, found.own[0]) if found.own else None
 
@@ -130,15 +130,26 @@ def counts_of_many(
 
 
 def around_clip(
-    connection: sa.Connection, clip_id: str, generation: str, dimension: str, since: Since | None, nearest: int
+    connection: sa.Connection,
+    clip_id: str,
+    generation: str,
+    dimension: str,
+    since: Since | None,
+    nearest: int,
+    style: str | None = None,
 ) -> tuple[Scored, Surroundings] | None:
-    """A clip's score and the ``nearest`` around it; ``None`` if it has none, or none since then."""
+    """A clip's score and the ``nearest`` around it; ``None`` if it has none, or none since then.
+
+    With a ``style`` among the clips of its challenge that show it: ``None`` if it shows another.
+    """
     asked = {"of_generation": generation, "of_clip": clip_id, "of_dimension": dimension}
-    statement = of_clip(within=since is not None, around=True)
+    asked |= {} if style is None else {"of_style": style}
+    statement = of_clip(within=since is not None, around=True, styled=style is not None)
     found = _read(connection.execute(statement, asked | parameters(since)), since)
     if not found.own:
         return None
-    return _scored(found, found.own[0]), _surroundings(found, found.own[0], nearest)
+    own = _scored(found, found.own[0])
+    return own._replace(challenge_id=parsed(own.challenge_id)[0]), _surroundings(found, found.own[0], nearest)
 
 
 def around_score(

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from ranking.database.tables import clips, ranking_parts, ranking_runs, scored_clips, scores
 from ranking.scores.runs.periods import ALL_TIME, DAY, HOUR, MINUTE, Since
+from ranking.scores.runs.places import style_place
 
 _NONE: Final = sa.null()
 
@@ -44,22 +45,28 @@ def of_clips(*, within: bool) -> sa.CompoundSelect[Any]:
     """For scores of clips, by ``of_generation``, ``of_clips`` and ``of_dimensions``."""
     of_clips = scores.c.clip_id.in_(sa.bindparam("of_clips", expanding=True))
     which = sa.and_(of_clips, scores.c.dimension.in_(sa.bindparam("of_dimensions", expanding=True)))
-    return _with_runs(_own(which, within=within), within=within, around=False)
+    return _with_runs(_own(which, scores.c.challenge_id, within=within), within=within, around=False)
 
 
 @lru_cache
-def of_clip(*, within: bool, around: bool) -> sa.CompoundSelect[Any]:
-    """For one score, by ``of_generation``, ``of_clip`` and ``of_dimension``."""
+def of_clip(*, within: bool, around: bool, styled: bool) -> sa.CompoundSelect[Any]:
+    """For one score, by ``of_generation``, ``of_clip`` and ``of_dimension``; ``styled``: if the clip shows
+    ``of_style``, among those that do, whose place stands for the challenge in the rows found.
+    """
     clip_id, dimension = (sa.bindparam(name, type_=sa.String) for name in ("of_clip", "of_dimension"))
     which = sa.and_(scores.c.clip_id == clip_id, scores.c.dimension == dimension)
-    return _with_runs(_own(which, within=within), within=within, around=around)
+    place: sa.ColumnElement[str] = scores.c.challenge_id
+    if styled:
+        which = sa.and_(which, scores.c.style == sa.bindparam("of_style", type_=sa.String))
+        place = style_place(scores.c.challenge_id, scores.c.style)
+    return _with_runs(_own(which, place, within=within), within=within, around=around)
 
 
-def _own(which: sa.ColumnElement[bool], *, within: bool) -> sa.CTE:
-    of = scores.c
+def _own(which: sa.ColumnElement[bool], place: sa.ColumnElement[str], *, within: bool) -> sa.CTE:
+    of, challenge_id = scores.c, place.label("challenge_id")
     dancer = sa.select(clips.c.dancer_id).where(clips.c.clip_id == of.clip_id).scalar_subquery().label("dancer_id")
     return (
-        sa.select(of.generation, of.challenge_id, of.clip_id, of.dimension, of.score, of.attention, dancer)
+        sa.select(of.generation, challenge_id, of.clip_id, of.dimension, of.score, of.attention, dancer)
         .where(
             of.generation == sa.bindparam("of_generation", type_=sa.String),
             which,

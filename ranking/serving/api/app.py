@@ -185,7 +185,9 @@ def _add_rankings(app: FastAPI, service: RankingService) -> None:
     def neighbours(clip_id: ClipId, parameters: Annotated[NeighbourParameters, Query()]) -> Neighbours:
         """A clip's place in its challenge, with the next better and the next worse clips."""
         asked = parameters
-        return service.neighbours(clip_id, asked.by, k=asked.k, generation=asked.generation, window=asked.window)
+        return service.neighbours(
+            clip_id, asked.by, k=asked.k, generation=asked.generation, window=asked.window, style=asked.style
+        )
 
     @app.get("/v1/clips/{clip_id}/observed", tags=["rankings"], responses=errors)
     def observed(clip_id: ClipId, _: Annotated[NoParameters, Query()]) -> ObservedReception:
@@ -236,7 +238,12 @@ def _add_rankings(app: FastAPI, service: RankingService) -> None:
         """How the scores of a challenge are distributed: an exact histogram."""
         asked = parameters
         return service.challenge_distribution(
-            challenge_id, asked.by, bins=asked.bins, generation=asked.generation, window=asked.window
+            challenge_id,
+            asked.by,
+            bins=asked.bins,
+            generation=asked.generation,
+            window=asked.window,
+            style=asked.style,
         )
 
     @app.get("/v1/challenges/{challenge_id}/unranked", tags=["rankings"], responses=errors)

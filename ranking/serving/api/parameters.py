@@ -73,16 +73,6 @@ class WindowParameters(GenerationParameters):
     ] = "all"
 
 
-class NeighbourParameters(WindowParameters):
-    by: Annotated[Dimension, Field(description="The modality to rank by, or the fused score.")] = Dimension.FUSED
-    k: Annotated[int, Field(description="How many clips to return on either side.", ge=1, le=MAX_HITS)] = 5
-
-
-class DistributionParameters(GenerationParameters):
-    by: Annotated[Dimension, Field(description="The modality whose scores, or the fused score.")] = Dimension.FUSED
-    score: Annotated[float | None, Field(description="A score to give the percentile of.", allow_inf_nan=False)] = None
-
-
 Style = Annotated[
     str | None,
     Field(
@@ -94,6 +84,17 @@ Style = Annotated[
         max_length=MAX_STYLE_LENGTH,
     ),
 ]
+
+
+class NeighbourParameters(WindowParameters):
+    style: Style = None
+    by: Annotated[Dimension, Field(description="The modality to rank by, or the fused score.")] = Dimension.FUSED
+    k: Annotated[int, Field(description="How many clips to return on either side.", ge=1, le=MAX_HITS)] = 5
+
+
+class DistributionParameters(GenerationParameters):
+    by: Annotated[Dimension, Field(description="The modality whose scores, or the fused score.")] = Dimension.FUSED
+    score: Annotated[float | None, Field(description="A score to give the percentile of.", allow_inf_nan=False)] = None
 
 
 class TipsParameters(GenerationParameters):
@@ -119,6 +120,7 @@ class UnrankedParameters(GenerationParameters):
 
 
 class ChallengeDistributionParameters(WindowParameters):
+    style: Style = None
     by: Annotated[Dimension, Field(description="The modality whose scores, or the fused score.")] = Dimension.FUSED
     bins: Annotated[int, Field(description="How many bins of equal width.", ge=1, le=MAX_BINS)] = 30
 

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
@@ -108,6 +109,23 @@ def test_the_ranking_of_a_style_is_that_of_its_clips_alone(any_database: Databas
                 following = store.ranking("ch", FUSED, "g1", order=order, k=7, window=window, style=style, after=after)
                 assert following.entries == wanted[5:12]
     assert [*differences_of(any_database)] == []
+    for style in ("waltz/slow", "50 %_"):  # of the same clips: their distribution, and what is around each
+        for window, since_ms in windows.items():
+            wanted = expected(clips, "ch", style, "top", since_ms)
+            scores = [each.score for each in wanted]
+            counted = store.challenge_distribution("ch", FUSED, "g1", bins=7, window=window, style=style)
+            assert (counted.clips, counted.style, sum(counted.counts)) == (len(wanted), style, len(wanted))
+            assert counted.counts == np.histogram(scores, counted.edges)[0].tolist()
+            for at in range(0, len(wanted), 3):
+                found = store.neighbours(wanted[at].clip_id, FUSED, "g1", k=4, window=window, style=style)
+                assert (found.challenge_id, found.style, found.clips, found.clip) == (
+                    "ch",
+                    style,
+                    len(wanted),
+                    wanted[at],
+                )
+                assert found.above == wanted[max(at - 4, 0) : at][::-1]
+                assert found.below == wanted[at + 1 : at + 5]
 
 
 def differences_of(database: Database) -> list[object]:
@@ -191,6 +209,11 @@ def test_a_style_that_no_clip_shows_is_refused_with_those_that_there_are(store: 
     with pytest.raises(NotFound, match="its styles are unknown, waltz") as refused:
         service.ranking("ch", style=style)
     assert refused.value.field == "style"
+    with pytest.raises(NotFound, match="its styles are unknown, waltz"):
+        service.challenge_distribution("ch", bins=3, style=style)
+    with pytest.raises(NotFound, match=r"clip a does not show the style .*; it shows waltz") as refused:
+        service.neighbours("a", style=style)
+    assert refused.value.field == "style"
     with pytest.raises(NotFound, match="challenge other has no clips"):
         service.styles("other")
 
@@ -200,6 +223,10 @@ def test_a_style_that_cannot_be_is_refused(store: ScoreStore) -> None:
     for style in ("", "x" * 65, "a\0b"):
         with pytest.raises(QueryError, match="1 to 64 characters"):
             RankingService(store).ranking("ch", style=style)
+        with pytest.raises(QueryError, match="1 to 64 characters"):
+            RankingService(store).neighbours("a", style=style)
+        with pytest.raises(QueryError, match="1 to 64 characters"):
+            RankingService(store).challenge_distribution("ch", bins=3, style=style)
 
 
 def test_a_style_that_no_database_holds_stops_nothing(any_database: Database) -> None:

@@ -38,6 +38,16 @@ def test_a_ranking_of_a_style_ranks_its_clips_among_themselves(client: Client) -
     assert [entry["clip_id"] for entry in unknown["entries"]] == ["c3"]
 
 
+def test_the_distribution_and_the_neighbours_in_a_ranking_of_a_style(client: Client) -> None:
+    style = quote(SLOW, safe="")
+    counted = client.get(f"/v1/challenges/ch/distribution?bins=2&style={style}").json()
+    assert (counted["style"], counted["clips"], counted["counts"]) == (SLOW, 2, [1, 1])
+    beside = client.get(f"/v1/clips/c1/neighbours?style={style}").json()
+    assert (beside["style"], beside["clips"], beside["clip"]["rank"]) == (SLOW, 2, 2)
+    assert [each["clip_id"] for each in beside["above"]] == ["c2"]
+    assert beside["below"] == []
+
+
 def test_styles_of_a_challenge_and_of_all(client: Client) -> None:
     of_one = client.get("/v1/challenges/ch/styles").json()
     assert of_one["styles"] == [
@@ -59,6 +69,10 @@ def test_tips_of_a_style(client: Client) -> None:
     [
         ("/v1/challenges/ch/rankings?style=samba", 404, "shows the style samba; its styles are slow"),
         ("/v1/challenges/ch/tips?style=samba", 404, "shows the style samba"),
+        ("/v1/challenges/ch/distribution?style=samba", 404, "shows the style samba"),
+        ("/v1/clips/c0/neighbours?style=samba", 404, "clip c0 does not show the style samba; it shows cha-cha"),
+        ("/v1/clips/plain/neighbours?style=samba", 404, "its style was not judged"),
+        ("/v1/distribution?style=samba", 422, "style"),
         ("/v1/challenges/none/styles", 404, "challenge none has no clips"),
         ("/v1/challenges/ch/rankings?style=", 422, "style"),
         (f"/v1/challenges/ch/rankings?style={'x' * 65}", 422, "style"),

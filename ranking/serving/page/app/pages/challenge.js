@@ -51,7 +51,7 @@ export default function Challenge({ id, query }) {
       <${Rankings} ...${asked} window=${window} order=${order} style=${style} />
       <${Unranked} ...${asked} />
       <div class="grid">
-        <${Distribution} ...${asked} window=${window} />
+        <${Distribution} ...${asked} window=${window} style=${style} />
         <${Section} title="Which aspect matters" answer=${attention} what="the attention">${(value) => html`<${Attention} value=${value} />`}<//>
         <${Growth} ...${asked} />
       </div>
@@ -60,11 +60,11 @@ export default function Challenge({ id, query }) {
 
 const nothing = () => null;
 
-/** Which dance style rankings and tips are of, where clips of the challenge show some. */
+/** Which dance style rankings, distribution and tips are of, where clips of the challenge show some. */
 function Style({ styles, chosen }) {
   if (styles.length === 0 && chosen === null) return null;
   const others = chosen === null || styles.some((each) => each.style === chosen) ? [] : [{ style: chosen, clips: 0 }];
-  return html`<label>Dance style, in rankings and where to pay attention
+  return html`<label>Dance style, in rankings, distribution and where to pay attention
     <select value=${chosen ?? ""} onChange=${(event) => setQuery({ style: event.target.value || null })}>
       <option value="">any, or none</option>
       ${[...styles, ...others].map((each) => html`<option key=${each.style} value=${each.style}>${styleName(each.style)} (${count(each.clips)})</option>`)}

@@ -8,11 +8,11 @@ import { colour, DIMENSIONS, title } from "../../dimensions.js";
 import { count, number, plural } from "../../format.js";
 import { NoneRanked } from "./none.js";
 
-export function Distribution({ id, window, generation, version }) {
+export function Distribution({ id, window, style, generation, version }) {
   const [dimension, setDimension] = useState("fused");
   const answer = useAnswer(
-    (signal) => get(at`/v1/challenges/${id}/distribution`, { by: dimension, window, generation, bins: 24 }, { signal }),
-    [id, dimension, window, generation, version],
+    (signal) => get(at`/v1/challenges/${id}/distribution`, { by: dimension, window, style, generation, bins: 24 }, { signal }),
+    [id, dimension, window, style, generation, version],
   );
   return html`<${Section} title="Distribution of scores" answer=${answer} what="the distribution">
     ${(value) => html`<label class="inline">By
