@@ -1,5 +1,6 @@
 """Ports are bound early, answer once announced, and are named if they cannot be bound."""
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -50,6 +51,23 @@ def test_port_zero_serves_no_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_http, "answer_on_thread", lambda *_, **__: pytest.fail("a server was started"))
     with metrics(PrometheusObserver(), "rank", "127.0.0.1", 0, "rank_metrics_port", lambda: READY):
         pass
+
+
+def test_what_is_written_is_sent_at_once_not_when_the_client_has_acknowledged_what_came_before() -> None:
+    async def no_delay() -> int:
+        accepted: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+        with bound("127.0.0.1", 0) as taken:
+            server = await asyncio.start_server(lambda _, writer: accepted.put_nowait(writer), sock=taken)
+            async with server:
+                _, client = await asyncio.open_connection(*taken.getsockname())
+                ours = await accepted.get()
+                option: int = ours.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                for writer in (client, ours):
+                    writer.close()
+                    await writer.wait_closed()
+        return option
+
+    assert asyncio.run(no_delay())
 
 
 ANNOUNCING = """
