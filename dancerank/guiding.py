@@ -10,10 +10,10 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from dancerank.extracting import SUFFIXES
 from dancerank.feedback.drawing import frames_picture, moving_picture
 from dancerank.progress import steps, working
 from dancerank.settings import Settings
+from dancerank.videos.folders import SUFFIXES
 from extraction.decoding.content import open_path
 from extraction.decoding.video import DecodedVideo, DecoderLimits
 from extraction.one_pass import extract

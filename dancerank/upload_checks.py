@@ -1,30 +1,30 @@
 """Whether uploads that are about to be sent, or were, will find their features and a reader."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
-from schemas.errors import ConfigurationError, FeatureError, FeatureFileForbidden, KafkaRefused, TransportError
+from schemas.errors import ConfigurationError, FeatureFileForbidden, KafkaRefused, TransportError
 from streamer.roots import FeatureRoots
 from transport.connection import KafkaConnection
 from transport.group_offsets import members_of
-from vdv.folder import DataSet
 
 UPLOADS_KEY: Final = "streamer.uploads_topic"
+EXTRACTOR_KEY: Final = "streamer.extractor"
 ROOTS_KEY: Final = "streamer.feature_roots"
 
 
-def check_roots(data: DataSet, feature_roots: Sequence[str]) -> None:
-    """Make sure that streamers with these roots read the feature files, before uploads name them.
+def check_roots(
+    uris: Sequence[str], what: str, folder: Path, feature_roots: Sequence[str], *, remedy: str = ""
+) -> None:
+    """Make sure that streamers with these roots read the files of ``folder``, before uploads name them.
 
-    Raises ``ConfigurationError`` with the root to add, or to use instead.
+    ``what``: what the files are. Raises ``ConfigurationError`` with the root to add, or to use instead; ``remedy``:
+    what else helps.
     """
     roots = FeatureRoots(feature_roots)
     outside: list[str] = []
-    for annotation in data.annotations:
-        try:
-            uri = data.path(annotation).as_uri()
-        except FeatureError:
-            continue  # a finding of the table
+    for uri in uris:
         try:
             roots.resolve(uri)
         except FeatureFileForbidden:
@@ -32,9 +32,9 @@ def check_roots(data: DataSet, feature_roots: Sequence[str]) -> None:
     if outside:
         named = ", ".join(feature_roots) or "none"
         raise ConfigurationError(
-            f"{len(outside)} of {len(data)} feature files lie outside {ROOTS_KEY} ({named}), so the streamer would "
-            f"refuse them; the first is {outside[0]}. Nothing was sent. Add {data.folder.resolve().as_uri()} to "
-            f"{ROOTS_KEY}, in the settings of the streamers too, move the folder below a root, or use --inline",
+            f"{len(outside)} of {len(uris)} {what} lie outside {ROOTS_KEY} ({named}), so the streamer would "
+            f"refuse them; the first is {outside[0]}. Nothing was sent. Add {folder.resolve().as_uri()} to "
+            f"{ROOTS_KEY}, in the settings of the streamers too, or move the folder below a root{remedy}",
             field=ROOTS_KEY,
         )
 

@@ -9,18 +9,18 @@ from typing import Final, NamedTuple
 import msgspec
 
 from extraction.decoding.content import VideoContent
+from extraction.decoding.lengths import check_shortest
 from extraction.decoding.video import DecodedVideo, DecoderLimits
 from extraction.frames import FRAME_RATE_HZ, VideoProperties
 from extraction.stream_threads import StreamThreads
 from extraction.streams import ExtractedStream, NotExtracted, OpenPersonTracker, OpenStreamExtractor
-from schemas.errors import FeatureValueInvalid, NoUsableModality, VideoLengthRefused
+from schemas.errors import FeatureValueInvalid, NoUsableModality
 from schemas.events import MIN_DURATION_S
 from schemas.features import ClipFeatures, decode_features, encode_features
 from schemas.modalities import MODALITIES, Modality
 from schemas.plausibility import findings
 
 DEFAULT_JOINT_LAYOUT: Final = "mpii-16"
-_SLACK_S: Final = 0.1  # containers round their lengths
 
 Progress = Callable[[int, int], None]
 """Called after each batch with the frames that are done, and how many there will be as far as that is known."""
@@ -104,8 +104,8 @@ def extract(
     with ExitStack() as exits:
         video = exits.enter_context(DecodedVideo(content, limits))
         properties = video.properties
-        if 0 < properties.duration_s < shortest_s - _SLACK_S:
-            raise _too_short(properties.duration_s, shortest_s)
+        if properties.duration_s:
+            check_shortest(properties.duration_s, shortest_s)
         people_tracker = extractors.people(properties)
         modalities = [modality for modality in MODALITIES if modality in extractors.streams]
         running = {modality: extractors.streams[modality](properties) for modality in modalities}
@@ -128,8 +128,7 @@ def extract(
         decoded = video.report
         assert decoded is not None  # set at the end of the batches
         content.check_unchanged()
-        if frames / FRAME_RATE_HZ < shortest_s - _SLACK_S:
-            raise _too_short(frames / FRAME_RATE_HZ, shortest_s)
+        check_shortest(frames / FRAME_RATE_HZ, shortest_s)
         results = threads.finish()
     streams: dict[Modality, ExtractedStream] = {}
     reports = []
@@ -187,13 +186,6 @@ def _plausible(
         return result
     bound = "at least" if finding.at_least else "at most"
     return NotExtracted(f"{finding.what} is {finding.value:.3g}, and of a real clip {bound} {finding.limit:g}")
-
-
-def _too_short(length_s: float, shortest_s: float) -> VideoLengthRefused:
-    return VideoLengthRefused(
-        f"it lasts {length_s:.2f} s, and a clip lasts at least {shortest_s:g} s; send a longer one",
-        field="features.uri",
-    )
 
 
 def _lap(since_s: float) -> tuple[float, float]:

@@ -1,17 +1,21 @@
-"""The clips of a data set as upload events: what ``dancerank produce`` sends."""
+"""Annotations as upload events, with feature files or with videos: what ``dancerank produce`` sends."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
 from schemas.bundle import sha256_hex
 from schemas.decoder_messages import of_msgspec
 from schemas.errors import FeatureError, MalformedEvent
-from schemas.events import ClipUploaded, FeatureFile, InlineFeatures
+from schemas.events import ClipUploaded, ClipUploadedV2, FeatureFile, InlineFeatures, VideoFile
 from schemas.times import check_time
 from vdv.annotations import Annotation
 from vdv.errors import DataSetError, Finding, refusal
 from vdv.folder import DataSet
+
+Upload = TypeVar("Upload", ClipUploaded, ClipUploadedV2)
 
 
 def check_uploads(data: DataSet, *, now_ms: int) -> None:
@@ -48,16 +52,31 @@ def read_uploads(data: DataSet, *, now_ms: int, inline: bool = False) -> Iterato
 
 
 def _event(data: DataSet, annotation: Annotation, features: FeatureFile | InlineFeatures, now_ms: int) -> ClipUploaded:
-    event = ClipUploaded(
-        clip_id=annotation.clip_id,
-        dancer_id=annotation.dancer_id,
-        challenge_id=annotation.challenge_id,
-        uploaded_at_ms=now_ms if annotation.uploaded_at_ms is None else annotation.uploaded_at_ms,
-        duration_s=annotation.duration_s,
-        features=features,
-    )
+    return _checked(data.table, ClipUploaded(**_fields(annotation, now_ms), features=features), annotation, now_ms)
+
+
+def video_upload(table: Path, annotation: Annotation, video: VideoFile, *, now_ms: int) -> ClipUploadedV2:
+    """A clip as an event that names its video. ``now_ms`` stands in for an absent ``uploaded_at_ms``.
+
+    Raises ``DataSetError`` naming ``table`` and the row for one that no upload can say.
+    """
+    return _checked(table, ClipUploadedV2(**_fields(annotation, now_ms), features=video), annotation, now_ms)
+
+
+def _fields(annotation: Annotation, now_ms: int) -> dict[str, Any]:
+    return {
+        "clip_id": annotation.clip_id,
+        "dancer_id": annotation.dancer_id,
+        "challenge_id": annotation.challenge_id,
+        "uploaded_at_ms": now_ms if annotation.uploaded_at_ms is None else annotation.uploaded_at_ms,
+        "duration_s": annotation.duration_s,
+    }
+
+
+def _checked(table: Path, event: Upload, annotation: Annotation, now_ms: int) -> Upload:
     try:
         check_time(event.uploaded_at_ms, now_ms, field="uploaded_at_ms")
-        return msgspec.convert(msgspec.to_builtins(event, builtin_types=(bytes,)), ClipUploaded)
+        return msgspec.convert(msgspec.to_builtins(event, builtin_types=(bytes,)), type(event))
     except (msgspec.ValidationError, MalformedEvent) as error:
-        raise refusal([Finding(data.table, of_msgspec(str(error)), "leave the clip out", row=annotation.row)]) from None
+        finding = Finding(table, of_msgspec(str(error)), "leave the clip out", row=annotation.row or None)
+        raise refusal([finding]) from None

@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from dancerank.commands.options import Config
-from dancerank.extracting import Outcome, extract_all, videos_of, write_clips
 from dancerank.progress import steps, working
 from dancerank.settings import load_settings
 from dancerank.terminal import Console
+from dancerank.videos.extracting import Outcome, extract_all, write_clips
+from dancerank.videos.folders import videos_of
 from extraction.files import FeatureFiles
 from extraction.selection import open_extractors
 from schemas.errors import DancerankError, ExtractionFailed

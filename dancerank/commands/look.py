@@ -44,7 +44,7 @@ def look(
     most. What a moment adds is found by occlusion: how much lower the score is without it.
     """
     require_decoder()
-    from dancerank.overviews import look_at
+    from dancerank.videos.overviews import look_at
 
     settings = load_settings(config)
     check_folder_to_write(out)

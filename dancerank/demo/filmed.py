@@ -11,11 +11,12 @@ from rich.table import Table
 
 from dancerank.commands.extract import report_failures, show_outcomes
 from dancerank.demo.running import demo_settings, running, show_throughput
-from dancerank.extracting import Outcome, Video, extract_all
-from dancerank.overviews import look_at
 from dancerank.progress import steps, working
 from dancerank.settings import Settings
 from dancerank.terminal import Console
+from dancerank.videos.extracting import Outcome, extract_all
+from dancerank.videos.folders import Video
+from dancerank.videos.overviews import look_at
 from exporters.prometheus import PrometheusObserver
 from extraction.assembly import folder_of
 from extraction.decoding.cutting import cut

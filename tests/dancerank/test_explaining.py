@@ -4,8 +4,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from dancerank.explaining import MOST_MOMENTS, explain, fitted, moments, part, without
 from dancerank.settings import shipped_bundle
+from dancerank.videos.explaining import MOST_MOMENTS, explain, fitted, moments, part, without
 from schemas.bundle import read_bundle
 from schemas.features import ClipFeatures
 from schemas.modalities import Modality

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,18 @@ from dancerank.cli import app
 from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
 from exporters.prometheus import PrometheusObserver
-from schemas.events import ClipScored
+from schemas.bundle import sha256_hex
+from schemas.codec import decode
+from schemas.events import ClipScored, ClipUploadedV2, VideoFile
+from streamer.roots import FeatureRoots
+from tests.extraction.made_videos import steady, write_video
 from tests.integration.scored_log import read_log
 from tests.vdv.data_sets import annotation, clips, written
-from tests.waiting import wait_until
+from tests.waiting import read, wait_until
 from transport.connection import KafkaConnection
 from transport.dead_letter import dead_letter_topic
 from transport.group_offsets import partition_ends
+from transport.kafka_source import KafkaSource
 from transport.topics import TopicSpec, describe_topics, ensure_topics
 from vdv.folder import write_data_set
 
@@ -164,3 +169,24 @@ def test_files_of_any_name_are_scored_and_none_is_dead_lettered(desk: Desk) -> N
     assert {clip.clip_id for clip in log} == {"c0", "c1", "c2"}
     dead: Any = partition_ends(desk.connection, [dead_letter_topic(desk.topic)])
     assert sum(ends.end - ends.start for ends in dead.values()) == 0
+
+
+def test_a_folder_of_videos_is_sent_as_uploads_that_name_them(desk: Desk) -> None:
+    for name in ("a", "b"):
+        write_video(desk.root / f"{name}.mp4", steady(3.2))
+    code, output = desk.produce(desk.root, "--dancer", "ada", "--challenge", "waltz")
+    assert code == 0
+    said = " ".join(output.split())
+    assert f"2 uploads are on {desk.topic}" in said
+    assert (
+        'streamer.extractor is empty in these settings; a streamer with them refuses videos: set it to "videos"' in said
+    )
+    with closing(KafkaSource(desk.connection, [desk.topic], group=None)) as source:
+        events = [decode(record.value, ClipUploadedV2) for record in read(source, 2)]
+    roots = FeatureRoots(desk.settings.streamer.feature_roots)
+    found = {event.clip_id: event.features for event in events}
+    for name in ("a", "b"):
+        video = found[name]
+        assert isinstance(video, VideoFile)
+        content = Path(roots.resolve(video.uri).path).read_bytes()
+        assert video.sha256 == sha256_hex(content)

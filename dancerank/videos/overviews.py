@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dancerank.explaining import Explanation, explain
-from dancerank.looking import Look, draw
 from dancerank.progress import steps, working
 from dancerank.settings import Settings
 from dancerank.terminal import Console
+from dancerank.videos.explaining import Explanation, explain
+from dancerank.videos.looking import Look, draw
 from extraction.assembly import folder_of
 from extraction.decoding.content import VideoContent, open_path
 from extraction.decoding.video import DecodedVideo, DecoderLimits

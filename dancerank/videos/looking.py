@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from dancerank.explaining import PART_S, Explanation
+from dancerank.videos.explaining import PART_S, Explanation
 from extraction.decoding.content import VideoContent
 from extraction.decoding.video import DecodedVideo, DecoderLimits
 from extraction.drawing.charts import Row, panel, with_cursor
