@@ -39,8 +39,8 @@ class Critic:
 
     def __init__(self, networks: Networks, features: ClipFeatures, of: str) -> None:
         self._networks, self._fused = networks, of == FUSED
-        self._dims = [stream.embedding_dim for stream in networks.runtime.manifest.streams]
-        self._order = networks.runtime.manifest.modalities
+        self._dims = [stream.embedding_dim for stream in networks.runtime.manifest.fused_streams]
+        self._order = networks.runtime.manifest.fused_modalities
         self._rest: dict[Modality, tuple[Float, float]] = {}
         if self._fused:
             for modality in features.modalities:

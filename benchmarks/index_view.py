@@ -35,7 +35,7 @@ from ranking.vectors.view import IndexView
 from ranking.views.log_records import DeletedRecord, LogEntry, positions_after
 from schemas.clock import SystemClock
 from schemas.events import ClipDeleted, ClipScored, ModalityResult, embedding_bytes
-from schemas.modalities import MODALITIES
+from schemas.modalities import PAPER_MODALITIES
 from schemas.observation import Observer
 from schemas.ports import Record, ScoredRecord
 
@@ -91,7 +91,7 @@ class Events:
 
     def _scored(self, number: int) -> ScoredRecord:
         offset = next(self._offsets)
-        places = self._rng.integers(0, _DISTINCT, len(MODALITIES)).tolist()
+        places = self._rng.integers(0, _DISTINCT, len(PAPER_MODALITIES)).tolist()
         clip = ClipScored(
             clip_id=f"{number:032x}",
             dancer_id=f"dancer-{int(number * _DANCERS_PER_CLIP)}",
@@ -99,7 +99,7 @@ class Events:
             uploaded_at_ms=_NOW_MS + offset,
             duration_s=10.0,
             generation="g1",
-            modalities={m: self._results[place] for m, place in zip(MODALITIES, places, strict=True)},
+            modalities={m: self._results[place] for m, place in zip(PAPER_MODALITIES, places, strict=True)},
             missing=(),
             fused_score=0.5,
             scored_at_ms=_NOW_MS + offset,

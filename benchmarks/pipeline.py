@@ -157,7 +157,7 @@ def preload(
         batcher.add(features, length_in_steps(features), 0.0)
         formed += batcher.due(0.0)
     formed += batcher.drain()
-    return [padded(batch.items, bundle.manifest.modalities) for batch in formed]
+    return [padded(batch.items, bundle.manifest.fused_modalities) for batch in formed]
 
 
 def padded(clips: Sequence[ClipFeatures], modalities: Sequence[Modality]) -> dict[Modality, tuple[Any, Any]]:
@@ -185,7 +185,7 @@ def bare(bundle: Bundle, batches: Sequence[dict[Modality, tuple[Any, Any]]], cli
         for modality, (frames, lengths) in batch.items():
             runtime.run_stream(modality, frames, lengths)
         size = max(len(lengths) for _, lengths in batch.values())
-        streams = len(bundle.manifest.streams)
+        streams = len(bundle.manifest.fused_streams)
         present = np.ones((size, streams), bool)
         runtime.run_fusion(np.zeros((size, width), np.float32), np.zeros((size, streams), np.float32), present)
         done += size

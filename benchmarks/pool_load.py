@@ -10,7 +10,7 @@ import numpy as np
 from dancerank.settings import Settings
 from schemas.codec import encode
 from schemas.events import ClipScored, EngagementObserved, ModalityResult, embedding_bytes
-from schemas.modalities import MODALITIES
+from schemas.modalities import PAPER_MODALITIES
 from schemas.ports import OutgoingRecord
 
 SCORED_SHARE: Final = 0.05
@@ -77,7 +77,7 @@ class Load:
             uploaded_at_ms=int(time.time() * 1000),
             duration_s=10.0,
             generation="g1",
-            modalities={m: ModalityResult(random.random(), 0.25, embedding) for m in MODALITIES},
+            modalities={m: ModalityResult(random.random(), 0.25, embedding) for m in PAPER_MODALITIES},
             missing=(),
             fused_score=random.random(),
             scored_at_ms=int(time.time() * 1000),

@@ -31,7 +31,7 @@ from ranking.scores.store import ScoreStore
 from ranking.views.limits import BATCH_RECORDS
 from schemas.clock import SystemClock
 from schemas.events import ClipScored, ModalityResult, embedding_bytes
-from schemas.modalities import MODALITIES, Dimension
+from schemas.modalities import PAPER_MODALITIES, Dimension
 from schemas.ports import Record, ScoredRecord, TopicPartition
 from tests.servers.postgresql import PostgresqlServer
 
@@ -139,10 +139,10 @@ def measure(database: Database, name: str, size: int, batch: int, asked_times: i
 
 def made(first: int, count: int, first_ms: int, size: int) -> Iterator[ClipScored]:
     draw = np.random.default_rng(first)
-    ids, scores = draw.integers(0, 2**63, count), draw.random((count, len(MODALITIES) + 1))
-    attention = draw.dirichlet(np.ones(len(MODALITIES)), count)
+    ids, scores = draw.integers(0, 2**63, count), draw.random((count, len(PAPER_MODALITIES) + 1))
+    attention = draw.dirichlet(np.ones(len(PAPER_MODALITIES)), count)
     for number in range(count):
-        shares = zip(MODALITIES, scores[number].tolist(), attention[number].tolist(), strict=False)
+        shares = zip(PAPER_MODALITIES, scores[number].tolist(), attention[number].tolist(), strict=False)
         at_ms = first_ms + (first + number) * DAYS_MS // size
         yield ClipScored(
             clip_id=f"{ids[number]:016x}",

@@ -37,7 +37,7 @@ from ranking.scores.store import ScoreStore
 from ranking.views.loop import ViewLoop
 from schemas.codec import encode
 from schemas.events import ClipScored, ModalityResult, embedding_bytes
-from schemas.modalities import MODALITIES
+from schemas.modalities import PAPER_MODALITIES
 from schemas.ports import OutgoingRecord
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgresql import PostgresqlServer
@@ -179,8 +179,11 @@ def scored_clips(clips: int, width: int, seed: int = 1) -> Iterator[ClipScored]:
     """So many clips with random scores and embeddings, an hour's uploads of ``CHALLENGES`` challenges."""
     rng = np.random.default_rng(seed)
     for number in range(clips):
-        scores, attention = rng.random(len(MODALITIES) + 1).tolist(), rng.dirichlet(np.ones(len(MODALITIES))).tolist()
-        embeddings = rng.standard_normal((len(MODALITIES), width))
+        scores, attention = (
+            rng.random(len(PAPER_MODALITIES) + 1).tolist(),
+            rng.dirichlet(np.ones(len(PAPER_MODALITIES))).tolist(),
+        )
+        embeddings = rng.standard_normal((len(PAPER_MODALITIES), width))
         yield ClipScored(
             clip_id=f"clip-{number}",
             dancer_id=f"dancer-{number % 5000}",
@@ -190,7 +193,7 @@ def scored_clips(clips: int, width: int, seed: int = 1) -> Iterator[ClipScored]:
             generation="g1",
             modalities={
                 modality: ModalityResult(scores[row], attention[row], embedding_bytes(embeddings[row]))
-                for row, modality in enumerate(MODALITIES)
+                for row, modality in enumerate(PAPER_MODALITIES)
             },
             missing=(),
             fused_score=scores[-1],

@@ -27,7 +27,7 @@ from dancerank.synthetic.data_set import IMPORTANCE_TABLE, PLANTED
 from networks.correlation import spearman
 from networks.evaluation import FEWEST_CLIPS
 from networks.methods import METHODS
-from schemas.modalities import MODALITIES
+from schemas.modalities import PAPER_MODALITIES
 from vdv.errors import DataSetError
 from vdv.folder import DataSet
 from vdv.splits import ALL, Fold
@@ -74,14 +74,16 @@ def read_planted(data: DataSet) -> Planted | None:
     qualities, weights = data.folder / PLANTED, data.folder / IMPORTANCE_TABLE
     if not qualities.exists() or not weights.exists():
         return None
-    quality = {row["clip_id"]: {str(m): float(row[m]) for m in MODALITIES} for row in _rows(qualities, MODALITIES)}
+    quality = {
+        row["clip_id"]: {str(m): float(row[m]) for m in PAPER_MODALITIES} for row in _rows(qualities, PAPER_MODALITIES)
+    }
     importance: dict[str, dict[str, float]] = {}
     for row in _rows(weights, ("weight",)):
         importance.setdefault(row["challenge_id"], {})[row["modality"]] = float(row["weight"])
     for annotation in data.annotations:
         if annotation.clip_id not in quality:
             raise DataSetError(f"{qualities}: no row of clip {annotation.clip_id}; {_REMEDY}", field="clip_id")
-        if set(importance.get(annotation.challenge_id, ())) != set(MODALITIES):
+        if set(importance.get(annotation.challenge_id, ())) != set(PAPER_MODALITIES):
             problem = f"not one row for each modality of {annotation.challenge_id}"
             raise DataSetError(f"{weights}: {problem}; {_REMEDY}", field="challenge_id")
     return Planted(quality, importance)
@@ -111,7 +113,7 @@ def orders_of(
 def ceiling(clips: Clips, folds: Iterable[Fold], planted: Planted) -> Ceiling:
     """What a reader of ``planted`` reaches on what ``folds`` hold out."""
     annotations = clips.data.annotations
-    equal = {str(modality): 1.0 for modality in MODALITIES}
+    equal = {str(modality): 1.0 for modality in PAPER_MODALITIES}
     weights: tuple[Callable[[str], Weights], ...] = (planted.importance.__getitem__, lambda _: equal)
     challenges = np.array([annotation.challenge_id for annotation in annotations])
     counted = [fold for fold in folds if len(fold.test) >= FEWEST_CLIPS]
@@ -119,7 +121,7 @@ def ceiling(clips: Clips, folds: Iterable[Fold], planted: Planted) -> Ceiling:
     for weight in weights:
         read = np.array(
             [
-                sum(weight(a.challenge_id)[m] * planted.quality[a.clip_id][m] for m in MODALITIES if m in present)
+                sum(weight(a.challenge_id)[m] * planted.quality[a.clip_id][m] for m in PAPER_MODALITIES if m in present)
                 for a, present in zip(annotations, clips.modalities, strict=True)
             ]
         )

@@ -24,7 +24,7 @@ from networks.model_config import ViralityModelConfig
 from networks.predictions import held_out_predictions
 from networks.training import TrainingSettings, fit
 from schemas.errors import ConfigurationError
-from schemas.modalities import MODALITIES
+from schemas.modalities import FUSED_MODALITIES
 from vdv.errors import DataSetError
 from vdv.splits import Fold, track_folds
 
@@ -170,7 +170,7 @@ def _jobs(
     members = {row for fold in folds for row in (*fold.train, *fold.test)}
     available = {modality for row in members for modality in clips.modalities[row]}
     try:
-        streams = method.streams([modality for modality in MODALITIES if modality in available])
+        streams = method.streams([modality for modality in FUSED_MODALITIES if modality in available])
     except UnusableSamples as error:
         raise _NotPossible(error.message) from error
     network = Recipe({**recipe.network, **method.network, "modalities": streams}, {}).config(clips.network_defaults())

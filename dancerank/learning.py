@@ -24,7 +24,7 @@ from networks.training.progress import TrainingProgress
 from schemas.bundle import SYNTHETIC_CLIPS
 from schemas.errors import ConfigurationError
 from schemas.features import ClipFeatures, decode_features
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.virality_target import EQ1, FittedTarget, TargetSettings
 from vdv.annotations import PARTITIONS
 from vdv.checking import check_data_set
@@ -157,7 +157,7 @@ def train(
     target = recipe.target()
     clips = open_clips(data, on_progress, target)
     members = sorted({row for fold in folds for row in (*fold.train, *fold.test)})
-    available = [m for m in MODALITIES if any(m in clips.modalities[row] for row in members)]
+    available = [m for m in FUSED_MODALITIES if any(m in clips.modalities[row] for row in members)]
     config = recipe.config({"modalities": available, **clips.network_defaults()})
     settings = recipe.settings()
     _refuse_unreadable(clips, members, config.modalities)

@@ -7,7 +7,7 @@ import msgspec
 from schemas.errors import ConfigurationError
 from schemas.features import MAX_CHANNELS
 from schemas.joints import layout_named
-from schemas.modalities import MODALITIES, PAPER_MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, MODALITIES, PAPER_MODALITIES, Modality
 
 SampleReading = Literal["bounded", "printed"]
 """The two readings of Eq. (6), explained in ``networks/sampling.py``."""
@@ -19,7 +19,7 @@ AppearanceNetwork = Literal["rtcn", "lstm", "tcn", "segments", "spatial-attentio
 class ViralityModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that decides the shapes of a model; the defaults are the paper's full size.
 
-    ``modalities`` are the streams, in ``MODALITIES`` order. The skeletal one reads ``joint_channels`` values per
+    ``modalities`` are the streams, in ``FUSED_MODALITIES`` order. The skeletal one reads ``joint_channels`` values per
     joint of ``joint_layout``: coordinates, and a confidence if one more than the layout's coordinates. The others read
     the C of their modality, or what ``feature_channels`` says for it: the width of another extractor's features.
     The three widths multiply the channel counts of PSGCN, RTCN and the hidden layer of the fusion.
@@ -47,9 +47,9 @@ class ViralityModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
     def __post_init__(self) -> None:
         order = [MODALITIES.index(modality) for modality in self.modalities]
-        if not order or order != sorted(set(order)):
+        if not order or not {*self.modalities} <= {*FUSED_MODALITIES} or order != sorted(set(order)):
             raise ConfigurationError(
-                f"modalities must be distinct, at least one, and in the order {', '.join(MODALITIES)}",
+                f"modalities must be distinct, at least one, and in the order {', '.join(FUSED_MODALITIES)}",
                 field="modalities",
             )
         layout = layout_named(self.joint_layout)

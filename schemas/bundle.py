@@ -1,7 +1,8 @@
 """The model bundle: one folder that holds everything a scoring host needs, and the manifest that vouches for it.
 
 A bundle is ``bundle.json`` beside one ONNX file per stream and ``fusion.onnx``. Legend: N clips, T time steps, V
-joints, C channels, D embedding width, M streams in the bundle (in ``MODALITIES`` order).
+joints, C channels, D embedding width, M streams of the fusion (in ``MODALITIES`` order), P parts of a temporal
+attention.
 
 =================  ======================================================  ==========================================
 graph              inputs                                                  outputs
@@ -13,7 +14,8 @@ other streams      ``frames`` (N, T, C) float32, ``lengths`` (N,) int64     ``em
 =================  ======================================================  ==========================================
 
 Graphs that compute in float16 read ``frames`` in it. Rows of ``embeddings`` and ``scores`` for an absent modality are
-zero; ``present`` is what excludes them.
+zero; ``present`` is what excludes them. A stream of a modality that is not fused (``routine``) is none of the M; one
+that says so in ``attention`` has a third output, ``temporal_attention`` (N, P, T) float32, zero beyond each length.
 """
 
 import hashlib
@@ -53,6 +55,7 @@ EMBEDDINGS: Final = "embeddings"
 SCORES: Final = "scores"
 PRESENT: Final = "present"
 ATTENTION: Final = "attention"
+TEMPORAL_ATTENTION: Final = "temporal_attention"
 FUSED_SCORE: Final = "fused_score"
 # Of the gradient graphs, beside the inputs and outputs of the graph that they differentiate.
 SCORE_SEED: Final = "score_seed"
@@ -74,6 +77,7 @@ class StreamGraph(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     """The graph of one modality: channels C that it reads per step (and joint), width D of the embedding it gives.
 
     ``precision`` is what it is computed in; with another one its embeddings belong to another generation.
+    ``attention`` names the parts P of the temporal attention that it gives, in order; empty where it gives none.
     """
 
     modality: Modality
@@ -82,6 +86,7 @@ class StreamGraph(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     input_channels: int
     embedding_dim: int
     precision: Precision = Precision.FLOAT32
+    attention: tuple[str, ...] = ()
 
 
 class GuidanceGraphs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -143,9 +148,18 @@ class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
         return (channels,)
 
     @property
+    def fused_streams(self) -> tuple[StreamGraph, ...]:
+        """The streams that the fusion reads."""
+        return tuple(stream for stream in self.streams if stream.modality.is_fused)
+
+    @property
+    def fused_modalities(self) -> tuple[Modality, ...]:
+        return tuple(stream.modality for stream in self.fused_streams)
+
+    @property
     def embedding_width(self) -> int:
-        """Sum of the streams' embedding widths."""
-        return sum(stream.embedding_dim for stream in self.streams)
+        """Sum of the embedding widths of the streams that the fusion reads."""
+        return sum(stream.embedding_dim for stream in self.fused_streams)
 
     def files(self) -> tuple[GraphFile, ...]:
         return (*(GraphFile(stream.file, stream.sha256) for stream in self.streams), self.fusion)
@@ -294,6 +308,8 @@ def _check_manifest(manifest: BundleManifest, path: Path) -> None:
     order = [MODALITIES.index(modality) for modality in manifest.modalities]
     if not order or order != sorted(set(order)):
         raise BundleError(f"{path}: streams must be distinct, at least one, and in the order {', '.join(MODALITIES)}")
+    if not manifest.fused_streams:
+        raise BundleError(f"{path}: at least one stream must be of a modality that the fusion reads; export it again")
     if manifest.opset not in SUPPORTED_OPSETS:
         first, last = SUPPORTED_OPSETS[0], SUPPORTED_OPSETS[-1]
         raise BundleError(f"{path}: opset {manifest.opset} is not supported; this release reads {first} to {last}")

@@ -11,10 +11,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from schemas.modalities import MODALITIES, Dimension, Modality
+from schemas.modalities import MAX_DURATION_S, MAX_ROUTINE_S, MODALITIES, Dimension, Modality
 
 MIN_DURATION_S: Final = 3.0
-MAX_DURATION_S: Final = 60.0
 
 # A slash, "." and ".." do not survive as part of an HTTP path, however they are escaped. Python's $ admits a line end.
 IDENTIFIER: Final = r"^(?!\.{1,2}$)[^\s\x00-\x1f\x7f/]+$(?!\n)"
@@ -88,10 +87,23 @@ class ClipUploadedV2(Event, frozen=True, tag="clip-uploaded/2"):
     features: FeatureFile | InlineFeatures | VideoFile
 
 
-UploadEvent = ClipUploaded | ClipUploadedV2
+class ClipUploadedV3(Event, frozen=True, tag="clip-uploaded/3"):
+    """A new upload, to be scored, that may be a routine: longer than ``MAX_DURATION_S``. Of a shorter one send an
+    earlier version, which older releases read.
+    """
+
+    clip_id: UploadIdentifier
+    dancer_id: UploadIdentifier
+    challenge_id: UploadIdentifier
+    uploaded_at_ms: TimestampMs
+    duration_s: Annotated[float, msgspec.Meta(ge=MIN_DURATION_S, le=MAX_ROUTINE_S)]
+    features: FeatureFile | InlineFeatures | VideoFile
+
+
+UploadEvent = ClipUploaded | ClipUploadedV2 | ClipUploadedV3
 FeatureSource = FeatureFile | InlineFeatures | VideoFile
 """The source of an upload's features."""
-UPLOAD_TYPES: Final = (ClipUploaded, ClipUploadedV2)
+UPLOAD_TYPES: Final = (ClipUploaded, ClipUploadedV2, ClipUploadedV3)
 
 
 class ModalityResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -225,6 +237,53 @@ class ClipScoredV3(ClipScored, frozen=True, tag="clip-scored/3"):
             raise ValueError("training_distance must be a finite number")
 
 
+class TemporalAttention(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much each step of a routine counts in its score: the attention of the stream ``modality``, step by step.
+
+    ``parts`` names the attentions that the stream has (ACTION-NET: ``dynamic`` over segments, whose weight is shared by
+    the seconds of the segment, and ``static`` over frames). ``weights``: (P, T) float16 in [0, 1], little-endian bytes;
+    the weights of a part sum to 1. P: parts. T: steps at ``rate_hz``.
+    """
+
+    modality: Modality
+    rate_hz: Annotated[float, msgspec.Meta(gt=0.0, le=1000.0)]
+    parts: Annotated[tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=32)], ...], msgspec.Meta(min_length=1)]
+    weights: bytes
+
+    def __post_init__(self) -> None:
+        if len(set(self.parts)) < len(self.parts):
+            raise ValueError("parts must not name an attention twice")
+        if not self.weights or len(self.weights) % (2 * len(self.parts)):
+            raise ValueError(f"weights must hold the same number of float16 values for each of {len(self.parts)} parts")
+        values = np.frombuffer(self.weights, dtype="<f2")
+        if not ((values >= 0) & (values <= 1)).all():
+            raise ValueError("weights must hold values from 0 to 1")
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return len(self.weights) // (2 * len(self.parts))
+
+    def arrays(self) -> dict[str, npt.NDArray[np.float16]]:
+        """The weights (T,) of each part, without copying."""
+        return dict(zip(self.parts, np.frombuffer(self.weights, dtype="<f2").reshape(len(self.parts), -1), strict=True))
+
+
+class ClipScoredV4(ClipScoredV3, frozen=True, kw_only=True, tag="clip-scored/4"):
+    """Likewise, of a clip that may be a routine: longer than ``MAX_DURATION_S``.
+
+    ``temporal_attention``: of a stream that gives some.
+    """
+
+    duration_s: Annotated[float, msgspec.Meta(ge=MIN_DURATION_S, le=MAX_ROUTINE_S)]
+    temporal_attention: TemporalAttention | None = None
+
+
+def temporal_attention(clip: ClipScored) -> TemporalAttention | None:
+    """What counted in the score of a routine; ``None`` for other clips."""
+    return clip.temporal_attention if isinstance(clip, ClipScoredV4) else None
+
+
 def training_distance(clip: ClipScored) -> float | None:
     """How far a clip is from the training distribution, over its limit; ``None`` where the bundle states none."""
     return clip.training_distance if isinstance(clip, ClipScoredV2 | ClipScoredV3) else None
@@ -299,6 +358,7 @@ EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     ClipScored,
     ClipScoredV2,
     ClipScoredV3,
+    ClipScoredV4,
     EngagementObserved,
     ClipDeleted,
     PoolDecision,

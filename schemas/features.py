@@ -26,7 +26,6 @@ from schemas.errors import (
     NoUsableModality,
 )
 from schemas.escaping import shortened
-from schemas.events import MAX_DURATION_S
 from schemas.joints import LAYOUTS
 from schemas.magnitude import greatest_magnitude
 from schemas.missing_joints import fill_missing, missing_joints
@@ -239,7 +238,7 @@ def _check_shape(modality: Modality, shape: tuple[int, ...], joint_layout: str |
     if not fits:
         found = str(shape)[:_MAX_QUOTED]
         raise FeatureShapeInvalid(f"tensor {str(modality)!r} has shape {found}; expected {expected}", field=modality)
-    longest = round(MAX_DURATION_S * modality.rate_hz * (1 + _FRAME_RATE_TOLERANCE)) + 1
+    longest = round(modality.longest_s * modality.rate_hz * (1 + _FRAME_RATE_TOLERANCE)) + 1
     if not 1 <= shape[0] <= longest:
         raise FeatureShapeInvalid(
             f"tensor {str(modality)!r} has {shape[0]} time steps; expected 1 to {longest} (leave out what is absent)",

@@ -21,12 +21,16 @@ STEP_RATE_HZ: Final = 25.0
 """The length of a batch is measured in steps of this rate."""
 
 ENTRY_POINTS: Final = "dancerank.modalities"
+MAX_DURATION_S: Final = 60.0
+"""Length of the longest clip that the streams of the fusion score."""
+MAX_ROUTINE_S: Final = 600.0
+"""Length of the longest routine: a clip that is longer than ``MAX_DURATION_S``."""
 MODALITY_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 _FUSED: Final = "fused"
 _MAX_LISTED: Final = 64  # characters of the column that lists the modalities a clip lacks, in the table scored_clips
 
-_Row = tuple[str, int | None, float, float, bool]
+_Row = tuple[str, int | None, float, float, bool, bool]
 
 
 class _Columns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +60,7 @@ def rows_of(points: Iterable[EntryPoint], own: Collection[str]) -> dict[str, _Ro
                 f"{where}: {error}; give a mapping such as {{'channels': 64, 'rate_hz': 100.0}}"
             ) from error
         cost = columns.step_cost or max(1.0, STEP_RATE_HZ / columns.rate_hz)
-        rows[point.name.upper()] = (point.name, columns.channels, columns.rate_hz, cost, False)
+        rows[point.name.upper()] = (point.name, columns.channels, columns.rate_hz, cost, False, True)
     listed = ",".join((*own, *(row[0] for row in rows.values())))
     if len(listed) > _MAX_LISTED:
         raise ConfigurationError(
@@ -79,25 +83,36 @@ class Modality(StrEnum):
     """The cost of one time step when batches are formed, in steps of ``STEP_RATE_HZ``."""
     in_paper: bool
     """Whether the paper has the modality."""
+    is_fused: bool
+    """Whether the modality takes part in Eq. (12), in clips of at most ``MAX_DURATION_S``. One that does not scores
+    longer clips alone: all attention is its own, and its score is the fused score."""
 
     def __new__(cls, name: str, *columns: Any) -> "Modality":
         member = str.__new__(cls, name)
         member._value_ = name
-        member.channels, member.rate_hz, member.step_cost, member.in_paper = columns
+        member.channels, member.rate_hz, member.step_cost, member.in_paper, member.is_fused = columns
         return member
 
     # The order is that of Eq. (12), A = [a_p, a_h, a_f, a_b]; every array with a modality axis uses it.
-    #          name        channels  rate_hz  step_cost  in_paper
-    SKELETAL = "skeletal", None, 25.0, 1.0, True
-    HOLISTIC = "holistic", 2048, 25.0, 1.0, True
-    FACIAL = "facial", 2048, 3.0, 25.0 / 3.0, True
-    SCENIC = "scenic", 512, 4.0, 25.0 / 4.0, True
+    #          name        channels  rate_hz  step_cost  in_paper  is_fused
+    SKELETAL = "skeletal", None, 25.0, 1.0, True, True
+    HOLISTIC = "holistic", 2048, 25.0, 1.0, True, True
+    FACIAL = "facial", 2048, 3.0, 25.0 / 3.0, True, True
+    SCENIC = "scenic", 512, 4.0, 25.0 / 4.0, True, True
+    # ACTION-NET (Zeng et al. 2020): of each second, the static feature of its frame (2048) and the dynamic feature
+    # (1024) of the segment of 3.2 s, 16 frames at 5 fps, that it begins in.
+    ROUTINE = "routine", 2048 + 1024, 1.0, 25.0, False, False
     vars().update(rows_of(entry_points(group=ENTRY_POINTS), [name.lower() for name in vars() if name.isupper()]))
 
     @property
     def has_joints(self) -> bool:
         """Whether a time step is a pose, (V, C), rather than one vector, (C,)."""
         return self.channels is None
+
+    @property
+    def longest_s(self) -> float:
+        """Length of the longest clip that the modality is scored in."""
+        return MAX_DURATION_S if self.is_fused else MAX_ROUTINE_S
 
 
 class Dimension(StrEnum):
@@ -112,5 +127,6 @@ class Dimension(StrEnum):
 
 
 MODALITIES: Final = tuple(Modality)
+FUSED_MODALITIES: Final = tuple(modality for modality in Modality if modality.is_fused)
 PAPER_MODALITIES: Final = tuple(modality for modality in Modality if modality.in_paper)
 DIMENSIONS: Final = tuple(Dimension)

@@ -254,10 +254,14 @@ class View(Protocol[Entry]):
 
 
 class StreamResult(NamedTuple):
-    """Result of one stream for N clips: ``embeddings`` (N, D) and ``scores`` (N,), float32."""
+    """Result of one stream for N clips: ``embeddings`` (N, D) and ``scores`` (N,), float32.
+
+    ``attention``: (N, P, T), zero beyond each length, of a stream whose manifest names P parts; ``None`` of others.
+    """
 
     embeddings: Float32
     scores: Float32
+    attention: Float32 | None = None
 
 
 class FusionResult(NamedTuple):

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from schemas.bundle import BundleManifest
 from schemas.codec import unreported
@@ -17,7 +18,7 @@ from schemas.errors import (
 from schemas.events import FeatureFile, FeatureSource, InlineFeatures, UploadEvent, VideoFile
 from schemas.features import ClipFeatures, Frames, decode_features, encode_features
 from schemas.joints import LAYOUTS, convert, convert_missing, layout_named
-from schemas.modalities import Modality
+from schemas.modalities import MAX_DURATION_S, MODALITIES, Modality
 from schemas.plausibility import check_plausible
 from schemas.ports import FeatureExtractor
 from streamer.stores import FeatureStore, MemoryReservation
@@ -30,6 +31,33 @@ def unlimited(size_bytes: int) -> None:
 def span_s(features: ClipFeatures) -> float:
     """How long the longest modality lasts at its nominal rate, in seconds."""
     return max(len(frames) / modality.rate_hz for modality, frames in features.frames.items())
+
+
+def scored_modalities(features: ClipFeatures, duration_s: float) -> ClipFeatures:
+    """What a clip of so many seconds is scored by: up to ``MAX_DURATION_S`` the modalities of the fusion, beyond it, as
+    a routine, the others.
+
+    Raises ``NoUsableModality`` if it has none of them.
+    """
+    is_routine = duration_s > MAX_DURATION_S
+    frames = {modality: array for modality, array in features.frames.items() if modality.is_fused != is_routine}
+    if not frames:
+        kind = "longer than" if is_routine else "of at most"
+        wanted = (modality for modality in MODALITIES if modality.is_fused != is_routine)
+        raise NoUsableModality(
+            f"the clip has only {', '.join(features.modalities)}; a clip {kind} {MAX_DURATION_S:g} s is scored by "
+            f"{', '.join(wanted)}: add a tensor of it, or correct duration_s ({duration_s:g})"
+        )
+    if len(frames) == len(features.frames):
+        return features
+    with_joints = any(modality.has_joints for modality in frames)
+    return replace(
+        features,
+        frames=frames,
+        joint_layout=features.joint_layout if with_joints else None,
+        missing=features.missing if with_joints else None,
+        filled_joints=features.filled_joints if with_joints else 0.0,
+    )
 
 
 class FeatureLoader:
@@ -55,8 +83,8 @@ class FeatureLoader:
     def load(self, clip: UploadEvent, reserve: MemoryReservation = unlimited) -> ClipFeatures:
         """The verified features of the bundle's modalities, poses in its joint layout and channel count.
 
-        Raises what ``FeatureReader.read`` and ``check_plausible`` raise, ``FeatureShapeInvalid`` for a pose that cannot
-        be converted, ``NoUsableModality`` if nothing remains.
+        Raises what ``FeatureReader.read``, ``scored_modalities`` and ``check_plausible`` raise, ``FeatureShapeInvalid``
+        for a pose that cannot be converted, ``NoUsableModality`` if nothing remains.
         """
         return self.read(clip.features, clip.duration_s, reserve, prefix=f"clip {clip.clip_id}, ")
 
@@ -74,8 +102,14 @@ class FeatureLoader:
         """
 
         def prepare(features: ClipFeatures) -> ClipFeatures:
-            check_plausible(features, span_s(features) if duration_s is None else duration_s)
-            return self._for_bundle(features, only)
+            lasts_s = span_s(features) if duration_s is None else duration_s
+            if duration_s is None and all(modality.is_fused for modality in features.frames):
+                lasts_s = min(
+                    lasts_s, MAX_DURATION_S
+                )  # frames of a clip of the longest length may exceed it by a little
+            taken = scored_modalities(features, lasts_s)
+            check_plausible(taken, lasts_s)
+            return self._for_bundle(taken, only)
 
         return self._reader.read(source, reserve, prepare=prepare, prefix=prefix)
 

@@ -84,7 +84,7 @@ def chosen_sizes(costs: Costs, fixed: Mapping[Modality, int]) -> BatchSizes:
 
 def cost_of_a_clip(costs: Costs) -> float | None:
     """Seconds of a clip with all modalities and of the usual length, at the best sizes; ``None`` if one is unknown."""
-    usual = [by_length.get(LENGTHS[0]) for by_length in costs.values()]
+    usual = [by_length.get(LENGTHS[0]) for modality, by_length in costs.items() if modality.is_fused]
     if not usual or any(not by_size for by_size in usual):
         return None
     return sum(min(by_size.values()) for by_size in usual if by_size)

@@ -1,15 +1,14 @@
 """From batches of features to scored clips: every stream on the clips that have it, then the fusion.
 
-Legend: N clips of the batch, D embedding width of a stream, M streams of the bundle.
+Legend: N clips of the batch, D embedding width of a stream, S streams of the bundle, M of them fused.
 """
 
 import logging
 import math
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 
 from schemas.clock import Clock, SystemClock
@@ -18,17 +17,18 @@ from schemas.events import (
     ClipScored,
     ClipScoredV2,
     ClipScoredV3,
-    FeatureSource,
+    ClipScoredV4,
     InlineFeatures,
     JointGuidance,
     ModalityResult,
     StyleResult,
+    TemporalAttention,
     UploadEvent,
     embedding_bytes,
     outside_training,
 )
 from schemas.features import ClipFeatures, Frames
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import MAX_DURATION_S, Modality
 from schemas.observation import Observer
 from schemas.ports import Bool, Float32, FusionResult, Int64, ModelRuntime, StreamResult
 from schemas.training_distribution import DistanceMeter
@@ -70,11 +70,11 @@ Run = StreamRun | GuidanceRun
 class Scoring:
     """A batch under way: which runs it takes, and what they have given so far.
 
-    Runs of one batch write to places of their own, so several threads may do them at once. ``present`` (N, M),
-    ``embeddings`` (N, sum of D), ``scores`` (N, M). ``failures``: why a row has no result. ``distances`` are those of
+    Runs of one batch write to places of their own, so several threads may do them at once. ``present`` (N, S),
+    ``embeddings`` (N, sum of D), ``scores`` (N, S). ``failures``: why a row has no result. ``distances`` are those of
     each clip from the training distribution, by modality, where the bundle states one; ``styles`` are the clips', where
-    it has a classifier; ``guidance`` is that of the rows that got some. ``steps`` and ``padded_steps`` count those of
-    all runs of streams, in steps of ``STEP_RATE_HZ``.
+    it has a classifier; ``guidance`` and ``attention`` (over time) are those of the rows that got some. ``steps`` and
+    ``padded_steps`` count those of all runs of streams, in steps of ``STEP_RATE_HZ``.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class Scoring:
         self.distances: list[dict[Modality, float]] = [{} for _ in clips]
         self.styles: list[StyleResult | None] = [None] * len(clips)
         self.guidance: dict[int, JointGuidance] = {}
+        self.attention: dict[int, TemporalAttention] = {}
         lengths = [_steps_of(clips, run) for run in streams]
         self.steps = round(sum(map(sum, lengths)))
         self.padded_steps = round(sum(max(each) * len(each) for each in lengths))
@@ -140,7 +141,10 @@ class Scorer:
         self._columns = {
             m: slice(start, end) for m, start, end in zip(self._modalities, [0, *ends], ends, strict=False)
         }
-        self._width = runtime.manifest.embedding_width
+        self._width = sum(stream.embedding_dim for stream in runtime.manifest.streams)
+        self._fused = np.array([modality.is_fused for modality in self._modalities], np.bool_)
+        self._fused_widths = np.repeat(self._fused, [stream.embedding_dim for stream in runtime.manifest.streams])
+        self._attentions = {stream.modality: stream.attention for stream in runtime.manifest.streams}
         self._halves: Collection[Modality] = getattr(runtime, "reads_half", ())
         self._meters = {
             modality: DistanceMeter(modality, stated, runtime.manifest.step_shape(modality))
@@ -216,6 +220,9 @@ class Scorer:
             return
         scoring.embeddings[rows, self._columns[modality]] = result.embeddings
         scoring.scores[rows, self._modalities.index(modality)] = result.scores
+        if result.attention is not None:
+            for row, length, weights in zip(rows.tolist(), lengths.tolist(), result.attention, strict=True):
+                scoring.attention[row] = self._temporal_attention(modality, weights[:, :length])
         if self._recogniser is not None and modality.has_joints:
             for row, style in zip(rows.tolist(), self._recogniser.recognise(frames, lengths), strict=True):
                 scoring.styles[row] = style
@@ -228,7 +235,7 @@ class Scorer:
         rows = [row for row in range(len(scoring.clips)) if row not in scoring.failures]
         results: dict[int, ClipScored | InferenceFailed] = dict(scoring.failures)
         if rows:
-            results |= dict(zip(rows, self._fused(scoring, np.array(rows)), strict=True))
+            results |= dict(zip(rows, self._finished(scoring, np.array(rows)), strict=True))
         return [results[row] for row in range(len(scoring.clips))]
 
     def _run_stream(self, modality: Modality, frames: Frames, lengths: Int64) -> StreamResult:
@@ -237,16 +244,38 @@ class Scorer:
         self._observer.stage_timed("inference", self._clock.monotonic_s() - started_s, modality)
         return result
 
-    def _fused(self, scoring: Scoring, rows: Rows) -> list[ClipScored | InferenceFailed]:
+    def _finished(self, scoring: Scoring, rows: Rows) -> list[ClipScored | InferenceFailed]:
+        results: dict[int, ClipScored | InferenceFailed] = {}
+        is_fused = scoring.present[rows][:, self._fused].any(axis=1)
+        for chosen, fuse in ((rows[is_fused], self._fusion), (rows[~is_fused], self._unfused)):
+            if len(chosen):
+                results |= dict(zip(chosen.tolist(), fuse(scoring, chosen), strict=True))
+        return [results[row] for row in rows.tolist()]
+
+    def _fusion(self, scoring: Scoring, rows: Rows) -> list[ClipScored | InferenceFailed]:
         started_s = self._clock.monotonic_s()
-        try:
-            fused = self._runtime.run_fusion(scoring.embeddings[rows], scoring.scores[rows], scoring.present[rows])
-        except InferenceFailed as error:
-            return (
-                [error] if len(rows) == 1 else [self._fused(scoring, rows[at : at + 1])[0] for at in range(len(rows))]
+        embeddings, scores, present = scoring.embeddings[rows], scoring.scores[rows], scoring.present[rows]
+        if not self._fused.all():
+            embeddings, scores, present = (
+                embeddings[:, self._fused_widths],
+                scores[:, self._fused],
+                present[:, self._fused],
             )
+        try:
+            fused = self._runtime.run_fusion(embeddings, scores, present)
+        except InferenceFailed as error:
+            if len(rows) == 1:
+                return [error]
+            return [self._fusion(scoring, rows[at : at + 1])[0] for at in range(len(rows))]
         self._observer.stage_timed("fusion", self._clock.monotonic_s() - started_s)
-        return self._results(scoring, rows, fused)
+        attention = np.zeros(scores.shape[:1] + self._fused.shape, np.float32)
+        attention[:, self._fused] = fused.attention
+        return self._results(scoring, rows, FusionResult(attention, fused.scores))
+
+    def _unfused(self, scoring: Scoring, rows: Rows) -> list[ClipScored | InferenceFailed]:
+        """Of clips whose only stream is one that is not fused: it has all attention, and its score counts."""
+        alone = FusionResult(scoring.present[rows].astype(np.float32), scoring.scores[rows].sum(axis=1))
+        return self._results(scoring, rows, alone)
 
     def _results(self, scoring: Scoring, rows: Rows, fused: FusionResult) -> list[ClipScored | InferenceFailed]:
         """``fused``: of the ``rows``, in their order."""
@@ -275,20 +304,36 @@ class Scorer:
             for column, modality in enumerate(self._modalities)
             if scoring.present[row, column]
         }
-        scored = ClipScored(
-            clip_id=upload.clip_id,
-            dancer_id=upload.dancer_id,
-            challenge_id=upload.challenge_id,
-            uploaded_at_ms=upload.uploaded_at_ms,
-            duration_s=upload.duration_s,
-            generation=self._generation,
-            modalities=modalities,
-            missing=tuple(m for m in MODALITIES if m in self._modalities and m not in modalities),
-            fused_score=fused_score,
-            scored_at_ms=scored_at_ms,
-        )
+        is_fused = any(modality.is_fused for modality in modalities)
+        known: dict[str, Any] = {
+            "clip_id": upload.clip_id,
+            "dancer_id": upload.dancer_id,
+            "challenge_id": upload.challenge_id,
+            "uploaded_at_ms": upload.uploaded_at_ms,
+            "duration_s": upload.duration_s,
+            "generation": self._generation,
+            "modalities": modalities,
+            "missing": tuple(m for m in self._modalities if m not in modalities and m.is_fused == is_fused),
+            "fused_score": fused_score,
+            "scored_at_ms": scored_at_ms,
+        }
         distance = self._distance(upload.clip_id, scoring.distances[row])
-        return _versioned(scored, distance, upload.features, scoring.styles[row], scoring.guidance.get(row))
+        more = {
+            "features": None if isinstance(upload.features, InlineFeatures) else upload.features,
+            "style": scoring.styles[row],
+            "guidance": scoring.guidance.get(row),
+            "temporal_attention": scoring.attention.get(row),
+        }
+        return _versioned(known, distance, {name: value for name, value in more.items() if value is not None})
+
+    def _temporal_attention(self, modality: Modality, weights: Float32) -> TemporalAttention:
+        """``weights`` (P, T) of one clip. Rounding can put one a hair above 1."""
+        return TemporalAttention(
+            modality=modality,
+            rate_hz=modality.rate_hz,
+            parts=self._attentions[modality],
+            weights=weights.clip(0.0, 1.0).astype("<f2").tobytes(),
+        )
 
     def _distance(self, clip_id: str, distances: Mapping[Modality, float]) -> float | None:
         """The greatest, reported; ``None`` without any."""
@@ -310,21 +355,15 @@ class Scorer:
         return distances[farthest]
 
 
-def _versioned(
-    clip: ClipScored,
-    distance: float | None,
-    features: FeatureSource,
-    style: StyleResult | None,
-    guidance: JointGuidance | None,
-) -> ClipScored:
+def _versioned(known: dict[str, Any], distance: float | None, more: Mapping[str, Any]) -> ClipScored:
     """In the earliest version that holds it."""
-    kept = None if isinstance(features, InlineFeatures) else features
-    if kept is not None or style is not None or guidance is not None:
-        known = msgspec.structs.asdict(clip)
-        return ClipScoredV3(**known, training_distance=distance, features=kept, style=style, guidance=guidance)
+    if known["duration_s"] > MAX_DURATION_S or "temporal_attention" in more:
+        return ClipScoredV4(**known, training_distance=distance, **more)
+    if more:
+        return ClipScoredV3(**known, training_distance=distance, **more)
     if distance is None:
-        return clip
-    return ClipScoredV2(**msgspec.structs.asdict(clip), training_distance=distance)
+        return ClipScored(**known)
+    return ClipScoredV2(**known, training_distance=distance)
 
 
 def _not_finite(name: str) -> InferenceFailed:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from schemas.events import MIN_DURATION_S, ClipUploaded, FeatureFile, InlineFeatures
 from schemas.features import ClipFeatures, encode_features
 from schemas.joints import LAYOUTS
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 
 UPLOADED_AT_MS = 1_700_000_000_000
 
@@ -16,7 +16,7 @@ UPLOADED_AT_MS = 1_700_000_000_000
 def random_features(
     duration_s: float,
     *,
-    modalities: Sequence[Modality] = MODALITIES,
+    modalities: Sequence[Modality] = FUSED_MODALITIES,
     seed: int = 0,
     joint_layout: str = "mpii-16",
     joint_channels: int = 2,

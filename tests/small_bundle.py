@@ -19,7 +19,7 @@ from schemas.bundle import (
     sha256_hex,
 )
 from schemas.joints import LAYOUTS
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, MODALITIES, Modality
 
 OPSET = 18
 WIDTHS = dict.fromkeys(MODALITIES, 3) | {
@@ -28,6 +28,8 @@ WIDTHS = dict.fromkeys(MODALITIES, 3) | {
     Modality.FACIAL: 4,
     Modality.SCENIC: 5,
 }
+PARTS = ("dynamic", "static")
+"""Of the temporal attention of a routine."""
 BREAKS_ABOVE = 10_000.0
 """A clip with a larger feature value than this gets NaN as its score."""
 
@@ -35,12 +37,14 @@ BREAKS_ABOVE = 10_000.0
 def write_small_bundle(
     folder: Path,
     *,
-    modalities: Sequence[Modality] = MODALITIES,
+    modalities: Sequence[Modality] = FUSED_MODALITIES,
     joint_layout: str = "mpii-16",
     joint_channels: int = 2,
     seed: int = 0,
 ) -> Path:
-    """Write the bundle into ``folder`` and return it."""
+    """Write the bundle into ``folder`` and return it. ``modalities`` are those of the fusion, by default, and may
+    include ``routine``.
+    """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     streams, graphs = [], {}
@@ -48,9 +52,12 @@ def write_small_bundle(
         joints = (LAYOUTS[joint_layout].joint_count,) if modality.has_joints else ()
         channels = joint_channels if modality.has_joints else modality.channels
         name = f"{modality}.onnx"
-        graphs[name] = stream_graph((*joints, channels), WIDTHS[modality], rng)
-        streams.append(StreamGraph(modality, name, sha256_hex(graphs[name]), channels, WIDTHS[modality]))
-    graphs["fusion.onnx"] = fusion_graph(sum(WIDTHS[m] for m in modalities), len(modalities), rng)
+        parts = PARTS if modality is Modality.ROUTINE else ()
+        graphs[name] = stream_graph((*joints, channels), WIDTHS[modality], rng, parts=len(parts))
+        digest = sha256_hex(graphs[name])
+        streams.append(StreamGraph(modality, name, digest, channels, WIDTHS[modality], attention=parts))
+    fused = [modality for modality in modalities if modality.is_fused]
+    graphs["fusion.onnx"] = fusion_graph(sum(WIDTHS[m] for m in fused), len(fused), rng)
     manifest = BundleManifest(
         generation="",
         streams=tuple(streams),
@@ -76,9 +83,11 @@ def small_bundle(folder: Path, **choices: object) -> Bundle:
 
 
 def stream_graph(
-    step_shape: tuple[int, ...], width: int, rng: np.random.Generator, *, fixed_clips: int | None = None
+    step_shape: tuple[int, ...], width: int, rng: np.random.Generator, *, fixed_clips: int | None = None, parts: int = 0
 ) -> bytes:
-    """tanh(W · mean over the real steps), and a score linear in that."""
+    """tanh(W · mean over the real steps), and a score linear in that; a temporal attention of so many ``parts``, the
+    softmax of a linear map of each real step.
+    """
     flat = int(np.prod(step_shape))
     constants = {
         "zero": np.int64(0),
@@ -117,10 +126,24 @@ def stream_graph(
         node("Add", ["plain", "zero_or_nan"], ["score"]),
     ]
     clips = fixed_clips or "clips"
+    outputs: dict[str, tuple[int, list[int | str]]] = {
+        "embedding": (TensorProto.FLOAT, [clips, width]),
+        "score": (TensorProto.FLOAT, [clips]),
+    }
+    if parts:
+        constants["V"] = rng.standard_normal((flat, parts)).astype(np.float32) / np.float32(np.sqrt(flat))
+        nodes += [
+            node("MatMul", ["kept", "V"], ["logits"]),
+            node("Where", ["mask", "logits", "never"], ["real_logits"]),
+            node("Softmax", ["real_logits"], ["weights"], axis=1),
+            node("Transpose", ["weights"], ["temporal_attention"], perm=[0, 2, 1]),
+        ]
+        constants["never"] = np.float32(-1e9)
+        outputs["temporal_attention"] = (TensorProto.FLOAT, [clips, parts, "steps"])
     return _model(
         nodes,
         {"frames": (TensorProto.FLOAT, [clips, "steps", *step_shape]), "lengths": (TensorProto.INT64, [clips])},
-        {"embedding": (TensorProto.FLOAT, [clips, width]), "score": (TensorProto.FLOAT, [clips])},
+        outputs,
         constants,
     )
 

@@ -29,10 +29,9 @@ from schemas.errors import (
     QueryError,
 )
 from schemas.events import (
-    MAX_DURATION_S,
     MIN_DURATION_S,
     ClipScored,
-    ClipUploadedV2,
+    ClipUploadedV3,
     FeatureSource,
     InlineFeatures,
     VideoFile,
@@ -41,7 +40,7 @@ from schemas.events import (
 )
 from schemas.features import ClipFeatures, encode_features
 from schemas.feedback import GuidanceQuestion, Guided
-from schemas.modalities import Modality
+from schemas.modalities import MAX_DURATION_S, MAX_ROUTINE_S, Modality
 from schemas.ports import ExtractsOpenFiles, FeatureExtractor, ModelRuntime
 from schemas.scoring import FileKind, ScoringOffer, UnseenClip
 from streamer.assembly import guide_beside
@@ -178,12 +177,13 @@ class OnRequest:
         loaded = self._bundle()
         features = read_clip(loaded.loader, source, duration_s)
         lasts_s = span_s(features) if duration_s is None else duration_s
-        upload = ClipUploadedV2(
+        longest_s = MAX_DURATION_S if any(modality.is_fused for modality in features.frames) else MAX_ROUTINE_S
+        upload = ClipUploadedV3(
             clip_id=_NO_ID,
             dancer_id=_NO_ID,
             challenge_id=_NO_ID,
             uploaded_at_ms=0,
-            duration_s=min(max(lasts_s, MIN_DURATION_S), MAX_DURATION_S),
+            duration_s=min(max(lasts_s, MIN_DURATION_S), longest_s),
             features=source,
         )
         (scored,) = loaded.scorer.score([(upload, features)])
@@ -297,9 +297,9 @@ def read_clip(
 
 def _check_length(lasts_s: float) -> None:
     """Raises ``QueryError`` for what is shorter or longer than a clip."""
-    if not MIN_DURATION_S - _SLACK_S <= lasts_s <= MAX_DURATION_S + _SLACK_S:
+    if not MIN_DURATION_S - _SLACK_S <= lasts_s <= MAX_ROUTINE_S + _SLACK_S:
         raise QueryError(
-            f"the clip lasts {lasts_s:.4g} s; a clip lasts {MIN_DURATION_S:g} to {MAX_DURATION_S:g} s, so send a part "
+            f"the clip lasts {lasts_s:.4g} s; a clip lasts {MIN_DURATION_S:g} to {MAX_ROUTINE_S:g} s, so send a part "
             "of it, or a longer one",
             field="duration_s",
         )

@@ -87,7 +87,7 @@ class SyntheticWorlds:
                 "bundle, or --data with its predictions",
                 field="bundle",
             )
-        return replace(SHORT, modalities=tuple(manifest.modalities))
+        return replace(SHORT, modalities=manifest.fused_modalities)
 
 
 def _upload(clip: PlannedClip) -> ClipUploaded:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.errors import ConfigurationError
-from schemas.events import MAX_DURATION_S, MIN_DURATION_S
-from schemas.modalities import PAPER_MODALITIES, Modality
+from schemas.events import MIN_DURATION_S
+from schemas.modalities import MAX_DURATION_S, PAPER_MODALITIES, Modality
 
 Weights = tuple[float, float, float, float]
 

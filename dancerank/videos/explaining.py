@@ -104,11 +104,11 @@ def explain(runtime: ModelRuntime, features: ClipFeatures, duration_s: float) ->
 
 
 def fitted(manifest: BundleManifest, features: ClipFeatures) -> tuple[dict[Modality, Frames], tuple[str, ...]]:
-    """The frames of the modalities that the bundle can read, in its joint layout, and why others are left out."""
+    """The frames of the modalities that the bundle fuses, in its joint layout, and why others are left out."""
     frames: dict[Modality, Frames] = {}
     left_out = []
     for modality in features.modalities:
-        if modality not in manifest.modalities:
+        if modality not in manifest.fused_modalities:
             left_out.append(f"{modality}: the model has no such stream")
             continue
         array, channels = features.frames[modality], manifest.stream(modality).input_channels
@@ -119,7 +119,7 @@ def fitted(manifest: BundleManifest, features: ClipFeatures) -> tuple[dict[Modal
             left_out.append(f"{modality}: the clip has {array.shape[-1]} channels, the model reads {channels}")
             continue
         frames[modality] = array
-    return {modality: frames[modality] for modality in manifest.modalities if modality in frames}, tuple(left_out)
+    return {modality: frames[modality] for modality in manifest.fused_modalities if modality in frames}, tuple(left_out)
 
 
 def moments(duration_s: float) -> Double:
@@ -157,11 +157,11 @@ def _score(runtime: ModelRuntime, variants: Mapping[Modality, Sequence[Frames]])
     manifest = runtime.manifest
     count = len(next(iter(variants.values())))
     embeddings = np.zeros((count, manifest.embedding_width), np.float32)
-    scores = np.zeros((count, len(manifest.streams)), np.float32)
+    scores = np.zeros((count, len(manifest.fused_streams)), np.float32)
     present = np.zeros(scores.shape, np.bool_)
-    columns = [column for column, modality in enumerate(manifest.modalities) if modality in variants]
+    columns = [column for column, modality in enumerate(manifest.fused_modalities) if modality in variants]
     start = 0
-    for column, stream in enumerate(manifest.streams):
+    for column, stream in enumerate(manifest.fused_streams):
         if stream.modality in variants:
             present[:, column] = True
             width = slice(start, start + stream.embedding_dim)

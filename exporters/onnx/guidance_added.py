@@ -110,7 +110,7 @@ def _check_stream(bundle: Bundle, modality: Modality, graph: bytes) -> float:
 
 def _check_fusion(bundle: Bundle, graph: bytes) -> float:
     manifest, generator, reached = bundle.manifest, np.random.default_rng(0), list[float]()
-    streams = len(manifest.streams)
+    streams = len(manifest.fused_streams)
     plain, run = _reference(bundle.graphs[manifest.fusion.file]), session(graph)
     for missing in range(streams):
         present = np.ones((1, streams), np.bool_)

@@ -95,7 +95,7 @@ Interface = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def _fusion_interface(manifest: BundleManifest) -> Interface:
-    streams, width = len(manifest.streams), manifest.embedding_width
+    streams, width = len(manifest.fused_streams), manifest.embedding_width
     return (
         (f"{EMBEDDINGS} (N, {width}) float32", f"{SCORES} (N, {streams}) float32", f"{PRESENT} (N, {streams}) bool"),
         (f"{ATTENTION} (N, {streams}) float32", f"{FUSED_SCORE} (N,) float32"),
@@ -108,7 +108,7 @@ def _gradient_interfaces(manifest: BundleManifest) -> dict[str, Interface]:
     if isinstance(graphs, msgspec.UnsetType):
         return {}
     step = ", ".join(map(str, manifest.step_shape(graphs.modality)))
-    streams, width = len(manifest.streams), manifest.embedding_width
+    streams, width = len(manifest.fused_streams), manifest.embedding_width
     stream, fusion = _stream_interface(manifest, graphs.modality), _fusion_interface(manifest)
     seeds = (
         f"{SCORE_SEED} (N,) float32",

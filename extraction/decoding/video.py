@@ -32,7 +32,7 @@ from schemas.errors import (
     VideoOversized,
     VideoUnreadable,
 )
-from schemas.events import MAX_DURATION_S
+from schemas.modalities import MAX_DURATION_S
 
 _WORKER: Final = str(Path(worker.__file__))
 _ENVIRONMENT: Final = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL")

@@ -48,8 +48,8 @@ class Guide:
         self.modality = manifest.guidance.modality
         self.layout = layout_named(manifest.joint_layout or "")
         self._runtime, self._gradients = runtime, gradients
-        self._column = manifest.modalities.index(self.modality)
-        ends = np.cumsum([stream.embedding_dim for stream in manifest.streams]).tolist()
+        self._column = manifest.fused_modalities.index(self.modality)
+        ends = np.cumsum([stream.embedding_dim for stream in manifest.fused_streams]).tolist()
         self._columns = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
     def guidance(
@@ -130,7 +130,7 @@ class Guide:
 
     def _streams(self, clips: Sequence[ClipFeatures], frames: Float32, lengths: Int64, of: Dimension) -> _Streams:
         """Of the streams that the score ``of`` needs, each run once on the clips that have its modality."""
-        modalities = self.manifest.modalities
+        modalities = self.manifest.fused_modalities
         found = _Streams(
             np.zeros((len(clips), self.manifest.embedding_width), np.float32),
             np.zeros((len(clips), len(modalities)), np.float32),

@@ -7,7 +7,8 @@ For a runtime of your own, in a test::
         check(MyRuntime, read_bundle(folder), ("my-provider",))
 
 Each check opens the runtime on a bundle of at least two streams with one of the named providers, and raises
-``AssertionError`` saying which rule does not hold. Legend: N clips, T time steps, M streams of the bundle.
+``AssertionError`` saying which rule does not hold. Legend: N clips, T time steps, M streams of the fusion, P parts of
+a temporal attention.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,7 @@ import numpy as np
 from schemas.bundle import Bundle
 from schemas.errors import BundleError, ConfigurationError, DancerankError, InferenceFailed
 from schemas.modalities import Modality
-from schemas.ports import Bool, Float32, Int64, ModelRuntime, RuntimeFactory
+from schemas.ports import Bool, Float32, Int64, ModelRuntime, RuntimeFactory, StreamResult
 
 E = TypeVar("E", bound=DancerankError)
 
@@ -46,12 +47,19 @@ def check_shapes(factory: RuntimeFactory, bundle: Bundle, providers: Sequence[st
     clips, manifest = len(LENGTHS), bundle.manifest
     with _opened(factory, bundle, providers) as runtime:
         for modality, lengths in product(manifest.modalities, (LENGTHS, LENGTHS[:1])):
-            embeddings, scores = runtime.run_stream(modality, _frames(bundle, modality, lengths), lengths)
-            width = manifest.stream(modality).embedding_dim
-            _expect_shape(f"embeddings of {modality}", embeddings, (len(lengths), width))
-            _expect_shape(f"scores of {modality}", scores, (len(lengths),))
-        attention, fused = runtime.run_fusion(*_fusion_inputs(bundle, np.ones((clips, len(manifest.streams)), bool)))
-        _expect_shape("attention", attention, (clips, len(manifest.streams)))
+            frames, stream = _frames(bundle, modality, lengths), manifest.stream(modality)
+            found = runtime.run_stream(modality, frames, lengths)
+            _expect_shape(f"embeddings of {modality}", found.embeddings, (len(lengths), stream.embedding_dim))
+            _expect_shape(f"scores of {modality}", found.scores, (len(lengths),))
+            if stream.attention and found.attention is not None:
+                shape = (len(lengths), len(stream.attention), frames.shape[1])
+                _expect_shape(f"temporal attention of {modality}", found.attention, shape)
+            attended = found.attention is not None
+            _expect(attended == bool(stream.attention), f"{modality}: temporal attention is there: {attended}")
+        attention, fused = runtime.run_fusion(
+            *_fusion_inputs(bundle, np.ones((clips, len(manifest.fused_streams)), bool))
+        )
+        _expect_shape("attention", attention, (clips, len(manifest.fused_streams)))
         _expect_shape("fused scores", fused, (clips,))
 
 
@@ -64,8 +72,8 @@ def check_numbers(factory: RuntimeFactory, bundle: Bundle, providers: Sequence[s
             frames = _frames(bundle, modality, LENGTHS)
             _expect_equal(
                 f"{modality}: it and ONNX Runtime",
-                runtime.run_stream(modality, frames, LENGTHS),
-                expected.run_stream(modality, frames, LENGTHS),
+                _outputs(runtime.run_stream(modality, frames, LENGTHS)),
+                _outputs(expected.run_stream(modality, frames, LENGTHS)),
             )
         inputs = _fusion_inputs(bundle, _combinations(bundle))
         _expect_equal("fusion: it and ONNX Runtime", runtime.run_fusion(*inputs), expected.run_fusion(*inputs))
@@ -76,10 +84,13 @@ def check_a_clip_alone_and_in_a_batch(factory: RuntimeFactory, bundle: Bundle, p
     with _opened(factory, bundle, providers) as runtime:
         for modality in bundle.manifest.modalities:
             frames = _frames(bundle, modality, LENGTHS)
-            together = runtime.run_stream(modality, frames, LENGTHS)
+            together = _outputs(runtime.run_stream(modality, frames, LENGTHS))
             for row, length in enumerate(LENGTHS):
-                alone = runtime.run_stream(modality, frames[row : row + 1, :length], LENGTHS[row : row + 1])
+                alone = _outputs(runtime.run_stream(modality, frames[row : row + 1, :length], LENGTHS[row : row + 1]))
                 in_batch = [array[row : row + 1] for array in together]
+                beyond = [array[:, :, length:] for array in in_batch[2:]]
+                _expect(not any(each.any() for each in beyond), f"{modality}: attention beyond a length is not zero")
+                in_batch[2:] = [array[:, :, :length] for array in in_batch[2:]]
                 _expect_equal(f"{modality}: a clip of {length} steps alone and in a batch", alone, in_batch)
 
 
@@ -98,7 +109,11 @@ def check_arrays_stay_as_they_are(factory: RuntimeFactory, bundle: Bundle, provi
         for modality in bundle.manifest.modalities:
             inputs = (_frames(bundle, modality, LENGTHS), LENGTHS.copy())
             others = (_frames(bundle, modality, LENGTHS, seed=1), LENGTHS)
-            _expect_untouched(modality, partial(runtime.run_stream, modality), inputs, others)
+
+            def outputs(*given: Any, of: Modality = modality) -> Sequence[Float32]:
+                return _outputs(runtime.run_stream(of, *given))
+
+            _expect_untouched(modality, outputs, inputs, others)
         present = _combinations(bundle)
         pairs = _fusion_inputs(bundle, present), _fusion_inputs(bundle, present, seed=1)
         _expect_untouched("fusion", runtime.run_fusion, *pairs)
@@ -110,7 +125,7 @@ def check_frames_in_float16(factory: RuntimeFactory, bundle: Bundle, providers: 
         for modality in getattr(runtime, "reads_half", ()):
             half = _frames(bundle, modality, LENGTHS).astype(np.float16)
             found, expected = (
-                runtime.run_stream(modality, frames, LENGTHS) for frames in (half, half.astype(np.float32))
+                _outputs(runtime.run_stream(modality, frames, LENGTHS)) for frames in (half, half.astype(np.float32))
             )
             _expect_equal(f"{modality}: in float16 and in float32", found, expected)
 
@@ -123,7 +138,7 @@ def check_threads_at_once(factory: RuntimeFactory, bundle: Bundle, providers: Se
         alone = [runtime.run_stream(modality, frames, LENGTHS) for modality, frames in work]
         running = [threads.submit(runtime.run_stream, modality, frames, LENGTHS) for modality, frames in work]
         for (modality, _), found, expected in zip(work, running, alone, strict=True):
-            _expect_equal(f"{modality}: beside other threads and alone", found.result(), expected)
+            _expect_equal(f"{modality}: beside other threads and alone", _outputs(found.result()), _outputs(expected))
 
 
 def check_wrong_input(factory: RuntimeFactory, bundle: Bundle, providers: Sequence[str]) -> None:
@@ -208,14 +223,18 @@ def _frames(bundle: Bundle, modality: Modality, lengths: Int64, *, seed: int = 0
     return frames
 
 
+def _outputs(result: StreamResult) -> list[Float32]:
+    return [array for array in result if array is not None]
+
+
 def _combinations(bundle: Bundle) -> Bool:
     """(N, M): every combination of modalities but none at all."""
-    return np.array(list(product([False, True], repeat=len(bundle.manifest.streams)))[1:])
+    return np.array(list(product([False, True], repeat=len(bundle.manifest.fused_streams)))[1:])
 
 
 def _fusion_inputs(bundle: Bundle, present: Bool, *, seed: int = 0) -> tuple[Float32, Float32, Bool]:
     generator = np.random.default_rng(seed)
-    kept = np.repeat(present, [stream.embedding_dim for stream in bundle.manifest.streams], axis=1)
+    kept = np.repeat(present, [stream.embedding_dim for stream in bundle.manifest.fused_streams], axis=1)
     embeddings = np.where(kept, generator.normal(size=kept.shape), 0).astype(np.float32)
     return embeddings, np.where(present, generator.normal(size=present.shape), 0).astype(np.float32), present
 

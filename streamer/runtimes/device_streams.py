@@ -2,7 +2,8 @@
 
 Frames travel to the device as they are, in float16 if they are, and are widened there. Shapes are rounded to a grid;
 for each there are ``SLOTS`` sets of memory, so one thread copies a batch while the kernels of another thread's run. The
-session of each modality has a CUDA stream of its own. Legend: N clips, T time steps, D embedding width.
+session of each modality has a CUDA stream of its own. Legend: N clips, T time steps, D embedding width, P parts of a
+temporal attention.
 """
 
 from collections import OrderedDict
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from schemas.bundle import EMBEDDING, FRAMES, LENGTHS, SCORE
+from schemas.bundle import EMBEDDING, FRAMES, LENGTHS, SCORE, TEMPORAL_ATTENTION
 from schemas.features import Frames
 from schemas.ports import Int64, StreamResult
 from streamer.runtimes.shape_grid import clips_rounded, steps_rounded
@@ -38,13 +39,22 @@ Shape = tuple[int, ...]
 class DeviceStream:
     """Runs the session of one stream on ``device`` (``cuda``, or ``cpu`` in tests).
 
-    ``half``: its graph reads float16 itself. ``graphs``: the session captures a CUDA graph for each set of memory.
+    ``width`` D, ``parts`` P. ``half``: its graph reads float16 itself. ``graphs``: the session captures a CUDA graph
+    for each set of memory.
     """
 
     def __init__(
-        self, session: Any, *, device: str, providers: Sequence[Any], half: bool, width: int, graphs: bool = False
+        self,
+        session: Any,
+        *,
+        device: str,
+        providers: Sequence[Any],
+        half: bool,
+        width: int,
+        parts: int = 0,
+        graphs: bool = False,
     ) -> None:
-        self._session, self._device, self._half, self._width = session, device, half, width
+        self._session, self._device, self._half, self._width, self._parts = session, device, half, width, parts
         self._widening = None
         if not half:
             self._widening = onnxruntime.InferenceSession(WIDENING, providers=list(providers))
@@ -65,7 +75,7 @@ class DeviceStream:
             slot.fill(frames, lengths)
             with self._running:
                 slot.run()
-            return slot.results(clips)
+            return slot.results(clips, steps)
         finally:
             slots.put(slot)
 
@@ -77,12 +87,17 @@ class DeviceStream:
                 for _ in range(SLOTS):
                     number = _NO_GRAPH if self._numbers is None else next(self._numbers)
                     widening = self._widening if dtype == np.float16 else None
-                    found.put(_Slot(self._session, widening, self._device, shape, dtype, self._width, number))
+                    results = self._results_of(*shape[:2])
+                    found.put(_Slot(self._session, widening, self._device, shape, dtype, results, number))
                 self._slots[key] = found
             self._slots.move_to_end(key)
             if len(self._slots) > _MOST_SHAPES:
                 self._slots.popitem(last=False)  # a thread that is in one of its slots keeps that one
             return self._slots[key]
+
+    def _results_of(self, clips: int, steps: int) -> dict[str, Shape]:
+        shapes: dict[str, Shape] = {EMBEDDING: (clips, self._width), SCORE: (clips,)}
+        return shapes | ({TEMPORAL_ATTENTION: (clips, self._parts, steps)} if self._parts else {})
 
 
 class _Slot:
@@ -95,7 +110,7 @@ class _Slot:
         device: str,
         shape: Shape,
         dtype: np.dtype[Any],
-        width: int,
+        results: Mapping[str, Shape],
         number: int,
     ) -> None:
         clips = shape[0]
@@ -104,8 +119,7 @@ class _Slot:
         self._frames_on_device = _on_device(shape, dtype, device)
         self._lengths_on_device = _on_device((clips,), np.dtype(np.int64), device)
         self._results = {
-            EMBEDDING: _on_device((clips, width), np.dtype(np.float32), device),
-            SCORE: _on_device((clips,), np.dtype(np.float32), device),
+            name: _on_device(of_result, np.dtype(np.float32), device) for name, of_result in results.items()
         }
         self._runs: list[tuple[Any, Any, Any]] = []
         frames = self._frames_on_device
@@ -131,10 +145,13 @@ class _Slot:
         for session, binding, options in self._runs:
             session.run_with_iobinding(binding, options)
 
-    def results(self, clips: int) -> StreamResult:
-        """Of the first ``clips``, in memory of their own."""
-        embeddings, scores = (np.array(self._results[name].numpy()[:clips]) for name in (EMBEDDING, SCORE))
-        return StreamResult(embeddings, scores)
+    def results(self, clips: int, steps: int) -> StreamResult:
+        """Of the first ``clips`` and ``steps``, in memory of their own."""
+        found = {name: np.array(value.numpy()[:clips]) for name, value in self._results.items()}
+        attention = found.get(TEMPORAL_ATTENTION)
+        return StreamResult(
+            found[EMBEDDING], found[SCORE], None if attention is None else np.array(attention[:, :, :steps])
+        )
 
 
 def _binding(session: Any, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Any:

@@ -23,6 +23,7 @@ from schemas.bundle import (
     SCORE_SEED,
     SCORES,
     SCORES_GRADIENT,
+    TEMPORAL_ATTENTION,
     BundleManifest,
 )
 from schemas.errors import BundleError
@@ -55,21 +56,25 @@ HALF: Final = "tensor(float16)"
 
 def stream_signature(manifest: BundleManifest, modality: Modality, *, half: bool = False) -> Signature:
     """The signature that the graph of a stream must have (table in ``schemas.bundle``), which may read float16."""
+    stream = manifest.stream(modality)
+    outputs = {
+        EMBEDDING: Tensor("tensor(float)", (FREE, stream.embedding_dim)),
+        SCORE: Tensor("tensor(float)", (FREE,)),
+    }
+    if stream.attention:
+        outputs[TEMPORAL_ATTENTION] = Tensor("tensor(float)", (FREE, len(stream.attention), FREE))
     return Signature(
         {
             FRAMES: Tensor(HALF if half else "tensor(float)", (FREE, FREE, *manifest.step_shape(modality))),
             LENGTHS: Tensor("tensor(int64)", (FREE,)),
         },
-        {
-            EMBEDDING: Tensor("tensor(float)", (FREE, manifest.stream(modality).embedding_dim)),
-            SCORE: Tensor("tensor(float)", (FREE,)),
-        },
+        outputs,
     )
 
 
 def fusion_signature(manifest: BundleManifest) -> Signature:
     """The signature that the fusion graph must have (table in ``schemas.bundle``)."""
-    streams = len(manifest.streams)
+    streams = len(manifest.fused_streams)
     return Signature(
         {
             EMBEDDINGS: Tensor("tensor(float)", (FREE, manifest.embedding_width)),

@@ -20,6 +20,7 @@ from schemas.bundle import (
     PRESENT,
     SCORE,
     SCORES,
+    TEMPORAL_ATTENTION,
     Bundle,
 )
 from schemas.errors import BundleError, ConfigurationError, InferenceFailed
@@ -115,6 +116,7 @@ class OnnxRuntime:
                 providers=without_cuda_graphs(chosen),
                 half=self._halves[modality],
                 width=self.manifest.stream(modality).embedding_dim,
+                parts=len(self.manifest.stream(modality).attention),
                 graphs=any("enable_cuda_graph" in options for _, options in chosen),
             )
             for modality, device in devices.items()
@@ -128,7 +130,8 @@ class OnnxRuntime:
             except Exception as error:
                 raise _failed(f"{modality} stream", {FRAMES: frames, LENGTHS: lengths}, error) from error
         inputs = {FRAMES: frames.astype(np.float16) if self._halves[modality] else frames, LENGTHS: lengths}
-        return StreamResult(*run_session(self._streams[modality], (EMBEDDING, SCORE), inputs, f"{modality} stream"))
+        outputs = [EMBEDDING, SCORE, TEMPORAL_ATTENTION][: 3 if self.manifest.stream(modality).attention else 2]
+        return StreamResult(*run_session(self._streams[modality], outputs, inputs, f"{modality} stream"))
 
     def run_fusion(self, embeddings: Float32, scores: Float32, present: Bool) -> FusionResult:
         inputs = {EMBEDDINGS: embeddings, SCORES: scores, PRESENT: present}

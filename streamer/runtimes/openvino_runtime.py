@@ -21,6 +21,7 @@ from schemas.bundle import (
     PRESENT,
     SCORE,
     SCORES,
+    TEMPORAL_ATTENTION,
     Bundle,
 )
 from schemas.errors import BundleError, ConfigurationError, InferenceFailed
@@ -81,7 +82,7 @@ class OpenVinoRuntime:
             half = reads_half(found)
             check_signature(stream.file, found, stream_signature(manifest, stream.modality, half=half))
             compiled = _compiled(core, model, stream.file, stream.precision, threads)
-            self._streams[stream.modality] = _Stream(compiled, stream.embedding_dim, half)
+            self._streams[stream.modality] = _Stream(compiled, stream.embedding_dim, len(stream.attention), half)
         self.reads_half = frozenset(modality for modality, stream in self._streams.items() if stream.half)
         fusion, found = _read(core, bundle, manifest.fusion.file)
         check_signature(manifest.fusion.file, found, fusion_signature(manifest))
@@ -122,10 +123,10 @@ class OpenVinoRuntime:
 
 
 class _Stream:
-    def __init__(self, compiled: Any, width: int, half: bool) -> None:
+    def __init__(self, compiled: Any, width: int, parts: int, half: bool) -> None:
         self.half = half
         self._request = compiled.create_infer_request()
-        self._width = width
+        self._width, self._parts = width, parts
         self._lock = Lock()
         self._memory: npt.NDArray[Any] = np.empty(0, np.float32)
 
@@ -136,6 +137,8 @@ class _Stream:
         if len(frames) != count:
             raise ValueError(f"{len(frames)} clips and {count} lengths")
         embeddings, scores = np.empty((count, self._width), np.float32), np.empty(count, np.float32)
+        steps = frames.shape[1]
+        attention = np.empty((count, self._parts, steps), np.float32) if self._parts else None
         start = 0
         with self._lock:
             for clips in clips_together(count):
@@ -143,8 +146,10 @@ class _Stream:
                 inputs = {FRAMES: self._on_the_grid(frames[rows]), LENGTHS: lengths[rows]}
                 found = self._request.infer(inputs, share_inputs=True)
                 embeddings[rows], scores[rows] = found[EMBEDDING], found[SCORE]
+                if attention is not None:
+                    attention[rows] = found[TEMPORAL_ATTENTION][:, :, :steps]
                 start += clips
-        return StreamResult(embeddings, scores)
+        return StreamResult(embeddings, scores, attention)
 
     def _on_the_grid(self, frames: Frames) -> npt.NDArray[Any]:
         """``frames`` (N, T, ...) with more steps of padding, zero, if they are between two buckets."""

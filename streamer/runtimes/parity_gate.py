@@ -27,7 +27,7 @@ def check_parity_sample(runtime: ModelRuntime, bundle: Bundle) -> None:
         return
     try:
         tensors = safetensors.numpy.load(bundle.sample)
-        for modality in bundle.manifest.modalities:
+        for modality in sample.score:
             frames, lengths, embedding, score = (
                 tensors[f"{modality}.{name}"] for name in (FRAMES, LENGTHS, EMBEDDING, SCORE)
             )

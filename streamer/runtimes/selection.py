@@ -67,5 +67,5 @@ def _warm_up(runtime: ModelRuntime) -> None:
             shape = (clips, steps, *manifest.step_shape(modality))
             frames: Frames = np.zeros(shape, np.float16) if half else np.zeros(shape, np.float32)
             runtime.run_stream(modality, frames, np.full(clips, steps))
-    embeddings, one_clip = np.zeros((1, manifest.embedding_width), np.float32), (1, len(manifest.streams))
+    embeddings, one_clip = np.zeros((1, manifest.embedding_width), np.float32), (1, len(manifest.fused_streams))
     runtime.run_fusion(embeddings, np.zeros(one_clip, np.float32), np.ones(one_clip, np.bool_))

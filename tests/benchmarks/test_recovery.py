@@ -14,7 +14,7 @@ from benchmarks.recovery import Recovery, Times
 from dancerank.settings import Settings
 from schemas.codec import decode, encode
 from schemas.events import ClipScored, embedding_array
-from schemas.modalities import MODALITIES
+from schemas.modalities import FUSED_MODALITIES
 from tests.servers.kafka import KafkaServer, NamedKafka
 from transport.connection import KafkaConnection
 
@@ -32,7 +32,7 @@ def test_its_clips_are_distinct_valid_and_the_same_each_time() -> None:
     assert len({clip.challenge_id for clip in clips}) == recovery.CHALLENGES
     for clip in clips:
         assert decode(encode(clip), ClipScored) == clip
-        assert [len(embedding_array(clip.modalities[modality])) for modality in MODALITIES] == [16] * 4
+        assert [len(embedding_array(clip.modalities[modality])) for modality in FUSED_MODALITIES] == [16] * 4
         assert sum(result.attention for result in clip.modalities.values()) == pytest.approx(1.0)
     assert clips == list(recovery.scored_clips(200, 16))
 

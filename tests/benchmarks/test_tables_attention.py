@@ -14,7 +14,7 @@ from dancerank.learning import open_clips
 from dancerank.recipe import Recipe
 from dancerank.synthetic.data_set import IMPORTANCE_TABLE, PLANTED
 from networks.methods import METHODS
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from tests.clips import random_features
 from vdv.annotations import Annotation
 from vdv.errors import DataSetError
@@ -51,12 +51,12 @@ def written(
             clips.append(Clip(annotation, random_features(3.0, modalities=seen)))
     data = write_data_set(folder, clips)
     rows = [
-        [f"{challenge}-{number}", *(each.get(m, 0.0) for m in MODALITIES), 0.0]
+        [f"{challenge}-{number}", *(each.get(m, 0.0) for m in FUSED_MODALITIES), 0.0]
         for challenge, clips_of in quality.items()
         for number, each in enumerate(clips_of)
     ]
-    table(folder / PLANTED, [["clip_id", *MODALITIES, "virality"], *rows])
-    weights = [[c, m, row.get(m, 0.0)] for c, row in importance.items() for m in MODALITIES]
+    table(folder / PLANTED, [["clip_id", *FUSED_MODALITIES, "virality"], *rows])
+    weights = [[c, m, row.get(m, 0.0)] for c, row in importance.items() for m in FUSED_MODALITIES]
     table(folder / IMPORTANCE_TABLE, [["challenge_id", "modality", "weight"], *weights])
     return data
 

@@ -8,7 +8,7 @@ import pytest
 from schemas.bundle import Bundle
 from schemas.clock import ManualClock
 from schemas.events import ClipScored, embedding_array
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.ports import FusionResult, ModelRuntime, RuntimeFactory, StreamResult
 from streamer.runtimes import contract
 from streamer.runtimes.onnx_runtime import OnnxRuntime
@@ -36,11 +36,12 @@ def test_the_runtime_passes_the_checks_of_the_port(
     runtime: str, check: contract.Check, bundle: Bundle, tmp_path: Path
 ) -> None:
     check(RUNTIMES[runtime], bundle, ("cpu",))
-    check(RUNTIMES[runtime], small_bundle(tmp_path, modalities=(Modality.HOLISTIC, Modality.SCENIC)), ("cpu",))
+    with_a_routine = (Modality.HOLISTIC, Modality.SCENIC, Modality.ROUTINE)
+    check(RUNTIMES[runtime], small_bundle(tmp_path, modalities=with_a_routine), ("cpu",))
 
 
 def test_the_scorer_gives_the_same_results_with_every_runtime(bundle: Bundle) -> None:
-    subsets = (MODALITIES, (Modality.SKELETAL,), (Modality.HOLISTIC, Modality.SCENIC))
+    subsets = (FUSED_MODALITIES, (Modality.SKELETAL,), (Modality.HOLISTIC, Modality.SCENIC))
     clips = []
     for number, subset in enumerate(subsets):
         features = random_features(3.0 + number, modalities=subset, seed=number)

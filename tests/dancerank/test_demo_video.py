@@ -14,7 +14,7 @@ from extraction.models.catalogue import CATALOGUE
 from extraction.sample_videos import VIDEOS
 from schemas.bundle import read_bundle
 from schemas.features import decode_features
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.virality_target import EQ1
 from tests.extractors import fetched_model
 from tests.videos import fetched_video
@@ -32,7 +32,7 @@ def test_the_bundle_reads_what_the_networks_of_the_demonstration_give_and_says_w
     }
     assert manifest.joint_layout == "mpii-16"
     assert manifest.training_data.startswith("synthetic clips=")
-    assert manifest.training_distribution.keys() == set(MODALITIES)
+    assert manifest.training_distribution.keys() == set(FUSED_MODALITIES)
     assert manifest.target == EQ1
     assert sum(path.stat().st_size for path in video_bundle().iterdir()) <= 1_500_000
 
@@ -56,7 +56,7 @@ def test_real_videos_are_extracted_streamed_and_found_again(tmp_path: Path, monk
     assert result.exit_code == 0, result.output
     for name in ("dance-1", "dance-2"):
         features = decode_features((tmp_path / "out" / "features" / f"{name}.safetensors").read_bytes())
-        assert features.modalities == MODALITIES
+        assert features.modalities == FUSED_MODALITIES
     assert "2 clips in" in result.output
     assert "These scores mean nothing" in result.output
     assert "It says so itself of 2 of 2 clips" in result.output

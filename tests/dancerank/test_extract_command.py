@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from dancerank.cli import app
 from schemas.features import decode_features
-from schemas.modalities import MODALITIES
+from schemas.modalities import FUSED_MODALITIES
 from tests.extraction.made_videos import steady, write_sound, write_video
 from vdv.checking import check_folder
 from vdv.folder import open_data_set
@@ -38,8 +38,8 @@ def test_a_video_becomes_a_feature_file_with_a_record(clip: Path, tmp_path: Path
     assert code == 0
     assert "clip.mp4 shows up to 2 people; the largest and most central was followed" in shown
     features = decode_features((tmp_path / "out" / "clip.safetensors").read_bytes())
-    assert features.modalities == MODALITIES
-    assert features.extractors == dict.fromkeys(MODALITIES, "colours/1 sha256:000000000000")
+    assert features.modalities == FUSED_MODALITIES
+    assert features.extractors == dict.fromkeys(FUSED_MODALITIES, "colours/1 sha256:000000000000")
     record = json.loads((tmp_path / "out" / "clip.json").read_text())
     assert (record["extractors"], record["report"]["frames"]) == ("colours/1", 80)
 

@@ -21,7 +21,7 @@ from ranking.scores.observations import ObservedClip
 from schemas.errors import ConfigurationError
 from schemas.events import ClipUploaded, FeatureFile
 from schemas.features import ClipFeatures, decode_features, encode_features
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.ports import OutgoingRecord
 from tests.clips import random_features, upload
 from tests.ranking.databases import migrated
@@ -134,7 +134,7 @@ def test_what_was_observed_becomes_a_data_set_that_passes_the_check_and_can_be_d
     features = {
         row.clip_id: features_of(
             i,
-            modalities=MODALITIES[: 1 + i % 4] if i < 4 else (Modality.SKELETAL,),
+            modalities=FUSED_MODALITIES[: 1 + i % 4] if i < 4 else (Modality.SKELETAL,),
             dtype=(np.float16, np.float32)[i % 2],
         )
         for i, row in enumerate(rows)

@@ -33,7 +33,7 @@ from schemas.errors import (
 )
 from schemas.events import FeatureFile, InlineFeatures, VideoFile, embedding_array
 from schemas.features import ClipFeatures, encode_features
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.ports import FeatureExtractor
 from schemas.scoring import UnseenClip
 from streamer.assembly import open_scorer
@@ -118,7 +118,7 @@ def test_a_video_is_scored_from_its_own_bytes_as_from_a_root(tmp_path: Path, bun
     with Processes(settings_of(tmp_path), bundle=bundle).scoring() as scoring:
         assert scoring.offer().videos
         by_uri = scoring.score(VideoFile(video.as_uri()), None)
-        assert set(by_uri.attention) == set(MODALITIES)
+        assert set(by_uri.attention) == set(FUSED_MODALITIES)
         assert isinstance(scoring, OnRequest)
         assert scored_file(scoring, "video", video.read_bytes()) == by_uri
         with pytest.raises(VideoUnreadable):

@@ -17,7 +17,7 @@ from ranking.monitoring.correlation import spearman
 from schemas.bundle import Bundle, read_bundle
 from schemas.errors import ConfigurationError
 from schemas.events import ClipScored, ClipUploaded, InlineFeatures
-from schemas.modalities import MODALITIES, Dimension, Modality
+from schemas.modalities import FUSED_MODALITIES, Dimension, Modality
 from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.scoring import Scorer
 from tests.vdv.data_sets import in_memory, labelled
@@ -67,12 +67,12 @@ def test_a_bundle_of_other_joints_is_refused(bundle: Bundle) -> None:
 
 def predictions_of(path: Path, clip_ids: list[str]) -> Path:
     rng = np.random.default_rng(0)
-    shape = (len(clip_ids), len(MODALITIES))
+    shape = (len(clip_ids), len(FUSED_MODALITIES))
     scores, attention = rng.normal(size=shape), rng.random(shape)
     scores[0, 2] = attention[0, 2] = np.nan
     truth, fused = rng.random(len(clip_ids)), rng.normal(size=len(clip_ids))
     folds = ("test",) * len(clip_ids)
-    write_predictions(Predictions(tuple(clip_ids), folds, MODALITIES, truth, fused, scores, attention), path)
+    write_predictions(Predictions(tuple(clip_ids), folds, FUSED_MODALITIES, truth, fused, scores, attention), path)
     return path
 
 
@@ -147,4 +147,4 @@ def test_a_bundle_of_fewer_modalities_needs_only_these_filmed(bundle: Bundle) ->
     kept = [stream for stream in bundle.manifest.streams if stream.modality is not Modality.HOLISTIC]
     fewer = Bundle(msgspec.structs.replace(bundle.manifest, streams=tuple(kept)), bundle.graphs)
     plan = SyntheticWorlds(fewer, CLIPS, days=2.0).plan()
-    assert plan.modalities == tuple(m for m in MODALITIES if m is not Modality.HOLISTIC)
+    assert plan.modalities == tuple(m for m in FUSED_MODALITIES if m is not Modality.HOLISTIC)

@@ -18,7 +18,7 @@ from extraction.video_extractor import VideoExtractor
 from schemas.bundle import Bundle
 from schemas.events import ClipUploadedV2, InlineFeatures, VideoFile
 from schemas.features import encode_features
-from schemas.modalities import MODALITIES
+from schemas.modalities import FUSED_MODALITIES
 from schemas.observation import Observer
 from schemas.queries import SimilarQuery
 from tests.clips import UPLOADED_AT_MS
@@ -124,7 +124,7 @@ def test_videos_are_scored_as_their_features_are_and_what_fails_is_a_dead_letter
     value = observer.registry.get_sample_value
     assert value("dancerank_extraction_duration_seconds_count", {"part": "total"}) == 3
     assert value("dancerank_videos_failed_total", {"reason": "decoder_ended"}) == 1
-    for modality in MODALITIES:
+    for modality in FUSED_MODALITIES:
         assert value("dancerank_streams_extracted_total", {"modality": modality, "found": "yes"}) == 3
     assert value("dancerank_video_frames_total") == sum(round(25 * (3.2 + n / 5)) for n in (1, 2, 3))
     assert decoders() == []

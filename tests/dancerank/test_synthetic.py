@@ -28,7 +28,7 @@ from dancerank.synthetic.poses import swing
 from dancerank.synthetic.world import POSE
 from schemas.errors import ConfigurationError
 from schemas.features import decode_features, encode_features
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from vdv.checking import check_data_set
 from vdv.errors import DataSetError
 from vdv.folder import open_data_set
@@ -83,7 +83,7 @@ def test_clips_pass_the_feature_checks_and_last_5_to_15_seconds(clips: list[Synt
 def test_challenges_are_of_even_size_and_some_clips_lack_only_the_face(clips: list[SyntheticClip]) -> None:
     counts = np.unique([clip.challenge_id for clip in clips], return_counts=True)[1]
     assert counts.tolist() == [240 // CHALLENGES] * CHALLENGES
-    lacking = [set(MODALITIES) - set(clip.features.modalities) for clip in clips]
+    lacking = [set(FUSED_MODALITIES) - set(clip.features.modalities) for clip in clips]
     assert all(absent in (set(), {Modality.FACIAL}) for absent in lacking)
     assert 0.02 < np.mean([bool(absent) for absent in lacking]) < 0.25
 
@@ -91,16 +91,16 @@ def test_challenges_are_of_even_size_and_some_clips_lack_only_the_face(clips: li
 @pytest.mark.parametrize("challenge", [0, 6])
 def test_virality_follows_the_planted_importance_of_each_modality(clips: list[SyntheticClip], challenge: int) -> None:
     of_challenge = [clip for clip in clips if clip.challenge_id == f"challenge-{challenge + 1}"]
-    quality = np.array([[clip.quality[m] for m in MODALITIES] for clip in of_challenge])
+    quality = np.array([[clip.quality[m] for m in FUSED_MODALITIES] for clip in of_challenge])
     fitted = np.linalg.lstsq(quality, np.array([clip.virality for clip in of_challenge]), rcond=None)[0]
     np.testing.assert_allclose(np.sum(IMPORTANCE, axis=1), 1)
     np.testing.assert_allclose(fitted, IMPORTANCE[challenge], atol=0.15)
 
 
 def test_no_two_modalities_matter_equally_in_a_challenge_and_each_leads_in_two() -> None:
-    assert all(len(set(weights)) == len(MODALITIES) for weights in IMPORTANCE)
+    assert all(len(set(weights)) == len(FUSED_MODALITIES) for weights in IMPORTANCE)
     leaders = [weights.index(max(weights)) for weights in IMPORTANCE]
-    assert sorted(leaders) == sorted(2 * list(range(len(MODALITIES))))
+    assert sorted(leaders) == sorted(2 * list(range(len(FUSED_MODALITIES))))
 
 
 def test_eq_1_brings_back_the_planted_order_within_a_challenge(planned: list[PlannedClip]) -> None:
@@ -126,12 +126,12 @@ def test_clips_are_1_to_30_days_old_and_challenges_differ_in_popularity(planned:
 
 def test_nuisances_do_not_touch_what_is_planted(planned: list[PlannedClip]) -> None:
     nuisances: dict[str, Any] = {"tempo_spread": 0.3, "joint_noise": 0.1, "pose_failure_share": 1.0}
-    other = Plan(**nuisances, shortest_s=3.0, longest_s=60.0, missing_face_share=0.9, modalities=MODALITIES[1:])
+    other = Plan(**nuisances, shortest_s=3.0, longest_s=60.0, missing_face_share=0.9, modalities=FUSED_MODALITIES[1:])
     for clip, again in zip(planned, plan_clips(960, seed=5, plan=other), strict=True):
         assert (again.quality, again.virality, again.reactions) == (clip.quality, clip.virality, clip.reactions)
         assert again.dancer.dancer_id == clip.dancer.dancer_id
     lengths = [clip.duration_s for clip in planned]
-    for modality in MODALITIES:
+    for modality in FUSED_MODALITIES:
         assert abs(spearmanr(lengths, [clip.quality[modality] for clip in planned]).statistic) < 0.1
 
 
@@ -255,7 +255,7 @@ def test_float16_is_rounded_as_numpy_rounds_it_but_for_ties() -> None:
     np.testing.assert_array_equal(rounded[0, :2], [1 + 2.0**-10, 1 + 2.0**-9])
 
 
-@pytest.mark.parametrize("modality", [m for m in MODALITIES if not m.has_joints])
+@pytest.mark.parametrize("modality", [m for m in FUSED_MODALITIES if not m.has_joints])
 def test_appearance_features_carry_the_planted_quality(clips: list[SyntheticClip], modality: Modality) -> None:
     having = [clip for clip in clips if modality in clip.features.frames]
     pooled = np.array([clip.features.frames[modality].astype(np.float32).mean(axis=0) for clip in having])
@@ -326,7 +326,7 @@ def test_the_truth_beside_a_data_set_is_what_was_planted(tmp_path: Path) -> None
         assert annotation.clip_id == clip.clip_id
         assert (annotation.likes, annotation.views) == (clip.reactions.likes, clip.reactions.views)
     assert weights["weight"].tolist() == [weight for row in IMPORTANCE for weight in row]
-    assert weights["modality"].tolist() == [str(m) for m in MODALITIES] * CHALLENGES
+    assert weights["modality"].tolist() == [str(m) for m in FUSED_MODALITIES] * CHALLENGES
     assert set(weights["challenge_id"].tolist()) == set(data.challenges)
 
 

@@ -16,7 +16,7 @@ from extraction.streams import PeopleSeen
 from schemas.errors import ConfigurationError, NoUsableModality, VideoLengthRefused, VideoUnreadable
 from schemas.events import VideoFile
 from schemas.features import decode_features, encode_features
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.plausibility import check_plausible
 from streamer.extractors.contract import EXTRACTOR_CHECKS, Check
 from tests.extraction.decoded import MIB, decode, limits
@@ -37,7 +37,7 @@ def run(path: Path, extractors: Extractors | None = None, **options: object) -> 
 def test_each_stream_is_made_of_all_frames_at_its_rate(clip: Path) -> None:
     extraction = run(clip)
     frames = decode(clip)[1]
-    for modality in MODALITIES:
+    for modality in FUSED_MODALITIES:
         steps = [
             values(modality, next(frame for frame in frames if frame.time_s >= step / modality.rate_hz - 1e-9))
             for step in range(int((len(frames) - 1) / 25 * modality.rate_hz) + 1)
@@ -53,7 +53,7 @@ def test_the_report_says_what_was_done(clip: Path) -> None:
     assert (report.frames, report.pictures, report.damaged, report.with_person) == (80, 80, 0, 80)
     assert (report.most_people, report.switches) == (2, 0)
     assert report.duration_s == 3.2
-    assert [(s.modality, s.steps > 0, s.reason) for s in report.streams] == [(m, True, "") for m in MODALITIES]
+    assert [(s.modality, s.steps > 0, s.reason) for s in report.streams] == [(m, True, "") for m in FUSED_MODALITIES]
     assert shown == [(done, 80) for done in (16, 32, 48, 64, 80)]
     parts = report.decoding_s + report.people_s + sum(stream.seconds for stream in report.streams)
     assert 0 < parts <= report.total_s

@@ -12,7 +12,7 @@ from extraction.one_pass import Extraction, Extractors, extract
 from extraction.settings import ExtractionSettings
 from schemas.errors import ConfigurationError
 from schemas.features import encode_features
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from tests.extraction.decoded import MIB, limits
 from tests.extractors import fetched_model
 from tests.videos import fetched_video
@@ -53,7 +53,7 @@ def test_a_real_dancer_has_four_streams_that_are_the_same_each_time(
 ) -> None:
     extraction, again = run(extractors, dance), run(extractors, dance)
     features, report = extraction.features, extraction.report
-    assert features.modalities == MODALITIES, report.streams
+    assert features.modalities == FUSED_MODALITIES, report.streams
     assert encode_features(features) == encode_features(again.features)
     assert (report.frames, report.with_person) == (FRAMES, FRAMES)
     counts = {stream.modality: stream.steps for stream in report.streams}

@@ -12,7 +12,7 @@ from extraction.one_pass import Extractors
 from extraction.settings import ExtractionSettings
 from extraction.streams import ExtractedStream, NotExtracted, PeopleSeen, Person
 from extraction.video_extractor import VideoExtractor
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.ports import Float32
 from streamer.roots import FeatureRoots
 from streamer.stores import FeatureStore
@@ -79,7 +79,7 @@ def open_tiny(_: ExtractionSettings | None = None) -> Extractors:
     def people(_: VideoProperties) -> WholePicture:
         return WholePicture()
 
-    return Extractors(people, {m: lambda _, m=m: opened(m) for m in MODALITIES}, identity="colours/1")  # type: ignore[misc]
+    return Extractors(people, {m: lambda _, m=m: opened(m) for m in FUSED_MODALITIES}, identity="colours/1")  # type: ignore[misc]
 
 
 MAY_GO_ON: Final = threading.Event()

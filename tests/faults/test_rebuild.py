@@ -17,7 +17,7 @@ from dancerank.synthetic import synthesize
 from dancerank.topics import scored_topics
 from schemas.codec import encode
 from schemas.events import ClipDeleted, ClipScored, ClipUploaded, ModalityResult, embedding_bytes
-from schemas.modalities import MODALITIES
+from schemas.modalities import FUSED_MODALITIES
 from schemas.observation import Observer
 from schemas.ports import OutgoingRecord
 from tests.servers.postgresql import PostgresqlServer
@@ -132,8 +132,8 @@ def of_older_generation(upload: ClipUploaded, score: float) -> ClipScored:
         uploaded_at_ms=upload.uploaded_at_ms,
         duration_s=upload.duration_s,
         generation="older",
-        modalities={modality: ModalityResult(score, 0.5, vector) for modality in MODALITIES[:2]},
-        missing=MODALITIES[2:],
+        modalities={modality: ModalityResult(score, 0.5, vector) for modality in FUSED_MODALITIES[:2]},
+        missing=FUSED_MODALITIES[2:],
         fused_score=score / 3,
         scored_at_ms=upload.uploaded_at_ms + 1000,
     )

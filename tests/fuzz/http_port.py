@@ -21,7 +21,7 @@ from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import positions_after
 from schemas.clock import ManualClock
-from schemas.modalities import MODALITIES
+from schemas.modalities import FUSED_MODALITIES
 from schemas.observation import Observer
 from schemas.pool_comparisons import ComparisonAnswer, ComparisonQuestion
 from tests.ranking.databases import migrated
@@ -89,7 +89,7 @@ def _filled(database: Database) -> RankingService:
             challenge_id=challenge_id,
             generation=generation,
             fused_score=score,
-            modalities={modality: result([score, 1]) for modality in MODALITIES},
+            modalities={modality: result([score, 1]) for modality in FUSED_MODALITIES},
         )
         for generation in GENERATIONS
         for clip_id, dancer_id, challenge_id, score in (

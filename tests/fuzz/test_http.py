@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from dancerank_installation import FOLDER
 from ranking.serving.api.refusals import REFUSALS
 from schemas.errors import ForeignCursor, NotFound, QueryError
-from schemas.modalities import MODALITIES, Dimension
+from schemas.modalities import FUSED_MODALITIES, Dimension
 from tests.fuzz.http_port import CHALLENGES, CLIPS, DANCERS, GENERATIONS, ApiPort, api_port
 from tests.fuzz.outcomes import EXAMPLES, fuzzed
 
@@ -86,12 +86,12 @@ def posted(client: httpx.Client, path: str, body: dict[str, Any]) -> httpx.Respo
 @given(
     example=st.sampled_from([{"clip_id": name} for name in CLIPS] + [{"dancer_id": name} for name in DANCERS])
     | st.fixed_dictionaries(
-        {"embeddings": st.dictionaries(st.sampled_from(MODALITIES), st.lists(numbers, min_size=2, max_size=2))}
+        {"embeddings": st.dictionaries(st.sampled_from(FUSED_MODALITIES), st.lists(numbers, min_size=2, max_size=2))}
     ),
     options=st.fixed_dictionaries(
         {"generation": st.sampled_from(GENERATIONS)},
         optional={
-            "weights": st.dictionaries(st.sampled_from(MODALITIES), numbers),
+            "weights": st.dictionaries(st.sampled_from(FUSED_MODALITIES), numbers),
             "k": st.integers(),
             "challenge_id": st.sampled_from(CHALLENGES),
             "percentile_from": numbers,

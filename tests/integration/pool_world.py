@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from schemas.events import ClipScored, EngagementObserved
-from schemas.modalities import MODALITIES
+from schemas.modalities import FUSED_MODALITIES
 from tests.ranking.examples import with_scores
 
 HOUR_MS = 3_600_000
@@ -26,7 +26,7 @@ class World:
         random = self.random
         clip = with_scores(
             f"c{number}",
-            {modality: random.random() for modality in MODALITIES},
+            {modality: random.random() for modality in FUSED_MODALITIES},
             random.random(),
             challenge_id=f"challenge{number % 5}",
             dancer_id=f"dancer{int(25 * random.random() ** 3)}",

@@ -9,7 +9,7 @@ import numpy as np
 from dancerank.settings import Settings
 from schemas.codec import decode
 from schemas.events import ClipScored, embedding_array, outside_training, training_distance
-from schemas.modalities import MODALITIES, Dimension
+from schemas.modalities import FUSED_MODALITIES, Dimension
 from transport.connection import KafkaConnection
 from transport.kafka_source import KafkaSource
 
@@ -45,7 +45,7 @@ def plainly_ranked(clips: Sequence[ClipScored], dimension: Dimension) -> list[tu
 
 def plain_similarities(example: ClipScored, clips: Sequence[ClipScored]) -> dict[str, float]:
     """Mean cosine over the example's modalities, absent ones counting zero, of every clip by another dancer."""
-    mine = {m: _unit(example, m) for m in MODALITIES if m in example.modalities}
+    mine = {m: _unit(example, m) for m in FUSED_MODALITIES if m in example.modalities}
     return {
         clip.clip_id: sum(float(mine[m] @ _unit(clip, m)) for m in mine if m in clip.modalities) / len(mine)
         for clip in clips

@@ -18,7 +18,7 @@ from schemas.bundle import Bundle
 from schemas.codec import decode, encode
 from schemas.events import ClipScored, ClipUploaded, FeatureFile, InlineFeatures
 from schemas.features import encode_features
-from schemas.modalities import Modality
+from schemas.modalities import PAPER_MODALITIES, Modality
 from schemas.ports import OutgoingRecord, Record
 from streamer.assembly import open_streamer
 from streamer.runtimes.onnx_runtime import OnnxRuntime
@@ -35,7 +35,7 @@ from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
 from transport.topics import TopicSpec, ensure_topics
 
-S, H, F, B = Modality
+S, H, F, B = PAPER_MODALITIES
 BAD = "bad-clip"
 MAX_FEATURE_BYTES = 2_000_000
 DURATION_S = 3.0

@@ -12,7 +12,7 @@ from benchmarks.recovery import scored_clips, write
 from dancerank.processes import Processes
 from dancerank.settings import Settings
 from ranking.vectors.view import IndexView
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.queries import SimilarQuery
 from tests.waiting import wait_until
 from transport.connection import KafkaConnection
@@ -83,7 +83,9 @@ def test_a_damaged_index_is_read_from_the_log_again_while_the_others_answer(
         meanwhile = replica.index.similar(query)
         assert meanwhile.approximate
         assert all(Modality.SCENIC in hit.missing or Modality.SCENIC not in meanwhile.weights for hit in meanwhile.hits)
-        assert {Modality.SCENIC: 0} | dict.fromkeys(set(MODALITIES) - {Modality.SCENIC}, CLIPS) == replica.index.sizes()
+        assert {Modality.SCENIC: 0} | dict.fromkeys(
+            set(FUSED_MODALITIES) - {Modality.SCENIC}, CLIPS
+        ) == replica.index.sizes()
         goes_on.set()
         wait_until(lambda: not replica.index.incomplete(), what="the index stays incomplete")
         assert replica.index.content() == expected

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from dancerank.processes import Processes
 from dancerank.settings import Settings
 from ranking.serving.service import RankingService
-from schemas.modalities import MODALITIES, Dimension
+from schemas.modalities import FUSED_MODALITIES, Dimension
 from schemas.pool_queries import HypotheticalClip
 from schemas.queries import SimilarQuery
 from tests.ranking.examples import apply, scored_clip
@@ -81,7 +81,7 @@ def ask(service: RankingService, number: int) -> None:
         service.attention("ch")
         service.challenges()
         service.generations()
-        service.similar(SimilarQuery(clip_id=clip_id, k=3, weights=dict.fromkeys(MODALITIES, 1.0)))
+        service.similar(SimilarQuery(clip_id=clip_id, k=3, weights=dict.fromkeys(FUSED_MODALITIES, 1.0)))
         service.pools()
         service.try_in_pools(HypotheticalClip(challenge_id="ch", percentiles={Dimension.FUSED: 90.0}))
         assert service.readiness().ready

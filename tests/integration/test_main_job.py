@@ -11,7 +11,7 @@ from dancerank.processes import Processes
 from dancerank.settings import Settings
 from ranking.serving.live.broadcast import Broadcast
 from schemas.events import ClipScored, ClipUploaded
-from schemas.modalities import DIMENSIONS, MODALITIES
+from schemas.modalities import DIMENSIONS, FUSED_MODALITIES
 from schemas.observation import Observer
 from schemas.queries import MAX_HITS, SimilarQuery
 from tests.integration.scored_log import inside_training, plain_similarities, plainly_ranked, read_log
@@ -45,7 +45,7 @@ def test_a_thousand_clips_are_scored_indexed_and_ranked_none_lost_none_twice(
                 answer = system.service.ranking(challenge.challenge_id, dimension, k=MAX_HITS)
                 assert [(e.clip_id, e.score, e.rank) for e in answer.entries] == plainly_ranked(members, dimension)
             attention = system.service.attention(challenge.challenge_id)
-            for modality in MODALITIES:
+            for modality in FUSED_MODALITIES:
                 counted = inside_training(members)
                 having = [clip.modalities[modality].attention for clip in counted if modality in clip.modalities]
                 assert attention.present[modality] == len(having)

@@ -29,12 +29,14 @@ def test_added_rows_follow_the_papers_sorted_by_name(tmp_path: Path) -> None:
     install(tmp_path, "audio", '{"channels": 64, "rate_hz": 100.0, "step_cost": 0.5}')
     shown = (
         "import json; from schemas.modalities import *; print(json.dumps(["
-        "[m, m.channels, m.rate_hz, m.step_cost, m.in_paper] for m in MODALITIES[4:]] + [list(DIMENSIONS)]))"
+        "[m, m.channels, m.rate_hz, m.step_cost, m.in_paper, m.is_fused] "
+        "for m in MODALITIES[4:]] + [list(DIMENSIONS)]))"
     )
-    audio, zither, dimensions = json.loads(python(tmp_path, "-c", shown).stdout)
-    assert audio == ["audio", 64, 100.0, 0.5, False]
-    assert zither == ["zither", 2, 10.0, 2.5, False]
-    assert dimensions == ["skeletal", "holistic", "facial", "scenic", "audio", "zither", "fused"]
+    routine, audio, zither, dimensions = json.loads(python(tmp_path, "-c", shown).stdout)
+    assert routine == ["routine", 3072, 1.0, 25.0, False, False]
+    assert audio == ["audio", 64, 100.0, 0.5, False, True]
+    assert zither == ["zither", 2, 10.0, 2.5, False, True]
+    assert dimensions == ["skeletal", "holistic", "facial", "scenic", "routine", "audio", "zither", "fused"]
 
 
 @pytest.mark.parametrize(

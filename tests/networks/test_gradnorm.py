@@ -11,7 +11,7 @@ from networks.losses import loss_terms
 from networks.model_config import ViralityModelConfig
 from networks.virality_model import ViralityModel
 from schemas.errors import ConfigurationError
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 
 FRAME = {Modality.SKELETAL: (16, 2), Modality.HOLISTIC: (2048,), Modality.FACIAL: (2048,), Modality.SCENIC: (512,)}
 
@@ -108,14 +108,14 @@ def test_every_term_reaches_the_video_level_features(skeletal: str, appearance: 
     model = ViralityModel(config)
     generator = np.random.default_rng(1)
     samples: list[Sample] = [
-        ({m: generator.normal(size=(24, *FRAME[m])).astype(np.float32) for m in MODALITIES}, clip / 5)
+        ({m: generator.normal(size=(24, *FRAME[m])).astype(np.float32) for m in FUSED_MODALITIES}, clip / 5)
         for clip in range(5)
     ]
-    batch = collate(samples, MODALITIES)
+    batch = collate(samples, FUSED_MODALITIES)
     with video_level_features(model) as features:
         output = model(batch.inputs, batch.present)
     terms = loss_terms(output, batch.targets, batch.present, 0.5)
-    assert len(features) == len(MODALITIES)
+    assert len(features) == len(FUSED_MODALITIES)
     for feature in features:
         assert (gradient_norms(list(terms), [feature]) > 0).all()
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())

@@ -10,7 +10,7 @@ from networks.methods import METHODS, TABLES
 from networks.model_config import ViralityModelConfig
 from networks.training import TrainingSettings
 from networks.virality_model import ViralityModel
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 
 NARROW = {"graph_width": 1 / 32, "temporal_width": 1 / 64, "fusion_width": 1 / 16}
 
@@ -18,7 +18,7 @@ NARROW = {"graph_width": 1 / 32, "temporal_width": 1 / 64, "fusion_width": 1 / 1
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_can_be_built(name: str) -> None:
     method = METHODS[name]
-    streams = method.streams(MODALITIES)
+    streams = method.streams(FUSED_MODALITIES)
     config = ViralityModelConfig(**{**NARROW, **method.network, "modalities": streams})
     TrainingSettings(**method.training)
     if method.regressor is None:

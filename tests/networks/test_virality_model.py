@@ -13,7 +13,7 @@ from networks.evaluation import predict
 from networks.model_config import ViralityModelConfig
 from networks.virality_model import ViralityModel
 from schemas.errors import CheckpointError, ConfigurationError
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 
 SMALL = ViralityModelConfig(graph_width=1 / 16, temporal_width=1 / 64, fusion_width=1 / 8)
 
@@ -29,7 +29,7 @@ def mixed_samples() -> list[Sample]:
     samples: list[Sample] = []
     for combination in range(1, 16):
         features = {}
-        for index, modality in enumerate(MODALITIES):
+        for index, modality in enumerate(FUSED_MODALITIES):
             if combination >> index & 1:
                 step = (16, 2) if modality.has_joints else (modality.channels,)
                 length = int(generator.choice([1, 2, 3, 9, 40]))
@@ -49,7 +49,7 @@ def test_a_clip_scores_the_same_alone_and_in_a_mixed_batch_whatever_modalities_i
 def test_absent_modalities_are_zero_in_scores_embeddings_and_attention() -> None:
     network, samples = model(), mixed_samples()
     output = predict(network, samples, batch_size=4)
-    present = collate(samples, MODALITIES).present
+    present = collate(samples, FUSED_MODALITIES).present
     for part in (output.scores, output.attention):
         assert torch.equal(part != 0, present)
     kept = present.repeat_interleave(torch.tensor(network.embedding_dims), dim=1)
@@ -61,8 +61,8 @@ def test_rows_of_absent_modalities_do_not_reach_the_batch_statistics() -> None:
     statistics = []
     for filling in (0.0, 1e6):
         network = model().train()
-        batch = collate(mixed_samples(), MODALITIES)
-        for index, modality in enumerate(MODALITIES):
+        batch = collate(mixed_samples(), FUSED_MODALITIES)
+        for index, modality in enumerate(FUSED_MODALITIES):
             batch.inputs[modality][0][~batch.present[:, index]] = filling
         torch.manual_seed(1)
         network(batch.inputs, batch.present)
@@ -81,7 +81,7 @@ def test_a_model_may_have_some_modalities_only() -> None:
 
 def test_half_precision_features_are_computed_in_single_precision() -> None:
     clip = np.random.default_rng(0).random((5, 512)).astype(np.float16)
-    frames, lengths = collate([({Modality.SCENIC: clip}, 0.5)], MODALITIES).inputs[Modality.SCENIC]
+    frames, lengths = collate([({Modality.SCENIC: clip}, 0.5)], FUSED_MODALITIES).inputs[Modality.SCENIC]
     assert frames.dtype == torch.float32
     assert lengths.tolist() == [5]
     np.testing.assert_array_equal(frames[0].numpy(), clip.astype(np.float32))

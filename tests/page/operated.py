@@ -11,7 +11,7 @@ from ranking.monitoring.calibration import BINS, CalibrationBin
 from ranking.monitoring.measurements import Details, Measured, Measurements, Summary
 from ranking.pools.policy import Policy
 from schemas.clock import SystemClock
-from schemas.modalities import DIMENSIONS, MODALITIES, Dimension
+from schemas.modalities import DIMENSIONS, FUSED_MODALITIES, Dimension
 from schemas.observation import Agreement, Calibration, Drift
 from tests.page.systems import CHALLENGES, CLIPS
 from tests.ranking.pools.examples import engaged, plain, rated, removed
@@ -53,8 +53,8 @@ def measure(database: Database, *, count: int = 40, generation: str = "g1", seed
         ]
         drift = Drift(
             {each: 0.02 + (0.01 * number if each is Dimension.SCENIC else 0.0) for each in DIMENSIONS},
-            dict.fromkeys(MODALITIES, 0.03),
-            dict.fromkeys(MODALITIES, 1.02),
+            dict.fromkeys(FUSED_MODALITIES, 0.03),
+            dict.fromkeys(FUSED_MODALITIES, 1.02),
             1000,
             1000,
         )

@@ -23,7 +23,7 @@ from ranking.vectors.view import IndexView
 from schemas.bundle import read_manifest
 from schemas.clock import SystemClock
 from schemas.events import ClipScored
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.observation import Observer
 from tests.ranking.databases import migrated
 from tests.ranking.examples import apply, guidance, result, scored_clip
@@ -44,7 +44,7 @@ def some_clips(count: int = CLIPS, *, seed: int = 5, now_ms: int | None = None) 
     now_ms = SystemClock().now_ms() if now_ms is None else now_ms
     clips = []
     for number in range(count):
-        present = [m for m in MODALITIES if m != Modality.FACIAL or number % 5]
+        present = [m for m in FUSED_MODALITIES if m != Modality.FACIAL or number % 5]
         attention = rng.dirichlet(np.ones(len(present)))
         modalities = {
             modality: result(rng.normal(size=8), score=float(rng.beta(2, 3)), attention=float(share))

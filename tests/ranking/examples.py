@@ -17,7 +17,7 @@ from schemas.events import (
     embedding_bytes,
 )
 from schemas.joints import LAYOUTS
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.ports import Record, ScoredRecord, TopicPartition, View
 
 TOPIC = "clips.scored"
@@ -32,7 +32,7 @@ def result(embedding: Iterable[float] = (1.0, 0.0), *, score: float = 0.5, atten
 def scored_clip(clip_id: str = "c1", **changes: Any) -> ClipScored:
     modalities = changes.pop("modalities", None)
     if modalities is None:
-        modalities = {modality: result() for modality in MODALITIES}
+        modalities = {modality: result() for modality in FUSED_MODALITIES}
     fields: dict[str, Any] = {
         "clip_id": clip_id,
         "dancer_id": f"dancer-of-{clip_id}",
@@ -41,7 +41,7 @@ def scored_clip(clip_id: str = "c1", **changes: Any) -> ClipScored:
         "duration_s": 10.0,
         "generation": "g1",
         "modalities": modalities,
-        "missing": tuple(m for m in MODALITIES if m not in modalities),
+        "missing": tuple(m for m in FUSED_MODALITIES if m not in modalities),
         "fused_score": 0.5,
         "scored_at_ms": NOW_MS + 1000,
     }

@@ -7,13 +7,14 @@ import numpy as np
 from hypothesis import strategies as st
 
 from schemas.events import (
-    MAX_DURATION_S,
     MIN_DURATION_S,
     ClipDeleted,
     ClipScored,
     ClipScoredV3,
+    ClipScoredV4,
     ClipUploaded,
     ClipUploadedV2,
+    ClipUploadedV3,
     EngagementObserved,
     Event,
     FeatureFile,
@@ -22,9 +23,10 @@ from schemas.events import (
     ModalityResult,
     PoolDecision,
     StyleResult,
+    TemporalAttention,
     VideoFile,
 )
-from schemas.modalities import MODALITIES, Dimension
+from schemas.modalities import MAX_DURATION_S, MAX_ROUTINE_S, MODALITIES, Dimension, Modality
 
 BLANK = set("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
     chr(at) for at in (*range(0x180B, 0x1810), *range(0xE0000, 0xE1000))
@@ -69,6 +71,9 @@ uploads_v2 = st.builds(
     duration_s=durations_s,
     features=feature_sources | st.builds(VideoFile, plain_text.filter(bool), st.none() | sha256),
 )
+uploads_v3 = st.tuples(uploads_v2, st.floats(MIN_DURATION_S, MAX_ROUTINE_S)).map(
+    lambda both: ClipUploadedV3(**(msgspec.structs.asdict(both[0]) | {"duration_s": both[1]}))
+)
 clips_scored = st.sets(st.sampled_from(MODALITIES), min_size=1).flatmap(
     lambda present: st.builds(
         ClipScored,
@@ -111,6 +116,23 @@ scored_v3 = st.builds(
         },
     ),
 )
+attentions = st.tuples(st.integers(1, 2), st.integers(1, 5)).flatmap(
+    lambda shape: st.builds(
+        TemporalAttention,
+        modality=st.sampled_from(Modality),
+        rate_hz=st.floats(0.1, 100),
+        parts=st.just(("dynamic", "static")[: shape[0]]),
+        weights=st.lists(st.floats(0, 1, width=16), min_size=shape[0] * shape[1], max_size=shape[0] * shape[1]).map(
+            lambda values: np.array(values, "<f2").tobytes()
+        ),
+    )
+)
+scored_v4 = st.tuples(
+    scored_v3,
+    st.fixed_dictionaries(
+        {"duration_s": st.floats(MIN_DURATION_S, MAX_ROUTINE_S)}, optional={"temporal_attention": attentions}
+    ),
+).map(lambda both: ClipScoredV4(**(msgspec.structs.asdict(both[0]) | both[1])))
 engagements = st.builds(
     EngagementObserved,
     clip_id=identifiers,
@@ -141,7 +163,7 @@ decisions = st.builds(
     decided_at_ms=times_ms,
 )
 events: st.SearchStrategy[Event] = st.one_of(
-    clips_uploaded, uploads_v2, clips_scored, scored_v3, engagements, deletions, decisions
+    clips_uploaded, uploads_v2, uploads_v3, clips_scored, scored_v3, scored_v4, engagements, deletions, decisions
 )
 
 

@@ -11,7 +11,7 @@ from dancerank.settings import shipped_bundle
 from schemas.bundle import MANIFEST_NAME, BundleManifest, generation_of, read_bundle
 from schemas.errors import BundleError
 from schemas.export_profiles import ExportProfile, Profile
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from tests.small_bundle import WIDTHS, write_bundle, write_small_bundle
 
 
@@ -197,7 +197,7 @@ def test_the_generation_is_that_of_the_content(tmp_path: Path) -> None:
     again = read_bundle(write_small_bundle(tmp_path / "2", seed=1)).manifest
     other = read_bundle(write_small_bundle(tmp_path / "3", seed=2)).manifest
     assert first.generation == again.generation != other.generation
-    assert first.modalities == MODALITIES
+    assert first.modalities == FUSED_MODALITIES
     described = msgspec.structs.replace(first, metrics={"srcc": 0.5}, training_data="elsewhere")
     assert generation_of(described) == first.generation
 

@@ -19,7 +19,7 @@ from schemas.errors import (
 )
 from schemas.features import ClipFeatures, check_finite, check_length, decode_features, encode_features
 from schemas.joints import LAYOUTS
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from tests.clips import random_features
 
 METADATA = {
@@ -35,11 +35,11 @@ SMALL = encode_features(random_features(3.0, modalities=(Modality.SKELETAL, Moda
 
 @st.composite
 def clips(draw: st.DrawFn) -> ClipFeatures:
-    present = draw(st.sets(st.sampled_from(MODALITIES), min_size=1))
+    present = draw(st.sets(st.sampled_from(FUSED_MODALITIES), min_size=1))
     layout = draw(st.sampled_from(list(LAYOUTS.values())))
     features = random_features(
         draw(st.floats(0.4, 4.0)),
-        modalities=[m for m in MODALITIES if m in present],
+        modalities=[m for m in FUSED_MODALITIES if m in present],
         seed=draw(st.integers(0, 99)),
         joint_layout=layout.name,
         joint_channels=draw(st.sampled_from(layout.channel_counts)),
@@ -128,7 +128,7 @@ header_values = st.recursive(
 
 @given(
     st.dictionaries(st.sampled_from(["dtype", "shape", "data_offsets", "more"]), header_values),
-    st.sampled_from([*MODALITIES, "__metadata__", "olfactory"]),
+    st.sampled_from([*FUSED_MODALITIES, "__metadata__", "olfactory"]),
     header_values,
 )
 def test_a_header_of_wrong_types_is_a_feature_error_or_one_that_the_library_reads_too(
@@ -279,7 +279,7 @@ def test_a_file_without_tensors_has_no_usable_modality() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("modality", MODALITIES)
+@pytest.mark.parametrize("modality", FUSED_MODALITIES)
 def test_one_value_that_is_not_finite_is_found_with_its_time_step(
     dtype: type[np.floating], value: float, modality: Modality
 ) -> None:
@@ -339,7 +339,7 @@ def test_a_name_that_comes_twice_in_the_header_is_refused(header: str, named: st
         decode_features(struct.pack("<Q", len(text)) + text + bytes(1024))
 
 
-@pytest.mark.parametrize("modality", MODALITIES)
+@pytest.mark.parametrize("modality", FUSED_MODALITIES)
 def test_frames_may_last_as_long_as_the_clip_with_a_tolerance_and_no_longer(modality: Modality) -> None:
     check_length(random_features(11.9, modalities=(modality,)), 10.0)
     check_length(random_features(0.4, modalities=(modality,)), 10.0)

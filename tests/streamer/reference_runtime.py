@@ -16,6 +16,7 @@ from schemas.bundle import (
     PRESENT,
     SCORE,
     SCORES,
+    TEMPORAL_ATTENTION,
     Bundle,
 )
 from schemas.errors import BundleError, ConfigurationError, InferenceFailed
@@ -52,7 +53,8 @@ class ReferenceRuntime:
         self._fusion = load(bundle, manifest.fusion.file, fusion_signature(manifest))
 
     def run_stream(self, modality: Modality, frames: Float32, lengths: Int64) -> StreamResult:
-        return StreamResult(*run(self._graphs[modality], (EMBEDDING, SCORE), {FRAMES: frames, LENGTHS: lengths}))
+        outputs = (EMBEDDING, SCORE, TEMPORAL_ATTENTION)[: 3 if self.manifest.stream(modality).attention else 2]
+        return StreamResult(*run(self._graphs[modality], outputs, {FRAMES: frames, LENGTHS: lengths}))
 
     def run_fusion(self, embeddings: Float32, scores: Float32, present: Bool) -> FusionResult:
         inputs = {EMBEDDINGS: embeddings, SCORES: scores, PRESENT: present}

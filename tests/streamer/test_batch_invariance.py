@@ -8,7 +8,7 @@ import pytest
 import dancerank
 from schemas.bundle import Bundle, read_bundle
 from schemas.events import ClipScored, embedding_array
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.scoring import Scorer, ScoringInput
 from tests.clips import random_features, upload
@@ -18,7 +18,7 @@ LACKING: tuple[set[Modality], ...] = (
     set(),
     {Modality.FACIAL},
     {Modality.SKELETAL, Modality.SCENIC},
-    set(MODALITIES) - {Modality.HOLISTIC},
+    set(FUSED_MODALITIES) - {Modality.HOLISTIC},
     {Modality.HOLISTIC},
 )
 TOLERANCE = 1e-5
@@ -33,7 +33,7 @@ def mixed_clips() -> list[ScoringInput]:
     """Every length with some modality lacking here and there, in an order that mixes the lengths."""
     clips = []
     for number, duration_s in enumerate((*DURATIONS_S, *DURATIONS_S[::-1])):
-        present = [m for m in MODALITIES if m not in LACKING[number % len(LACKING)]]
+        present = [m for m in FUSED_MODALITIES if m not in LACKING[number % len(LACKING)]]
         features = random_features(duration_s, modalities=present, seed=number)
         clips.append((upload(f"clip-{number}", features, duration_s=duration_s), features))
     return clips

@@ -17,14 +17,14 @@ from schemas.errors import (
 from schemas.events import FeatureFile, InlineFeatures
 from schemas.features import ClipFeatures, encode_features
 from schemas.joints import LAYOUTS, convert
-from schemas.modalities import Modality
+from schemas.modalities import PAPER_MODALITIES
 from streamer.loading import FeatureLoader
 from streamer.roots import FeatureRoots
 from streamer.stores import FeatureStore
 from tests.clips import random_features, upload
 from tests.small_bundle import small_bundle
 
-S, H, F, B = Modality
+S, H, F, B = PAPER_MODALITIES
 
 
 def loader(tmp_path: Path, *roots: str, max_bytes: int = 1 << 26, **bundle: object) -> FeatureLoader:

@@ -4,14 +4,14 @@ import pytest
 
 from schemas.bundle import Bundle
 from schemas.errors import ConfigurationError, InferenceFailed
-from schemas.modalities import Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from streamer.runtimes.onnx_runtime import OnnxRuntime
 
 CPU_ONLY = "CUDAExecutionProvider" not in onnxruntime.get_available_providers()
 
 
 def test_the_provider_is_that_of_the_session_for_every_stream_and_the_fusion(bundle: Bundle) -> None:
-    assert OnnxRuntime(bundle).providers == dict.fromkeys((*Modality, None), "CPUExecutionProvider")
+    assert OnnxRuntime(bundle).providers == dict.fromkeys((*FUSED_MODALITIES, None), "CPUExecutionProvider")
 
 
 @pytest.mark.skipif(not CPU_ONLY, reason="this ONNX Runtime has CUDA")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from schemas.bundle import Bundle
 from schemas.errors import BundleError, ConfigurationError, InferenceFailed
-from schemas.modalities import Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.observation import Observer
 from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.runtimes.selection import open_runtime
@@ -126,4 +126,4 @@ class Reports(Observer):
 def test_a_streamer_reports_which_provider_runs_each_stream_and_the_fusion(bundle: Bundle) -> None:
     reports = Reports()
     Log().streamer(bundle, quick_settings(), observer=reports).close()
-    assert reports.providers == dict.fromkeys((*Modality, None), "CPUExecutionProvider")
+    assert reports.providers == dict.fromkeys((*FUSED_MODALITIES, None), "CPUExecutionProvider")

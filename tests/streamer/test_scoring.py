@@ -18,7 +18,7 @@ from schemas.events import (
     training_distance,
 )
 from schemas.features import ClipFeatures
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Bool, Float32, FusionResult, Int64, StreamResult
 from schemas.training_distribution import training_distribution
@@ -30,7 +30,7 @@ from tests.clips import random_features, upload
 from tests.small_bundle import BREAKS_ABOVE
 
 SUBSETS = (
-    MODALITIES,
+    FUSED_MODALITIES,
     (Modality.SKELETAL,),
     (Modality.HOLISTIC, Modality.SCENIC),
     (Modality.SKELETAL, Modality.HOLISTIC, Modality.SCENIC),
@@ -73,15 +73,15 @@ def test_a_result_is_what_the_graphs_give_for_the_clip_alone(bundle: Bundle) -> 
     (result,) = scored(Scorer(runtime, clock=ManualClock(start_ms=77)), [(upload_event, features)])
     streams = {
         m: runtime.run_stream(m, features.frames[m][None].astype(np.float32), np.array([len(features.frames[m])]))
-        for m in MODALITIES
+        for m in FUSED_MODALITIES
     }
     fused = runtime.run_fusion(
-        np.concatenate([streams[m].embeddings for m in MODALITIES], 1),
-        np.stack([streams[m].scores for m in MODALITIES], 1),
+        np.concatenate([streams[m].embeddings for m in FUSED_MODALITIES], 1),
+        np.stack([streams[m].scores for m in FUSED_MODALITIES], 1),
         np.ones((1, 4), np.bool_),
     )
     assert result.fused_score == pytest.approx(float(fused.scores[0]), abs=1e-6)
-    for column, modality in enumerate(MODALITIES):
+    for column, modality in enumerate(FUSED_MODALITIES):
         assert result.modalities[modality].score == pytest.approx(float(streams[modality].scores[0]), abs=1e-6)
         assert result.modalities[modality].attention == pytest.approx(float(fused.attention[0, column]), abs=1e-6)
         expected = streams[modality].embeddings[0].astype(np.float16)
@@ -99,7 +99,7 @@ def test_a_clip_scores_the_same_alone_and_in_a_mixed_batch(bundle: Bundle) -> No
 def test_absent_modalities_are_named_and_the_attention_is_over_those_present(bundle: Bundle) -> None:
     for result, subset in zip(scored(Scorer(OnnxRuntime(bundle)), clips()), SUBSETS, strict=True):
         assert tuple(result.modalities) == subset
-        assert result.missing == tuple(m for m in MODALITIES if m not in subset)
+        assert result.missing == tuple(m for m in FUSED_MODALITIES if m not in subset)
         assert sum(r.attention for r in result.modalities.values()) == pytest.approx(1.0, abs=1e-5)
 
 
@@ -141,7 +141,7 @@ class HugeEmbeddings(OnnxRuntime):
 def test_an_embedding_that_does_not_fit_float16_fails_the_clip_and_names_the_modality(bundle: Bundle) -> None:
     (result,) = Scorer(HugeEmbeddings(bundle)).score([clip("clip-1", random_features(3.0))])
     assert isinstance(result, InferenceFailed)
-    assert result.field in MODALITIES
+    assert result.field in FUSED_MODALITIES
 
 
 class RoundedAttention(OnnxRuntime):
@@ -173,7 +173,7 @@ def test_every_stream_that_ran_is_timed_and_no_other(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize(
-    ("modalities", "steps"), [(MODALITIES, 250), ((Modality.SCENIC,), 250), ((Modality.FACIAL,), 250)]
+    ("modalities", "steps"), [(FUSED_MODALITIES, 250), ((Modality.SCENIC,), 250), ((Modality.FACIAL,), 250)]
 )
 def test_the_length_of_a_clip_is_its_duration_at_25_hz_whatever_it_has(
     modalities: tuple[Modality, ...], steps: int
@@ -197,7 +197,7 @@ def test_runs_of_any_size_and_order_give_what_each_clip_has_alone(bundle: Bundle
 
 def stating(bundle: Bundle, limit: float) -> Bundle:
     """``bundle`` with a statement that puts every clip at a distance of its own from skeletons and places."""
-    learned = [random_features(3.0, modalities=MODALITIES, seed=seed).frames for seed in range(100, 160)]
+    learned = [random_features(3.0, modalities=FUSED_MODALITIES, seed=seed).frames for seed in range(100, 160)]
     stated = training_distribution(learned, coordinates=2, modalities=(Modality.SKELETAL, Modality.SCENIC))
     limited = {m: msgspec.structs.replace(each, limit=limit) for m, each in stated.items()}
     return Bundle(msgspec.structs.replace(bundle.manifest, training_distribution=limited), bundle.graphs)

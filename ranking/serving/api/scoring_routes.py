@@ -20,7 +20,8 @@ from ranking.serving.api.refusals import MALFORMED_REQUEST, UNSUPPORTED_MEDIA_TY
 from ranking.serving.service import RankingService
 from ranking.serving.unseen_clips import standing
 from schemas.errors import FileNotStored, NotFound, NotOffered, QueryError
-from schemas.events import MAX_DURATION_S, MIN_DURATION_S, SHA256, FeatureFile, FeatureSource, InlineFeatures, VideoFile
+from schemas.events import MIN_DURATION_S, SHA256, FeatureFile, FeatureSource, InlineFeatures, VideoFile
+from schemas.modalities import MAX_ROUTINE_S
 from schemas.scoring import FileKind, ScoresOnRequest, ScoringOffer, UnseenClip, UnseenClipAnswer
 
 _FEATURE_TYPES: Final = frozenset({"application/octet-stream", "application/vnd.safetensors"})
@@ -76,7 +77,7 @@ Duration = Annotated[
     float | None,
     Field(
         ge=MIN_DURATION_S,
-        le=MAX_DURATION_S,
+        le=MAX_ROUTINE_S,
         description="Length of the clip, in seconds. Default: that of its features.",
     ),
 ]

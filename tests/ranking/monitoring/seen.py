@@ -10,7 +10,7 @@ from ranking.database.connection import Database
 from ranking.database.tables import engagement
 from ranking.scores.store import ScoreStore
 from schemas.events import ClipScored
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.observation import Agreement, Calibration, Drift, Observer
 from tests.ranking.examples import NOW_MS, apply, result, scored_clip, with_scores
 
@@ -66,7 +66,7 @@ def random_clips(
         virality = float(generator.normal(5, 2))
         noise = generator.normal(0, 0.3, size=5)
         values = 0.5 + agreement * (virality - 5) / 4 + noise
-        scores = {m: float(values[i]) for i, m in enumerate(MODALITIES) if not i or generator.random() >= absent}
+        scores = {m: float(values[i]) for i, m in enumerate(FUSED_MODALITIES) if not i or generator.random() >= absent}
         at_ms = NOW_MS + int(generator.integers(1_000_000))
         days = float(generator.choice([0.4, 1.0, 3.0, 9.0]))
         seen.append(

@@ -12,7 +12,7 @@ from ranking.monitoring.samples import DriftSamples
 from ranking.monitoring.stability import population_stability
 from schemas.errors import StoreRefused
 from schemas.events import embedding_array
-from schemas.modalities import DIMENSIONS, MODALITIES, Dimension, Modality
+from schemas.modalities import DIMENSIONS, FUSED_MODALITIES, Dimension, Modality
 from tests.ranking.examples import result, scored_clip
 from tests.ranking.monitoring.seen import RecordingObserver, plain_clips
 
@@ -54,7 +54,9 @@ def start(any_database: Database) -> NewWorker:
 def test_the_quantities_of_a_clip_are_its_scores_and_the_norms_of_its_embeddings() -> None:
     generator = np.random.default_rng(0)
     modalities = {
-        m: result(generator.normal(size=16), score=float(i)) for i, m in enumerate(MODALITIES) if m != Modality.FACIAL
+        m: result(generator.normal(size=16), score=float(i))
+        for i, m in enumerate(FUSED_MODALITIES)
+        if m != Modality.FACIAL
     }
     clips = [
         scored_clip("a", modalities=modalities, fused_score=0.75, generation="g2", scored_at_ms=7),
@@ -66,7 +68,7 @@ def test_the_quantities_of_a_clip_are_its_scores_and_the_norms_of_its_embeddings
     assert (second.generation, second.values.shape, second.scored_at_ms) == ("g2", (2, 9), 7)
     norms = [
         float(np.sqrt((embedding_array(modalities[m]).astype(float) ** 2).sum())) if m in modalities else np.nan
-        for m in MODALITIES
+        for m in FUSED_MODALITIES
     ]
     assert second.values[0] == pytest.approx([0.0, 1.0, np.nan, 3.0, 0.75, *norms], nan_ok=True)
 

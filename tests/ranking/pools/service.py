@@ -18,7 +18,7 @@ from ranking.views.log_records import positions_after
 from schemas.clock import ManualClock
 from schemas.codec import decode, encode
 from schemas.events import ClipDeleted, ClipScored, ClipScoredV2, ClipScoredV3, EngagementObserved, Event, PoolDecision
-from schemas.modalities import MODALITIES
+from schemas.modalities import FUSED_MODALITIES
 from schemas.observation import Observer
 from schemas.ports import Record, RecordSink, ScoredRecord
 from tests.ranking.examples import NOW_MS, with_scores
@@ -38,7 +38,7 @@ _TOPICS: Mapping[type[Event], str] = {
 
 def scored(clip_id: str, score: float = 0.5, **changes: Any) -> ClipScored:
     """A clip with one score by every dimension; challenge ``ch``, uploaded at ``NOW_MS``."""
-    return with_scores(clip_id, dict.fromkeys(MODALITIES, score), score, **changes)
+    return with_scores(clip_id, dict.fromkeys(FUSED_MODALITIES, score), score, **changes)
 
 
 def observed(clip_id: str = "c1", likes: int = 0, views: int | None = None, **changes: Any) -> EngagementObserved:

@@ -12,7 +12,7 @@ from ranking.database.connection import Database
 from ranking.database.tables import clips, scored_clips, scores, unranked_scores
 from ranking.scores.runs.audit import differences
 from ranking.scores.store import ScoreStore
-from schemas.modalities import MODALITIES, Dimension
+from schemas.modalities import FUSED_MODALITIES, Dimension
 from tests.ranking.examples import NOW_MS, apply, apply_entries, deletion, scored_clip
 
 
@@ -35,7 +35,7 @@ def write(connection: sa.Connection, count: int) -> None:
             row = {**place, **of, "scored_at_ms": NOW_MS, "missing": "", "training_distance": None}
             connection.execute(sa.insert(scored_clips), row)
             outside = draw.random() < 0.1
-            for name in (*MODALITIES, Dimension.FUSED):
+            for name in (*FUSED_MODALITIES, Dimension.FUSED):
                 value = {"dimension": str(name), "score": draw.choice([0.5, draw.gauss(0, 1)])}
                 value["attention"] = None if name == Dimension.FUSED else draw.random()
                 if outside:

@@ -19,7 +19,7 @@ from ranking.scores.standings import standings
 from ranking.scores.store import ScoreStore
 from ranking.views.log_records import LogEntry, positions_after
 from schemas.events import ClipScored
-from schemas.modalities import DIMENSIONS, MODALITIES, Dimension, Modality
+from schemas.modalities import DIMENSIONS, FUSED_MODALITIES, Dimension, Modality
 from schemas.ports import ScoredRecord
 from tests.ranking.examples import NOW_MS, apply, apply_entries, deletion, logged, record, result, scored_clip
 
@@ -28,7 +28,7 @@ FUSED = Dimension.FUSED
 
 def made(number: int, draw: random.Random, *, version: int = 0) -> ClipScored:
     """A clip of one of two challenges, with scores of which many are equal, and some modalities."""
-    modalities = [m for m in MODALITIES if draw.random() < 0.8] or [Modality.FACIAL]
+    modalities = [m for m in FUSED_MODALITIES if draw.random() < 0.8] or [Modality.FACIAL]
     return scored_clip(
         f"clip-{number:05d}",
         challenge_id=draw.choice(["x", "x", "x", "y"]),
@@ -80,7 +80,7 @@ class Reference:
         for challenge in sizes:
             answer, within = store.attention(challenge, "g1"), [c for c in ranked if c.challenge_id == challenge]
             means = {}
-            for modality in MODALITIES:
+            for modality in FUSED_MODALITIES:
                 shares = [c.modalities[modality].attention for c in within if modality in c.modalities]
                 if shares:
                     means[modality] = sum(shares) / len(shares)
@@ -164,7 +164,7 @@ def test_a_clip_that_leaves_a_ranking_and_one_that_enters_in_its_minute_do_not_c
 
 
 def test_equal_scores_of_all_clips_are_one_entry(any_store: ScoreStore) -> None:
-    same = {m: result(score=0.5) for m in MODALITIES}
+    same = {m: result(score=0.5) for m in FUSED_MODALITIES}
     for start in range(0, 2000, 500):
         apply(any_store, [scored_clip(f"c{start + n}", modalities=same) for n in range(500)], start=start)
     found = any_store.place("c7", FUSED, "g1")

@@ -10,7 +10,7 @@ from ranking.scores.store import ScoreStore
 from schemas.challenge_queries import UnrankedClip
 from schemas.errors import NotFound
 from schemas.events import ClipScored
-from schemas.modalities import DIMENSIONS, MODALITIES, Dimension, Modality
+from schemas.modalities import DIMENSIONS, FUSED_MODALITIES, Dimension, Modality
 from tests.ranking.examples import NOW_MS, apply, apply_entries, deletion, scored_clip
 
 
@@ -30,7 +30,7 @@ def test_a_clip_outside_the_training_distribution_is_kept_apart_from_the_ranking
     found = any_store.clip("garbage", "g1")
     assert (found.outside_training_distribution, found.training_distance) == (True, 1.5)
     assert found.scores[Dimension.FUSED] == 9.0
-    assert set(found.attention) == set(MODALITIES)
+    assert set(found.attention) == set(FUSED_MODALITIES)
     assert found.places == {}
     ranking = any_store.ranking("ch", Dimension.FUSED, "g1", order="top", k=10)
     assert (ranking.clips, [entry.clip_id for entry in ranking.entries]) == (5, ["c4", "c3", "c2", "c1", "c0"])

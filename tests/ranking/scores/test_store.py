@@ -15,7 +15,7 @@ from ranking.scores.store import ScoreStore
 from ranking.views.log_records import positions_after
 from schemas.errors import DancerankError, NotFound, QueryError, StoreRefused, StoreUnavailable
 from schemas.events import ClipScored
-from schemas.modalities import DIMENSIONS, MODALITIES, Dimension, Modality
+from schemas.modalities import DIMENSIONS, FUSED_MODALITIES, Dimension, Modality
 from schemas.ports import ScoredRecord
 from schemas.queries import MAX_HITS, Challenge
 from tests.ranking.databases import UNREACHABLE
@@ -37,7 +37,7 @@ def random_clips(count: int, seed: int) -> list[ClipScored]:
     draw = random.Random(seed)
     made = []
     for number in range(count):
-        present = [m for m in MODALITIES if draw.random() < 0.8] or [Modality.SCENIC]
+        present = [m for m in FUSED_MODALITIES if draw.random() < 0.8] or [Modality.SCENIC]
         made.append(
             with_scores(
                 f"clip-{number:03d}",
@@ -104,7 +104,7 @@ def test_mean_attention_is_over_the_clips_that_have_the_modality(any_store: Scor
 
 
 def test_mean_attentions_sum_to_one_if_no_modality_is_missing(store: ScoreStore) -> None:
-    apply(store, [with_scores(f"c{n}", dict.fromkeys(MODALITIES, 0.1), 0.5) for n in range(5)])
+    apply(store, [with_scores(f"c{n}", dict.fromkeys(FUSED_MODALITIES, 0.1), 0.5) for n in range(5)])
     assert sum(store.attention("ch", "g1").mean_attention.values()) == pytest.approx(1)
 
 

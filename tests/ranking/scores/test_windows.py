@@ -14,7 +14,7 @@ from ranking.scores.store import ScoreStore
 from schemas.clock import ManualClock
 from schemas.errors import NotFound, QueryError
 from schemas.events import ClipScored
-from schemas.modalities import MODALITIES, Dimension, Modality
+from schemas.modalities import FUSED_MODALITIES, Dimension, Modality
 from schemas.queries import Order, RankedClip, Window
 from tests.ranking.examples import apply, apply_entries, deletion, result, scored_clip
 
@@ -30,7 +30,7 @@ WINDOWS: dict[Window, Callable[[int], int]] = {
 
 
 def uploaded(number: int, at_ms: int, draw: random.Random) -> ClipScored:
-    modalities = [m for m in MODALITIES if draw.random() < 0.8] or [Modality.SCENIC]
+    modalities = [m for m in FUSED_MODALITIES if draw.random() < 0.8] or [Modality.SCENIC]
     return scored_clip(
         f"clip-{number:05d}",
         uploaded_at_ms=at_ms,
@@ -160,7 +160,7 @@ class Stream:
         since_ms, found = WINDOWS[window](self.now_ms), self.store.attention("ch", "g1", window=window)
         within = [clip for clip in self.clips.values() if clip.uploaded_at_ms >= since_ms]
         assert found.clips == len(within)
-        shares = {m: [c.modalities[m].attention for c in within if m in c.modalities] for m in MODALITIES}
+        shares = {m: [c.modalities[m].attention for c in within if m in c.modalities] for m in FUSED_MODALITIES}
         assert found.present == {m: len(each) for m, each in shares.items() if each}
         means = {m: sum(each) / len(each) for m, each in shares.items() if each}
         assert found.mean_attention == pytest.approx(means, abs=1e-12)

@@ -7,11 +7,11 @@ import numpy as np
 
 from ranking.vectors.backends.port import IndexBackend
 from ranking.vectors.embedding_space import EmbeddingSpace
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.queries import Example, SimilarQuery
 from tests.ranking.examples import logged, result, scored_clip
 
-DIMS = dict(zip(MODALITIES, (5, 4, 3, 2), strict=True))
+DIMS = dict(zip(FUSED_MODALITIES, (5, 4, 3, 2), strict=True))
 NOW_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000
 Vectors = dict[Modality, np.ndarray]
@@ -107,7 +107,7 @@ def direction_of(clips: Sequence[Clip], query: SimilarQuery) -> Vectors:
     like = [(_vectors(clips, example), example.weight) for example in query.examples]
     unlike = [(_vectors(clips, example), example.weight) for example in query.unlike]
     directions = {}
-    for modality in MODALITIES:
+    for modality in FUSED_MODALITIES:
         sides = []
         for side in (like, unlike):
             having = [(vectors[modality], weight) for vectors, weight in side if modality in vectors]
@@ -161,7 +161,9 @@ def _vectors(clips: Sequence[Clip], example: Example) -> Mapping[Modality, np.nd
         return next(clip.vectors for clip in clips if clip.clip_id == example.clip_id)
     own = [clip.vectors for clip in clips if clip.dancer_id == example.dancer_id]
     sums = {
-        m: np.sum([v[m] for v in own if m in v], axis=0, dtype=float) for m in MODALITIES if any(m in v for v in own)
+        m: np.sum([v[m] for v in own if m in v], axis=0, dtype=float)
+        for m in FUSED_MODALITIES
+        if any(m in v for v in own)
     }
     return {m: total / np.linalg.norm(total) for m, total in sums.items() if np.linalg.norm(total) > 1e-6}
 

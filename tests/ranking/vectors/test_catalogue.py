@@ -12,7 +12,7 @@ from ranking.vectors.change_log import framed
 from ranking.vectors.groups import GroupNumbers
 from ranking.vectors.snapshot_logs import read_catalogue
 from schemas.errors import NotFound, SnapshotError
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 
 
 def entry(clip_id: str, dancer: str = "d", challenge: str = "ch", offset: int = 0) -> CatalogueEntry:
@@ -117,7 +117,8 @@ def test_a_reserved_row_is_that_of_the_clip_once_it_is_put_and_of_no_other() -> 
 CLIPS = st.sampled_from("abcdef")
 CHANGE = st.tuples(
     CLIPS,
-    st.none() | st.tuples(st.sampled_from("de"), st.sampled_from(["x", "y"]), st.sets(st.sampled_from(MODALITIES))),
+    st.none()
+    | st.tuples(st.sampled_from("de"), st.sampled_from(["x", "y"]), st.sets(st.sampled_from(FUSED_MODALITIES))),
 )
 
 
@@ -133,7 +134,7 @@ def test_the_changes_of_each_snapshot_together_are_the_catalogue(
                 catalogue.delete(clip_id)
                 model.pop(clip_id, None)
             else:
-                modalities = tuple(modality for modality in MODALITIES if modality in put[2])
+                modalities = tuple(modality for modality in FUSED_MODALITIES if modality in put[2])
                 style = ("waltz", "unknown", None)[number % 3]
                 model[clip_id] = CatalogueEntry(clip_id, put[0], put[1], number, 1, number, modalities, style)
                 catalogue.put(model[clip_id])
@@ -148,7 +149,7 @@ def test_the_changes_of_each_snapshot_together_are_the_catalogue(
                 assert held.clips_of_dancer(name) == len(of_dancer)
                 if of_dancer:
                     assert sorted(held.clip_ids(held.rows_of_dancers([name]))) == of_dancer
-            for modality in MODALITIES:
+            for modality in FUSED_MODALITIES:
                 having = [entry.clip_id for entry in expected if modality in entry.modalities]
                 assert sorted(held.clip_ids(held.clips_having(modality))) == having
 

@@ -17,7 +17,7 @@ from ranking.views.loop import LoopOptions, ViewLoop
 from schemas.clock import ManualClock
 from schemas.codec import encode
 from schemas.errors import KafkaRefused, SnapshotError
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, RebalanceListener, Record, View
 from schemas.queries import SimilarQuery
@@ -89,7 +89,9 @@ def test_only_the_index_whose_file_is_damaged_is_rebuilt(
         (said,) = restored.incomplete()
         assert "the scenic index of generation g1 is being rebuilt from the log" in said
         assert str(damaged) in said
-        assert restored.sizes() == {m: CLIPS for m in MODALITIES if m is not Modality.SCENIC} | {Modality.SCENIC: 0}
+        assert restored.sizes() == {m: CLIPS for m in FUSED_MODALITIES if m is not Modality.SCENIC} | {
+            Modality.SCENIC: 0
+        }
         query = SimilarQuery(clip_id="clip00001", k=20)
         answer, meanwhile = one.similar(query), restored.similar(query)
         assert meanwhile.approximate
@@ -162,7 +164,7 @@ def test_what_the_log_has_lost_is_said_and_counts_as_absent(
     restored.refill(log[1:])
     restored.finish_refilling()
     assert "the log has no facial embedding any more of 1 clips" in caplog.text
-    assert restored.sizes() == {m: 3 for m in MODALITIES if m is not Modality.FACIAL} | {Modality.FACIAL: 2}
+    assert restored.sizes() == {m: 3 for m in FUSED_MODALITIES if m is not Modality.FACIAL} | {Modality.FACIAL: 2}
     restored.content()
     assert restored.save(tmp_path) is not None
     assert view(backend).restore(tmp_path)

@@ -10,7 +10,7 @@ from ranking.vectors.view import IndexView
 from schemas.clock import ManualClock
 from schemas.errors import SnapshotNotWritten
 from schemas.events import ClipScored, embedding_array
-from schemas.modalities import MODALITIES
+from schemas.modalities import FUSED_MODALITIES
 from schemas.observation import Observer
 from tests.ranking.examples import NOW_MS, apply, apply_entries, deletion, result, scored_clip
 from tests.ranking.vectors.own_backends import SegmentedBackend, SegmentedIndex
@@ -30,7 +30,7 @@ def view(clock: ManualClock) -> IndexView:
 
 def clip(number: int) -> ClipScored:
     rng = np.random.default_rng(number)
-    modalities = {modality: result(rng.normal(size=16)) for modality in MODALITIES}
+    modalities = {modality: result(rng.normal(size=16)) for modality in FUSED_MODALITIES}
     return scored_clip(f"clip{number:05d}", dancer_id=f"dancer{number:05d}", modalities=modalities)
 
 

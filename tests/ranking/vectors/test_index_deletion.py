@@ -17,7 +17,7 @@ from ranking.views.log_records import LogEntry
 from schemas.clock import ManualClock
 from schemas.errors import NotFound, SnapshotError
 from schemas.events import ClipScored
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import TopicPartition
 from schemas.queries import SimilarQuery
@@ -52,7 +52,7 @@ def make(request: pytest.FixtureRequest, reports: Reports) -> Callable[[], Index
 def clip(number: int, **changes: object) -> ClipScored:
     """A clip of its own dancer and challenge, with embeddings that no other has."""
     rng = np.random.default_rng(number)
-    modalities = {modality: result(rng.normal(size=WIDTH)) for modality in MODALITIES}
+    modalities = {modality: result(rng.normal(size=WIDTH)) for modality in FUSED_MODALITIES}
     fields = {"dancer_id": f"dancer{number:02d}", "challenge_id": f"challenge{number:02d}", "modalities": modalities}
     return scored_clip(f"clip{number:02d}", **(fields | changes))
 
@@ -91,7 +91,9 @@ def stored_vectors(number: int) -> list[np.ndarray]:
     view = IndexView(NumpyBackend(), Observer(), ManualClock())
     apply(view, [clip(number)])
     indexes = view._spaces["g1"]._indexes
-    return [index.vectors([f"clip{number:02d}"]) for modality in MODALITIES for index in indexes[modality].values()]
+    return [
+        index.vectors([f"clip{number:02d}"]) for modality in FUSED_MODALITIES for index in indexes[modality].values()
+    ]
 
 
 def test_a_deleted_clip_is_in_no_index_and_in_no_answer(make: Callable[[], IndexView], reports: Reports) -> None:
@@ -100,7 +102,7 @@ def test_a_deleted_clip_is_in_no_index_and_in_no_answer(make: Callable[[], Index
     apply_entries(view, deletion("clip02"), deletion("clip05", 1))
     apply(never, [clip(number) for number in (0, 1, 3, 4)])
     assert view.clips() == 4
-    assert view.sizes() == reports.sizes == dict.fromkeys(MODALITIES, 4)
+    assert view.sizes() == reports.sizes == dict.fromkeys(FUSED_MODALITIES, 4)
     assert known(view) == known(never)
     for query in (SimilarQuery(dancer_id="dancer02"), SimilarQuery(clip_id="clip00", challenge_id="challenge02")):
         with pytest.raises(NotFound):
@@ -119,7 +121,7 @@ def test_a_deleted_clip_stays_deleted_whichever_comes_first(
     for batch in [entries] if together else [[entry] for entry in entries]:
         apply_entries(view, *batch)
     apply(view, [clip(1, uploaded_at_ms=2**50), clip(2)], start=1)
-    assert (view.clips(), view.sizes()) == (1, dict.fromkeys(MODALITIES, 1))
+    assert (view.clips(), view.sizes()) == (1, dict.fromkeys(FUSED_MODALITIES, 1))
     assert set(reports.left_out) == {(TOPIC, "deleted_clip")}
 
 
@@ -129,7 +131,7 @@ def test_an_index_without_vectors_is_none(make: Callable[[], IndexView], reports
     apply(view, [clip(1), clip(2, modalities={SKELETAL: result(np.arange(WIDTH))})])
     apply_entries(view, deletion("clip01"))
     assert view.sizes() == {SKELETAL: 1}
-    assert reports.sizes == {modality: int(modality == SKELETAL) for modality in MODALITIES}
+    assert reports.sizes == {modality: int(modality == SKELETAL) for modality in FUSED_MODALITIES}
     apply(view, [clip(3, modalities={FACIAL: result(np.arange(WIDTH + 1))})], start=2)
     assert view.sizes() == {FACIAL: 1, SKELETAL: 1}
     apply_entries(view, deletion("clip02", 1), deletion("clip03", 2))
@@ -151,9 +153,9 @@ def test_a_snapshot_holds_nothing_of_a_deleted_clip_but_that_it_was_deleted(
     folder = view.save(tmp_path)
     assert folder is not None
     after = content(folder)
-    assert len(traces(before, 2)) == len(traces(before, 5)) == 2 + len(MODALITIES)
+    assert len(traces(before, 2)) == len(traces(before, 5)) == 2 + len(FUSED_MODALITIES)
     assert traces(after, 2) == traces(after, 5) == []
-    assert len(traces(after, 4)) == 2 + len(MODALITIES)
+    assert len(traces(after, 4)) == 2 + len(FUSED_MODALITIES)
     manifest = msgspec.json.decode((folder / MANIFEST).read_bytes())
     assert ([space["clips"] for space in manifest["spaces"]], manifest["deleted"]) == ([4], 2)
     restored = make()
@@ -196,7 +198,9 @@ def test_an_older_snapshot_and_the_rest_of_the_topics_end_in_the_same_state(
     assert restored.positions([at(), TopicPartition(DELETIONS, 0)]) == {at(): 6}
     apply_entries(restored, *rest)
     assert known(restored) == known(view)
-    assert (restored.clips(), restored.sizes()) == (view.clips(), view.sizes()) == (5, dict.fromkeys(MODALITIES, 5))
+    assert (
+        (restored.clips(), restored.sizes()) == (view.clips(), view.sizes()) == (5, dict.fromkeys(FUSED_MODALITIES, 5))
+    )
 
 
 def test_a_snapshot_of_an_earlier_format_is_refused_by_name(make: Callable[[], IndexView], tmp_path: Path) -> None:

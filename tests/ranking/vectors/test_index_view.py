@@ -17,7 +17,7 @@ from ranking.views.log_records import positions_after
 from schemas.clock import ManualClock
 from schemas.errors import NotFound, NotReady, QueryError, SnapshotError, SnapshotNotWritten
 from schemas.events import ClipScored
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import ScoredRecord
 from schemas.queries import SimilarQuery
@@ -208,7 +208,9 @@ def test_a_replay_changes_nothing_and_positions_never_go_back(make: Callable[...
 def test_the_order_of_application_does_not_matter(order: list[int], batch: int) -> None:
     log: list[ScoredRecord] = []
     for number in range(10):
-        clip = embedded(f"c{number % 3}", **{str(MODALITIES[m % 4]): [number + 1, m] for m in range(number % 3, 5, 2)})
+        clip = embedded(
+            f"c{number % 3}", **{str(FUSED_MODALITIES[m % 4]): [number + 1, m] for m in range(number % 3, 5, 2)}
+        )
         log += [ScoredRecord(record(clip, number, partition=number % 2), clip)]
 
     def applied(sequence: list[int], size: int) -> dict[str, object]:
@@ -233,12 +235,12 @@ def test_only_clips_scored_since_the_start_count_as_fresh(
     view.apply(entries, {at(): 2})
     view.apply(entries, {at(): 2})
     assert reports.freshness_s == [4.0]
-    assert reports.sizes == dict.fromkeys(MODALITIES, 2)
+    assert reports.sizes == dict.fromkeys(FUSED_MODALITIES, 2)
 
 
 def test_a_restored_view_answers_as_the_saved_one_and_goes_on(make: Callable[..., IndexView], tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    log = [embedded(f"c{n}", **{m: rng.normal(size=4).tolist() for m in MODALITIES[n % 3 :]}) for n in range(12)]
+    log = [embedded(f"c{n}", **{m: rng.normal(size=4).tolist() for m in FUSED_MODALITIES[n % 3 :]}) for n in range(12)]
     view = make()
     apply(view, log[:8])
     assert view.save(tmp_path) is not None

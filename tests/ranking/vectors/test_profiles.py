@@ -19,7 +19,7 @@ from ranking.vectors.view import IndexView
 from schemas.clock import ManualClock
 from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
 from schemas.errors import NotFound, QueryError, StoreUnavailable
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Float32
 from schemas.queries import SimilarAnswer, SimilarQuery
@@ -227,7 +227,7 @@ def plain_profile(clips: list[Clip], dancer_id: str, few: int = 32) -> dict[Moda
     own = [clip.vectors for clip in clips if clip.dancer_id == dancer_id]
     if len(own) > few:
         own = [{m: v.astype(np.float32).astype(np.float16).astype(float) for m, v in of.items()} for of in own]
-    means = {m: np.mean([v[m] for v in own if m in v], axis=0) for m in MODALITIES if any(m in v for v in own)}
+    means = {m: np.mean([v[m] for v in own if m in v], axis=0) for m in FUSED_MODALITIES if any(m in v for v in own)}
     return {m: mean / np.linalg.norm(mean) for m, mean in means.items() if np.linalg.norm(mean) > 1e-6}
 
 

@@ -14,7 +14,7 @@ from ranking.vectors.backends.port import IndexBackend
 from ranking.vectors.conditions import Decisions, Undecided
 from ranking.vectors.embedding_space import EmbeddingSpace
 from schemas.errors import QueryError
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.queries import Example, SimilarAnswer, SimilarQuery
 from tests.ranking.vectors.own_backends import RemoteService
 from tests.ranking.vectors.plain_questions import (
@@ -31,9 +31,9 @@ from tests.ranking.vectors.plain_questions import (
 )
 
 BACKENDS: list[type[IndexBackend]] = [FaissBackend, NumpyBackend, RemoteService]
-WEIGHTS = st.dictionaries(st.sampled_from(MODALITIES), st.sampled_from([-2.0, -0.3, 0.0, 0.3, 1.0]), min_size=1).filter(
-    lambda weights: any(weights.values())
-)
+WEIGHTS = st.dictionaries(
+    st.sampled_from(FUSED_MODALITIES), st.sampled_from([-2.0, -0.3, 0.0, 0.3, 1.0]), min_size=1
+).filter(lambda weights: any(weights.values()))
 EMBEDDINGS = st.fixed_dictionaries(
     {},
     optional={

@@ -15,12 +15,12 @@ from ranking.vectors.backends.port import Filter, IndexedClip, RowNumbers, Searc
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
 from ranking.vectors.similarity import SimilaritySearch
 from schemas.errors import NotFound, QueryError
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.ports import Float32
 from schemas.queries import Grouping, SimilarAnswer, SimilarQuery
 from tests.ranking.vectors.own_backends import LossyIndex, RemoteIndex
 
-DIMS = dict(zip(MODALITIES, (5, 4, 3, 2), strict=True))
+DIMS = dict(zip(FUSED_MODALITIES, (5, 4, 3, 2), strict=True))
 Vectors = dict[Modality, np.ndarray]
 Clips = dict[str, tuple[str, str, Vectors]]
 """Clip id → dancer, challenge, unit vectors."""
@@ -81,7 +81,7 @@ def example_of(clips: Clips, query: SimilarQuery) -> tuple[Vectors, str | None]:
         return clips[query.clip_id][2], clips[query.clip_id][0]
     if query.dancer_id:
         of_dancer = [vectors for dancer, _, vectors in clips.values() if dancer == query.dancer_id]
-        means = {m: [v[m] for v in of_dancer if m in v] for m in MODALITIES}
+        means = {m: [v[m] for v in of_dancer if m in v] for m in FUSED_MODALITIES}
         mean = {m: unit(np.mean(v, axis=0, dtype=float)) for m, v in means.items() if v}
         return {m: v for m, v in mean.items() if v is not None}, query.dancer_id
     return {m: unit(v) for m, v in (query.embeddings or {}).items()}, None  # type: ignore[misc]
@@ -99,7 +99,7 @@ def assert_same(answer: SimilarAnswer, clips: Clips, query: SimilarQuery) -> Non
     assert len(set(listed)) == len(listed)
 
 
-WEIGHTS = st.dictionaries(st.sampled_from(MODALITIES), st.sampled_from([0.0, 0.3, 1.0, 7.0]), min_size=1).filter(
+WEIGHTS = st.dictionaries(st.sampled_from(FUSED_MODALITIES), st.sampled_from([0.0, 0.3, 1.0, 7.0]), min_size=1).filter(
     lambda weights: any(weights.values())
 )
 
@@ -144,7 +144,7 @@ def test_answers_equal_brute_force(monkeypatch: pytest.MonkeyPatch, data: st.Dat
     for hit in answer.hits:
         theirs = clips[hit.clip_id][2]
         assert (hit.dancer_id, hit.challenge_id) == clips[hit.clip_id][:2]
-        assert list(hit.missing) == [m for m in MODALITIES if m in has and m not in theirs]
+        assert list(hit.missing) == [m for m in FUSED_MODALITIES if m in has and m not in theirs]
         assert hit.similarities.keys() == has.keys() & theirs.keys()
         for modality, cosine in hit.similarities.items():
             assert cosine == pytest.approx(float(has[modality] @ theirs[modality]), abs=1e-5)
@@ -243,7 +243,7 @@ def test_misuse_is_refused_by_name() -> None:
 def test_extreme_weights_do_not_overflow() -> None:
     clips = random_clips(10, 1, presence=1.0)
     answer = search(clips).answer(
-        SimilarQuery(clip_id="c0000", weights=dict.fromkeys(MODALITIES, 1e308), include_own=True), 0
+        SimilarQuery(clip_id="c0000", weights=dict.fromkeys(FUSED_MODALITIES, 1e308), include_own=True), 0
     )
     assert list(answer.weights.values()) == pytest.approx([0.25] * 4)
     assert_same(answer, clips, SimilarQuery(clip_id="c0000", include_own=True))

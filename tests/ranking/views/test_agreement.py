@@ -23,7 +23,7 @@ from schemas.clock import ManualClock
 from schemas.codec import encode
 from schemas.errors import MalformedEvent, QueryError
 from schemas.events import ModalityResult
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Record
 from schemas.queries import SimilarQuery
@@ -244,7 +244,9 @@ def test_every_database_holds_the_same_numbers(databases: list[ScoreStore]) -> N
 
 
 def test_a_result_that_names_no_modality_twice_is_built_as_before() -> None:
-    assert scored_clip("a", modalities={SKELETAL: result()}).missing == tuple(m for m in MODALITIES if m != SKELETAL)
+    assert scored_clip("a", modalities={SKELETAL: result()}).missing == tuple(
+        m for m in FUSED_MODALITIES if m != SKELETAL
+    )
     with pytest.raises(ValueError, match="twice"):
         scored_clip("a", modalities={SKELETAL: ModalityResult(1.0, 1.0, b"\x00\x3c")}, missing=(SCENIC, SCENIC))
 

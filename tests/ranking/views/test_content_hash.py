@@ -29,13 +29,13 @@ from ranking.vectors.profiles import IndexesByWidth
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import LogEntry, positions_after
 from schemas.events import FeatureFile, VideoFile
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.ports import ScoredRecord, TopicPartition
 from tests.ranking.examples import NOW_MS, apply, deletion, guidance, logged, record, result, scored_clip
 from tests.ranking.views.loops import index_view
 from tests.ranking.views.test_ordering import Delivery, Move, deliver, empty, everything, moves, topics
 
-SKELETAL, HOLISTIC, FACIAL, SCENIC = MODALITIES
+SKELETAL, HOLISTIC, FACIAL, SCENIC = FUSED_MODALITIES
 
 
 def scored(offset: int = 0, *, partition: int = 0, **changes: Any) -> ScoredRecord:
@@ -171,7 +171,7 @@ class Held:
             "modalities": tuple(vectors),
         }
         self.catalogue.put(CatalogueEntry(**(fields | changes)))
-        for modality in MODALITIES:
+        for modality in FUSED_MODALITIES:
             if modality in vectors:
                 row = np.array([unit(vectors[modality])], np.float32)
                 index = self.indexes.setdefault(modality, self._kind.create(row.shape[1], self.catalogue))

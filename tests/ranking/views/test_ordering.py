@@ -42,7 +42,7 @@ from schemas.events import (
     outside_training,
     training_distance,
 )
-from schemas.modalities import MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Record, ScoredRecord, TopicPartition
 from tests.ranking.examples import DELETIONS, NOW_MS, TOPIC, guidance, record, result, scored_clip
@@ -195,7 +195,7 @@ scored = st.builds(
     st.integers(0, 3),
     st.sampled_from(GENERATIONS),
     st.sampled_from(["x", "y"]),
-    st.lists(st.sampled_from(MODALITIES), min_size=1, max_size=3, unique=True),
+    st.lists(st.sampled_from(FUSED_MODALITIES), min_size=1, max_size=3, unique=True),
     st.integers(0, 9),
     st.sampled_from([(), (), (2.0,)]),
     st.sampled_from([None, 0.5, 1.5]),

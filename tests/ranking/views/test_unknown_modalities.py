@@ -15,7 +15,7 @@ from ranking.views.loop import LoopOptions, ViewLoop
 from schemas.codec import decode, encode, encode_json
 from schemas.errors import MalformedEvent
 from schemas.events import ClipScored
-from schemas.modalities import MODALITIES
+from schemas.modalities import FUSED_MODALITIES
 from schemas.ports import RebalanceListener, RecordSource, View
 from schemas.unknown_modalities import OTHER, UnknownModalities
 from tests.ranking.examples import TOPIC, record, scored_clip
@@ -94,7 +94,7 @@ def test_both_views_keep_what_they_know_and_count_the_rest(store: ScoreStore) ->
     assert setting.broker.records(DEAD) == []
     assert store.generations() == {"g1": 3}
     assert index.clips() == 3
-    assert set(store.clip("a", "g1").attention) == set(MODALITIES)
+    assert set(store.clip("a", "g1").attention) == set(FUSED_MODALITIES)
     assert list(store.clip("b", "g1").scores) == ["fused"]
     setting.send(newer(scored_clip("b", uploaded_at_ms=scored_clip().uploaded_at_ms + 1)))
     read_log_into(index)
