@@ -10,7 +10,8 @@ from extraction.decoding.lengths import check_shortest
 from extraction.decoding.video import DecodedVideo, DecoderLimits
 from extraction.settings import ExtractionSettings
 from schemas.errors import ConfigurationError, FeatureError, VideoLengthRefused
-from schemas.events import MAX_DURATION_S, MIN_DURATION_S, ClipUploadedV2, VideoFile
+from schemas.events import MIN_DURATION_S, ClipUploadedV2, VideoFile
+from schemas.modalities import MAX_DURATION_S
 from vdv.annotations import TABLE_NAME, Annotation, annotation_of
 from vdv.errors import DataSetError, Finding, refusal
 from vdv.uploads import video_upload
