@@ -12,7 +12,10 @@ from dancerank.commands.options import Config, Generation
 from dancerank.commands.picture_files import STILL, Out, picture_format, write_picture
 from dancerank.commands.questions import store_service, titled
 from dancerank.drawing import Drawings
+from dancerank.processes import Processes
+from dancerank.settings import load_settings
 from dancerank.terminal import Console
+from ranking.serving.strips import example_of
 from schemas.errors import QueryError
 from schemas.tips import ChallengeTips, TipsAnswer
 
@@ -33,6 +36,7 @@ def tips(
     console = Console()
     if out is not None:
         picture_format(out, STILL)
+    example, processes = None, Processes(load_settings(config))
     with store_service(config) as service:
         if challenge is None:
             if style is not None:
@@ -40,6 +44,10 @@ def tips(
             found: ChallengeTips | TipsAnswer = service.tips(generation=generation)
         else:
             found = service.challenge_tips(challenge, generation=generation, style=style)
+            if out is not None:
+                with processes.scoring() as scoring:
+                    skeleton_of = processes.feedback(scoring).skeleton
+                    example = example_of(service, skeleton_of, challenge, generation=found.generation, style=style)
     if isinstance(found, TipsAnswer):
         console.print(all_tips_table(found, joints))
     else:
@@ -49,7 +57,11 @@ def tips(
                 f"[dim]of {_clips(found.clips)} only: tips of a challenge take more, and change as they come[/]"
             )
     if out is not None:
-        write_picture(console, out, partial(Drawings().tips, found))
+        draws = Drawings()
+        draw = (
+            partial(draws.overall_tips, found) if isinstance(found, TipsAnswer) else partial(draws.tips, found, example)
+        )
+        write_picture(console, out, draw)
 
 
 def challenge_tips_table(found: ChallengeTips, joints: int) -> Table:

@@ -62,6 +62,14 @@ class Tips(NamedTuple):
     style: str | None = None
 
 
+class Example(NamedTuple):
+    """A clip of the challenge, and its rank by movement; ``poses`` have the bins' length in time, NaN after its end."""
+
+    clip_id: str
+    rank: int
+    poses: Moving
+
+
 class ChallengeAttention(NamedTuple):
     """``overall`` (V,): Eq. 9 of a challenge."""
 
@@ -70,10 +78,10 @@ class ChallengeAttention(NamedTuple):
     overall: Double
 
 
-def tips_heat_map(tips: Tips, example: Moving | None = None, *, kind: PictureFormat = PictureFormat.PNG) -> bytes:
+def tips_heat_map(tips: Tips, example: Example | None = None, *, kind: PictureFormat = PictureFormat.PNG) -> bytes:
     """Joints, grouped by side, over time; beside it the whole clip, below it the clips that each bin is a mean of.
 
-    ``example``: a clip of the challenge, whose poses stand above their moments. It has the bins' length in time.
+    The poses of the ``example`` stand above their moments.
     """
     tips = _merged(tips)
     bins = len(tips.temporal)
@@ -87,13 +95,14 @@ def tips_heat_map(tips: Tips, example: Moving | None = None, *, kind: PictureFor
     below = top + rows_high
     sheet = Sheet(width, below + 30 + _BARS + 76, f"Dance tips for {tips.challenge_id}", _described(tips))
     clips = _clips(tips.clips) if tips.style is None else f"{_clips(tips.clips)} of style {tips.style}"
-    sheet.add(*_heading(f"Which joints count when in {tips.challenge_id}", clips, width))
+    shown = "" if example is None else f"; poses of {example.clip_id}, rank {example.rank} by movement"
+    sheet.add(*_heading(f"Which joints count when in {tips.challenge_id}", clips + shown, width))
     if not bins:
         sheet.add(Text("note", (_EDGE, top + 16), "No clip of this challenge has guidance yet.", 14))
         return encoded(sheet, kind)
     temporal, overall = scaled(np.where(tips.clips_by_bin[:, None] > 0, tips.temporal, np.nan)), scaled(tips.overall)
     if example is not None:
-        sheet.add(*poses_in_a_row(example, Box(left, 60, right - left, _EXAMPLE), _POSES))
+        sheet.add(*poses_in_a_row(example.poses, Box(left, 60, right - left, _EXAMPLE), _POSES))
     sheet.add(Text("label", (right + 16 + _OVERALL / 2, top - 8), "whole clip", 11, "middle", SUBDUED))
     y = top
     for group in by_side:

@@ -1,4 +1,4 @@
-"""The best and the last clips of a challenge by one stream, with their skeletons."""
+"""The best and the last clips of a challenge by one dimension, with their skeletons."""
 
 from collections.abc import Callable
 from typing import Final
@@ -46,6 +46,24 @@ def challenge_strips(
     others = [entry for entry in ranked("bottom", 2 * STRIPS).entries if entry.clip_id not in first]
     last = others[: min(STRIPS, top.clips - len(best))]
     return ChallengeStrips(challenge_id, by, top.clips, [*map(strip, best)], [*map(strip, reversed(last))])
+
+
+def example_of(
+    service: RankingService,
+    skeleton_of: SkeletonOf,
+    challenge_id: str,
+    *,
+    generation: str | None = None,
+    style: str | None = None,
+) -> ClipStrip | None:
+    """The clip with the best movement of a challenge, and of a dance style, whose skeleton can be read; ``None`` if
+    none of the first ``STRIPS`` is one. Raises as ``RankingService.ranking``.
+    """
+    found = service.ranking(challenge_id, Dimension.SKELETAL, k=STRIPS, generation=generation, style=style)
+    for entry in found.entries:
+        if (skeleton := _skeleton(service, skeleton_of, entry.clip_id)) is not None:
+            return ClipStrip(entry.clip_id, entry.rank, entry.score, skeleton)
+    return None
 
 
 def _skeleton(service: RankingService, skeleton_of: SkeletonOf, clip_id: str) -> Skeleton | None:

@@ -2,12 +2,18 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from dancerank.cli import app
 from ranking.scores.store import ScoreStore
+from schemas.events import FeatureFile
+from schemas.features import ClipFeatures, encode_features
+from schemas.joints import MPII_16
+from schemas.modalities import Modality
+from tests.dancerank.pictures.drawn import dancer
 from tests.ranking.databases import migrated
 from tests.ranking.examples import apply, guidance, scored_clip
 
@@ -16,11 +22,16 @@ from tests.ranking.examples import apply, guidance, scored_clip
 def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("DANCERANK_STREAMER__FEATURE_ROOTS", f'["{tmp_path.as_uri()}"]')
+    kept = tmp_path / "kept.safetensors"
+    frames = dancer(MPII_16, 100).astype(np.float32)
+    kept.write_bytes(encode_features(ClipFeatures({Modality.SKELETAL: frames}, MPII_16.name)))
     kicks = np.zeros((2, 16), "<f2")
     kicks[0, [4, 5]], kicks[1, 15] = (0.5, 1.0), 0.25
     with migrated("sqlite:///dancerank.db") as database:
         one = guidance(duration_s=0.8, scale=0.5, magnitudes=kicks.tobytes())
         clips = [scored_clip(f"c{n}", challenge_id="[b]kick", guidance=one) for n in range(2)]
+        clips[1] = msgspec.structs.replace(clips[1], features=FeatureFile(kept.as_uri()), duration_s=4.0)
         apply(ScoreStore(database), [*clips, scored_clip("plain")])
 
 
@@ -68,7 +79,9 @@ def test_a_picture_is_written_beside_the_table(tmp_path: Path, challenge: list[s
         assert found.exit_code == 0, found.output
         assert (tmp_path / name).read_bytes().startswith(head)
         assert "left ankle" in found.output
-    assert "[b]kick" in (tmp_path / "tips.SVG").read_text()
+    drawn = (tmp_path / "tips.SVG").read_text()
+    assert "[b]kick" in drawn
+    assert ("poses of c1" in drawn) == bool(challenge)
 
 
 @pytest.mark.usefixtures("filled")

@@ -8,7 +8,7 @@ from pydantic import Field
 from ranking.serving.api.description import documented, pictured
 from ranking.serving.api.parameters import ChallengeId, GenerationParameters, TipsParameters, WindowParameters
 from ranking.serving.service import RankingService
-from ranking.serving.strips import challenge_strips
+from ranking.serving.strips import challenge_strips, example_of
 from schemas.drawing import Drawing, StillFormat
 from schemas.errors import NotOffered
 from schemas.feedback import FeaturesKept, Feedback, PictureType, Skeleton
@@ -47,7 +47,7 @@ def add_pictures(app: FastAPI, service: RankingService, feedback: Feedback | Non
     def picture_of_tips(asked: Annotated[OverallPictureParameters, Query()]) -> Response:
         """Challenges by joints, as a heat map: which joints deserve attention in each."""
         tips = service.tips(generation=asked.generation)
-        return _picture(here().tips(tips, asked.format), asked.format)
+        return _picture(here().overall_tips(tips, asked.format), asked.format)
 
     @app.get(
         "/v1/challenges/{challenge_id}/tips/picture", tags=["feedback"], responses=_RESPONSES, response_class=Response
@@ -55,9 +55,16 @@ def add_pictures(app: FastAPI, service: RankingService, feedback: Feedback | Non
     def picture_of_the_tips_of_a_challenge(
         challenge_id: ChallengeId, asked: Annotated[TipsPictureParameters, Query()]
     ) -> Response:
-        """Joints over time, as a heat map: which joints deserve attention at each moment."""
-        tips = service.challenge_tips(challenge_id, generation=asked.generation, style=asked.style)
-        return _picture(here().tips(tips, asked.format), asked.format)
+        """Joints over time, as a heat map: which joints deserve attention at each moment. Above it poses of the
+        clip with the best movement, where its skeleton is kept.
+        """
+        tips, draws = service.challenge_tips(challenge_id, generation=asked.generation, style=asked.style), here()
+        example = None
+        if feedback is not None:
+            example = example_of(
+                service, feedback.skeleton, challenge_id, generation=tips.generation, style=asked.style
+            )
+        return _picture(draws.tips(tips, example, asked.format), asked.format)
 
     @app.get(
         "/v1/challenges/{challenge_id}/strips/picture", tags=["feedback"], responses=_RESPONSES, response_class=Response

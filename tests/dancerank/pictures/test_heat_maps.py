@@ -11,6 +11,7 @@ from dancerank.pictures.heat_maps import (
     MOST_BINS,
     MOST_CHALLENGES,
     ChallengeAttention,
+    Example,
     Tips,
     overall_heat_map,
     tips_heat_map,
@@ -88,8 +89,16 @@ def test_bins_that_share_a_column_are_averaged_by_their_clips() -> None:
 
 
 def test_an_example_stands_above_the_map() -> None:
-    root = parsed(tips_heat_map(tips(30), Moving(MPII_16, dancer(MPII_16, 375)), kind=SVG))
+    root = parsed(tips_heat_map(tips(30), Example("clip-7", 2, Moving(MPII_16, dancer(MPII_16, 375))), kind=SVG))
     assert len(of_class(root, "joint")) == 16 + 10 * 16  # names of rows, and ten poses
+    assert "poses of clip-7, rank 2 by movement" in words(root, "note")[0]
+
+
+def test_an_example_that_ends_early_stands_above_its_own_time_only() -> None:
+    poses = dancer(MPII_16, 375)
+    poses[150:] = np.nan
+    root = parsed(tips_heat_map(tips(30), Example("clip-7", 1, Moving(MPII_16, poses)), kind=SVG))
+    assert len(of_class(root, "joint")) == 16 + 4 * 16
 
 
 @pytest.mark.parametrize("challenges", [0, 1, 75])

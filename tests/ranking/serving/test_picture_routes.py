@@ -8,7 +8,7 @@ from ranking.scores.store import ScoreStore
 from ranking.serving.api.app import create_app
 from ranking.serving.service import RankingService
 from ranking.serving.strips import challenge_strips
-from schemas.drawing import ChallengeStrips, Drawing, StillFormat
+from schemas.drawing import ChallengeStrips, ClipStrip, Drawing, StillFormat
 from schemas.errors import FeatureFileMissing, NotOffered
 from schemas.events import FeatureFile, StyleResult, VideoFile
 from schemas.feedback import FeaturesKept, Skeleton
@@ -21,11 +21,13 @@ from tests.ranking.serving.test_api import Client
 class Described:
     """Says what it would draw."""
 
-    def tips(self, tips: ChallengeTips | TipsAnswer, format: StillFormat) -> bytes:
-        if isinstance(tips, TipsAnswer):
-            return f"{format} of {', '.join(each.challenge_id for each in tips.challenges)}".encode()
+    def tips(self, tips: ChallengeTips, example: ClipStrip | None, format: StillFormat) -> bytes:
         style = "" if tips.style is None else f" of style {tips.style}"
-        return f"{format} of {tips.challenge_id}, {tips.clips} clips of {tips.generation}{style}".encode()
+        shown = "" if example is None else f", {example.rank}. {example.clip_id}"
+        return f"{format} of {tips.challenge_id}, {tips.clips} clips of {tips.generation}{style}{shown}".encode()
+
+    def overall_tips(self, tips: TipsAnswer, format: StillFormat) -> bytes:
+        return f"{format} of {', '.join(each.challenge_id for each in tips.challenges)}".encode()
 
     def strips(self, strips: ChallengeStrips, format: StillFormat) -> bytes:
         best, last = (
@@ -36,7 +38,7 @@ class Described:
 
 
 class WithoutThePackage(Described):
-    def tips(self, tips: ChallengeTips | TipsAnswer, format: StillFormat) -> bytes:
+    def tips(self, tips: ChallengeTips, example: ClipStrip | None, format: StillFormat) -> bytes:
         raise NotOffered("pictures need PIL, which is not installed; install dancerank[pictures]")
 
 
@@ -116,6 +118,31 @@ def test_what_cannot_be_drawn_is_answered_as_the_question_would_be(
 ) -> None:
     answer = client(store, Described()).get(path)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+def test_the_example_of_tips_is_the_clip_with_the_best_movement_whose_skeleton_is_kept(store: ScoreStore) -> None:
+    sources = [
+        None,
+        VideoFile("file:///1.mp4"),
+        FeatureFile("file:///gone"),
+        FeatureFile("file:///3"),
+        FeatureFile("file:///4"),
+    ]
+    clips = [
+        scored_clip(
+            f"c{n}",
+            modalities={Modality.SKELETAL: result(score=1.0 - n / 10)},
+            guidance=guidance(n, duration_s=1.2),
+            style=StyleResult(style="tango" if n == 4 else "salsa", probability=0.9),
+            **({} if source is None else {"features": source}),
+        )
+        for n, source in enumerate(sources)
+    ]
+    apply(store, clips)
+    app = create_app(RankingService(store), lambda: ("text/plain", b""), drawing=Described(), feedback=Skeletons())
+    said = Client(app).get("/v1/challenges/ch/tips/picture").text
+    assert said == "png of ch, 5 clips of g1, 4. c3"
+    assert Client(app).get("/v1/challenges/ch/tips/picture?style=tango").text.endswith("of style tango, 1. c4")
 
 
 def test_without_what_draws_a_sentence_says_what_to_do(store: ScoreStore) -> None:

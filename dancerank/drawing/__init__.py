@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from schemas.drawing import ChallengeStrips, StillFormat
+from schemas.drawing import ChallengeStrips, ClipStrip, StillFormat
 from schemas.errors import NotOffered
 from schemas.tips import ChallengeTips, TipsAnswer
 
@@ -11,19 +11,24 @@ from schemas.tips import ChallengeTips, TipsAnswer
 class Drawings:
     """``schemas.drawing.Drawing``; the package that draws is imported with the first picture."""
 
-    def tips(self, tips: ChallengeTips | TipsAnswer, format: StillFormat) -> bytes:
+    def tips(self, tips: ChallengeTips, example: ClipStrip | None, format: StillFormat) -> bytes:
         with package_that_draws():
+            from dancerank.drawing.tips import challenge_picture
             from dancerank.pictures.sheets import PictureFormat
-            from dancerank.tips_pictures import challenge_picture, overall_picture
 
-            if isinstance(tips, TipsAnswer):
-                return overall_picture(tips, PictureFormat(format))
-            return challenge_picture(tips, PictureFormat(format))
+            return challenge_picture(tips, example, PictureFormat(format))
+
+    def overall_tips(self, tips: TipsAnswer, format: StillFormat) -> bytes:
+        with package_that_draws():
+            from dancerank.drawing.tips import overall_picture
+            from dancerank.pictures.sheets import PictureFormat
+
+            return overall_picture(tips, PictureFormat(format))
 
     def strips(self, strips: ChallengeStrips, format: StillFormat) -> bytes:
         with package_that_draws():
+            from dancerank.drawing.strips import strips_picture
             from dancerank.pictures.sheets import PictureFormat
-            from dancerank.strips_pictures import strips_picture
 
             return strips_picture(strips, PictureFormat(format))
 

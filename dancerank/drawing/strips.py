@@ -21,9 +21,9 @@ def _strip(clip: ClipStrip) -> Strip:
     if skeleton is None:
         return Strip(clip.clip_id, clip.rank, clip.score, None, None, None)
     duration_s, layout = skeleton.frames / skeleton.rate_hz, layout_named(skeleton.layout)
-    return Strip(clip.clip_id, clip.rank, clip.score, duration_s, layout, _positions(skeleton.positions))
+    return Strip(clip.clip_id, clip.rank, clip.score, duration_s, layout, positions(skeleton.positions))
 
 
-def _positions(points: Points) -> Float64:
+def positions(points: Points) -> Float64:
     """(T, V, 2), NaN at joints that were not detected."""
     return np.array([[(np.nan, np.nan) if p is None else p for p in frame] for frame in points], np.float64)
