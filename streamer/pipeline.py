@@ -26,6 +26,7 @@ from schemas.readiness import Reason, WaitsFor
 from schemas.times import check_time
 from streamer.batching import LengthBatcher
 from streamer.inference import Inference, Scored
+from streamer.intake import Intake
 from streamer.offset_tracker import OffsetTracker, Ticket
 from streamer.prefetch import Loaded, Prefetcher, Upload
 from streamer.scoring import Scorer, ScoringInput, length_in_steps
@@ -36,17 +37,11 @@ from transport.reconnecting import Reconnecting, close_quietly
 
 log = logging.getLogger(__name__)
 
-_RECORDS_PER_POLL: Final = 64
-"""So that the first batch need not wait until everything that may be in flight has been taken on."""
-
 _UNREAD_S: Final = 0.05
 """How long uploads may wait to be read while all that was read is with the networks."""
 
-_READ_EVERY_S: Final = 0.01
-"""While clips are loaded or scored."""
-
-_HELD_PER_CLIP: Final = 16
-"""Results that may wait for an earlier clip to finish, for each that may be in flight; then reading pauses."""
+_EARLIEST_COMMIT: Final = 0.2
+"""Share of the interval after which a transaction is written if nothing is in flight that could join it."""
 
 OpenSource = Callable[[RebalanceListener], RecordSource]
 OpenSink = Callable[[], TransactionalSink]
@@ -95,9 +90,8 @@ class Streamer:
         self._dead_letters = DeadLetterWriter(self._observer, self._clock)
         self.progress: Final = ReadingProgress()
         """How far it has come, for the monitor of its lag."""
-        self._paused = False
+        self._intake = Intake(settings.max_in_flight_clips, prefetcher, self._tracker)
         self._draining = False
-        self._read_at_s = -math.inf
         self._commit_at_s = self._clock.monotonic_s() + settings.commit_interval_s
         self._reconnecting = Reconnecting(
             self._observer,
@@ -191,7 +185,7 @@ class Streamer:
         self.progress.stepped(
             self._clock.monotonic_s() if moved_s is None else moved_s, is_member=self._source.is_member
         )
-        if self._is_time_to_read():
+        if self._intake.is_time_to_read(self._clock.monotonic_s(), is_busy=self._is_busy):
             self._read_uploads()
         if self._source.assignment():
             self._reconnecting.worked()
@@ -201,13 +195,10 @@ class Streamer:
         if self._reconnecting.is_waiting and self._is_through():
             self._reconnecting.succeeded()
 
-    def _is_time_to_read(self) -> bool:
-        """Looking for uploads takes as long as a small network; each clip that is loaded ends a wait of the loop."""
-        now_s = self._clock.monotonic_s()
-        if (self._prefetcher.loading or self._inference.batches) and 0 <= now_s - self._read_at_s < _READ_EVERY_S:
-            return False
-        self._read_at_s = now_s
-        return True
+    @property
+    def _is_busy(self) -> bool:
+        """Whether clips are being loaded or scored."""
+        return bool(self._prefetcher.loading or self._inference.batches)
 
     def _is_through(self) -> bool:
         """Whether all that is there was read, and nothing of it is in flight or waits for a commit."""
@@ -227,22 +218,12 @@ class Streamer:
         """Disconnect and forget what is in flight; this member or another one reads it again."""
         self._tracker.forget_all()
         self.progress.released()
-        self._paused = False
+        self._intake.reconnected()
         close_quietly(self._source, self._sink)
 
     def _read_uploads(self) -> None:
-        room = min(
-            self._prefetcher.free_slots, _HELD_PER_CLIP * self._settings.max_in_flight_clips - self._tracker.held
-        )
-        if not self._paused and room <= 0:
-            self._paused = True
-            self._source.pause()
-        elif self._paused and room >= min(_RECORDS_PER_POLL, self._settings.max_in_flight_clips / 2):
-            self._paused = False
-            self._source.resume()
-        most = max(1, min(room, _RECORDS_PER_POLL))
-        is_busy = self._prefetcher.loading or self._inference.batches
-        timeout_s = 0.0 if is_busy else self._idle_budget_s()
+        most = self._intake.records_to_read(self._source)
+        timeout_s = 0.0 if self._is_busy else self._idle_budget_s()
         records = self._source.poll(max_records=most, timeout_s=timeout_s)
         for record in records:
             self._take(record)
@@ -303,11 +284,13 @@ class Streamer:
         """Whether waiting for company is in vain: no clip can be loaded until some have gone."""
         if self._prefetcher.loading:
             return self._prefetcher.is_stuck
-        return self._draining or self._paused
+        return self._draining or self._intake.is_paused
 
     def _idle_budget_s(self) -> float:
         """How long nothing need be done unless a record, features or results arrive."""
         longest_s = self._settings.poll_timeout_s
+        if self._tracker.held and not self._prefetcher.clips:
+            longest_s = min(longest_s, max(0.0, self._commit_due_s() - self._clock.monotonic_s()))
         if self._inference.batches and not self._prefetcher.loading:
             longest_s = min(longest_s, _UNREAD_S)
         next_due_s = self._batcher.next_due_s()
@@ -375,8 +358,14 @@ class Streamer:
             self._score_batches()
         self._draining = False
 
+    def _commit_due_s(self) -> float:
+        """When the next transaction is due; sooner if all that was read is finished, so that none waits in vain."""
+        if self._tracker.held and not self._prefetcher.clips:
+            return self._commit_at_s - (1 - _EARLIEST_COMMIT) * self._settings.commit_interval_s
+        return self._commit_at_s
+
     def _commit_when_due(self) -> None:
-        if self._clock.monotonic_s() >= self._commit_at_s:
+        if self._clock.monotonic_s() >= self._commit_due_s():
             self._commit()
             self._note_progress()
 

@@ -86,7 +86,8 @@ class StreamerSettings(BaseModel):
     """Longest that measuring may take at the start, in seconds. 0: nothing is measured, batches are run whole."""
 
     commit_interval_s: Seconds = 0.25
-    """Time between two transactions, in seconds. Results can be read once theirs is committed."""
+    """Longest time between two transactions, in seconds. Results can be read once theirs is committed; when nothing
+    else is in flight, that is after a fifth of it."""
     flush_timeout_s: Seconds = 15.0
     """How long the broker may take to acknowledge what was written, in seconds."""
     drain_timeout_s: Seconds = 25.0

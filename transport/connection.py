@@ -51,7 +51,8 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
     ``api_version`` pins the protocol for a broker that cannot tell its own. ``timeout_s`` bounds connecting and every
     single request. ``metadata_refresh_s``: how often a client asks which partitions and leaders its topics have.
     ``topics_on_demand``: the broker has no request that creates topics; they come into being when first named.
-    ``transactions``: whether it has them.
+    ``transactions``: whether it has them. ``fetch_wait_ms``: how long a broker may hold a request for records until
+    there are some; Kafka answers as soon as there are, others need not.
     """
 
     servers: tuple[str, ...]
@@ -61,6 +62,7 @@ class KafkaConnection(msgspec.Struct, frozen=True, kw_only=True):
     metadata_refresh_s: float = METADATA_REFRESH_S
     topics_on_demand: bool = False
     transactions: bool = True
+    fetch_wait_ms: int = 500
 
     def __post_init__(self) -> None:
         check_addresses(self.servers)

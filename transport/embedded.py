@@ -13,6 +13,7 @@ memory. What it does not do, found by experiment with librdkafka 2.16:
   2.0.
 - It answers the requests of transactions, but stores no offsets with them, and batches that were written in one do not
   read back: their checksum differs. Results are written first there, and offsets committed afterwards.
+- A request for records that finds none is answered when its time has run out, not when records come.
 - One process, one broker, no authentication, nothing on disk: it promises nothing about loss or duplicates.
 """
 
@@ -28,6 +29,7 @@ PARTITIONS: Final = 4
 API_VERSION: Final = (2, 0)
 
 _STARTS_WITHIN_S: Final = 10.0
+_FETCH_WAIT_MS: Final = 100
 
 
 class EmbeddedBroker:
@@ -50,6 +52,7 @@ class EmbeddedBroker:
             api_version=API_VERSION,
             topics_on_demand=True,
             transactions=False,
+            fetch_wait_ms=_FETCH_WAIT_MS,
         )
 
     def __exit__(

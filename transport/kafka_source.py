@@ -94,7 +94,7 @@ class KafkaSource:
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
-            fetch_max_wait_ms=min(500, connection.timeout_ms // 2),
+            fetch_max_wait_ms=min(connection.fetch_wait_ms, connection.timeout_ms // 2),
             max_partition_fetch_bytes=options.fetch_bytes,
             allow_auto_create_topics=connection.topics_on_demand,
             **(group_settings if group is not None else {}),

@@ -39,7 +39,7 @@ def test_results_that_wait_for_a_slow_clip_are_limited_and_then_reading_pauses(
     streamer = log.streamer(bundle, quick_settings(max_in_flight_clips=IN_FLIGHT, max_batch_wait_s=0.0))
     with running(streamer):
         try:
-            wait_until(lambda: streamer._paused and streamer._tracker.held >= IN_FLIGHT * HELD_PER_CLIP)
+            wait_until(lambda: streamer._intake.is_paused and streamer._tracker.held >= IN_FLIGHT * HELD_PER_CLIP)
             time.sleep(0.2)  # all could be held by now
             assert streamer._tracker.held <= IN_FLIGHT * HELD_PER_CLIP + IN_FLIGHT
             assert log.settled() == 0
@@ -59,14 +59,14 @@ def test_paused_reading_resumes_when_half_of_the_slots_are_free(
         for _ in range(4):
             streamer._read_uploads()
         in_flight = list(streamer._prefetcher._in_flight)
-        assert (len(in_flight), streamer._paused) == (8, True)
+        assert (len(in_flight), streamer._intake.is_paused) == (8, True)
         for upload in in_flight[:3]:
             streamer._prefetcher.release(upload)
             streamer._read_uploads()
-            assert streamer._paused
+            assert streamer._intake.is_paused
         streamer._prefetcher.release(in_flight[3])
         streamer._read_uploads()
-        assert (streamer._paused, streamer._prefetcher.clips) == (False, 8)
+        assert (streamer._intake.is_paused, streamer._prefetcher.clips) == (False, 8)
     finally:
         silent.set()
         streamer.close()

@@ -282,22 +282,3 @@ def test_an_upload_stamped_in_microseconds_is_dead_lettered_with_the_unit_and_th
     for headers, unit in zip(log.dead(), units, strict=True):
         assert (headers["code"], headers["field"]) == ("malformed_event", "uploaded_at_ms")
         assert unit in headers["message"]
-
-
-def test_uploads_are_looked_for_now_and_then_while_clips_are_in_flight_and_at_once_when_none_is(
-    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log, may_go_on = Log(partitions=1), stall_loading(monkeypatch)
-    log.upload(*uploads(1))
-    streamer = log.streamer(bundle, quick_settings())
-    try:
-        assert [streamer._is_time_to_read() for _ in range(3)] == [True, True, True]
-        wait_until(lambda: streamer._read_uploads() or streamer._prefetcher.loading == 1)
-        clock = streamer._clock = ManualClock()
-        clock.advance(1000.0)
-        assert [streamer._is_time_to_read() for _ in range(2)] == [True, False]
-        clock.advance(0.02)
-        assert streamer._is_time_to_read()
-    finally:
-        may_go_on.set()
-        streamer.close()

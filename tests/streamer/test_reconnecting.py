@@ -272,7 +272,7 @@ def test_memory_stays_bounded_when_it_reconnects_while_full(bundle: Bundle, monk
     try:
         for _ in range(4):
             streamer._read_uploads()
-        assert (streamer._prefetcher.free_slots, streamer._paused) == (0, True)
+        assert (streamer._prefetcher.free_slots, streamer._intake.is_paused) == (0, True)
         taken: list[object] = []
         monkeypatch.setattr(streamer, "_take", taken.append)
         streamer._reconnecting.reconnect(unreachable(), Stop())

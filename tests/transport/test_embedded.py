@@ -31,6 +31,17 @@ def test_a_partition_keeps_about_its_newest_five_mebibytes(
     assert 4 * MIB < len(offsets) * 10_000 < 6 * MIB
 
 
+def test_what_comes_while_nothing_is_there_is_read_within_a_tenth_of_a_second_for_no_request_is_held_longer(
+    embedded_broker: KafkaConnection,
+) -> None:
+    source = KafkaSource(embedded_broker, ["clips"], group=None)
+    try:
+        assert source._consumer.config["fetch_max_wait_ms"] == embedded_broker.fetch_wait_ms == 100
+        assert KafkaConnection(servers=embedded_broker.servers).fetch_wait_ms == 500  # Kafka answers at once
+    finally:
+        source.close()
+
+
 def test_two_embedded_brokers_know_nothing_of_each_other() -> None:
     with EmbeddedBroker() as first, EmbeddedBroker() as second:
         assert first.servers != second.servers
