@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,22 @@ from ranking.monitoring.stability import population_stability, style_drift
 from ranking.views.clip_styles import clip_style
 from schemas.errors import StoreRefused, StoreUnavailable
 from schemas.events import ClipScored, embedding_array
-from schemas.modalities import DIMENSIONS, MODALITIES
+from schemas.modalities import DIMENSIONS, MODALITIES, PAPER_MODALITIES, Dimension, Modality
 from schemas.observation import Drift, Observer
 
 Float64 = npt.NDArray[np.float64]
+
+_LATER: Final = tuple(modality for modality in MODALITIES if not modality.in_paper)
+# Samples are kept in the database, where releases with more modalities add theirs at the end: those of the paper have
+# the same columns in all.
+_SCORES: Final = (*map(Dimension, PAPER_MODALITIES), Dimension.FUSED)
+_COLUMNS: Final[tuple[Dimension | Modality, ...]] = (
+    *_SCORES,
+    *PAPER_MODALITIES,
+    *(column for modality in _LATER for column in (Dimension(modality), modality)),
+)
+"""A ``Dimension`` stands for its score, a ``Modality`` for the norm of its embedding."""
+_LEAST_COLUMNS: Final = len(_SCORES) + len(PAPER_MODALITIES)
 
 
 class DriftMonitor:
@@ -74,14 +87,16 @@ class DriftMonitor:
 
 
 def samples_of(clips: Sequence[ClipScored]) -> list[Sample]:
-    """The clips' quantities by generation: the score of every dimension, then the norm of every embedding."""
+    """The clips' quantities by generation, in the order of ``_COLUMNS``; without the last ones that none of the clips
+    has, which releases that do not know them cannot read.
+    """
     by_generation: dict[str, list[ClipScored]] = {}
     for clip in clips:
         by_generation.setdefault(clip.generation, []).append(clip)
     return [
         Sample(
             generation,
-            np.array([_quantities(clip) for clip in members]),
+            _quantities(members),
             max(c.scored_at_ms for c in members),
             [clip_style(clip).style for clip in members],
         )
@@ -94,35 +109,41 @@ def drift_of(samples: Samples) -> Drift:
 
     What no clip has on either side is left out, and so is a ratio to a mean norm of zero.
     """
-    then, now = samples.reference.T, samples.window.T
     clips = len(samples.reference), len(samples.window)
     if not samples.complete:
         return Drift({}, {}, {}, *clips)
-    indices = {
-        column: population_stability(then[column], now[column])
-        for column in range(len(then))
-        if not (np.isnan(then[column]).all() and np.isnan(now[column]).all())
+    sides = {
+        quantity: (samples.reference[:, column], samples.window[:, column])
+        for column, quantity in enumerate(_COLUMNS[: samples.reference.shape[1]])
     }
-    ratios = {column: _ratio(then[column], now[column]) for column in indices}
-    norms = {modality: column for column, modality in enumerate(MODALITIES, start=len(DIMENSIONS))}
+    indices: dict[Dimension | Modality, float] = {
+        quantity: population_stability(then, now)
+        for quantity, (then, now) in sides.items()
+        if not (np.isnan(then).all() and np.isnan(now).all())
+    }
+    ratios = {modality: _ratio(*sides[modality]) for modality in MODALITIES if modality in indices}
     return Drift(
-        {dimension: indices[column] for column, dimension in enumerate(DIMENSIONS) if column in indices},
-        {modality: indices[column] for modality, column in norms.items() if column in indices},
-        {modality: ratio for modality, column in norms.items() if (ratio := ratios.get(column)) is not None},
+        {dimension: indices[dimension] for dimension in DIMENSIONS if dimension in indices},
+        {modality: indices[modality] for modality in ratios},
+        {modality: ratio for modality, ratio in ratios.items() if ratio is not None},
         *clips,
         style_drift(samples.reference_styles, samples.window_styles),
     )
 
 
-def _quantities(clip: ClipScored) -> list[float]:
-    scores = clip.scores()
-    norms = (
-        float(np.linalg.norm(embedding_array(clip.modalities[m]).astype(np.float64)))
-        if m in clip.modalities
-        else np.nan
-        for m in MODALITIES
-    )
-    return [*(scores.get(dimension, np.nan) for dimension in DIMENSIONS), *norms]
+def _quantities(clips: Sequence[ClipScored]) -> Float64:
+    """(N, Q)."""
+    table = np.array([[_quantity(clip, column) for column in _COLUMNS] for clip in clips])
+    there = np.flatnonzero(~np.isnan(table).all(axis=0))
+    return table[:, : max(_LEAST_COLUMNS, int(there[-1]) + 1)]
+
+
+def _quantity(clip: ClipScored, column: Dimension | Modality) -> float:
+    if isinstance(column, Dimension):
+        return clip.scores().get(column, np.nan)
+    if column not in clip.modalities:
+        return np.nan
+    return float(np.linalg.norm(embedding_array(clip.modalities[column]).astype(np.float64)))
 
 
 def _ratio(reference: Float64, window: Float64) -> float | None:

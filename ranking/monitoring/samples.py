@@ -22,6 +22,7 @@ Float64 = npt.NDArray[np.float64]
 
 _ADVISORY_LOCK: Final = 0x6472696674  # "drift"
 _FORMAT: Final = "<f8"
+_FORMAT_BYTES: Final = 8
 
 
 class Sample(NamedTuple):
@@ -81,8 +82,9 @@ class DriftSamples:
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
         first, latest = ([row for row in rows if bool(row.reference) is referred] for referred in (True, False))
-        reference = _joined([(row.clips, row.content) for row in first])
-        window = _joined([(row.clips, row.content) for row in latest])[-self.window_clips :]
+        columns = max((len(row.content) // _FORMAT_BYTES // row.clips for row in rows), default=0)
+        reference = _joined([(row.clips, row.content) for row in first], columns)
+        window = _joined([(row.clips, row.content) for row in latest], columns)[-self.window_clips :]
         complete = len(reference) >= self.reference_clips and len(window) >= self.window_clips
         return Samples(reference, window, complete, *(_counted(row.styles for row in part) for part in (first, latest)))
 
@@ -137,7 +139,12 @@ def _counted(contents: Iterable[bytes | None]) -> dict[str, int]:
     return dict(total)
 
 
-def _joined(parts: Sequence[tuple[int, bytes]]) -> Float64:
-    """(N, Q) of stored parts in their order; (0, 0) without any."""
-    arrays = [np.frombuffer(content, _FORMAT).reshape(clips, -1) for clips, content in parts]
-    return np.concatenate(arrays).astype(np.float64) if arrays else np.empty((0, 0))
+def _joined(parts: Sequence[tuple[int, bytes]], columns: int) -> Float64:
+    """(N, Q) of stored parts in their order, with NaN in the last of the ``columns`` that a part does not have."""
+    joined = np.full((sum(clips for clips, _ in parts), columns), np.nan)
+    begin = 0
+    for clips, content in parts:
+        values = np.frombuffer(content, _FORMAT).reshape(clips, -1)
+        joined[begin : begin + clips, : values.shape[1]] = values
+        begin += clips
+    return joined

@@ -12,7 +12,7 @@ from ranking.monitoring.samples import DriftSamples
 from ranking.monitoring.stability import population_stability
 from schemas.errors import StoreRefused
 from schemas.events import embedding_array
-from schemas.modalities import DIMENSIONS, FUSED_MODALITIES, Dimension, Modality
+from schemas.modalities import FUSED_MODALITIES, PAPER_MODALITIES, Dimension, Modality
 from tests.ranking.examples import result, scored_clip
 from tests.ranking.monitoring.seen import RecordingObserver, plain_clips
 
@@ -34,7 +34,7 @@ class Worker:
     def fused(self) -> tuple[list[float], list[float]]:
         """The fused scores of both samples, which are the numbers of the clips."""
         reference, window, *_ = self.samples.read("g1")
-        column = DIMENSIONS.index(Dimension.FUSED)
+        column = len(PAPER_MODALITIES)
         return reference[:, column].tolist(), window[:, column].tolist() if len(window) else []
 
     def rows(self) -> int:
@@ -71,6 +71,23 @@ def test_the_quantities_of_a_clip_are_its_scores_and_the_norms_of_its_embeddings
         for m in FUSED_MODALITIES
     ]
     assert second.values[0] == pytest.approx([0.0, 1.0, np.nan, 3.0, 0.75, *norms], nan_ok=True)
+
+
+def test_modalities_beyond_the_papers_are_the_last_quantities_of_batches_that_have_them(start: NewWorker) -> None:
+    routine = {Modality.ROUTINE: result([3.0, 4.0], score=0.25, attention=1.0)}
+    (sample,) = samples_of([scored_clip("r", modalities=routine, fused_score=0.25)])
+    assert sample.values[0] == pytest.approx([*[np.nan] * 4, 0.25, *[np.nan] * 4, 0.25, 5.0], nan_ok=True)
+    worker = start()
+    worker.see(0, 100)
+    worker.report()
+    worker.monitor.add([scored_clip(f"r{n}", modalities=routine, fused_score=n) for n in range(50)])
+    worker.report()
+    worker.samples.add(samples_of(plain_clips(1, start=50)))
+    assert worker.fused() == (list(range(100)), list(range(1, 51))), "a part without them has the columns of the paper"
+    drift = worker.observer.drift
+    assert drift is not None
+    assert list(drift.score_psi) == [Dimension.SKELETAL, Dimension.ROUTINE, Dimension.FUSED]
+    assert list(drift.norm_psi) == [Modality.SKELETAL, Modality.ROUTINE]
 
 
 def test_the_first_clips_are_the_reference_and_the_last_the_window(start: NewWorker) -> None:

@@ -7,7 +7,7 @@ from ranking.database.connection import Database
 from ranking.monitoring.agreement import ChallengeWindow
 from ranking.monitoring.calibration import Bounds
 from ranking.monitoring.windows import challenge_bounds, challenge_windows
-from schemas.modalities import FUSED_MODALITIES, Modality
+from schemas.modalities import DIMENSIONS, MODALITIES, Modality
 from tests.ranking.examples import NOW_MS
 from tests.ranking.monitoring.seen import Seen, observe, random_clips
 
@@ -44,9 +44,7 @@ def test_the_clips_observed_last_are_read_with_what_was_predicted(any_database: 
         of_challenge = [clip for clip in clips if clip.challenge_id == challenge_id]
         old_enough = [clip for clip in of_challenge if clip.days_online >= 1.0]
         latest = sorted(old_enough, key=lambda clip: -clip.observed_at_ms)[:15]
-        expected = [
-            [clip.virality, *(clip.scores.get(m, -99.0) for m in FUSED_MODALITIES), clip.fused] for clip in latest
-        ]
+        expected = [[clip.virality, *(clip.scores.get(m, -99.0) for m in MODALITIES), clip.fused] for clip in latest]
         assert rows(read_clips) == pytest.approx(np.array(sorted(expected)))
         assert read_clips.observed == len(of_challenge)
         virality = [clip.virality for clip in of_challenge]
@@ -57,7 +55,7 @@ def test_only_clips_that_the_generation_scored_count(any_database: Database) -> 
     observe(any_database, [seen("a", 1.0), seen("b", 2.0), seen("c", 3.0, generation="g2"), seen("d", 4.0)])
     assert read(any_database)["ch"].virality.tolist() == pytest.approx([1.0, 2.0, 4.0])
     assert read(any_database, "g2")["ch"].virality.tolist() == [3.0]
-    assert read(any_database, "g3")["ch"].scores.shape == (0, 5)
+    assert read(any_database, "g3")["ch"].scores.shape == (0, len(DIMENSIONS))
 
 
 def test_of_clips_observed_at_the_same_time_always_the_same_are_read(any_database: Database) -> None:

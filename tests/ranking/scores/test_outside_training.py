@@ -10,7 +10,7 @@ from ranking.scores.store import ScoreStore
 from schemas.challenge_queries import UnrankedClip
 from schemas.errors import NotFound
 from schemas.events import ClipScored
-from schemas.modalities import DIMENSIONS, FUSED_MODALITIES, Dimension, Modality
+from schemas.modalities import FUSED_MODALITIES, Dimension, Modality
 from tests.ranking.examples import NOW_MS, apply, apply_entries, deletion, scored_clip
 
 
@@ -69,7 +69,7 @@ def test_a_clip_that_is_scored_again_moves_between_the_rankings_and_beside_them(
     found = any_store.clip("c1", "g1")
     assert found.outside_training_distribution == (first < 1)
     assert bool(found.places) == (first > 1)
-    assert set(found.scores) == set(DIMENSIONS)
+    assert set(found.scores) == {*FUSED_MODALITIES, Dimension.FUSED}
 
 
 def test_a_deleted_clip_leaves_nothing_beside_the_rankings(any_store: ScoreStore) -> None:
