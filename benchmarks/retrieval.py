@@ -12,8 +12,10 @@ over its; all take turns in each round.
 
 **View** (``--clips`` clips of four modalities in one challenge): weighted recall@10 against a scan of all; the memory
 that the process itself holds over the vectors in float32, when no merge is left and right after the last clip; restart
-from a snapshot; then the same questions while 500 upserts/s and 50 deletions/s stream in, and how long until an upsert
-is found. Every answer is checked for clips that are deleted or twice.
+from a snapshot; then the same questions while 500 upserts/s and 50 deletions/s stream in, and how long after it was due
+an upsert can be found. The stream is a consumer (``benchmarks.retrieval_streaming``): each round applies all that has
+become due, as one poll returns all that was written. Every answer is checked for clips that are deleted or twice, and
+clips that have just come for being found.
 """
 
 import argparse
@@ -208,7 +210,7 @@ def view(console: Console, arguments: argparse.Namespace, folder: Path) -> list[
     with working("saving, and opening again"):
         restart_s = held.restart()
     idle = held.ask(arguments.seconds)
-    with held.streaming():
+    with held.streaming(arguments.seconds):
         busy = held.ask(arguments.seconds)
     found_s = held.freshness_s()
     figures = [
@@ -227,8 +229,8 @@ def view(console: Console, arguments: argparse.Namespace, folder: Path) -> list[
             lower_is_better=True,
         ),
         Measured("upserts/s that streamed in", held.upserts_per_s, "1/s", 500.0 * 0.98),
-        Measured("upsert until found, p99", 1000 * found_s, "ms", 100.0, lower_is_better=True),
-        Measured("hits deleted or twice", idle.wrong + busy.wrong, "hits", 0, lower_is_better=True),
+        Measured("upsert until it can be found, p99", 1000 * found_s, "ms", 100.0, lower_is_better=True),
+        Measured("hits deleted or twice, or not found", idle.wrong + busy.wrong, "hits", 0, lower_is_better=True),
     ]
     title = f"{arguments.clips} clips × {len(PAPER_WIDTHS)} modalities, dimension {held.dimension:.0f}"
     table = Table("figure", "value", "bar", "met", title=title)

@@ -1,4 +1,9 @@
-"""An index view of many clips that is asked while others come and go, for ``benchmarks.retrieval``."""
+"""An index view of many clips that is asked while others come and go, for ``benchmarks.retrieval``.
+
+The stream is a consumer, as the loop of ``dancerank serve`` is: every round it applies all that has become due, as one
+poll returns all that was written, however long the round before took. Records are made beforehand, since making them is
+not the work of the index. An upsert is due at a time that the rate alone sets; it can be found once it is applied.
+"""
 
 import gc
 import itertools
@@ -19,7 +24,7 @@ from ranking.vectors.backends.port import RowNumbers
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import DeletedRecord, LogEntry
 from schemas.clock import SystemClock
-from schemas.events import ClipDeleted, ClipScored, ModalityResult, embedding_bytes
+from schemas.events import ClipDeleted, ClipScored, ModalityResult, embedding_array, embedding_bytes
 from schemas.modalities import Modality
 from schemas.observation import Observer
 from schemas.ports import Record, ScoredRecord, TopicPartition
@@ -30,16 +35,22 @@ ASKED: Final = 2 * K
 """Hits of an answer: those that streamed in are left out, and the recall is that of the first ten of the others."""
 UPSERTS_PER_S: Final = 500
 DELETIONS_PER_S: Final = 50
-_TICK_S: Final = 0.02
-_PROBES: Final = 200
+_POLL_S: Final = 0.02
+_PROBED: Final = 4
+"""Of so many questions while clips stream in, one is for a clip that has just come, by its own vectors."""
+_DELETED: Final = UPSERTS_PER_S // DELETIONS_PER_S
+"""Of so many clips that stream in, one is deleted in the next round."""
 _AT: Final = TopicPartition("clips.scored", 0)
 _NOW_MS: Final = 1_700_000_000_000
+_STREAMED_AT_ONCE: Final = 500
 _FIRST_STREAMED: Final = 10**9
 """Clips that stream in are numbered from here on."""
 
 
 class Answers(NamedTuple):
-    """What was answered in one period: recall, seconds of each query, and hits that were deleted before or twice."""
+    """What was answered in one period: recall, seconds of each query, and hits that were deleted before or twice, or a
+    clip that could be found and was not.
+    """
 
     recall: float
     seconds: Sequence[float]
@@ -87,7 +98,9 @@ class StreamedView:
         self._queries = vectors.block(10**6, queries)
         self.dimension = intrinsic_dimension(vectors.block(0)[Modality.HOLISTIC])
         self._truth = self._scan()
-        self._deleted: dict[str, float] = {}
+        self._deleted: set[str] = set()
+        self._latest: ScoredRecord | None = None
+        self._waited_s: list[float] = []
         self.upserts_per_s = 0.0
 
     def restart(self) -> float:
@@ -110,7 +123,9 @@ class StreamedView:
         while time.perf_counter() - started_s < seconds or len(taken) < len(self._truth):
             number = next(asked)
             query = self._query(number)
-            deleted, before_s = dict(self._deleted), time.perf_counter()
+            if len(taken) % _PROBED == 0:
+                wrong += self._misses_latest()
+            deleted, before_s = set(self._deleted), time.perf_counter()
             hits = [hit.clip_id for hit in self._view.similar(query).hits]
             taken.append(time.perf_counter() - before_s)
             wrong += len(hits) - len(set(hits)) + sum(hit in deleted for hit in hits)
@@ -119,48 +134,58 @@ class StreamedView:
         return Answers(found / (K * len(taken)), taken, wrong)
 
     @contextmanager
-    def streaming(self) -> Iterator[None]:
-        """Clips come and go on another thread meanwhile."""
-        ends = threading.Event()
-        thread = threading.Thread(target=self._stream, args=(ends,))
+    def streaming(self, seconds: float) -> Iterator[None]:
+        """Clips come and go on another thread meanwhile; for longer than ``seconds`` it makes them itself."""
+        ends, records = threading.Event(), self._streamed()
+        with working("making the clips that stream in"):
+            made = [*itertools.islice(records, round(seconds * UPSERTS_PER_S))]
+        thread = threading.Thread(target=self._stream, args=(ends, itertools.chain(made, records)))
         thread.start()
         try:
             yield
         finally:
             ends.set()
             thread.join()
+            self._latest = None
 
     def freshness_s(self) -> float:
-        """The 99th percentile of the seconds from the start of an upsert until the clip is found by its own vectors."""
-        seconds = []
-        block = self._vectors.block(2 * 10**6, _PROBES)
-        for row in range(_PROBES):
-            number = 2 * _FIRST_STREAMED + row
-            started_s = time.perf_counter()
-            self._apply([self._scored(number, block, row)])
-            embeddings = {modality: vectors[row].tolist() for modality, vectors in block.items()}
-            while self._view.similar(SimilarQuery(embeddings=embeddings, k=1)).hits[0].clip_id != str(number):
-                pass
-            seconds.append(time.perf_counter() - started_s)
-        return float(np.quantile(seconds, 0.99))
+        """The 99th percentile, of all upserts that streamed in, of the seconds from when one was due until it could be
+        found.
+        """
+        return float(np.quantile(self._waited_s, 0.99))
 
-    def _stream(self, ends: threading.Event) -> None:
-        """Upserts and deletions at their rates, as batches every few milliseconds; deletions of what streamed in."""
-        per_tick, started_s, done = round(UPSERTS_PER_S * _TICK_S), time.perf_counter(), 0
-        deletions = per_tick * DELETIONS_PER_S // UPSERTS_PER_S
-        for tick in itertools.count():
-            if ends.is_set():
-                break
-            block = self._vectors.block(3 * 10**6 + tick, per_tick)
-            first = _FIRST_STREAMED + tick * per_tick
-            self._apply([self._scored(first + row, block, row) for row in range(per_tick)])
-            if tick:
-                gone = [str(first - per_tick + row) for row in range(deletions)]
-                self._apply([self._removed(clip_id) for clip_id in gone])
-                self._deleted.update(dict.fromkeys(gone, time.perf_counter()))
-            done += per_tick
-            ends.wait(max(0.0, started_s + (tick + 1) * _TICK_S - time.perf_counter()))
-        self.upserts_per_s = done / (time.perf_counter() - started_s)
+    def _streamed(self) -> Iterator[ScoredRecord]:
+        for number in itertools.count():
+            block = self._vectors.block(3 * 10**6 + number, _STREAMED_AT_ONCE)
+            for row in range(_STREAMED_AT_ONCE):
+                yield self._scored(_FIRST_STREAMED + number * _STREAMED_AT_ONCE + row, block, row)
+
+    def _stream(self, ends: threading.Event, records: Iterator[ScoredRecord]) -> None:
+        """Rounds in which all upserts that are due are applied, and deletions of clips that came in earlier ones."""
+        started_s, applied = time.perf_counter(), 0
+        gone: list[str] = []
+        while not ends.is_set():
+            began_s = time.perf_counter()
+            due = int((began_s - started_s) * UPSERTS_PER_S) - applied
+            if due:
+                batch = [*itertools.islice(records, due)]
+                self._apply([*batch, *map(self._removed, gone)])
+                self._deleted.update(gone)
+                ended_s, self._latest = time.perf_counter(), batch[-1]
+                self._waited_s += [ended_s - started_s - (applied + n) / UPSERTS_PER_S for n in range(1, due + 1)]
+                gone = [each.clip.clip_id for n, each in enumerate(batch, applied) if n % _DELETED == 0]
+                applied += due
+            ends.wait(max(0.0, began_s + _POLL_S - time.perf_counter()))
+        self.upserts_per_s = applied / (time.perf_counter() - started_s)
+
+    def _misses_latest(self) -> bool:
+        """Whether the clip that came last, and stays, is not found by its own vectors."""
+        latest = self._latest
+        if latest is None or latest.clip.clip_id in self._deleted:
+            return False
+        embeddings = {m: embedding_array(each).tolist() for m, each in latest.clip.modalities.items()}
+        hits = self._view.similar(SimilarQuery(embeddings=embeddings, k=1)).hits
+        return hits[0].clip_id != latest.clip.clip_id and latest.clip.clip_id not in self._deleted
 
     def _query(self, number: int) -> SimilarQuery:
         embeddings = {modality: vectors[number].tolist() for modality, vectors in self._queries.items()}

@@ -11,6 +11,7 @@ from pyroaring import BitMap
 from ranking.vectors.catalogue_block import CatalogueBlock
 from ranking.vectors.columns import Column
 from ranking.vectors.groups import Groups
+from ranking.vectors.row_changes import RowChanges
 from schemas.errors import NotFound, SnapshotError
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Bool, Int64, UInt32
@@ -51,6 +52,7 @@ class Catalogue:
         self._uploaded_ms, self._offsets = Column(np.int64, 0), Column(np.int64, 0)
         self._partitions, self._presence = Column(np.int32, 0), Column(np.uint32, 0)
         self._unwritten = BitMap()
+        self._changes = RowChanges()
         for entry in entries:
             self.put(entry)
 
@@ -76,7 +78,7 @@ class Catalogue:
         self._uploaded_ms[row] = entry.uploaded_at_ms
         self._partitions[row], self._offsets[row] = entry.log_partition, entry.log_offset
         self._presence[row] = sum(_BIT[modality] for modality in entry.modalities)
-        self._unwritten.add(row)
+        self._changed(row)
 
     def reserve(self, clip_id: str) -> int:
         """The row of a clip, which a clip that is not held has once it is put; until then it is not held."""
@@ -100,7 +102,7 @@ class Catalogue:
                 groups.move(row, None)
             for column in self._columns():
                 column[row] = 0
-            self._unwritten.add(row)
+            self._changed(row)
         else:
             row = self._reserved.pop(clip_id, None)
         if row is not None:
@@ -168,6 +170,10 @@ class Catalogue:
         """Which of the clips in ``rows`` (N,) are of one of the dancers, (N,), who need not be known."""
         return self._dancers.having(rows, dancer_ids)
 
+    def of_style(self, rows: Int64, style: str) -> Bool:
+        """Which of the clips in ``rows`` (N,) show a dance style, (N,), which need not be known."""
+        return self._styles.having(rows, [style])
+
     def dancers(self) -> Iterable[str]:
         """All whose clips are held."""
         return self._dancers.names()
@@ -187,12 +193,25 @@ class Catalogue:
 
     def having(self, modality: Modality, rows: Int64) -> Bool:
         """Which of the clips in ``rows`` (N,) have the modality, (N,)."""
-        having: Bool = (self._presence.values[rows] & _BIT[modality]) != 0
+        return self.having_any([modality], rows)
+
+    def having_any(self, modalities: Iterable[Modality], rows: Int64) -> Bool:
+        """Which of the clips in ``rows`` (N,) have one of the modalities, (N,); a row without a clip has none."""
+        having: Bool = (self._presence.values[rows] & sum(_BIT[modality] for modality in modalities)) != 0
         return having
 
     def clips_having(self, modality: Modality) -> Int64:
         """Rows of all clips that have the modality, ascending."""
         return np.flatnonzero(self._presence.values & _BIT[modality])
+
+    @property
+    def changes(self) -> int:
+        """Rows that were changed so far, one changed twice counted twice: a moment for ``changed_since``."""
+        return self._changes.count
+
+    def changed_since(self, changes: int) -> Int64:
+        """Rows whose clip came, changed or went since then, ascending. Raises ``ChangesForgotten``."""
+        return self._changes.since(changes)
 
     def block(self) -> CatalogueBlock:
         """All rows that hold a clip."""
@@ -231,6 +250,10 @@ class Catalogue:
         except ValueError as error:
             raise SnapshotError(f"the catalogue cannot be read ({error}); delete the snapshot") from error
         return made
+
+    def _changed(self, row: int) -> None:
+        self._unwritten.add(row)
+        self._changes.add(row)
 
     def _columns(self) -> tuple[Column, Column, Column, Column]:
         return self._uploaded_ms, self._offsets, self._partitions, self._presence

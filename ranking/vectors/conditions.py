@@ -62,6 +62,8 @@ class Decisions:
         found = condition.listed()
         self.listed: Final = None if found is None else sorted(found)
         self._said: dict[str, bool] = {}
+        self.since: int | None = None
+        """The changes of the catalogue when the question was first asked: of clips that came later it is not asked."""
 
     def undecided(self, clip_ids: Sequence[str]) -> list[str]:
         """Those of the clips that are neither listed nor decided."""

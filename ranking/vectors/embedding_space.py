@@ -3,7 +3,7 @@
 import dataclasses
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Final, NamedTuple, cast
 
 import msgspec
@@ -23,9 +23,10 @@ from ranking.vectors.conditions import Decisions, Undecided
 from ranking.vectors.dancers import DancerSearch
 from ranking.vectors.manifest import IndexContents, SpaceContents
 from ranking.vectors.profiles import IndexesByWidth, Profiles, Unsummed
-from ranking.vectors.similarity import SimilaritySearch
+from ranking.vectors.similarity import Reading, SimilaritySearch
 from ranking.views.clip_styles import clip_style
 from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
+from schemas.errors import NotFound, StoreRefused, StoreUnavailable
 from schemas.events import embedding_array
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Float32, ScoredRecord
@@ -51,7 +52,7 @@ class EmbeddingSpace:
     Embeddings of two trainings are not comparable, whatever their width: a search takes place in one space. Two
     bundles may share a generation's name by mistake; embeddings of another width are held beside the others and
     compared among themselves. An embedding that is all zero has no direction: its modality counts as absent. Not safe
-    for threads by itself.
+    for threads by itself: questions are given what holds up changes, ``reading``, and hold them up for moments only.
     """
 
     def __init__(self, generation: str, backend: IndexBackend) -> None:
@@ -61,6 +62,7 @@ class EmbeddingSpace:
         self._indexes: dict[Modality, dict[int, VectorIndex]] = {}
         self._incomplete: dict[tuple[Modality, int], str] = {}
         self._profiles = Profiles()
+        self._dropped = False
 
     def __len__(self) -> int:
         """Clips held."""
@@ -75,24 +77,40 @@ class EmbeddingSpace:
         return {modality: tuple(sorted(indexes)) for modality, indexes in sorted(self._indexes.items())}
 
     def similar(
-        self, query: SimilarQuery, now_ms: int, decisions: Decisions | None = None
+        self, query: SimilarQuery, now_ms: int, decisions: Decisions | None = None, reading: Reading = nullcontext
     ) -> SimilarAnswer | Undecided | Unsummed:
         """``Undecided`` or ``Unsummed`` if more has to be known before there is an answer. Raises ``NotFound`` and
         ``QueryError`` naming the parameter. An answer is approximate as long as an index is incomplete.
         """
-        search = SimilaritySearch(self.generation, self._catalogue, self._indexes, self._profiles)
-        answer = search.answer(query, now_ms, decisions)
-        if self._incomplete and isinstance(answer, SimilarAnswer):
+        search = SimilaritySearch(self.generation, self._catalogue, self._indexes, self._profiles, reading)
+        was_incomplete = bool(self._incomplete)
+        with self._while_held():
+            answer = search.answer(query, now_ms, decisions)
+        if (was_incomplete or self._incomplete) and isinstance(answer, SimilarAnswer):
             return dataclasses.replace(answer, approximate=True)
         return answer
 
-    def similar_dancers(self, query: SimilarDancersQuery) -> SimilarDancersAnswer | Unsummed:
+    def similar_dancers(
+        self, query: SimilarDancersQuery, reading: Reading = nullcontext
+    ) -> SimilarDancersAnswer | Unsummed:
         """Raises as ``similar``, and is approximate likewise."""
-        search = DancerSearch(self.generation, self._catalogue, self._indexes, self._profiles)
-        answer = search.answer(query)
-        if self._incomplete and isinstance(answer, SimilarDancersAnswer):
+        search = DancerSearch(self.generation, self._catalogue, self._indexes, self._profiles, reading)
+        was_incomplete = bool(self._incomplete)
+        with self._while_held():
+            answer = search.answer(query)
+        if (was_incomplete or self._incomplete) and isinstance(answer, SimilarDancersAnswer):
             return dataclasses.replace(answer, approximate=True)
         return answer
+
+    @contextmanager
+    def _while_held(self) -> Iterator[None]:
+        """A question that a remote backend cannot answer because the space was dropped meanwhile says so."""
+        try:
+            yield
+        except (StoreRefused, StoreUnavailable) as error:
+            if self._dropped:
+                raise NotFound(f"generation {self.generation} was retired just now", field="generation") from error
+            raise
 
     def sum_more(self, dancer_id: str) -> bool:
         """Add some thousand clips to the profile of a dancer; whether all are in it."""
@@ -188,6 +206,7 @@ class EmbeddingSpace:
 
     def drop(self) -> None:
         """Delete what a remote backend holds of this space; it is not used any more."""
+        self._dropped = True
         for modality in self._indexes:
             self._drop(modality)
 

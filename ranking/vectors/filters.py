@@ -57,10 +57,7 @@ def admitted(catalogue: Catalogue, query: SimilarQuery, listed: Sequence[str] | 
         if condition is not rows:
             rows = rows[contained(rows, condition)]
     if windowed:
-        uploaded_ms = catalogue.uploaded_at_ms(rows)
-        low = -1 if query.uploaded_from_ms is None else query.uploaded_from_ms
-        high = np.iinfo(np.int64).max if query.uploaded_before_ms is None else query.uploaded_before_ms
-        rows = rows[(uploaded_ms >= low) & (uploaded_ms < high)]
+        rows = rows[_uploaded_within(catalogue, query, rows)]
     # An index may evaluate a challenge and a dancer by itself, if they are the whole filter.
     alone = (
         not windowed
@@ -74,6 +71,30 @@ def admitted(catalogue: Catalogue, query: SimilarQuery, listed: Sequence[str] | 
         challenge_id=next(iter(query.challenges), None) if alone else None,
         dancer_id=next(iter(query.among_dancer_ids), None) if alone else None,
     )
+
+
+def satisfying(catalogue: Catalogue, query: SimilarQuery, rows: Int64, listed: Sequence[str] | None = None) -> Bool:
+    """Which of the clips in ``rows`` (N,) are admitted as they are now, (N,): for a few rows, which may have been other
+    clips', or not as they are, when ``admitted`` was called.
+    """
+    satisfied = np.ones(len(rows), bool)
+    if query.challenges:
+        satisfied &= catalogue.of_challenges(rows, query.challenges)
+    if query.among_dancer_ids:
+        satisfied &= catalogue.of_dancers(rows, query.among_dancer_ids)
+    if query.style is not None:
+        satisfied &= catalogue.of_style(rows, query.style)
+    if listed is not None:
+        satisfied &= contained(rows, np.unique(catalogue.rows_of(listed)))
+    return satisfied & _uploaded_within(catalogue, query, rows)
+
+
+def _uploaded_within(catalogue: Catalogue, query: SimilarQuery, rows: Int64) -> Bool:
+    uploaded_ms = catalogue.uploaded_at_ms(rows)
+    low = -1 if query.uploaded_from_ms is None else query.uploaded_from_ms
+    high = np.iinfo(np.int64).max if query.uploaded_before_ms is None else query.uploaded_before_ms
+    within: Bool = (uploaded_ms >= low) & (uploaded_ms < high)
+    return within
 
 
 def contained(rows: Int64, members: Int64) -> Bool:

@@ -45,7 +45,7 @@ class IndexView:
     persists by itself and keeps the view's state, so that the folder is not used.
 
     ``apply`` belongs to one thread, ``save`` to another or the same; any number of others may query meanwhile. Queries
-    wait for a batch that is being applied, not for a snapshot.
+    wait for a batch that is being applied, not for a snapshot; a batch waits for moments of queries only.
     """
 
     def __init__(
@@ -116,39 +116,40 @@ class IndexView:
             raise ValueError("percentiles and tiers are conditions that other views evaluate; pass them as condition")
         decisions = None if condition is None else Decisions(condition)
         now_ms = self._clock.now_ms()
+        space = self._space(generation)
         while True:
-            with self._lock.reading():
-                answer = self._space(generation).similar(query, now_ms, decisions)
+            answer = space.similar(query, now_ms, decisions, self._lock.reading)
             if isinstance(answer, SimilarAnswer):
                 return answer
             if isinstance(answer, Unsummed):
-                self._sum_profiles(answer, generation)
+                self._sum_profiles(answer, space)
             elif decisions is not None:  # without any nothing is undecided
                 decisions.decide(answer.clip_ids)
 
     def similar_dancers(self, query: SimilarDancersQuery, generation: str | None = None) -> SimilarDancersAnswer:
         """The dancers most similar to one; raises as ``similar``."""
+        space = self._space(generation)
         while True:
-            with self._lock.reading():
-                answer = self._space(generation).similar_dancers(query)
+            answer = space.similar_dancers(query, self._lock.reading)
             if isinstance(answer, SimilarDancersAnswer):
                 return answer
-            self._sum_profiles(answer, generation)
+            self._sum_profiles(answer, space)
 
-    def _sum_profiles(self, unsummed: Unsummed, generation: str | None) -> None:
+    def _sum_profiles(self, unsummed: Unsummed, space: EmbeddingSpace) -> None:
         """A part at a time, so that changes do not wait for all of it."""
         for dancer_id in unsummed.dancer_ids:
             summed = False
             while not summed:
                 with self._lock.reading():
-                    summed = self._space(generation).sum_more(dancer_id)
+                    summed = space.sum_more(dancer_id)
 
     def _space(self, generation: str | None) -> EmbeddingSpace:
-        if not self._spaces:
+        spaces = self._spaces
+        if not spaces:
             raise NotReady("no scored clip has been read yet; try again shortly")
-        space = self._spaces.get(next(iter(self._spaces)) if generation is None else generation)
+        space = spaces.get(next(iter(spaces)) if generation is None else generation)
         if space is None:
-            held = ", ".join(self._spaces)
+            held = ", ".join(spaces)
             raise NotFound(f"generation {generation} is not indexed here; held are {held}", field="generation")
         return space
 
@@ -178,7 +179,7 @@ class IndexView:
                     self._erasure.need()
                 for generation, space in spaces.items():
                     space.change(changes[generation])
-                self._spaces |= spaces
+                self._spaces = self._spaces | spaces
                 self._positions = self._positions | later
         self._report([change for made in changes.values() for change in made])
         return []
