@@ -64,4 +64,4 @@ def test_a_small_run_finds_what_streams_in_and_nothing_that_was_deleted(
     }
     assert written["weighted recall@10"]["value"] == 1
     assert written["hits deleted or twice"]["value"] == 0
-    assert written["upsert until found"]["value"] > 0
+    assert written["upsert until it can be found"]["value"] > 0
