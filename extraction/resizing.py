@@ -1,6 +1,6 @@
 """Pictures of another size."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -25,16 +25,33 @@ def resized(image: Image, height: int, width: int) -> Image:
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def fitted(image: Image, height: int, width: int) -> Image:
-    """(height, width, 3): as much of a picture (H, W, 3) as networks of ImageNet are trained to see squeezed into their
-    input: all of it up to a ratio of 4:3, else the middle of the longer side (the largest crop of their training,
-    torchvision's ``RandomResizedCrop``).
+class Crop(NamedTuple):
+    """A part of a picture, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def of(self, image: Image) -> Image:
+        """The part of ``image`` (H, W, 3), a view."""
+        return image[self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+def crop_of(image: Image) -> Crop:
+    """As much of a picture (H, W, 3) as networks of ImageNet are trained to see squeezed into their input: all of it up
+    to a ratio of 4:3, else the middle of the longer side (the largest crop of their training, torchvision's
+    ``RandomResizedCrop``).
     """
     rows, columns = image.shape[:2]
     kept_rows = min(rows, round(columns * LARGEST_RATIO))
     kept_columns = min(columns, round(rows * LARGEST_RATIO))
-    top, left = (rows - kept_rows) // 2, (columns - kept_columns) // 2
-    return resized(image[top : top + kept_rows, left : left + kept_columns], height, width)
+    return Crop((rows - kept_rows) // 2, (columns - kept_columns) // 2, kept_rows, kept_columns)
 
 
-__all__ = ["fitted", "resized"]
+def fitted(image: Image, height: int, width: int) -> Image:
+    """(height, width, 3): ``crop_of`` a picture (H, W, 3), scaled."""
+    return resized(crop_of(image).of(image), height, width)
+
+
+__all__ = ["Crop", "crop_of", "fitted", "resized"]

@@ -40,8 +40,9 @@ def look(
 ) -> None:
     """Draw what was extracted from a video: skeleton, outline, face and background, scores and attention over time.
 
-    Writes look.mp4, frames.png, backgrounds.png and moments.png: the frames that raise the score most and lower it
-    most. What a moment adds is found by occlusion: how much lower the score is without it.
+    Writes look.mp4, frames.png, backgrounds.png, moments.png: the frames that raise the score most and lower it most,
+    and saliency.png: which parts of these frames do. Both are found by occlusion: how much lower the score is without a
+    moment, or with a part of the picture hidden.
     """
     require_decoder()
     from dancerank.videos.overviews import look_at

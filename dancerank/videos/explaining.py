@@ -68,15 +68,15 @@ def explain(runtime: ModelRuntime, features: ClipFeatures, duration_s: float) ->
     if not frames:
         return None
     times_s = moments(duration_s)
-    whole = _score(runtime, {modality: [each] for modality, each in frames.items()})
-    occluded = _score(
+    whole = score_variants(runtime, {modality: [each] for modality, each in frames.items()})
+    occluded = score_variants(
         runtime,
         {
             modality: [without(each, second, duration_s) for second in times_s.tolist()]
             for modality, each in frames.items()
         },
     )
-    parts = _score(
+    parts = score_variants(
         runtime,
         {
             modality: [part(each, second, duration_s) for second in times_s.tolist()]
@@ -130,7 +130,7 @@ def moments(duration_s: float) -> Double:
 
 def without(frames: Frames, second: float, duration_s: float) -> Frames:
     """(T, …) with the steps around a moment replaced by a straight line between those before and after."""
-    first, end = _steps(len(frames), second - OCCLUDED_S / 2, second + OCCLUDED_S / 2, duration_s)
+    first, end = steps_around(len(frames), second, duration_s)
     known = np.ones(len(frames), np.bool_)
     known[first:end] = False
     if not known.any():
@@ -146,16 +146,21 @@ def part(frames: Frames, second: float, duration_s: float) -> Frames:
     return frames[first:end]
 
 
+def steps_around(count: int, second: float, duration_s: float) -> tuple[int, int]:
+    """The steps of the ``OCCLUDED_S`` seconds around a moment, the last one excluded."""
+    return _steps(count, second - OCCLUDED_S / 2, second + OCCLUDED_S / 2, duration_s)
+
+
 def _steps(count: int, begin_s: float, end_s: float, duration_s: float) -> tuple[int, int]:
     """The steps from ``begin_s`` to ``end_s``, at least one, if ``count`` steps span ``duration_s``."""
     first = min(max(floor(count * begin_s / duration_s), 0), count - 1)
     return first, max(min(ceil(count * end_s / duration_s), count), first + 1)
 
 
-def _score(runtime: ModelRuntime, variants: Mapping[Modality, Sequence[Frames]]) -> Scored:
-    """Of N variants of a clip, all with the same modalities."""
+def score_variants(runtime: ModelRuntime, variants: Mapping[Modality, Sequence[Frames]]) -> Scored:
+    """Of N variants of a clip, all with the same modalities; one of which there is a single variant has it in all."""
     manifest = runtime.manifest
-    count = len(next(iter(variants.values())))
+    count = max(map(len, variants.values()))
     embeddings = np.zeros((count, manifest.embedding_width), np.float32)
     scores = np.zeros((count, len(manifest.fused_streams)), np.float32)
     present = np.zeros(scores.shape, np.bool_)
@@ -165,8 +170,10 @@ def _score(runtime: ModelRuntime, variants: Mapping[Modality, Sequence[Frames]])
         if stream.modality in variants:
             present[:, column] = True
             width = slice(start, start + stream.embedding_dim)
-            for at in range(0, count, _AT_ONCE):
-                rows = slice(at, min(at + _AT_ONCE, count))
+            own = len(variants[stream.modality])
+            for at in range(0, own, _AT_ONCE):
+                # A single variant's result is written to all rows.
+                rows = slice(at, min(at + _AT_ONCE, own)) if own > 1 else slice(count)
                 embeddings[rows, width], scores[rows, column] = _run(runtime, stream.modality, variants, rows)
         start += stream.embedding_dim
     fused = runtime.run_fusion(embeddings, scores, present)

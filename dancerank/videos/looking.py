@@ -7,9 +7,12 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from dancerank.videos.explaining import PART_S, Explanation
+from dancerank.videos.saliency import FrameSaliency
 from extraction.decoding.content import VideoContent
 from extraction.decoding.video import DecodedVideo, DecoderLimits
 from extraction.drawing.charts import Row, panel, with_cursor
+from extraction.drawing.colours import PANEL
+from extraction.drawing.heat import heated
 from extraction.drawing.marks import draw_face, draw_outline, draw_skeleton, draw_text
 from extraction.drawing.sheets import Captioned, contact_sheet, write_png
 from extraction.drawing.video_files import VideoFormat, VideoWriter
@@ -23,16 +26,22 @@ MOMENTS: Final = 4
 """Frames that are shown of the moments that raise the score most, and of those that lower it most."""
 FACE_FRAMES: Final = 9
 """A face is looked for three times in a second; its box stays until the next is due."""
+SALIENT: Final = 2
+"""Of these, those of which ``saliency.png`` shows the salient parts: each takes fifty runs of a network."""
+_LEGEND_HEIGHT: Final = 52
 LEAST_WIDTH: Final = 480
 """Smaller videos are enlarged, so that words on them can be read."""
 
 
 class Look(NamedTuple):
-    """What there is to draw of a video of ``frames`` frames. ``explanation``: ``None`` if no model scored it."""
+    """What there is to draw of a video of ``frames`` frames. ``explanation``: ``None`` if no model scored it;
+    ``saliency``: ``None`` if the model reads no features of whole pictures.
+    """
 
     frames: int
     recording: Recording
     explanation: Explanation | None
+    saliency: FrameSaliency | None = None
 
     @property
     def duration_s(self) -> float:
@@ -47,8 +56,8 @@ def draw(
     kind: VideoFormat,
     on_progress: Callable[[int, int], None],
 ) -> list[Path]:
-    """Write ``look.mp4`` (or ``.webp``), ``frames.png`` and, of what there is, ``backgrounds.png`` and ``moments.png``;
-    returns their paths. The video is decoded once more, in bounded memory.
+    """Write ``look.mp4`` (or ``.webp``), ``frames.png`` and, of what there is, ``backgrounds.png``, ``moments.png`` and
+    ``saliency.png``; returns their paths. The video is decoded once more, in bounded memory.
 
     Raises what ``DecodedVideo`` raises, ``ConfigurationError`` for a file that cannot be written.
     """
@@ -56,6 +65,7 @@ def draw(
     chosen = _moments(look)
     sheet: list[Captioned] = []
     shown: dict[int, Image] = {}
+    plain: dict[int, Image] = {}
     rows = rows_of(look.explanation) if look.explanation else []
     charts: Image | None = None
     written = [folder / f"look.{kind}"]
@@ -66,7 +76,7 @@ def draw(
                 if frame.index in wanted:
                     sheet.append(Captioned(image, f"{frame.time_s:.1f} s"))
                 if frame.index in chosen:
-                    shown[frame.index] = image
+                    shown[frame.index], plain[frame.index] = image, frame.image
                 if rows and charts is None:
                     charts = panel(rows, image.shape[1], look.duration_s)
                 below = [] if charts is None else [with_cursor(charts, frame.time_s, look.duration_s)]
@@ -79,6 +89,11 @@ def draw(
         if pictures:
             written.append(folder / f"{name}.png")
             write_png(written[-1], contact_sheet(pictures))
+    if look.saliency is not None and plain:
+        written.append(folder / "saliency.png")
+        order = [at for at in chosen if at in plain]
+        most = [*order[:SALIENT], *order[max(SALIENT, len(order) - SALIENT) :]]
+        write_png(written[-1], _salient([(at, plain[at]) for at in most], look.saliency))
     return written
 
 
@@ -150,3 +165,23 @@ def _backgrounds(record: Recording) -> Sequence[Captioned]:
         Captioned(taken[at].image, f"{taken[at].time_s:.1f} s, {taken[at].unseen.mean():.0%} filled in")
         for at in chosen
     ]
+
+
+def _salient(frames: Sequence[tuple[int, Image]], saliency: FrameSaliency) -> Image:
+    """The frames with what raises the score in orange and what lowers it in blue, all in one scale."""
+    found = [(image, at / FRAME_RATE_HZ, saliency.of(image, at / FRAME_RATE_HZ)) for at, image in frames]
+    limit = max(np.abs(each.importance).max() for _, _, each in found)
+    sheet = contact_sheet(
+        [
+            Captioned(heated(image, each.importance, each.crop, limit), f"{second:.1f} s, {each.strongest:+.2g}")
+            for image, second, each in found
+        ]
+    )
+    legend = np.full((_LEGEND_HEIGHT, sheet.shape[1], 3), PANEL, np.uint8)
+    words = (
+        f"hiding orange lowers the fused score, hiding blue raises it; full colour {limit:.2g}",
+        "as the holistic stream sees whole pictures; the number is that of the square that matters most",
+    )
+    for number, line in enumerate(words, start=1):
+        draw_text(legend, line, (10, 20 * number), size=0.45)
+    return np.concatenate([sheet, legend])

@@ -1,6 +1,6 @@
 """Looks at one video: extracts it or reads its features, scores it, and draws both."""
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +9,9 @@ import numpy as np
 from dancerank.progress import steps, working
 from dancerank.settings import Settings
 from dancerank.terminal import Console
-from dancerank.videos.explaining import Explanation, explain
+from dancerank.videos.explaining import Explanation, explain, fitted
 from dancerank.videos.looking import Look, draw
+from dancerank.videos.saliency import FrameSaliency
 from extraction.assembly import folder_of
 from extraction.decoding.content import VideoContent, open_path
 from extraction.decoding.video import DecodedVideo, DecoderLimits
@@ -18,7 +19,8 @@ from extraction.drawing.video_files import VideoFormat
 from extraction.faces.detection import FaceDetector
 from extraction.faces.facial import FaceFinder
 from extraction.frames import FRAME_RATE_HZ
-from extraction.models import open_model
+from extraction.models import Model, open_model
+from extraction.networks import Features
 from extraction.one_pass import extract
 from extraction.recording import Recording, recording
 from extraction.selection import open_extractors
@@ -30,6 +32,7 @@ from schemas.joints import CONVERSION_TARGET, LAYOUTS, MPII_16, convert
 from schemas.local_files import read_file
 from schemas.missing_joints import fill_missing, missing_joints
 from schemas.modalities import Modality
+from schemas.ports import ModelRuntime
 from streamer.runtimes.selection import open_runtime
 
 
@@ -50,19 +53,24 @@ def look_at(
     ``ConfigurationError`` for a file that cannot be written.
     """
     limits = DecoderLimits.of(settings.extraction)
-    with open_path(video, max_bytes=settings.extraction.max_video_bytes) as content:
+    with ExitStack() as exits:
+        content = exits.enter_context(open_path(video, max_bytes=settings.extraction.max_video_bytes))
         if features is None:
             seen, count, read = _extracted(content, settings.extraction, limits)
         else:
             seen, count, read = _drawn_from(features, content, limits)
-        explanation = None if bundle is None else _explained(settings, bundle, read, count, console)
+        explanation, saliency = None, None
+        if bundle is not None:
+            runtime = exits.enter_context(_runtime(settings, bundle))
+            explanation = _explained(runtime, read, count, console)
+            saliency = _saliency(runtime, read, count, settings.extraction, console)
         out.mkdir(parents=True, exist_ok=True)
         with steps() as on_progress:
             on_progress("Drawing", 0, count)
             paths = draw(
                 content,
                 limits,
-                Look(count, seen, explanation),
+                Look(count, seen, explanation, saliency),
                 out,
                 kind,
                 lambda done, total: on_progress("Drawing", done, total),
@@ -103,13 +111,11 @@ def _face_finder(settings: ExtractionSettings) -> FaceFinder | None:
     """The one that ships, if the extractors are those that ship."""
     if settings.extractors != SHIPPED:
         return None
-    detector = open_model(
-        settings.face_detector,
-        folder=folder_of(settings),
-        providers=settings.providers,
-        threads=settings.threads,
-    )
-    return FaceFinder(FaceDetector(detector))
+    return FaceFinder(FaceDetector(_model(settings.face_detector, settings)))
+
+
+def _model(name: str, settings: ExtractionSettings) -> Model:
+    return open_model(name, folder=folder_of(settings), providers=settings.providers, threads=settings.threads)
 
 
 def _drawn_from(path: Path, content: VideoContent, limits: DecoderLimits) -> tuple[Recording, int, ClipFeatures]:
@@ -135,21 +141,36 @@ def _drawn_from(path: Path, content: VideoContent, limits: DecoderLimits) -> tup
     return seen, count, read
 
 
-def _explained(
-    settings: Settings, bundle: Bundle, features: ClipFeatures, frames: int, console: Console
-) -> Explanation | None:
+def _runtime(settings: Settings, bundle: Bundle) -> "closing[ModelRuntime]":
     streaming = settings.streamer
-    with (
-        working("Scoring"),
-        closing(
-            open_runtime(streaming.runtime, bundle, providers=streaming.providers, threads=streaming.inference_threads)
-        ) as runtime,
-    ):
+    return closing(
+        open_runtime(streaming.runtime, bundle, providers=streaming.providers, threads=streaming.inference_threads)
+    )
+
+
+def _saliency(
+    runtime: ModelRuntime, features: ClipFeatures, frames: int, settings: ExtractionSettings, console: Console
+) -> FrameSaliency | None:
+    """``None``, with the reason on ``console``, where no part of a frame can be hidden from the model."""
+    read, _ = fitted(runtime.manifest, features)
+    extractor = features.extractors.get(Modality.HOLISTIC)
+    if Modality.HOLISTIC not in read or settings.extractors != SHIPPED:
+        _say(console, "no saliency of frames: the model does not read features that extraction.frame_network gives")
+        return None
+    network = Features(_model(settings.frame_network, settings))
+    if network.extractor != extractor:
+        _say(console, f"no saliency of frames: the features are by {extractor}, not by {network.extractor}")
+        return None
+    return FrameSaliency(runtime, network, read, frames / FRAME_RATE_HZ)
+
+
+def _explained(runtime: ModelRuntime, features: ClipFeatures, frames: int, console: Console) -> Explanation | None:
+    with working("Scoring"):
         explanation = explain(runtime, features, frames / FRAME_RATE_HZ)
     if explanation is None:
         _say(console, "not scored: the model reads none of the clip's streams")
         return None
-    _say(console, f"score {explanation.fused:.4f} by {bundle.manifest.generation}, {bundle.manifest.training_data}")
+    _say(console, f"score {explanation.fused:.4f} by {runtime.manifest.generation}, {runtime.manifest.training_data}")
     for modality, score in explanation.scores.items():
         _say(console, f"  {modality}: {score:.4f}, attention {explanation.attention[modality]:.1%}")
     for reason in explanation.left_out:

@@ -16,7 +16,8 @@ def guided_saliency(network: nn.Module, images: Tensor) -> Tensor:
     """Saliency (N, height, width): the mean over all features of ``network`` of the guided gradients of each with
     respect to ``images`` (N, C, height, width), of which the largest magnitude over colours is taken.
 
-    A guided gradient passes a ReLU only where it and the ReLU's input are positive. ReLUs have to be modules; those
+    A guided gradient passes a ReLU only where it and the ReLU's input are positive; a ReLU6 likewise, where its input
+    is below 6, too. ReLUs have to be modules; those
     that work in place are run out of place meanwhile. Parameters keep their gradients. Raises ``ConfigurationError``
     for a network without a ReLU module, or whose output is not (N, F).
     """
@@ -41,7 +42,7 @@ def guided_saliency(network: nn.Module, images: Tensor) -> Tensor:
 @contextmanager
 def _guided(network: nn.Module) -> Iterator[None]:
     """Inside, gradients that leave a ReLU are not negative."""
-    rectifiers = [module for module in network.modules() if isinstance(module, nn.ReLU)]
+    rectifiers = [module for module in network.modules() if isinstance(module, nn.ReLU | nn.ReLU6)]
     if not rectifiers:
         raise ConfigurationError("the network has no ReLU module to guide gradients through", field="network")
     in_place = [module.inplace for module in rectifiers]

@@ -61,7 +61,11 @@ def test_real_videos_are_extracted_streamed_and_found_again(tmp_path: Path, monk
     assert "These scores mean nothing" in result.output
     assert "It says so itself of 2 of 2 clips" in result.output
     assert "dance-1" in result.output.rsplit("Nearest clips", 1)[1]
-    assert {path.name for path in (tmp_path / "out" / "pictures").iterdir()} >= {"look.mp4", "frames.png"}
+    assert {path.name for path in (tmp_path / "out" / "pictures").iterdir()} >= {
+        "look.mp4",
+        "frames.png",
+        "saliency.png",
+    }
 
 
 def test_a_video_that_is_none_is_named_and_nothing_is_streamed(tmp_path: Path) -> None:

@@ -44,6 +44,11 @@ def test_gradients_pass_a_rectifier_only_where_they_and_its_input_are_positive()
         assert not torch.allclose(plain.grad.abs().amax(1) / 4, found)
 
 
+def test_a_relu6_passes_no_gradient_where_its_input_is_above_six() -> None:
+    found = guided_saliency(nn.Sequential(nn.Flatten(), nn.ReLU6(inplace=True)), torch.tensor([[[[7.0, 3.0, -1.0]]]]))
+    np.testing.assert_allclose(found, [[[0, 1 / 3, 0]]])
+
+
 def test_networks_without_rectifiers_or_features_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="no ReLU module"):
         guided_saliency(nn.Flatten(), torch.zeros(1, 3, 2, 2))
