@@ -14,13 +14,14 @@ from dancerank.synthetic import MOVEMENT_STYLES, STANDARD, synthesize
 from exporters.onnx.attached_styles import attach_classifier
 from exporters.onnx.style_classifiers import check_classifier_folder, write_classifier
 from networks.errors import UnusableSamples
-from networks.styles.classifier import Evaluation, evaluate_classifier, train_classifier
+from networks.styles.classifier import Evaluation, Fit, evaluate_classifier, train_classifier
 from networks.styles.clips import FEWEST_FRAMES, StyleClip
 from schemas.errors import ConfigurationError
 from schemas.features import ClipFeatures
+from schemas.implementations import Implementations
 from schemas.joints import CONVERSION_TARGET, LAYOUTS, MPII_16, JointLayout, convert
 from schemas.modalities import Modality
-from schemas.style_classifier import StyleClassifier, style_problem
+from schemas.style_classifier import DEFAULT_NETWORK, StyleClassifier, style_problem
 from vdv.annotations import Annotation
 from vdv.errors import Finding, refusal
 from vdv.folder import DataSet
@@ -30,6 +31,21 @@ SYNTHETIC_HELD_OUT: Final = 600
 SYNTHETIC_SEED: Final = 17
 LABEL: Final = "style"
 """The column of ``clips.csv`` with the styles."""
+
+NETWORKS: Final = Implementations(
+    field="network",
+    noun="a style classifier",
+    group="dancerank.style_classifiers",
+    shipped={
+        DEFAULT_NETWORK: "networks.styles.movement:fit_discriminant",
+        "lstm": "networks.styles.learned:fit_lstm",
+        "attentive-lstm": "networks.styles.learned:fit_attentive_lstm",
+        "tcn": "networks.styles.learned:fit_tcn",
+        "psgcn": "networks.styles.learned:fit_psgcn",
+        "rtcn": "networks.styles.learned:fit_rtcn",
+    },
+)
+"""Each is a ``networks.styles.classifier.Fit``."""
 
 
 class LabelledPoses(NamedTuple):
@@ -93,27 +109,31 @@ def train_styles(
     *,
     label: str = LABEL,
     layout: str | None = None,
+    network: str = DEFAULT_NETWORK,
     seed: int = 0,
     on_progress: OnProgress = lambda *_: None,
     overwrite: bool = False,
 ) -> Result:
     """Learn the styles of a data set, test on its test clips, and write the classifier to ``folder``.
 
-    Raises ``DataSetError`` naming file, row and remedy for data that cannot be learned from, and ``BundleError`` if
-    ``folder`` cannot be written or the graph does not compute what torch computes.
+    ``network``: a key of ``NETWORKS``, or ``package.module:fit`` for another ``networks.styles.classifier.Fit``. Raises
+    ``ConfigurationError`` for anything else, ``DataSetError`` naming file, row and remedy for data that cannot be
+    learned from, and ``BundleError`` if ``folder`` cannot be written or the graph does not compute what torch computes.
     """
     check_classifier_folder(folder, overwrite=overwrite)
+    fit: Fit = NETWORKS.load(network)
     poses = read_poses(data, label=label, layout=layout, on_progress=on_progress)
     on_progress("learning", 0, 0)
     try:
-        trained = train_classifier(poses.learned, poses.layout, seed=seed)
+        trained = train_classifier(poses.learned, poses.layout, fit=fit, seed=seed)
     except UnusableSamples as error:
         raise refusal([Finding(data.table, error.message, "", field=label)]) from error
     tested = evaluate_classifier(trained, poses.tested) if poses.tested else None
     source = f"{data.folder.resolve().name}: {len(poses.learned)} clips of {_dancers(poses.learned)} dancers"
     if tested is not None:
         trained = trained._replace(metrics=trained.metrics | test_metrics(tested))
-    return Result(write_classifier(trained, folder, training_data=source, overwrite=overwrite), tested)
+    written = write_classifier(trained, folder, network=network, training_data=source, overwrite=overwrite)
+    return Result(written, tested)
 
 
 def attach_synthetic_styles(bundle: Path, *, clips: int = SYNTHETIC_CLIPS) -> Evaluation:

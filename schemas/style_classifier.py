@@ -34,6 +34,8 @@ UNKNOWN_STYLE: Final = "unknown"
 knows. No style has this name."""
 
 MAX_STYLE_LENGTH: Final = 64
+DEFAULT_NETWORK: Final = "movement"
+"""The discriminant of how much and how fast each joint moves."""
 MANIFEST_NAME: Final = "classifier.json"
 FILE: Final = "styles.onnx"
 _MAX_QUOTED: Final = 80
@@ -44,8 +46,9 @@ class StyleClassifier(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     ``temperature`` was fitted to validation clips, and so was ``threshold``, the least familiarity of a clip whose
     style is named. ``joint_layout`` is that of its frames; of each joint it reads the layout's coordinates.
-    ``training_data`` says what it learned from, ``metrics`` what it reached, ``agreement`` how far torch and ONNX
-    Runtime differ in a logit or a familiarity, relative to its size.
+    ``network`` says what it is, as ``dancerank styles train`` names it, ``training_data`` what it learned from,
+    ``metrics`` what it reached, ``agreement`` how far torch and ONNX Runtime differ in a logit or a familiarity,
+    relative to its size.
     """
 
     file: str
@@ -54,6 +57,7 @@ class StyleClassifier(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     styles: tuple[str, ...]
     temperature: float
     threshold: float
+    network: str = DEFAULT_NETWORK
     training_data: str = ""
     metrics: dict[str, float] = {}
     agreement: float = 0.0

@@ -20,7 +20,7 @@ from dancerank.progress import steps, working
 from dancerank.terminal import Console
 from exporters.onnx.attached_styles import attach_classifier, detach_classifier
 from schemas.queries import Window
-from schemas.style_classifier import StyleClassifier
+from schemas.style_classifier import DEFAULT_NETWORK, StyleClassifier
 from schemas.style_queries import StyleCounts
 from vdv.folder import open_data_set
 
@@ -34,7 +34,13 @@ def train(
     layout: Annotated[
         str | None, typer.Option(help="Convert poses to this joint layout. Default: that of all clips.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the folds that temperature and threshold are fitted to.")] = 0,
+    network: Annotated[
+        str,
+        typer.Option(help="movement, lstm, attentive-lstm, tcn, psgcn, rtcn, or package.module:fit of your own."),
+    ] = DEFAULT_NETWORK,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the network, and of the folds that temperature and threshold are fitted to.")
+    ] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a classifier that is there.")] = False,
 ) -> None:
     """Learn to distinguish dance styles by poses, and to refuse others; clips of the split [bold]test[/] are tested."""
@@ -44,7 +50,14 @@ def train(
         training = importlib.import_module("dancerank.style_training")
     with steps(until="reading") as on_progress:
         result = training.train_styles(
-            opened, classifier, label=label, layout=layout, seed=seed, on_progress=on_progress, overwrite=overwrite
+            opened,
+            classifier,
+            label=label,
+            layout=layout,
+            network=network,
+            seed=seed,
+            on_progress=on_progress,
+            overwrite=overwrite,
         )
     Console().print(classifier_table(f"Style classifier {classifier}", result.classifier))
 
@@ -103,6 +116,7 @@ def classifier_facts(classifier: StyleClassifier) -> dict[str, str]:
     """By name, for tables."""
     return {
         "styles": ", ".join(classifier.styles),
+        "network": classifier.network,
         "poses": classifier.joint_layout,
         "temperature": f"{classifier.temperature:.3g}",
         "least familiarity of a named style": f"{classifier.threshold:.3g}",

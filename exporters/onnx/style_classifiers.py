@@ -1,28 +1,33 @@
 """A style classifier as an ONNX graph, compared with torch, in a folder of its own.
 
-Legend: N clips, T time steps, V joints, C coordinates, K styles.
+Legend: N clips, T time steps, V joints, C coordinates, D features, K styles.
 """
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
+from onnx import compose
 from torch import Tensor, nn
 from torch.export import Dim
 
-from exporters.onnx.graphs import TRACED_CLIPS, TRACED_STEPS, traced_graph
+from exporters.onnx.graphs import TRACED_CLIPS, traced_graph
 from exporters.onnx.parity import SCORE_TOLERANCE, padded, session
+from exporters.onnx.style_graphs import FEATURES, feature_graph, frames_graph
 from networks.styles.classifier import TrainedClassifier
-from networks.styles.movement import MovementDiscriminant
+from networks.styles.judging import PoseClassifier
+from networks.styles.learned import LearnedClassifier
 from schemas.bundle import FRAMES, LENGTHS, sha256_hex
 from schemas.errors import BundleError
 from schemas.style_classifier import (
+    DEFAULT_NETWORK,
     FAMILIARITY,
     FILE,
     LOGITS,
@@ -32,26 +37,73 @@ from schemas.style_classifier import (
     read_classifier,
 )
 
+CLIPS: Final = "clips"
+"""The axis of clips in every graph."""
 BATCHES: Final[tuple[tuple[int, ...], ...]] = ((1,), (2,), (1, 1), (5, 10, 60, 1), (75, 3, 76), (250, 150))
 """Lengths T of the clips of each batch that is compared."""
 
 
-class _Judged(nn.Module):
-    def __init__(self, network: MovementDiscriminant) -> None:
+class _OfFrames(nn.Module):
+    """A method of a classifier that takes frames and lengths, to be traced."""
+
+    def __init__(self, network: PoseClassifier, method: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> None:
+        super().__init__()
+        self.network, self._method = network, method
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return self._method(frames, lengths)
+
+
+class _Named(nn.Module):
+    def __init__(self, network: LearnedClassifier) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        return self.network.judged(frames, lengths)
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        return self.network.named(features)
 
 
-def classifier_graph(network: MovementDiscriminant) -> bytes:
+def classifier_graph(network: PoseClassifier) -> bytes:
     """``frames`` (N, T, V, C) and ``lengths`` (N,) to ``logits`` (N, K) and ``familiarity`` (N,)."""
-    frames = torch.rand(TRACED_CLIPS, TRACED_STEPS, network.layout.joint_count, network.layout.coordinates)
-    lengths = torch.tensor([TRACED_STEPS, TRACED_STEPS // 2])
-    clips = Dim("clips")
-    axes: tuple[dict[int, Any], ...] = ({0: clips, 1: Dim("steps")}, {0: clips})
-    return traced_graph(_Judged(network.eval()), (frames, lengths), (FRAMES, LENGTHS), (LOGITS, FAMILIARITY), axes)
+    network.eval()
+    shape = (network.layout.joint_count, network.layout.coordinates)
+    if not isinstance(network, LearnedClassifier):
+        return frames_graph(_OfFrames(network, network.judged), shape, (LOGITS, FAMILIARITY))
+    # In three parts, because the graph of an LSTM cannot be traced.
+    prepared = frames_graph(_OfFrames(network, network.prepared), shape, ("read", "read_lengths"))
+    features = feature_graph(network.network, network.frame_shape)
+    width = network.whitening.shape[0]
+    named = traced_graph(
+        _Named(network),
+        (torch.rand(TRACED_CLIPS, width),),
+        (FEATURES,),
+        (LOGITS, FAMILIARITY),
+        ({0: Dim(CLIPS)},),
+    )
+    return joined(prepared, features, named)
+
+
+def joined(*graphs: bytes) -> bytes:
+    """Graphs in a row, as one: each reads what the one before it gives, in that order."""
+    parts = [onnx.load_from_string(graph) for graph in graphs]
+    whole = compose.add_prefix(parts[0], "0/", rename_inputs=False, rename_outputs=len(parts) > 1)
+    for number, part in enumerate(parts[1:], start=1):
+        last = number == len(parts) - 1
+        _rename_lengths(part, f"{number}/")
+        following = compose.add_prefix(part, f"{number}/", rename_outputs=not last)
+        pairs = zip(whole.graph.output, following.graph.input, strict=True)
+        whole = compose.merge_models(whole, following, io_map=[(given.name, read.name) for given, read in pairs])
+    onnx.checker.check_model(whole)
+    content: bytes = whole.SerializeToString(deterministic=True)
+    return content
+
+
+def _rename_lengths(graph: onnx.ModelProto, prefix: str) -> None:
+    """Axes other than that of clips have other lengths in every graph, which equal names would say are equal."""
+    for value in (*graph.graph.input, *graph.graph.value_info, *graph.graph.output):
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.dim_param and axis.dim_param != CLIPS:
+                axis.dim_param = f"{prefix}{axis.dim_param}"
 
 
 def check_classifier(trained: TrainedClassifier, graph: bytes, batches: Sequence[Sequence[int]] = BATCHES) -> float:
@@ -94,7 +146,12 @@ def check_classifier(trained: TrainedClassifier, graph: bytes, batches: Sequence
 
 
 def write_classifier(
-    trained: TrainedClassifier, folder: Path, *, training_data: str, overwrite: bool = False
+    trained: TrainedClassifier,
+    folder: Path,
+    *,
+    training_data: str,
+    network: str = DEFAULT_NETWORK,
+    overwrite: bool = False,
 ) -> StyleClassifier:
     """Export ``trained``, compare it with torch, and write graph and description into ``folder``, or nothing.
 
@@ -111,6 +168,7 @@ def write_classifier(
         styles=trained.styles,
         temperature=trained.temperature,
         threshold=trained.threshold,
+        network=network,
         training_data=training_data,
         metrics={name: round(value, 4) for name, value in trained.metrics.items() if math.isfinite(value)},
         agreement=float(f"{agreement:.1e}"),

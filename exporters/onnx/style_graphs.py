@@ -3,7 +3,7 @@
 The LSTMs are put together from ONNX's own operator, which takes the lengths of a batch; torch's exporter writes out
 every step of a fixed number instead. All others are traced.
 
-Legend: N clips, T time steps, C channels, H hidden width, K styles.
+Legend: N clips, T time steps, C channels, H hidden width, D features, K styles.
 """
 
 import math
@@ -19,12 +19,13 @@ from torch.export import Dim
 
 from exporters.onnx.graphs import OPSET, TRACED_CLIPS, TRACED_STEPS, traced_graph
 from exporters.onnx.parity import SCORE_TOLERANCE, padded, session
-from networks.styles.network import StyleNetwork
+from networks.styles.network import FeatureNetwork, StyleNetwork
 from networks.styles.sequential import AttentiveStyleLSTM, StyleLSTM
 from schemas.bundle import FRAMES, LENGTHS
 from schemas.errors import BundleError
 
 PROBABILITY: Final = "probability"
+FEATURES: Final = "features"
 BATCHES: Final[tuple[tuple[int, ...], ...]] = ((1,), (2,), (1, 1), (5, 10, 60, 1), (75, 3, 76), (150,))
 """Lengths T of the clips of each batch that is compared."""
 
@@ -42,15 +43,36 @@ class _Probability(nn.Module):
         return logits.softmax(1)
 
 
+class _Features(nn.Module):
+    def __init__(self, network: FeatureNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        return self.network.features(frames, lengths)
+
+
 def style_graph(network: StyleNetwork, frame_shape: Sequence[int]) -> bytes:
     """``frames`` (N, T, *``frame_shape``) and ``lengths`` (N,) to ``probability`` (N, K), the softmax of the logits."""
     if isinstance(network, StyleLSTM):
-        return _lstm_graph(network)
+        return _lstm_graph(network, PROBABILITY, network.head.out_features)
+    return frames_graph(_Probability(network.eval()), frame_shape, (PROBABILITY,))
+
+
+def feature_graph(network: FeatureNetwork, frame_shape: Sequence[int]) -> bytes:
+    """``frames`` (N, T, *``frame_shape``) and ``lengths`` (N,) to ``features`` (N, D)."""
+    if isinstance(network, StyleLSTM):
+        return _lstm_graph(network, FEATURES, network.recurrent.hidden_size)
+    return frames_graph(_Features(network.eval()), frame_shape, (FEATURES,))
+
+
+def frames_graph(network: nn.Module, frame_shape: Sequence[int], outputs: Sequence[str]) -> bytes:
+    """``network`` traced on ``frames`` (N, T, *``frame_shape``) and ``lengths`` (N,)."""
     frames = torch.rand(TRACED_CLIPS, TRACED_STEPS, *frame_shape)
     lengths = torch.tensor([TRACED_STEPS, TRACED_STEPS // 2])
     clips = Dim("clips")
     axes: tuple[dict[int, Any], ...] = ({0: clips, 1: Dim("steps")}, {0: clips})
-    return traced_graph(_Probability(network.eval()), (frames, lengths), (FRAMES, LENGTHS), (PROBABILITY,), axes)
+    return traced_graph(network, (frames, lengths), (FRAMES, LENGTHS), outputs, axes)
 
 
 def check_style(
@@ -85,8 +107,9 @@ def check_style(
     return largest
 
 
-def _lstm_graph(network: StyleLSTM) -> bytes:
-    channels, hidden, styles = network.recurrent.input_size, network.recurrent.hidden_size, network.head.out_features
+def _lstm_graph(network: StyleLSTM, output: str, width: int) -> bytes:
+    """To ``output`` (N, ``width``): ``FEATURES`` or ``PROBABILITY``."""
+    channels, hidden = network.recurrent.input_size, network.recurrent.hidden_size
     constants = _lstm_weights(network) | {
         "one": np.array(1, np.int64),
         "zero": np.array(0.0, np.float32),
@@ -121,14 +144,19 @@ def _lstm_graph(network: StyleLSTM) -> bytes:
             helper.make_node("Softmax", ["compatibility"], ["weights"], axis=1),
             helper.make_node("Unsqueeze", ["weights", "axis_1"], ["weight_row"]),
             helper.make_node("MatMul", ["weight_row", "outputs"], ["gathered"]),
-            helper.make_node("Squeeze", ["gathered", "axis_1"], ["read"]),
+            helper.make_node("Squeeze", ["gathered", "axis_1"], [FEATURES]),
         ]
     else:
-        nodes.append(helper.make_node("Squeeze", ["last", "axis_0"], ["read"]))
-    nodes += [
-        helper.make_node("Gemm", ["read", "head", "head_bias"], ["logits"], transB=1),
-        helper.make_node("Softmax", ["logits"], [PROBABILITY], axis=1),
-    ]
+        nodes.append(helper.make_node("Squeeze", ["last", "axis_0"], [FEATURES]))
+    if output == PROBABILITY:
+        constants |= {
+            "head": network.head.weight.detach().numpy(),
+            "head_bias": network.head.bias.detach().numpy(),
+        }
+        nodes += [
+            helper.make_node("Gemm", [FEATURES, "head", "head_bias"], ["logits"], transB=1),
+            helper.make_node("Softmax", ["logits"], [PROBABILITY], axis=1),
+        ]
     graph = helper.make_graph(
         nodes,
         type(network).__name__,
@@ -136,7 +164,7 @@ def _lstm_graph(network: StyleLSTM) -> bytes:
             helper.make_tensor_value_info(FRAMES, TensorProto.FLOAT, ["clips", "steps", channels]),
             helper.make_tensor_value_info(LENGTHS, TensorProto.INT64, ["clips"]),
         ],
-        [helper.make_tensor_value_info(PROBABILITY, TensorProto.FLOAT, ["clips", styles])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["clips", width])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
@@ -157,6 +185,4 @@ def _lstm_weights(network: StyleLSTM) -> dict[str, Any]:
         "W": ordered("weight_ih_l0")[None],
         "R": ordered("weight_hh_l0")[None],
         "B": np.concatenate([ordered("bias_ih_l0"), ordered("bias_hh_l0")])[None],
-        "head": network.head.weight.detach().numpy(),
-        "head_bias": network.head.bias.detach().numpy(),
     }

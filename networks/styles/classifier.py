@@ -4,7 +4,7 @@ Legend: N clips, K styles.
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ from networks.errors import UnusableSamples
 from networks.styles.calibration import calibration_error, fit_temperature, threshold_accepting
 from networks.styles.clips import StyleClip, folds_by_group, styles_of
 from networks.styles.evaluation import report
-from networks.styles.movement import MovementDiscriminant, fit_discriminant, judge
+from networks.styles.judging import PoseClassifier, judge
+from networks.styles.movement import fit_discriminant
 from schemas.joints import JointLayout
 from schemas.style_classifier import probabilities, style_problem
 
@@ -22,10 +23,10 @@ FOLDS: Final = 5
 
 
 class TrainedClassifier(NamedTuple):
-    """A discriminant of ``styles``, class k being ``styles[k]``, with what was fitted to validation clips: its
+    """A classifier of ``styles``, class k being ``styles[k]``, with what was fitted to validation clips: its
     ``temperature`` and ``threshold``. ``metrics`` are those of the validation clips."""
 
-    network: MovementDiscriminant
+    network: PoseClassifier
     styles: tuple[str, ...]
     temperature: float
     threshold: float
@@ -53,12 +54,26 @@ class Evaluation(NamedTuple):
     auroc: float
 
 
+class Fit(Protocol):
+    """Learns to distinguish the styles of clips."""
+
+    def __call__(self, clips: Sequence[StyleClip], layout: JointLayout, *, seed: int = 0) -> PoseClassifier:
+        """A classifier in evaluation mode, class k being ``styles_of(clips)[k]``; ``clips`` have poses (T, V, C) of
+        ``layout``. Equal arguments give an equal classifier. Raises ``UnusableSamples``.
+        """
+
+
 def train_classifier(
-    clips: Sequence[StyleClip], layout: JointLayout, *, folds: int = FOLDS, seed: int = 0
+    clips: Sequence[StyleClip],
+    layout: JointLayout,
+    *,
+    fit: Fit = fit_discriminant,
+    folds: int = FOLDS,
+    seed: int = 0,
 ) -> TrainedClassifier:
     """Learn from ``clips``, whose frames are (T, V, C) poses of ``layout``.
 
-    Temperature and threshold are fitted to predictions of every clip by a discriminant that was fitted without the
+    Temperature and threshold are fitted to predictions of every clip by a classifier that ``fit`` made without the
     clip's recording (``folds`` folds by group); the one returned is fitted to all. Raises ``UnusableSamples`` for
     clips that cannot be used or divided, and for a style that is not a name.
     """
@@ -70,7 +85,7 @@ def train_classifier(
     logits, familiarity = np.zeros((len(clips), len(styles))), np.zeros(len(clips))
     folds = min(folds, len({clip.group for clip in clips}))
     for train, held in folds_by_group(clips, folds, seed=seed):
-        network = fit_discriminant([clips[row] for row in train], layout)
+        network = fit([clips[row] for row in train], layout, seed=seed)
         logits[held], familiarity[held] = judge(network, [clips[row] for row in held])
     temperature, threshold = fit_temperature(logits, truth), threshold_accepting(familiarity)
     named = report(styles, [clip.style for clip in clips], [styles[at] for at in logits.argmax(1)])
@@ -81,7 +96,7 @@ def train_classifier(
         "calibration error of validation": calibration_error(probabilities(logits, temperature).max(1), correct),
         "calibration error of validation, temperature 1": calibration_error(probabilities(logits, 1.0).max(1), correct),
     }
-    return TrainedClassifier(fit_discriminant(clips, layout), tuple(styles), temperature, threshold, metrics)
+    return TrainedClassifier(fit(clips, layout, seed=seed), tuple(styles), temperature, threshold, metrics)
 
 
 def evaluate_classifier(trained: TrainedClassifier, clips: Sequence[StyleClip]) -> Evaluation:

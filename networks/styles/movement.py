@@ -20,7 +20,8 @@ from torch import Tensor
 from networks.errors import UnusableSamples
 from networks.sequences import masked, time_mask
 from networks.styles.clips import StyleClip, styles_of
-from networks.styles.network import StyleNetwork, check_sizes
+from networks.styles.judging import PoseClassifier, padded_poses
+from networks.styles.poses import facing_poses
 from schemas.joints import JointLayout
 
 SMALLEST_SPREAD: Final = 1e-3
@@ -30,12 +31,11 @@ SMALLEST_SPEED: Final = 1e-4
 LEAST_VARIATION: Final = 1e-6
 """A descriptor whose standard deviation over clips is not above this says nothing."""
 PER_COORDINATE: Final = 3
-_CLIPS_AT_ONCE: Final = 64
 
 Array = NDArray[np.float64]
 
 
-class MovementDiscriminant(StyleNetwork):
+class MovementDiscriminant(PoseClassifier):
     """Logits and the familiarity of clips, by ``movement`` of their poses in ``layout``.
 
     With w the whitened descriptors, c_k the whitened mean of style k, and z and e_k the parts of w - mean(c) and
@@ -47,9 +47,7 @@ class MovementDiscriminant(StyleNetwork):
 
     def __init__(self, layout: JointLayout, styles: int) -> None:
         """``styles`` K. Until it is fitted (``fit_discriminant``) all is zero."""
-        super().__init__()
-        check_sizes(layout.coordinates, styles, 0.0)
-        self.layout = layout
+        super().__init__(layout, styles)
         width = descriptor_width(layout)
         for name, shape in {
             "mean": (width,),
@@ -65,10 +63,6 @@ class MovementDiscriminant(StyleNetwork):
         self.basis: Tensor
         self.places: Tensor
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Logits (N, K) of (N, T, V, C) poses, of which the first ``lengths`` (N,) steps are real."""
-        return self.judged(frames, lengths)[0]
-
     def judged(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N, K) and familiarity (N,)."""
         whitened = (self.movement(frames, lengths) - self.mean) @ self.whitening - self.centre
@@ -83,20 +77,12 @@ class MovementDiscriminant(StyleNetwork):
         """(N, D) descriptors: of each coordinate of each joint the logarithm of its standard deviation, of its mean
         speed and of the standard deviation of its speed, from frame to frame.
 
-        Poses are centred on the body's centre in each frame and divided by the clip's mean absolute coordinate;
-        three-dimensional ones are turned so that the hips lie along the first axis. What bodies look like is left out:
-        the mean pose would say who dances.
+        They are of poses that face forward (``facing_poses``). What bodies look like is left out: the mean pose would
+        say who dances.
         """
         real = time_mask(lengths, frames.shape[1])
-        mask = real[:, :, None, None]
-        position = masked(frames[..., : self.layout.coordinates].double(), mask)
-        position = position - position[:, :, list(self.layout.centre)].mean(2, keepdim=True)
-        if self.layout.coordinates == 3:
-            position = self._turned(position)
-        count = real.sum(1).double()[:, None, None]
-        size = masked(position.abs(), mask).sum((1, 2, 3), keepdim=True)
-        size = size / (count[..., None] * position.shape[2] * position.shape[3])
-        position = masked(position / torch.where(size > 0, size, torch.ones_like(size)), mask)
+        mask, count = real[:, :, None, None], real.sum(1).double()[:, None, None]
+        position = facing_poses(frames, lengths, self.layout)
         steps, between = position[:, 1:] - position[:, :-1], mask[:, 1:]
         parts = (
             _deviation(position, mask, count) + SMALLEST_SPREAD,
@@ -105,24 +91,18 @@ class MovementDiscriminant(StyleNetwork):
         )
         return torch.cat([part.log().flatten(1) for part in parts], dim=1)
 
-    def _turned(self, position: Tensor) -> Tensor:
-        left, right = (self.layout.joints.index(f"{side} hip") for side in ("left", "right"))
-        across = position[:, :, left] - position[:, :, right]
-        along, towards = across[..., :1], across[..., 2:]
-        length = (along.square() + towards.square()).sqrt()
-        unit = torch.where(length > 0, length, torch.ones_like(length))
-        cosine = torch.where(length > 0, along / unit, torch.ones_like(length))
-        sine = torch.where(length > 0, towards / unit, torch.zeros_like(length))
-        x, y, z = position[..., 0], position[..., 1], position[..., 2]
-        return torch.stack((x * cosine + z * sine, y, z * cosine - x * sine), dim=-1)
-
 
 def descriptor_width(layout: JointLayout) -> int:
     """D."""
     return PER_COORDINATE * layout.joint_count * layout.coordinates
 
 
-def fit_discriminant(clips: Sequence[StyleClip], layout: JointLayout) -> MovementDiscriminant:
+def fit_discriminant(
+    clips: Sequence[StyleClip],
+    layout: JointLayout,
+    *,
+    seed: int = 0,  # noqa: ARG001 – what is fitted in closed form has no use for one
+) -> MovementDiscriminant:
     """A discriminant of the clips' styles, class k being ``styles_of(clips)[k]``; every style has the same weight.
 
     Raises ``UnusableSamples`` for clips that cannot be used, and if no style has clips that differ.
@@ -157,28 +137,8 @@ def fit_discriminant(clips: Sequence[StyleClip], layout: JointLayout) -> Movemen
 
 
 @torch.inference_mode()
-def judge(network: MovementDiscriminant, clips: Sequence[StyleClip]) -> tuple[Array, Array]:
-    """Logits (N, K) and familiarity (N,) of the clips; their styles are not read."""
-    logits, familiarity = [np.empty((0, len(network.places)))], [np.empty(0)]
-    for frames, lengths in _padded(clips):
-        found = network.judged(frames, lengths)
-        logits.append(found[0].double().numpy())
-        familiarity.append(found[1].double().numpy())
-    return np.concatenate(logits), np.concatenate(familiarity)
-
-
-@torch.inference_mode()
 def _described(network: MovementDiscriminant, clips: Sequence[StyleClip]) -> Array:
-    return np.concatenate([network.movement(*each).numpy() for each in _padded(clips)])
-
-
-def _padded(clips: Sequence[StyleClip]) -> list[tuple[Tensor, Tensor]]:
-    batches = []
-    for start in range(0, len(clips), _CLIPS_AT_ONCE):
-        part = [torch.from_numpy(np.array(clip.frames, np.float32)) for clip in clips[start : start + _CLIPS_AT_ONCE]]
-        frames = torch.nn.utils.rnn.pad_sequence(part, batch_first=True)
-        batches.append((frames, torch.tensor([len(each) for each in part])))
-    return batches
+    return np.concatenate([network.movement(*each).numpy() for each in padded_poses(clips)])
 
 
 def _deviation(x: Tensor, mask: Tensor, count: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """What every style network is: the frames of clips in, one logit per style out.
 
-Legend: N clips, T time steps, V joints, C channels, K styles.
+Legend: N clips, T time steps, V joints, C channels, D features, K styles.
 """
 
 from torch import Tensor, nn
@@ -18,6 +18,22 @@ class StyleNetwork(nn.Module):
     def loss(self, frames: Tensor, lengths: Tensor, styles: Tensor) -> Tensor:
         """What training makes small: the mean cross-entropy, given the true ``styles`` (N,) as indices."""
         return nn.functional.cross_entropy(self(frames, lengths), styles)
+
+
+class FeatureNetwork(StyleNetwork):
+    """One whose logits are a map of one feature vector for each clip."""
+
+    def features(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """(N, D) of ``frames`` (N, T, …), of which the first ``lengths`` (N,) steps are real."""
+        raise NotImplementedError
+
+    def logits(self, features: Tensor) -> Tensor:
+        """(N, K) of ``features`` (N, D)."""
+        raise NotImplementedError
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Logits (N, K) of ``frames`` (N, T, …), of which the first ``lengths`` (N,) steps are real."""
+        return self.logits(self.features(frames, lengths))
 
 
 def check_sizes(channels: int, styles: int, dropout: float) -> None:

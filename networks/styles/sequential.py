@@ -12,14 +12,14 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from networks.baselines.tcn import TemporalConvNet
 from networks.sequences import masked, time_mask
-from networks.styles.network import StyleNetwork, check_sizes
+from networks.styles.network import FeatureNetwork, check_sizes
 
 TCN_LAYERS: Final = 6
 TCN_WIDTH: Final = 128
 TCN_KERNEL: Final = 3
 
 
-class StyleLSTM(StyleNetwork):
+class StyleLSTM(FeatureNetwork):
     """Dropout on the input, one LSTM layer, and a linear map of its last output (Section 3.2.1)."""
 
     def __init__(self, channels: int, styles: int, *, hidden: int = 128, dropout: float = 0.7) -> None:
@@ -30,10 +30,13 @@ class StyleLSTM(StyleNetwork):
         self.recurrent = nn.LSTM(channels, hidden, batch_first=True)
         self.head = nn.Linear(hidden, styles)
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Logits (N, K) of (N, T, C) features, of which the first ``lengths`` (N,) steps are real."""
-        _, last, _ = self.states(frames, lengths)
-        logits: Tensor = self.head(last)
+    def features(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """The last output (N, H) of (N, T, C) features, of which the first ``lengths`` (N,) steps are real."""
+        return self.states(frames, lengths)[1]
+
+    def logits(self, features: Tensor) -> Tensor:
+        """(N, K) of (N, H)."""
+        logits: Tensor = self.head(features)
         return logits
 
     def states(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -61,12 +64,10 @@ class AttentiveStyleLSTM(StyleLSTM):
         """As ``StyleLSTM``; the defaults are the paper's final model."""
         super().__init__(channels, styles, hidden=hidden, dropout=dropout)
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Logits (N, K) of (N, T, C) features, of which the first ``lengths`` (N,) steps are real."""
+    def features(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Σ α_t y_t (N, H) of (N, T, C) features, of which the first ``lengths`` (N,) steps are real."""
         outputs, _, cell = self.states(frames, lengths)
-        weights = self.weights(outputs, cell, lengths)
-        logits: Tensor = self.head((weights[:, :, None] * outputs).sum(1))
-        return logits
+        return (self.weights(outputs, cell, lengths)[:, :, None] * outputs).sum(1)
 
     def weights(self, outputs: Tensor, cell: Tensor, lengths: Tensor) -> Tensor:
         """α (N, T): what part each step has, zero at padding."""
@@ -74,7 +75,7 @@ class AttentiveStyleLSTM(StyleLSTM):
         return compatibility.masked_fill(~time_mask(lengths, outputs.shape[1]), -math.inf).softmax(1)
 
 
-class StyleTCN(StyleNetwork):
+class StyleTCN(FeatureNetwork):
     """Causal TCN of six blocks of 128 channels with kernel 3, read at the last step (Section 3.2.3; Bai et al. 2018).
 
     With 614 channels and ten styles it has 859,530 parameters. ``load_official_tcn`` loads weights of the public code.
@@ -95,11 +96,15 @@ class StyleTCN(StyleNetwork):
         check_sizes(channels, styles, dropout)
         self.network = TemporalConvNet(channels, [width] * layers, styles, kernel=kernel, dropout=dropout)
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Logits (N, K) of (N, T, C) features, of which the first ``lengths`` (N,) steps are real."""
+    def features(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """The last real step (N, D) of (N, T, C) features, of which the first ``lengths`` (N,) are real."""
         # The last real step sees only steps before it; padding is cleared for the sake of the gradients.
         frames = masked(frames, time_mask(lengths, frames.shape[1])[:, :, None])
         features = self.network.features(frames.transpose(1, 2))
         last = (lengths.clamp(min=1) - 1)[:, None, None].expand(-1, features.shape[1], 1)
-        logits: Tensor = self.network.head(torch.gather(features, 2, last).squeeze(2))
+        return torch.gather(features, 2, last).squeeze(2)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """(N, K) of (N, D)."""
+        logits: Tensor = self.network.head(features)
         return logits

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from networks.psgcn import PSGCN
 from networks.rtcn import RTCN
 from networks.streams import StreamNetwork
-from networks.styles.network import StyleNetwork, check_sizes
+from networks.styles.network import FeatureNetwork, check_sizes
 from schemas.joints import JointLayout
 
 
-class StreamClassifier(StyleNetwork):
+class StreamClassifier(FeatureNetwork):
     """A linear map of a stream's video-level feature. The stream's own score is neither read nor trained."""
 
     def __init__(self, stream: StreamNetwork, styles: int, *, dropout: float = 0.5) -> None:
@@ -25,9 +25,14 @@ class StreamClassifier(StyleNetwork):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(stream.embedding_dim, styles)
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Logits (N, K) of the frames that the stream reads, of which the first ``lengths`` (N,) steps are real."""
-        logits: Tensor = self.head(self.dropout(self.stream(frames, lengths).embedding))
+    def features(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """The embedding (N, D) of the frames that the stream reads, of which the first ``lengths`` (N,) are real."""
+        embedding: Tensor = self.stream(frames, lengths).embedding
+        return embedding
+
+    def logits(self, features: Tensor) -> Tensor:
+        """(N, K) of (N, D)."""
+        logits: Tensor = self.head(self.dropout(features))
         return logits
 
 

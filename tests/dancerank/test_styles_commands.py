@@ -10,7 +10,11 @@ from typer.testing import CliRunner
 
 from dancerank.cli import app
 from dancerank.style_training import read_poses, train_styles
+from networks.styles.clips import StyleClip
+from networks.styles.judging import PoseClassifier
+from networks.styles.movement import fit_discriminant
 from schemas.features import ClipFeatures
+from schemas.joints import JointLayout
 from schemas.modalities import Modality
 from schemas.style_classifier import read_classifier
 from tests.small_bundle import write_small_bundle
@@ -73,6 +77,25 @@ def test_a_bundle_learns_to_name_the_styles_of_a_data_set(tmp_path: Path) -> Non
     assert "exists already" in again.output
     detached = run.invoke(app, ["styles", "detach", str(bundle)])
     assert "no style classifier any more" in detached.output
+
+
+def fit_fewer_joints(clips: list[StyleClip], layout: JointLayout, *, seed: int = 0) -> PoseClassifier:
+    """A classifier of somebody else's, named by ``tests.dancerank.test_styles_commands:fit_fewer_joints``."""
+    return fit_discriminant(clips, layout, seed=seed)
+
+
+def test_a_network_is_named_as_one_that_ships_or_as_one_of_your_own(tmp_path: Path) -> None:
+    data_set(tmp_path / "data")
+    mine = f"{__name__}:fit_fewer_joints"
+    words = ["styles", "train", str(tmp_path / "data"), str(tmp_path / "classifier"), "--network"]
+    trained = CliRunner().invoke(app, [*words, mine])
+    assert trained.exit_code == 0, trained.output
+    assert read_classifier(tmp_path / "classifier")[0].network == mine
+    refused = CliRunner().invoke(app, [*words[:-2], str(tmp_path / "other"), "--network", "transformer"])
+    assert refused.exit_code == 1
+    said = " ".join(refused.output.split())
+    assert "'transformer' is not a style classifier" in said
+    assert "movement, lstm, attentive-lstm, tcn, psgcn, rtcn, package.module:factory" in said
 
 
 def test_poses_are_converted_to_the_layout_that_is_asked_for(tmp_path: Path) -> None:

@@ -1,16 +1,21 @@
 """A style classifier on disk: written as a whole, verified, and attached to a bundle that stays what it was."""
 
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
+from dancerank.style_training import NETWORKS
 from exporters.onnx.attached_styles import attach_classifier, detach_classifier
 from exporters.onnx.inspect import describe
-from exporters.onnx.style_classifiers import check_classifier, write_classifier
+from exporters.onnx.style_classifiers import check_classifier, classifier_graph, write_classifier
 from networks.styles.classifier import train_classifier
-from networks.styles.movement import judge
+from networks.styles.judging import judge
+from networks.styles.learned import LearnedClassifier, Recipe, fit_learned
+from networks.styles.sequential import StyleLSTM
+from networks.styles.training import StyleTraining
 from schemas.bundle import read_bundle
 from schemas.errors import BundleError
 from schemas.joints import MPII_16
@@ -39,6 +44,43 @@ def test_the_graph_gives_what_torch_gives_in_any_batch(tmp_path: Path, classifie
         logits, familiarity = judge(trained.network, [clip])
         np.testing.assert_allclose(found.logits, logits, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(found.familiarity, familiarity, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["attentive-lstm", "tcn"])
+def test_a_network_that_learned_by_gradient_names_styles_in_a_bundle_as_in_torch(tmp_path: Path, name: str) -> None:
+    recipe = NETWORKS.load(name).keywords["recipe"]  # type: ignore[attr-defined]
+    shorter = recipe._replace(training=msgspec.structs.replace(recipe.training, epochs=1))
+    fit = partial(fit_learned, recipe=shorter)
+    trained = train_classifier(dances(recordings=3, clips=1), MPII_16, fit=fit, folds=3)
+    write_classifier(trained, tmp_path / "classifier", network=name, training_data="made up")  # checks its parity
+    bundle = write_small_bundle(tmp_path / "bundle")
+    before = read_bundle(bundle).manifest
+    manifest = attach_classifier(bundle, tmp_path / "classifier")
+    assert manifest.generation == before.generation
+    assert manifest.classifier is not None
+    assert (manifest.classifier.network, manifest.classifier.agreement <= 1e-5) == (name, True)
+    network = style_network(read_bundle(bundle))
+    assert network is not None
+    clips = dances(recordings=1, clips=2, first=7000)
+    logits, familiarity = judge(trained.network, clips)
+    for row, clip in enumerate(clips):
+        frames = np.full((2, 40, *clip.frames.shape[1:]), np.nan, np.float32)
+        frames[0, : len(clip.frames)], frames[1] = clip.frames, 0
+        found = network.run(frames, np.array([len(clip.frames), 40]))
+        np.testing.assert_allclose(found.logits[0], logits[row], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(found.familiarity[0], familiarity[row], rtol=1e-5, atol=1e-5)
+    assert detach_classifier(bundle) == before
+
+
+def test_a_learned_classifier_that_differs_from_its_graph_is_not_written(tmp_path: Path) -> None:
+    recipe = Recipe(lambda layout, styles: StyleLSTM(32, styles, hidden=4), 3, False, StyleTraining(epochs=1))
+    trained = train_classifier(dances(recordings=3, clips=1), MPII_16, fit=partial(fit_learned, recipe=recipe), folds=3)
+    graph = classifier_graph(trained.network)
+    assert check_classifier(trained, graph, [(1,), (2, 9)]) <= 1e-5
+    assert isinstance(trained.network, LearnedClassifier)
+    trained.network.places += 1e-2
+    with pytest.raises(BundleError, match=r"differ by .* of a logit or a familiarity"):
+        check_classifier(trained, graph, [(2, 9)])
 
 
 def test_attaching_changes_nothing_that_scores(tmp_path: Path, classifier: Path) -> None:

@@ -10,7 +10,8 @@ from networks.errors import UnusableSamples
 from networks.styles.calibration import calibration_error, fit_temperature, threshold_accepting
 from networks.styles.classifier import evaluate_classifier, train_classifier
 from networks.styles.clips import StyleClip
-from networks.styles.movement import MovementDiscriminant, fit_discriminant, judge
+from networks.styles.judging import judge
+from networks.styles.movement import MovementDiscriminant, fit_discriminant
 from schemas.joints import DANCE_23, MPII_16, JointLayout
 from tests.styles import STYLES, dance, dances
 
