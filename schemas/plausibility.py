@@ -123,7 +123,7 @@ def findings(features: ClipFeatures, duration_s: float, *, whole_video: bool = F
 
 
 def _length(modality: Modality, steps: int, duration_s: float) -> Iterator[Finding]:
-    continuous = modality.in_paper and modality is not Modality.FACIAL
+    continuous = (modality.in_paper and modality is not Modality.FACIAL) or not modality.is_fused
     least = LEAST_SHARE if continuous else LEAST_SHARE_OF_FACES
     share = (steps + 1) / modality.rate_hz / duration_s  # one step of rounding
     if share < least:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Collection
-from dataclasses import replace
 
 from schemas.bundle import BundleManifest
 from schemas.codec import unreported
@@ -18,9 +17,10 @@ from schemas.errors import (
 from schemas.events import FeatureFile, FeatureSource, InlineFeatures, UploadEvent, VideoFile
 from schemas.features import ClipFeatures, Frames, decode_features, encode_features
 from schemas.joints import LAYOUTS, convert, convert_missing, layout_named
-from schemas.modalities import MAX_DURATION_S, MODALITIES, Modality
+from schemas.modalities import MAX_DURATION_S, Modality
 from schemas.plausibility import check_plausible
 from schemas.ports import FeatureExtractor
+from schemas.scored_features import scored_modalities
 from streamer.stores import FeatureStore, MemoryReservation
 
 
@@ -31,33 +31,6 @@ def unlimited(size_bytes: int) -> None:
 def span_s(features: ClipFeatures) -> float:
     """How long the longest modality lasts at its nominal rate, in seconds."""
     return max(len(frames) / modality.rate_hz for modality, frames in features.frames.items())
-
-
-def scored_modalities(features: ClipFeatures, duration_s: float) -> ClipFeatures:
-    """What a clip of so many seconds is scored by: up to ``MAX_DURATION_S`` the modalities of the fusion, beyond it, as
-    a routine, the others.
-
-    Raises ``NoUsableModality`` if it has none of them.
-    """
-    is_routine = duration_s > MAX_DURATION_S
-    frames = {modality: array for modality, array in features.frames.items() if modality.is_fused != is_routine}
-    if not frames:
-        kind = "longer than" if is_routine else "of at most"
-        wanted = (modality for modality in MODALITIES if modality.is_fused != is_routine)
-        raise NoUsableModality(
-            f"the clip has only {', '.join(features.modalities)}; a clip {kind} {MAX_DURATION_S:g} s is scored by "
-            f"{', '.join(wanted)}: add a tensor of it, or correct duration_s ({duration_s:g})"
-        )
-    if len(frames) == len(features.frames):
-        return features
-    with_joints = any(modality.has_joints for modality in frames)
-    return replace(
-        features,
-        frames=frames,
-        joint_layout=features.joint_layout if with_joints else None,
-        missing=features.missing if with_joints else None,
-        filled_joints=features.filled_joints if with_joints else 0.0,
-    )
 
 
 class FeatureLoader:

@@ -9,24 +9,37 @@ import msgspec
 from schemas.bundle import sha256_hex
 from schemas.decoder_messages import of_msgspec
 from schemas.errors import FeatureError, MalformedEvent
-from schemas.events import ClipUploaded, ClipUploadedV2, FeatureFile, InlineFeatures, VideoFile
+from schemas.events import (
+    ClipUploaded,
+    ClipUploadedV2,
+    ClipUploadedV3,
+    FeatureFile,
+    InlineFeatures,
+    UploadEvent,
+    VideoFile,
+)
+from schemas.modalities import MAX_DURATION_S
+from schemas.scored_features import scored_modalities
 from schemas.times import check_time
 from vdv.annotations import Annotation
 from vdv.errors import DataSetError, Finding, refusal
 from vdv.folder import DataSet
 
-Upload = TypeVar("Upload", ClipUploaded, ClipUploadedV2)
+Upload = TypeVar("Upload", bound=UploadEvent)
 
 
 def check_uploads(data: DataSet, *, now_ms: int) -> None:
-    """Make sure that every clip makes an upload, before the first is sent. No feature file is read.
+    """Make sure that every clip makes an upload, before the first is sent. Feature files are read of routines alone.
 
-    Raises one ``DataSetError`` with every row whose feature file is absent, or that no upload can say.
+    Raises one ``DataSetError`` with every row whose feature file is absent, or has nothing that a clip of the row's
+    length is scored by, or that no upload can say.
     """
     findings: list[Finding] = []
     for annotation in data.annotations:
         try:
             _event(data, annotation, FeatureFile(data.file(annotation).as_uri()), now_ms)
+            if annotation.duration_s > MAX_DURATION_S:
+                scored_modalities(data.features(annotation), annotation.duration_s)
         except FeatureError as error:
             findings.append(data.finding_of(annotation, error))
         except DataSetError as error:
@@ -35,7 +48,7 @@ def check_uploads(data: DataSet, *, now_ms: int) -> None:
         raise refusal(findings)
 
 
-def read_uploads(data: DataSet, *, now_ms: int, inline: bool = False) -> Iterator[ClipUploaded]:
+def read_uploads(data: DataSet, *, now_ms: int, inline: bool = False) -> Iterator[UploadEvent]:
     """Every clip as an event, each with its file's checksum, or with the features inside if ``inline``.
 
     ``now_ms`` stands in for an absent ``uploaded_at_ms``. Raises ``DataSetError`` at the first row without a readable
@@ -51,8 +64,9 @@ def read_uploads(data: DataSet, *, now_ms: int, inline: bool = False) -> Iterato
         yield _event(data, annotation, features, now_ms)
 
 
-def _event(data: DataSet, annotation: Annotation, features: FeatureFile | InlineFeatures, now_ms: int) -> ClipUploaded:
-    return _checked(data.table, ClipUploaded(**_fields(annotation, now_ms), features=features), annotation, now_ms)
+def _event(data: DataSet, annotation: Annotation, features: FeatureFile | InlineFeatures, now_ms: int) -> UploadEvent:
+    version = ClipUploadedV3 if annotation.duration_s > MAX_DURATION_S else ClipUploaded
+    return _checked(data.table, version(**_fields(annotation, now_ms), features=features), annotation, now_ms)
 
 
 def video_upload(table: Path, annotation: Annotation, video: VideoFile, *, now_ms: int) -> ClipUploadedV2:

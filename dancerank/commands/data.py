@@ -33,6 +33,7 @@ _STEPS: Final = {
     "holistic": Modality.HOLISTIC,
     "faces": Modality.FACIAL,
     "scenes": Modality.SCENIC,
+    "routine": Modality.ROUTINE,
 }
 
 Folder = Annotated[Path, typer.Argument(help="Folder with clips.csv and the feature files that it names.")]

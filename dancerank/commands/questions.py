@@ -1,6 +1,6 @@
 """``rankings``: the questions of the HTTP API that the database answers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from ranking.scores.store import ScoreStore
 from ranking.serving.service import RankingService
 from schemas.challenge_queries import ChallengeDistribution
 from schemas.errors import QueryError
-from schemas.modalities import MODALITIES, Dimension
+from schemas.modalities import MODALITIES, Dimension, Modality
 from schemas.queries import Neighbours, Order, RankedClip, Ranking, Window
 
 
@@ -92,11 +92,13 @@ def _challenges_table(service: RankingService, generation: str | None, window: W
     # One for the whole table: another may be activated between two questions.
     generation = generation or next((s.generation for s in service.generations() if s.in_force), None)
     title = "Challenges, with the mean attention on each modality"
-    table = Table("challenge", "clips", *MODALITIES, title=title + of_window(window))
-    for found in service.challenges(generation=generation):
-        attention = service.attention(found.challenge_id, generation=generation, window=window)
+    challenges = service.challenges(generation=generation)
+    attentions = [service.attention(found.challenge_id, generation=generation, window=window) for found in challenges]
+    columns = columns_of(attention.mean_attention for attention in attentions)
+    table = Table("challenge", "clips", *columns, title=title + of_window(window))
+    for found, attention in zip(challenges, attentions, strict=True):
         means = attention.mean_attention
-        shares = (f"{means[m]:.2f}" if m in means else "–" for m in MODALITIES)
+        shares = (f"{means[m]:.2f}" if m in means else "–" for m in columns)
         table.add_row(Text(found.challenge_id), str(attention.clips), *shares)
     return table
 
@@ -144,6 +146,12 @@ def _clips_table(title: str, clips: Iterable[RankedClip], marked: RankedClip | N
 def titled(text: str) -> Text:
     """Ids are data: read as markup, [b] would vanish from one."""
     return Text(text, style="table.title")
+
+
+def columns_of(rows: Iterable[Mapping[Modality, float]]) -> list[Modality]:
+    """The modalities that a table has columns for: those of the fusion, and others that any of its rows has."""
+    found = {modality for row in rows for modality in row}
+    return [modality for modality in MODALITIES if modality.is_fused or modality in found]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from dancerank.commands.databases import RANKINGS, NoData, lacking
 from dancerank.commands.options import Config, Generation, naming_options, parse_moment
-from dancerank.commands.questions import titled
+from dancerank.commands.questions import columns_of, titled
 from dancerank.processes import Processes
 from dancerank.settings import load_settings
 from dancerank.terminal import Console
@@ -208,9 +208,10 @@ def dancers_table(answer: SimilarDancersAnswer) -> Table:
     named = [Column("dancer", overflow="fold"), Column("clips")]
     if answer.by == "clips":
         named.append(Column("clip", overflow="fold"))
-    table = Table(*named, "all", *MODALITIES, title=title, caption=f"weights: {applied}{said}")
+    columns = columns_of(hit.similarities for hit in answer.hits)
+    table = Table(*named, "all", *columns, title=title, caption=f"weights: {applied}{said}")
     for hit in answer.hits:
-        parts = (f"{hit.similarities[m]:.3f}" if m in hit.similarities else "–" for m in MODALITIES)
+        parts = (f"{hit.similarities[m]:.3f}" if m in hit.similarities else "–" for m in columns)
         clip = [] if hit.clip_id is None else [Text(hit.clip_id)]
         table.add_row(Text(hit.dancer_id), str(hit.clips), *clip, f"{hit.similarity:.3f}", *parts)
     return table
@@ -221,9 +222,10 @@ def hits_table(answer: SimilarAnswer, title: str, caption: str | None = None) ->
     weights = ", ".join(f"{modality} {weight:.2f}" for modality, weight in answer.weights.items())
     named = (Column(name, overflow="fold") for name in ("dancer", "clip", "challenge"))
     said = " (approximate: more similar clips may be missing)" if answer.approximate else ""
-    table = Table(*named, "all", *MODALITIES, title=titled(title), caption=(caption or f"weights: {weights}") + said)
+    columns = columns_of(hit.similarities for hit in answer.hits)
+    table = Table(*named, "all", *columns, title=titled(title), caption=(caption or f"weights: {weights}") + said)
     for hit in answer.hits:
-        parts = (f"{hit.similarities[m]:.3f}" if m in hit.similarities else "–" for m in MODALITIES)
+        parts = (f"{hit.similarities[m]:.3f}" if m in hit.similarities else "–" for m in columns)
         ids = map(Text, (hit.dancer_id, hit.clip_id, hit.challenge_id))
         table.add_row(*ids, f"{hit.similarity:.3f}", *parts)
     return table

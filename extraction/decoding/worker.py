@@ -198,7 +198,9 @@ class Decoding:
     def _check_length(self, length_s: float) -> None:
         if length_s > self._request.longest_s + _LENGTH_SLACK_S:
             raise Refused(
-                LENGTH, f"it lasts {length_s:.1f} s, and a clip lasts at most {self._request.longest_s:g} s; cut it"
+                LENGTH,
+                f"it lasts {length_s:.1f} s, and a clip lasts at most {self._request.longest_s:g} s; cut it, or "
+                "upload a longer routine with its features (tensor 'routine')",
             )
 
     @property

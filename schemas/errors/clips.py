@@ -119,7 +119,7 @@ class VideoLengthRefused(ExtractionFailed):
     """A video that is shorter or longer than a clip may be."""
 
     code = "video_length"
-    remedy = "Cut the video to a clip of 3 to 60 seconds and upload that."
+    remedy = "Cut the video to a clip of 3 to 60 seconds and upload that; upload longer routines with features."
 
 
 class VideoOversized(ExtractionFailed):

@@ -15,7 +15,7 @@ from dancerank.demo.running import show_dead_letters
 from ranking.scores.store import ScoreStore
 from ranking.vectors.view import IndexView
 from schemas.clock import SystemClock
-from schemas.modalities import Dimension, Modality
+from schemas.modalities import FUSED_MODALITIES, Dimension, Modality
 from schemas.ports import Record
 from schemas.queries import RankedClip, Ranking, SimilarAnswer, SimilarHit
 from tests.ranking.databases import migrated
@@ -41,6 +41,15 @@ def test_ids_are_shown_as_they_are_whatever_they_look_like() -> None:
 def test_an_approximate_answer_says_so() -> None:
     answers = [SimilarAnswer("g", {Modality.SKELETAL: 1.0}, [], approximate=said) for said in (False, True)]
     assert ["approximate" in shown(hits_table(answer, "Similar")) for answer in answers] == [False, True]
+
+
+@pytest.mark.parametrize("modality", [Modality.SCENIC, Modality.ROUTINE])
+def test_what_is_not_fused_has_a_column_where_a_row_has_it(modality: Modality) -> None:
+    hits = [
+        SimilarHit(name, "d", "ch", 0.5, {each: 0.5}, []) for name, each in (("a", Modality.SKELETAL), ("b", modality))
+    ]
+    columns = [str(column.header) for column in hits_table(SimilarAnswer("g", {}, hits), "Similar").columns]
+    assert columns[4:] == [*FUSED_MODALITIES, *([] if modality.is_fused else [modality])]
 
 
 def test_dead_letters_are_shown_as_they_are() -> None:

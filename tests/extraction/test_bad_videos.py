@@ -189,8 +189,10 @@ CONCAT = b"ffconcat version 1.0\nfile /etc/hostname\n"
         pytest.param(
             video(61.0),
             VideoLengthRefused,
-            "lasts 61.0 s, and a clip lasts at most 60 s",
-            marks=pytest.mark.tried(kind="videos", given="61 seconds", outcome="`video_length`"),
+            "lasts 61.0 s, and a clip lasts at most 60 s; cut it, or upload a longer routine with its features",
+            marks=pytest.mark.tried(
+                kind="videos", given="61 seconds", outcome="`video_length`, which says how longer routines are uploaded"
+            ),
         ),
         pytest.param(
             declared_huge,

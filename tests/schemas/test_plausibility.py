@@ -250,6 +250,43 @@ def test_what_extractors_give_of_real_clips_passes(modality: Modality, change: C
     assert list(findings(changed(modality, change), SECONDS)) == []
 
 
+def routine(seconds: int = 100) -> Frames:
+    """Of each second a frame of its own, and the dynamic feature of the segment of 3.2 s that it begins in."""
+    draw = np.random.default_rng(3)
+    static = np.abs(draw.standard_normal((seconds, 2048), np.float32))
+    dynamic = 10 * np.abs(draw.standard_normal((seconds, 1024), np.float32))[5 * np.arange(seconds) // 16]
+    return np.concatenate([static, dynamic], axis=1).astype(np.float16)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda f: f, id="as the extractors give it"),
+        pytest.param(lambda f: np.concatenate([f[:1, :2048] + 0.01 * noise(f[:, :2048]), f[:, 2048:]], 1), id="a hall"),
+        pytest.param(lambda f: f[16 * (5 * np.arange(len(f)) // 16) // 5], id="one frame for each segment"),
+        pytest.param(lambda f: np.concatenate([f[:48], f[:48]]), id="a figure that is danced twice"),
+        pytest.param(lambda f: f[:60], id="frames dropped by the extractor"),
+    ],
+)
+def test_a_routine_may_change_only_from_segment_to_segment(change: Change) -> None:
+    assert list(findings(ClipFeatures({Modality.ROUTINE: change(routine())}), 100.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda f: f[:40], "length"),
+        (lambda f: np.repeat(f[:1], len(f), 0), "variation"),
+        (lambda f: np.zeros_like(f), "contrast"),
+        (lambda f: np.repeat(f[::12], 12, 0)[: len(f)], "duplicates"),
+        (cycled(16), "repeats"),
+    ],
+)
+def test_garbage_as_a_routine_is_refused(change: Change, rule: str) -> None:
+    with pytest.raises(FeaturesImplausible, match=f"rule '{rule}'"):
+        check_plausible(ClipFeatures({Modality.ROUTINE: change(routine())}), 100.0)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_every_joint_layout_passes(layout: str, dtype: type[np.floating]) -> None:
