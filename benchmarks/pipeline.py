@@ -244,7 +244,7 @@ def streaming(settings: Settings, connection: KafkaConnection, bundle: Bundle, o
     create_topics(settings, connection)
     processes = Processes(settings, connection=connection, bundle=bundle, observer=observer)
     with processes.runtime() as runtime, processes.streamer(runtime) as streamer:
-        thread = threading.Thread(target=streamer.run, args=(stop,))
+        thread = threading.Thread(target=streamer.run, args=(stop,), name="loop")
         thread.start()
         try:
             while not streamer.is_reading and thread.is_alive():
