@@ -85,10 +85,15 @@ def _repeats(steps: Floats, near: float, most: float) -> float:
     return 1 - new / len(steps)
 
 
-@lru_cache(maxsize=8)
 def _earlier(steps: int) -> npt.NDArray[np.bool_]:
     """(T, T): whether the column's step is earlier than the row's and not the one before."""
-    return np.tri(steps, k=-2, dtype=np.bool_)
+    return _triangle(1 << (steps - 1).bit_length())[:steps, :steps]
+
+
+@lru_cache
+def _triangle(size: int) -> npt.NDArray[np.bool_]:
+    """Blocks have many sizes; those up to a power of two share one."""
+    return np.tri(size, k=-2, dtype=np.bool_)
 
 
 def median_of_ordered(ordered: Floats) -> float:
