@@ -3,6 +3,7 @@
 One small model is exported for the whole module: skeletal, scenic and fusion. The other streams are scenic's twins.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
+from exporters.onnx import graphs as onnx_graphs
 from exporters.onnx.graphs import OPSET, fusion_graph, stream_graph
 from exporters.onnx.inference.psgcn import InferenceGraphBlock
 from exporters.onnx.parity import check_fusion, check_stream
@@ -54,7 +56,25 @@ def model() -> ViralityModel:
 
 @pytest.fixture(scope="module", params=Profile)
 def graphs(model: ViralityModel, request: pytest.FixtureRequest) -> dict[str, bytes]:
-    return {**{m: stream_graph(model, m, request.param) for m in MODALITIES}, "fusion": fusion_graph(model)}
+    return traced(model, is_exact=request.param is Profile.EXACT)
+
+
+@cache
+def traced(model: ViralityModel, *, is_exact: bool) -> dict[str, bytes]:
+    """Profiles differ in what becomes of a graph, not in the graph, but for the exact one: two tracings do for all."""
+    profile = Profile.EXACT if is_exact else Profile.FAST
+    return {**{m: stream_graph(model, m, profile) for m in MODALITIES}, "fusion": fusion_graph(model)}
+
+
+@pytest.mark.parametrize("profile", sorted({*Profile} - {Profile.EXACT}))
+def test_graphs_of_all_profiles_but_the_exact_one_are_traced_alike(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_graphs, "traced_graph", lambda network, *_: repr(network).encode())
+    network = build(0)
+    assert [stream_graph(network, m, profile) for m in MODALITIES] == [
+        stream_graph(network, m, Profile.FAST) for m in MODALITIES
+    ]
 
 
 def session(graph: bytes) -> Any:
