@@ -15,7 +15,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -112,13 +112,25 @@ def kill_and_verify(
     kills: int,
     every_s: float,
     random: Random,
+    is_cold: bool = True,
 ) -> tuple[Killer, Verdict]:
-    """Send everything, let it through while workers are killed, and look at what came of it."""
+    """Send everything, let it through while workers are killed, and look at what came of it.
+
+    ``is_cold``: a worker that is started again imports all that it needs and measures how to run its networks, as
+    outside of tests.
+    """
     base = settings_for(folder)
     ranking = base.ranking.model_copy(update={"database_url": database_url})
     kafka = base.kafka.model_copy(update={"bootstrap_servers": connection.servers, "session_timeout_s": 6.0})
     settings = base.model_copy(update={"ranking": ranking, "kafka": kafka})
-    config = write_config(folder / "dancerank.toml", settings, kafka={"session_timeout_s": 6.0}, **_QUICK)
+    streaming: dict[str, object] = {"inference_threads": 1} if is_cold else {"inference_threads": 1, "tuning_s": 0}
+    config = write_config(
+        folder / "dancerank.toml",
+        settings,
+        kafka={"session_timeout_s": 6.0},
+        ranking={"snapshot_interval_s": 5.0},
+        streamer=streaming,
+    )
     create_topics(settings, connection)
     with closing(KafkaSink(connection)) as sink:
         for upload in sent:
@@ -130,10 +142,10 @@ def kill_and_verify(
         database.migrate()
         store = ScoreStore(database)
         workers = [
-            streamer("streamer-0", config),
-            streamer("streamer-1", config),
-            ranker("ranker-0", config),
-            server("server-0", config, snapshots),
+            streamer("streamer-0", config, is_cold=is_cold),
+            streamer("streamer-1", config, is_cold=is_cold),
+            ranker("ranker-0", config, is_cold=is_cold),
+            server("server-0", config, snapshots, is_cold=is_cold),
         ]
         for worker in workers:
             stack.enter_context(worker)
@@ -150,12 +162,6 @@ def kill_and_verify(
             )
             assert worker.stop() == 0, worker.log()[-3000:]
     return killer, verify(sent, settings, connection, snapshots)
-
-
-_QUICK: dict[str, Mapping[str, object]] = {
-    "ranking": {"snapshot_interval_s": 5.0},
-    "streamer": {"inference_threads": 1},
-}
 
 
 def _await_index(serving: Worker, sent: Sequence[ClipUploaded]) -> None:

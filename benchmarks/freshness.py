@@ -121,7 +121,10 @@ class System:
         self._replica: Replica = stack.enter_context(
             Processes(settings, connection=connection, observer=Observer()).replica()
         )
-        self._workers: list[Worker] = [streamer("streamer-0", config), ranker("ranker-0", config)]
+        self._workers: list[Worker] = [
+            streamer("streamer-0", config, is_cold=True),
+            ranker("ranker-0", config, is_cold=True),
+        ]
         for worker in self._workers:
             stack.enter_context(worker)
         # Every upload goes at once: its time runs while it waits in a batch.

@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.pipeline import make_uploads, repeated, settings_for
+from benchmarks.pipeline import repeated, settings_for
 from dancerank.settings import Settings
+from dancerank.synthetic import Plan, synthesize
 from dancerank.topics import create_topics
 from dancerank.uploads import send_clips
-from schemas.events import ClipUploaded
+from schemas.clock import SystemClock
+from schemas.events import MIN_DURATION_S, ClipUploaded
 from tests.faults.processes import write_config
 from transport.connection import KafkaConnection
 from transport.kafka_sink import KafkaSink
+from vdv.folder import write_data_set
+from vdv.uploads import read_uploads
 
 FILES = 40
 SESSION_S = 6.0
@@ -26,7 +30,10 @@ def feature_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def distinct_uploads(feature_folder: Path) -> list[ClipUploaded]:
-    return make_uploads(feature_folder, FILES)
+    """Of the shortest clips there may be: what they are is not what is tested here."""
+    plan = Plan(shortest_s=MIN_DURATION_S, longest_s=MIN_DURATION_S + 1)
+    data = write_data_set(feature_folder, (clip.labelled() for clip in synthesize(FILES, seed=5, plan=plan)))
+    return list(read_uploads(data, now_ms=SystemClock().now_ms()))
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ def scene(
         kafka = base.kafka.model_copy(update={"bootstrap_servers": connection.servers, "session_timeout_s": SESSION_S})
         ranking = base.ranking.model_copy(update={"database_url": database_url})
         settings = base.model_copy(update={"kafka": kafka, "ranking": ranking})
-        more = {"kafka": {"session_timeout_s": SESSION_S}, "streamer": {"inference_threads": 1}}
+        more = {"kafka": {"session_timeout_s": SESSION_S}, "streamer": {"inference_threads": 1, "tuning_s": 0}}
         config = write_config(tmp_path / "dancerank.toml", settings, **more)
         create_topics(settings, connection)
         sent = list(repeated(distinct_uploads, clips))

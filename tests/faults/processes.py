@@ -15,6 +15,7 @@ import psutil
 
 from dancerank.settings import Settings
 from tests.servers import free_port, log_tail
+from tests.warm_starts import WarmCommand
 
 START_S = 60.0
 
@@ -22,7 +23,8 @@ START_S = 60.0
 class Worker:
     """One process, under a name of its own that it keeps through restarts, in its group too if it ``is_static``.
 
-    ``progress`` is a metric that grows.
+    ``progress`` is a metric that grows. ``is_cold``: it imports what it needs each time that it is started, which takes
+    seconds, as outside of tests; else that has been done once, by ``tests.warm_starts``.
     """
 
     def __init__(
@@ -35,12 +37,14 @@ class Worker:
         progress: str,
         variables: Mapping[str, str] | None = None,
         is_static: bool = True,
+        is_cold: bool = False,
     ) -> None:
         self.name = name
         self.command = command
         self.port = free_port()
         self._progress = progress
-        self._command = [sys.executable, "-m", "dancerank", *command.split(), "--config", str(config)]
+        self._arguments = [*command.split(), "--config", str(config)]
+        self._is_cold = is_cold
         self._log = config.parent / f"{name}.log"
         self._variables = os.environ | {
             "OMP_NUM_THREADS": "1",
@@ -48,13 +52,17 @@ class Worker:
             f"DANCERANK_SERVER__{port_variable}": str(self.port),
             **(variables or {}),
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | WarmCommand | None = None
         self._is_ended = False
 
     def start(self) -> None:
         self._is_ended = False
+        if not self._is_cold:
+            self._process = WarmCommand(self._arguments, self._log, self._variables)
+            return
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=self._variables)
+            command = [sys.executable, "-m", "dancerank", *self._arguments]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._variables)
 
     def limit_files(self, most_bytes: int) -> None:
         """From now on no file may grow beyond so much, as on a disk that is full; -1: any size."""
@@ -139,7 +147,7 @@ class Worker:
         return self._process.wait(START_S)
 
 
-def streamer(name: str, config: Path, *, is_static: bool = True) -> Worker:
+def streamer(name: str, config: Path, *, is_static: bool = True, is_cold: bool = False) -> Worker:
     return Worker(
         name,
         "stream",
@@ -147,14 +155,22 @@ def streamer(name: str, config: Path, *, is_static: bool = True) -> Worker:
         port_variable="STREAM_METRICS_PORT",
         progress="dancerank_records_produced_total",
         is_static=is_static,
+        is_cold=is_cold,
     )
 
 
-def ranker(name: str, config: Path) -> Worker:
-    return Worker(name, "rank", config, port_variable="RANK_METRICS_PORT", progress="dancerank_records_consumed_total")
+def ranker(name: str, config: Path, *, is_cold: bool = False) -> Worker:
+    return Worker(
+        name,
+        "rank",
+        config,
+        port_variable="RANK_METRICS_PORT",
+        progress="dancerank_records_consumed_total",
+        is_cold=is_cold,
+    )
 
 
-def server(name: str, config: Path, index_folder: Path) -> Worker:
+def server(name: str, config: Path, index_folder: Path, *, is_cold: bool = False) -> Worker:
     return Worker(
         name,
         "serve",
@@ -162,6 +178,7 @@ def server(name: str, config: Path, index_folder: Path) -> Worker:
         port_variable="PORT",
         progress="dancerank_records_consumed_total",
         variables={"DANCERANK_RANKING__INDEX_FOLDER": str(index_folder)},
+        is_cold=is_cold,
     )
 
 

@@ -1,12 +1,7 @@
-"""A process that applies a log to an index view and saves snapshots without a pause, until it is killed.
+"""What a process does that applies a log to an index view and saves snapshots without a pause, until it is killed."""
 
-    python -m tests.faults.snapshot_writer FOLDER
-
-It continues from the newest snapshot, and prints the offset after each one that it has written.
-"""
-
-import sys
 from functools import cache
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -60,16 +55,12 @@ def offset_of(view: IndexView) -> int:
     return view.positions([at()]).get(at(), 0)
 
 
-def main(folder: Path) -> None:
+def write(folder: Path, written: Connection) -> None:
+    """Continues from the newest snapshot, and sends the offset after each one that it has written."""
     view = opened()
     view.restore(folder)
     while True:
         start = offset_of(view)
         apply(view, start, start + 20)
         view.save(folder)
-        sys.stdout.write(f"{offset_of(view)}\n")
-        sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+        written.send(offset_of(view))

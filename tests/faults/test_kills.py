@@ -13,7 +13,7 @@ from transport.connection import KafkaConnection
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow, pytest.mark.timeout(1200)]
 
-CLIPS, KILLS, EVERY_S = (20_000, 100, 1.6) if servers_are_required() else (3_000, 12, 1.0)
+CLIPS, KILLS, EVERY_S = (20_000, 100, 0.8) if servers_are_required() else (3_000, 12, 0.6)
 """All that is promised takes minutes: in CI it is done whole, elsewhere less of it."""
 
 
@@ -22,7 +22,14 @@ def test_no_upload_is_lost_and_none_has_its_effect_twice_when_workers_are_killed
 ) -> None:
     sent = list(repeated(distinct_uploads, CLIPS))
     killer, verdict = kill_and_verify(
-        feature_folder, kafka_connection, postgresql_url, sent, kills=KILLS, every_s=EVERY_S, random=Random(3)
+        feature_folder,
+        kafka_connection,
+        postgresql_url,
+        sent,
+        kills=KILLS,
+        every_s=EVERY_S,
+        random=Random(3),
+        is_cold=False,
     )
     assert killer.kills == KILLS
     assert verdict.clips == CLIPS

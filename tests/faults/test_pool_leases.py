@@ -2,7 +2,6 @@
 nothing: with a lease taken and not used, within its transaction, and between the commit and the topic.
 """
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from tests.ranking.pools.audit import Owner, audit_database, stored_decisions
 from tests.ranking.pools.examples import policy, tiers
 from tests.ranking.pools.service import ENGAGEMENT, SCORED, Service, observed, scored
 from tests.waiting import STANDSTILL_S
+from tests.warm_starts import warm
 from transport.memory import MemorySink
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
@@ -129,9 +129,8 @@ def test_a_worker_killed_at_any_moment_loses_nothing_and_overspends_nothing(
         service.fill(clips=200)
         service.rank(service.entries(*(scored(name, 0.9, dancer_id=dancer_of(name)) for name in NAMES)))
         owners = {name: Owner(dancer_of(name), "ch") for name in NAMES}
-        context = multiprocessing.get_context("spawn")
         for moment in MOMENTS:
-            process = context.Process(target=work, args=(postgresql_url, topic, moment))
+            process = warm().Process(target=work, args=(postgresql_url, topic, moment))
             process.start()
             process.join(STANDSTILL_S)
             assert process.exitcode == (0 if moment is None else -signal.SIGKILL), moment

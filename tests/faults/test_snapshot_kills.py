@@ -1,8 +1,8 @@
 """A process that is killed while it writes snapshots: what it had saved is there, and nothing of the rest is left."""
 
-import subprocess
-import sys
+import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -12,6 +12,7 @@ import pytest
 from ranking.vectors.manifest import MANIFEST
 from tests.faults import snapshot_writer
 from tests.servers import servers_are_required
+from tests.warm_starts import warm
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -33,16 +34,18 @@ def shared_names(root: Path) -> set[str]:
 def test_a_kill_at_any_moment_of_a_snapshot_loses_nothing_and_leaves_nothing(tmp_path: Path) -> None:
     random, saved = Random(5), 0
     for _ in range(KILLS):
-        command = [sys.executable, "-m", "tests.faults.snapshot_writer", str(tmp_path)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as writer:
-            assert writer.stdout is not None
-            assert writer.stderr is not None
-            said = [writer.stdout.readline()]  # it has started and written one
-            time.sleep(random.uniform(0.0, LONGEST_S))
-            writer.kill()
-            said += writer.stdout.readlines()
-            assert "Traceback" not in (errors := writer.stderr.read()), errors
-        last = max(int(line) for line in said if line.endswith("\n"))
+        offsets, written = warm().Pipe(duplex=False)
+        writer = warm().Process(target=snapshot_writer.write, args=(tmp_path, written))
+        writer.start()
+        written.close()
+        last = offsets.recv()  # it has started and written one
+        time.sleep(random.uniform(0.0, LONGEST_S))
+        writer.kill()
+        with suppress(EOFError):
+            while True:
+                last = offsets.recv()
+        writer.join()
+        assert writer.exitcode == -signal.SIGKILL, "it failed"
         assert last > saved, "it went on from where it was"
         restored = snapshot_writer.opened()
         assert restored.restore(tmp_path)
