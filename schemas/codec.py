@@ -139,12 +139,28 @@ def _known_part(raw: bytes) -> tuple[bytes | None, list[str]]:
     unknown = {name for name in (*results, *missing) if name not in MODALITIES}
     if not unknown or not all(MODALITY_NAME.fullmatch(name) for name in unknown):
         return None, []
+    attention = fields.get("temporal_attention")
+    if attention is not None and _modality_of(attention, form.decode) not in MODALITIES:
+        del fields["temporal_attention"]
     known: dict[str, object] = {
         **fields,
         "modalities": {name: result for name, result in results.items() if name not in unknown},
         "missing": [name for name in missing if name not in unknown],
     }
     return form.encode(known), sorted(unknown & results.keys())
+
+
+class _OfModality(msgspec.Struct):
+    modality: str
+
+
+def _modality_of(attention: msgspec.Raw, read: Callable[..., _OfModality | None]) -> str | None:
+    """Whose attention over time it is; ``None`` if that cannot be read, which counts as unknown."""
+    try:
+        found = read(attention, type=_OfModality | None)
+    except msgspec.DecodeError:
+        return None
+    return None if found is None else found.modality
 
 
 def _read(raw: bytes, as_type: type[T]) -> T:

@@ -5,6 +5,7 @@ from typing import Final, Literal, Protocol
 
 from schemas.feedback import Skeleton
 from schemas.modalities import Dimension
+from schemas.moments import ClipMoments
 from schemas.tips import ChallengeTips, TipsAnswer
 
 StillFormat = Literal["png", "svg"]
@@ -46,3 +47,5 @@ class Drawing(Protocol):
     def overall_tips(self, tips: TipsAnswer, format: StillFormat) -> bytes: ...
 
     def strips(self, strips: ChallengeStrips, format: StillFormat) -> bytes: ...
+
+    def moments(self, moments: ClipMoments, format: StillFormat) -> bytes: ...

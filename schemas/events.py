@@ -258,6 +258,8 @@ class TemporalAttention(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         values = np.frombuffer(self.weights, dtype="<f2")
         if not ((values >= 0) & (values <= 1)).all():
             raise ValueError("weights must hold values from 0 to 1")
+        if not math.isfinite(self.steps / self.rate_hz):
+            raise ValueError("rate_hz must be one at which the steps have a length; it is too small a number")
 
     @property
     def steps(self) -> int:

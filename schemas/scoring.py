@@ -7,6 +7,7 @@ from typing import Final, Literal, Protocol
 from schemas.events import FeatureSource
 from schemas.feedback import Guided, Skeleton
 from schemas.modalities import Dimension, Modality
+from schemas.moments import Moments
 
 DEFAULT_MAX_FILE_BYTES: Final = 256 * 1024 * 1024
 
@@ -20,7 +21,8 @@ class UnseenClip:
 
     ``scores``: of each modality that is there, and the fused one; ``attention``: Eq. (12), over those modalities;
     ``embeddings``: by modality, as ``POST /v1/similar`` takes them. ``training_distance``: as in ``ClipScoredV2``.
-    ``skeleton`` and ``guidance``, of the skeletal score: where they were asked for and there are any.
+    ``skeleton`` and ``guidance``, of the skeletal score: where they were asked for and there are any. ``moments``: of a
+    routine.
     """
 
     generation: str
@@ -32,6 +34,7 @@ class UnseenClip:
     training_distance: float | None
     skeleton: Skeleton | None = None
     guidance: Guided | None = None
+    moments: Moments | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class UnseenClipAnswer:
     ``training_distance`` of 1 the clip is ``outside_training_distribution``, and its scores are not to be trusted.
     ``note``: that another generation is active, in one sentence; else ``None``. ``skeleton``, at 25 Hz, and
     ``guidance``, of the skeletal score, are there if ``movement`` was asked for, the clip has a skeleton and the bundle
-    gradient graphs.
+    gradient graphs. ``moments``: the seconds that made the score of a routine, a clip longer than 60 s.
     """
 
     generation: str
@@ -124,3 +127,4 @@ class UnseenClipAnswer:
     note: str | None = None
     skeleton: Skeleton | None = None
     guidance: Guided | None = None
+    moments: Moments | None = None

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from schemas.drawing import ChallengeStrips, ClipStrip, StillFormat
 from schemas.errors import NotOffered
+from schemas.moments import ClipMoments
 from schemas.tips import ChallengeTips, TipsAnswer
 
 
@@ -31,6 +32,13 @@ class Drawings:
             from dancerank.pictures.sheets import PictureFormat
 
             return strips_picture(strips, PictureFormat(format))
+
+    def moments(self, moments: ClipMoments, format: StillFormat) -> bytes:
+        with package_that_draws():
+            from dancerank.drawing.moments import moments_picture
+            from dancerank.pictures.sheets import PictureFormat
+
+            return moments_picture(moments, PictureFormat(format))
 
 
 @contextmanager

@@ -39,7 +39,12 @@ _PLOT: Final = 820.0
 _BARS: Final = 120.0
 _STILL: Final = (200.0, 150.0)
 _GAP: Final = 8.0
-_MARKS: Final[dict[str, Colour]] = {"strongest": ORANGE, "weakest": BLUE}
+_ACROSS: Final = 4
+"""Moments that a row has room for."""
+_MARKS: Final[dict[str, Colour]] = {"strongest": ORANGE, "weakest": BLUE, "moments": ORANGE}
+
+Numbered = tuple[str, int]
+"""A number, as it is written at a bar, and an instance."""
 
 Stills = Mapping[float, Image]
 """Pictures (H, W, 3) of the video by the second that each shows."""
@@ -87,14 +92,17 @@ def attended_moments(
     *,
     title: str,
     stills: Stills | None = None,
+    moments: Sequence[Sequence[Numbered]] | None = None,
     kind: PictureFormat = PictureFormat.PNG,
 ) -> bytes:
     """For each stream a bar for each instance, with equal attention as a dashed line, and the numbered strongest and
-    weakest moments, with their stills (of ``shown_seconds``) if there
-    is a video."""
-    streams = [stream for stream in streams if len(stream.weights)]
+    weakest moments, with their stills (of ``shown_seconds``) if there is a video; or instead of these the ``moments``
+    that were chosen of each stream."""
+    shown = [number for number, stream in enumerate(streams) if len(stream.weights)]
+    streams = [streams[number] for number in shown]
     width = 2 * _EDGE + _LABELS + _PLOT
-    rows = [_rows(stream) for stream in streams]
+    chosen = None if moments is None else [_chosen(moments[number]) for number in shown]
+    rows = [_rows(stream) for stream in streams] if chosen is None else chosen
     row_high = (_STILL[1] if stills is not None else 0.0) + 26
     heights = [46 + _BARS + 34 + row_high * len(found) + 12 for found in rows]
     sheet = Sheet(width, 52 + sum(heights) if streams else 110, title)
@@ -104,23 +112,31 @@ def attended_moments(
     duration_s = max((stream.duration_s for stream in streams), default=1.0)
     top = 44.0
     for stream, found, height in zip(streams, rows, heights, strict=True):
-        sheet.add(*_bars(stream, dict(found), top, duration_s))
+        sheet.add(*_bars(stream, found, top, duration_s))
         below = top + 46 + _BARS + 34
-        for number, (words, instances) in enumerate(found):
-            sheet.add(*_row(stream, words, instances, below + number * row_high, stills))
+        for number, (words, numbered) in enumerate(found):
+            sheet.add(*_row(stream, words, numbered, below + number * row_high, stills))
         top += height
     return encoded(sheet, kind)
 
 
-def _rows(stream: Attended) -> list[tuple[str, list[int]]]:
-    return [
-        (words, instances)
-        for words, instances in (("strongest", strongest(stream.weights)), ("weakest", weakest(stream.weights)))
-        if instances
+_Row = tuple[str, list[Numbered]]
+
+
+def _rows(stream: Attended) -> list[_Row]:
+    most, least = strongest(stream.weights), weakest(stream.weights)
+    rows = [
+        ("strongest", [(f"{place}", instance) for place, instance in enumerate(most, 1)]),
+        ("weakest", [(f"{place}′", instance) for place, instance in enumerate(least, 1)]),
     ]
+    return [row for row in rows if row[1]]
 
 
-def _bars(stream: Attended, found: dict[str, list[int]], top: float, duration_s: float) -> list[Mark]:
+def _chosen(moments: Sequence[Numbered]) -> list[_Row]:
+    return [("moments", list(moments[at : at + _ACROSS])) for at in range(0, len(moments), _ACROSS)]
+
+
+def _bars(stream: Attended, found: Sequence[_Row], top: float, duration_s: float) -> list[Mark]:
     left, base = _EDGE + _LABELS, top + 46 + _BARS
     count, most = len(stream.weights), max(float(stream.weights.max()), 1e-12)
     shift = (stream.shift_s or stream.each_s) / duration_s * _PLOT
@@ -130,18 +146,17 @@ def _bars(stream: Attended, found: dict[str, list[int]], top: float, duration_s:
         Text("label", (left - 6, base), "0", 11, "end", SUBDUED),
     ]
     together = -(-count // MOST_BARS)
-    marked = {instance // together: words for words, instances in found.items() for instance in instances}
+    marked = {instance // together: words for words, numbered in found for _, instance in numbered}
     for number, weight in enumerate(np.maximum.reduceat(stream.weights, np.arange(0, count, together)).tolist()):
         high = _BARS * weight / most
         x, wide = left + number * together * shift, max(together * shift - 1, 0.6 * together * shift)
         colour = _MARKS.get(marked.get(number, ""), (170, 170, 170))
         second = number * together * (stream.shift_s or stream.each_s)
         made.append(Rectangle("bar", (x, base - high), wide, high, colour, f"{second:.1f} s: {figure(weight)}"))
-    for words, instances in found.items():
-        for place, instance in enumerate(instances, 1):
-            x = left + stream.middle_s(instance) / duration_s * _PLOT
-            y = base - _BARS * float(stream.weights[instance]) / most - 4
-            made.append(Text("number", (x, y), f"{place}" if words == "strongest" else f"{place}′", 11, "middle", INK))
+    for name, instance in (each for _, numbered in found for each in numbered):
+        x = left + stream.middle_s(instance) / duration_s * _PLOT
+        y = base - _BARS * float(stream.weights[instance]) / most - 4
+        made.append(Text("number", (x, y), name, 11, "middle", INK))
     equal = base - _BARS / count / most
     made.append(Line("equal", [(left, equal), (left + _PLOT, equal)], INK, 1, dashed=True))
     said = f"dashed: equal attention, {figure(1 / count)}"
@@ -149,17 +164,16 @@ def _bars(stream: Attended, found: dict[str, list[int]], top: float, duration_s:
     return made + seconds_axis(left, left + _PLOT, duration_s, base + 2)
 
 
-def _row(stream: Attended, words: str, instances: list[int], top: float, stills: Stills | None) -> list[Mark]:
+def _row(stream: Attended, words: str, numbered: Sequence[Numbered], top: float, stills: Stills | None) -> list[Mark]:
     left = _EDGE + _LABELS
     made: list[Mark] = [
         Rectangle("key", (_EDGE, top + 4), 10, 10, _MARKS[words]),
         Text("row", (_EDGE + 14, top + 14), words, 11, colour=SUBDUED),
     ]
-    for place, instance in enumerate(instances, 1):
-        x = left + (place - 1) * (_STILL[0] + _GAP)
-        prime = "" if words == "strongest" else "′"
+    for column, (number, instance) in enumerate(numbered):
+        x = left + column * (_STILL[0] + _GAP)
         second = instance * (stream.shift_s or stream.each_s)
-        said = f"{place}{prime}: {second:.1f} s, {figure(float(stream.weights[instance]))}"
+        said = f"{number}: {second:.1f} s, {figure(float(stream.weights[instance]))}"
         made.append(Text("moment", (x, top + 14), said, 12))
         image = None if stills is None else stills.get(stream.middle_s(instance))
         if image is not None:

@@ -36,11 +36,13 @@ from schemas.events import (
     InlineFeatures,
     VideoFile,
     embedding_array,
+    temporal_attention,
     training_distance,
 )
 from schemas.features import ClipFeatures, encode_features
 from schemas.feedback import GuidanceQuestion, Guided
 from schemas.modalities import MAX_DURATION_S, MAX_ROUTINE_S, Modality
+from schemas.moments import moments_of
 from schemas.ports import ExtractsOpenFiles, FeatureExtractor, ModelRuntime
 from schemas.scoring import FileKind, ScoringOffer, UnseenClip
 from streamer.assembly import guide_beside
@@ -315,6 +317,7 @@ def _content(descriptor: int) -> bytes:
 
 
 def _unseen(clip: ClipScored) -> UnseenClip:
+    attention = temporal_attention(clip)
     return UnseenClip(
         generation=clip.generation,
         duration_s=clip.duration_s,
@@ -323,6 +326,7 @@ def _unseen(clip: ClipScored) -> UnseenClip:
         missing=clip.missing,
         embeddings={modality: embedding_array(result).tolist() for modality, result in clip.modalities.items()},
         training_distance=training_distance(clip),
+        moments=None if attention is None else moments_of(attention),
     )
 
 

@@ -1,4 +1,5 @@
-"""Tables of the database: rankings, model generations, traffic pools, what was observed of clips, samples of scores.
+"""Tables of the database: rankings, model generations, traffic pools, what was observed of clips. Those of monitoring
+are in ``monitoring_tables``.
 
 ``log_partition`` and ``log_offset`` say which record of the log a row comes from. The greater (``uploaded_at_ms``,
 ``log_partition``, ``log_offset``) wins, so that late duplicates and replays leave the same rows in whichever order they
@@ -117,6 +118,18 @@ guided_clips: Final = sa.Table(
 """How strongly each joint moves a clip's score. Who writes or deletes rows writes what changed to ``joint_sums`` in the
 same transaction.
 """
+
+attended_clips: Final = sa.Table(
+    "attended_clips",
+    metadata,
+    sa.Column("generation", _identifier, primary_key=True),
+    sa.Column("clip_id", _identifier, primary_key=True),
+    sa.Column("modality", _slug, nullable=False, comment="whose attention it is"),
+    sa.Column("rate_hz", sa.Double, nullable=False, comment="steps per second"),
+    sa.Column("parts", sa.LargeBinary, nullable=False, comment="names of the attentions, as MessagePack"),
+    sa.Column("weights", sa.LargeBinary, nullable=False, comment="(parts, steps) float16, from 0 to 1"),
+)
+"""How much each moment of a routine counts in its score, also of one outside the training distribution."""
 
 joint_sums: Final = sa.Table(
     "joint_sums",
@@ -369,27 +382,4 @@ engagement_aside: Final = sa.Table(
     sa.Column("reason", _slug, nullable=False),
     sa.Column("content", sa.LargeBinary, nullable=False, comment="engagement-observed/1 as MessagePack"),
     sa.Index(None, "reason", "observed_at_ms"),
-)
-
-model_measurements: Final = sa.Table(
-    "model_measurements",
-    metadata,
-    sa.Column("generation", _identifier, primary_key=True),
-    sa.Column("measured_at_ms", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("summary", sa.LargeBinary, nullable=False, comment="by dimension, as MessagePack"),
-    sa.Column(
-        "details", sa.LargeBinary, nullable=True, comment="by challenge and decile; null if a later row has them"
-    ),
-)
-
-drift_samples: Final = sa.Table(
-    "drift_samples",
-    metadata,
-    sa.Column("generation", _identifier, primary_key=True),
-    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False, comment="in the order stored, from 1"),
-    sa.Column("reference", sa.Boolean, nullable=False, comment="of the first clips; else of the latest"),
-    sa.Column("clips", sa.BigInteger, nullable=False),
-    sa.Column("scored_at_ms", sa.BigInteger, nullable=False, comment="of the clip scored last"),
-    sa.Column("content", sa.LargeBinary, nullable=False, comment="float64, a row per clip, NaN where absent"),
-    sa.Column("styles", sa.LargeBinary, nullable=True, comment="clips by style, as MessagePack"),
 )

@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from ranking.database.connection import Database
-from ranking.database.tables import model_measurements
+from ranking.database.monitoring_tables import model_measurements
 from ranking.monitoring.calibration import CalibrationBin
 from ranking.scores.generations import retired
 from schemas.errors import StoreRefused

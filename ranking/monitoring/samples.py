@@ -15,7 +15,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from ranking.database.connection import Database
-from ranking.database.tables import drift_samples
+from ranking.database.monitoring_tables import drift_samples
 from ranking.scores.generations import retired
 
 Float64 = npt.NDArray[np.float64]

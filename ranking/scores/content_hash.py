@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from ranking.database.connection import Database
 from ranking.database.tables import (
+    attended_clips,
     clips,
     deleted_clips,
     guided_clips,
@@ -16,7 +17,9 @@ from ranking.database.tables import (
 )
 from ranking.views.content_hash import ContentHash
 
-_TABLES: Final = (clips, scored_clips, scores, unranked_scores, guided_clips, joint_sums, deleted_clips)
+_TABLES: Final = (
+    *(clips, scored_clips, scores, unranked_scores, guided_clips, joint_sums, attended_clips, deleted_clips),
+)
 """All of their columns follow from the log. ``applied_offsets`` says how far a view has read, and is not content."""
 _ROWS_AT_ONCE: Final = 1000
 

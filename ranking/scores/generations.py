@@ -11,7 +11,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from ranking.database.connection import Database, insert_into, lock_clips
-from ranking.database.tables import drift_samples, generation_choices, retired_generations, scored_clips
+from ranking.database.monitoring_tables import drift_samples
+from ranking.database.tables import generation_choices, retired_generations, scored_clips
 from ranking.scores.held import remove_scored
 from ranking.scores.runs.writing import drop_runs
 from ranking.scores.sketches import drop_sketches

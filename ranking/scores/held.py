@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from ranking.database.bulk import among
 from ranking.database.connection import in_parts
-from ranking.database.tables import guided_clips, scored_clips, scores, unranked_scores
+from ranking.database.tables import attended_clips, guided_clips, scored_clips, scores, unranked_scores
 from ranking.scores.runs.content import Change
 from ranking.scores.runs.periods import minute_of
 from ranking.scores.runs.places import places_of
@@ -89,8 +89,10 @@ def held_clips(connection: sa.Connection, clip_ids: Collection[str]) -> list[Hel
 
 
 def remove_scored(connection: sa.Connection, generation: str, clip_ids: Collection[str]) -> None:
-    """Delete the rows of scored clips, and of their scores and guidance, under ``generation``."""
+    """Delete the rows of scored clips, and of their scores, guidance and attention over time, under
+    ``generation``.
+    """
     for part in in_parts(clip_ids):
-        for table in (scores, unranked_scores, guided_clips, scored_clips):
+        for table in (scores, unranked_scores, guided_clips, attended_clips, scored_clips):
             these = among(connection, table.c.clip_id, part)
             connection.execute(sa.delete(table).where(table.c.generation == generation, these))

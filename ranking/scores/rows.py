@@ -9,9 +9,18 @@ import sqlalchemy as sa
 
 from ranking.database.bulk import among, insert_rows
 from ranking.database.connection import in_parts, insert_into, lock_clips
-from ranking.database.tables import clips, deleted_clips, guided_clips, scored_clips, scores, unranked_scores
+from ranking.database.tables import (
+    attended_clips,
+    clips,
+    deleted_clips,
+    guided_clips,
+    scored_clips,
+    scores,
+    unranked_scores,
+)
 from ranking.scores.generations import activate_first, retired
 from ranking.scores.held import Changes, HeldClip, held_clips, remove_scored, scores_of
+from ranking.scores.moments import attended
 from ranking.scores.runs.periods import minute_of
 from ranking.scores.runs.writing import add_changes, drop_empty
 from ranking.scores.sketches import add_scores
@@ -152,6 +161,8 @@ def _write_scored(
     add_scores(connection, _by_dimension(ranked))
     insert_rows(connection, unranked_scores, unranked)
     insert_rows(connection, guided_clips, joints.gained(entry.clip for entry in later))
+    attentions = (attended(entry.clip) for entry in later)
+    insert_rows(connection, attended_clips, [row for row in attentions if row is not None])
 
 
 def _by_dimension(ranked: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], list[float]]:

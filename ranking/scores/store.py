@@ -9,6 +9,7 @@ from ranking.database.connection import Database, lock_clips
 from ranking.database.tables import clips, scored_clips, unranked_scores
 from ranking.scores.content_hash import score_content
 from ranking.scores.generations import active_generation, clips_by_generation, generation_states
+from ranking.scores.moments import clip_moments
 from ranking.scores.observations import reception
 from ranking.scores.pages import RankingOf, after_clip, around, end_of
 from ranking.scores.percentile_range import PercentileRange
@@ -33,6 +34,7 @@ from schemas.errors import NotFound, QueryError
 from schemas.events import outside_training
 from schemas.feedback import FeaturesKept
 from schemas.modalities import DIMENSIONS, MODALITIES, Dimension, Modality
+from schemas.moments import ClipMoments
 from schemas.ports import Refusal, TopicPartition
 from schemas.queries import (
     MAX_HITS,
@@ -244,6 +246,13 @@ class ScoreStore(WholeChallenges):
         """
         with self._database.reading() as connection:
             return source_of(connection, clip_id, generation)
+
+    def moments(self, clip_id: str, generation: str, *, count: int, apart_s: float) -> ClipMoments:
+        """The attention of a routine over time, and its heaviest moments. Raises ``NotFound``, and ``MomentsMissing``
+        for a clip that is not a routine.
+        """
+        with self._database.reading() as connection:
+            return clip_moments(connection, clip_id, generation, count, apart_s)
 
     def observed(self, clip_id: str) -> ObservedReception:
         """How a clip was received, as counted last. Raises ``NotFound`` if its reactions were never counted."""

@@ -34,6 +34,7 @@ from schemas.errors import (
 from schemas.feedback import FeaturesKept
 from schemas.modalities import Dimension
 from schemas.model_queries import ModelAnswer
+from schemas.moments import DEFAULT_APART_S, DEFAULT_MOMENTS, ClipMoments, check_moments
 from schemas.observation import Observer
 from schemas.pool_comparisons import NamedPolicy
 from schemas.pool_history import DecisionsAnswer, PoolHistoryAnswer
@@ -201,6 +202,21 @@ class RankingService(ChallengeQuestions):
         """All that is known of a clip; its places are those within the window, if it was uploaded in it."""
         check_identifier("clip_id", clip_id)
         return self._store.clip(clip_id, self._generation(generation), window=window)
+
+    def moments(
+        self,
+        clip_id: str,
+        *,
+        count: int = DEFAULT_MOMENTS,
+        apart_s: float = DEFAULT_APART_S,
+        generation: str | None = None,
+    ) -> ClipMoments:
+        """How much each second of a routine counts in its score, and the ``count`` heaviest moments, ``apart_s``
+        seconds or more apart.
+        """
+        check_identifier("clip_id", clip_id)
+        check_moments(count, apart_s)
+        return self._store.moments(clip_id, self._generation(generation), count=count, apart_s=apart_s)
 
     def source(self, clip_id: str) -> FeaturesKept | None:
         """Where a clip's features, or its video, can be read again; ``None`` if they came inline."""

@@ -29,6 +29,7 @@ def standing(service: RankingService, clip: UnseenClip) -> UnseenClipAnswer:
         note=_note(clip.generation, active, is_held=bool(percentiles)),
         skeleton=clip.skeleton,
         guidance=clip.guidance,
+        moments=clip.moments,
     )
 
 

@@ -68,6 +68,15 @@ class GuidanceMissing(NotFound):
     )
 
 
+class MomentsMissing(NotFound):
+    """The moments of a clip asked for that is not a routine, or whose stream gave no attention over time."""
+
+    code = "moments_missing"
+    remedy = (
+        "Ask for clips longer than 60 s, scored by a bundle that has the stream `routine` (`dancerank inspect BUNDLE`)."
+    )
+
+
 class FeaturesNotKept(NotFound):
     """A clip is known, and its features cannot be read again: they came inline, or are no longer where they were."""
 

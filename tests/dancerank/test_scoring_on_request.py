@@ -31,9 +31,10 @@ from schemas.errors import (
     TooManyAtOnce,
     VideoUnreadable,
 )
-from schemas.events import FeatureFile, InlineFeatures, VideoFile, embedding_array
+from schemas.events import ClipScoredV4, ClipUploadedV3, FeatureFile, InlineFeatures, VideoFile, embedding_array
 from schemas.features import ClipFeatures, encode_features
 from schemas.modalities import FUSED_MODALITIES, Modality
+from schemas.moments import moments_of
 from schemas.ports import FeatureExtractor
 from schemas.scoring import UnseenClip
 from streamer.assembly import open_scorer
@@ -107,6 +108,22 @@ def test_a_clip_is_scored_as_if_it_was_uploaded(scoring: OnRequest, bundle: Bund
     assert asked.duration_s == 4.0
     for modality, each in uploaded.modalities.items():
         assert np.array_equal(asked.embeddings[modality], embedding_array(each))
+
+
+def test_a_routine_is_answered_with_the_moments_that_made_its_score(tmp_path: Path) -> None:
+    model = small_bundle(tmp_path, modalities=(*FUSED_MODALITIES, Modality.ROUTINE))
+    features = random_features(83.0, modalities=(Modality.ROUTINE,))
+    source = InlineFeatures(encode_features(features))
+    event = ClipUploadedV3("c", "d", "ch", 1, 83.0, source)
+    (uploaded,) = open_scorer(model).score([(event, features)])
+    assert isinstance(uploaded, ClipScoredV4)
+    assert uploaded.temporal_attention is not None
+    with closing(on_request(lambda: model)) as scoring:
+        asked = scoring.score(source, None)
+        assert asked.moments == moments_of(uploaded.temporal_attention)
+        assert asked.scores == uploaded.scores()
+        assert (asked.duration_s, asked.missing, asked.attention) == (83.0, (), {Modality.ROUTINE: 1.0})
+        assert scoring.score(INLINE, None).moments is None
 
 
 def test_a_file_is_scored_as_what_it_holds(scoring: OnRequest) -> None:

@@ -25,12 +25,12 @@ from schemas.modalities import FUSED_MODALITIES
 from schemas.observation import Observer
 from schemas.pool_comparisons import ComparisonAnswer, ComparisonQuestion
 from tests.ranking.databases import migrated
-from tests.ranking.examples import logged, result, scored_clip
+from tests.ranking.examples import logged, result, routine, scored_clip
 from tests.ranking.pools.examples import POLICY, engaged, plain, rated
 from tests.ranking.pools.rows import Pools
 from tests.small_bundle import small_bundle
 
-CLIPS = ("c1", "c2", "c3")
+CLIPS = ("c1", "c2", "c3", "r1")
 DANCERS = ("d1", "d2")
 CHALLENGES = ("ch", "other")
 GENERATIONS = ("g1", "g2")
@@ -98,6 +98,7 @@ def _filled(database: Database) -> RankingService:
             (CLIPS[2], DANCERS[0], CHALLENGES[1], 0.1),
         )
     ]
+    clips += [routine(CLIPS[3], dancer_id=DANCERS[0], generation=generation) for generation in GENERATIONS]
     entries = logged(clips)
     for view in (store, index):
         view.apply(entries, positions_after(entry.record for entry in entries))

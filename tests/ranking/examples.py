@@ -12,12 +12,14 @@ from schemas.events import (
     ClipScored,
     ClipScoredV2,
     ClipScoredV3,
+    ClipScoredV4,
     JointGuidance,
     ModalityResult,
+    TemporalAttention,
     embedding_bytes,
 )
 from schemas.joints import LAYOUTS
-from schemas.modalities import FUSED_MODALITIES, Modality
+from schemas.modalities import FUSED_MODALITIES, MAX_DURATION_S, Modality
 from schemas.ports import Record, ScoredRecord, TopicPartition, View
 
 TOPIC = "clips.scored"
@@ -46,9 +48,47 @@ def scored_clip(clip_id: str = "c1", **changes: Any) -> ClipScored:
         "scored_at_ms": NOW_MS + 1000,
     }
     changed = fields | changes
+    if "temporal_attention" in changed or changed["duration_s"] > MAX_DURATION_S:
+        return ClipScoredV4(**changed)
     if changed.keys() & {"features", "guidance", "style"}:
         return ClipScoredV3(**changed)
     return ClipScored(**changed) if "training_distance" not in changed else ClipScoredV2(**changed)
+
+
+def attention_over(seconds: int, seed: int = 0) -> TemporalAttention:
+    """Of random weights; the seconds of a segment share its weight."""
+    draw = np.random.default_rng(seed)
+    segments = [5 * second // 16 for second in range(seconds)]
+    sizes = np.bincount(segments)
+    dynamic = (draw.dirichlet(np.ones(len(sizes))) / sizes)[segments]
+    weights = np.stack([dynamic, draw.dirichlet(np.ones(seconds))])
+    parts = ("dynamic", "static")
+    return TemporalAttention(
+        modality=Modality.ROUTINE, rate_hz=1.0, parts=parts, weights=weights.astype("<f2").tobytes()
+    )
+
+
+def routine(
+    clip_id: str = "r1",
+    *,
+    seconds: int = 83,
+    seed: int = 0,
+    score: float = 0.5,
+    embedding: Iterable[float] = (1, 0),
+    **changes: Any,
+) -> ClipScored:
+    """A clip longer than 60 s, scored by ``routine`` alone."""
+    return scored_clip(
+        clip_id,
+        **{
+            "modalities": {Modality.ROUTINE: result(embedding, score=score, attention=1.0)},
+            "missing": (),
+            "fused_score": score,
+            "duration_s": float(seconds),
+            "temporal_attention": attention_over(seconds, seed),
+            **changes,
+        },
+    )
 
 
 def guidance(

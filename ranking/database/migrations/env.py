@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from ranking.database.tables import metadata
+from ranking.database.monitoring_tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

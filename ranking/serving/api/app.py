@@ -14,6 +14,7 @@ from ranking.serving.api.event_routes import add_events
 from ranking.serving.api.feedback_routes import add_feedback
 from ranking.serving.api.guard import Access, install_guards
 from ranking.serving.api.model_routes import add_model
+from ranking.serving.api.moments_routes import add_moments
 from ranking.serving.api.page_routes import add_page
 from ranking.serving.api.pages import add_pages
 from ranking.serving.api.parameters import (
@@ -68,10 +69,12 @@ _DESCRIPTION: Final = """Rankings of short dance clips by what can be seen in th
 
 Every clip is scored and embedded by up to four modalities: `skeletal` (movement), `holistic` (appearance), `facial`
 (expression) and `scenic` (background). A clip without a usable face simply has no `facial` entry; nothing is made up.
+A clip longer than 60 s is a *routine* and scored by `routine` alone.
 
 * **Rankings** order a challenge's clips by one modality or by the fused score.
 * **Similarity** is the weighted mean of cosines; the caller chooses how much each modality matters.
 * **Tips** say which joints deserve attention in a challenge, and when.
+* **Moments** are the seconds that made the score of a routine.
 * **Traffic pools** say how often a clip is shown: tiers of exposure, and a reason for every step between them.
 """
 _SIMILAR_ERRORS: Final = documented(404, 422, 503)
@@ -126,6 +129,7 @@ def create_app(
     _add_rankings(app, service)
     add_tips(app, service)
     add_pictures(app, service, feedback, drawing)
+    add_moments(app, service, drawing)
     add_styles(app, service)
     add_scoring(app, service, scoring)
     add_feedback(app, service, feedback)

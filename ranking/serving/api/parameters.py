@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.challenge_queries import MAX_BINS, GrowthPeriod
 from schemas.modalities import Dimension
+from schemas.moments import DEFAULT_APART_S, DEFAULT_MOMENTS, MOST_APART_S, MOST_MOMENTS
 from schemas.queries import MAX_HITS, Order, Window
 from schemas.style_classifier import MAX_STYLE_LENGTH, UNKNOWN_STYLE
 
@@ -95,6 +96,13 @@ class NeighbourParameters(WindowParameters):
 class DistributionParameters(GenerationParameters):
     by: Annotated[Dimension, Field(description="The modality whose scores, or the fused score.")] = Dimension.FUSED
     score: Annotated[float | None, Field(description="A score to give the percentile of.", allow_inf_nan=False)] = None
+
+
+class MomentsParameters(GenerationParameters):
+    count: Annotated[int, Field(description="How many moments to choose.", ge=1, le=MOST_MOMENTS)] = DEFAULT_MOMENTS
+    apart_s: Annotated[
+        float, Field(description="The fewest seconds between any two moments.", ge=0, le=MOST_APART_S)
+    ] = DEFAULT_APART_S
 
 
 class TipsParameters(GenerationParameters):

@@ -16,28 +16,23 @@ from schemas.modalities import Dimension
 
 _NOT_HERE: Final = "this service draws no pictures; ask a process of dancerank serve"
 _RESPONSES: Final = documented(404, 422, 501, 503) | pictured(PictureType.PNG, PictureType.SVG)
-_Format = Annotated[StillFormat, Field(description="`png`, with two pixels to a CSS pixel, or `svg`.")]
+Format = Annotated[StillFormat, Field(description="`png`, with two pixels to a CSS pixel, or `svg`.")]
 
 
 class OverallPictureParameters(GenerationParameters):
-    format: _Format = "png"
+    format: Format = "png"
 
 
 class TipsPictureParameters(TipsParameters):
-    format: _Format = "png"
+    format: Format = "png"
 
 
 class StripsParameters(WindowParameters):
     by: Annotated[Dimension, Field(description="The modality to rank by, or the fused score.")] = Dimension.FUSED
-    format: _Format = "png"
+    format: Format = "png"
 
 
 def add_pictures(app: FastAPI, service: RankingService, feedback: Feedback | None, drawing: Drawing | None) -> None:
-    def here() -> Drawing:
-        if drawing is None:
-            raise NotOffered(_NOT_HERE)
-        return drawing
-
     def skeleton_of(kept: FeaturesKept, rate_hz: float) -> Skeleton:
         if feedback is None:
             raise NotOffered(_NOT_HERE)
@@ -47,7 +42,7 @@ def add_pictures(app: FastAPI, service: RankingService, feedback: Feedback | Non
     def picture_of_tips(asked: Annotated[OverallPictureParameters, Query()]) -> Response:
         """Challenges by joints, as a heat map: which joints deserve attention in each."""
         tips = service.tips(generation=asked.generation)
-        return _picture(here().overall_tips(tips, asked.format), asked.format)
+        return drawn_picture(offered(drawing).overall_tips(tips, asked.format), asked.format)
 
     @app.get(
         "/v1/challenges/{challenge_id}/tips/picture", tags=["feedback"], responses=_RESPONSES, response_class=Response
@@ -58,13 +53,14 @@ def add_pictures(app: FastAPI, service: RankingService, feedback: Feedback | Non
         """Joints over time, as a heat map: which joints deserve attention at each moment. Above it poses of the
         clip with the best movement, where its skeleton is kept.
         """
-        tips, draws = service.challenge_tips(challenge_id, generation=asked.generation, style=asked.style), here()
+        tips = service.challenge_tips(challenge_id, generation=asked.generation, style=asked.style)
+        draws = offered(drawing)
         example = None
         if feedback is not None:
             example = example_of(
                 service, feedback.skeleton, challenge_id, generation=tips.generation, style=asked.style
             )
-        return _picture(draws.tips(tips, example, asked.format), asked.format)
+        return drawn_picture(draws.tips(tips, example, asked.format), asked.format)
 
     @app.get(
         "/v1/challenges/{challenge_id}/strips/picture", tags=["feedback"], responses=_RESPONSES, response_class=Response
@@ -74,8 +70,16 @@ def add_pictures(app: FastAPI, service: RankingService, feedback: Feedback | Non
         found = challenge_strips(
             service, skeleton_of, challenge_id, asked.by, generation=asked.generation, window=asked.window
         )
-        return _picture(here().strips(found, asked.format), asked.format)
+        return drawn_picture(offered(drawing).strips(found, asked.format), asked.format)
 
 
-def _picture(content: bytes, format: StillFormat) -> Response:
+def offered(drawing: Drawing | None) -> Drawing:
+    """Raises ``NotOffered`` where nothing draws."""
+    if drawing is None:
+        raise NotOffered(_NOT_HERE)
+    return drawing
+
+
+def drawn_picture(content: bytes, format: StillFormat) -> Response:
+    """``content`` as the answer."""
     return Response(content, media_type=PictureType(format).media_type)

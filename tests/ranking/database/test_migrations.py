@@ -6,7 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from ranking.database.connection import Database
-from ranking.database.tables import metadata
+from ranking.database.monitoring_tables import metadata
 from ranking.scores.store import ScoreStore
 from schemas.errors import StoreRefused
 

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from ranking.database.connection import Database
-from ranking.database.tables import drift_samples
+from ranking.database.monitoring_tables import drift_samples
 from ranking.monitoring.drift import DriftMonitor, samples_of
 from ranking.monitoring.samples import DriftSamples
 from ranking.monitoring.stability import population_stability

@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from ranking.database.connection import Database
-from ranking.database.tables import model_measurements
+from ranking.database.monitoring_tables import model_measurements
 from ranking.monitoring import measurements
 from ranking.monitoring.calibration import CalibrationBin
 from ranking.monitoring.measurements import Details, Measured, Measurements, Summary

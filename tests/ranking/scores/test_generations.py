@@ -14,7 +14,8 @@ from alembic.config import Config
 import ranking.database.migrations
 import ranking.scores.generations
 from ranking.database.connection import Database
-from ranking.database.tables import clips, drift_samples, replicas, scored_clips, scores
+from ranking.database.monitoring_tables import drift_samples
+from ranking.database.tables import clips, replicas, scored_clips, scores
 from ranking.monitoring.drift import samples_of
 from ranking.monitoring.samples import DriftSamples
 from ranking.scores.generations import Generations, activate_first, active_generation

@@ -13,6 +13,7 @@ from schemas.errors import FeatureFileMissing, NotOffered
 from schemas.events import FeatureFile, StyleResult, VideoFile
 from schemas.feedback import FeaturesKept, Skeleton
 from schemas.modalities import Dimension, Modality
+from schemas.moments import ClipMoments
 from schemas.tips import ChallengeTips, TipsAnswer
 from tests.ranking.examples import apply, guidance, result, scored_clip
 from tests.ranking.serving.test_api import Client
@@ -35,6 +36,9 @@ class Described:
             for end in (strips.best, strips.last)
         )
         return f"{format} by {strips.dimension} of {strips.clips}: {best}; {last}".encode()
+
+    def moments(self, moments: ClipMoments, format: StillFormat) -> bytes:
+        return f"{format} of {moments.clip_id}".encode()
 
 
 class WithoutThePackage(Described):

@@ -17,7 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ranking.database.connection import Database
-from ranking.database.tables import clips, deleted_clips, guided_clips, joint_sums, scored_clips, scores
+from ranking.database.tables import (
+    attended_clips,
+    clips,
+    deleted_clips,
+    guided_clips,
+    joint_sums,
+    scored_clips,
+    scores,
+)
 from ranking.scores.store import ScoreStore
 from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.live.tiers import Shape
@@ -31,7 +39,18 @@ from ranking.views.log_records import LogEntry, positions_after
 from schemas.events import FeatureFile, VideoFile
 from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.ports import ScoredRecord, TopicPartition
-from tests.ranking.examples import NOW_MS, apply, deletion, guidance, logged, record, result, scored_clip
+from tests.ranking.examples import (
+    NOW_MS,
+    apply,
+    attention_over,
+    deletion,
+    guidance,
+    logged,
+    record,
+    result,
+    routine,
+    scored_clip,
+)
 from tests.ranking.views.loops import index_view
 from tests.ranking.views.test_ordering import Delivery, Move, deliver, empty, everything, moves, topics
 
@@ -75,6 +94,9 @@ CHANGES: dict[str, LogEntry] = {
     "checksum": scored(features=FeatureFile("file:///a", "a" * 64)),
     "guidance": scored(guidance=guidance(1)),
     "another guidance": scored(guidance=guidance(2)),
+    "attention over time": scored(temporal_attention=attention_over(70, 1)),
+    "another attention over time": scored(temporal_attention=attention_over(70, 2)),
+    "attention over more seconds": scored(temporal_attention=attention_over(71, 1)),
     "deleted": deletion("c1"),
     "deleted later": deletion("c1", timestamp_ms=NOW_MS + 1),
     "another deleted": deletion("c3"),
@@ -90,9 +112,10 @@ def test_the_hash_of_the_sql_view_differs_for_every_single_field(store: ScoreSto
 
 
 def test_a_change_of_any_one_cell_is_seen(store: ScoreStore, tmp_path: Path) -> None:
-    entries = [scored(guidance=guidance()), scored(1, generation="g2"), deletion("c9")]
+    entries = [scored(guidance=guidance(), temporal_attention=attention_over(70)), scored(1, generation="g2")]
+    entries.append(deletion("c9"))
     before = applied(store, entries)
-    for table in (clips, scored_clips, scores, guided_clips, joint_sums, deleted_clips):
+    for table in (clips, scored_clips, scores, guided_clips, joint_sums, attended_clips, deleted_clips):
         for column in table.columns:
             assert applied(store, entries) == before
             other = "other" if column.type.python_type is str else 7
@@ -113,6 +136,7 @@ def test_the_hash_of_the_sql_view_does_not_depend_on_batches_order_or_repetition
             ]
         ),
         *logged([scored_clip(f"c{number}", generation="g2") for number in range(20)], partition=1),
+        *logged([routine(f"c{n % 20}", seed=n, uploaded_at_ms=NOW_MS + n // 3) for n in range(20)], partition=2),
         *(deletion(f"c{number}", number) for number in range(0, 20, 5)),
     ]
     expected = applied(store, entries)
@@ -140,6 +164,7 @@ def test_sqlite_and_postgresql_hold_the_same(store: ScoreStore, postgresql_datab
                 scored_clip(name, fused_score=0.1 + 0.2, duration_s=7.0, guidance=guidance(3))
                 for name in ("b", "B", "a-1", "a_1", "ä")
             ]
+            + [routine()]
         ),
         deletion("gone"),
     ]

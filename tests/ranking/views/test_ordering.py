@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from ranking.database.connection import Database
 from ranking.database.tables import (
+    attended_clips,
     clips,
     deleted_clips,
     guided_clips,
@@ -40,12 +42,13 @@ from schemas.events import (
     VideoFile,
     embedding_array,
     outside_training,
+    temporal_attention,
     training_distance,
 )
 from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Record, ScoredRecord, TopicPartition
-from tests.ranking.examples import DELETIONS, NOW_MS, TOPIC, guidance, record, result, scored_clip
+from tests.ranking.examples import DELETIONS, NOW_MS, TOPIC, attention_over, guidance, record, result, scored_clip
 
 GENERATIONS = ("g1", "g2")
 CLIPS = ("a", "b", "c")
@@ -76,7 +79,7 @@ def sql_state(store: ScoreStore) -> dict[str, Any]:
     with store._database.reading() as connection:
         rows = {
             table.name: sorted(tuple(row) for row in connection.execute(sa.select(table)))
-            for table in (clips, scored_clips, scores, unranked_scores, deleted_clips)
+            for table in (clips, scored_clips, scores, unranked_scores, attended_clips, deleted_clips)
         }
     return rows | {"positions": store.positions(PARTITIONS)}
 
@@ -122,6 +125,10 @@ def expected_sql(entries: Sequence[LogEntry]) -> dict[str, Any]:
              c.modalities[Modality(dimension)].attention if dimension != "fused" else None)
             for _, c in held.values() for dimension, score in c.scores().items()
             if outside_training(training_distance(c))
+        ),
+        "attended_clips": sorted(
+            (c.generation, c.clip_id, "routine", 1.0, msgspec.msgpack.encode(("dynamic", "static")), found.weights)
+            for _, c in held.values() if (found := temporal_attention(c)) is not None
         ),
         "deleted_clips": sorted(deleted.items()),
         "positions": positions_after(entry.record for entry in entries),
@@ -176,7 +183,7 @@ def expected_index(entries: Sequence[LogEntry]) -> dict[str, Any]:
 
 # Embeddings of two widths in one generation: a fault of producers, which must not make the views differ.
 scored = st.builds(
-    lambda clip_id, version, generation, challenge, modalities, score, more, distance, source, moves, style: (
+    lambda clip_id, version, generation, challenge, modalities, score, more, distance, source, moves, style, attends: (
         scored_clip(
             clip_id,
             uploaded_at_ms=NOW_MS + version,
@@ -189,6 +196,7 @@ scored = st.builds(
             **({} if source is None else {"features": source}),
             **({} if moves is None else {"guidance": guidance(moves)}),
             **({} if style is None else {"style": style}),
+            **({} if attends is None else {"temporal_attention": attention_over(70, attends)}),
         )
     ),
     st.sampled_from(CLIPS),
@@ -202,6 +210,7 @@ scored = st.builds(
     st.sampled_from([None, FeatureFile("file:///a"), FeatureFile("s3://b/a", "a" * 64), VideoFile("file:///v")]),
     st.sampled_from([None, 1, 2, 3]),
     st.sampled_from([None, *(StyleResult(style=style, probability=0.5) for style in ("waltz", "tango", None))]),
+    st.sampled_from([None, None, 1, 2]),
 )
 
 
@@ -283,7 +292,8 @@ def everything(logs: Mapping[TopicPartition, Sequence[LogEntry]]) -> list[LogEnt
 
 def empty(store: ScoreStore) -> None:
     with store._database.writing() as connection:
-        for table in (scores, unranked_scores, guided_clips, joint_sums, scored_clips, clips, deleted_clips):
+        tables = (scores, unranked_scores, guided_clips, joint_sums, attended_clips, scored_clips, clips, deleted_clips)
+        for table in tables:
             connection.execute(sa.delete(table))
         connection.execute(sa.delete(metadata.tables["applied_offsets"]))
 

@@ -18,7 +18,7 @@ from schemas.events import ClipScored
 from schemas.modalities import FUSED_MODALITIES
 from schemas.ports import RebalanceListener, RecordSource, View
 from schemas.unknown_modalities import OTHER, UnknownModalities
-from tests.ranking.examples import TOPIC, record, scored_clip
+from tests.ranking.examples import TOPIC, record, routine, scored_clip
 from tests.ranking.pools.service import SCORED, Service
 from tests.ranking.views.loops import DEAD, Reports, Setting, drain, index_view
 from transport.memory import MemorySink, MemorySource
@@ -51,6 +51,16 @@ def test_an_unknown_modality_is_left_out_and_the_rest_kept(encoded: Any) -> None
     fields["missing"] = ["depth"]
     assert decode(encoded(fields), ClipScored, on_unknown_modality=unknown.append) == clip
     assert unknown == ["audio"]
+
+
+@pytest.mark.parametrize("encoded", [msgspec.msgpack.encode, msgspec.json.encode])
+def test_attention_over_time_of_an_unknown_modality_is_left_out(encoded: Any) -> None:
+    clip, json = routine(), encoded is msgspec.json.encode
+    fields = msgspec.json.decode(encode_json(clip)) if json else msgspec.msgpack.decode(encode(clip))
+    fields["modalities"]["audio"] = fields["modalities"]["routine"]
+    assert decode(encoded(fields), ClipScored) == clip
+    fields["temporal_attention"]["modality"] = "audio"
+    assert decode(encoded(fields), ClipScored) == routine(temporal_attention=None)
 
 
 def test_a_name_that_is_not_a_modalitys_is_malformed() -> None:
