@@ -183,8 +183,8 @@ def agreement(moments: dict[str, Moment], network: Features, every: int) -> list
         )
         changes = all_frames - features[first:end]
         one = saliency.importance(changes[:, each.at - first], second)
-        every = saliency.importance(changes, second)
-        figures.append(Measured(f"look: one frame with all of the second, {name}", spearman(one, every), "correlation"))
+        whole = saliency.importance(changes, second)
+        figures.append(Measured(f"look: one frame with all of the second, {name}", spearman(one, whole), "correlation"))
     with_runtime.close()
     return figures
 

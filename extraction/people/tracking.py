@@ -28,6 +28,9 @@ SURE_PRESENCE: Final = 0.9
 bushes and bollards were."""
 CHECK_FRAMES: Final = 12
 """About half a second between two looks at whole pictures. One costs about as much as two frames' landmarks."""
+CROWD_FRAMES: Final = 96
+"""About four seconds between two looks at the squares of an oblong picture, which show small people beside the dancer.
+"""
 WAITED_FRAMES: Final = 12
 """So long after the beginning, a cut or a loss every frame is searched, after a loss at the same place only: gaps of up
 to half a second can be filled."""
@@ -61,9 +64,10 @@ class DancerTracker:
 
     def follow(self, frames: Sequence[Frame]) -> Sequence[Person | None]:
         """The dancer in each frame, ``None`` where no person is seen. Called with every frame, in order."""
-        due = [frame for frame in frames if frame.index % CHECK_FRAMES == 0]
+        due = [frame for frame in frames if frame.index % CHECK_FRAMES == 0 and not _shows_crowd(frame)]
         looks = self._detector.detect([frame.image for frame in due]) if due else []
         found = {frame.index: people for frame, people in zip(due, looks, strict=True)}
+        found |= {frame.index: self._detector.search(frame.image) for frame in frames if _shows_crowd(frame)}
         return [self._next(frame, found.get(frame.index)) for frame in frames]
 
     def _next(self, frame: Frame, people: Sequence[Detection] | None) -> Person | None:
@@ -112,6 +116,7 @@ class DancerTracker:
     def _searched_body(self, image: Image) -> Body | None:
         height, width = image.shape[:2]
         sure = [each for each in self._detector.search(image) if each.score > SURE_SCORE]
+        self._seen = self._seen._replace(most_people=max(self._seen.most_people, len(sure)))
         if self._last is not None and self._lost_frames < WAITED_FRAMES:
             sure = [each for each in sure if each.region.distance(self._last) < SAME_PLACE]
         for choice in by_choice(sure, width, height, self._last)[:_TRIES]:
@@ -144,6 +149,11 @@ def person_of(body: Body, width: int, height: int) -> Person:
         low, high = body.landmarks[:, :2].min(axis=0), body.landmarks[:, :2].max(axis=0)
         (x, y), (box_width, box_height) = low, high - low
     return Person(body.landmarks, mask, (float(x), float(y), float(x + box_width), float(y + box_height)))
+
+
+def _shows_crowd(frame: Frame) -> bool:
+    """Whether the squares of this frame are looked at, too; the first one is searched in any case."""
+    return frame.index > 0 and frame.index % CROWD_FRAMES == 0
 
 
 def _is_usable(region: Region, width: int, height: int) -> bool:

@@ -13,13 +13,16 @@ from extraction.decoding.content import measure, open_path
 from schemas.errors import (
     FeatureError,
     FeatureFileCorrupt,
+    FeatureFileForbidden,
     FeatureFileMissing,
     VideoLengthRefused,
     VideoOversized,
     VideoUnreadable,
 )
+from schemas.events import VideoFile
 from tests.extraction.decoded import MIB, decode
 from tests.extraction.made_videos import Image, numbered, steady, step_of, write_sound, write_video
+from tests.extraction.tiny import tiny_extractor
 
 Make = Callable[[Path], Path]
 
@@ -213,6 +216,33 @@ def test_a_bad_video_is_refused_with_the_remedy(
         decode(make(tmp_path))
     assert says in caught.value.message
     assert type(caught.value) is error
+
+
+@pytest.mark.tried(kind="videos", given="an MP4 whose video stream has no pictures", outcome="`video_unreadable`")
+def test_a_video_stream_without_pictures_is_refused(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.mp4", steady(1), options={"crf": "1"})
+    content = bytearray(path.read_bytes())
+    for table in (b"stsz", b"stco", b"stts", b"stsc", b"stss", b"ctts"):
+        if (at := content.find(table)) >= 0:  # the tables of the samples state none
+            where = at + (12 if table == b"stsz" else 8)
+            content[where : where + 4] = bytes(4)
+    path.write_bytes(content)
+    with pytest.raises(VideoUnreadable, match="none of its pictures can be decoded"):
+        decode(path)
+
+
+@pytest.mark.tried(
+    kind="videos",
+    given="a file and an address outside the roots, one by `..`",
+    outcome="`feature_file_forbidden`; nothing is opened",
+)
+@pytest.mark.parametrize("uri", ["file:///etc/hostname", "https://example.org/dance.mp4", "{root}/../dance.mp4"])
+def test_a_video_outside_the_roots_is_refused(tmp_path: Path, uri: str) -> None:
+    root = tmp_path / "videos"
+    root.mkdir()
+    video(4.0)(tmp_path).rename(tmp_path / "dance.mp4")
+    with pytest.raises(FeatureFileForbidden):
+        tiny_extractor(root.as_uri()).extract(VideoFile(uri.format(root=root.as_uri())))
 
 
 def test_a_video_with_too_many_bytes_is_refused_unread(tmp_path: Path) -> None:

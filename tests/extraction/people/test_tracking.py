@@ -78,6 +78,22 @@ def test_the_largest_and_most_central_person_is_the_dancer():
     assert (seen.most_people, seen.crowded, seen.looks, seen.switches) == (3, 2, 2, 0)
 
 
+def test_people_whom_only_the_squares_of_a_picture_show_are_counted_every_96_frames():
+    class Oblong(Scene):
+        def detect(self, images):
+            return [[each for each in people if each.region.side > 100] for people in super().detect(images)]
+
+        def search(self, image):
+            return super().detect([image])[0]
+
+    scene = Oblong(lambda i: {"dancer": at(160)} | ({"child": at(40, 200, 50)} if i >= 20 else {}))
+    assert followed(scene, 96)[1].most_people == 1
+    names, seen, _ = followed(scene, 97)
+    assert (names, seen.most_people) == (["dancer"] * 97, 2)
+    crowd = Oblong(lambda _: {"dancer": at(160), "child": at(40, 200, 50)})
+    assert followed(crowd, 2)[1].most_people == 2, "the first frame is searched"
+
+
 def test_who_crosses_in_front_for_a_moment_does_not_become_the_dancer():
     def people(index):
         return {"dancer": at(130 + index % 5, side=110), "passer-by": at(-100 + 7 * index, 200, 170)}
