@@ -21,7 +21,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import msgspec
 import numpy as np
 import torch
 from rich.console import Console
@@ -31,6 +30,7 @@ from torch import nn
 from benchmarks.figures import OUT, Measured, write_figures
 from dancerank.pictures.moments import Attended, attended_moments, shown_seconds
 from dancerank.progress import working
+from dancerank.synthetic.routines import planted_routines
 from extraction.decoding.content import open_path
 from extraction.decoding.video import DecodedVideo, DecoderLimits
 from extraction.frames import FRAME_RATE_HZ, Image
@@ -162,7 +162,7 @@ def materials(arguments: argparse.Namespace) -> list[Material]:
         samples = planted(arguments.planted)
         splits = random_splits(len(samples), round(len(samples) * 2 / 3), splits=1)
         names = [f"planted routine {number}" for number in range(len(samples))]
-        return [Material(PLANTED, samples, names, {}, [], splits, shortened(PLANTED_RECIPE, arguments.epochs))]
+        return [Material(PLANTED, samples, names, {}, [], splits, PLANTED_RECIPE.shortened(arguments.epochs))]
     if arguments.data == "skating":
         read: Callable[..., list[Routine]] = partial(read_skating, arguments.folder)
         return [material(SKATING, read, arguments)]
@@ -177,7 +177,7 @@ def material(column: str, read: Callable[..., list[Routine]], arguments: argpars
     splits = [(parts[0], parts[1])]
     if column == SKATING:
         splits = random_splits(len(routines), SKATING_TRAINING, splits=arguments.splits)
-    recipe = shortened(RECIPES[column], arguments.epochs)
+    recipe = RECIPES[column].shortened(arguments.epochs)
     target = arguments.target
     names = [routine.name for routine in routines]
     videos = {} if arguments.videos is None else videos_of(arguments.videos, names)
@@ -195,30 +195,9 @@ def samples_of(routines: Sequence[Routine], target: Any) -> list[RoutineSample]:
     return [RoutineSample(one.dynamic, one.static, one.scores[target]) for one in routines]
 
 
-def shortened(recipe: Recipe, epochs: int | None) -> Recipe:
-    """The recipe in another number of epochs, its decays at the same shares."""
-    if epochs is None:
-        return recipe
-    decays = tuple(max(1, round(at * epochs / recipe.epochs)) for at in recipe.decay_epochs)
-    return msgspec.structs.replace(recipe, epochs=epochs, decay_epochs=decays)
-
-
-def planted(count: int, seed: int = 0) -> list[RoutineSample]:
+def planted(count: int) -> list[RoutineSample]:
     """Routines of 12 segments and 16 frames, of which a quarter shows how good they are."""
-    generator = np.random.default_rng(seed)
-    directions = [generator.normal(0, 1, width) for width in (1024, 2048)]
-    samples = []
-    for _ in range(count):
-        streams, score = [], 0.0
-        for direction, instances in zip(directions, (12, 16), strict=True):
-            quality = generator.uniform(0, 1)
-            features = np.abs(generator.normal(0, 0.5, (instances, len(direction))))
-            shown = generator.permutation(instances)[: instances // 4]
-            features[shown] += np.maximum(direction, 0) * quality
-            streams.append(features.astype(np.float32))
-            score += 12.5 * quality
-        samples.append(RoutineSample(streams[0], streams[1], score))
-    return samples
+    return [RoutineSample(one.dynamic, one.static, one.score) for one in planted_routines(count)]
 
 
 def predictor(row: str, material: Material) -> Predict:

@@ -31,6 +31,7 @@ from dancerank.commands import (
     pools,
     produce,
     questions,
+    routines,
     serve,
     similarity,
     strips,
@@ -167,6 +168,14 @@ app.add_typer(
 )
 app.add_typer(
     _group("extractors", extractors.COMMANDS, "Fetch, list and verify the networks that take features from videos."),
+    rich_help_panel="Learn",
+)
+app.add_typer(
+    _group(
+        "routines",
+        routines.COMMANDS,
+        "Train a network on routines with judges' scores, make it part of a bundle, and pack features for it.",
+    ),
     rich_help_panel="Learn",
 )
 app.add_typer(

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import msgspec
 
-from schemas.bundle import MANIFEST_NAME, BundleManifest, read_bundle
+from exporters.onnx.bundle_folders import change_bundle
+from schemas.bundle import BundleManifest, read_bundle
 from schemas.errors import BundleError
 from schemas.style_classifier import read_classifier
 
@@ -22,8 +23,7 @@ def attach_classifier(bundle: Path, classifier: Path) -> BundleManifest:
     if (problem := described.problem_with(manifest.joint_layout)) is not None:
         raise BundleError(f"{classifier}: {problem}; train a classifier on poses of the bundle's layout")
     named = msgspec.structs.replace(described, file=f"styles-{described.sha256[:_DIGITS]}.onnx")
-    _write(bundle / named.file, graph)
-    return _replace(bundle, manifest, msgspec.structs.replace(manifest, styles=named))
+    return change_bundle(bundle, manifest, msgspec.structs.replace(manifest, styles=named), {named.file: graph})
 
 
 def detach_classifier(bundle: Path) -> BundleManifest:
@@ -31,22 +31,4 @@ def detach_classifier(bundle: Path) -> BundleManifest:
     manifest = read_bundle(bundle).manifest
     if manifest.classifier is None:
         raise BundleError(f"{bundle}: the bundle has no style classifier")
-    return _replace(bundle, manifest, msgspec.structs.replace(manifest, styles=msgspec.UNSET))
-
-
-def _replace(bundle: Path, before: BundleManifest, after: BundleManifest) -> BundleManifest:
-    _write(bundle / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(after)) + b"\n")
-    old, new = before.classifier, after.classifier
-    if old is not None and (new is None or old.file != new.file):
-        (bundle / old.file).unlink(missing_ok=True)
-    return read_bundle(bundle).manifest
-
-
-def _write(path: Path, content: bytes) -> None:
-    """In one step, so that no reader finds half a file."""
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be written ({error.strerror}); make the folder writable") from error
+    return change_bundle(bundle, manifest, msgspec.structs.replace(manifest, styles=msgspec.UNSET), {})

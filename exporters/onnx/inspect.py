@@ -23,6 +23,7 @@ from schemas.bundle import (
     SCORE_SEED,
     SCORES,
     SCORES_GRADIENT,
+    TEMPORAL_ATTENTION,
     Bundle,
     BundleManifest,
 )
@@ -125,8 +126,9 @@ def _gradient_interfaces(manifest: BundleManifest) -> dict[str, Interface]:
 
 
 def _stream_interface(manifest: BundleManifest, modality: Modality) -> Interface:
-    step = ", ".join(map(str, manifest.step_shape(modality)))
+    step, stream = ", ".join(map(str, manifest.step_shape(modality))), manifest.stream(modality)
+    attended = (f"{TEMPORAL_ATTENTION} (N, {len(stream.attention)}, T) float32",) if stream.attention else ()
     return (
         (f"{FRAMES} (N, T, {step}) float32", f"{LENGTHS} (N,) int64"),
-        (f"{EMBEDDING} (N, {manifest.stream(modality).embedding_dim}) float32", f"{SCORE} (N,) float32"),
+        (f"{EMBEDDING} (N, {stream.embedding_dim}) float32", f"{SCORE} (N,) float32", *attended),
     )

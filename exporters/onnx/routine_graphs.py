@@ -1,110 +1,137 @@
-"""ACTION-NET as one ONNX graph, and its parity with torch.
+"""ACTION-NET as the stream of the modality ``routine``, and its parity with torch.
 
-Legend: N routines, S segments, F frames.
+Legend: N clips, T seconds, S segments, C channels, D embedding width, P parts of the temporal attention.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.export import Dim
 
-from exporters.onnx.graphs import traced_graph
-from exporters.onnx.parity import SCORE_TOLERANCE, padded, session
+from exporters.onnx.graphs import TRACED_CLIPS, TRACED_STEPS, traced_graph
+from exporters.onnx.parity import EMBEDDING_TOLERANCE, SCORE_TOLERANCE, padded, session
 from networks.action_net import ActionNet
 from networks.action_net.context import RecurrentContext
+from networks.sequences import masked, time_mask
+from schemas.bundle import EMBEDDING, FRAMES, LENGTHS, SCORE, TEMPORAL_ATTENTION
 from schemas.errors import BundleError
+from schemas.modalities import Modality
+from schemas.routines import DYNAMIC_CHANNELS, STATIC_CHANNELS, first_second, segment_at, segments_of
 
-INPUTS: Final = ("dynamic", "static", "dynamic_mask", "static_mask")
-OUTPUTS: Final = ("score", "features", "dynamic_attention", "static_attention")
-FEATURE_TOLERANCE: Final = 1e-4
-"""Largest difference of a feature, relative to the largest of that routine."""
-
-BATCHES: Final[tuple[tuple[tuple[int, int], ...], ...]] = (
-    *(((1, 1),), ((26, 80),), ((48, 150),), ((1, 80), (26, 2)), ((26, 80), (9, 31), (30, 96), (2, 1))),
+OUTPUTS: Final = (EMBEDDING, SCORE, TEMPORAL_ATTENTION)
+BATCHES: Final[tuple[tuple[int, ...], ...]] = (
+    *((1,), (3,), (4,), (60,), (83,), (150,), (600,), (1, 1), (83, 1, 4, 60, 3), (150, 61, 16, 17)),
 )
-"""Numbers of segments and frames of the routines of each batch that is compared."""
+"""Lengths T of the clips of each batch that is compared."""
 
 
-class _Assessing(nn.Module):
+class RoutineStreamOutput(NamedTuple):
+    """``embedding`` (N, D), f_D and f_S of Eq. (6); ``score`` (N,) in [0, 1]; ``temporal_attention`` (N, P, T) of the
+    parts dynamic and static, each of which sums to one, and is zero beyond the length."""
+
+    embedding: Tensor
+    score: Tensor
+    temporal_attention: Tensor
+
+
+class RoutineStream(nn.Module):
+    """ACTION-NET over frames (N, T, 3072) at 1 Hz, as ``schemas.routines`` packs them.
+
+    The weight of a segment is divided among the seconds that begin in it, within the length.
+    """
+
     def __init__(self, network: ActionNet) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, dynamic: Tensor, static: Tensor, dynamic_mask: Tensor, static_mask: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.network.assess(dynamic, static, dynamic_mask, static_mask))
+    def forward(self, frames: Tensor, lengths: Tensor) -> RoutineStreamOutput:
+        """Of ``lengths`` (N,) seconds; one below 1 counts as 1."""
+        lengths = lengths.clamp(min=1)
+        seconds = frames.shape[1]
+        second = torch.arange(seconds, device=frames.device)
+        segment = torch.arange(segments_of(seconds), device=frames.device)
+        starts = first_second(segment)
+        mask = time_mask(lengths, seconds)
+        segment_mask = segment < segments_of(lengths)[:, None]
+        dynamic = frames[:, starts, STATIC_CHANNELS:]
+        found = self.network.assess(dynamic, frames[:, :, :STATIC_CHANNELS], segment_mask, mask)
+        ends = torch.minimum(first_second(segment + 1), lengths[:, None])
+        of_each = found.dynamic_attention / (ends - starts).clamp(min=1)
+        by_second = masked(of_each[:, segment_at(second)], mask)
+        attention = torch.stack((by_second, found.static_attention), dim=1)
+        return RoutineStreamOutput(found.features, found.score, attention)
 
 
 class RoutineAgreement(NamedTuple):
-    """Largest differences between torch and ONNX Runtime: of scores and attention, and relative of features."""
+    """Largest differences between torch and ONNX Runtime: of scores and attention, and of embeddings relative to their
+    largest entry."""
 
     score: float
-    features: float
+    embedding: float
 
 
 def routine_graph(network: ActionNet) -> bytes:
-    """``dynamic`` (N, S, 1024), ``static`` (N, F, 2048) and their masks to ``score`` (N,), ``features`` (N, sum of
-    widths) and both attentions (N, S) and (N, F).
+    """``frames`` (N, T, 3072) and ``lengths`` (N,) to ``embedding``, ``score`` and ``temporal_attention``.
 
     Raises ``BundleError`` for the ablations that are not exported: one stream, and recurrent context.
     """
     recurrent = any(isinstance(module, RecurrentContext) for module in network.modules())
     if recurrent or len(network.streams) == 1:
         raise BundleError("ACTION-NET is exported with both streams and without recurrent context; build it so")
-    dynamic, static = torch.rand(2, 5, 1024), torch.rand(2, 7, 2048)
-    masks = (torch.ones(2, 5, dtype=torch.bool), torch.ones(2, 7, dtype=torch.bool))
-    clips, segments, frames = Dim("routines"), Dim("segments"), Dim("frames")
-    axes = tuple({0: clips, 1: steps} for steps in (segments, frames, segments, frames))
-    return traced_graph(_Assessing(network.eval()), (dynamic, static, *masks), INPUTS, OUTPUTS, axes)
+    frames = torch.rand(TRACED_CLIPS, TRACED_STEPS, STATIC_CHANNELS + DYNAMIC_CHANNELS)
+    lengths = torch.tensor([TRACED_STEPS, TRACED_STEPS // 2])
+    clips = Dim("clips")
+    axes = ({0: clips, 1: Dim("steps")}, {0: clips})
+    return traced_graph(RoutineStream(network.eval()), (frames, lengths), (FRAMES, LENGTHS), OUTPUTS, axes)
 
 
-def check_routine(
-    network: ActionNet, graph: bytes, batches: Sequence[Sequence[tuple[int, int]]] = BATCHES
-) -> RoutineAgreement:
-    """Compare ``network`` with its ``graph`` on batches of routines, and each routine in its batch with itself alone.
+def check_routine(network: ActionNet, graph: bytes, batches: Sequence[Sequence[int]] = BATCHES) -> RoutineAgreement:
+    """Compare ``network`` with its ``graph`` on batches of clips of these lengths, and each clip in its batch with
+    itself alone.
 
     Padding is filled with NaN. Raises ``BundleError`` naming batch, output and difference.
     """
-    run = session(graph)
+    run, stream = session(graph), RoutineStream(network.eval())
     generator = np.random.default_rng(0)
-    reached = [0.0, 0.0]
+    reached = dict.fromkeys(OUTPUTS, 0.0)
     for batch in batches:
-        routines = [
-            [
-                generator.exponential(0.5, (length, width)).astype(np.float32)
-                for length, width in zip(lengths, (1024, 2048), strict=True)
-            ]
-            for lengths in batch
-        ]
-        inputs = _inputs(routines)
+        clips = [random_routine(length, generator) for length in batch]
+        frames, lengths = padded(clips), np.array(batch, np.int64)
         with torch.inference_mode():
-            expected = [tensor.numpy() for tensor in network.assess(*(torch.from_numpy(each) for each in inputs))]
-        found = run.run(list(OUTPUTS), dict(zip(INPUTS, inputs, strict=True)))
-        alone = [run.run(list(OUTPUTS), dict(zip(INPUTS, _inputs([one]), strict=True))) for one in routines]
+            expected = [tensor.numpy() for tensor in stream(torch.from_numpy(frames), torch.from_numpy(lengths))]
+        found = run.run(list(OUTPUTS), {FRAMES: frames, LENGTHS: lengths})
+        alone = [
+            run.run(list(OUTPUTS), {FRAMES: clip[None], LENGTHS: lengths[row : row + 1]})
+            for row, clip in enumerate(clips)
+        ]
+        longest = max(batch)
         for place, name in enumerate(OUTPUTS):
             rows = [one[place][0] for one in alone]
-            reference = padded(rows, filling=0.0) if name.endswith("attention") else np.stack(rows)
-            for what, other in (("torch", expected[place]), ("the routine alone", reference)):
+            if name == TEMPORAL_ATTENTION:
+                rows = [np.pad(row, ((0, 0), (0, longest - row.shape[1]))) for row in rows]
+            for what, other in (("torch", expected[place]), ("the clip alone", np.stack(rows))):
                 difference = _difference(name, found[place], other)
-                limit = FEATURE_TOLERANCE if name == "features" else SCORE_TOLERANCE
+                limit = EMBEDDING_TOLERANCE if name == EMBEDDING else SCORE_TOLERANCE
                 if not difference <= limit:
                     raise BundleError(
-                        f"the graph and {what} differ by {difference:.2e} in {name} (limit {limit:.0e}), in a batch of "
-                        f"segments and frames {batch}; the graph is not fit to serve"
+                        f"{Modality.ROUTINE}: the graph and {what} differ by {difference:.2e} in {name} (limit "
+                        f"{limit:.0e}), in a batch of lengths {', '.join(map(str, batch))} s; the graph is not fit to "
+                        "serve"
                     )
-                reached[name == "features"] = max(reached[name == "features"], difference)
-    return RoutineAgreement(*reached)
+                reached[name] = max(reached[name], difference)
+    return RoutineAgreement(max(reached[SCORE], reached[TEMPORAL_ATTENTION]), reached[EMBEDDING])
 
 
-def _inputs(routines: Sequence[Sequence[Any]]) -> list[Any]:
-    streams = [padded([routine[stream] for routine in routines]) for stream in range(2)]
-    masks = [np.isfinite(stream[:, :, 0]) for stream in streams]
-    return [*streams, *masks]
+def random_routine(seconds: int, generator: np.random.Generator) -> NDArray[np.float32]:
+    """(T, 3072) features as they leave a ReLU."""
+    return generator.exponential(0.5, (seconds, STATIC_CHANNELS + DYNAMIC_CHANNELS)).astype(np.float32)
 
 
-def _difference(name: str, found: Any, other: Any) -> float:
-    size = np.abs(other).max(axis=1, keepdims=True) if name == "features" else 1.0
+def _difference(name: str, found: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    size = np.abs(other).max(axis=1, keepdims=True).clip(min=np.finfo(np.float32).tiny) if name == EMBEDDING else 1.0
     difference = np.abs(found - other) / size
     return float("inf") if np.isnan(difference).any() else float(difference.max())

@@ -18,6 +18,7 @@ from onnx import compose
 from torch import Tensor, nn
 from torch.export import Dim
 
+from exporters.onnx.bundle_folders import check_folder
 from exporters.onnx.graphs import TRACED_CLIPS, traced_graph
 from exporters.onnx.parity import SCORE_TOLERANCE, padded, session
 from exporters.onnx.style_graphs import FEATURES, feature_graph, frames_graph
@@ -189,12 +190,7 @@ def write_classifier(
 
 def check_classifier_folder(folder: Path, *, overwrite: bool) -> None:
     """Raise ``BundleError`` if ``folder`` exists, unless it may be overwritten and holds a classifier or nothing."""
-    if not folder.exists():
-        return
-    if not overwrite:
-        raise BundleError(f"{folder}: exists already; choose another folder or ask for it to be overwritten")
-    if not (folder / MANIFEST_NAME).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise BundleError(f"{folder}: holds something other than a classifier; it is not overwritten")
+    check_folder(folder, MANIFEST_NAME, "a classifier", overwrite=overwrite)
 
 
 def _largest(one: NDArray[Any], other: NDArray[Any]) -> float:

@@ -3,7 +3,7 @@
 ``docs/decisions/0046-action-net.md`` says where paper and public code differ, and what is done here.
 """
 
-from networks.action_net.network import ActionNet, RoutineOutput
+from networks.action_net.network import PAPER_WIDTHS, ActionNet, RoutineOutput, Widths
 from networks.action_net.official import load_official
 
-__all__ = ["ActionNet", "RoutineOutput", "load_official"]
+__all__ = ["PAPER_WIDTHS", "ActionNet", "RoutineOutput", "Widths", "load_official"]

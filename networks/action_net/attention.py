@@ -4,23 +4,19 @@ Legend: N routines, T instances, D width of an instance. Masks are as in ``conte
 real instances, and are zero at padding and in routines without a real instance.
 """
 
-from typing import Final
-
 import torch
 from torch import Tensor, nn
 
 from networks.sequences import masked
 
-HIDDEN: Final = 128
-
 
 class AttentionUnit(nn.Module):
     """ATT-U: weights softmax_t(w · ReLU(W f_t + b) + c)."""
 
-    def __init__(self, width: int) -> None:
-        """``width`` D."""
+    def __init__(self, width: int, hidden: int) -> None:
+        """``width`` D; ``hidden`` of the layer between."""
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(width, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
+        self.layers = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Weights (N, T) of (N, T, D) instances."""
@@ -32,9 +28,9 @@ class AttentionUnit(nn.Module):
 class FilterAttention(nn.Module):
     """The mean of several ATT-U, as in rank-aware temporal attention (Doughty et al. 2019) without its losses."""
 
-    def __init__(self, width: int, filters: int) -> None:
+    def __init__(self, width: int, filters: int, hidden: int) -> None:
         super().__init__()
-        self.filters = nn.ModuleList(AttentionUnit(width) for _ in range(filters))
+        self.filters = nn.ModuleList(AttentionUnit(width, hidden) for _ in range(filters))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Weights (N, T) of (N, T, D) instances."""

@@ -25,10 +25,21 @@ CHANNELS: Final[dict[StreamName, int]] = {"dynamic": 1024, "static": 2048}
 """C: I3D's features of a segment of 16 frames, and ResNet-50's of the athlete in a frame."""
 
 STREAMS: Final[tuple[StreamName, ...]] = ("dynamic", "static")
-EMBEDDED: Final = 256
-HEAD: Final = 128
 DROPOUT: Final = 0.5
 FILTERS: Final = 3
+
+
+class Widths(NamedTuple):
+    """Widths of the layers: the two that embed an instance in each stream, and the hidden ones of ATT-U and the head.
+    The defaults are the paper's: 1024-512-256 and 2048-1024-256."""
+
+    dynamic: tuple[int, int] = (512, 256)
+    static: tuple[int, int] = (1024, 256)
+    attention: int = 128
+    head: int = 128
+
+
+PAPER_WIDTHS: Final = Widths()
 
 
 class RoutineOutput(NamedTuple):
@@ -47,25 +58,34 @@ class RoutineOutput(NamedTuple):
 class RoutineStream(nn.Module):
     """Two layers that embed each instance, its context, and the sum of all by attention (Eq. 4-5)."""
 
-    def __init__(self, channels: int, aggregation: Aggregation, adjacency: AdjacencyReading, scale: float) -> None:
+    def __init__(
+        self,
+        channels: int,
+        widths: tuple[int, int],
+        attention: int,
+        aggregation: Aggregation,
+        adjacency: AdjacencyReading,
+        scale: float,
+    ) -> None:
+        """``widths`` of the two layers that embed an instance of ``channels``; ``attention``: of ATT-U's hidden one."""
         super().__init__()
         self.channels = channels
-        half = channels // 2
-        self.embedding = nn.Sequential(nn.Linear(channels, half), nn.ReLU(), nn.Linear(half, EMBEDDED), nn.ReLU())
+        hidden, embedded = widths
+        self.embedding = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, embedded), nn.ReLU())
         self.context: GraphContext | RecurrentContext | None = None
         if aggregation == "caa":
-            self.context = GraphContext(EMBEDDED, adjacency=adjacency, scale=scale)
+            self.context = GraphContext(embedded, adjacency=adjacency, scale=scale)
         elif aggregation in ("lstm", "bi-lstm"):
-            self.context = RecurrentContext(EMBEDDED, EMBEDDED, bidirectional=aggregation == "bi-lstm")
-        self.width = EMBEDDED + (0 if self.context is None else self.context.width)
+            self.context = RecurrentContext(embedded, embedded, bidirectional=aggregation == "bi-lstm")
+        self.width = embedded + (0 if self.context is None else self.context.width)
         self.attention: AttentionUnit | FilterAttention | EqualAttention
         match aggregation:
             case "average":
                 self.attention = EqualAttention()
             case "filters":
-                self.attention = FilterAttention(self.width, FILTERS)
+                self.attention = FilterAttention(self.width, FILTERS, attention)
             case _:
-                self.attention = AttentionUnit(self.width)
+                self.attention = AttentionUnit(self.width, attention)
 
     def forward(self, instances: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Feature (N, F) and attention (N, T) of (N, T, C) instances; ``mask`` (N, T) or (1, T)."""
@@ -79,9 +99,9 @@ class RoutineStream(nn.Module):
 class ActionNet(nn.Module):
     """ACTION-NET: a dynamic and a static stream with parameters of their own, and two layers that score their features.
 
-    At full size it has 3,542,787 parameters. ``adjacency`` is the reading of Eq. (1-2), ``scale`` its K. The ablations:
-    ``streams``, one of the two (Table 2), and ``aggregation`` (Table 3). Parameters start as in the public training:
-    Xavier's uniform weights, zero biases.
+    With the paper's ``widths`` it has 3,542,787 parameters. ``adjacency`` is the reading of Eq. (1-2), ``scale`` its K.
+    The ablations: ``streams``, one of the two (Table 2), and ``aggregation`` (Table 3). Parameters start as in the
+    public training: Xavier's uniform weights, zero biases.
 
     Any number of instances can be scored. ``segments`` and ``frames`` are the numbers that training brings routines to,
     and that official weights are checked against.
@@ -96,6 +116,7 @@ class ActionNet(nn.Module):
         scale: float = 1.0,
         streams: Sequence[StreamName] = STREAMS,
         aggregation: Aggregation = "caa",
+        widths: Widths = PAPER_WIDTHS,
     ) -> None:
         super().__init__()
         for name, value in (("segments", segments), ("frames", frames), ("scale", scale)):
@@ -103,13 +124,22 @@ class ActionNet(nn.Module):
                 raise ConfigurationError(f"{name} must be above zero, not {value}", field=name)
         if not streams or [name for name in STREAMS if name in streams] != list(streams):
             raise ConfigurationError(f"streams must be one or both of {', '.join(STREAMS)}", field="streams")
+        if min(*widths.dynamic, *widths.static, widths.attention, widths.head) < 1:
+            raise ConfigurationError(f"widths must be 1 or more, not {widths}", field="widths")
         self.segments = segments
         self.frames = frames
+        self.widths = widths
+        of_stream = {"dynamic": widths.dynamic, "static": widths.static}
         self.streams = nn.ModuleDict(
-            {name: RoutineStream(CHANNELS[name], aggregation, adjacency, scale) for name in streams}
+            {
+                name: RoutineStream(CHANNELS[name], of_stream[name], widths.attention, aggregation, adjacency, scale)
+                for name in streams
+            }
         )
-        width = sum(self._stream(name).width for name in streams)
-        self.head = nn.Sequential(nn.Linear(width, HEAD), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(HEAD, 1))
+        width = self.embedding_dim
+        self.head = nn.Sequential(
+            nn.Linear(width, widths.head), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(widths.head, 1)
+        )
         self.apply(_initialise)
 
     def forward(
@@ -148,6 +178,11 @@ class ActionNet(nn.Module):
         joined = torch.cat(features, dim=1)
         score = torch.sigmoid(self.head(joined)).squeeze(1)
         return RoutineOutput(score, joined, attention["dynamic"], attention["static"])
+
+    @property
+    def embedding_dim(self) -> int:
+        """Sum of F over the streams."""
+        return sum(self._stream(name).width for name in self.streams)
 
     def _stream(self, name: str) -> RoutineStream:
         stream = self.streams[name]

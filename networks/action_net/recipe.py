@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 import torch
 from msgspec import Struct
@@ -56,6 +57,13 @@ class Recipe(Struct, frozen=True, kw_only=True):
         for name in ("scale", "learning_rate", "head_rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigurationError(f"{name} must be above zero", field=name)
+
+    def shortened(self, epochs: int | None) -> "Recipe":
+        """The recipe in another number of epochs, its decays at the same shares."""
+        if epochs is None:
+            return self
+        decays = tuple(max(1, round(at * epochs / self.epochs)) for at in self.decay_epochs)
+        return msgspec.structs.replace(self, epochs=epochs, decay_epochs=decays)
 
 
 def gymnastics_recipe(epochs: int) -> Recipe:
@@ -110,7 +118,12 @@ def _padded(rows: Sequence[NDArray[np.float32]], count: int) -> tuple[Tensor, Te
     return torch.from_numpy(padded), torch.arange(count) < lengths[:, None]
 
 
-def train_routines(network: nn.Module, samples: Sequence[RoutineSample], recipe: Recipe) -> list[float]:
+def train_routines(
+    network: nn.Module,
+    samples: Sequence[RoutineSample],
+    recipe: Recipe,
+    on_epoch: Callable[[int], None] = lambda epoch: None,
+) -> list[float]:
     """Train ``network`` by ``recipe``; the mean squared error of each epoch, of scores as shares of the scale.
 
     SGD with momentum 0.9 and weight decay 1e-4; in each epoch every routine is cut at a random start. The last epoch's
@@ -144,6 +157,7 @@ def train_routines(network: nn.Module, samples: Sequence[RoutineSample], recipe:
         errors.append(total / len(samples))
         if not math.isfinite(errors[-1]):
             raise UnusableSamples(f"the error is {errors[-1]} in epoch {epoch}; lower the rates, or scale the features")
+        on_epoch(epoch)
     network.eval()
     return errors
 

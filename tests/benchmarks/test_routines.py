@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import figures, routines
-from benchmarks.routines import ABLATIONS, COLUMNS, PUBLISHED, TABLES, published, shortened
+from benchmarks.routines import ABLATIONS, COLUMNS, PUBLISHED, TABLES, published
 from extraction.drawing.video_files import VideoWriter
 from networks.action_net.recipe import RECIPES
 
@@ -29,7 +29,7 @@ def test_every_row_can_be_run_and_published_figures_have_their_column() -> None:
         assert all(row in ABLATIONS or row.startswith(("ResNet", "I3D")) for row in rows)
     assert published("ACTION-NET", "Hoop") == 0.708
     assert published("ACTION-NET", "planted") is None
-    assert shortened(RECIPES["Ball"], 40).decay_epochs == (30, 35)
+    assert RECIPES["Ball"].shortened(40).decay_epochs == (30, 35)
 
 
 def test_a_small_run_on_planted_routines_writes_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

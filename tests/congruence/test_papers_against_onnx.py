@@ -8,7 +8,7 @@ from torch.export import Dim
 
 from exporters.onnx.graphs import traced_graph
 from exporters.onnx.parity import session
-from exporters.onnx.routine_graphs import INPUTS, OUTPUTS, check_routine, routine_graph
+from exporters.onnx.routine_graphs import routine_graph
 from exporters.onnx.style_graphs import PROBABILITY, check_style, style_graph
 from networks.action_net import ActionNet
 from networks.action_net.context import GraphContext
@@ -18,28 +18,7 @@ from networks.styles.sequential import AttentiveStyleLSTM, StyleLSTM, StyleTCN
 from schemas.bundle import FRAMES, LENGTHS
 from schemas.errors import BundleError
 
-ROUTINES = (((1, 1),), ((26, 80), (3, 9), (30, 1)))
 CLIPS = ((1,), (5, 60, 2))
-
-
-def test_a_routine_is_scored_by_the_graph_as_by_torch_alone_and_in_a_batch() -> None:
-    torch.manual_seed(0)
-    network = ActionNet().eval()
-    graph = routine_graph(network)
-    agreement = check_routine(network, graph, ROUTINES)
-    assert agreement.score <= 1e-5
-    assert agreement.features <= 1e-4
-    dynamic, static = np.ones((1, 4, 1024), np.float32), np.ones((1, 5, 2048), np.float32)
-    masks = np.array([[True, True, True, False]]), np.ones((1, 5), bool)
-    found = session(graph).run(None, dict(zip(INPUTS, (dynamic, static, *masks), strict=True)))
-    attention = dict(zip(OUTPUTS, found, strict=True))
-    assert attention["dynamic_attention"][0, 3] == 0
-    np.testing.assert_allclose(attention["dynamic_attention"].sum(1), 1, atol=1e-6)
-    assert attention["static_attention"].shape == (1, 5)
-    with torch.no_grad():
-        network.head[3].bias += 1e-2
-    with pytest.raises(BundleError, match=r"differ by .* in score"):
-        check_routine(network, graph, ROUTINES[:1])
 
 
 @torch.inference_mode()

@@ -32,15 +32,18 @@ STATIC: Final = "static_feat"
 WIDTHS: Final = {DYNAMIC: 1024, STATIC: 2048}
 HEADER: Final = ("Video_Name", "Difficulty_Score", "Execution_Score", "Total_Score", "Penalty", "Video_length")
 SKATING_TABLE: Final = "scores.txt"
-_GYMNASTICS: Final[tuple[Target, ...]] = ("difficulty", "execution", "total")
-_SKATING: Final[tuple[Target, ...]] = ("elements", "components")
+GYMNASTICS_TARGETS: Final[tuple[Target, ...]] = ("difficulty", "execution", "total")
+SKATING_TARGETS: Final[tuple[Target, ...]] = ("elements", "components", "total")
 
 
 @dataclass(frozen=True)
 class Routine:
-    """One routine. ``scores`` are in points; ``part`` is ``train`` or ``test`` where the data set divides itself;
-    ``dynamic`` (T, 1024), ``static`` (T, 2048), with no frame if the athlete was never detected."""
+    """One routine, from ``row`` of ``table``. ``scores`` are in points; ``part`` is ``train`` or ``test`` where the
+    data set divides itself; ``dynamic`` (T, 1024), ``static`` (T, 2048), with no frame if the athlete was never
+    detected."""
 
+    table: Path
+    row: int
     name: str
     scores: dict[Target, float]
     part: str | None
@@ -60,7 +63,7 @@ def read_gymnastics(source: Path, apparatus: str, *, static: str = STATIC) -> li
     rows = [
         row
         for part in ("train", "test")
-        for row in _rows(source / f"{part}.txt", _GYMNASTICS, part, header=HEADER)
+        for row in _rows(source / f"{part}.txt", GYMNASTICS_TARGETS, part, header=HEADER)
         if row.name.startswith(f"{apparatus}_")
     ]
     if not rows:
@@ -70,7 +73,7 @@ def read_gymnastics(source: Path, apparatus: str, *, static: str = STATIC) -> li
 
 def read_skating(source: Path, *, static: str = STATIC) -> list[Routine]:
     """All skating routines, with ``elements``, ``components`` and their sum ``total``; errors as those above."""
-    rows = list(_rows(source / SKATING_TABLE, _SKATING, None, header=None))
+    rows = list(_rows(source / SKATING_TABLE, SKATING_TARGETS[:-1], None, header=None))
     for row in rows:
         row.scores["total"] = sum(row.scores.values())
     return _routines(source, rows, static)
@@ -140,7 +143,7 @@ def _routines(source: Path, rows: Sequence[_Row], static: str) -> list[Routine]:
         except DataSetError as error:
             findings += error.findings
             continue
-        routines.append(Routine(row.name, row.scores, row.part, dynamic, frames))
+        routines.append(Routine(row.path, row.number, row.name, row.scores, row.part, dynamic, frames))
     if findings:
         raise refusal(findings)
     return routines
