@@ -153,12 +153,14 @@ def extract_clips(
 
 def show_scores(console: Console, service: RankingService, data: DataSet, bundle: Bundle) -> None:
     """Scores and attention of each clip, and how far it is from what the bundle has seen."""
-    table = Table("clip", *Dimension, "distance", title="Scores, and distance from training (limit 1)", box=SIMPLE_HEAD)
+    dimensions = (*map(Dimension, bundle.manifest.fused_modalities), Dimension.FUSED)
+    title = "Scores, and distance from training (limit 1)"
+    table = Table("clip", *dimensions, "distance", title=title, box=SIMPLE_HEAD)
     outside = 0
     for a in data.annotations:
         clip = service.clip(a.clip_id)
         outside += clip.outside_training_distribution
-        cells = (f"{clip.scores[d]:.2f}" if d in clip.scores else _NONE for d in Dimension)
+        cells = (f"{clip.scores[d]:.2f}" if d in clip.scores else _NONE for d in dimensions)
         distance = _NONE if clip.training_distance is None else f"{clip.training_distance:.1f}"
         table.add_row(a.clip_id, *cells, distance)
     console.print(table)

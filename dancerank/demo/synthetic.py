@@ -134,9 +134,10 @@ def _send(system: EmbeddedSystem, data: DataSet) -> None:
 
 def _show_rankings(console: Console, service: RankingService, truth: dict[str, Planted]) -> None:
     challenge = service.challenges()[0].challenge_id
-    table = Table("rank", *Dimension, title=f"Top {_TOP} of {challenge}: clip, and its planted percentile")
+    dimensions = [d for d in Dimension if any(d in planted.quality for planted in truth.values())]
+    table = Table("rank", *dimensions, title=f"Top {_TOP} of {challenge}: clip, and its planted percentile")
     columns = []
-    for dimension in Dimension:
+    for dimension in dimensions:
         entries = service.ranking(challenge, dimension, k=_TOP).entries
         rivals = [
             p.quality[dimension] for p in truth.values() if p.challenge_id == challenge and dimension in p.quality
@@ -146,9 +147,9 @@ def _show_rankings(console: Console, service: RankingService, truth: dict[str, P
     for rank, cells in enumerate(zip_longest(*columns, fillvalue=_NONE), start=1):
         table.add_row(str(rank), *cells)
     table.add_section()
-    agreements = {d: [_agreement(service, truth, c.challenge_id, d) for c in service.challenges()] for d in Dimension}
-    table.add_row("ρ here", *(_number(agreements[d][0]) for d in Dimension))
-    table.add_row("ρ all", *(_number(_mean(agreements[d])) for d in Dimension))
+    agreements = {d: [_agreement(service, truth, c.challenge_id, d) for c in service.challenges()] for d in dimensions}
+    table.add_row("ρ here", *(_number(agreements[d][0]) for d in dimensions))
+    table.add_row("ρ all", *(_number(_mean(agreements[d])) for d in dimensions))
     console.print(table)
     console.print(
         "ρ: Spearman's correlation of the scores with the planted quality (fused: with the planted virality), in this "

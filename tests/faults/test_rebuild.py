@@ -16,8 +16,16 @@ from dancerank.settings import Settings
 from dancerank.synthetic import synthesize
 from dancerank.topics import scored_topics
 from schemas.codec import encode
-from schemas.events import ClipDeleted, ClipScored, ClipUploaded, ModalityResult, embedding_bytes
-from schemas.modalities import FUSED_MODALITIES
+from schemas.events import (
+    ClipDeleted,
+    ClipScored,
+    ClipScoredV4,
+    ClipUploaded,
+    ModalityResult,
+    TemporalAttention,
+    embedding_bytes,
+)
+from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import OutgoingRecord
 from tests.servers.postgresql import PostgresqlServer
@@ -139,6 +147,22 @@ def of_older_generation(upload: ClipUploaded, score: float) -> ClipScored:
     )
 
 
+def routine_of_older_generation(upload: ClipUploaded, score: float) -> ClipScored:
+    """Of 61 to 69 s, with as many weights."""
+    clip = msgspec.structs.asdict(of_older_generation(upload, score))
+    duration_s = 61 + round(8 * score) % 9
+    weights = np.full((2, duration_s), 1 / duration_s, "<f2")
+    clip |= {
+        "duration_s": float(duration_s),
+        "modalities": {Modality.ROUTINE: ModalityResult(score, 1.0, embedding_bytes(np.array([score, 1.0])))},
+        "missing": (),
+    }
+    attention = TemporalAttention(
+        modality=Modality.ROUTINE, rate_hz=1.0, parts=("dynamic", "static"), weights=weights.tobytes()
+    )
+    return ClipScoredV4(**clip, temporal_attention=attention)
+
+
 def send_scored(system: EmbeddedSystem, topic: str, clips: Sequence[ClipScored]) -> None:
     for clip in clips:
         record = OutgoingRecord(topic, clip.clip_id.encode(), encode(clip), partition_by=clip.challenge_id)
@@ -160,22 +184,27 @@ def test_views_that_are_rebuilt_from_the_log_hold_what_they_held_bit_by_bit(
     scored, older = scored_topics(settings)
     challenges = sorted({upload.challenge_id for upload in uploads})
     gone = [upload.clip_id for upload in uploads[:4]]
+    routines = {upload.clip_id for upload in uploads[1:20:4]}
 
     def moved(upload: ClipUploaded, by_ms: int) -> ClipUploaded:
         """The same clip, uploaded for another challenge at another time."""
         other = next(challenge for challenge in challenges if challenge != upload.challenge_id)
         return msgspec.structs.replace(upload, challenge_id=other, uploaded_at_ms=upload.uploaded_at_ms + by_ms)
 
+    def of_older(upload: ClipUploaded, score: float) -> ClipScored:
+        made = routine_of_older_generation if upload.clip_id in routines else of_older_generation
+        return made(upload, score)
+
     with platform.run(first_database) as system:
         delete(system, gone[:1])  # before it comes
-        send_scored(system, older, [of_older_generation(upload, n / 7) for n, upload in enumerate(uploads[:20])])
+        send_scored(system, older, [of_older(upload, n / 7) for n, upload in enumerate(uploads[:20])])
         system.send(uploads[:20])
         platform.await_streamer()
         delete(system, gone[1:])
         system.send([*uploads[20:], *uploads[2:8]])  # late, and sent twice
         system.send([moved(uploads[10], HOUR_MS // 2), moved(uploads[11], -HOUR_MS // 2)])
         system.uploads.send(OutgoingRecord(scored, b"?", b"neither a clip nor anything else"))
-        send_scored(system, older, [of_older_generation(moved(upload, 1), 0.9) for upload in uploads[8:13]])
+        send_scored(system, older, [of_older(moved(upload, 1), 0.9) for upload in uploads[8:13]])
         platform.await_streamer()
     with platform.run(first_database) as system:  # from what is stored, and the rest of the log
         system.await_ready()

@@ -4,6 +4,7 @@ from random import Random
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from dancerank.dead_letters import as_json as shown_as_json
 from dancerank.dead_letters import beginning, in_short
@@ -16,13 +17,16 @@ from schemas.events import (
     EVENT_TYPES,
     ClipDeleted,
     ClipScoredV3,
+    ClipScoredV4,
     ClipUploadedV2,
+    ClipUploadedV3,
     EngagementObserved,
     Event,
     FeatureFile,
     JointGuidance,
     PoolDecision,
     StyleResult,
+    TemporalAttention,
     VideoFile,
 )
 from schemas.modalities import Dimension, Modality
@@ -31,7 +35,7 @@ from schemas.times import check_time
 from tests.clips import random_features, upload
 from tests.fuzz.mutations import absurd, as_json, as_msgpack, bent, damaged
 from tests.fuzz.outcomes import Target, check_refusal
-from tests.ranking.examples import DELETIONS, NOW_MS, TOPIC, scored_clip
+from tests.ranking.examples import DELETIONS, NOW_MS, TOPIC, result, scored_clip
 from transport.dead_letter import ORIGINAL, dead_letter
 from transport.dead_letter_records import (
     ATTEMPTS,
@@ -61,6 +65,19 @@ EVENTS: Final[tuple[Event, ...]] = (
             joint_layout="mpii-16", rate_hz=25.0, frames=20, bin_s=0.5, scale=1e-3, magnitudes=bytes(64)
         ),
         style=StyleResult(style="waltz", probability=0.9),
+    ),
+    ClipUploadedV3(
+        **{name: getattr(_FILE, name) for name in _FILE.__struct_fields__} | {"clip_id": "clip-5", "duration_s": 90.0}
+    ),
+    ClipScoredV4(
+        **msgspec.structs.asdict(scored_clip("clip-5"))
+        | {"duration_s": 90.0, "modalities": {Modality.ROUTINE: result(attention=1.0)}, "missing": ()},
+        temporal_attention=TemporalAttention(
+            modality=Modality.ROUTINE,
+            rate_hz=1.0,
+            parts=("dynamic", "static"),
+            weights=np.full((2, 90), 1 / 90, "<f2").tobytes(),
+        ),
     ),
     EngagementObserved(clip_id="clip-3", observed_at_ms=NOW_MS, likes=4, comments=3, reposts=2, views=100),
     ClipDeleted(clip_id="clip-3", reason="asked for"),
