@@ -284,7 +284,7 @@ def read_clip(
     that is shorter or longer than a clip.
     """
     if duration_s is not None:
-        _check_length(duration_s)
+        _check_length(duration_s, MAX_ROUTINE_S)
     try:
         features = loader.read(source, duration_s, only=only)
     except FeatureFileForbidden as error:
@@ -293,16 +293,18 @@ def read_clip(
             "the URI is not below a feature root of this service; send the features inline, or name a file there",
             field="features.uri",
         ) from error
-    _check_length(span_s(features) if duration_s is None else duration_s)
+    _check_length(
+        span_s(features) if duration_s is None else duration_s, max(modality.longest_s for modality in features.frames)
+    )
     return features
 
 
-def _check_length(lasts_s: float) -> None:
+def _check_length(lasts_s: float, longest_s: float) -> None:
     """Raises ``QueryError`` for what is shorter or longer than a clip."""
-    if not MIN_DURATION_S - _SLACK_S <= lasts_s <= MAX_ROUTINE_S + _SLACK_S:
+    if not MIN_DURATION_S - _SLACK_S <= lasts_s <= longest_s + _SLACK_S:
         raise QueryError(
-            f"the clip lasts {lasts_s:.4g} s; a clip lasts {MIN_DURATION_S:g} to {MAX_ROUTINE_S:g} s, so send a part "
-            "of it, or a longer one",
+            f"the clip lasts {lasts_s:.4g} s; a clip lasts {MIN_DURATION_S:g} to {longest_s:g} s, so send a part of "
+            "it, or a longer one",
             field="duration_s",
         )
 

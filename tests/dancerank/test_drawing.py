@@ -23,31 +23,31 @@ EVERY = TipsAnswer("g1", "mpii-16", list(MPII_16.joints), EDGES, [OverallTips("o
 
 
 def test_tips_of_a_challenge_are_drawn_with_their_values() -> None:
-    root = parsed(Drawings().tips(CHALLENGE, "svg"))
+    root = parsed(Drawings().tips(CHALLENGE, None, "svg"))
     said = {cell[0].text for cell in of_class(root, "cell")}
     assert {"left wrist, 0 s: 1", "right ankle, 0 s: 0.25", "left wrist: 1.5"} < said
     assert len(of_class(root, "none")) == 16
-    assert Drawings().tips(CHALLENGE, "png").startswith(b"\x89PNG")
+    assert Drawings().tips(CHALLENGE, None, "png").startswith(b"\x89PNG")
     assert "style" not in "".join(root.itertext())
 
 
 def test_tips_of_a_style_say_so() -> None:
-    root = parsed(Drawings().tips(replace(CHALLENGE, style="cha-cha"), "svg"))
+    root = parsed(Drawings().tips(replace(CHALLENGE, style="cha-cha"), None, "svg"))
     assert "3 clips of style cha-cha" in "".join(root.itertext())
 
 
 def test_tips_of_all_challenges_are_drawn_with_their_values() -> None:
-    root = parsed(Drawings().tips(EVERY, "svg"))
+    root = parsed(Drawings().overall_tips(EVERY, "svg"))
     assert "one, left wrist: 0.7" in {cell[0].text for cell in of_class(root, "cell")}
     assert words(root, "challenge") == ["one"]
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith(("dancerank.pictures", "dancerank.tips_"))]:
+    for name in [name for name in sys.modules if name.startswith(("dancerank.pictures", "dancerank.drawing."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(NotOffered, match=r"install dancerank\[pictures\]"):
-        Drawings().tips(CHALLENGE, "png")
+        Drawings().tips(CHALLENGE, None, "png")
 
 
 def test_strips_are_drawn_with_the_skeletons_that_there_are() -> None:

@@ -27,6 +27,7 @@ from schemas.errors import (
     FeatureStoreUnavailable,
     InferenceFailed,
     NotOffered,
+    NoUsableModality,
     QueryError,
     TooManyAtOnce,
     VideoUnreadable,
@@ -156,13 +157,28 @@ def test_an_extractor_whose_features_the_bundle_does_not_read_says_what_to_chang
         scored_file(ours, "video", b"x")
 
 
-@pytest.mark.parametrize(("lasts_s", "stated_s"), [(1.0, None), (3.0, 61.0), (3.0, 1.0), (61.25, None)])
+@pytest.mark.parametrize(
+    ("modality", "lasts_s", "stated_s", "allowed"),
+    [
+        (Modality.SCENIC, 1.0, None, "3 to 60 s"),
+        (Modality.SCENIC, 61.25, None, "3 to 60 s"),
+        (Modality.SCENIC, 3.0, 1.0, "3 to 600 s"),
+        (Modality.ROUTINE, 3.0, 601.0, "3 to 600 s"),
+    ],
+)
 @pytest.mark.tried(kind="HTTP edges", given="a clip of 1 s or 61 s to score on request", outcome="422 duration_s")
-def test_a_clip_has_the_length_of_one(scoring: OnRequest, lasts_s: float, stated_s: float | None) -> None:
-    features = random_features(lasts_s, modalities=(Modality.SCENIC,))
-    with pytest.raises(QueryError, match="3 to 60 s") as raised:
+def test_a_clip_has_the_length_of_one(
+    scoring: OnRequest, modality: Modality, lasts_s: float, stated_s: float | None, allowed: str
+) -> None:
+    features = random_features(lasts_s, modalities=(modality,))
+    with pytest.raises(QueryError, match=allowed) as raised:
         scoring.score(InlineFeatures(encode_features(features)), stated_s)
     assert raised.value.field == "duration_s"
+
+
+def test_a_long_clip_without_features_of_a_routine_is_refused_with_what_it_needs(scoring: OnRequest) -> None:
+    with pytest.raises(NoUsableModality, match="longer than 60 s is scored by routine"):
+        scoring.score(InlineFeatures(encode_features(random_features(60.0, modalities=(Modality.SCENIC,)))), 61.0)
 
 
 def test_what_cannot_be_used_is_an_error_of_the_clip(scoring: OnRequest, tmp_path: Path) -> None:

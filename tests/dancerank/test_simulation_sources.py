@@ -81,8 +81,9 @@ def test_predictions_that_evaluate_wrote_are_read_and_absent_modalities_stay_abs
     path = predictions_of(tmp_path / "p.csv", [row.clip_id for row in rows])
     clips, times = recorded_clips(in_memory(rows), path)
     assert times is None
-    assert set(clips[0].scores) == {*Dimension} - {Dimension.FACIAL}
-    assert set(clips[1].scores) == set(Dimension)
+    predicted = {*FUSED_MODALITIES, Dimension.FUSED}
+    assert set(clips[0].scores) == predicted - {Dimension.FACIAL}
+    assert set(clips[1].scores) == predicted
     assert clips[5].virality == pytest.approx(float(raw_score(50, 2, 1, 3.0)[0]))
     first, again, other = (recorded_world(clips, times, seed=seed, days=2.0) for seed in (1, 1, 2))
     assert first.rated == again.rated

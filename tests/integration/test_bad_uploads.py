@@ -16,8 +16,8 @@ import safetensors.numpy
 
 from schemas.bundle import Bundle
 from schemas.codec import decode, encode
-from schemas.events import ClipScored, ClipUploaded, FeatureFile, InlineFeatures
-from schemas.features import encode_features
+from schemas.events import ClipScored, ClipUploaded, ClipUploadedV3, FeatureFile, InlineFeatures
+from schemas.features import ClipFeatures, encode_features
 from schemas.modalities import PAPER_MODALITIES, Modality
 from schemas.ports import OutgoingRecord, Record
 from streamer.assembly import open_streamer
@@ -94,6 +94,12 @@ def edited(**fields: object) -> bytes:
     """A good event as JSON, with fields replaced."""
     event = json.loads(msgspec.json.encode(upload(BAD, GOOD)))
     return json.dumps(event | fields).encode()
+
+
+def routine(features: ClipFeatures) -> bytes:
+    """An upload of 61 s."""
+    clip = msgspec.structs.asdict(upload(BAD, features))
+    return encode(ClipUploadedV3(**clip | {"duration_s": 61.0}))
 
 
 def link(place: Place) -> FeatureFile:
@@ -202,6 +208,15 @@ CASES = {
         lambda _: InlineFeatures(encode_features(random_features(DURATION_S, modalities=(F,)))),
         "no_usable_modality",
         "only facial",
+    ),
+    "routine for a bundle without that stream": Case(
+        lambda _: routine(random_features(61.0, modalities=(Modality.ROUTINE,))), "no_usable_modality", "only routine"
+    ),
+    "long clip without a routine": Case(
+        lambda _: routine(random_features(60.0, modalities=(B,))), "no_usable_modality", "60 s is scored by routine"
+    ),
+    "long clip in the version of short ones": Case(
+        lambda _: edited(duration_s=61.0), "malformed_event", "Expected `float` <= 60", field="duration_s"
     ),
     "no tensor": Case(lambda _: InlineFeatures(tensors()), "no_usable_modality", "no tensor"),
     "unknown joint layout": Case(
