@@ -6,6 +6,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from dancerank.cli import app
@@ -146,6 +148,33 @@ def test_a_clip_that_cannot_be_learned_from_is_named_with_its_file_and_row(
         train_styles(data, tmp_path / "classifier")
     assert str(data.table) in refused.value.message
     assert not (tmp_path / "classifier").exists()
+
+
+@pytest.mark.tried(
+    kind="importers that trust types",
+    given="styles learned from a data set: poses of another width, 21 people in a frame, nobody in any frame",
+    outcome="refused with table, row and file, and what was expected or what to do",
+)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda poses: poses[:, :15], r"has shape \(77, 15, 2\); expected \(T, 16, 2 or 3\)"),
+        (lambda poses: np.stack([poses] * 21, axis=1), r"has shape \(77, 21, 16, 2\); expected \(T, 16, 2 or 3\)"),
+        (np.zeros_like, r"undetected joints: .* in every step.*; extract the pose again, or leave the clip out"),
+    ],
+    ids=["another width", "21 people", "nobody"],
+)
+def test_poses_that_no_dancer_has_are_named_with_table_row_and_file(
+    tmp_path: Path, change: Callable[[np.ndarray], np.ndarray], said: str
+) -> None:
+    data = data_set(tmp_path / "data", recordings=2)
+    path = data.folder / data.annotations[2].features
+    with safe_open(path, "np") as file:
+        metadata, tensors = file.metadata(), {name: change(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+    save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, path, metadata=metadata)
+    with pytest.raises(DataSetError, match=r"row 4, skeletal: features/hands-0-2.safetensors: .*" + said) as refused:
+        read_poses(data, on_progress=quiet)
+    assert str(data.table) in refused.value.message
 
 
 def test_a_data_set_without_styles_says_which_columns_it_has(tmp_path: Path) -> None:
