@@ -31,6 +31,10 @@ SMALLEST_SPEED: Final = 1e-4
 LEAST_VARIATION: Final = 1e-6
 """A descriptor whose standard deviation over clips is not above this says nothing."""
 PER_COORDINATE: Final = 3
+NEAREST: Final = 5
+"""Clips of the fit that a clip is measured by."""
+MOST_LEARNED: Final = 1000
+"""Clips of the fit that are kept to measure by; with 96 descriptors each 768 bytes of the graph."""
 
 Array = NDArray[np.float64]
 
@@ -41,8 +45,9 @@ class MovementDiscriminant(PoseClassifier):
     With w the whitened descriptors, c_k the whitened mean of style k, and z and e_k the parts of w - mean(c) and
     c_k - mean(c) in the space that the means span, the logits are -‖z - e_k‖² / 2: the log density of equally frequent
     normal distributions with one covariance, up to what is the same for all. The familiarity is the negative sum of two
-    mean squares: of z - e_k over its K - 1 dimensions, for the nearest style, and of the rest of w over the other
-    D - K + 1. Both are about 1 for a clip like those of the fit, whatever D is. All is computed in float64.
+    distances to the nearest clips of the fit: of z to the fifth nearest of them, and the mean square of w to the five
+    nearest over D. So a dance between two styles, or beside one, is unfamiliar, where distances to the means would have
+    it near. All is computed in float64.
     """
 
     def __init__(self, layout: JointLayout, styles: int) -> None:
@@ -55,6 +60,7 @@ class MovementDiscriminant(PoseClassifier):
             "centre": (width,),
             "basis": (width, styles - 1),
             "places": (styles, styles - 1),
+            "learned": (1, width),
         }.items():
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
         self.mean: Tensor
@@ -62,16 +68,16 @@ class MovementDiscriminant(PoseClassifier):
         self.centre: Tensor
         self.basis: Tensor
         self.places: Tensor
+        self.learned: Tensor
 
     def judged(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N, K) and familiarity (N,)."""
         whitened = (self.movement(frames, lengths) - self.mean) @ self.whitening - self.centre
         within = whitened @ self.basis
         squares = (within[:, None] - self.places).square().sum(2)
-        beside = (whitened.square().sum(1) - within.square().sum(1)).relu()
-        dimensions = self.basis.shape[1]
-        familiarity = -squares.amin(1) / dimensions - beside / (len(self.mean) - dimensions)
-        return (-squares / 2).float(), familiarity.float()
+        beside = _nearest(within, self.learned @ self.basis)[:, -1].sqrt()
+        whole = _nearest(whitened, self.learned).mean(1) / len(self.mean)
+        return (-squares / 2).float(), -(beside + whole).float()
 
     def movement(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """(N, D) descriptors: of each coordinate of each joint the logarithm of its standard deviation, of its mean
@@ -101,9 +107,10 @@ def fit_discriminant(
     clips: Sequence[StyleClip],
     layout: JointLayout,
     *,
-    seed: int = 0,  # noqa: ARG001 – what is fitted in closed form has no use for one
+    seed: int = 0,
 ) -> MovementDiscriminant:
-    """A discriminant of the clips' styles, class k being ``styles_of(clips)[k]``; every style has the same weight.
+    """A discriminant of the clips' styles, class k being ``styles_of(clips)[k]``; every style has the same weight. Of
+    more than ``MOST_LEARNED`` clips so many are drawn by ``seed`` to measure the distance to.
 
     Raises ``UnusableSamples`` for clips that cannot be used, and if no style has clips that differ.
     """
@@ -125,12 +132,15 @@ def fit_discriminant(
     whitened = means @ whitening
     centre = whitened.mean(0)
     basis = np.linalg.svd(whitened - centre, full_matrices=False)[2][: len(styles) - 1].T
+    kept = np.sort(np.random.default_rng(seed).permutation(len(clips))[:MOST_LEARNED])
+    network.learned = torch.zeros(len(kept), len(mean), dtype=torch.float64)
     for name, value in {
         "mean": mean,
         "whitening": whitening / scale[:, None],
         "centre": centre,
         "basis": basis,
         "places": (whitened - centre) @ basis,
+        "learned": values[kept] @ whitening - centre,
     }.items():
         network.get_buffer(name).copy_(torch.from_numpy(np.ascontiguousarray(value)))
     return network.eval()
@@ -139,6 +149,12 @@ def fit_discriminant(
 @torch.inference_mode()
 def _described(network: MovementDiscriminant, clips: Sequence[StyleClip]) -> Array:
     return np.concatenate([network.movement(*each).numpy() for each in padded_poses(clips)])
+
+
+def _nearest(x: Tensor, learned: Tensor) -> Tensor:
+    """Squared distances (N, ``NEAREST``) of (N, D) to the nearest of (M, D), ascending; (N, M) if there are fewer."""
+    squares = x.square().sum(1, keepdim=True) + learned.square().sum(1) - 2 * x @ learned.T
+    return squares.relu().topk(min(NEAREST, len(learned)), dim=1, largest=False).values
 
 
 def _deviation(x: Tensor, mask: Tensor, count: Tensor) -> Tensor:

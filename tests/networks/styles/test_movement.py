@@ -7,6 +7,7 @@ from scipy.stats import multivariate_normal
 from sklearn.covariance import ledoit_wolf
 
 from networks.errors import UnusableSamples
+from networks.styles import movement
 from networks.styles.calibration import calibration_error, fit_temperature, threshold_accepting
 from networks.styles.classifier import evaluate_classifier, train_classifier
 from networks.styles.clips import StyleClip
@@ -89,10 +90,30 @@ def test_styles_are_told_apart_and_a_dance_like_none_of_them_is_refused() -> Non
     assert (found.falsely_accepted, found.auroc) == (0, 1)
 
 
-def test_a_clip_that_is_in_the_fit_is_about_one_mean_square_from_its_style() -> None:
-    clips = dances(recordings=40, clips=2)
-    _, familiarity = judge(fit_discriminant(clips, MPII_16), clips)
-    assert -3 < familiarity.mean() < -1
+def test_familiarity_is_the_distance_to_the_nearest_clips_of_the_fit() -> None:
+    clips, others = dances(), dances(first=5000)[::4]
+    network = fit_discriminant(clips, MPII_16)
+
+    def whitened(clip: StyleClip) -> np.ndarray:
+        described = descriptors(clip.frames, MPII_16) - network.mean.numpy()
+        return described @ network.whitening.numpy() - network.centre.numpy()
+
+    learned = [whitened(clip) for clip in clips]
+    _, familiarity = judge(network, others)
+    for clip, found in zip(others, familiarity, strict=True):
+        apart = [whitened(clip) - each for each in learned]
+        within = sorted(np.linalg.norm(each @ network.basis.numpy()) for each in apart)
+        whole = sorted(np.square(each).mean() for each in apart)
+        assert found == pytest.approx(-within[4] - np.mean(whole[:5]), rel=1e-5)
+
+
+def test_of_very_many_clips_some_are_kept_to_measure_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(movement, "MOST_LEARNED", 7)
+    clips = dances(recordings=2)
+    first, again, other = (fit_discriminant(clips, MPII_16, seed=seed).learned for seed in (1, 1, 2))
+    assert first.shape == (7, 96)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
 
 
 def test_the_temperature_softens_what_is_too_sure_and_leaves_the_most_probable_style() -> None:
