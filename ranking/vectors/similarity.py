@@ -25,6 +25,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ranking.vectors.backends.port import cosines as stored_cosines
+from ranking.vectors.backends.port import nearest_rows
 from ranking.vectors.catalogue import Catalogue
 from ranking.vectors.conditions import Decisions, Undecided
 from ranking.vectors.cursors import Cursor
@@ -235,13 +236,14 @@ class SimilaritySearch:
             if weight != 0 and modality in indexes:
                 vector = question.asked.vectors[modality]
                 index = indexes[modality][len(vector)]
-                found = index.search(vector if weight > 0 else -vector, fetch, among=only)
-                seen.append(self._catalogue.rows_of(found.ids))
+                found = nearest_rows(index, self._catalogue, vector if weight > 0 else -vector, fetch, only)
+                seen.append(found.rows)
                 exact = exact and found.exact
-                if len(found.ids) == fetch:
-                    bound += abs(weight) * max(float(found.similarities[-1]), 0.0)
+                if len(found.rows) >= fetch:
+                    bound += abs(weight) * max(float(found.similarities.min()), 0.0)
                     exhausted = False
-        return _Nearest(np.unique(np.concatenate(seen)), None if exhausted else bound, exact)
+        rows = np.unique(np.concatenate(seen))
+        return _Nearest(rows[rows >= 0], None if exhausted else bound, exact)
 
     def _completed(
         self, rows: Int64, question: _Question, indexes: IndexesByWidth, modalities: Sequence[Modality]
@@ -253,7 +255,7 @@ class SimilaritySearch:
             has, vector = self._catalogue.having(modality, rows), question.asked.vectors[modality]
             index = indexes.get(modality, {}).get(len(vector))
             if index is not None and has.any():
-                compared = stored_cosines(index, self._catalogue.clip_ids(rows[has]), vector)
+                compared = stored_cosines(index, self._catalogue, rows[has], vector)
                 cosines[modality][has] = np.clip(compared, -1.0, 1.0)
                 similarity += question.weights[modality] * np.nan_to_num(cosines[modality])
         return _Candidates(rows, similarity, cosines)

@@ -18,6 +18,7 @@ from ranking.vectors.backends.port import (
     SnapshotIndex,
     VectorIndex,
     cosines,
+    nearest_rows,
     unit,
 )
 from schemas.modalities import Modality
@@ -112,7 +113,7 @@ def compare_vectors(index: VectorIndex, expected: Mapping[str, Float32]) -> None
     wanted = np.stack([expected.get(clip_id, np.full(index.dim, np.nan)) for clip_id in ids])
     np.testing.assert_allclose(found, wanted, atol=TOLERANCE, err_msg="the vectors in the order asked, NaN if absent")
     query = np.eye(1, index.dim, dtype=np.float32)[0]
-    compared, wanted = cosines(index, ids, query), np.einsum("nd,d->n", found, query)
+    compared, wanted = cosines(index, NUMBERS, NUMBERS.find(ids), query), np.einsum("nd,d->n", found, query)
     # A merge in the background may have rounded a vector in between.
     np.testing.assert_allclose(compared, wanted, atol=TOLERANCE, err_msg="the cosines are those of the stored vectors")
 
@@ -148,6 +149,10 @@ def compare_search(
         best = sorted(cosines.values(), reverse=True)[:k]
         enough = [cosine for cosine in best if at_least is None or cosine >= at_least]
         np.testing.assert_allclose(found.similarities, enough, atol=tolerance, err_msg="an exact index misses nothing")
+        near = nearest_rows(index, NUMBERS, query, k, among)
+        expect({*found.ids} <= {*NUMBERS.clip_ids(near.rows)}, f"the rows of all hits are found, not {near.rows}")
+        known = [cosines[clip_id] for clip_id in NUMBERS.clip_ids(near.rows)]
+        np.testing.assert_allclose(near.similarities, known, atol=tolerance, err_msg="the similarities of the rows")
 
 
 def raises(expected: type[Exception], call: Callable[[], object], what: str) -> Exception:

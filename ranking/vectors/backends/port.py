@@ -120,12 +120,28 @@ class VectorIndex(Protocol):
         ...
 
 
-@runtime_checkable
-class ComparesVectors(Protocol):
-    """An index that compares its vectors with a query faster than ``vectors`` hands them out; see ``cosines``."""
+class FoundRows(NamedTuple):
+    """``rows`` (K,) and their cosine ``similarities`` (K,), in no order: at least the k nearest that a search is asked
+    for, or all that there are. ``exact``: as in ``SearchResult``.
+    """
 
-    def cosines(self, clip_ids: Sequence[str], query: Float32) -> Float32:
-        """Cosines (B,) of the stored vectors with the unit vector ``query`` (D,), NaN for each id that is not held."""
+    rows: Int64
+    similarities: Float32
+    exact: bool
+
+
+@runtime_checkable
+class SearchesRows(Protocol):
+    """An index in this process that says which rows are near, so that no ids have to be looked up, and that compares
+    its vectors with a query faster than ``vectors`` hands them out.
+    """
+
+    def search_rows(self, query: Float32, k: int, *, among: Filter | None = None) -> FoundRows:
+        """As ``search``. While the index changes, a row may belong to another clip by now."""
+        ...
+
+    def cosines(self, rows: Int64, query: Float32) -> Float32:
+        """Cosines (B,) of the stored vectors with the unit vector ``query`` (D,), NaN for each row that has none."""
         ...
 
 
@@ -302,12 +318,22 @@ def _lengths(vectors: Float32) -> Float32:
     return lengths
 
 
-def cosines(index: VectorIndex, clip_ids: Sequence[str], query: Float32) -> Float32:
-    """Cosines (B,) of the stored vectors with the unit vector ``query`` (D,), NaN for each id that is not held."""
-    if isinstance(index, ComparesVectors):
-        return index.cosines(clip_ids, query)
+def nearest_rows(index: VectorIndex, numbers: RowNumbers, query: Float32, k: int, among: Filter | None) -> FoundRows:
+    """``SearchesRows.search_rows`` of any index; -1 for a clip that has no row by now."""
+    if isinstance(index, SearchesRows):
+        return index.search_rows(query, k, among=among)
+    found = index.search(query, k, among=among)
+    return FoundRows(numbers.find(found.ids), found.similarities, found.exact)
+
+
+def cosines(index: VectorIndex, numbers: RowNumbers, rows: Int64, query: Float32) -> Float32:
+    """Cosines (B,) of the stored vectors of ``rows`` (B,) with the unit vector ``query`` (D,), NaN for each that is not
+    held.
+    """
+    if isinstance(index, SearchesRows):
+        return index.cosines(rows, query)
     # Not a matrix product: BLAS may round equal rows differently, and they have to tie.
-    compared: Float32 = np.einsum("nd,d->n", index.vectors(clip_ids), query)
+    compared: Float32 = np.einsum("nd,d->n", index.vectors(numbers.clip_ids(rows)), query)
     return compared
 
 

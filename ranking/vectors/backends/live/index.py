@@ -28,6 +28,7 @@ from ranking.vectors.backends.live.segment_files import SegmentFolder, SegmentVe
 from ranking.vectors.backends.live.tiers import Lane, Merge, Shape, due, size
 from ranking.vectors.backends.port import (
     Filter,
+    FoundRows,
     IndexedClip,
     RowNumbers,
     SearchResult,
@@ -112,27 +113,34 @@ class LiveIndex:
     def search(
         self, query: Float32, k: int, *, among: Filter | None = None, at_least: float | None = None
     ) -> SearchResult:
+        found = self.search_rows(query, k, among=among)
+        rows, similarities = found.rows, found.similarities
+        if at_least is not None:
+            enough = similarities >= at_least
+            rows, similarities = rows[enough], similarities[enough]
+        return best_first(similarities, self._numbers.clip_ids(rows), k, exact=found.exact)
+
+    def search_rows(self, query: Float32, k: int, *, among: Filter | None = None) -> FoundRows:
         query = checked_query(query, self._dim, k)
         state = self._state
         if among is not None and among.count <= self._shape.scanned:
             rows = among.rows()
             compared = self._compared(rows, query)
             held = ~np.isnan(compared)
-            return self._best(rows[held], compared[held], k, at_least, exact=True)
+            return _nearest(FoundRows(rows[held], compared[held], exact=True), k)
         admitted = None if among is None else Admitted(among.rows())
         k = min(k, state.live if admitted is None else admitted.count)
         if k == 0:
-            return SearchResult(np.empty(0, np.float32), [], exact=True)
+            return FoundRows(np.empty(0, np.int64), np.empty(0, np.float32), exact=True)
         # OpenMP keeps the number per calling thread, so it has to be set where the search runs.
         faiss.omp_set_num_threads(self._threads)
-        found = nearest(state, query, k, admitted)
-        return self._best(found.rows, found.similarities, k, at_least, exact=found.exact)
+        return _nearest(nearest(state, query, k, admitted), k)
 
     def vectors(self, clip_ids: Sequence[str]) -> Float32:
         return self._look_up(self._numbers.find(clip_ids))
 
-    def cosines(self, clip_ids: Sequence[str], query: Float32) -> Float32:
-        return self._compared(self._numbers.find(clip_ids), checked_query(query, self._dim))
+    def cosines(self, rows: Int64, query: Float32) -> Float32:
+        return self._compared(rows, checked_query(query, self._dim))
 
     def freeze(self) -> FrozenLiveIndex:
         return FrozenLiveIndex(self._dim, self._state)
@@ -330,15 +338,6 @@ class LiveIndex:
                     yield part, at[own] & _SLOT, pending[own]
             pending = pending[gone]
 
-    def _best(self, rows: Int64, compared: Float32, k: int, at_least: float | None, *, exact: bool) -> SearchResult:
-        if at_least is not None:
-            enough = compared >= at_least
-            rows, compared = rows[enough], compared[enough]
-        if len(rows) > k > 0:
-            first = compared >= np.partition(compared, -k)[-k]
-            rows, compared = rows[first], compared[first]
-        return best_first(compared, self._numbers.clip_ids(rows), k, exact=exact)
-
     def _merge_soon(self) -> None:
         if self._merges is not None:
             self._merges.wake(self)
@@ -356,3 +355,11 @@ class LiveIndex:
 
     def _waiting(self) -> int:
         return sum(isinstance(part, FreshPart) for part, _ in self._state.shown[:-1])
+
+
+def _nearest(found: FoundRows, k: int) -> FoundRows:
+    """The k nearest, and those that are as near as the last of them."""
+    if len(found.rows) <= k or k == 0:
+        return found
+    first = found.similarities >= np.partition(found.similarities, -k)[-k]
+    return FoundRows(found.rows[first], found.similarities[first], found.exact)

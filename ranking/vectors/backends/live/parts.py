@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from ranking.vectors.backends.live.codes import Codes
 from ranking.vectors.backends.live.segment_files import SegmentVectors
@@ -78,7 +79,7 @@ class Segment:
         self.file: Final = file
         self.codes: Final = codes
         self.copy: Final = copy
-        self.exact: Final = file.vectors
+        self.exact: Final[npt.NDArray[np.floating]] = file.vectors.view(np.ndarray)
         self.rows: Final = file.rows
         self.died: Final = died
         self.filled: Final = len(file.rows)

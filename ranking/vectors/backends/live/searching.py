@@ -8,19 +8,20 @@ Legend: N slots, C candidates, D width.
 
 from collections.abc import Callable, Sequence
 from math import ceil, sqrt
-from typing import Final, NamedTuple
+from typing import Final
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
 from ranking.vectors.backends.live.codes import NEIGHBOURS, Codes
+from ranking.vectors.backends.live.half_cosines import half_cosines
 from ranking.vectors.backends.live.parts import Part, Segment, Shown, State
+from ranking.vectors.backends.port import FoundRows
 from schemas.ports import Float32, Int64
 
 Bool = npt.NDArray[np.bool_]
 _GROWTH: Final = 4
-_AT_ONCE: Final = 4096
 
 
 _bitmap: Callable[..., faiss.IDSelector] = faiss.IDSelectorBitmap
@@ -47,14 +48,6 @@ class Admitted:
         return _bitmap(self._bits)
 
 
-class Candidates(NamedTuple):
-    """Rows (C,) and their cosine similarities; ``exact``: no other row can be among the nearest."""
-
-    rows: Int64
-    similarities: Float32
-    exact: bool
-
-
 def similarities(vectors: Float32, query: Float32) -> Float32:
     """Cosines (C,) of unit vectors (C, D).
 
@@ -69,31 +62,17 @@ def cosines(part: Part, slots: Int64, query: Float32) -> Float32:
     """Cosines (C,) of the vectors in ``slots`` (C,) of a part."""
     if part.exact.dtype != np.float16:
         return similarities(part.vectors(slots), query)
-    blocks = [slots[start : start + _AT_ONCE] for start in range(0, len(slots), _AT_ONCE)]
-    return np.concatenate([_similarities_of_half(part.exact[block], query) for block in blocks])
+    return half_cosines([(part.exact, slots)], query)
 
 
-def _similarities_of_half(vectors: npt.NDArray[np.floating], query: Float32) -> Float32:
-    """The same from float16, which FAISS reads twenty times as fast as NumPy converts it."""
-    index = faiss.IndexScalarQuantizer(vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-    index.is_trained = True  # there is nothing to train
-    if not len(vectors):
-        return np.empty(0, np.float32)
-    index.add_sa_codes(vectors.view(np.uint8))
-    found, places = index.search(query[None], len(vectors))
-    cosines = np.empty(len(vectors), np.float32)
-    cosines[places[0]] = found[0]
-    return cosines
-
-
-def nearest(state: State, query: Float32, k: int, admitted: Admitted | None) -> Candidates:
+def nearest(state: State, query: Float32, k: int, admitted: Admitted | None) -> FoundRows:
     """The k nearest rows, and perhaps more, of the 1 ≤ k that ``state`` holds and ``admitted`` admits."""
     scanned = [_scanned(each, query, k, state.change, admitted) for each in state.shown if each.part.codes is None]
     segments = [part for part in state.segments() if part.codes is not None]
     if segments:
         scanned.append(_from_codes(segments, query, k, state, admitted))
     rows, cosines = zip(*scanned, strict=True)
-    return Candidates(np.concatenate(rows), np.concatenate(cosines), exact=not segments)
+    return FoundRows(np.concatenate(rows), np.concatenate(cosines), exact=not segments)
 
 
 def _scanned(shown: Shown, query: Float32, k: int, change: int, admitted: Admitted | None) -> tuple[Int64, Float32]:
@@ -117,12 +96,10 @@ def _from_codes(
     kept = max((segment.codes.wanted(k) for segment in segments if segment.codes is not None), default=0)
     estimates = np.concatenate([np.empty(0, np.float32), *(each for each, _ in estimated)])
     least = np.partition(estimates, -kept)[-kept] if len(estimates) > kept else -np.inf
-    rows, vectors = [], []
-    for segment, (each, slots) in zip(segments, estimated, strict=True):
-        best = slots[each >= least]
-        rows.append(segment.rows[best])
-        vectors.append(segment.exact[best])
-    return np.concatenate(rows), _similarities_of_half(np.concatenate(vectors), query)
+    best = [slots[each >= least] for each, slots in estimated]
+    rows = np.concatenate([segment.rows[slots] for segment, slots in zip(segments, best, strict=True)])
+    compared = half_cosines([(segment.exact, slots) for segment, slots in zip(segments, best, strict=True)], query)
+    return rows, compared
 
 
 def _estimated(
@@ -141,7 +118,8 @@ def _estimated(
     probes = ceil(codes.probes * sqrt(max(1.0, k / NEIGHBOURS) / share))
     while True:
         estimates, rows = codes.search(query, count, probes, selector)
-        slots = np.searchsorted(segment.rows, rows)
+        order = np.argsort(rows)  # what is ascending is found by reading on, not by jumping
+        estimates, slots = estimates[order], np.searchsorted(segment.rows, rows[order])
         held = segment.died[slots] > state.change
         exhausted = len(rows) < count  # the probed lists hold no more
         if held.sum() >= k or (exhausted and probes >= codes.lists) or (count == segment.filled and not exhausted):
