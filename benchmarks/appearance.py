@@ -58,12 +58,17 @@ Mask = npt.NDArray[np.bool_]
 
 
 class FacesFound(NamedTuple):
-    """Of ``searched`` pictures: those with the dancer's face by us, by MTCNN, and by both in one place."""
+    """Of ``searched`` pictures: those with the dancer's face by us, by MTCNN, and by both in one place; likewise
+    ``followed_theirs`` and ``followed_both`` of those in which a dancer is followed. In the others the largest face of
+    the picture counts, which may be that of somebody else.
+    """
 
     searched: int
     ours: int
     theirs: int
     both: int
+    followed_theirs: int
+    followed_both: int
 
 
 def main() -> None:
@@ -90,12 +95,15 @@ def main() -> None:
         console.print(f"{name}: {clip.length_s:g} s, {found}")
         counts.append(found)
         if found.theirs:
-            figures.append(face_figure(name, found))
+            figures.append(face_figure(name, found.both, found.theirs))
+        if 0 < found.followed_theirs < found.theirs:
+            followed = f"{name}, while a dancer is followed"
+            figures.append(face_figure(followed, found.followed_both, found.followed_theirs))
         if name in STILL_CAMERAS:
             figures += backgrounds_of(name, clip, console)
     if mtcnn is not None:
         together = FacesFound(*(sum(each) for each in zip(*counts, strict=True)))
-        figures.append(face_figure("all videos", together))
+        figures.append(face_figure("all videos", together.both, together.theirs))
     for figure in figures:
         console.print(f"{figure.name}: {figure.value:.3f}, bar {figure.bar}, met {figure.met}")
     write_figures("appearance", figures, seconds=arguments.seconds)
@@ -120,8 +128,8 @@ def opened_mtcnn() -> Any | None:
     return MTCNN(keep_all=True)
 
 
-def face_figure(name: str, found: FacesFound) -> Measured:
-    return Measured(f"faces where MTCNN finds them, {name}", found.both / max(found.theirs, 1), "share", FACES_BAR)
+def face_figure(name: str, both: int, theirs: int) -> Measured:
+    return Measured(f"faces where MTCNN finds them, {name}", both / max(theirs, 1), "share", FACES_BAR)
 
 
 def faces_in(clip: Clip, finder: FaceFinder, mtcnn: Any | None, sheet: Path) -> FacesFound:
@@ -142,8 +150,15 @@ def faces_in(clip: Clip, finder: FaceFinder, mtcnn: Any | None, sheet: Path) -> 
             for frame, one, other in every(list(zip(frames, ours, theirs, strict=True)), 8)
         ],
     )
+    found = [face is not None for face in theirs]
+    followed = [person is not None for person in people]
     return FacesFound(
-        len(frames), sum(face is not None for face in ours), sum(face is not None for face in theirs), sum(both)
+        len(frames),
+        sum(face is not None for face in ours),
+        sum(found),
+        sum(both),
+        sum(map(all, zip(found, followed, strict=True))),
+        sum(map(all, zip(both, followed, strict=True))),
     )
 
 

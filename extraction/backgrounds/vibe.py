@@ -23,6 +23,8 @@ NEIGHBOURS: Final = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0
 
 _EASY: Final = 4
 """Samples that are compared for all pixels; most have their two matches then, and only the others go on."""
+_NEIGHBOUR_BITS: Final = np.arange(SAMPLES, dtype=np.uint64) * np.uint64(3)
+"""Where in a random word the number of a sample's neighbour begins."""
 _BEYOND: Final = np.array([RADIUS + 1], np.float64)
 """Differences are cut here, so that the squares of three fit into 16 bits."""
 
@@ -96,11 +98,10 @@ class ViBe:
     def _initialise(self, planes: Image, pixels: _Indices, allowed: Mask) -> None:
         """Samples of ``pixels``, (K,), are their neighbours' values, or their own where the neighbour is forbidden."""
         bits = self._words(len(pixels))
-        for n in range(SAMPLES):
-            number = (bits >> np.uint64(3 * n)) & np.uint64(7)
-            neighbours = self._neighbours[number.astype(np.intp), pixels]
-            sources = np.where(allowed[neighbours], neighbours, pixels)
-            self._samples[n][:, pixels] = planes[:, sources]
+        numbers = (bits >> _NEIGHBOUR_BITS[:, None]) & np.uint64(7)
+        neighbours = self._neighbours[numbers.astype(np.intp), pixels]
+        sources = np.where(allowed[neighbours], neighbours, pixels)
+        self._samples[:, :, pixels] = planes[:, sources].transpose(1, 0, 2)
         self._known[pixels] = True
         self._latest[:, pixels] = planes[:, pixels]
 
@@ -110,10 +111,11 @@ class ViBe:
         for n in range(1, _EASY):
             counts += _within(self._samples[n], planes)
         hard = np.flatnonzero(compared & (counts < FEWEST_MATCHES))
-        values, further = planes[:, hard], counts[hard]
-        for n in range(_EASY, SAMPLES):
-            further += _within(self._samples[n][:, hard], values)
-        counts[hard] = further
+        if hard.size:
+            # All at once: they are few, and each call costs more than its pixels.
+            others = self._samples[_EASY:, :, hard].transpose(1, 0, 2).reshape(3, -1)
+            values = np.tile(planes[:, hard], (1, SAMPLES - _EASY))
+            counts[hard] += _within(others, values).reshape(-1, hard.size).sum(axis=0, dtype=np.uint8)
         matches: Mask = compared & (counts >= FEWEST_MATCHES)
         return matches
 
@@ -145,8 +147,6 @@ def _planes(image: Image) -> Image:
 
 def _within(samples: Image, planes: Image) -> Mask:
     """(K,): whether the Euclidean distance of two colours, both (3, K), is at most ``RADIUS``."""
-    if not samples.shape[1]:
-        return np.zeros(0, np.bool_)
     near = cv2.min(cv2.absdiff(samples, planes), _BEYOND)
     squares: npt.NDArray[np.uint16] = near.astype(np.uint16)
     squares *= squares
