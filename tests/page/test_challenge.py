@@ -50,10 +50,11 @@ def ranking(seen: Visit, dimension: Dimension) -> Locator:
 def test_rankings_by_each_modality_stand_side_by_side(visit: Visits, small: SmallSystem, small_url: str) -> None:
     seen = visit(small_url, "#/challenges/challenge-1")
     seen.heading("challenge-1")
-    cards = [ranking(seen, dimension) for dimension in DIMENSIONS]
+    shown = [dimension for dimension in DIMENSIONS if dimension is not Dimension.ROUTINE]  # no clip here is so long
+    cards = [ranking(seen, dimension) for dimension in shown]
     tops = {round(box["y"]) for card in cards if (box := card.bounding_box()) is not None}
     assert len(tops) == 1
-    for dimension, card in zip(DIMENSIONS, cards, strict=True):
+    for dimension, card in zip(shown, cards, strict=True):
         expected = small.service.ranking("challenge-1", dimension, k=10)
         assert entries(card) == [entry.clip_id for entry in expected.entries]
         assert f"1–{len(expected.entries)} of {expected.clips}" in card.inner_text()

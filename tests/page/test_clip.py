@@ -18,8 +18,9 @@ from schemas.feedback import ClipGuidance, ClipSkeleton
 from schemas.modalities import Dimension
 from tests.page.dances import answered, guidance, skeleton
 from tests.page.lived import ODD, OUTSIDE, SHOWN, live, lived_system
-from tests.page.systems import SmallSystem, serving
+from tests.page.systems import SmallSystem, serving, some_clips
 from tests.page.visits import LOOKS, Visit
+from tests.ranking.examples import routine
 from tests.waiting import wait_until
 
 Visits = Callable[..., Visit]
@@ -244,3 +245,64 @@ def test_what_is_made_up_for_these_tests_has_the_form_of_the_services_answers() 
     TypeAdapter(ClipGuidance).validate_python(guidance(SHOWN))
     assert set(skeleton(SHOWN)) == {each.name for each in fields(ClipSkeleton)}
     assert set(guidance(SHOWN)) == {each.name for each in fields(ClipGuidance)}
+
+
+@pytest.mark.parametrize(("theme", "size"), LOOKS, ids=lambda each: each if isinstance(each, str) else f"{each[0]}px")
+def test_the_page_of_a_routine_shows_its_attention_over_time(
+    visit: Visits, routines_url: str, routines: SmallSystem, theme: str, size: tuple[int, int]
+) -> None:
+    seen = visit(routines_url, "#/clips/routine-1", theme=theme, size=size)
+    seen.heading("routine-1")
+    seconds = part(seen, "The seconds that made the score")
+    expect(seconds.locator("svg.chart")).to_be_visible()
+    expected = routines.service.moments("routine-1").moments
+    listed = seconds.get_by_role("list", name="The heaviest moments").get_by_role("listitem")
+    expect(listed).to_have_text(
+        [re.compile(f"{each.start_s:.1f}–{each.end_s:.1f} s: .* of {each.part} attention") for each in expected]
+    )
+    assert "No skeleton is kept of it" in seconds.inner_text()
+    assert part(seen, "Movement").count() == 0
+    assert "Routine" in part(seen, "Scores").inner_text()
+    seconds.get_by_text("Numbers").click()
+    first = routines.service.moments("routine-1").weights["dynamic"][0]
+    assert f"{100 * first:.2f} %" in seconds.locator("tbody tr").first.inner_text()
+    assert seen.violations() == []
+    assert not seen.is_wider_than_the_window()
+    seen.take("404")  # nothing is counted of it
+    seen.take("503")  # no pools are there
+
+
+def test_a_routine_finds_routines_and_has_a_weight_and_a_ranking_of_its_own(visit: Visits, routines_url: str) -> None:
+    seen = visit(routines_url, "#/similar?clip=routine-1")
+    expect(seen.page.get_by_role("slider")).to_have_count(5)
+    hits = seen.page.locator(".likeness")
+    expect(hits).to_have_count(3)
+    seen.open("#/similar?clip=clip-000")
+    expect(seen.page.get_by_role("slider")).to_have_count(4)
+    seen.open("#/challenges/challenge-1")
+    expect(part(seen, "Routine").get_by_role("listitem")).to_have_count(4)
+    seen.open("#/challenges/challenge-2")
+    expect(part(seen, "Scenic").get_by_role("listitem").first).to_be_visible()
+    assert part(seen, "Routine").count() == 0
+    seen.take("404")  # no skeletons are kept
+    seen.take("503")
+
+
+@pytest.fixture(scope="module")
+def routines() -> Iterator[SmallSystem]:
+    """Short clips, and four routines in the first challenge."""
+    clips = some_clips(9)
+    clips += [
+        routine(
+            f"routine-{n}", seed=n, challenge_id="challenge-1", score=n / 10, embedding=(n, 1.0), dancer_id=f"d-{n}"
+        )
+        for n in range(4)
+    ]
+    with SmallSystem(clips) as system:
+        yield system
+
+
+@pytest.fixture(scope="module")
+def routines_url(routines: SmallSystem) -> Iterator[str]:
+    with serving(routines.app()) as address:
+        yield address

@@ -1,6 +1,7 @@
 // What clips are scored by. The colours are in style/base.css, by the same names.
 
-export const MODALITIES = ["skeletal", "holistic", "facial", "scenic"];
+export const ROUTINE = "routine"; // scores clips longer than 60 s alone
+export const MODALITIES = ["skeletal", "holistic", "facial", "scenic", ROUTINE];
 export const DIMENSIONS = ["fused", ...MODALITIES];
 export const MEANING = {
   fused: "all modalities together",
@@ -8,6 +9,7 @@ export const MEANING = {
   holistic: "appearance",
   facial: "expression",
   scenic: "background",
+  routine: "clips longer than 60 s",
 };
 export const WINDOWS = { "1h": "last hour", "24h": "last 24 hours", "7d": "last 7 days", all: "all time" };
 

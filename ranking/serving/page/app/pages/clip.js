@@ -7,7 +7,7 @@ import { ClipNews } from "../components/clip_news.js";
 import { PageTitle } from "../components/page_title.js";
 import { Problem } from "../components/problem.js";
 import { Loading } from "../components/loading.js";
-import { DIMENSIONS } from "../dimensions.js";
+import { DIMENSIONS, ROUTINE } from "../dimensions.js";
 import { duration, number, percent, styleName, time } from "../format.js";
 import { href } from "../router.js";
 import { Duplicates } from "./clip/duplicates.js";
@@ -15,6 +15,7 @@ import { Movement } from "./clip/movement.js";
 import { Neighbours } from "./clip/neighbours.js";
 import { Observed } from "./clip/observed.js";
 import { Pool } from "./clip/pool.js";
+import { Routine } from "./clip/routine.js";
 import { Scores } from "./clip/scores.js";
 
 export default function Clip({ id, query }) {
@@ -37,7 +38,8 @@ export default function Clip({ id, query }) {
     ${!isUnknown &&
     html`<div class="clip">
       ${clip && html`<${Scores} clip=${clip} />`}
-      <${Movement} id=${id} generation=${generation} />
+      ${clip && clip.scores[ROUTINE] !== undefined && html`<${Routine} id=${id} generation=${generation} />`}
+      ${(clip ?? answer.error) && clip?.scores[ROUTINE] === undefined && html`<${Movement} id=${id} generation=${generation} />`}
       <${Observed} id=${id} clip=${clip} />
       <${Pool} key=${version} id=${id} />
       <${Duplicates} id=${id} generation=${generation} />

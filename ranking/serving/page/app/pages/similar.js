@@ -7,6 +7,7 @@ import { ClipLink } from "../components/clip_links.js";
 import { PageTitle } from "../components/page_title.js";
 import { Loading } from "../components/loading.js";
 import { Problem } from "../components/problem.js";
+import { ROUTINE } from "../dimensions.js";
 import { plural } from "../format.js";
 import { setQuery } from "../router.js";
 import { prefersStillness } from "../skeletons/loop.js";
@@ -20,6 +21,7 @@ export default function Similar({ query }) {
   const question = questionOf(query);
   const [dropped, setDropped] = useState(null);
   const [isMoving, setMoving] = useState(() => !prefersStillness());
+  const [isOfRoutine, setOfRoutine] = useState(false);
   const change = (changes) => setQuery(addressOf(changes));
   const mark = (list, other, id) => {
     const marked = [...question[list].filter((each) => each !== id), id].slice(-UNLIKE_MOST);
@@ -30,13 +32,13 @@ export default function Similar({ query }) {
     <div class="similar">
       <div class="question">
         <${Example} question=${question} dropped=${dropped} onChange=${change} />
-        <section class="card" aria-label="Weights"><${Weights} weights=${question.weights} onChange=${(weights) => change({ weights })} /></section>
+        <section class="card" aria-label="Weights"><${Weights} weights=${question.weights} isOfRoutine=${isOfRoutine} onChange=${(weights) => change({ weights })} /></section>
         <${Dropped} dropped=${dropped} onScored=${setDropped} />
       </div>
       <div>
         <${Filters} question=${question} onChange=${change} />
         <label class="check"><input type="checkbox" checked=${isMoving} onChange=${(event) => setMoving(event.target.checked)} /> Moving skeletons</label>
-        <${Found} question=${question} dropped=${dropped?.answer ?? null} isMoving=${isMoving}
+        <${Found} question=${question} dropped=${dropped?.answer ?? null} isMoving=${isMoving} onAnswer=${(found) => setOfRoutine(found.weights[ROUTINE] !== undefined)}
           onLike=${(id) => mark("like", "unlike", id)} onUnlike=${(id) => mark("unlike", "like", id)} />
       </div>
     </div>`;
@@ -76,11 +78,14 @@ const Marked = ({ label, ids, generation, remove }) =>
           ${ids.map((id) => html`<li key=${id}><${ClipLink} id=${id} query=${{ generation }} /> <button type="button" aria-label="Remove ${id}" onClick=${() => remove(id)}>Remove</button></li>`)}
         </ul>`;
 
-function Found({ question, dropped, isMoving, onLike, onUnlike }) {
+function Found({ question, dropped, isMoving, onAnswer, onLike, onUnlike }) {
   const objected = objection(question) ?? incomparable(dropped);
   const body = objected === null ? bodyOf(question, dropped) : null;
   const asked = JSON.stringify(body);
   const answer = useAnswer((signal) => (body === null ? Promise.resolve(null) : post("v1/similar", body, { signal })), [asked]);
+  useEffect(() => {
+    if (answer.value) onAnswer(answer.value);
+  }, [answer.value]);
   if (objected !== null) return html`<p class="empty">${objected}</p>`;
   if (body === null) return html`<p class="empty">Name a clip or a dancer, or drop a file: then the clips that are most similar appear here.</p>`;
   return html`${answer.error && html`<${Problem} error=${answer.error} retry=${answer.reload} what="The search failed" />`}

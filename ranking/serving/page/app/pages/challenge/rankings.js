@@ -6,7 +6,7 @@ import { announce } from "../../components/announce.js";
 import { ClipLink } from "../../components/clip_links.js";
 import { Section } from "../../components/section.js";
 import { Pager } from "../../components/table.js";
-import { DIMENSIONS, MEANING, title } from "../../dimensions.js";
+import { DIMENSIONS, MEANING, ROUTINE, title } from "../../dimensions.js";
 import { count, fixed, percentile } from "../../format.js";
 import { NoneRanked } from "./none.js";
 
@@ -33,6 +33,7 @@ function RankingBy({ id, dimension, window, order, style, generation, version })
     setBefore(pages);
     announce(`${title(dimension)}: page ${count(pages.length + 1)}`);
   };
+  if (dimension === ROUTINE && !answer.value?.clips) return null; // few challenges have clips that are so long
   return html`<${Section} title=${title(dimension)} hint=${`by ${MEANING[dimension]}`} answer=${answer} what="the ranking">
     ${(ranking) => html`<${Page} ranking=${ranking} dimension=${dimension} generation=${generation} first=${before.length * PAGE + 1}
       previous=${before.length ? () => turn(before.slice(0, -1)) : null}

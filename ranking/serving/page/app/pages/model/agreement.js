@@ -35,7 +35,7 @@ export function Agreement({ latest }) {
 }
 
 /** Of Plot; one for each dimension, so that colours need not be distinguished. */
-export const SYMBOLS = { fused: "circle", skeletal: "square", holistic: "triangle", facial: "diamond", scenic: "star" };
+export const SYMBOLS = { fused: "circle", skeletal: "square", holistic: "triangle", facial: "diamond", scenic: "star", routine: "wye" };
 
 const COLUMNS = [
   { label: "Challenge", isHeader: true, value: (row) => html`<bdi>${row.challenge}</bdi>` },

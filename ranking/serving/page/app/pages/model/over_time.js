@@ -5,7 +5,7 @@ import { colour, DIMENSIONS, title } from "../../dimensions.js";
 import { count, number, percent, plural, time } from "../../format.js";
 import { SYMBOLS } from "./agreement.js";
 
-const DASHES = { fused: null, skeletal: "6,3", holistic: "2,3", facial: "8,3,2,3", scenic: "1,4" };
+const DASHES = { fused: null, skeletal: "6,3", holistic: "2,3", facial: "8,3,2,3", scenic: "1,4", routine: "12,3" };
 const MOVED = 0.25; // the alert's
 
 export function OverTime({ history }) {

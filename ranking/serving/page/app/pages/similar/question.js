@@ -1,5 +1,5 @@
 // What is asked for, as it stands in the address, and as POST /v1/similar takes it.
-import { DIMENSIONS, MODALITIES } from "../../dimensions.js";
+import { DIMENSIONS, MODALITIES, ROUTINE } from "../../dimensions.js";
 
 export const PAGE = 12;
 export const UNLIKE_MOST = 50;
@@ -96,6 +96,8 @@ function weightsOf(text) {
     const weight = Number(value);
     if (name in found && Number.isFinite(weight)) found[name] = Math.max(-1, Math.min(1, weight));
   }
+  // A weight that an address does not name is 1; that of routines alone would hide that all others are 0.
+  if (!text.includes(ROUTINE) && MODALITIES.every((each) => each === ROUTINE || found[each] === 0)) found[ROUTINE] = 0;
   return found;
 }
 

@@ -1,11 +1,11 @@
 // Sliders: how much each modality matters, and below zero that the hits should differ in it.
 import { html, useEffect, useRef, useState } from "../../html.js";
-import { colour, MEANING, MODALITIES, title } from "../../dimensions.js";
+import { colour, MEANING, MODALITIES, ROUTINE, title } from "../../dimensions.js";
 
 const QUIET_MS = 250;
 
-/** `onChange(weights)` is called when a slider has been still for a moment. */
-export function Weights({ weights, onChange }) {
+/** `onChange(weights)` is called when a slider has been still for a moment. `isOfRoutine`: the example has that modality. */
+export function Weights({ weights, isOfRoutine, onChange }) {
   const [shown, setShown] = useState(weights);
   const timer = useRef(null);
   // The address may change by itself: back, or a reset.
@@ -23,7 +23,7 @@ export function Weights({ weights, onChange }) {
   };
   return html`<fieldset class="weights">
     <legend>What counts</legend>
-    ${MODALITIES.map(
+    ${MODALITIES.filter((each) => each !== ROUTINE || isOfRoutine || shown[each] !== 1).map(
       (each) => html`<label key=${each}>
         <span><span class="dimension" style=${{ "--colour": colour(each) }}>${title(each)}</span> <span class="hint">${MEANING[each]}</span></span>
         <input type="range" min="-1" max="1" step="0.1" value=${shown[each]} aria-valuetext=${inWords(shown[each])}
