@@ -1,5 +1,5 @@
-import gc
 import math
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -330,14 +330,20 @@ def test_the_truth_beside_a_data_set_is_what_was_planted(tmp_path: Path) -> None
     assert set(weights["challenge_id"].tolist()) == set(data.challenges)
 
 
-def test_clips_are_written_with_few_in_memory(tmp_path: Path) -> None:
-    alive = []
+def test_clips_are_written_with_few_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[SyntheticClip]] = []
+    alive, make = [], SyntheticClip.__init__
+
+    def noted(clip: SyntheticClip, *parts: Any, **more: Any) -> None:
+        made.append(weakref.ref(clip))
+        make(clip, *parts, **more)
 
     def count(done: int, total: int) -> None:
-        alive.append(sum(type(found) is SyntheticClip for found in gc.get_objects()))
+        alive.append(sum(clip() is not None for clip in made))
 
+    monkeypatch.setattr(SyntheticClip, "__init__", noted)
     write_synthetic(tmp_path, 24, seed=2, plan=SMALL, progress=count)
-    assert len(alive) == 24
+    assert len(alive) == len(made) == 24
     assert max(alive) - alive[0] <= 1
 
 

@@ -1,4 +1,7 @@
-"""Long runs of the pools under every kind of event, each step checked by an independent model (``reference_pools``)."""
+"""Long runs of the pools under every kind of event, each step checked by an independent model (``reference_pools``).
+
+``DANCERANK_FUZZ_EXAMPLES`` sets their number.
+"""
 
 from random import Random
 
@@ -11,6 +14,7 @@ from ranking.pools.policy import Caps, Exploration
 from ranking.pools.rounds import round_events
 from ranking.pools.state import PoolEvent
 from schemas.modalities import Dimension
+from tests.fuzz.outcomes import fuzzed
 from tests.ranking.pools.examples import STAY_S, WINDOW_MS, engaged, explored, policy, rated, removed, reviewed, tiers
 from tests.ranking.pools.reference_pools import ReferencePools
 
@@ -86,7 +90,7 @@ class Pools(RuleBasedStateMachine):
         assert granted == sum(totals)
 
 
-Pools.TestCase.settings = settings(max_examples=500, stateful_step_count=200, deadline=None)
+Pools.TestCase.settings = settings(fuzzed(), stateful_step_count=200)
 test_no_order_of_events_breaks_the_pools = Pools.TestCase
 
 

@@ -21,7 +21,6 @@ from tests.ranking.examples import logged, result, scored_clip
 from tests.ranking.vectors.plain_questions import (
     HOUR_MS,
     NOW_MS,
-    Clip,
     direction_of,
     plain_between,
     plain_hits,
@@ -115,15 +114,17 @@ def test_each_hit_of_mmr_is_the_best_that_is_left_of_the_pool(
     left = {hit.clip.clip_id: hit for hit in plain_hits(clips, query)[:mmr_pool]}
     hits = all_pages(space_of(clips, FaissBackend()), query, *sizes)
     assert {hit.clip_id for hit in hits} == left.keys()
-    chosen: list[Clip] = []
+    nearest: dict[str, float] = {}  # how similar the most similar chosen hit is
     for hit in hits:
         values = {
-            clip_id: mmr_lambda * each.score
-            - (1 - mmr_lambda) * max((plain_between(query, clips, each.clip, other) for other in chosen), default=0.0)
+            clip_id: mmr_lambda * each.score - (1 - mmr_lambda) * nearest.get(clip_id, 0.0)
             for clip_id, each in left.items()
         }
         assert values[hit.clip_id] >= max(values.values()) - 1e-5
-        chosen.append(left.pop(hit.clip_id).clip)
+        chosen = left.pop(hit.clip_id).clip
+        for clip_id, each in left.items():
+            similarity = plain_between(query, clips, each.clip, chosen)
+            nearest[clip_id] = max(nearest.get(clip_id, similarity), similarity)
 
 
 def test_mmr_puts_a_near_copy_of_the_first_hit_after_another_that_is_less_similar() -> None:
