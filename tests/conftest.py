@@ -13,12 +13,19 @@ import pytest
 
 from extraction.models import Model
 from tests.extractors import fetched_model
+from tests.ordering import slow_first
 from tests.servers import ServerUnavailable, unavailable
 from tests.servers import kafka as kafka_servers
 from tests.servers import postgresql as postgresql_servers
 from tests.servers import prometheus as prometheus_servers
 from transport.connection import KafkaConnection
 from transport.embedded import EmbeddedBroker
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        items[:] = slow_first(items, workers)
 
 
 @pytest.fixture
