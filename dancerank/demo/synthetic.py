@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dancerank.demo.pool_rounds import show_pools, show_to_followers
+from dancerank.demo.routines import show_routines
 from dancerank.demo.running import (
     demo_settings,
     keep_serving,
@@ -92,6 +93,8 @@ def run_synthetic_demo(
         console.rule("[bold]7. Traffic pools: who is shown, and what comes of it")
         virality = _virality_percentiles(truth)
         admitted = show_pools(console, system, virality, seed)
+        console.rule("[bold]8. Routines: clips longer than a minute, and the seconds that made their score")
+        show_routines(console, system, folder / "routines", seed=seed, clips=clips)
         if port is not None:
             show_to_followers(system, virality, admitted, seed)
             keep_serving(console, system, observer, port, loaded)
