@@ -115,13 +115,20 @@ def fit_discriminant(
     Raises ``UnusableSamples`` for clips that cannot be used, and if no style has clips that differ.
     """
     styles = styles_of(clips)
-    network = MovementDiscriminant(layout, len(styles))
-    described = _described(network, clips)
     truth = np.array([styles.index(clip.style) for clip in clips])
+    return discriminant_of(described(clips, layout), truth, layout, seed=seed)
+
+
+def discriminant_of(
+    described: Array, truth: NDArray[np.int64], layout: JointLayout, *, seed: int = 0
+) -> MovementDiscriminant:
+    """Likewise from the descriptors (N, D) of clips and the numbers (N,) of their styles, from 0 to K - 1."""
+    styles = range(int(truth.max()) + 1)
+    network = MovementDiscriminant(layout, len(styles))
     mean, scale = described.mean(0), described.std(0)
     scale = np.where(scale > LEAST_VARIATION, scale, np.inf)  # the body's centre does not move: it counts nothing
     values = (described - mean) / scale
-    means = np.stack([values[truth == style].mean(0) for style in range(len(styles))])
+    means = np.stack([values[truth == style].mean(0) for style in styles])
     variances, axes = np.linalg.eigh(ledoit_wolf(values - means[truth])[0])
     if not variances[0] > 0:
         raise UnusableSamples(
@@ -132,7 +139,7 @@ def fit_discriminant(
     whitened = means @ whitening
     centre = whitened.mean(0)
     basis = np.linalg.svd(whitened - centre, full_matrices=False)[2][: len(styles) - 1].T
-    kept = np.sort(np.random.default_rng(seed).permutation(len(clips))[:MOST_LEARNED])
+    kept = np.sort(np.random.default_rng(seed).permutation(len(described))[:MOST_LEARNED])
     network.learned = torch.zeros(len(kept), len(mean), dtype=torch.float64)
     for name, value in {
         "mean": mean,
@@ -147,7 +154,9 @@ def fit_discriminant(
 
 
 @torch.inference_mode()
-def _described(network: MovementDiscriminant, clips: Sequence[StyleClip]) -> Array:
+def described(clips: Sequence[StyleClip], layout: JointLayout) -> Array:
+    """Descriptors (N, D) of the poses of clips."""
+    network = MovementDiscriminant(layout, 2)
     return np.concatenate([network.movement(*each).numpy() for each in padded_poses(clips)])
 
 
