@@ -7,7 +7,7 @@ import pytest
 
 import dancerank
 from schemas.bundle import Bundle, read_bundle
-from schemas.events import ClipScored, embedding_array
+from schemas.events import ClipScored, embedding_array, temporal_attention
 from schemas.modalities import FUSED_MODALITIES, Modality
 from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.scoring import Scorer, ScoringInput
@@ -29,13 +29,19 @@ def shipped() -> Bundle:
     return read_bundle(Path(dancerank.__file__).parent / "bundle")
 
 
-def mixed_clips() -> list[ScoringInput]:
-    """Every length with some modality lacking here and there, in an order that mixes the lengths."""
+def mixed_clips(bundle: Bundle) -> list[ScoringInput]:
+    """Every length with some modality lacking here and there, in an order that mixes the lengths; the first and the
+    last are routines if the bundle scores them.
+    """
     clips = []
     for number, duration_s in enumerate((*DURATIONS_S, *DURATIONS_S[::-1])):
         present = [m for m in FUSED_MODALITIES if m not in LACKING[number % len(LACKING)]]
         features = random_features(duration_s, modalities=present, seed=number)
         clips.append((upload(f"clip-{number}", features, duration_s=duration_s), features))
+    if Modality.ROUTINE in bundle.manifest.modalities:
+        for duration_s, at in ((61.0, 0), (97.0, len(clips) + 1)):
+            features = random_features(duration_s, modalities=[Modality.ROUTINE], seed=at)
+            clips.insert(at, (upload(f"routine-{at}", features, duration_s=duration_s), features))
     return clips
 
 
@@ -47,7 +53,7 @@ def results(scorer: Scorer, batch: list[ScoringInput]) -> list[ClipScored]:
 
 @pytest.mark.parametrize("order", ["as they come", "reversed", "longest first"])
 def test_a_clip_scores_the_same_alone_and_in_any_mixed_batch(shipped: Bundle, order: str) -> None:
-    scorer, clips = Scorer(OnnxRuntime(shipped)), mixed_clips()
+    scorer, clips = Scorer(OnnxRuntime(shipped)), mixed_clips(shipped)
     alone = {clip[0].clip_id: results(scorer, [clip])[0] for clip in clips}
     batch = {
         "as they come": clips,
@@ -64,10 +70,15 @@ def test_a_clip_scores_the_same_alone_and_in_any_mixed_batch(shipped: Bundle, or
             assert found.attention == pytest.approx(result.attention, abs=TOLERANCE)
             # float16 embeddings: one unit in the last place where rounding tips.
             np.testing.assert_allclose(embedding_array(found), embedding_array(result), rtol=1.1e-3, atol=1e-5)
+        attended, alone_attended = temporal_attention(together), temporal_attention(expected)
+        assert (attended is None) == (alone_attended is None) == (Modality.ROUTINE not in expected.modalities)
+        if attended is not None and alone_attended is not None:
+            for part, weights in attended.arrays().items():
+                np.testing.assert_allclose(weights, alone_attended.arrays()[part], rtol=1.1e-3, atol=1e-6)
 
 
 def test_results_do_not_depend_on_what_was_scored_before(shipped: Bundle) -> None:
-    scorer, clips = Scorer(OnnxRuntime(shipped)), mixed_clips()
+    scorer, clips = Scorer(OnnxRuntime(shipped)), mixed_clips(shipped)
     first = results(scorer, clips[:1])[0]
     results(scorer, clips)
     again = results(scorer, clips[:1])[0]
@@ -75,5 +86,5 @@ def test_results_do_not_depend_on_what_was_scored_before(shipped: Bundle) -> Non
 
 
 def test_scores_of_different_clips_differ(shipped: Bundle) -> None:
-    scored = results(Scorer(OnnxRuntime(shipped)), mixed_clips())
+    scored = results(Scorer(OnnxRuntime(shipped)), mixed_clips(shipped))
     assert len({round(clip.fused_score, 6) for clip in scored}) > len(DURATIONS_S)
