@@ -104,7 +104,7 @@ def demo_bundle(
         bool, typer.Option("--for-videos", help="The bundle of demo-video, whose features have other widths.")
     ] = False,
 ) -> None:
-    """Train the small bundle that ships with the package, on synthetic clips (about ten minutes)."""
+    """Train the small bundle that ships with the package, on synthetic clips and planted routines (ten minutes)."""
     console = Console()
     bundle = bundle or Path("dancerank/video_bundle" if for_videos else "dancerank/bundle")
     checkpoint = checkpoint or Path("out/for-videos.safetensors" if for_videos else "out/small.safetensors")
@@ -118,6 +118,9 @@ def demo_bundle(
     if not for_videos:  # people on videos do not move as synthetic dancers do
         console.print("learning the movement styles of synthetic dancers")
         importlib.import_module("dancerank.style_training").attach_synthetic_styles(bundle)
+        with steps() as on_progress:
+            learned = importlib.import_module("dancerank.routine_training")
+            learned.attach_planted_routines(bundle, on_progress=on_progress)
     console.print(*bundle_tables(bundle, read_bundle(bundle)), sep="\n")
 
 

@@ -38,7 +38,7 @@ _ANSWER: Final[dict[int | str, dict[str, Any]]] = {
                 "schema": {"type": "string"},
                 "example": (
                     'id: 5f1c09ab-17\nevent: clip\ndata: {"clip_id":"clip-000017","challenge_id":"challenge-2",'
-                    '"dancer_id":"dancer-03","generation":"924d6e54dea6868d","score":0.61,"outside_training":false,'
+                    '"dancer_id":"dancer-03","generation":"0b5036af6eca00e9","score":0.61,"outside_training":false,'
                     '"scored_at_ms":1767225600000}\n\n'
                 ),
             }
