@@ -100,6 +100,7 @@ class StreamedView:
         self._truth = self._scan()
         self._deleted: set[str] = set()
         self._latest: ScoredRecord | None = None
+        self._is_streaming = False
         self._waited_s: list[float] = []
         self.upserts_per_s = 0.0
 
@@ -116,11 +117,14 @@ class StreamedView:
         return seconds
 
     def ask(self, seconds: float) -> Answers:
-        """Ask one question after the other for so long, each at least once."""
+        """Ask one question after the other for so long; each at least once, unless clips stream in: there are so many
+        beforehand as come in the time.
+        """
         taken: list[float] = []
         found, wrong, started_s = 0, 0, time.perf_counter()
         asked = itertools.cycle(range(len(self._truth)))
-        while time.perf_counter() - started_s < seconds or len(taken) < len(self._truth):
+        least = 1 if self._is_streaming else len(self._truth)
+        while time.perf_counter() - started_s < seconds or len(taken) < least:
             number = next(asked)
             query = self._query(number)
             if len(taken) % _PROBED == 0:
@@ -141,12 +145,13 @@ class StreamedView:
             made = [*itertools.islice(records, round(seconds * UPSERTS_PER_S))]
         thread = threading.Thread(target=self._stream, args=(ends, itertools.chain(made, records)))
         thread.start()
+        self._is_streaming = True
         try:
             yield
         finally:
             ends.set()
             thread.join()
-            self._latest = None
+            self._latest, self._is_streaming = None, False
 
     def freshness_s(self) -> float:
         """The 99th percentile, of all upserts that streamed in, of the seconds from when one was due until it could be
