@@ -3,9 +3,9 @@
     python -m benchmarks.faults [--kills 100] [--clips 20000] [--every 1.6] [--seed 1] [--recovery-clips 20000]
 
 A real Kafka and a real PostgreSQL; two streamers, a ranker and a serving process that keeps the index, each SIGKILLed
-at random moments and started again at once, while all uploads lie on the topic. At the end the uploads are compared
-with the log as committed (each clip once), the log with every row of the database, and with every vector of the
-snapshot.
+at random moments and started again at once, while the uploads lie on the topic; the last is sent after the last kill.
+At the end the uploads are compared with the log as committed (each clip once), the log with every row of the database,
+and with every vector of the snapshot.
 *Recovery*: from SIGKILL until the process has made progress again, its start included. Then, on a log of its own, how
 long the views take to be up to date again from what they had stored and from nothing: ``benchmarks.recovery``.
 """
@@ -28,7 +28,7 @@ from benchmarks import recovery
 from benchmarks.pipeline import OUT, make_uploads, repeated, settings_for
 from dancerank.progress import steps
 from dancerank.topics import create_topics
-from dancerank.uploads import send_upload
+from dancerank.uploads import send_clips
 from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
 from schemas.events import ClipUploaded
@@ -80,7 +80,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=100, help="how often a process is killed, at most (100)")
+    parser.add_argument("--kills", type=int, default=100, help="how often a process is killed (100)")
     parser.add_argument("--clips", type=int, default=20_000, help="uploads that go through meanwhile (20000)")
     parser.add_argument("--every", type=float, default=1.6, help="mean seconds from one kill to the next (1.6)")
     parser.add_argument("--files", type=int, default=200, help="distinct feature files (200)")
@@ -132,12 +132,10 @@ def kill_and_verify(
         streamer=streaming,
     )
     create_topics(settings, connection)
-    with closing(KafkaSink(connection)) as sink:
-        for upload in sent:
-            send_upload(sink, settings.streamer.uploads_topic, upload)
-        sink.flush(120.0)
-    snapshots = folder / "snapshots"
+    snapshots, topic = folder / "snapshots", settings.streamer.uploads_topic
     with ExitStack() as stack:
+        sink = stack.enter_context(closing(KafkaSink(connection)))
+        send_clips(sink, topic, sent[:-1], 120.0)
         database = stack.enter_context(closing(Database(database_url)))
         database.migrate()
         store = ScoreStore(database)
@@ -152,6 +150,7 @@ def kill_and_verify(
         all_ranked = Cached(lambda: sum(store.generations().values()) >= len(sent), every_s=1.0)
         killer = Killer(workers, every_s, random)
         killer.run(kills, all_ranked)
+        send_clips(sink, topic, sent[-1:], 120.0)  # till then not everything can be ranked
         await_all(all_ranked, workers, standstill_s=_PATIENCE_S)
         _await_index(workers[-1], sent)
         for worker in workers:  # one that has just been started again has to come up before it can end in order
