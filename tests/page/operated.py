@@ -43,7 +43,7 @@ def measure(database: Database, *, count: int = 40, generation: str = "g1", seed
     """Two measurements an hour up to now, in which the scenic score drifts."""
     rng, now_ms = np.random.default_rng(seed), SystemClock().now_ms()
     measurements = Measurements(database)
-    quality = dict(zip(DIMENSIONS, (0.55, 0.2, 0.4, 0.3, 0.35), strict=True))
+    quality = dict(zip(DIMENSIONS, (0.55, 0.2, 0.4, 0.3, 0.25, 0.35), strict=True))
     for number in range(count):
         found = {each: quality[each] + rng.normal(0, 0.02) for each in DIMENSIONS}
         agreements = [
