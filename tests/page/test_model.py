@@ -13,6 +13,7 @@ from ranking.serving.live.broadcast import Broadcast
 from ranking.serving.service import RankingService
 from schemas.bundle import SYNTHETIC_WARNING
 from schemas.clock import SystemClock
+from schemas.modalities import DIMENSIONS
 from tests.page.operated import measure
 from tests.page.systems import CHALLENGES, MANIFEST, SmallSystem, serving
 from tests.page.visits import LOOKS, Visit
@@ -73,7 +74,7 @@ def test_agreement_calibration_and_drift_are_those_that_were_measured(
     agreement = seen.page.get_by_role("region", name="Agreement with what happened")
     agreement.get_by_text("Numbers").click()
     for challenge_id in CHALLENGES:
-        assert agreement.get_by_role("rowheader", name=challenge_id).count() == 5
+        assert agreement.get_by_role("rowheader", name=challenge_id).count() == len(DIMENSIONS)
     seen.shows("distributed otherwise than the first ones by scenic")
     calibration = seen.page.get_by_role("region", name="Calibration", exact=True)
     calibration.get_by_role("combobox").select_option("facial")
