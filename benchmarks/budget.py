@@ -184,7 +184,7 @@ def bare_by_core(bundle: Bundle, batches: Batches, clips: int, settings: Setting
     """The streams of each batch, and its fusion, on one thread for each core, an operator on one thread."""
     chosen, cores = settings.streamer, len(os.sched_getaffinity(0))
     runtime = open_runtime(chosen.runtime, bundle, providers=chosen.providers, threads=1)
-    width, streams = bundle.manifest.embedding_width, len(bundle.manifest.streams)
+    width, streams = bundle.manifest.embedding_width, len(bundle.manifest.fused_streams)
 
     def fuse(size: int) -> None:
         present = np.ones((size, streams), np.bool_)
