@@ -34,7 +34,7 @@ PER_COORDINATE: Final = 3
 NEAREST: Final = 5
 """Clips of the fit that a clip is measured by."""
 MOST_LEARNED: Final = 1000
-"""Clips of the fit that are kept to measure by; with 96 descriptors each 768 bytes of the graph."""
+"""Clips of the fit that are kept to measure by; with 96 descriptors each 192 bytes of the graph."""
 
 Array = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ class MovementDiscriminant(PoseClassifier):
     normal distributions with one covariance, up to what is the same for all. The familiarity is the negative sum of two
     distances to the nearest clips of the fit: of z to the fifth nearest of them, and the mean square of w to the five
     nearest over D. So a dance between two styles, or beside one, is unfamiliar, where distances to the means would have
-    it near. All is computed in float64.
+    it near. All is computed in float64; the clips of the fit are kept in float16.
     """
 
     def __init__(self, layout: JointLayout, styles: int) -> None:
@@ -60,9 +60,9 @@ class MovementDiscriminant(PoseClassifier):
             "centre": (width,),
             "basis": (width, styles - 1),
             "places": (styles, styles - 1),
-            "learned": (1, width),
         }.items():
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
+        self.register_buffer("learned", torch.zeros(1, width, dtype=torch.float16))
         self.mean: Tensor
         self.whitening: Tensor
         self.centre: Tensor
@@ -75,8 +75,9 @@ class MovementDiscriminant(PoseClassifier):
         whitened = (self.movement(frames, lengths) - self.mean) @ self.whitening - self.centre
         within = whitened @ self.basis
         squares = (within[:, None] - self.places).square().sum(2)
-        beside = _nearest(within, self.learned @ self.basis)[:, -1].sqrt()
-        whole = _nearest(whitened, self.learned).mean(1) / len(self.mean)
+        learned = self.learned.double()
+        beside = _nearest(within, learned @ self.basis)[:, -1].sqrt()
+        whole = _nearest(whitened, learned).mean(1) / len(self.mean)
         return (-squares / 2).float(), -(beside + whole).float()
 
     def movement(self, frames: Tensor, lengths: Tensor) -> Tensor:
@@ -140,7 +141,7 @@ def discriminant_of(
     centre = whitened.mean(0)
     basis = np.linalg.svd(whitened - centre, full_matrices=False)[2][: len(styles) - 1].T
     kept = np.sort(np.random.default_rng(seed).permutation(len(described))[:MOST_LEARNED])
-    network.learned = torch.zeros(len(kept), len(mean), dtype=torch.float64)
+    network.learned = torch.zeros(len(kept), len(mean), dtype=torch.float16)
     for name, value in {
         "mean": mean,
         "whitening": whitening / scale[:, None],

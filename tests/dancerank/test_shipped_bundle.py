@@ -47,7 +47,7 @@ def scored() -> Scored:
 
 
 def test_it_is_small_enough_for_a_repository() -> None:
-    assert sum(path.stat().st_size for path in shipped_bundle().iterdir()) <= 5_500_000
+    assert sum(path.stat().st_size for path in shipped_bundle().iterdir()) <= 5_000_000
 
 
 @pytest.mark.parametrize("modality", FUSED_MODALITIES)

@@ -98,7 +98,7 @@ def test_familiarity_is_the_distance_to_the_nearest_clips_of_the_fit() -> None:
         described = descriptors(clip.frames, MPII_16) - network.mean.numpy()
         return described @ network.whitening.numpy() - network.centre.numpy()
 
-    learned = [whitened(clip) for clip in clips]
+    learned = [whitened(clip).astype(np.float16).astype(float) for clip in clips]
     _, familiarity = judge(network, others)
     for clip, found in zip(others, familiarity, strict=True):
         apart = [whitened(clip) - each for each in learned]
