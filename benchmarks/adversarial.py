@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Measured, write_figures
-from benchmarks.guidance_scores import FUSED, Critic, Networks, every_joint
+from benchmarks.guided.scores import FUSED, Critic, Networks, every_joint
 from dancerank.policies import read_policy, shipped_policy
 from dancerank.settings import shipped_bundle
 from dancerank.synthetic import Plan, SyntheticClip, synthesize

@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Measured, write_figures
-from benchmarks.sample_clips import MAX_BYTES, Clip, preloaded
+from benchmarks.workloads.sample_clips import MAX_BYTES, Clip, preloaded
 from extraction.assembly import folder_of, networks_of
 from extraction.backgrounds.scenic import Gist, open_scenic
 from extraction.decoding.content import open_path

@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple
 
 import torch
 
-from benchmarks.gpu_pieces import install, prepare
+from benchmarks.workloads.gpu_pieces import install, prepare
 from networks.model_config import ViralityModelConfig
 from networks.virality_model import ViralityModel
 from schemas.modalities import PAPER_MODALITIES, Modality
@@ -291,7 +291,7 @@ def streamer_rows(
 ) -> list[Row]:
     """The streamer on clips in feature files, from the broker in memory and from the embedded Kafka."""
     try:
-        from benchmarks.gpu_streamer import with_kafka, without_kafka
+        from benchmarks.workloads.gpu_streamer import with_kafka, without_kafka
     except ModuleNotFoundError as error:
         print(f"no figures of the streamer: {error}")
         return []

@@ -27,10 +27,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Measured, write_figures
-from benchmarks.guidance_causes import CAUSES, Causal, Choice, agreement, choices, planned
-from benchmarks.guidance_causes import RANDOM as RANDOM_DIRECTION
-from benchmarks.guidance_moves import LENGTHS, OPPOSITE, RANDOM, STEPS, Moved, moved, rising
-from benchmarks.guidance_scores import FUSED, SKELETAL, Networks
+from benchmarks.guided.causes import CAUSES, Causal, Choice, agreement, choices, planned
+from benchmarks.guided.causes import RANDOM as RANDOM_DIRECTION
+from benchmarks.guided.moves import LENGTHS, OPPOSITE, RANDOM, STEPS, Moved, moved, rising
+from benchmarks.guided.scores import FUSED, SKELETAL, Networks
 from dancerank.settings import DATA_VARIABLE, shipped_bundle, video_bundle
 from dancerank.synthetic import synthesize
 from schemas.bundle import read_bundle
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def report_parity(console: Console, *, quick: bool) -> list[Measured]:
-    from benchmarks.guidance_parity import CONFIGURATIONS, parity
+    from benchmarks.guided.parity import CONFIGURATIONS, parity
 
     table = Table(
         "network", *(f"{side}: {n}" for side in ("torch", "differences") for n in ("median", "90 %", "alike"))

@@ -33,7 +33,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.pool_load import POLICY, Key, Load
+from benchmarks.workloads.pool_load import POLICY, Key, Load
 from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
 from dancerank.topics import create_topics

@@ -31,7 +31,7 @@ import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.pool_load import POLICY, Load
+from benchmarks.workloads.pool_load import POLICY, Load
 from dancerank.progress import counted
 from dancerank.settings import Settings
 from ranking.database.connection import Database

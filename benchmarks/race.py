@@ -38,7 +38,7 @@ from rich.table import Table
 
 from benchmarks.figures import OUT, Measured, write_figures
 from benchmarks.pipeline import make_uploads
-from benchmarks.race_contenders import (
+from benchmarks.rivals.contenders import (
     BARE,
     CALM_LOOP,
     LOOP,
@@ -132,7 +132,7 @@ def bundles_of(arguments: argparse.Namespace) -> dict[str, Path]:
     """The bundle of the profile ``fast`` and, at the paper's width, that of ``exact``."""
     if arguments.size == "small":
         return {"fast": shipped_bundle()}
-    from benchmarks.paper_bundle import write_paper_bundles  # needs torch
+    from benchmarks.workloads.paper_bundle import write_paper_bundles  # needs torch
 
     folder = arguments.bundles or Path("out/race")
     return write_paper_bundles(folder, ("fast", "exact"))

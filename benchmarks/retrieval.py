@@ -3,7 +3,7 @@
     python -m benchmarks.retrieval [--quick] [--clips 100000] [--race 20000] [--queries 200] [--folder FOLDER]
 
 **Vectors.** *networks*: what the shipped bundle makes of synthetic clips, 64 wide. *hard*: in the paper's widths
-(256 + 3 × 1,024), made up so that neighbours are hardly nearer than others (``benchmarks.retrieval_vectors``). Their
+(256 + 3 × 1,024), made up so that neighbours are hardly nearer than others (``benchmarks.workloads.vectors``). Their
 intrinsic dimension stands beside each figure, since recall depends on it more than on anything else.
 
 **Race** (``--race`` vectors, 1,024 wide, one query at a time on one thread, exact neighbours from a scan): our index
@@ -13,9 +13,9 @@ over its; all take turns in each round.
 **View** (``--clips`` clips of four modalities in one challenge): weighted recall@10 against a scan of all; the memory
 that the process itself holds over the vectors in float32, when no merge is left and right after the last clip; restart
 from a snapshot; then the same questions while 500 upserts/s and 50 deletions/s stream in, and how long after it was due
-an upsert can be found. The stream is a consumer (``benchmarks.retrieval_streaming``): each round applies all that has
-become due, as one poll returns all that was written. Every answer is checked for clips that are deleted or twice, and
-clips that have just come for being found.
+an upsert can be found. The stream is a consumer (``benchmarks.workloads.streamed_view``): each round applies all that
+has become due, as one poll returns all that was written. Every answer is checked for clips that are deleted or twice,
+and clips that have just come for being found.
 """
 
 import argparse
@@ -32,9 +32,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Measured, write_figures
-from benchmarks.retrieval_rivals import RIVALS, Search
-from benchmarks.retrieval_streaming import StreamedView
-from benchmarks.retrieval_vectors import (
+from benchmarks.rivals.indexes import RIVALS, Search
+from benchmarks.workloads.streamed_view import StreamedView
+from benchmarks.workloads.vectors import (
     PAPER_WIDTHS,
     HardVectors,
     Vectors,

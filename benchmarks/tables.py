@@ -10,7 +10,7 @@ the stored split or folds, from every seed, and measured by Spearman's rank corr
 Each (method, track, fold, seed) is stored in FOLDER/cells when it is done. The command goes on where it stopped, and
 tables share what they have in common; another recipe, or other data, makes new cells. The table is printed, and written
 to FOLDER as CSV (every seed), Markdown and PNG; of fusions, the mean attention per challenge too. Of a data set that
-``dancerank data synthesize`` made, what was planted is printed beside it: tables_attention.py.
+``dancerank data synthesize`` made, what was planted is printed beside it: benchmarks.paper_tables.attention.
 
 A clip is learned from, and predicted, by the methods that can read one of its modalities. Needs the ``[train]`` extra.
 """
@@ -26,10 +26,10 @@ from typing import Final
 
 from rich.console import Console
 
-from benchmarks.tables_attention import Planted, ceiling, orders_of, planted_grids, read_planted
-from benchmarks.tables_cells import Cell, Plan, planned, read_cell
-from benchmarks.tables_figures import Attention, Figure, attention_of, figure_of
-from benchmarks.tables_rendering import (
+from benchmarks.paper_tables.attention import Planted, ceiling, orders_of, planted_grids, read_planted
+from benchmarks.paper_tables.cells import Cell, Plan, planned, read_cell
+from benchmarks.paper_tables.figures import Attention, Figure, attention_of, figure_of
+from benchmarks.paper_tables.rendering import (
     NOTHING,
     Grid,
     Results,
@@ -40,7 +40,7 @@ from benchmarks.tables_rendering import (
     write_attention,
     write_csv,
 )
-from benchmarks.tables_running import make_cells
+from benchmarks.paper_tables.running import make_cells
 from dancerank.learning import Clips, make_folder, open_clips, refuse_other_features
 from dancerank.progress import steps
 from dancerank.recipe import Recipe, read_recipe

@@ -47,9 +47,9 @@ from ranking.views.loop import LoopOptions, ViewLoop
 from ranking.views.periodic import every
 from schemas.bundle import Bundle, read_bundle
 from schemas.clock import Clock, SystemClock
-from schemas.feedback import Feedback
 from schemas.observation import Observer
 from schemas.ports import ModelRuntime, View
+from schemas.questions.feedback import Feedback
 from schemas.readiness import ProcessState
 from schemas.unknown_modalities import UnknownModalities
 from streamer.pipeline import Streamer

@@ -48,7 +48,7 @@ from schemas.decoder_messages import of_pydantic
 from schemas.errors import ConfigurationError
 from schemas.escaping import shortened
 from schemas.local_files import read_text
-from schemas.scoring import DEFAULT_MAX_FILE_BYTES
+from schemas.questions.scoring import DEFAULT_MAX_FILE_BYTES
 from schemas.toml_documents import parse_toml
 from streamer.settings import StreamerSettings
 from transport.addresses import check_addresses

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from schemas.modalities import DIMENSIONS, MODALITIES, Dimension, Modality
     from schemas.observation import Observer
     from schemas.ports import OutgoingRecord, Record
-    from schemas.queries import SimilarQuery
+    from schemas.questions.retrieval import SimilarQuery
 
 __all__ = [
     "DIMENSIONS",
@@ -124,6 +124,6 @@ __getattr__, __dir__ = lazy_exports(
             "OutgoingRecord",
             "Record",
         ),
-        "schemas.queries": ("SimilarQuery",),
+        "schemas.questions.retrieval": ("SimilarQuery",),
     },
 )

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.float16 import doubled, widened
-from schemas.repetition import median_of_ordered
+from schemas.plausibility.repetition import median_of_ordered
 
 POSE_DESCRIPTORS: Final = ("movement", "speed", "jerk", "width", "travel", "breadth", "typical pose", "spread")
 VECTOR_DESCRIPTORS: Final = ("size", "mean", "variation", "jerk", "share of zeros", "tail", "typical vector", "spread")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from dancerank.reference_pages import page, section
+from dancerank.reference.pages import page, section
 
 TESTS: Final = Path(__file__).parent
 KINDS: Final[Mapping[str, str]] = {

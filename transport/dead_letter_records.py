@@ -9,9 +9,9 @@ import msgspec
 from schemas.errors import FinalError, UnreadableBatch
 from schemas.escaping import shortened
 from schemas.ports import OutgoingRecord, Record, TopicPartition
+from transport.batches.unreadable import records_within
 from transport.client_options import MAX_BATCH_BYTES
 from transport.dead_letter import ORIGINAL, SUFFIX, dead_letter_topic, reason
-from transport.unreadable_batches import records_within
 
 REPLAYED_FROM: Final = "replayed-from"
 """Header of a record that was put back: ``topic:partition:offset`` of the dead letter that it first became."""

@@ -26,7 +26,7 @@ from kafka.net.compat import KafkaNetClient
 from kafka.protocol.consumer import IsolationLevel
 
 from schemas.ports import Record, TopicPartition
-from transport.unreadable_batches import BatchReader, Fetched
+from transport.batches.unreadable import BatchReader, Fetched
 
 _FAILED_ON_OFFSET: Final = (
     CorruptRecordError,

@@ -18,6 +18,7 @@ from kafka.future import Future
 
 from schemas.errors import ConfigurationError, Fenced, KafkaRefused, MembershipLost, PositionBeyondLog, TransportError
 from schemas.ports import RebalanceListener, Record, TopicPartition
+from transport.batches.unreadable import BatchReader
 from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection, open_client, transport_errors
 from transport.kafka_internals import TopicIds, has_leader, known_partitions, read_batches_by
@@ -25,7 +26,6 @@ from transport.kafka_partitions import listed, offsets_where_led, ours, theirs
 from transport.rebalances import Call, Rebalances
 from transport.standstill import STANDSTILL_S, Standstill
 from transport.starting_offsets import not_there, starting_offsets
-from transport.unreadable_batches import BatchReader
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from kafka.errors import OffsetOutOfRangeError
 from schemas.clock import Clock
 from schemas.errors import TransportError
 from schemas.ports import Record, RecordSource, TopicPartition
+from transport.batches.unreadable import BatchReader
 from transport.client_options import MAX_BATCH_BYTES
 from transport.connection import KafkaConnection, open_client, transport_errors
 from transport.kafka_internals import read_batches_by
 from transport.kafka_partitions import listed
-from transport.unreadable_batches import BatchReader
 
 Progress = Callable[[int, int], object]
 """Called with how much is done, and of how much."""

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
-from dancerank.commands.dead_letter_tables import counts_table, dead_letter_tables, dead_letters_tables, replay_table
 from dancerank.commands.options import Config, parse_moment
+from dancerank.commands.tables.dead_letters import counts_table, dead_letter_tables, dead_letters_tables, replay_table
 from dancerank.dead_letters import DeadLetters, as_json, chosen
 from dancerank.processes import Processes
 from dancerank.progress import counted

@@ -22,7 +22,7 @@ from ranking.serving.replicas import Replicas, ReplicaState, obstacles
 from schemas.bundle import SYNTHETIC_WARNING, read_manifest
 from schemas.clock import SystemClock
 from schemas.errors import BundleError, GenerationRefused
-from schemas.queries import GenerationState
+from schemas.questions.retrieval import GenerationState
 
 _LOOK_AGAIN_S: Final = 0.5
 

@@ -10,13 +10,20 @@ from rich.text import Text
 from dancerank.commands.options import Config
 from dancerank.commands.picture_files import STILL, picture_format
 from dancerank.commands.questions import store_service, titled
-from dancerank.guiding import MOVING_FORMATS, FoundClip, clip_of_file, clip_of_source, guidance_of, picture_of
+from dancerank.feedback.guide_reports import (
+    MOVING_FORMATS,
+    FoundClip,
+    clip_of_file,
+    clip_of_source,
+    guidance_of,
+    picture_of,
+)
 from dancerank.settings import Settings, load_settings, video_bundle
 from dancerank.terminal import Console
 from dancerank.videos.folders import SUFFIXES
 from schemas.bundle import read_bundle
 from schemas.errors import FeatureFileMissing, FeaturesNotKept
-from schemas.feedback import MOST_CRITICAL, GuidedScore, SmoothingName
+from schemas.questions.feedback import MOST_CRITICAL, GuidedScore, SmoothingName
 from streamer.guidance.clip_guidance import Guidance
 from streamer.guidance.critical import APART_S, COUNT, CriticalFrame, critical_frames
 from streamer.guidance.smoothing import DEFAULT_SMOOTHING

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 import typer
 
 from dancerank.commands.databases import Sought, lacking
-from dancerank.commands.offset_tables import Standing, Workers, meaning, reset_table, standing_table
 from dancerank.commands.options import Config, parse_moment
+from dancerank.commands.tables.offsets import Standing, Workers, meaning, reset_table, standing_table
 from dancerank.processes import Processes
 from dancerank.progress import working
 from dancerank.settings import Settings, load_settings

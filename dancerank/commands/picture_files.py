@@ -8,8 +8,8 @@ import typer
 
 from dancerank.places_to_write import check_file_to_write
 from dancerank.terminal import Console
-from schemas.drawing import StillFormat
 from schemas.errors import ConfigurationError
+from schemas.questions.drawing import StillFormat
 
 STILL: Final[tuple[StillFormat, ...]] = ("png", "svg")
 Format = TypeVar("Format", bound=str)

@@ -8,7 +8,7 @@ import typer
 
 from dancerank.commands.databases import opened_pools
 from dancerank.commands.options import Config
-from dancerank.commands.pool_tables import clip_tables, pools_tables, try_tables
+from dancerank.commands.tables.pools import clip_tables, pools_tables, try_tables
 from dancerank.settings import load_settings
 from dancerank.terminal import Console
 from ranking.pools.service.reading import PoolReader
@@ -17,7 +17,7 @@ from ranking.serving.service import RankingService
 from schemas.clock import SystemClock
 from schemas.errors import QueryError
 from schemas.modalities import DIMENSIONS, Dimension
-from schemas.pool_queries import HypotheticalClip
+from schemas.questions.pools import HypotheticalClip
 
 
 def clip(

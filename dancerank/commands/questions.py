@@ -14,10 +14,10 @@ from dancerank.settings import load_settings
 from dancerank.terminal import Console
 from ranking.scores.store import ScoreStore
 from ranking.serving.service import RankingService
-from schemas.challenge_queries import ChallengeDistribution
 from schemas.errors import QueryError
 from schemas.modalities import MODALITIES, Dimension, Modality
-from schemas.queries import Neighbours, Order, RankedClip, Ranking, Window
+from schemas.questions.challenges import ChallengeDistribution
+from schemas.questions.retrieval import Neighbours, Order, RankedClip, Ranking, Window
 
 
 def rankings(

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.syntax import Syntax
 
+from dancerank.checks.start import check_start
 from dancerank.commands.options import Config
 from dancerank.comparing import Comparisons
 from dancerank.drawing import Drawings
@@ -18,7 +19,6 @@ from dancerank.logs import configure_logs
 from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
 from dancerank.signals import stop_on_signals
-from dancerank.start_checks import check_start
 from dancerank.terminal import Console
 from dancerank.topics import scored_topics
 from exporters.prometheus import PrometheusObserver

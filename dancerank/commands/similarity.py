@@ -22,12 +22,20 @@ from ranking.scores.store import ScoreStore
 from ranking.serving.service import RankingService
 from ranking.vectors.weights import parse_weights
 from schemas.clock import SystemClock
-from schemas.dancer_queries import By, SimilarDancersAnswer, SimilarDancersQuery
 from schemas.errors import QueryError
 from schemas.local_files import read_text
 from schemas.modalities import MODALITIES, Dimension
 from schemas.observation import Observer
-from schemas.queries import MMR_POOL, UNLIKE_WEIGHT, Example, Grouping, SimilarAnswer, SimilarQuery, uniform_weights
+from schemas.questions.dancers import By, SimilarDancersAnswer, SimilarDancersQuery
+from schemas.questions.retrieval import (
+    MMR_POOL,
+    UNLIKE_WEIGHT,
+    Example,
+    Grouping,
+    SimilarAnswer,
+    SimilarQuery,
+    uniform_weights,
+)
 
 _OPTIONS: Final = {
     "clip_id": "clip",

@@ -15,7 +15,7 @@ from dancerank.settings import load_settings
 from dancerank.terminal import Console
 from ranking.serving.strips import challenge_strips
 from schemas.modalities import Dimension
-from schemas.queries import Window
+from schemas.questions.retrieval import Window
 
 
 def strips(

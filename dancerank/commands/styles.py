@@ -19,9 +19,9 @@ from dancerank.places_to_write import check_folder_to_write
 from dancerank.progress import steps, working
 from dancerank.terminal import Console
 from exporters.onnx.attached_styles import attach_classifier, detach_classifier
-from schemas.queries import Window
+from schemas.questions.retrieval import Window
+from schemas.questions.styles import StyleCounts
 from schemas.style_classifier import DEFAULT_NETWORK, StyleClassifier
-from schemas.style_queries import StyleCounts
 from vdv.folder import open_data_set
 
 

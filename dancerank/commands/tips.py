@@ -17,7 +17,7 @@ from dancerank.settings import load_settings
 from dancerank.terminal import Console
 from ranking.serving.strips import example_of
 from schemas.errors import QueryError
-from schemas.tips import ChallengeTips, TipsAnswer
+from schemas.questions.tips import ChallengeTips, TipsAnswer
 
 _CENTRE: Final = "the centre of the body (the thorax, or both shoulders) stands for moving all of it"
 _FEW_CLIPS: Final = 10

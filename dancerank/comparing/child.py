@@ -19,7 +19,7 @@ from ranking.pools.policy import Policy, PolicyError
 from ranking.pools.policy_file import parse_policy
 from schemas.bundle import read_bundle
 from schemas.errors import ConfigurationError, DancerankError, QueryError
-from schemas.pool_comparisons import AllocationMeasures, ComparisonAnswer, PolicyOutcome, TierMeasures
+from schemas.questions.pool_comparisons import AllocationMeasures, ComparisonAnswer, PolicyOutcome, TierMeasures
 from streamer.settings import StreamerSettings
 
 _POLITE: Final = 10

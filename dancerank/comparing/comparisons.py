@@ -13,7 +13,7 @@ from dancerank.policies import shipped_policy
 from dancerank.settings import Settings
 from ranking.pools.policy_file import parse_policy
 from schemas.errors import NotOffered, QueryError, TooManyAtOnce
-from schemas.pool_comparisons import ComparisonAnswer, ComparisonQuestion, NamedPolicy
+from schemas.questions.pool_comparisons import ComparisonAnswer, ComparisonQuestion, NamedPolicy
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,9 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Comparisons:
-    """``schemas.pool_comparisons.PolicyComparisons`` on synthetic clips that the bundle of ``settings`` scores."""
+    """``schemas.questions.pool_comparisons.PolicyComparisons`` on synthetic clips that the
+    bundle of ``settings`` scores.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from schemas.pool_comparisons import ComparisonAnswer, ComparisonQuestion
+from schemas.questions.pool_comparisons import ComparisonAnswer, ComparisonQuestion
 
 
 class Task(msgspec.Struct, frozen=True):

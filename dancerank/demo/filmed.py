@@ -31,7 +31,7 @@ from schemas.clock import SystemClock
 from schemas.errors import ConfigurationError, DancerankError
 from schemas.events import MIN_DURATION_S
 from schemas.modalities import Dimension, Modality
-from schemas.queries import SimilarQuery, uniform_weights
+from schemas.questions.retrieval import SimilarQuery, uniform_weights
 from vdv.annotations import Annotation, write_table
 from vdv.folder import FEATURES_FOLDER, DataSet
 from vdv.uploads import read_uploads

@@ -20,7 +20,7 @@ from schemas.bundle import read_bundle
 from schemas.clock import SystemClock
 from schemas.errors import ConfigurationError
 from schemas.modalities import Modality
-from schemas.queries import SimilarQuery
+from schemas.questions.retrieval import SimilarQuery
 from vdv.folder import write_data_set
 from vdv.importers.dance import ARCHIVE_NAME, CLIP_S, cut, read_sequences
 from vdv.uploads import read_uploads

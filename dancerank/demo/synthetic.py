@@ -34,7 +34,7 @@ from schemas.clock import SystemClock
 from schemas.codec import encode
 from schemas.events import ClipUploaded, FeatureFile
 from schemas.modalities import PAPER_MODALITIES, Dimension, Modality
-from schemas.queries import MAX_HITS, SimilarQuery
+from schemas.questions.retrieval import MAX_HITS, SimilarQuery
 from schemas.style_classifier import UNKNOWN_STYLE
 from vdv.folder import Clip, DataSet, write_data_set
 from vdv.uploads import read_uploads

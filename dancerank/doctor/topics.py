@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from dancerank.checks.kafka import PROCESSES, missing_rights, topic_warnings, topics_used
 from dancerank.doctor.findings import Finding, error, ok, warning
-from dancerank.kafka_checks import PROCESSES, missing_rights, topic_warnings, topics_used
 from dancerank.settings import Settings
 from dancerank.topics import scored_topics
 from transport.topics import TopicDescription

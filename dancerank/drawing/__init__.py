@@ -1,16 +1,16 @@
-"""Answers as pictures (``schemas.drawing.Drawing``), by the functions of ``dancerank.pictures``."""
+"""Answers as pictures (``schemas.questions.drawing.Drawing``), by the functions of ``dancerank.pictures``."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from schemas.drawing import ChallengeStrips, ClipStrip, StillFormat
 from schemas.errors import NotOffered
 from schemas.moments import ClipMoments
-from schemas.tips import ChallengeTips, TipsAnswer
+from schemas.questions.drawing import ChallengeStrips, ClipStrip, StillFormat
+from schemas.questions.tips import ChallengeTips, TipsAnswer
 
 
 class Drawings:
-    """``schemas.drawing.Drawing``; the package that draws is imported with the first picture."""
+    """``schemas.questions.drawing.Drawing``; the package that draws is imported with the first picture."""
 
     def tips(self, tips: ChallengeTips, example: ClipStrip | None, format: StillFormat) -> bytes:
         with package_that_draws():

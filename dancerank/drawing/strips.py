@@ -4,10 +4,10 @@ import numpy as np
 
 from dancerank.pictures.sheets import PictureFormat
 from dancerank.pictures.strips import Strip, strips
-from schemas.drawing import ChallengeStrips, ClipStrip
-from schemas.feedback import Points
 from schemas.joints import layout_named
 from schemas.ports import Float64
+from schemas.questions.drawing import ChallengeStrips, ClipStrip
+from schemas.questions.feedback import Points
 
 
 def strips_picture(found: ChallengeStrips, kind: PictureFormat) -> bytes:

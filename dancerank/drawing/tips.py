@@ -6,9 +6,9 @@ from dancerank.drawing.strips import positions
 from dancerank.pictures.bodies import Moving
 from dancerank.pictures.heat_maps import ChallengeAttention, Example, Tips, overall_heat_map, tips_heat_map
 from dancerank.pictures.sheets import PictureFormat
-from schemas.drawing import ClipStrip
 from schemas.joints import layout_named
-from schemas.tips import ChallengeTips, TipsAnswer
+from schemas.questions.drawing import ClipStrip
+from schemas.questions.tips import ChallengeTips, TipsAnswer
 
 
 def challenge_picture(found: ChallengeTips, example: ClipStrip | None, kind: PictureFormat) -> bytes:

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.features import ClipFeatures
-from schemas.feedback import (
+from schemas.joints import JointLayout, layout_named, mean_absolute_deviation
+from schemas.modalities import Modality
+from schemas.questions.feedback import (
     CriticalMoment,
     GuidanceQuestion,
     GuidedScore,
@@ -20,8 +22,6 @@ from schemas.feedback import (
     SmoothingName,
     UnseenGuidance,
 )
-from schemas.joints import JointLayout, layout_named, mean_absolute_deviation
-from schemas.modalities import Modality
 from streamer.guidance.clip_guidance import Guidance
 from streamer.guidance.critical import CriticalFrame
 

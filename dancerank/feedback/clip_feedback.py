@@ -12,8 +12,16 @@ from schemas.clock import Clock
 from schemas.errors import NotOffered, NoUsableModality, SkeletonMissing
 from schemas.events import FeatureSource, InlineFeatures
 from schemas.features import ClipFeatures
-from schemas.feedback import FeaturesKept, GuidanceQuestion, Picture, PictureKind, PictureType, Skeleton, UnseenGuidance
 from schemas.modalities import Modality
+from schemas.questions.feedback import (
+    FeaturesKept,
+    GuidanceQuestion,
+    Picture,
+    PictureKind,
+    PictureType,
+    Skeleton,
+    UnseenGuidance,
+)
 from streamer.guidance.clip_guidance import Guidance
 from streamer.guidance.critical import CriticalFrame, critical_frames
 from streamer.guidance.smoothing import DEFAULT_SMOOTHING
@@ -26,7 +34,9 @@ _SKELETON: Final = (Modality.SKELETAL,)
 
 
 class ClipFeedback:
-    """``schemas.feedback.Feedback``. Requests share the bundle, and the number of clips at once, with scoring."""
+    """``schemas.questions.feedback.Feedback``. Requests share the bundle, and the number of clips at once, with
+    scoring.
+    """
 
     def __init__(self, on_request: OnRequest, clock: Clock | None = None) -> None:
         self._on_request = on_request

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from dancerank.drawing import package_that_draws
 from dancerank.feedback.answers import in_the_picture
-from schemas.feedback import Picture, PictureKind, PictureType
+from schemas.questions.feedback import Picture, PictureKind, PictureType
 from streamer.guidance.clip_guidance import Guidance
 from streamer.guidance.critical import CriticalFrame
 
@@ -20,7 +20,9 @@ Image = npt.NDArray[np.uint8]
 def drawn(
     guidance: Guidance, critical: list[CriticalFrame], kind: PictureKind, format: PictureType, title: str
 ) -> Picture:
-    """``format`` is one of ``schemas.feedback.FORMATS`` of ``kind``. Raises ``NotOffered`` without the extra."""
+    """``format`` is one of ``schemas.questions.feedback.FORMATS`` of ``kind``. Raises ``NotOffered`` without the
+    extra.
+    """
     if kind is PictureKind.MOVING:
         content = moving_picture(guidance, critical, format.value, title)
     else:

@@ -40,11 +40,11 @@ from schemas.events import (
     training_distance,
 )
 from schemas.features import ClipFeatures, encode_features
-from schemas.feedback import GuidanceQuestion, Guided
 from schemas.modalities import MAX_DURATION_S, MAX_ROUTINE_S, Modality
 from schemas.moments import moments_of
 from schemas.ports import ExtractsOpenFiles, FeatureExtractor, ModelRuntime
-from schemas.scoring import FileKind, ScoringOffer, UnseenClip
+from schemas.questions.feedback import GuidanceQuestion, Guided
+from schemas.questions.scoring import FileKind, ScoringOffer, UnseenClip
 from streamer.assembly import guide_beside
 from streamer.guidance.critical import critical_frames
 from streamer.guidance.guide import Guide
@@ -81,7 +81,7 @@ class Loaded(NamedTuple):
 
 
 class OnRequest:
-    """``schemas.scoring.ScoresOnRequest``. Nothing is loaded before it is needed, or ``load`` is called."""
+    """``schemas.questions.scoring.ScoresOnRequest``. Nothing is loaded before it is needed, or ``load`` is called."""
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 import math
 
 from schemas.bundle import SYNTHETIC_WARNING, BundleManifest
-from schemas.model_queries import ModelCard, StreamCard, StyleCard
+from schemas.questions.model import ModelCard, StreamCard, StyleCard
 from schemas.style_classifier import StyleClassifier
 
 

@@ -8,7 +8,7 @@ from ranking.monitoring.measurements import Measured, Measurements
 from ranking.monitoring.model_cards import model_card
 from schemas.bundle import BundleManifest
 from schemas.clock import Clock
-from schemas.model_queries import (
+from schemas.questions.model import (
     ChallengeAgreement,
     DecileCalibration,
     DimensionCalibration,

@@ -18,7 +18,7 @@ from ranking.scores.runs.writing import drop_runs
 from ranking.scores.sketches import drop_sketches
 from ranking.scores.tips.writing import drop_sums
 from schemas.errors import GenerationRefused, NotFound
-from schemas.queries import GenerationState
+from schemas.questions.retrieval import GenerationState
 from schemas.virality_target import target_of
 
 _PART: Final = 10_000

@@ -17,7 +17,7 @@ from ranking.scores.pages import RankingOf
 from ranking.scores.runs.content import CLIPS, ChangeList, decode_totals
 from ranking.scores.runs.periods import ALL_TIME, DAY, HOUR, MINUTE, Since
 from ranking.scores.runs.reading import around_score, counts_of_many, next_scores
-from schemas.challenge_queries import GrowthPeriod
+from schemas.questions.challenges import GrowthPeriod
 
 PERIODS: Final[dict[GrowthPeriod, tuple[int, int]]] = {"minute": (MINUTE, 120), "hour": (HOUR, 168), "day": (DAY, 8)}
 """Of each kind of period: its length in minutes, and how many are shown, the current one included; fewer than are kept

@@ -12,7 +12,7 @@ from ranking.scores.runs.periods import Since
 from ranking.scores.runs.places import place_of
 from ranking.scores.runs.reading import Counts, around_clip, around_score, counts_of, next_scores
 from ranking.scores.runs.statements import parameters, uploaded_within
-from schemas.queries import Order, RankedClip
+from schemas.questions.retrieval import Order, RankedClip
 
 
 class RankingOf(NamedTuple):

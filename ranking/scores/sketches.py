@@ -16,8 +16,8 @@ from datasketches import kll_doubles_sketch
 
 from ranking.database.bulk import insert_rows
 from ranking.database.tables import score_sketches
-from schemas.challenge_queries import PERCENTILES, Quantile, ScoreDistribution
 from schemas.modalities import Dimension
+from schemas.questions.challenges import PERCENTILES, Quantile, ScoreDistribution
 
 SIZE: Final = 800
 """DataSketches' k: a percentile is off by at most 0.35 points, at 99 % confidence; a sketch is about 20 KB."""

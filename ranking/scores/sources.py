@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from ranking.database.tables import clips, scored_clips
 from schemas.errors import NotFound
 from schemas.events import ClipScored, ClipScoredV3, FeatureFile, VideoFile
-from schemas.feedback import FeaturesKept
+from schemas.questions.feedback import FeaturesKept
 
 _KINDS: Final = {str(kind.__struct_config__.tag): kind for kind in (FeatureFile, VideoFile)}
 

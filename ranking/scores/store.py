@@ -26,17 +26,17 @@ from ranking.scores.tips.audit import SumsDifference, rebuild_sums, sums_differe
 from ranking.scores.whole_challenges import WholeChallenges, challenge_totals
 from ranking.views.applied_offsets import advance, stored_positions
 from ranking.views.log_records import LogEntry
-from schemas.challenge_queries import (
-    ScoreDistribution,
-)
 from schemas.clock import Clock, SystemClock
 from schemas.errors import NotFound, QueryError
 from schemas.events import outside_training
-from schemas.feedback import FeaturesKept
 from schemas.modalities import DIMENSIONS, MODALITIES, Dimension, Modality
 from schemas.moments import ClipMoments
 from schemas.ports import Refusal, TopicPartition
-from schemas.queries import (
+from schemas.questions.challenges import (
+    ScoreDistribution,
+)
+from schemas.questions.feedback import FeaturesKept
+from schemas.questions.retrieval import (
     MAX_HITS,
     ClipSummary,
     GenerationState,
@@ -46,8 +46,8 @@ from schemas.queries import (
     Ranking,
     Window,
 )
+from schemas.questions.styles import StyleCounts
 from schemas.receptions import ObservedReception
-from schemas.style_queries import StyleCounts
 
 SCORES_VIEW: Final = "scores"
 """Name of this view among the stored offsets."""

@@ -7,9 +7,9 @@ from ranking.scores.runs.periods import Since
 from ranking.scores.runs.reading import totals_by_challenge, totals_by_style, totals_of
 from schemas.errors import NotFound, QueryError
 from schemas.escaping import shortened
-from schemas.queries import Window
+from schemas.questions.retrieval import Window
+from schemas.questions.styles import StyleCount, StyleCounts
 from schemas.style_classifier import MAX_STYLE_LENGTH
-from schemas.style_queries import StyleCount, StyleCounts
 
 _MAX_NAMED = 20
 

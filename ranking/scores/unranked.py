@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 
 from ranking.database.tables import clips, scored_clips, unranked_scores
-from schemas.challenge_queries import UnrankedClip, UnrankedClips
 from schemas.modalities import Dimension
+from schemas.questions.challenges import UnrankedClip, UnrankedClips
 
 
 def unranked_clips(

@@ -11,18 +11,18 @@ from ranking.scores.runs.reading import totals_by_challenge, totals_of
 from ranking.scores.style_counts import check_shown, check_style
 from ranking.scores.tips.reading import all_tips, challenge_tips
 from ranking.scores.unranked import unranked_clips
-from schemas.challenge_queries import (
+from schemas.clock import Clock
+from schemas.errors import NotFound, QueryError
+from schemas.modalities import MODALITIES, Dimension
+from schemas.questions.challenges import (
     MAX_BINS,
     ChallengeDistribution,
     ChallengeGrowth,
     GrowthPeriod,
     UnrankedClips,
 )
-from schemas.clock import Clock
-from schemas.errors import NotFound, QueryError
-from schemas.modalities import MODALITIES, Dimension
-from schemas.queries import MAX_HITS, Challenge, ChallengeAttention, Window
-from schemas.tips import ChallengeTips, TipsAnswer
+from schemas.questions.retrieval import MAX_HITS, Challenge, ChallengeAttention, Window
+from schemas.questions.tips import ChallengeTips, TipsAnswer
 
 
 class WholeChallenges:

@@ -4,11 +4,11 @@ from abc import ABC, abstractmethod
 
 from ranking.scores.store import ScoreStore
 from ranking.serving.identifiers import check_identifier
-from schemas.challenge_queries import ChallengeDistribution, ChallengeGrowth, GrowthPeriod, UnrankedClips
 from schemas.modalities import Dimension
-from schemas.queries import Challenge, ChallengeAttention, Window
-from schemas.style_queries import StyleCounts
-from schemas.tips import ChallengeTips, TipsAnswer
+from schemas.questions.challenges import ChallengeDistribution, ChallengeGrowth, GrowthPeriod, UnrankedClips
+from schemas.questions.retrieval import Challenge, ChallengeAttention, Window
+from schemas.questions.styles import StyleCounts
+from schemas.questions.tips import ChallengeTips, TipsAnswer
 
 
 class ChallengeQuestions(ABC):

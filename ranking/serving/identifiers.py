@@ -4,7 +4,7 @@ import msgspec
 
 from schemas.errors import QueryError
 from schemas.events import Identifier
-from schemas.queries import SimilarQuery
+from schemas.questions.retrieval import SimilarQuery
 
 
 def check_identifier(name: str, value: str) -> None:

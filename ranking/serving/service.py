@@ -17,11 +17,7 @@ from ranking.vectors.conditions import AllOf, ClipCondition
 from ranking.vectors.duplicates import duplicates_query, near_duplicates
 from ranking.vectors.view import IndexView
 from ranking.views.loop import LoopThread
-from schemas.challenge_queries import (
-    ScoreDistribution,
-)
 from schemas.clock import SystemClock
-from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
 from schemas.errors import (
     DatabaseBusy,
     NotFound,
@@ -31,15 +27,19 @@ from schemas.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from schemas.feedback import FeaturesKept
 from schemas.modalities import Dimension
-from schemas.model_queries import ModelAnswer
 from schemas.moments import DEFAULT_APART_S, DEFAULT_MOMENTS, ClipMoments, check_moments
 from schemas.observation import Observer
-from schemas.pool_comparisons import NamedPolicy
-from schemas.pool_history import DecisionsAnswer, PoolHistoryAnswer
-from schemas.pool_queries import HypotheticalClip, PooledClipAnswer, PoolsAnswer, PoolTryAnswer
-from schemas.queries import (
+from schemas.questions.challenges import (
+    ScoreDistribution,
+)
+from schemas.questions.dancers import SimilarDancersAnswer, SimilarDancersQuery
+from schemas.questions.feedback import FeaturesKept
+from schemas.questions.model import ModelAnswer
+from schemas.questions.pool_comparisons import NamedPolicy
+from schemas.questions.pool_history import DecisionsAnswer, PoolHistoryAnswer
+from schemas.questions.pools import HypotheticalClip, PooledClipAnswer, PoolsAnswer, PoolTryAnswer
+from schemas.questions.retrieval import (
     ClipSummary,
     DuplicatesAnswer,
     GenerationState,

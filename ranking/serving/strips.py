@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Final
 
 from ranking.serving.service import RankingService
-from schemas.drawing import STRIPS, ChallengeStrips, ClipStrip
 from schemas.errors import FeatureError
 from schemas.events import FeatureFile
-from schemas.feedback import FeaturesKept, Skeleton
 from schemas.modalities import Dimension
-from schemas.queries import Order, RankedClip, Ranking, Window
+from schemas.questions.drawing import STRIPS, ChallengeStrips, ClipStrip
+from schemas.questions.feedback import FeaturesKept, Skeleton
+from schemas.questions.retrieval import Order, RankedClip, Ranking, Window
 
 _RATE_HZ: Final = 5.0
 """Enough for ten poses of a clip of two seconds."""

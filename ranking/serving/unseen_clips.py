@@ -4,7 +4,7 @@ from ranking.serving.service import RankingService
 from schemas.errors import NotFound
 from schemas.events import outside_training
 from schemas.modalities import Dimension
-from schemas.scoring import UnseenClip, UnseenClipAnswer, UnseenStanding
+from schemas.questions.scoring import UnseenClip, UnseenClipAnswer, UnseenStanding
 
 
 def standing(service: RankingService, clip: UnseenClip) -> UnseenClipAnswer:

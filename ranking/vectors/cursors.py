@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from schemas.errors import ForeignCursor
-from schemas.queries import SimilarQuery
+from schemas.questions.retrieval import SimilarQuery
 
 _DIGEST_BYTES: Final = 12
 _NOT_ASKED: Final = frozenset({"k", "cursor"})

@@ -15,10 +15,10 @@ from ranking.vectors.conditions import Undecided
 from ranking.vectors.profiles import IndexesByWidth, Profiles, Unsummed
 from ranking.vectors.similarity import Reading, SimilaritySearch
 from ranking.vectors.weights import normalised
-from schemas.dancer_queries import SimilarDancer, SimilarDancersAnswer, SimilarDancersQuery
 from schemas.modalities import Modality
 from schemas.ports import Float32
-from schemas.queries import MAX_HITS, SimilarAnswer, SimilarQuery
+from schemas.questions.dancers import SimilarDancer, SimilarDancersAnswer, SimilarDancersQuery
+from schemas.questions.retrieval import MAX_HITS, SimilarAnswer, SimilarQuery
 
 _SMALL: Final = 4096
 """Clips of a space in which all dancers are compared."""

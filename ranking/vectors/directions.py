@@ -22,7 +22,7 @@ from ranking.vectors.profiles import IndexesByWidth, Profiles, mean_directions
 from schemas.errors import QueryError
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Float32
-from schemas.queries import Example, SimilarQuery, placed
+from schemas.questions.retrieval import Example, SimilarQuery, placed
 
 
 class Asked(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from schemas.errors import QueryError
-from schemas.queries import MAX_HITS, DuplicatesAnswer, SimilarAnswer, SimilarQuery
+from schemas.questions.retrieval import MAX_HITS, DuplicatesAnswer, SimilarAnswer, SimilarQuery
 
 RATIO: Final = 0.2
 NEIGHBOUR: Final = 10

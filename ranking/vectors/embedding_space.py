@@ -25,12 +25,12 @@ from ranking.vectors.manifest import IndexContents, SpaceContents
 from ranking.vectors.profiles import IndexesByWidth, Profiles, Unsummed
 from ranking.vectors.similarity import Reading, SimilaritySearch
 from ranking.views.clip_styles import clip_style
-from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
 from schemas.errors import NotFound, StoreRefused, StoreUnavailable
 from schemas.events import embedding_array
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Float32, ScoredRecord
-from schemas.queries import SimilarAnswer, SimilarQuery
+from schemas.questions.dancers import SimilarDancersAnswer, SimilarDancersQuery
+from schemas.questions.retrieval import SimilarAnswer, SimilarQuery
 from schemas.times import LOG_AHEAD_MS
 
 _SAMPLE: Final = 1000

@@ -8,7 +8,7 @@ import numpy as np
 from ranking.vectors.backends.port import Filter
 from ranking.vectors.catalogue import Catalogue
 from schemas.ports import Bool, Int64
-from schemas.queries import SimilarQuery
+from schemas.questions.retrieval import SimilarQuery
 
 _FEW: Final = 1000
 """Rows for which a search in sorted members is cheaper than an array of all rows."""

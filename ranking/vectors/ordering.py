@@ -12,7 +12,7 @@ import numpy as np
 from ranking.vectors.catalogue import Catalogue
 from ranking.vectors.cursors import Cursor
 from schemas.ports import Float64, Int64
-from schemas.queries import SimilarQuery
+from schemas.questions.retrieval import SimilarQuery
 
 _GROWTH: Final = 8
 

@@ -38,7 +38,7 @@ from ranking.vectors.row_changes import ChangesForgotten
 from ranking.vectors.weights import normalised
 from schemas.modalities import Modality
 from schemas.ports import Bool, Float64, Int64
-from schemas.queries import SimilarAnswer, SimilarHit, SimilarQuery
+from schemas.questions.retrieval import SimilarAnswer, SimilarHit, SimilarQuery
 
 _FIRST_FETCH: Final = 256
 _GROWTH: Final = 8

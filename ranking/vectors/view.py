@@ -22,13 +22,13 @@ from ranking.vectors.snapshot_logs import SnapshotLogs
 from ranking.vectors.snapshots import is_erased, write_snapshot
 from ranking.views.log_records import DELETED_CLIP, RETIRED_GENERATION, DeletedRecord, LogEntry
 from schemas.clock import Clock
-from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
 from schemas.errors import NotFound, NotReady, SnapshotError, SnapshotNotWritten
 from schemas.escaping import shortened
 from schemas.modalities import Modality
 from schemas.observation import Observer
 from schemas.ports import Refusal, ScoredRecord, TopicPartition
-from schemas.queries import SimilarAnswer, SimilarQuery
+from schemas.questions.dancers import SimilarDancersAnswer, SimilarDancersQuery
+from schemas.questions.retrieval import SimilarAnswer, SimilarQuery
 from schemas.times import BACKFILL_MS
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import adversarial, figures
 from benchmarks.adversarial import ATTACKS, CHALLENGE, WHICH, Attack, Judge, Outcome
-from benchmarks.guidance_scores import Networks
+from benchmarks.guided.scores import Networks
 from dancerank.settings import shipped_bundle
 from dancerank.synthetic import SyntheticClip
 from schemas.bundle import read_bundle

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import figures, gpu
 from benchmarks.gpu import Machine, limit_of
-from benchmarks.gpu_pieces import join, split
+from benchmarks.workloads.gpu_pieces import join, split
 
 
 @pytest.mark.parametrize("size", [1, 4, 9, 10])

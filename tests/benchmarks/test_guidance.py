@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import guidance_causes, guidance_moves
 from benchmarks.guidance import held_out, recorded_dances
-from benchmarks.guidance_moves import OPPOSITE, RANDOM, STEPS, rising
-from benchmarks.guidance_parity import Differences, automatic, central
-from benchmarks.guidance_scores import Critic, Networks, cosine, every_joint, in_proportion
+from benchmarks.guided import causes as guidance_causes
+from benchmarks.guided import moves as guidance_moves
+from benchmarks.guided.moves import OPPOSITE, RANDOM, STEPS, rising
+from benchmarks.guided.parity import Differences, automatic, central
+from benchmarks.guided.scores import Critic, Networks, cosine, every_joint, in_proportion
 from dancerank.settings import shipped_bundle
 from dancerank.synthetic import Plan, SyntheticClip, plan_clips, synthesize
 from networks.psgcn import PSGCN

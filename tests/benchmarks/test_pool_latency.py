@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks import pool_latency
-from benchmarks.pool_load import POLICY, SCORED_SHARE, Load
+from benchmarks.workloads.pool_load import POLICY, SCORED_SHARE, Load
 from dancerank.settings import Settings
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.policy_file import parse_policy

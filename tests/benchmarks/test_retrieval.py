@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import figures, retrieval
 from benchmarks.retrieval import least_effort
-from benchmarks.retrieval_vectors import HardVectors, intrinsic_dimension, recall, unit_rows
+from benchmarks.workloads.vectors import HardVectors, intrinsic_dimension, recall, unit_rows
 from schemas.modalities import Modality
 
 WIDTHS = {Modality.SKELETAL: 8, Modality.SCENIC: 16}

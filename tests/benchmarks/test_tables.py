@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from benchmarks import tables, tables_running
-from benchmarks.tables_cells import Cell, Job, planned, read_cell, write_cell
-from benchmarks.tables_figures import Figure, SeedFigure, attention_of, figure_of
-from benchmarks.tables_rendering import Results, as_markdown, draw, grids, write_csv
+from benchmarks import tables
+from benchmarks.paper_tables import running as tables_running
+from benchmarks.paper_tables.cells import Cell, Job, planned, read_cell, write_cell
+from benchmarks.paper_tables.figures import Figure, SeedFigure, attention_of, figure_of
+from benchmarks.paper_tables.rendering import Results, as_markdown, draw, grids, write_csv
 from dancerank.learning import Clips, open_clips
 from dancerank.recipe import Recipe
 from networks.methods import METHODS, TABLES

@@ -7,9 +7,10 @@ from typing import Final
 
 import pytest
 
-from benchmarks import tables, tables_running
-from benchmarks.tables_attention import ceiling, read_planted
-from benchmarks.tables_cells import Cell, planned, write_cell
+from benchmarks import tables
+from benchmarks.paper_tables import running as tables_running
+from benchmarks.paper_tables.attention import ceiling, read_planted
+from benchmarks.paper_tables.cells import Cell, planned, write_cell
 from dancerank.learning import open_clips
 from dancerank.recipe import Recipe
 from dancerank.synthetic.data_set import IMPORTANCE_TABLE, PLANTED

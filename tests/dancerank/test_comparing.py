@@ -29,7 +29,7 @@ from ranking.serving.service import RankingService
 from schemas.bundle import read_bundle
 from schemas.clock import SystemClock
 from schemas.errors import NotOffered, QueryError, TooManyAtOnce
-from schemas.pool_comparisons import ComparisonQuestion
+from schemas.questions.pool_comparisons import ComparisonQuestion
 from tests.ranking.databases import migrated
 from tests.ranking.pools.examples import POLICY
 from tests.ranking.pools.rows import Pools

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from dancerank.drawing import Drawings
-from schemas.drawing import ChallengeStrips, ClipStrip
 from schemas.errors import NotOffered
-from schemas.feedback import Points, Skeleton
 from schemas.joints import MPII_16
 from schemas.modalities import Dimension
-from schemas.tips import ChallengeTips, OverallTips, TipsAnswer
+from schemas.questions.drawing import ChallengeStrips, ClipStrip
+from schemas.questions.feedback import Points, Skeleton
+from schemas.questions.tips import ChallengeTips, OverallTips, TipsAnswer
 from tests.dancerank.pictures.drawn import of_class, parsed, words
 
 EDGES = list(MPII_16.edges)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dancerank.errors_reference import error_classes
-from dancerank.errors_reference import reference as errors_page
+from dancerank.reference.errors import error_classes
+from dancerank.reference.errors import reference as errors_page
 from ranking.serving.api.refusals import REFUSALS
 from schemas.errors import DancerankError, FinalError, RetriableError
 

@@ -28,9 +28,9 @@ from schemas.clock import ManualClock
 from schemas.errors import BundleError
 from schemas.events import ClipScored, FeatureFile
 from schemas.features import ClipFeatures, decode_features, encode_features
-from schemas.feedback import FeaturesKept, GuidanceQuestion
 from schemas.joints import LAYOUTS
 from schemas.modalities import Modality
+from schemas.questions.feedback import FeaturesKept, GuidanceQuestion
 from streamer.assembly import open_guide
 from streamer.guidance.critical import critical_frames
 from streamer.settings import StreamerSettings

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from dancerank.checks.start import check_start
 from dancerank.logs import configure_logs
 from dancerank.processes import Processes
 from dancerank.settings import LogSettings, Settings, load_settings
-from dancerank.start_checks import check_start
 from ranking.scores.store import ScoreStore
 from schemas.errors import ConfigurationError
 from tests.ranking.examples import apply, scored_clip

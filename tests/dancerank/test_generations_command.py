@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from dancerank import kafka_sources, processes, start_checks, topics
+from dancerank import kafka_sources, processes, topics
+from dancerank.checks import start as start_checks
 from dancerank.cli import app
 from dancerank.dead_letters import DeadLetters
 from dancerank.processes import Processes
@@ -25,7 +26,7 @@ from schemas.codec import encode
 from schemas.errors import ConfigurationError
 from schemas.events import ClipScored
 from schemas.ports import Record
-from schemas.queries import Challenge, ChallengeAttention
+from schemas.questions.retrieval import Challenge, ChallengeAttention
 from tests.ranking.examples import NOW_MS, apply, apply_entries, deletion, scored_clip
 from transport.memory import MemoryBroker, MemorySink
 from transport.topics import TopicDescription, TopicSpec

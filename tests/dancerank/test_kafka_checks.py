@@ -4,8 +4,8 @@ import importlib.util
 
 import pytest
 
-from dancerank import kafka_checks
-from dancerank.kafka_checks import topic_warnings
+from dancerank.checks import kafka as kafka_checks
+from dancerank.checks.kafka import topic_warnings
 from dancerank.settings import Settings
 from transport.topics import TopicDescription
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dancerank.metrics_reference import RULES, alerts_by_metric, reference
+from dancerank.reference.metrics import RULES, alerts_by_metric, reference
 from exporters.prometheus import PrometheusObserver
 from exporters.prometheus.definitions import METRICS
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from dancerank.cli import app
 from dancerank.commands import offsets
-from dancerank.commands.offset_tables import Standing, Workers, meaning, reset_table, standing_table
+from dancerank.commands.tables.offsets import Standing, Workers, meaning, reset_table, standing_table
 from ranking.database.connection import Database
 from schemas.ports import TopicPartition
 from transport.group_offsets import GroupBusy, Member, PartitionEnds

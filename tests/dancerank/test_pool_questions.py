@@ -11,13 +11,13 @@ from typer.testing import CliRunner, Result
 
 from dancerank.cli import app
 from dancerank.commands.pool_questions import parse_by_dimension
-from dancerank.commands.pool_tables import clip_tables, try_tables
+from dancerank.commands.tables.pools import clip_tables, try_tables
 from ranking.pools.service.reading import PoolReader
 from ranking.scores.store import ScoreStore
 from schemas.clock import ManualClock
 from schemas.errors import QueryError
 from schemas.modalities import Dimension, Modality
-from schemas.pool_queries import HypotheticalClip
+from schemas.questions.pools import HypotheticalClip
 from tests.ranking.databases import migrated
 from tests.ranking.examples import apply, with_scores
 from tests.ranking.pools.examples import POLICY, engaged, plain, policy, rated, removed, tiers

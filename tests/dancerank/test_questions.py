@@ -17,7 +17,7 @@ from ranking.vectors.view import IndexView
 from schemas.clock import SystemClock
 from schemas.modalities import FUSED_MODALITIES, Dimension, Modality
 from schemas.ports import Record
-from schemas.queries import RankedClip, Ranking, SimilarAnswer, SimilarHit
+from schemas.questions.retrieval import RankedClip, Ranking, SimilarAnswer, SimilarHit
 from tests.ranking.databases import migrated
 from tests.ranking.examples import apply, scored_clip
 

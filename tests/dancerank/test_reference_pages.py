@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from dancerank import errors_reference, metrics_reference
-from dancerank.reference_pages import section
+from dancerank.reference import errors as errors_reference
+from dancerank.reference import metrics as metrics_reference
+from dancerank.reference.pages import section
 from tests import inputs_reference
 
 
 @pytest.mark.parametrize(
     ("page", "module", "generate"),
     [
-        ("errors", "dancerank.errors_reference", errors_reference.reference),
-        ("metrics", "dancerank.metrics_reference", metrics_reference.reference),
+        ("errors", "dancerank.reference.errors", errors_reference.reference),
+        ("metrics", "dancerank.reference.metrics", metrics_reference.reference),
         ("inputs", "tests.inputs_reference", inputs_reference.reference),
     ],
 )

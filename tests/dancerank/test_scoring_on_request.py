@@ -37,7 +37,7 @@ from schemas.features import ClipFeatures, encode_features
 from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.moments import moments_of
 from schemas.ports import FeatureExtractor
-from schemas.scoring import UnseenClip
+from schemas.questions.scoring import UnseenClip
 from streamer.assembly import open_scorer
 from streamer.settings import StreamerSettings
 from tests.clips import random_features, upload

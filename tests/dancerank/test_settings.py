@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dancerank.policies import read_policy, shipped_policy
+from dancerank.reference.settings import example, reference
 from dancerank.settings import Settings, load_settings
-from dancerank.settings_reference import example, reference
 from dancerank.settings_removed import REMOVED
 from schemas.errors import ConfigurationError
 from transport.connection import KafkaConnection
@@ -212,7 +212,7 @@ def test_one_secret_can_be_set_through_a_variable_of_its_own(monkeypatch: pytest
 
 def test_every_key_has_a_meaning_and_the_reference_is_current() -> None:
     page = reference()
-    assert page == Path("docs/settings.md").read_text(), "python -m dancerank.settings_reference > docs/settings.md"
+    assert page == Path("docs/settings.md").read_text(), "python -m dancerank.reference.settings > docs/settings.md"
     for group in Settings.model_fields:
         assert f"`{group}`" in page or f"`[{group}]`" in page
 
@@ -288,7 +288,7 @@ EXAMPLE = Path("deploy/dancerank.example.toml")
 
 def test_the_example_file_is_current_and_holds_every_key_as_a_comment() -> None:
     text = EXAMPLE.read_text()
-    assert text == example(), f"python -m dancerank.settings_reference --example > {EXAMPLE}"
+    assert text == example(), f"python -m dancerank.reference.settings --example > {EXAMPLE}"
     assert not [key for table in tomllib.loads(text).values() for key in table]
 
 

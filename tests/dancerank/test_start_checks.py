@@ -12,10 +12,10 @@ from kafka import KafkaAdminClient
 from kafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 
 import schemas.bundle as bundle_module
-from dancerank import start_checks
+from dancerank.checks import start as start_checks
+from dancerank.checks.start import CannotStart, Process, check_start
 from dancerank.processes import Processes
 from dancerank.settings import Settings
-from dancerank.start_checks import CannotStart, Process, check_start
 from ranking.scores.store import ScoreStore
 from schemas import local_files
 from schemas.errors import BundleError, ConfigurationError, DancerankError, StoreRefused, TopicsMissing, TransportError

@@ -20,7 +20,7 @@ from schemas.events import ClipUploadedV2, InlineFeatures, VideoFile
 from schemas.features import encode_features
 from schemas.modalities import FUSED_MODALITIES
 from schemas.observation import Observer
-from schemas.queries import SimilarQuery
+from schemas.questions.retrieval import SimilarQuery
 from tests.clips import UPLOADED_AT_MS
 from tests.extraction.made_videos import numbered, steady, write_sound, write_video
 from tests.extraction.test_decoder_limits import decoders

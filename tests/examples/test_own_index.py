@@ -11,7 +11,7 @@ from examples.own_index import Float16Backend
 from ranking.vectors.backends.contract import INDEX_CHECKS
 from ranking.vectors.backends.port import IndexBackend
 from schemas.modalities import Modality
-from schemas.queries import SimilarQuery
+from schemas.questions.retrieval import SimilarQuery
 from tests.ranking.examples import apply, result, scored_clip
 
 

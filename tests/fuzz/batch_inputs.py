@@ -12,7 +12,7 @@ from tests.fuzz.mutations import BYTES, damaged
 from tests.fuzz.outcomes import Target, check_refusal
 from tests.ranking.examples import DELETIONS, TOPIC
 from tests.transport.batches import CODECS, abort_marker, batch, raw_batch, record
-from transport.unreadable_batches import ATTEMPTS, BatchReader, Fetched
+from transport.batches.unreadable import ATTEMPTS, BatchReader, Fetched
 
 _LIMIT_BYTES: Final = 1 << 20
 _AT: Final = TopicPartition(TOPIC, 0)

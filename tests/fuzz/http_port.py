@@ -23,7 +23,7 @@ from ranking.views.log_records import positions_after
 from schemas.clock import ManualClock
 from schemas.modalities import FUSED_MODALITIES
 from schemas.observation import Observer
-from schemas.pool_comparisons import ComparisonAnswer, ComparisonQuestion
+from schemas.questions.pool_comparisons import ComparisonAnswer, ComparisonQuestion
 from tests.ranking.databases import migrated
 from tests.ranking.examples import logged, result, routine, scored_clip
 from tests.ranking.pools.examples import POLICY, engaged, plain, rated

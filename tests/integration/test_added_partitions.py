@@ -17,7 +17,7 @@ from dancerank.synthetic import synthesize
 from schemas.codec import encode
 from schemas.events import ClipDeleted, ClipUploaded, EngagementObserved
 from schemas.ports import OutgoingRecord, Record, TopicPartition
-from schemas.queries import SimilarQuery
+from schemas.questions.retrieval import SimilarQuery
 from tests.waiting import wait_until, watching
 from transport.connection import KafkaConnection, open_client
 from transport.kafka_source import KafkaSource

@@ -13,7 +13,7 @@ from dancerank.processes import Processes
 from dancerank.settings import Settings
 from ranking.vectors.view import IndexView
 from schemas.modalities import FUSED_MODALITIES, Modality
-from schemas.queries import SimilarQuery
+from schemas.questions.retrieval import SimilarQuery
 from tests.waiting import wait_until
 from transport.connection import KafkaConnection
 from transport.kafka_sink import KafkaSink

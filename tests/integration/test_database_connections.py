@@ -15,8 +15,8 @@ from dancerank.processes import Processes
 from dancerank.settings import Settings
 from ranking.serving.service import RankingService
 from schemas.modalities import FUSED_MODALITIES, Dimension
-from schemas.pool_queries import HypotheticalClip
-from schemas.queries import SimilarQuery
+from schemas.questions.pools import HypotheticalClip
+from schemas.questions.retrieval import SimilarQuery
 from tests.ranking.examples import apply, scored_clip
 from transport.connection import KafkaConnection
 

@@ -29,7 +29,7 @@ from schemas.events import ClipDeleted, ClipScored, ClipScoredV3, ClipUploaded, 
 from schemas.modalities import DIMENSIONS
 from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, Record
-from schemas.queries import SimilarQuery, uniform_weights
+from schemas.questions.retrieval import SimilarQuery, uniform_weights
 from tests.ranking.serving.test_api import Client
 from tests.waiting import wait_until, watching
 from transport.connection import KafkaConnection

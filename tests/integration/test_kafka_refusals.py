@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from dancerank.checks.start import check_start
 from dancerank.processes import Processes
 from dancerank.settings import Settings
-from dancerank.start_checks import check_start
 from schemas.bundle import Bundle
 from schemas.codec import encode
 from schemas.errors import (

@@ -13,7 +13,7 @@ from ranking.serving.live.broadcast import Broadcast
 from schemas.events import ClipScored, ClipUploaded
 from schemas.modalities import DIMENSIONS, FUSED_MODALITIES
 from schemas.observation import Observer
-from schemas.queries import MAX_HITS, SimilarQuery
+from schemas.questions.retrieval import MAX_HITS, SimilarQuery
 from tests.integration.scored_log import inside_training, plain_similarities, plainly_ranked, read_log
 from transport.connection import KafkaConnection
 

@@ -19,7 +19,7 @@ from schemas.features import ClipFeatures, encode_features
 from schemas.modalities import FUSED_MODALITIES, Dimension, Modality
 from schemas.moments import moments_of
 from schemas.ports import OutgoingRecord
-from schemas.queries import SimilarQuery
+from schemas.questions.retrieval import SimilarQuery
 from streamer.assembly import open_scorer
 from tests.clips import random_features
 from tests.small_bundle import small_bundle

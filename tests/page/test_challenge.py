@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from schemas.modalities import DIMENSIONS, Dimension
-from schemas.queries import Order, Window
+from schemas.questions.retrieval import Order, Window
 from tests.page.lived import lived_system
 from tests.page.systems import SmallSystem, serving
 from tests.page.visits import PHONE, Visit

@@ -14,8 +14,8 @@ from playwright.sync_api import Locator, expect
 from pydantic import TypeAdapter
 
 from ranking.serving.api import Access, KeyRing, create_key
-from schemas.feedback import ClipGuidance, ClipSkeleton
 from schemas.modalities import Dimension
+from schemas.questions.feedback import ClipGuidance, ClipSkeleton
 from tests.page.dances import answered, guidance, skeleton
 from tests.page.lived import ODD, OUTSIDE, SHOWN, live, lived_system
 from tests.page.systems import SmallSystem, serving, some_clips

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from dancerank.policies import shipped_policy
 from ranking.serving.live.broadcast import DECISION, LiveEvent
 from schemas.errors import QueryError
-from schemas.pool_comparisons import (
+from schemas.questions.pool_comparisons import (
     AllocationMeasures,
     ComparisonAnswer,
     ComparisonQuestion,

@@ -14,10 +14,10 @@ from playwright.sync_api import Locator, Request, Route, expect
 
 from schemas.errors import FeatureFileCorrupt
 from schemas.events import FeatureSource
-from schemas.feedback import Guided, Skeleton
 from schemas.modalities import Dimension, Modality
-from schemas.queries import Example, SimilarQuery
-from schemas.scoring import FileKind, ScoringOffer, UnseenClip
+from schemas.questions.feedback import Guided, Skeleton
+from schemas.questions.retrieval import Example, SimilarQuery
+from schemas.questions.scoring import FileKind, ScoringOffer, UnseenClip
 from tests.page.dances import answered, guidance, skeleton
 from tests.page.lived import ODD, SHOWN, live, lived_system
 from tests.page.systems import SmallSystem, serving, some_clips

@@ -11,9 +11,9 @@ from schemas import plausibility
 from schemas.features import ClipFeatures
 from schemas.joints import LAYOUTS
 from schemas.modalities import Modality
-from schemas.ordinary_poses import PoseLimits, is_ordinary
 from schemas.plausibility import Finding, check_plausible, findings
-from schemas.repetition import changes_between, repetition
+from schemas.plausibility.ordinary_poses import PoseLimits, is_ordinary
+from schemas.plausibility.repetition import changes_between, repetition
 from tests.clips import random_features
 from tests.schemas.plausibility_reference import broken, pose_values, repetition_values, vector_values
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from schemas.errors import OversizedBatch, UnreadableBatch, UnsupportedBatch
 from schemas.ports import Record, TopicPartition
 from tests.transport.batches import CHECKED_FROM, CODECS, HEADER_BYTES, abort_marker, batch, raw_batch, record
-from transport import bounded_codecs, unreadable_batches
-from transport.unreadable_batches import ATTEMPTS, BatchReader, Fetched, records_within
+from transport.batches import codecs as bounded_codecs
+from transport.batches import unreadable as unreadable_batches
+from transport.batches.unreadable import ATTEMPTS, BatchReader, Fetched, records_within
 
 pytestmark = pytest.mark.timeout(60)
 

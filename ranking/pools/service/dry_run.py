@@ -12,7 +12,8 @@ from ranking.pools.service.sentences import sentence, unchanged
 from ranking.pools.state import Budget, Counts, Engaged, PooledClip, PoolView, Rated, Transition
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
-from schemas.pool_queries import (
+from schemas.pools import Lane, Rule
+from schemas.questions.pools import (
     Afterwards,
     BudgetRoom,
     ExplainedDecision,
@@ -20,7 +21,6 @@ from schemas.pool_queries import (
     PoolTryAnswer,
     ReactionRate,
 )
-from schemas.pools import Lane, Rule
 
 HYPOTHETICAL = "hypothetical/clip"
 """No clip can be called that: identifiers have no slash."""

@@ -16,8 +16,9 @@ from schemas.clock import Clock
 from schemas.codec import decode
 from schemas.errors import NotReady
 from schemas.events import PoolDecision
-from schemas.pool_comparisons import NamedPolicy
-from schemas.pool_history import (
+from schemas.pools import Lane, Limit
+from schemas.questions.pool_comparisons import NamedPolicy
+from schemas.questions.pool_history import (
     DecisionsAnswer,
     LaneGrants,
     ListedDecision,
@@ -25,7 +26,6 @@ from schemas.pool_history import (
     PoolHistoryAnswer,
     TierGrants,
 )
-from schemas.pools import Lane, Limit
 
 _NO_POLICY: Final = "the traffic pools have no policy yet; dancerank pools run adopts one"
 _TIER: Final = str(Limit.TIER)

@@ -27,7 +27,8 @@ from schemas.codec import decode
 from schemas.errors import NotFound, NotReady, StoreRefused
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
-from schemas.pool_queries import (
+from schemas.pools import ClipState, Lane, Rule
+from schemas.questions.pools import (
     HypotheticalClip,
     Needs,
     PooledClipAnswer,
@@ -35,7 +36,6 @@ from schemas.pool_queries import (
     PoolTryAnswer,
     Waiting,
 )
-from schemas.pools import ClipState, Lane, Rule
 
 
 class _Now(NamedTuple):

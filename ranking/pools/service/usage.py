@@ -3,8 +3,8 @@
 from ranking.pools.budgets import lane_capacity
 from ranking.pools.policy import Policy, Tier
 from ranking.pools.state import Budget, PoolView
-from schemas.pool_queries import LaneUse, TierUse
 from schemas.pools import Lane, Limit
+from schemas.questions.pools import LaneUse, TierUse
 
 
 def tier_use(

@@ -27,8 +27,8 @@ from schemas.errors import (
 from schemas.events import ClipDeleted, ClipScored, EngagementObserved, PoolDecision
 from schemas.modalities import Dimension
 from schemas.observation import Observer, TierFilling
-from schemas.pool_queries import PoolsAnswer
 from schemas.ports import Record, Refusal, TopicPartition
+from schemas.questions.pools import PoolsAnswer
 from schemas.times import check_time, written_ms
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ of the longest window that begins within a minute, an hour or a day.
 
 from typing import Final, NamedTuple
 
-from schemas.queries import Window
+from schemas.questions.retrieval import Window
 
 MINUTE_MS: Final = 60_000
 ALL_TIME: Final = 0

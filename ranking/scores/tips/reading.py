@@ -8,7 +8,7 @@ from ranking.scores.tips.content import Sums, means_of_overall
 from schemas.errors import GuidanceMissing
 from schemas.events import GUIDANCE_BIN_S
 from schemas.joints import LAYOUTS
-from schemas.tips import ChallengeTips, OverallTips, TipsAnswer
+from schemas.questions.tips import ChallengeTips, OverallTips, TipsAnswer
 
 _REMEDY = (
     "score clips with a skeleton by a bundle that has gradient graphs, with streamer.guidance_share above 0; those "

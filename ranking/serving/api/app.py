@@ -45,12 +45,12 @@ from ranking.serving.api.tips_routes import add_tips
 from ranking.serving.live.broadcast import Broadcast
 from ranking.serving.readiness import Readiness
 from ranking.serving.service import RankingService
-from schemas.challenge_queries import ChallengeDistribution, ChallengeGrowth, ScoreDistribution, UnrankedClips
-from schemas.dancer_queries import SimilarDancersAnswer
-from schemas.drawing import Drawing
-from schemas.feedback import Feedback
-from schemas.pool_comparisons import PolicyComparisons
-from schemas.queries import (
+from schemas.questions.challenges import ChallengeDistribution, ChallengeGrowth, ScoreDistribution, UnrankedClips
+from schemas.questions.dancers import SimilarDancersAnswer
+from schemas.questions.drawing import Drawing
+from schemas.questions.feedback import Feedback
+from schemas.questions.pool_comparisons import PolicyComparisons
+from schemas.questions.retrieval import (
     Challenge,
     ChallengeAttention,
     ClipSummary,
@@ -60,8 +60,8 @@ from schemas.queries import (
     Ranking,
     SimilarAnswer,
 )
+from schemas.questions.scoring import ScoresOnRequest
 from schemas.receptions import ObservedReception
-from schemas.scoring import ScoresOnRequest
 
 RenderMetrics = Callable[[], tuple[str, bytes]]
 

@@ -9,7 +9,7 @@ from ranking.serving.api.description import documented
 from ranking.serving.api.parameters import NoParameters
 from ranking.serving.service import RankingService
 from schemas.errors import NotOffered, NotReady, NotServedHere
-from schemas.pool_comparisons import (
+from schemas.questions.pool_comparisons import (
     FEWEST_CLIPS,
     MOST_CLIPS,
     MOST_DAYS,

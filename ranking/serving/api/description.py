@@ -6,7 +6,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from ranking.serving.api.errors import ErrorAnswer
-from schemas.feedback import PictureType
+from schemas.questions.feedback import PictureType
 
 _SCHEME: Final = "key"
 _MALFORMED, _UNAUTHORIZED, _LIMITED, _DEFECT, _NOT_NOW = 400, 401, 429, 500, 503

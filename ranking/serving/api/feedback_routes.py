@@ -21,7 +21,7 @@ from schemas.errors import (
     QueryError,
 )
 from schemas.events import FeatureSource
-from schemas.feedback import (
+from schemas.questions.feedback import (
     FORMATS,
     HIGHEST_RATE_HZ,
     MOST_CRITICAL,

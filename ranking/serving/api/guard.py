@@ -26,7 +26,7 @@ from ranking.serving.api.refusals import (
 from ranking.serving.api.request_line import HeadGuard, TargetGuard
 from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
-from schemas.scoring import DEFAULT_MAX_FILE_BYTES
+from schemas.questions.scoring import DEFAULT_MAX_FILE_BYTES
 
 DEFAULT_MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
 HEALTH_PATHS: Final = frozenset({"/healthz", "/readyz"})

@@ -8,7 +8,7 @@ from pydantic import Field
 from ranking.serving.api.description import documented
 from ranking.serving.api.parameters import GenerationParameters
 from ranking.serving.service import RankingService
-from schemas.model_queries import MOST_POINTS, ModelAnswer
+from schemas.questions.model import MOST_POINTS, ModelAnswer
 
 
 class ModelParameters(GenerationParameters):

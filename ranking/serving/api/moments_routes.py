@@ -8,9 +8,9 @@ from ranking.serving.api.description import documented, pictured
 from ranking.serving.api.parameters import ClipId, MomentsParameters
 from ranking.serving.api.picture_routes import Format, drawn_picture, offered
 from ranking.serving.service import RankingService
-from schemas.drawing import Drawing
-from schemas.feedback import PictureType
 from schemas.moments import ClipMoments
+from schemas.questions.drawing import Drawing
+from schemas.questions.feedback import PictureType
 
 
 class MomentsPictureParameters(MomentsParameters):

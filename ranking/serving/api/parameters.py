@@ -5,10 +5,10 @@ from typing import Annotated, Any, Final
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.challenge_queries import MAX_BINS, GrowthPeriod
 from schemas.modalities import Dimension
 from schemas.moments import DEFAULT_APART_S, DEFAULT_MOMENTS, MOST_APART_S, MOST_MOMENTS
-from schemas.queries import MAX_HITS, Order, Window
+from schemas.questions.challenges import MAX_BINS, GrowthPeriod
+from schemas.questions.retrieval import MAX_HITS, Order, Window
 from schemas.style_classifier import MAX_STYLE_LENGTH, UNKNOWN_STYLE
 
 # Said in OpenAPI only: the service checks identifiers wherever they come from, and pydantic has no (?!…).

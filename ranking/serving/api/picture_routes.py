@@ -9,10 +9,10 @@ from ranking.serving.api.description import documented, pictured
 from ranking.serving.api.parameters import ChallengeId, GenerationParameters, TipsParameters, WindowParameters
 from ranking.serving.service import RankingService
 from ranking.serving.strips import challenge_strips, example_of
-from schemas.drawing import Drawing, StillFormat
 from schemas.errors import NotOffered
-from schemas.feedback import FeaturesKept, Feedback, PictureType, Skeleton
 from schemas.modalities import Dimension
+from schemas.questions.drawing import Drawing, StillFormat
+from schemas.questions.feedback import FeaturesKept, Feedback, PictureType, Skeleton
 
 _NOT_HERE: Final = "this service draws no pictures; ask a process of dancerank serve"
 _RESPONSES: Final = documented(404, 422, 501, 503) | pictured(PictureType.PNG, PictureType.SVG)

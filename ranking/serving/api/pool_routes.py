@@ -9,8 +9,8 @@ from ranking.serving.api.description import documented
 from ranking.serving.api.parameters import ClipId, GenerationParameters, Identifier, NoParameters, absent, given
 from ranking.serving.service import RankingService
 from schemas.modalities import Dimension
-from schemas.pool_history import MOST_DECISIONS, MOST_WINDOWS, DecisionsAnswer, PoolHistoryAnswer
-from schemas.pool_queries import MAX_COUNT, HypotheticalClip, PooledClipAnswer, PoolsAnswer, PoolTryAnswer
+from schemas.questions.pool_history import MOST_DECISIONS, MOST_WINDOWS, DecisionsAnswer, PoolHistoryAnswer
+from schemas.questions.pools import MAX_COUNT, HypotheticalClip, PooledClipAnswer, PoolsAnswer, PoolTryAnswer
 
 _EXAMPLE: Final[dict[str, Any]] = {
     "challenge_id": "challenge-2",

@@ -22,7 +22,7 @@ from ranking.serving.unseen_clips import standing
 from schemas.errors import FileNotStored, NotFound, NotOffered, QueryError
 from schemas.events import MIN_DURATION_S, SHA256, FeatureFile, FeatureSource, InlineFeatures, VideoFile
 from schemas.modalities import MAX_ROUTINE_S
-from schemas.scoring import FileKind, ScoresOnRequest, ScoringOffer, UnseenClip, UnseenClipAnswer
+from schemas.questions.scoring import FileKind, ScoresOnRequest, ScoringOffer, UnseenClip, UnseenClipAnswer
 
 _FEATURE_TYPES: Final = frozenset({"application/octet-stream", "application/vnd.safetensors"})
 _WRITTEN_BYTES: Final = 1 << 20

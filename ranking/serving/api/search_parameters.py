@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ranking.serving.api.parameters import GenerationParameters, Identifier, Style, absent, given
 from ranking.vectors.weights import parse_weights
-from schemas.dancer_queries import By, SimilarDancersQuery
 from schemas.modalities import MODALITIES, Dimension, Modality
-from schemas.queries import (
+from schemas.questions.dancers import By, SimilarDancersQuery
+from schemas.questions.retrieval import (
     MAX_EXAMPLES,
     MAX_EXCLUDED,
     MAX_HITS,

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Query
 from ranking.serving.api.description import documented
 from ranking.serving.api.parameters import ChallengeId, WindowParameters
 from ranking.serving.service import RankingService
-from schemas.style_queries import StyleCounts
+from schemas.questions.styles import StyleCounts
 
 _ERRORS: Final = documented(404, 422, 503)
 

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Query
 from ranking.serving.api.description import documented
 from ranking.serving.api.parameters import ChallengeId, GenerationParameters, TipsParameters
 from ranking.serving.service import RankingService
-from schemas.tips import ChallengeTips, TipsAnswer
+from schemas.questions.tips import ChallengeTips, TipsAnswer
 
 _ERRORS: Final = documented(404, 422, 503)
 

@@ -17,7 +17,7 @@ from ranking.scores.store import ScoreStore
 from schemas.clock import ManualClock
 from schemas.errors import QueryError
 from schemas.modalities import Dimension, Modality
-from schemas.pool_queries import ExplainedDecision, HypotheticalClip, PoolTryAnswer
+from schemas.questions.pools import ExplainedDecision, HypotheticalClip, PoolTryAnswer
 from tests.ranking.examples import apply, with_scores
 from tests.ranking.pools.examples import POLICY, WINDOW_MS, engaged, policy, rated, removed, tiers
 from tests.ranking.pools.rows import Pools

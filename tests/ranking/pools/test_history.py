@@ -10,7 +10,7 @@ from ranking.database.tables import pool_leases
 from ranking.pools.service.history import PoolHistory
 from schemas.clock import ManualClock
 from schemas.errors import NotReady, StoreUnavailable
-from schemas.pool_history import PoolHistoryAnswer
+from schemas.questions.pool_history import PoolHistoryAnswer
 from tests.ranking.databases import UNREACHABLE
 from tests.ranking.pools.examples import POLICY, WINDOW_MS, engaged, plain, policy, rated, removed, tiers
 from tests.ranking.pools.rows import ADOPTED_MS, Pools

@@ -18,7 +18,7 @@ from schemas.clock import ManualClock
 from schemas.errors import NotFound, NotReady, StoreRefused, StoreUnavailable
 from schemas.events import PoolDecision
 from schemas.modalities import Dimension
-from schemas.pool_queries import ExplainedDecision, HypotheticalClip, PooledClipAnswer
+from schemas.questions.pools import ExplainedDecision, HypotheticalClip, PooledClipAnswer
 from tests.ranking.databases import UNREACHABLE
 from tests.ranking.pools.examples import (
     POLICY,

@@ -11,7 +11,7 @@ from schemas.events import PoolDecision
 from schemas.pools import Lane, Rule
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "pools.md").read_text("utf-8")
-API = (Path(__file__).parents[3] / "schemas" / "pool_queries.py").read_text("utf-8")
+API = (Path(__file__).parents[3] / "schemas" / "questions" / "pools.py").read_text("utf-8")
 
 
 @pytest.mark.parametrize("rule", Rule)

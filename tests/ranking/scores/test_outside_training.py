@@ -7,10 +7,10 @@ import sqlalchemy as sa
 
 from ranking.database.tables import unranked_scores
 from ranking.scores.store import ScoreStore
-from schemas.challenge_queries import UnrankedClip
 from schemas.errors import NotFound
 from schemas.events import ClipScored
 from schemas.modalities import FUSED_MODALITIES, Dimension, Modality
+from schemas.questions.challenges import UnrankedClip
 from tests.ranking.examples import NOW_MS, apply, apply_entries, deletion, scored_clip
 
 

@@ -11,7 +11,7 @@ from ranking.database.connection import Database
 from ranking.scores.percentile_range import PercentileRange
 from ranking.scores.store import ScoreStore
 from schemas.modalities import Dimension
-from schemas.queries import RankedClip
+from schemas.questions.retrieval import RankedClip
 from tests.ranking.examples import apply, scored_clip
 from tests.ranking.scores.test_store import random_clips
 

@@ -7,7 +7,7 @@ from ranking.scores.store import ScoreStore
 from ranking.serving.service import RankingService
 from schemas.errors import NotFound, QueryError
 from schemas.events import FeatureFile, VideoFile
-from schemas.feedback import FeaturesKept
+from schemas.questions.feedback import FeaturesKept
 from tests.ranking.examples import NOW_MS, apply, apply_entries, deletion, scored_clip
 
 FILE, VIDEO = FeatureFile("s3://clips/ä 'b'.safetensors", "a" * 64), VideoFile("file:///videos/a.mp4")

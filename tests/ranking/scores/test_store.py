@@ -17,7 +17,7 @@ from schemas.errors import DancerankError, NotFound, QueryError, StoreRefused, S
 from schemas.events import ClipScored
 from schemas.modalities import DIMENSIONS, FUSED_MODALITIES, Dimension, Modality
 from schemas.ports import ScoredRecord
-from schemas.queries import MAX_HITS, Challenge
+from schemas.questions.retrieval import MAX_HITS, Challenge
 from tests.ranking.databases import UNREACHABLE
 from tests.ranking.examples import apply, at, logged, result, scored_clip, with_scores
 

@@ -18,7 +18,7 @@ from schemas.clock import ManualClock
 from schemas.errors import GuidanceMissing, NotFound, QueryError
 from schemas.events import ClipScored, ClipScoredV3, StyleResult, outside_training, training_distance
 from schemas.modalities import Dimension
-from schemas.queries import Order, RankedClip, Window
+from schemas.questions.retrieval import Order, RankedClip, Window
 from tests.ranking.examples import NOW_MS, apply, apply_entries, deletion, guidance, scored_clip
 
 FUSED = Dimension.FUSED

@@ -15,7 +15,7 @@ from schemas.clock import ManualClock
 from schemas.errors import NotFound, QueryError
 from schemas.events import ClipScored
 from schemas.modalities import FUSED_MODALITIES, Dimension, Modality
-from schemas.queries import Order, RankedClip, Window
+from schemas.questions.retrieval import Order, RankedClip, Window
 from tests.ranking.examples import apply, apply_entries, deletion, result, scored_clip
 
 FUSED, FACIAL = Dimension.FUSED, Dimension.FACIAL

@@ -19,7 +19,7 @@ from schemas.clock import ManualClock
 from schemas.errors import NotServedHere, QueryError
 from schemas.modalities import Dimension, Modality
 from schemas.observation import Observer
-from schemas.queries import Challenge, SimilarQuery
+from schemas.questions.retrieval import Challenge, SimilarQuery
 from tests.ranking.databases import UNREACHABLE
 from tests.ranking.examples import logged, result, scored_clip
 

@@ -15,9 +15,9 @@ from ranking.serving.api import Access, create_app
 from ranking.serving.service import RankingService
 from schemas.errors import FeatureFileCorrupt, FeatureStoreUnavailable, NotOffered, TooManyAtOnce
 from schemas.events import FeatureFile, FeatureSource, InlineFeatures, VideoFile
-from schemas.feedback import Skeleton
 from schemas.modalities import Dimension, Modality
-from schemas.scoring import FileKind, ScoringOffer, UnseenClip
+from schemas.questions.feedback import Skeleton
+from schemas.questions.scoring import FileKind, ScoringOffer, UnseenClip
 from tests.ranking.databases import migrated
 from tests.ranking.examples import apply, with_scores
 from tests.ranking.serving.asgi import JSON, Answer, refusal, request

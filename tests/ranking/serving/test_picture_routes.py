@@ -8,13 +8,13 @@ from ranking.scores.store import ScoreStore
 from ranking.serving.api.app import create_app
 from ranking.serving.service import RankingService
 from ranking.serving.strips import challenge_strips
-from schemas.drawing import ChallengeStrips, ClipStrip, Drawing, StillFormat
 from schemas.errors import FeatureFileMissing, NotOffered
 from schemas.events import FeatureFile, StyleResult, VideoFile
-from schemas.feedback import FeaturesKept, Skeleton
 from schemas.modalities import Dimension, Modality
 from schemas.moments import ClipMoments
-from schemas.tips import ChallengeTips, TipsAnswer
+from schemas.questions.drawing import ChallengeStrips, ClipStrip, Drawing, StillFormat
+from schemas.questions.feedback import FeaturesKept, Skeleton
+from schemas.questions.tips import ChallengeTips, TipsAnswer
 from tests.ranking.examples import apply, guidance, result, scored_clip
 from tests.ranking.serving.test_api import Client
 

@@ -21,8 +21,8 @@ from schemas.clock import ManualClock
 from schemas.errors import NotFound, NotReady, QueryError, StoreUnavailable
 from schemas.modalities import Dimension, Modality
 from schemas.observation import Observer
-from schemas.pool_queries import HypotheticalClip
-from schemas.queries import SimilarQuery
+from schemas.questions.pools import HypotheticalClip
+from schemas.questions.retrieval import SimilarQuery
 from tests.ranking.databases import UNREACHABLE
 from tests.ranking.examples import apply, apply_entries, deletion, result, scored_clip
 

@@ -8,7 +8,7 @@ import numpy as np
 from ranking.vectors.backends.port import IndexBackend
 from ranking.vectors.embedding_space import EmbeddingSpace
 from schemas.modalities import FUSED_MODALITIES, Modality
-from schemas.queries import Example, SimilarQuery
+from schemas.questions.retrieval import Example, SimilarQuery
 from tests.ranking.examples import logged, result, scored_clip
 
 DIMS = dict(zip(FUSED_MODALITIES, (5, 4, 3, 2), strict=True))

@@ -20,7 +20,7 @@ from schemas.errors import KafkaRefused, SnapshotError
 from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, RebalanceListener, Record, View
-from schemas.queries import SimilarQuery
+from schemas.questions.retrieval import SimilarQuery
 from tests.ranking.examples import NOW_MS, TOPIC, apply, apply_entries, deletion, logged, scored_clip
 from tests.ranking.vectors.own_backends import SegmentedBackend
 from tests.ranking.vectors.test_incremental_snapshots import clip

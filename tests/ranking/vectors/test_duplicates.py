@@ -13,7 +13,7 @@ from ranking.vectors.duplicates import (
     neighbourhood_threshold,
 )
 from schemas.errors import QueryError
-from schemas.queries import DuplicatesAnswer, SimilarAnswer
+from schemas.questions.retrieval import DuplicatesAnswer, SimilarAnswer
 from tests.ranking.vectors.plain_questions import NOW_MS, Clip, plain_hits, random_clips, space_of
 
 

@@ -20,7 +20,7 @@ from schemas.events import ClipScored
 from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import TopicPartition
-from schemas.queries import SimilarQuery
+from schemas.questions.retrieval import SimilarQuery
 from tests.ranking.examples import DELETIONS, TOPIC, apply, apply_entries, at, deletion, logged, result, scored_clip
 
 WIDTH = 6

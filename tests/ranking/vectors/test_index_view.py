@@ -20,7 +20,7 @@ from schemas.events import ClipScored
 from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import ScoredRecord
-from schemas.queries import SimilarQuery
+from schemas.questions.retrieval import SimilarQuery
 from tests.ranking.examples import NOW_MS, apply, apply_entries, at, deletion, logged, record, result, scored_clip
 
 FULL = Path("/dev/full")

@@ -16,7 +16,7 @@ from ranking.vectors.diversity import mmr_order
 from ranking.vectors.embedding_space import EmbeddingSpace
 from schemas.errors import ForeignCursor
 from schemas.modalities import Modality
-from schemas.queries import SimilarAnswer, SimilarHit, SimilarQuery
+from schemas.questions.retrieval import SimilarAnswer, SimilarHit, SimilarQuery
 from tests.ranking.examples import logged, result, scored_clip
 from tests.ranking.vectors.plain_questions import (
     HOUR_MS,

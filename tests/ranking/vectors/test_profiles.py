@@ -17,12 +17,12 @@ from ranking.vectors.embedding_space import EmbeddingSpace
 from ranking.vectors.profiles import Profiles, Sum, Sums, Unsummed, mean_directions
 from ranking.vectors.view import IndexView
 from schemas.clock import ManualClock
-from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
 from schemas.errors import NotFound, QueryError, StoreUnavailable
 from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Float32
-from schemas.queries import SimilarAnswer, SimilarQuery
+from schemas.questions.dancers import SimilarDancersAnswer, SimilarDancersQuery
+from schemas.questions.retrieval import SimilarAnswer, SimilarQuery
 from tests.ranking.examples import apply, logged, result, scored_clip
 from tests.ranking.vectors.own_backends import LossyBackend
 from tests.ranking.vectors.plain_questions import DIMS, NOW_MS, Clip, random_clips, space_of, weights_of

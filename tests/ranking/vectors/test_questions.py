@@ -15,7 +15,7 @@ from ranking.vectors.conditions import Decisions, Undecided
 from ranking.vectors.embedding_space import EmbeddingSpace
 from schemas.errors import QueryError
 from schemas.modalities import FUSED_MODALITIES, Modality
-from schemas.queries import Example, SimilarAnswer, SimilarQuery
+from schemas.questions.retrieval import Example, SimilarAnswer, SimilarQuery
 from tests.ranking.vectors.own_backends import RemoteService
 from tests.ranking.vectors.plain_questions import (
     DIMS,

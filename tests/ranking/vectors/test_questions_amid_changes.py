@@ -17,10 +17,10 @@ from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.backends.port import IndexBackend, VectorIndex
 from ranking.vectors.conditions import Decisions, Undecided
 from ranking.vectors.row_changes import ChangesForgotten, RowChanges
-from schemas.dancer_queries import SimilarDancersAnswer, SimilarDancersQuery
 from schemas.errors import NotFound, StoreUnavailable
 from schemas.modalities import Modality
-from schemas.queries import SimilarAnswer, SimilarQuery
+from schemas.questions.dancers import SimilarDancersAnswer, SimilarDancersQuery
+from schemas.questions.retrieval import SimilarAnswer, SimilarQuery
 from tests.ranking.examples import logged, result, scored_clip
 from tests.ranking.vectors.own_backends import RemoteService
 from tests.ranking.vectors.plain_questions import (

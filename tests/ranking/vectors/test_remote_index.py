@@ -12,7 +12,7 @@ from schemas.errors import NotFound, SnapshotError, StoreUnavailable
 from schemas.events import ClipScored
 from schemas.modalities import Modality
 from schemas.observation import Observer
-from schemas.queries import SimilarQuery
+from schemas.questions.retrieval import SimilarQuery
 from tests.ranking.examples import apply, apply_entries, at, deletion, logged, result, scored_clip
 from tests.ranking.vectors.own_backends import RemoteService
 

@@ -12,7 +12,7 @@ from ranking.vectors.view import IndexView
 from schemas.clock import ManualClock
 from schemas.errors import SnapshotNotWritten, StoreUnavailable
 from schemas.observation import Observer
-from schemas.queries import SimilarQuery
+from schemas.questions.retrieval import SimilarQuery
 from tests.ranking.examples import apply, scored_clip
 from tests.ranking.vectors.own_backends import SegmentedBackend
 from tests.waiting import wait_until

@@ -17,7 +17,7 @@ from ranking.vectors.similarity import SimilaritySearch
 from schemas.errors import NotFound, QueryError
 from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.ports import Float32
-from schemas.queries import Grouping, SimilarAnswer, SimilarQuery
+from schemas.questions.retrieval import Grouping, SimilarAnswer, SimilarQuery
 from tests.ranking.vectors.own_backends import LossyIndex, RemoteIndex
 
 DIMS = dict(zip(FUSED_MODALITIES, (5, 4, 3, 2), strict=True))

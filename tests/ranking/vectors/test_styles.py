@@ -10,7 +10,7 @@ from schemas.clock import ManualClock
 from schemas.errors import NotFound
 from schemas.events import StyleResult
 from schemas.observation import Observer
-from schemas.queries import SimilarQuery
+from schemas.questions.retrieval import SimilarQuery
 from tests.ranking.examples import NOW_MS, apply, apply_entries, deletion, scored_clip
 
 STYLES = ["waltz", "tango", None, "waltz", "not judged", "waltz"]

@@ -26,7 +26,7 @@ from schemas.events import ModalityResult
 from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Record
-from schemas.queries import SimilarQuery
+from schemas.questions.retrieval import SimilarQuery
 from tests.ranking.databases import migrated
 from tests.ranking.examples import DELETIONS, NOW_MS, TOPIC, result, scored_clip
 from tests.ranking.vectors.own_backends import RemoteService

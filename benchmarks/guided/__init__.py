@@ -1,0 +1,1 @@
+"""What ``benchmarks.guidance`` measures, one module to a table."""

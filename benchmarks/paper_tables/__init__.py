@@ -1,0 +1,1 @@
+"""The cells, figures and layout of the paper's tables."""

@@ -1,0 +1,1 @@
+"""What the races compare with: loops, servers and indexes of others."""

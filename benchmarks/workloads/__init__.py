@@ -1,0 +1,1 @@
+"""Clips, vectors, bundles and events that benchmarks run on."""

@@ -1,0 +1,1 @@
+"""What a process or a command checks before it starts."""
