@@ -262,7 +262,7 @@ def graph_rows(
     runtime = open_runtime("onnxruntime", bundle, providers=providers)
     half = bundle.manifest.profile.name == "fp16"
     kind, rows, runs = "float16" if half else "float32", list[Row](), {}
-    for modality in bundle.manifest.modalities:
+    for modality in bundle.manifest.fused_modalities:
         dtype = np.float16 if modality in runtime.reads_half else np.float32
         steps = round(seconds * modality.rate_hz)
         frames = np.random.default_rng(0).random((clips, steps, *bundle.manifest.step_shape(modality)), np.float32)
