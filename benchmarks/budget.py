@@ -39,7 +39,7 @@ import schemas.features
 import streamer.loading
 from benchmarks.figures import Measured, options_of, write_figures
 from benchmarks.pipeline import Progress, bare, make_uploads, preload, repeated, send, settings_for, streaming
-from dancerank.progress import counted
+from dancerank.console.progress import counted
 from dancerank.settings import Settings, shipped_bundle
 from schemas.bundle import Bundle, read_bundle
 from schemas.events import ClipUploaded

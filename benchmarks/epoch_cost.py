@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from dancerank.progress import counted
+from dancerank.console.progress import counted
 from networks.baselines.dmgnn import DMGNN
 from networks.baselines.stgcn import (
     BLOCK_CHANNELS,

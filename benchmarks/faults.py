@@ -26,7 +26,7 @@ from rich.table import Table
 
 from benchmarks import recovery
 from benchmarks.pipeline import OUT, make_uploads, repeated, settings_for
-from dancerank.progress import steps
+from dancerank.console.progress import steps
 from dancerank.topics import create_topics
 from dancerank.uploads import send_clips
 from ranking.database.connection import Database

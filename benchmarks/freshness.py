@@ -28,9 +28,9 @@ from rich.table import Table
 
 from benchmarks.figures import Measured, write_figures
 from benchmarks.pipeline import make_uploads, repeated, settings_for
+from dancerank.console.progress import working
 from dancerank.processes import Processes
-from dancerank.progress import working
-from dancerank.replica import Replica
+from dancerank.running.replica import Replica
 from dancerank.settings import Settings, shipped_bundle
 from dancerank.topics import create_topics
 from dancerank.uploads import send_upload

@@ -216,7 +216,7 @@ def work(jobs: Any, results: Any, beats: Any) -> None:
 
 def _warm_up() -> None:
     """Import all that any target imports, so that no job is charged for it."""
-    import dancerank.recipe  # noqa: F401 - brings torch
+    import dancerank.fitting.recipe  # noqa: F401 - brings torch
 
     _targets()
 

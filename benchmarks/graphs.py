@@ -27,7 +27,7 @@ from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.figures import Measured, write_figures
-from dancerank.progress import counted, working
+from dancerank.console.progress import counted, working
 from exporters.onnx.graphs import stream_graph
 from exporters.onnx.parity import random_clip
 from exporters.onnx.quantisation import quantised

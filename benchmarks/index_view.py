@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Measured, write_figures
-from dancerank.progress import counted
+from dancerank.console.progress import counted
 from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.selection import open_backend
 from ranking.vectors.view import IndexView

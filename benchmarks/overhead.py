@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.pipeline import OUT, make_uploads, pipeline
-from dancerank.progress import counted
+from dancerank.console.progress import counted
 from dancerank.settings import shipped_bundle
 from schemas.bundle import read_bundle
 from tests.servers.kafka import KafkaServer

@@ -28,9 +28,9 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from dancerank.embedded import run_embedded
+from dancerank.console.progress import counted
 from dancerank.processes import Processes
-from dancerank.progress import counted
+from dancerank.running.embedded import run_embedded
 from dancerank.settings import Settings, shipped_bundle
 from dancerank.synthetic import synthesize
 from dancerank.topics import create_topics

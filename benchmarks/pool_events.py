@@ -25,8 +25,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from dancerank.console.progress import counted
 from dancerank.policies import read_policy, shipped_policy
-from dancerank.progress import counted
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.policy import Policy
 from ranking.pools.state import Cohort, Counts, Engaged, Rated

@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.workloads.pool_load import POLICY, Load
-from dancerank.progress import counted
+from dancerank.console.progress import counted
 from dancerank.settings import Settings
 from ranking.database.connection import Database
 from ranking.pools.policy_file import parse_policy

@@ -54,7 +54,7 @@ from benchmarks.rivals.contenders import (
     Spec,
     open_contender,
 )
-from dancerank.progress import counted, working
+from dancerank.console.progress import counted, working
 from dancerank.settings import shipped_bundle
 from schemas.codec import encode
 from schemas.events import ClipUploaded

@@ -28,9 +28,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.pipeline import OUT, settings_for
+from dancerank.console.progress import OnProgress, steps
 from dancerank.processes import Processes
-from dancerank.progress import OnProgress, steps
-from dancerank.replica import in_thread
+from dancerank.running.replica import in_thread
 from dancerank.settings import Settings
 from dancerank.topics import create_topics
 from ranking.scores.store import ScoreStore

@@ -42,7 +42,7 @@ from benchmarks.workloads.vectors import (
     network_vectors,
     recall,
 )
-from dancerank.progress import counted, working
+from dancerank.console.progress import counted, working
 from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.port import IndexedClip, RowNumbers
 from schemas.modalities import Modality

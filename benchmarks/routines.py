@@ -28,8 +28,8 @@ from rich.table import Table
 from torch import nn
 
 from benchmarks.figures import OUT, Measured, write_figures
+from dancerank.console.progress import working
 from dancerank.pictures.moments import Attended, attended_moments, shown_seconds
-from dancerank.progress import working
 from dancerank.synthetic.routines import planted_routines
 from extraction.decoding.content import open_path
 from extraction.decoding.video import DecodedVideo, DecoderLimits

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Measured, options_of, write_figures
-from dancerank.progress import working
+from dancerank.console.progress import working
 from dancerank.settings import shipped_bundle
 from schemas.bundle import EMBEDDINGS, FRAMES, LENGTHS, PRESENT, SCORES, Bundle, BundleManifest, read_bundle
 from schemas.modalities import FUSED_MODALITIES, Modality

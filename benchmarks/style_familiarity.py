@@ -25,8 +25,8 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.figures import Measured, options_of, write_figures
 from benchmarks.style_product import FALSE_BAR, FOLDS, KNOWN, SEEDS
 from benchmarks.styles import clips_of_all_styles
-from dancerank.progress import working
-from dancerank.style_training import synthetic_poses
+from dancerank.console.progress import working
+from dancerank.fitting.styles import synthetic_poses
 from networks.styles.calibration import threshold_accepting
 from networks.styles.clips import StyleClip, folds_by_group
 from networks.styles.movement import NEAREST, described, discriminant_of

@@ -27,9 +27,9 @@ from rich.table import Table
 
 from benchmarks.figures import Measured, options_of, write_figures
 from benchmarks.styles import clips_of_all_styles
-from dancerank.progress import working
+from dancerank.console.progress import working
+from dancerank.fitting.styles import synthetic_poses
 from dancerank.settings import shipped_bundle
-from dancerank.style_training import synthetic_poses
 from networks.styles.classifier import Evaluation, evaluate_classifier, refusal_by_probability, train_classifier
 from networks.styles.clips import StyleClip, folds_by_group
 from schemas.bundle import read_bundle

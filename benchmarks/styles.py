@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Measured, options_of, write_figures
-from dancerank.progress import working
+from dancerank.console.progress import working
 from networks.styles.clips import StyleClip, folds_by_group, split_by_group, styles_of
 from networks.styles.descriptors import DescriptorSVM
 from networks.styles.evaluation import StyleReport, report

@@ -41,9 +41,9 @@ from benchmarks.paper_tables.rendering import (
     write_csv,
 )
 from benchmarks.paper_tables.running import make_cells
-from dancerank.learning import Clips, make_folder, open_clips, refuse_other_features
-from dancerank.progress import steps
-from dancerank.recipe import Recipe, read_recipe
+from dancerank.console.progress import steps
+from dancerank.fitting.learning import Clips, make_folder, open_clips, refuse_other_features
+from dancerank.fitting.recipe import Recipe, read_recipe
 from networks.atomic import replacing
 from networks.methods import METHODS, TABLES, Method
 from schemas.errors import ConfigurationError, DancerankError

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from dancerank_installation import lazy_exports, require_own_packages
 
 if TYPE_CHECKING:
-    from dancerank.embedded import EmbeddedSystem, run_embedded
     from dancerank.processes import Processes
-    from dancerank.replica import Replica
+    from dancerank.running.embedded import EmbeddedSystem, run_embedded
+    from dancerank.running.replica import Replica
     from dancerank.settings import Settings, load_settings
     from dancerank.uploads import send_clips, send_upload
     from dancerank.version import __version__
@@ -29,12 +29,12 @@ require_own_packages()
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "dancerank.embedded": (
+        "dancerank.running.embedded": (
             "EmbeddedSystem",
             "run_embedded",
         ),
         "dancerank.processes": ("Processes",),
-        "dancerank.replica": ("Replica",),
+        "dancerank.running.replica": ("Replica",),
         "dancerank.settings": (
             "Settings",
             "load_settings",

@@ -38,8 +38,8 @@ from dancerank.commands import (
     styles,
     tips,
 )
+from dancerank.console.terminal import Console
 from dancerank.logs import writes_json
-from dancerank.terminal import Console
 from dancerank.version import __version__
 from dancerank_installation import missing_extra
 from schemas.errors import DancerankError, ExtraMissing

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
+from dancerank.console.progress import working
 from dancerank.processes import Processes
-from dancerank.progress import working
 from dancerank.settings import Settings
 from dancerank.topics import scored_topics, topics_read
 from schemas.clock import SystemClock

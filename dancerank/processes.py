@@ -6,19 +6,19 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from functools import cached_property, partial
 from typing import Final
 
-from dancerank.client_limits import api_access, connection_limits
 from dancerank.feedback.clip_feedback import ClipFeedback
-from dancerank.kafka_sources import every_partition, log_reader, member_of
 from dancerank.listening import ConnectionLimits
-from dancerank.live_events import announcing_decisions, live_events
-from dancerank.loop_monitoring import MonitoredLoops, state_of
 from dancerank.model_answers import model_reader
 from dancerank.policies import read_policy, shipped_policy
-from dancerank.replica import Replica, in_thread
+from dancerank.running.client_limits import api_access, connection_limits
+from dancerank.running.kafka_sources import every_partition, log_reader, member_of
+from dancerank.running.live_events import announcing_decisions, live_events
+from dancerank.running.loop_monitoring import MonitoredLoops, state_of
+from dancerank.running.replica import Replica, in_thread
+from dancerank.running.streaming import Streaming
 from dancerank.scoring_on_request.opening import scoring_on_request
 from dancerank.scoring_on_request.scoring import OnRequest
 from dancerank.settings import Settings
-from dancerank.streaming import Streaming
 from dancerank.topics import create_topics, scored_topics, topics_read
 from ranking.database.connection import Database
 from ranking.monitoring.monitor import ModelMonitor

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from schemas.float16 import doubled, widened
+from schemas.arrays.float16 import doubled, widened
 from schemas.plausibility.repetition import median_of_ordered
 
 POSE_DESCRIPTORS: Final = ("movement", "speed", "jerk", "width", "travel", "breadth", "typical pose", "spread")

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
+from schemas.arrays.magnitude import greatest_magnitude
 from schemas.errors import (
     FeatureError,
     FeatureFileCorrupt,
@@ -27,7 +28,6 @@ from schemas.errors import (
 )
 from schemas.escaping import shortened
 from schemas.joints import LAYOUTS
-from schemas.magnitude import greatest_magnitude
 from schemas.missing_joints import fill_missing, missing_joints
 from schemas.modalities import MODALITIES, MODALITY_NAME, Modality
 

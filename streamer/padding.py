@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from schemas.arrays.float16 import widen
 from schemas.features import Frames
-from schemas.float16 import widen
 from schemas.ports import Int64
 
 

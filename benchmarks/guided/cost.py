@@ -23,7 +23,7 @@ from rich.table import Table
 
 from benchmarks.figures import Measured, write_figures
 from benchmarks.pipeline import make_uploads, pipeline
-from dancerank.progress import counted
+from dancerank.console.progress import counted
 from dancerank.settings import shipped_bundle
 from schemas.bundle import read_bundle
 from streamer.settings import StreamerSettings

@@ -22,7 +22,7 @@ from scipy.stats import rankdata
 from benchmarks.paper_tables.cells import Cell, Job
 from benchmarks.paper_tables.figures import attention_of
 from benchmarks.paper_tables.rendering import NOTHING, Grid, Row
-from dancerank.learning import Clips
+from dancerank.fitting.learning import Clips
 from dancerank.synthetic.data_set import IMPORTANCE_TABLE, PLANTED
 from networks.correlation import spearman
 from networks.evaluation import FEWEST_CLIPS

@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from dancerank.learning import Clips
-from dancerank.recipe import Recipe
+from dancerank.fitting.learning import Clips
+from dancerank.fitting.recipe import Recipe
 from networks.atomic import replacing
 from networks.errors import UnusableSamples
 from networks.evaluation import FEWEST_CLIPS

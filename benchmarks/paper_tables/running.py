@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from benchmarks.paper_tables.cells import Cell, Job, made, write_cell
-from dancerank.learning import Clips, open_clips
+from dancerank.fitting.learning import Clips, open_clips
 from vdv.folder import open_data_set
 
 THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

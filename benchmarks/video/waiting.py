@@ -28,10 +28,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Measured, write_figures
-from dancerank.kafka_sources import member_of
 from dancerank.processes import Processes
+from dancerank.running.kafka_sources import member_of
+from dancerank.running.streaming import extractor_of
 from dancerank.settings import KafkaSettings, Settings
-from dancerank.streaming import extractor_of
 from extraction.decoding.cutting import cut
 from extraction.sample_videos import fetch, video_folder
 from extraction.settings import ExtractionSettings

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from dancerank.training import SMALL
+from dancerank.fitting.training import SMALL
 from exporters.onnx.export import export_bundle
 from networks.model_config import ViralityModelConfig
 from networks.virality_model import ViralityModel

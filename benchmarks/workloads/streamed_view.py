@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from benchmarks.workloads.vectors import HardVectors, Vectors, intrinsic_dimension
-from dancerank.progress import counted, working
+from dancerank.console.progress import counted, working
 from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.live.index import LiveIndex
 from ranking.vectors.backends.port import RowNumbers

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dancerank.progress import counted
+from dancerank.console.progress import counted
 from dancerank.settings import shipped_bundle
 from dancerank.synthetic import synthesize
 from schemas.bundle import read_bundle

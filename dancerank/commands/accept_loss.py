@@ -9,12 +9,12 @@ from rich.text import Text
 
 from dancerank.commands.databases import RANKINGS, existing_database
 from dancerank.commands.options import Config
+from dancerank.console.progress import working
+from dancerank.console.terminal import Console, confirm
 from dancerank.logs import configure_logs
 from dancerank.processes import Processes
-from dancerank.progress import working
 from dancerank.settings import load_settings
 from dancerank.settings_values import without_password
-from dancerank.terminal import Console, confirm
 from ranking.pools.service.transaction import POOLS_VIEW
 from ranking.scores.store import SCORES_VIEW
 from ranking.views.accepted_losses import AcceptedLosses

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from dancerank.commands.styles import classifier_facts
-from dancerank.places_to_write import check_folder_to_write
-from dancerank.progress import steps, working
+from dancerank.console.places_to_write import check_folder_to_write
+from dancerank.console.progress import steps, working
+from dancerank.console.terminal import Console
 from dancerank.settings import shipped_bundle
-from dancerank.terminal import Console
 from exporters.onnx.bundle_folders import check_bundle_folder
 from exporters.onnx.inspect import describe
 from schemas.bundle import SYNTHETIC_WARNING, Bundle, read_bundle
@@ -117,17 +117,17 @@ def demo_bundle(
     train(bundle, checkpoint=checkpoint, progress=console.print, overwrite=True, **given)
     if not for_videos:  # people on videos do not move as synthetic dancers do
         console.print("learning the movement styles of synthetic dancers")
-        importlib.import_module("dancerank.style_training").attach_synthetic_styles(bundle)
+        importlib.import_module("dancerank.fitting.styles").attach_synthetic_styles(bundle)
         with steps() as on_progress:
-            learned = importlib.import_module("dancerank.routine_training")
+            learned = importlib.import_module("dancerank.fitting.routines")
             learned.attach_planted_routines(bundle, on_progress=on_progress)
     console.print(*bundle_tables(bundle, read_bundle(bundle)), sep="\n")
 
 
 def training() -> ModuleType:
-    """Import ``dancerank.training``; the other commands run without torch."""
+    """Import ``dancerank.fitting.training``; the other commands run without torch."""
     with working("loading torch"):
-        return importlib.import_module("dancerank.training")
+        return importlib.import_module("dancerank.fitting.training")
 
 
 def bundle_tables(folder: Path, bundle: Bundle) -> list[Table]:

@@ -6,8 +6,8 @@ import typer
 
 from dancerank.commands.databases import NoData
 from dancerank.commands.options import Config
+from dancerank.console.progress import working
 from dancerank.processes import Processes
-from dancerank.progress import working
 from dancerank.settings import load_settings
 from dancerank.settings_values import without_password
 from ranking.scores.store import ScoreStore

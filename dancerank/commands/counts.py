@@ -6,7 +6,7 @@ import typer
 
 from dancerank.commands.databases import opened_rankings
 from dancerank.commands.options import Config
-from dancerank.progress import working
+from dancerank.console.progress import working
 from dancerank.settings import load_settings
 from ranking.scores.store import ScoreStore
 

@@ -11,10 +11,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from dancerank.progress import counted, steps, working
+from dancerank.console.progress import counted, steps, working
+from dancerank.console.terminal import Console
 from dancerank.synthetic import STANDARD, Plan
 from dancerank.synthetic.data_set import write_synthetic
-from dancerank.terminal import Console
 from schemas.missing_joints import LONGEST_GAP_S
 from schemas.modalities import Modality
 from schemas.virality_target import Target, TargetSettings

@@ -9,11 +9,11 @@ import typer
 
 from dancerank.commands.options import Config, parse_moment
 from dancerank.commands.tables.dead_letters import counts_table, dead_letter_tables, dead_letters_tables, replay_table
+from dancerank.console.progress import counted
+from dancerank.console.terminal import Console, confirm
 from dancerank.dead_letters import DeadLetters, as_json, chosen
 from dancerank.processes import Processes
-from dancerank.progress import counted
 from dancerank.settings import Settings, load_settings
-from dancerank.terminal import Console, confirm
 from schemas.errors import ConfigurationError
 from schemas.local_files import read_file
 from schemas.ports import OutgoingRecord, Record

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from dancerank.commands.bundles import training
+from dancerank.console.places_to_write import check_folder_to_write
+from dancerank.console.terminal import Console
 from dancerank.demo.recorded import recordings_folder, run_recorded_demo
 from dancerank.demo.running import check_folder
 from dancerank.demo.synthetic import run_synthetic_demo
 from dancerank.listening import bound
 from dancerank.logs import configure_logs
-from dancerank.places_to_write import check_folder_to_write
 from dancerank.settings import LogSettings, load_settings, video_bundle
-from dancerank.terminal import Console
 from extraction.decoding.video import require_decoder
 
 

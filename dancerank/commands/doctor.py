@@ -8,13 +8,13 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from dancerank.commands.options import Config
+from dancerank.console.progress import working
+from dancerank.console.terminal import Console
 from dancerank.doctor.examination import examine, has_errors
 from dancerank.doctor.findings import Finding, Level
 from dancerank.logs import configure_logs
 from dancerank.processes import Processes
-from dancerank.progress import working
 from dancerank.settings import LogSettings, load_settings
-from dancerank.terminal import Console
 
 _STYLES: Final = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "bold red"}
 _NOT_OK: Final = 1

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from dancerank.commands.options import Config
-from dancerank.progress import steps, working
+from dancerank.console.progress import steps, working
+from dancerank.console.terminal import Console
 from dancerank.settings import load_settings
-from dancerank.terminal import Console
 from dancerank.videos.extracting import Outcome, extract_all, write_clips
 from dancerank.videos.folders import videos_of
 from extraction.files import FeatureFiles

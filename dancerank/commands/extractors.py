@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from dancerank.commands.options import Config
-from dancerank.progress import steps, working
+from dancerank.console.progress import steps, working
+from dancerank.console.terminal import Console
 from dancerank.settings import load_settings
-from dancerank.terminal import Console
 from extraction.models.catalogue import CATALOGUE
 from extraction.models.fetching import Fetched
 from extraction.models.folder import default_folder, installed

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from dancerank.console.places_to_write import check_folder_to_write
+from dancerank.console.progress import steps, working
+from dancerank.console.terminal import Console
 from dancerank.pictures.sheets import PictureFormat
-from dancerank.places_to_write import check_folder_to_write
-from dancerank.progress import steps, working
-from dancerank.terminal import Console
 from vdv.folder import open_data_set
 from vdv.splits import Part
 
@@ -38,7 +38,7 @@ def figures(
     check_folder_to_write(out)
     opened = open_data_set(data)
     with working("loading torch"):
-        drawing = importlib.import_module("dancerank.figures")
+        drawing = importlib.import_module("dancerank.drawing.paper_figures")
     console = Console()
     out.mkdir(parents=True, exist_ok=True)
     with steps() as on_progress:

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from dancerank.commands.databases import RANKINGS, lacking, opened_rankings
 from dancerank.commands.options import Config
-from dancerank.progress import steps, working
+from dancerank.console.progress import steps, working
+from dancerank.console.terminal import Console, confirm
 from dancerank.settings import Settings, load_settings
-from dancerank.terminal import Console, confirm
 from ranking.scores.generations import Generations
 from ranking.scores.store import ScoreStore
 from ranking.serving.replicas import Replicas, ReplicaState, obstacles

@@ -10,6 +10,7 @@ from rich.text import Text
 from dancerank.commands.options import Config
 from dancerank.commands.picture_files import STILL, picture_format
 from dancerank.commands.questions import store_service, titled
+from dancerank.console.terminal import Console
 from dancerank.feedback.guide_reports import (
     MOVING_FORMATS,
     FoundClip,
@@ -19,7 +20,6 @@ from dancerank.feedback.guide_reports import (
     picture_of,
 )
 from dancerank.settings import Settings, load_settings, video_bundle
-from dancerank.terminal import Console
 from dancerank.videos.folders import SUFFIXES
 from schemas.bundle import read_bundle
 from schemas.errors import FeatureFileMissing, FeaturesNotKept

@@ -9,8 +9,8 @@ import typer
 from rich.table import Table
 
 from dancerank.commands.options import Config
+from dancerank.console.terminal import Console
 from dancerank.settings import ServerSettings, load_settings
-from dancerank.terminal import Console
 from ranking.serving.api import create_key, read_keys, revoke_key
 from schemas.clock import SystemClock
 from schemas.errors import ConfigurationError

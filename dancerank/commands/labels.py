@@ -10,13 +10,13 @@ import typer
 
 from dancerank.commands.databases import Sought, existing_database
 from dancerank.commands.options import Config, parse_moment
+from dancerank.console.progress import steps
+from dancerank.console.terminal import Console
 from dancerank.labelling.export import FEWEST_CLIPS, LEAST_DAYS, Exported, export_labels
 from dancerank.labelling.features import UploadedFeatures
 from dancerank.processes import Processes
-from dancerank.progress import steps
+from dancerank.running.streaming import extractor_of
 from dancerank.settings import Settings, load_settings
-from dancerank.streaming import extractor_of
-from dancerank.terminal import Console
 from ranking.scores.observations import Observations
 from schemas.clock import SystemClock
 from schemas.errors import ConfigurationError

@@ -11,9 +11,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from dancerank.places_to_write import check_file_to_write, check_folder_to_write
-from dancerank.progress import steps, working
-from dancerank.terminal import Console
+from dancerank.console.places_to_write import check_file_to_write, check_folder_to_write
+from dancerank.console.progress import steps, working
+from dancerank.console.terminal import Console
 from schemas.errors import ConfigurationError
 from schemas.virality_target import Target
 from vdv.folder import DataSet, open_data_set
@@ -57,7 +57,7 @@ def train(
     Interrupt it at any moment: the same command goes on after the last finished epoch and comes to the same result.
     A data set with folds trains once per fold. RUN/model.safetensors goes straight into [bold]dancerank export[/].
     """
-    from dancerank.recipe import read_recipe
+    from dancerank.fitting.recipe import read_recipe
 
     chosen = None if modalities is None else [name.strip() for name in modalities.split(",") if name.strip()]
     recipe = read_recipe(
@@ -71,7 +71,7 @@ def train(
     check_folder_to_write(run)
     opened = open_data_set(data)
     track_folds(opened, track)
-    learning = _loaded("dancerank.learning")
+    learning = _loaded("dancerank.fitting.learning")
     try:
         with steps(until="reading") as on_progress:
             trained = learning.train(
@@ -123,7 +123,7 @@ def evaluate(
         )
     opened = open_data_set(data)
     rows_of_part(opened, track, part)
-    learning, predictions = _loaded("dancerank.learning"), _loaded("networks.predictions")
+    learning, predictions = _loaded("dancerank.fitting.learning"), _loaded("networks.predictions")
     with steps() as on_progress:
         evaluated = learning.evaluate(checkpoint, opened, track=track, part=part, on_progress=on_progress)
     console = Console()

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from dancerank.commands.options import Config
-from dancerank.places_to_write import check_folder_to_write
+from dancerank.console.places_to_write import check_folder_to_write
+from dancerank.console.terminal import Console
 from dancerank.settings import load_settings, video_bundle
-from dancerank.terminal import Console
 from extraction.decoding.video import require_decoder
 from schemas.bundle import read_bundle
 

@@ -11,8 +11,8 @@ from rich.text import Text
 from dancerank.commands.options import Config, Generation
 from dancerank.commands.picture_files import STILL, picture_format, write_picture
 from dancerank.commands.questions import store_service, titled
+from dancerank.console.terminal import Console
 from dancerank.drawing import Drawings
-from dancerank.terminal import Console
 from schemas.moments import DEFAULT_APART_S, DEFAULT_MOMENTS, MOST_APART_S, MOST_MOMENTS, ClipMoments
 
 

@@ -9,11 +9,11 @@ import typer
 from dancerank.commands.databases import Sought, lacking
 from dancerank.commands.options import Config, parse_moment
 from dancerank.commands.tables.offsets import Standing, Workers, meaning, reset_table, standing_table
+from dancerank.console.progress import working
+from dancerank.console.terminal import Console, confirm
 from dancerank.processes import Processes
-from dancerank.progress import working
 from dancerank.settings import Settings, load_settings
 from dancerank.settings_values import without_password
-from dancerank.terminal import Console, confirm
 from dancerank.topics import topics_read
 from ranking.pools.service.transaction import POOLS_VIEW
 from ranking.scores.store import SCORES_VIEW

@@ -6,8 +6,8 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
-from dancerank.places_to_write import check_file_to_write
-from dancerank.terminal import Console
+from dancerank.console.places_to_write import check_file_to_write
+from dancerank.console.terminal import Console
 from schemas.errors import ConfigurationError
 from schemas.questions.drawing import StillFormat
 

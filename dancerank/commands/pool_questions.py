@@ -9,8 +9,8 @@ import typer
 from dancerank.commands.databases import opened_pools
 from dancerank.commands.options import Config
 from dancerank.commands.tables.pools import clip_tables, pools_tables, try_tables
+from dancerank.console.terminal import Console
 from dancerank.settings import load_settings
-from dancerank.terminal import Console
 from ranking.pools.service.reading import PoolReader
 from ranking.scores.store import ScoreStore
 from ranking.serving.service import RankingService

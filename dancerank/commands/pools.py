@@ -11,8 +11,9 @@ import typer
 
 from dancerank.commands.databases import opened_pools
 from dancerank.commands.options import Config
+from dancerank.console.progress import OnProgress, steps, working
+from dancerank.console.terminal import Console
 from dancerank.policies import read_policy, shipped_policy
-from dancerank.progress import OnProgress, steps, working
 from dancerank.settings import load_settings
 from dancerank.simulation.comparison import compare
 from dancerank.simulation.policy_tables import policy_tables
@@ -21,7 +22,6 @@ from dancerank.simulation.synthetic import SyntheticWorlds
 from dancerank.simulation.tables import outcome_tables
 from dancerank.simulation.world import MEDIAN_RATE, World, check_world
 from dancerank.simulation.writing import make_folder, write_tables
-from dancerank.terminal import Console
 from ranking.pools.policy import Policy
 from ranking.pools.service.store import PoolStore
 from schemas.bundle import read_bundle

@@ -9,10 +9,10 @@ import typer
 
 from dancerank.checks.uploads import EXTRACTOR_KEY, UPLOADS_KEY, check_roots, unread
 from dancerank.commands.options import Config
+from dancerank.console.progress import counted, working
+from dancerank.console.terminal import Console
 from dancerank.processes import Processes
-from dancerank.progress import counted, working
 from dancerank.settings import Settings, load_settings
-from dancerank.terminal import Console
 from dancerank.topics import create_topics
 from dancerank.uploads import send_clips
 from dancerank.videos.folders import Video, holds_videos, passed_over, videos_of

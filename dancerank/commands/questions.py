@@ -10,8 +10,8 @@ from rich.text import Text
 
 from dancerank.commands.databases import RANKINGS, lacking, opened_rankings
 from dancerank.commands.options import Config, Generation
+from dancerank.console.terminal import Console
 from dancerank.settings import load_settings
-from dancerank.terminal import Console
 from ranking.scores.store import ScoreStore
 from ranking.serving.service import RankingService
 from schemas.errors import QueryError

@@ -12,10 +12,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from dancerank.places_to_write import check_folder_to_write
-from dancerank.progress import counted, steps, working
-from dancerank.routine_data import Layout, Published, Routines, featured_routines, published_routines
-from dancerank.terminal import Console
+from dancerank.console.places_to_write import check_folder_to_write
+from dancerank.console.progress import counted, steps, working
+from dancerank.console.terminal import Console
+from dancerank.fitting.routine_data import Layout, Published, Routines, featured_routines, published_routines
 from exporters.onnx.attached_routines import attach_routines, detach_routines
 from exporters.onnx.bundle_folders import check_folder
 from schemas.bundle import BundleManifest
@@ -86,7 +86,7 @@ def train(
         else:
             routines = published_routines(Published(folder, data, apparatus, target), known, seed=seed)
     with working("loading torch"):
-        training = importlib.import_module("dancerank.routine_training")
+        training = importlib.import_module("dancerank.fitting.routines")
     published = PUBLISHED_SKATING if data == "skating" else apparatus
     recipe = training.recipe_of(published, epochs=epochs, seed=seed)
     chosen = {"widths": training.SMALL_WIDTHS} if small else {}

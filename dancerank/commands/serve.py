@@ -12,14 +12,14 @@ from rich.syntax import Syntax
 from dancerank.checks.start import check_start
 from dancerank.commands.options import Config
 from dancerank.comparing import Comparisons
+from dancerank.console.terminal import Console
 from dancerank.drawing import Drawings
 from dancerank.listening import answer, bound, metrics
-from dancerank.live_events import ending
 from dancerank.logs import configure_logs
 from dancerank.processes import Processes
+from dancerank.running.live_events import ending
+from dancerank.running.signals import stop_on_signals
 from dancerank.settings import Settings, load_settings
-from dancerank.signals import stop_on_signals
-from dancerank.terminal import Console
 from dancerank.topics import scored_topics
 from exporters.prometheus import PrometheusObserver
 from ranking.serving.api import create_app

@@ -13,9 +13,9 @@ from rich.text import Text
 from dancerank.commands.databases import RANKINGS, NoData, lacking
 from dancerank.commands.options import Config, Generation, naming_options, parse_moment
 from dancerank.commands.questions import columns_of, titled
+from dancerank.console.terminal import Console
 from dancerank.processes import Processes
 from dancerank.settings import load_settings
-from dancerank.terminal import Console
 from ranking.database.connection import Database
 from ranking.pools.service.reading import PoolReader
 from ranking.scores.store import ScoreStore

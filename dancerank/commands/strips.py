@@ -9,10 +9,10 @@ import typer
 from dancerank.commands.options import Config, Generation
 from dancerank.commands.picture_files import STILL, picture_format, write_picture
 from dancerank.commands.questions import store_service
+from dancerank.console.terminal import Console
 from dancerank.drawing import Drawings
 from dancerank.processes import Processes
 from dancerank.settings import load_settings
-from dancerank.terminal import Console
 from ranking.serving.strips import challenge_strips
 from schemas.modalities import Dimension
 from schemas.questions.retrieval import Window

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from dancerank.commands.options import Config, Generation
 from dancerank.commands.questions import of_window, store_service, titled
-from dancerank.places_to_write import check_folder_to_write
-from dancerank.progress import steps, working
-from dancerank.terminal import Console
+from dancerank.console.places_to_write import check_folder_to_write
+from dancerank.console.progress import steps, working
+from dancerank.console.terminal import Console
 from exporters.onnx.attached_styles import attach_classifier, detach_classifier
 from schemas.questions.retrieval import Window
 from schemas.questions.styles import StyleCounts
@@ -47,7 +47,7 @@ def train(
     check_folder_to_write(classifier)
     opened = open_data_set(data)
     with working("loading torch"):
-        training = importlib.import_module("dancerank.style_training")
+        training = importlib.import_module("dancerank.fitting.styles")
     with steps(until="reading") as on_progress:
         result = training.train_styles(
             opened,

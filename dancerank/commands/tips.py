@@ -11,10 +11,10 @@ from rich.text import Text
 from dancerank.commands.options import Config, Generation
 from dancerank.commands.picture_files import STILL, Out, picture_format, write_picture
 from dancerank.commands.questions import store_service, titled
+from dancerank.console.terminal import Console
 from dancerank.drawing import Drawings
 from dancerank.processes import Processes
 from dancerank.settings import load_settings
-from dancerank.terminal import Console
 from ranking.serving.strips import example_of
 from schemas.errors import QueryError
 from schemas.questions.tips import ChallengeTips, TipsAnswer

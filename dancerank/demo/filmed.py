@@ -10,10 +10,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from dancerank.commands.extract import report_failures, show_outcomes
+from dancerank.console.progress import steps, working
+from dancerank.console.terminal import Console
 from dancerank.demo.running import demo_settings, running, show_throughput
-from dancerank.progress import steps, working
 from dancerank.settings import Settings
-from dancerank.terminal import Console
 from dancerank.videos.extracting import Outcome, extract_all
 from dancerank.videos.folders import Video
 from dancerank.videos.overviews import look_at

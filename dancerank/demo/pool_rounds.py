@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from rich.table import Table
 
-from dancerank.embedded import EmbeddedSystem
-from dancerank.terminal import Console
+from dancerank.console.terminal import Console
+from dancerank.running.embedded import EmbeddedSystem
 from schemas.clock import SystemClock
 from schemas.codec import encode
 from schemas.events import EngagementObserved, PoolDecision

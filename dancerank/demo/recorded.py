@@ -11,9 +11,9 @@ from typing import Final
 from rich.progress import track
 from rich.table import Table
 
+from dancerank.console.terminal import Console
 from dancerank.demo.running import demo_settings, keep_serving, running, show_throughput, show_training
 from dancerank.settings import DATA_VARIABLE, Settings
-from dancerank.terminal import Console
 from exporters.prometheus import PrometheusObserver
 from ranking.serving.service import RankingService
 from schemas.bundle import read_bundle

@@ -6,9 +6,9 @@ from typing import Final
 
 from rich.table import Table
 
-from dancerank.embedded import EmbeddedSystem
+from dancerank.console.terminal import Console
+from dancerank.running.embedded import EmbeddedSystem
 from dancerank.synthetic.routines import PlantedRoutine, long_routines
-from dancerank.terminal import Console
 from ranking.serving.service import RankingService
 from schemas.clock import SystemClock
 from schemas.features import ClipFeatures

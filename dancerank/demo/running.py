@@ -9,13 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from dancerank.comparing import Comparisons
+from dancerank.console.terminal import Console
 from dancerank.drawing import Drawings
-from dancerank.embedded import EmbeddedSystem, run_embedded
 from dancerank.listening import answer
-from dancerank.live_events import ending
 from dancerank.processes import Processes
+from dancerank.running.embedded import EmbeddedSystem, run_embedded
+from dancerank.running.live_events import ending
 from dancerank.settings import KafkaSettings, RankingSettings, Settings
-from dancerank.terminal import Console
 from exporters.prometheus import PrometheusObserver
 from ranking.monitoring.settings import MonitoringSettings
 from ranking.pools.service.settings import PoolSettings

@@ -12,6 +12,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
+from dancerank.console.terminal import Console
 from dancerank.demo.pool_rounds import show_pools, show_to_followers
 from dancerank.demo.routines import show_routines
 from dancerank.demo.running import (
@@ -22,10 +23,9 @@ from dancerank.demo.running import (
     show_throughput,
     show_training,
 )
-from dancerank.embedded import EmbeddedSystem
+from dancerank.running.embedded import EmbeddedSystem
 from dancerank.settings import Settings
 from dancerank.synthetic import CHALLENGES, IMPORTANCE, MOVEMENT_STYLES, ROOMS, Dancer, SyntheticClip, synthesize
-from dancerank.terminal import Console
 from exporters.prometheus import PrometheusObserver
 from ranking.monitoring.correlation import spearman
 from ranking.serving.service import RankingService

@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import numpy.typing as npt
 
+from dancerank.console.progress import steps, working
 from dancerank.feedback.drawing import frames_picture, moving_picture
-from dancerank.progress import steps, working
 from dancerank.settings import Settings
 from dancerank.videos.folders import SUFFIXES
 from extraction.decoding.content import open_path

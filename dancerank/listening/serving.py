@@ -9,7 +9,7 @@ from typing import Any, Final
 import uvicorn
 
 from dancerank.listening.connections import ConnectionLimits, bounded
-from dancerank.signals import end_by_signal, end_within
+from dancerank.running.signals import end_by_signal, end_within
 from schemas.observation import Observer
 
 _STOP_S: Final = 1.0

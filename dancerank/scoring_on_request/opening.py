@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
+from dancerank.running.streaming import extractor_of
 from dancerank.scoring_on_request.scoring import OnRequest
 from dancerank.settings import Settings
-from dancerank.streaming import extractor_of
 from schemas.bundle import Bundle
 from schemas.observation import Observer
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from dancerank.progress import OnProgress
+from dancerank.console.progress import OnProgress
 from dancerank.simulation.audience import Grant, Reactions
 from dancerank.simulation.measures import Measures, measure
 from dancerank.simulation.references import exposures_of, oracle, popularity_only, uniform

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dancerank.progress import steps, working
+from dancerank.console.progress import steps, working
+from dancerank.console.terminal import Console
 from dancerank.settings import Settings
-from dancerank.terminal import Console
 from dancerank.videos.explaining import Explanation, explain, fitted
 from dancerank.videos.looking import Look, draw
 from dancerank.videos.saliency import FrameSaliency

@@ -12,11 +12,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from schemas.arrays.float16 import doubled, widened
+from schemas.arrays.magnitude import greatest_magnitude
 from schemas.errors import FeaturesImplausible
 from schemas.features import ClipFeatures, check_length
-from schemas.float16 import doubled, widened
 from schemas.joints import LAYOUTS
-from schemas.magnitude import greatest_magnitude
 from schemas.modalities import Modality
 from schemas.plausibility.ordinary_poses import PoseLimits, is_ordinary
 from schemas.plausibility.repetition import changes_between, repetition

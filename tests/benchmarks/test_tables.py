@@ -14,8 +14,8 @@ from benchmarks.paper_tables import running as tables_running
 from benchmarks.paper_tables.cells import Cell, Job, planned, read_cell, write_cell
 from benchmarks.paper_tables.figures import Figure, SeedFigure, attention_of, figure_of
 from benchmarks.paper_tables.rendering import Results, as_markdown, draw, grids, write_csv
-from dancerank.learning import Clips, open_clips
-from dancerank.recipe import Recipe
+from dancerank.fitting.learning import Clips, open_clips
+from dancerank.fitting.recipe import Recipe
 from networks.methods import METHODS, TABLES
 from networks.model_config import ViralityModelConfig
 from networks.training import TrainingSettings

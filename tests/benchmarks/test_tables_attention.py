@@ -11,8 +11,8 @@ from benchmarks import tables
 from benchmarks.paper_tables import running as tables_running
 from benchmarks.paper_tables.attention import ceiling, read_planted
 from benchmarks.paper_tables.cells import Cell, planned, write_cell
-from dancerank.learning import open_clips
-from dancerank.recipe import Recipe
+from dancerank.fitting.learning import open_clips
+from dancerank.fitting.recipe import Recipe
 from dancerank.synthetic.data_set import IMPORTANCE_TABLE, PLANTED
 from networks.methods import METHODS
 from schemas.modalities import FUSED_MODALITIES, Modality

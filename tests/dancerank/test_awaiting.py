@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from dancerank import embedded
-from dancerank.embedded import EmbeddedSystem, NoProgress
+from dancerank.running import embedded
+from dancerank.running.embedded import EmbeddedSystem, NoProgress
 from dancerank.settings import Settings
 from schemas.codec import encode
 from schemas.errors import GenerationMismatch, StoreUnavailable

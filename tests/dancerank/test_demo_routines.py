@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dancerank.console.terminal import Console
 from dancerank.demo.routines import ROUTINES, show_routines, shows_quality
 from dancerank.demo.running import demo_settings, running
 from dancerank.settings import load_settings
 from dancerank.synthetic.routines import long_routines
-from dancerank.terminal import Console
 from exporters.prometheus import PrometheusObserver
 from schemas.modalities import Modality
 from schemas.moments import heaviest

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from dancerank import kafka_sources, processes, topics
+from dancerank import processes, topics
 from dancerank.checks import start as start_checks
 from dancerank.cli import app
 from dancerank.dead_letters import DeadLetters
 from dancerank.processes import Processes
+from dancerank.running import kafka_sources
 from dancerank.settings import Settings, load_settings, shipped_bundle
 from dancerank.topics import create_topics, topics_read
 from ranking.database.connection import Database

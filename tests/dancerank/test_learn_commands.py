@@ -9,12 +9,12 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from dancerank import learning, training
 from dancerank.commands import learn
-from dancerank.learning import open_clips
-from dancerank.recipe import read_recipe
+from dancerank.fitting import learning, training
+from dancerank.fitting.learning import open_clips
+from dancerank.fitting.recipe import read_recipe
+from dancerank.fitting.training import export_checkpoint
 from dancerank.synthetic.clips import EXTRACTOR
-from dancerank.training import export_checkpoint
 from networks.checkpoint import load_checkpoint
 from networks.checkpoint_file import read_target
 from networks.predictions import read_predictions

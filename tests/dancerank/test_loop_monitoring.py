@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from dancerank.loop_monitoring import MonitoredLoops, state_of
+from dancerank.running.loop_monitoring import MonitoredLoops, state_of
 from schemas.clock import SystemClock
 from schemas.observation import Observer
 from schemas.ports import TopicPartition

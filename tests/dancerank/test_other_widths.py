@@ -8,8 +8,8 @@ import torch
 from typer.testing import CliRunner
 
 from dancerank.cli import app
-from dancerank.learning import train
-from dancerank.recipe import read_recipe
+from dancerank.fitting.learning import train
+from dancerank.fitting.recipe import read_recipe
 from networks.model_config import AppearanceNetwork, ViralityModelConfig
 from networks.virality_model import ViralityModel
 from ranking.vectors.backends.numpy_exact import NumpyBackend

@@ -12,11 +12,11 @@ from rich.console import Console
 from safetensors.numpy import save
 from typer.testing import CliRunner
 
-import dancerank.progress
+import dancerank.console.progress
 import networks.training.progress as training_progress
 from dancerank.cli import app
+from dancerank.console.progress import counted, steps, working
 from dancerank.processes import Processes
-from dancerank.progress import counted, steps, working
 from dancerank.settings import load_settings
 from networks.training.history import EpochRow
 from networks.training.progress import ConsoleProgress
@@ -29,12 +29,12 @@ FOLDER = Path(__file__).parents[2]
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines come at once and every 10 ms."""
-    monkeypatch.setattr(dancerank.progress, "FIRST_LINE_S", 0.0)
-    monkeypatch.setattr(dancerank.progress, "LINES_EVERY_S", 0.01)
+    monkeypatch.setattr(dancerank.console.progress, "FIRST_LINE_S", 0.0)
+    monkeypatch.setattr(dancerank.console.progress, "LINES_EVERY_S", 0.01)
 
 
 def test_the_first_line_comes_after_a_second_and_others_every_ten() -> None:
-    assert (dancerank.progress.FIRST_LINE_S, dancerank.progress.LINES_EVERY_S) == (1.0, 10.0)
+    assert (dancerank.console.progress.FIRST_LINE_S, dancerank.console.progress.LINES_EVERY_S) == (1.0, 10.0)
 
 
 def test_a_step_that_takes_long_is_shown_before_it_ends(quickly: None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dancerank.cli import app
-from dancerank.routine_data import Published, featured_routines, published_routines
+from dancerank.fitting.routine_data import Published, featured_routines, published_routines
 from schemas.bundle import read_bundle
 from schemas.clock import ManualClock
 from schemas.events import ClipScored, ClipUploaded, ClipUploadedV3

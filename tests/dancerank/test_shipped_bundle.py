@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from dancerank.fitting.training import SHORT, TRAINING_SEED
 from dancerank.settings import shipped_bundle
 from dancerank.synthetic import SyntheticClip, synthesize
-from dancerank.training import SHORT, TRAINING_SEED
 from ranking.monitoring.correlation import spearman
 from schemas.bundle import read_bundle
 from schemas.events import (

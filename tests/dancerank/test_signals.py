@@ -12,14 +12,14 @@ from typing import Any
 import httpx
 import pytest
 
-from dancerank.signals import OVERDUE
+from dancerank.running.signals import OVERDUE
 from tests.servers import free_port
 
 SERVER = """
 import logging, sys, time
 from fastapi import FastAPI
 from dancerank.listening import answer, bound
-from dancerank.signals import stop_on_signals
+from dancerank.running.signals import stop_on_signals
 
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
 app = FastAPI()
@@ -37,7 +37,7 @@ print("ended", flush=True)
 """
 LOOP = """
 import logging, sys, time
-from dancerank.signals import stop_on_signals
+from dancerank.running.signals import stop_on_signals
 
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
 stop = stop_on_signals(float(sys.argv[1]))

@@ -6,12 +6,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from dancerank.fitting.training import HELD_OUT_SEED, TRAINING_SEED
 from dancerank.settings import shipped_bundle
 from dancerank.simulation.recorded import recorded_clips, recorded_world
 from dancerank.simulation.synthetic import FIRST_SEED, SHORT, SyntheticWorlds
 from dancerank.simulation.world import BEFORE
 from dancerank.synthetic import plan_clips, synthesize
-from dancerank.training import HELD_OUT_SEED, TRAINING_SEED
 from networks.predictions import Predictions, write_predictions
 from ranking.monitoring.correlation import spearman
 from schemas.bundle import Bundle, read_bundle

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dancerank.embedded import run_embedded
 from dancerank.processes import Processes
+from dancerank.running.embedded import run_embedded
+from dancerank.running.streaming import extractor_of
 from dancerank.settings import RankingSettings, Settings
-from dancerank.streaming import extractor_of
 from exporters.prometheus import PrometheusObserver
 from extraction.settings import ExtractionSettings
 from extraction.video_extractor import VideoExtractor

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from dancerank.cli import app
-from dancerank.style_training import read_poses, train_styles
+from dancerank.fitting.styles import read_poses, train_styles
 from networks.styles.clips import StyleClip
 from networks.styles.judging import PoseClassifier
 from networks.styles.movement import fit_discriminant

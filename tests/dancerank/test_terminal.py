@@ -15,7 +15,7 @@ from rich.text import Text
 
 import dancerank
 from dancerank.commands.tables.dead_letters import counts_table, dead_letters_tables
-from dancerank.terminal import Console, confirm
+from dancerank.console.terminal import Console, confirm
 from schemas.ports import TopicPartition
 from transport.dead_letter_records import DeadLetter, DeadLetterId
 

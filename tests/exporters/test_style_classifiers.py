@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from dancerank.style_training import NETWORKS
+from dancerank.fitting.styles import NETWORKS
 from exporters.onnx.attached_styles import attach_classifier, detach_classifier
 from exporters.onnx.inspect import describe
 from exporters.onnx.style_classifiers import check_classifier, classifier_graph, write_classifier

@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from dancerank.embedded import EmbeddedSystem, run_embedded
 from dancerank.processes import Processes
+from dancerank.running.embedded import EmbeddedSystem, run_embedded
 from dancerank.settings import Settings
 from dancerank.synthetic import synthesize
 from dancerank.topics import scored_topics

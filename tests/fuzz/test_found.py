@@ -10,8 +10,8 @@ import safetensors.numpy
 from msgspec import structs
 
 from dancerank.dead_letters import in_short
+from dancerank.fitting.recipe import read_recipe
 from dancerank.policies import read_policy
-from dancerank.recipe import read_recipe
 from dancerank.settings import load_settings
 from ranking.serving.api import read_keys
 from ranking.vectors.catalogue_block import CatalogueBlock, merged, read_block

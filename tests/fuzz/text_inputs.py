@@ -11,8 +11,8 @@ from random import Random
 from typing import Any, Final
 from unittest.mock import patch
 
+from dancerank.fitting.recipe import read_recipe
 from dancerank.policies import read_policy, shipped_policy
-from dancerank.recipe import read_recipe
 from dancerank.settings import ENV_PREFIX, Settings, load_settings
 from ranking.serving.api import create_key, read_keys
 from tests.fuzz.folder_inputs import scratch

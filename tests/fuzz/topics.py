@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
 
-from dancerank.embedded import EmbeddedSystem, run_embedded
 from dancerank.processes import Processes
+from dancerank.running.embedded import EmbeddedSystem, run_embedded
 from dancerank.settings import Settings
 from ranking.views.log_records import read_log
 from schemas.clock import SystemClock

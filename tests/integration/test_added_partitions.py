@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from kafka import KafkaAdminClient
 
-from dancerank.embedded import EmbeddedSystem, run_embedded
 from dancerank.processes import Processes
-from dancerank.replica import Replica
+from dancerank.running.embedded import EmbeddedSystem, run_embedded
+from dancerank.running.replica import Replica
 from dancerank.settings import Settings
 from dancerank.synthetic import synthesize
 from schemas.codec import encode

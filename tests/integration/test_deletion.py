@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from dancerank.cli import app
-from dancerank.embedded import EmbeddedSystem, run_embedded
 from dancerank.processes import Processes
+from dancerank.running.embedded import EmbeddedSystem, run_embedded
 from dancerank.settings import load_settings
 from dancerank.synthetic import synthesize
 from dancerank.topics import create_topics

@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from dancerank.embedded import run_embedded
 from dancerank.processes import Processes
+from dancerank.running.embedded import run_embedded
 from dancerank.settings import Settings
 from ranking.serving.live.broadcast import Broadcast
 from schemas.events import ClipScored, ClipUploaded

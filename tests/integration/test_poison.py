@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 from dancerank.cli import app
 from dancerank.dead_letters import DeadLetters
-from dancerank.embedded import EmbeddedSystem, run_embedded
 from dancerank.processes import Processes
+from dancerank.running.embedded import EmbeddedSystem, run_embedded
 from dancerank.settings import Settings, load_settings
 from schemas.bundle import Bundle
 from schemas.clock import SystemClock

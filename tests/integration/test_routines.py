@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from dancerank import policies
-from dancerank.embedded import EmbeddedSystem, run_embedded
 from dancerank.processes import Processes
+from dancerank.running.embedded import EmbeddedSystem, run_embedded
 from dancerank.settings import Settings
 from exporters.prometheus import PrometheusObserver
 from schemas.bundle import Bundle

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from dancerank.cli import app
 from dancerank.dead_letters import DeadLetters
-from dancerank.embedded import run_embedded
 from dancerank.processes import Processes
+from dancerank.running.embedded import run_embedded
 from dancerank.settings import Settings
 from schemas.bundle import Bundle
 from schemas.codec import encode, encode_json

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from schemas.magnitude import greatest_magnitude
+from schemas.arrays.magnitude import greatest_magnitude
 
 TYPES = [np.float16, np.float32, np.float64]
 

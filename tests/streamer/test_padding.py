@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.float16 import widen
+from schemas.arrays.float16 import widen
 from streamer.padding import PaddedBuffer
 
 

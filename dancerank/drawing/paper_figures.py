@@ -9,13 +9,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from dancerank.learning import evaluate
+from dancerank.console.progress import OnProgress
+from dancerank.fitting.learning import evaluate
 from dancerank.pictures.adjacency import Layer, adjacency
 from dancerank.pictures.attention import attention_bins
 from dancerank.pictures.bodies import Moving
 from dancerank.pictures.sheets import Double, PictureFormat
 from dancerank.pictures.strips import Strip, strips
-from dancerank.progress import OnProgress
 from networks.baselines.stgcn import STGCN
 from networks.checkpoint import load_checkpoint
 from networks.figures import adjacency_of_layers, attention_from_centre, first_and_last, vertex_names

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dancerank.processes import Processes
-from dancerank.replica import Replica
+from dancerank.running.replica import Replica
 from dancerank.settings import Settings
 from dancerank.uploads import send_upload
 from ranking.scores.observations import Observations

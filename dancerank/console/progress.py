@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from rich.progress import Progress
 
-from dancerank.terminal import Console
+from dancerank.console.terminal import Console
 
 T = TypeVar("T")
 

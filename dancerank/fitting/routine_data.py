@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dancerank.progress import OnProgress
+from dancerank.console.progress import OnProgress
 from schemas.errors import ConfigurationError
 from schemas.modalities import Modality
 from schemas.routine_network import CHANNELS, ScoreRange

@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from dancerank.progress import OnProgress
-from dancerank.recipe import Recipe
+from dancerank.console.progress import OnProgress
+from dancerank.fitting.recipe import Recipe
 from dancerank.synthetic.clips import SYNTHETIC
 from networks.checkpoint import load_checkpoint, trained_on
 from networks.checkpoint_file import read_target

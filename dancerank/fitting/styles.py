@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
-from dancerank.progress import OnProgress
+from dancerank.console.progress import OnProgress
 from dancerank.synthetic import MOVEMENT_STYLES, STANDARD, synthesize
 from exporters.onnx.attached_styles import attach_classifier
 from exporters.onnx.style_classifiers import check_classifier_folder, write_classifier

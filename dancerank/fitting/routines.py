@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
-from dancerank.progress import OnProgress
-from dancerank.routine_data import Labelled, Routines
+from dancerank.console.progress import OnProgress
+from dancerank.fitting.routine_data import Labelled, Routines
 from dancerank.synthetic.routines import HIGHEST_SCORE, PLANTED, long_routines
 from exporters.onnx.attached_routines import attach_routines
 from exporters.onnx.routine_networks import check_network_folder, write_routine_network

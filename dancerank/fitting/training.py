@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from dancerank.learning import open_clips, refuse_other_features
-from dancerank.progress import OnProgress
+from dancerank.console.progress import OnProgress
+from dancerank.fitting.learning import open_clips, refuse_other_features
 from dancerank.synthetic import Plan, SyntheticClip, synthesize
 from exporters.onnx.export import export_bundle
 from exporters.onnx.fewer_bits import Calibration

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Final
 
-from dancerank.kafka_sources import member_of
-from dancerank.loop_monitoring import MonitoredLoops
+from dancerank.running.kafka_sources import member_of
+from dancerank.running.loop_monitoring import MonitoredLoops
 from dancerank.settings import Settings
 from dancerank.topics import topics_read
 from schemas.bundle import Bundle

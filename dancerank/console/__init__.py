@@ -1,0 +1,1 @@
+"""What commands print, how far long work is, and where they may write."""

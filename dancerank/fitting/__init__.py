@@ -1,0 +1,1 @@
+"""Networks learn from data sets: what the commands that train do."""

@@ -1,0 +1,1 @@
+"""Exact and fast passes over arrays of features."""
