@@ -50,7 +50,7 @@ from schemas.clock import Clock, SystemClock
 from schemas.observation import Observer
 from schemas.ports import ModelRuntime, View
 from schemas.questions.feedback import Feedback
-from schemas.readiness import ProcessState
+from schemas.questions.readiness import ProcessState
 from schemas.unknown_modalities import UnknownModalities
 from streamer.pipeline import Streamer
 from streamer.tuning import Schedule, open_tuned

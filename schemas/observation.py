@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from schemas.modalities import Dimension, Modality
 from schemas.ports import TopicPartition
-from schemas.readiness import ProcessState
+from schemas.questions.readiness import ProcessState
 
 
 class Agreement(NamedTuple):

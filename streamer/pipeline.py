@@ -22,7 +22,7 @@ from schemas.ports import (
     TopicPartition,
     TransactionalSink,
 )
-from schemas.readiness import Reason, WaitsFor
+from schemas.questions.readiness import Reason, WaitsFor
 from schemas.times import check_time
 from streamer.batching import LengthBatcher
 from streamer.inference import Inference, Scored

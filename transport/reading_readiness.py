@@ -5,7 +5,7 @@ from typing import Final
 
 from schemas.clock import Clock
 from schemas.ports import TopicPartition
-from schemas.readiness import Reason, WaitsFor
+from schemas.questions.readiness import Reason, WaitsFor
 from transport.lag_monitor import LagMonitor, Reader
 
 ANSWERED_WITHIN_S: Final = 5.0

@@ -10,7 +10,7 @@ from dancerank.listening.ports import bound
 from dancerank.listening.serving import answer_on_thread
 from exporters.prometheus import PrometheusObserver
 from ranking.serving.api.process_app import create_process_app
-from schemas.readiness import ProcessState
+from schemas.questions.readiness import ProcessState
 
 log = logging.getLogger(__name__)
 

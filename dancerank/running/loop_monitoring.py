@@ -10,7 +10,7 @@ from ranking.views.loop import ViewLoop
 from ranking.views.periodic import every
 from schemas.clock import Clock
 from schemas.observation import Observer
-from schemas.readiness import ProcessState, Reason, WaitsFor
+from schemas.questions.readiness import ProcessState, Reason, WaitsFor
 from transport.broker_offsets import KafkaOffsets
 from transport.connection import KafkaConnection
 from transport.lag_monitor import MEASURE_INTERVAL_S, LagMonitor, Reader

@@ -9,7 +9,7 @@ from typing import Final
 
 from exporters.prometheus import style_definitions
 from exporters.prometheus.kinds import CounterDefinition, Definition, GaugeDefinition, HistogramDefinition, Label
-from schemas.readiness import WaitsFor
+from schemas.questions.readiness import WaitsFor
 
 ALL: Final = "all"
 """Label ``modality`` of a stage that works on the whole clip, and of the fusion's provider."""

@@ -15,7 +15,7 @@ from exporters.prometheus.process_metrics import ProcessMetrics
 from schemas.modalities import Modality
 from schemas.observation import Agreement, Calibration, Drift, Observer, TierFilling
 from schemas.ports import TopicPartition
-from schemas.readiness import ProcessState
+from schemas.questions.readiness import ProcessState
 from schemas.style_classifier import UNKNOWN_STYLE
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from exporters.prometheus import definitions
-from schemas.readiness import ProcessState, WaitsFor
+from schemas.questions.readiness import ProcessState, WaitsFor
 
 State = Callable[[], ProcessState]
 

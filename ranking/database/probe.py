@@ -7,7 +7,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 from schemas.clock import Clock
 from schemas.errors import DancerankError, DatabaseBusy, StoreUnavailable
-from schemas.readiness import Reason, WaitsFor
+from schemas.questions.readiness import Reason, WaitsFor
 
 log = logging.getLogger(__name__)
 

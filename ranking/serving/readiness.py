@@ -8,7 +8,7 @@ from ranking.scores.store import ScoreStore
 from ranking.vectors.view import IndexView
 from ranking.views.loop import LoopThread
 from schemas.clock import Clock
-from schemas.readiness import ProcessState, Reason, WaitsFor
+from schemas.questions.readiness import ProcessState, Reason, WaitsFor
 
 Reasons = Callable[[], Iterable[Reason]]
 

@@ -39,6 +39,7 @@ from schemas.questions.model import ModelAnswer
 from schemas.questions.pool_comparisons import NamedPolicy
 from schemas.questions.pool_history import DecisionsAnswer, PoolHistoryAnswer
 from schemas.questions.pools import HypotheticalClip, PooledClipAnswer, PoolsAnswer, PoolTryAnswer
+from schemas.questions.readiness import ProcessState
 from schemas.questions.retrieval import (
     ClipSummary,
     DuplicatesAnswer,
@@ -51,7 +52,6 @@ from schemas.questions.retrieval import (
     SimilarQuery,
     Window,
 )
-from schemas.readiness import ProcessState
 from schemas.receptions import ObservedReception
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from dancerank.listening import bound, metrics, process_http
 from dancerank.processes import Processes
 from exporters.prometheus import PrometheusObserver
 from schemas.errors import ConfigurationError
-from schemas.readiness import ProcessState, Reason, WaitsFor
+from schemas.questions.readiness import ProcessState, Reason, WaitsFor
 from tests.servers import free_port
 
 READY = ProcessState(ready=True, reasons=[], interrupted_s=0.0)

@@ -6,7 +6,7 @@ from dancerank.running.loop_monitoring import MonitoredLoops, state_of
 from schemas.clock import SystemClock
 from schemas.observation import Observer
 from schemas.ports import TopicPartition
-from schemas.readiness import Reason, WaitsFor
+from schemas.questions.readiness import Reason, WaitsFor
 from tests.waiting import wait_until
 from transport.connection import KafkaConnection
 from transport.lag_monitor import Reader

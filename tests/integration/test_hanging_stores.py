@@ -23,7 +23,7 @@ from schemas.events import ClipUploaded, FeatureFile
 from schemas.features import encode_features
 from schemas.modalities import Modality
 from schemas.ports import OutgoingRecord
-from schemas.readiness import WaitsFor
+from schemas.questions.readiness import WaitsFor
 from tests.clips import random_features, upload
 from tests.integration.scored_log import read_log
 from tests.small_bundle import small_bundle

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.readiness import WaitsFor
+from schemas.questions.readiness import WaitsFor
 from tests.transport.lag_scene import FIRST, GROUP, SECOND, LagScene
 from transport.broker_offsets import Span
 from transport.lag_monitor import MEASURE_INTERVAL_S

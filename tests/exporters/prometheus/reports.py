@@ -6,7 +6,7 @@ from exporters.prometheus import PrometheusObserver
 from schemas.modalities import Dimension, Modality
 from schemas.observation import Agreement, Calibration, Drift, Observer, StyleDrift, TierFilling
 from schemas.ports import TopicPartition
-from schemas.readiness import ProcessState, Reason, WaitsFor
+from schemas.questions.readiness import ProcessState, Reason, WaitsFor
 
 AT = TopicPartition("clips.uploaded", 3)
 

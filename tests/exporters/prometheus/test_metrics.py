@@ -15,7 +15,7 @@ from exporters.prometheus.definitions import ALL_CHALLENGES
 from schemas.events import Identifier
 from schemas.modalities import Dimension, Modality
 from schemas.observation import Agreement, Drift, Observer
-from schemas.readiness import ProcessState
+from schemas.questions.readiness import ProcessState
 from tests.exporters.prometheus.reports import AT, DRIFT, REPORTS, WAITS, Labels, observed
 from tests.servers import free_port
 from tests.servers.prometheus import PrometheusServer

@@ -7,7 +7,7 @@ import pytest
 from ranking.database.probe import ANSWERED_WITHIN_S, Probe
 from schemas.clock import ManualClock
 from schemas.errors import DancerankError, DatabaseBusy, StoreRefused, StoreUnavailable
-from schemas.readiness import WaitsFor
+from schemas.questions.readiness import WaitsFor
 
 WAIT_S = 60.0
 
