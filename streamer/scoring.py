@@ -222,7 +222,10 @@ class Scorer:
         scoring.scores[rows, self._modalities.index(modality)] = result.scores
         if result.attention is not None:
             for row, length, weights in zip(rows.tolist(), lengths.tolist(), result.attention, strict=True):
-                scoring.attention[row] = self._temporal_attention(modality, weights[:, :length])
+                try:
+                    scoring.attention[row] = self._temporal_attention(modality, weights[:, :length])
+                except InferenceFailed as error:
+                    scoring.failures[row] = error
         if self._recogniser is not None and modality.has_joints:
             for row, style in zip(rows.tolist(), self._recogniser.recognise(frames, lengths), strict=True):
                 scoring.styles[row] = style
@@ -327,7 +330,9 @@ class Scorer:
         return _versioned(known, distance, {name: value for name, value in more.items() if value is not None})
 
     def _temporal_attention(self, modality: Modality, weights: Float32) -> TemporalAttention:
-        """``weights`` (P, T) of one clip. Rounding can put one a hair above 1."""
+        """``weights`` (P, T) of one clip. Rounding can put one a hair above 1. Raises ``InferenceFailed``."""
+        if not np.isfinite(weights).all():
+            raise _not_finite(f"{modality} temporal attention")
         return TemporalAttention(
             modality=modality,
             rate_hz=modality.rate_hz,

@@ -9,10 +9,11 @@ import pytest
 from schemas.bundle import Bundle
 from schemas.clock import ManualClock
 from schemas.codec import decode, encode
-from schemas.errors import NoUsableModality
+from schemas.errors import InferenceFailed, NoUsableModality
 from schemas.events import ClipScored, ClipScoredV4, ClipUploadedV3, InlineFeatures, embedding_array
-from schemas.features import ClipFeatures, encode_features
+from schemas.features import ClipFeatures, Frames, encode_features
 from schemas.modalities import FUSED_MODALITIES, Modality
+from schemas.ports import Int64, StreamResult
 from streamer.loading import FeatureLoader
 from streamer.roots import FeatureRoots
 from streamer.runtimes.onnx_runtime import OnnxRuntime
@@ -80,6 +81,25 @@ def test_routines_and_other_clips_of_one_batch_score_as_they_do_alone(bundle: Bu
         )
         assert sum(result.attention for result in together.modalities.values()) == pytest.approx(1.0, abs=1e-5)
         assert isinstance(together, ClipScoredV4) == (item[0].duration_s > 60)
+
+
+class WithoutAttention(OnnxRuntime):
+    """Its temporal attention is not a number in the first routine of a run."""
+
+    def run_stream(self, modality: Modality, frames: Frames, lengths: Int64) -> StreamResult:
+        found = super().run_stream(modality, frames, lengths)
+        if found.attention is not None:
+            found.attention[0, 1, 7] = np.nan
+        return found
+
+
+def test_a_routine_whose_attention_is_not_finite_fails_alone(bundle: Bundle) -> None:
+    batch = [clip(f"routine-{seed}", 70.0, ROUTINE, seed) for seed in (1, 2)]
+    batch.append(clip("short", 10.0, FUSED_MODALITIES, 3))
+    failed, *others = Scorer(WithoutAttention(bundle), clock=ManualClock(start_ms=1)).score(batch)
+    assert isinstance(failed, InferenceFailed)
+    assert "the routine temporal attention is not a finite number" in str(failed)
+    assert others == scored(bundle, batch)[1:]
 
 
 def loader(bundle: Bundle, folder: Path) -> FeatureLoader:
