@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from ranking.database.tables import attended_clips, clips, scored_clips, scores, unranked_scores
 from schemas.errors import MomentsMissing, NotFound
 from schemas.events import ClipScored, TemporalAttention, temporal_attention
-from schemas.modalities import MAX_DURATION_S, Dimension, Modality
+from schemas.modalities import MAX_DURATION_S, MODALITIES, Dimension, Modality
 from schemas.moments import ClipMoments, moments_of
 
 
@@ -34,7 +34,7 @@ def attended(clip: ClipScored) -> AttendedClip | None:
 
 def clip_moments(connection: sa.Connection, clip_id: str, generation: str, count: int, apart_s: float) -> ClipMoments:
     """Raises ``NotFound`` for a clip that ``generation`` has not scored, ``MomentsMissing`` for one without attention
-    over time.
+    over time, or with that of a modality that this release does not know.
     """
     clip, of = scored_clips.c, attended_clips.c
     query = (
@@ -49,6 +49,12 @@ def clip_moments(connection: sa.Connection, clip_id: str, generation: str, count
         raise NotFound(f"clip {clip_id} is not known under generation {generation}", field="clip_id")
     if row.modality is None:
         raise MomentsMissing(_why(clip_id, generation, float(row.duration_s)), field="clip_id")
+    if row.modality not in MODALITIES:
+        raise MomentsMissing(
+            f"generation {generation} scored clip {clip_id} by {row.modality}, which this release does not know; "
+            "install the package that adds the modality, or upgrade",
+            field="clip_id",
+        )
     attention = TemporalAttention(
         modality=Modality(row.modality),
         rate_hz=float(row.rate_hz),

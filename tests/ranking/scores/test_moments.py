@@ -77,6 +77,16 @@ def test_a_routine_without_attention_says_so(any_store: ScoreStore) -> None:
         any_store.moments("a", "g1", count=5, apart_s=5.0)
 
 
+def test_attention_of_a_modality_that_this_release_does_not_know_is_said_by_name(
+    any_store: ScoreStore, any_database: Database
+) -> None:
+    apply(any_store, [routine("a")])
+    with any_database.writing() as connection:  # by a process with a package that this one lacks
+        connection.execute(sa.update(attended_clips).values(modality="audio_later"))
+    with pytest.raises(MomentsMissing, match="scored clip a by audio_later, which this release does not know"):
+        any_store.moments("a", "g1", count=5, apart_s=5.0)
+
+
 def test_a_question_that_cannot_be_answered_names_its_parameter(any_store: ScoreStore) -> None:
     apply(any_store, [routine("a")])
     service = RankingService(any_store)
