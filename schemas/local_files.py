@@ -14,6 +14,28 @@ _CUT_OFF: Final = "Input data was truncated"
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
+def exists(path: Path) -> bool:
+    """Whether anything is at ``path``. Where that cannot be asked, as of a name that is too long, nothing is."""
+    return _mode(path) is not None
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is at ``path``; likewise."""
+    return stat.S_ISREG(_mode(path) or 0)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is at ``path``; likewise."""
+    return stat.S_ISDIR(_mode(path) or 0)
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except (OSError, ValueError):  # the latter of a NUL character
+        return None
+
+
 def open_file(path: Path) -> BinaryIO:
     """The file at ``path``, to read. A pipe is read as far as its writers wrote; a pipe without any is empty, where the
     common way to open it waits.

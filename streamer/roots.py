@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from schemas.errors import ConfigurationError, FeatureFileForbidden
+from schemas.local_files import exists, is_folder
 
 FILE: Final = "file"
 _SCHEME: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
@@ -83,8 +84,8 @@ class FeatureRoots:
 
 
 def _unreadable(folder: Path) -> str | None:
-    if not folder.is_dir():
-        return "it is not a folder" if folder.exists() else "there is no such folder"
+    if not is_folder(folder):
+        return "it is not a folder" if exists(folder) else "there is no such folder"
     return None if os.access(folder, os.R_OK | os.X_OK) else "this user may not read it"
 
 

@@ -18,7 +18,7 @@ import msgspec
 from schemas.decoder_messages import of_msgspec
 from schemas.escaping import shortened
 from schemas.events import Count, Identifier, TimestampMs
-from schemas.local_files import open_file
+from schemas.local_files import exists, open_file
 from vdv.errors import DataSetError, Finding
 
 TABLE_NAME: Final = "clips.csv"
@@ -176,7 +176,7 @@ def _as_text(value: Any, column: str) -> Any:
 def _stripped(folder: Path, column: str, text: str) -> str:
     """Without the spaces around it, unless they belong to the name of a file that is there."""
     stripped = text.strip()
-    if column in _PATHS and stripped != text and "\0" not in text and (folder / text).exists():
+    if column in _PATHS and stripped != text and exists(folder / text):
         return text
     return stripped
 

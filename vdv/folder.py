@@ -12,6 +12,7 @@ import msgspec
 from schemas.decoder_messages import of_msgspec
 from schemas.errors import FeatureError, FeatureFileForbidden, FeatureFileMissing, FeatureFileOversized
 from schemas.features import DEFAULT_MAX_BYTES, ClipFeatures, decode_features, encode_features
+from schemas.local_files import exists
 from vdv.annotations import TABLE_NAME, Annotation, read_table, write_table
 from vdv.errors import DataSetError, Finding, refusal
 
@@ -127,7 +128,7 @@ def write_data_set(folder: Path, clips: Iterable[Clip]) -> DataSet:
     clips whose id comes twice, whose annotation or features would not read back, and what ``clips`` raises at its end;
     the table is then not written.
     """
-    if (folder / TABLE_NAME).exists():
+    if exists(folder / TABLE_NAME):
         raise DataSetError(f"{folder / TABLE_NAME} is there already; choose a folder without a data set")
     try:
         (folder / FEATURES_FOLDER).mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ from dancerank.settings import Settings, load_settings, video_bundle
 from dancerank.videos.folders import SUFFIXES
 from schemas.bundle import read_bundle
 from schemas.errors import FeatureFileMissing, FeaturesNotKept
+from schemas.local_files import is_file
 from schemas.questions.feedback import MOST_CRITICAL, GuidedScore, SmoothingName
 from streamer.guidance.clip_guidance import Guidance
 from streamer.guidance.critical import APART_S, COUNT, CriticalFrame, critical_frames
@@ -93,7 +94,7 @@ def guidance_table(name: str, guidance: Guidance, moments: list[CriticalFrame]) 
 
 def _found(clip: str, settings: Settings, config: Path | None) -> FoundClip:
     path = Path(clip)
-    if "\0" not in clip and path.is_file():
+    if is_file(path):
         return clip_of_file(path, settings)
     if "/" in clip or path.suffix.lower() in (*SUFFIXES, ".safetensors"):
         raise FeatureFileMissing(f"{clip}: there is no such file; name a feature file, a video, or a clip by its id")

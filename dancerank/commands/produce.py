@@ -21,6 +21,7 @@ from extraction.decoding.video import require_decoder
 from schemas.clock import SystemClock
 from schemas.errors import ConfigurationError, FeatureError
 from schemas.events import UploadEvent
+from schemas.local_files import is_folder
 from transport.kafka_sink import KafkaSink
 from vdv.folder import DataSet, open_data_set
 from vdv.uploads import check_uploads, read_uploads
@@ -105,6 +106,6 @@ def _of_videos(
     """The uploads of videos, once it is known that each can be decoded."""
     require_decoder()
     uris = [video.path.resolve().as_uri() for video in videos if video.problem is None]
-    check_roots(uris, "videos", folder if folder.is_dir() else folder.parent, settings.streamer.feature_roots)
+    check_roots(uris, "videos", folder if is_folder(folder) else folder.parent, settings.streamer.feature_roots)
     with closing(counted(videos, "Reading videos", len(videos))) as shown:
         return read_video_uploads(shown, owner, folder, settings.extraction, now_ms=now_ms)

@@ -19,6 +19,7 @@ from ranking.serving.service import RankingService
 from schemas.bundle import read_bundle
 from schemas.clock import SystemClock
 from schemas.errors import ConfigurationError
+from schemas.local_files import is_file
 from schemas.modalities import Modality
 from schemas.questions.retrieval import SimilarQuery
 from vdv.folder import write_data_set
@@ -33,7 +34,7 @@ def recordings_folder() -> Path | None:
     value = os.environ.get(DATA_VARIABLE)
     if not value:
         return None
-    if not (Path(value) / ARCHIVE_NAME).is_file():
+    if not is_file(Path(value) / ARCHIVE_NAME):
         raise ConfigurationError(f"{DATA_VARIABLE} is {value}, which holds no {ARCHIVE_NAME}; correct or unset it")
     return Path(value)
 

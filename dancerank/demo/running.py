@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dancerank.comparing import Comparisons
+from dancerank.console.places_to_write import check_folder_to_write
 from dancerank.console.terminal import Console
 from dancerank.drawing import Drawings
 from dancerank.listening import answer
@@ -22,6 +23,7 @@ from ranking.pools.service.settings import PoolSettings
 from ranking.serving.api import create_app
 from schemas.bundle import SYNTHETIC_WARNING, Bundle
 from schemas.errors import ConfigurationError
+from schemas.local_files import exists, is_folder
 from schemas.ports import Record
 from streamer.settings import StreamerSettings
 from transport.dead_letter import reason
@@ -29,9 +31,10 @@ from transport.embedded import EmbeddedBroker
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ``ConfigurationError`` unless ``folder`` is empty or absent: old clips would mix with the new ones."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    """Raise ``ConfigurationError`` unless ``folder`` is empty, lest old clips mix with the new ones, or can be made."""
+    if exists(folder) and (not is_folder(folder) or any(folder.iterdir())):
         raise ConfigurationError(f"{folder} is not empty; name an empty or new folder with --folder, or delete it")
+    check_folder_to_write(folder)
 
 
 def demo_settings(settings: Settings, folder: Path) -> Settings:

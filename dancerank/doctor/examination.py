@@ -21,6 +21,7 @@ from ranking.scores.store import SCORES_VIEW
 from ranking.views.accepted_losses import AcceptedLosses
 from ranking.views.applied_offsets import ViewPositions
 from schemas.errors import DancerankError, TransportError
+from schemas.local_files import is_folder
 from transport.cluster import describe_cluster
 from transport.group_offsets import committed_offsets, members_of, partition_ends
 from transport.topics import allowed_operations, describe_topics
@@ -74,7 +75,7 @@ def _database(processes: Processes) -> Iterator[Finding]:
 
 def _absent(place: str, database: Database) -> Finding:
     file = database.missing_file
-    if file is not None and file.parent.is_dir():
+    if file is not None and is_folder(file.parent):
         return ok(f"database {place}", "is not there yet; the first process creates it")
     return error(
         f"database {place}", "is not there, nor its folder", "create the folder, or correct ranking.database_url"

@@ -1,12 +1,12 @@
 """This machine: folders, ports, the bundle, and limits of the operating system."""
 
-import os
 import resource
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from dancerank.console.places_to_write import check_folder_to_write
 from dancerank.doctor.findings import Finding, error, ok, warning
 from dancerank.listening.ports import bound
 from dancerank.processes import Processes
@@ -77,10 +77,12 @@ def _roots(settings: Settings) -> Iterator[Finding]:
 
 def _snapshots(folder: Path) -> Iterator[Finding]:
     where = f"snapshots in {folder}"
-    there = next((path for path in (folder, *folder.absolute().parents) if path.exists()), None)
-    if there is None or not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+    try:
+        check_folder_to_write(folder)
+    except ConfigurationError:
         yield error(where, "cannot be written", "create the folder, or correct its permissions (ranking.index_folder)")
         return
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     free_bytes = shutil.disk_usage(there).free
     held = [sum(file.stat().st_size for file in path.glob("*")) for path in folder.glob("snapshot-*") if path.is_dir()]
     segments_bytes = sum(file.stat().st_size for file in folder.glob("segments/*"))

@@ -22,7 +22,7 @@ from schemas.bundle import Bundle, BundleManifest
 from schemas.errors import FeatureFileMissing, NoUsableModality, SkeletonMissing
 from schemas.events import FeatureSource, InlineFeatures, VideoFile
 from schemas.features import ClipFeatures, encode_features
-from schemas.local_files import read_file
+from schemas.local_files import is_file, read_file
 from schemas.modalities import Modality
 from schemas.questions.feedback import FeaturesKept, GuidedScore
 from streamer.assembly import guide_beside
@@ -59,7 +59,7 @@ def clip_of_file(path: Path, settings: Settings) -> FoundClip:
 def clip_of_source(clip_id: str, kept: FeaturesKept, settings: Settings) -> FoundClip:
     """A clip that was uploaded, by what the database keeps."""
     video = _local(kept.source) if isinstance(kept.source, VideoFile) else None
-    if video is None or not video.is_file():
+    if video is None or not is_file(video):
         return FoundClip(clip_id, kept.source, duration_s=kept.duration_s)
     features = InlineFeatures(encode_features(_extracted(video, settings)))
     return FoundClip(clip_id, features, video, kept.duration_s)

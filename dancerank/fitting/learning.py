@@ -24,6 +24,7 @@ from networks.training.progress import TrainingProgress
 from schemas.bundle import SYNTHETIC_CLIPS
 from schemas.errors import ConfigurationError
 from schemas.features import ClipFeatures, decode_features
+from schemas.local_files import exists
 from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.virality_target import EQ1, FittedTarget, TargetSettings
 from vdv.annotations import PARTITIONS
@@ -282,7 +283,7 @@ def _refuse_unlearnable(clips: Clips, folds: Sequence[Fold], modalities: Sequenc
 def _refuse_model_without_run(folders: Iterable[Path]) -> None:
     """A run starts by deleting what is left over; a model that cannot be resumed is not one of them."""
     for folder in folders:
-        if (folder / "model.safetensors").exists() and not (folder / "last.ckpt").exists():
+        if exists(folder / "model.safetensors") and not exists(folder / "last.ckpt"):
             raise ConfigurationError(
                 f"{folder} holds a model.safetensors but no last.ckpt to continue from; choose another folder, or "
                 "delete the model with --fresh",

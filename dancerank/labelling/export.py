@@ -12,6 +12,7 @@ from dancerank.labelling.features import UploadedFeatures
 from dancerank.labelling.uploads import Uploads
 from ranking.scores.observations import ObservedClip
 from schemas.errors import ConfigurationError, FeatureError, FeaturesImplausible
+from schemas.local_files import exists
 from schemas.modalities import Modality
 from schemas.plausibility import check_plausible
 from schemas.virality_target import Target
@@ -80,7 +81,7 @@ def _check(folder: Path, least_days: float, fewest_clips: int, target: Target) -
             "--target and add the column followers to clips.csv",
             field="target",
         )
-    if (folder / TABLE_NAME).exists():  # the writer would find it too, but after the topic has been read
+    if exists(folder / TABLE_NAME):  # the writer would find it too, but after the topic has been read
         raise DataSetError(f"{folder / TABLE_NAME} is there already; choose a folder without a data set")
     if not 0 <= least_days < math.inf:
         raise ConfigurationError(f"least_days is {least_days}; give a number of days, 0 or more", field="least_days")

@@ -9,6 +9,7 @@ import numpy as np
 
 from dancerank.simulation.world import MEDIAN_RATE, Clip, World, make_world
 from schemas.errors import ConfigurationError
+from schemas.local_files import is_file
 from schemas.modalities import DIMENSIONS, Dimension
 from vdv.annotations import Annotation, Cells, read_cells
 from vdv.errors import Finding, refusal
@@ -63,7 +64,7 @@ def read_scores(path: Path, data: DataSet) -> dict[str, Scores]:
 
     Raises ``ConfigurationError`` if the file cannot be read, ``DataSetError`` as ``recorded_clips`` does.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise ConfigurationError(
             f"{path}: there is no such file; dancerank evaluate CHECKPOINT {data.folder} --out {path} writes it",
             field="predictions",

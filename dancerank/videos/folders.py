@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from schemas.errors import ConfigurationError, DancerankError, FeatureFileMissing
+from schemas.local_files import exists, is_file, is_folder
 from vdv.annotations import TABLE_NAME, Annotation, Cells, annotation_of, read_cells
 from vdv.errors import DataSetError, Finding, refusal
 from vdv.folder import FEATURES_FOLDER, confined
@@ -35,17 +36,17 @@ def holds_videos(path: Path) -> bool:
 
     Raises ``ConfigurationError`` for a folder that cannot be read, and for a file that is not named as a video.
     """
-    if path.is_file():
+    if is_file(path):
         if path.suffix.lower() in SUFFIXES:
             return True
         raise ConfigurationError(
             f"{path} is not named as a video ({_SUFFIXES_SHOWN}); name a folder, or rename the file if it is a video"
         )
-    if not path.is_dir():
+    if not is_folder(path):
         return False
     has_videos = any(each.suffix.lower() in SUFFIXES for each in _files(path))
     table = path / TABLE_NAME
-    if not table.exists():
+    if not exists(table):
         return has_videos
     rows, _ = read_cells(table, _TABLE_COLUMNS)
     columns = rows[0].values.keys() if rows else ()
@@ -61,9 +62,9 @@ def _files(folder: Path) -> list[Path]:
 
 def passed_over(folder: Path) -> list[str]:
     """A sentence about the files of a folder without a table that are not taken for videos, if there are any."""
-    if not folder.is_dir() or (folder / TABLE_NAME).exists():
+    if not is_folder(folder) or exists(folder / TABLE_NAME):
         return []
-    names = [each.name for each in _files(folder) if each.is_file() and each.suffix.lower() not in SUFFIXES]
+    names = [each.name for each in _files(folder) if is_file(each) and each.suffix.lower() not in SUFFIXES]
     if not names:
         return []
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
@@ -79,11 +80,11 @@ def videos_of(named: Sequence[Path]) -> list[Video]:
     """
     videos: list[Video] = []
     for path in named:
-        if (path / TABLE_NAME).exists():
+        if exists(path / TABLE_NAME):
             if len(named) > 1:
                 raise ConfigurationError(f"{path} holds {TABLE_NAME}; name it alone, as it becomes a data set")
             return _rows(path)
-        if path.is_dir():
+        if is_folder(path):
             found = [each for each in _files(path) if each.suffix.lower() in SUFFIXES]
             if not found:
                 raise ConfigurationError(f"{path} holds no video; its files should end in {_SUFFIXES_SHOWN}")
@@ -136,7 +137,7 @@ def _row(folder: Path, cells: Cells) -> Video:
     try:
         if stated:
             return Video(confined(folder, stated), name, cells)
-        found = [path for suffix in sorted(SUFFIXES) if (path := folder / f"{name}{suffix}").exists()]
+        found = [path for suffix in sorted(SUFFIXES) if exists(path := folder / f"{name}{suffix}")]
         if len(found) != 1:
             raise FeatureFileMissing(
                 f"{_problem(folder, name, found)} called {name} beside the table; name it in the column {VIDEO_COLUMN}",

@@ -17,8 +17,11 @@ def check_bundle_folder(folder: Path, *, overwrite: bool) -> None:
 def check_folder(folder: Path, manifest: str, what: str, *, overwrite: bool) -> None:
     """Raise ``BundleError`` if ``folder`` exists, unless it may be overwritten and is empty or has the file
     ``manifest`` of ``what``."""
-    if not folder.exists():
-        return
+    try:
+        if not folder.exists():
+            return
+    except OSError as error:
+        raise BundleError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
     if not overwrite:
         raise BundleError(f"{folder}: exists already; choose another folder or ask for it to be overwritten")
     if not (folder / manifest).is_file() and not (folder.is_dir() and not any(folder.iterdir())):

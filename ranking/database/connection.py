@@ -19,6 +19,7 @@ from ranking.database.failures import store_errors
 from ranking.database.limits import CONNECTION_WAIT_S, MOST_CONNECTIONS
 from ranking.database.migrations import current_revision, upgrade
 from schemas.errors import ConfigurationError, DatabaseBusy, ExtraMissing
+from schemas.local_files import exists, is_file
 
 SQLITE_BUSY_TIMEOUT_MS: Final = 10_000
 SQLITE_CACHE_KIB: Final = 32_768
@@ -66,16 +67,16 @@ class Database:
     def missing_file(self) -> Path | None:
         """The SQLite file, if it does not exist yet; the first use creates it."""
         file = _sqlite_file(self._engine.url)
-        return None if file is None or file.exists() else file
+        return None if file is None or exists(file) else file
 
     def absence(self) -> str | None:
         """Why there is nothing to read in it, as the rest of a sentence; ``None`` once its tables exist. Unlike the
         first use, asking does not create it. Raises as ``store_errors`` says.
         """
         file = _sqlite_file(self._engine.url)
-        if file is not None and not file.exists():
+        if file is not None and not exists(file):
             return f"the file {file.absolute()} does not exist"
-        if file is not None and file.is_file() and file.stat().st_size == 0:
+        if file is not None and is_file(file) and file.stat().st_size == 0:
             return f"the file {file.absolute()} is empty"
         with self.reading() as connection:
             return "it holds no tables of dancerank" if current_revision(connection) is None else None

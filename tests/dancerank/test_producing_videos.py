@@ -132,6 +132,13 @@ def test_a_container_without_a_length_needs_one_in_the_table(clip: Path, tmp_pat
     assert event.duration_s == 3.2
 
 
+def test_a_row_whose_video_can_have_no_name_is_refused_as_one_without_a_video(clip: Path, tmp_path: Path) -> None:
+    folder, clip_id = folder_of(tmp_path / "videos", clip, "good.mp4"), "😀" * 128  # 512 bytes
+    table(folder, COLUMNS, "good,ada,waltz", f"{clip_id},ada,waltz")
+    with pytest.raises(DataSetError, match=rf"row 3, video: there is no video called {clip_id}"):
+        uploads(folder)
+
+
 def test_a_name_that_is_no_clip_id_is_refused(clip: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "videos", clip, "my dance.mp4")
     with pytest.raises(DataSetError, match=r"my dance\.mp4: .*clip_id"):

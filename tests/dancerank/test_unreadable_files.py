@@ -97,6 +97,43 @@ def test_a_name_that_no_key_may_have_is_answered_with_the_rule_in_words(name: st
     assert not (tmp_path / "keys").exists()
 
 
+TOO_LONG = "x" * 300
+"""More bytes than a file system lets a name have."""
+
+
+@pytest.mark.tried(
+    kind="first steps that fail silently",
+    given="a name that is too long for the file system, where a folder, a video, a picture or a clip is named",
+    outcome="refused with what the system says, or as one that is not there",
+)
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("produce {name}", "clips.csv: cannot be read (File name too long)"),
+        ("produce {name}/clip.mp4", "cannot be read (File name too long)"),
+        ("extract {name} --out out", "it cannot be read (File name too long)"),
+        ("guide {name}.mp4", "there is no such file"),
+        ("moments clip --out {name}.png", "--out {name}.png cannot be written (File name too long)"),
+        ("routines detach {bundle} --out {name}", "{name}: cannot be written (File name too long)"),
+        ("routines features . --data skating --out {name}", "{name} cannot be made (File name too long)"),
+        ("data synthesize {name}", "{name} cannot be made (File name too long)"),
+        ("data import dance {name} out", "cannot be read (File name too long)"),
+        ("train {data} {name}", "{name} cannot be made (File name too long)"),
+        ("demo --folder {name}", "{name} cannot be made (File name too long)"),
+        ("generations list --config long.toml", "does not exist; dancerank rank"),
+    ],
+)
+def test_a_name_that_is_too_long_is_refused_in_a_sentence(
+    command: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "2000")
+    written(tmp_path / "data", labelled(4))
+    Path("long.toml").write_text(f'[ranking]\ndatabase_url = "sqlite:////{TOO_LONG}.db"\n')
+    named = {"name": TOO_LONG, "bundle": shipped_bundle(), "data": "data"}
+    assert said.format(**named) in refused(*command.format(**named).split())
+
+
 def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:300])
 

@@ -113,6 +113,13 @@ def test_what_spreadsheets_add_is_read_over(tmp_path: Path) -> None:
 @pytest.mark.tried(
     kind="legal and absurd values", given="a clip of 10^308 seconds in clips.csv", outcome="refused with row and column"
 )
+@pytest.mark.parametrize("name", ["x" * 300, "x\0y"])
+def test_spaces_around_a_name_that_no_file_can_have_are_read_over(name: str, tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").write_text(f"clip_id,dancer_id,challenge_id,duration_s,features\na,d,c,10, {name}\n")
+    (row,), findings = read_table(tmp_path)
+    assert (row.features, findings) == (name, [])
+
+
 def test_a_clip_longer_than_a_day_is_refused(tmp_path: Path) -> None:
     write_rows(tmp_path, HEADER, "a,b,c,1e308,f")
     _, (finding,) = read_table(tmp_path)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.escaping import shortened
-from schemas.local_files import check_is_file
+from schemas.local_files import check_is_file, is_file
 from vdv.errors import DataSetError, Finding, refusal
 
 Array = npt.NDArray[Any]
@@ -25,7 +25,7 @@ _DAMAGE: Final = (BadZipFile, zlib.error, struct.error, SyntaxError, TokenError,
 
 def archive_path(source: Path, name: str) -> Path:
     """``source`` itself if it is a file, else the file ``name`` in it."""
-    return source if source.is_file() else source / name
+    return source if is_file(source) else source / name
 
 
 def read_archive(path: Path, shapes: Mapping[str, tuple[int | None, ...]]) -> dict[str, Array]:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from schemas.escaping import shortened
 from schemas.joints import COCO_17
+from schemas.local_files import is_folder
 from vdv.errors import DataSetError, Finding, refusal
 from vdv.importers.step_features import read_steps
 
@@ -59,7 +60,7 @@ def read_videos(source: Path) -> Iterator[DanceVideo]:
     number of people (over 20) is not as published; and for clips of one frame or without a person in any frame, each
     with the file and the remedy. Frames that have no file are counted.
     """
-    folder = source / POSES if (source / POSES).is_dir() else source
+    folder = source / POSES if is_folder(source / POSES) else source
     styles = _styles(folder)
     for style in styles:
         for name, files in sorted(_videos(style).items()):
