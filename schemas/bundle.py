@@ -26,6 +26,7 @@ import msgspec
 
 from schemas.errors import BundleError
 from schemas.escaping import shortened
+from schemas.events import parts_problem
 from schemas.export_profiles import UNSTATED, ExportProfile, ParitySample, Precision
 from schemas.joints import LAYOUTS, layout_named
 from schemas.local_files import not_json, read_file
@@ -310,6 +311,9 @@ def _check_manifest(manifest: BundleManifest, path: Path) -> None:
         raise BundleError(f"{path}: streams must be distinct, at least one, and in the order {', '.join(MODALITIES)}")
     if not manifest.fused_streams:
         raise BundleError(f"{path}: at least one stream must be of a modality that the fusion reads; export it again")
+    for stream in manifest.streams:
+        if (problem := parts_problem(stream.attention)) is not None:
+            raise BundleError(f"{path}: attention of {stream.modality}: {problem}; export the bundle again")
     if manifest.opset not in SUPPORTED_OPSETS:
         first, last = SUPPORTED_OPSETS[0], SUPPORTED_OPSETS[-1]
         raise BundleError(f"{path}: opset {manifest.opset} is not supported; this release reads {first} to {last}")

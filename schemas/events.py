@@ -5,6 +5,7 @@ reinterpreted within a version; a change makes a new version, and the codec then
 """
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -237,6 +238,18 @@ class ClipScoredV3(ClipScored, frozen=True, tag="clip-scored/3"):
             raise ValueError("training_distance must be a finite number")
 
 
+_MAX_PART: Final = 32
+
+
+def parts_problem(parts: Sequence[str]) -> str | None:
+    """Why the parts of a temporal attention cannot be called so; ``None``: they can."""
+    if len(set(parts)) < len(parts):
+        return "parts must not name an attention twice"
+    if not all(1 <= len(part) <= _MAX_PART for part in parts):
+        return f"parts must have names of 1 to {_MAX_PART} characters"
+    return None
+
+
 class TemporalAttention(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How much each step of a routine counts in its score: the attention of the stream ``modality``, step by step.
 
@@ -247,12 +260,14 @@ class TemporalAttention(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
     modality: Modality
     rate_hz: Annotated[float, msgspec.Meta(gt=0.0, le=1000.0)]
-    parts: Annotated[tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=32)], ...], msgspec.Meta(min_length=1)]
+    parts: Annotated[
+        tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_PART)], ...], msgspec.Meta(min_length=1)
+    ]
     weights: bytes
 
     def __post_init__(self) -> None:
-        if len(set(self.parts)) < len(self.parts):
-            raise ValueError("parts must not name an attention twice")
+        if (problem := parts_problem(self.parts)) is not None:
+            raise ValueError(problem)
         if not self.weights or len(self.weights) % (2 * len(self.parts)):
             raise ValueError(f"weights must hold the same number of float16 values for each of {len(self.parts)} parts")
         values = np.frombuffer(self.weights, dtype="<f2")

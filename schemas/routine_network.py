@@ -10,6 +10,7 @@ import msgspec
 
 from schemas.errors import BundleError
 from schemas.escaping import shortened
+from schemas.events import parts_problem
 from schemas.export_profiles import ParitySample
 from schemas.local_files import not_json, read_file
 from schemas.modalities import Modality
@@ -62,6 +63,10 @@ class RoutineNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         """What is wrong with it, in a sentence without a remedy; ``None``: nothing."""
         if self.embedding_dim < 1 or not self.attention:
             return "the graph has to give an embedding and a temporal attention"
+        if (problem := parts_problem(self.attention)) is not None:
+            return f"attention: {problem}"
+        if not {*self.sample.score} == {*self.sample.embedding} == {Modality.ROUTINE}:
+            return f"sample: it has to state limits for {Modality.ROUTINE}, and for nothing else"
         if self.distribution is not None:
             try:
                 DistanceMeter(Modality.ROUTINE, self.distribution, (CHANNELS,))

@@ -235,6 +235,18 @@ def without_parts(network: dict[str, Any]) -> None:
     network["attention"] = []
 
 
+def with_one_part_twice(network: dict[str, Any]) -> None:
+    network["attention"] = ["static", "static"]
+
+
+def without_limits(network: dict[str, Any]) -> None:
+    network["sample"]["score"] = {}
+
+
+def with_limits_of_another(network: dict[str, Any]) -> None:
+    network["sample"]["embedding"]["skeletal"] = 9.0
+
+
 def without_span(network: dict[str, Any]) -> None:
     network["score_range"] = {"lowest": 25.0, "highest": 25.0}
 
@@ -251,6 +263,9 @@ def of_other_descriptors(network: dict[str, Any]) -> None:
     ("change", "said"),
     [
         (without_parts, r"network.json: the graph has to give an embedding and a temporal attention; train it again"),
+        (with_one_part_twice, r"network.json: attention: parts must not name an attention twice; train it again"),
+        (without_limits, r"network.json: sample: it has to state limits for routine, and for nothing else"),
+        (with_limits_of_another, r"network.json: sample: it has to state limits for routine, and for nothing else"),
         (without_span, r"network.json: the range of scores 25 to 25 has no length; train it again"),
         (of_other_opset, r"its graph has opset 17, those of .* have 18; export the bundle with this release"),
         (of_other_descriptors, r"network.json: distribution: the descriptors are size, not size, mean"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dancerank.settings import shipped_bundle
 from schemas.bundle import MANIFEST_NAME, BundleManifest, generation_of, read_bundle
 from schemas.errors import BundleError
+from schemas.events import TemporalAttention
 from schemas.export_profiles import ExportProfile, Profile
 from schemas.modalities import FUSED_MODALITIES, Modality
 from tests.small_bundle import WIDTHS, write_bundle, write_small_bundle
@@ -190,6 +191,25 @@ def test_streams_out_of_order_twice_or_absent_are_refused(folder: Path) -> None:
         rewrite(folder, streams=wrong)
         with pytest.raises(BundleError, match="in the order skeletal, holistic, facial, scenic"):
             read_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (("static", "static"), "parts must not name an attention twice"),
+        (("dynamic", ""), "parts must have names of 1 to 32 characters"),
+        (("dynamic", "x" * 33), "parts must have names of 1 to 32 characters"),
+    ],
+)
+def test_parts_of_attention_that_no_result_can_carry_are_refused(
+    folder: Path, parts: tuple[str, ...], said: str
+) -> None:
+    first, *others = read_bundle(folder).manifest.streams
+    rewrite(folder, streams=(msgspec.structs.replace(first, attention=parts), *others))
+    with pytest.raises(BundleError, match=f"attention of skeletal: {said}"):
+        read_bundle(folder)
+    with pytest.raises(ValueError, match=said):
+        TemporalAttention(modality=Modality.ROUTINE, rate_hz=1.0, parts=parts, weights=bytes(8))
 
 
 def test_the_generation_is_that_of_the_content(tmp_path: Path) -> None:
