@@ -95,6 +95,7 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
             _require(0 < getattr(self, name) < math.inf, name, "must be above zero")
         for name in ("margin", "gradnorm_restoring", "loader_workers", "seed"):
             _require(0 <= getattr(self, name) < math.inf, name, "must not be negative")
+        _require(self.seed < 1 << 63, "seed", "must be below 2^63")
         _require(0 <= self.modality_dropout < 1, "modality_dropout", "must be at least 0 and below 1")
         _require(self.patience is None or self.patience >= 1, "patience", "must be at least 1")
         _require(self.devices == "auto" or self.devices >= 1, "devices", 'must be at least 1 or "auto"')

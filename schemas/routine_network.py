@@ -34,8 +34,9 @@ class ScoreRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def problem(self) -> str | None:
         """Why it is not a range; ``None``: it is."""
-        if not (math.isfinite(self.lowest) and math.isfinite(self.highest) and self.lowest < self.highest):
-            return f"the range of scores {self.lowest:g} to {self.highest:g} has no length"
+        if not 0 < self.highest - self.lowest < math.inf:
+            has = "has no length" if self.highest == self.lowest else "has no length above zero that is finite"
+            return f"the range of scores {self.lowest:g} to {self.highest:g} {has}"
         return None
 
 

@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from dancerank.commands.options import MOST_SEED
 from dancerank.console.progress import counted, steps, working
 from dancerank.console.terminal import Console
 from dancerank.synthetic import STANDARD, Plan
@@ -141,7 +142,7 @@ def import_unlv_dive(source: Archive, target: TargetFolder) -> None:
 def synthesize(
     target: TargetFolder,
     clips: Annotated[int, typer.Option(min=24, help="Clips, spread evenly over eight challenges.")] = 960,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed makes other dancers and clips.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Another seed makes other dancers and clips.")] = 1,
     dancers: Annotated[int | None, typer.Option(help="Number of dancers; default: one for every five clips.")] = None,
     min_duration: Annotated[float, typer.Option(help="Shortest clip, in seconds.")] = STANDARD.shortest_s,
     max_duration: Annotated[float, typer.Option(help="Longest clip, in seconds.")] = STANDARD.longest_s,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dancerank.commands.bundles import training
+from dancerank.commands.options import MOST_SEED
 from dancerank.console.places_to_write import check_folder_to_write
 from dancerank.console.terminal import Console
 from dancerank.demo.recorded import recordings_folder, run_recorded_demo
@@ -21,7 +22,7 @@ from extraction.decoding.video import require_decoder
 
 def demo(
     clips: Annotated[int, typer.Option(min=16, help="Synthetic clips to stream.")] = 320,
-    seed: Annotated[int, typer.Option(help="Seed of the synthetic dancers and clips.")] = 42,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of the synthetic dancers and clips.")] = 42,
     train: Annotated[
         bool, typer.Option("--train", help="Train the bundle first, on other synthetic clips (needs \\[train]).")
     ] = False,

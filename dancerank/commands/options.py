@@ -5,11 +5,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from schemas.errors import ConfigurationError, NotFound, QueryError
+
+MOST_SEED: Final = 2**31 - 1
+"""Every library takes seeds from 0 to this."""
 
 Config = Annotated[
     Path | None,

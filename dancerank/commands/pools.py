@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from dancerank.commands.databases import opened_pools
-from dancerank.commands.options import Config
+from dancerank.commands.options import MOST_SEED, Config
 from dancerank.console.progress import OnProgress, steps, working
 from dancerank.console.terminal import Console
 from dancerank.policies import read_policy, shipped_policy
@@ -38,7 +38,6 @@ class ReplayDiffers(FinalError):
     )
 
 
-MOST_SEED: Final = 2**31
 _CLIPS: Final = 2400
 
 
@@ -146,7 +145,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         seeds = tuple(int(part) for part in text.split(","))
     except ValueError:
         seeds = ()
-    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < MOST_SEED for seed in seeds):
+    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed <= MOST_SEED for seed in seeds):
         raise ConfigurationError(
             f"--seeds {text!r} cannot be; give different whole numbers, 0 or more, as in 1,2,3", field="seeds"
         )

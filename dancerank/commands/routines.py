@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from dancerank.commands.options import MOST_SEED
 from dancerank.console.places_to_write import check_folder_to_write
 from dancerank.console.progress import counted, steps, working
 from dancerank.console.terminal import Console
@@ -62,7 +63,10 @@ def train(
     small: Annotated[
         bool, typer.Option("--small", help="A network of 0.1 million parameters in place of the paper's 3.5 million.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of what is held out, of first weights and of random starts.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=MOST_SEED, help="Seed of what is held out, of first weights and of random starts."),
+    ] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a network that is there.")] = False,
 ) -> None:
     """Learn to score routines from judges' scores, by the recipe of ACTION-NET.

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from dancerank.commands.options import Config, Generation
+from dancerank.commands.options import MOST_SEED, Config, Generation
 from dancerank.commands.questions import of_window, store_service, titled
 from dancerank.console.places_to_write import check_folder_to_write
 from dancerank.console.progress import steps, working
@@ -39,7 +39,12 @@ def train(
         typer.Option(help="movement, lstm, attentive-lstm, tcn, psgcn, rtcn, or package.module:fit of your own."),
     ] = DEFAULT_NETWORK,
     seed: Annotated[
-        int, typer.Option(help="Seed of the network, and of the folds that temperature and threshold are fitted to.")
+        int,
+        typer.Option(
+            min=0,
+            max=MOST_SEED,
+            help="Seed of the network, and of the folds that temperature and threshold are fitted to.",
+        ),
     ] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a classifier that is there.")] = False,
 ) -> None:

@@ -55,6 +55,23 @@ def test_every_command_explains_itself_and_each_of_its_options(command: str) -> 
         assert len(re.findall(r"[a-z]{2,}", text)) >= 3, f"{option} is not explained"
 
 
+@pytest.mark.parametrize("seed", ["-1", "2147483648", "1" + "0" * 30])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "demo --seed",
+        "data synthesize data --seed",
+        "styles train data styles --seed",
+        "routines train data --data features --out network --seed",
+        "pools simulate --seeds",
+    ],
+)
+def test_a_seed_that_some_library_does_not_take_is_refused_with_its_option(command: str, seed: str) -> None:
+    code, output = run(*command.split(), seed)
+    assert code
+    assert command.split()[-1] in output
+
+
 def test_help_names_the_extra_that_training_needs() -> None:
     assert "(needs [train])" in run("demo", "--help")[1]
 

@@ -130,6 +130,7 @@ MISTAKES = (
                                          outcome="refused before torch is loaded")),
     pytest.param("train {data} {tmp}/run --width 0", "[network] graph_width must be above zero", id="no channels"),
     pytest.param("train {data} {tmp}/run --patience 0", "[training] patience must be at least 1", id="no patience"),
+    pytest.param("train {data} {tmp}/run --seed 9223372036854775808", "[training] seed must be below 2^63", id="seed"),
     pytest.param("train {data} {tmp}/run --modalities smell", "network.modalities", id="train on a smell"),
     pytest.param("train {data} {tmp}/run --settings {tmp}/devices.toml", "[training] devices is 100000",
                  id="train on more devices than there are"),
