@@ -69,17 +69,19 @@ class FeatureLoader:
         *,
         prefix: str = "",
         only: Collection[Modality] | None = None,
+        slack_s: float = 0.0,
     ) -> ClipFeatures:
         """Likewise, of a clip that need not be an upload; ``duration_s``: by default as long as its features last.
-        ``only``: the modalities that are needed; the others are left out and may have any width.
+        ``only``: the modalities that are needed; the others are left out and may have any width. ``slack_s``: by so
+        much a ``duration_s`` of features that are all of the fusion may exceed ``MAX_DURATION_S``.
         """
 
         def prepare(features: ClipFeatures) -> ClipFeatures:
             lasts_s = span_s(features) if duration_s is None else duration_s
-            if duration_s is None and all(modality.is_fused for modality in features.frames):
-                lasts_s = min(
-                    lasts_s, MAX_DURATION_S
-                )  # frames of a clip of the longest length may exceed it by a little
+            is_near = duration_s is None or duration_s <= MAX_DURATION_S + slack_s
+            if is_near and all(modality.is_fused for modality in features.frames):
+                # Frames of a clip of the longest length may exceed it by a little.
+                lasts_s = min(lasts_s, MAX_DURATION_S)
             taken = scored_modalities(features, lasts_s)
             check_plausible(taken, lasts_s)
             return self._for_bundle(taken, only)

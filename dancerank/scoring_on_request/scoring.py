@@ -61,7 +61,7 @@ _CHUNK_BYTES: Final = 1 << 20
 _PATIENCE_S: Final = 2.0
 """With a store that does not answer: who asks over HTTP can ask again, and others wait for their turn meanwhile."""
 _SLACK_S: Final = 0.05
-"""A clip of three seconds may lack a step."""
+"""A clip of three seconds may lack a step, and containers round the length of one of a minute up."""
 _NO_VIDEOS: Final = (
     "no features are taken from videos here; send the clip's features, or set streamer.extractor to videos after "
     "dancerank extractors fetch"
@@ -286,7 +286,7 @@ def read_clip(
     if duration_s is not None:
         _check_length(duration_s, MAX_ROUTINE_S)
     try:
-        features = loader.read(source, duration_s, only=only)
+        features = loader.read(source, duration_s, only=only, slack_s=_SLACK_S)
     except FeatureFileForbidden as error:
         # The allowed roots are the operator's to know.
         raise FeatureFileForbidden(

@@ -181,6 +181,19 @@ def test_a_long_clip_without_features_of_a_routine_is_refused_with_what_it_needs
         scoring.score(InlineFeatures(encode_features(random_features(60.0, modalities=(Modality.SCENIC,)))), 61.0)
 
 
+@pytest.mark.tried(
+    kind="HTTP edges",
+    given="a clip of a minute to score on request, whose container says 60.04 s",
+    outcome="scored as one of 60 s",
+)
+def test_a_minute_that_a_container_rounded_up_is_scored_as_a_minute(scoring: OnRequest) -> None:
+    minute = InlineFeatures(encode_features(random_features(60.0, modalities=(Modality.SCENIC,))))
+    found, exact = scoring.score(minute, 60.04), scoring.score(minute, 60.0)
+    assert (found.duration_s, found.scores) == (60.0, exact.scores)
+    with pytest.raises(NoUsableModality, match=r"correct duration_s \(60\.06\)"):
+        scoring.score(minute, 60.06)
+
+
 def test_what_cannot_be_used_is_an_error_of_the_clip(scoring: OnRequest, tmp_path: Path) -> None:
     with pytest.raises(FeatureFileCorrupt):
         scoring.score(InlineFeatures(b"no feature file"), None)
