@@ -91,7 +91,8 @@ class DancerSearch:
                 hit.clip_id,
             )
             for hit in found.hits
-            if self._catalogue.get(hit.clip_id) is not None
+            # Since the search the clip may have been deleted, or uploaded again by another dancer.
+            if (clip := self._catalogue.get(hit.clip_id)) is not None and clip.dancer_id == hit.dancer_id
         ]
         return SimilarDancersAnswer(
             self._generation, query.dancer_id, query.by, found.weights, hits, approximate=found.approximate

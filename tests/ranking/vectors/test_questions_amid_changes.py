@@ -213,6 +213,27 @@ def test_dancers_who_go_while_they_are_compared_are_in_no_answer(monkeypatch: py
         assert {hit.dancer_id for hit in answer.hits} <= held
 
 
+def test_a_dancer_whose_best_clip_becomes_that_of_another_in_the_last_moment_is_in_no_answer() -> None:
+    clips = random_clips(60, 5, presence=1.0)
+    query = SimilarDancersQuery(dancer_id="d1", by="clips", k=60)
+    space, moments = ChangingSpace(clips, FaissBackend(), []), itertools.count()
+    space._changes += [functools.partial(next, moments) for _ in range(100)]
+    answer = space.space.similar_dancers(query, space.reading)
+    assert isinstance(answer, SimilarDancersAnswer)
+    best = answer.hits[0]
+    clip = next(clip for clip in clips if clip.clip_id == best.clip_id)
+    space = ChangingSpace(
+        [each for each in clips if each.dancer_id != best.dancer_id or each == clip], FaissBackend(), []
+    )
+    space._changes += [lambda: None] * (next(moments) - 1)
+    space._changes.append(lambda: space.put(clip._replace(dancer_id="another")))
+    answer = space.space.similar_dancers(query, space.reading)
+    assert isinstance(answer, SimilarDancersAnswer)
+    assert not space._changes
+    assert best.dancer_id not in {hit.dancer_id for hit in answer.hits}
+    assert all(hit.clips for hit in answer.hits)
+
+
 def test_a_question_that_more_changes_overtake_than_are_remembered_holds_the_others_up() -> None:
     clips = random_clips(60, 7, presence=1.0)
     query = SimilarQuery(embeddings={Modality.SCENIC: [1.0, 0.5]}, k=60)
