@@ -159,6 +159,10 @@ def train(
     clips = open_clips(data, on_progress, target)
     members = sorted({row for fold in folds for row in (*fold.train, *fold.test)})
     available = [m for m in FUSED_MODALITIES if any(m in clips.modalities[row] for row in members)]
+    if not available:
+        problem = f"no clip has features of {', '.join(FUSED_MODALITIES)}"
+        remedy = "extract them, or train on routines with dancerank routines train"
+        raise refusal([Finding(clips.data.table, problem, remedy, field="features")])
     config = recipe.config({"modalities": available, **clips.network_defaults()})
     settings = recipe.settings()
     _refuse_unreadable(clips, members, config.modalities)

@@ -217,6 +217,14 @@ def test_without_parts_every_fifth_dancer_is_held_out_whole(tmp_path: Path) -> N
     assert len(found.tested) == 2
 
 
+def test_training_the_streams_of_the_fusion_on_routines_names_the_command_that_learns_from_them(tmp_path: Path) -> None:
+    data_set(tmp_path / "data", routines=10)
+    refused = CliRunner().invoke(app, ["train", f"{tmp_path}/data", f"{tmp_path}/run"], env={"COLUMNS": "400"})
+    assert refused.exit_code == 1
+    said = "no clip has features of skeletal, holistic, facial, scenic; extract them, or train on routines with"
+    assert said in " ".join(refused.output.split())
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
