@@ -243,9 +243,19 @@ def read_bundle(folder: Path) -> Bundle:
 
     Raises ``BundleError`` naming the file: manifest absent, malformed or of another format, streams out of order,
     unsupported opset, a graph missing, outside the folder or with a changed byte, or a generation that is not the
-    content's.
+    content's. One that is changed meanwhile (``exporters.onnx.bundle_folders``) is read as it is then.
     """
     manifest = read_manifest(folder)
+    while True:
+        try:
+            return _read_listed(folder, manifest)
+        except BundleError:
+            before, manifest = manifest, read_manifest(folder)
+            if manifest == before:
+                raise
+
+
+def _read_listed(folder: Path, manifest: BundleManifest) -> Bundle:
     graphs = {entry.file: read_listed_file(folder, entry) for entry in (*manifest.files(), *manifest.gradient_files())}
     if (styles := manifest.classifier) is not None:
         graphs[styles.file] = read_listed_file(folder, GraphFile(styles.file, styles.sha256))

@@ -18,7 +18,7 @@ from exporters.onnx.parity import padded, session
 from exporters.onnx.routine_graphs import BATCHES, check_routine
 from networks.action_net import ActionNet
 from networks.action_net.official import _theirs
-from schemas.bundle import BundleManifest, GraphFile, read_bundle, sha256_hex
+from schemas.bundle import BundleManifest, GraphFile, read_bundle, read_listed_file, sha256_hex
 from schemas.errors import BundleError
 from schemas.export_profiles import ExportProfile, ParitySample, Profile
 from schemas.modalities import FUSED_MODALITIES, Modality
@@ -229,6 +229,26 @@ def test_a_new_bundle_leaves_the_old_one_and_replaces_nothing(tmp_path: Path, wr
         attach_routines(folder, written.folder, out=tmp_path / "new" / "bundle")
     detached = detach_routines(tmp_path / "new" / "bundle", out=tmp_path / "without")
     assert detached.generation == read_bundle(folder).manifest.generation
+
+
+def test_a_bundle_that_is_changed_while_it_is_read_is_read_as_it_is_then(
+    tmp_path: Path, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_small_bundle(tmp_path / "bundle")
+    attach_routines(folder, written.folder)
+    before, changed = read_bundle(folder), list[BundleManifest]()
+
+    def read_file_of_a_bundle_that_is_changed(*arguments: Any) -> bytes:
+        if not changed:
+            changed.append(before.manifest)
+            changed.append(detach_routines(folder))
+        return read_listed_file(*arguments)
+
+    monkeypatch.setattr("schemas.bundle.read_listed_file", read_file_of_a_bundle_that_is_changed)
+    assert read_bundle(folder).manifest == changed[1] != before.manifest
+    (folder / changed[1].fusion.file).unlink()
+    with pytest.raises(BundleError, match=r"fusion\.onnx: listed in bundle\.json but cannot be read"):
+        read_bundle(folder)
 
 
 def without_parts(network: dict[str, Any]) -> None:
