@@ -148,6 +148,25 @@ def test_a_published_routine_that_cannot_be_learned_from_is_named_by_its_row(
         published_routines(Published(source, "gymnastics", "Ball", "total"))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (1e5, "train.txt, row 2: Ball_001 holds 100000, and features are at most 65504; extract its features again"),
+        (-1e30, "train.txt, row 2: Ball_001 holds -1e+30, and features are at most 65504; extract its features again"),
+        (1e300, "Ball_001.npy: of row 2 of train.txt: holds values that are not finite as float32; extract the"),
+    ],
+)
+def test_a_published_feature_that_no_file_can_hold_is_named_by_its_row(tmp_path: Path, value: float, said: str) -> None:
+    path = published(tmp_path / "source") / "static_feat" / "Ball_001.npy"
+    features = np.load(path)
+    features[5, 5] = value
+    np.save(path, features)
+    options = ("--data", "gymnastics", "--apparatus", "Ball", "--out", tmp_path / "data")
+    found = run("features", tmp_path / "source", *options)
+    assert (found.exit_code, said in " ".join(found.output.split())) == (1, True), found.output
+
+
 def test_a_folder_of_another_layout_is_refused_by_its_file(tmp_path: Path) -> None:
     data_set(tmp_path / "data")
     with pytest.raises(DataSetError, match=r"train.txt cannot be read .*; give the published folder"):

@@ -157,7 +157,8 @@ def _joints(path: Path, row: int, person: Any) -> npt.NDArray[np.float32]:
     if label != "person" or absent:
         problem = f"lacks {', '.join(absent[:3])}" if absent else f"is a {shortened(str(label))!r}, not a person"
         raise refusal([Finding(path, problem, "extract the pose again, or remove the person", row=row)])
-    joints = np.array([named[joint] for joint in _JOINTS])
+    with np.errstate(over="ignore"):  # an infinity is refused below
+        joints = np.array([named[joint] for joint in _JOINTS], np.float32)
     if not np.isfinite(joints).all():
         raise refusal([Finding(path, "has coordinates that are not finite", "remove the person", row=row)])
-    return joints.astype(np.float32)
+    return joints

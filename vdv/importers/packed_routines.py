@@ -24,6 +24,9 @@ from vdv.importers.routines import Routine, Target
 LEAST_DETECTED: Final = 0.5
 """Share of the seconds that have a frame; below it, most was not observed."""
 
+_LARGEST: Final = float(np.finfo(np.float16).max)
+"""Features are kept as float16."""
+
 Float32 = npt.NDArray[np.float32]
 
 
@@ -58,7 +61,12 @@ def routine_clips(routines: Sequence[Routine], target: Target, *, challenge_id: 
     """
     findings = []
     for routine, frames in zip(routines, packed_routines(routines), strict=True):
-        narrow = frames.astype(np.float16)
+        with np.errstate(over="ignore"):
+            narrow = frames.astype(np.float16)
+        if not np.isfinite(narrow).all():
+            said = f"holds {frames.flat[np.abs(frames).argmax()]:.6g}, and features are at most {_LARGEST:g}"
+            findings.append(_finding(routine, said, "extract its features again, or leave it out"))
+            continue
         features = ClipFeatures({Modality.ROUTINE: narrow}, None, {Modality.ROUTINE: extractor})
         try:
             check_plausible(features, float(len(frames)))

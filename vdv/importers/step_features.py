@@ -34,6 +34,8 @@ def read_steps(path: Path, width: int, *, owner: str, fewest: int = 1) -> npt.ND
     if array.ndim != 2 or array.shape[1] != width or len(array) < fewest:
         remedy = f"extract them with the network that gives {width}"
         raise refused(f"has shape {array.shape}, expected (T ≥ {fewest}, {width})", remedy)
-    if not np.isfinite(array).all():
-        raise refused("holds values that are not finite", "extract the features again")
-    return array.astype(np.float32)
+    with np.errstate(over="ignore"):
+        narrow: npt.NDArray[np.float32] = array.astype(np.float32)
+    if not np.isfinite(narrow).all():
+        raise refused("holds values that are not finite as float32", "extract the features again")
+    return narrow

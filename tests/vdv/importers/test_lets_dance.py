@@ -59,6 +59,7 @@ def test_people_are_read_by_frame_and_missing_frames_have_none(folder: Path) -> 
             {1: [person(nose=[float("nan"), 0])], 2: []},
             r"x_0001.json, row 1: has coordinates that are not finite",
         ),
+        ("jive", {1: [person(nose=[1e300, 0])], 2: []}, r"x_0001.json, row 1: has coordinates that are not finite"),
         ("jive", {1: [person(), [["dog", 1]]], 2: []}, r"x_0001.json, row 2: (lacks|is a)"),
         ("jive", {1: [person(), 7], 2: []}, r"x_0001.json, row 2: is not a person as published"),
         ("jive", {1: {"people": []}, 2: []}, r"x_0001.json: is not a list of people"),

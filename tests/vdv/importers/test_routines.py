@@ -99,6 +99,7 @@ def test_the_final_score_of_a_skater_is_the_sum(tmp_path: Path) -> None:
         ),
         ("dynamic_feat/Ball_002.npy", np.ones((0, 1024)), r"has shape \(0, 1024\)"),
         ("dynamic_feat/Ball_002.npy", np.full((1, 1024), np.inf), "holds values that are not finite"),
+        ("dynamic_feat/Ball_002.npy", np.full((1, 1024), 1e300), "holds values that are not finite as float32"),
         ("dynamic_feat/Ball_002.npy", np.array([["a"]]), "does not hold numbers"),
         (
             "static_feat/Ball_002.npy",
