@@ -23,6 +23,7 @@ from schemas.errors import ConfigurationError, FeatureError
 from schemas.events import UploadEvent
 from schemas.local_files import is_folder
 from transport.kafka_sink import KafkaSink
+from vdv.errors import DataSetError
 from vdv.folder import DataSet, open_data_set
 from vdv.uploads import check_uploads, read_uploads
 
@@ -87,6 +88,8 @@ def produce(
 
 def _of_features(data: DataSet, settings: Settings, now_ms: int, *, inline: bool) -> Iterable[UploadEvent]:
     """The uploads of a data set, once it is known that all can be sent."""
+    if not len(data):
+        raise DataSetError(f"{data.table} names no clip; give it a row for each feature file")
     if not inline:
         remedy = ", or use --inline"
         check_roots(list(_uris(data)), "feature files", data.folder, settings.streamer.feature_roots, remedy=remedy)

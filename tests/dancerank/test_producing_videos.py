@@ -167,3 +167,5 @@ def test_what_cannot_be_sent_is_said_before_kafka_is_asked(
     assert "clips.csv names dancers and challenges; leave out --dancer" in produce(folder, *owner)
     features = table(tmp_path, f"{COLUMNS},duration_s,features", "a,ada,waltz,4,a.safetensors")
     assert "holds no videos; leave out --dancer" in produce(features, *owner)
+    table(tmp_path, f"{COLUMNS},duration_s,features")
+    assert "clips.csv names no clip; give it a row for each feature file" in produce(tmp_path)
