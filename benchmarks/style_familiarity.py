@@ -153,7 +153,7 @@ def judged(learned: Clips, *parts: Clips) -> Iterator[dict[str, Array]]:
     truth = np.array([styles.index(clip.style) for clip in learned.clips])
     network = discriminant_of(learned.described, truth, learned.layout)
     buffers = {name: value.numpy() for name, value in network.named_buffers()}
-    basis, places, near = buffers["basis"], buffers["places"], buffers["learned"]
+    basis, places, near = buffers["basis"], buffers["places"], buffers["learned"].astype(np.float64)
     for part in parts:
         whole = (part.described - buffers["mean"]) @ buffers["whitening"] - buffers["centre"]
         within = whole @ basis

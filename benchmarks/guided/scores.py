@@ -46,8 +46,8 @@ class Critic:
             for modality in features.modalities:
                 if not modality.has_joints:
                     frames = features.frames[modality].astype(np.float32)[None]
-                    embedding, score = networks.runtime.run_stream(modality, frames, np.array([frames.shape[1]]))
-                    self._rest[modality] = (embedding[0], float(score[0]))
+                    found = networks.runtime.run_stream(modality, frames, np.array([frames.shape[1]]))
+                    self._rest[modality] = (found.embeddings[0], float(found.scores[0]))
 
     def scores(self, positions: Float) -> Float:
         """(N, T, V, 2) to (N,)."""

@@ -132,9 +132,13 @@ class KafkaServer:
         self._end(signal.SIGKILL)
 
     def send(self, number: signal.Signals) -> None:
-        """Any other signal: SIGSTOP freezes the broker, with its connections open, SIGCONT lets it go on."""
+        """Any other signal: SIGSTOP freezes the broker, with its connections open, SIGCONT lets it go on. Returns when
+        all threads of a broker that is to freeze are stopped: until then it may answer.
+        """
         assert self._process is not None
         self._process.send_signal(number)
+        while number is signal.SIGSTOP and not _is_stopped(self._process.pid):
+            time.sleep(0.001)
 
     def restart(self) -> None:
         self.stop()
@@ -209,6 +213,11 @@ class KafkaServer:
             self._process.kill()
             self._process.wait()
         self._process = None
+
+
+def _is_stopped(pid: int) -> bool:
+    threads = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(stat.read_text().rpartition(")")[2].split()[0] in "TtZX" for stat in threads)
 
 
 def main() -> None:

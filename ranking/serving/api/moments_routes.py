@@ -37,4 +37,5 @@ def add_moments(app: FastAPI, service: RankingService, drawing: Drawing | None) 
     )
     def picture_of_moments(clip_id: ClipId, asked: Annotated[MomentsPictureParameters, Query()]) -> Response:
         """The same as a picture: a bar for each segment and second, and the moments with their numbers."""
-        return drawn_picture(offered(drawing).moments(found(clip_id, asked), asked.format), asked.format)
+        moments = found(clip_id, asked)
+        return drawn_picture(offered(drawing).moments(moments, asked.format), asked.format)

@@ -19,7 +19,7 @@ def test_each_dimension_has_scipys_correlation_over_the_clips_that_have_it() -> 
     given = challenge("ch", 60)
     given.scores[:25, 2] = np.nan
     found = {a.dimension: a for a in compare([given], least_clips=20, most_challenges=1).agreements if a.challenge_id}
-    assert [found[d].clips for d in DIMENSIONS] == [60, 60, 35, 60, 60]
+    assert [found[d].clips for d in DIMENSIONS] == [35 if column == 2 else 60 for column in range(len(DIMENSIONS))]
     for column, dimension in enumerate(DIMENSIONS):
         rows = slice(25, None) if column == 2 else slice(None)
         expected = spearmanr(given.scores[rows, column], given.virality[rows]).statistic

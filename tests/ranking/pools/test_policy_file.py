@@ -6,7 +6,7 @@ import pytest
 
 from ranking.pools.policy import Caps, Exploration, Nomination, Policy, PolicyError, Tier, part
 from ranking.pools.policy_file import parse_policy
-from schemas.modalities import DIMENSIONS
+from schemas.modalities import FUSED_MODALITIES, Dimension
 from tests.ranking.pools.examples import FOUR_TIERS
 
 TEXT = """
@@ -80,7 +80,7 @@ nomination.thresholds.fused = 90
 def test_the_shipped_policy_has_four_tiers_that_every_modality_alone_can_open() -> None:
     policy = parse_policy(FOUR_TIERS, "four-tiers.toml")
     assert len(policy.tiers) == 4
-    assert set(policy.nomination.thresholds) == set(DIMENSIONS)
+    assert set(policy.nomination.thresholds) == {*FUSED_MODALITIES, Dimension.FUSED}
     assert policy.exploration.method == "thompson"
     assert policy.exploration.share > 0
     assert max(policy.caps.dancer, policy.caps.challenge) < 1
@@ -135,7 +135,12 @@ REFUSALS = [
     ("share = 0.2 ", "share = 1 ", "exploration.share", "leaves 0 impressions a window for nominated clips"),
     ('"thompson"', '"greedy"', "exploration.method", "allowed: thompson, uniform"),
     ("prior_views = 48.0", "prior_views = inf", "exploration.prior_views", "expected float <="),
-    ("scenic = 90", "smell = 90", "nomination.thresholds.smell", "allowed: skeletal, holistic, facial, scenic, fused"),
+    (
+        "scenic = 90",
+        "smell = 90",
+        "nomination.thresholds.smell",
+        "allowed: skeletal, holistic, facial, scenic, routine, fused",
+    ),
     ("scenic = 90", "scenic = 100", "nomination.thresholds.scenic", "a percentile, from 0 to less than 100"),
     ("scenic = 90", "scenic = 101", "nomination.thresholds.scenic", "a percentile, from 0 to less than 100"),
     ("scenic = 90", "scenic = nan", "nomination.thresholds.scenic", "a percentile, from 0 to less than 100"),

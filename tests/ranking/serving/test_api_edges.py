@@ -171,7 +171,7 @@ def test_an_unknown_generation_is_the_same_error_on_every_path(app: FastAPI) -> 
         if "generation" in str(operation.get("parameters", "")) or method == "post"
         if not path.startswith((*NOT_OFFERED_EVERYWHERE, "/v1/model"))  # this app has no bundle and no measurements
     ]
-    assert len(paths) == 22
+    assert len(paths) == 24
     bodies = {
         "/v1/similar": {"clip_id": "c1", "generation": "g9"},
         "/v1/pools/try": {"challenge_id": "ch", "percentiles": {"fused": 90}, "generation": "g9"},
