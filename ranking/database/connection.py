@@ -121,6 +121,25 @@ class Database:
                 connection.invalidate()  # with it ends the lock, which belongs to the connection
                 raise
 
+    @contextmanager
+    def alone(self, lock: int) -> Iterator[bool]:
+        """Whether nobody else has the advisory lock ``lock``, which is held until this is left if so. On SQLite, whose
+        writers take turns, always.
+        """
+        if self.dialect != "postgresql":
+            yield True
+            return
+        with self._connected() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            is_free = bool(connection.scalars(sa.select(sa.func.pg_try_advisory_lock(lock))).one())
+            try:
+                yield is_free
+                if is_free:
+                    connection.execute(sa.select(sa.func.pg_advisory_unlock(lock)))
+            except BaseException:
+                connection.invalidate()  # with it ends the lock, which belongs to the connection
+                raise
+
     def migrate(self) -> None:
         """Bring the database to this release's schema; safe to call at every start, from many processes."""
         with self.writing() as connection:

@@ -6,12 +6,11 @@ finds a snapshot and all batches after it.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
-from ranking.database.round_trip import POSTGRESQL
 from ranking.database.tables import (
     pool_budgets,
     pool_clips,
@@ -28,7 +27,8 @@ from ranking.pools.service.sql_state import clip_of
 from ranking.pools.state import Budget, PooledClip
 from schemas.pools import SCOPES, Limit
 
-_LOCK: Final = 0x736E617073686F74  # "snapshot"
+LOCK: Final = 0x736E617073686F74  # "snapshot"
+"""Whoever takes a snapshot holds this advisory lock."""
 _PART: Final = 5000
 """Clips in a row."""
 
@@ -83,13 +83,12 @@ def is_due(connection: sa.Connection, at_ms: int, interval_ms: int) -> bool:
 
 def take(connection: sa.Connection, at_ms: int) -> bool:
     """Write a snapshot of the state that ``connection`` sees, a moment at which no transaction decided, and delete the
-    journal up to it. ``False`` if another worker is at it, or there is nothing to cover.
+    journal up to it. ``False`` if there is nothing to cover. Whoever calls holds ``LOCK``.
     """
-    is_free = connection.dialect.name != POSTGRESQL or connection.scalars(_try_lock()).one()
     last = connection.execute(
         sa.select(pool_journal.c.batch, pool_journal.c.adoption).order_by(pool_journal.c.batch.desc()).limit(1)
     ).one_or_none()
-    if not is_free or last is None:
+    if last is None:
         return False
     batch = int(last.batch)
     clips = 0
@@ -162,7 +161,3 @@ def _clips(connection: sa.Connection) -> Iterator[list[PooledClip]]:
     while rows := connection.execute(query.where(pool_clips.c.clip_id > after)).all():
         yield [msgspec.structs.replace(clip, dancer_id=pseudonym(clip.dancer_id)) for clip in map(clip_of, rows)]
         after = rows[-1].clip_id
-
-
-def _try_lock() -> sa.Select[Any]:
-    return sa.select(sa.func.pg_try_advisory_xact_lock(_LOCK))

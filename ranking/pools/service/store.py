@@ -198,9 +198,13 @@ class PoolStore:
         with self._database.reading() as connection:
             if not self._keeps_journal or not snapshots.is_due(connection, at_ms, interval_ms):
                 return False
-        with self._database.undisturbed(POLICY_LOCK) as connection:
-            # Another worker may have been quicker.
-            return snapshots.is_due(connection, at_ms, interval_ms) and snapshots.take(connection, at_ms)
+        # Held before the transaction sees its state: of two that see the same one, the second would write it again.
+        with self._database.alone(snapshots.LOCK) as is_free:
+            if not is_free:
+                return False
+            with self._database.undisturbed(POLICY_LOCK) as connection:
+                # Another worker may have been quicker.
+                return snapshots.is_due(connection, at_ms, interval_ms) and snapshots.take(connection, at_ms)
 
     def journal_size(self) -> JournalSize:
         """What the journal and the snapshot before it hold."""

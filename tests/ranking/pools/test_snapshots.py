@@ -2,6 +2,8 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -157,6 +159,26 @@ def test_a_snapshot_waits_for_transactions_that_decide_and_they_do_not_wait_for_
     assert len(service.rows(pool_journal)) == 1, "that of c2"
     assert service.rows(pool_snapshots)[0]["clips"] == 2
     assert service.pools.replay() == (1, 1, 3, None)
+
+
+@pytest.mark.postgresql
+def test_a_worker_that_sees_the_state_keeps_others_from_taking_the_snapshot_of_it(
+    postgresql_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Service(postgresql_database)
+    busy(service)
+    first, other, at_ms = PoolStore(postgresql_database), PoolStore(postgresql_database), service.clock.now_ms()
+    is_due, asked, others = snapshots.is_due, count(), list[bool]()
+
+    def while_another_tries(*arguments: Any) -> bool:
+        if next(asked) == 1:  # within the transaction of the first, which sees its state
+            others.append(other.take_snapshot(at_ms))
+        return is_due(*arguments)
+
+    monkeypatch.setattr(snapshots, "is_due", while_another_tries)
+    assert first.take_snapshot(at_ms)
+    assert others == [False]
+    assert service.pools.replay().difference is None
 
 
 @pytest.mark.postgresql
