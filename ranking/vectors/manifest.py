@@ -9,7 +9,7 @@ import msgspec
 from schemas.errors import SnapshotError
 from schemas.escaping import escaped, shortened
 from schemas.local_files import not_json
-from schemas.modalities import Modality
+from schemas.modalities import MODALITIES, PAPER_MODALITIES, Modality
 from schemas.ports import TopicPartition
 
 FORMAT: Final = "index-snapshot/6"
@@ -66,6 +66,8 @@ class SnapshotManifest(
     ``index`` names the backend that wrote the indexes. ``deleted`` counts the clips known to be deleted; it never
     falls. ``deletions`` is the log that says which. ``erasures`` counts how often everything of deleted clips
     was taken out of segments and logs, and ``erasing_since_ms`` is when the first clip was deleted since.
+    ``modalities`` are those that the bits of a clip in the catalogue stand for, from the lowest; where none are named,
+    the paper's.
 
     ``files`` are in the snapshot's own folder. In one that all snapshots share are ``segments``, and ``logs``, to which
     later snapshots append: of these the manifest lists the beginning that is this snapshot's.
@@ -79,6 +81,7 @@ class SnapshotManifest(
     deletions: str = ""
     erasures: int = 0
     erasing_since_ms: int | None = None
+    modalities: tuple[str, ...] = ()
     files: dict[str, SnapshotFile] = {}
     segments: dict[str, SnapshotFile] = {}
     logs: dict[str, SnapshotFile] = {}
@@ -119,6 +122,7 @@ def decoded(manifest: bytes, origin: str) -> SnapshotManifest:
         if written == FORMAT:
             read = msgspec.json.decode(manifest, type=SnapshotManifest)
             _check_segments(read)
+            _check_modalities(read)
             return read
     except (ValueError, RecursionError) as error:  # bytes that are not UTF-8 raise UnicodeDecodeError
         raise SnapshotError(f"{origin}: {not_json(manifest) or shortened(str(error))}") from error
@@ -140,3 +144,11 @@ def _check_segments(manifest: SnapshotManifest) -> None:
         for name in index.segments:
             if name not in manifest.segments:
                 raise ValueError(f"segment {escaped(name[:_MAX_QUOTED])} is in an index and not among the files")
+
+
+def _check_modalities(manifest: SnapshotManifest) -> None:
+    """A release with other modalities, or an added package, may not take the bits of one for another's."""
+    written = manifest.modalities or PAPER_MODALITIES
+    if MODALITIES[: len(written)] != written or any(index.modality not in written for _, index in manifest.indexes()):
+        shown = escaped(", ".join(written)[:_MAX_QUOTED])
+        raise ValueError(f"its clips are of {shown}, here they are of {', '.join(MODALITIES)}")

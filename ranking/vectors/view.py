@@ -24,7 +24,7 @@ from ranking.views.log_records import DELETED_CLIP, RETIRED_GENERATION, DeletedR
 from schemas.clock import Clock
 from schemas.errors import NotFound, NotReady, SnapshotError, SnapshotNotWritten
 from schemas.escaping import shortened
-from schemas.modalities import Modality
+from schemas.modalities import MODALITIES, Modality
 from schemas.observation import Observer
 from schemas.ports import Refusal, ScoredRecord, TopicPartition
 from schemas.questions.dancers import SimilarDancersAnswer, SimilarDancersQuery
@@ -362,6 +362,7 @@ class IndexView:
             spaces=tuple(spaces),
             deleted=len(self._deleted),
             created_at_ms=self._clock.now_ms(),
+            modalities=MODALITIES,
         )
 
     def _save_remotely(self, backend: RemoteBackend) -> None:
