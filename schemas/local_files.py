@@ -5,9 +5,13 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeVar
 
 import msgspec
+
+from schemas.escaping import shortened
+
+T = TypeVar("T")
 
 _CUT_OFF: Final = "Input data was truncated"
 """What msgspec says of a document that ends before it is complete."""
@@ -82,6 +86,22 @@ def read_text(path: Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise OSError(errno.EILSEQ, not_utf8(content, error), str(path)) from None
+
+
+def read_json(path: Path, as_type: type[T], what: str) -> T:
+    """The JSON document at ``path``. Raises ``ValueError`` with a clause for one that cannot be read, which it calls
+    ``what``, that is not JSON, or not of ``as_type``.
+    """
+    try:
+        content = read_file(path)
+    except OSError as error:
+        raise ValueError(f"no readable {what} ({error.strerror})") from error
+    if (wrong := not_json(content)) is not None:
+        raise ValueError(wrong)
+    try:
+        return msgspec.json.decode(content, type=as_type)
+    except msgspec.ValidationError as error:
+        raise ValueError(shortened(str(error))) from error
 
 
 def not_utf8(content: bytes, error: UnicodeDecodeError) -> str:

@@ -12,7 +12,7 @@ from schemas.errors import BundleError
 from schemas.escaping import shortened
 from schemas.events import parts_problem
 from schemas.export_profiles import ParitySample
-from schemas.local_files import not_json, read_file
+from schemas.local_files import read_json
 from schemas.modalities import Modality
 from schemas.training_distribution import DistanceMeter, ModalityDistribution
 
@@ -103,15 +103,9 @@ def read_routine_network(folder: Path) -> ReadNetwork:
     path = folder / MANIFEST_NAME
     remedy = "train it again with this release: dancerank routines train"
     try:
-        raw = read_file(path)
-    except OSError as error:
-        raise BundleError(f"{path}: no readable network of routines ({error.strerror}); {remedy}") from error
-    if (wrong := not_json(raw)) is not None:
-        raise BundleError(f"{path}: {wrong}; {remedy}")
-    try:
-        network = msgspec.json.decode(raw, type=_Folder).network
-    except msgspec.ValidationError as error:
-        raise BundleError(f"{path}: {shortened(str(error))}; {remedy}") from error
+        network = read_json(path, _Folder, "network of routines").network
+    except ValueError as error:
+        raise BundleError(f"{path}: {error}; {remedy}") from error
     if (wrong := network.problem()) is not None:
         raise BundleError(f"{path}: {wrong}; {remedy}")
     graph = read_listed_file(folder, GraphFile(network.file, network.sha256), MANIFEST_NAME)

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from schemas.errors import BundleError
 from schemas.escaping import shortened
 from schemas.joints import CONVERSION_TARGET, LAYOUTS, JointLayout
-from schemas.local_files import not_json, read_file
+from schemas.local_files import read_json
 
 LOGITS: Final = "logits"
 FAMILIARITY: Final = "familiarity"
@@ -124,15 +124,9 @@ def read_classifier(folder: Path) -> tuple[StyleClassifier, bytes]:
     path = folder / MANIFEST_NAME
     remedy = "train it again with this release: dancerank styles train"
     try:
-        raw = read_file(path)
-    except OSError as error:
-        raise BundleError(f"{path}: no readable classifier ({error.strerror}); {remedy}") from error
-    if (wrong := not_json(raw)) is not None:
-        raise BundleError(f"{path}: {wrong}; {remedy}")
-    try:
-        classifier = msgspec.json.decode(raw, type=ClassifierFolder).classifier
-    except msgspec.ValidationError as error:
-        raise BundleError(f"{path}: {shortened(str(error))}; {remedy}") from error
+        classifier = read_json(path, ClassifierFolder, "classifier").classifier
+    except ValueError as error:
+        raise BundleError(f"{path}: {error}; {remedy}") from error
     if (wrong := classifier.problem()) is not None:
         raise BundleError(f"{path}: {wrong}; {remedy}")
     return classifier, read_listed_file(folder, GraphFile(classifier.file, classifier.sha256), MANIFEST_NAME)
