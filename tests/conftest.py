@@ -4,7 +4,6 @@ Each worker of pytest-xdist starts its own servers when its first test asks for 
 another.
 """
 
-import gc
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ import pytest
 
 from extraction.models import Model
 from tests.extractors import fetched_model
+from tests.kafka_sockets import close_dropped_sockets
 from tests.ordering import slow_first
 from tests.servers import ServerUnavailable, unavailable
 from tests.servers import kafka as kafka_servers
@@ -21,18 +21,13 @@ from tests.servers import prometheus as prometheus_servers
 from transport.connection import KafkaConnection
 from transport.embedded import EmbeddedBroker
 
+close_dropped_sockets()
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers > 1:
         items[:] = slow_first(items, workers)
-
-
-@pytest.fixture
-def collected_sockets() -> Iterator[None]:
-    """See ``tests.failed_connections``."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture

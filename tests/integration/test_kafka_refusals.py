@@ -25,7 +25,6 @@ from schemas.modalities import Modality
 from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, Record
 from tests.clips import random_features, upload
-from tests.failed_connections import COLLECTED
 from tests.servers import ServerUnavailable, unavailable
 from tests.servers.guarded_kafka import GuardedKafkaServer, Right
 from tests.small_bundle import small_bundle
@@ -37,7 +36,6 @@ from transport.kafka_source import KafkaSource
 from transport.topics import TopicSpec, ensure_topics
 
 pytestmark = [
-    *COLLECTED,
     pytest.mark.kafka,
     pytest.mark.slow,
 ]

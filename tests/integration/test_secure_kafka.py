@@ -1,11 +1,9 @@
 """Every client that we open, on a real Kafka that asks for passwords or certificates; and what a wrong one leads to."""
 
-import gc
 import logging
 import re
 import time
 import traceback
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import NamedTuple
@@ -16,7 +14,6 @@ from dancerank.processes import Processes
 from dancerank.settings import Settings
 from schemas.errors import ConfigurationError, CredentialsRefused, DancerankError, TransportError
 from schemas.ports import OutgoingRecord, TopicPartition
-from tests.failed_connections import COLLECTED
 from tests.servers import ServerUnavailable, unavailable
 from tests.servers.secure_kafka import KEY_PASSWORD, PASSWORD, SecureKafkaServer
 from tests.waiting import STANDSTILL_S, read
@@ -28,7 +25,7 @@ from transport.kafka_source import KafkaSource
 from transport.kafka_transactions import KafkaTransactionalSink
 from transport.topics import TopicSpec, describe_topics, ensure_topics
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, *COLLECTED]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 REFUSED_WITHIN_S = 1.0
 HUNG_UP = "wrong user name or password.*disconnected|uthentication"
@@ -50,16 +47,6 @@ def server() -> Iterator[SecureKafkaServer]:
         unavailable(error)
     with server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def collected(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Kafka's client leaves sockets whose handshake failed to the collector, which must not warn in other tests."""
-    yield
-    caplog.get_records("call").clear()  # what was logged holds them
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 def settings_of(
@@ -140,7 +127,6 @@ MISTAKES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 def test_every_client_says_in_time_that_it_was_not_let_in(
     server: SecureKafkaServer, use: Callable[[KafkaConnection], object], caplog: pytest.LogCaptureFixture
@@ -148,7 +134,6 @@ def test_every_client_says_in_time_that_it_was_not_let_in(
     refused(server, use, MISTAKES["wrong password"], caplog)
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_is_named_and_no_secret_with_it(
     server: SecureKafkaServer, mistake: Mistake, caplog: pytest.LogCaptureFixture

@@ -6,7 +6,6 @@ from contextlib import closing
 import pytest
 
 from schemas.ports import RebalanceListener
-from tests.failed_connections import COLLECTED
 from tests.servers.kafka import KafkaServer
 from tests.waiting import wait_until
 from transport.client_options import ConsumerOptions
@@ -19,7 +18,7 @@ from transport.topics import TopicSpec, ensure_topics
 LONG_S = 600.0
 """A session that outlasts every wait of these tests."""
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, *COLLECTED]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 
 class Listener:
