@@ -289,11 +289,19 @@ class TemporalAttention(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 class ClipScoredV4(ClipScoredV3, frozen=True, kw_only=True, tag="clip-scored/4"):
     """Likewise, of a clip that may be a routine: longer than ``MAX_DURATION_S``.
 
-    ``temporal_attention``: of a stream that gives some.
+    ``temporal_attention``: of a stream that gives some, which has a result.
     """
 
     duration_s: Annotated[float, msgspec.Meta(ge=MIN_DURATION_S, le=MAX_ROUTINE_S)]
     temporal_attention: TemporalAttention | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        attended = self.temporal_attention
+        if attended is not None and attended.modality not in self.modalities:
+            raise ValueError(
+                f"temporal_attention must be of a modality that has a result; {attended.modality} has none"
+            )
 
 
 def temporal_attention(clip: ClipScored) -> TemporalAttention | None:

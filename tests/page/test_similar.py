@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Request, Route, expect
 
 from schemas.errors import FeatureFileCorrupt
 from schemas.events import FeatureSource
-from schemas.modalities import Dimension, Modality
+from schemas.modalities import FUSED_MODALITIES, Dimension, Modality
 from schemas.questions.feedback import Guided, Skeleton
 from schemas.questions.retrieval import Example, SimilarQuery
 from schemas.questions.scoring import FileKind, ScoringOffer, UnseenClip
@@ -158,8 +158,11 @@ def test_weights_are_set_by_keyboard_asked_for_once_and_kept_in_the_address(
     seen.page.get_by_role("button", name="Reset the weights").click()
     shows(seen, lived, SimilarQuery(clip_id=SHOWN, k=12))
     assert seen.page.url.endswith(f"#/similar?clip={SHOWN}")
-    seen.open(f"#/similar?clip={SHOWN}&weights=skeletal:0,holistic:0,facial:0,scenic:0")
+    for slider in seen.page.get_by_role("slider").all():
+        slider.fill("0")
     seen.shows("Every weight is 0")
+    assert seen.page.get_by_role("slider").count() == len(FUSED_MODALITIES)
+    assert seen.page.url.endswith("&weights=skeletal%3A0%2Cholistic%3A0%2Cfacial%3A0%2Cscenic%3A0")
     seen.take("404")
 
 

@@ -55,7 +55,7 @@ def scored_clip(clip_id: str = "c1", **changes: Any) -> ClipScored:
     return ClipScored(**changed) if "training_distance" not in changed else ClipScoredV2(**changed)
 
 
-def attention_over(seconds: int, seed: int = 0) -> TemporalAttention:
+def attention_over(seconds: int, seed: int = 0, modality: Modality = Modality.ROUTINE) -> TemporalAttention:
     """Of random weights; the seconds of a segment share its weight."""
     draw = np.random.default_rng(seed)
     segments = [5 * second // 16 for second in range(seconds)]
@@ -63,9 +63,7 @@ def attention_over(seconds: int, seed: int = 0) -> TemporalAttention:
     dynamic = (draw.dirichlet(np.ones(len(sizes))) / sizes)[segments]
     weights = np.stack([dynamic, draw.dirichlet(np.ones(seconds))])
     parts = ("dynamic", "static")
-    return TemporalAttention(
-        modality=Modality.ROUTINE, rate_hz=1.0, parts=parts, weights=weights.astype("<f2").tobytes()
-    )
+    return TemporalAttention(modality=modality, rate_hz=1.0, parts=parts, weights=weights.astype("<f2").tobytes())
 
 
 def routine(

@@ -1,5 +1,6 @@
 """Hypothesis strategies for every event."""
 
+from collections.abc import Iterable
 from unicodedata import category
 
 import msgspec
@@ -116,23 +117,29 @@ scored_v3 = st.builds(
         },
     ),
 )
-attentions = st.tuples(st.integers(1, 2), st.integers(1, 5)).flatmap(
-    lambda shape: st.builds(
-        TemporalAttention,
-        modality=st.sampled_from(Modality),
-        rate_hz=st.floats(0.1, 100),
-        parts=st.just(("dynamic", "static")[: shape[0]]),
-        weights=st.lists(st.floats(0, 1, width=16), min_size=shape[0] * shape[1], max_size=shape[0] * shape[1]).map(
-            lambda values: np.array(values, "<f2").tobytes()
-        ),
+
+
+def attentions_of(modalities: Iterable[Modality]) -> st.SearchStrategy[TemporalAttention]:
+    """Of one of the modalities, which have results."""
+    return st.tuples(st.integers(1, 2), st.integers(1, 5)).flatmap(
+        lambda shape: st.builds(
+            TemporalAttention,
+            modality=st.sampled_from(sorted(modalities)),
+            rate_hz=st.floats(0.1, 100),
+            parts=st.just(("dynamic", "static")[: shape[0]]),
+            weights=st.lists(st.floats(0, 1, width=16), min_size=shape[0] * shape[1], max_size=shape[0] * shape[1]).map(
+                lambda values: np.array(values, "<f2").tobytes()
+            ),
+        )
     )
+
+
+scored_v4 = scored_v3.flatmap(
+    lambda clip: st.fixed_dictionaries(
+        {"duration_s": st.floats(MIN_DURATION_S, MAX_ROUTINE_S)},
+        optional={"temporal_attention": attentions_of(clip.modalities)},
+    ).map(lambda more: ClipScoredV4(**(msgspec.structs.asdict(clip) | more)))
 )
-scored_v4 = st.tuples(
-    scored_v3,
-    st.fixed_dictionaries(
-        {"duration_s": st.floats(MIN_DURATION_S, MAX_ROUTINE_S)}, optional={"temporal_attention": attentions}
-    ),
-).map(lambda both: ClipScoredV4(**(msgspec.structs.asdict(both[0]) | both[1])))
 engagements = st.builds(
     EngagementObserved,
     clip_id=identifiers,

@@ -1,5 +1,6 @@
 import json
 import math
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -18,7 +19,7 @@ from schemas.events import (
     outside_training,
     training_distance,
 )
-from tests.ranking.examples import guidance, scored_clip
+from tests.ranking.examples import attention_over, guidance, routine, scored_clip
 from tests.schemas.events import as_map, clips_scored, clips_uploaded, events
 
 json_values = st.recursive(
@@ -290,3 +291,20 @@ def test_guidance_without_a_finite_length_is_refused_by_name(changes: dict[str, 
     refused = attempt(msgspec.msgpack.encode(event))
     assert isinstance(refused, MalformedEvent)
     assert refused.field == "guidance.rate_hz"
+
+
+@pytest.mark.tried(
+    kind="legal and absurd values",
+    given="attention over time of a modality that has no result in the same record",
+    outcome="`malformed_event`, field `temporal_attention`; dead-lettered, its neighbours enter both views",
+)
+@pytest.mark.parametrize("write", [msgspec.msgpack.encode, msgspec.json.encode])
+def test_attention_over_time_of_a_modality_without_a_result_is_refused_by_name(write: Callable[..., bytes]) -> None:
+    event = as_map(routine()) if write is msgspec.msgpack.encode else msgspec.json.decode(encode_json(routine()))
+    event["temporal_attention"] |= {"modality": "scenic"}
+    refused = attempt(write(event))
+    assert isinstance(refused, MalformedEvent)
+    assert refused.field == "temporal_attention"
+    assert "must be of a modality that has a result; scenic has none" in refused.message
+    with pytest.raises(ValueError, match="routine has none"):
+        scored_clip(temporal_attention=attention_over(4))

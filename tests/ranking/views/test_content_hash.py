@@ -86,8 +86,8 @@ CHANGES: dict[str, LogEntry] = {
     "checksum": scored(features=FeatureFile("file:///a", "a" * 64)),
     "guidance": scored(guidance=guidance(1)),
     "another guidance": scored(guidance=guidance(2)),
-    "attention over time": scored(temporal_attention=attention_over(70, 1)),
-    "another attention over time": scored(temporal_attention=attention_over(70, 2)),
+    "attention over time": scored(temporal_attention=attention_over(70, 1, SCENIC)),
+    "another attention over time": scored(temporal_attention=attention_over(70, 2, SCENIC)),
     "deleted": deletion("c1"),
     "deleted later": deletion("c1", timestamp_ms=NOW_MS + 1),
     "another deleted": deletion("c3"),
@@ -103,7 +103,7 @@ def test_the_hash_of_the_sql_view_differs_for_every_single_field(store: ScoreSto
 
 
 def test_a_change_of_any_one_cell_is_seen(store: ScoreStore, tmp_path: Path) -> None:
-    fully = scored(guidance=guidance(), temporal_attention=attention_over(70))
+    fully = scored(guidance=guidance(), temporal_attention=attention_over(70, 1, SCENIC))
     entries = [fully, scored(1, generation="g2"), deletion("c9")]
     before = applied(store, entries)
     names = ("clips", "scored_clips", "scores", "guided_clips", "joint_sums", "attended_clips", "deleted_clips")

@@ -2,6 +2,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import msgspec
 import pytest
 
 from ranking.scores.store import ScoreStore
@@ -16,7 +17,7 @@ from schemas.errors import (
 )
 from schemas.modalities import Dimension
 from schemas.ports import OutgoingRecord, Refusal, ScoredRecord, TopicPartition, View
-from tests.ranking.examples import TOPIC, at, scored_clip
+from tests.ranking.examples import TOPIC, at, routine, scored_clip
 from tests.ranking.views.loops import DEAD, READ, SETTINGS, FailingView, Setting, drain, index_view
 from transport.memory import MemorySink, MemorySource
 
@@ -53,6 +54,20 @@ def test_poison_reaches_the_dead_letters_and_its_neighbours_the_view(setting: Se
         "unknown_schema_version",
     ]
     assert sum(setting.broker.committed("ranking").values()) == 6
+
+
+@pytest.mark.parametrize("kind", ["store", "index"])
+def test_attention_of_a_modality_without_a_result_is_dead_lettered_and_its_neighbours_enter_the_view(
+    setting: Setting, store: ScoreStore, kind: str
+) -> None:
+    fields = msgspec.msgpack.decode(encode(routine("odd")))
+    fields["temporal_attention"]["modality"] = "scenic"
+    setting.send(routine("a"), msgspec.msgpack.encode(fields), routine("b", seed=1))
+    index = index_view()
+    drain(setting.loop(store if kind == "store" else index))
+    assert setting.reports.dead == [(TOPIC, "malformed_event")]
+    assert [(dead["clip_id"], dead["code"]) for dead in setting.dead_letters()] == [("odd", "malformed_event")]
+    assert (store.generations() if kind == "store" else {"g1": index.clips()}) == {"g1": 2}
 
 
 def test_a_replica_skips_what_it_cannot_read_and_leaves_the_dead_letter_to_the_shared_view(setting: Setting) -> None:

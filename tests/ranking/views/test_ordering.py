@@ -127,7 +127,8 @@ def expected_sql(entries: Sequence[LogEntry]) -> dict[str, Any]:
             if outside_training(training_distance(c))
         ),
         "attended_clips": sorted(
-            (c.generation, c.clip_id, "routine", 1.0, msgspec.msgpack.encode(("dynamic", "static")), found.weights)
+            (c.generation, c.clip_id, str(found.modality), 1.0,
+             msgspec.msgpack.encode(("dynamic", "static")), found.weights)
             for _, c in held.values() if (found := temporal_attention(c)) is not None
         ),
         "deleted_clips": sorted(deleted.items()),
@@ -196,7 +197,7 @@ scored = st.builds(
             **({} if source is None else {"features": source}),
             **({} if moves is None else {"guidance": guidance(moves)}),
             **({} if style is None else {"style": style}),
-            **({} if attends is None else {"temporal_attention": attention_over(70, attends)}),
+            **({} if attends is None else {"temporal_attention": attention_over(70, attends, modalities[0])}),
         )
     ),
     st.sampled_from(CLIPS),

@@ -32,7 +32,7 @@ export default function Similar({ query }) {
     <div class="similar">
       <div class="question">
         <${Example} question=${question} dropped=${dropped} onChange=${change} />
-        <section class="card" aria-label="Weights"><${Weights} weights=${question.weights} isOfRoutine=${isOfRoutine} onChange=${(weights) => change({ weights })} /></section>
+        <section class="card" aria-label="Weights"><${Weights} weights=${question.weights} hasRoutine=${isOfRoutine || question.namesRoutine} onChange=${(weights) => change({ weights })} /></section>
         <${Dropped} dropped=${dropped} onScored=${setDropped} />
       </div>
       <div>

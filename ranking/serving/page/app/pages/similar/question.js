@@ -12,6 +12,7 @@ export function questionOf(query) {
     dancer: query.clip ? null : (query.dancer ?? null),
     generation: query.generation ?? null,
     weights: weightsOf(query.weights ?? ""),
+    namesRoutine: namesRoutine(query.weights ?? ""),
     challenge: query.challenge ?? "",
     from: isDay(query.from) ? query.from : "",
     to: isDay(query.to) ? query.to : "",
@@ -30,7 +31,7 @@ export function questionOf(query) {
 /** The parameters of the address for changes to a question; `null` leaves one out. */
 export function addressOf(changes) {
   const written = {
-    weights: (value) => (MODALITIES.every((each) => value[each] === 1) ? null : MODALITIES.map((each) => `${each}:${value[each]}`).join(",")),
+    weights: addressedWeights,
     low: (value) => (value === 0 ? null : value),
     high: (value) => (value === 100 ? null : value),
     by: (value) => (value === "fused" ? null : value),
@@ -89,6 +90,7 @@ function exampleOf(question, dropped) {
 
 const dropNulls = (body) => Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null && value !== undefined));
 
+/** The weight of every modality. One that is not named is 1, and that of routines 0 where all others are: it has no slider then. */
 function weightsOf(text) {
   const found = Object.fromEntries(MODALITIES.map((each) => [each, 1]));
   for (const pair of text.split(",").filter(Boolean)) {
@@ -96,9 +98,16 @@ function weightsOf(text) {
     const weight = Number(value);
     if (name in found && Number.isFinite(weight)) found[name] = Math.max(-1, Math.min(1, weight));
   }
-  // A weight that an address does not name is 1; that of routines alone would hide that all others are 0.
-  if (!text.includes(ROUTINE) && MODALITIES.every((each) => each === ROUTINE || found[each] === 0)) found[ROUTINE] = 0;
+  if (!namesRoutine(text) && MODALITIES.every((each) => each === ROUTINE || found[each] === 0)) found[ROUTINE] = 0;
   return found;
+}
+
+const namesRoutine = (text) => text.split(",").some((pair) => pair.split(":")[0] === ROUTINE);
+
+/** Those of `weights`, which lack a modality that has no slider; `null` if each is 1. */
+function addressedWeights(weights) {
+  const moved = MODALITIES.filter((each) => each in weights);
+  return moved.every((each) => weights[each] === 1) ? null : moved.map((each) => `${each}:${weights[each]}`).join(",");
 }
 
 const isDay = (text) => /^\d{4}-\d{2}-\d{2}$/.test(text ?? "") && !Number.isNaN(Date.parse(text));

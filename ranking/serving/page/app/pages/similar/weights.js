@@ -4,8 +4,12 @@ import { colour, MEANING, MODALITIES, ROUTINE, title } from "../../dimensions.js
 
 const QUIET_MS = 250;
 
-/** `onChange(weights)` is called when a slider has been still for a moment. `isOfRoutine`: the example has that modality. */
-export function Weights({ weights, isOfRoutine, onChange }) {
+/**
+ * `onChange(weights)` is called with those of all sliders when one has been still for a moment. `hasRoutine`: there is one for
+ * routines.
+ */
+export function Weights({ weights, hasRoutine, onChange }) {
+  const offered = MODALITIES.filter((each) => each !== ROUTINE || hasRoutine);
   const [shown, setShown] = useState(weights);
   const timer = useRef(null);
   // The address may change by itself: back, or a reset.
@@ -15,7 +19,7 @@ export function Weights({ weights, isOfRoutine, onChange }) {
     const next = { ...shown, [name]: value };
     setShown(next);
     clearTimeout(timer.current);
-    timer.current = setTimeout(() => onChange(next), QUIET_MS);
+    timer.current = setTimeout(() => onChange(Object.fromEntries(offered.map((each) => [each, next[each]]))), QUIET_MS);
   };
   const reset = () => {
     clearTimeout(timer.current);
@@ -23,7 +27,7 @@ export function Weights({ weights, isOfRoutine, onChange }) {
   };
   return html`<fieldset class="weights">
     <legend>What counts</legend>
-    ${MODALITIES.filter((each) => each !== ROUTINE || isOfRoutine || shown[each] !== 1).map(
+    ${offered.map(
       (each) => html`<label key=${each}>
         <span><span class="dimension" style=${{ "--colour": colour(each) }}>${title(each)}</span> <span class="hint">${MEANING[each]}</span></span>
         <input type="range" min="-1" max="1" step="0.1" value=${shown[each]} aria-valuetext=${inWords(shown[each])}
