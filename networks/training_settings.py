@@ -84,7 +84,9 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     devices: int | Literal["auto"] = "auto"
     """GPUs to train on at once, or processes where there is no GPU; auto: all GPUs, or one process."""
     loader_workers: int = 0
-    """Processes that load clips ahead. Useful when features are read from disk."""
+    """Processes that load clips ahead, started once per training, each with an interpreter and torch of its own (about
+    2 s and 300 MB). Useful when features are read from disk; a script that sets it calls ``fit`` under
+    ``if __name__ == "__main__":``."""
     seed: int = 0
     """Seed of the initial weights, the order of clips, and dropout."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dancerank.console.progress import OnProgress
+from dancerank.fitting.loading import Loading
 from dancerank.fitting.recipe import Recipe
 from dancerank.synthetic.clips import SYNTHETIC
 from networks.checkpoint import load_checkpoint, trained_on
@@ -78,11 +79,8 @@ class Clips(NamedTuple):
         chosen = [self.data.annotations[row] for row in rows]
         scores = [float(self.targets[row]) for row in rows]
         known = ((a.clip_id, score, self.digests[row]) for a, score, row in zip(chosen, scores, rows, strict=True))
-        held = self.features
-
-        def load(index: int) -> Features:
-            return self.data.features(chosen[index]).frames if held is None else held[rows[index]]
-
+        held = None if self.features is None else [self.features[row] for row in rows]
+        load = Loading(self.data, chosen, held)
         return LazySamples(load, scores, [self.modalities[row] for row in rows], _digest(map(repr, known)))
 
     def names(self, rows: Iterable[int]) -> list[str]:

@@ -11,9 +11,10 @@ from torch import Tensor
 from networks.correlation import spearman
 from networks.datasets import Sample, targets_of
 from networks.evaluation import predict
+from networks.loading import TracedBatch
 from networks.training.errors import TrainingDiverged
 from networks.training.history import EpochRow
-from networks.training.optimisation import TracedBatch, ViralityModelTraining
+from networks.training.optimisation import ViralityModelTraining
 from networks.training.progress import TrainingProgress
 from networks.training.run_folder import RunFolder
 from networks.training.state import Best, TrainingState

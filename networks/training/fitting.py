@@ -6,24 +6,23 @@ import signal
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning
 import msgspec
 import torch
-from torch.utils.data import DataLoader
 
 from networks.datasets import Sample, fingerprint_of, presence_of
 from networks.errors import UnusableSamples
 from networks.evaluation import FEWEST_CLIPS, accelerated, rank_correlations
+from networks.loading import batch_loader
 from networks.model_config import ViralityModelConfig
 from networks.training.distribution import DISTRIBUTION_NOTE, stated_by
 from networks.training.epochs import EpochEnd
 from networks.training.history import EpochRow
-from networks.training.optimisation import TracedBatch, ViralityModelTraining, traced_collate
-from networks.training.order import EpochOrder, NumberedSamples
+from networks.training.optimisation import ViralityModelTraining
+from networks.training.order import EpochOrder
 from networks.training.progress import ConsoleProgress, Silence, TrainingProgress
 from networks.training.run_folder import RunFolder
 from networks.training_settings import TrainingSettings
@@ -144,13 +143,12 @@ def _train(
         rank=trainer.global_rank,
         devices=trainer.world_size,
     )
-    loader: DataLoader[TracedBatch] = DataLoader(
-        NumberedSamples(samples),  # type: ignore[arg-type]
+    loader = batch_loader(
+        samples,
+        module.model.config.modalities,
+        order,
         batch_size=settings.batch_size,
-        sampler=order,
-        collate_fn=partial(traced_collate, modalities=module.model.config.modalities),
-        num_workers=settings.loader_workers,
-        persistent_workers=settings.loader_workers > 0,
+        processes=settings.loader_workers,
         pin_memory=graphics,
     )
     interrupt = signal.getsignal(signal.SIGINT)

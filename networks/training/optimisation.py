@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import lightning
 import torch
@@ -13,8 +13,9 @@ from torch import Tensor
 from networks.atomic import replacing
 from networks.augmentation import augmented
 from networks.baselines.usdl import distribution_loss
-from networks.datasets import Batch, Sample, collate
+from networks.datasets import Batch
 from networks.gradnorm import GradNorm, gradient_norms, video_level_features
+from networks.loading import TracedBatch
 from networks.losses import loss_terms
 from networks.training.errors import TrainingDiverged
 from networks.training.order import dropout_seed
@@ -22,7 +23,6 @@ from networks.training.state import TrainingState
 from networks.training_settings import LossWeights, TrainingSettings
 from networks.virality_model import ViralityModel, ViralityModelOutput
 from schemas.joints import layout_named
-from schemas.modalities import Modality
 
 DISTRIBUTION: Final = "distribution"
 """Name of the one loss term of the objective of that name."""
@@ -31,19 +31,6 @@ _RISE: Final = 0.15
 """Share of the epochs in which a cycle's rate rises."""
 _FIRST_RATE: Final = 1 / 25
 """A cycle's first rate, as a share of the highest."""
-
-
-class TracedBatch(NamedTuple):
-    """A padded batch and the rows of its clips among the training clips."""
-
-    rows: tuple[int, ...]
-    clips: Batch
-
-
-def traced_collate(numbered: Sequence[tuple[int, Sample]], modalities: Sequence[Modality]) -> TracedBatch:
-    """``collate`` for samples with their row."""
-    rows, samples = zip(*numbered, strict=True)
-    return TracedBatch(rows, collate(samples, modalities))
 
 
 class ViralityModelTraining(lightning.LightningModule):

@@ -3,12 +3,10 @@
 An epoch that was interrupted can so be repeated exactly, without storing any generator's state.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
-from torch.utils.data import Dataset, Sampler
-
-from networks.datasets import Sample
+from torch.utils.data import Sampler
 
 
 def dropout_seed(seed: int, epoch: int, rank: int) -> int:
@@ -41,16 +39,3 @@ class EpochOrder(Sampler[int]):
         order = np.random.default_rng([self._seed, self.epoch]).permutation(self._clips)
         share = np.resize(order, len(self) * self._devices)[self._rank :: self._devices]
         return iter(share.tolist())
-
-
-class NumberedSamples(Dataset[tuple[int, Sample]]):
-    """Samples with their row, so that a batch can be traced to its clips."""
-
-    def __init__(self, samples: Sequence[Sample]) -> None:
-        self._samples = samples
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, row: int) -> tuple[int, Sample]:
-        return row, self._samples[row]

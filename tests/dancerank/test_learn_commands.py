@@ -1,5 +1,6 @@
 """``train`` and ``evaluate`` on small data sets on disk, through the functions behind the command line."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,20 @@ def test_features_too_large_for_memory_are_read_when_needed(data: DataSet, monke
         assert target == its_target
         assert features.keys() == others.keys()
         assert all(np.array_equal(frames, others[modality]) for modality, frames in features.items())
+
+
+def test_a_loader_process_gets_no_features_and_reads_the_same_from_the_files(data: DataSet) -> None:
+    held = learning.open_clips(data, on_progress).samples([3, 1, 38])
+    received = pickle.loads(pickle.dumps(held))  # noqa: S301 - written here
+    data.path(data.annotations[38]).unlink()
+    for index in range(2):
+        features, target = held[index]
+        others, its_target = received[index]
+        assert target == its_target
+        assert features.keys() == others.keys()
+        assert all(np.array_equal(frames, others[modality]) for modality, frames in features.items())
+    with pytest.raises(DataSetError, match="clip-38"):
+        received[2]
 
 
 def test_data_that_cannot_be_learned_from_are_refused_before_training(data: DataSet, tmp_path: Path) -> None:

@@ -3,7 +3,8 @@ KILL...)...
 
 ``KILL`` is ``after:S`` (seconds), ``save:K`` (half-way through the K-th write of the state), ``replace:K`` (when the
 K-th finished file is about to take its place), or ``never``. Each is done to a process of its own, one after another,
-forked so that torch is loaded once. Prints what became of each, ``killed`` or ``exit CODE``.
+forked, for this one has no other threads, so that torch is loaded once. Prints what became of each, ``killed`` or
+``exit CODE``.
 """
 
 import os
@@ -55,6 +56,7 @@ def main(plan: list[str]) -> None:
         if how == "folder":
             folder = Path(number)
             continue
+        assert len([*Path("/proc/self/task").iterdir()]) == 1, "a fork of a process with threads copies their locks"
         child = os.fork()
         if child == 0:
             if how == "save":

@@ -1,8 +1,11 @@
 """Small clips whose virality can be learned, and a small model to learn it."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 
-from networks.datasets import Sample
+from networks.datasets import Features, Sample
 from networks.model_config import ViralityModelConfig
 from schemas.modalities import Modality
 
@@ -41,3 +44,21 @@ def scenes(count: int, seed: int) -> list[Sample]:
         ({Modality.SCENIC: generator.normal(0.3 + virality, 0.6, (4, 512)).astype(np.float32)}, float(virality))
         for virality in viralities
     ]
+
+
+MEMORY = ""
+"""Something that a test may set; a process that was forked from the test's would have it too."""
+
+
+class WitnessedScenes:
+    """Loads clips of ``scenes``. Each process that loads writes its ``MEMORY`` to a file that its id names."""
+
+    def __init__(self, count: int, seed: int, witnesses: Path) -> None:
+        witnesses.mkdir()
+        self._clips = scenes(count, seed)
+        self.witnesses = witnesses
+        self.targets = [target for _, target in self._clips]
+
+    def __call__(self, row: int) -> Features:
+        (self.witnesses / str(os.getpid())).write_text(MEMORY)
+        return self._clips[row][0]

@@ -1,6 +1,7 @@
 """Training: it learns a planted signal, repeats itself, keeps the best epoch, and stops when a loss is not finite."""
 
 import csv
+import os
 from pathlib import Path
 
 import msgspec
@@ -24,7 +25,8 @@ from networks.training.progress import ConsoleProgress
 from networks.virality_model import ViralityModel
 from schemas.errors import ConfigurationError
 from schemas.modalities import Modality
-from tests.networks.planted import CONFIG, SCENIC, planted, scenes
+from tests.networks import planted as planted_clips
+from tests.networks.planted import CONFIG, SCENIC, WitnessedScenes, planted, scenes
 
 SETTINGS = TrainingSettings(epochs=8, learning_rate=3e-3, modality_dropout=0.1, seed=3)
 SHORT = TrainingSettings(epochs=3, learning_rate=3e-3)
@@ -246,13 +248,24 @@ def test_samples_can_be_loaded_when_needed_and_train_the_same() -> None:
     assert sorted(loads) == list(range(12))
 
 
-def test_loader_processes_change_nothing_but_who_loads() -> None:
-    models = []
+def test_loader_processes_change_nothing_but_who_loads_and_have_no_memory_of_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planted_clips, "MEMORY", "of the process that trains")
+    models, pids, memories = [], [], []
     for workers in (0, 2):
+        load = WitnessedScenes(12, 0, tmp_path / str(workers))
+        clips = LazySamples(load, load.targets, [frozenset({Modality.SCENIC})] * 12, "fingerprint")
         settings = msgspec.structs.replace(SHORT, epochs=2, loader_workers=workers)
-        result = fit(SCENIC, scenes(12, 0), [], settings, progress=False, trainer_options=QUIET)
+        result = fit(SCENIC, clips, [], settings, progress=False, trainer_options=QUIET)
         models.append(result.model.state_dict())
+        pids.append({int(path.name) for path in load.witnesses.iterdir()})
+        memories.append({path.read_text() for path in load.witnesses.iterdir()})
     assert all(torch.equal(tensor, models[1][name]) for name, tensor in models[0].items())
+    assert pids[0] == {os.getpid()}
+    assert len(pids[1] - pids[0]) == 2
+    # A fork of a process with threads copies locks that nothing will release.
+    assert memories == [{"of the process that trains"}, {""}]
 
 
 def test_a_fingerprint_depends_on_every_number() -> None:
