@@ -37,7 +37,7 @@ from tests.ranking.serving.test_api import Client
 from tests.waiting import wait_until
 
 TEXT = shipped_policy().read_text()
-OTHER = TEXT.replace("four-tiers-1", "less").replace("capacity = 6_000", "capacity = 3_000")
+OTHER = TEXT.replace("four-tiers-2", "less").replace("capacity = 6_000", "capacity = 3_000")
 QUESTION = ComparisonQuestion(policies=(TEXT, OTHER), seeds=(1, 2), clips=60, days=2.0)
 
 
@@ -52,7 +52,7 @@ def test_the_figures_are_those_of_the_simulator() -> None:
     worlds = SyntheticWorlds(read_bundle(shipped_bundle()), 60, 2.0)
     (outcomes,) = compare([worlds.world(seed) for seed in (1, 2)], [read_policy(shipped_policy())], lambda *_: None)
     policy = found.policies[0]
-    assert [each.version for each in found.policies] == ["four-tiers-1", "less"]
+    assert [each.version for each in found.policies] == ["four-tiers-2", "less"]
     for measured in policy.allocations:
         each = [outcome.allocations[measured.allocation].measures for outcome in outcomes]
         assert measured.regret == pytest.approx(np.mean([measures.regret for measures in each]))
@@ -69,7 +69,7 @@ def test_the_figures_are_those_of_the_simulator() -> None:
 def test_a_comparison_is_made_in_a_process_of_its_own(comparisons: Comparisons) -> None:
     question = ComparisonQuestion(policies=(TEXT,), clips=100, days=2.0)
     found = comparisons.compare(question)
-    assert (found.seeds, [each.version for each in found.policies]) == ([1], ["four-tiers-1"])
+    assert (found.seeds, [each.version for each in found.policies]) == ([1], ["four-tiers-2"])
     assert found.policies[0].granted > 0
 
 
@@ -78,7 +78,7 @@ def test_a_comparison_is_made_in_a_process_of_its_own(comparisons: Comparisons) 
     [
         (("version = ",), "policies.0", r"policies\.0, line 1: not valid TOML"),
         ((TEXT, TEXT.replace("gate = 0.08", "gate = 8")), "policies.1", r"policies\.1, line \d+: tiers\[1\]\.gate"),
-        ((TEXT, TEXT), "policies.1", "both policies are called four-tiers-1"),
+        ((TEXT, TEXT), "policies.1", "both policies are called four-tiers-2"),
     ],
 )
 def test_a_broken_policy_is_named_with_its_line(policies: tuple[str, ...], field: str, problem: str) -> None:
@@ -199,7 +199,7 @@ def test_the_policies_to_begin_with_are_the_active_one_and_those_that_ship(
         assert [each["name"] for each in client.get("/v1/pools/policies").json()] == ["four-tiers"]
         Pools(database, POLICY).write()
         known = client.get("/v1/pools/policies").json()
-        assert [(each["name"], each["version"]) for each in known] == [("active", "p1"), ("four-tiers", "four-tiers-1")]
+        assert [(each["name"], each["version"]) for each in known] == [("active", "p1"), ("four-tiers", "four-tiers-2")]
         asked = {"policies": ["four-tiers", "version = "]}
         refused = client.request("POST", "/v1/pools/comparison", json=asked)
         assert (refused.status_code, refused.json()["error"]["parameter"]) == (422, "policies.1")

@@ -36,7 +36,7 @@ def policy(folder: Path) -> Path:
     later = rest[rest.index("[exploration]") :]
     path = folder / "policy.toml"
     nomination = "[nomination]\nfewest_clips = 2\n[nomination.thresholds]\nroutine = 50\n"
-    path.write_text(head.replace("four-tiers-1", "routines-1") + nomination + later)
+    path.write_text(head.replace("four-tiers-2", "routines-1") + nomination + later)
     return path
 
 

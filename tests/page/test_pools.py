@@ -33,7 +33,7 @@ class Simulator:
         self.asked: list[ComparisonQuestion] = []
 
     def examples(self) -> list[NamedPolicy]:
-        return [NamedPolicy(name="four-tiers", version="four-tiers-1", toml=TEXT)]
+        return [NamedPolicy(name="four-tiers", version="four-tiers-2", toml=TEXT)]
 
     def compare(self, question: ComparisonQuestion) -> ComparisonAnswer:
         self.asked.append(question)

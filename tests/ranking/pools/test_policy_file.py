@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from ranking.pools.nomination import nomination
 from ranking.pools.policy import Caps, Exploration, Nomination, Policy, PolicyError, Tier, part
 from ranking.pools.policy_file import parse_policy
-from schemas.modalities import FUSED_MODALITIES, Dimension
+from schemas.modalities import Dimension
 from tests.ranking.pools.examples import FOUR_TIERS
 
 TEXT = """
@@ -80,10 +81,19 @@ nomination.thresholds.fused = 90
 def test_the_shipped_policy_has_four_tiers_that_every_modality_alone_can_open() -> None:
     policy = parse_policy(FOUR_TIERS, "four-tiers.toml")
     assert len(policy.tiers) == 4
-    assert set(policy.nomination.thresholds) == {*FUSED_MODALITIES, Dimension.FUSED}
+    assert set(policy.nomination.thresholds) == set(Dimension)
     assert policy.exploration.method == "thompson"
     assert policy.exploration.share > 0
     assert max(policy.caps.dancer, policy.caps.challenge) < 1
+
+
+def test_the_shipped_policy_nominates_an_outstanding_routine_whatever_shorter_clips_score() -> None:
+    policy = parse_policy(FOUR_TIERS, "four-tiers.toml")
+    best_of = {clips: 100 * (clips - 0.5) / clips for clips in (6, 7)}
+    assert nomination(policy, {Dimension.FUSED: 20.0, Dimension.ROUTINE: best_of[6]}) is None
+    found = nomination(policy, {Dimension.FUSED: 20.0, Dimension.ROUTINE: best_of[7]})
+    assert found is not None
+    assert found.by is Dimension.ROUTINE
 
 
 def test_a_policy_may_leave_out_all_that_has_a_default() -> None:
