@@ -1,10 +1,13 @@
-"""Which of its features a clip of some length is scored by: one that is longer than ``MAX_DURATION_S`` is a routine."""
+"""Which features score a clip of some length, and of what width they are: for uploads, and for what is learned from.
+
+A clip that is longer than ``MAX_DURATION_S`` is a routine.
+"""
 
 from dataclasses import replace
 
-from schemas.errors import NoUsableModality
-from schemas.features import ClipFeatures
-from schemas.modalities import MAX_DURATION_S, MODALITIES
+from schemas.errors import FeatureShapeInvalid, NoUsableModality
+from schemas.features import ClipFeatures, Frames
+from schemas.modalities import MAX_DURATION_S, MODALITIES, Modality
 
 
 def scored_modalities(features: ClipFeatures, duration_s: float) -> ClipFeatures:
@@ -32,3 +35,13 @@ def scored_modalities(features: ClipFeatures, duration_s: float) -> ClipFeatures
         missing=features.missing if with_joints else None,
         filled_joints=features.filled_joints if with_joints else 0.0,
     )
+
+
+def check_channels(modality: Modality, frames: Frames, channels: int) -> None:
+    """Raise ``FeatureShapeInvalid``, naming the tensor, if its last axis is not of so many ``channels``."""
+    if frames.shape[-1] != channels:
+        raise FeatureShapeInvalid(
+            f"tensor {str(modality)!r} has {frames.shape[-1]} channels; this model reads {channels}: extract such "
+            f"features, or leave {modality} out",
+            field=modality,
+        )

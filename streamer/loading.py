@@ -20,7 +20,7 @@ from schemas.joints import LAYOUTS, convert, convert_missing, layout_named
 from schemas.modalities import MAX_DURATION_S, Modality
 from schemas.plausibility import check_plausible
 from schemas.ports import FeatureExtractor
-from schemas.scored_features import scored_modalities
+from schemas.scored_features import check_channels, scored_modalities
 from streamer.stores import FeatureStore, MemoryReservation
 
 
@@ -101,12 +101,7 @@ class FeatureLoader:
         for modality in with_joints:
             frames[modality] = self._pose(modality, frames[modality], features.joint_layout or "")
         for modality, array in frames.items():
-            if array.shape[-1] != self._channels[modality]:
-                raise FeatureShapeInvalid(
-                    f"tensor {str(modality)!r} has {array.shape[-1]} channels; this model reads "
-                    f"{self._channels[modality]}",
-                    field=modality,
-                )
+            check_channels(modality, array, self._channels[modality])
         layout = self._layout.name if self._layout is not None and with_joints else None
         missing = features.missing if layout is not None else None
         if missing is not None and self._layout is not None:

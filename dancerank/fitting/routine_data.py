@@ -8,9 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dancerank.console.progress import OnProgress
-from schemas.errors import ConfigurationError
+from schemas.errors import ConfigurationError, FeatureError
 from schemas.modalities import Modality
+from schemas.plausibility import check_plausible
 from schemas.routine_network import CHANNELS, ScoreRange
+from schemas.scored_features import check_channels, scored_modalities
 from vdv.annotations import Annotation
 from vdv.errors import DataSetError, Finding, refusal
 from vdv.folder import Clip, DataSet, open_data_set
@@ -86,7 +88,8 @@ class Published(NamedTuple):
 def published_routines(asked: Published, score_range: ScoreRange | None = None, *, seed: int = 0) -> Routines:
     """The routines of a folder in a published layout: its own division, or every fifth held out.
 
-    Raises as ``Published.read``, and ``DataSetError`` naming table and row of a score outside the range.
+    Raises as ``Published.read`` and ``packed_routines``, and ``DataSetError`` naming table and row of a score outside
+    the range.
     """
     routines, known = asked.read(), score_range or RANGES[asked.layout]
     findings = [
@@ -112,7 +115,8 @@ def featured_routines(
     """The routines of a data set whose feature files have a tensor ``routine``: the table's split, or every fifth
     dancer held out.
 
-    Raises one ``DataSetError`` with all rows that cannot be learned from.
+    Raises one ``DataSetError`` with all rows that cannot be learned from: without a score, and whatever an upload
+    would be refused for.
     """
     data = open_data_set(folder)
     labelled, parts, dancers, findings = list[Labelled](), list[str | None](), list[str](), list[Finding]()
@@ -142,16 +146,16 @@ def _labelled(data: DataSet, annotation: Annotation, score_range: ScoreRange) ->
         raise refused("the cell is empty", "give the judges' score, or remove the row", "score")
     if not _within(annotation.score, score_range):
         raise refusal([_out_of_range(data.table, annotation.row, annotation.score, score_range)])
-    frames = data.features(annotation).frames.get(Modality.ROUTINE)
-    named = annotation.features
-    if frames is None:
-        remedy = "write it with `dancerank routines features`, or remove the row"
-        raise refused(f"{named} has no tensor {Modality.ROUTINE}", remedy, "features")
-    if frames.shape[1] != CHANNELS:
-        remedy = "each step is the static feature (2048) and the dynamic feature (1024) of a second"
-        raise refused(f"{named} has {frames.shape[1]} channels, expected {CHANNELS}", remedy, "features")
-    if (problem := length_problem(len(frames))) is not None:
-        raise refused(f"{named} {problem[0]}", problem[1], "features")
+    if (problem := length_problem(annotation.duration_s)) is not None:
+        raise refused(f"{annotation.clip_id} {problem[0]}", problem[1], "duration_s")
+    features = data.features(annotation)
+    try:
+        taken = scored_modalities(features, annotation.duration_s)
+        check_plausible(taken, annotation.duration_s)
+        frames = taken.frames[Modality.ROUTINE]
+        check_channels(Modality.ROUTINE, frames, CHANNELS)
+    except FeatureError as error:
+        raise refusal([data.finding_of(annotation, error)]) from error
     return Labelled(annotation.clip_id, frames.astype(np.float32), annotation.score)
 
 

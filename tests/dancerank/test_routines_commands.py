@@ -1,6 +1,7 @@
 """``dancerank routines``: from judged routines to a bundle that scores them, and what it says of data it cannot use."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -165,6 +166,18 @@ def test_a_published_feature_that_no_file_can_hold_is_named_by_its_row(tmp_path:
     options = ("--data", "gymnastics", "--apparatus", "Ball", "--out", tmp_path / "data")
     found = run("features", tmp_path / "source", *options)
     assert (found.exit_code, said in " ".join(found.output.split())) == (1, True), found.output
+    with pytest.raises(DataSetError, match=re.escape(said)):
+        published_routines(Published(tmp_path / "source", "gymnastics", "Ball", "total"))
+
+
+def test_a_published_routine_that_shows_nothing_is_refused_as_its_upload_would_be(tmp_path: Path) -> None:
+    source = published(tmp_path / "source")
+    for kind, shape in (("dynamic_feat", (26, 1024)), ("static_feat", (83, 2048))):
+        np.save(source / kind / "Ball_003.npy", np.ones(shape))
+    with pytest.raises(
+        DataSetError, match=r"test.txt, row 2: Ball_003 implausible by the rule 'contrast': .*; extract"
+    ):
+        published_routines(Published(source, "gymnastics", "Ball", "total"))
 
 
 def test_a_folder_of_another_layout_is_refused_by_its_file(tmp_path: Path) -> None:
@@ -188,6 +201,16 @@ def scored(score: float | None) -> Change:
     return lambda annotation, features: (msgspec.structs.replace(annotation, score=score), features)
 
 
+def lasting(duration_s: float) -> Change:
+    return lambda annotation, features: (msgspec.structs.replace(annotation, duration_s=duration_s), features)
+
+
+def beyond_float16(annotation: Annotation, features: ClipFeatures) -> tuple[Annotation, ClipFeatures]:
+    frames = features.frames[Modality.ROUTINE].astype(np.float32)
+    frames[3, 3] = 1e6
+    return annotation, ClipFeatures({Modality.ROUTINE: frames}, None, {})
+
+
 def without_routine(annotation: Annotation, features: ClipFeatures) -> tuple[Annotation, ClipFeatures]:
     return annotation, ClipFeatures({Modality.SCENIC: np.ones((240, 512), np.float32)}, None, {})
 
@@ -197,15 +220,41 @@ def without_routine(annotation: Annotation, features: ClipFeatures) -> tuple[Ann
     [
         (
             of_frames(lambda frames: frames[:, :2048]),
-            r"row 4, features: .* has 2048 channels, expected 3072; each",
+            r"row 4, routine: features/routine-2\..* has 2048 channels; this model reads 3072: extract such features",
         ),
-        (of_frames(lambda frames: frames[:1]), r"row 4, features: .* lasts 1 s; a routine is longer than 60 s"),
-        (of_frames(lambda frames: np.resize(frames, (601, 3072))), r"row 4, features: .* lasts 601 s; .*; cut it"),
-        (without_routine, r"row 4, features: .* has no tensor routine; write it with `dancerank routines features`"),
+        (of_frames(lambda frames: frames[:1]), r"row 4, routine: features/.*implausible by the rule 'length'"),
+        (
+            of_frames(lambda frames: np.resize(frames, (601, 3072))),
+            r"row 4, routine: features/.* lasts 601 s .* correct",
+        ),
+        (of_frames(lambda frames: 0 * frames), r"row 4, routine: features/.*by the rule 'contrast'.*; extract the"),
+        (
+            of_frames(lambda frames: frames[:1] + 0 * frames),
+            r"row 4, routine: .*by the rule 'variation'.*; extract the",
+        ),
+        (of_frames(lambda frames: frames[:4][np.arange(len(frames)) % 4]), r"row 4, routine: .*by the rule 'repeats'"),
+        (beyond_float16, r"row 4, routine: .*by the rule 'magnitude': the greatest value of .* is 1e\+06, .*at most"),
+        (without_routine, r"row 4, features: .* only scenic; a clip longer than 60 s is scored by routine: add a"),
+        (lasting(60.0), r"row 4, duration_s: routine-2 lasts 60 s; a routine is longer than 60 s.*; leave it out"),
+        (lasting(601.0), r"row 4, duration_s: routine-2 lasts 601 s; .* 600 s at most; cut it"),
         (scored(None), r"row 4, score: the cell is empty; give the judges' score, or remove the row"),
         (scored(-0.5), r"row 4, score: the score -0.5 lies outside 0 to 25; correct it, or give the range"),
     ],
-    ids=["width", "one second", "601 s", "no routine", "no score", "outside the range"],
+    ids=[
+        *(
+            "width",
+            "one second",
+            "601 s",
+            "zeros",
+            "a picture",
+            "a loop",
+            "huge",
+            "no routine",
+            "too short",
+            "too long",
+        ),
+        *("no score", "outside the range"),
+    ],
 )
 def test_a_clip_that_cannot_be_learned_from_is_named_with_its_file_and_row(
     tmp_path: Path, change: Change, said: str

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import FeatureError
-from schemas.features import ClipFeatures
+from schemas.features import ClipFeatures, Frames
 from schemas.modalities import MAX_DURATION_S, MAX_ROUTINE_S, Modality
 from schemas.plausibility import check_plausible
 from schemas.routines import FRAMES_HZ, SEGMENT_FRAMES, SEGMENT_S, packed, segments_of
@@ -30,21 +30,22 @@ _LARGEST: Final = float(np.finfo(np.float16).max)
 Float32 = npt.NDArray[np.float32]
 
 
-def length_problem(seconds: int) -> tuple[str, str] | None:
+def length_problem(seconds: float) -> tuple[str, str] | None:
     """Why a clip of so many seconds is not a routine, and the remedy; ``None``: it is."""
     if MAX_DURATION_S < seconds <= MAX_ROUTINE_S:
         return None
-    problem = f"lasts {seconds} s; a routine is longer than {MAX_DURATION_S:g} s, and {MAX_ROUTINE_S:g} s at most"
+    problem = f"lasts {seconds:g} s; a routine is longer than {MAX_DURATION_S:g} s, and {MAX_ROUTINE_S:g} s at most"
     return problem, "leave it out" if seconds <= MAX_DURATION_S else "cut it, or leave it out"
 
 
 def packed_routines(routines: Sequence[Routine]) -> list[Float32]:
-    """(T, 3072) of each routine. Raises one ``DataSetError`` naming table and row of all that cannot be packed: too
-    short or too long, or with segments and frames of different lengths."""
+    """(T, 3072) of each routine. Raises one ``DataSetError`` naming table and row of all that cannot be packed, too
+    short or too long, or with segments and frames of different lengths; and of features that no upload may have.
+    """
     findings, found = [], []
     for routine in routines:
         frames, problem = _packed(routine)
-        problem = problem or length_problem(len(frames))
+        problem = problem or length_problem(len(frames)) or _feature_problem(frames)
         if problem is not None:
             findings.append(_finding(routine, *problem))
         found.append(frames)
@@ -57,22 +58,10 @@ def routine_clips(routines: Sequence[Routine], target: Target, *, challenge_id: 
     """Clips for a data set, called as the routines, with the score of ``target`` and the part as their split. Each is
     of a dancer of its own: the published layouts name no athletes.
 
-    Raises as ``packed_routines``, and for features that no upload may have.
+    Raises as ``packed_routines``.
     """
-    findings = []
     for routine, frames in zip(routines, packed_routines(routines), strict=True):
-        with np.errstate(over="ignore"):
-            narrow = frames.astype(np.float16)
-        if not np.isfinite(narrow).all():
-            said = f"holds {frames.flat[np.abs(frames).argmax()]:.6g}, and features are at most {_LARGEST:g}"
-            findings.append(_finding(routine, said, "extract its features again, or leave it out"))
-            continue
-        features = ClipFeatures({Modality.ROUTINE: narrow}, None, {Modality.ROUTINE: extractor})
-        try:
-            check_plausible(features, float(len(frames)))
-        except FeatureError as error:
-            findings.append(_finding(routine, error.message, "extract its features again, or leave it out"))
-            continue
+        narrow: dict[Modality, Frames] = {Modality.ROUTINE: frames.astype(np.float16)}
         split: Any = routine.part
         annotation = Annotation(
             clip_id=routine.name,
@@ -82,9 +71,7 @@ def routine_clips(routines: Sequence[Routine], target: Target, *, challenge_id: 
             score=routine.scores[target],
             split=split,
         )
-        yield Clip(annotation, features)
-    if findings:
-        raise refusal(findings)
+        yield Clip(annotation, ClipFeatures(narrow, None, {Modality.ROUTINE: extractor}))
 
 
 def _packed(routine: Routine) -> tuple[Float32, tuple[str, str] | None]:
@@ -100,6 +87,20 @@ def _packed(routine: Routine) -> tuple[Float32, tuple[str, str] | None]:
         static = static[np.arange(lasting) * seconds // lasting]
     wanted = np.arange(segments_of(len(static)))
     return packed(dynamic[wanted.clip(max=segments - 1)], static), None
+
+
+def _feature_problem(frames: Float32) -> tuple[str, str] | None:
+    """Why no upload may have these features, and the remedy; ``None``: one may."""
+    remedy = "extract its features again, or leave it out"
+    with np.errstate(over="ignore"):
+        narrow: Frames = frames.astype(np.float16)
+    if not np.isfinite(narrow).all():
+        return f"holds {frames.flat[np.abs(frames).argmax()]:.6g}, and features are at most {_LARGEST:g}", remedy
+    try:
+        check_plausible(ClipFeatures({Modality.ROUTINE: narrow}), float(len(frames)))
+    except FeatureError as error:
+        return error.message, remedy
+    return None
 
 
 def _finding(routine: Routine, problem: str, remedy: str) -> Finding:
