@@ -24,8 +24,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from ranking.vectors.backends.port import RowSearch, row_search
 from ranking.vectors.backends.port import cosines as stored_cosines
-from ranking.vectors.backends.port import nearest_rows
 from ranking.vectors.catalogue import Catalogue
 from ranking.vectors.conditions import Decisions, Undecided
 from ranking.vectors.cursors import Cursor
@@ -142,8 +142,9 @@ class SimilaritySearch:
         wanted = query.mmr_pool if with_mmr else query.k + 1  # one more tells whether there is another page
         fetch = max(_FIRST_FETCH, 2 * wanted)
         rows, similarity, before = _NO_ROWS, np.empty(0), list[int]()
+        searches = self._searches(question, indexes)
         while True:
-            nearest = self._nearest(question, indexes, fetch)
+            nearest = self._nearest(searches, fetch)
             with reading():
                 fresh = nearest.rows[~contained(nearest.rows, rows)]
                 fresh = fresh[self._may_be_hits(fresh, question)]
@@ -228,20 +229,30 @@ class SimilaritySearch:
         changed = changed[satisfy & np.array([clip_id not in left_out for clip_id in clip_ids], bool)]
         return _joined(rows, similarity, self._completed(changed, question, self._indexes, question.compared))
 
-    def _nearest(self, question: _Question, indexes: IndexesByWidth, fetch: int) -> _Nearest:
-        """The ``fetch`` nearest of each weighted modality; ascending rows."""
-        seen, bound, exhausted, exact = [_NO_ROWS], 0.0, True, True
+    def _searches(self, question: _Question, indexes: IndexesByWidth) -> list[tuple[float, RowSearch]]:
+        """Of each weighted modality the absolute weight, and the search for the nearest to the example or its
+        opposite.
+        """
         only = None if question.among is None else question.among.filter
+        searches = []
         for modality, weight in question.weights.items():
             if weight != 0 and modality in indexes:
                 vector = question.asked.vectors[modality]
                 index = indexes[modality][len(vector)]
-                found = nearest_rows(index, self._catalogue, vector if weight > 0 else -vector, fetch, only)
-                seen.append(found.rows)
-                exact = exact and found.exact
-                if len(found.rows) >= fetch:
-                    bound += abs(weight) * max(float(found.similarities.min()), 0.0)
-                    exhausted = False
+                search = row_search(index, self._catalogue, vector if weight > 0 else -vector, only)
+                searches.append((abs(weight), search))
+        return searches
+
+    def _nearest(self, searches: Sequence[tuple[float, RowSearch]], fetch: int) -> _Nearest:
+        """The ``fetch`` nearest of each weighted modality; ascending rows."""
+        seen, bound, exhausted, exact = [_NO_ROWS], 0.0, True, True
+        for weight, search in searches:
+            found = search.nearest(fetch)
+            seen.append(found.rows)
+            exact = exact and found.exact
+            if len(found.rows) >= fetch:
+                bound += weight * max(float(found.similarities.min()), 0.0)
+                exhausted = False
         rows = np.unique(np.concatenate(seen))
         return _Nearest(rows[rows >= 0], None if exhausted else bound, exact)
 

@@ -18,7 +18,7 @@ from ranking.vectors.backends.port import (
     SnapshotIndex,
     VectorIndex,
     cosines,
-    nearest_rows,
+    row_search,
     unit,
 )
 from schemas.modalities import Modality
@@ -149,10 +149,11 @@ def compare_search(
         best = sorted(cosines.values(), reverse=True)[:k]
         enough = [cosine for cosine in best if at_least is None or cosine >= at_least]
         np.testing.assert_allclose(found.similarities, enough, atol=tolerance, err_msg="an exact index misses nothing")
-        near = nearest_rows(index, NUMBERS, query, k, among)
+        search = row_search(index, NUMBERS, query, among)
+        for near in (search.nearest(-(-k // 2)), search.nearest(k)):
+            known = [cosines[clip_id] for clip_id in NUMBERS.clip_ids(near.rows)]
+            np.testing.assert_allclose(near.similarities, known, atol=tolerance, err_msg="the similarities of the rows")
         expect({*found.ids} <= {*NUMBERS.clip_ids(near.rows)}, f"the rows of all hits are found, not {near.rows}")
-        known = [cosines[clip_id] for clip_id in NUMBERS.clip_ids(near.rows)]
-        np.testing.assert_allclose(near.similarities, known, atol=tolerance, err_msg="the similarities of the rows")
 
 
 def raises(expected: type[Exception], call: Callable[[], object], what: str) -> Exception:

@@ -130,14 +130,24 @@ class FoundRows(NamedTuple):
     exact: bool
 
 
+class RowSearch(Protocol):
+    """The search of an index for one query, by one thread. What changes once it has begun may show or not."""
+
+    def nearest(self, k: int) -> FoundRows:
+        """As ``VectorIndex.search``. May be called again with a larger k, for less than another search costs."""
+        ...
+
+
 @runtime_checkable
 class SearchesRows(Protocol):
     """An index in this process that says which rows are near, so that no ids have to be looked up, and that compares
     its vectors with a query faster than ``vectors`` hands them out.
     """
 
-    def search_rows(self, query: Float32, k: int, *, among: Filter | None = None) -> FoundRows:
-        """As ``search``. While the index changes, a row may belong to another clip by now."""
+    def row_search(self, query: Float32, *, among: Filter | None = None) -> RowSearch:
+        """A search for the unit vector ``query`` (D,). While the index changes, a row may belong to another clip by
+        now.
+        """
         ...
 
     def cosines(self, rows: Int64, query: Float32) -> Float32:
@@ -318,12 +328,25 @@ def _lengths(vectors: Float32) -> Float32:
     return lengths
 
 
-def nearest_rows(index: VectorIndex, numbers: RowNumbers, query: Float32, k: int, among: Filter | None) -> FoundRows:
-    """``SearchesRows.search_rows`` of any index; -1 for a clip that has no row by now."""
+def row_search(index: VectorIndex, numbers: RowNumbers, query: Float32, among: Filter | None) -> RowSearch:
+    """``SearchesRows.row_search`` of any index; -1 for a clip that has no row by now."""
     if isinstance(index, SearchesRows):
-        return index.search_rows(query, k, among=among)
-    found = index.search(query, k, among=among)
-    return FoundRows(numbers.find(found.ids), found.similarities, found.exact)
+        return index.row_search(query, among=among)
+    return _SearchById(index, numbers, query, among)
+
+
+class _SearchById:
+    """``RowSearch`` of an index that knows ids only: it is searched again for each k."""
+
+    def __init__(self, index: VectorIndex, numbers: RowNumbers, query: Float32, among: Filter | None) -> None:
+        self._index = index
+        self._numbers = numbers
+        self._query = query
+        self._among = among
+
+    def nearest(self, k: int) -> FoundRows:
+        found = self._index.search(self._query, k, among=self._among)
+        return FoundRows(self._numbers.find(found.ids), found.similarities, found.exact)
 
 
 def cosines(index: VectorIndex, numbers: RowNumbers, rows: Int64, query: Float32) -> Float32:

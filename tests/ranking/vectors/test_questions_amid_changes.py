@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import ranking.vectors.similarity
 from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.numpy_exact import NumpyBackend
-from ranking.vectors.backends.port import IndexBackend, VectorIndex
+from ranking.vectors.backends.port import FoundRows, IndexBackend, RowSearch, VectorIndex
 from ranking.vectors.conditions import Decisions, Undecided
 from ranking.vectors.row_changes import ChangesForgotten, RowChanges
 from schemas.errors import NotFound, StoreUnavailable
@@ -93,9 +93,20 @@ class _Interrupted:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._index, name)
-        if name in ("search", "search_rows", "vectors", "cosines", "cosines_of_rows"):
+        if name in ("search", "row_search", "vectors", "cosines"):
             self._let()
-        return found
+        return (lambda *of, **only: _Search(found(*of, **only), self._let)) if name == "row_search" else found
+
+
+class _Search:
+    """A search that something changes during, before each of its rounds."""
+
+    def __init__(self, search: RowSearch, let: Change) -> None:
+        self._search, self._let = search, let
+
+    def nearest(self, k: int) -> FoundRows:
+        self._let()
+        return self._search.nearest(k)
 
 
 def random_change(space: ChangingSpace, kind: str, which: int, fresh: Clip) -> None:

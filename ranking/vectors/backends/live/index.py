@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
-import faiss
 import numpy as np
 
 from ranking.vectors.backends.live.background import MergeThreads
@@ -23,14 +22,14 @@ from ranking.vectors.backends.live.freezing import FrozenLiveIndex
 from ranking.vectors.backends.live.heap import return_free_memory
 from ranking.vectors.backends.live.merging import Merged, Sources, merged
 from ranking.vectors.backends.live.parts import NEVER, Copy, FreshPart, Part, Segment, Shown, State
-from ranking.vectors.backends.live.searching import Admitted, cosines, nearest
+from ranking.vectors.backends.live.searching import Admitted, ComparedRows, StateSearch, cosines
 from ranking.vectors.backends.live.segment_files import SegmentFolder, SegmentVectors
 from ranking.vectors.backends.live.tiers import Lane, Merge, Shape, due, size
 from ranking.vectors.backends.port import (
     Filter,
-    FoundRows,
     IndexedClip,
     RowNumbers,
+    RowSearch,
     SearchResult,
     best_first,
     checked_query,
@@ -113,28 +112,23 @@ class LiveIndex:
     def search(
         self, query: Float32, k: int, *, among: Filter | None = None, at_least: float | None = None
     ) -> SearchResult:
-        found = self.search_rows(query, k, among=among)
+        query = checked_query(query, self._dim, k)
+        found = self.row_search(query, among=among).nearest(k)
         rows, similarities = found.rows, found.similarities
         if at_least is not None:
             enough = similarities >= at_least
             rows, similarities = rows[enough], similarities[enough]
         return best_first(similarities, self._numbers.clip_ids(rows), k, exact=found.exact)
 
-    def search_rows(self, query: Float32, k: int, *, among: Filter | None = None) -> FoundRows:
-        query = checked_query(query, self._dim, k)
+    def row_search(self, query: Float32, *, among: Filter | None = None) -> RowSearch:
+        query = checked_query(query, self._dim)
         state = self._state
         if among is not None and among.count <= self._shape.scanned:
             rows = among.rows()
             compared = self._compared(rows, query)
             held = ~np.isnan(compared)
-            return _nearest(FoundRows(rows[held], compared[held], exact=True), k)
-        admitted = None if among is None else Admitted(among.rows())
-        k = min(k, state.live if admitted is None else admitted.count)
-        if k == 0:
-            return FoundRows(np.empty(0, np.int64), np.empty(0, np.float32), exact=True)
-        # OpenMP keeps the number per calling thread, so it has to be set where the search runs.
-        faiss.omp_set_num_threads(self._threads)
-        return _nearest(nearest(state, query, k, admitted), k)
+            return ComparedRows(rows[held], compared[held])
+        return StateSearch(state, query, None if among is None else Admitted(among.rows()), self._threads)
 
     def vectors(self, clip_ids: Sequence[str]) -> Float32:
         return self._look_up(self._numbers.find(clip_ids))
@@ -355,11 +349,3 @@ class LiveIndex:
 
     def _waiting(self) -> int:
         return sum(isinstance(part, FreshPart) for part, _ in self._state.shown[:-1])
-
-
-def _nearest(found: FoundRows, k: int) -> FoundRows:
-    """The k nearest, and those that are as near as the last of them."""
-    if len(found.rows) <= k or k == 0:
-        return found
-    first = found.similarities >= np.partition(found.similarities, -k)[-k]
-    return FoundRows(found.rows[first], found.similarities[first], found.exact)

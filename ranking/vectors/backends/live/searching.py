@@ -1,14 +1,15 @@
 """The search over one state of a live index.
 
 Parts without codes are scanned. From each segment with codes come the rows with the best estimates; the best of all
-segments are computed again from the exact vectors, so that every similarity is that of what the index holds.
+segments are computed again from the exact vectors, so that every similarity is that of what the index holds. A search
+that goes on with a larger k compares with no vector twice.
 
 Legend: N slots, C candidates, D width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import ceil, sqrt
-from typing import Final
+from typing import Final, NamedTuple
 
 import faiss
 import numpy as np
@@ -65,41 +66,79 @@ def cosines(part: Part, slots: Int64, query: Float32) -> Float32:
     return half_cosines([(part.exact, slots)], query)
 
 
-def nearest(state: State, query: Float32, k: int, admitted: Admitted | None) -> FoundRows:
-    """The k nearest rows, and perhaps more, of the 1 ≤ k that ``state`` holds and ``admitted`` admits."""
-    scanned = [_scanned(each, query, k, state.change, admitted) for each in state.shown if each.part.codes is None]
-    segments = [part for part in state.segments() if part.codes is not None]
-    if segments:
-        scanned.append(_from_codes(segments, query, k, state, admitted))
-    rows, cosines = zip(*scanned, strict=True)
-    return FoundRows(np.concatenate(rows), np.concatenate(cosines), exact=not segments)
+class StateSearch:
+    """``RowSearch`` of one state, whatever changes meanwhile."""
+
+    def __init__(self, state: State, query: Float32, admitted: Admitted | None, threads: int) -> None:
+        """``query`` (D,) is a unit vector; ``threads``: how many FAISS may use."""
+        self._state = state
+        self._query = query
+        self._admitted = admitted
+        self._threads = threads
+        self._segments = [part for part in state.segments() if part.codes is not None]
+        self._compared: list[tuple[Int64, Float32]] = []
+        self._slots: list[Int64] = [np.empty(0, np.int64) for _ in self._segments]
+        """Of each segment with codes, those that were computed again."""
+
+    def nearest(self, k: int) -> FoundRows:
+        k = min(k, self._state.live if self._admitted is None else self._admitted.count)
+        exact = not self._segments
+        if k == 0:
+            return FoundRows(np.empty(0, np.int64), np.empty(0, np.float32), exact=True)
+        if not self._compared:
+            self._compared = [
+                _scanned(each, self._query, self._state.change, self._admitted)
+                for each in self._state.shown
+                if each.part.codes is None
+            ]
+        if self._segments:
+            # OpenMP keeps the number per calling thread, so it has to be set where the search runs.
+            faiss.omp_set_num_threads(self._threads)
+            self._compared.append(self._from_codes(k))
+        rows, cosines = zip(*self._compared, strict=True)
+        return first(FoundRows(np.concatenate(rows), np.concatenate(cosines), exact), k)
+
+    def _from_codes(self, k: int) -> tuple[Int64, Float32]:
+        """Rows and similarities of the best estimates of all segments, without those that there were before."""
+        estimated = [_estimated(segment, self._query, k, self._state, self._admitted) for segment in self._segments]
+        kept = max((segment.codes.wanted(k) for segment in self._segments if segment.codes is not None), default=0)
+        estimates = np.concatenate([each for each, _ in estimated])
+        least = np.partition(estimates, -kept)[-kept] if len(estimates) > kept else -np.inf
+        rows, places = [], []
+        for number, (segment, (each, slots)) in enumerate(zip(self._segments, estimated, strict=True)):
+            best = slots[each >= least]
+            best = best[~np.isin(best, self._slots[number], assume_unique=True)]
+            self._slots[number] = np.concatenate([self._slots[number], best])
+            rows.append(segment.rows[best])
+            places.append((segment.exact, best))
+        return np.concatenate(rows), half_cosines(places, self._query)
 
 
-def _scanned(shown: Shown, query: Float32, k: int, change: int, admitted: Admitted | None) -> tuple[Int64, Float32]:
+class ComparedRows(NamedTuple):
+    """``RowSearch`` of what was compared already: all rows (N,) that are held and admitted, and their cosines (N,)."""
+
+    rows: Int64
+    cosines: Float32
+
+    def nearest(self, k: int) -> FoundRows:
+        return first(FoundRows(self.rows, self.cosines, exact=True), k)
+
+
+def first(found: FoundRows, k: int) -> FoundRows:
+    """The k nearest, and those that are as near as the last of them."""
+    if len(found.rows) <= k or k == 0:
+        return found
+    enough = found.similarities >= np.partition(found.similarities, -k)[-k]
+    return FoundRows(found.rows[enough], found.similarities[enough], found.exact)
+
+
+def _scanned(shown: Shown, query: Float32, change: int, admitted: Admitted | None) -> tuple[Int64, Float32]:
     part, size = shown
     rows, compared = part.rows[:size], similarities(part.exact[:size], query)
     kept = part.died[:size] > change
     if admitted is not None:
         kept &= admitted.contains(rows)
-    rows, compared = rows[kept], compared[kept]
-    if len(rows) > k:
-        first = compared >= np.partition(compared, -k)[-k]
-        rows, compared = rows[first], compared[first]
-    return rows, compared
-
-
-def _from_codes(
-    segments: Sequence[Segment], query: Float32, k: int, state: State, admitted: Admitted | None
-) -> tuple[Int64, Float32]:
-    """Rows and similarities of the best estimates of all segments, of which there is at least one."""
-    estimated = [_estimated(segment, query, k, state, admitted) for segment in segments]
-    kept = max((segment.codes.wanted(k) for segment in segments if segment.codes is not None), default=0)
-    estimates = np.concatenate([np.empty(0, np.float32), *(each for each, _ in estimated)])
-    least = np.partition(estimates, -kept)[-kept] if len(estimates) > kept else -np.inf
-    best = [slots[each >= least] for each, slots in estimated]
-    rows = np.concatenate([segment.rows[slots] for segment, slots in zip(segments, best, strict=True)])
-    compared = half_cosines([(segment.exact, slots) for segment, slots in zip(segments, best, strict=True)], query)
-    return rows, compared
+    return rows[kept], compared[kept]
 
 
 def _estimated(

@@ -27,7 +27,7 @@ class Shape:
     capacity: int = 1024
     ratio: int = 4
     exact_below: int = 16_384
-    coded_from: int = 4096
+    coded_from: int = 2048
     dead_share: float = 0.3
     scanned: int = 2048
     waiting: int = 32
