@@ -16,7 +16,6 @@ POSE_DESCRIPTORS: Final = ("movement", "speed", "jerk", "width", "travel", "brea
 VECTOR_DESCRIPTORS: Final = ("size", "mean", "variation", "jerk", "share of zeros", "tail", "typical vector", "spread")
 
 _SMALLEST: Final = 1e-12
-_NEIGHBOURS: Final = (1, 2, 3)
 _MOST_VALUES: Final = 2**16
 """So many values of a tensor tell what its descriptors need, and stay in the processor's cache."""
 _MOST_PARTS: Final = 16
@@ -37,27 +36,25 @@ def mean_step(frames: Floats) -> Double:
 
 def describe_pose(frames: Floats, typical: Double) -> Double:
     """(T, V, K) to ``POSE_DESCRIPTORS``; none of them depends on where and how large the body is."""
-    planes = np.ascontiguousarray(doubled(frames).transpose(2, 1, 0))  # sums over V and differences in T are contiguous
-    joints, steps = planes.shape[1:]
-    centre = np.add.reduce(planes, axis=1) / joints
-    centred = planes - centre[:, None]
-    power = np.einsum("kvt,kvt->t", centred, centred) / joints
+    from schemas.arrays.kernels import measure_movement
+
+    pose = doubled(frames)
+    steps, joints, coordinates = pose.shape
+    power, moments = np.empty(steps), np.empty((coordinates, coordinates))
+    still, product, travelled, first, second = measure_movement(pose, typical, power, moments)
     size = math.sqrt(max(median_of_ordered(np.sort(power)), _SMALLEST))
     mean_power = float(np.add.reduce(power)) / steps
     radius = float(np.add.reduce(np.sqrt(power))) / steps
-    mean = np.add.reduce(centred, axis=2) / steps
-    still = float(np.vdot(mean, mean))
-    axes = np.sqrt(np.maximum(np.linalg.eigvalsh(np.einsum("kvt,lvt->kl", centred, centred)), 0))
-    travelled = centre - (np.add.reduce(centre, axis=1) / steps)[:, None]
-    speed, jerk = _speed_and_jerk(planes)
-    likeness = float(mean.T.ravel() @ typical) / max(math.sqrt(still), _SMALLEST)
+    axes = np.sqrt(np.maximum(np.linalg.eigvalsh(moments), 0))
+    speed, jerk = (math.sqrt(each / (max(steps - apart, 1) * joints)) for apart, each in ((1, first), (2, second)))
+    likeness = product / max(math.sqrt(still), _SMALLEST)
     return np.array(
         [
-            _log(_movement(planes)),
+            _log(_movement(pose)),
             _log(speed / size),
             _log(jerk / max(speed, _SMALLEST)),
             _log(float(axes[-2]) / max(float(axes[-1]), _SMALLEST)),
-            _log(_root(float(np.vdot(travelled, travelled)) / steps) / size),
+            _log(_root(travelled / steps) / size),
             _log(_root(mean_power - radius * radius) / size),
             _log(1.001 - likeness),
             _log(_root(mean_power - still / joints) / size),
@@ -65,31 +62,15 @@ def describe_pose(frames: Floats, typical: Double) -> Double:
     )
 
 
-def _movement(planes: Double) -> float:
+def _movement(pose: Double) -> float:
     """Root mean variance over time of the distances between joints, over their root mean square in the step.
 
     At least ``_FEWEST_SAMPLES`` steps are compared, evenly spaced, if there are so many.
     """
-    planes = planes[..., :: max(1, planes.shape[2] // _FEWEST_SAMPLES)]
-    joints, steps = planes.shape[1:]
-    places = (np.arange(joints) - np.array(_NEIGHBOURS)[:, None]) % joints
-    apart = planes[:, places] - planes[:, None]
-    square = np.einsum("knvt,knvt->nvt", apart, apart).reshape(-1, steps)
-    scale = np.add.reduce(square, axis=0) / len(square)
-    square /= np.maximum(scale, _SMALLEST)
-    mean_square = float(np.add.reduce(square, axis=None)) / square.size
-    mean = np.add.reduce(np.sqrt(square, out=square), axis=1) / steps
-    return _root(mean_square - float(np.vdot(mean, mean)) / len(mean))
+    from schemas.arrays.kernels import neighbour_distances
 
-
-def _speed_and_jerk(planes: Double) -> tuple[float, float]:
-    """Root mean squares of the joints' first and second differences; 0 where there are too few steps."""
-    first = planes[..., 1:] - planes[..., :-1]
-    second = first[..., 1:] - first[..., :-1]
-    speed, jerk = (
-        math.sqrt(len(planes) * float(np.vecdot(each, each).sum()) / max(each.size, 1)) for each in (first, second)
-    )
-    return speed, jerk
+    mean_square, square_of_means, _ = neighbour_distances(pose, max(1, len(pose) // _FEWEST_SAMPLES), _SMALLEST)
+    return _root(mean_square - square_of_means)
 
 
 def describe_vectors(frames: Floats, typical: Double) -> Double:
@@ -98,21 +79,21 @@ def describe_vectors(frames: Floats, typical: Double) -> Double:
 
     Jerk, share of zeros and tail are those of a ``sample``, the others those of all values.
     """
-    values = widened(frames)
+    from schemas.arrays.kernels import sum_sample, sum_steps
+
+    values = np.ascontiguousarray(widened(frames))
     steps, channels = values.shape
-    mean = (np.add.reduce(values, axis=0) / np.float32(steps)).astype(np.float64)
-    power = max(_mean_square(values), _SMALLEST)
+    sums = np.empty(channels, np.float32)
+    power = max(sum_steps(values, sums) / values.size, _SMALLEST)
+    mean = (sums / np.float32(steps)).astype(np.float64)
     size = math.sqrt(power)
     still = float(mean @ mean) / channels
     variance = max(power - still, 0.0) * steps / max(steps - 1, 1)
     still = max(still - variance / steps, _SMALLEST)
-    now, following = sample(values)
-    squares = now * now
-    tail = _mean_square(squares)
-    change = 0.0
-    if steps > 1:
-        pairs = len(following)
-        change = _mean_square(np.subtract(following, now[:pairs], out=squares[:pairs]))
+    parts, sampled = _sampled(steps, channels)
+    positive, fourth, changes = sum_sample(values, parts, sampled)
+    seen, width = sampled * channels // parts, channels // parts
+    change = changes / max(min(sampled, steps - 1) * width, 1)
     level = float(np.add.reduce(mean)) / channels
     return np.array(
         [
@@ -120,8 +101,8 @@ def describe_vectors(frames: Floats, typical: Double) -> Double:
             level / size,
             _log(math.sqrt(variance) / size),
             _log(math.sqrt(change / max(2 * variance, _SMALLEST))),
-            1.0 - np.count_nonzero(now > 0) / now.size,
-            _log(tail / power**2),
+            1.0 - positive / seen,
+            _log(fourth / seen / power**2),
             float(mean @ typical) / math.sqrt(still * channels),
             _log(_root(float(mean @ mean) / channels - level * level - variance / steps) / size),
         ]
@@ -135,21 +116,22 @@ def sample(values: Float32) -> tuple[Float32, Float32]:
     made-up features cannot hide where nothing is looked at.
     """
     steps, channels = values.shape
-    parts = 1
-    while values.size > parts * _MOST_VALUES and parts < _MOST_PARTS and channels % (2 * parts) == 0:
-        parts *= 2
-    if parts == 1 or steps <= parts:
+    parts, sampled = _sampled(steps, channels)
+    if parts == 1:
         return values[:, None], values[1:, None]
-    groups = (steps - 1) // parts
-    shape = groups, parts, parts, channels // parts
-    now, following = (np.einsum("gppc->gpc", values[start : start + groups * parts].reshape(shape)) for start in (0, 1))
+    shape = sampled // parts, parts, parts, channels // parts
+    now, following = (np.einsum("gppc->gpc", values[start : start + sampled].reshape(shape)) for start in (0, 1))
     return now, following
 
 
-def _mean_square(values: Float32) -> float:
-    """Of contiguous values, (·, C) or (·, P, C / P)."""
-    rows = values.reshape(len(values), -1)
-    return float(np.add.reduce(np.vecdot(rows, rows), dtype=np.float64)) / values.size
+def _sampled(steps: int, channels: int) -> tuple[int, int]:
+    """Into how many parts a ``sample`` divides the channels, and how many steps it has."""
+    parts = 1
+    while steps * channels > parts * _MOST_VALUES and parts < _MOST_PARTS and channels % (2 * parts) == 0:
+        parts *= 2
+    if parts == 1 or steps <= parts:
+        return 1, steps
+    return parts, (steps - 1) // parts * parts
 
 
 def _root(square: float) -> float:

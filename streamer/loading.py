@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Collection
 
+from schemas import arrays
 from schemas.bundle import BundleManifest
 from schemas.codec import unreported
 from schemas.errors import (
@@ -48,6 +49,7 @@ class FeatureLoader:
         """``extractor`` extracts features from videos; without one, uploads that name a video are refused. Tensors of
         modalities that this release does not know are reported to ``on_unknown_modality`` by name.
         """
+        arrays.prepare()
         self._reader = FeatureReader(store, max_bytes=max_bytes, extractor=extractor)
         self._on_unknown_modality = on_unknown_modality
         self._channels = {stream.modality: stream.input_channels for stream in manifest.streams}

@@ -23,6 +23,7 @@ IMPORTED: Final = (
     "kafka",
     "onnxruntime",
     "psycopg",
+    "schemas.arrays.kernels",
     "tests.faults.snapshot_writer",
 )
 

@@ -5,6 +5,7 @@ limit. The limits lie far outside what recordings of people reach; docs/decision
 Legend: T time steps, V joints, C channels, D values of one step (V·C or C).
 """
 
+import math
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -12,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from schemas.arrays.float16 import doubled, widened
+from schemas.arrays.float16 import doubled, widened_spaced
 from schemas.arrays.magnitude import greatest_magnitude
 from schemas.errors import FeaturesImplausible
 from schemas.features import ClipFeatures, check_length
@@ -49,7 +50,7 @@ _CHANNELS: Final = 64
 cost."""
 _NEIGHBOURS: Final = (1, 2, 3)
 """Joints whose distances are compared: to those so many places on in the order of the layout. They fix the pose."""
-_LIMITS_OF_POSES: Final = PoseLimits(LEAST_EXTENT, LEAST_WIDTH, LEAST_MOVEMENT, GREATEST_SPEED, _NEIGHBOURS)
+_LIMITS_OF_POSES: Final = PoseLimits(LEAST_EXTENT, LEAST_WIDTH, LEAST_MOVEMENT, GREATEST_SPEED)
 _FAR_ABOVE_CONTRAST: Final = 1e-4
 """A square of the contrast, a hundred times that of the limit, far beyond the rounding of float32."""
 _FEWEST_STEPS: Final = 4
@@ -118,8 +119,8 @@ def findings(features: ClipFeatures, duration_s: float, *, whole_video: bool = F
             coordinates = LAYOUTS[features.joint_layout or ""].coordinates
             yield from _pose_findings(modality, doubled(frames[..., :coordinates]), greatest)
         else:
-            spaced = frames[:, :: max(1, frames.shape[1] // _CHANNELS)]
-            yield from _vector_findings(modality, np.ascontiguousarray(widened(spaced)))
+            spaced = widened_spaced(frames, max(1, frames.shape[1] // _CHANNELS))
+            yield from _vector_findings(modality, spaced)
 
 
 def _length(modality: Modality, steps: int, duration_s: float) -> Iterator[Finding]:
@@ -134,16 +135,12 @@ def _pose_findings(modality: Modality, pose: Double, greatest: float) -> Iterato
     """``pose``: (T, V, coordinates)."""
     flat = pose.reshape(len(pose), -1)
     changes = changes_between(flat)
-    if len(pose) < _FEWEST_STEPS or not is_ordinary(_planes(pose), changes, greatest, _LIMITS_OF_POSES):
+    if len(pose) < _FEWEST_STEPS or not is_ordinary(pose, changes, greatest, _LIMITS_OF_POSES):
         found = list(_unusual_pose_findings(modality, pose, greatest))
         yield from found
         if len(pose) < _FEWEST_STEPS or any(each.rule is Plausibility.EXTENT for each in found):
             return
     yield from _repetition(modality, flat, changes)
-
-
-def _planes(pose: Double) -> Double:
-    return np.ascontiguousarray(pose.transpose(2, 1, 0))
 
 
 def _unusual_pose_findings(modality: Modality, pose: Double, greatest: float) -> Iterator[Finding]:
@@ -179,17 +176,17 @@ def _movement(pose: Double) -> float:
 
 def _vector_findings(modality: Modality, frames: npt.NDArray[np.float32]) -> Iterator[Finding]:
     """``frames``: (T, C)."""
+    from schemas.arrays.kernels import centre_steps
+
     steps, channels = frames.shape
-    squares, sums = np.vecdot(frames, frames), np.add.reduce(frames, axis=1)
-    far = np.count_nonzero(sums * sums < (1 - _FAR_ABOVE_CONTRAST) * channels * squares)
+    centred = np.empty_like(frames)
+    far, power, spread = centre_steps(frames, (1 - _FAR_ABOVE_CONTRAST) * channels, centred)
     if channels > 1 and 2 * far <= steps and (contrast := _contrast(frames)) < LEAST_CONTRAST:
         yield Finding(Plausibility.CONTRAST, modality, contrast, LEAST_CONTRAST, True, "the contrast of the channels")
         return
     if steps < _FEWEST_STEPS:
         return
-    centred = frames - np.add.reduce(frames, axis=0) / steps
-    power = float(np.add.reduce(squares))
-    variation = float(np.sqrt(np.add.reduce(np.vecdot(centred, centred)) / power)) if power else 0.0
+    variation = math.sqrt(spread / power) if power else 0.0
     if variation < LEAST_VARIATION:
         yield Finding(Plausibility.VARIATION, modality, variation, LEAST_VARIATION, True, "the change over time")
         return

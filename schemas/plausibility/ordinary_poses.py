@@ -24,43 +24,31 @@ class PoseLimits(NamedTuple):
     width: float
     movement: float
     speed: float
-    neighbours: tuple[int, ...]
 
 
-def is_ordinary(planes: Double, changes: Double, greatest: float, limits: PoseLimits) -> bool:
+def is_ordinary(pose: Double, changes: Double, greatest: float, limits: PoseLimits) -> bool:
     """Whether a pose surely keeps the rules of extent, width, movement and speed.
 
-    ``planes``: (K, V, T), at least two steps. ``changes``, (T - 1,): the Euclidean distances between steps.
+    ``pose``: (T, V, K), at least two steps. ``changes``, (T - 1,): the Euclidean distances between steps.
     ``greatest``: the greatest absolute value.
     """
-    joints, steps = planes.shape[1:]
-    centred = planes - (np.add.reduce(planes, axis=1) / joints)[:, None]
-    variances = np.einsum("kvt,kvt->kt", centred, centred)
-    power = np.add.reduce(variances, axis=0)
+    from schemas.arrays.kernels import measure_shapes
+
+    steps, joints, _ = pose.shape
+    power = np.empty(steps)
+    # Of the eigenvalues a ≥ b ≥ c of the covariance, ab + ac + bc ≤ 3ab and (a + b + c)² ≥ a², so that the quotient of
+    # the two is at most 3b/a.
+    wide = measure_shapes(pose, 2 * 3 * _MARGIN * limits.width**2, power)
     # Popoviciu's inequality: a range is at least twice the standard deviation. So a bounding box's diagonal is at least
     # twice the root mean square distance from the centre.
     size = 2 * float(np.sqrt(np.sort(power)[(steps - 1) // 2] / joints))
     return bool(
         size > 0
         and size >= _MARGIN * limits.extent * greatest
-        and _is_wide(centred, variances, power, limits.width)
+        and 2 * wide > steps
         and _moves_slowly(changes / np.sqrt(joints), limits.speed * size)
-        and _changes(planes, limits)
+        and _changes(pose, limits)
     )
-
-
-def _is_wide(centred: Double, variances: Double, power: Double, least: float) -> bool:
-    """Of the eigenvalues a ≥ b ≥ c of the covariance, ab + ac + bc ≤ 3ab and (a + b + c)² ≥ a², so that the quotient of
-    the two is at most 3b/a. Both are sums of squares of the covariance's elements.
-    """
-    squares = np.add.reduce(variances * variances, axis=0)
-    for first in range(len(centred)):
-        for second in range(first):
-            covariance = np.einsum("vt,vt->t", centred[first], centred[second])
-            squares += 2 * covariance * covariance
-    whole = power * power
-    wide = np.count_nonzero(whole - squares > 2 * 3 * _MARGIN * least**2 * whole)
-    return bool(2 * wide > len(power))
 
 
 def _moves_slowly(speeds: Double, most: float) -> bool:
@@ -71,17 +59,12 @@ def _moves_slowly(speeds: Double, most: float) -> bool:
     return not moving or bool(_MARGIN * ordered[still + moving // 2] <= most)
 
 
-def _changes(planes: Double, limits: PoseLimits) -> bool:
+def _changes(pose: Double, limits: PoseLimits) -> bool:
     """A sum of squares about the mean is at least that of some of its terms about their own mean."""
-    joints, steps = planes.shape[1:]
-    some = planes[..., :: max(1, steps // _SAMPLES)]
-    places = (np.arange(joints) - np.array(limits.neighbours)[:, None]) % joints
-    apart = some[:, places] - some[:, None]
-    square = np.einsum("knvt,knvt->nvt", apart, apart).reshape(-1, some.shape[-1])
-    scale = np.add.reduce(square, axis=0) / len(square)
-    if not scale.all():
-        return False
-    typical = np.add.reduce(np.sqrt(square / scale), axis=1) / some.shape[-1]
+    from schemas.arrays.kernels import neighbour_distances
+
+    stride = max(1, len(pose) // _SAMPLES)
+    _, square_of_means, smallest = neighbour_distances(pose, stride, 0.0)
     # The distances over their root mean square have the mean square 1.
-    variance = 1 - float(np.vecdot(typical, typical)) / len(typical)
-    return bool(variance * some.shape[-1] / steps >= (_MARGIN * limits.movement) ** 2)
+    share = -(-len(pose) // stride) / len(pose)
+    return smallest > 0 and (1 - square_of_means) * share >= (_MARGIN * limits.movement) ** 2

@@ -23,7 +23,6 @@ RULES = PoseLimits(
     plausibility.LEAST_WIDTH,
     plausibility.LEAST_MOVEMENT,
     plausibility.GREATEST_SPEED,
-    plausibility._NEIGHBOURS,
 )
 
 Frames = np.ndarray
@@ -136,9 +135,8 @@ def test_a_pose_that_is_called_ordinary_breaks_no_rule_of_poses() -> None:
         pose = frames.astype(np.float64)
         if len(pose) < 4:
             continue
-        planes = np.ascontiguousarray(pose.transpose(2, 1, 0))
         changes = changes_between(pose.reshape(len(pose), -1))
-        if is_ordinary(planes, changes, float(np.abs(pose).max()), RULES):
+        if is_ordinary(pose, changes, float(np.abs(pose).max()), RULES):
             called += 1
             assert not broken(pose_values(pose)) - {"duplicates", "repeats"}
     assert called > 50
