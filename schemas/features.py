@@ -80,6 +80,11 @@ class _Tensor(msgspec.Struct, forbid_unknown_fields=True):
     data_offsets: tuple[int, int]
 
 
+_ENTRIES: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_METADATA: Final = msgspec.json.Decoder(dict[str, str])
+_TENSOR: Final = msgspec.json.Decoder(_Tensor)
+
+
 def encode_features(features: ClipFeatures) -> bytes:
     """The bytes of a feature file at the nominal frame rates; equal features give equal bytes. Raises what
     ``decode_features`` would raise on reading them.
@@ -139,8 +144,9 @@ def decode_features(content: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Cl
     for modality in [m for m in frames if m.has_joints]:
         joints = LAYOUTS[layout or ""]
         found = missing_joints(frames[modality], joints)
-        filled_joints, missing = float(found.mean()), found if found.any() else None
-        frames[modality] = fill_missing(frames[modality], found, joints.joints, modality.rate_hz)
+        if found.any():
+            filled_joints, missing = float(found.mean()), found
+            frames[modality] = fill_missing(frames[modality], found, joints.joints, modality.rate_hz)
     in_order = {m: frames[m] for m in MODALITIES if m in frames}
     return ClipFeatures(in_order, layout, extractors, unknown, filled_joints, missing)
 
@@ -154,10 +160,12 @@ def _header(content: bytes) -> tuple[int, dict[str, str], dict[str, _Tensor]]:
     try:
         if not header.startswith(b"{"):
             raise msgspec.ValidationError("it does not begin with a brace")
-        entries = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
-        json.loads(header, object_pairs_hook=_each_once)  # of two entries msgspec silently takes the last
-        metadata = msgspec.json.decode(entries.pop("__metadata__", b"{}"), type=dict[str, str])
-        return end, metadata, {name: msgspec.json.decode(entry, type=_Tensor) for name, entry in entries.items()}
+        entries = _ENTRIES.decode(header)
+        # Of two entries msgspec silently takes the last, so that what it writes is shorter than what it has read.
+        if msgspec.json.encode(msgspec.json.decode(header)) != header.rstrip(b" "):
+            json.loads(header, object_pairs_hook=_each_once)
+        metadata = _METADATA.decode(entries.pop("__metadata__", b"{}"))
+        return end, metadata, {name: _TENSOR.decode(entry) for name, entry in entries.items()}
     except (ValueError, RecursionError) as error:  # msgspec's and json's errors are ValueErrors
         raise FeatureFileCorrupt(
             f"the safetensors header is unreadable ({shortened(str(error))}); write the file again"
