@@ -3,9 +3,10 @@
     python -m benchmarks.faults [--kills 100] [--clips 20000] [--every 1.6] [--seed 1] [--recovery-clips 20000]
 
 A real Kafka and a real PostgreSQL; two streamers, a ranker and a serving process that keeps the index, each SIGKILLed
-at random moments and started again at once, while the uploads lie on the topic; the last is sent after the last kill.
-At the end the uploads are compared with the log as committed (each clip once), the log with every row of the database,
-and with every vector of the snapshot.
+at random moments and started again at once, while the uploads lie on the topic, short clips and some routines; the last
+is sent after the last kill. At the end the uploads are compared with the log as committed (each clip once, with the
+scores, the style and the attention over time that it has where nothing is killed), the log with every row of the
+database, and with every vector of the snapshot.
 *Recovery*: from SIGKILL until the process has made progress again, its start included. Then, on a log of its own, how
 long the views take to be up to date again from what they had stored and from nothing: ``benchmarks.recovery``.
 """
@@ -20,6 +21,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
@@ -27,11 +29,15 @@ from rich.table import Table
 from benchmarks import recovery
 from benchmarks.pipeline import OUT, make_uploads, repeated, settings_for
 from dancerank.console.progress import steps
+from dancerank.demo.routines import written_routines
+from dancerank.synthetic.routines import SHORTEST_S, long_routines
 from dancerank.topics import create_topics
 from dancerank.uploads import send_clips
 from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
+from schemas.clock import SystemClock
 from schemas.events import ClipUploaded
+from schemas.modalities import Modality
 from tests.faults.killing import Cached, Killer, await_all
 from tests.faults.processes import Worker, ranker, server, streamer, write_config
 from tests.faults.verification import Verdict, verify
@@ -39,7 +45,11 @@ from tests.servers.kafka import KafkaServer
 from tests.servers.postgresql import PostgresqlServer
 from transport.connection import KafkaConnection
 from transport.kafka_sink import KafkaSink
+from vdv.uploads import read_uploads
 
+ONE_ROUTINE_IN: Final = 10
+"""So many short clips there is a routine."""
+_ROUTINES_SEED: Final = 7
 _PATIENCE_S = 1800.0
 
 
@@ -51,7 +61,7 @@ def main() -> None:
         kafka = stack.enter_context(KafkaServer())
         database = PostgresqlServer()
         stack.callback(database.stop)
-        uploads = make_uploads(folder, arguments.files)
+        uploads = [*make_uploads(folder, arguments.files), *routine_uploads(folder, arguments.files // ONE_ROUTINE_IN)]
         sent = list(repeated(uploads, arguments.clips))
         started_s = time.monotonic()
         killer, verdict = kill_and_verify(
@@ -101,6 +111,13 @@ def recover(folder: Path, kafka: KafkaServer, database: PostgresqlServer, clips:
             on_progress,
             clips=clips,
         )
+
+
+def routine_uploads(folder: Path, count: int) -> list[ClipUploaded]:
+    """So many planted routines of little more than a minute."""
+    made = long_routines(count, seed=_ROUTINES_SEED, longest_s=SHORTEST_S + 4)
+    data = written_routines(folder / "routines", {f"routine-{number}": one for number, one in enumerate(made)})
+    return list(read_uploads(data, now_ms=SystemClock().now_ms()))
 
 
 def kill_and_verify(
@@ -164,9 +181,13 @@ def kill_and_verify(
 
 
 def _await_index(serving: Worker, sent: Sequence[ClipUploaded]) -> None:
-    """Return once the serving process holds every clip; scenery is what no clip of these lacks."""
-    held = Cached(lambda: serving.metric('dancerank_index_vectors{modality="scenic"}') >= len(sent), every_s=0.5)
-    await_all(held, [serving], standstill_s=_PATIENCE_S)
+    """Return once the serving process holds every clip; scenery is what no short clip of these lacks."""
+
+    def holds_all() -> bool:
+        kinds = (Modality.SCENIC, Modality.ROUTINE)
+        return sum(serving.metric(f'dancerank_index_vectors{{modality="{kind}"}}') for kind in kinds) >= len(sent)
+
+    await_all(Cached(holds_all, every_s=0.5), [serving], standstill_s=_PATIENCE_S)
 
 
 def report(console: Console, killer: Killer, verdict: Verdict, duration_s: float) -> None:
@@ -175,6 +196,7 @@ def report(console: Console, killer: Killer, verdict: Verdict, duration_s: float
     table.add_row("clips compared", f"{verdict.clips:,}")
     table.add_row("lost", str(verdict.lost))
     table.add_row("duplicated", str(verdict.duplicated))
+    table.add_row("results wrong", str(verdict.results_wrong))
     table.add_row("rows wrong", str(verdict.rows_wrong))
     table.add_row("vectors wrong", str(verdict.vectors_wrong))
     everything = [s for found in killer.recoveries_s.values() for s in found]

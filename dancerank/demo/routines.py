@@ -40,12 +40,13 @@ def show_routines(console: Console, system: EmbeddedSystem, folder: Path, *, see
             long_routines(ROUTINES, seed=_SEED + seed, shortest_s=SHORTEST_S, longest_s=LONGEST_S), start=1
         )
     }
-    system.send(read_uploads(_written(folder, routines), now_ms=SystemClock().now_ms()))
+    system.send(read_uploads(written_routines(folder, routines), now_ms=SystemClock().now_ms()))
     system.await_clips(clips + len(routines))
     _show_moments(console, system.service, routines)
 
 
-def _written(folder: Path, routines: Mapping[str, PlantedRoutine]) -> DataSet:
+def written_routines(folder: Path, routines: Mapping[str, PlantedRoutine]) -> DataSet:
+    """A data set of routines, by their clip ids, in one challenge."""
     return write_data_set(
         folder,
         (

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.bundle import Bundle
 from schemas.clock import ManualClock
-from schemas.events import ClipScored, embedding_array
+from schemas.events import ClipScored, embedding_array, temporal_attention
 from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.ports import FusionResult, ModelRuntime, RuntimeFactory, StreamResult
 from streamer.runtimes import contract
@@ -40,12 +40,14 @@ def test_the_runtime_passes_the_checks_of_the_port(
     check(RUNTIMES[runtime], small_bundle(tmp_path, modalities=with_a_routine), ("cpu",))
 
 
-def test_the_scorer_gives_the_same_results_with_every_runtime(bundle: Bundle) -> None:
-    subsets = (FUSED_MODALITIES, (Modality.SKELETAL,), (Modality.HOLISTIC, Modality.SCENIC))
+def test_the_scorer_gives_the_same_results_with_every_runtime(tmp_path: Path) -> None:
+    bundle = small_bundle(tmp_path, modalities=(*FUSED_MODALITIES, Modality.ROUTINE))
+    subsets = (FUSED_MODALITIES, (Modality.SKELETAL,), (Modality.HOLISTIC, Modality.SCENIC), (Modality.ROUTINE,))
     clips = []
     for number, subset in enumerate(subsets):
-        features = random_features(3.0 + number, modalities=subset, seed=number)
-        clips.append((upload(f"clip-{number}", features), features))
+        duration_s = 61.0 if Modality.ROUTINE in subset else 3.0 + number
+        features = random_features(duration_s, modalities=subset, seed=number)
+        clips.append((upload(f"clip-{number}", features, duration_s=duration_s), features))
 
     def scored(runtime: ModelRuntime) -> list[ClipScored]:
         return [c for c in Scorer(runtime, clock=ManualClock(start_ms=1)).score(clips) if isinstance(c, ClipScored)]
@@ -60,6 +62,11 @@ def test_the_scorer_gives_the_same_results_with_every_runtime(bundle: Bundle) ->
             assert result.attention == pytest.approx(second.modalities[modality].attention, abs=1e-5)
             expected = embedding_array(second.modalities[modality])
             np.testing.assert_allclose(embedding_array(result), expected, rtol=1.1e-3, atol=1e-5)
+        attended, same = temporal_attention(first), temporal_attention(second)
+        assert (attended is None) == (same is None) == (Modality.ROUTINE not in first.modalities)
+        if attended is not None and same is not None:
+            for part, weights in attended.arrays().items():
+                np.testing.assert_allclose(weights, same.arrays()[part], rtol=1.1e-3, atol=1e-6)
 
 
 class ReadsPadding(OnnxRuntime):

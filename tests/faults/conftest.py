@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.faults import ONE_ROUTINE_IN, routine_uploads
 from benchmarks.pipeline import repeated, settings_for
 from dancerank.settings import Settings
 from dancerank.synthetic import Plan, synthesize
@@ -36,6 +37,12 @@ def distinct_uploads(feature_folder: Path) -> list[ClipUploaded]:
     return list(read_uploads(data, now_ms=SystemClock().now_ms()))
 
 
+@pytest.fixture(scope="session")
+def mixed_uploads(feature_folder: Path, distinct_uploads: list[ClipUploaded]) -> list[ClipUploaded]:
+    """Likewise, and some routines, which the bundle that ships scores too; it names styles of the others."""
+    return [*distinct_uploads, *routine_uploads(feature_folder, FILES // ONE_ROUTINE_IN)]
+
+
 @dataclass(frozen=True)
 class Scene:
     """Uploads that lie on their topic, and what processes need to work on them."""
@@ -48,11 +55,14 @@ class Scene:
 
 @pytest.fixture
 def scene(
-    feature_folder: Path, distinct_uploads: list[ClipUploaded], tmp_path: Path
-) -> Callable[[KafkaConnection, str, int], Scene]:
-    """Sends so many uploads to a Kafka, for views in a database."""
+    feature_folder: Path,
+    distinct_uploads: list[ClipUploaded],
+    mixed_uploads: list[ClipUploaded],
+    tmp_path: Path,
+) -> Callable[..., Scene]:
+    """Sends so many uploads to a Kafka, for views in a database; of short clips alone unless ``with_routines``."""
 
-    def made(connection: KafkaConnection, database_url: str, clips: int) -> Scene:
+    def made(connection: KafkaConnection, database_url: str, clips: int, *, with_routines: bool = False) -> Scene:
         base = settings_for(feature_folder)
         kafka = base.kafka.model_copy(update={"bootstrap_servers": connection.servers, "session_timeout_s": SESSION_S})
         ranking = base.ranking.model_copy(update={"database_url": database_url})
@@ -60,7 +70,7 @@ def scene(
         more = {"kafka": {"session_timeout_s": SESSION_S}, "streamer": {"inference_threads": 1, "tuning_s": 0}}
         config = write_config(tmp_path / "dancerank.toml", settings, **more)
         create_topics(settings, connection)
-        sent = list(repeated(distinct_uploads, clips))
+        sent = list(repeated(mixed_uploads if with_routines else distinct_uploads, clips))
         sink = KafkaSink(connection)
         send_clips(sink, settings.streamer.uploads_topic, sent, 60.0)
         sink.close()

@@ -8,9 +8,11 @@ from contextlib import ExitStack
 
 import pytest
 
+from schemas.events import temporal_attention
 from tests.faults.conftest import SESSION_S, Scene
 from tests.faults.killing import Cached, await_all
 from tests.faults.processes import streamer
+from tests.faults.verification import wrong_results
 from tests.integration.scored_log import read_log
 from tests.waiting import wait_until
 from transport.connection import KafkaConnection
@@ -20,12 +22,15 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(1200)]  #
 
 CLIPS = 900
 CLIPS_OF_THE_RESTLESS = 3000
-MakeScene = Callable[[KafkaConnection, str, int], Scene]
+MakeScene = Callable[..., Scene]
 
 
 def assert_each_once(scene: Scene) -> None:
-    log = Counter(clip.clip_id for clip in read_log(scene.settings, scene.connection))
-    assert log == Counter(upload.clip_id for upload in scene.sent)
+    """And with the results that it has where no member leaves."""
+    log = read_log(scene.settings, scene.connection)
+    assert Counter(clip.clip_id for clip in log) == Counter(upload.clip_id for upload in scene.sent)
+    assert any(temporal_attention(clip) is not None for clip in log)
+    assert wrong_results(log, scene.sent, scene.settings) == 0
 
 
 def committed(scene: Scene) -> int:
@@ -47,7 +52,7 @@ def all_written(scene: Scene) -> Cached:
 def test_members_that_join_and_leave_every_few_seconds_score_every_clip_once(
     scene: MakeScene, kafka_connection: KafkaConnection, is_static: bool
 ) -> None:
-    here = scene(kafka_connection, "sqlite:///unused.db", CLIPS_OF_THE_RESTLESS)
+    here = scene(kafka_connection, "sqlite:///unused.db", CLIPS_OF_THE_RESTLESS, with_routines=True)
     workers = [streamer(f"streamer-{number}", here.config, is_static=is_static) for number in range(3)]
     done = all_written(here)
     with ExitStack() as stack:
@@ -86,7 +91,7 @@ def holders(scene: Scene) -> int:
 def test_a_member_that_froze_until_others_had_its_partitions_writes_nothing_and_joins_again(
     scene: MakeScene, kafka_connection: KafkaConnection
 ) -> None:
-    here = scene(kafka_connection, "sqlite:///unused.db", CLIPS)
+    here = scene(kafka_connection, "sqlite:///unused.db", CLIPS, with_routines=True)
     with streamer("zombie-0", here.config) as zombie:
         wait_until(zombie.progress, what="the first member wrote nothing")
         zombie.send(signal.SIGSTOP)

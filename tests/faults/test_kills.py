@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.faults import kill_and_verify
 from benchmarks.pipeline import repeated
-from schemas.events import ClipUploaded
+from schemas.events import ClipUploaded, ClipUploadedV3
 from tests.servers import servers_are_required
 from transport.connection import KafkaConnection
 
@@ -18,9 +18,9 @@ CLIPS, KILLS, EVERY_S = (20_000, 100, 0.8) if servers_are_required() else (3_000
 
 
 def test_no_upload_is_lost_and_none_has_its_effect_twice_when_workers_are_killed(
-    feature_folder: Path, distinct_uploads: list[ClipUploaded], kafka_connection: KafkaConnection, postgresql_url: str
+    feature_folder: Path, mixed_uploads: list[ClipUploaded], kafka_connection: KafkaConnection, postgresql_url: str
 ) -> None:
-    sent = list(repeated(distinct_uploads, CLIPS))
+    sent = list(repeated(mixed_uploads, CLIPS))
     killer, verdict = kill_and_verify(
         feature_folder,
         kafka_connection,
@@ -31,6 +31,7 @@ def test_no_upload_is_lost_and_none_has_its_effect_twice_when_workers_are_killed
         random=Random(3),
         is_cold=False,
     )
+    assert any(isinstance(upload, ClipUploadedV3) for upload in sent)
     assert killer.kills == KILLS
     assert verdict.clips == CLIPS
     assert verdict.is_right, verdict

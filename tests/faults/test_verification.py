@@ -3,17 +3,26 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
+from benchmarks.pipeline import settings_for
 from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.live.tiers import Shape
 from ranking.vectors.view import IndexView
 from schemas.clock import ManualClock
-from schemas.events import ClipScored, embedding_array
+from schemas.events import (
+    ClipScored,
+    ClipScoredV3,
+    ClipUploaded,
+    StyleResult,
+    embedding_array,
+    temporal_attention,
+)
 from schemas.modalities import Modality
 from schemas.observation import Observer
-from tests.faults.verification import _wrong_vectors
+from tests.faults.verification import _wrong_vectors, undisturbed, wrong_results
 from tests.ranking.examples import apply, result, scored_clip
 
 CLIPS, DIM = 500, 32
@@ -34,6 +43,28 @@ def saved(root: Path, log: Sequence[ClipScored], shape: Shape) -> set[type]:
     (space,) = view._spaces.values()
     (index,) = space.indexes()
     return {part.exact.dtype.type for part, _ in index._state.shown if part.filled}
+
+
+def test_scores_styles_and_attention_of_other_features_are_wrong(
+    feature_folder: Path, mixed_uploads: list[ClipUploaded]
+) -> None:
+    sent, settings = [*mixed_uploads[:2], *mixed_uploads[-2:]], settings_for(feature_folder)
+    log = undisturbed(sent, settings).values()
+    clips = [clip for clip in log if isinstance(clip, ClipScoredV3)]
+    assert [clip.style is not None for clip in clips] == [True, True, False, False]
+    assert [temporal_attention(clip) is not None for clip in clips] == [False, False, True, True]
+    assert wrong_results(clips, sent, settings) == 0
+    swapped = msgspec.structs.replace
+    style = StyleResult(style="another", probability=0.9)
+    wrong = (
+        swapped(clips[0], style=style),
+        swapped(clips[1], style=None),
+        swapped(clips[1], fused_score=clips[1].fused_score + 1e-3),
+        swapped(clips[2], temporal_attention=temporal_attention(clips[3])),
+        swapped(clips[3], temporal_attention=None),
+        swapped(clips[3], features=clips[2].features),
+    )
+    assert wrong_results(wrong, sent, settings) == len(wrong)
 
 
 @pytest.mark.parametrize(("shape", "types"), [(CODED, {np.float16, np.float32}), (EXACT, {np.float32})])

@@ -4,6 +4,7 @@ What only a GPU shows (pinned memory, CUDA graphs, copies beside kernels) runs n
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -41,8 +42,9 @@ def frames(clips: int, steps: int, dtype: type = np.float16) -> Frames:
 
 
 @pytest.mark.parametrize("check", contract.RUNTIME_CHECKS, ids=lambda check: check.__name__)
-def test_bound_streams_pass_the_checks_of_the_port(check: contract.Check, bundle: Bundle) -> None:
+def test_bound_streams_pass_the_checks_of_the_port(check: contract.Check, bundle: Bundle, tmp_path: Path) -> None:
     check(BoundRuntime, bundle, ("cpu",))
+    check(BoundRuntime, small_bundle(tmp_path, modalities=(Modality.SCENIC, Modality.ROUTINE)), ("cpu",))
 
 
 def test_the_widening_graph_is_one_cast() -> None:

@@ -18,7 +18,7 @@ from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.runtimes.selection import open_runtime
 from tests.small_bundle import small_bundle, write_bundle
 
-MODALITIES = (Modality.SKELETAL, Modality.SCENIC)
+MODALITIES = (Modality.SKELETAL, Modality.SCENIC, Modality.ROUTINE)
 LENGTHS = np.array([5, 3])
 Tensors = dict[str, NDArray[Any]]
 
@@ -53,7 +53,7 @@ def test_a_bundle_whose_graphs_agree_with_its_sample_is_opened(tmp_path: Path) -
     open_runtime("onnxruntime", with_sample(tmp_path)).close()
 
 
-@pytest.mark.parametrize("name", ["scenic.score", "skeletal.embedding"])
+@pytest.mark.parametrize("name", ["scenic.score", "skeletal.embedding", "routine.score", "routine.embedding"])
 @pytest.mark.parametrize("amount", [0.01, float("nan")])
 def test_a_stream_that_differs_is_refused_with_its_provider(tmp_path: Path, name: str, amount: float) -> None:
     modality, what = name.split(".")
