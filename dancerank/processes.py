@@ -140,6 +140,8 @@ class Processes:
             folder=ranking.index_folder,
             milvus_uri=ranking.milvus_uri,
             milvus_token=ranking.milvus_token.get_secret_value(),
+            database_url=ranking.database_url,
+            database_connections=ranking.database_connections,
         )
 
     def open_index(self) -> IndexView:

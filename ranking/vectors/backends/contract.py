@@ -31,6 +31,7 @@ from ranking.vectors.backends.contract_clips import (
     new_index,
     only,
     raises,
+    rounds,
     thawed,
 )
 from ranking.vectors.backends.contract_live import LIVE_CHECKS
@@ -46,7 +47,7 @@ def check_any_sequence_of_changes(backend: IndexBackend) -> None:
     """After any changes it holds and finds what a dict would: with every k, filter and threshold."""
     rng = np.random.default_rng(7)
     index, model = new_index(backend), dict[IndexedClip, Float32]()
-    for _ in range(60):
+    for _ in range(rounds(backend, 60)):
         numbers = rng.permutation(14)[: rng.integers(1, 6)].tolist()
         if rng.random() < 0.7:
             put = {clip(number, number % 3): direction(rng) for number in numbers}

@@ -102,6 +102,11 @@ def direction(rng: np.random.Generator) -> Float32:
     return direction
 
 
+def rounds(backend: IndexBackend, local: int) -> int:
+    """``local`` rounds of changes and searches, or a quarter for a service, where each is a round trip."""
+    return local // 4 if isinstance(backend, RemoteBackend) else local
+
+
 def only(numbers: Sequence[int]) -> Filter:
     return admitting({f"clip-{number}" for number in numbers})
 

@@ -18,6 +18,7 @@ from ranking.vectors.backends.contract_clips import (
     expect,
     new_index,
     raises,
+    rounds,
     thawed,
 )
 from ranking.vectors.backends.port import IndexBackend, RemoteBackend, VectorIndex
@@ -49,7 +50,7 @@ def check_searches_go_on_while_it_changes(backend: IndexBackend) -> None:
     with ThreadPoolExecutor(_SEARCHERS) as pool:
         searching = [pool.submit(search_on, seed) for seed in range(_SEARCHERS)]
         try:
-            _change(index, rng)
+            _change(index, rng, rounds(backend, _ROUNDS))
         finally:
             ended.set()
         for each in searching:
@@ -116,9 +117,9 @@ LIVE_CHECKS: Final[tuple[Callable[[IndexBackend], None], ...]] = (
 )
 
 
-def _change(index: VectorIndex, rng: np.random.Generator) -> None:
+def _change(index: VectorIndex, rng: np.random.Generator, count: int) -> None:
     """Rounds of upserts and removals; what is removed for good is not found by a search that starts later."""
-    for _ in range(_ROUNDS):
+    for _ in range(count):
         numbers = (_KEPT + rng.permutation(_CHANGED)).tolist()
         put, removed = numbers[:8], {clip(number).clip_id for number in numbers[8:12]}
         index.upsert([clip(number) for number in put], np.stack([direction(rng) for _ in put]))

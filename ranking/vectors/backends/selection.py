@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Final
 
+from ranking.database.limits import MOST_CONNECTIONS
 from ranking.vectors.backends.port import IndexBackend, RemoteBackend, SnapshotBackend
 from schemas.implementations import Implementations
 
@@ -14,22 +15,32 @@ INDEXES: Final = Implementations(
         "faiss": "ranking.vectors.backends.faiss_live:FaissBackend",
         "milvus": "ranking.vectors.backends.milvus:MilvusBackend",
         "numpy": "ranking.vectors.backends.numpy_exact:NumpyBackend",
+        "pgvector": "ranking.vectors.backends.pgvector.backend:PgvectorBackend",
     },
 )
 
 
 def open_backend(
-    name: str, *, threads: int = 1, folder: Path | None = None, milvus_uri: str = "", milvus_token: str = ""
+    name: str,
+    *,
+    threads: int = 1,
+    folder: Path | None = None,
+    milvus_uri: str = "",
+    milvus_token: str = "",
+    database_url: str = "",
+    database_connections: int = MOST_CONNECTIONS,
 ) -> IndexBackend:
     """The backend ``name``: ``faiss``, with ``threads`` threads for each search and its segments below ``folder``,
-    ``milvus`` at ``milvus_uri``, ``numpy``, an entry point of the group ``dancerank.indexes``, or
-    ``package.module:factory``, a callable without arguments.
+    ``milvus`` at ``milvus_uri``, ``numpy``, ``pgvector`` in the PostgreSQL at ``database_url``, an entry point of the
+    group ``dancerank.indexes``, or ``package.module:factory``, a callable without arguments.
 
-    Raises ``ConfigurationError`` naming ``ranking.index``, or ``ranking.milvus_uri`` if no Milvus answers there.
+    Raises ``ConfigurationError`` naming ``ranking.index``, or ``ranking.milvus_uri`` if no Milvus answers there, and
+    ``StoreUnavailable`` if no PostgreSQL does.
     """
     options: dict[str, dict[str, Any]] = {
         "faiss": {"threads": threads, "folder": folder},
         "milvus": {"uri": milvus_uri, "token": milvus_token},
+        "pgvector": {"database_url": database_url, "connections": database_connections},
     }
     backend = INDEXES.make(name, **options.get(name, {}))
     if not isinstance(backend, SnapshotBackend | RemoteBackend):

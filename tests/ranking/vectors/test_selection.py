@@ -30,7 +30,9 @@ def test_a_backend_of_an_installed_package_is_named_by_its_entry_point(monkeypat
     installed = EntryPoints([EntryPoint("lossy", f"{OWN}:LossyBackend", "dancerank.indexes")])
     monkeypatch.setattr(implementations, "entry_points", installed.select)
     assert isinstance(open_backend("lossy"), LossyBackend)
-    with pytest.raises(ConfigurationError, match=r"one of faiss, milvus, numpy, lossy, package\.module:factory"):
+    with pytest.raises(
+        ConfigurationError, match=r"one of faiss, milvus, numpy, pgvector, lossy, package\.module:factory"
+    ):
         INDEXES.check("los")
 
 
@@ -38,7 +40,9 @@ def test_a_backend_of_an_installed_package_is_named_by_its_entry_point(monkeypat
     "name", ["", "annoy", "FAISS", "faiss.flat", ":Backend", f"{OWN}:", "a b:c", ".rel:f", "a:b\n"]
 )
 def test_an_unknown_name_is_refused_with_what_is_allowed(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"one of faiss, milvus, numpy, package\.module:factory") as refused:
+    with pytest.raises(
+        ConfigurationError, match=r"one of faiss, milvus, numpy, pgvector, package\.module:factory"
+    ) as refused:
         open_backend(name)
     assert refused.value.field == "ranking.index"
     assert repr(name) in refused.value.message

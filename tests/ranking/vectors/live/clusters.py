@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ranking.vectors.backends.numpy_exact import NumpyIndex
-from ranking.vectors.backends.port import Filter, IndexedClip, SnapshotIndex
+from ranking.vectors.backends.port import Filter, IndexedClip, VectorIndex
 
 WIDTH = 24
 
@@ -47,7 +47,7 @@ def among(rows: Collection[int]) -> Filter:
 class Beside:
     """An index, changed and asked together with the oracle."""
 
-    def __init__(self, index: SnapshotIndex, seed: int = 3) -> None:
+    def __init__(self, index: VectorIndex, seed: int = 3) -> None:
         self.index, self.exact, self.rng = index, NumpyIndex(WIDTH), np.random.default_rng(seed)
 
     def put(self, rows: Sequence[int]) -> None:

@@ -1,6 +1,7 @@
 """A runbook in the manner of the streaming track of big-ann-benchmarks, against the oracle at each step."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,10 @@ import pytest
 from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.live.tiers import Shape
 from ranking.vectors.backends.numpy_exact import NumpyBackend
-from ranking.vectors.backends.port import SnapshotBackend, SnapshotIndex
+from ranking.vectors.backends.pgvector.backend import PgvectorBackend
+from ranking.vectors.backends.pgvector.index import Graphs
+from ranking.vectors.backends.port import SnapshotBackend, SnapshotIndex, VectorIndex
+from schemas.modalities import Modality
 from tests.ranking.vectors.live.clusters import NAMES, WIDTH, Beside
 
 RUNBOOK = """
@@ -49,7 +53,33 @@ BACKENDS: dict[str, Callable[[Path], SnapshotBackend]] = {
 @pytest.mark.parametrize("kind", BACKENDS)
 def test_every_step_of_a_runbook_leaves_what_the_oracle_holds(kind: str, tmp_path: Path) -> None:
     backend = BACKENDS[kind](tmp_path)
-    beside = Beside(backend.create(WIDTH, NAMES))
+    index = backend.create(WIDTH, NAMES)
+
+    def restore(number: int) -> SnapshotIndex:
+        nonlocal index
+        index = restored(index, backend, tmp_path / f"snapshot-{number}")
+        return index
+
+    follow(index, restore, lambda: index.compact())
+
+
+@pytest.mark.postgresql
+def test_pgvector_follows_the_runbook(postgresql_url: str) -> None:
+    graphs = Graphs(starting_at=256, background=False)
+    with closing(PgvectorBackend(database_url=postgresql_url, graphs=graphs)) as backend:
+
+        def opened(_: int = 0) -> VectorIndex:
+            return backend.open("g1", Modality.SKELETAL, WIDTH)
+
+        # Each search is a round trip.
+        follow(opened(), opened, lambda: None, queries=8)
+
+
+def follow(
+    index: VectorIndex, restore: Callable[[int], VectorIndex], compact: Callable[[], None], queries: int = 80
+) -> None:
+    """Each step of the runbook, and what is true after it."""
+    beside = Beside(index)
     for number, step in enumerate(RUNBOOK.split("\n")):
         match step.split():
             case ["insert" | "replace", start, end]:
@@ -59,14 +89,14 @@ def test_every_step_of_a_runbook_leaves_what_the_oracle_holds(kind: str, tmp_pat
                 for first in range(int(start), int(end), 30):
                     beside.remove(range(first, min(first + 30, int(end))))
             case ["compact"]:
-                beside.index.compact()
+                compact()
             case ["restore"]:
-                beside.index = restored(beside.index, backend, tmp_path / f"snapshot-{number}")
+                beside.index = restore(number)
             case ["search"]:
-                assert beside.recall(10) >= 0.95
-                assert beside.recall(150) >= 0.9
-                assert beside.recall(10, beside.held(range(0, 3000, 7))) >= 0.95
-                assert beside.recall(10, beside.held(range(300, 310))) == 1
+                assert beside.recall(10, queries=queries) >= 0.95
+                assert beside.recall(150, queries=queries) >= 0.9
+                assert beside.recall(10, beside.held(range(0, 3000, 7)), queries) >= 0.95
+                assert beside.recall(10, beside.held(range(300, 310)), queries) == 1
         beside.agree(range(3000))
 
 
