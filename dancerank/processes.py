@@ -35,7 +35,7 @@ from ranking.serving.live.broadcast import Broadcast
 from ranking.serving.readiness import ServingReadiness
 from ranking.serving.report import ServingReport
 from ranking.serving.service import RankingService
-from ranking.vectors.backends.port import IndexBackend
+from ranking.vectors.backends.port import IndexBackend, resting_afterwards
 from ranking.vectors.backends.selection import open_backend
 from ranking.vectors.rebuilding import rebuilding
 from ranking.vectors.saving import saving
@@ -339,13 +339,14 @@ class Processes:
         with ExitStack() as stack:
             database = stack.enter_context(self.database())
             store = ScoreStore(database, self.clock)
+            stack.enter_context(resting_afterwards(self.index_backend))
             index = self.open_index()
             events = live_events(self.settings.server, self.observer)
             index_loop = self.index_loop(index, database, events)
             stack.enter_context(self.saving(index))
             monitored.add_index(index_loop, topics_read(self.settings)["ranking"])
             loops = [stack.enter_context(in_thread(index_loop, "index-view", within_s))]
-            stack.enter_context(announcing_decisions(database, events))
+            stack.enter_context(announcing_decisions(database, events, self.observer))
             stack.enter_context(rebuilding(index, self._refilling_loop, within_s))
             if reports_as is not None:
                 report = ServingReport(reports_as, index, lambda: index_loop.caught_up, database, self.observer)

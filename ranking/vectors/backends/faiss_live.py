@@ -43,6 +43,11 @@ class FaissBackend:
             copy=None if self._copies is None else self._copies.copy,
         )
 
+    def rest(self) -> None:
+        """Give up merges and wait until none goes on; the next change of an index starts them again."""
+        if self._merges is not None:
+            self._merges.rest()
+
     def read(self, state: bytes, segments: Mapping[str, Path], dim: int, numbers: RowNumbers) -> LiveIndex:
         made, held = self.create(dim, numbers), thawed(state, segments, dim)
         with reading(f"index {self.name}"):

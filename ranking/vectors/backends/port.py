@@ -261,6 +261,25 @@ class RemoteBackend(Protocol):
 IndexBackend = SnapshotBackend | RemoteBackend
 
 
+@runtime_checkable
+class WorksInBackground(Protocol):
+    """A backend with threads of its own, which go on after the last change of its indexes."""
+
+    def rest(self) -> None:
+        """Return once none of them does anything; the next change of an index may wake them."""
+        ...
+
+
+@contextmanager
+def resting_afterwards(backend: IndexBackend) -> Iterator[None]:
+    """At the end the backend does nothing in the background, so that its folder can be removed."""
+    try:
+        yield
+    finally:
+        if isinstance(backend, WorksInBackground):
+            backend.rest()
+
+
 @contextmanager
 def reading(what: Path | str) -> Iterator[None]:
     """For ``SnapshotBackend.read``: what content raises becomes a ``SnapshotError`` naming the file, or the index."""

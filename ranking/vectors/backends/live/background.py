@@ -34,7 +34,8 @@ class MergeThreads:
         self._lock = threading.Lock()
         self._queued: dict[Lane, deque[Mergeable]] = {lane: deque() for lane in Lane}
         self._current: dict[Lane, Mergeable] = {}
-        self._running: set[Lane] = set()
+        self._running: dict[Lane, threading.Thread] = {}
+        self._resting = False
 
     def wake(self, index: Mergeable) -> None:
         """Something may be due in ``index``."""
@@ -43,13 +44,28 @@ class MergeThreads:
                 if index not in queued:
                     queued.append(index)
                 if lane not in self._running:
-                    self._running.add(lane)
-                    threading.Thread(target=self._run, args=(lane,), name=f"merge-{lane}").start()
+                    self._running[lane] = threading.Thread(target=self._run, args=(lane,), name=f"merge-{lane}")
+                    self._running[lane].start()
 
     def serves(self, index: Mergeable) -> bool:
         """Whether small merges of ``index`` are under way or still to come."""
         with self._lock:
             return index in self._queued[Lane.SMALL] or self._current.get(Lane.SMALL) is index
+
+    def rest(self) -> None:
+        """Give up what is under way and wait until no thread merges; the next ``wake`` starts again.
+
+        Whoever removes the folder of the segments calls this before, once nothing changes the indexes any more.
+        """
+        with self._lock:
+            self._resting = True
+            for queued in self._queued.values():
+                queued.clear()
+            running = list(self._running.values())
+        for thread in running:
+            thread.join()
+        with self._lock:
+            self._resting = False
 
     def _run(self, lane: Lane) -> None:
         with suppress(OSError):
@@ -57,10 +73,10 @@ class MergeThreads:
         while (index := self._next(lane)) is not None:
             merged = False
             try:
-                while index.merge(lane, _end_with_the_process):
+                while index.merge(lane, self._check):
                     merged = True
-            except _ProcessEndsError:
-                log.debug("the process ends; a merge was given up")
+            except _GivenUpError:
+                log.debug("a merge was given up")
             except OSError as error:
                 log.error(
                     "segments of an index could not be merged (%s); free space or repair the disk. Searches are right, "
@@ -76,16 +92,15 @@ class MergeThreads:
         with self._lock:
             self._current.pop(lane, None)
             if not self._queued[lane]:
-                self._running.discard(lane)
+                del self._running[lane]
                 return None
             self._current[lane] = self._queued[lane].popleft()
             return self._current[lane]
 
+    def _check(self) -> None:
+        if self._resting or not threading.main_thread().is_alive():
+            raise _GivenUpError
 
-class _ProcessEndsError(Exception):
-    """The main thread has ended, and waits for this one."""
 
-
-def _end_with_the_process() -> None:
-    if not threading.main_thread().is_alive():
-        raise _ProcessEndsError
+class _GivenUpError(Exception):
+    """No merge is to go on, or the main thread has ended and waits for this one."""

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from ranking.vectors.backends.live.index import LiveIndex
 from ranking.vectors.backends.live.parts import Segment
 from ranking.vectors.backends.live.segment_files import SegmentFolder
 from ranking.vectors.backends.live.tiers import Lane, Shape
+from ranking.vectors.backends.port import resting_afterwards
 from tests.ranking.vectors.live.clusters import NAMES, WIDTH, Beside, among, clips, clustered
 from tests.waiting import wait_until
 
@@ -138,6 +140,32 @@ def test_an_index_that_has_settled_has_nothing_left_to_merge(background: bool, t
 
 def settle(backend: FaissBackend) -> None:
     wait_until(lambda: not backend._merges._running, what="merges go on")  # type: ignore[union-attr]
+
+
+def test_an_index_at_rest_writes_nothing_into_a_folder_that_is_removed_and_merges_after_its_next_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "index"
+    backend = FaissBackend(shape=SHAPE, folder=folder)
+    beside, under_way = Beside(backend.create(WIDTH, NAMES)), threading.Event()
+
+    def endless(*arguments: Any) -> Any:
+        under_way.set()
+        while True:
+            arguments[-1]()
+
+    with monkeypatch.context() as slowly, resting_afterwards(backend):
+        slowly.setattr(live_index, "merged", endless)
+        beside.put(range(100))
+        assert under_way.wait()
+    shutil.rmtree(folder, ignore_errors=True)
+    assert not backend._merges._running  # type: ignore[union-attr]
+    assert not folder.exists()
+    assert not caplog.records
+    beside.put(range(100, 140))
+    settle(backend)
+    assert any(isinstance(part, Segment) for part in parts(beside.index))  # type: ignore[arg-type]
+    beside.agree(range(140))
 
 
 def test_a_large_merge_does_not_hold_up_small_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
