@@ -204,3 +204,6 @@ class Observer:
 
     def events_skipped(self, events: int) -> None:
         """A listener to live events was so slow that it skipped ``events`` of them."""
+
+    def decisions_polled(self, outcome: str) -> None:
+        """The database was asked for new decisions to announce; ``outcome`` is ``read`` or ``failed``."""

@@ -37,7 +37,7 @@ def ending(*lasting: Closable) -> Callable[[], None]:
     return end
 
 
-def announcing_decisions(database: Database, events: Broadcast) -> AbstractContextManager[None]:
+def announcing_decisions(database: Database, events: Broadcast, observer: Observer) -> AbstractContextManager[None]:
     """Announces what the traffic pools decide in ``database`` while the context lasts."""
-    announced = AnnouncedDecisions(NewDecisions(database), events)
+    announced = AnnouncedDecisions(NewDecisions(database), events, observer)
     return every(_LOOK_INTERVAL_S, announced.look, name="live-decisions")

@@ -45,6 +45,7 @@ _MODALITY: Final = Label("modality", "the modality")
 _MODALITY_OR_ALL: Final = Label("modality", f"the modality; `{ALL}` for the whole clip")
 _PART: Final = Label("part", "`decoding` (waiting for frames), `people`, a modality, `total`")
 _FOUND: Final = Label("found", "`yes`, `no`")
+_OUTCOME: Final = Label("outcome", "`read`; `failed`: the database did not answer or refused")
 _STEPS: Final = Label("steps", "length of the clips, in steps of 25 Hz")
 _PROVIDER: Final = Label("provider", "ONNX Runtime's name of it")
 _GENERATION: Final = Label("generation", "the generation's name")
@@ -266,6 +267,14 @@ EVENTS_SKIPPED: Final = CounterDefinition(
     "Live events that clients were too slow to take, counted once for each client.",
     "events",
     _SERVE,
+)
+DECISION_POLLS: Final = CounterDefinition(
+    "dancerank_decision_polls_total",
+    "Questions to the database for new decisions of the traffic pools, which live events announce: one each second "
+    "while anybody listens.",
+    "questions",
+    _SERVE,
+    (_OUTCOME,),
 )
 
 POOL_DECISIONS: Final = CounterDefinition(

@@ -60,6 +60,7 @@ class PrometheusObserver(Observer):
         self._requests_refused = definitions.REQUESTS_REFUSED.create(registry)
         self._event_listeners = definitions.EVENT_LISTENERS.create(registry)
         self._events_skipped = definitions.EVENTS_SKIPPED.create(registry)
+        self._decision_polls = definitions.DECISION_POLLS.create(registry)
         self._extraction = ExtractionMetrics(registry)
         self._pools = PoolMetrics(registry)
         self._model = ModelMetrics(registry)
@@ -213,3 +214,6 @@ class PrometheusObserver(Observer):
 
     def events_skipped(self, events: int) -> None:
         self._events_skipped.inc(events)
+
+    def decisions_polled(self, outcome: str) -> None:
+        self._decision_polls.labels(outcome).inc()

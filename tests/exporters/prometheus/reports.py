@@ -158,6 +158,13 @@ REPORTS: list[tuple[str, Callable[[Observer], None], str, Labels, float]] = [
     ("event_listeners", lambda o: o.event_listeners(3), "dancerank_event_listeners", {}, 3),
     ("events_skipped", lambda o: o.events_skipped(40), "dancerank_events_skipped_total", {}, 40),
     (
+        "decisions_polled",
+        lambda o: o.decisions_polled("failed"),
+        "dancerank_decision_polls_total",
+        {"outcome": "failed"},
+        1,
+    ),
+    (
         "request_refused",
         lambda o: o.request_refused("no_key"),
         "dancerank_requests_refused_total",

@@ -32,12 +32,16 @@ KEPT = 50
 class Counts(Observer):
     def __init__(self) -> None:
         self.listeners = self.skipped = 0
+        self.outcomes: list[str] = []
 
     def event_listeners(self, listeners: int) -> None:
         self.listeners = listeners
 
     def events_skipped(self, events: int) -> None:
         self.skipped += events
+
+    def decisions_polled(self, outcome: str) -> None:
+        self.outcomes.append(outcome)
 
 
 @pytest.fixture
@@ -230,7 +234,8 @@ def test_clips_are_announced_once_they_can_be_found_and_only_those_scored_since_
 
 def test_decisions_are_announced_while_somebody_listens(any_database: Database, broadcast: Broadcast) -> None:
     pools = Pools(any_database, POLICY)
-    live = AnnouncedDecisions(NewDecisions(any_database), broadcast)
+    polls = Counts()
+    live = AnnouncedDecisions(NewDecisions(any_database), broadcast, polls)
 
     async def listening() -> None:
         pools.handle(rated("before"))
@@ -253,6 +258,7 @@ def test_decisions_are_announced_while_somebody_listens(any_database: Database, 
         assert found["decision"]["sentence"].startswith("nominated into t1")
 
     within(listening)
+    assert polls.outcomes == ["read"] * 3
 
 
 def test_a_decision_whose_number_is_committed_late_is_found_once(any_database: Database) -> None:
@@ -284,12 +290,15 @@ def test_of_very_many_decisions_the_latest_are_listed_and_the_others_counted(sql
 
 
 def test_an_unreachable_database_is_one_warning(broadcast: Broadcast, caplog: pytest.LogCaptureFixture) -> None:
-    live = AnnouncedDecisions(NewDecisions(Database(UNREACHABLE)), broadcast)
+    polls = Counts()
+    live = AnnouncedDecisions(NewDecisions(Database(UNREACHABLE)), broadcast, polls)
 
     async def listening() -> None:
+        live.look()  # nobody listens
         broadcast.listen()
         live.look()
         live.look()
 
     within(listening)
     assert len(caplog.records) == 1
+    assert polls.outcomes == ["failed", "failed"]
