@@ -9,7 +9,7 @@ import typer
 from dancerank.console.places_to_write import check_folder_to_write
 from dancerank.console.progress import steps, working
 from dancerank.console.terminal import Console
-from dancerank.pictures.sheets import PictureFormat
+from schemas.picture_formats import PictureFormat, StillFormat
 from vdv.folder import open_data_set
 from vdv.splits import Part
 
@@ -28,7 +28,7 @@ def figures(
         Path | None,
         typer.Option(help="Checkpoint of ST-GCN, whose graphs to show too. Default: those that it starts with."),
     ] = None,
-    kind: Annotated[PictureFormat, typer.Option("--format", help="Of the pictures.")] = PictureFormat.PNG,
+    kind: Annotated[StillFormat, typer.Option("--format", help="Of the pictures.")] = PictureFormat.PNG,
 ) -> None:
     """Draw the graphs of a model's layers, what its attention looks at, and the first and last clips by each stream.
 
@@ -38,7 +38,7 @@ def figures(
     check_folder_to_write(out)
     opened = open_data_set(data)
     with working("loading torch"):
-        drawing = importlib.import_module("dancerank.drawing.paper_figures")
+        drawing = importlib.import_module("dancerank.answer_pictures.paper_figures")
     console = Console()
     out.mkdir(parents=True, exist_ok=True)
     with steps() as on_progress:

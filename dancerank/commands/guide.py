@@ -8,11 +8,10 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from dancerank.commands.options import Config
-from dancerank.commands.picture_files import STILL, picture_format
+from dancerank.commands.picture_files import picture_format
 from dancerank.commands.questions import store_service, titled
 from dancerank.console.terminal import Console
 from dancerank.feedback.guide_reports import (
-    MOVING_FORMATS,
     FoundClip,
     clip_of_file,
     clip_of_source,
@@ -24,12 +23,13 @@ from dancerank.videos.folders import SUFFIXES
 from schemas.bundle import read_bundle
 from schemas.errors import FeatureFileMissing, FeaturesNotKept
 from schemas.local_files import is_file
+from schemas.picture_formats import MOVING, STILL
 from schemas.questions.feedback import MOST_CRITICAL, GuidedScore, SmoothingName
 from streamer.guidance.clip_guidance import Guidance
 from streamer.guidance.critical import APART_S, COUNT, CriticalFrame, critical_frames
 from streamer.guidance.smoothing import DEFAULT_SMOOTHING
 
-FORMATS: Final = (*STILL, *MOVING_FORMATS)
+FORMATS: Final = (*STILL, *MOVING)
 
 
 def guide(

@@ -8,12 +8,13 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
+from dancerank.answer_pictures import Drawings
 from dancerank.commands.options import Config, Generation
-from dancerank.commands.picture_files import STILL, picture_format, write_picture
+from dancerank.commands.picture_files import picture_format, write_picture
 from dancerank.commands.questions import store_service, titled
 from dancerank.console.terminal import Console
-from dancerank.drawing import Drawings
 from schemas.moments import DEFAULT_APART_S, DEFAULT_MOMENTS, MOST_APART_S, MOST_MOMENTS, ClipMoments
+from schemas.picture_formats import STILL
 
 
 def moments(

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
 from dancerank.console.places_to_write import check_file_to_write
 from dancerank.console.terminal import Console
 from schemas.errors import ConfigurationError
-from schemas.questions.drawing import StillFormat
+from schemas.picture_formats import STILL, StillFormat
 
-STILL: Final[tuple[StillFormat, ...]] = ("png", "svg")
 Format = TypeVar("Format", bound=str)
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="File to write a picture to: .png or .svg.")]
 

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 from rich.syntax import Syntax
 
+from dancerank.answer_pictures import Drawings
 from dancerank.checks.start import check_start
 from dancerank.commands.options import Config
 from dancerank.comparing import Comparisons
 from dancerank.console.terminal import Console
-from dancerank.drawing import Drawings
 from dancerank.listening import answer, bound, metrics
 from dancerank.logs import configure_logs
 from dancerank.processes import Processes

@@ -6,15 +6,16 @@ from typing import Annotated
 
 import typer
 
+from dancerank.answer_pictures import Drawings
 from dancerank.commands.options import Config, Generation
-from dancerank.commands.picture_files import STILL, picture_format, write_picture
+from dancerank.commands.picture_files import picture_format, write_picture
 from dancerank.commands.questions import store_service
 from dancerank.console.terminal import Console
-from dancerank.drawing import Drawings
 from dancerank.processes import Processes
 from dancerank.settings import load_settings
 from ranking.serving.strips import challenge_strips
 from schemas.modalities import Dimension
+from schemas.picture_formats import STILL
 from schemas.questions.retrieval import Window
 
 

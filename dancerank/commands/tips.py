@@ -8,15 +8,16 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
+from dancerank.answer_pictures import Drawings
 from dancerank.commands.options import Config, Generation
-from dancerank.commands.picture_files import STILL, Out, picture_format, write_picture
+from dancerank.commands.picture_files import Out, picture_format, write_picture
 from dancerank.commands.questions import store_service, titled
 from dancerank.console.terminal import Console
-from dancerank.drawing import Drawings
 from dancerank.processes import Processes
 from dancerank.settings import load_settings
 from ranking.serving.strips import example_of
 from schemas.errors import QueryError
+from schemas.picture_formats import STILL
 from schemas.questions.tips import ChallengeTips, TipsAnswer
 
 _CENTRE: Final = "the centre of the body (the thorax, or both shoulders) stands for moving all of it"

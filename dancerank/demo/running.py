@@ -8,10 +8,10 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from dancerank.answer_pictures import Drawings
 from dancerank.comparing import Comparisons
 from dancerank.console.places_to_write import check_folder_to_write
 from dancerank.console.terminal import Console
-from dancerank.drawing import Drawings
 from dancerank.listening import answer
 from dancerank.processes import Processes
 from dancerank.running.embedded import EmbeddedSystem, run_embedded

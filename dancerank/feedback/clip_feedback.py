@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from dancerank.feedback.answers import guidance_answer, skeleton_of
-from dancerank.feedback.drawing import drawn
+from dancerank.feedback.guidance_pictures import drawn
 from dancerank.feedback.recent import Recent
 from dancerank.scoring_on_request.scoring import Loaded, OnRequest, read_clip
 from schemas.clock import Clock
@@ -14,11 +14,10 @@ from schemas.events import FeatureSource, InlineFeatures
 from schemas.features import ClipFeatures
 from schemas.modalities import Modality
 from schemas.questions.feedback import (
+    AnsweredFormat,
     FeaturesKept,
     GuidanceQuestion,
     Picture,
-    PictureKind,
-    PictureType,
     Skeleton,
     UnseenGuidance,
 )
@@ -56,12 +55,10 @@ class ClipFeedback:
         guidance, critical = self._guided(source, asked)
         return guidance_answer(guidance, critical, asked)
 
-    def picture(
-        self, source: FeatureSource, asked: GuidanceQuestion, kind: PictureKind, format: PictureType, title: str
-    ) -> Picture:
+    def picture(self, source: FeatureSource, asked: GuidanceQuestion, format: AnsweredFormat, title: str) -> Picture:
         guidance, critical = self._guided(source, asked)
         with self._on_request.turn(source):
-            return drawn(guidance, critical, kind, format, title)
+            return drawn(guidance, critical, format, title)
 
     def _guided(self, source: FeatureSource, asked: GuidanceQuestion) -> tuple[Guidance, list[CriticalFrame]]:
         smoothing = asked.smoothing or DEFAULT_SMOOTHING

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dancerank.console.progress import steps, working
-from dancerank.feedback.drawing import frames_picture, moving_picture
+from dancerank.feedback.guidance_pictures import frames_picture, moving_picture
 from dancerank.settings import Settings
 from dancerank.videos.folders import SUFFIXES
 from extraction.decoding.content import open_path
@@ -24,6 +24,7 @@ from schemas.events import FeatureSource, InlineFeatures, VideoFile
 from schemas.features import ClipFeatures, encode_features
 from schemas.local_files import is_file, read_file
 from schemas.modalities import Modality
+from schemas.picture_formats import PictureFormat
 from schemas.questions.feedback import FeaturesKept, GuidedScore
 from streamer.assembly import guide_beside
 from streamer.guidance.clip_guidance import Guidance
@@ -33,7 +34,6 @@ from streamer.roots import FeatureRoots
 from streamer.runtimes.selection import open_runtime
 from streamer.stores import FeatureStore
 
-MOVING_FORMATS: Final = ("webp", "gif", "mp4")
 Image = npt.NDArray[np.uint8]
 
 
@@ -80,21 +80,23 @@ def guidance_of(clip: FoundClip, bundle: Bundle, settings: Settings, of: GuidedS
 
 
 def picture_of(
-    clip: FoundClip, guidance: Guidance, critical: list[CriticalFrame], format: str, settings: Settings
+    clip: FoundClip, guidance: Guidance, critical: list[CriticalFrame], format: PictureFormat, settings: Settings
 ) -> bytes:
-    """Over the video, where there is one. ``format``: png or svg, or one of ``MOVING_FORMATS``."""
+    """Over the video, where there is one."""
     title = f"{clip.name}: what would raise the {guidance.of} score"
     with working("drawing"):
-        if clip.video is None:
-            draw = moving_picture if format in MOVING_FORMATS else frames_picture
-            return draw(guidance, critical, format, title)
-        with _decoded(clip.video, settings) as (images, scale):
-            if format in MOVING_FORMATS:
-                shown = chain(images, repeat(_BLACK))  # the last frames may not be decoded
-                return moving_picture(guidance, critical, format, title, shown, scale)
-            wanted = {each.frame for each in critical}
-            seen = {at: image for at, image in enumerate(images) if at in wanted}
+        if format is PictureFormat.PNG or format is PictureFormat.SVG:
+            if clip.video is None:
+                return frames_picture(guidance, critical, format, title)
+            with _decoded(clip.video, settings) as (images, scale):
+                wanted = {each.frame for each in critical}
+                seen = {at: image for at, image in enumerate(images) if at in wanted}
             return frames_picture(guidance, critical, format, title, seen, scale)
+        if clip.video is None:
+            return moving_picture(guidance, critical, format, title)
+        with _decoded(clip.video, settings) as (images, scale):
+            shown = chain(images, repeat(_BLACK))  # the last frames may not be decoded
+            return moving_picture(guidance, critical, format, title, shown, scale)
 
 
 _BLACK: Final[Image] = np.zeros((2, 2, 3), np.uint8)

@@ -14,13 +14,13 @@ from dancerank.pictures.sheets import (
     Double,
     Line,
     Mark,
-    PictureFormat,
     Rectangle,
     Sheet,
     Text,
     encoded,
 )
 from extraction.drawing.colours import BLUE, VERMILLION, WHITE
+from schemas.picture_formats import PictureFormat, StillFormat
 
 _SIDE: Final = 240.0
 _GAP: Final = 26.0
@@ -41,7 +41,7 @@ def adjacency(
     networks: Sequence[tuple[str, Sequence[Layer]]],
     *,
     title: str = "Adjacency of the graph convolutions",
-    kind: PictureFormat = PictureFormat.PNG,
+    kind: StillFormat = PictureFormat.PNG,
 ) -> bytes:
     """A row of matrices for each named network. All have one scale, from 0 to the largest magnitude; a learned edge may
     be negative: it has another hue and a dash."""

@@ -8,8 +8,9 @@ import numpy as np
 from dancerank.pictures.bodies import Box, Moving, poses_in_a_row
 from dancerank.pictures.fonts import fitted
 from dancerank.pictures.scales import cell, figure, scaled
-from dancerank.pictures.sheets import INK, SUBDUED, Double, Mark, PictureFormat, Sheet, Text, encoded
+from dancerank.pictures.sheets import INK, SUBDUED, Double, Mark, Sheet, Text, encoded
 from extraction.drawing.colours import BLUE, GREEN, PURPLE, VERMILLION
+from schemas.picture_formats import PictureFormat, StillFormat
 
 BINS: Final = 30
 HUES: Final = (BLUE, VERMILLION, GREEN, PURPLE)
@@ -28,7 +29,7 @@ def attention_bins(
     *,
     title: str,
     clip: Moving | None = None,
-    kind: PictureFormat = PictureFormat.PNG,
+    kind: StillFormat = PictureFormat.PNG,
 ) -> bytes:
     """``weights`` (H, T'): of each head over the time of a clip, in at most ``BINS`` bins, whose starts in seconds
     stand between the heads; above them the dancer, if ``clip`` is given. Each head has a scale of its own, from 0 to

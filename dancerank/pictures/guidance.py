@@ -25,7 +25,6 @@ from dancerank.pictures.sheets import (
     Double,
     Image,
     Mark,
-    PictureFormat,
     Rectangle,
     Sheet,
     Text,
@@ -33,6 +32,7 @@ from dancerank.pictures.sheets import (
 )
 from extraction.drawing.colours import WHITE
 from schemas.joints import JointLayout
+from schemas.picture_formats import PictureFormat, StillFormat
 
 UNIT: Final = "score per pixel"
 MOST_FRAMES: Final = 6
@@ -66,7 +66,7 @@ def guidance_frames(
     layout: JointLayout,
     *,
     title: str,
-    kind: PictureFormat = PictureFormat.PNG,
+    kind: StillFormat = PictureFormat.PNG,
     unit: str = UNIT,
 ) -> bytes:
     """The first ``MOST_FRAMES`` frames side by side: skeleton, arrows and, below, what to do. Bodies and arrows have

@@ -20,12 +20,12 @@ from dancerank.pictures.sheets import (
     Double,
     Line,
     Mark,
-    PictureFormat,
     Rectangle,
     Sheet,
     Text,
     encoded,
 )
+from schemas.picture_formats import PictureFormat, StillFormat
 
 UNIT: Final = "score per mean absolute deviation"
 MOST_BINS: Final = 240
@@ -78,7 +78,7 @@ class ChallengeAttention(NamedTuple):
     overall: Double
 
 
-def tips_heat_map(tips: Tips, example: Example | None = None, *, kind: PictureFormat = PictureFormat.PNG) -> bytes:
+def tips_heat_map(tips: Tips, example: Example | None = None, *, kind: StillFormat = PictureFormat.PNG) -> bytes:
     """Joints, grouped by side, over time; beside it the whole clip, below it the clips that each bin is a mean of.
 
     The poses of the ``example`` stand above their moments.
@@ -130,7 +130,7 @@ def overall_heat_map(
     joints: Sequence[str],
     *,
     unit: str = UNIT,
-    kind: PictureFormat = PictureFormat.PNG,
+    kind: StillFormat = PictureFormat.PNG,
 ) -> bytes:
     """Challenges by joints, grouped by side; the clips that a row is a mean of stand behind it."""
     shown, more = challenges[:MOST_CHALLENGES], max(0, len(challenges) - MOST_CHALLENGES)

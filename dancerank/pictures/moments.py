@@ -20,13 +20,13 @@ from dancerank.pictures.sheets import (
     Line,
     Mark,
     Photograph,
-    PictureFormat,
     Rectangle,
     Sheet,
     Text,
     encoded,
 )
 from extraction.drawing.colours import BLUE, ORANGE, Colour
+from schemas.picture_formats import PictureFormat, StillFormat
 
 SHOWN: Final = 4
 """Strongest and weakest moments of a stream that are shown, as in Fig. 6."""
@@ -93,7 +93,7 @@ def attended_moments(
     title: str,
     stills: Stills | None = None,
     moments: Sequence[Sequence[Numbered]] | None = None,
-    kind: PictureFormat = PictureFormat.PNG,
+    kind: StillFormat = PictureFormat.PNG,
 ) -> bytes:
     """For each stream a bar for each instance, with equal attention as a dashed line, and the numbered strongest and
     weakest moments, with their stills (of ``shown_seconds``) if there is a video; or instead of these the ``moments``

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from io import BytesIO
 from itertools import islice, repeat
 from math import ceil
@@ -33,15 +32,7 @@ from dancerank.pictures.raster import raster
 from dancerank.pictures.sheets import FAINT, INK, SUBDUED, Double, Image, Line, Mark, Rectangle, Sheet, Text
 from extraction.drawing.colours import BLACK, WHITE
 from schemas.joints import JointLayout
-
-
-class MovingFormat(StrEnum):
-    """Of a picture that moves."""
-
-    WEBP = "webp"
-    GIF = "gif"
-    MP4 = "mp4"
-
+from schemas.picture_formats import MovingFormat, PictureFormat
 
 FASTEST_HZ: Final = 12.5
 """Frames of a clip that are shown per second of it, …"""
@@ -95,7 +86,7 @@ class MovingClip:
 
 def moving_guidance(
     clip: MovingClip,
-    kind: MovingFormat = MovingFormat.WEBP,
+    kind: MovingFormat = PictureFormat.WEBP,
     video: Iterable[Image] | None = None,
     image_scale: float = 1.0,
 ) -> bytes:
@@ -106,17 +97,17 @@ def moving_guidance(
 
     Raises ``ModuleNotFoundError`` for an mp4 without the extra ``video``.
     """
-    most = MOST_GIF_FRAMES if kind is MovingFormat.GIF and video is not None else MOST_FRAMES
+    most = MOST_GIF_FRAMES if kind is PictureFormat.GIF and video is not None else MOST_FRAMES
     drawn = _frames(clip, clip.shown(most), clip.stay_s(most), video, image_scale)
     each_s = clip.stay_s(most)
-    if kind is MovingFormat.MP4:
+    if kind is PictureFormat.MP4:
         return _mp4(drawn, each_s)
-    if kind is MovingFormat.GIF:
+    if kind is PictureFormat.GIF:
         drawn = _with_colours(drawn, None if video is not None else _palette())
     first = next(drawn)
     made = BytesIO()
     options: dict[str, Any] = {"disposal": 1, "optimize": False}
-    if kind is MovingFormat.WEBP:  # a drawing is smaller and sharper without loss
+    if kind is PictureFormat.WEBP:  # a drawing is smaller and sharper without loss
         options = {"lossless": True, "method": 1, "quality": 40} if video is None else {"method": 1, "quality": 60}
     first.save(made, kind.name, save_all=True, append_images=drawn, duration=round(each_s * 1000), loop=0, **options)
     return made.getvalue()

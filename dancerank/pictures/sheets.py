@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from extraction.drawing.colours import BLACK, Colour
+from schemas.picture_formats import PictureFormat, StillFormat
 
 Point = tuple[float, float]
 Image = npt.NDArray[np.uint8]
@@ -21,13 +21,6 @@ SUBDUED: Final[Colour] = (95, 95, 95)
 
 FAR: Final = 16384.0
 """Coordinates are clipped to ± this: Pillow and browsers draw nothing sensible of lines that end farther off."""
-
-
-class PictureFormat(StrEnum):
-    """Of a picture that does not move."""
-
-    PNG = "png"
-    SVG = "svg"
 
 
 class Line(NamedTuple):
@@ -118,9 +111,9 @@ class Sheet:
         self.marks += marks
 
 
-def encoded(sheet: Sheet, kind: PictureFormat) -> bytes:
+def encoded(sheet: Sheet, kind: StillFormat) -> bytes:
     """The sheet in a format."""
-    if kind is PictureFormat.SVG:
+    if kind == PictureFormat.SVG:
         from dancerank.pictures.svg import svg
 
         return svg(sheet)

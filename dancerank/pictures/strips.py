@@ -7,8 +7,9 @@ import numpy as np
 
 from dancerank.pictures.bodies import Box, Moving, poses_in_a_row, sides_key
 from dancerank.pictures.fonts import fitted
-from dancerank.pictures.sheets import FAINT, SUBDUED, Double, Line, Mark, PictureFormat, Sheet, Text, encoded
+from dancerank.pictures.sheets import FAINT, SUBDUED, Double, Line, Mark, Sheet, Text, encoded
 from schemas.joints import JointLayout
+from schemas.picture_formats import PictureFormat, StillFormat
 
 POSES: Final = 10
 """Of each clip, at equal steps from its start to its end."""
@@ -40,7 +41,7 @@ def strips(
     last: Sequence[Strip],
     *,
     clips: int,
-    kind: PictureFormat = PictureFormat.PNG,
+    kind: StillFormat = PictureFormat.PNG,
 ) -> bytes:
     """The first ``MOST_STRIPS`` of ``best`` above the first of ``last``, a row for each; ``clips``: in the challenge.
 

@@ -7,8 +7,8 @@ from ranking.serving.service import RankingService
 from schemas.errors import FeatureError
 from schemas.events import FeatureFile
 from schemas.modalities import Dimension
-from schemas.questions.drawing import STRIPS, ChallengeStrips, ClipStrip
 from schemas.questions.feedback import FeaturesKept, Skeleton
+from schemas.questions.pictures import STRIPS, ChallengeStrips, ClipStrip
 from schemas.questions.retrieval import Order, RankedClip, Ranking, Window
 
 _RATE_HZ: Final = 5.0

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final, Literal, NamedTuple, Protocol
 
 from schemas.events import FeatureFile, FeatureSource, VideoFile
+from schemas.picture_formats import STILL, PictureFormat
 
 GuidedScore = Literal["skeletal", "fused"]
 SmoothingName = Literal["raw", "smoothgrad", "bones", "smoothgrad-bones"]
@@ -27,22 +28,10 @@ class PictureKind(StrEnum):
     MOVING = "moving"
 
 
-class PictureType(StrEnum):
-    """``png`` and ``svg`` of frames, ``webp`` and ``gif`` of what moves."""
-
-    PNG = "png"
-    SVG = "svg"
-    WEBP = "webp"
-    GIF = "gif"
-
-    @property
-    def media_type(self) -> str:
-        return "image/svg+xml" if self is PictureType.SVG else f"image/{self}"
-
-
-FORMATS: Final = {
-    PictureKind.FRAMES: (PictureType.PNG, PictureType.SVG),
-    PictureKind.MOVING: (PictureType.WEBP, PictureType.GIF),
+AnsweredFormat = Literal[PictureFormat.PNG, PictureFormat.SVG, PictureFormat.WEBP, PictureFormat.GIF]
+FORMATS: Final[dict[PictureKind, tuple[AnsweredFormat, ...]]] = {
+    PictureKind.FRAMES: STILL,
+    PictureKind.MOVING: (PictureFormat.WEBP, PictureFormat.GIF),
 }
 """The formats of each picture, the default first."""
 
@@ -167,7 +156,6 @@ class Feedback(Protocol):
         self,
         source: FeatureSource,
         asked: GuidanceQuestion,
-        kind: PictureKind,
-        format: PictureType,
+        format: AnsweredFormat,
         title: str,
     ) -> Picture: ...

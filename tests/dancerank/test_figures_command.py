@@ -7,8 +7,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from dancerank.answer_pictures.paper_figures import in_the_picture
 from dancerank.commands.figures import figures
-from dancerank.drawing.paper_figures import in_the_picture
 from dancerank.synthetic import Plan, synthesize
 from networks.checkpoint import save_checkpoint
 from networks.model_config import ViralityModelConfig

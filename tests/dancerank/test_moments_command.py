@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from dancerank.answer_pictures.moments import moments_picture
 from dancerank.cli import app
-from dancerank.drawing.moments import moments_picture
-from dancerank.pictures.sheets import PictureFormat
 from ranking.scores.store import ScoreStore
 from schemas.moments import ClipMoments, moments_of
+from schemas.picture_formats import PictureFormat
 from tests.ranking.databases import migrated
 from tests.ranking.examples import apply, attention_over, routine, scored_clip
 

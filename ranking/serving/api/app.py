@@ -47,8 +47,8 @@ from ranking.serving.readiness import Readiness
 from ranking.serving.service import RankingService
 from schemas.questions.challenges import ChallengeDistribution, ChallengeGrowth, ScoreDistribution, UnrankedClips
 from schemas.questions.dancers import SimilarDancersAnswer
-from schemas.questions.drawing import Drawing
 from schemas.questions.feedback import Feedback
+from schemas.questions.pictures import Drawing
 from schemas.questions.pool_comparisons import PolicyComparisons
 from schemas.questions.retrieval import (
     Challenge,

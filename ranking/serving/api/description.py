@@ -6,7 +6,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from ranking.serving.api.errors import ErrorAnswer
-from schemas.questions.feedback import PictureType
+from schemas.picture_formats import PictureFormat
 
 _SCHEME: Final = "key"
 _MALFORMED, _UNAUTHORIZED, _LIMITED, _DEFECT, _NOT_NOW = 400, 401, 429, 500, 503
@@ -30,7 +30,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorAnswer, "description": _DESCRIPTIONS[status]} for status in statuses}
 
 
-def pictured(*formats: PictureType) -> dict[int | str, dict[str, Any]]:
+def pictured(*formats: PictureFormat) -> dict[int | str, dict[str, Any]]:
     """The answer of an operation that gives a picture, for OpenAPI."""
     schema = {"schema": {"type": "string", "format": "binary"}}
     return {200: {"description": "The picture.", "content": {each.media_type: schema for each in formats}}}

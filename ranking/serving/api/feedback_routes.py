@@ -25,6 +25,7 @@ from schemas.questions.feedback import (
     FORMATS,
     HIGHEST_RATE_HZ,
     MOST_CRITICAL,
+    AnsweredFormat,
     ClipGuidance,
     ClipSkeleton,
     FeaturesKept,
@@ -33,7 +34,6 @@ from schemas.questions.feedback import (
     GuidedScore,
     Picture,
     PictureKind,
-    PictureType,
     SmoothingName,
     UnseenGuidance,
 )
@@ -44,7 +44,7 @@ _EXAMPLE: Final[dict[str, Any]] = {
     "of": "fused",
     "critical": 3,
 }
-_PICTURES: Final = pictured(*PictureType)
+_PICTURES: Final = pictured(*(format for formats in FORMATS.values() for format in formats))
 Result = TypeVar("Result")
 
 _Rate = Annotated[
@@ -94,7 +94,7 @@ class PictureParameters(GuidanceParameters):
         PictureKind, Field(description="`frames`: the critical frames side by side; `moving`: the whole clip, slowly.")
     ] = PictureKind.FRAMES
     format: Annotated[
-        PictureType | None,
+        AnsweredFormat | None,
         Field(description="`png` (the default) or `svg` of frames; `webp` (the default) or `gif` of what moves."),
     ] = None
     title: _Title = None
@@ -176,7 +176,7 @@ def _drawn(
         raise QueryError(
             f"format: a picture of kind {asked.kind} is {' or '.join(formats)}, not {format}", field="format"
         )
-    return feedback.picture(source, question, asked.kind, format, title)
+    return feedback.picture(source, question, format, title)
 
 
 def _kept(service: RankingService, clip_id: str) -> FeaturesKept:

@@ -9,12 +9,12 @@ from ranking.serving.api.parameters import ClipId, MomentsParameters
 from ranking.serving.api.picture_routes import Format, drawn_picture, offered
 from ranking.serving.service import RankingService
 from schemas.moments import ClipMoments
-from schemas.questions.drawing import Drawing
-from schemas.questions.feedback import PictureType
+from schemas.picture_formats import STILL, PictureFormat
+from schemas.questions.pictures import Drawing
 
 
 class MomentsPictureParameters(MomentsParameters):
-    format: Format = "png"
+    format: Format = PictureFormat.PNG
 
 
 def add_moments(app: FastAPI, service: RankingService, drawing: Drawing | None) -> None:
@@ -32,7 +32,7 @@ def add_moments(app: FastAPI, service: RankingService, drawing: Drawing | None) 
     @app.get(
         "/v1/clips/{clip_id}/moments/picture",
         tags=["feedback"],
-        responses=documented(404, 422, 501, 503) | pictured(PictureType.PNG, PictureType.SVG),
+        responses=documented(404, 422, 501, 503) | pictured(*STILL),
         response_class=Response,
     )
     def picture_of_moments(clip_id: ClipId, asked: Annotated[MomentsPictureParameters, Query()]) -> Response:

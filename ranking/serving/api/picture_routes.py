@@ -11,25 +11,26 @@ from ranking.serving.service import RankingService
 from ranking.serving.strips import challenge_strips, example_of
 from schemas.errors import NotOffered
 from schemas.modalities import Dimension
-from schemas.questions.drawing import Drawing, StillFormat
-from schemas.questions.feedback import FeaturesKept, Feedback, PictureType, Skeleton
+from schemas.picture_formats import STILL, PictureFormat, StillFormat
+from schemas.questions.feedback import FeaturesKept, Feedback, Skeleton
+from schemas.questions.pictures import Drawing
 
 _NOT_HERE: Final = "this service draws no pictures; ask a process of dancerank serve"
-_RESPONSES: Final = documented(404, 422, 501, 503) | pictured(PictureType.PNG, PictureType.SVG)
+_RESPONSES: Final = documented(404, 422, 501, 503) | pictured(*STILL)
 Format = Annotated[StillFormat, Field(description="`png`, with two pixels to a CSS pixel, or `svg`.")]
 
 
 class OverallPictureParameters(GenerationParameters):
-    format: Format = "png"
+    format: Format = PictureFormat.PNG
 
 
 class TipsPictureParameters(TipsParameters):
-    format: Format = "png"
+    format: Format = PictureFormat.PNG
 
 
 class StripsParameters(WindowParameters):
     by: Annotated[Dimension, Field(description="The modality to rank by, or the fused score.")] = Dimension.FUSED
-    format: Format = "png"
+    format: Format = PictureFormat.PNG
 
 
 def add_pictures(app: FastAPI, service: RankingService, feedback: Feedback | None, drawing: Drawing | None) -> None:
@@ -82,4 +83,4 @@ def offered(drawing: Drawing | None) -> Drawing:
 
 def drawn_picture(content: bytes, format: StillFormat) -> Response:
     """``content`` as the answer."""
-    return Response(content, media_type=PictureType(format).media_type)
+    return Response(content, media_type=format.media_type)

@@ -9,8 +9,8 @@ from PIL import Image
 
 from dancerank.pictures.bodies import ARROW
 from dancerank.pictures.guidance import GuidedFrame, guidance_frames
-from dancerank.pictures.sheets import PictureFormat
 from schemas.joints import LAYOUTS, MPII_16, JointLayout
+from schemas.picture_formats import PictureFormat
 from tests.dancerank.pictures.drawn import HOSTILE, dancer, of_class, parsed, pixels, points, tail_and_tip, words
 
 SVG, PNG = PictureFormat.SVG, PictureFormat.PNG

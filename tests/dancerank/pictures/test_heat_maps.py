@@ -16,8 +16,9 @@ from dancerank.pictures.heat_maps import (
     overall_heat_map,
     tips_heat_map,
 )
-from dancerank.pictures.sheets import PictureFormat, luminance
+from dancerank.pictures.sheets import luminance
 from schemas.joints import LAYOUTS, MPII_16, JointLayout
+from schemas.picture_formats import PictureFormat
 from tests.dancerank.pictures.drawn import HOSTILE, dancer, of_class, parsed, pixels, words
 
 SVG = PictureFormat.SVG

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dancerank.pictures.moments import MOST_BARS, Attended, attended_moments, shown_seconds, strongest, weakest
-from dancerank.pictures.sheets import PictureFormat
+from schemas.picture_formats import PictureFormat
 from tests.dancerank.pictures.drawn import HOSTILE, of_class, parsed, pixels, words
 
 SVG = PictureFormat.SVG

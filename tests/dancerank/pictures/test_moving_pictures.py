@@ -9,12 +9,13 @@ import pytest
 from PIL import Image
 
 from dancerank.pictures import moving
-from dancerank.pictures.moving import MOST_FRAMES, MovingClip, MovingFormat, moving_guidance
+from dancerank.pictures.moving import MOST_FRAMES, MovingClip, moving_guidance
 from dancerank.pictures.sheets import Double
 from schemas.joints import KINECT_25, MPII_16
+from schemas.picture_formats import MovingFormat, PictureFormat
 from tests.dancerank.pictures.drawn import HOSTILE, dancer
 
-WEBP, GIF = MovingFormat.WEBP, MovingFormat.GIF
+WEBP, GIF = PictureFormat.WEBP, PictureFormat.GIF
 
 
 def clip(frames: int, **others: object) -> MovingClip:
@@ -85,7 +86,7 @@ def test_a_gif_over_a_video_has_fewer_frames_as_each_is_large(monkeypatch: pytes
 
 def test_an_mp4_lasts_as_long_as_the_other_pictures() -> None:
     av = pytest.importorskip("av")
-    with av.open(BytesIO(moving_guidance(clip(10), MovingFormat.MP4))) as file:
+    with av.open(BytesIO(moving_guidance(clip(10), PictureFormat.MP4))) as file:
         assert sum(1 for _ in file.decode(video=0)) == 20  # five frames of 160 ms at 25 Hz
 
 

@@ -16,13 +16,14 @@ from dancerank.pictures.attention import HUES, attention_bins
 from dancerank.pictures.bodies import ARROW, SIDES
 from dancerank.pictures.fonts import fitted, plain, width_of, wrapped
 from dancerank.pictures.guidance import GuidedFrame, guidance_frames
-from dancerank.pictures.moving import MovingClip, MovingFormat, moving_guidance
+from dancerank.pictures.moving import MovingClip, moving_guidance
 from dancerank.pictures.scales import MISSING, figure, round_below, scaled, shade
-from dancerank.pictures.sheets import PictureFormat, luminance
+from dancerank.pictures.sheets import luminance
 from dancerank.pictures.strips import Strip, strips
 from extraction.drawing.colours import Colour
 from extraction.drawing.sides import Side
 from schemas.joints import MPII_16
+from schemas.picture_formats import STILL, PictureFormat
 from tests.dancerank.pictures.drawn import HOSTILE, dancer
 
 # What the eyes of people without red, green or blue cones make of linear RGB (Machado et al. 2009, severity 1).
@@ -76,7 +77,7 @@ PICTURES: dict[str, Callable[[], bytes]] = {
             title=HOSTILE,
             kind=kind,
         )
-        for kind in PictureFormat
+        for kind in STILL
     },
     **{
         f"moving {kind}": partial(
@@ -84,7 +85,7 @@ PICTURES: dict[str, Callable[[], bytes]] = {
             MovingClip(HOSTILE, MPII_16, 25.0, dancer(MPII_16, 6), np.cos(dancer(MPII_16, 6))),
             kind,
         )
-        for kind in (MovingFormat.WEBP, MovingFormat.GIF)
+        for kind in (PictureFormat.WEBP, PictureFormat.GIF)
     },
     "attention": partial(attention_bins, np.ones((4, 60)) / 60, 15.0, title=HOSTILE),
     "adjacency": partial(adjacency, [(HOSTILE, [Layer(2, np.eye(16), MPII_16.joints)])]),

@@ -6,9 +6,9 @@ import pytest
 from dancerank.pictures.adjacency import Layer, adjacency
 from dancerank.pictures.attention import attention_bins
 from dancerank.pictures.bodies import Moving
-from dancerank.pictures.sheets import PictureFormat
 from dancerank.pictures.strips import POSES, Strip, strips
 from schemas.joints import DANCE_23, MPII_16
+from schemas.picture_formats import STILL, PictureFormat
 from tests.dancerank.pictures.drawn import HOSTILE, dancer, of_class, parsed, pixels, words
 
 SVG = PictureFormat.SVG
@@ -35,7 +35,7 @@ def test_poses_are_taken_evenly_and_a_clip_of_one_frame_has_one() -> None:
     assert words(root, "part") == ["best 1"]
 
 
-@pytest.mark.parametrize("kind", list(PictureFormat))
+@pytest.mark.parametrize("kind", STILL)
 def test_a_challenge_without_clips_or_skeletons_and_any_id_make_a_picture(kind: PictureFormat) -> None:
     hollow = strip(3)._replace(positions=np.full((20, 16, 2), np.nan))
     other = strip(4)._replace(layout=DANCE_23, positions=dancer(DANCE_23, 60))

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from dancerank.drawing import Drawings
+from dancerank.answer_pictures import Drawings
 from ranking.scores.store import ScoreStore
 from ranking.serving.api.app import create_app
 from ranking.serving.service import RankingService

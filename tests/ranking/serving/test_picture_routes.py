@@ -12,8 +12,9 @@ from schemas.errors import FeatureFileMissing, NotOffered
 from schemas.events import FeatureFile, StyleResult, VideoFile
 from schemas.modalities import Dimension, Modality
 from schemas.moments import ClipMoments
-from schemas.questions.drawing import ChallengeStrips, ClipStrip, Drawing, StillFormat
+from schemas.picture_formats import StillFormat
 from schemas.questions.feedback import FeaturesKept, Skeleton
+from schemas.questions.pictures import ChallengeStrips, ClipStrip, Drawing
 from schemas.questions.tips import ChallengeTips, TipsAnswer
 from tests.ranking.examples import apply, guidance, result, scored_clip
 from tests.ranking.serving.test_api import Client

@@ -1,6 +1,6 @@
 // A moving skeleton: a player with all its controls, and a small one that only moves.
 import { html, useEffect, useId, useMemo, useRef, useState } from "../html.js";
-import { described, draw, extent } from "../skeletons/drawing.js";
+import { described, draw, extent } from "../skeletons/figure.js";
 import { animate, prefersStillness, watchVisibility } from "../skeletons/loop.js";
 
 const SPEEDS = { 0.25: "¼ speed", 0.5: "½ speed", 1: "Full speed" };

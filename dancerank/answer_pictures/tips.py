@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from dancerank.drawing.strips import positions
+from dancerank.answer_pictures.strips import positions
 from dancerank.pictures.bodies import Moving
 from dancerank.pictures.heat_maps import ChallengeAttention, Example, Tips, overall_heat_map, tips_heat_map
-from dancerank.pictures.sheets import PictureFormat
 from schemas.joints import layout_named
-from schemas.questions.drawing import ClipStrip
+from schemas.picture_formats import StillFormat
+from schemas.questions.pictures import ClipStrip
 from schemas.questions.tips import ChallengeTips, TipsAnswer
 
 
-def challenge_picture(found: ChallengeTips, example: ClipStrip | None, kind: PictureFormat) -> bytes:
+def challenge_picture(found: ChallengeTips, example: ClipStrip | None, kind: StillFormat) -> bytes:
     """Joints over the time of a challenge, below the poses of the ``example``."""
     tips = Tips(
         challenge_id=found.challenge_id,
@@ -39,7 +39,7 @@ def _over(length_s: float, clip: ClipStrip) -> Example | None:
     return Example(clip.clip_id, clip.rank, Moving(layout_named(skeleton.layout), np.concatenate([shown, longer])))
 
 
-def overall_picture(found: TipsAnswer, kind: PictureFormat) -> bytes:
+def overall_picture(found: TipsAnswer, kind: StillFormat) -> bytes:
     """Joints by challenges."""
     challenges = [
         ChallengeAttention(each.challenge_id, each.clips, np.array(each.overall, np.float64))

@@ -1,14 +1,14 @@
 """Answers as pictures: the port between the HTTP API and what draws them."""
 
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 from schemas.modalities import Dimension
 from schemas.moments import ClipMoments
+from schemas.picture_formats import StillFormat
 from schemas.questions.feedback import Skeleton
 from schemas.questions.tips import ChallengeTips, TipsAnswer
 
-StillFormat = Literal["png", "svg"]
 STRIPS: Final = 5
 """Clips at each end of a ranking, as in the paper's Fig. 9."""
 

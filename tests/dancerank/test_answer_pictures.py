@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from dancerank.drawing import Drawings
+from dancerank.answer_pictures import Drawings
 from schemas.errors import NotOffered
 from schemas.joints import MPII_16
 from schemas.modalities import Dimension
-from schemas.questions.drawing import ChallengeStrips, ClipStrip
 from schemas.questions.feedback import Points, Skeleton
+from schemas.questions.pictures import ChallengeStrips, ClipStrip
 from schemas.questions.tips import ChallengeTips, OverallTips, TipsAnswer
 from tests.dancerank.pictures.drawn import of_class, parsed, words
 
@@ -43,7 +43,7 @@ def test_tips_of_all_challenges_are_drawn_with_their_values() -> None:
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith(("dancerank.pictures", "dancerank.drawing."))]:
+    for name in [name for name in sys.modules if name.startswith(("dancerank.pictures", "dancerank.answer_pictures."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(NotOffered, match=r"install dancerank\[pictures\]"):

@@ -6,9 +6,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from dancerank.drawing import package_that_draws
+from dancerank.answer_pictures import package_that_draws
 from dancerank.feedback.answers import in_the_picture
-from schemas.questions.feedback import Picture, PictureKind, PictureType
+from schemas.picture_formats import MovingFormat, PictureFormat, StillFormat
+from schemas.questions.feedback import AnsweredFormat, Picture
 from streamer.guidance.clip_guidance import Guidance
 from streamer.guidance.critical import CriticalFrame
 
@@ -17,33 +18,28 @@ _UNITS: Final = {2: "score per pixel", 3: "score per unit of length"}
 Image = npt.NDArray[np.uint8]
 
 
-def drawn(
-    guidance: Guidance, critical: list[CriticalFrame], kind: PictureKind, format: PictureType, title: str
-) -> Picture:
-    """``format`` is one of ``schemas.questions.feedback.FORMATS`` of ``kind``. Raises ``NotOffered`` without the
-    extra.
-    """
-    if kind is PictureKind.MOVING:
-        content = moving_picture(guidance, critical, format.value, title)
+def drawn(guidance: Guidance, critical: list[CriticalFrame], format: AnsweredFormat, title: str) -> Picture:
+    """What moves shows the whole clip, what stands still the critical frames. Raises ``NotOffered`` without Pillow."""
+    if format is PictureFormat.PNG or format is PictureFormat.SVG:
+        content = frames_picture(guidance, critical, format, title)
     else:
-        content = frames_picture(guidance, critical, format.value, title)
+        content = moving_picture(guidance, critical, format, title)
     return Picture(content, format.media_type)
 
 
 def frames_picture(
     guidance: Guidance,
     critical: list[CriticalFrame],
-    format: str,
+    format: StillFormat,
     title: str,
     images: Mapping[int, Image] | None = None,
     image_scale: float = 1.0,
 ) -> bytes:
-    """The critical frames side by side, as png or svg. ``images``: the video's frames (H, W, 3) by their numbers, which
+    """The critical frames side by side. ``images``: the video's frames (H, W, 3) by their numbers, which
     have ``image_scale`` pixels per pixel of the clip's coordinates.
     """
     with package_that_draws():
         from dancerank.pictures.guidance import GuidedFrame, guidance_frames
-        from dancerank.pictures.sheets import PictureFormat
     positions, gradient = _shown(guidance)
     frames = [
         GuidedFrame(
@@ -56,22 +52,20 @@ def frames_picture(
         )
         for each in critical
     ]
-    return guidance_frames(
-        frames, guidance.layout, title=title, kind=PictureFormat(format), unit=_UNITS[guidance.layout.coordinates]
-    )
+    return guidance_frames(frames, guidance.layout, title=title, kind=format, unit=_UNITS[guidance.layout.coordinates])
 
 
 def moving_picture(
     guidance: Guidance,
     critical: list[CriticalFrame],
-    format: str,
+    format: MovingFormat,
     title: str,
     video: Iterable[Image] | None = None,
     image_scale: float = 1.0,
 ) -> bytes:
-    """The whole clip, slowly, as webp, gif or mp4. ``video``: all its frames (H, W, 3) in turn; the rest likewise."""
+    """The whole clip, slowly. ``video``: all its frames (H, W, 3) in turn; the rest likewise."""
     with package_that_draws():
-        from dancerank.pictures.moving import MovingClip, MovingFormat, moving_guidance
+        from dancerank.pictures.moving import MovingClip, moving_guidance
     positions, gradient = _shown(guidance)
     clip = MovingClip(
         title,
@@ -82,7 +76,7 @@ def moving_picture(
         _UNITS[guidance.layout.coordinates],
         {each.time_s: each.sentence for each in critical},
     )
-    return moving_guidance(clip, MovingFormat(format), video, image_scale)
+    return moving_guidance(clip, format, video, image_scale)
 
 
 def _shown(guidance: Guidance) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -6,13 +6,13 @@ import numpy as np
 
 from dancerank.pictures.moments import Attended, Numbered, attended_moments
 from dancerank.pictures.scales import figure
-from dancerank.pictures.sheets import PictureFormat
 from schemas.moments import DYNAMIC, SEGMENT_S, ClipMoments, instances
+from schemas.picture_formats import StillFormat
 
 _START_S: Final = 1e-6
 
 
-def moments_picture(found: ClipMoments, kind: PictureFormat) -> bytes:
+def moments_picture(found: ClipMoments, kind: StillFormat) -> bytes:
     """The attention of each part, a bar for each segment or step, and the moments numbered from the heaviest."""
     streams = [_attended(found, part) for part in found.parts]
     title = f"{found.clip_id}: the moments that made its score of {figure(found.score)}"

@@ -14,7 +14,7 @@ from dancerank.fitting.learning import evaluate
 from dancerank.pictures.adjacency import Layer, adjacency
 from dancerank.pictures.attention import attention_bins
 from dancerank.pictures.bodies import Moving
-from dancerank.pictures.sheets import Double, PictureFormat
+from dancerank.pictures.sheets import Double
 from dancerank.pictures.strips import Strip, strips
 from networks.baselines.stgcn import STGCN
 from networks.checkpoint import load_checkpoint
@@ -27,6 +27,7 @@ from networks.virality_model import ViralityModel
 from schemas.features import ClipFeatures
 from schemas.joints import JointLayout, layout_named
 from schemas.modalities import Modality
+from schemas.picture_formats import StillFormat
 from vdv.folder import DataSet
 from vdv.splits import Part, rows_of_part
 
@@ -47,7 +48,7 @@ def draw_figures(
     challenge: str | None,
     part: Part | None,
     beside: Path | None,
-    kind: PictureFormat,
+    kind: StillFormat,
     on_progress: OnProgress,
 ) -> Iterator[Drawn]:
     """All that the model has: graphs, attention of each appearance stream, and the ends of the ranking by each stream.
@@ -65,7 +66,7 @@ def draw_figures(
     yield from _ends(evaluated.predictions, data, chosen, kind)
 
 
-def draw_graphs(model: ViralityModel, other: ViralityModel | None, kind: PictureFormat) -> Iterator[Drawn]:
+def draw_graphs(model: ViralityModel, other: ViralityModel | None, kind: StillFormat) -> Iterator[Drawn]:
     """Fig. 7: graphs of layers 2, 5 and 8; nothing for a model without graph convolutions."""
     layout = layout_named(model.config.joint_layout)
     network = _graph_network(model)
@@ -99,7 +100,7 @@ def _layers(network: StreamNetwork, layout: JointLayout) -> list[Layer]:
     return [Layer(number, matrix, names[number]) for number, matrix in matrices.items()]
 
 
-def _attention(model: ViralityModel, predictions: Predictions, data: DataSet, kind: PictureFormat) -> Iterator[Drawn]:
+def _attention(model: ViralityModel, predictions: Predictions, data: DataSet, kind: StillFormat) -> Iterator[Drawn]:
     """Fig. 8, for each stream with relational pooling: of the clip that the fused score puts first."""
     annotations = {annotation.clip_id: annotation for annotation in data.annotations}
     for column, modality in enumerate(predictions.modalities):
@@ -120,7 +121,7 @@ def _attention(model: ViralityModel, predictions: Predictions, data: DataSet, ki
             yield Drawn(f"attention-{modality}", content)
 
 
-def _ends(predictions: Predictions, data: DataSet, challenge: str, kind: PictureFormat) -> Iterator[Drawn]:
+def _ends(predictions: Predictions, data: DataSet, challenge: str, kind: StillFormat) -> Iterator[Drawn]:
     """Fig. 9: the first and the last clips of a challenge by each stream, and by the fused score."""
     annotations = {annotation.clip_id: annotation for annotation in data.annotations}
     columns = {str(modality): predictions.scores[:, at] for at, modality in enumerate(predictions.modalities)}

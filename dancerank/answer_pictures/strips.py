@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from dancerank.pictures.sheets import PictureFormat
 from dancerank.pictures.strips import Strip, strips
 from schemas.joints import layout_named
+from schemas.picture_formats import StillFormat
 from schemas.ports import Float64
-from schemas.questions.drawing import ChallengeStrips, ClipStrip
 from schemas.questions.feedback import Points
+from schemas.questions.pictures import ChallengeStrips, ClipStrip
 
 
-def strips_picture(found: ChallengeStrips, kind: PictureFormat) -> bytes:
+def strips_picture(found: ChallengeStrips, kind: StillFormat) -> bytes:
     """Clips without a skeleton have a sentence in its place."""
     best, last = ([_strip(clip) for clip in clips] for clips in (found.best, found.last))
     return strips(found.challenge_id, found.dimension, best, last, clips=found.clips, kind=kind)
