@@ -151,7 +151,6 @@ def test_tips_are_drawn_where_there_is_guidance_and_their_absence_said(
     seen.open("#/challenges/challenge-3")
     seen.heading("challenge-3")
     tips.get_by_text("No clip of this challenge has guidance").wait_for()
-    assert seen.take("404")
 
 
 def test_tips_of_all_challenges_are_drawn_once_somebody_wants_to_see_them(
@@ -220,7 +219,6 @@ def test_clips_outside_what_the_model_was_trained_on_are_listed_beside_the_ranki
     card.get_by_role("link", name="far-11").wait_for()
     assert card.locator("tbody th").all_inner_texts() == ["far-10", "far-11"]
     assert seen.violations() == []
-    assert seen.take("404")
 
 
 @pytest.mark.tried(

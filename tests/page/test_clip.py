@@ -268,7 +268,6 @@ def test_the_page_of_a_routine_shows_its_attention_over_time(
     assert f"{100 * first:.2f} %" in seconds.locator("tbody tr").first.inner_text()
     assert seen.violations() == []
     assert not seen.is_wider_than_the_window()
-    seen.take("404")  # nothing is counted of it
     seen.take("503")  # no pools are there
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
+from playwright.sync_api import expect
 
 from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
@@ -27,6 +28,30 @@ def test_every_module_of_the_page_can_be_loaded(visit: Visits, small_url: str) -
     for module in sorted((ROOT / "app").rglob("*.js")):
         path = f"page/{module.relative_to(ROOT).as_posix()}"
         assert seen.page.evaluate("path => import(new URL(path, document.baseURI)).then(() => true)", path), path
+
+
+def test_numbers_and_times_of_charts_are_those_of_the_rest_of_the_page(visit: Visits, small_url: str) -> None:
+    seen = visit(small_url, timezone_id="Europe/Berlin")
+    seen.heading("Challenges")
+    written = seen.page.evaluate(
+        """async () => {
+          const { bytes, fixed, number, tickTime } = await import(new URL("page/app/format.js", document.baseURI));
+          const hours = [20, 22, 24, 26].map((hour) => Date.UTC(2026, 10, 27, hour));
+          const days = [23, 47, 71].map((hour) => Date.UTC(2026, 10, 27, hour));
+          const ticks = (all) => all.map((each, i) => tickTime(new Date(each), i, all));
+          const times = [ticks(hours), ticks(days)];
+          return [...times, number(-0.0425), number(-1e-9), fixed(-0.0001), fixed(1), bytes(268435456)];
+        }"""
+    )
+    assert written == [
+        ["21:00\n27 Nov", "23:00", "01:00\n28 Nov", "03:00"],
+        ["28 Nov", "29 Nov", "30 Nov"],
+        "−0.0425",
+        "−1.00e-9",
+        "0.000",
+        "1.000",
+        "268 MB",
+    ]
 
 
 def test_a_navigation_moves_the_focus_to_the_heading_and_names_the_tab(visit: Visits, small_url: str) -> None:
@@ -60,6 +85,8 @@ def test_the_chosen_theme_stays_and_the_systems_counts_without_a_choice(visit: V
     assert seen.page.evaluate(background) == light
     seen.page.get_by_label("Theme").select_option("system")
     assert seen.page.evaluate(background) == dark
+    seen.page.emulate_media(color_scheme="light")
+    expect(seen.page.locator("body")).to_have_css("background-color", light)
 
 
 def test_a_key_is_asked_for_once_kept_for_the_tab_and_refused_in_a_sentence(

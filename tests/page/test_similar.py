@@ -243,7 +243,7 @@ def test_a_file_is_dropped_scored_and_compared(
         }"""
     )
     seen.shows("<b>mine</b>.safetensors")
-    expect(hits(seen).first.locator(".who")).to_have_text(re.compile(f"{SHOWN}.*1$"))
+    expect(hits(seen).first.locator(".who")).to_have_text(re.compile(rf"{SHOWN}.*1\.000$"))
     assert scores.kinds[-1] == "features"
     assert "Outside the training distribution" in seen.page.get_by_role("note").inner_text()
     player = seen.page.get_by_role("group", name="Moving skeleton: <b>mine</b>.safetensors")
@@ -256,7 +256,7 @@ def test_a_file_is_dropped_scored_and_compared(
     problem = seen.page.get_by_role("alert")
     for name, size, said in (
         ("notes.txt", 5, "is neither a video nor a feature file"),
-        ("long.mp4", 1001, "at most 1KB are taken"),
+        ("long.mp4", 1001, "has 1,001 bytes; at most 1 kB are taken"),
         ("cut.safetensors", 10, "the header is cut off"),
     ):
         field.set_input_files({"name": name, "mimeType": "", "buffer": b"x" * size})

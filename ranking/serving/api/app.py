@@ -15,6 +15,7 @@ from ranking.serving.api.feedback_routes import add_feedback
 from ranking.serving.api.guard import Access, install_guards
 from ranking.serving.api.model_routes import add_model
 from ranking.serving.api.moments_routes import add_moments
+from ranking.serving.api.nothing_yet import NOTHING_YET, OrNoneParameters, answer_or_none
 from ranking.serving.api.page_routes import add_page
 from ranking.serving.api.pages import add_pages
 from ranking.serving.api.parameters import (
@@ -193,12 +194,17 @@ def _add_rankings(app: FastAPI, service: RankingService) -> None:
             clip_id, asked.by, k=asked.k, generation=asked.generation, window=asked.window, style=asked.style
         )
 
-    @app.get("/v1/clips/{clip_id}/observed", tags=["rankings"], responses=errors)
-    def observed(clip_id: ClipId, _: Annotated[NoParameters, Query()]) -> ObservedReception:
+    @app.get(
+        "/v1/clips/{clip_id}/observed",
+        tags=["rankings"],
+        responses=errors | NOTHING_YET,
+        response_model=ObservedReception,
+    )
+    def observed(clip_id: ClipId, asked: Annotated[OrNoneParameters, Query()]) -> ObservedReception | Response:
         """How a clip was received, as counted last, and where that stands among the counted clips of its challenge: to
         compare with what was predicted.
         """
-        return service.observed(clip_id)
+        return answer_or_none(lambda: service.observed(clip_id), asked.or_none)
 
     @app.get("/v1/challenges", tags=["rankings"], responses=errors)
     def challenges(parameters: Annotated[GenerationParameters, Query()]) -> list[Challenge]:

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ranking.serving.api.description import documented
+from ranking.serving.api.nothing_yet import NOTHING_YET, OrNoneParameters, answer_or_none
 from ranking.serving.api.parameters import ClipId, GenerationParameters, Identifier, NoParameters, absent, given
 from ranking.serving.service import RankingService
 from schemas.modalities import Dimension
@@ -90,10 +91,15 @@ class PoolTryRequest(GenerationParameters):
 
 
 def add_pools(app: FastAPI, service: RankingService) -> None:
-    @app.get("/v1/clips/{clip_id}/pool", tags=["pools"], responses=documented(404, 422, 503))
-    def clip_in_the_pools(clip_id: ClipId, _: Annotated[NoParameters, Query()]) -> PooledClipAnswer:
+    @app.get(
+        "/v1/clips/{clip_id}/pool",
+        tags=["pools"],
+        responses=documented(404, 422, 503) | NOTHING_YET,
+        response_model=PooledClipAnswer,
+    )
+    def clip_in_the_pools(clip_id: ClipId, asked: Annotated[OrNoneParameters, Query()]) -> PooledClipAnswer | Response:
         """A clip's tier, what it waits for and what it needs, and every decision about it with its reason."""
-        return service.pooled_clip(clip_id)
+        return answer_or_none(lambda: service.pooled_clip(clip_id), asked.or_none)
 
     @app.get("/v1/pools", tags=["pools"], responses=documented(422, 503))
     def pools(_: Annotated[NoParameters, Query()]) -> PoolsAnswer:

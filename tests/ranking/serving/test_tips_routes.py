@@ -63,3 +63,12 @@ def test_a_challenge_without_guidance_says_what_gives_it_some(client: Client) ->
     assert "streamer.guidance_share" in error["message"]
     unknown = client.get("/v1/challenges/unknown/tips")
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_what_is_not_there_yet_is_an_answer_to_who_asks_so(client: Client) -> None:
+    answer = client.get("/v1/challenges/plain/tips?or_none=true")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert client.get("/v1/challenges/ch/tips?or_none=true").json() == client.get("/v1/challenges/ch/tips").json()
+    assert client.get("/v1/challenges/unknown/tips?or_none=true").status_code == 404
+    assert client.get("/v1/clips/plain/observed?or_none=true").status_code == 204
+    assert client.get("/v1/clips/plain/observed").status_code == 404

@@ -53,6 +53,12 @@ export function withQuery(path, query = {}) {
   return text ? `${path}?${text}` : path;
 }
 
+/** The JSON that `path` answers; `null` where it has nothing to answer. */
+export const getOrNull = async (path, query, options) => {
+  const response = await request(withQuery(path, { ...query, or_none: true }), { method: "GET" }, options);
+  return response.status === 204 ? null : response.json();
+};
+
 /** The JSON that `path` answers. */
 export const get = async (path, query, options) => (await request(withQuery(path, query), { method: "GET" }, options)).json();
 

@@ -1,28 +1,34 @@
-// A classic script, which runs before the page is drawn: the chosen theme is there from the first frame on.
-// Without a choice the operating system's counts, by prefers-color-scheme.
+// A classic script, which runs before the page is drawn: the theme is there from the first frame on, in `data-theme` of
+// the root. Without a choice it is the operating system's, by prefers-color-scheme.
 (() => {
   const KEY = "dancerank.theme";
   const root = document.documentElement;
-  const chosen = () => {
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  let chosen = "system";
+  const apply = () => {
+    root.dataset.theme = chosen === "system" ? (system.matches ? "dark" : "light") : chosen;
+  };
+  const choose = (theme) => {
+    chosen = theme === "light" || theme === "dark" ? theme : "system";
+    apply();
+  };
+  const remembered = () => {
     try {
       return localStorage.getItem(KEY);
     } catch {
       return null; // storage is switched off
     }
   };
-  const apply = (theme) => {
-    if (theme === "light" || theme === "dark") root.dataset.theme = theme;
-    else delete root.dataset.theme;
-  };
-  apply(chosen());
+  choose(remembered());
+  system.addEventListener("change", apply);
   window.dancerankTheme = {
     /** "light", "dark" or "system". */
-    get: () => root.dataset.theme ?? "system",
+    get: () => chosen,
     set: (theme) => {
-      apply(theme);
+      choose(theme);
       try {
-        if (theme === "system") localStorage.removeItem(KEY);
-        else localStorage.setItem(KEY, theme);
+        if (chosen === "system") localStorage.removeItem(KEY);
+        else localStorage.setItem(KEY, chosen);
       } catch {
         // It holds for this page then.
       }

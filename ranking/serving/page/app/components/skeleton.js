@@ -17,13 +17,10 @@ function useCanvas(canvas, redraw) {
     sizes.observe(canvas.current);
     const theme = new MutationObserver(again);
     theme.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
-    const scheme = matchMedia("(prefers-color-scheme: dark)");
-    scheme.addEventListener("change", again);
     const unwatch = watchVisibility(canvas.current, setVisible);
     return () => {
       sizes.disconnect();
       theme.disconnect();
-      scheme.removeEventListener("change", again);
       unwatch();
     };
   }, []);

@@ -99,7 +99,7 @@ function drawArrows(context, placed, vectors, scale, least, colour, thick) {
     if (joint === null || vectors[v] === null || vectors[v] === undefined) return;
     const [dx, dy] = [vectors[v][0] * scale, vectors[v][1] * scale];
     const length = Math.hypot(dx, dy);
-    if (length < least || length === 0) return;
+    if (length < least || length < 2 * thick) return; // within the dot of its joint it would not be seen
     const [x, y] = [joint[0] + dx, joint[1] + dy];
     const head = Math.min(thick * 4, length);
     const [ux, uy] = [dx / length, dy / length];

@@ -5,7 +5,7 @@ import { useAnswer } from "../../answers.js";
 import { Chart } from "../../components/chart.js";
 import { Choice } from "../../components/choice.js";
 import { Section } from "../../components/section.js";
-import { count, plural, time } from "../../format.js";
+import { count, plural, tickTime, time } from "../../format.js";
 
 const PERIODS = { minute: "Minutes", hour: "Hours", day: "Days" };
 const SPANS = { minute: "two hours", hour: "seven days", day: "eight days" };
@@ -26,10 +26,11 @@ function Uploads({ value }) {
   const shown = value.clips.reduce((sum, each) => sum + each, 0);
   const most = Math.max(1, ...value.clips);
   const build = ({ Plot }) => ({
-    height: 180,
+    height: 190,
+    marginBottom: 36,
     marginLeft: 48,
     marginTop: 26,
-    x: { type: "time", label: null },
+    x: { type: "time", label: null, ticks: 4, tickFormat: tickTime },
     y: { label: `clips by ${value.by}`, grid: true, labelArrow: "none", tickFormat: "~s", domain: [0, most], ticks: Math.min(4, most) },
     marks: [
       Plot.rectY(periods, { x1: "from", x2: "to", y: "clips", fill: "var(--accent)", insetLeft: 0.25, insetRight: 0.25 }),

@@ -43,7 +43,8 @@ function RankingBy({ id, dimension, window, order, style, generation, version })
 
 function Page({ ranking, dimension, generation, first, previous, next }) {
   if (ranking.clips === 0) return html`<${NoneRanked} window=${ranking.window} />`;
-  return html`<ol class="ranking" start=${first} aria-label="Ranking by ${dimension}">
+  return html`<p class="ranking-head hint" aria-hidden="true"><span>clip</span><span class="number">score</span><span>dancer</span><span class="number">percentile</span></p>
+    <ol class="ranking" start=${first} aria-label="Ranking by ${dimension}">
       ${ranking.entries.map(
         (clip) => html`<li key=${clip.clip_id}>
           <span class="rank number" title="Rank">${count(clip.rank)}</span>

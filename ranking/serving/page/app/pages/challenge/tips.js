@@ -1,7 +1,7 @@
 // Where to pay attention in a challenge: the joints that its scores depend on most, over the time of a clip (Eq. 8) and
 // overall (Eq. 9).
 import { html } from "../../html.js";
-import { at, get } from "../../api.js";
+import { at, getOrNull } from "../../api.js";
 import { useAnswer } from "../../answers.js";
 import { Chart } from "../../components/chart.js";
 import { Section } from "../../components/section.js";
@@ -11,12 +11,12 @@ import { count, duration, number, plural } from "../../format.js";
 const LEAST_SHARE = 0.05;
 
 export function Tips({ id, style, generation, version }) {
-  const answer = useAnswer((signal) => get(at`/v1/challenges/${id}/tips`, { style, generation }, { signal }), [id, style, generation, version]);
-  // Without guidance there are none: that is an answer and not a failure.
-  const isWithout = answer.error?.code === "guidance_missing";
-  const shown = isWithout ? { ...answer, error: null, value: { clips: 0 } } : answer;
-  return html`<${Section} title="Where to pay attention" answer=${shown} what="the tips">
-    ${(value) => (value.clips === 0 ? html`<p class="empty">${WITHOUT}</p>` : html`<${Maps} value=${value} />`)}
+  const answer = useAnswer(
+    async (signal) => ({ tips: await getOrNull(at`/v1/challenges/${id}/tips`, { style, generation }, { signal }) }),
+    [id, style, generation, version],
+  );
+  return html`<${Section} title="Where to pay attention" answer=${answer} what="the tips">
+    ${({ tips }) => (tips === null ? html`<p class="empty">${WITHOUT}</p>` : html`<${Maps} value=${tips} />`)}
   <//>`;
 }
 
@@ -39,6 +39,7 @@ function Temporal({ value, joints }) {
   const cells = bins.flatMap((i) =>
     joints.map((joint, v) => ({ from: i * value.bin_s, to: (i + 1) * value.bin_s, joint, magnitude: value.temporal[i][v], clips: value.clips_by_bin[i] })),
   );
+  const most = Math.max(...cells.map((cell) => cell.magnitude ?? 0));
   const build = ({ Plot }) => ({
     height: 48 + 18 * joints.length,
     marginBottom: 40,
@@ -46,14 +47,14 @@ function Temporal({ value, joints }) {
     marginLeft: 104,
     x: { label: "seconds from the start", labelArrow: "none" },
     y: { domain: joints, label: null, padding: 0.04 },
-    color: { scheme: "viridis", type: "linear", domain: [0, Math.max(...cells.map((cell) => cell.magnitude ?? 0))] },
+    color: { scheme: "viridis", type: "sqrt", domain: [0, most] }, // one joint has most of it: the others would all be dark
     marks: [Plot.rect(cells, { x1: "from", x2: "to", y: "joint", fill: "magnitude", inset: 0 })],
   });
   return html`<div>
     <h3>By time</h3>
     <${Chart} label="Attention by joint and time, the first ${duration(bins.length * value.bin_s)} of clips; brighter is more" build=${build} inputs=${[value]}
       rows=${cells} columns=${CELL_COLUMNS} rowKey=${(cell) => `${cell.joint} ${cell.from}`}>
-      Dark: 0. Bright: ${number(Math.max(...cells.map((cell) => cell.magnitude ?? 0)))}. Times that fewer than 5 % of the clips reach are left out.
+      Dark: 0. Bright: ${number(most)} ${value.unit}; half as bright is a quarter of that. Times that fewer than 5 % of the clips reach are left out.
     <//>
   </div>`;
 }
@@ -65,7 +66,7 @@ function Overall({ value, joints }) {
     marginBottom: 40,
     marginTop: 8,
     marginLeft: 104,
-    x: { label: "mean", grid: true, labelArrow: "none", ticks: 3 },
+    x: { label: value.unit, grid: true, labelArrow: "none", ticks: 3 },
     y: { domain: joints, label: null },
     marks: [Plot.barX(rows, { x: "magnitude", y: "joint", fill: "var(--skeletal)", inset: 1 }), Plot.ruleX([0], { stroke: "currentColor" })],
   });

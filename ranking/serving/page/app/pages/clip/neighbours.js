@@ -7,7 +7,7 @@ import { ClipLink, DancerLink } from "../../components/clip_links.js";
 import { Section } from "../../components/section.js";
 import { Table } from "../../components/table.js";
 import { title } from "../../dimensions.js";
-import { count, number, percentile } from "../../format.js";
+import { count, fixed, percentile } from "../../format.js";
 
 export function Neighbours({ id, generation, dimensions }) {
   const [by, setBy] = useState(dimensions.includes("fused") ? "fused" : dimensions[0]);
@@ -27,5 +27,5 @@ const columns = (id, generation) => [
   { label: "Clip", isHeader: true, value: (clip) => (clip.clip_id === id ? html`<strong><bdi>${id}</bdi></strong> <span class="hint">this clip</span>` : html`<${ClipLink} id=${clip.clip_id} query=${{ generation }} />`) },
   { label: "Dancer", value: (clip) => html`<${DancerLink} id=${clip.dancer_id} />` },
   { label: "Percentile", isNumber: true, value: (clip) => percentile(clip.percentile) },
-  { label: "Score", isNumber: true, value: (clip) => number(clip.score) },
+  { label: "Score", isNumber: true, value: (clip) => fixed(clip.score) },
 ];

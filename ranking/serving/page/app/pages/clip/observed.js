@@ -1,25 +1,16 @@
 // What was predicted of a clip, against how it was received.
 import { html } from "../../html.js";
-import { at, get } from "../../api.js";
+import { at, getOrNull } from "../../api.js";
 import { useAnswer } from "../../answers.js";
 import { Bars } from "../../components/bars.js";
 import { Section } from "../../components/section.js";
 import { count, duration, number, percentile, plural, time } from "../../format.js";
 
 export function Observed({ id, clip }) {
-  const answer = useAnswer(
-    (signal) => get(at`/v1/clips/${id}/observed`, {}, { signal }).catch((error) => notCounted(error)),
-    [id],
-  );
+  const answer = useAnswer(async (signal) => ({ seen: await getOrNull(at`/v1/clips/${id}/observed`, {}, { signal }) }), [id]);
   return html`<${Section} title="Predicted against observed" answer=${answer} what="how it was received">
-    ${(seen) => (seen.isCounted === false ? html`<p class="empty">The reactions to this clip have not been counted yet.</p>` : html`<${Compared} seen=${seen} place=${clip?.places.fused} />`)}
+    ${({ seen }) => (seen === null ? html`<p class="empty">The reactions to this clip have not been counted yet.</p>` : html`<${Compared} seen=${seen} place=${clip?.places.fused} />`)}
   <//>`;
-}
-
-/** That nothing was counted is an answer and not a problem. */
-function notCounted(error) {
-  if (error.status === 404) return { isCounted: false };
-  throw error;
 }
 
 function Compared({ seen, place }) {

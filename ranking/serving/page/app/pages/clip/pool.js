@@ -1,6 +1,6 @@
 // Where a clip is in the traffic pools, what it waits for, and how it got there.
 import { html } from "../../html.js";
-import { at, get } from "../../api.js";
+import { at, getOrNull } from "../../api.js";
 import { useAnswer } from "../../answers.js";
 import { Section } from "../../components/section.js";
 import { count, percent, plural, time } from "../../format.js";
@@ -15,16 +15,10 @@ const STATES = {
 };
 
 export function Pool({ id }) {
-  const answer = useAnswer((signal) => get(at`/v1/clips/${id}/pool`, {}, { signal }).catch(notInPools), [id]);
+  const answer = useAnswer(async (signal) => ({ pool: await getOrNull(at`/v1/clips/${id}/pool`, {}, { signal }) }), [id]);
   return html`<${Section} title="Traffic pools" answer=${answer} what="its history in the pools">
-    ${(pool) => (pool.isPooled === false ? html`<p class="empty">${pool.sentence}</p>` : html`<${Pooled} pool=${pool} />`)}
+    ${({ pool }) => (pool === null ? html`<p class="empty">The traffic pools have not decided about this clip.</p>` : html`<${Pooled} pool=${pool} />`)}
   <//>`;
-}
-
-/** A clip that the pools have not read yet is not a problem of the page. */
-function notInPools(error) {
-  if (error.status === 404) return { isPooled: false, sentence: "The traffic pools have not decided about this clip." };
-  throw error;
 }
 
 function Pooled({ pool }) {

@@ -3,13 +3,13 @@ import { html } from "../../html.js";
 import { Bars } from "../../components/bars.js";
 import { Table } from "../../components/table.js";
 import { colour, DIMENSIONS, MEANING, MODALITIES, title } from "../../dimensions.js";
-import { count, number, percent, percentile } from "../../format.js";
+import { count, fixed, percent, percentile } from "../../format.js";
 
 export function Scores({ clip }) {
   const rows = DIMENSIONS.filter((each) => clip.scores[each] !== undefined || clip.missing.includes(each));
   const columns = [
     { label: "By", isHeader: true, value: (each) => html`<span class="dimension" style=${{ "--colour": colour(each) }}>${title(each)}</span> <span class="hint">${MEANING[each]}</span>` },
-    { label: "Score", isNumber: true, value: (each) => (clip.missing.includes(each) ? html`<span class="hint">not in this clip</span>` : number(clip.scores[each])) },
+    { label: "Score", isNumber: true, value: (each) => (clip.missing.includes(each) ? html`<span class="hint">not in this clip</span>` : fixed(clip.scores[each])) },
     { label: "Rank", isNumber: true, value: (each) => rank(clip.places[each], clip.ranked_clips[each]) },
     { label: "Percentile", isNumber: true, value: (each) => percentile(clip.places[each]?.percentile) },
   ];

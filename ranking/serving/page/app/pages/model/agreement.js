@@ -27,7 +27,7 @@ export function Agreement({ latest }) {
     symbol: { type: "identity" },
   });
   const mean = rows.find((row) => row.challenge === MEAN && row.dimension === "fused");
-  return html`<ul class="chart-legend" aria-label="Marks of the chart">${DIMENSIONS.map((each) => html`<li key=${each}><span class="swatch" style=${{ background: colour(each) }}></span>${title(each)} (${SYMBOLS[each]})</li>`)}</ul>
+  return html`<ul class="chart-legend" aria-label="Marks of the chart">${DIMENSIONS.filter((each) => shown.some((row) => row.dimension === each)).map((each) => html`<li key=${each}><span class="swatch" style=${{ background: colour(each) }}></span>${title(each)} (${SYMBOLS[each]})</li>`)}</ul>
     <${Chart} label="Agreement of predicted and observed order in ${plural(named.length - (mean ? 1 : 0), "challenge")}" build=${build} inputs=${[latest]}
       rows=${rows} columns=${COLUMNS} rowKey=${(row) => `${row.challenge} ${row.dimension}`}>
       ${mean && `The fused score agrees with ρ = ${number(mean.correlation, 2)} over ${plural(mean.clips, "clip")}. `}1: the predicted order is what happened; 0: it says nothing.

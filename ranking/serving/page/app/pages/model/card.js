@@ -1,13 +1,13 @@
 // What a bundle says of itself.
 import { html } from "../../html.js";
 import { Table } from "../../components/table.js";
-import { title } from "../../dimensions.js";
+import { DIMENSIONS, title } from "../../dimensions.js";
 import { count, number } from "../../format.js";
 
 export function Card({ value }) {
   const { card } = value;
   if (card === null) return html`<p class="empty">There is no model card here: ${value.card_problem}. Set “bundle” for the process that serves to the folder of the bundle.</p>`;
-  const reached = Object.entries(card.metrics).sort();
+  const reached = Object.entries(card.metrics).sort(([one], [other]) => order(one) - order(other) || one.localeCompare(other));
   return html`${card.warning && html`<p class="caution" role="note"><strong>Synthetic.</strong> ${card.warning}</p>`}
     ${!card.is_active && html`<p class="hint">The bundle that this process is set to is of generation <bdi>${card.generation}</bdi>, which is not the active one.</p>`}
     <dl class="stated">
@@ -33,8 +33,16 @@ const Fact = ({ name, children }) => html`<div><dt>${name}</dt><dd>${children}</
 const Styles = ({ styles, training_data: source, metrics }) => html`<bdi>${styles.join(", ")}</bdi>; learned from <bdi>${source ?? "clips that are not stated"}</bdi>
   ${metrics["accuracy of test"] !== undefined && html`; accuracy on other clips ${number(metrics["accuracy of test"])}`}`;
 
-/** spearman_fused → "Agreement when trained, fused" */
-const nameOf = (metric) => (metric.startsWith("spearman_") ? `Agreement when trained, ${metric.slice("spearman_".length)}` : metric);
+const SPEARMAN = "spearman_";
+
+/** spearman_fused → "Agreement when trained, fused (ρ)" */
+const nameOf = (metric) => (metric.startsWith(SPEARMAN) ? `Agreement when trained, ${metric.slice(SPEARMAN.length)} (ρ)` : metric);
+
+/** Dimensions in the order that they have everywhere; whatever else was measured after them. */
+function order(metric) {
+  const place = DIMENSIONS.indexOf(metric.replace(SPEARMAN, ""));
+  return place < 0 ? DIMENSIONS.length : place;
+}
 
 const STREAMS = [
   { label: "Stream", isHeader: true, value: (stream) => title(stream.modality) },

@@ -24,7 +24,7 @@ const name = (each, shown) =>
 function stateOf(each) {
   if (each.retired) return "retired";
   if (each.chosen_at_ms === null) return each.in_force ? "active" : "never active";
-  return each.in_force ? html`<strong>active</strong> since ${time(each.chosen_at_ms)}` : `active before, since ${time(each.chosen_at_ms)}`;
+  return each.in_force ? html`<strong>active</strong> since <span class="whole">${time(each.chosen_at_ms)}</span>` : html`active before, since <span class="whole">${time(each.chosen_at_ms)}</span>`;
 }
 
 function trainedOn(each, card) {

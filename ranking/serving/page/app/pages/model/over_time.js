@@ -2,10 +2,10 @@
 import { html, useMemo } from "../../html.js";
 import { Chart } from "../../components/chart.js";
 import { colour, DIMENSIONS, title } from "../../dimensions.js";
-import { count, number, percent, plural, time } from "../../format.js";
+import { count, number, percent, plural, tickTime, time } from "../../format.js";
 import { SYMBOLS } from "./agreement.js";
 
-const DASHES = { fused: null, skeletal: "6,3", holistic: "2,3", facial: "8,3,2,3", scenic: "1,4", routine: "12,3" };
+const DASHES = { fused: null, skeletal: "6,3", holistic: "2,3", facial: "8,3,2,3", scenic: "4,2,1,2,1,2", routine: "12,3" };
 const MOVED = 0.25; // the alert's
 
 export function OverTime({ history }) {
@@ -35,17 +35,19 @@ export function Drift({ latest, history }) {
 }
 
 const Now = ({ rows }) => html`<dl class="stated">
-  ${rows.map((each) => html`<div key=${each.dimension}><dt>${title(each.dimension)}</dt><dd>PSI ${number(each.psi, 2)}${each.norm !== undefined && `, of embedding norms ${number(each.norm, 2)}; mean norm ${percent(each.ratio)} of the first`}</dd></div>`)}
+  ${rows.map((each) => html`<div key=${each.dimension}><dt>${title(each.dimension)}</dt><dd>PSI ${number(each.psi, 2)}${each.norm !== undefined && each.norm !== null && `, of embedding norms ${number(each.norm, 2)}`}${Number.isFinite(each.ratio) && `; mean norm ${percent(each.ratio)} of the first`}</dd></div>`)}
 </dl>`;
 
 function Lines({ rows, label, axis, reference, domain }) {
   const dimensions = DIMENSIONS.filter((each) => rows.some((row) => row.dimension === each));
   const isOne = new Set(rows.map((row) => row.at.getTime())).size === 1;
   const build = ({ Plot, width }) => ({
-    height: 200,
+    height: 210,
+    marginBottom: 36,
     marginTop: 26,
     marginLeft: 44,
-    x: { type: "time", label: null, ticks: Math.max(2, Math.floor(width / 120)) },
+    marginRight: 32,
+    x: { type: "time", label: null, ticks: Math.max(2, Math.floor(width / 120)), tickFormat: tickTime },
     y: { label: axis, domain, grid: true, ticks: 4, labelArrow: "none" },
     symbol: { type: "identity" },
     marks: [

@@ -1,7 +1,7 @@
 // What each tier granted in past windows, as a share of what it could.
 import { html, useMemo } from "../../html.js";
 import { Chart } from "../../components/chart.js";
-import { count, percent, time } from "../../format.js";
+import { count, percent, tickTime, time } from "../../format.js";
 import { tierColour } from "./tiers.js";
 
 export function Budgets({ value }) {
@@ -24,8 +24,9 @@ export function Budgets({ value }) {
     marginLeft: 48,
     marginRight: 96,
     marginTop: 14,
+    marginBottom: 36,
     fy: { domain: tiers, label: null, padding: 0.25 },
-    x: { type: "time", label: null, ticks: Math.max(2, Math.min(8, Math.floor(width / 110))) },
+    x: { type: "time", label: null, ticks: Math.max(2, Math.min(8, Math.floor(width / 110))), tickFormat: tickTime },
     y: { domain: [0, 1], ticks: [0.5, 1], tickFormat: "%", label: null, grid: true },
     marks: [
       Plot.rectY(rows, { fy: "tier", x1: "from", x2: "to", y: "share", fill: (row) => tierColour(tiers.indexOf(row.tier)), insetLeft: 0.5, insetRight: 0.5 }),

@@ -77,12 +77,12 @@ function Tried({ answer }) {
     <p class="outcome">${answer.decision.sentence}</p>
     <p class="hint">Percentiles: ${Object.entries(answer.percentiles).map(([name, value]) => `${name} ${percentile(value)}`).join(", ")};${" "}
       ${count(answer.challenge_clips)} clips in the challenge, of which ${count(answer.fewest_clips)} are needed before percentiles count.</p>
-    <${Rooms} caption="Budgets that the first tier takes from" rooms=${answer.budgets} />
+    <${Rooms} caption="Budgets that the first tier takes from, in impressions" rooms=${answer.budgets} />
     ${afterwards &&
     html`<h3>After these reactions</h3>
       <p class="outcome">${afterwards.sentence}</p>
       <p class="hint">Reaction rate ${percent(afterwards.rate.rate, 1)}, surely between ${percent(afterwards.rate.low, 1)} and ${percent(afterwards.rate.high, 1)}.</p>
-      ${afterwards.budgets.length > 0 && html`<${Rooms} caption="Budgets that the next tier takes from" rooms=${afterwards.budgets} />`}`}`;
+      ${afterwards.budgets.length > 0 && html`<${Rooms} caption="Budgets that the next tier takes from, in impressions" rooms=${afterwards.budgets} />`}`}`;
 }
 
 const Rooms = ({ caption, rooms }) =>
@@ -93,5 +93,5 @@ const ROOMS = [
   { label: "Used", isNumber: true, value: (room) => count(room.used) },
   { label: "Of", isNumber: true, value: (room) => count(room.capacity) },
   { label: "Left", isNumber: true, value: (room) => count(room.left) },
-  { label: "This clip", isNumber: true, value: (room) => count(room.spends) },
+  { label: "For this clip", isNumber: true, value: (room) => count(room.spends) },
 ];

@@ -8,7 +8,7 @@ import { Moments } from "../../components/moments.js";
 import { Problem } from "../../components/problem.js";
 import { SkeletonPlayer } from "../../components/skeleton.js";
 import { colour, DIMENSIONS, title } from "../../dimensions.js";
-import { duration, number, percentile, short } from "../../format.js";
+import { bytes, count, duration, fixed, percentile } from "../../format.js";
 
 const FEATURES = /\.safetensors$/i;
 const VIDEOS = /\.(mp4|m4v|mov|mkv|webm|avi|3gp|mpe?g|ts|flv|wmv|ogv)$/i;
@@ -40,7 +40,7 @@ export function Dropped({ dropped, onScored }) {
         if (event.target.files.length) take(event.target.files[0]);
         event.target.value = ""; // so that the same file can be chosen again
       }} />
-    ${offer.value && html`<p class="hint">Up to ${short(offer.value.max_file_bytes)}B. It is scored by the server, which keeps nothing of it.${!offer.value.videos && ` Videos are not taken: ${offer.value.videos_reason}.`}</p>`}
+    ${offer.value && html`<p class="hint">Up to ${bytes(offer.value.max_file_bytes)}. It is scored by the server, which keeps nothing of it.${!offer.value.videos && ` Videos are not taken: ${offer.value.videos_reason}.`}</p>`}
     ${offer.error && html`<${Problem} error=${offer.error} retry=${offer.reload} />`}
     ${scoring.isLoading &&
     html`<p class="loading" role="status"><span class="spinner" aria-hidden="true"></span>Scoring <bdi>${name}</bdi>…
@@ -94,7 +94,7 @@ async function scored(file, offer, signal) {
   const isVideo = file.type.startsWith("video/") || VIDEOS.test(file.name);
   if (!isFeatures && !isVideo) throw new FileRefused(`“${file.name}” is neither a video nor a feature file (.safetensors).`);
   if (isVideo && !isFeatures && offer && !offer.videos) throw new FileRefused(`${offer.videos_reason}.`);
-  if (offer && file.size > offer.max_file_bytes) throw new FileRefused(`“${file.name}” has ${short(file.size)}B; at most ${short(offer.max_file_bytes)}B are taken.`);
+  if (offer && file.size > offer.max_file_bytes) throw new FileRefused(`“${file.name}” has ${count(file.size)} bytes; at most ${bytes(offer.max_file_bytes)} are taken.`);
   const type = isFeatures ? "application/octet-stream" : file.type.startsWith("video/") ? file.type : "video/mp4";
   const response = await request(withQuery("v1/score/file", { movement: true }), { method: "POST", headers: { "Content-Type": type }, body: file }, { signal });
   return response.json();
@@ -104,7 +104,7 @@ function Result({ dropped, remove }) {
   const { name, answer } = dropped;
   const bars = DIMENSIONS.filter((each) => answer.percentiles[each] !== undefined).map((each) => ({
     label: title(each),
-    note: `score ${number(answer.scores[each])}`,
+    note: `score ${fixed(answer.scores[each])}`,
     share: answer.percentiles[each].percentile / 100,
     colour: colour(each),
   }));
@@ -114,7 +114,7 @@ function Result({ dropped, remove }) {
     ${answer.outside_training_distribution && html`<p class="warning" role="note"><strong>Outside the training distribution.</strong> It is unlike the clips that the model learned from; its scores are not to be trusted.</p>`}
     ${bars.length > 0 && html`<${Bars} label="Percentiles among all clips" bars=${bars} text=${(share) => percentile(share * 100)} />
       <p class="hint">Percentiles among all clips of this generation.</p>`}
-    ${bars.length === 0 && html`<p>Fused score ${number(answer.scores.fused)}.</p>`}
+    ${bars.length === 0 && html`<p>Fused score ${fixed(answer.scores.fused)}.</p>`}
     ${answer.skeleton && html`<${Danced} name=${name} skeleton=${answer.skeleton} guidance=${answer.guidance} />`}
   </div>`;
 }

@@ -3,7 +3,7 @@ import { html, useEffect, useRef, useState } from "../../html.js";
 import { ChallengeLink, ClipLink, DancerLink } from "../../components/clip_links.js";
 import { SkeletonThumbnail } from "../../components/skeleton.js";
 import { colour, MODALITIES, title } from "../../dimensions.js";
-import { number } from "../../format.js";
+import { fixed } from "../../format.js";
 import { skeletonOf } from "../../skeletons/fetching.js";
 import { watchVisibility } from "../../skeletons/loop.js";
 
@@ -17,7 +17,7 @@ function Hit({ hit, isMoving, generation, onLike, onUnlike }) {
   const id = hit.clip_id;
   return html`<li class="card hit">
     <${Picture} id=${id} isMoving=${isMoving} />
-    <p class="who"><${ClipLink} id=${id} query=${{ generation }} /> <span class="number" title="Similarity"><span class="visually-hidden">similarity </span>${number(hit.similarity)}</span></p>
+    <p class="who"><${ClipLink} id=${id} query=${{ generation }} /> <span class="number" title="Similarity"><span class="visually-hidden">similarity </span>${fixed(hit.similarity)}</span></p>
     <p class="hint">by <${DancerLink} id=${hit.dancer_id} /> in <${ChallengeLink} id=${hit.challenge_id} /></p>
     <dl class="likeness" aria-label="Similarity by modality">
       ${MODALITIES.filter((each) => hit.similarities[each] !== undefined || hit.missing.includes(each)).map((each) => html`<${Likeness} key=${each} modality=${each} cosine=${hit.similarities[each]} />`)}
@@ -36,7 +36,7 @@ function Likeness({ modality, cosine }) {
     <dt>${title(modality)}</dt>
     <dd>
       <span class="axis" aria-hidden="true"><span class="fill" style=${{ width: `${share}%`, [cosine < 0 ? "right" : "left"]: "50%", background: colour(modality) }}></span></span>
-      <span class="number">${cosine === undefined ? "none" : cosine.toFixed(2).replace(/^-0.00$/, "0.00").replace("-", "−")}</span>
+      <span class="number">${cosine === undefined ? "none" : fixed(cosine, 2)}</span>
     </dd>
   </div>`;
 }
