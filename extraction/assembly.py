@@ -12,6 +12,7 @@ from extraction.models.running import Model, open_model
 from extraction.one_pass import Extractors
 from extraction.people import open_people, open_skeletal
 from extraction.settings import ExtractionSettings
+from extraction.stream_threads import cores
 from schemas.errors import ConfigurationError
 from schemas.modalities import Modality
 
@@ -19,7 +20,7 @@ POSES: Final = ("pose-landmarks-lite", "pose-landmarks-full")
 FACES: Final = ("face-features", "frame-features")
 """What is taken if the setting names no network: the first that is there. The second needs Python's index alone."""
 
-_METHOD_VERSION: Final = 3
+_METHOD_VERSION: Final = 4
 """Raised when other features come of the same networks and settings."""
 
 
@@ -40,6 +41,11 @@ def folder_of(settings: ExtractionSettings) -> Path:
     return settings.models_folder or default_folder()
 
 
+def threads_of(settings: ExtractionSettings) -> int:
+    """Threads that run one operator: at least two networks run side by side, so each has half of the cores."""
+    return settings.threads or max(1, cores() // 2)
+
+
 def open_shipped(settings: ExtractionSettings) -> Extractors:
     """Load the networks and run each once.
 
@@ -50,7 +56,7 @@ def open_shipped(settings: ExtractionSettings) -> Extractors:
     for name in networks_of(settings).values():
         if name not in opened:
             opened[name] = open_model(
-                name, folder=folder_of(settings), providers=settings.providers, threads=settings.threads
+                name, folder=folder_of(settings), providers=settings.providers, threads=threads_of(settings)
             )
             opened[name].run(opened[name].blank())  # the first run is slower than all others
     models = {part: opened[name] for part, name in networks_of(settings).items()}

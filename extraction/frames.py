@@ -12,8 +12,9 @@ import numpy.typing as npt
 FRAME_RATE_HZ: Final = 25.0
 """Frames are taken from a video at this rate, by time stamps, whatever its own rate is."""
 
-BATCH_FRAMES: Final = 16
-"""The most frames that extractors get at once."""
+BATCH_FRAMES: Final = 8
+"""The most frames that extractors get at once. On a CPU networks are not faster with more, and the streams wait for the
+first batch."""
 
 Image = npt.NDArray[np.uint8]
 

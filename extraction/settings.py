@@ -52,7 +52,8 @@ class ExtractionSettings(BaseModel):
     """Execution providers of ONNX Runtime that run the extractors' networks, best first. Those that this machine lacks
     are skipped; at least one must be available."""
     threads: Annotated[int, Field(ge=0)] = 0
-    """Threads that run one operator of an extractor's network; 0 takes one per core."""
+    """Threads that run one operator of an extractor's network; 0 takes half of the cores, for several networks run at
+    once."""
     longest_side: Annotated[int, Field(ge=128, le=4096)] = 960
     """Frames are scaled down so that their longer side is at most this, in pixels."""
     background: BackgroundMethod = "vibe"

@@ -6,12 +6,17 @@ Legend: H, W height and width of ``Frame.image``; T time steps of the stream.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+import cv2
+import numpy as np
+
 from extraction.frames import Frame, VideoProperties
 from schemas.features import Frames
 from schemas.ports import Float32
 
+Box = tuple[float, float, float, float]
 
-class Person(NamedTuple):
+
+class Person:
     """The dancer in one frame.
 
     ``landmarks``: (33, 4) BlazePose's points: x, y in pixels of ``Frame.image``, visibility and presence in [0, 1];
@@ -19,9 +24,23 @@ class Person(NamedTuple):
     ``Frame.image``.
     """
 
-    landmarks: Float32
-    mask: Float32
-    box: tuple[float, float, float, float]
+    def __init__(self, landmarks: Float32, mask: Float32, box: Box) -> None:
+        self.landmarks = landmarks
+        self._mask, self._box = mask, box
+
+    @property
+    def mask(self) -> Float32:
+        """(H, W)."""
+        return self._mask
+
+    @property
+    def box(self) -> Box:
+        """x0, y0, x1, y1."""
+        return self._box
+
+    def mask_at(self, height: int, width: int) -> Float32:
+        """(height, width): the mask at another size of the whole picture."""
+        return np.asarray(cv2.resize(self.mask, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 class PeopleSeen(NamedTuple):
@@ -48,7 +67,7 @@ class PersonTracker(Protocol):
         ...
 
     def follow(self, frames: Sequence[Frame]) -> Sequence[Person | None]:
-        """The dancer in each of up to 16 frames, ``None`` where nobody is seen. Called with every frame, in order."""
+        """The dancer in each of up to 8 frames, ``None`` where nobody is seen. Called with every frame, in order."""
         ...
 
 
@@ -71,7 +90,7 @@ class StreamExtractor(Protocol):
     """Makes the stream of one modality of one video."""
 
     def add(self, frames: Sequence[Frame], people: Sequence[Person | None]) -> None:
-        """Take the next frames, up to 16, in order, with the dancer in each."""
+        """Take the next frames, up to 8, in order, with the dancer in each."""
         ...
 
     def finish(self) -> ExtractedStream | NotExtracted:

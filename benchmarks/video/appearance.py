@@ -226,7 +226,7 @@ def reference(clip: Clip) -> tuple[Image, Mask]:
     height, width, _ = small(clip.batches[0][0].image).shape
     pairs = list(zip(chain(*clip.batches), chain(*clip.people), strict=True))
     images = np.stack([small(frame.image) for frame, _ in pairs]).astype(np.float32)
-    hidden = np.stack([forbidden_by(person.mask if person else None, height, width) for _, person in pairs])
+    hidden = np.stack([forbidden_by(person, height, width) for _, person in pairs])
     images[hidden] = np.nan
     known = (~hidden).sum(axis=0) >= SEEN_FRAMES
     behind = np.zeros((height, width, 3), np.uint8)
@@ -243,7 +243,7 @@ def traces(clip: Clip, pictures: Sequence[BackgroundPicture], behind: Image, kno
         if person is None:
             continue
         height, width, _ = picture.image.shape
-        body = cv2.resize(person.mask, (width, height), interpolation=cv2.INTER_LINEAR) > BODY
+        body = person.mask_at(height, width) > BODY
         visible = np.abs(picture.image.astype(int) - behind).max(axis=-1) > VISIBLE
         different += int((visible & body & known).sum())
         compared += int((body & known).sum())

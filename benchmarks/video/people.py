@@ -24,7 +24,7 @@ from benchmarks.figures import Measured, write_figures
 from extraction.decoding import cutting
 from extraction.decoding.content import open_path
 from extraction.decoding.video import DecodedVideo, DecoderLimits
-from extraction.frames import FRAME_RATE_HZ, Frame, VideoProperties
+from extraction.frames import BATCH_FRAMES, FRAME_RATE_HZ, Frame, VideoProperties
 from extraction.models import fetching, open_model
 from extraction.models.folder import default_folder
 from extraction.people import open_people, open_skeletal
@@ -76,8 +76,8 @@ def follow(frames: Sequence[Frame], network: str) -> Followed:
     tracker = open_people(open_model("pose-detector", providers=("cpu",), threads=1), landmarks)(properties)
     extractor = open_skeletal(landmarks.manifest.title)(properties)
     poses, sides = np.zeros((len(frames), 16, 3), np.float32), np.zeros(len(frames))
-    for at in range(0, len(frames), 16):
-        batch = frames[at : at + 16]
+    for at in range(0, len(frames), BATCH_FRAMES):
+        batch = frames[at : at + BATCH_FRAMES]
         people = tracker.follow(batch)
         extractor.add(batch, people)
         for number, person in enumerate(people, start=at):

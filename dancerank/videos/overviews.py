@@ -12,7 +12,7 @@ from dancerank.settings import Settings
 from dancerank.videos.explaining import Explanation, explain, fitted
 from dancerank.videos.looking import Look, draw
 from dancerank.videos.saliency import FrameSaliency
-from extraction.assembly import folder_of
+from extraction.assembly import folder_of, threads_of
 from extraction.decoding.content import VideoContent, open_path
 from extraction.decoding.video import DecodedVideo, DecoderLimits
 from extraction.drawing.video_files import VideoFormat
@@ -115,7 +115,7 @@ def _face_finder(settings: ExtractionSettings) -> FaceFinder | None:
 
 
 def _model(name: str, settings: ExtractionSettings) -> Model:
-    return open_model(name, folder=folder_of(settings), providers=settings.providers, threads=settings.threads)
+    return open_model(name, folder=folder_of(settings), providers=settings.providers, threads=threads_of(settings))
 
 
 def _drawn_from(path: Path, content: VideoContent, limits: DecoderLimits) -> tuple[Recording, int, ClipFeatures]:

@@ -67,7 +67,7 @@ class Backgrounds:
                 vibe = self._method == "vibe"
                 height, width, _ = image.shape
                 self._model = _ViBePictures(height, width, self._seed) if vibe else _MedianPictures()
-            forbidden = forbidden_by(person.mask if person else None, image.shape[0], image.shape[1])
+            forbidden = forbidden_by(person, image.shape[0], image.shape[1])
             pictures += self._model.add(frame.index, image, forbidden, seen=person is not None)
         return pictures
 
@@ -81,14 +81,14 @@ def open_backgrounds(method: BackgroundMethod) -> Callable[[VideoProperties], Ba
     return lambda properties: Backgrounds(method, seed=int(properties.sha256[:16] or "0", 16))
 
 
-def forbidden_by(mask: npt.NDArray[np.float32] | None, height: int, width: int) -> Mask:
-    """(h, w): where the person may be, by a mask (H, W) of probabilities; nowhere without one."""
-    if mask is None:
+def forbidden_by(person: Person | None, height: int, width: int) -> Mask:
+    """(h, w): where the person may be; nowhere without one."""
+    if person is None:
         return np.zeros((height, width), np.bool_)
-    small = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
     radius = max(1, round(MARGIN * max(height, width)))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return cv2.dilate((small > LEAST_PROBABILITY).astype(np.uint8), disc).astype(np.bool_)
+    covered = (person.mask_at(height, width) > LEAST_PROBABILITY).astype(np.uint8)
+    return cv2.dilate(covered, disc).astype(np.bool_)
 
 
 def small(image: Image) -> Image:

@@ -37,7 +37,7 @@ from schemas.modalities import MAX_DURATION_S
 _WORKER: Final = str(Path(worker.__file__))
 _ENVIRONMENT: Final = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
 """What the decoder gets of this process's environment, which may hold secrets."""
-_AHEAD: Final = 2 * BATCH_FRAMES
+_AHEAD: Final = 4 * BATCH_FRAMES
 """Frames that are decoded ahead of their use."""
 _MAX_DAMAGED: Final = 0.1
 _LEAST_DECODED: Final = 0.9

@@ -26,7 +26,7 @@ class Body(NamedTuple):
 
     ``landmarks``: (33, 4) x, y in pixels of the picture, visibility and presence in [0, 1]; ``presence`` in [0, 1]:
     that the region shows a person at all; ``next_region``: where the points say that the body is; ``mask``: (S, S) over
-    ``region``, probability that the person is seen.
+    ``region``, logits of the probability that the person is seen.
     """
 
     landmarks: Float32
@@ -59,4 +59,4 @@ def body_of(points: Float32, presence: float, mask: Float32, region: Region) -> 
     matrix = region.to_picture(INPUT_SIZE)
     placed = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
     landmarks = np.concatenate([placed[:POINTS], sigmoid(points[:POINTS, 3:])], axis=1)
-    return Body(landmarks, presence, region, region_between(placed[_HIPS], placed[_TOP]), sigmoid(mask))
+    return Body(landmarks, presence, region, region_between(placed[_HIPS], placed[_TOP]), mask)

@@ -46,10 +46,17 @@ class Region(NamedTuple):
         """(S, S, 3): what the picture (H, W, 3) shows there, bilinear; black beyond its edges."""
         return _warped(image, self.to_picture(cells), (cells, cells))
 
-    def uncrop(self, square: Float32, width: int, height: int) -> Float32:
-        """(H, W): a map (S, S) over the square put back into the picture, bilinear; 0 outside of the square."""
-        inverse = np.vstack([self.to_picture(len(square)), [0, 0, 1]])
-        return _warped(square, np.linalg.inv(inverse)[:2].astype(np.float32), (width, height))
+    def uncrop(self, square: Float32, width: int, height: int, size: tuple[int, int] | None = None) -> Float32:
+        """(H, W): a map (S, S) over the square put back into the picture, bilinear; 0 outside of the square. ``size``
+        (width, height): of the picture scaled, if it is to be another.
+        """
+        to_picture = np.vstack([self.to_picture(len(square)), [0, 0, 1]])
+        inverse = np.linalg.inv(to_picture)
+        if size is not None:
+            across, down = width / size[0], height / size[1]
+            # The middles of pixels lie at whole numbers; those of the scaled picture at (u + 1/2) · across - 1/2.
+            inverse = inverse @ np.array([[across, 0, across / 2 - 0.5], [0, down, down / 2 - 0.5], [0, 0, 1]])
+        return _warped(square, inverse[:2].astype(np.float32), size or (width, height))
 
     def distance(self, other: "Region") -> float:
         """Between the middles, as a share of the larger side."""

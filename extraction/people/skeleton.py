@@ -1,6 +1,6 @@
 """The skeletal stream: BlazePose's points as poses of the layout ``mpii-16``, with confidences.
 
-Legend: T frames, V joints (16).
+Legend: T frames.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,15 @@ _SHOULDERS, _NOSE, _EARS = (11, 12), 0, (7, 8)
 
 
 def mpii_pose(landmarks: Float32) -> Float32:
-    """(16, 3): x, y and confidence of the MPII joints, of BlazePose's ``landmarks`` (33, 4), in their pixels.
+    """(16, 3): x, y and confidence of the MPII joints, of BlazePose's ``landmarks`` (33, 4), in their pixels. See
+    ``mpii_poses``.
+    """
+    pose: Float32 = mpii_poses(landmarks[None])[0]
+    return pose
+
+
+def mpii_poses(landmarks: Float32) -> Float32:
+    """(T, 16, 3): x, y and confidence of the MPII joints, of BlazePose's ``landmarks`` (T, 33, 4), in their pixels.
 
     A confidence is the visibility of the point; of several, the least. It is 0, with x and y, where the point is beyond
     the edge of the picture. Pelvis and thorax are the middles of hips and shoulders. BlazePose has no points at the
@@ -41,27 +49,34 @@ def mpii_pose(landmarks: Float32) -> Float32:
     the same line beyond the ears by ``HEAD`` times the head's width. The width is the hypotenuse of the distances from
     ear to ear and from their middle to the nose, one of which is long from whichever side the head is seen.
     """
-    pose = np.zeros((MPII_16.joint_count, 3), np.float32)
+    poses = np.zeros((len(landmarks), MPII_16.joint_count, 3), np.float32)
     for joint, points in enumerate(_POINTS):
         if points:
-            pose[joint, :2] = landmarks[list(points), :2].mean(axis=0)
-            pose[joint, 2] = _confidence(landmarks, points)
-    ears = landmarks[list(_EARS), :2].mean(axis=0)
-    neck = ears - pose[_THORAX, :2]
-    length = max(float(np.linalg.norm(neck)), 1e-6)
-    left, right = landmarks[list(_EARS), :2]
-    width = np.hypot(np.linalg.norm(left - right), np.linalg.norm(landmarks[_NOSE, :2] - ears))
-    pose[_UPPER_NECK, :2] = pose[_THORAX, :2] + NECK * neck
-    pose[_HEAD_TOP, :2] = ears + HEAD * width / length * neck
-    pose[_UPPER_NECK, 2] = _confidence(landmarks, (*_SHOULDERS, *_EARS))
-    pose[_HEAD_TOP, 2] = _confidence(landmarks, (*_SHOULDERS, *_EARS, _NOSE))
-    pose[pose[:, 2] == 0] = 0
-    return pose
+            poses[:, joint, :2] = landmarks[:, list(points), :2].mean(axis=1)
+            poses[:, joint, 2] = _confidences(landmarks, points)
+    ears = landmarks[:, list(_EARS), :2].mean(axis=1)
+    neck = ears - poses[:, _THORAX, :2]
+    length = np.maximum(_lengths(neck), np.float32(1e-6))
+    left, right = landmarks[:, _EARS[0], :2], landmarks[:, _EARS[1], :2]
+    width = np.hypot(_lengths(left - right), _lengths(landmarks[:, _NOSE, :2] - ears))
+    poses[:, _UPPER_NECK, :2] = poses[:, _THORAX, :2] + NECK * neck
+    poses[:, _HEAD_TOP, :2] = ears + (HEAD * width / length)[:, None] * neck
+    poses[:, _UPPER_NECK, 2] = _confidences(landmarks, (*_SHOULDERS, *_EARS))
+    poses[:, _HEAD_TOP, 2] = _confidences(landmarks, (*_SHOULDERS, *_EARS, _NOSE))
+    poses[poses[..., 2] == 0] = 0
+    return poses
 
 
-def _confidence(landmarks: Float32, points: Sequence[int]) -> float:
-    visibility, presence = landmarks[list(points), 2:].min(axis=0)
-    return float(visibility) if presence >= LEAST_PRESENCE else 0.0
+def _lengths(vectors: Float32) -> Float32:
+    """(T,) of (T, 2)."""
+    lengths: Float32 = np.sqrt(np.square(vectors).sum(axis=1))
+    return lengths
+
+
+def _confidences(landmarks: Float32, points: Sequence[int]) -> Float32:
+    """(T,) of some points of (T, 33, 4)."""
+    least = landmarks[:, list(points), 2:].min(axis=1)
+    return np.where(least[:, 1] >= LEAST_PRESENCE, least[:, 0], np.float32(0))
 
 
 class SkeletalExtractor:
@@ -73,26 +88,24 @@ class SkeletalExtractor:
 
     def __init__(self, video: VideoProperties, extractor: str) -> None:
         self._scale, self._extractor = video.scale, extractor
-        self._poses: list[Float32] = []
-        self._people = 0
+        self._landmarks: list[Float32 | None] = []
 
     def add(self, frames: Sequence[Frame], people: Sequence[Person | None]) -> None:
         """Take the dancer of the next frames."""
-        for _, person in zip(frames, people, strict=True):
-            pose = np.zeros((MPII_16.joint_count, 3), np.float32)
-            if person is not None:
-                pose = mpii_pose(person.landmarks)
-                pose[:, :2] /= self._scale
-                self._people += 1
-            self._poses.append(pose)
+        self._landmarks += [
+            None if person is None else person.landmarks for _, person in zip(frames, people, strict=True)
+        ]
 
     def finish(self) -> ExtractedStream | NotExtracted:
         """The stream, or why the pose failed."""
-        if not self._people:
-            return NotExtracted(f"no person was found in {len(self._poses)} frames")
-        poses = np.stack(self._poses)
+        seen = [number for number, landmarks in enumerate(self._landmarks) if landmarks is not None]
+        poses = np.zeros((len(self._landmarks), MPII_16.joint_count, 3), np.float32)
+        if not seen:
+            return NotExtracted(f"no person was found in {len(poses)} frames")
+        poses[seen] = mpii_poses(np.stack([each for each in self._landmarks if each is not None]))
+        poses[..., :2] /= self._scale
         try:
             fill_missing(poses, missing_joints(poses, MPII_16), MPII_16.joints, FRAME_RATE_HZ)
         except FeatureValueInvalid as error:
-            return NotExtracted(f"a person was found in {self._people} of {len(poses)} frames; {error}")
+            return NotExtracted(f"a person was found in {len(seen)} of {len(poses)} frames; {error}")
         return ExtractedStream(poses, self._extractor)

@@ -9,12 +9,10 @@ docs/decisions/0040 gives the reasons.
 from collections.abc import Sequence
 from typing import Final
 
-import cv2
-import numpy as np
-
 from extraction.frames import Frame, Image
 from extraction.people.choosing import SAME_PLACE, Challenge, by_choice
 from extraction.people.cuts import CutDetector
+from extraction.people.dancer import Dancer
 from extraction.people.detection import Detection, PersonDetector
 from extraction.people.landmarks import Body, LandmarkNetwork
 from extraction.people.region import Region
@@ -42,8 +40,6 @@ _TRIES: Final = 2
 _SMALLEST_SIDE: Final = 16.0
 _LARGEST_SIDE: Final = 4.0
 """Of a region, as a multiple of the picture's longer side."""
-_BODY: Final = 0.5
-"""Of the mask: pixels that are more likely the dancer's than not."""
 
 
 class DancerTracker:
@@ -81,7 +77,7 @@ class DancerTracker:
         if body is None and self._is_searched(frame.index, cut=cut):
             body = self._searched_body(frame.image)
         self._remember(body, width, height)
-        return None if body is None else person_of(body, width, height)
+        return None if body is None else Dancer(body, width, height)
 
     def _forget(self) -> None:
         self._region = self._last = None
@@ -137,18 +133,6 @@ class DancerTracker:
             self._seen = self._seen._replace(switches=seen.switches + 1)
         self._region = body.next_region if _is_usable(body.next_region, width, height) else None
         self._last, self._lost_frames = body.region, 0
-
-
-def person_of(body: Body, width: int, height: int) -> Person:
-    """The body as the extractors see it, in a picture of ``width`` and ``height`` pixels. The box is that of the mask;
-    where the mask is empty, that of the landmarks.
-    """
-    mask = body.region.uncrop(body.mask, width, height)
-    x, y, box_width, box_height = cv2.boundingRect((mask > _BODY).astype(np.uint8))
-    if not box_width:
-        low, high = body.landmarks[:, :2].min(axis=0), body.landmarks[:, :2].max(axis=0)
-        (x, y), (box_width, box_height) = low, high - low
-    return Person(body.landmarks, mask, (float(x), float(y), float(x + box_width), float(y + box_height)))
 
 
 def _shows_crowd(frame: Frame) -> bool:

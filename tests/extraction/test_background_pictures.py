@@ -163,7 +163,7 @@ def test_the_mask_is_dilated_and_holds_from_a_fifth():
     mask = np.zeros((512, 512), np.float32)
     mask[200:300, 200:300] = 0.21
     mask[400:410, 10:20] = 0.19
-    forbidden = forbidden_by(mask, 256, 256)
+    forbidden = forbidden_by(Person(np.zeros((33, 4), np.float32), mask, (0, 0, 1, 1)), 256, 256)
     assert forbidden[100:150, 100:150].all()
     assert forbidden[125, 95]
     assert not forbidden[125, 90]

@@ -54,12 +54,12 @@ def test_the_report_says_what_was_done(clip: Path) -> None:
     assert (report.most_people, report.switches) == (2, 0)
     assert report.duration_s == 3.2
     assert [(s.modality, s.steps > 0, s.reason) for s in report.streams] == [(m, True, "") for m in FUSED_MODALITIES]
-    assert shown == [(done, 80) for done in (16, 32, 48, 64, 80)]
+    assert shown == [(done, 80) for done in range(8, 81, 8)]
     parts = report.decoding_s + report.people_s + sum(stream.seconds for stream in report.streams)
     assert 0 < parts <= report.total_s
 
 
-def test_extractors_get_batches_of_at_most_16_frames(tmp_path: Path) -> None:
+def test_extractors_get_batches_of_at_most_8_frames(tmp_path: Path) -> None:
     opened: list[Colours] = []
 
     def open_one(_: object) -> Colours:
@@ -68,7 +68,7 @@ def test_extractors_get_batches_of_at_most_16_frames(tmp_path: Path) -> None:
 
     path = write_video(tmp_path / "clip.mp4", steady(3.0))
     run(path, replace(open_tiny(), streams={Modality.SCENIC: open_one}))
-    assert opened[0].batches == [16, 16, 16, 16, 11]
+    assert opened[0].batches == [8] * 9 + [3]
 
 
 def test_a_stream_that_is_absent_is_reported_with_the_reason(tmp_path: Path) -> None:

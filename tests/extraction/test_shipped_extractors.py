@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from extraction.assembly import networks_of, open_shipped
+from extraction.assembly import networks_of, open_shipped, threads_of
 from extraction.decoding.content import open_path
 from extraction.decoding.cutting import cut
 from extraction.one_pass import Extraction, Extractors, extract
@@ -84,3 +84,10 @@ def test_the_identity_says_whether_other_features_may_come_of_a_video(
 def test_a_network_of_another_kind_is_refused(settings: ExtractionSettings) -> None:
     with pytest.raises(ConfigurationError, match="cannot be used where it is named"):
         open_shipped(settings.model_copy(update={"frame_network": "pose-detector"}))
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (3, 1), (8, 4)])
+def test_networks_share_the_cores_unless_the_setting_says_otherwise(cores, threads, monkeypatch) -> None:
+    monkeypatch.setattr("extraction.assembly.cores", lambda: cores)
+    assert threads_of(ExtractionSettings()) == threads
+    assert threads_of(ExtractionSettings(threads=3)) == 3

@@ -1,6 +1,7 @@
 """The streams run beside the tracker, and nothing else comes of it than without threads."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -84,3 +85,38 @@ def test_a_pass_that_ends_early_leaves_no_thread():
     with threads:
         threads.add(batches(1)[0], [None] * 2)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("extract-scenic")]
+
+
+class Counted(Recorder):
+    """Counts the streams that run at the same time."""
+
+    running, most, lock = 0, 0, threading.Lock()
+
+    def add(self, frames, people):
+        with self.lock:
+            Counted.running += 1
+            Counted.most = max(Counted.most, Counted.running)
+        super().add(frames, people)
+        time.sleep(0.001)
+        with self.lock:
+            Counted.running -= 1
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3])
+def test_streams_leave_a_core_to_who_follows_the_dancer_and_take_it_at_the_end(cores, monkeypatch):
+    monkeypatch.setattr("extraction.stream_threads.cores", lambda: cores)
+    Counted.most = 0
+    gate, modalities = threading.Event(), (Modality.SKELETAL, Modality.HOLISTIC, Modality.FACIAL, Modality.SCENIC)
+    counted = {modality: Counted(gate) for modality in modalities}
+    with StreamThreads(counted) as threads:
+        threads.add(batches(1)[0], [None] * 2)
+        others = max(1, cores - 1)
+        wait_until(lambda: Counted.running == others, what="streams that run", progress=lambda: Counted.running)
+        time.sleep(0.02)
+        assert Counted.most == others
+        finishing = threading.Thread(target=threads.finish)
+        finishing.start()
+        wait_until(lambda: Counted.running == others + 1, what="one more", progress=lambda: Counted.running)
+        gate.set()
+        finishing.join()
+    assert Counted.most == others + 1

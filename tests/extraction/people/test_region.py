@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from extraction.people.landmarks import body_of
+from extraction.people.dancer import Dancer
+from extraction.people.landmarks import Body, body_of
 from extraction.people.region import Region
 from tests.extraction.people import reference
 
@@ -54,4 +55,23 @@ def test_landmarks_and_the_next_region_are_in_pixels_of_the_picture():
     assert body.landmarks[5, 2:] == pytest.approx([1 / (1 + np.exp(-2)), 1 / (1 + np.exp(3))])
     hips, top = (reference.in_picture(points[k, 0], points[k, 1], square, 256) for k in (33, 34))
     np.testing.assert_allclose(body.next_region, reference.region(hips, top), rtol=1e-4)
-    assert body.mask.max() == pytest.approx(1 / (1 + np.exp(2)))
+    assert Dancer(body, 400, 300).mask.max() == pytest.approx(1 / (1 + np.exp(2)))
+
+
+@pytest.mark.parametrize("size", [(80, 60), (40, 30), (37, 23), (160, 120)])
+def test_a_mask_at_another_size_shows_the_dancer_at_the_same_place(size):
+    square = Region(42, 31, 48, 0.6)
+    y, x = np.mgrid[:96, :96]
+    logits = (24 - np.hypot(x - 50, y - 40)).astype(np.float32)
+    dancer = Dancer(Body(np.zeros((33, 4), np.float32), 1.0, square, square, logits), 80, 60)
+    width, height = size
+    found = dancer.mask_at(height, width)
+    # The picture's value at the middle of each pixel of the other size, and that of the square there, one by one.
+    for row, column in ((height // 2, width // 2), (height // 3, width // 2), (height // 2, width * 2 // 3), (0, 0)):
+        at_x, at_y = (column + 0.5) * 80 / width - 0.5, (row + 0.5) * 60 / height - 0.5
+        forth = np.vstack([square.to_picture(96), [0, 0, 1]]).astype(np.float64)
+        u, v, _ = np.linalg.inv(forth) @ [at_x, at_y, 1]
+        expected = reference.bilinear((1 / (1 + np.exp(-logits.astype(np.float64))))[..., None], u, v)[0]
+        assert found[row, column] == pytest.approx(expected, abs=0.06)
+    assert found.shape == (height, width)
+    assert (found > 0.5).sum() / found.size == pytest.approx((dancer.mask > 0.5).sum() / 4800, rel=0.06)
