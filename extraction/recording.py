@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from extraction.backgrounds.methods import BackgroundMethod
 from extraction.backgrounds.pictures import BackgroundPicture, Backgrounds, open_backgrounds
 from extraction.drawing.marks import Box, Outline, outline_of
-from extraction.faces.facial import FaceFinder, is_due
+from extraction.faces.choosing import Heads
+from extraction.faces.facial import FaceFinder, due_of, is_due
 from extraction.frames import Frame, VideoProperties
 from extraction.one_pass import Extractors
 from extraction.people.skeleton import mpii_pose
@@ -63,6 +64,7 @@ class _Recorder:
         record: Recording,
     ) -> None:
         self._tracker, self._faces, self._record = tracker, faces, record
+        self._heads = Heads()
         self._backgrounds = record.waiting = open_backgrounds(background)(video)
 
     @property
@@ -82,11 +84,10 @@ class _Recorder:
         return people
 
     def _look_for_faces(self, finder: FaceFinder, frames: Sequence[Frame], people: Sequence[Person | None]) -> None:
-        due = [number for number, frame in enumerate(frames) if is_due(frame.index)]
-        if not due:
+        sought = due_of(frames, self._heads.sought(frames, people))
+        if not sought:
             return
-        found = finder.find([frames[number] for number in due], [people[number] for number in due])
-        self._record.faces_searched += len(due)
-        self._record.faces |= {
-            frames[number].index: face.box for number, face in zip(due, found, strict=True) if face is not None
-        }
+        found = finder.find(sought)
+        self._record.faces_searched += len(sought)
+        due = (frame.index for frame in frames if is_due(frame.index))
+        self._record.faces |= {index: face.box for index, face in zip(due, found, strict=True) if face is not None}

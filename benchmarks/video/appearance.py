@@ -32,9 +32,9 @@ from extraction.backgrounds.pictures import BackgroundPicture, forbidden_by, ope
 from extraction.decoding.cutting import cut
 from extraction.decoding.video import DecoderLimits
 from extraction.faces.alignment import aligned
-from extraction.faces.choosing import face_of
+from extraction.faces.choosing import Heads, Sought, face_of
 from extraction.faces.detection import Face, FaceDetector, overlap
-from extraction.faces.facial import FaceFinder, is_due
+from extraction.faces.facial import FaceFinder, due_of
 from extraction.frames import FRAME_RATE_HZ, Frame
 from extraction.models import open_model
 from extraction.people import open_people
@@ -59,8 +59,8 @@ Mask = npt.NDArray[np.bool_]
 
 class FacesFound(NamedTuple):
     """Of ``searched`` pictures: those with the dancer's face by us, by MTCNN, and by both in one place; likewise
-    ``followed_theirs`` and ``followed_both`` of those in which a dancer is followed. In the others the largest face of
-    the picture counts, which may be that of somebody else.
+    ``followed_theirs`` and ``followed_both`` of those in which a dancer is followed. Of both detectors a face counts
+    while the dancer is lost only where the dancer was; if nobody was followed, the largest.
     """
 
     searched: int
@@ -133,9 +133,9 @@ def face_figure(name: str, both: int, theirs: int) -> Measured:
 
 
 def faces_in(clip: Clip, finder: FaceFinder, mtcnn: Any | None, sheet: Path) -> FacesFound:
-    frames, people = searched(clip)
-    ours = finder.find(frames, people)
-    theirs = [face_of(person, mtcnn_faces(mtcnn, frame)) for frame, person in zip(frames, people, strict=True)]
+    sought = searched(clip)
+    ours = finder.find(sought)
+    theirs = [face_of(each, mtcnn_faces(mtcnn, each.image)) for each in sought]
     both = [
         one is not None and other is not None and overlap(one.box, other.box) > SAME_FACE
         for one, other in zip(ours, theirs, strict=True)
@@ -144,16 +144,16 @@ def faces_in(clip: Clip, finder: FaceFinder, mtcnn: Any | None, sheet: Path) -> 
         sheet,
         [
             [
-                marked(frame.image, one, other),
-                aligned(frame.image, one, 160, 160) if one else np.zeros((160, 160, 3), np.uint8),
+                marked(each.image, one, other),
+                aligned(each.image, one, 160, 160) if one else np.zeros((160, 160, 3), np.uint8),
             ]
-            for frame, one, other in every(list(zip(frames, ours, theirs, strict=True)), 8)
+            for each, one, other in every(list(zip(sought, ours, theirs, strict=True)), 8)
         ],
     )
     found = [face is not None for face in theirs]
-    followed = [person is not None for person in people]
+    followed = [each.person is not None for each in sought]
     return FacesFound(
-        len(frames),
+        len(sought),
         sum(face is not None for face in ours),
         sum(found),
         sum(both),
@@ -162,16 +162,15 @@ def faces_in(clip: Clip, finder: FaceFinder, mtcnn: Any | None, sheet: Path) -> 
     )
 
 
-def searched(clip: Clip) -> tuple[list[Frame], list[Person | None]]:
-    pairs = zip(chain(*clip.batches), chain(*clip.people), strict=True)
-    due = [(frame, person) for frame, person in pairs if is_due(frame.index)]
-    return [frame for frame, _ in due], [person for _, person in due]
+def searched(clip: Clip) -> list[Sought]:
+    frames, people = list(chain(*clip.batches)), list(chain(*clip.people))
+    return due_of(frames, Heads().sought(frames, people))
 
 
-def mtcnn_faces(mtcnn: Any | None, frame: Frame) -> list[Face]:
+def mtcnn_faces(mtcnn: Any | None, image: Image) -> list[Face]:
     if mtcnn is None:
         return []
-    boxes, scores = mtcnn.detect(frame.image)
+    boxes, scores = mtcnn.detect(image)
     nowhere = np.zeros((6, 2), np.float32)
     found = [] if boxes is None else zip(boxes.tolist(), scores.tolist(), strict=True)
     return [Face((x0, y0, x1, y1), nowhere, score) for (x0, y0, x1, y1), score in found if score >= SURE]

@@ -1,11 +1,13 @@
 """Where a face is looked for, and which of several is the dancer's."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from extraction.faces.detection import Face, View
+from extraction.frames import Frame, Image
+from extraction.people.tracking import WAITED_FRAMES
 from extraction.streams import Person
 
 UPPER_BODY: Final = 1.6
@@ -29,12 +31,48 @@ def upper_body(person: Person) -> View:
     return View(float(head[0]) - side / 2, float(head[1]) - side / 2, side)
 
 
-def face_of(person: Person | None, faces: Sequence[Face]) -> Face | None:
-    """The dancer's face: the one that holds most points of the head, and is nearest to their middle among equals.
-    Without a person the largest face of those that are sure enough.
+class Sought(NamedTuple):
+    """A picture whose dancer's face is looked for. ``head``: the square around the dancer's head or, of a dancer who
+    is lost, where it was; ``None`` if nobody was followed.
     """
+
+    image: Image
+    person: Person | None
+    head: View | None
+
+
+class Heads:
+    """Where the dancer's head is or was, in one frame after the other of a video."""
+
+    def __init__(self) -> None:
+        self._last: View | None = None
+        self._lost_frames = 0
+
+    def sought(self, frames: Sequence[Frame], people: Sequence[Person | None]) -> list[Sought]:
+        """Of each frame. Called with every frame, in order."""
+        return [self._next(frame.image, person) for frame, person in zip(frames, people, strict=True)]
+
+    def _next(self, image: Image, person: Person | None) -> Sought:
+        if person is not None:
+            self._last, self._lost_frames = upper_body(person), 0
+            return Sought(image, person, self._last)
+        self._lost_frames += 1
+        if self._lost_frames > WAITED_FRAMES:  # then somebody else may be followed
+            self._last = None
+        return Sought(image, None, self._last)
+
+
+def face_of(sought: Sought, faces: Sequence[Face]) -> Face | None:
+    """The dancer's face: the one that holds most points of the head, and is nearest to their middle among equals.
+    Without a person the largest face of those that are sure enough; of a dancer who was just lost it has to be where
+    the head was.
+    """
+    person = sought.person
     if person is None:
-        return max((face for face in faces if face.score >= SURE_SCORE), key=lambda face: face.side, default=None)
+        sure = [face for face in faces if face.score >= SURE_SCORE]
+        if sought.head is not None:
+            sure = [face for face in sure if sought.head.holds(face.middle)]
+        return max(sure, key=lambda face: face.side, default=None)
     head = person.landmarks[_HEAD, :2]
     middle = head.mean(axis=0)
 
@@ -46,4 +84,4 @@ def face_of(person: Person | None, faces: Sequence[Face]) -> Face | None:
     return best if best is not None and fit(best)[0] > 0 else None
 
 
-__all__ = ["face_of", "upper_body"]
+__all__ = ["Heads", "Sought", "face_of", "upper_body"]

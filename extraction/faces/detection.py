@@ -51,6 +51,10 @@ class View(NamedTuple):
     y: float
     side: float
 
+    def holds(self, point: tuple[float, float]) -> bool:
+        """Whether x, y of the picture lies in it."""
+        return 0 <= point[0] - self.x <= self.side and 0 <= point[1] - self.y <= self.side
+
 
 class FaceDetector:
     """Finds faces in views of pictures. A face is found if it takes about a tenth of a view or more."""

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from extraction.faces.alignment import aligned
-from extraction.faces.choosing import face_of, upper_body
+from extraction.faces.choosing import Heads, Sought, face_of
 from extraction.faces.detection import Face, FaceDetector, merged, whole
 from extraction.frames import FRAME_RATE_HZ, Frame
 from extraction.networks import Features, Network
@@ -28,37 +28,34 @@ class FaceFinder:
     def __init__(self, detector: FaceDetector) -> None:
         self._detector = detector
 
-    def find(self, frames: Sequence[Frame], people: Sequence[Person | None]) -> list[Face | None]:
-        """The dancer's face in each frame, looked for in the whole picture and around the dancer's head."""
-        views = [(frame.image, whole(frame.image)) for frame in frames]
-        closer = [number for number, person in enumerate(people) if person is not None]
-        views += [(frames[number].image, upper_body(person)) for number in closer if (person := people[number])]
-        found = self._detector.detect(views)
-        for number, faces in zip(closer, found[len(frames) :], strict=True):
+    def find(self, sought: Sequence[Sought]) -> list[Face | None]:
+        """The dancer's face in each picture, looked for in the whole picture and around the dancer's head."""
+        views = [(each.image, whole(each.image)) for each in sought]
+        closer = [(number, each.head) for number, each in enumerate(sought) if each.head is not None]
+        found = self._detector.detect([*views, *((sought[number].image, head) for number, head in closer)])
+        for (number, _), faces in zip(closer, found[len(sought) :], strict=True):
             found[number] = merged([*found[number], *faces])
-        return [face_of(person, faces) for person, faces in zip(people, found, strict=False)]
+        return [face_of(each, faces) for each, faces in zip(sought, found, strict=False)]
 
 
 class _Facial:
     def __init__(self, finder: FaceFinder, features: Features) -> None:
         self._finder = finder
         self._features = features
+        self._heads = Heads()
         self._searched = 0
         self._faces: list[Image] = []
         self._vectors: list[Float32] = []
 
     def add(self, frames: Sequence[Frame], people: Sequence[Person | None]) -> None:
-        due = [number for number, frame in enumerate(frames) if is_due(frame.index)]
+        due = due_of(frames, self._heads.sought(frames, people))
         if not due:
             return
-        searched = [frames[number] for number in due]
-        faces = self._finder.find(searched, [people[number] for number in due])
+        faces = self._finder.find(due)
         self._searched += len(due)
         height, width = self._features.height, self._features.width
         self._faces += [
-            aligned(frame.image, face, height, width)
-            for frame, face in zip(searched, faces, strict=True)
-            if face is not None
+            aligned(each.image, face, height, width) for each, face in zip(due, faces, strict=True) if face is not None
         ]
         while len(self._faces) >= FACES_AT_ONCE:
             self._embed()
@@ -84,6 +81,11 @@ def is_due(index: int) -> bool:
     return index * faces // frames > (index - 1) * faces // frames
 
 
+def due_of(frames: Sequence[Frame], sought: Sequence[Sought]) -> list[Sought]:
+    """Those whose face is looked for."""
+    return [each for frame, each in zip(frames, sought, strict=True) if is_due(frame.index)]
+
+
 def open_facial(detector: Network, features: Network) -> OpenStreamExtractor:
     """Extractors of the facial stream, (T, C), a step for each of the pictures, three in a second, that show a face.
 
@@ -93,4 +95,4 @@ def open_facial(detector: Network, features: Network) -> OpenStreamExtractor:
     return lambda _properties: _Facial(finder, embedding)
 
 
-__all__ = ["FaceFinder", "is_due", "open_facial"]
+__all__ = ["FaceFinder", "due_of", "is_due", "open_facial"]

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from extraction.faces.alignment import ENLARGED, aligned
-from extraction.faces.choosing import face_of, upper_body
+from extraction.faces.choosing import Heads, Sought, face_of, upper_body
 from extraction.faces.detection import Face, FaceDetector, whole
 from extraction.faces.facial import FACES_AT_ONCE, is_due, open_facial
 from extraction.frames import Frame, VideoProperties
+from extraction.people.tracking import WAITED_FRAMES
 from extraction.streams import ExtractedStream, NotExtracted, Person
 from tests.extraction.made_faces import draw_face, red_squares
 from tests.extraction.made_networks import MadeNetwork, mean_colours
@@ -28,6 +29,10 @@ def picture(*faces, height=480, width=640):
     for x, y, side in faces:
         draw_face(image, x, y, side)
     return image
+
+
+def sought(person):
+    return Sought(picture(), person, None if person is None else upper_body(person))
 
 
 def extracted(images, people, *, batch=16, detector=None, features=None):
@@ -76,20 +81,46 @@ def test_of_several_faces_the_dancers_counts():
     image = picture((100, 100, 80), (330, 150, 50), (560, 100, 90))
     faces = FaceDetector(red_squares()).detect([(image, whole(image))])[0]
     assert len(faces) == 3
-    found = face_of(stands(330, 150), faces)
+    found = face_of(sought(stands(330, 150)), faces)
     assert found is not None
     assert abs(found.middle[0] - 330) < 5
-    assert face_of(stands(230, 400), faces) is None, "another person's face is not the dancer's"
+    assert face_of(sought(stands(230, 400)), faces) is None, "another person's face is not the dancer's"
 
 
 def test_without_a_person_the_largest_face_counts():
     image = picture((100, 100, 80), (560, 100, 120))
-    found = face_of(None, FaceDetector(red_squares()).detect([(image, whole(image))])[0])
+    found = face_of(sought(None), FaceDetector(red_squares()).detect([(image, whole(image))])[0])
     assert found is not None
     assert abs(found.middle[0] - 560) < 5
     stream = extracted([image] * 25, [None] * 25)
     assert isinstance(stream, ExtractedStream)
     assert len(stream.frames) == 3
+
+
+def test_no_strangers_face_counts_while_the_dancer_is_lost():
+    """The dancer's face is seen for a second; then the dancer is lost, and a larger face is in the picture."""
+    dancer, stranger = picture((150, 120, 60)), picture((500, 120, 120))
+    seen, lost = [stands(150, 120)] * 25, [None] * WAITED_FRAMES
+    alone = extracted([dancer] * 25, seen)
+    beside = extracted([dancer] * 25 + [stranger] * WAITED_FRAMES, seen + lost)
+    assert np.array_equal(beside.frames, alone.frames)
+    later = extracted([dancer] * 25 + [stranger] * 50, seen + [None] * 50)
+    due = [index for index in range(25 + WAITED_FRAMES, 75) if is_due(index)]
+    assert len(later.frames) == len(alone.frames) + len(due), "after half a second somebody else may be the dancer"
+
+
+def test_a_dancers_own_face_counts_while_the_dancer_is_lost():
+    image = picture((150, 120, 60), (500, 120, 120))
+    stream = extracted([image] * 30, [stands(150, 120)] * 25 + [None] * 5)
+    assert len(stream.frames) == sum(map(is_due, range(30)))
+    assert np.array_equal(stream.frames[-1], stream.frames[0])
+
+
+def test_where_the_dancer_was_is_known_for_half_a_second():
+    heads = Heads()
+    frames = [Frame(index, index / 25, picture()) for index in range(20)]
+    known = [each.head for each in heads.sought(frames, [None, stands(100, 100), *[None] * 18])]
+    assert known == [None, *[upper_body(stands(100, 100))] * (1 + WAITED_FRAMES), *[None] * (18 - WAITED_FRAMES)]
 
 
 def test_a_small_face_is_found_around_the_head():
