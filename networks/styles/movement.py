@@ -1,9 +1,7 @@
 """How much and how fast each joint moves, and a linear discriminant of that: the style classifier of a bundle.
 
-The regularised linear discriminant (Fisher 1936; Ledoit & Wolf 2004, A well-conditioned estimator for large-dimensional
-covariance matrices) has one covariance for all styles, so that what varies alike in all of them, such as tempo, camera
-and choreography, counts little. It is fitted in closed form, and it says how far a clip is from all that it was fitted
-to.
+The discriminant (``networks.styles.discriminant``) says how far a clip is from all that it was fitted to. On recorded
+dances inner folds choose it among others (``networks.styles.choosing``).
 
 Legend: N clips, T time steps, V joints, C coordinates, D descriptors, K styles.
 """
@@ -14,12 +12,11 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
-from networks.errors import UnusableSamples
 from networks.sequences import masked, time_mask
 from networks.styles.clips import StyleClip, styles_of
+from networks.styles.discriminant import linear_discriminant
 from networks.styles.judging import PoseClassifier, padded_poses
 from networks.styles.poses import facing_poses
 from schemas.joints import JointLayout
@@ -28,8 +25,6 @@ SMALLEST_SPREAD: Final = 1e-3
 """Added to a spread before its logarithm is taken, in mean absolute coordinates of the clip."""
 SMALLEST_SPEED: Final = 1e-4
 """Likewise to a speed, for each frame."""
-LEAST_VARIATION: Final = 1e-6
-"""A descriptor whose standard deviation over clips is not above this says nothing."""
 PER_COORDINATE: Final = 3
 NEAREST: Final = 5
 """Clips of the fit that a clip is measured by."""
@@ -124,32 +119,11 @@ def discriminant_of(
     described: Array, truth: NDArray[np.int64], layout: JointLayout, *, seed: int = 0
 ) -> MovementDiscriminant:
     """Likewise from the descriptors (N, D) of clips and the numbers (N,) of their styles, from 0 to K - 1."""
-    styles = range(int(truth.max()) + 1)
-    network = MovementDiscriminant(layout, len(styles))
-    mean, scale = described.mean(0), described.std(0)
-    scale = np.where(scale > LEAST_VARIATION, scale, np.inf)  # the body's centre does not move: it counts nothing
-    values = (described - mean) / scale
-    means = np.stack([values[truth == style].mean(0) for style in styles])
-    variances, axes = np.linalg.eigh(ledoit_wolf(values - means[truth])[0])
-    if not variances[0] > 0:
-        raise UnusableSamples(
-            "the clips of each style all move alike, so what varies within a style cannot be learned; add recordings",
-            field="style",
-        )
-    whitening = axes / np.sqrt(variances)
-    whitened = means @ whitening
-    centre = whitened.mean(0)
-    basis = np.linalg.svd(whitened - centre, full_matrices=False)[2][: len(styles) - 1].T
+    found = linear_discriminant(described, truth)
+    network = MovementDiscriminant(layout, len(found.places))
     kept = np.sort(np.random.default_rng(seed).permutation(len(described))[:MOST_LEARNED])
-    network.learned = torch.zeros(len(kept), len(mean), dtype=torch.float16)
-    for name, value in {
-        "mean": mean,
-        "whitening": whitening / scale[:, None],
-        "centre": centre,
-        "basis": basis,
-        "places": (whitened - centre) @ basis,
-        "learned": values[kept] @ whitening - centre,
-    }.items():
+    network.learned = torch.zeros(len(kept), len(found.mean), dtype=torch.float16)
+    for name, value in {**found._asdict(), "learned": found.whitened(described[kept])}.items():
         network.get_buffer(name).copy_(torch.from_numpy(np.ascontiguousarray(value)))
     return network.eval()
 

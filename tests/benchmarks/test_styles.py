@@ -34,14 +34,16 @@ def test_every_clip_is_named_once_by_what_has_not_seen_its_recording() -> None:
     assert found.confusion.tolist() == [[2, 2], [2, 2]]
 
 
-def test_the_bars_are_for_the_mean_over_draws_of_the_folds() -> None:
+def test_the_bars_are_for_the_lowest_draw_of_what_is_chosen() -> None:
     draws = [report(["a", "b"], ["a", "a", "a", "b"], named) for named in (["a"] * 3 + ["b"], ["a"] * 4)]
-    measured = recorded_figures({"svm": draws, "tcn": draws[:1]})
-    assert [one.value for one in measured] == [0.875, 0.75, 1.0, 1.0]
-    assert [one.bar for one in measured] == [0.97, 0.95, None, None]
+    measured = recorded_figures({"chosen": draws, "tcn": draws[:1]})
+    assert [one.value for one in measured] == [0.875, 0.75, 0.75, 0.5, 1.0, 1.0]
+    assert [one.bar for one in measured] == [None, 0.97, None, 0.95, None, None]
 
 
-def test_a_small_run_on_recordings_writes_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_run_on_recordings_writes_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     generator = np.random.default_rng(0)
     pose = generator.normal(0, 30, (23, 3))
     clips = []
@@ -50,12 +52,17 @@ def test_a_small_run_on_recordings_writes_figures(tmp_path: Path, monkeypatch: p
         frames[:, 15] += 30 * np.sin(np.arange(40) * (0.2 + number % 3 * 0.4))[:, None]
         clips.append(StyleClip(f"c{number}", f"g{number}", "abc"[number % 3], frames.astype(np.float32)))
     monkeypatch.setattr(styles, "recorded_clips", lambda folder: clips)
+    monkeypatch.setattr(styles, "CHOSEN", {"chosen": styles.CANDIDATES[:1]})
     monkeypatch.setattr(styles, "FOLDS", 2)
     monkeypatch.setattr(styles, "INNER_FOLDS", 3)
-    options = ("--methods", "svm", "lstm", "--draws", "1", "--trials", "1", "--epochs", "1", "--threads", "1")
+    options = ("--methods", "chosen", "lstm", "--draws", "1", "--trials", "1", "--epochs", "1", "--threads", "1")
     written = run(monkeypatch, tmp_path, *options)
-    assert [one["name"] for one in written["figures"]][:2] == ["svm, accuracy", "svm, balanced accuracy"]
+    assert [one["name"] for one in written["figures"]][:2] == [
+        "chosen, accuracy",
+        "chosen, accuracy, lowest of 1 draws",
+    ]
     assert written["figures"][0]["value"] > 0.6
+    assert "inner folds chose" in capsys.readouterr().out
     assert (tmp_path / "styles.png").read_bytes().startswith(b"\x89PNG")
     assert [sum(map(sum, one[0]["confusion"])) for one in written["reports"].values()] == [24, 24]
 

@@ -8,7 +8,7 @@ import torch
 
 from networks.errors import UnusableSamples
 from networks.styles.clips import StyleClip, check_training, collate, folds_by_group, split_by_group, styles_of
-from networks.styles.descriptors import BAND_HZ, DescriptorSVM, rhythm, statistics
+from networks.styles.descriptors import BAND_HZ, rhythm, statistics
 from networks.styles.evaluation import report
 from networks.styles.frames import FrameClassifier
 from networks.styles.preparation import facing_forward, in_boxes, sub_sampled
@@ -185,23 +185,6 @@ def test_candidates_are_of_the_kind_asked_for(kind: Any, network: type) -> None:
     assert all(isinstance(one, Candidate) and type(one.build()) is network for one in drawn)
     assert {one.every for one in drawn} == {5, 30}
     assert len({one.training.learning_rate for one in drawn}) == 9
-
-
-def test_descriptors_tell_recorded_movement_apart() -> None:
-    generator = np.random.default_rng(0)
-    clips = []
-    for number in range(40):
-        rate, at = (1.0, 2.2)[number // 2 % 2], np.arange(100) / 25
-        frames = generator.normal(0, 20, (23, 3)) * 0.2 + DANCE + generator.normal(0, 0.3, (100, 23, 3))
-        frames[:, [13, 14, 15]] += 40 * np.sin(6.28 * rate * at + generator.uniform(0, 6))[:, None, None]
-        clips.append(StyleClip(f"c{number}", f"g{number // 2}", ("slow", "fast")[number // 2 % 2], frames))
-    machine = DescriptorSVM(DANCE_23, inner_folds=2)
-    machine.fit(clips[:28])
-    assert machine.cost in machine.costs
-    assert machine.predict(clips[28:]) == [one.style for one in clips[28:]]
-
-
-DANCE = np.random.default_rng(1).normal(0, 30, (23, 3))
 
 
 def test_impossible_training_is_refused() -> None:
