@@ -47,10 +47,7 @@ tables: $(VENV)/installed-test ## the paper's tables for the data set in DATA (T
 	@$(BIN)/python -m benchmarks.tables $(DATA) --table $(or $(TABLE),3)
 
 papers: $(VENV)/installed-test ## ACTION-NET's tables on planted routines, and dance styles of the recordings in DANCERANK_DATA
-	@export OMP_NUM_THREADS=1; $(BIN)/python -m benchmarks.routines --table 1 2 3 --threads 1 & routines=$$!; \
-	if [ -n "$$DANCERANK_DATA" ]; then $(BIN)/python -m benchmarks.styles --threads 1 && $(BIN)/python -m benchmarks.style_product --quick; \
-	else echo "dance styles: set DANCERANK_DATA to the folder of the recorded dances"; fi; styles=$$?; \
-	wait $$routines && exit $$styles
+	@$(BIN)/python -m benchmarks.papers
 
 demo-bundle: $(VENV)/installed-test ## train the demo's networks and export the bundle that the repository ships
 	@$(BIN)/dancerank demo-bundle

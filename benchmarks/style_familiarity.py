@@ -9,8 +9,6 @@ the unknown style nor a test clip. It needs three known styles; recorded dances 
 ``--quick``: the first draw of the folds, and fewer synthetic clips. Writes ``out/style_familiarity.json``.
 """
 
-import argparse
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +21,7 @@ from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.figures import Measured, options_of, write_figures
-from benchmarks.style_product import FALSE_BAR, FOLDS, KNOWN, SEEDS
+from benchmarks.style_product import FALSE_BAR, FOLDS, KNOWN, SEEDS, draws_of, parse, synthetic_clips_of
 from benchmarks.styles import clips_of_all_styles
 from dancerank.console.progress import working
 from dancerank.fitting.styles import synthetic_poses
@@ -61,15 +59,11 @@ class Refusal(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    folder = Path(os.environ.get("DANCERANK_DATA", "."))
-    parser.add_argument("--recordings", type=Path, default=folder, help="folder with the recorded dances")
-    parser.add_argument("--quick", action="store_true", help="one draw of the folds, fewer synthetic clips")
-    arguments = parser.parse_args()
+    arguments = parse(__doc__)
     figures = []
     for name, found, validated in (
-        ("recorded", *recorded(arguments.recordings, draws=1 if arguments.quick else 3)),
-        ("synthetic", *synthetic(clips=800 if arguments.quick else 1600)),
+        ("recorded", *recorded(arguments.recordings, draws=draws_of(arguments))),
+        ("synthetic", *synthetic(clips=synthetic_clips_of(arguments))),
     ):
         show(name, found, validated)
         for measure, each in found.items():

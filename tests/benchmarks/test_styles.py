@@ -52,7 +52,7 @@ def test_a_small_run_on_recordings_writes_figures(
         frames[:, 15] += 30 * np.sin(np.arange(40) * (0.2 + number % 3 * 0.4))[:, None]
         clips.append(StyleClip(f"c{number}", f"g{number}", "abc"[number % 3], frames.astype(np.float32)))
     monkeypatch.setattr(styles, "recorded_clips", lambda folder: clips)
-    monkeypatch.setattr(styles, "CHOSEN", {"chosen": styles.CANDIDATES[:1]})
+    monkeypatch.setattr(styles, "CHOSEN", {"chosen": styles.LINEAR_MACHINES[-1:]})
     monkeypatch.setattr(styles, "FOLDS", 2)
     monkeypatch.setattr(styles, "INNER_FOLDS", 3)
     options = ("--methods", "chosen", "lstm", "--draws", "1", "--trials", "1", "--epochs", "1", "--threads", "1")
