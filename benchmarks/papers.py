@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from shutil import get_terminal_size
 from threading import Lock
 from time import perf_counter
 from typing import Final, NamedTuple
@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Measured, options_of, write_figures
-from dancerank.console.progress import steps
+from dancerank.console.progress import working
 
 WALL_BAR_S: Final = 600.0
 LANE_BAR_S: Final = 480.0
@@ -36,6 +36,8 @@ LANES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     ROUTINES: (("benchmarks.routines", "--threads", "1"),),
     STYLES: (("benchmarks.styles", "--threads", "1"), ("benchmarks.style_product", "--quick")),
 }
+WIDTH: Final = 110
+"""Least width of the tables that parts print, in characters."""
 _PRINTING: Final = Lock()
 
 
@@ -72,37 +74,30 @@ def main() -> int:
 
 def run_lanes(lanes: dict[str, tuple[tuple[str, ...], ...]], options: Sequence[str] = ()) -> list[Part]:
     """Every lane at once, the parts of one in turn."""
-    with steps() as on_progress, ThreadPoolExecutor(len(lanes)) as pool:
 
-        def lane(name: str) -> list[Part]:
-            parts = []
-            for done, command in enumerate(lanes[name]):
-                on_progress(name, done, len(lanes[name]))
-                parts.append(run_part(name, tuple(dict.fromkeys((*command, *options)))))
-            on_progress(name, len(lanes[name]), len(lanes[name]))
-            return parts
+    def lane(name: str) -> list[Part]:
+        return [run_part(name, tuple(dict.fromkeys((*command, *options)))) for command in lanes[name]]
 
+    with working(" and ".join(lanes)), ThreadPoolExecutor(len(lanes)) as pool:
         return [part for parts in pool.map(lane, lanes) for part in parts]
 
 
 def run_part(lane: str, command: Sequence[str]) -> Part:
-    """Run a module with one thread for each numerical library, and print what it printed."""
+    """Run a module with one thread for each numerical library, and print what it printed; its progress and its errors
+    only if it failed."""
     shown = f"python -m {' '.join(command)}"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": str(max(get_terminal_size().columns, WIDTH))}
     started_s = perf_counter()
-    with tempfile.TemporaryDirectory() as scratch:
-        printed = Path(scratch) / "printed"
-        with printed.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", *command],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-            )
-            _, status, used = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen([sys.executable, "-m", *command], stdout=output, stderr=errors, env=environment)
+        _, status, used = os.wait4(process.pid, 0)
         wall_s = perf_counter() - started_s
+        process.returncode = os.waitstatus_to_exitcode(status)
+        printed = [output, errors] if process.returncode else [output]
+        for file in printed:
+            file.seek(0)
         with _PRINTING:
-            print(f"==> {shown}\n{printed.read_text(errors='replace')}", flush=True)
+            print(f"==> {shown}", *(file.read().decode(errors="replace") for file in printed), sep="\n", flush=True)
     return Part(lane, shown, wall_s, used.ru_utime + used.ru_stime, process.returncode)
 
 

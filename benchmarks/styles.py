@@ -110,22 +110,41 @@ def recorded(arguments: argparse.Namespace) -> tuple[dict[str, list[StyleReport]
     clips = recorded_clips(arguments.recordings)
     flat = [clip._replace(frames=facing_forward(clip.frames, DANCE_23).reshape(len(clip.frames), -1)) for clip in clips]
     reports: dict[str, list[StyleReport]] = {}
+    chosen = [method for method in arguments.methods if method in CHOSEN]
+    if chosen:
+        with working(f"{' and '.join(chosen)}, {FOLDS} folds"):
+            reports |= chosen_reports(clips, chosen, arguments.draws)
     for method in arguments.methods:
-        with working(f"{method}, {FOLDS} folds"):
-            if method in CHOSEN:
-                choices = Counter[Candidate]()
-                predict = chosen_method(CHOSEN[method], choices)
-                draws = [folds_by_group(clips, FOLDS, seed=seed) for seed in range(arguments.draws)]
-                reports[method] = [held_out(clips, folds, predict) for folds in draws]
-            else:
+        if method not in CHOSEN:
+            with working(f"{method}, {FOLDS} folds"):
                 predict = network_method(method, arguments)
                 reports[method] = [
                     held_out(clips if method == "psgcn" else flat, folds_by_group(clips, FOLDS), predict)
                 ]
-        if method in CHOSEN:
-            made = ", ".join(f"{count} times {candidate}" for candidate, count in choices.most_common())
-            print(f"{method}: inner folds chose {made}")
     return reports, recorded_figures(reports)
+
+
+def chosen_reports(clips: Sequence[StyleClip], methods: Sequence[str], draws: int) -> dict[str, list[StyleReport]]:
+    """A report on each draw of the folds, by what inner folds choose for each of ``methods``; prints the choices."""
+    reports: dict[str, list[StyleReport]] = {method: [] for method in methods}
+    candidates = list(dict.fromkeys(candidate for method in methods for candidate in CHOSEN[method]))
+    choices: dict[str, Counter[Candidate]] = {method: Counter() for method in methods}
+    for draw in range(draws):
+        named = {method: [""] * len(clips) for method in methods}
+        for train, test in folds_by_group(clips, FOLDS, seed=draw):
+            machine = ChosenMachine(DANCE_23, candidates=candidates)
+            machine.fit([clips[row] for row in train])
+            for method in methods:
+                choices[method][machine.choice(CHOSEN[method])] += 1
+                found = machine.predict([clips[row] for row in test], among=CHOSEN[method])
+                for row, style in zip(test, found, strict=True):
+                    named[method][row] = style
+        for method in methods:
+            reports[method].append(report(styles_of(clips), [clip.style for clip in clips], named[method]))
+    for method in methods:
+        made = ", ".join(f"{count} times {candidate}" for candidate, count in choices[method].most_common())
+        print(f"{method}: inner folds chose {made}")
+    return reports
 
 
 def clips_of_all_styles(folder: Path) -> list[StyleClip]:
@@ -160,19 +179,6 @@ def held_out(clips: Sequence[StyleClip], folds: Sequence[Fold], predict: Predict
         for row, style in zip(test, found, strict=True):
             named[row] = style
     return report(styles_of(clips), [clip.style for clip in clips], named)
-
-
-def chosen_method(candidates: Sequence[Candidate], choices: Counter[Candidate]) -> Predict:
-    """Of ``candidates`` what inner folds choose, counted in ``choices``."""
-
-    def predict(train: Sequence[StyleClip], test: Sequence[StyleClip], _: int) -> list[str]:
-        machine = ChosenMachine(DANCE_23, candidates=candidates)
-        machine.fit(train)
-        if machine.chosen is not None:
-            choices[machine.chosen] += 1
-        return machine.predict(test)
-
-    return predict
 
 
 def network_method(method: str, arguments: argparse.Namespace) -> Predict:

@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import balanced_accuracy_score
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
@@ -76,9 +75,11 @@ def _discriminant(values: Array, truth: Classes) -> Decide:
 
 def _linear_machine(cost: float) -> Callable[[Array, Classes], Decide]:
     def fit(values: Array, truth: Classes) -> Decide:
-        machine = make_pipeline(StandardScaler(), SVC(kernel="linear", C=cost, class_weight="balanced"))
-        machine.fit(values, truth)
-        return lambda others: _by_style(machine.decision_function(others))
+        scaler = StandardScaler().fit(values)
+        learned: Array = scaler.transform(values)
+        # with the products given, which matrices are faster at than the library of machines
+        machine = SVC(kernel="precomputed", C=cost, class_weight="balanced").fit(learned @ learned.T, truth)
+        return lambda others: _by_style(machine.decision_function(scaler.transform(others) @ learned.T))
 
     return fit
 
@@ -126,11 +127,11 @@ class ChosenMachine:
         self.inner_folds, self.partitions = inner_folds, partitions
         self.styles: list[str] = []
         self.reached: dict[Candidate, float] = {}
-        self.chosen: Candidate | None = None
-        self._decide: dict[str, Decide] = {}
+        self._learned: tuple[dict[str, Array], Classes] = {}, np.zeros(0, np.int64)
 
     def fit(self, clips: Sequence[StyleClip]) -> None:
-        """Choose and learn from ``clips``. Raises ``UnusableSamples`` for clips that cannot be used or divided."""
+        """Try the candidates on inner folds of ``clips``. Raises ``UnusableSamples`` for clips that cannot be used or
+        divided."""
         self.styles = styles_of(clips)
         truth = np.array([self.styles.index(clip.style) for clip in clips])
         names = list(dict.fromkeys(name for each in self.candidates for name in each.descriptors))
@@ -138,22 +139,28 @@ class ChosenMachine:
         partitions = [folds_by_group(clips, self.inner_folds, seed=seed) for seed in range(self.partitions)]
         figures = [self._figures(values, truth, folds) for folds in partitions]
         self.reached = {each: float(np.mean([one[each] for one in figures])) for each in self.candidates}
-        self.chosen = max(
-            self.candidates,
+        self._learned = values, truth
+
+    def choice(self, among: Sequence[Candidate] | None = None) -> Candidate:
+        """What is chosen, of all candidates or ``among`` some of them."""
+        if not self.reached:
+            raise NotFittedError("ChosenMachine has not been fitted; call fit first")
+        values, _ = self._learned
+        return max(
+            among or self.candidates,
             key=lambda each: (
                 round(self.reached[each], DIGITS),
                 -sum(values[name].shape[1] for name in each.descriptors),
             ),
         )
-        fit = MACHINES[self.chosen.machine]
-        self._decide = {name: fit(values[name], truth) for name in self.chosen.descriptors}
 
-    def predict(self, clips: Sequence[StyleClip]) -> list[str]:
-        """The style of each clip; their own are not read."""
-        if not self._decide:
-            raise NotFittedError("ChosenMachine has not been fitted; call fit first")
-        values = self._values(clips, list(self._decide))
-        total = np.sum([decide(values[name]) for name, decide in self._decide.items()], axis=0)
+    def predict(self, clips: Sequence[StyleClip], *, among: Sequence[Candidate] | None = None) -> list[str]:
+        """The style of each clip, by ``choice``; their own styles are not read."""
+        chosen = self.choice(among)
+        learned, truth = self._learned
+        values = self._values(clips, chosen.descriptors)
+        fit = MACHINES[chosen.machine]
+        total = np.sum([fit(learned[name], truth)(values[name]) for name in chosen.descriptors], axis=0)
         return [self.styles[style] for style in total.argmax(1).tolist()]
 
     def _figures(

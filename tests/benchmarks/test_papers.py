@@ -14,9 +14,12 @@ from benchmarks.papers import LANES, Part, measured, run_lanes
 def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Modules ``busy_part`` and ``failing_part``, whose figures go to a folder of their own."""
     (tmp_path / "busy_part.py").write_text(
-        "import sys, time\nwhile time.process_time() < 0.3: pass\nprint('busy', *sys.argv[1:])\n"
+        "import sys, time\n"
+        "while time.process_time() < 0.3: pass\n"
+        "print('busy', *sys.argv[1:])\n"
+        "print('progress of a part', file=sys.stderr)\n"
     )
-    (tmp_path / "failing_part.py").write_text("print('before the fault')\nraise SystemExit(3)\n")
+    (tmp_path / "failing_part.py").write_text("print('before the fault')\nraise SystemExit('the fault')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(figures, "OUT", tmp_path)
     return tmp_path
@@ -28,13 +31,14 @@ def test_every_part_of_a_lane_runs_and_its_processor_time_is_measured(
     lanes = {"one": (("failing_part",), ("busy_part", "--quick")), "two": (("busy_part",),)}
     found = run_lanes(lanes, ("--quick",))
     assert [(part.lane, part.command, part.status) for part in found] == [
-        ("one", "python -m failing_part --quick", 3),
+        ("one", "python -m failing_part --quick", 1),
         ("one", "python -m busy_part --quick", 0),
         ("two", "python -m busy_part --quick", 0),
     ]
     assert all(part.processor_s >= 0.25 for part in found[1:])
     printed = capfd.readouterr().out
-    assert "==> python -m failing_part --quick\nbefore the fault\n" in printed
+    assert "==> python -m failing_part --quick\nbefore the fault\n\nthe fault\n" in printed
+    assert "progress of a part" not in printed
     assert printed.count("==> python -m busy_part --quick\nbusy --quick\n") == 2
 
 
@@ -55,7 +59,7 @@ def test_a_part_that_fails_fails_the_whole_and_styles_need_their_data(
     assert papers.main() == 1
     printed = capfd.readouterr().out
     assert "set DANCERANK_DATA" in printed
-    assert "failed (3)" in printed
+    assert "failed (1)" in printed
     assert "==> python -m busy_part" not in printed
     assert len(json.loads((parts / "papers.json").read_text())["parts"]) == 1
 

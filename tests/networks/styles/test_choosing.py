@@ -8,7 +8,7 @@ from sklearn.svm import SVC
 
 from networks.errors import UnusableSamples
 from networks.styles import choosing
-from networks.styles.choosing import CANDIDATES, DISCRIMINANT, Candidate, ChosenMachine
+from networks.styles.choosing import CANDIDATES, DISCRIMINANT, LINEAR_MACHINES, Candidate, ChosenMachine
 from networks.styles.clips import StyleClip, folds_by_group
 from networks.styles.descriptors import rhythm, statistics
 from networks.styles.discriminant import linear_discriminant
@@ -64,12 +64,13 @@ def test_the_largest_figure_is_chosen_and_fitted_to_all_clips() -> None:
     machine = ChosenMachine(MPII_16, inner_folds=2, partitions=1)
     machine.fit(clips)
     assert set(machine.reached) == set(CANDIDATES)
-    assert machine.chosen is not None
-    assert machine.reached[machine.chosen] == max(machine.reached.values())
     assert len(set(machine.reached.values())) > 1
-    alone = ChosenMachine(MPII_16, candidates=[machine.chosen], inner_folds=2, partitions=1)
-    alone.fit(clips)
-    assert machine.predict(others) == alone.predict(others)
+    for among in (CANDIDATES, LINEAR_MACHINES):
+        chosen = machine.choice(among)
+        assert machine.reached[chosen] == max(machine.reached[each] for each in among)
+        alone = ChosenMachine(MPII_16, candidates=[chosen], inner_folds=2, partitions=1)
+        alone.fit(clips)
+        assert machine.predict(others, among=among) == alone.predict(others)
 
 
 def test_of_equal_candidates_the_one_that_reads_the_fewest_numbers_is_chosen() -> None:
@@ -81,7 +82,7 @@ def test_of_equal_candidates_the_one_that_reads_the_fewest_numbers_is_chosen() -
     machine = ChosenMachine(MPII_16, candidates=equal, inner_folds=2, partitions=1)
     machine.fit(dances(("hands", "legs")))
     assert set(machine.reached.values()) == {1.0}
-    assert machine.chosen == MOVEMENT
+    assert machine.choice() == MOVEMENT
 
 
 def test_the_discriminant_of_movement_names_what_the_classifier_of_a_bundle_names() -> None:
