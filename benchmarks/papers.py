@@ -118,8 +118,9 @@ def show(parts: Sequence[Part]) -> None:
     table = Table("lane", "part", "processor time", "by the clock", "", title="time of the parts")
     for lane, command, wall_s, processor_s, status in parts:
         ended = f"failed ({status})" if status else "done"
-        table.add_row(lane, command, f"{processor_s:.0f} s", f"{wall_s:.0f} s", ended)
-    Console().print(table)
+        part = command.removeprefix("python -m benchmarks.")
+        table.add_row(lane, part, f"{processor_s:.0f} s", f"{wall_s:.0f} s", ended)
+    Console(width=WIDTH).print(table)
 
 
 if __name__ == "__main__":
