@@ -89,7 +89,7 @@ def published_routines(asked: Published, score_range: ScoreRange | None = None, 
     """The routines of a folder in a published layout: its own division, or every fifth held out.
 
     Raises as ``Published.read`` and ``packed_routines``, and ``DataSetError`` naming table and row of a score outside
-    the range.
+    the range, or where there is nothing to tell apart.
     """
     routines, known = asked.read(), score_range or RANGES[asked.layout]
     findings = [
@@ -106,7 +106,7 @@ def published_routines(asked: Published, score_range: ScoreRange | None = None, 
     parts = [routine.part for routine in routines]
     learned, tested = _divided(labelled, parts, [one.name for one in labelled], seed)
     source = f"{asked.folder.resolve().name}: {len(learned)} routines of {asked.challenge_id}, {asked.target}"
-    return Routines(routines[0].table, learned, tested, known, source)
+    return _comparable(Routines(routines[0].table, learned, tested, known, source))
 
 
 def featured_routines(
@@ -116,7 +116,7 @@ def featured_routines(
     dancer held out.
 
     Raises one ``DataSetError`` with all rows that cannot be learned from: without a score, and whatever an upload
-    would be refused for.
+    would be refused for; and where there is nothing to tell apart.
     """
     data = open_data_set(folder)
     labelled, parts, dancers, findings = list[Labelled](), list[str | None](), list[str](), list[Finding]()
@@ -135,7 +135,7 @@ def featured_routines(
         raise refusal([Finding(data.table, "has no routine", "add a row for each routine")])
     learned, tested = _divided(labelled, parts, dancers, seed)
     source = f"{folder.resolve().name}: {len(learned)} routines"
-    return Routines(data.table, learned, tested, score_range, source)
+    return _comparable(Routines(data.table, learned, tested, score_range, source))
 
 
 def _labelled(data: DataSet, annotation: Annotation, score_range: ScoreRange) -> Labelled:
@@ -157,6 +157,18 @@ def _labelled(data: DataSet, annotation: Annotation, score_range: ScoreRange) ->
     except FeatureError as error:
         raise refusal([data.finding_of(annotation, error)]) from error
     return Labelled(annotation.clip_id, frames.astype(np.float32), annotation.score)
+
+
+def _comparable(routines: Routines) -> Routines:
+    """The same. Raises ``DataSetError`` where there is none to learn from, or all of those have one score."""
+    scores = {one.score for one in routines.learned}
+    if not scores:
+        problem = f"has none to learn from: all {len(routines.tested)} routines are of the part test"
+        raise refusal([Finding(routines.table, problem, "give some the part train", field="split")])
+    if len(scores) == 1:
+        problem = f"the routines to learn from, {len(routines.learned)}, all have the score {scores.pop():g}"
+        raise refusal([Finding(routines.table, problem, "add some with other scores", field="score")])
+    return routines
 
 
 def _within(score: float, score_range: ScoreRange) -> bool:

@@ -38,7 +38,7 @@ def routine(frames: np.ndarray) -> ClipFeatures:
     return ClipFeatures({Modality.ROUTINE: frames.astype(np.float16)}, None, {})
 
 
-def published(folder: Path, segments: int = 26, frames: int = 83, scores: str = "9 8 17 0 90") -> Path:
+def published(folder: Path, segments: int = 26, frames: int = 83, scores: str = "9 7.5 16.5 0 90") -> Path:
     """Rhythmic Gymnastics in its published layout: two routines to learn from, one to test on."""
     generator = np.random.default_rng(0)
     for kind, shape in (("dynamic_feat", (segments, 1024)), ("static_feat", (frames, 2048))):
@@ -91,7 +91,7 @@ def test_published_features_become_clips_that_can_be_sent_and_learned_from(tmp_p
     data = open_data_set(tmp_path / "data")
     assert [(one.clip_id, one.duration_s, one.score, one.split) for one in data.annotations] == [
         ("Ball_001", 83.0, 17.0, "train"),
-        ("Ball_002", 83.0, 17.0, "train"),
+        ("Ball_002", 83.0, 16.5, "train"),
         ("Ball_003", 83.0, 16.0, "test"),
     ]
     check_uploads(data, now_ms=1)
@@ -108,7 +108,7 @@ def test_published_features_become_clips_that_can_be_sent_and_learned_from(tmp_p
             ["Ball_001", "Ball_002"],
             ["Ball_003"],
         ]
-        assert [one.score for one in found.learned] == [17.0, 17.0]
+        assert [one.score for one in found.learned] == [17.0, 16.5]
         np.testing.assert_allclose(found.learned[0].frames, frames, rtol=1e-3, atol=1e-6)
 
 
@@ -178,6 +178,29 @@ def test_a_published_routine_that_shows_nothing_is_refused_as_its_upload_would_b
         DataSetError, match=r"test.txt, row 2: Ball_003 implausible by the rule 'contrast': .*; extract"
     ):
         published_routines(Published(source, "gymnastics", "Ball", "total"))
+
+
+def test_routines_that_cannot_be_told_apart_are_refused_with_their_table(tmp_path: Path) -> None:
+    source = published(tmp_path / "source", scores="10 7 17 0 90")
+    asked = Published(source, "gymnastics", "Ball", "total")
+    with pytest.raises(
+        DataSetError, match=r"train.txt, score: the routines to learn from, 2, all have the score 17; add"
+    ):
+        published_routines(asked)
+    assert len(published_routines(asked._replace(target="execution")).learned) == 2
+    (source / "train.txt").write_text(f"{HEADER}Hoop_001 9 8 17 0 90\n")
+    with pytest.raises(
+        DataSetError, match=r"test.txt, split: has none to learn from: all 1 routines are .*; give some"
+    ):
+        published_routines(asked)
+    data = data_set(tmp_path / "data")
+    for changes, said in (
+        ({"score": 3.0}, "clips.csv, score: the routines to .*, 4, all"),
+        ({"split": "test"}, "all 4"),
+    ):
+        rewrite_annotations(data, [msgspec.structs.replace(one, **changes) for one in data.annotations])
+        with pytest.raises(DataSetError, match=said):
+            featured_routines(data.folder, POINTS)
 
 
 def test_a_folder_of_another_layout_is_refused_by_its_file(tmp_path: Path) -> None:
