@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.arrays.float16 import doubled, widened
-from schemas.plausibility.repetition import median_of_ordered
 
 POSE_DESCRIPTORS: Final = ("movement", "speed", "jerk", "width", "travel", "breadth", "typical pose", "spread")
 VECTOR_DESCRIPTORS: Final = ("size", "mean", "variation", "jerk", "share of zeros", "tail", "typical vector", "spread")
 
+_WIDTH: Final = POSE_DESCRIPTORS.index("width")
 _SMALLEST: Final = 1e-12
 _MOST_VALUES: Final = 2**16
 """So many values of a tensor tell what its descriptors need, and stay in the processor's cache."""
@@ -35,42 +35,20 @@ def mean_step(frames: Floats) -> Double:
 
 
 def describe_pose(frames: Floats, typical: Double) -> Double:
-    """(T, V, K) to ``POSE_DESCRIPTORS``; none of them depends on where and how large the body is."""
-    from schemas.arrays.kernels import measure_movement
+    """(T, V, K) to ``POSE_DESCRIPTORS``; none of them depends on where and how large the body is.
+
+    The movement is the root mean variance over time of the distances between joints, over their root mean square in the
+    step. At least ``_FEWEST_SAMPLES`` steps are compared, evenly spaced, if there are so many.
+    """
+    from schemas.arrays.kernels import describe_joints
 
     pose = doubled(frames)
-    steps, joints, coordinates = pose.shape
-    power, moments = np.empty(steps), np.empty((coordinates, coordinates))
-    still, product, travelled, first, second = measure_movement(pose, typical, power, moments)
-    size = math.sqrt(max(median_of_ordered(np.sort(power)), _SMALLEST))
-    mean_power = float(np.add.reduce(power)) / steps
-    radius = float(np.add.reduce(np.sqrt(power))) / steps
+    steps, _, coordinates = pose.shape
+    moments, found = np.empty((coordinates, coordinates)), np.empty(len(POSE_DESCRIPTORS))
+    describe_joints(pose, typical, max(1, steps // _FEWEST_SAMPLES), _SMALLEST, moments, found)
     axes = np.sqrt(np.maximum(np.linalg.eigvalsh(moments), 0))
-    speed, jerk = (math.sqrt(each / (max(steps - apart, 1) * joints)) for apart, each in ((1, first), (2, second)))
-    likeness = product / max(math.sqrt(still), _SMALLEST)
-    return np.array(
-        [
-            _log(_movement(pose)),
-            _log(speed / size),
-            _log(jerk / max(speed, _SMALLEST)),
-            _log(float(axes[-2]) / max(float(axes[-1]), _SMALLEST)),
-            _log(_root(travelled / steps) / size),
-            _log(_root(mean_power - radius * radius) / size),
-            _log(1.001 - likeness),
-            _log(_root(mean_power - still / joints) / size),
-        ]
-    )
-
-
-def _movement(pose: Double) -> float:
-    """Root mean variance over time of the distances between joints, over their root mean square in the step.
-
-    At least ``_FEWEST_SAMPLES`` steps are compared, evenly spaced, if there are so many.
-    """
-    from schemas.arrays.kernels import neighbour_distances
-
-    mean_square, square_of_means, _ = neighbour_distances(pose, max(1, len(pose) // _FEWEST_SAMPLES), _SMALLEST)
-    return _root(mean_square - square_of_means)
+    found[_WIDTH] = math.log(max(float(axes[-2]) / max(float(axes[-1]), _SMALLEST), _SMALLEST))
+    return found
 
 
 def describe_vectors(frames: Floats, typical: Double) -> Double:
@@ -79,34 +57,11 @@ def describe_vectors(frames: Floats, typical: Double) -> Double:
 
     Jerk, share of zeros and tail are those of a ``sample``, the others those of all values.
     """
-    from schemas.arrays.kernels import sum_sample, sum_steps
+    from schemas.arrays.kernels import describe_steps
 
-    values = np.ascontiguousarray(widened(frames))
-    steps, channels = values.shape
-    sums = np.empty(channels, np.float32)
-    power = max(sum_steps(values, sums) / values.size, _SMALLEST)
-    mean = (sums / np.float32(steps)).astype(np.float64)
-    size = math.sqrt(power)
-    still = float(mean @ mean) / channels
-    variance = max(power - still, 0.0) * steps / max(steps - 1, 1)
-    still = max(still - variance / steps, _SMALLEST)
-    parts, sampled = _sampled(steps, channels)
-    positive, fourth, changes = sum_sample(values, parts, sampled)
-    seen, width = sampled * channels // parts, channels // parts
-    change = changes / max(min(sampled, steps - 1) * width, 1)
-    level = float(np.add.reduce(mean)) / channels
-    return np.array(
-        [
-            _log(size),
-            level / size,
-            _log(math.sqrt(variance) / size),
-            _log(math.sqrt(change / max(2 * variance, _SMALLEST))),
-            1.0 - positive / seen,
-            _log(fourth / seen / power**2),
-            float(mean @ typical) / math.sqrt(still * channels),
-            _log(_root(float(mean @ mean) / channels - level * level - variance / steps) / size),
-        ]
-    )
+    values, found = np.ascontiguousarray(widened(frames)), np.empty(len(VECTOR_DESCRIPTORS))
+    describe_steps(values, typical, *_sampled(*values.shape), _SMALLEST, found)
+    return found
 
 
 def sample(values: Float32) -> tuple[Float32, Float32]:
@@ -132,12 +87,3 @@ def _sampled(steps: int, channels: int) -> tuple[int, int]:
     if parts == 1 or steps <= parts:
         return 1, steps
     return parts, (steps - 1) // parts * parts
-
-
-def _root(square: float) -> float:
-    """Of a difference of squares, which rounding can put below 0."""
-    return math.sqrt(max(square, 0.0))
-
-
-def _log(value: float) -> float:
-    return math.log(max(value, _SMALLEST))

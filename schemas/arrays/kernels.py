@@ -5,6 +5,7 @@ called. Inputs are contiguous and may be read-only. Legend: T time steps, V join
 of one step, P parts.
 """
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -89,6 +90,52 @@ def sum_sample(values: Float32, parts: int, sampled: int) -> tuple[float, float,
         fourth += np.float64(fourth_of_row)
         changes += np.float64(changes_of_row)
     return positive, fourth, changes
+
+
+@compiled("float64(float64, float64)")
+def log_from(least: float, value: float) -> float:
+    """The logarithm of ``value``, or of ``least`` if that is more; NaN stays NaN."""
+    return math.log(least if value < least else value)
+
+
+@compiled("float64(float64, float64)")
+def at_least(least: float, value: float) -> float:
+    """``value``, or ``least`` if that is more; NaN stays NaN."""
+    return least if value < least else value
+
+
+@compiled(
+    "void(Array(float32, 2, 'C', readonly=True), Array(float64, 1, 'C', readonly=True), int64, int64, float64, "
+    "float64[::1])"
+)
+def describe_steps(values: Float32, typical: Double, parts: int, sampled: int, least: float, found: Double) -> None:
+    """The ``VECTOR_DESCRIPTORS`` of ``values`` (T, C) go to ``found``; ``parts`` and ``sampled`` are those of
+    ``sum_sample``.
+    """
+    steps, channels = values.shape
+    sums = np.empty(channels, np.float32)
+    power = at_least(least, sum_steps(values, sums) / values.size)
+    positive, fourth, changes = sum_sample(values, parts, sampled)
+    square, level, likeness = 0.0, 0.0, 0.0
+    for channel in range(channels):
+        mean = np.float64(sums[channel] / np.float32(steps))
+        square += mean * mean
+        level += mean
+        likeness += mean * typical[channel]
+    square, level = square / channels, level / channels
+    size, width = math.sqrt(power), channels // parts
+    # What a mean of T steps owes to their variation is subtracted, so that long and short clips are alike.
+    variance = at_least(0.0, power - square) * steps / max(steps - 1, 1)
+    still = at_least(least, square - variance / steps)
+    change = changes / max(min(sampled, steps - 1) * width, 1)
+    found[0] = log_from(least, size)
+    found[1] = level / size
+    found[2] = log_from(least, math.sqrt(variance) / size)
+    found[3] = log_from(least, math.sqrt(change / at_least(least, 2 * variance)))
+    found[4] = 1.0 - positive / (sampled * width)
+    found[5] = log_from(least, fourth / (sampled * width) / (power * power))
+    found[6] = likeness / math.sqrt(still * channels)
+    found[7] = log_from(least, math.sqrt(at_least(0.0, square - level * level - variance / steps)) / size)
 
 
 @compiled("UniTuple(float64, 3)(Array(float32, 2, 'C', readonly=True), float64, float32[:, ::1])")
@@ -237,22 +284,18 @@ def measure_shapes(pose: Double, least: float, power: Double) -> int:
 
 
 @compiled(
-    "UniTuple(float64, 5)(Array(float64, 3, 'C', readonly=True), Array(float64, 1, 'C', readonly=True), float64[::1], "
-    "float64[:, ::1])"
+    "void(Array(float64, 3, 'C', readonly=True), Array(float64, 1, 'C', readonly=True), int64, float64, "
+    "float64[:, ::1], float64[::1])"
 )
-def measure_movement(
-    pose: Double, typical: Double, power: Double, moments: Double
-) -> tuple[float, float, float, float, float]:
-    """Of (T, V, K): the joints' mean square distance from their centre in each step goes to ``power`` (T,), the sums
-    over steps and joints of products of their coordinates about it to ``moments`` (K, K).
-
-    Returned are the sum of squares of the mean pose about its centre, its product with ``typical`` (V·K,), the sum of
-    squares of the centre about its mean, and those of the first and second differences in time.
+def describe_joints(pose: Double, typical: Double, stride: int, least: float, moments: Double, found: Double) -> None:
+    """The ``POSE_DESCRIPTORS`` of (T, V, K) go to ``found``, but for the width, which follows from the sums over steps
+    and joints of products of their coordinates about the centre: these go to ``moments`` (K, K). Every ``stride``-th
+    step tells the movement.
     """
     steps, joints, coordinates = pose.shape
     centres, mean_centre = np.empty((steps, coordinates)), np.zeros(coordinates)
     mean = np.zeros((joints, coordinates))
-    apart = np.empty(coordinates)
+    apart, power, radius = np.empty(coordinates), np.empty(steps), 0.0
     moments[:] = 0.0
     for step in range(steps):
         for axis in range(coordinates):
@@ -271,6 +314,7 @@ def measure_movement(
                 for other in range(axis + 1):
                     moments[axis, other] += apart[axis] * apart[other]
         power[step] = square / joints
+        radius += math.sqrt(power[step])
     for axis in range(coordinates):
         for other in range(axis):
             moments[other, axis] = moments[axis, other]
@@ -293,4 +337,16 @@ def measure_movement(
                 if step + 1 < steps:
                     second = pose[step + 1, joint, axis] - pose[step, joint, axis] - change
                     jerk += second * second
-    return still, likeness, travelled, speed, jerk
+    mean_power, radius = power.sum() / steps, radius / steps
+    power.sort()
+    size = math.sqrt(at_least(least, (power[(steps - 1) // 2] + power[steps // 2]) / 2))
+    speed = math.sqrt(speed / (max(steps - 1, 1) * joints))
+    jerk = math.sqrt(jerk / (max(steps - 2, 1) * joints))
+    quotients, of_roots, _ = neighbour_distances(pose, stride, least)
+    found[0] = log_from(least, math.sqrt(at_least(0.0, quotients - of_roots)))
+    found[1] = log_from(least, speed / size)
+    found[2] = log_from(least, jerk / at_least(least, speed))
+    found[4] = log_from(least, math.sqrt(travelled / steps) / size)
+    found[5] = log_from(least, math.sqrt(at_least(0.0, mean_power - radius * radius)) / size)
+    found[6] = log_from(least, 1.001 - likeness / at_least(least, math.sqrt(still)))
+    found[7] = log_from(least, math.sqrt(at_least(0.0, mean_power - still / joints)) / size)
