@@ -71,23 +71,27 @@ def test_pgvector_follows_the_runbook(postgresql_url: str) -> None:
         def opened(_: int = 0) -> VectorIndex:
             return backend.open("g1", Modality.SKELETAL, WIDTH)
 
-        # Each search is a round trip.
-        follow(opened(), opened, lambda: None, queries=8)
+        # Each change and each search is a round trip.
+        follow(opened(), opened, lambda: None, queries=6, at_once=400)
 
 
 def follow(
-    index: VectorIndex, restore: Callable[[int], VectorIndex], compact: Callable[[], None], queries: int = 80
+    index: VectorIndex,
+    restore: Callable[[int], VectorIndex],
+    compact: Callable[[], None],
+    queries: int = 80,
+    at_once: int = 50,
 ) -> None:
     """Each step of the runbook, and what is true after it."""
     beside = Beside(index)
     for number, step in enumerate(RUNBOOK.split("\n")):
         match step.split():
             case ["insert" | "replace", start, end]:
-                for first in range(int(start), int(end), 50):
-                    beside.put(range(first, min(first + 50, int(end))))
+                for first in range(int(start), int(end), at_once):
+                    beside.put(range(first, min(first + at_once, int(end))))
             case ["delete", start, end]:
-                for first in range(int(start), int(end), 30):
-                    beside.remove(range(first, min(first + 30, int(end))))
+                for first in range(int(start), int(end), at_once - 20):
+                    beside.remove(range(first, min(first + at_once - 20, int(end))))
             case ["compact"]:
                 compact()
             case ["restore"]:
