@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, Final
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from schemas.modalities import FUSED_MODALITIES, Dimension, Modality
 from schemas.questions.feedback import Guided, Skeleton
 from schemas.questions.retrieval import Example, SimilarQuery
 from schemas.questions.scoring import FileKind, ScoringOffer, UnseenClip
+from schemas.questions.styles import StyleCount
 from tests.page.dances import answered, guidance, skeleton
 from tests.page.lived import ODD, SHOWN, live, lived_system
 from tests.page.systems import SmallSystem, serving, some_clips
@@ -119,6 +120,13 @@ def shows(seen: Visit, lived: SmallSystem, query: SimilarQuery, generation: str 
     expect(hits(seen).first.locator(".who .number")).to_contain_text(f"{found[0].similarity:.3g}")
 
 
+def offers(seen: Visit, styles: Sequence[StyleCount]) -> None:
+    """Waits until these are the styles to choose from, each with its clips; without any there is no choice."""
+    options = seen.page.get_by_label("Dance style").locator("option")
+    found = [f"{each.style} ({each.clips} clips)" for each in styles]
+    expect(options).to_have_text(["any, or none", *found] if found else [])
+
+
 def asked(request: Request) -> dict[str, Any]:
     body: dict[str, Any] = json.loads(request.post_data or "{}")
     return body
@@ -177,6 +185,9 @@ def test_filters_narrow_the_hits_and_pages_follow_each_other(search: Callable[..
     expect(hits(seen).locator(".who a")).to_have_text([hit.clip_id for hit in (*first.hits, *second.hits)])
     seen.page.get_by_label("Challenge").fill("challenge-2")
     shows(seen, lived, SimilarQuery(clip_id=SHOWN, challenge_id="challenge-2", k=12))
+    of_challenge, of_all = (lived.service.styles(challenge).styles for challenge in ("challenge-2", None))
+    assert of_challenge != of_all
+    offers(seen, of_challenge)
     seen.page.get_by_label("Lowest percentile").fill("50")
     narrow = SimilarQuery(
         clip_id=SHOWN, challenge_id="challenge-2", percentile_from=50, percentile_by=Dimension.FUSED, k=12
@@ -185,6 +196,7 @@ def test_filters_narrow_the_hits_and_pages_follow_each_other(search: Callable[..
     assert "challenge=challenge-2&low=50" in seen.page.url
     seen.page.get_by_label("Challenge").fill("")
     seen.page.get_by_label("Lowest percentile").fill("0")
+    offers(seen, of_all)
     seen.page.get_by_label("Dance style").select_option("waltz")
     shows(seen, lived, SimilarQuery(clip_id=SHOWN, style="waltz", k=12))
     seen.page.get_by_label("Tier").select_option("t1")

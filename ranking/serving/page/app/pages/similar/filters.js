@@ -1,9 +1,9 @@
 // Which clips may be hits.
 import { html, useEffect, useId, useRef, useState } from "../../html.js";
-import { get } from "../../api.js";
+import { at, get } from "../../api.js";
 import { useAnswer } from "../../answers.js";
 import { DIMENSIONS, title } from "../../dimensions.js";
-import { styleName } from "../../format.js";
+import { plural, styleName } from "../../format.js";
 
 const QUIET_MS = 300;
 const MOST_OFFERED = 500;
@@ -15,8 +15,12 @@ export function Filters({ question, onChange }) {
   // Only to choose from: without these lists the fields take what is typed.
   const challenges = useAnswer((signal) => get("v1/challenges", {}, { signal }).catch(nothing), []);
   const pools = useAnswer((signal) => get("v1/pools", {}, { signal }).catch(nothing), []);
-  const styles = useAnswer((signal) => get("v1/styles", {}, { signal }).catch(nothing), []);
-  const shown = styles.value?.styles.map((each) => each.style) ?? [];
+  const within = challenges.value?.some((each) => each.challenge_id === question.challenge) ? question.challenge : null;
+  const styles = useAnswer(
+    (signal) => get(within === null ? "v1/styles" : at`/v1/challenges/${within}/styles`, {}, { signal }).catch(nothing),
+    [within],
+  );
+  const clipsOf = new Map([...(question.style ? [[question.style, 0]] : []), ...(styles.value?.styles ?? []).map((each) => [each.style, each.clips])]);
   const tiers = pools.value?.tiers.map((each) => each.tier) ?? [];
   return html`<form class="filters similar-filters" aria-label="Which clips may be hits" onSubmit=${(event) => event.preventDefault()}>
     <label>Challenge <${Typed} value=${question.challenge} list=${challengesId} maxlength="128" onChange=${(challenge) => onChange({ challenge })} /></label>
@@ -34,11 +38,11 @@ export function Filters({ question, onChange }) {
         ${[...new Set([...tiers, ...(question.tier ? [question.tier] : [])])].map((each) => html`<option key=${each} value=${each}>${each}</option>`)}
       </select>
     </label>
-    ${(shown.length > 0 || question.style) &&
+    ${clipsOf.size > 0 &&
     html`<label>Dance style
       <select value=${question.style} onChange=${(event) => onChange({ style: event.target.value })}>
         <option value="">any, or none</option>
-        ${[...new Set([...shown, ...(question.style ? [question.style] : [])])].map((each) => html`<option key=${each} value=${each}>${styleName(each)}</option>`)}
+        ${[...clipsOf].map(([each, clips]) => html`<option key=${each} value=${each}>${styleName(each)} (${plural(clips, "clip")})</option>`)}
       </select>
     </label>`}
     <label class="check"><input type="checkbox" checked=${question.group === "dancer"} onChange=${(event) => onChange({ group: event.target.checked ? "dancer" : "clip" })} /> The best clip of each dancer only</label>
