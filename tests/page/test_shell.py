@@ -39,14 +39,15 @@ def test_numbers_and_times_of_charts_are_those_of_the_rest_of_the_page(visit: Vi
           const hours = [20, 22, 24, 26].map((hour) => Date.UTC(2026, 10, 27, hour));
           const days = [23, 47, 71].map((hour) => Date.UTC(2026, 10, 27, hour));
           const ticks = (all) => all.map((each, i) => tickTime(new Date(each), i, all));
-          const times = [ticks(hours), ticks(days)];
-          return [...times, number(-0.0425), number(-1e-9), fixed(-0.0001), fixed(1), bytes(268435456)];
+          const times = [ticks(hours), ticks(days), number(-0.0425), number(0.000352), number(-1e-9)];
+          return [...times, fixed(-0.0001), fixed(1), bytes(268435456)];
         }"""
     )
     assert written == [
         ["21:00\n27 Nov", "23:00", "01:00\n28 Nov", "03:00"],
         ["28 Nov", "29 Nov", "30 Nov"],
         "−0.0425",
+        "0.000352",
         "−1.00e-9",
         "0.000",
         "1.000",

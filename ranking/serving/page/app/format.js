@@ -9,13 +9,13 @@ const isThere = (value) => typeof value === "number" && Number.isFinite(value);
 export const count = (value) => (isThere(value) ? counts.format(value) : NONE);
 
 /** As in print: −0.5 with a minus sign, which is as wide as a digit, and no 0 below zero. */
-const signed = (text) => text.replace(/^-(?=0(\.0*)?$)/, "").replace("-", "−");
+const signed = (text) => text.replace(/^-(?=0(\.0*)?$)/, "").replace(/^-/, "−");
 
 /** 0.12345 → "0.123": three significant digits, without an exponent where it can be avoided. */
 export function number(value, digits = 3) {
   if (!isThere(value)) return NONE;
   return signed(
-    counts.format(Math.abs(value)) === "0" && value !== 0
+    Math.abs(value) < 1e-6 && value !== 0
       ? value.toExponential(digits - 1)
       : new Intl.NumberFormat("en", { maximumSignificantDigits: digits }).format(value),
   );

@@ -1,5 +1,6 @@
 // A moving skeleton: a player with all its controls, and a small one that only moves.
 import { html, useEffect, useId, useMemo, useRef, useState } from "../html.js";
+import { number } from "../format.js";
 import { described, draw, extent } from "../skeletons/figure.js";
 import { animate, prefersStillness, watchVisibility } from "../skeletons/loop.js";
 
@@ -39,7 +40,7 @@ export function SkeletonPlayer({ label, skeleton, guidance = null, seek = null }
   const [frame, setFrame] = useState(0);
   const [isPlaying, setPlaying] = useState(() => frames > 1 && !prefersStillness());
   const [speed, setSpeed] = useState(1);
-  const [arrows, setArrows] = useState(1);
+  const [arrows, setArrows] = useState(2);
   const arrowsId = useId();
   const positionId = useId();
   const shown = Math.min(frame, frames - 1);
@@ -91,7 +92,7 @@ export function SkeletonPlayer({ label, skeleton, guidance = null, seek = null }
         <input id=${arrowsId} type="range" min="0" max=${LONGEST_ARROW} step="0.25" value=${arrows}
           aria-valuetext=${arrows === 0 ? "none" : `the longest is ${arrows} times the size of the body`} onInput=${(event) => setArrows(Number(event.target.value))} /></span>`}
     </div>
-    <p class="hint legend"><span class="left">left</span> and <span class="right">right</span> side of the dancer${guidance !== null && html`; <span class="arrow">arrows</span>: where to move to raise the score`}. Space plays and pauses on the button; ← and → go by a frame.</p>
+    <p class="hint legend"><span class="left">left</span> and <span class="right">right</span> side of the dancer${guidance !== null && html`; <span class="arrow">arrows</span>: where to move to raise the score; the longest one of the clip stands for ${number(guidance.largest)} score per unit of the coordinates`}. Space plays and pauses on the button; ← and → go by a frame.</p>
     <p class="visually-hidden" role="status">${words}</p>
   </div>`;
 }
