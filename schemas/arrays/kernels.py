@@ -283,6 +283,27 @@ def measure_shapes(pose: Double, least: float, power: Double) -> int:
     return wide
 
 
+@compiled("float64(float64[::1], int64)")
+def ranked(values: Double, rank: int) -> float:
+    """The value of this ``rank``, from 0, by Hoare's selection, which rearranges ``values``."""
+    low, high = 0, len(values) - 1
+    while low < high:
+        pivot, first, last = values[rank], low, high
+        while first <= last:
+            while values[first] < pivot:
+                first += 1
+            while pivot < values[last]:
+                last -= 1
+            if first <= last:
+                values[first], values[last] = values[last], values[first]
+                first, last = first + 1, last - 1
+        if last < rank:
+            low = first
+        if rank < first:
+            high = last
+    return float(values[rank])
+
+
 @compiled(
     "void(Array(float64, 3, 'C', readonly=True), Array(float64, 1, 'C', readonly=True), int64, float64, "
     "float64[:, ::1], float64[::1])"
@@ -338,8 +359,7 @@ def describe_joints(pose: Double, typical: Double, stride: int, least: float, mo
                     second = pose[step + 1, joint, axis] - pose[step, joint, axis] - change
                     jerk += second * second
     mean_power, radius = power.sum() / steps, radius / steps
-    power.sort()
-    size = math.sqrt(at_least(least, (power[(steps - 1) // 2] + power[steps // 2]) / 2))
+    size = math.sqrt(at_least(least, (ranked(power, (steps - 1) // 2) + ranked(power, steps // 2)) / 2))
     speed = math.sqrt(speed / (max(steps - 1, 1) * joints))
     jerk = math.sqrt(jerk / (max(steps - 2, 1) * joints))
     quotients, of_roots, _ = neighbour_distances(pose, stride, least)

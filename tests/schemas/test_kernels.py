@@ -46,6 +46,13 @@ def test_new_steps_are_those_that_no_earlier_one_but_the_last_is_near(dtype: typ
     assert kernels.count_new(steps, 0.1, 12.0) == 12
 
 
+@pytest.mark.parametrize("length", [1, 2, 3, 50, 375])
+def test_a_ranked_value_is_that_of_the_sorted_ones(length: int) -> None:
+    for values in np.random.default_rng(0).integers(0, length, (20, length)).astype(np.float64):
+        for rank in (0, (length - 1) // 2, length // 2, length - 1):
+            assert kernels.ranked(values.copy(), rank) == np.sort(values)[rank]
+
+
 def test_a_function_that_cannot_be_kept_on_the_disk_is_compiled_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
     names: dict[str, object] = {}
     exec("def doubled(value):\n    return 2 * value", names)  # no file, so no folder beside it
