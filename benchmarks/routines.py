@@ -47,6 +47,7 @@ from networks.action_net.recipe import (
     split_correlations,
     train_routines,
 )
+from vdv.errors import DataSetError
 from vdv.importers.routines import APPARATUS, STATIC, Routine, read_gymnastics, read_skating
 
 SKATING: Final = "MIT-Skating"
@@ -118,7 +119,13 @@ class Material(NamedTuple):
 
 
 def main() -> None:
-    arguments = parse()
+    try:
+        run(parse())
+    except DataSetError as error:
+        raise SystemExit(f"error ({error.code}): {error.message}") from error
+
+
+def run(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     rows = list(dict.fromkeys(row for table in arguments.table for row in TABLES[table]))
     results: dict[str, dict[str, list[float]]] = {row: {} for row in rows}

@@ -58,6 +58,13 @@ def test_a_small_run_on_a_made_up_folder_averages_random_divisions(
     assert len(written["correlations"]) == 3
 
 
+def test_a_folder_of_another_layout_is_refused_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        SystemExit, match=r"error \(data_set\): .*scores.txt cannot be read .*; give the published folder"
+    ):
+        run(monkeypatch, tmp_path, str(tmp_path), "--data", "skating")
+
+
 def test_routines_are_shown_with_the_stills_of_their_videos(tmp_path: Path) -> None:
     made = tmp_path / "videos"
     made.mkdir()
