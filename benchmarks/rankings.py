@@ -7,6 +7,9 @@ eight days; the last 5,000 are written in batches as ``dancerank rank`` reads th
 asked on one thread, a clip drawn anew each time, by the store's own methods: from the call to the answer in Python.
 PostgreSQL is that of the tests, with its default settings; every commit is flushed. The figures go to
 ``out/rankings.json``, after each size.
+
+Elapsed times are compared with the bars. Beside them stands the processor time, of this thread and of the server's
+process, which other work on the machine disturbs less: of a question the mean, of a clip that is written its inverse.
 """
 
 import argparse
@@ -15,16 +18,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
+import psutil
 import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Measured, write_figures
+from dancerank.console.progress import counted
 from ranking.database.connection import Database
 from ranking.scores.standings import standings
 from ranking.scores.store import ScoreStore
@@ -50,16 +56,22 @@ _EMBEDDING: Final = embedding_bytes(np.array([1.0, 0.0]))
 
 
 class Latency(NamedTuple):
+    """Elapsed, and the mean of the processor's time."""
+
     p50_ms: float
     p99_ms: float
+    processor_ms: float
 
 
 class Found(NamedTuple):
-    """Of one database and size. ``pause_ms``: the longest batch."""
+    """Of one database and size. ``per_processor_s``: clips written in a second of the processor; ``pause_ms``: the
+    longest batch.
+    """
 
     database: str
     clips: int
     clips_per_s: float
+    per_processor_s: float
     pause_ms: float
     bytes_per_clip: float
     questions: dict[str, Latency]
@@ -116,24 +128,30 @@ def measure(database: Database, name: str, size: int, batch: int, asked_times: i
     store, clip_ids = ScoreStore(database), list[str]()
     first_ms = SystemClock().now_ms() - DAYS_MS
     times_s: list[float] = []
+    processor_s, worked_s = processor_of(database), 0.0
     first_timed = max(size - TIMED, size // 2)
     starts = [*range(0, first_timed, FILLED_AT_ONCE), *range(first_timed, size, batch), size]
-    for start, end in pairwise(starts):
+    for start, end in counted(pairwise(starts), f"{size:,} clips", len(starts) - 1):
         clips = list(made(start, end - start, first_ms, size))
         records = (Record(*AT, start + n, clip.uploaded_at_ms, None, b"") for n, clip in enumerate(clips))
         entries = [ScoredRecord(record, clip) for record, clip in zip(records, clips, strict=True)]
-        started_s = time.perf_counter()
+        started_s, before_s = time.perf_counter(), processor_s()
         store.apply(entries, {AT: start + len(clips)})
         if start >= first_timed:
             times_s.append(time.perf_counter() - started_s)
+            worked_s += processor_s() - before_s
         clip_ids += (clip.clip_id for clip in clips)
     return Found(
         name,
         size,
         (size - first_timed) / sum(times_s),
+        (size - first_timed) / worked_s,
         1000 * max(times_s),
         disk(database) / size,
-        {question: asked(ask, asked_times) for question, ask in questions(store, database, clip_ids).items()},
+        {
+            question: asked(ask, asked_times, processor_s)
+            for question, ask in questions(store, database, clip_ids).items()
+        },
     )
 
 
@@ -183,14 +201,32 @@ def questions(store: ScoreStore, database: Database, clip_ids: Sequence[str]) ->
     }
 
 
-def asked(ask: Callable[[], object], times: int) -> Latency:
+def processor_of(database: Database) -> Callable[[], float]:
+    """Tells the seconds of the processor that this thread has taken, and the server's process for its connection."""
+    if database.dialect == "sqlite":
+        return time.thread_time
+    with database.reading() as connection:  # one thread has the same one each time
+        server = psutil.Process(connection.scalars(sa.select(sa.func.pg_backend_pid())).one())
+    return partial(_both, server)
+
+
+def _both(server: psutil.Process) -> float:
+    taken = server.cpu_times()
+    return time.thread_time() + float(taken.user + taken.system)
+
+
+def asked(ask: Callable[[], object], times: int, processor_s: Callable[[], float]) -> Latency:
     times_ms = []
-    for _ in range(times):
+    cold = times // 10  # the first ones plan and compile
+    for number in range(times):
+        if number == cold:
+            before_s = processor_s()
         started_s = time.perf_counter()
         ask()
         times_ms.append(1000 * (time.perf_counter() - started_s))
-    warm = times_ms[times // 10 :]  # the first ones plan and compile
-    return Latency(float(np.percentile(warm, 50)), float(np.percentile(warm, 99)))
+    worked_ms = 1000 * (processor_s() - before_s) / (times - cold)
+    warm = times_ms[cold:]
+    return Latency(float(np.percentile(warm, 50)), float(np.percentile(warm, 99)), worked_ms)
 
 
 def disk(database: Database) -> int:
@@ -207,12 +243,14 @@ def measured(found: Sequence[Found]) -> Iterator[Measured]:
         for each in of:
             at = f"{name}, {each.clips} clips"
             yield Measured(f"{at}: written", each.clips_per_s, "clips/s", BAR_CLIPS_PER_S)
+            yield Measured(f"{at}: written in a second of the processor", each.per_processor_s, "clips/s")
             yield Measured(f"{at}: longest batch", each.pause_ms, "ms")
             yield Measured(f"{at}: disk", each.bytes_per_clip, "bytes/clip")
-            for question, (p50_ms, p99_ms) in each.questions.items():
+            for question, (p50_ms, p99_ms, processor_ms) in each.questions.items():
                 bar = BAR_MS if question in ("place", "neighbours") else None
                 yield Measured(f"{at}: {question}, p50", p50_ms, "ms")
                 yield Measured(f"{at}: {question}, p99", p99_ms, "ms", bar, lower_is_better=True)
+                yield Measured(f"{at}: {question}, processor", processor_ms, "ms")
         least, most = of[0], of[-1]
         if least is not most:
             yield Measured(f"{name}: written, most over fewest clips", most.clips_per_s / least.clips_per_s, "ratio")
@@ -222,12 +260,13 @@ def measured(found: Sequence[Found]) -> Iterator[Measured]:
 
 
 def table(found: Sequence[Found]) -> Table:
-    shown = Table("", *(f"{each.database}\n{each.clips:,} clips" for each in found), title="p50 / p99 in milliseconds")
+    shown = Table("", *(f"{each.database}\n{each.clips:,} clips" for each in found), title="p50 / p99 / processor, ms")
     for question in found[0].questions:
         cells = (each.questions[question] for each in found)
-        shown.add_row(question, *(f"{cell.p50_ms:.2f} / {cell.p99_ms:.2f}" for cell in cells))
+        shown.add_row(question, *(" / ".join(f"{ms:.2f}" for ms in cell) for cell in cells))
     shown.add_section()
     shown.add_row("clips written per second", *(f"{each.clips_per_s:,.0f}" for each in found))
+    shown.add_row("in a second of the processor", *(f"{each.per_processor_s:,.0f}" for each in found))
     shown.add_row("longest batch, ms", *(f"{each.pause_ms:.0f}" for each in found))
     shown.add_row("bytes on disk per clip", *(f"{each.bytes_per_clip:,.0f}" for each in found))
     return shown

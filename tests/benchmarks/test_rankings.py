@@ -16,14 +16,16 @@ def test_every_question_is_asked_of_a_challenge_of_the_size(tmp_path: Path) -> N
     assert (found.database, found.clips) == ("sqlite", 600)
     assert {"place", "neighbours", "mean attention", "top 10 in 7 d"} <= set(found.questions)
     assert all(0 < each.p50_ms <= each.p99_ms for each in found.questions.values())
+    assert all(each.processor_ms > 0 for each in found.questions.values())
     assert found.clips_per_s > 0
+    assert found.per_processor_s > 0
     assert found.bytes_per_clip > 100
-    assert table([found]).row_count == len(found.questions) + 3
+    assert table([found]).row_count == len(found.questions) + 4
 
 
 def test_figures_have_bars_at_every_size_and_ratios_between_the_ends() -> None:
-    small = Found("sqlite", 10, 2 * BAR_CLIPS_PER_S, 1.0, 1.0, {"place": Latency(0.2, 0.5)})
-    large = Found("sqlite", 1000, BAR_CLIPS_PER_S / 2, 1.0, 1.0, {"place": Latency(0.3, 2 * BAR_MS)})
+    small = Found("sqlite", 10, 2 * BAR_CLIPS_PER_S, 9e3, 1.0, 1.0, {"place": Latency(0.2, 0.5, 0.1)})
+    large = Found("sqlite", 1000, BAR_CLIPS_PER_S / 2, 9e3, 1.0, 1.0, {"place": Latency(0.3, 2 * BAR_MS, 0.1)})
     figures = {each.name: each for each in measured([small, large])}
     assert figures["sqlite, 10 clips: place, p99"].met is True
     assert figures["sqlite, 1000 clips: place, p99"].met is False
