@@ -2,7 +2,7 @@
 import { html, useMemo } from "../../html.js";
 import { Chart } from "../../components/chart.js";
 import { Table } from "../../components/table.js";
-import { count, number, percent, plural } from "../../format.js";
+import { count, fixed, number, percent, plural } from "../../format.js";
 import { tierColour } from "./tiers.js";
 
 const COLOURS = { policy: "var(--skeletal)", "popularity only": "var(--holistic)", uniform: "var(--muted)", oracle: "var(--scenic)" };
@@ -40,13 +40,14 @@ function Exposure({ outcome }) {
     [outcome],
   );
   const ends = rows.concat(rows.filter((row) => row.to === 100).map((row) => ({ ...row, percentile: 100 })));
+  const most = Math.max(1, ...rows.map((row) => row.lift));
   const build = ({ Plot }) => ({
     height: 230,
     marginTop: 32,
     marginBottom: 40,
     marginLeft: 44,
     x: { label: "eventual percentile in the challenge", domain: [0, 100], labelArrow: "none" },
-    y: { type: "symlog", constant: 1, label: "impressions of a clip, × uniform", grid: true, ticks: [0, 1, 2, 5, 10, 20], tickFormat: (value) => `${value}×`, labelArrow: "none" },
+    y: { type: "symlog", constant: 1, label: "impressions of a clip, × uniform", grid: true, ticks: [0, 1, 2, 5, 10, 20].filter((tick) => tick <= most), tickFormat: (value) => `${value}×`, labelArrow: "none" },
     marks: NAMES.map((name) =>
       Plot.line(ends.filter((row) => row.allocation === name), { x: "percentile", y: "lift", curve: "step-after", stroke: COLOURS[name], strokeWidth: 2, strokeDasharray: DASHES[name] }),
     ),
@@ -70,7 +71,7 @@ function ByTier({ outcome, days }) {
     marks: [
       Plot.rectY(rows, Plot.stackY({ x1: "from", x2: "to", y: "views", fill: (row) => tierColour(row.index), order: "index" })),
       Plot.ruleX([days], { stroke: "currentColor", strokeDasharray: "2,3" }),
-      Plot.text([days], { x: (day) => day, frameAnchor: "top", text: () => "last uploads", textAnchor: "start", dx: 4, fill: "currentColor" }),
+      Plot.text([days], { x: (day) => day, frameAnchor: "top", text: () => "last uploads", textAnchor: "end", dx: -4, fill: "currentColor" }),
       Plot.ruleY([0], { stroke: "currentColor" }),
     ],
   });
@@ -99,11 +100,11 @@ function Reactions({ outcome }) {
 }
 
 const ALLOCATIONS = [
-  { label: "Allocation", isHeader: true, value: (each) => each.allocation },
-  { label: "To top 1 %", isNumber: true, value: (each) => `${percent(each.top_1, 1)} (${number(each.top_1_lift, 2)}×)` },
-  { label: "To top 10 %", isNumber: true, value: (each) => `${percent(each.top_10, 1)} (${number(each.top_10_lift, 2)}×)` },
+  { label: "Allocation", isHeader: true, value: (each) => html`<span class="whole">${each.allocation}</span>` },
+  { label: "To top 1 %", isNumber: true, value: (each) => `${percent(each.top_1, 1)} (${fixed(each.top_1_lift, 1)}×)` },
+  { label: "To top 10 %", isNumber: true, value: (each) => `${percent(each.top_10, 1)} (${fixed(each.top_10_lift, 1)}×)` },
   { label: "Regret", isNumber: true, value: (each) => percent(each.regret, 1) },
-  { label: "Gini", isNumber: true, value: (each) => number(each.gini, 2) },
+  { label: "Gini", isNumber: true, value: (each) => fixed(each.gini, 2) },
   { label: "Newcomers found", isNumber: true, value: (each) => percent(each.discovered) },
 ];
 const LIFTS = [
