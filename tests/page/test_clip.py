@@ -173,7 +173,9 @@ def test_a_part_that_fails_says_why_and_leaves_the_others(dancing: Callable[...,
     failing = re.compile("/v1/clips/[^/]+/neighbours")
     seen.page.route(failing, lambda route: route.fulfill(status=503, json=error, headers={"Retry-After": "60"}))
     opened(seen)
-    assert "not kept" in part(seen, "Movement").get_by_role("alert").inner_text()
+    without = part(seen, "Movement").get_by_role("alert").inner_text()
+    assert "not kept" in without
+    assert "Check the spelling" not in without
     around = part(seen, "Around it in the ranking")
     assert "not available now" in around.get_by_role("alert").inner_text()
     assert part(seen, "Scores").locator("tbody tr").count() > 1

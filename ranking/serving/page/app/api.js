@@ -27,6 +27,9 @@ const REMEDIES = {
   unknown_key: "Enter another API key. “dancerank keys list” shows the active ones.",
   rate_limited: "Wait, or ask an operator for a higher limit.",
   not_served_here: "Ask a process that serves it.",
+  features_not_kept: "", // the sentence says it
+  skeleton_missing: "",
+  not_ready: "This is tried again.",
   malformed_answer: "A proxy may have answered instead of the server; check the address.",
 };
 const BY_STATUS = {
