@@ -16,11 +16,13 @@ def slow_first(items: Sequence[Test], workers: int) -> list[Test]:
     """``items`` in ``workers`` shares of about equal numbers, each with its part of the modules with slow tests first.
 
     A module's tests stay in their order, and together, for they share servers and graphs; but for a module without slow
-    tests that lies where two shares meet.
+    tests that lies where two shares meet. Slow modules that read the graphs of ``tests.exported`` count as one.
     """
     modules = [list(tests) for _, tests in groupby(items, key=lambda item: item.path)]
-    slow = [module for module in modules if _is_slow(module)]
-    rest = iter([item for module in modules if not _is_slow(module) for item in module])
+    slow = [module for module in modules if _has(module, "slow")]
+    sharing = [item for module in slow if _has(module, "exported") for item in module]
+    slow = [*filter(None, [sharing]), *(module for module in slow if not _has(module, "exported"))]
+    rest = iter([item for module in modules if not _has(module, "slow") for item in module])
     ordered: list[Test] = []
     for number in range(workers):
         ordered += [item for module in slow[number::workers] for item in module]
@@ -30,5 +32,5 @@ def slow_first(items: Sequence[Test], workers: int) -> list[Test]:
     return [*ordered, *rest]
 
 
-def _is_slow(module: Sequence[pytest.Item]) -> bool:
-    return any(item.get_closest_marker("slow") for item in module)
+def _has(module: Sequence[pytest.Item], marker: str) -> bool:
+    return any(item.get_closest_marker(marker) for item in module)

@@ -12,9 +12,10 @@ class Item(NamedTuple):
     path: Path
     number: int
     is_slow: bool = False
+    is_exported: bool = False
 
     def get_closest_marker(self, name: str) -> str | None:
-        return name if self.is_slow and name == "slow" else None
+        return name if (name == "slow" and self.is_slow) or (name == "exported" and self.is_exported) else None
 
 
 def module(name: str, tests: int, *slow: int) -> list[Item]:
@@ -26,6 +27,14 @@ def test_each_share_begins_with_its_part_of_the_slow_modules() -> None:
     ordered = slow_first([*a, *b, *c, *d, *e], 2)  # type: ignore[type-var]
     assert ordered[:7] == [*b, *e, *a]
     assert ordered[7:] == [*c, *d]
+
+
+def test_slow_modules_that_read_the_same_graphs_are_in_one_share() -> None:
+    a, b, c, d, e = (module(name, 2, 0) for name in "abcde")
+    b, d = ([item._replace(is_exported=True) for item in each] for each in (b, d))
+    ordered = slow_first([*a, *b, *c, *d, *e], 2)  # type: ignore[type-var]
+    assert ordered[:6] == [*b, *d, *c]
+    assert ordered[6:] == [*a, *e]
 
 
 def test_nothing_is_lost_or_comes_twice_for_any_number_of_workers() -> None:

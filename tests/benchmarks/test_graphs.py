@@ -11,6 +11,7 @@ from benchmarks import figures, graphs
 from benchmarks.graphs import OV_BF16, OV_FLOAT32, OV_INT8, TORCH, WHOLE, flops_with_padding, whole_clip
 from schemas.export_profiles import Profile
 from schemas.modalities import Modality
+from tests import exported
 
 
 def test_the_whole_clip_is_the_sum_of_its_streams() -> None:
@@ -39,9 +40,12 @@ def test_operations_on_padding_are_those_of_taps_that_leave_the_clip() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.exported
 def test_a_small_run_writes_a_figure_for_each_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "OUT", tmp_path)
     monkeypatch.setattr(graphs, "MODALITIES", (Modality.SKELETAL, Modality.SCENIC))
+    # Of these streams, but of another width: tracing them again would take most of the time.
+    monkeypatch.setattr(graphs, "stream_graph", lambda model, modality, profile: exported.stream(modality, profile))
     options = ["--width", "0.02", "--seconds", "1", "--clips", "2", "--rounds", "1"]
     monkeypatch.setattr(sys, "argv", ["graphs", *options])
     graphs.main()

@@ -3,67 +3,37 @@
 One small model is exported for the whole module: skeletal, scenic and fusion. The other streams are scenic's twins.
 """
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 
 from exporters.onnx import graphs as onnx_graphs
 from exporters.onnx.graphs import OPSET, fusion_graph, stream_graph
 from exporters.onnx.inference.psgcn import InferenceGraphBlock
 from exporters.onnx.parity import check_fusion, check_stream
-from networks.datasets import collate
 from networks.evaluation import predict
-from networks.model_config import ViralityModelConfig
 from networks.virality_model import ViralityModel
 from schemas.bundle import SUPPORTED_OPSETS
 from schemas.errors import BundleError
 from schemas.export_profiles import Profile
 from schemas.modalities import Modality
+from tests import exported
+from tests.exported import CONFIG, MODALITIES, build
 
-MODALITIES = (Modality.SKELETAL, Modality.SCENIC)
-CONFIG = ViralityModelConfig(modalities=MODALITIES, graph_width=1 / 8, temporal_width=1 / 32, fusion_width=1 / 8)
-
-pytestmark = pytest.mark.slow
-
-
-def build(seed: int) -> ViralityModel:
-    """A model with statistics and connectivity unlike those of a fresh one."""
-    torch.manual_seed(seed)
-    model = ViralityModel(CONFIG)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith("learned"):
-                parameter.normal_(std=0.05)
-    generator = np.random.default_rng(seed)
-    samples = [
-        ({m: generator.random((30, *CONFIG.frame_shape(m))).astype(np.float32) for m in MODALITIES}, 0.0)
-        for _ in range(4)
-    ]
-    batch = collate(samples, MODALITIES)
-    for _ in range(10):
-        model.train()(batch.inputs, batch.present)
-    return model.eval()
+pytestmark = [pytest.mark.slow, pytest.mark.exported]
 
 
 @pytest.fixture(scope="module")
 def model() -> ViralityModel:
-    return build(0)
+    return exported.model()
 
 
-@pytest.fixture(scope="module", params=Profile)
-def graphs(model: ViralityModel, request: pytest.FixtureRequest) -> dict[str, bytes]:
-    return traced(model, is_exact=request.param is Profile.EXACT)
-
-
-@cache
-def traced(model: ViralityModel, *, is_exact: bool) -> dict[str, bytes]:
-    """Profiles differ in what becomes of a graph, not in the graph, but for the exact one: two tracings do for all."""
-    profile = Profile.EXACT if is_exact else Profile.FAST
-    return {**{m: stream_graph(model, m, profile) for m in MODALITIES}, "fusion": fusion_graph(model)}
+@pytest.fixture(scope="module", params=[Profile.EXACT, Profile.FAST])
+def graphs(request: pytest.FixtureRequest) -> dict[str, bytes]:
+    """The other profiles have the graphs of the fast one, as the test below holds."""
+    return {**{m: exported.stream(m, request.param) for m in MODALITIES}, "fusion": exported.fusion()}
 
 
 @pytest.mark.parametrize("profile", sorted({*Profile} - {Profile.EXACT}))

@@ -6,46 +6,34 @@ from typing import Any
 
 import onnx
 import pytest
-import torch
 
 from exporters.onnx import export
 from exporters.onnx.export import export_bundle
-from exporters.onnx.graphs import fusion_graph, stream_graph
 from exporters.onnx.inspect import describe
-from networks.model_config import ViralityModelConfig
-from networks.virality_model import ViralityModel
 from schemas.bundle import BundleManifest, read_bundle
 from schemas.errors import BundleError
 from schemas.export_profiles import Profile
 from schemas.modalities import Modality
 from schemas.virality_target import EQ1, FittedTarget, Target
 from streamer.runtimes.selection import open_runtime
+from tests import exported
+from tests.exported import build_scenic
 
-CONFIG = ViralityModelConfig(modalities=(Modality.SCENIC,), temporal_width=1 / 64, fusion_width=1 / 8)
 Export = Callable[..., BundleManifest]
 
-pytestmark = pytest.mark.slow
-
-
-def build(seed: int) -> ViralityModel:
-    torch.manual_seed(seed)
-    return ViralityModel(CONFIG).eval()
-
-
-@pytest.fixture(scope="module")
-def graphs() -> dict[str, bytes]:
-    return {"scenic": stream_graph(build(0), Modality.SCENIC), "fusion": fusion_graph(build(0))}
+pytestmark = [pytest.mark.slow, pytest.mark.exported]
 
 
 @pytest.fixture
-def export_it(graphs: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Export:
+def export_it(monkeypatch: pytest.MonkeyPatch) -> Export:
     """Exports a model with the graphs of model 0, which are traced once for all tests."""
-    monkeypatch.setattr(export, "stream_graph", lambda model, modality, profile: graphs[modality])
-    monkeypatch.setattr(export, "fusion_graph", lambda model: graphs["fusion"])
+    stream, fusion = exported.scenic()
+    monkeypatch.setattr(export, "stream_graph", lambda model, modality, profile: stream)
+    monkeypatch.setattr(export, "fusion_graph", lambda model: fusion)
 
     def run(folder: Path, seed: int = 0, metrics: dict[str, float] | None = None, **options: Any) -> BundleManifest:
         return export_bundle(
-            build(seed), folder, training_data="made up", metrics=metrics or {"spearman_fused": 0.5}, **options
+            build_scenic(seed), folder, training_data="made up", metrics=metrics or {"spearman_fused": 0.5}, **options
         )
 
     return run
@@ -133,7 +121,7 @@ def test_an_existing_folder_is_only_overwritten_on_request_and_only_if_it_is_a_b
 def test_a_description_gives_sizes_parameters_and_interfaces(tmp_path: Path, export_it: Export) -> None:
     export_it(tmp_path / "bundle")
     scenic, fusion = describe(read_bundle(tmp_path / "bundle"))
-    network = build(0).stream(Modality.SCENIC)
+    network = build_scenic(0).stream(Modality.SCENIC)
     assert scenic.parameters == sum(parameter.numel() for parameter in network.parameters())
     assert scenic.size_bytes == (tmp_path / "bundle" / "scenic.onnx").stat().st_size
     assert scenic.inputs == ("frames (N, T, 512) float32", "lengths (N,) int64")

@@ -3,35 +3,27 @@
 import numpy as np
 import onnx
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from exporters.onnx import fewer_bits, gate
 from exporters.onnx.fewer_bits import Calibration, in_fewer_bits, server_of
 from exporters.onnx.gate import Kept, kept
-from exporters.onnx.graphs import fusion_graph, stream_graph
 from exporters.onnx.quantisation import quantised
 from exporters.onnx.running import StreamOutputs, in_onnx_runtime, in_openvino, one_by_one
-from networks.virality_model import ViralityModel, ViralityModelConfig
 from schemas.errors import BundleError
 from schemas.export_profiles import Precision, Profile, Server
 from schemas.modalities import Modality
+from tests import exported
 
-CONFIG = ViralityModelConfig(modalities=(Modality.SCENIC,), temporal_width=1 / 64, fusion_width=1 / 8)
 SOURCE = "dances: 100 clips"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.exported]
 
 
 @pytest.fixture(scope="module")
-def model() -> ViralityModel:
-    torch.manual_seed(0)
-    return ViralityModel(CONFIG).eval()
-
-
-@pytest.fixture(scope="module")
-def graphs(model: ViralityModel) -> tuple[dict[Modality, bytes], bytes]:
-    return {Modality.SCENIC: stream_graph(model, Modality.SCENIC)}, fusion_graph(model)
+def graphs() -> tuple[dict[Modality, bytes], bytes]:
+    stream, fusion = exported.scenic()
+    return {Modality.SCENIC: stream}, fusion
 
 
 def clips(count: int) -> list[dict[Modality, NDArray[np.float16]]]:

@@ -1,6 +1,8 @@
 """The contract of stream networks: a clip's result depends on that clip alone."""
 
+import copy
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -67,6 +69,14 @@ CANCELLED_BY_NORMALISATION = ("temporal.bias", "projection.bias", "second.bias")
 
 
 def network_and_clips(name: str) -> tuple[StreamNetwork, list[Tensor]]:
+    """A network in evaluation, the caller's own, and clips to read."""
+    network, clips = _made(name)
+    torch.manual_seed(0)
+    return copy.deepcopy(network), clips
+
+
+@cache
+def _made(name: str) -> tuple[StreamNetwork, list[Tensor]]:
     build, step = NETWORKS[name]
     torch.manual_seed(0)
     network = build()
