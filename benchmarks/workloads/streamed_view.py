@@ -82,9 +82,9 @@ class StreamedView:
     def __init__(self, vectors: HardVectors, clips: int, queries: int, folder: Path) -> None:
         self._vectors, self._clips, self._folder = vectors, clips, folder
         self._offsets = itertools.count()
-        backend = SettlingBackend(folder / "segments")
+        self._backend = SettlingBackend(folder / "segments")
         before = _own_memory_bytes()
-        self._view = IndexView(backend, Observer(), SystemClock())
+        self._view = IndexView(self._backend, Observer(), SystemClock())
         batches = -(-clips // 4096)
         for number, block in enumerate(counted(vectors.blocks(clips), "Indexing", batches)):
             first = 4096 * number
@@ -92,7 +92,7 @@ class StreamedView:
         float32_bytes = 4 * clips * sum(vectors.widths.values())
         self.memory_share_at_once = (_own_memory_bytes() - before) / float32_bytes
         with working("merging"):
-            backend.settle()
+            self._backend.settle()
         gc.collect()
         self.memory_share = (_own_memory_bytes() - before) / float32_bytes
         self._queries = vectors.block(10**6, queries)
@@ -151,6 +151,7 @@ class StreamedView:
         finally:
             ends.set()
             thread.join()
+            self._backend.rest()  # the folder may be removed
             self._latest, self._is_streaming = None, False
 
     def freshness_s(self) -> float:
