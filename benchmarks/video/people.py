@@ -3,14 +3,15 @@
     python -m benchmarks.video.people [--seconds 16] [--quick]
 
 Fetches the videos and networks that are missing. Prints the share of frames with a skeleton by video and network; the
-distance of the joints from the same networks in their own runtime, driven by plain loops; and what smoothing would do:
-the distance of the light network's joints from the heavy one's, without and with a One-Euro filter (Casiez et al.
+distance of the joints from the same networks in their own runtime, frame by frame and driven by plain loops that follow
+the dancer themselves; and what smoothing would do: the
+distance of the light network's joints from the heavy one's, without and with a One-Euro filter (Casiez et al.
 2012) with MediaPipe's parameters. Writes ``out/extraction_people.json``.
 """
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import pi
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -28,11 +29,13 @@ from extraction.frames import BATCH_FRAMES, FRAME_RATE_HZ, Frame, VideoPropertie
 from extraction.models import fetching, open_model
 from extraction.models.folder import default_folder
 from extraction.people import open_people, open_skeletal
+from extraction.people.dancer import Dancer
 from extraction.people.detection import PersonDetector
+from extraction.people.region import Region
 from extraction.people.skeleton import mpii_pose
 from extraction.sample_videos import VIDEOS, fetch, video_folder
 from extraction.settings import ExtractionSettings
-from extraction.streams import ExtractedStream, PeopleSeen
+from extraction.streams import ExtractedStream, PeopleSeen, Person, PersonTracker, StreamExtractor
 from schemas.ports import Float32
 from tests.extraction.people import own_runtime, reference
 
@@ -40,6 +43,7 @@ WITH_ONE_DANCER: Final = ("dancer", "pianist", "portrait")
 LEAST_SHARE: Final = 0.95
 MOST_PIXELS: Final = 2.0
 NETWORKS: Final = ("pose-landmarks-lite", "pose-landmarks-full", "pose-landmarks-heavy")
+COMPARED: Final = NETWORKS[:2]
 COMPARED_FRAMES: Final = 50
 
 # MediaPipe's parameters of the filter of pose landmarks.
@@ -69,40 +73,92 @@ def frames_of(name: str, seconds: float) -> list[Frame]:
             return [frame for batch in video.batches() for frame in batch]
 
 
-def follow(frames: Sequence[Frame], network: str) -> Followed:
+def opened(frames: Sequence[Frame], network: str) -> tuple[PersonTracker, StreamExtractor]:
     landmarks = open_model(network, providers=("cpu",), threads=1)
     height, width = frames[0].image.shape[:2]
     properties = VideoProperties(width, height, len(frames) / FRAME_RATE_HZ, FRAME_RATE_HZ, 0, 1.0, "0" * 64)
     tracker = open_people(open_model("pose-detector", providers=("cpu",), threads=1), landmarks)(properties)
-    extractor = open_skeletal(landmarks.manifest.title)(properties)
+    return tracker, open_skeletal(landmarks.manifest.title)(properties)
+
+
+def batched(frames: Sequence[Frame]) -> Iterator[Sequence[Frame]]:
+    return (frames[at : at + BATCH_FRAMES] for at in range(0, len(frames), BATCH_FRAMES))
+
+
+def people_of(frames: Sequence[Frame], network: str) -> list[Person | None]:
+    tracker, _ = opened(frames, network)
+    return [person for batch in batched(frames) for person in tracker.follow(batch)]
+
+
+def follow(frames: Sequence[Frame], network: str) -> Followed:
+    tracker, extractor = opened(frames, network)
     poses, sides = np.zeros((len(frames), 16, 3), np.float32), np.zeros(len(frames))
-    for at in range(0, len(frames), BATCH_FRAMES):
-        batch = frames[at : at + BATCH_FRAMES]
+    for batch in batched(frames):
         people = tracker.follow(batch)
         extractor.add(batch, people)
-        for number, person in enumerate(people, start=at):
+        for frame, person in zip(batch, people, strict=True):
             if person is not None:
-                poses[number] = mpii_pose(person.landmarks)
-                sides[number] = max(person.box[2] - person.box[0], person.box[3] - person.box[1])
+                poses[frame.index] = mpii_pose(person.landmarks)
+                x0, y0, x1, y1 = person.box
+                sides[frame.index] = max(x1 - x0, y1 - y0)
     stream = extractor.finish()
     return Followed(tracker.seen, poses, sides, "" if isinstance(stream, ExtractedStream) else stream.reason)
 
 
-def distances_from_own_runtime(frames: Sequence[Frame], network: str, *, from_our_region: bool) -> Double:
-    """(T, 16), in pixels of the landmark network's 256. The loops find the first region themselves, in a picture that
-    they make smaller in their own way, or take ours.
+def frame_by_frame(frames: Sequence[Frame], network: str) -> Double:
+    """(T, 16), in pixels of the landmark network's 256: how far our joints are from those of the own runtime, which
+    looks at each frame alone, in the region that the tracker had followed to.
     """
-    found = follow(frames, network).poses
-    images = [frame.image for frame in frames]
-    first = PersonDetector(open_model("pose-detector", providers=("cpu",), threads=1)).search(images[0])[0].region
     locate = own_runtime.locate_with(network)
-    expected = reference.follow(own_runtime.detect, locate, images, first if from_our_region else None)
-    return np.array(
-        [
-            np.linalg.norm(pose[:, :2] - reference.pose(landmarks), axis=1) * 256 / side
-            for pose, (landmarks, side) in zip(found, expected, strict=True)
-        ]
-    )
+    distances = []
+    for frame, person in zip(frames, people_of(frames, network), strict=True):
+        assert isinstance(person, Dancer)  # compared on a video in which the dancer is never lost
+        ((landmarks, side),) = reference.follow(own_runtime.detect, locate, [frame.image], person.region)
+        distances.append(apart(mpii_pose(person.landmarks)[:, :2].astype(np.float64), reference.pose(landmarks), side))
+    return np.array(distances)
+
+
+def followed_by_loops(frames: Sequence[Frame], network: str, first: Region | None) -> list[tuple[Double, float]]:
+    """The own runtime driven by plain loops, which follow the dancer themselves: poses and sides of the regions.
+    ``first``: the first region; ``None``: the loops find it, in a picture that they make smaller in their own way.
+    """
+    locate = own_runtime.locate_with(network)
+    followed = reference.follow(own_runtime.detect, locate, [frame.image for frame in frames], first)
+    return [(reference.pose(landmarks), side) for landmarks, side in followed]
+
+
+def apart(pose: Double, other: Double, side: float) -> Double:
+    """(16,), in pixels of the landmark network's 256."""
+    distances: Double = np.linalg.norm(pose - other, axis=1) * 256 / side
+    return distances
+
+
+def compare_runtimes(frames: Sequence[Frame], network: str, console: Console) -> list[Measured]:
+    """Our joints from those of the own runtime: frame by frame, and when each follows the dancer by itself; and the own
+    runtime's from its own, begun in the regions that either detector finds.
+    """
+    ours = follow(frames, network).poses[..., :2].astype(np.float64)
+    first = PersonDetector(open_model("pose-detector", providers=("cpu",), threads=1)).search(frames[0].image)[0].region
+    same, own = (followed_by_loops(frames, network, region) for region in (first, None))
+    distances = {
+        "frame by frame": frame_by_frame(frames, network),
+        "followed from the same first region": [apart(pose, *loops) for pose, loops in zip(ours, same, strict=True)],
+        "followed from its own first region": [apart(pose, *loops) for pose, loops in zip(ours, own, strict=True)],
+        "the own runtime from itself, begun in either region": [
+            apart(pose, *loops) for (pose, _), loops in zip(own, same, strict=True)
+        ],
+    }
+    figures = []
+    for how, values in distances.items():
+        found = np.array(values)
+        console.print(
+            f"{network}, {how}, {len(found)} frames of the dancer: joints apart by at most {found.max():.3f}, "
+            f"99 % {np.percentile(found, 99):.3f}, median {np.median(found):.3f} pixels of 256"
+        )
+        bar = None if "itself" in how else MOST_PIXELS
+        title = f"greatest distance from the own runtime, {how}, {network}"
+        figures.append(Measured(title, float(found.max()), "pixels of 256", bar, lower_is_better=True))
+    return figures
 
 
 def smoothed(poses: Double, sides: Double) -> Double:
@@ -131,11 +187,13 @@ def shaking(poses: Double, sides: Double) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=16.0, help="of each video")
-    parser.add_argument("--quick", action="store_true", help="three seconds and the light network")
+    parser.add_argument("--quick", action="store_true", help="three seconds, followed by the light network alone")
     arguments = parser.parse_args()
     seconds = 3.0 if arguments.quick else arguments.seconds
     networks = NETWORKS[:1] if arguments.quick else NETWORKS
-    fetching.fetch(["pose-detector", *networks], default_folder(), on_progress=lambda *_: None, keep_sources=True)
+    fetching.fetch(
+        ["pose-detector", *{*networks, *COMPARED}], default_folder(), on_progress=lambda *_: None, keep_sources=True
+    )
     figures, console = [], Console()
     table = Table("video", "size", "frames", "skeleton", "people", "changed", "stream", "shaking, ‰")
     found: dict[tuple[str, str], Followed] = {}
@@ -154,16 +212,8 @@ def main() -> None:
             figures.append(Measured(f"frames with a skeleton, {name}, {network}", share, "share", bar))
     console.print(table)
     compared = frames_of("dancer", COMPARED_FRAMES / FRAME_RATE_HZ)
-    for network, ours in ((network, ours) for network in networks[:2] for ours in (True, False)):
-        distances = distances_from_own_runtime(compared, network, from_our_region=ours)
-        how = "from the same first region" if ours else "from its own first region"
-        console.print(
-            f"{network} and its own runtime {how}, {len(distances)} frames of the dancer: joints apart by at most "
-            f"{distances.max():.2f}, 99 % {np.percentile(distances, 99):.2f}, median {np.median(distances):.3f} pixels "
-            "of 256"
-        )
-        title = f"greatest distance from the own runtime {how}, {network}"
-        figures.append(Measured(title, float(distances.max()), "pixels of 256", MOST_PIXELS, lower_is_better=True))
+    for network in COMPARED:
+        figures += compare_runtimes(compared, network, console)
     if not arguments.quick:
         figures += smoothing(found, console)
     write_figures("extraction_people", figures)

@@ -53,9 +53,8 @@ def _part_means(spectrum: npt.NDArray[np.complex64]) -> Float32:
     """(16,): mean magnitudes in the parts of a filtered picture, by its spectrum (P, P), column after column."""
     parts = spectrum.view(np.float32).reshape(*spectrum.shape, 2)
     filtered = np.ascontiguousarray(cv2.idft(parts, flags=cv2.DFT_SCALE | cv2.DFT_COMPLEX_OUTPUT), np.float32)
-    squares = np.square(filtered[_BORDER:-_BORDER, _BORDER:-_BORDER])
     # Not by cv2.magnitude, whose last bits depend on where its result lies in memory.
-    magnitudes = np.sqrt(squares[..., 0] + squares[..., 1])
+    magnitudes = np.abs(filtered.view(np.complex64)[_BORDER:-_BORDER, _BORDER:-_BORDER, 0])
     length = SIDE // PARTS
     means: Float32 = magnitudes.reshape(PARTS, length, PARTS, length).mean(axis=(1, 3))
     return means.T.ravel()
