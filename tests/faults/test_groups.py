@@ -27,6 +27,8 @@ MakeScene = Callable[..., Scene]
 
 def assert_each_once(scene: Scene) -> None:
     """And with the results that it has where no member leaves."""
+    ends = partition_ends(scene.connection, [scene.settings.streamer.uploads_topic])
+    assert sum(end.end for end in ends.values()) == len(scene.sent), "an upload lies on its topic twice"
     log = read_log(scene.settings, scene.connection)
     assert Counter(clip.clip_id for clip in log) == Counter(upload.clip_id for upload in scene.sent)
     assert any(temporal_attention(clip) is not None for clip in log)
