@@ -3,8 +3,6 @@
 import logging
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -21,19 +19,15 @@ from tests.ranking.examples import apply, scored_clip
 from tests.servers import free_port
 from tests.small_bundle import write_small_bundle
 from tests.vdv.data_sets import annotation, written
+from tests.warm_starts import WarmCommand
 from transport.connection import KafkaConnection
 
-FOLDER = Path(__file__).parents[2]
 
-
-def dancerank(*arguments: str, **environment: str) -> tuple[int, list[str]]:
-    """Exit status, and the lines on standard error."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dancerank", *arguments],
-        env={**os.environ, "PYTHONPATH": str(FOLDER), **environment},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return done.returncode, done.stderr.splitlines()
+def dancerank(folder: Path, *arguments: str, **environment: str) -> tuple[int, list[str]]:
+    """Exit status, and the lines on standard output and error."""
+    log = folder / "said.log"
+    code = WarmCommand(arguments, log, {**os.environ, **environment}).wait(120)
+    return code, log.read_text().splitlines()
 
 
 @pytest.mark.tried(
@@ -48,6 +42,7 @@ def test_without_a_broker_there_is_one_sentence(tmp_path: Path, command: str) ->
         written(tmp_path, [annotation("a")])
         arguments.append(str(tmp_path))
     code, lines = dancerank(
+        tmp_path,
         *arguments,
         DANCERANK_KAFKA__BOOTSTRAP_SERVERS='["127.0.0.1:1"]',
         DANCERANK_KAFKA__TIMEOUT_S="1",
