@@ -39,8 +39,11 @@ def warm() -> ForkServerContext:
 class WarmCommand:
     """``dancerank`` with ``arguments``; to a test it is what ``subprocess.Popen`` is."""
 
-    def __init__(self, arguments: Sequence[str], log: Path, variables: Mapping[str, str]) -> None:
-        self._process = warm().Process(target=_run, args=(arguments, log, dict(variables)))
+    def __init__(
+        self, arguments: Sequence[str], log: Path, variables: Mapping[str, str], *, output: Path | None = None
+    ) -> None:
+        """Standard error is appended to ``log``, and so is standard output if it has no file of its own."""
+        self._process = warm().Process(target=_run, args=(arguments, log, output or log, dict(variables)))
         self._process.start()
 
     @property
@@ -66,13 +69,13 @@ class WarmCommand:
         return self.returncode
 
 
-def _run(arguments: Sequence[str], log: Path, variables: Mapping[str, str]) -> None:
+def _run(arguments: Sequence[str], log: Path, output: Path, variables: Mapping[str, str]) -> None:
     """In the new process: all that ``subprocess.Popen`` and the interpreter would have done."""
     os.environ.clear()
     os.environ.update(variables)
-    with log.open("ab") as file:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+    for stream, path in ((sys.stdout, output), (sys.stderr, log)):
+        stream.flush()
+        with path.open("ab") as file:
             os.dup2(file.fileno(), stream.fileno())
     sys.argv = ["dancerank", *arguments]
     run_command()

@@ -24,9 +24,9 @@ from transport.connection import KafkaConnection
 
 
 def dancerank(folder: Path, *arguments: str, **environment: str) -> tuple[int, list[str]]:
-    """Exit status, and the lines on standard output and error."""
-    log = folder / "said.log"
-    code = WarmCommand(arguments, log, {**os.environ, **environment}).wait(120)
+    """Exit status, and the lines on standard error."""
+    log = folder / "errors.log"
+    code = WarmCommand(arguments, log, {**os.environ, **environment}, output=folder / "output.log").wait(120)
     return code, log.read_text().splitlines()
 
 

@@ -1,6 +1,7 @@
 """A command that takes long says so from the first second, and what is wrong with its arguments before."""
 
 import io
+import os
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from networks.training.history import EpochRow
 from networks.training.progress import ConsoleProgress
 from tests.vdv.data_sets import labelled, written
 from tests.waiting import wait_until
+from tests.warm_starts import WarmCommand
 
 FOLDER = Path(__file__).parents[2]
 
@@ -217,11 +219,10 @@ def test_a_command_says_that_it_waits_for_kafka(
     monkeypatch.setenv("DANCERANK_KAFKA__TIMEOUT_S", "2")
     monkeypatch.setenv("DANCERANK_RANKING__DATABASE_URL", f"sqlite:///{tmp_path}/view.db")
     monkeypatch.setenv("DANCERANK_RANKING__INDEX_FOLDER", str(tmp_path / "index"))
-    done = subprocess.run(
-        [sys.executable, "-m", "dancerank", *command.split()], cwd=FOLDER, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1, done.stderr
-    assert says in done.stderr
+    errors = tmp_path / "errors.log"
+    code = WarmCommand(command.split(), errors, os.environ, output=tmp_path / "output.log").wait(120)
+    assert code == 1, errors.read_text()
+    assert says in errors.read_text()
 
 
 @pytest.mark.tried(
