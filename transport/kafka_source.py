@@ -72,6 +72,7 @@ class KafkaSource:
         self._paused = False
         self._closed = False
         self._is_dynamic = group is not None and options.instance is None
+        self._member_id: str | None = None
         self.left_behind: str | None = None
         """Once closed, the id of a member that its group has to be rid of, in case that the broker was unreachable."""
         self._is_unreachable = False
@@ -115,6 +116,7 @@ class KafkaSource:
             # A poll that ends just as the group answers makes the client join once more. So few end while it joins, and
             # not all after a round length: brokers answer after whole seconds.
             timeout_s = max(timeout_s, _JOINING_POLL_S) * random.uniform(0.5, 1.0)
+        self._check_same_member()
         self._look_for_replaced_topics()
         deadline_s = time.monotonic() + timeout_s
         polling = self._poller.submit(self._consumer.poll, timeout_ms=round(timeout_s * 1000), max_records=max_records)
@@ -154,6 +156,7 @@ class KafkaSource:
     def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         if self._group is None:
             raise ConfigurationError("a source without a group cannot commit; its positions are kept by the listener")
+        self._check_same_member()
         offsets = {theirs(at): OffsetAndMetadata(offset) for at, offset in positions.items()}
         with transport_errors(self._connection, f"cannot commit {listed(positions)} for group {self._group}"):
             self._consumer.commit(offsets, timeout_ms=self._connection.timeout_ms)
@@ -173,7 +176,16 @@ class KafkaSource:
         metadata = self._consumer.group_metadata()
         if metadata.generation_id < 0 or not metadata.member_id:
             raise MembershipLost(f"no member of group {self._group} at the moment")
+        self._check_same_member()
         return metadata
+
+    def _check_same_member(self) -> None:
+        """Raise ``MembershipLost`` if the partitions were assigned to a member that this one is not any more: who is
+        removed while it rejoins joins under a new id, and kafka-python keeps its partitions without telling the
+        listener, though others may have read them meanwhile.
+        """
+        if self._group and self._assigned and self._consumer.group_metadata().member_id not in ("", self._member_id):
+            raise MembershipLost(f"group {self._group} removed this member while it rejoined")
 
     def lag(self) -> Mapping[TopicPartition, int]:
         ends = {at: self._consumer.highwater(theirs(at)) for at in self._assigned}
@@ -268,6 +280,8 @@ class KafkaSource:
 
     def _start(self, partitions: frozenset[TopicPartition], at_most: Mapping[TopicPartition, int] = _ANYWHERE) -> None:
         """Partitions were assigned, beside those that stayed: begin where the listener says, or the group's commit."""
+        if not self._assigned and self._group is not None:
+            self._member_id = self._consumer.group_metadata().member_id
         self._assigned |= partitions
         self._standstill.forget()
         for at in partitions:

@@ -4,12 +4,15 @@ from collections.abc import Callable
 from contextlib import closing
 
 import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import MemberToRemove
 
-from schemas.ports import RebalanceListener
+from schemas.errors import MembershipLost
+from schemas.ports import RebalanceListener, TopicPartition
 from tests.servers.kafka import KafkaServer
 from tests.waiting import wait_until
 from transport.client_options import ConsumerOptions
-from transport.connection import KafkaConnection
+from transport.connection import KafkaConnection, open_client
 from transport.group_membership import Rejoining
 from transport.group_offsets import members_of
 from transport.kafka_source import KafkaSource
@@ -80,3 +83,37 @@ def test_a_static_member_is_never_removed(own_kafka_server: KafkaServer) -> None
     first.close()
     assert first.left_behind is None
     assert [member.instance for member in members_of(connection, "g")] == ["pod-1"]
+
+
+@pytest.mark.tried(
+    kind="readiness by memory",
+    given="a member that its group removes while it rejoins, which Kafka's client tells nobody",
+    outcome="it commits nothing of what it read as the member that it was, and reads again from what is committed",
+)
+def test_a_member_that_was_removed_while_it_rejoined_commits_nothing_of_before(
+    kafka_connection: KafkaConnection, fresh_name: Callable[[str], str]
+) -> None:
+    topic, group = fresh_name("t"), fresh_name("g")
+    ensure_topics(kafka_connection, [TopicSpec(name=topic, partitions=2)])
+    options = ConsumerOptions(session_timeout_s=LONG_S, heartbeat_interval_s=LONG_S / 3)
+    with closing(KafkaSource(kafka_connection, [topic], group=group, options=options)) as source:
+        joined(source)
+        before = member_id(source)
+        admin, _ = open_client(KafkaAdminClient, kafka_connection)
+        with closing(admin):
+            admin.remove_group_members(group, [MemberToRemove(member_id=before)])
+        source._consumer._coordinator.request_rejoin()  # as another member that joins would have it do
+        with pytest.raises(MembershipLost, match="removed this member while it rejoined"):
+            wait_until(lambda: False, lambda: source.poll(max_records=1, timeout_s=0.5), what="it never noticed")
+        assert member_id(source) != before
+        for use in (source.membership, lambda: source.commit({TopicPartition(topic, 0): 0})):
+            with pytest.raises(MembershipLost):
+                use()
+    with closing(KafkaSource(kafka_connection, [topic], group=group, options=options)) as source:
+        joined(source)
+        assert member_id(source)
+
+
+def member_id(source: KafkaSource) -> str:
+    found: str = source._consumer.group_metadata().member_id
+    return found
