@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from schemas.events import IDENTIFIER, SHA256, VISIBLE_IDENTIFIER
+from schemas.events import SHA256
+from schemas.identifiers import IDENTIFIER, VISIBLE_IDENTIFIER
 
 _OF_A_VALIDATOR: Final = re.compile(r"^(?:Value error|Assertion failed), ")
 _OF_A_TYPE: Final = re.compile(r"^(?:Input|String|Value|List|Tuple|Dictionary) should ")

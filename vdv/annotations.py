@@ -17,7 +17,8 @@ import msgspec
 
 from schemas.decoder_messages import of_msgspec
 from schemas.escaping import shortened
-from schemas.events import Count, Identifier, TimestampMs
+from schemas.events import Count, TimestampMs
+from schemas.identifiers import Identifier
 from schemas.local_files import exists, open_file
 from vdv.errors import DataSetError, Finding
 

@@ -9,7 +9,7 @@ import msgspec
 from ranking.pools.bounds import deviations, wilson
 from ranking.pools.toml_places import Place, dotted
 from schemas.errors import FinalError
-from schemas.events import Identifier
+from schemas.identifiers import Identifier
 from schemas.modalities import Dimension
 
 Positive = Annotated[int, msgspec.Meta(ge=1, lt=1 << 53)]

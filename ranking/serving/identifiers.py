@@ -3,7 +3,7 @@
 import msgspec
 
 from schemas.errors import QueryError
-from schemas.events import Identifier
+from schemas.identifiers import Identifier
 from schemas.questions.retrieval import SimilarQuery
 
 

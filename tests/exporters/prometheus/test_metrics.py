@@ -12,7 +12,7 @@ import yaml
 from dancerank.listening import metrics
 from exporters.prometheus import PrometheusObserver
 from exporters.prometheus.definitions import ALL_CHALLENGES
-from schemas.events import Identifier
+from schemas.identifiers import Identifier
 from schemas.modalities import Dimension, Modality
 from schemas.observation import Agreement, Drift, Observer
 from schemas.questions.readiness import ProcessState
