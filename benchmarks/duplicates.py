@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Measured, write_figures
+from benchmarks.refusals import ends_with_a_sentence
 from dancerank.settings import DATA_VARIABLE, shipped_bundle
 from dancerank.synthetic import synthesize
 from ranking.vectors.backends.port import unit
@@ -164,6 +165,7 @@ def _loader(manifest: BundleManifest) -> FeatureLoader:
     return FeatureLoader(store, manifest, max_bytes=DEFAULT_MAX_BYTES)
 
 
+@ends_with_a_sentence
 def main() -> None:
     logging.getLogger("streamer").setLevel(logging.ERROR)  # that recorded dances are unlike the training clips is known
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -31,6 +31,7 @@ from benchmarks.guided.causes import CAUSES, Causal, Choice, agreement, choices,
 from benchmarks.guided.causes import RANDOM as RANDOM_DIRECTION
 from benchmarks.guided.moves import LENGTHS, OPPOSITE, RANDOM, STEPS, Moved, moved, rising
 from benchmarks.guided.scores import FUSED, SKELETAL, Networks
+from benchmarks.refusals import ends_with_a_sentence
 from dancerank.settings import DATA_VARIABLE, shipped_bundle, video_bundle
 from dancerank.synthetic import synthesize
 from schemas.bundle import read_bundle
@@ -54,6 +55,7 @@ POOL: Final = 400
 """Clips of a seed, so that its dancers are many; the first are measured."""
 
 
+@ends_with_a_sentence
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few networks, clips and sizes of noise")

@@ -28,6 +28,7 @@ from rich.table import Table
 from torch import nn
 
 from benchmarks.figures import OUT, Measured, write_figures
+from benchmarks.refusals import ends_with_a_sentence
 from dancerank.console.progress import working
 from dancerank.pictures.moments import Attended, attended_moments, shown_seconds
 from dancerank.synthetic.routines import planted_routines
@@ -47,7 +48,6 @@ from networks.action_net.recipe import (
     split_correlations,
     train_routines,
 )
-from vdv.errors import DataSetError
 from vdv.importers.routines import APPARATUS, STATIC, Routine, read_gymnastics, read_skating
 
 SKATING: Final = "MIT-Skating"
@@ -118,14 +118,9 @@ class Material(NamedTuple):
     recipe: Recipe
 
 
+@ends_with_a_sentence
 def main() -> None:
-    try:
-        run(parse())
-    except DataSetError as error:
-        raise SystemExit(f"error ({error.code}): {error.message}") from error
-
-
-def run(arguments: argparse.Namespace) -> None:
+    arguments = parse()
     torch.set_num_threads(arguments.threads)
     rows = list(dict.fromkeys(row for table in arguments.table for row in TABLES[table]))
     results: dict[str, dict[str, list[float]]] = {row: {} for row in rows}

@@ -21,6 +21,7 @@ from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.figures import Measured, options_of, write_figures
+from benchmarks.refusals import ends_with_a_sentence
 from benchmarks.style_product import FALSE_BAR, FOLDS, KNOWN, SEEDS, draws_of, parse, synthetic_clips_of
 from benchmarks.styles import clips_of_all_styles
 from dancerank.console.progress import working
@@ -58,6 +59,7 @@ class Refusal(NamedTuple):
     auroc: float
 
 
+@ends_with_a_sentence
 def main() -> None:
     arguments = parse(__doc__)
     figures = []

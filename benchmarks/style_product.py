@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Measured, options_of, write_figures
+from benchmarks.refusals import ends_with_a_sentence
 from benchmarks.styles import ACCURACY_BAR, BALANCED_BAR, clips_of_all_styles
 from dancerank.console.progress import working
 from dancerank.fitting.styles import synthetic_poses
@@ -57,6 +58,7 @@ class Outcome(NamedTuple):
     by_probability: float
 
 
+@ends_with_a_sentence
 def main() -> None:
     arguments = parse(__doc__)
     with working("recorded dances"):

@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Measured, options_of, write_figures
+from benchmarks.refusals import ends_with_a_sentence
 from dancerank.console.progress import working
 from networks.styles.choosing import CANDIDATES, LINEAR_MACHINES, Candidate, ChosenMachine
 from networks.styles.clips import StyleClip, folds_by_group, split_by_group, styles_of
@@ -65,6 +66,7 @@ STREAM_WIDTH: Final = 1 / 8
 Fold = tuple[list[int], list[int]]
 
 
+@ends_with_a_sentence
 def main() -> None:
     arguments = parse()
     torch.set_num_threads(arguments.threads)

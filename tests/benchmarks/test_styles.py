@@ -23,6 +23,21 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *options: str) -> dict[
     return written
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--recordings", "{folder}", "--quick"], r"error \(\w+\): .*dance_with_melody_skeletons.npz"),
+        (["--lets-dance", "{folder}"], r"error \(data_set\): .*densepose"),
+    ],
+    ids=["recordings", "Let's Dance"],
+)
+def test_a_folder_of_another_layout_is_refused_in_a_sentence(
+    options: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit, match=says):
+        run(monkeypatch, tmp_path, *(option.format(folder=tmp_path) for option in options))
+
+
 def test_every_clip_is_named_once_by_what_has_not_seen_its_recording() -> None:
     clips = [StyleClip(f"c{n}", f"g{n // 2}", "ab"[n // 2 % 2], np.zeros((2, 1))) for n in range(8)]
 
