@@ -6,7 +6,6 @@ Legend: H, W height and width of ``Frame.image``; T time steps of the stream.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-import cv2
 import numpy as np
 
 from extraction.frames import Frame, VideoProperties
@@ -40,6 +39,8 @@ class Person:
 
     def mask_at(self, height: int, width: int) -> Float32:
         """(height, width): the mask at another size of the whole picture."""
+        import cv2  # of the extra video, which importing this module does without
+
         return np.asarray(cv2.resize(self.mask, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 

@@ -86,6 +86,7 @@ def test_a_generation_that_was_not_measured_says_what_measures_it(
 ) -> None:
     seen = visit(serve(small.app()), "#/model")
     seen.shows("This generation has not been measured yet")
+    seen.settled()
     assert seen.page.get_by_role("row").filter(has_text="g1").count() == 1
 
 
