@@ -32,19 +32,16 @@ def test_joints_of_every_frame_are_those_of_the_networks_own_runtime_in_the_same
         assert np.abs(person.landmarks[:, 2:] - landmarks[:, 2:]).max() < 0.01
 
 
-def test_joints_that_are_followed_stay_within_two_pixels_of_256_of_those_of_plain_loops(followed):
-    """Each region follows from the joints before, and either runtime turns a pixel of the first region into two: 99 of
-    100 joints count.
-    """
+def test_joints_that_are_followed_are_within_two_pixels_of_256_of_those_of_plain_loops(followed):
+    """Each region follows from the joints before."""
     frames, people, _ = followed
     locate = own_runtime.locate_with("pose-landmarks-full")
     expected = list(reference.follow(own_runtime.detect, locate, [frame.image for frame in frames]))
     assert len(expected) == len(people) == FRAMES
-    errors = [
-        np.linalg.norm(mpii_pose(person.landmarks)[:, :2] - reference.pose(landmarks), axis=1) * 256 / side
-        for person, (landmarks, side) in zip(people, expected, strict=True)
-    ]
-    assert np.percentile(errors, 99) <= 2
+    for person, (landmarks, side) in zip(people, expected, strict=True):
+        errors = np.linalg.norm(mpii_pose(person.landmarks)[:, :2] - reference.pose(landmarks), axis=1) * 256 / side
+        assert errors.max() <= 2
+        assert np.abs(person.landmarks[:, 2:] - landmarks[:, 2:]).max() < 0.1
 
 
 def test_every_joint_lies_on_the_dancer_and_the_mask_is_theirs(followed):
