@@ -120,9 +120,7 @@ class PgvectorIndex:
             {"id": clip.clip_id, "challenge": clip.challenge_id, "dancer": clip.dancer_id, "values": RealArray(vector)}
             for clip, vector in zip(clips, vectors, strict=True)
         ]
-        rows.sort(
-            key=lambda row: str(row["id"])
-        )  # replicas that write the same rows never wait for each other in a ring
+        rows.sort(key=lambda row: str(row["id"]))  # so that replicas never wait for one another's rows in a ring
         try:
             self._write(rows)
         except StoreRefused as error:
