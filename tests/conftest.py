@@ -93,8 +93,17 @@ def postgresql_server() -> Iterator[postgresql_servers.PostgresqlServer]:
         server = postgresql_servers.PostgresqlServer()
     except ServerUnavailable as error:
         unavailable(error)
+    server.make_durable(False)
     yield server
     server.stop()
+
+
+@pytest.fixture
+def durable_postgresql(postgresql_server: postgresql_servers.PostgresqlServer) -> Iterator[None]:
+    """The server that the session shares waits for its disk during the test, as one of an operator does."""
+    postgresql_server.make_durable(True)
+    yield
+    postgresql_server.make_durable(False)
 
 
 @pytest.fixture

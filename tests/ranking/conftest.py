@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -8,6 +9,7 @@ from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
 from tests.ranking.databases import migrated
 from tests.ranking.views.loops import Setting
+from tests.servers.postgresql import PostgresqlServer
 
 
 @pytest.fixture
@@ -21,15 +23,32 @@ def sqlite_database(sqlite_url: str) -> Iterator[Database]:
         yield database
 
 
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql_server: PostgresqlServer) -> str:
+    """The URL of a database with the tables of this release, to copy."""
+    url = postgresql_server.new_database()
+    with migrated(url):
+        return url
+
+
 @pytest.fixture
-def postgresql_database(postgresql_url: str) -> Iterator[Database]:
-    with migrated(postgresql_url) as database:
+def postgresql_database(postgresql_server: PostgresqlServer, migrated_postgresql: str) -> Iterator[Database]:
+    url = postgresql_server.new_database(copy_of=migrated_postgresql)
+    with closing(Database(url)) as database:
         yield database
+    postgresql_server.drop_database(url)
 
 
 @pytest.fixture
 def store(sqlite_database: Database) -> ScoreStore:
     return ScoreStore(sqlite_database)
+
+
+@pytest.fixture(scope="module")
+def module_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A database, in a file, that a fixture fills for tests of a module that only read it."""
+    with migrated(f"sqlite:///{tmp_path_factory.mktemp('database') / 'scores.db'}") as database:
+        yield database
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +58,10 @@ def shared_store() -> Iterator[ScoreStore]:
         yield ScoreStore(database)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+ON_EACH: Final = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
+
+
+@pytest.fixture(params=ON_EACH)
 def any_url(request: pytest.FixtureRequest) -> str:
     """The URL of a database without tables, on SQLite and on PostgreSQL in turn."""
     return str(request.getfixturevalue(f"{request.param}_url"))
@@ -52,11 +74,11 @@ def empty_database(any_url: str) -> Iterator[Database]:
         yield database
 
 
-@pytest.fixture
-def any_database(any_url: str) -> Iterator[Database]:
+@pytest.fixture(params=ON_EACH)
+def any_database(request: pytest.FixtureRequest) -> Database:
     """A database without rows, on SQLite and on PostgreSQL in turn."""
-    with migrated(any_url) as database:
-        yield database
+    database: Database = request.getfixturevalue(f"{request.param}_database")
+    return database
 
 
 @pytest.fixture

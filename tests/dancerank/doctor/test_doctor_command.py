@@ -25,7 +25,7 @@ from transport.group_offsets import set_offsets
 from transport.kafka_sink import KafkaSink
 from transport.topics import TopicSpec, ensure_topics
 
-pytestmark = [pytest.mark.kafka, pytest.mark.postgresql]
+pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.usefixtures("durable_postgresql")]
 
 DAY_MS = 86_400_000
 

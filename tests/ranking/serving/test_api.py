@@ -61,6 +61,10 @@ def index() -> IndexView:
 
 @pytest.fixture
 def service(store: ScoreStore, index: IndexView) -> RankingService:
+    return filled(store, index)
+
+
+def filled(store: ScoreStore, index: IndexView) -> RankingService:
     """Four clips of three dancers in two challenges; ``c3`` has no face."""
     clips = [
         scored_clip(
@@ -82,9 +86,9 @@ def client_of(service: RankingService) -> Client:
     return Client(create_app(service, lambda: ("text/plain; version=0.0.4", b"metric 1\n")))
 
 
-@pytest.fixture
-def client(service: RankingService) -> Client:
-    return client_of(service)
+@pytest.fixture(scope="module")
+def client(module_database: Database) -> Client:
+    return client_of(filled(ScoreStore(module_database), IndexView(NumpyBackend(), Observer(), ManualClock())))
 
 
 def get(client: Client, path: str) -> Any:
@@ -129,7 +133,7 @@ def test_a_search_can_be_posted_with_raw_embeddings(client: Client) -> None:
     )
 
 
-def test_rankings_and_attention_and_clips_are_those_of_the_store(client: Client, store: ScoreStore) -> None:
+def test_rankings_and_attention_and_clips_are_those_of_the_store(client: Client) -> None:
     ranking = get(client, "/v1/challenges/ch/rankings")
     assert [(e["rank"], e["clip_id"], e["percentile"]) for e in ranking["entries"]] == [
         (1, "c1", pytest.approx(250 / 3)),
@@ -384,9 +388,8 @@ def test_the_service_answers_without_an_index_view(store: ScoreStore, service: R
         alone.clip("no clip")
 
 
-def test_every_id_that_an_upload_may_have_can_be_asked_for(
-    service: RankingService, store: ScoreStore, client: Client
-) -> None:
+def test_every_id_that_an_upload_may_have_can_be_asked_for(service: RankingService, store: ScoreStore) -> None:
+    client = client_of(service)
     ids = ["...", ".a", "a?b#c%d", "%2F", "a\\\\b", "日本-🕺", "a:b;c=d&e+f"]
     examples = logged([scored_clip(clip_id, challenge_id=clip_id) for clip_id in ids], start=1000)
     store.apply(examples, positions_after(entry.record for entry in examples))

@@ -2,7 +2,6 @@
 
 import re
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -14,11 +13,12 @@ from ranking.serving.service import RankingService
 from tests.ranking.serving.asgi import request
 
 
-@pytest.fixture
-def app(tmp_path: Path) -> FastAPI:
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     """Asks for keys, which the pages have to do without."""
-    create_key(tmp_path / "keys", "app", created=datetime(2026, 3, 1, tzinfo=UTC))
-    access = Access(keys=KeyRing(tmp_path / "keys"))
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    create_key(keys, "app", created=datetime(2026, 3, 1, tzinfo=UTC))
+    access = Access(keys=KeyRing(keys))
     return create_app(RankingService(ScoreStore(Database("sqlite://"))), lambda: ("text/plain", b""), access)
 
 

@@ -21,20 +21,21 @@ from tests.ranking.serving.test_api import Client, client_of, get
 TRY = "/v1/pools/try"
 
 
-@pytest.fixture
-def reader(sqlite_database: Database) -> PoolReader:
-    return PoolReader(sqlite_database, ManualClock(start_ms=50))
+def asking(database: Database) -> Client:
+    reader = PoolReader(database, ManualClock(start_ms=50))
+    return client_of(RankingService(ScoreStore(database), pools=reader))
 
 
-@pytest.fixture
-def client(store: ScoreStore, reader: PoolReader) -> Client:
-    return client_of(RankingService(store, pools=reader))
+@pytest.fixture(scope="module")
+def client(module_database: Database) -> Client:
+    """Asks about ``pools_of``, which nothing changes."""
+    pools_of(module_database)
+    return asking(module_database)
 
 
-@pytest.fixture
-def pools(sqlite_database: Database) -> Pools:
+def pools_of(database: Database) -> Pools:
     """``c1`` was promoted, ``c2`` is a candidate, ``c3`` was deleted."""
-    made = Pools(sqlite_database, POLICY)
+    made = Pools(database, POLICY)
     made.handle(rated("c1"), engaged("c1", 30, 100, at_ms=10), plain("c2"), rated("c3"), removed("c3", at_ms=20))
     made.write(published=2)
     return made
@@ -46,7 +47,7 @@ def posted(client: Client, body: Any) -> Any:
     return answer.json()
 
 
-def test_a_clip_is_answered_with_its_tier_and_its_history(client: Client, pools: Pools) -> None:
+def test_a_clip_is_answered_with_its_tier_and_its_history(client: Client) -> None:
     clip = get(client, "/v1/clips/c1/pool")
     assert (clip["state"], clip["tier"], clip["nominated_by"], clip["granted"]) == ("in-tier", "t2", "fused", 500)
     assert clip["rate"] == {
@@ -67,7 +68,7 @@ def test_a_clip_is_answered_with_its_tier_and_its_history(client: Client, pools:
     )
 
 
-def test_the_pools_are_answered_with_their_budgets(client: Client, pools: Pools) -> None:
+def test_the_pools_are_answered_with_their_budgets(client: Client) -> None:
     status = get(client, "/v1/pools")
     assert (status["policy_version"], status["adopted_at_ms"]) == ("p1", ADOPTED_MS)
     assert (status["decisions"], status["published"], status["candidates"]) == (5, 2, 1)
@@ -76,7 +77,7 @@ def test_the_pools_are_answered_with_their_budgets(client: Client, pools: Pools)
     ]  # fmt: skip
 
 
-def test_the_past_of_the_pools_is_answered_by_window_and_by_decision(client: Client, pools: Pools) -> None:
+def test_the_past_of_the_pools_is_answered_by_window_and_by_decision(client: Client) -> None:
     (window,) = get(client, "/v1/pools/history?windows=1")["windows"]
     assert [(tier["tier"], tier["used"]) for tier in window["tiers"]] == [("t1", 200), ("t2", 400), ("t3", 0)]
     page = get(client, "/v1/pools/decisions?k=2")
@@ -88,7 +89,7 @@ def test_the_past_of_the_pools_is_answered_by_window_and_by_decision(client: Cli
     )
 
 
-def test_a_clip_that_is_made_up_is_answered_with_what_would_be_decided(client: Client, pools: Pools) -> None:
+def test_a_clip_that_is_made_up_is_answered_with_what_would_be_decided(client: Client) -> None:
     tried = posted(client, {"challenge_id": "x", "percentiles": {"skeletal": 95}, "challenge_clips": 20})
     assert (tried["decision"]["rule"], tried["decision"]["decided_by"], tried["afterwards"]) == (
         "nominated", "skeletal", None,
@@ -102,7 +103,9 @@ def test_a_clip_that_is_made_up_is_answered_with_what_would_be_decided(client: C
     assert (few["decision"], few["sentence"]) == (None, "stays in t1: judged from 100 impressions on; it has 50")
 
 
-def test_scores_are_compared_with_the_clips_of_the_challenge(client: Client, store: ScoreStore, pools: Pools) -> None:
+def test_scores_are_compared_with_the_clips_of_the_challenge(store: ScoreStore, sqlite_database: Database) -> None:
+    pools_of(sqlite_database)
+    client = asking(sqlite_database)
     apply(store, [with_scores(f"s{n}", {Modality.SKELETAL: 0.5}, n / 40) for n in range(39)])
     tried = posted(client, {"challenge_id": "ch", "scores": {"fused": 2}, "generation": "g1"})
     assert (tried["percentiles"], tried["challenge_clips"]) == ({"fused": 98.75}, 40)
@@ -143,7 +146,7 @@ MISUSE = [
 
 @pytest.mark.parametrize(("method", "path", "body", "status", "parameter"), MISUSE)
 def test_misuse_is_answered_with_the_parameter_to_blame(
-    client: Client, pools: Pools, method: str, path: str, body: Any, status: int, parameter: str | None
+    client: Client, method: str, path: str, body: Any, status: int, parameter: str | None
 ) -> None:
     content = (
         {"content": body, "headers": {"Content-Type": "application/json"}}
@@ -162,8 +165,8 @@ def _asked(client: Client) -> Iterator[Any]:
     yield client.request("POST", TRY, json={"challenge_id": "x", **PERCENTILES})
 
 
-def test_without_a_policy_the_answer_says_when_to_come_back(client: Client) -> None:
-    for answer in _asked(client):
+def test_without_a_policy_the_answer_says_when_to_come_back(sqlite_database: Database) -> None:
+    for answer in _asked(asking(sqlite_database)):
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
         assert int(answer.headers["Retry-After"]) > 0
 
@@ -208,7 +211,8 @@ def test_the_description_explains_every_field_of_what_is_asked_and_answered(clie
     assert {"ExplainedDecision", "ReactionRate", "Needs", "Waiting", "BudgetRoom", "TierUse", "LaneUse"} <= seen
 
 
-def test_every_id_that_an_upload_may_have_can_be_asked_for(client: Client, pools: Pools) -> None:
+def test_every_id_that_an_upload_may_have_can_be_asked_for(sqlite_database: Database) -> None:
+    pools, client = pools_of(sqlite_database), asking(sqlite_database)
     ids = ["...", "a?b#c%d", "%2F", "日本-🕺", "pool"]
     pools.handle(*(rated(clip_id, challenge_id=clip_id) for clip_id in ids))
     pools.write()

@@ -31,9 +31,9 @@ CLIPS: dict[str, tuple[str, str, int, float, list[float], list[float]]] = {
 }
 
 
-@pytest.fixture
-def client(sqlite_database: Database) -> Client:
-    store = ScoreStore(sqlite_database)
+@pytest.fixture(scope="module")
+def client(module_database: Database) -> Client:
+    store = ScoreStore(module_database)
     index = IndexView(NumpyBackend(), Observer(), ManualClock(start_ms=NOW_MS))
     clips = [
         scored_clip(
@@ -49,10 +49,10 @@ def client(sqlite_database: Database) -> Client:
     entries = logged(clips)
     for view in (store, index):
         view.apply(entries, positions_after(entry.record for entry in entries))
-    pools = Pools(sqlite_database, POLICY)
+    pools = Pools(module_database, POLICY)
     pools.handle(rated("b"), plain("c"))
     pools.write()
-    return client_of(RankingService(store, index, pools=PoolReader(sqlite_database, ManualClock(start_ms=50))))
+    return client_of(RankingService(store, index, pools=PoolReader(module_database, ManualClock(start_ms=50))))
 
 
 def posted(client: Client, **body: Any) -> list[str]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
 from ranking.serving.api.app import create_app
 from ranking.serving.service import RankingService
@@ -91,6 +92,12 @@ def client(store: ScoreStore, drawing: Drawing | None) -> Client:
     return Client(create_app(RankingService(store), lambda: ("text/plain", b""), drawing=drawing))
 
 
+@pytest.fixture(scope="module")
+def drawn(module_database: Database) -> Client:
+    """Has its answers drawn."""
+    return client(ScoreStore(module_database), Described())
+
+
 @pytest.mark.parametrize(
     ("path", "media_type", "content"),
     [
@@ -102,9 +109,9 @@ def client(store: ScoreStore, drawing: Drawing | None) -> Client:
     ],
 )
 def test_pictures_of_tips_are_of_the_answer_in_the_format_asked_for(
-    store: ScoreStore, path: str, media_type: str, content: str
+    drawn: Client, path: str, media_type: str, content: str
 ) -> None:
-    answer = client(store, Described()).get(path)
+    answer = drawn.get(path)
     assert (answer.status_code, answer.headers["content-type"], answer.text) == (200, media_type, content)
 
 
@@ -119,9 +126,9 @@ def test_pictures_of_tips_are_of_the_answer_in_the_format_asked_for(
     ],
 )
 def test_what_cannot_be_drawn_is_answered_as_the_question_would_be(
-    store: ScoreStore, path: str, status: int, code: str
+    drawn: Client, path: str, status: int, code: str
 ) -> None:
-    answer = client(store, Described()).get(path)
+    answer = drawn.get(path)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 

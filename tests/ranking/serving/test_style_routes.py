@@ -4,6 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
+from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
 from ranking.serving.api.app import create_app
 from ranking.serving.service import RankingService
@@ -14,8 +15,9 @@ from tests.ranking.serving.test_api import Client
 SLOW = "slow & 'waltz'/é"
 
 
-@pytest.fixture
-def client(store: ScoreStore) -> Client:
+@pytest.fixture(scope="module")
+def client(module_database: Database) -> Client:
+    store = ScoreStore(module_database)
     styles = ["cha-cha", SLOW, SLOW, None]
     clips = [
         scored_clip(

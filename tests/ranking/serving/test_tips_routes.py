@@ -4,6 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
+from ranking.database.connection import Database
 from ranking.scores.store import ScoreStore
 from ranking.serving.api.app import create_app
 from ranking.serving.service import RankingService
@@ -14,7 +15,12 @@ from tests.ranking.serving.test_api import Client
 ODD = ["a'b", 'a"b', "<script>alert(1)</script>".replace("/", "∕"), "🕺", "אתגר", "x';DROP", "%s"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def store(module_database: Database) -> ScoreStore:
+    return ScoreStore(module_database)
+
+
+@pytest.fixture(scope="module")
 def client(store: ScoreStore) -> Client:
     clips = [scored_clip(f"c{n}", guidance=guidance(n, duration_s=1.2)) for n in range(3)]
     clips += [scored_clip(f"odd-{n}", challenge_id=name, guidance=guidance(n)) for n, name in enumerate(ODD)]
