@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 SITE := $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs $(WORKERS) docs docs/_build
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# Where it is set, each of some hundred processes that the tests start would compile every module again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-video test lint docs tables papers demo-bundle bench fuzz kafka servers extractors clean
 

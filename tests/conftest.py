@@ -4,6 +4,7 @@ Each worker of pytest-xdist starts its own servers when its first test asks for 
 another.
 """
 
+import gc
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from extraction.models import Model
+from tests.certificates import read_certificates_once
 from tests.extractors import fetched_model
 from tests.kafka_sockets import close_dropped_sockets
 from tests.ordering import slow_first
@@ -22,6 +24,19 @@ from transport.connection import KafkaConnection
 from transport.embedded import EmbeddedBroker
 
 close_dropped_sockets()
+read_certificates_once()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    """Imports make a million objects that stay; to look through them for garbage takes a third of the collection."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,10 +8,15 @@ import pytest
 from tests.inputs_reference import FEWEST, KINDS, Tried, reference, tried_inputs
 
 
+@pytest.fixture(scope="module")
+def tried() -> Counter[str]:
+    """How many inputs of each kind."""
+    return Counter(each.kind for each in tried_inputs())
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_several_inputs_of_each_kind_are_tried(kind: str) -> None:
-    tried = Counter(each.kind for each in tried_inputs())[kind]
-    assert tried >= FEWEST
+def test_several_inputs_of_each_kind_are_tried(tried: Counter[str], kind: str) -> None:
+    assert tried[kind] >= FEWEST
 
 
 @pytest.mark.parametrize(

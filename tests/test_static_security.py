@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,12 @@ exception that torch raises; statements of names of our own tables and columns, 
 are parameters (``test_statements_of_many_rows_hold_names_of_our_tables_alone``)."""
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
 def call_name(call: ast.Call) -> str:
     return ast.unparse(call.func)
 
@@ -121,8 +128,9 @@ def opens_kafka(tree: ast.AST, allowed: str) -> Iterator[ast.AST]:
     return (call for call in calls(tree) if call_name(call) in opened)
 
 
-def calls(tree: ast.AST) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+@cache
+def calls(tree: ast.AST) -> tuple[ast.Call, ...]:
+    return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
 RULES: dict[str, Callable[[ast.AST, str], Iterator[ast.AST]]] = {
@@ -136,7 +144,7 @@ def test_no_source_breaks_the_rule(rule: Callable[[ast.AST, str], Iterator[ast.A
     broken = [
         f"{path.relative_to(PROJECT)}:{getattr(node, 'lineno', 0)}: {ast.unparse(node)}"
         for path in SOURCES
-        for node in rule(ast.parse(path.read_text()), ALLOWED.get(str(path.relative_to(PROJECT).as_posix()), ""))
+        for node in rule(tree_of(path), ALLOWED.get(str(path.relative_to(PROJECT).as_posix()), ""))
     ]
     assert not broken, "\n".join(broken)
 

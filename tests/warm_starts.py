@@ -40,10 +40,19 @@ class WarmCommand:
     """``dancerank`` with ``arguments``; to a test it is what ``subprocess.Popen`` is."""
 
     def __init__(
-        self, arguments: Sequence[str], log: Path, variables: Mapping[str, str], *, output: Path | None = None
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        variables: Mapping[str, str],
+        *,
+        output: Path | None = None,
+        without: Sequence[str] = (),
     ) -> None:
-        """Standard error is appended to ``log``, and so is standard output if it has no file of its own."""
-        self._process = warm().Process(target=_run, args=(arguments, log, output or log, dict(variables)))
+        """Standard error is appended to ``log``, and so is standard output if it has no file of its own. The modules
+        ``without`` cannot be imported.
+        """
+        arguments_of_run = (arguments, log, output or log, dict(variables), without)
+        self._process = warm().Process(target=_run, args=arguments_of_run)
         self._process.start()
 
     @property
@@ -69,7 +78,9 @@ class WarmCommand:
         return self.returncode
 
 
-def _run(arguments: Sequence[str], log: Path, output: Path, variables: Mapping[str, str]) -> None:
+def _run(
+    arguments: Sequence[str], log: Path, output: Path, variables: Mapping[str, str], without: Sequence[str]
+) -> None:
     """In the new process: all that ``subprocess.Popen`` and the interpreter would have done."""
     os.environ.clear()
     os.environ.update(variables)
@@ -77,5 +88,8 @@ def _run(arguments: Sequence[str], log: Path, output: Path, variables: Mapping[s
         stream.flush()
         with path.open("ab") as file:
             os.dup2(file.fileno(), stream.fileno())
+    for name in without:
+        assert name not in sys.modules, f"{name} is imported already"
+        sys.modules[name] = None  # type: ignore[assignment]
     sys.argv = ["dancerank", *arguments]
     run_command()

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 import stamina
 
+from dancerank.checks import start
+
 
 @pytest.fixture(autouse=True)
 def process_restored() -> Iterator[None]:
@@ -20,3 +22,9 @@ def process_restored() -> Iterator[None]:
     stamina.instrumentation.set_on_retry_hooks(None)
     for number, handler in signals.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def groups_without_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedded broker does not describe groups: a process that starts asks it in vain for ten seconds."""
+    monkeypatch.setattr(start, "members_of", lambda *_: [])

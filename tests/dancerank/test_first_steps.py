@@ -158,6 +158,7 @@ def settings(tmp_path: Path, fresh_name: Callable[[str], str]) -> Settings:
     given="streamers with a new bundle while another generation is active",
     outcome="rank, serve and pools warn at their start, with the command that activates it",
 )
+@pytest.mark.usefixtures("groups_without_members")
 def test_a_bundle_whose_generation_is_not_active_is_warned_of(
     settings: Settings, embedded_broker: KafkaConnection, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -180,6 +181,7 @@ def test_a_bundle_whose_generation_is_not_active_is_warned_of(
     given="a feature root that is not there",
     outcome="stream warns of it at its start",
 )
+@pytest.mark.usefixtures("groups_without_members")
 def test_a_feature_root_that_is_not_there_is_warned_of(
     settings: Settings, embedded_broker: KafkaConnection, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -19,7 +19,7 @@ from transport.embedded import EmbeddedBroker
 
 
 @pytest.fixture
-def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[KafkaConnection]:
+def broker(monkeypatch: pytest.MonkeyPatch, groups_without_members: None) -> Iterator[KafkaConnection]:
     with EmbeddedBroker() as connection:
         monkeypatch.setattr(Processes, "connection", connection)
         yield connection

@@ -2,8 +2,6 @@
 
 import io
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +22,6 @@ from networks.training.progress import ConsoleProgress
 from tests.vdv.data_sets import labelled, written
 from tests.waiting import wait_until
 from tests.warm_starts import WarmCommand
-
-FOLDER = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -75,20 +71,20 @@ def test_what_ends_within_a_second_says_nothing(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err == ""
 
 
-def without_torch(*arguments: str) -> str:
+def without_torch(folder: Path, *arguments: str) -> str:
     """What a command says on standard error in an installation whose torch cannot be imported; it exits with 1."""
-    code = "import sys; sys.modules['torch'] = None; from dancerank_installation import run_command; run_command()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=FOLDER, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    return " ".join(done.stderr.split())
+    errors = folder / "errors.log"
+    command = WarmCommand(arguments, errors, os.environ, output=folder / "output.log", without=("torch",))
+    assert command.wait(120) == 1, errors.read_text()
+    return " ".join(errors.read_text().split())
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    written(tmp_path / "data", labelled(10))
-    return tmp_path / "data"
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set, which nobody changes."""
+    folder = tmp_path_factory.mktemp("data")
+    written(folder, labelled(10))
+    return folder
 
 
 @pytest.fixture
@@ -149,7 +145,7 @@ def test_arguments_are_checked_before_torch_is_imported(
 ) -> None:
     for name, recipe in RECIPES.items():
         (tmp_path / f"{name}.toml").write_text(recipe)
-    said = without_torch(*arguments.format(tmp=tmp_path, data=data, checkpoint=checkpoint).split())
+    said = without_torch(tmp_path, *arguments.format(tmp=tmp_path, data=data, checkpoint=checkpoint).split())
     assert named in said
     assert "install the extra" not in said
 

@@ -190,6 +190,7 @@ def test_who_may_not_describe_groups_may_still_run(
     assert "cannot check the topics and groups any further: cannot describe group" in warning
 
 
+@pytest.mark.usefixtures("groups_without_members")
 def test_each_file_of_the_bundle_is_read_and_hashed_once_until_the_streamer_runs(
     settings: Settings, embedded_broker: KafkaConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
