@@ -20,6 +20,8 @@ from schemas.modalities import DIMENSIONS, MODALITIES, PAPER_MODALITIES, Dimensi
 from schemas.observation import Drift, Observer
 
 Float64 = npt.NDArray[np.float64]
+Sides = tuple[Float64, Float64]
+"""One quantity of the reference and of the window, (N,) each."""
 
 _LATER: Final = tuple(modality for modality in MODALITIES if not modality.in_paper)
 # Samples are kept in the database, where releases with more modalities add theirs at the end: those of the paper have
@@ -112,19 +114,21 @@ def drift_of(samples: Samples) -> Drift:
     clips = len(samples.reference), len(samples.window)
     if not samples.complete:
         return Drift({}, {}, {}, *clips)
-    sides = {
-        quantity: (samples.reference[:, column], samples.window[:, column])
-        for column, quantity in enumerate(_COLUMNS[: samples.reference.shape[1]])
-    }
-    indices: dict[Dimension | Modality, float] = {
-        quantity: population_stability(then, now)
-        for quantity, (then, now) in sides.items()
-        if not (np.isnan(then).all() and np.isnan(now).all())
-    }
-    ratios = {modality: _ratio(*sides[modality]) for modality in MODALITIES if modality in indices}
+    scores: dict[Dimension, Sides] = {}
+    norms: dict[Modality, Sides] = {}
+    # Two dictionaries, for a dimension equals the modality that it is named after.
+    for column, quantity in enumerate(_COLUMNS[: samples.reference.shape[1]]):
+        then, now = samples.reference[:, column], samples.window[:, column]
+        if np.isnan(then).all() and np.isnan(now).all():
+            continue
+        if isinstance(quantity, Dimension):
+            scores[quantity] = then, now
+        else:
+            norms[quantity] = then, now
+    ratios = {modality: _ratio(*norms[modality]) for modality in MODALITIES if modality in norms}
     return Drift(
-        {dimension: indices[dimension] for dimension in DIMENSIONS if dimension in indices},
-        {modality: indices[modality] for modality in ratios},
+        {dimension: population_stability(*scores[dimension]) for dimension in DIMENSIONS if dimension in scores},
+        {modality: population_stability(*norms[modality]) for modality in ratios},
         {modality: ratio for modality, ratio in ratios.items() if ratio is not None},
         *clips,
         style_drift(samples.reference_styles, samples.window_styles),

@@ -115,6 +115,22 @@ def test_drift_is_reported_once_both_samples_are_complete(start: NewWorker) -> N
     assert drift.score_psi[Dimension.SKELETAL] < 0.25 < drift.score_psi[Dimension.FUSED]
 
 
+@pytest.mark.parametrize("moved", ["score", "norm"])
+def test_the_scores_of_a_modality_drift_apart_from_the_norms_of_its_embeddings(start: NewWorker, moved: str) -> None:
+    rng, worker = np.random.default_rng(0), start()
+    for number in range(150):
+        later = {"score": 1.0, "norm": 1.0} | ({moved: 5.0} if number >= 100 else {})
+        embedding = np.array([1.0, 2.0]) * later["norm"] * rng.uniform(0.9, 1.1)
+        skeletal = result(embedding, score=later["score"] * rng.uniform(0.9, 1.1))
+        worker.monitor.add([scored_clip(f"d{number}", modalities={Modality.SKELETAL: skeletal})])
+    worker.report()
+    drift = worker.observer.drift
+    assert drift is not None
+    found = {"score": drift.score_psi[Dimension.SKELETAL], "norm": drift.norm_psi[Modality.SKELETAL]}
+    assert {name for name, psi in found.items() if psi > 1} == {moved}
+    assert min(found.values()) < 0.5
+
+
 def test_embeddings_that_grew_show(start: NewWorker) -> None:
     worker = start()
     worker.see(0, 100)
