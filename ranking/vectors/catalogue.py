@@ -51,6 +51,7 @@ class Catalogue:
         self._challenges, self._dancers, self._styles = Groups(), Groups(), Groups()
         self._uploaded_ms, self._offsets = Column(np.int64, 0), Column(np.int64, 0)
         self._partitions, self._presence = Column(np.int32, 0), Column(np.uint32, 0)
+        self._having = dict.fromkeys(MODALITIES, 0)
         self._unwritten = BitMap()
         self._changes = RowChanges()
         for entry in entries:
@@ -77,7 +78,9 @@ class Catalogue:
         self._styles.move(row, entry.style)
         self._uploaded_ms[row] = entry.uploaded_at_ms
         self._partitions[row], self._offsets[row] = entry.log_partition, entry.log_offset
-        self._presence[row] = sum(_BIT[modality] for modality in entry.modalities)
+        presence = sum(_BIT[modality] for modality in entry.modalities)
+        self._count(int(self._presence[row]), presence)
+        self._presence[row] = presence
         self._changed(row)
 
     def reserve(self, clip_id: str) -> int:
@@ -100,6 +103,7 @@ class Catalogue:
         if row is not None:
             for groups in (self._challenges, self._dancers, self._styles):
                 groups.move(row, None)
+            self._count(int(self._presence[row]), 0)
             for column in self._columns():
                 column[row] = 0
             self._changed(row)
@@ -204,6 +208,10 @@ class Catalogue:
         """Rows of all clips that have the modality, ascending."""
         return np.flatnonzero(self._presence.values & _BIT[modality])
 
+    def count_having(self, modality: Modality) -> int:
+        """How many clips have the modality, in constant time."""
+        return self._having[modality]
+
     @property
     def changes(self) -> int:
         """Rows that were changed so far, one changed twice counted twice: a moment for ``changed_since``."""
@@ -242,6 +250,7 @@ class Catalogue:
         for column, values in zip(made._columns(), columns, strict=True):
             column.extend(count)
             column.values[block.rows] = values
+        made._having = {modality: len(made.clips_having(modality)) for modality in MODALITIES}
         try:
             made._challenges, made._dancers, made._styles = (
                 Groups.of(_spread(groups.numbers, block.rows, count), groups.names)
@@ -250,6 +259,12 @@ class Catalogue:
         except ValueError as error:
             raise SnapshotError(f"the catalogue cannot be read ({error}); delete the snapshot") from error
         return made
+
+    def _count(self, before: int, now: int) -> None:
+        """A clip had the modalities of ``before`` and has those of ``now``."""
+        if before != now:
+            for modality, bit in _BIT.items():
+                self._having[modality] += bool(now & bit) - bool(before & bit)
 
     def _changed(self, row: int) -> None:
         self._unwritten.add(row)

@@ -70,7 +70,10 @@ class EmbeddingSpace:
 
     def sizes(self) -> dict[Modality, int]:
         """Vectors held of each modality that has any."""
-        return {modality: sum(map(len, indexes.values())) for modality, indexes in sorted(self._indexes.items())}
+        held: dict[Modality, int] = {}
+        for modality, width in self._held():
+            held[modality] = held.get(modality, 0) + self._count(modality, width)
+        return held
 
     def widths(self) -> dict[Modality, tuple[int, ...]]:
         """Widths of the vectors held of each modality, ascending; one each, unless two bundles share the name."""
@@ -212,7 +215,7 @@ class EmbeddingSpace:
 
     def vectors(self) -> dict[tuple[Modality, int], int]:
         """How many vectors are held of each modality and width D."""
-        return {(modality, width): len(self._indexes[modality][width]) for modality, width in self._held()}
+        return {(modality, width): self._count(modality, width) for modality, width in self._held()}
 
     def freeze(self) -> tuple[SpaceContents, list[FrozenIndex | None]]:
         """Its entry in a snapshot's manifest, and its indexes; ``None`` for a remote one, which persists by itself."""
@@ -317,6 +320,13 @@ class EmbeddingSpace:
             for width in widths:
                 yield modality, width
 
+    def _count(self, modality: Modality, width: int) -> int:
+        """Vectors held. A server counts them one by one; it is asked only if embeddings have several widths."""
+        indexes = self._indexes[modality]
+        if isinstance(self._backend, RemoteBackend) and len(indexes) == 1:
+            return self._catalogue.count_having(modality)
+        return len(indexes[width])
+
     def _open(self, modality: Modality, dim: int) -> VectorIndex:
         if isinstance(self._backend, RemoteBackend):
             return self._backend.open(self.generation, modality, dim)
@@ -333,7 +343,9 @@ class EmbeddingSpace:
         # What is left must not depend on which widths there once were.
         for modality, indexes in [*self._indexes.items()]:
             held = {
-                width: index for width, index in indexes.items() if len(index) or (modality, width) in self._incomplete
+                width: index
+                for width, index in indexes.items()
+                if self._count(modality, width) or (modality, width) in self._incomplete
             }
             if held:
                 self._indexes[modality] = held

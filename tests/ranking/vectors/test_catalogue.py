@@ -152,6 +152,7 @@ def test_the_changes_of_each_snapshot_together_are_the_catalogue(
             for modality in FUSED_MODALITIES:
                 having = [entry.clip_id for entry in expected if modality in entry.modalities]
                 assert sorted(held.clip_ids(held.clips_having(modality))) == having
+                assert held.count_having(modality) == len(having)
 
 
 def test_what_no_clip_has_any_more_is_not_written() -> None:

@@ -126,6 +126,24 @@ def test_an_index_that_does_not_answer_is_tried_again_with_the_same_batch(servic
     assert found(view, clip_id="a") == ["c", "b"]
 
 
+def test_a_batch_has_no_server_count_its_vectors(
+    service: RemoteService, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which takes a server the longer the more it holds."""
+    view = process(service)
+    apply(view, LOG)
+    counted: list[object] = []
+    of_class = type(service.indexes["g1", SKELETAL, 2])
+    monkeypatch.setattr(of_class, "__len__", lambda index: counted.append(index) or 1)
+    apply(view, [embedded("d", skeletal=[1, 0]), embedded("c", skeletal=[1, 0])], start=3)
+    apply_entries(view, deletion("b"))
+    view.save(folder)
+    assert view.sizes() == {SKELETAL: 3}
+    assert counted == []
+    apply(view, [embedded("e", skeletal=[1, 0, 0])], start=5)
+    assert counted != [], "two bundles share the generation's name, and the catalogue knows no widths"
+
+
 def test_retired_generations_and_empty_indexes_are_dropped(service: RemoteService, folder: Path) -> None:
     view = process(service)
     apply(view, [*LOG, scored_clip("a", generation="g2", modalities={SKELETAL: result([1, 0])})])
