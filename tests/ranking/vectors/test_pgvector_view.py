@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ranking.vectors.backends.pgvector.backend import PgvectorBackend
 from ranking.vectors.backends.pgvector.index import Graphs
@@ -17,8 +19,16 @@ from schemas.observation import Observer
 from schemas.questions.dancers import SimilarDancersQuery
 from schemas.questions.retrieval import SimilarAnswer, SimilarQuery
 from tests.ranking.examples import apply_entries, at, deletion, logged, result, scored_clip
-from tests.ranking.vectors.plain_questions import NOW_MS, plain_hits, random_clips, space_of
+from tests.ranking.vectors.plain_questions import (
+    NOW_MS,
+    direction_of,
+    plain_hits,
+    random_clips,
+    space_of,
+    weights_of,
+)
 from tests.ranking.vectors.test_profiles import answered, plain_dancers
+from tests.ranking.vectors.test_questions import ask, condition_of, queries, scores_of, worlds
 from tests.servers.postgresql import PostgresqlServer
 
 pytestmark = pytest.mark.postgresql
@@ -49,6 +59,14 @@ def backend(url: str, request: pytest.FixtureRequest) -> Iterator[PgvectorBacken
             made.drop("g1", modality)
 
 
+@pytest.fixture
+def exact(url: str) -> Iterator[PgvectorBackend]:
+    with closing(PgvectorBackend(database_url=url)) as made:
+        yield made
+        for modality in FUSED_MODALITIES:
+            made.drop("g1", modality)
+
+
 @pytest.mark.parametrize("query", QUESTIONS, ids=range(len(QUESTIONS)))
 def test_answers_are_those_of_brute_force(backend: PgvectorBackend, query: SimilarQuery) -> None:
     clips = random_clips(70, 5, presence=0.8)
@@ -65,6 +83,24 @@ def test_answers_are_those_of_brute_force(backend: PgvectorBackend, query: Simil
     else:
         np.testing.assert_allclose(found, [hit.score for hit in expected[: query.k]], atol=HALF)
     assert answer.approximate == (backend._graphs.starting_at == 8)
+
+
+# Few examples: each fills tables anew. The same property holds for other backends with many in ``test_questions``.
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_question_is_answered_as_by_brute_force(exact: PgvectorBackend, data: st.DataObject) -> None:
+    clips = data.draw(worlds())
+    query = data.draw(queries(clips).filter(lambda asked: any(weights_of(asked, direction_of(clips, asked)).values())))
+    for modality in FUSED_MODALITIES:
+        exact.drop("g1", modality)
+    answer = ask(space_of(clips, exact), query, condition_of(clips, query, data.draw(st.sampled_from([0, 5, 1000]))))
+    expected, scores = plain_hits(clips, query), scores_of(answer)
+    assert not answer.approximate
+    np.testing.assert_allclose(scores, [hit.score for hit in expected[: query.k]], atol=HALF)
+    known = {hit.clip.clip_id: hit for hit in expected}
+    for hit, score in zip(answer.hits, scores, strict=True):
+        assert known[hit.clip_id].score == pytest.approx(score, abs=HALF)
+        assert known[hit.clip_id].similarity == pytest.approx(hit.similarity, abs=HALF)
 
 
 def test_similar_dancers_are_those_of_brute_force(backend: PgvectorBackend) -> None:
