@@ -11,6 +11,7 @@ from dancerank.doctor.findings import Finding, Level, error, ok
 from dancerank.doctor.host import examine_host
 from dancerank.doctor.positions import examine_deletions, examine_positions
 from dancerank.doctor.topics import every_topic, examine_topics
+from dancerank.doctor.vectors import examine_vectors
 from dancerank.processes import Processes
 from dancerank.settings_values import without_password
 from dancerank.topics import topics_read
@@ -30,9 +31,10 @@ _VIEWS: Final = {"ranking": SCORES_VIEW, "pools": POOLS_VIEW}
 
 
 def examine(processes: Processes) -> Iterator[Finding]:
-    """Kafka, the database, and this machine, in this order. Changes nothing."""
+    """Kafka, the database, a server of vectors, and this machine, in this order. Changes nothing."""
     yield from _kafka(processes)
     yield from _database(processes)
+    yield from examine_vectors(processes)
     yield from _positions(processes)
     yield from examine_host(processes)
     yield from examine_extraction(processes.settings)

@@ -3,29 +3,22 @@
 from collections.abc import Iterator
 from typing import Final
 
-from dancerank.doctor.findings import Finding, error, ok
+from dancerank.doctor.findings import Finding, failures_found, ok
 from dancerank.settings import Settings
-from dancerank_installation import missing_extra
 from extraction.selection import open_extractors
-from schemas.errors import DancerankError, ExtraMissing
 
 _SHIPPED: Final = "videos"
+_WHERE: Final = "features from videos"
 
 
 def examine_extraction(settings: Settings) -> Iterator[Finding]:
     """Whether the extractors that ``stream`` would load are there: each network is loaded and run once."""
     if settings.streamer.extractor != _SHIPPED or not settings.extraction.workers:
         return
-    where = "features from videos"
-    try:
-        made = open_extractors(settings.extraction)
-    except DancerankError as problem:
-        yield error(where, problem.message, type(problem).remedy)
-    except ModuleNotFoundError as problem:
-        sentence = missing_extra(problem)
-        if sentence is None:
-            raise
-        yield error(where, sentence, ExtraMissing.remedy)
-    else:
-        streams = ", ".join(made.streams)
-        yield ok(where, f"are extracted by {made.identity}: {streams}; {settings.extraction.workers} at once")
+    yield from failures_found(_WHERE, _loaded(settings))
+
+
+def _loaded(settings: Settings) -> Iterator[Finding]:
+    made = open_extractors(settings.extraction)
+    streams = ", ".join(made.streams)
+    yield ok(_WHERE, f"are extracted by {made.identity}: {streams}; {settings.extraction.workers} at once")

@@ -1,7 +1,11 @@
 """What an examination finds: good or bad, where, what, and what to do."""
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
+
+from dancerank_installation import missing_extra
+from schemas.errors import DancerankError, ExtraMissing
 
 
 class Level(StrEnum):
@@ -38,3 +42,16 @@ def warning(where: str, what: str, remedy: str) -> Finding:
 
 def error(where: str, what: str, remedy: str) -> Finding:
     return Finding(Level.ERROR, where, what, remedy)
+
+
+def failures_found(where: str, examined: Iterator[Finding]) -> Iterator[Finding]:
+    """``examined``, and last the finding of what ended it: an error of ours, or an extra that is not installed."""
+    try:
+        yield from examined
+    except DancerankError as problem:
+        yield error(where, problem.message, type(problem).remedy)
+    except ModuleNotFoundError as problem:
+        sentence = missing_extra(problem)
+        if sentence is None:
+            raise
+        yield error(where, sentence, ExtraMissing.remedy)

@@ -150,6 +150,16 @@ class MilvusBackend:
                 field="ranking.milvus_uri",
             ) from error
 
+    @property
+    def version(self) -> str:
+        """Of the server."""
+        with _asking("asking for its version"):
+            return str(self._client.get_server_version(timeout=_TIMEOUT_S))
+
+    def close(self) -> None:
+        """End the connection."""
+        self._client.close()
+
     def open(self, generation: str, modality: Modality, dim: int) -> MilvusIndex:
         collection = f"{_of(generation, modality)}_{dim}"
         with _asking(f"opening {collection}"):

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from ranking.database.connection import Database
 from ranking.vectors.backends.contract import INDEX_CHECKS
-from ranking.vectors.backends.pgvector import backend as module
+from ranking.vectors.backends.pgvector import description as module
 from ranking.vectors.backends.pgvector.backend import PgvectorBackend
 from ranking.vectors.backends.pgvector.graphs import build_graph, has_graph
 from ranking.vectors.backends.pgvector.index import Graphs, PgvectorIndex

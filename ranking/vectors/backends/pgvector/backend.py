@@ -1,14 +1,14 @@
 """pgvector behind the index port: vectors and the view's state in the PostgreSQL that holds the rankings."""
 
 import logging
-import re
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
 from ranking.database.connection import Database, upsert
 from ranking.database.failures import INSUFFICIENT_PRIVILEGE, has_sqlstate
 from ranking.database.limits import MOST_CONNECTIONS
+from ranking.vectors.backends.pgvector.description import found_in
 from ranking.vectors.backends.pgvector.graphs import HNSW_WIDTH
 from ranking.vectors.backends.pgvector.index import GRAPHS, Graphs, PgvectorIndex
 from ranking.vectors.backends.pgvector.tables import lock_tables, state_table, stem
@@ -17,16 +17,9 @@ from schemas.modalities import Modality
 
 log = logging.getLogger(__name__)
 
-LEAST_VERSION: Final = (0, 8)
-"""Of pgvector: ``halfvec`` came with 0.7, searches that go on if a filter leaves too few with 0.8."""
 WIDEST: Final = 16_000
 """The widest ``halfvec``."""
 _FIELD: Final = "ranking.index"
-_FOUND: Final = sa.text(
-    "SELECT (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS version,"
-    " (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS available,"
-    " to_regtype('halfvec') IS NOT NULL AS visible, current_database() AS database"
-)
 _TABLES: Final = sa.text(
     "SELECT relname FROM pg_class WHERE relkind = 'r' AND pg_table_is_visible(oid) AND starts_with(relname, :stem)"
 )
@@ -96,36 +89,15 @@ class PgvectorBackend:
             upsert(connection, state_table, [{"id": 1, "state": state}])
 
     def _prepare(self) -> None:
-        found = self._found()
-        if found.version is None and found.available is None:
-            raise ConfigurationError(
-                "this PostgreSQL has no extension vector; install pgvector on its host (Debian: "
-                "postgresql-NN-pgvector) or choose another index",
-                field=_FIELD,
-            )
-        if found.version is None:
+        found = found_in(self._database)
+        if found.version is None and found.problem is None:
             self._create_extension(found.database)
-            found = self._found()
-        if tuple(map(int, re.findall(r"\d+", found.version)))[:2] < LEAST_VERSION:
-            least = ".".join(map(str, LEAST_VERSION))
-            raise ConfigurationError(
-                f"database {found.database} has pgvector {found.version}; expected {least} or later: have an "
-                "administrator install it and run ALTER EXTENSION vector UPDATE",
-                field=_FIELD,
-            )
-        if not found.visible:
-            raise ConfigurationError(
-                f"the types of the extension vector are in a schema of database {found.database} that is not in "
-                "search_path; add it: ALTER ROLE … SET search_path",
-                field=_FIELD,
-            )
+            found = found_in(self._database)
+        if found.problem is not None:
+            raise ConfigurationError(found.problem, field=_FIELD)
         with self._database.writing() as connection:
             lock_tables(connection)
             state_table.create(connection, checkfirst=True)
-
-    def _found(self) -> sa.Row[Any]:
-        with self._database.reading() as connection:
-            return connection.execute(_FOUND).one()
 
     def _create_extension(self, database: str) -> None:
         try:
