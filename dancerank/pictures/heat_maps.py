@@ -1,6 +1,7 @@
 """Dance tips as heat maps: which joints count when (Fig. 11a), and in which challenge (Fig. 11b).
 
-Values are normalised to 0–1 over the whole map, as in the paper; the key says what 0 and 1 are. Darker is more.
+Values are normalised to 0–1 over the whole map, as in the paper, and drawn by their square roots, as the page draws
+them; the key says what 0 and 1 are. Darker is more.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from dancerank.pictures.bodies import Box, Moving, poses_in_a_row
 from dancerank.pictures.fonts import fitted, width_of
 from dancerank.pictures.joint_order import Group, groups
-from dancerank.pictures.scales import cell, figure, ramp, scaled, seconds_axis
+from dancerank.pictures.scales import cell, figure, ramp, rooted, seconds_axis
 from dancerank.pictures.sheets import (
     FAINT,
     INK,
@@ -33,6 +34,7 @@ MOST_BINS: Final = 240
 MOST_CHALLENGES: Final = 60
 """Rows of a map of challenges; it says how many more there are."""
 
+_ROOTED: Final = "; half as dark is a quarter of that"
 _ROW: Final = 21.0
 _LABELS: Final = 130.0
 _EDGE: Final = 16.0
@@ -100,7 +102,7 @@ def tips_heat_map(tips: Tips, example: Example | None = None, *, kind: StillForm
     if not bins:
         sheet.add(Text("note", (_EDGE, top + 16), "No clip of this challenge has guidance yet.", 14))
         return encoded(sheet, kind)
-    temporal, overall = scaled(np.where(tips.clips_by_bin[:, None] > 0, tips.temporal, np.nan)), scaled(tips.overall)
+    temporal, overall = rooted(np.where(tips.clips_by_bin[:, None] > 0, tips.temporal, np.nan)), rooted(tips.overall)
     if example is not None:
         sheet.add(*poses_in_a_row(example.poses, Box(left, 60, right - left, _EXAMPLE), _POSES))
     sheet.add(Text("label", (right + 16 + _OVERALL / 2, top - 8), "whole clip", 11, "middle", SUBDUED))
@@ -119,7 +121,7 @@ def tips_heat_map(tips: Tips, example: Example | None = None, *, kind: StillForm
     sheet.add(*seconds_axis(left, right, bins * tips.bin_s, below + 4))
     sheet.add(*_clip_bars(tips, left, step, below + 32))
     key = below + 30 + _BARS + 26
-    sheet.add(*ramp((left + 12, key), 200, temporal, tips.unit))
+    sheet.add(*ramp((left + 12, key), 200, temporal, tips.unit, note=_ROOTED))
     said = f"whole clip: 0 = {figure(overall.low)}, 1 = {figure(overall.high)}"
     sheet.add(Text("key", (left + 12, key + 40), said, 11, colour=SUBDUED))
     return encoded(sheet, kind)
@@ -147,7 +149,7 @@ def overall_heat_map(
         sheet.add(Text("note", (_EDGE, top), "No clip has guidance yet.", 14))
         return encoded(sheet, kind)
     values = np.array([challenge.overall for challenge in shown], np.float64)
-    scale = scaled(values)
+    scale = rooted(values)
     x = left
     for group in by_side:
         middle = x + step * len(group.joints) / 2
@@ -165,7 +167,7 @@ def overall_heat_map(
         sheet.add(Text("clips", (left + wide + 8, y), _clips(challenge.clips), 11, colour=SUBDUED))
     if more:
         sheet.add(Text("note", (left, below + 18), f"and {more} more challenges", 12, colour=SUBDUED))
-    sheet.add(*ramp((left + 12, below + (40 if more else 20)), 200, scale, unit))
+    sheet.add(*ramp((left + 12, below + (40 if more else 20)), 200, scale, unit, note=_ROOTED))
     return encoded(sheet, kind)
 
 

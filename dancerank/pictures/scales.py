@@ -42,6 +42,17 @@ def scaled(values: Double) -> Scaled:
     return Scaled(np.where(np.isfinite(values), float(high != 0), np.nan), low, high)
 
 
+def rooted(values: Double) -> Scaled:
+    """Square roots of the shares of the greatest of values >= 0, from 0 on: what has a quarter of it is half as dark.
+
+    One joint has most of the attention; on a linear scale all others would look alike.
+    """
+    known = values[np.isfinite(values)]
+    high = float(known.max()) if known.size else 0.0
+    shares = np.where(np.isfinite(values), values, np.nan) / (high or 1.0)
+    return Scaled(np.sqrt(np.maximum(shares, 0.0)), 0.0, high)
+
+
 def shade(share: float, hue: Colour = BLUE) -> Colour:
     """From almost white over ``hue`` to almost black; ``MISSING`` for NaN."""
     if not np.isfinite(share):
@@ -62,8 +73,8 @@ def cell(corner: Point, width: float, height: float, share: float, title: str, h
     return made
 
 
-def ramp(at: Point, width: float, scale: Scaled, unit: str, hue: Colour = BLUE) -> list[Mark]:
-    """The key of a heat map, 30 pixels high: 0 and 1, and what they are in ``unit``."""
+def ramp(at: Point, width: float, scale: Scaled, unit: str, hue: Colour = BLUE, note: str = "") -> list[Mark]:
+    """The key of a heat map, 30 pixels high: 0 and 1, what they are in ``unit``, and a ``note``."""
     x, y = at
     step = width / _STEPS
     made: list[Mark] = [
@@ -73,7 +84,7 @@ def ramp(at: Point, width: float, scale: Scaled, unit: str, hue: Colour = BLUE) 
     made += [
         Text("key", (x - 5, y + 9), "0", 11, "end"),
         Text("key", (x + width + 5, y + 9), "1", 11),
-        Text("key", (x, y + 24), f"0 = {figure(scale.low)}, 1 = {figure(scale.high)} {unit}", 11, colour=SUBDUED),
+        Text("key", (x, y + 24), f"0 = {figure(scale.low)}, 1 = {figure(scale.high)} {unit}{note}", 11, colour=SUBDUED),
     ]
     return made
 

@@ -16,6 +16,7 @@ from dancerank.pictures.heat_maps import (
     overall_heat_map,
     tips_heat_map,
 )
+from dancerank.pictures.scales import shade
 from dancerank.pictures.sheets import luminance
 from schemas.joints import LAYOUTS, MPII_16, JointLayout
 from schemas.picture_formats import PictureFormat
@@ -39,6 +40,7 @@ def darkness(cell: Any) -> float:
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
 def test_each_joint_has_a_row_of_cells_which_are_darker_where_it_counts_more(layout: JointLayout) -> None:
     given = tips(6, layout)
+    given.temporal[2, 0] = 0.0
     root = parsed(tips_heat_map(given, kind=SVG))
     cells = of_class(root, "cell")
     assert len(cells) == 7 * layout.joint_count
@@ -54,7 +56,18 @@ def test_each_joint_has_a_row_of_cells_which_are_darker_where_it_counts_more(lay
 def test_the_key_says_what_0_and_1_are() -> None:
     temporal = np.array([[0.0125] * 15 + [0.5], [0.1] * 16])
     root = parsed(tips_heat_map(tips(2, temporal=temporal), kind=SVG))
-    assert "0 = 0.0125, 1 = 0.5 score per mean absolute deviation" in words(root, "key")
+    assert "0 = 0, 1 = 0.5 score per mean absolute deviation; half as dark is a quarter of that" in words(root, "key")
+
+
+def test_a_quarter_of_the_greatest_value_has_half_of_its_shade_on_every_map() -> None:
+    values = np.array([0.5, 0.125, *[0.0] * 14])
+    for root in (
+        parsed(tips_heat_map(tips(1, temporal=values[None], overall=values), kind=SVG)),
+        parsed(overall_heat_map([ChallengeAttention("a", 1, values)], MPII_16.joints, kind=SVG)),
+    ):
+        found = {cell.get("fill") for cell in of_class(root, "cell")}
+        assert found == {f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in map(shade, (0.0, 0.5, 1.0))}
+        assert any("half as dark is a quarter" in said for said in words(root, "key"))
 
 
 def test_both_sides_have_their_joints_in_one_order() -> None:

@@ -30,12 +30,12 @@ function Map({ value }) {
     marginBottom: 90,
     x: { domain: joints, label: null, tickRotate: -45, padding: 0.04 },
     y: { domain: challenges.map((each) => each.challenge_id), label: null, padding: 0.04, tickFormat: (id) => (id.length > 18 ? `${id.slice(0, 17)}…` : id) },
-    color: { scheme: "viridis", type: "linear", domain: [0, largest] },
+    color: { scheme: "viridis", type: "sqrt", domain: [0, largest] }, // as the map of a challenge
     marks: [Plot.cell(cells, { x: "joint", y: "challenge", fill: "magnitude" })],
   });
   return html`<${Chart} label="Overall attention by challenge and joint; brighter is more" build=${build} inputs=${[value]}
     rows=${cells} columns=${COLUMNS} rowKey=${(cell) => `${cell.challenge} ${cell.joint}`}>
-    Dark: 0. Bright: ${number(largest)} ${value.unit}. The centre of the body (the thorax, or both shoulders) stands for moving all of it. ${value.challenges.length > MOST && `The ${MOST} of ${plural(value.challenges.length, "challenge")} with most clips.`}
+    Dark: 0. Bright: ${number(largest)} ${value.unit}; half as bright is a quarter of that. The centre of the body (the thorax, or both shoulders) stands for moving all of it. ${value.challenges.length > MOST && `The ${MOST} of ${plural(value.challenges.length, "challenge")} with most clips.`}
   <//>`;
 }
 
