@@ -70,6 +70,9 @@ def demo_video(
     bundle: Annotated[
         Path | None, typer.Option(help="Bundle to use, trained on features of the same networks.")
     ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Continue to serve HTTP until Ctrl-C; the page takes videos.")
+    ] = False,
 ) -> None:
     """Watch real videos become four streams, be streamed, scored and found again: all in this process.
 
@@ -81,4 +84,8 @@ def demo_video(
 
     configure_logs(LogSettings(level="error"))
     check_folder_to_write(folder)
-    run_filmed_demo(Console(), videos or [], folder, bundle=bundle or video_bundle(), settings=load_settings())
+    settings = load_settings()
+    with ExitStack() as stack:
+        port = stack.enter_context(bound(settings.server.host, settings.server.port)) if serve else None
+        chosen = bundle or video_bundle()
+        run_filmed_demo(Console(), videos or [], folder, bundle=chosen, settings=settings, port=port)

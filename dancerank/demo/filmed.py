@@ -1,5 +1,6 @@
 """The demonstration on real videos: extract, stream, and print what was seen and which clips are alike."""
 
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +13,7 @@ from rich.table import Table
 from dancerank.commands.extract import report_failures, show_outcomes
 from dancerank.console.progress import steps, working
 from dancerank.console.terminal import Console
-from dancerank.demo.running import demo_settings, running, show_throughput
+from dancerank.demo.running import demo_settings, keep_serving, running, show_throughput
 from dancerank.settings import Settings
 from dancerank.videos.extracting import Outcome, extract_all
 from dancerank.videos.folders import Video
@@ -56,10 +57,16 @@ class Filmed(NamedTuple):
 
 
 def run_filmed_demo(
-    console: Console, videos: Sequence[Path], folder: Path, *, bundle: Path, settings: Settings
+    console: Console,
+    videos: Sequence[Path],
+    folder: Path,
+    *,
+    bundle: Path,
+    settings: Settings,
+    port: socket.socket | None = None,
 ) -> None:
     """Fetch networks and, without ``videos`` of the user's own, sample videos; extract, stream, show, draw; write
-    features and pictures to ``folder``.
+    features and pictures to ``folder``. Serve, and take videos that are dropped onto the page, if given a ``port``.
     """
     loaded = read_bundle(bundle)
     chosen = extraction_of(settings.extraction)
@@ -84,10 +91,12 @@ def run_filmed_demo(
         if len(data) > 1:
             console.rule("[bold]4. Who dances like this?")
             show_alike(console, system.service, data, sources)
-    console.rule("[bold]Drawn: what was seen in the first clip, and which moments its score comes from")
-    first = next(clip for clip, name in zip(clips, _names(clips), strict=True) if name == data.annotations[0].clip_id)
-    own = settings.model_copy(update={"extraction": chosen})
-    look_at(first.path, folder / "pictures", own, console, bundle=loaded)
+        console.rule("[bold]Drawn: what was seen in the first clip, and which moments its score comes from")
+        own = settings.model_copy(update={"extraction": chosen})
+        first = next(clip for name, clip in _names(clips).items() if name == data.annotations[0].clip_id)
+        look_at(first.path, folder / "pictures", own, console, bundle=loaded)
+        if port is not None:
+            keep_serving(console, system, observer, port, loaded, _taking_videos(system.settings, chosen))
 
 
 def extraction_of(settings: ExtractionSettings) -> ExtractionSettings:
@@ -224,3 +233,9 @@ def _within(settings: Settings, folder: Path, scratch: Path) -> Settings:
     within = demo_settings(settings, scratch)
     streamer = within.streamer.model_copy(update={"feature_roots": (folder.resolve().as_uri(),)})
     return within.model_copy(update={"streamer": streamer})
+
+
+def _taking_videos(settings: Settings, extraction: ExtractionSettings) -> Settings:
+    """``settings`` for a page onto which videos may be dropped."""
+    streamer = settings.streamer.model_copy(update={"extractor": "videos"})
+    return settings.model_copy(update={"streamer": streamer, "extraction": extraction})

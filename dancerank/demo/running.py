@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from rich.table import Table
 from rich.text import Text
@@ -111,10 +112,17 @@ def show_dead_letters(console: Console, records: Sequence[Record]) -> None:
 
 
 def keep_serving(
-    console: Console, system: EmbeddedSystem, observer: PrometheusObserver, taken: socket.socket, bundle: Bundle
+    console: Console,
+    system: EmbeddedSystem,
+    observer: PrometheusObserver,
+    taken: socket.socket,
+    bundle: Bundle,
+    settings: Settings | None = None,
 ) -> None:
-    """Answer over HTTP on the port ``taken`` until Ctrl-C. ``bundle``: what has scored the clips of ``system``."""
-    processes = Processes(system.settings, observer=observer, bundle=bundle)
+    """Answer over HTTP on the port ``taken`` until Ctrl-C. ``bundle``: what has scored the clips of ``system``.
+    ``settings``: for what is scored on request, in place of the system's.
+    """
+    processes = Processes(settings or system.settings, observer=observer, bundle=bundle)
     limits, events = processes.connection_limits(), system.replica.events
     with processes.scoring() as scoring, closing(Comparisons(system.settings)) as comparisons:
         app = create_app(
@@ -130,21 +138,22 @@ def keep_serving(
         answer(
             app,
             taken,
-            lambda: _show_addresses(console, system.settings),
+            lambda: _show_addresses(console, system),
             limits=limits,
             observer=observer,
             on_stop=ending(events, comparisons),
         )
 
 
-def _show_addresses(console: Console, settings: Settings) -> None:
-    root = f"http://{settings.server.host}:{settings.server.port}"
+def _show_addresses(console: Console, system: EmbeddedSystem) -> None:
+    root = f"http://{system.settings.server.host}:{system.settings.server.port}"
+    challenge_id = quote(system.service.challenges()[0].challenge_id)
     console.rule("[bold]Serving; Ctrl-C ends")
     console.print(f"  [bold]{root}/[/]  [dim]the page: open it in a browser[/]")
     for path, what in {
         "/docs": "the API, to try out",
         "/v1/challenges": "challenges",
-        "/v1/challenges/challenge-1/rankings?by=skeletal&k=5": "a ranking",
+        f"/v1/challenges/{challenge_id}/rankings?by=skeletal&k=5": "a ranking",
         "/metrics": "metrics for Prometheus",
         "/readyz": "readiness",
     }.items():

@@ -1,12 +1,15 @@
 """``dancerank demo-video``: real networks on a real video, through the broker, with the bundle that ships."""
 
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from dancerank.cli import app
 from dancerank.demo.filmed import EXCERPTS, NETWORKS, extraction_of
+from dancerank.processes import Processes
 from dancerank.settings import load_settings, video_bundle
 from extraction.assembly import networks_of
 from extraction.decoding.cutting import cut
@@ -15,6 +18,7 @@ from extraction.sample_videos import VIDEOS
 from schemas.bundle import read_bundle
 from schemas.features import decode_features
 from schemas.modalities import FUSED_MODALITIES, Modality
+from schemas.questions.retrieval import SimilarHit, SimilarQuery
 from schemas.virality_target import EQ1
 from tests.extractors import fetched_model
 from tests.videos import fetched_video
@@ -51,12 +55,29 @@ def test_real_videos_are_extracted_streamed_and_found_again(tmp_path: Path, monk
     for number, start_s in enumerate((2.0, 26.0), start=1):
         videos.append(tmp_path / f"dance {number}.mkv")
         cut(fetched_video("dancer"), videos[-1], start_s=start_s, length_s=3.2)
-    command = ["demo-video", *map(str, videos), "--folder", str(tmp_path / "out")]
+    served: list[list[SimilarHit]] = []
+
+    def ask_of_a_video(*given: Any) -> None:
+        """What the page does with one that is dropped onto it."""
+        _, system, observer, _, bundle, settings = given
+        with Processes(settings, observer=observer, bundle=bundle).scoring() as scoring, videos[1].open("rb") as file:
+            assert scoring.offer().videos
+            with closing(scoring.begin_file("video")) as place:
+                seen = place.score(file.fileno(), None, movement=True)
+            assert seen.skeleton is not None
+            assert seen.guidance is not None
+            served.append(system.service.similar(SimilarQuery(embeddings=seen.embeddings, k=2)).hits)
+
+    monkeypatch.setattr("dancerank.demo.filmed.keep_serving", ask_of_a_video)
+    monkeypatch.setenv("DANCERANK_SERVER__PORT", "0")
+    command = ["demo-video", *map(str, videos), "--folder", str(tmp_path / "out"), "--serve"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     for name in ("dance-1", "dance-2"):
         features = decode_features((tmp_path / "out" / "features" / f"{name}.safetensors").read_bytes())
         assert features.modalities == FUSED_MODALITIES
+    ((first, _),) = served
+    assert (first.clip_id, first.similarity) == ("dance-2", pytest.approx(1.0, abs=1e-3))
     assert "2 clips in" in result.output
     assert "These scores mean nothing" in result.output
     assert "It says so itself of 2 of 2 clips" in result.output

@@ -269,6 +269,7 @@ def test_a_file_is_dropped_scored_and_compared(
     for name, size, said in (
         ("notes.txt", 5, "is neither a video nor a feature file"),
         ("long.mp4", 1001, "has 1,001 bytes; at most 1 kB are taken"),
+        ("empty.mp4", 0, "“empty.mp4” is empty"),
         ("cut.safetensors", 10, "the header is cut off"),
     ):
         field.set_input_files({"name": name, "mimeType": "", "buffer": b"x" * size})
@@ -279,6 +280,28 @@ def test_a_file_is_dropped_scored_and_compared(
     seen.page.get_by_role("button", name="Remove it").click()
     seen.shows("Name a clip or a dancer")
     seen.take("422")
+
+
+def test_a_video_is_watched_for_as_long_as_it_takes_and_the_one_that_is_dropped_last_counts(
+    search: Callable[..., Visit], scores: Scores
+) -> None:
+    seen = search("")
+    field, progress = seen.page.get_by_label("or choose one"), seen.page.locator(".sending").get_by_role("status")
+    held: list[Route] = []
+    seen.page.route(re.compile("/v1/score/file"), lambda route: held.append(route), times=1)
+    field.set_input_files({"name": "first.mp4", "mimeType": "video/mp4", "buffer": b"1"})
+    expect(progress).to_have_text(re.compile("^(Sending|Watching and scoring) first.mp4…$"))
+    wait_until(lambda: held, lambda: seen.page.wait_for_timeout(20))
+    field.set_input_files({"name": "second.mp4", "mimeType": "video/mp4", "buffer": b"1"})
+    seen.shows("is the example")
+    expect(seen.page.locator(".drop .result")).to_contain_text("second.mp4")
+    assert held[0].request.failure == "net::ERR_ABORTED"
+    seen.page.route(re.compile("/v1/score/file"), lambda route: held.append(route), times=1)
+    field.set_input_files({"name": "third.mp4", "mimeType": "video/mp4", "buffer": b"1"})
+    wait_until(lambda: len(held) == 2, lambda: seen.page.wait_for_timeout(20))
+    seen.page.get_by_role("button", name="Stop").click()
+    expect(progress).to_have_count(0)
+    seen.take("404")
 
 
 def test_without_scoring_a_sentence_says_why(visit: Visits, small_url: str) -> None:

@@ -73,17 +73,46 @@ export const post = async (path, body, options) =>
 export const getResponse = (path, query, options) => request(withQuery(path, query), { method: "GET" }, options);
 
 /**
+ * The response to a POST of `file`. `onSent(bytes)` is called as it is sent, which fetch does not tell.
+ *
+ * @param {string} path relative
+ * @param {File} file
+ * @param {{type: string, signal?: AbortSignal, onSent: (bytes: number) => void}} options
+ */
+export const upload = (path, file, { type, signal, onSent }) =>
+  request(path, { method: "POST", headers: { "Content-Type": type }, body: file }, { signal, send: sending(onSent) });
+
+/** What `fetch` does, for the requests above. */
+const sending = (onSent) => (path, { method, headers, body, signal }) =>
+  new Promise((resolve, reject) => {
+    const sent = new XMLHttpRequest();
+    const abort = () => sent.abort();
+    sent.open(method, path);
+    for (const [name, value] of Object.entries(headers)) sent.setRequestHeader(name, value);
+    sent.upload.addEventListener("progress", (event) => onSent(event.loaded));
+    sent.addEventListener("load", () => {
+      const retryAfter = sent.getResponseHeader("Retry-After");
+      const body = sent.status === 204 ? null : sent.responseText;
+      resolve(new Response(body, { status: sent.status, headers: retryAfter === null ? {} : { "Retry-After": retryAfter } }));
+    });
+    for (const failure of ["error", "abort", "timeout"]) sent.addEventListener(failure, () => reject(new TypeError(failure)));
+    signal?.addEventListener("abort", abort, { once: true });
+    sent.addEventListener("loadend", () => signal?.removeEventListener("abort", abort));
+    sent.send(body);
+  });
+
+/**
  * @param {string} path relative
  * @param {RequestInit} init
- * @param {{signal?: AbortSignal}} options
+ * @param {{signal?: AbortSignal, send?: typeof fetch}} options
  */
-export async function request(path, init, { signal } = {}) {
+export async function request(path, init, { signal, send = fetch } = {}) {
   for (;;) {
     const key = currentKey();
     const headers = { ...init.headers, ...(key === null ? {} : { Authorization: `Bearer ${key}` }) };
     let response;
     try {
-      response = await fetch(path, { ...init, headers, signal, credentials: "same-origin" });
+      response = await send(path, { ...init, headers, signal, credentials: "same-origin" });
     } catch (error) {
       if (signal?.aborted) throw error;
       throw new ApiError({ status: 0, code: "unreachable", message: "The server does not answer.", retryAfterS: 5 });

@@ -37,6 +37,7 @@ export default function Challenge({ id, query }) {
     [id, window, generation, version],
   );
   const isUnknown = attention.error?.status === 404;
+  const areOutside = attention.value !== null && areAllOutside(attention.value);
   return html`<${PageTitle} title=${id} lead=${attention.value && `Challenge · ${clips(attention.value)} · model generation ${attention.value.generation}`} />
     ${isUnknown &&
     html`<${Problem} error=${attention.error} retry=${attention.reload} />
@@ -48,17 +49,20 @@ export default function Challenge({ id, query }) {
         <${Style} styles=${styles.value?.styles ?? []} chosen=${style} />
       </form>
       <${NewClips} challenge=${id} show=${() => setVersion(version + 1)} />
-      <${Rankings} ...${asked} window=${window} order=${order} style=${style} />
+      <${Rankings} ...${asked} window=${window} order=${order} style=${style} areOutside=${areOutside} />
       <${Unranked} ...${asked} />
       <div class="grid">
-        <${Distribution} ...${asked} window=${window} style=${style} />
+        <${Distribution} ...${asked} window=${window} style=${style} areOutside=${areOutside} />
         <${Section} title="Which aspect matters" answer=${attention} what="the attention">${(value) => html`<${Attention} value=${value} />`}<//>
         <${Growth} ...${asked} />
       </div>
-      <${Tips} ...${asked} style=${style} />`}`;
+      <${Tips} ...${asked} style=${style} areOutside=${areOutside} />`}`;
 }
 
 const nothing = () => null;
+
+/** Whether clips were scored and none is ranked: the mean attention is of ranked clips only. */
+const areAllOutside = ({ clips, mean_attention: mean }) => clips > 0 && Object.keys(mean).length === 0;
 
 /** Which dance style rankings, distribution and tips are of, where clips of the challenge show some. */
 function Style({ styles, chosen }) {
@@ -81,7 +85,7 @@ function Attention({ value }) {
     share: value.mean_attention[each],
     colour: colour(each),
   }));
-  if (bars.length === 0) return html`<${NoneRanked} window=${value.window} />`;
+  if (bars.length === 0) return html`<${NoneRanked} window=${value.window} areOutside=${areAllOutside(value)} />`;
   return html`<${Bars} label="Mean attention by modality" bars=${bars} text=${(share) => percent(share, 1)} />
     <p class="hint">How much the model attends to each modality when it predicts how viral a clip becomes: the mean over the clips that have it.</p>`;
 }

@@ -32,7 +32,7 @@ function Measurements({ value }) {
     </section>`;
   }
   return html`<p class="hint">Measured ${time(value.latest.measured_at_ms)}.</p>
-    <div class="grid" style="--least: 26rem">
+    <div class="grid" style="--least: 34rem">
       <section class="card" aria-labelledby="agreement"><h2 id="agreement">Agreement with what happened</h2><${Agreement} latest=${value.latest} /></section>
       <section class="card" aria-labelledby="calibration"><h2 id="calibration">Calibration</h2><${Calibration} latest=${value.latest} /></section>
       <section class="card" aria-labelledby="over-time"><h2 id="over-time">Agreement over time</h2><${OverTime} history=${value.history} /></section>

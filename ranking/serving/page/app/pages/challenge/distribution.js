@@ -8,7 +8,7 @@ import { colour, DIMENSIONS, title } from "../../dimensions.js";
 import { count, number, plural } from "../../format.js";
 import { NoneRanked } from "./none.js";
 
-export function Distribution({ id, window, style, generation, version }) {
+export function Distribution({ id, window, style, generation, version, areOutside }) {
   const [dimension, setDimension] = useState("fused");
   const answer = useAnswer(
     (signal) => get(at`/v1/challenges/${id}/distribution`, { by: dimension, window, style, generation, bins: 24 }, { signal }),
@@ -20,12 +20,12 @@ export function Distribution({ id, window, style, generation, version }) {
           ${DIMENSIONS.map((each) => html`<option key=${each} value=${each}>${title(each)}</option>`)}
         </select>
       </label>
-      <${Histogram} value=${value} />`}
+      <${Histogram} value=${value} areOutside=${areOutside} />`}
   <//>`;
 }
 
-function Histogram({ value }) {
-  if (value.clips === 0) return html`<${NoneRanked} window=${value.window} />`;
+function Histogram({ value, areOutside }) {
+  if (value.clips === 0) return html`<${NoneRanked} window=${value.window} areOutside=${areOutside} />`;
   const bins = value.counts.map((clips, i) => ({ low: value.edges[i], high: value.edges[i + 1], clips }));
   if (bins.length === 1) return html`<p>${value.clips === 1 ? "One clip has" : `All ${plural(value.clips, "clip")} have`} the score ${number(bins[0].low)}.</p>`;
   const build = ({ Plot }) => ({

@@ -1,5 +1,5 @@
 // How many clips came to a challenge, by minute, hour or day.
-import { html, useMemo, useState } from "../../html.js";
+import { html, useEffect, useMemo, useState } from "../../html.js";
 import { at, get } from "../../api.js";
 import { useAnswer } from "../../answers.js";
 import { Chart } from "../../components/chart.js";
@@ -11,12 +11,20 @@ const PERIODS = { minute: "Minutes", hour: "Hours", day: "Days" };
 const SPANS = { minute: "two hours", hour: "seven days", day: "eight days" };
 
 export function Growth({ id, generation, version }) {
-  const [by, setBy] = useState("hour");
+  const [chosen, setBy] = useState(null);
+  const [isNew, setNew] = useState(false);
+  const by = chosen ?? (isNew ? "minute" : "hour");
   const answer = useAnswer((signal) => get(at`/v1/challenges/${id}/growth`, { by, generation }, { signal }), [id, by, generation, version]);
+  useEffect(() => {
+    if (chosen === null && answer.value?.by === "hour") setNew(isOfTwoHours(answer.value));
+  }, [answer.value]);
   return html`<${Section} title="Growth" answer=${answer} what="the growth">
     ${(value) => html`<${Choice} legend="Clips by" options=${PERIODS} value=${by} onChoose=${setBy} /><${Uploads} value=${value} />`}
   <//>`;
 }
+
+/** Whether all clips came in the last two hours, of which hours would show one bar. */
+const isOfTwoHours = ({ clips, before }) => before === 0 && clips.some((each) => each > 0) && clips.slice(0, -2).every((each) => each === 0);
 
 function Uploads({ value }) {
   const periods = useMemo(

@@ -16,7 +16,7 @@ export const Rankings = (asked) => html`<div class="rankings" role="region" aria
   ${DIMENSIONS.map((dimension) => html`<${RankingBy} key=${dimension} dimension=${dimension} ...${asked} />`)}
 </div>`;
 
-function RankingBy({ id, dimension, window, order, style, generation, version }) {
+function RankingBy({ id, dimension, window, order, style, generation, version, areOutside }) {
   // The last clip of each page before, for the way back: pages go from clip to clip, however many there are.
   const [before, setBefore] = useState([]);
   useEffect(() => setBefore([]), [id, window, order, style, generation, version]);
@@ -35,14 +35,14 @@ function RankingBy({ id, dimension, window, order, style, generation, version })
   };
   if (dimension === ROUTINE && !answer.value?.clips) return null; // few challenges have clips that are so long
   return html`<${Section} title=${title(dimension)} hint=${`by ${MEANING[dimension]}`} answer=${answer} what="the ranking">
-    ${(ranking) => html`<${Page} ranking=${ranking} dimension=${dimension} generation=${generation} first=${before.length * PAGE + 1}
+    ${(ranking) => html`<${Page} ranking=${ranking} dimension=${dimension} generation=${generation} areOutside=${areOutside} first=${before.length * PAGE + 1}
       previous=${before.length ? () => turn(before.slice(0, -1)) : null}
       next=${before.length * PAGE + ranking.entries.length < ranking.clips && ranking.entries.length ? () => turn([...before, ranking.entries.at(-1).clip_id]) : null} />`}
   <//>`;
 }
 
-function Page({ ranking, dimension, generation, first, previous, next }) {
-  if (ranking.clips === 0) return html`<${NoneRanked} window=${ranking.window} />`;
+function Page({ ranking, dimension, generation, areOutside, first, previous, next }) {
+  if (ranking.clips === 0) return html`<${NoneRanked} window=${ranking.window} areOutside=${areOutside} />`;
   return html`<p class="ranking-head hint" aria-hidden="true"><span>clip</span><span class="number">score</span><span>dancer</span><span class="number">percentile</span></p>
     <ol class="ranking" start=${first} aria-label="Ranking by ${dimension}">
       ${ranking.entries.map(

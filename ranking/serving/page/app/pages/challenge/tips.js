@@ -10,18 +10,20 @@ import { count, duration, number, plural } from "../../format.js";
 /** Bins that so few clips reach say little, and are not drawn. */
 const LEAST_SHARE = 0.05;
 
-export function Tips({ id, style, generation, version }) {
+export function Tips({ id, style, generation, version, areOutside }) {
   const answer = useAnswer(
     async (signal) => ({ tips: await getOrNull(at`/v1/challenges/${id}/tips`, { style, generation }, { signal }) }),
     [id, style, generation, version],
   );
   return html`<${Section} title="Where to pay attention" answer=${answer} what="the tips">
-    ${({ tips }) => (tips === null ? html`<p class="empty">${WITHOUT}</p>` : html`<${Maps} value=${tips} />`)}
+    ${({ tips }) => (tips === null ? html`<p class="empty">${areOutside ? OUTSIDE : WITHOUT}</p>` : html`<${Maps} value=${tips} />`)}
   <//>`;
 }
 
 const WITHOUT =
   "No clip of this challenge has guidance. Tips come with the scores of a bundle that has gradient graphs, for the share of clips that streamer.guidance_share sets.";
+
+const OUTSIDE = "All clips lie outside what the model was trained on: what their scores depend on says little about this dance, and is not shown.";
 
 function Maps({ value }) {
   const joints = value.joints.map(readable);

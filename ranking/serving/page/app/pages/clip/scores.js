@@ -22,7 +22,7 @@ export function Scores({ clip }) {
   return html`<section class="card" aria-labelledby="scores-title">
       <h2 id="scores-title">Scores</h2>
       <${Table} caption="Scores of this clip and its place in its challenge" isCaptionHidden rows=${rows} columns=${columns} rowKey=${(each) => each} />
-      <p class="hint">A score predicts how well a clip is received. The percentile is the share of the challenge’s clips that score lower.</p>
+      <p class="hint">A score predicts how well a clip is received. The percentile is the share of the challenge’s clips that score lower, and half of those that score the same, this one among them.</p>
     </section>
     <section class="card" aria-labelledby="attention-title">
       <h2 id="attention-title">Attention</h2>

@@ -1,6 +1,6 @@
 // A file of the visitor as the example: a video, or a feature file. It is scored by the server, which keeps nothing.
 import { html, useEffect, useId, useRef, useState } from "../../html.js";
-import { get, request, withQuery } from "../../api.js";
+import { get, upload, withQuery } from "../../api.js";
 import { useAnswer, useRequest } from "../../answers.js";
 import { announce } from "../../components/announce.js";
 import { Bars } from "../../components/bars.js";
@@ -8,7 +8,7 @@ import { Moments } from "../../components/moments.js";
 import { Problem } from "../../components/problem.js";
 import { SkeletonPlayer } from "../../components/skeleton.js";
 import { colour, DIMENSIONS, title } from "../../dimensions.js";
-import { bytes, count, duration, fixed, percentile } from "../../format.js";
+import { bytes, count, duration, fixed, percent, percentile } from "../../format.js";
 
 const FEATURES = /\.safetensors$/i;
 const VIDEOS = /\.(mp4|m4v|mov|mkv|webm|avi|3gp|mpe?g|ts|flv|wmv|ogv)$/i;
@@ -19,11 +19,14 @@ export function Dropped({ dropped, onScored }) {
   const field = useRef(null);
   const [name, setName] = useState(null);
   const [isOver, setOver] = useState(false);
+  const [sent, setSent] = useState(null); // {bytes, of}
   const scoring = useRequest();
   const offer = useAnswer((signal) => get("v1/score/offer", {}, { signal }), []);
   const take = (file) => {
     setName(file.name);
-    scoring.ask((signal) => scored(file, offer.value, signal), (answer) => {
+    setSent({ bytes: 0, of: file.size, isVideo: isVideo(file) });
+    const onSent = (bytes, signal) => !signal.aborted && setSent((before) => ({ ...before, bytes }));
+    scoring.ask((signal) => scored(file, offer.value, signal, (bytes) => onSent(bytes, signal)), (answer) => {
       announce(`${file.name} was scored`);
       onScored({ name: file.name, answer });
     });
@@ -43,8 +46,8 @@ export function Dropped({ dropped, onScored }) {
     ${offer.value && html`<p class="hint">Up to ${bytes(offer.value.max_file_bytes)}. It is scored by the server, which keeps nothing of it.${!offer.value.videos && ` Videos are not taken: ${offer.value.videos_reason}.`}</p>`}
     ${offer.error && html`<${Problem} error=${offer.error} retry=${offer.reload} />`}
     ${scoring.isLoading &&
-    html`<p class="loading" role="status"><span class="spinner" aria-hidden="true"></span>Scoring <bdi>${name}</bdi>…
-      <button type="button" onClick=${scoring.stop}>Stop</button></p>`}
+    html`<div class="sending"><p class="loading" role="status"><span class="spinner" aria-hidden="true"></span><span>${stage(sent)} <bdi>${name}</bdi>…</span></p>
+      <${Sending} sent=${sent} /> <button type="button" onClick=${scoring.stop}>Stop</button></div>`}
     ${scoring.error && html`<${Problem} error=${scoring.error} what="The file was not scored" />`}
     ${dropped && html`<${Result} dropped=${dropped} remove=${() => onScored(null)} />`}
   </section>`;
@@ -89,14 +92,34 @@ class FileRefused extends Error {
   }
 }
 
-async function scored(file, offer, signal) {
-  const isFeatures = FEATURES.test(file.name);
-  const isVideo = file.type.startsWith("video/") || VIDEOS.test(file.name);
-  if (!isFeatures && !isVideo) throw new FileRefused(`“${file.name}” is neither a video nor a feature file (.safetensors).`);
-  if (isVideo && !isFeatures && offer && !offer.videos) throw new FileRefused(`${offer.videos_reason}.`);
+const isFeatures = (file) => FEATURES.test(file.name);
+const isVideo = (file) => !isFeatures(file) && (file.type.startsWith("video/") || VIDEOS.test(file.name));
+
+const isSent = ({ bytes, of }) => bytes >= of;
+const stage = (sent) => (!isSent(sent) ? "Sending" : sent.isVideo ? "Watching and scoring" : "Scoring");
+
+/** How much of a file is sent; then, how long the server has had it. */
+function Sending({ sent }) {
+  const [sinceS, setSince] = useState(0);
+  const isThere = isSent(sent);
+  useEffect(() => {
+    setSince(0);
+    if (!isThere) return undefined;
+    const timer = setInterval(() => setSince((before) => before + 1), 1000);
+    return () => clearInterval(timer);
+  }, [isThere]);
+  if (!isThere) return html`<progress aria-label="Sent" max=${sent.of} value=${sent.bytes}></progress> <span class="hint">${percent(sent.bytes / sent.of)}</span>`;
+  if (!sent.isVideo) return null;
+  return html`<p class="hint">${duration(sinceS)} so far. Following the dancer takes about as long as the video lasts, or longer on a busy server; other videos that came first have their turn before.</p>`;
+}
+
+async function scored(file, offer, signal, onSent) {
+  if (file.size === 0) throw new FileRefused(`“${file.name}” is empty.`);
+  if (!isFeatures(file) && !isVideo(file)) throw new FileRefused(`“${file.name}” is neither a video nor a feature file (.safetensors).`);
+  if (isVideo(file) && offer && !offer.videos) throw new FileRefused(`${offer.videos_reason}.`);
   if (offer && file.size > offer.max_file_bytes) throw new FileRefused(`“${file.name}” has ${count(file.size)} bytes; at most ${bytes(offer.max_file_bytes)} are taken.`);
-  const type = isFeatures ? "application/octet-stream" : file.type.startsWith("video/") ? file.type : "video/mp4";
-  const response = await request(withQuery("v1/score/file", { movement: true }), { method: "POST", headers: { "Content-Type": type }, body: file }, { signal });
+  const type = isFeatures(file) ? "application/octet-stream" : file.type.startsWith("video/") ? file.type : "video/mp4";
+  const response = await upload(withQuery("v1/score/file", { movement: true }), file, { type, signal, onSent });
   return response.json();
 }
 
