@@ -7,16 +7,20 @@ memory. What it does not do, found by experiment with librdkafka 2.16:
   it. A consumer that falls further behind continues at the oldest record kept, as with any Kafka retention.
 - A topic comes into being with 4 partitions when it is first named; there is no request to create one, no topic
   settings, no compaction. The number is fixed.
-- A consumer group has one member, and joining takes it 3 s or more. Of several members those that follow the leader get
-  an error from each rebalance and may never settle.
+- A consumer group has one member. Of several members those that follow the leader get an error from each rebalance and
+  may never settle.
 - It announces versions of the protocol that kafka-python cannot make sense of, so the client's version is pinned to
   2.0.
 - It answers the requests of transactions, but stores no offsets with them, and batches that were written in one do not
   read back: their checksum differs. Results are written first there, and offsets committed afterwards.
 - A request for records that finds none is answered when its time has run out, not when records come.
 - One process, one broker, no authentication, nothing on disk: it promises nothing about loss or duplicates.
+
+It is started through librdkafka's functions in C: Python's client does not have the one that sets how long a new group
+waits for more members, 3 s otherwise.
 """
 
+import ctypes
 from types import TracebackType
 from typing import Final
 
@@ -28,8 +32,9 @@ PARTITIONS: Final = 4
 
 API_VERSION: Final = (2, 0)
 
-_STARTS_WITHIN_S: Final = 10.0
 _FETCH_WAIT_MS: Final = 100
+_PRODUCER: Final = 0
+"""``RD_KAFKA_PRODUCER``."""
 
 
 class EmbeddedBroker:
@@ -37,18 +42,23 @@ class EmbeddedBroker:
 
     def __enter__(self) -> KafkaConnection:
         try:
-            from confluent_kafka import Producer
+            from confluent_kafka import cimpl
         except ModuleNotFoundError as error:
             raise ExtraMissing(
                 "the embedded broker needs confluent-kafka; install the extra: pip install 'dancerank[embedded]'"
             ) from error
+        self._library = _librdkafka(cimpl.__file__)
         # A librdkafka client with this setting brings the cluster up and is connected to it; it serves nothing else.
-        self._owner = Producer({"test.mock.num.brokers": 1, "log_level": 0})
-        brokers = self._owner.list_topics(timeout=_STARTS_WITHIN_S).brokers.values()
-        if not brokers:
-            raise TransportError("the embedded broker did not start")
+        options, problem = self._library.rd_kafka_conf_new(), ctypes.create_string_buffer(512)
+        for name, value in ((b"test.mock.num.brokers", b"1"), (b"log_level", b"0")):
+            self._library.rd_kafka_conf_set(options, name, value, problem, len(problem))
+        self._owner = self._library.rd_kafka_new(_PRODUCER, options, problem, len(problem))
+        if not self._owner:
+            raise TransportError(f"the embedded broker did not start: {problem.value.decode(errors='replace')}")
+        cluster = self._library.rd_kafka_handle_mock_cluster(self._owner)
+        self._library.rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0)
         return KafkaConnection(
-            servers=tuple(f"{broker.host}:{broker.port}" for broker in brokers),
+            servers=tuple(self._library.rd_kafka_mock_cluster_bootstraps(cluster).decode().split(",")),
             api_version=API_VERSION,
             topics_on_demand=True,
             transactions=False,
@@ -58,5 +68,22 @@ class EmbeddedBroker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._owner.close()
+        self._library.rd_kafka_destroy(self._owner)
         del self._owner
+
+
+def _librdkafka(extension: str) -> ctypes.CDLL:
+    """The library that the extension module of this path is linked to, with the types of the functions used here."""
+    library, pointer, text = ctypes.CDLL(extension), ctypes.c_void_p, ctypes.c_char_p
+    for name, result, arguments in (
+        ("rd_kafka_conf_new", pointer, ()),
+        ("rd_kafka_conf_set", ctypes.c_int, (pointer, text, text, text, ctypes.c_size_t)),
+        ("rd_kafka_new", pointer, (ctypes.c_int, pointer, text, ctypes.c_size_t)),
+        ("rd_kafka_handle_mock_cluster", pointer, (pointer,)),
+        ("rd_kafka_mock_group_initial_rebalance_delay_ms", ctypes.c_int, (pointer, ctypes.c_int32)),
+        ("rd_kafka_mock_cluster_bootstraps", text, (pointer,)),
+        ("rd_kafka_destroy", None, (pointer,)),
+    ):
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library

@@ -18,6 +18,7 @@ from schemas.modalities import FUSED_MODALITIES, Dimension
 from schemas.questions.pools import HypotheticalClip
 from schemas.questions.retrieval import SimilarQuery
 from tests.ranking.examples import apply, scored_clip
+from tests.waiting import pause
 from transport.connection import KafkaConnection
 
 MOST = 4
@@ -98,6 +99,7 @@ def test_a_process_with_every_part_holds_no_more_connections_than_allowed_howeve
             apply(view, clips)
         while not all(thread.loop.caught_up for thread in replica.loops):
             assert all(thread.failure is None for thread in replica.loops)
+            pause()
         with connections_counted(settings.ranking.database_url) as seen, ThreadPoolExecutor(THREADS) as askers:
             for asked in [askers.submit(ask, replica.service, number) for number in range(THREADS)]:
                 asked.result()
