@@ -33,14 +33,12 @@ lint: $(VENV)/installed-test ## style, types, import rules, lengths of modules a
 	@echo "==> style"
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run '$(BIN)/ruff format .'"; exit 1; }
-	@echo "==> types"
-	@$(BIN)/mypy --no-error-summary
 	@echo "==> import rules"
 	@$(BIN)/lint-imports --no-logo > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
 	@echo "==> lengths of modules"
 	@$(BIN)/python -m benchmarks.structure --longest 399
-	@echo "==> documentation"
-	@$(SITE)
+	@echo "==> types, and the documentation at the same time"
+	@$(SITE) & $(BIN)/mypy --no-error-summary; types=$$?; wait $$! && exit $$types
 
 docs: $(VENV)/installed-test ## build the documentation site in docs/_build; a broken link is an error
 	@$(SITE)
