@@ -137,6 +137,8 @@ def test_every_fold_is_trained_every_clip_held_out_once_and_a_checkpoint_exporte
     data: DataSet, recipe: Path, tmp_path: Path
 ) -> None:
     rewrite_annotations(data, draw_folds(data.annotations, 3, by_dancer=True))
+    # A network that is traced in a tenth of the time of RTCN.
+    recipe.write_text(RECIPE.replace("[network]", '[network]\nappearance_network = "segments"'))
     result = invoke(
         "train", data.folder, tmp_path / "run", "--settings", recipe, "--width", 0.03, "--epochs", 1,
         "--modalities", "scenic", "--track", "b",
