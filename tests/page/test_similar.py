@@ -8,12 +8,13 @@ from dataclasses import fields
 from typing import Any, Final
 from urllib.parse import quote
 
+import msgspec
 import numpy as np
 import pytest
 from playwright.sync_api import Locator, Request, Route, expect
 
 from schemas.errors import FeatureFileCorrupt
-from schemas.events import FeatureSource
+from schemas.events import ClipScoredV3, FeatureSource
 from schemas.modalities import FUSED_MODALITIES, Dimension, Modality
 from schemas.questions.feedback import Guided, Skeleton
 from schemas.questions.retrieval import Example, SimilarQuery
@@ -270,10 +271,11 @@ def test_a_file_is_dropped_scored_and_compared(
         ("notes.txt", 5, "is neither a video nor a feature file"),
         ("long.mp4", 1001, "has 1,001 bytes; at most 1 kB are taken"),
         ("empty.mp4", 0, "“empty.mp4” is empty"),
-        ("cut.safetensors", 10, "the header is cut off"),
+        ("cut.safetensors", 10, "“cut.safetensors”: the header is cut off"),
     ):
         field.set_input_files({"name": name, "mimeType": "", "buffer": b"x" * size})
         expect(problem).to_contain_text(said)
+        expect(problem).to_contain_text("Choose another file.")
     field.set_input_files({"name": "other.safetensors", "mimeType": "", "buffer": b"x" * 11})
     expect(seen.page.locator(".empty").last).to_contain_text("nothing to compare with")
     expect(problem).to_have_count(0)
@@ -302,6 +304,20 @@ def test_a_video_is_watched_for_as_long_as_it_takes_and_the_one_that_is_dropped_
     seen.page.get_by_role("button", name="Stop").click()
     expect(progress).to_have_count(0)
     seen.take("404")
+
+
+def test_a_file_is_compared_with_clips_of_which_none_is_ranked(visit: Visits, scores: Scores) -> None:
+    outside = [ClipScoredV3(**(msgspec.structs.asdict(clip) | {"training_distance": 3.5})) for clip in some_clips()]
+    with SmallSystem(outside) as system, serving(system.app(scoring=scores)) as url:
+        seen = visit(url, "#/similar")
+        seen.page.get_by_label("or choose one").set_input_files(
+            {"name": "mine.mp4", "mimeType": "video/mp4", "buffer": b"1"}
+        )
+        expect(hits(seen).first.locator(".who")).to_have_text(re.compile(rf"{SHOWN}.*1\.000$"))
+        seen.shows("No clip of this generation is ranked, so it has no percentile")
+        seen.page.goto("about:blank")
+        seen.take("404")
+        seen.take("503")  # nothing has decided about tiers
 
 
 def test_without_scoring_a_sentence_says_why(visit: Visits, small_url: str) -> None:

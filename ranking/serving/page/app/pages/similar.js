@@ -95,9 +95,9 @@ function Found({ question, dropped, isMoving, onAnswer, onLike, onUnlike }) {
     </div>`}`;
 }
 
-/** Why nothing can be compared with a file, or `null`. */
+/** Why nothing can be compared with a file, or `null`. Without percentiles clips of the active generation are still alike. */
 function incomparable(dropped) {
-  if (dropped === null || Object.keys(dropped.percentiles).length > 0) return null;
+  if (dropped === null || dropped.generation === dropped.active_generation || Object.keys(dropped.percentiles).length > 0) return null;
   return dropped.note ?? "No clip was scored under the generation of this file, so there is nothing to compare it with.";
 }
 

@@ -84,9 +84,9 @@ function useDrop(setOver, take, isTaken) {
 }
 
 class FileRefused extends Error {
-  constructor(message) {
+  constructor(message, code = "file_refused") {
     super(message);
-    this.code = "file_refused";
+    this.code = code;
     this.remedy = "Choose another file.";
     this.retryAfterS = null;
   }
@@ -119,8 +119,12 @@ async function scored(file, offer, signal, onSent) {
   if (isVideo(file) && offer && !offer.videos) throw new FileRefused(`${offer.videos_reason}.`);
   if (offer && file.size > offer.max_file_bytes) throw new FileRefused(`“${file.name}” has ${count(file.size)} bytes; at most ${bytes(offer.max_file_bytes)} are taken.`);
   const type = isFeatures(file) ? "application/octet-stream" : file.type.startsWith("video/") ? file.type : "video/mp4";
-  const response = await upload(withQuery("v1/score/file", { movement: true }), file, { type, signal, onSent });
-  return response.json();
+  try {
+    return await (await upload(withQuery("v1/score/file", { movement: true }), file, { type, signal, onSent })).json();
+  } catch (error) {
+    if (error.status !== 422) throw error;
+    throw new FileRefused(`“${file.name}”: ${error.message}`, error.code); // its value is not to be corrected, but the file
+  }
 }
 
 function Result({ dropped, remove }) {
@@ -137,7 +141,7 @@ function Result({ dropped, remove }) {
     ${answer.outside_training_distribution && html`<p class="warning" role="note"><strong>Outside the training distribution.</strong> It is unlike the clips that the model learned from; its scores are not to be trusted.</p>`}
     ${bars.length > 0 && html`<${Bars} label="Percentiles among all clips" bars=${bars} text=${(share) => percentile(share * 100)} />
       <p class="hint">Percentiles among all clips of this generation.</p>`}
-    ${bars.length === 0 && html`<p>Fused score ${fixed(answer.scores.fused)}.</p>`}
+    ${bars.length === 0 && html`<p>Fused score ${fixed(answer.scores.fused)}. No clip of this generation is ranked, so it has no percentile.</p>`}
     ${answer.skeleton && html`<${Danced} name=${name} skeleton=${answer.skeleton} guidance=${answer.guidance} />`}
   </div>`;
 }
