@@ -24,6 +24,7 @@ from ranking.database.connection import Database
 from ranking.monitoring.monitor import ModelMonitor
 from ranking.pools.policy import Policy
 from ranking.pools.service.publishing import DecisionPublisher, publishing
+from ranking.pools.service.ranked_source import RankedSource
 from ranking.pools.service.reading import PoolReader
 from ranking.pools.service.store import PoolStore
 from ranking.pools.service.worker import PoolEntry, PoolWorker, read_pool_entries
@@ -312,7 +313,7 @@ class Processes:
                 observer=self.observer,
             )
             loop = ViewLoop(
-                open_source,
+                lambda listener: RankedSource(open_source, listener, scored_in, worker.ranked_to, self.observer),
                 worker,
                 read,
                 sink,

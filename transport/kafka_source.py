@@ -21,7 +21,7 @@ from schemas.ports import RebalanceListener, Record, TopicPartition
 from transport.batches.unreadable import BatchReader
 from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection, open_client, transport_errors
-from transport.kafka_internals import TopicIds, has_leader, known_partitions, read_batches_by
+from transport.kafka_internals import TopicIds, has_leader, known_partitions, next_to_return, read_batches_by
 from transport.kafka_partitions import listed, offsets_where_led, ours, theirs
 from transport.rebalances import Call, Rebalances
 from transport.standstill import STANDSTILL_S, Standstill
@@ -196,8 +196,8 @@ class KafkaSource:
         return bool(self._assigned) or (self._group is not None and self._consumer.group_metadata().generation_id >= 0)
 
     def positions(self) -> Mapping[TopicPartition, int]:
-        known = {at: self._position(at) for at in self._assigned}
-        return {at: offset for at, offset in known.items() if offset}
+        own = next_to_return(self._consumer, self._assigned)  # passes offsets without a record: transaction markers
+        return {at: offset for at in self._assigned if (offset := max(self._next_offset.get(at, 0), own.get(at, 0)))}
 
     def end_offsets(self) -> Mapping[TopicPartition, int]:
         with transport_errors(self._connection, "cannot read end offsets"):

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -14,6 +15,7 @@ import stamina
 from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from ranking.database.failures import store_errors
 from ranking.database.limits import CONNECTION_WAIT_S, MOST_CONNECTIONS
@@ -37,6 +39,15 @@ _PATIENCE: Final = {
 _PARAMETERS: Final = 10_000
 _CLIPS_LOCK: Final = 0x636C697073  # "clips"
 _IMMEDIATE: Final = "begin_immediate"
+_UNLOOKED_S: Final = 0.25
+"""A connection that was in use so recently is taken to work still. Whoever finds that it does not repeats what it did,
+as for one that breaks during a transaction."""
+_USED: Final = "used_s"
+
+
+FRESH_PLANS: Final = sa.func.set_config("plan_cache_mode", "force_custom_plan", True)
+"""What a transaction selects first whose statements PostgreSQL is to plan each time, also those that it has read
+before: a plan that it keeps from when tables were empty scans them for each row, and a rebuild would not end."""
 
 
 class Database:
@@ -89,6 +100,16 @@ class Database:
                 connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
                 yield connection
+
+    @contextmanager
+    def glancing(self) -> Iterator[sa.Connection]:
+        """A connection for one statement that reads, which needs no transaction. Raises as ``store_errors`` says."""
+        if self.dialect != "postgresql":
+            with self.reading() as connection:
+                yield connection
+            return
+        with self._connected() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
@@ -200,7 +221,7 @@ def _open_engine(url: str, pool: Mapping[str, Any]) -> sa.Engine:
     if parsed.get_backend_name() == "postgresql":
         through_psycopg = parsed.set(drivername="postgresql+psycopg")
         try:
-            return sa.create_engine(through_psycopg, connect_args=_PATIENCE, pool_pre_ping=True, **pool)
+            return _looking(sa.create_engine(through_psycopg, connect_args=_PATIENCE, **pool))
         except ModuleNotFoundError as error:
             raise ExtraMissing(
                 "PostgreSQL needs psycopg; install the extra: pip install 'dancerank[postgresql]'", field="database_url"
@@ -210,6 +231,27 @@ def _open_engine(url: str, pool: Mapping[str, Any]) -> sa.Engine:
     raise ConfigurationError(
         f"{parsed.get_backend_name()} databases are not supported; use sqlite or postgresql", field="database_url"
     )
+
+
+def _looking(engine: sa.Engine) -> sa.Engine:
+    """``engine``, which looks whether a connection still works before it is used again, unless it just was."""
+
+    @sa.event.listens_for(engine, "connect")
+    @sa.event.listens_for(engine, "checkin")
+    def note(_connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+        record.info[_USED] = time.monotonic()
+
+    @sa.event.listens_for(engine, "checkout")
+    def look(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        is_fresh = time.monotonic() - record.info.get(_USED, float("-inf")) < _UNLOOKED_S
+        if is_fresh and not connection.closed:  # psycopg knows if it broke in use
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise exc.InvalidatePoolError from error  # all of the pool are opened anew
+
+    return engine
 
 
 def is_in_memory(url: sa.URL) -> bool:
@@ -272,9 +314,7 @@ def lock_clips(connection: sa.Connection, *, alone: bool) -> None:
     """
     if connection.dialect.name == "postgresql":
         lock = sa.func.pg_advisory_xact_lock if alone else sa.func.pg_advisory_xact_lock_shared
-        # A generic plan cached while the tables were empty scans them for each row; a rebuild would not end.
-        fresh_plans = sa.func.set_config("plan_cache_mode", "force_custom_plan", True)
-        connection.execute(sa.select(lock(_CLIPS_LOCK), fresh_plans))
+        connection.execute(sa.select(lock(_CLIPS_LOCK), FRESH_PLANS))
 
 
 def in_parts(keys: Iterable[str]) -> Iterator[list[str]]:

@@ -30,14 +30,21 @@ class Step(NamedTuple):
     check: Callable[[Sequence[Any]], None] | None = None
 
 
-def together(connection: sa.Connection, steps: Sequence[Step]) -> list[Sequence[Any]]:
+COMMIT: Final = Step(sa.text("COMMIT"))
+"""As the last of several steps, none of which is checked: they are committed in the same round trip."""
+
+
+def together(connection: sa.Connection, steps: Sequence[Step], *, prepared: bool = False) -> list[Sequence[Any]]:
     """Execute ``steps`` in order, in the transaction of ``connection``; returns the rows of each, once all are checked.
+
+    With ``prepared`` PostgreSQL reads the text of each statement once for a connection. Only where the transaction has
+    begun with ``ranking.database.connection.FRESH_PLANS``.
 
     Rows have their columns as attributes and ``_asdict``. If one step fails, none after it takes effect. Raises
     ``sqlalchemy.exc.DBAPIError``.
     """
     if connection.dialect.name == POSTGRESQL:
-        found = _pipelined(connection, steps)
+        found = _pipelined(connection, steps, prepared=prepared)
     else:
         found = [_executed(connection, step) for step in steps]
     for step, rows in zip(steps, found, strict=True):
@@ -47,11 +54,12 @@ def together(connection: sa.Connection, steps: Sequence[Step]) -> list[Sequence[
 
 
 def among(dialect: str, column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
-    """The condition that ``column`` is among the strings of the parameter ``name``; as long as they are fewer than the
+    """The condition that ``column`` is among the values of the parameter ``name``; as long as they are fewer than the
     30,000 parameters that SQLite takes.
     """
     if dialect == POSTGRESQL:  # one text for any number of keys
-        return column == sa.any_(sa.bindparam(name, type_=postgresql.ARRAY(sa.Text())))
+        type_ = sa.Text() if isinstance(column.type, sa.String) else column.type
+        return column == sa.any_(sa.bindparam(name, type_=postgresql.ARRAY(type_)))
     return column.in_(sa.bindparam(name, expanding=True))
 
 
@@ -105,7 +113,7 @@ def _executed(connection: sa.Connection, step: Step) -> Sequence[Any]:
     return result.all() if result.returns_rows else []
 
 
-def _pipelined(connection: sa.Connection, steps: Sequence[Step]) -> list[Sequence[Any]]:
+def _pipelined(connection: sa.Connection, steps: Sequence[Step], *, prepared: bool) -> list[Sequence[Any]]:
     from psycopg import Connection, Error  # of the extra "postgresql"
     from psycopg.rows import namedtuple_row
 
@@ -117,8 +125,7 @@ def _pipelined(connection: sa.Connection, steps: Sequence[Step]) -> list[Sequenc
             for step in steps:
                 cursor = driver.cursor(row_factory=namedtuple_row)
                 text, own = _compiled(step.statement)
-                # Never prepared: a plan that was made while the tables were empty would scan them ever after.
-                cursor.execute(text, {**own, **_values(step.parameters)}, prepare=False)
+                cursor.execute(text, {**own, **_values(step.parameters)}, prepare=prepared)
                 cursors.append(cursor)
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
     except Error as error:

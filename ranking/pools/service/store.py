@@ -4,13 +4,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
 from ranking.database.connection import Database
-from ranking.database.round_trip import together
+from ranking.database.round_trip import COMMIT, Step, among, together
 from ranking.database.tables import pool_clips, pool_counters, pool_decisions, pool_outbox, pool_policies, pool_workers
 from ranking.pools.policy import MS, Policy
 from ranking.pools.service import leases, snapshots
@@ -42,6 +43,15 @@ _LONGEST_WAIT_S: Final = 0.05
 _FREE: Final = (
     sa.select(pool_counters.c.value).where(pool_counters.c.name == "published").with_for_update(skip_locked=True)
 )
+_NEXT: Final = (
+    sa.select(pool_decisions.c.sequence, pool_decisions.c.content)
+    .join(pool_outbox, pool_outbox.c.sequence == pool_decisions.c.sequence)
+    .order_by(pool_outbox.c.sequence)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
+"""Decisions to publish, by their numbers. A clip's second decision is numbered after the transaction of the first has
+ended."""
+_UNPUBLISHED: Final = sa.select(pool_outbox.c.sequence).limit(1)
 _encode_policy: Final = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
@@ -65,7 +75,7 @@ class PoolStore:
 
     def ranked_to(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The positions of the rankings."""
-        with self._database.reading() as connection:
+        with self._database.glancing() as connection:
             return stored_positions(connection, SCORES_VIEW, partitions)
 
     def adopt(self, policy: Policy, at_ms: int) -> int:
@@ -171,24 +181,29 @@ class PoolStore:
         if self._database.dialect == "sqlite":
             return self._publish_unlocked(deliver, most)
         with self._database.writing() as connection:
-            if connection.scalars(_FREE).one_or_none() is None:
+            (is_free,) = together(connection, [Step(_FREE)])
+            if not is_free:
                 return None
-            return _delivered(connection, _next_decisions(connection, most), deliver)
+            rows = connection.execute(_NEXT, {"most": most}).all()
+            if rows:
+                deliver([decode(row.content, PoolDecision) for row in rows])
+                together(connection, [_published(connection, rows), COMMIT])
+            return len(rows)
 
     def _publish_unlocked(self, deliver: Callable[[Sequence[PoolDecision]], None], most: int) -> int:
         """Without holding the one lock of all writers while Kafka is waited for; of two workers both may send."""
         with self._database.reading() as connection:
-            rows = _next_decisions(connection, most)
+            rows = connection.execute(_NEXT, {"most": most}).all()
         if rows:
             deliver([decode(row.content, PoolDecision) for row in rows])
             with self._database.writing() as connection:
-                _published(connection, rows)
+                together(connection, [_published(connection, rows)])
         return len(rows)
 
     def has_unpublished(self) -> bool:
         """Whether there are decisions that were not published yet."""
-        with self._database.reading() as connection:
-            return connection.execute(sa.select(pool_outbox.c.sequence).limit(1)).first() is not None
+        with self._database.glancing() as connection:
+            return connection.execute(_UNPUBLISHED).first() is not None
 
     def take_snapshot(self, at_ms: int, *, interval_s: float = 0.0) -> bool:
         """Let a snapshot take the place of the journal so far, if the one before is ``interval_s`` old and no other
@@ -219,25 +234,14 @@ class PoolStore:
             return replay(connection)
 
 
-def _next_decisions(connection: sa.Connection, most: int) -> Sequence[sa.Row[Any, Any]]:
-    """By their numbers. A clip's second decision is numbered after the transaction of the first has ended."""
-    table = pool_decisions.c
-    query = sa.select(table.sequence, table.content).join(pool_outbox, pool_outbox.c.sequence == table.sequence)
-    return connection.execute(query.order_by(pool_outbox.c.sequence).limit(most)).all()
+def _published(connection: sa.Connection, rows: Sequence[Any]) -> Step:
+    """A step that takes decisions out of the outbox."""
+    return Step(_done(connection.dialect.name), {"sequences": [int(row.sequence) for row in rows]})
 
 
-def _delivered(
-    connection: sa.Connection, rows: Sequence[sa.Row[Any, Any]], deliver: Callable[[Sequence[PoolDecision]], None]
-) -> int:
-    if rows:
-        deliver([decode(row.content, PoolDecision) for row in rows])
-        _published(connection, rows)
-    return len(rows)
-
-
-def _published(connection: sa.Connection, rows: Sequence[sa.Row[Any, Any]]) -> None:
-    done = pool_outbox.c.sequence.in_([row.sequence for row in rows])
-    connection.execute(sa.delete(pool_outbox).where(done))
+@lru_cache
+def _done(dialect: str) -> sa.Delete:
+    return sa.delete(pool_outbox).where(among(dialect, pool_outbox.c.sequence, "sequences"))
 
 
 def _reckon_stays(connection: sa.Connection, policy: Policy) -> None:

@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from ranking.database.connection import in_parts
+from ranking.database.connection import FRESH_PLANS, in_parts
 from ranking.database.round_trip import POSTGRESQL, Step, among, given_rows, inserting, together
 from ranking.database.tables import (
     DECISIONS,
@@ -174,7 +174,7 @@ class PoolTransaction:
             facts = [Step(uploaded(dialect), {"clips": clip_ids})]
         if scored:
             facts += [Step(ACTIVE), Step(CHOSEN), Step(outside_training(dialect), {"clips": scored})]
-        rows = iter(together(self._connection, [*first, *clips_read, *observed, *facts])[len(first) :])
+        rows = iter(together(self._connection, [*first, *clips_read, *observed, *facts], prepared=True)[len(first) :])
         if not clip_ids:
             return Facts()
         self.state.known([next(rows) for _ in clips_read], *about)
@@ -247,7 +247,7 @@ class PoolTransaction:
         if events:
             steps += self._journal(batches)
         steps += [*self._unknown_still(), *self.state.shared_changes()]
-        together(self._connection, steps)
+        together(self._connection, steps, prepared=True)
 
     def _worked(self, batches: int, decisions: int) -> Iterable[Step]:
         row = {
@@ -314,7 +314,7 @@ def entering(connection: sa.Connection, *, alone: bool = False) -> list[Step]:
 
 def _entering(lock: Any) -> sa.Select[Any]:
     limit = sa.func.set_config("idle_in_transaction_session_timeout", str(_FROZEN_MS), True)
-    return sa.select(limit, lock(POLICY_LOCK))
+    return sa.select(limit, FRESH_PLANS, lock(POLICY_LOCK))
 
 
 _ENTER: Final = _entering(sa.func.pg_advisory_xact_lock_shared)

@@ -130,6 +130,7 @@ class PoolWorker:
         self._seen = seen
         self._look = look
         self._adoption = store.adopt(policy, clock.now_ms())
+        self._ranked: dict[TopicPartition, int] = {}
 
     def positions(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         return self._store.positions(partitions)
@@ -221,6 +222,7 @@ class PoolWorker:
     def _await_rankings(self, entries: Sequence[PoolEntry]) -> None:
         """Return once the rankings hold every scored clip of ``entries``. Raises ``RankingsBehind``."""
         wanted = _scored_to(entries)
+        has_waited = False
         started_s = self._clock.monotonic_s()
         while behind := self._behind(wanted):
             if self._clock.monotonic_s() - started_s > self._rankings_timeout_s:
@@ -228,13 +230,23 @@ class PoolWorker:
                     f"the rankings have not come to {behind} within {self._rankings_timeout_s:g} s, and a clip is "
                     "rated by its place in them; does dancerank rank run on this database?"
                 )
+            has_waited = True
             time.sleep(_LOOK_AGAIN_S)
-        if wanted:
+        if has_waited:
             self._observer.stage_timed("rankings", self._clock.monotonic_s() - started_s)
 
     def _behind(self, wanted: Mapping[TopicPartition, int]) -> str:
-        ranked = self._store.ranked_to(wanted) if wanted else {}
+        ranked = self.ranked_to(wanted)
         return ", ".join(f"{at.topic}[{at.partition}]@{to}" for at, to in wanted.items() if ranked.get(at, 0) < to)
+
+    def ranked_to(self, wanted: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+        """How far the rankings have come; they are asked only where they had not come to ``wanted`` the last time, as
+        they hold a clip until it is deleted. Raises as ``PoolStore``.
+        """
+        lacking = [at for at, to in wanted.items() if self._ranked.get(at, 0) < to]
+        if lacking:
+            self._ranked |= self._store.ranked_to(lacking)
+        return self._ranked
 
 
 def _scored_to(entries: Sequence[PoolEntry]) -> dict[TopicPartition, int]:

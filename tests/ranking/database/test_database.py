@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
+from ranking.database import connection as connections
 from ranking.database.connection import Database, clock_ms, lock_clips
 from ranking.scores.store import ScoreStore
 from ranking.serving.replicas import ALIVE_S, Replicas, ReplicaState
@@ -15,6 +17,7 @@ from schemas.errors import ConfigurationError, DatabaseBusy, RetriableError
 from tests.ranking.databases import UNREACHABLE
 
 HOUR_MS = 3_600_000
+_OWN = sa.select(sa.func.pg_backend_pid())
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://host/db", ""])
@@ -96,3 +99,31 @@ def test_statements_that_write_clips_are_planned_for_the_tables_as_they_are(
         assert connection.scalar(mode) == "force_custom_plan"
     with postgresql_database.writing() as connection:
         assert connection.scalar(mode) == "auto", "the next one to use the connection decides for itself"
+
+
+@pytest.mark.postgresql
+def test_a_connection_that_was_lost_while_nobody_used_it_is_replaced(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_UNLOOKED_S", 0.05)
+    with closing(Database(postgresql_url)) as database, closing(Database(postgresql_url)) as other:
+        with database.glancing() as connection:
+            lost = connection.scalar(_OWN)
+        with other.writing() as connection:
+            connection.execute(sa.select(sa.func.pg_terminate_backend(lost)))
+        time.sleep(0.1)
+        with database.glancing() as connection:
+            assert connection.scalar(_OWN) not in (None, lost)
+
+
+@pytest.mark.postgresql
+def test_a_connection_that_was_just_used_is_not_looked_at_again(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_UNLOOKED_S", 60.0)
+    with closing(Database(postgresql_url)) as database:
+        with database.glancing() as connection:
+            own = connection.scalar(_OWN)
+        monkeypatch.setattr(PGDialect_psycopg, "do_ping", lambda *_: pytest.fail("it was looked at"))
+        with database.writing() as connection:
+            assert connection.scalar(_OWN) == own

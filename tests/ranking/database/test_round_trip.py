@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ranking.database.connection import Database
-from ranking.database.round_trip import Step, among, inserting, together, writing
+from ranking.database.connection import FRESH_PLANS, Database
+from ranking.database.round_trip import COMMIT, Step, among, inserting, together, writing
 from ranking.database.tables import engagement_aside, pool_kinds
 from schemas.errors import StoreRefused, StoreUnavailable
 
@@ -83,6 +83,37 @@ def test_a_connection_that_is_lost_between_two_steps_is_an_outage(postgresql_dat
     with pytest.raises(StoreUnavailable):
         ends()
     assert kinds(postgresql_database) == []
+
+
+@pytest.mark.postgresql
+def test_what_ends_with_a_commit_is_committed_with_it(postgresql_database: Database) -> None:
+    def fails() -> None:
+        with postgresql_database.writing() as connection:
+            steps = inserting(connection, pool_kinds, [kind("b")])
+            together(connection, [*steps, *steps, COMMIT])
+
+    with postgresql_database.writing() as connection:
+        together(connection, [*inserting(connection, pool_kinds, [kind("a")]), COMMIT])
+        assert kinds(postgresql_database) == [kind("a")]
+    with pytest.raises(StoreRefused):
+        fails()
+    assert kinds(postgresql_database) == [kind("a")]
+
+
+@pytest.mark.postgresql
+def test_a_prepared_statement_is_planned_each_time_where_the_transaction_asks_for_it(
+    postgresql_database: Database,
+) -> None:
+    named = sa.text(
+        "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%pool_kinds%'"
+    )
+    one = sa.select(pool_kinds.c.views).where(pool_kinds.c.challenge_id == sa.bindparam("challenge"))
+    with postgresql_database.writing() as connection:
+        connection.execute(sa.select(FRESH_PLANS))
+        for _ in range(10):
+            together(connection, [Step(one, {"challenge": "a"})], prepared=True)
+        plans = [tuple(row) for row in connection.execute(named)]
+    assert plans == [(0, 10)]
 
 
 @given(rows=st.dictionaries(st.tuples(TEXTS, st.integers(-(2**63), 2**63 - 1)), st.tuples(TEXTS, st.binary())))
