@@ -13,8 +13,9 @@ STANDSTILL_S: Final = 240.0
 """Seconds without progress after which a wait has failed; below pytest's own limit, which says less."""
 
 
-def pause() -> None:
-    time.sleep(0.02)
+def pause(waited_s: float = 0.0) -> None:
+    """A twentieth of what was waited for so far, for asking costs those who are waited for; 0.02 to 0.1 s."""
+    time.sleep(min(max(0.02, waited_s / 20), 0.1))
 
 
 def watching(check: Callable[[], object]) -> Callable[[], None]:
@@ -29,21 +30,28 @@ def watching(check: Callable[[], object]) -> Callable[[], None]:
 
 def wait_until(
     condition: Callable[[], object],
-    act: Callable[[], object] = pause,
+    act: Callable[[], object] | None = None,
     *,
     what: str = "waited in vain",
     progress: Callable[[], object] = lambda: None,
     standstill_s: float = STANDSTILL_S,
 ) -> None:
-    """Call ``act`` until ``condition``; ``TimeoutError`` if ``progress`` has been the same for ``standstill_s``."""
-    seen, since_s = progress(), time.monotonic()
+    """Call ``act``, or pause, until ``condition``.
+
+    Raises ``TimeoutError`` if ``progress`` has been the same for ``standstill_s``.
+    """
+    began_s = time.monotonic()
+    seen, since_s = progress(), began_s
     while not condition():
         if time.monotonic() - since_s > standstill_s:
             now = progress()
             if now == seen:
                 raise TimeoutError(f"{what}: nothing changed for {standstill_s:g} s ({now})")
             seen, since_s = now, time.monotonic()
-        act()
+        if act is None:
+            pause(time.monotonic() - began_s)
+        else:
+            act()
 
 
 def read(source: RecordSource, count: int) -> list[Record]:

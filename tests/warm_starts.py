@@ -10,8 +10,10 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from dancerank_installation import run_command
@@ -47,12 +49,13 @@ class WarmCommand:
         *,
         output: Path | None = None,
         without: Sequence[str] = (),
+        constants: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         """Standard error is appended to ``log``, and so is standard output if it has no file of its own. The modules
-        ``without`` cannot be imported.
+        ``without`` cannot be imported; ``constants``, which are named with their module, have other values.
         """
-        arguments_of_run = (arguments, log, output or log, dict(variables), without)
-        self._process = warm().Process(target=_run, args=arguments_of_run)
+        of_run = (arguments, log, output or log, dict(variables), without, dict(constants))
+        self._process = warm().Process(target=_run, args=of_run)
         self._process.start()
 
     @property
@@ -79,7 +82,12 @@ class WarmCommand:
 
 
 def _run(
-    arguments: Sequence[str], log: Path, output: Path, variables: Mapping[str, str], without: Sequence[str]
+    arguments: Sequence[str],
+    log: Path,
+    output: Path,
+    variables: Mapping[str, str],
+    without: Sequence[str],
+    constants: Mapping[str, float],
 ) -> None:
     """In the new process: all that ``subprocess.Popen`` and the interpreter would have done."""
     os.environ.clear()
@@ -91,5 +99,9 @@ def _run(
     for name in without:
         assert name not in sys.modules, f"{name} is imported already"
         sys.modules[name] = None  # type: ignore[assignment]
+    for name, value in constants.items():
+        module, _, constant = name.rpartition(".")
+        assert hasattr(import_module(module), constant), name
+        setattr(import_module(module), constant, value)
     sys.argv = ["dancerank", *arguments]
     run_command()

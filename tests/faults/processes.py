@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import httpx
 import psutil
@@ -18,6 +18,8 @@ from tests.servers import free_port, log_tail
 from tests.warm_starts import WarmCommand
 
 START_S = 60.0
+SOONER: Final = {"transport.lag_monitor.FORGOTTEN_AFTER_S": 8.0}
+"""Constants of processes that are not cold: an outage need not outlast the half minute of the real ones."""
 
 
 class Worker:
@@ -58,7 +60,7 @@ class Worker:
     def start(self) -> None:
         self._is_ended = False
         if not self._is_cold:
-            self._process = WarmCommand(self._arguments, self._log, self._variables)
+            self._process = WarmCommand(self._arguments, self._log, self._variables, constants=SOONER)
             return
         with self._log.open("ab") as log:
             command = [sys.executable, "-m", "dancerank", *self._arguments]

@@ -1,6 +1,5 @@
 """What a process does that applies a log to an index view and saves snapshots without a pause, until it is killed."""
 
-from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -42,13 +41,19 @@ def apply(view: IndexView, start: int, end: int) -> None:
     view.apply(batch, positions_after(entry.record for entry in batch))
 
 
-@cache
-def content(end: int) -> str:
-    """Hash of a view of the log up to an offset."""
-    view = opened()
-    if end:
-        apply(view, 0, end)
-    return view.content()
+class NeverSaved:
+    """A view that follows the log in memory alone."""
+
+    def __init__(self) -> None:
+        self._view, self._end = opened(), 0
+
+    def content(self, end: int) -> str:
+        """Hash of what it holds at an offset, which must not be less than the one before."""
+        assert end >= self._end
+        if end > self._end:
+            apply(self._view, self._end, end)
+        self._end = end
+        return self._view.content()
 
 
 def offset_of(view: IndexView) -> int:

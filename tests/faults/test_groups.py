@@ -103,7 +103,8 @@ def test_a_member_that_froze_until_others_had_its_partitions_writes_nothing_and_
             time.sleep(SESSION_S / 2)
             zombie.send(signal.SIGCONT)
             await_all(done, [healthy, zombie])
-            assert zombie.metric("dancerank_interruptions_total") >= 1, "its commit was not refused"
+            # The other one may have done all of it before this one wakes.
+            wait_until(lambda: zombie.metric("dancerank_interruptions_total") >= 1, what="its commit was not refused")
             assert zombie.stop() == 0, zombie.log()[-3000:]
             assert healthy.stop() == 0, healthy.log()[-3000:]
     assert_each_once(here)

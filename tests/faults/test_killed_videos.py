@@ -15,7 +15,7 @@ from schemas.ports import OutgoingRecord
 from tests.clips import UPLOADED_AT_MS, random_features
 from tests.extraction.made_videos import steady, write_video
 from tests.extraction.tiny import TINY
-from tests.faults.killing import await_all
+from tests.faults.killing import Cached, await_all
 from tests.faults.processes import streamer
 from tests.integration.scored_log import read_log
 from tests.small_bundle import write_small_bundle
@@ -64,6 +64,7 @@ def test_a_streamer_killed_while_it_extracts_scores_each_clip_once(
         extractor = "videos"
         feature_roots = ["{tmp_path.as_uri()}"]
         inference_threads = 1
+        tuning_s = 0
         [extraction]
         extractors = "{TINY}"
         """
@@ -90,7 +91,7 @@ def test_a_streamer_killed_while_it_extracts_scores_each_clip_once(
         wait_until(lambda: extracted() >= VIDEOS // 3, progress=extracted, what="no video was extracted")
         worker.kill()
         worker.start()
-        await_all(lambda: len(scored()) >= len(events), [worker])
+        await_all(Cached(lambda: len(scored()) >= len(events), every_s=0.5), [worker])
 
     with closing(KafkaSource(kafka_connection, [settings.streamer.videos_topic], group=None)) as source:
         moved = [decode_upload(record.value).clip_id for record in read(source, VIDEOS)]

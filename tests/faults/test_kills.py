@@ -13,8 +13,9 @@ from transport.connection import KafkaConnection
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgresql, pytest.mark.slow, pytest.mark.timeout(1200)]
 
-CLIPS, KILLS, EVERY_S = (20_000, 100, 0.8) if servers_are_required() else (3_000, 12, 0.6)
+CLIPS, KILLS = (20_000, 100) if servers_are_required() else (3_000, 12)
 """All that is promised takes minutes: in CI it is done whole, elsewhere less of it."""
+EVERY_S = 0.6
 
 
 def test_no_upload_is_lost_and_none_has_its_effect_twice_when_workers_are_killed(

@@ -1,7 +1,7 @@
 """A partition whose only broker is down: others are read, lag and readiness name it, it is read once that is back."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import httpx
@@ -15,6 +15,7 @@ from schemas.ports import OutgoingRecord, TopicPartition
 from tests.faults.conftest import Scene
 from tests.faults.processes import Worker, ranker, server, streamer
 from tests.ranking.examples import scored_clip
+from tests.servers import ServerUnavailable, unavailable
 from tests.servers.kafka import KafkaServer
 from tests.servers.second_broker import SecondBroker
 from tests.waiting import wait_until
@@ -35,13 +36,13 @@ LAG = "dancerank_consumer_lag_records{"
 class Cluster:
     """Two brokers. ``second`` leads the last partition of uploads and of the log, ``first`` everything else."""
 
-    def __init__(self, here: Scene, first: KafkaServer) -> None:
+    def __init__(self, here: Scene, second: SecondBroker) -> None:
         self.here, self.connection = here, here.connection
         self.uploads, self.log = here.settings.streamer.uploads_topic, here.settings.streamer.scored_topic
         # Kafka's own topics come with their first use, while there is one broker.
         set_offsets(self.connection, "first-use", {TopicPartition(self.uploads, 0): 0})
         KafkaTransactionalSink(self.connection, "first-use").close()
-        self.second = SecondBroker(first)
+        self.second = second
 
     def add_partitions(self) -> None:
         total = self.here.settings.kafka.partitions + 1
@@ -80,12 +81,27 @@ class Cluster:
             sink.flush(60.0)
 
 
+@pytest.fixture(scope="module")
+def brokers() -> Iterator[tuple[KafkaServer, SecondBroker]]:
+    """The first runs; topics of a test are created before the second does, so that none of their partitions is its."""
+    try:
+        first = KafkaServer()
+    except ServerUnavailable as error:
+        unavailable(error)
+    with first, ExitStack() as stack:
+        second = SecondBroker(first)
+        stack.push(second)
+        yield first, second
+
+
 @pytest.fixture
-def cluster(scene: MakeScene, own_kafka_server: KafkaServer, postgresql_url: str) -> Iterator[Cluster]:
-    made = Cluster(scene(KafkaConnection(servers=(own_kafka_server.address,)), postgresql_url, BOTH), own_kafka_server)
-    with made.second:
-        made.add_partitions()
-        yield made
+def cluster(scene: MakeScene, brokers: tuple[KafkaServer, SecondBroker], postgresql_url: str) -> Iterator[Cluster]:
+    first, second = brokers
+    made = Cluster(scene(KafkaConnection(servers=(first.address,)), postgresql_url, BOTH), second)
+    second.start()
+    made.add_partitions()
+    yield made
+    second.stop()
 
 
 def is_ready(worker: Worker) -> bool:

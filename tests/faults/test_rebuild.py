@@ -89,6 +89,7 @@ def settings(tmp_path: Path, fresh_name: Callable[[str], str], kafka_connection:
                 "feature_roots": [(tmp_path / "clips").resolve().as_uri()],
                 "uploads_topic": fresh_name("uploads"),
                 "scored_topic": scored,
+                "tuning_s": 0,
             },
             "ranking": {
                 "index_folder": tmp_path / "index",

@@ -1,6 +1,5 @@
 """The log of scored clips as a test reads it, and a model in plain Python of what the views should answer."""
 
-import time
 from collections.abc import Sequence
 from contextlib import closing
 
@@ -10,21 +9,27 @@ from dancerank.settings import Settings
 from schemas.codec import decode
 from schemas.events import ClipScored, embedding_array, outside_training, training_distance
 from schemas.modalities import FUSED_MODALITIES, Dimension
+from tests.waiting import wait_until
 from transport.connection import KafkaConnection
+from transport.group_offsets import partition_ends
 from transport.kafka_source import KafkaSource
-
-_QUIET_S = 2.0
 
 
 def read_log(settings: Settings, connection: KafkaConnection) -> list[ClipScored]:
-    """Every record of the log, also what stands there twice: reads on until nothing has come for two seconds."""
-    clips: list[ClipScored] = []
-    with closing(KafkaSource(connection, [settings.streamer.scored_topic], group=None)) as source:
-        last_s = time.monotonic()
-        while time.monotonic() - last_s < _QUIET_S:
-            if records := source.poll(max_records=1000, timeout_s=0.5):
-                clips += [decode(record.value, ClipScored) for record in records]
-                last_s = time.monotonic()
+    """Every record of the log that is committed by now, also what stands there twice."""
+    topic, clips = settings.streamer.scored_topic, list[ClipScored]()
+    ends = {at: each.end for at, each in partition_ends(connection, [topic]).items() if each.end > each.start}
+    if not ends:
+        return clips
+    with closing(KafkaSource(connection, [topic], group=None)) as source:
+        wait_until(
+            lambda: all(source.positions().get(at, 0) >= end for at, end in ends.items()),
+            lambda: clips.extend(
+                decode(record.value, ClipScored) for record in source.poll(max_records=1000, timeout_s=0.2)
+            ),
+            what="the log was not read to its end",
+            progress=lambda: len(clips),
+        )
     return clips
 
 

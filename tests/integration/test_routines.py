@@ -71,6 +71,7 @@ def test_routines_are_ranked_found_nominated_and_deleted_beside_short_clips(tmp_
     expected, observer = expected_of(bundle), PrometheusObserver()
     settings = Settings.model_validate(
         {
+            "streamer": {"tuning_s": 0},
             "ranking": {"database_url": f"sqlite:///{tmp_path / 'view.db'}", "index_folder": tmp_path / "index"},
             "pools": {"policy": policy(tmp_path), "round_interval_s": 0.2},
         }

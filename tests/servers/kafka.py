@@ -25,7 +25,8 @@ REMEDY = (
 
 _STARTED = "Kafka Server started"
 _START_TIMEOUT_S = 60.0
-_HEAP = ("-Xms300m", "-Xmx300m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_HEAP = ("-Xms300m", "-Xmx300m", *_QUICK)
 _LOGGING = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
@@ -170,7 +171,7 @@ class KafkaServer:
         command = ["kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", properties]
         command += self._storage_options()
         done = subprocess.run(
-            [self._java, "-Xmx128m", *_LOGGING, "-cp", self._class_path, *command],
+            [self._java, "-Xmx128m", *_QUICK, *_LOGGING, "-cp", self._class_path, *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -31,13 +31,14 @@ class Listener:
     def revoked(self, _: frozenset[object]) -> None: ...
 
 
-def rejoining(connection: KafkaConnection, instance: str | None = None) -> Rejoining:
+def rejoining(connection: KafkaConnection, topic: str, group: str, instance: str | None = None) -> Rejoining:
+    ensure_topics(connection, [TopicSpec(name=topic, partitions=2)])
     options = ConsumerOptions(session_timeout_s=LONG_S, heartbeat_interval_s=1.0, instance=instance)
 
     def open_source(listener: RebalanceListener) -> KafkaSource:
-        return KafkaSource(connection, ["t"], group="g", listener=listener, options=options)
+        return KafkaSource(connection, [topic], group=group, listener=listener, options=options)
 
-    return Rejoining(connection, "g", open_source)
+    return Rejoining(connection, group, open_source)
 
 
 def joined(source: KafkaSource) -> None:
@@ -52,8 +53,7 @@ def joined(source: KafkaSource) -> None:
 @pytest.mark.parametrize("harm", ["killed", "stopped"])
 def test_after_an_outage_a_member_takes_over_from_the_one_that_it_was(own_kafka_server: KafkaServer, harm: str) -> None:
     connection = KafkaConnection(servers=(own_kafka_server.address,), timeout_s=5.0)
-    ensure_topics(connection, [TopicSpec(name="t", partitions=2)])
-    opening = rejoining(connection)
+    opening = rejoining(connection, "t", "g")
     first = opening(Listener())
     joined(first)
     end: dict[str, Callable[[], None]] = {"killed": own_kafka_server.kill, "stopped": own_kafka_server.stop}
@@ -65,24 +65,23 @@ def test_after_an_outage_a_member_takes_over_from_the_one_that_it_was(own_kafka_
         assert len(members_of(connection, "g")) == 1
 
 
-def test_a_member_that_left_in_order_is_not_missed(own_kafka_server: KafkaServer) -> None:
-    connection = KafkaConnection(servers=(own_kafka_server.address,))
-    ensure_topics(connection, [TopicSpec(name="t", partitions=2)])
-    opening = rejoining(connection)
+def test_a_member_that_left_in_order_is_not_missed(
+    kafka_connection: KafkaConnection, fresh_name: Callable[[str], str]
+) -> None:
+    opening = rejoining(kafka_connection, fresh_name("t"), fresh_name("g"))
     for _ in range(2):
         with closing(opening(Listener())) as source:
             joined(source)
 
 
-def test_a_static_member_is_never_removed(own_kafka_server: KafkaServer) -> None:
-    connection = KafkaConnection(servers=(own_kafka_server.address,))
-    ensure_topics(connection, [TopicSpec(name="t", partitions=2)])
-    opening = rejoining(connection, instance="pod-1")
+def test_a_static_member_is_never_removed(kafka_connection: KafkaConnection, fresh_name: Callable[[str], str]) -> None:
+    group = fresh_name("g")
+    opening = rejoining(kafka_connection, fresh_name("t"), group, instance="pod-1")
     first = opening(Listener())
     joined(first)
     first.close()
     assert first.left_behind is None
-    assert [member.instance for member in members_of(connection, "g")] == ["pod-1"]
+    assert [member.instance for member in members_of(kafka_connection, group)] == ["pod-1"]
 
 
 @pytest.mark.tried(
