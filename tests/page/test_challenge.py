@@ -212,7 +212,10 @@ def test_clips_outside_what_the_model_was_trained_on_are_listed_beside_the_ranki
 ) -> None:
     seen = visit(odd_url, "#/challenges/far")
     seen.heading("far")
-    assert "No clip of this challenge is ranked by this" in ranking(seen, Dimension.FUSED).inner_text()
+    for dimension in (Dimension.FUSED, Dimension.SCENIC):
+        expect(ranking(seen, dimension)).to_contain_text("outside what the model was trained on, so none is ranked")
+    for part in ("Distribution of scores", "Which aspect matters", "Where to pay attention"):
+        expect(seen.page.get_by_role("region", name=part)).to_contain_text("outside what the model was trained on")
     card = seen.page.get_by_role("region", name="In no ranking", exact=True)
     assert card.locator("tbody th").all_inner_texts() == [f"far-{n:02}" for n in range(10)]
     card.get_by_role("button", name="Next").click()

@@ -303,7 +303,29 @@ def test_a_video_is_watched_for_as_long_as_it_takes_and_the_one_that_is_dropped_
     wait_until(lambda: len(held) == 2, lambda: seen.page.wait_for_timeout(20))
     seen.page.get_by_role("button", name="Stop").click()
     expect(progress).to_have_count(0)
+    problem = seen.page.locator(".drop").get_by_role("alert")
+    seen.page.evaluate(
+        """() => {
+          const data = new DataTransfer();
+          for (const name of ["a.mp4", "b.mp4"]) data.items.add(new File(["1"], name, { type: "video/mp4" }));
+          document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+        }"""
+    )
+    expect(problem).to_contain_text("2 files were dropped; drop one at a time.")
+    taken = {"error": {"code": "too_many_at_once", "message": "3 videos are being answered", "parameter": None}}
+    seen.page.route(
+        re.compile("/v1/score/file"),
+        lambda route: route.fulfill(status=503, json=taken, headers={"Retry-After": "1"}),
+        times=1,
+    )
+    field.set_input_files({"name": "fourth.mp4", "mimeType": "video/mp4", "buffer": b"1"})
+    expect(problem).to_contain_text("3 videos are being answered")
+    expect(problem).to_contain_text("Others have their turn first.")
+    seen.page.get_by_role("button", name="Try again").click()
+    expect(seen.page.locator(".drop .result")).to_contain_text("fourth.mp4")
+    expect(problem).to_have_count(0)
     seen.take("404")
+    seen.take("503")
 
 
 def test_a_file_is_compared_with_clips_of_which_none_is_ranked(visit: Visits, scores: Scores) -> None:

@@ -2,7 +2,8 @@
 
 from contextlib import closing
 from pathlib import Path
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ from dancerank.doctor.findings import Level
 from dancerank.doctor.vectors import examine_vectors
 from dancerank.processes import Processes
 from dancerank.settings import Settings
-from ranking.vectors.backends.milvus import MilvusBackend
+from ranking.vectors.backends import milvus
 from ranking.vectors.backends.pgvector import description
 from ranking.vectors.backends.pgvector.backend import PgvectorBackend
 from ranking.vectors.backends.port import IndexBackend
@@ -20,6 +21,7 @@ from schemas.clock import ManualClock
 from schemas.observation import Observer
 from tests.ranking.databases import UNREACHABLE
 from tests.ranking.examples import apply, scored_clip
+from tests.ranking.vectors.own_backends import RemoteService
 
 
 def examined(index: str, **ranking: object) -> list[tuple[Level, str]]:
@@ -75,17 +77,30 @@ def test_a_postgresql_that_does_not_answer_or_is_none_is_an_error_with_the_remed
     assert not [*tmp_path.iterdir()]
 
 
-def test_milvus_is_named_with_its_version_and_the_vectors_of_each_generation(tmp_path: Path) -> None:
+def test_milvus_is_named_with_its_version_and_the_vectors_of_each_generation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     uri = str(tmp_path / "index.db")
     ((level, sentence),) = examined("milvus", milvus_uri=uri)
     assert level is Level.OK
     assert "is not there yet" in sentence
     assert not [*tmp_path.iterdir()]
-    with closing(MilvusBackend(uri=uri)) as backend:
-        fill(backend, tmp_path)
-    version, *held = examined("milvus", milvus_uri=uri)
-    assert "index milvus is Milvus " in version[1]
+    asked: list[dict[str, str]] = []
+
+    def connected(**options: str) -> Any:
+        asked.append(options)
+        service = RemoteService()
+        fill(service, tmp_path)
+        return SimpleNamespace(version="2.6.1", load_state=service.load_state, close=lambda: None)
+
+    monkeypatch.setattr(milvus, "MilvusBackend", connected)
+    version, *held = examined("milvus", milvus_uri="http://index:19530", milvus_token="root:secret")
+    assert asked == [{"uri": "http://index:19530", "token": "root:secret"}]
+    assert version[1] == "index milvus is Milvus 2.6.1 at http://index:19530"
     assert [found[1].partition(" (")[0].removeprefix("index milvus ") for found in held] == HELD
+
+
+def test_a_milvus_that_does_not_answer_is_an_error() -> None:
     ((level, sentence),) = examined("milvus", milvus_uri="http://127.0.0.1:1")
     assert level is Level.ERROR
     assert "no Milvus answers" in sentence

@@ -1,5 +1,6 @@
 """Milvus as an index: the contract that every index passes, and a view that is built, left and opened again."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -62,6 +63,10 @@ def test_a_state_of_any_size_is_stored_whole(backend: MilvusBackend) -> None:
         state = np.random.default_rng(size).bytes(size)
         backend.save_state(state)
         assert backend.load_state() == state
+
+
+def test_the_server_says_its_version(backend: MilvusBackend) -> None:
+    assert re.search(r"\d+\.\d+", backend.version)
 
 
 def test_an_address_where_no_milvus_answers_is_refused_with_its_setting() -> None:

@@ -30,6 +30,7 @@ const REMEDIES = {
   features_not_kept: "", // the sentence says it
   skeleton_missing: "",
   not_ready: "This is tried again.",
+  too_many_at_once: "Others have their turn first.",
   malformed_answer: "A proxy may have answered instead of the server; check the address.",
 };
 const BY_STATUS = {

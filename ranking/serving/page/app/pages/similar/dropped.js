@@ -22,7 +22,9 @@ export function Dropped({ dropped, onScored }) {
   const [sent, setSent] = useState(null); // {bytes, of}
   const scoring = useRequest();
   const offer = useAnswer((signal) => get("v1/score/offer", {}, { signal }), []);
+  const last = useRef(null);
   const take = (file) => {
+    last.current = file;
     setName(file.name);
     setSent({ bytes: 0, of: file.size, isVideo: isVideo(file) });
     const onSent = (bytes, signal) => !signal.aborted && setSent((before) => ({ ...before, bytes }));
@@ -31,7 +33,9 @@ export function Dropped({ dropped, onScored }) {
       onScored({ name: file.name, answer });
     });
   };
-  useDrop(setOver, take, offer.value?.scores === true);
+  const refuse = (sentence) => scoring.ask(() => Promise.reject(new FileRefused(sentence)));
+  const takeDropped = (files) => (files.length === 1 ? take(files[0]) : refuse(`${count(files.length)} files were dropped; drop one at a time.`));
+  useDrop(setOver, takeDropped, offer.value?.scores === true);
   if (offer.value !== null && !offer.value.scores) {
     return html`<section class="card" aria-labelledby="file-title"><h2 id="file-title">A file of your own</h2><p class="empty">A file cannot be the example: ${offer.value.reason}.</p></section>`;
   }
@@ -48,7 +52,7 @@ export function Dropped({ dropped, onScored }) {
     ${scoring.isLoading &&
     html`<div class="sending"><p class="loading" role="status"><span class="spinner" aria-hidden="true"></span><span>${stage(sent)} <bdi>${name}</bdi>…</span></p>
       <${Sending} sent=${sent} /> <button type="button" onClick=${scoring.stop}>Stop</button></div>`}
-    ${scoring.error && html`<${Problem} error=${scoring.error} what="The file was not scored" />`}
+    ${scoring.error && html`<${Problem} error=${scoring.error} retry=${isPassing(scoring.error) ? () => take(last.current) : null} what="The file was not scored" />`}
     ${dropped && html`<${Result} dropped=${dropped} remove=${() => onScored(null)} />`}
   </section>`;
 }
@@ -70,7 +74,7 @@ function useDrop(setOver, take, isTaken) {
       if (!hasFiles(event)) return;
       event.preventDefault();
       setOver(false);
-      if (event.dataTransfer.files.length) latest.current(event.dataTransfer.files[0]);
+      if (event.dataTransfer.files.length) latest.current(event.dataTransfer.files);
     };
     addEventListener("dragover", over);
     addEventListener("dragleave", leave);
@@ -94,6 +98,9 @@ class FileRefused extends Error {
 
 const isFeatures = (file) => FEATURES.test(file.name);
 const isVideo = (file) => !isFeatures(file) && (file.type.startsWith("video/") || VIDEOS.test(file.name));
+
+/** Whether the same file may be scored later. */
+const isPassing = (error) => error.status === 0 || error.status === 503;
 
 const isSent = ({ bytes, of }) => bytes >= of;
 const stage = (sent) => (!isSent(sent) ? "Sending" : sent.isVideo ? "Watching and scoring" : "Scoring");
