@@ -12,7 +12,7 @@ from torch import nn
 from exporters.onnx.parity import differences, padded, random_clip
 from exporters.onnx.running import Run
 from networks.virality_model import ViralityModel
-from schemas.bundle import EMBEDDING, FRAMES, LENGTHS, SCORE, sha256_hex
+from schemas.bundle import EMBEDDING, FRAMES, LENGTHS, SCORE, TEMPORAL_ATTENTION, sha256_hex
 from schemas.export_profiles import ParitySample
 from schemas.modalities import Modality
 
@@ -51,7 +51,7 @@ def stream_sample(
     modality: Modality, network: nn.Module, run: Run, clips: Sequence[NDArray[np.floating[Any]]]
 ) -> tuple[Tensors, dict[str, float]]:
     """The tensors of one stream, and the differences of ``score`` and ``embedding`` that it may show: what ``network``
-    makes of ``clips`` in float32, and how far ``run`` is from it."""
+    makes of ``clips`` in float32, with the attention over time if it gives that, and how far ``run`` is from it."""
     frames = padded([clip.astype(np.float16) for clip in clips], filling=0)
     lengths = np.array([len(clip) for clip in clips])
     with torch.inference_mode():
@@ -62,4 +62,6 @@ def stream_sample(
         for name, difference in differences(reference, run(frames, lengths)).items()
     }
     named = {FRAMES: frames, LENGTHS: lengths, EMBEDDING: reference[0], SCORE: reference[1]}
+    if hasattr(expected, TEMPORAL_ATTENTION):
+        named[TEMPORAL_ATTENTION] = expected.temporal_attention.numpy()
     return {f"{modality}.{name}": np.ascontiguousarray(tensor) for name, tensor in named.items()}, allowed

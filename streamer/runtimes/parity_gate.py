@@ -1,19 +1,20 @@
 """The gate of a bundle at load: its parity sample, run where its graphs will run.
 
-Legend: N clips, D embedding width.
+Legend: N clips, D embedding width, P parts of the attention, T steps.
 """
 
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
-from schemas.bundle import EMBEDDING, FRAMES, LENGTHS, SCORE, Bundle
+from schemas.bundle import EMBEDDING, FRAMES, LENGTHS, SCORE, TEMPORAL_ATTENTION, Bundle
 from schemas.errors import BundleError
 from schemas.escaping import shortened
 from schemas.export_profiles import Precision, Profile
-from schemas.ports import ModelRuntime
+from schemas.ports import Float32, ModelRuntime
 
 _SMALLEST: Final = np.finfo(np.float32).tiny
 
@@ -21,6 +22,8 @@ _SMALLEST: Final = np.finfo(np.float32).tiny
 def check_parity_sample(runtime: ModelRuntime, bundle: Bundle) -> None:
     """Raise ``BundleError`` naming stream, provider and difference if a stream does not make of the bundle's sample
     what the network makes of it, within the differences that the manifest allows. A bundle without a sample passes.
+
+    Attention over time, in samples that have it, may differ by as much as the score: both are absolute, and at most 1.
     """
     sample = bundle.manifest.profile.sample
     if sample is None or bundle.sample is None:
@@ -36,6 +39,7 @@ def check_parity_sample(runtime: ModelRuntime, bundle: Bundle) -> None:
             for what, difference, limit in (
                 ("score", np.abs(found.scores - score), sample.score[modality]),
                 ("embedding", np.abs(found.embeddings - embedding).max(axis=1) / size, sample.embedding[modality]),
+                *_attention(found.attention, tensors.get(f"{modality}.{TEMPORAL_ATTENTION}"), sample.score[modality]),
             ):
                 if not float(difference.max()) <= limit:
                     raise BundleError(
@@ -46,6 +50,17 @@ def check_parity_sample(runtime: ModelRuntime, bundle: Bundle) -> None:
         raise BundleError(
             f"{sample.file}: not the sample of this bundle ({shortened(str(error))}); export it again"
         ) from error
+
+
+def _attention(
+    found: Float32 | None, expected: Float32 | None, limit: float
+) -> list[tuple[str, npt.NDArray[np.floating], float]]:
+    """``found`` and ``expected``: (N, P, T). Nothing for a sample without it: releases before wrote none."""
+    if expected is None:
+        return []
+    if found is None or found.shape != expected.shape:
+        raise ValueError(f"attention of the shape {expected.shape} is expected")
+    return [("attention over time", np.abs(found - expected), limit)]
 
 
 def _remedy(bundle: Bundle) -> str:

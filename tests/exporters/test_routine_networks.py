@@ -145,6 +145,8 @@ def test_attaching_changes_the_generation_and_no_other_graph(
     sample = manifest.profile.sample
     assert sample is not None
     assert sample.score.keys() == {Modality.SCENIC, Modality.ROUTINE}
+    assert after.sample is not None
+    assert "routine.temporal_attention" in safetensors.numpy.load(after.sample)
     check_parity_sample(OnnxRuntime(after), after)
     described = describe(after)[4]
     assert (described.name, described.inputs[0]) == ("routine", "frames (N, T, 3072) float32")

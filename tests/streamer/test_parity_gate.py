@@ -34,6 +34,8 @@ def with_sample(
         frames = np.random.default_rng(0).normal(size=shape).astype(np.float16)
         found = runtime.run_stream(modality, frames.astype(np.float32), LENGTHS)
         named = {"frames": frames, "lengths": LENGTHS, "embedding": found.embeddings, "score": found.scores}
+        if found.attention is not None:
+            named["temporal_attention"] = found.attention
         tensors |= {f"{modality}.{name}": tensor for name, tensor in named.items()}
     change(tensors)
     content = safetensors.numpy.save(tensors)
@@ -53,14 +55,35 @@ def test_a_bundle_whose_graphs_agree_with_its_sample_is_opened(tmp_path: Path) -
     open_runtime("onnxruntime", with_sample(tmp_path)).close()
 
 
-@pytest.mark.parametrize("name", ["scenic.score", "skeletal.embedding", "routine.score", "routine.embedding"])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        *((f"{modality}.{what}", what) for modality in ("scenic", "routine") for what in ("score", "embedding")),
+        ("skeletal.embedding", "embedding"),
+        ("routine.temporal_attention", "attention over time"),
+    ],
+)
 @pytest.mark.parametrize("amount", [0.01, float("nan")])
-def test_a_stream_that_differs_is_refused_with_its_provider(tmp_path: Path, name: str, amount: float) -> None:
-    modality, what = name.split(".")
+def test_a_stream_that_differs_is_refused_with_its_provider(
+    tmp_path: Path, name: str, said: str, amount: float
+) -> None:
+    modality = name.partition(".")[0]
     with pytest.raises(
-        BundleError, match=rf"^{modality}: on CPUExecutionProvider the {what} of a sample clip is off by"
+        BundleError, match=rf"^{modality}: on CPUExecutionProvider the {said} of a sample clip is off by"
     ):
         open_runtime("onnxruntime", with_sample(tmp_path, add(name, amount)))
+
+
+def test_a_sample_without_attention_is_that_of_an_earlier_release_and_passes(tmp_path: Path) -> None:
+    bundle = with_sample(tmp_path, lambda tensors: tensors.pop("routine.temporal_attention"))
+    open_runtime("onnxruntime", bundle).close()
+
+
+def test_attention_of_other_steps_is_refused_by_the_file(tmp_path: Path) -> None:
+    name = "routine.temporal_attention"
+    bundle = with_sample(tmp_path, lambda tensors: tensors.update({name: tensors[name][:, :, :-1].copy()}))
+    with pytest.raises(BundleError, match=r"^sample\.safetensors: not the sample of this bundle \(attention of"):
+        open_runtime("onnxruntime", bundle)
 
 
 def test_a_difference_within_the_limit_is_allowed(tmp_path: Path) -> None:
