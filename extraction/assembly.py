@@ -11,6 +11,7 @@ from extraction.models.folder import default_folder, installed
 from extraction.models.running import Model, open_model
 from extraction.one_pass import Extractors
 from extraction.people import open_people, open_skeletal
+from extraction.people.landmarks import FOLLOWED_BY
 from extraction.settings import ExtractionSettings
 from extraction.stream_threads import cores
 from schemas.errors import ConfigurationError
@@ -20,7 +21,7 @@ POSES: Final = ("pose-landmarks-lite", "pose-landmarks-full")
 FACES: Final = ("face-features", "frame-features")
 """What is taken if the setting names no network: the first that is there. The second needs Python's index alone."""
 
-_METHOD_VERSION: Final = 4
+_METHOD_VERSION: Final = 5
 """Raised when other features come of the same networks and settings."""
 
 
@@ -34,6 +35,11 @@ def networks_of(settings: ExtractionSettings) -> dict[str, str]:
         "face_network": settings.face_network or _first(FACES, there),
         "frame_network": settings.frame_network,
     } | ({"scene_network": settings.scene_network} if settings.scene_network else {})
+
+
+def early_of(part: str) -> tuple[str, ...]:
+    """Outputs of a part's network that come first, apart from the others: the dancer is followed without the mask."""
+    return FOLLOWED_BY if part == "pose_network" else ()
 
 
 def folder_of(settings: ExtractionSettings) -> Path:
@@ -53,10 +59,14 @@ def open_shipped(settings: ExtractionSettings) -> Extractors:
     is damaged, and ``ConfigurationError`` for one that its part cannot use, and for the providers.
     """
     opened: dict[str, Model] = {}
-    for name in networks_of(settings).values():
+    for part, name in networks_of(settings).items():
         if name not in opened:
             opened[name] = open_model(
-                name, folder=folder_of(settings), providers=settings.providers, threads=threads_of(settings)
+                name,
+                folder=folder_of(settings),
+                providers=settings.providers,
+                threads=threads_of(settings),
+                early=early_of(part),
             )
             opened[name].run(opened[name].blank())  # the first run is slower than all others
     models = {part: opened[name] for part, name in networks_of(settings).items()}

@@ -3,7 +3,8 @@
 Legend: N pictures, H, W of the network's input, C of its features.
 """
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,20 @@ class Network(Protocol):
     def run(self, images: Image) -> dict[str, Float32]:
         """The outputs by name, (N, …), for (N, H, W, 3) uint8 RGB."""
         ...
+
+
+@runtime_checkable
+class TwoPartNetwork(Network, Protocol):
+    """A network some of whose outputs may be computed later, on another thread, or not at all."""
+
+    def run_first(self, images: Image) -> tuple[dict[str, Float32], Callable[[], dict[str, Float32]]]:
+        """Some outputs of ``run``, and what computes the others."""
+        ...
+
+
+def run_first(network: Network, images: Image) -> tuple[dict[str, Float32], Callable[[], dict[str, Float32]]]:
+    """Likewise of any network: all outputs come first of one that does not know better."""
+    return network.run_first(images) if isinstance(network, TwoPartNetwork) else (network.run(images), dict)
 
 
 class Features:
@@ -49,4 +64,4 @@ class Features:
         return features.reshape(len(images), -1)
 
 
-__all__ = ["Features", "Network"]
+__all__ = ["Features", "Network", "TwoPartNetwork", "run_first"]

@@ -17,8 +17,8 @@ _BODY: Final = 0.5
 
 class Dancer(Person):
     """A body in a picture of ``width`` and ``height`` pixels. Masks are made when they are asked for, on the thread of
-    who asks: following the dancer takes longest. The box is that of the mask; where the mask is empty, that of the
-    landmarks. ``region``: where the network looked.
+    who asks, and so is what of the network makes them: each frame is followed only after the one before. The box is
+    that of the mask; where the mask is empty, that of the landmarks. ``region``: where the network looked.
     """
 
     def __init__(self, body: Body, width: int, height: int) -> None:
@@ -29,7 +29,8 @@ class Dancer(Person):
     @cached_property
     def _probabilities(self) -> Float32:
         """(S, S) over the region."""
-        return sigmoid(self._logits)
+        logits = self._logits
+        return sigmoid(logits() if callable(logits) else logits)
 
     @property
     def mask(self) -> Float32:

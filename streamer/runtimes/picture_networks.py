@@ -32,18 +32,8 @@ class PictureNetwork:
     """
 
     def __init__(self, graph: bytes, *, providers: Sequence[str], threads: int) -> None:
-        chosen = choose_providers(providers)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = _ERRORS_ONLY
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # decoding needs the cores meanwhile
-        try:
-            session = onnxruntime.InferenceSession(
-                graph, options, providers=chosen, enable_fallback=int(len(chosen) > 1)
-            )
-            inputs, outputs = session.get_inputs(), session.get_outputs()
-        except Exception as error:  # ONNX Runtime's exceptions have no common base class but Exception
-            raise GraphRefused(shortened(str(error), _MAX_QUOTED)) from error
+        session = _opened(graph, providers, threads)
+        inputs, outputs = session.get_inputs(), session.get_outputs()
         if len(inputs) != 1 or inputs[0].type != "tensor(uint8)":
             raise GraphRefused(
                 f"its inputs are {', '.join(f'{each.name} {each.type}' for each in inputs)}, not one uint8"
@@ -62,13 +52,44 @@ class PictureNetwork:
 
     def run(self, pictures: npt.NDArray[np.uint8]) -> dict[str, Float32]:
         """Every output by its name, for ``pictures`` (N, …). Raises ``InferenceFailed``."""
-        names = list(self.output_shapes)
-        try:
-            results: list[Any] = self._session.run(names, {self.input_name: pictures})
-        except Exception as error:
-            message = shortened(str(error), _MAX_QUOTED)
-            raise InferenceFailed(f"a network for pictures failed on {pictures.shape}: {message}") from error
-        return dict(zip(names, results, strict=True))
+        return _outputs(self._session, list(self.output_shapes), {self.input_name: pictures}, pictures.shape)
+
+
+class LaterNetwork:
+    """What of a network runs later, on tensors that its first part gave. ``output_shapes`` as ``PictureNetwork``'s."""
+
+    def __init__(self, graph: bytes, *, providers: Sequence[str], threads: int) -> None:
+        self._session = _opened(graph, providers, threads)
+        outputs = self._session.get_outputs()
+        self.output_shapes: Mapping[str, tuple[int | None, ...]] = {each.name: _fixed(each.shape) for each in outputs}
+
+    def run(self, tensors: Mapping[str, npt.NDArray[Any]]) -> dict[str, Float32]:
+        """Every output by its name, (N, …). Raises ``InferenceFailed``."""
+        shapes = tuple(len(each) for each in tensors.values())
+        return _outputs(self._session, list(self.output_shapes), tensors, shapes)
+
+
+def _opened(graph: bytes, providers: Sequence[str], threads: int) -> Any:
+    chosen = choose_providers(providers)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = _ERRORS_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # decoding needs the cores meanwhile
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=chosen, enable_fallback=int(len(chosen) > 1))
+    except Exception as error:  # ONNX Runtime's exceptions have no common base class but Exception
+        raise GraphRefused(shortened(str(error), _MAX_QUOTED)) from error
+
+
+def _outputs(
+    session: Any, names: list[str], inputs: Mapping[str, npt.NDArray[Any]], shape: Sequence[int]
+) -> dict[str, Float32]:
+    try:
+        results: list[Any] = session.run(names, inputs)
+    except Exception as error:
+        message = shortened(str(error), _MAX_QUOTED)
+        raise InferenceFailed(f"a network for pictures failed on {tuple(shape)}: {message}") from error
+    return dict(zip(names, results, strict=True))
 
 
 def _fixed(shape: Sequence[object]) -> tuple[int | None, ...]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from extraction.frames import Frame
-from extraction.stream_threads import BATCHES_BEHIND, StreamThreads
+from extraction.stream_threads import BATCHES_BEHIND, StreamThreads, _Turns
 from extraction.streams import ExtractedStream
 from schemas.modalities import Modality
 from tests.waiting import wait_until
@@ -120,3 +120,52 @@ def test_streams_leave_a_core_to_who_follows_the_dancer_and_take_it_at_the_end(c
         gate.set()
         finishing.join()
     assert Counted.most == others + 1
+
+
+class Gated(Recorder):
+    """Notes in ``begun`` that it runs, then waits for its gate."""
+
+    def __init__(self, name, begun, gate):
+        super().__init__()
+        self.name, self.begun, self.own_gate = name, begun, gate
+
+    def add(self, frames, people):
+        self.begun.append(self.name)
+        self.own_gate.wait()
+        super().add(frames, people)
+
+
+def test_while_the_pass_waits_for_a_stream_another_one_has_its_core():
+    gate, begun = threading.Event(), []
+    gated = {modality: Gated(modality, begun, gate) for modality in (Modality.HOLISTIC, Modality.FACIAL)}
+    with StreamThreads(gated, at_once=1) as threads:
+
+        def give():
+            for batch in batches(BATCHES_BEHIND + 1):
+                threads.add(batch, [None] * 2)
+
+        giving = threading.Thread(target=give)
+        giving.start()
+        wait_until(lambda: len(begun) == 2, what="streams that run", progress=lambda: len(begun))
+        assert set(begun) == set(gated)
+        gate.set()
+        giving.join()
+        threads.finish()
+
+
+def test_the_stream_that_is_furthest_behind_goes_first():
+    turns, order = _Turns(0), []
+
+    def take(name, urgency):
+        turns.take(urgency)
+        order.append(name)
+        turns.give()
+
+    waiting = [threading.Thread(target=take, args=each) for each in (("near", 1), ("far", 3), ("between", 2))]
+    for thread in waiting:
+        thread.start()
+    wait_until(lambda: len(turns._waiting) == 3, what="threads that wait", progress=lambda: len(turns._waiting))
+    turns.give()
+    for thread in waiting:
+        thread.join()
+    assert order == ["far", "between", "near"]
