@@ -16,7 +16,9 @@ from schemas.modalities import Modality
 
 MODALITIES = (Modality.SKELETAL, Modality.SCENIC)
 CONFIG = ViralityModelConfig(modalities=MODALITIES, graph_width=1 / 8, temporal_width=1 / 32, fusion_width=1 / 8)
-SCENIC = ViralityModelConfig(modalities=(Modality.SCENIC,), temporal_width=1 / 64, fusion_width=1 / 8)
+SCENIC = ViralityModelConfig(
+    modalities=(Modality.SCENIC,), temporal_width=CONFIG.temporal_width, fusion_width=CONFIG.fusion_width
+)
 
 
 def build(seed: int) -> ViralityModel:
@@ -61,13 +63,15 @@ def fusion() -> bytes:
 
 
 def build_scenic(seed: int) -> ViralityModel:
-    """A fresh model of ``SCENIC``."""
+    """A model of ``SCENIC`` with the stream of ``build(seed)``."""
+    weights = (build(seed) if seed else model()).stream(Modality.SCENIC).state_dict()
     torch.manual_seed(seed)
-    return ViralityModel(SCENIC).eval()
+    network = ViralityModel(SCENIC)
+    network.stream(Modality.SCENIC).load_state_dict(weights)
+    return network.eval()
 
 
 @cache
 def scenic() -> tuple[bytes, bytes]:
     """The graphs of stream and fusion of ``build_scenic(0)``."""
-    network = build_scenic(0)
-    return stream_graph(network, Modality.SCENIC), fusion_graph(network)
+    return stream(Modality.SCENIC, Profile.FAST), fusion_graph(build_scenic(0))

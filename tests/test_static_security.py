@@ -13,7 +13,10 @@ from ranking.database import bulk
 from ranking.database.tables import metadata
 
 PROJECT = Path(__file__).parents[1]
-PACKAGES = ("schemas", "vdv", "networks", "exporters", "transport", "streamer", "ranking", "dancerank", "benchmarks")
+PACKAGES = (
+    *("schemas", "vdv", "networks", "exporters", "transport", "streamer", "ranking", "extraction", "dancerank"),
+    "benchmarks",
+)
 SOURCES = sorted(path for package in PACKAGES for path in (PROJECT / package).rglob("*.py"))
 
 UNPICKLERS = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "jsonpickle", "yaml"}

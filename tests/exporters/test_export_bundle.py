@@ -47,7 +47,7 @@ def test_a_bundle_is_readable_and_says_what_it_was_built_from(tmp_path: Path, ex
     assert manifest.joint_layout is None
     assert manifest.training_data == "made up"
     assert manifest.metrics == {"spearman_fused": 0.5}
-    assert manifest.architecture["temporal_width"] == "0.015625"
+    assert manifest.architecture["temporal_width"] == "0.03125"
     assert manifest.stream(Modality.SCENIC).input_channels == 512
     assert export_it(tmp_path / "second").generation == manifest.generation
 
@@ -125,8 +125,8 @@ def test_a_description_gives_sizes_parameters_and_interfaces(tmp_path: Path, exp
     assert scenic.parameters == sum(parameter.numel() for parameter in network.parameters())
     assert scenic.size_bytes == (tmp_path / "bundle" / "scenic.onnx").stat().st_size
     assert scenic.inputs == ("frames (N, T, 512) float32", "lengths (N,) int64")
-    assert scenic.outputs == ("embedding (N, 16) float32", "score (N,) float32")
-    assert fusion.inputs == ("embeddings (N, 16) float32", "scores (N, 1) float32", "present (N, 1) bool")
+    assert scenic.outputs == ("embedding (N, 32) float32", "score (N,) float32")
+    assert fusion.inputs == ("embeddings (N, 32) float32", "scores (N, 1) float32", "present (N, 1) bool")
     assert fusion.outputs == ("attention (N, 1) float32", "fused_score (N,) float32")
     assert len(scenic.sha256) == 64
 
