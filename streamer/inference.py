@@ -9,7 +9,8 @@ from schemas.clock import Clock
 from schemas.errors import InferenceFailed
 from schemas.events import ClipScored
 from streamer.padding import PaddedBuffer
-from streamer.scoring import Run, Scorer, Scoring
+from streamer.runs import Run
+from streamer.scoring import Scorer, Scoring
 
 BATCHES_AHEAD: Final = 2
 """Batches that wait while others are worked on: what the threads do while the loop reads, writes and commits."""

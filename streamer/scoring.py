@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +35,7 @@ from schemas.training_distribution import DistanceMeter
 from streamer.batch_sizes import WHOLE_BATCHES, BatchSizes, Rows
 from streamer.guiding import Guiding
 from streamer.padding import PaddedBuffer
+from streamer.runs import GuidanceRun, Run, StreamRun, StyleRun
 from streamer.styles import StyleRecogniser
 
 log = logging.getLogger(__name__)
@@ -49,22 +50,6 @@ def length_in_steps(features: ClipFeatures) -> int:
     most, and their steps are counted exactly.
     """
     return max(round(len(frames) * modality.step_cost) for modality, frames in features.frames.items())
-
-
-class StreamRun(NamedTuple):
-    """One run of a stream: over the ``rows`` of a batch, all of which have the modality."""
-
-    modality: Modality
-    rows: Rows
-
-
-class GuidanceRun(NamedTuple):
-    """The guidance of one clip of a batch. It runs alone: what the log says of it depends on no other clip."""
-
-    row: int
-
-
-Run = StreamRun | GuidanceRun
 
 
 class Scoring:
@@ -83,11 +68,11 @@ class Scoring:
         present: Bool,
         width: int,
         streams: Sequence[StreamRun],
-        guided: Sequence[GuidanceRun] = (),
+        beside: Sequence[GuidanceRun | StyleRun] = (),
     ) -> None:
         self.clips = clips
         self.present = present
-        self.runs: Sequence[Run] = [*guided, *streams]  # the longest first, so that no thread waits for the last
+        self.runs: Sequence[Run] = [*beside, *streams]  # the longest first, so that no thread waits for the last
         self.embeddings = np.zeros((len(clips), width), np.float32)
         self.scores = np.zeros(present.shape, np.float32)
         self.failures: dict[int, InferenceFailed] = {}
@@ -178,23 +163,28 @@ class Scorer:
         Features must hold at least one modality of the bundle and no others.
         """
         present = np.array([[m in features.frames for m in self._modalities] for _, features in batch], np.bool_)
-        runs = []
+        runs, named = list[StreamRun](), list[StyleRun]()
         for column, modality in enumerate(self._modalities):
             rows = np.flatnonzero(present[:, column])
             lengths = [round(len(batch[row][1].frames[modality]) * modality.step_cost) for row in rows.tolist()]
             runs += [
                 StreamRun(modality, rows[among]) for among in self._sizes.runs(modality, lengths, self._max_batch_steps)
             ]
+            if self._recogniser is not None and modality.has_joints:
+                together = WHOLE_BATCHES.runs(modality, lengths, self._max_batch_steps)
+                named += [StyleRun(modality, rows[among]) for among in together]
         guided: list[GuidanceRun] = []
         if (guiding := self._guiding) is not None:
             chosen = (guiding.chooses(upload.clip_id, features) for upload, features in batch)
             guided = [GuidanceRun(row) for row, is_chosen in enumerate(chosen) if is_chosen]
-        return Scoring(batch, present, self._width, runs, guided)
+        return Scoring(batch, present, self._width, runs, [*guided, *named])
 
     def run(self, scoring: Scoring, run: Run, buffer: PaddedBuffer) -> None:
-        """Do one run: of a stream, on its clips padded into ``buffer``, or of the guidance of a clip."""
+        """Do one run: of a stream or the styles, on clips padded into ``buffer``, or of the guidance of a clip."""
         if isinstance(run, StreamRun):
             self._run_padded(scoring, run, buffer)
+        elif isinstance(run, StyleRun):
+            self._name_styles(scoring, run, buffer)
         elif self._guiding is not None:
             upload, features = scoring.clips[run.row]
             if (found := self._guiding.guidance(upload.clip_id, features)) is not None:
@@ -226,8 +216,12 @@ class Scorer:
                     scoring.attention[row] = self._temporal_attention(modality, weights[:, :length])
                 except InferenceFailed as error:
                     scoring.failures[row] = error
-        if self._recogniser is not None and modality.has_joints:
-            for row, style in zip(rows.tolist(), self._recogniser.recognise(frames, lengths), strict=True):
+
+    def _name_styles(self, scoring: Scoring, run: StyleRun, buffer: PaddedBuffer) -> None:
+        if self._recogniser is not None:
+            clips = [scoring.clips[row][1].frames[run.modality] for row in run.rows.tolist()]
+            named = self._recogniser.recognise(*buffer.fill(clips))
+            for row, style in zip(run.rows.tolist(), named, strict=True):
                 scoring.styles[row] = style
 
     def finish(self, scoring: Scoring) -> list[ClipScored | InferenceFailed]:

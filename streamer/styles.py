@@ -1,4 +1,4 @@
-"""Which dance a clip shows: the bundle's style classifier on the poses that the stream of joints has just read.
+"""Which dance a clip shows: the bundle's style classifier on the poses that the stream of joints reads.
 
 Legend: N clips, T time steps, V joints, C channels, K styles.
 """

@@ -13,8 +13,9 @@ from schemas.modalities import Modality
 from streamer.batch_sizes import BatchSizes
 from streamer.inference import Inference
 from streamer.padding import PaddedBuffer
+from streamer.runs import StreamRun
 from streamer.runtimes.onnx_runtime import OnnxRuntime
-from streamer.scoring import Scorer, Scoring, ScoringInput, StreamRun
+from streamer.scoring import Scorer, Scoring, ScoringInput
 from tests.clips import random_features, upload
 from tests.streaming import Log, quick_settings, running, uploads
 from tests.waiting import wait_until

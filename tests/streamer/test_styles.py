@@ -14,6 +14,8 @@ from schemas.joints import COCO_17
 from schemas.modalities import Modality
 from schemas.observation import Observer
 from streamer.assembly import open_scorer
+from streamer.batch_sizes import BatchSizes
+from streamer.runs import StreamRun, StyleRun
 from streamer.runtimes.onnx_runtime import OnnxRuntime
 from streamer.runtimes.style_network import Judgement, StyleNetwork, style_network
 from streamer.scoring import Scorer, ScoringInput
@@ -59,6 +61,22 @@ def test_a_clip_is_scored_with_its_style_and_its_probability(bundle: Bundle) -> 
     assert [each.style for each in found] == [*STYLES, None]
     assert all(each.probability > 0.5 for each in found[:3])
     assert sorted(map(str, seen.styles)) == sorted(map(str, [*STYLES, None]))
+
+
+def test_clips_whose_streams_run_alone_share_a_run_of_the_classifier_and_are_named_as_alone(bundle: Bundle) -> None:
+    batch = [clip(f"clip-{n}", poses(style, n, 75 + n)) for n, style in enumerate([*STYLES, "still"])]
+    network = style_network(bundle)
+    assert network is not None
+    recogniser = StyleRecogniser(network, "mpii-16", Observer())
+    scorer = Scorer(OnnxRuntime(bundle), sizes=BatchSizes({Modality.SKELETAL: {75: 1}}), recogniser=recogniser)
+    runs = scorer.begin(batch).runs
+    assert [run.rows.tolist() for run in runs if isinstance(run, StyleRun)] == [[0, 1, 2, 3]]
+    assert [len(run.rows) for run in runs if isinstance(run, StreamRun)] == [1, 1, 1, 1]
+    for together, item in zip(scorer.score(batch), batch, strict=True):
+        (alone,) = scorer.score([item])
+        assert isinstance(together, ClipScoredV3)
+        assert isinstance(alone, ClipScoredV3)
+        assert together.style == alone.style
 
 
 def test_a_clip_without_joints_has_no_style(bundle: Bundle) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import onnx
 
+from exporters.onnx.gradients.convolutions import of_convolution
 from exporters.onnx.gradients.writing import GraphWriter, attributes_of
 from schemas.errors import BundleError
 
@@ -165,7 +166,7 @@ def _slice(writer: GraphWriter, node: onnx.NodeProto, g: str) -> str:
     whole = writer.shape_of(x)
     before = writer.of("Add", writer.ints(given.tolist()), writer.of("Mul", whole, writer.ints(negative.tolist())))
     after = writer.of("Sub", writer.of("Sub", whole, before), writer.shape_of(g))
-    return _padded(writer, g, before, after, x)
+    return writer.padded(g, before, after, x)
 
 
 def _pad(writer: GraphWriter, node: onnx.NodeProto, g: str) -> str:
@@ -174,29 +175,6 @@ def _pad(writer: GraphWriter, node: onnx.NodeProto, g: str) -> str:
         raise BundleError(f"Pad ({node.name}): a gradient is known for constant padding of all axes only")
     widths = writer.known(node.input[1], "the width of a padding")
     return writer.of("Pad", g, writer.ints((-widths).tolist()), writer.array_like(0, node.input[0]))
-
-
-def _padded(writer: GraphWriter, g: str, before: str, after: str, like: str) -> str:
-    widths = writer.of("Concat", before, after, axis=0)
-    return writer.of("Pad", g, widths, writer.array_like(0, like))
-
-
-def _convolution(writer: GraphWriter, node: onnx.NodeProto, g: str) -> str:
-    """The transposed convolution by the same weights onto the padded input, with zeros for the last steps that no
-    stride reached; then the padding is cut off.
-    """
-    x, attributes = node.input[0], attributes_of(node)
-    if attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
-        raise BundleError(f"Conv ({node.name}): a gradient is known with explicit padding only")
-    rank = len(writer.dims(x))
-    kept = {name: attributes[name] for name in ("dilations", "group", "kernel_shape", "strides") if name in attributes}
-    pads = attributes.get("pads", [0] * 2 * (rank - 2))
-    before, after = [0, 0, *pads[: rank - 2]], [0, 0, *pads[rank - 2 :]]
-    ends = writer.of("Add", writer.shape_of(x), writer.ints(before))
-    reached = writer.of("ConvTranspose", g, node.input[1], **kept)
-    missing = writer.of("Sub", writer.of("Add", ends, writer.ints(after)), writer.shape_of(reached))
-    whole = _padded(writer, reached, writer.ints([0] * rank), missing, x)
-    return writer.of("Slice", whole, writer.ints(before), ends, writer.ints(range(rank)))
 
 
 def _batch_norm(writer: GraphWriter, node: onnx.NodeProto, g: str) -> str:
@@ -343,7 +321,7 @@ RULES: Final[dict[str, Any]] = {
     "Cast": _of_first(_cast),
     "Clip": _of_first(_clip),
     "Concat": _concat,
-    "Conv": _of_first(_convolution),
+    "Conv": _of_first(of_convolution),
     "Div": _quotient,
     "Einsum": _einsum,
     "Exp": _of_first(_exponential),

@@ -90,6 +90,10 @@ class GraphWriter:
     def shape_of(self, value: str) -> str:
         return self.of("Shape", value)
 
+    def padded(self, value: str, before: str, after: str, like: str) -> str:
+        """``value`` with so many zeros ``before`` and ``after`` it on each axis, of the element type of ``like``."""
+        return self.of("Pad", value, self.of("Concat", before, after, axis=0), self.array_like(0, like))
+
     def summed_to(self, gradient: str, target: str, wide: Sequence[Dim]) -> str:
         """``gradient``, of the dimensions ``wide``, summed over what broadcasting added to those of ``target``."""
         narrow = self.dims(target)

@@ -63,6 +63,17 @@ CASES: dict[str, tuple[list[onnx.NodeProto], dict[str, Any], Arrays]] = {
         IMAGES,
         {"w": draw.normal(size=(5, 4, 3, 1)), "b": draw.normal(size=5)},
     ),
+    "Conv without strides": (
+        [node("Conv", "x w b", pads=[3, 0, 1, 2], dilations=[2, 1])],
+        IMAGES,
+        {"w": draw.normal(size=(5, 4, 3, 3)), "b": draw.normal(size=5)},
+    ),
+    "Conv of single steps": ([node("Conv", "x w")], IMAGES, {"w": draw.normal(size=(5, 4, 1, 1))}),
+    "Conv with padding beyond the kernel's reach": (
+        [node("Conv", "x w", pads=[3, 0, 2, 0])],
+        IMAGES,
+        {"w": draw.normal(size=(5, 4, 3, 1))},
+    ),
     "Conv with strides that leave steps out": (
         [node("Conv", "x w", strides=[4, 2], pads=[0, 1, 1, 0])],
         {"x": (2, 4, 8, 4)},
