@@ -83,7 +83,7 @@ def _settings(connection: KafkaConnection, folder: Path) -> Settings:
                 "max_batch_bytes": _LIMIT_BYTES,
                 **{f"{group}_group": f"{name}-{group}" for group in ("streamer", "ranking", "pools")},
             },
-            "streamer": {"uploads_topic": f"{name}.uploaded", "scored_topic": f"{name}.scored"},
+            "streamer": {"uploads_topic": f"{name}.uploaded", "scored_topic": f"{name}.scored", "tuning_s": 0},
             "ranking": {
                 "database_url": f"sqlite:///{folder / 'view.db'}",
                 "index_folder": folder / "index",

@@ -67,6 +67,7 @@ def settings(
                 "feature_roots": [folder.resolve().as_uri()],
                 "uploads_topic": fresh_name("uploads"),
                 "scored_topic": fresh_name("scored"),
+                "tuning_s": 0,
             },
             "ranking": {
                 "database_url": postgresql_url,

@@ -68,6 +68,7 @@ def config(
         scored_topic = "{fresh_name("scored")}"
         feature_roots = ["{(tmp_path / "clips").resolve().as_uri()}"]
         guidance_share = 1.0
+        tuning_s = 0
         [ranking]
         database_url = "{postgresql_url}"
         deletions_topic = "{fresh_name("deleted")}"

@@ -124,6 +124,7 @@ def scene(kafka_connection: KafkaConnection, tmp_path: Path, fresh_name: Callabl
                 "store_patience_s": 1.0,
                 "drain_timeout_s": 1.0,
                 "max_batch_wait_s": 0.0,
+                "tuning_s": 0,
             },
             "ranking": {"deletions_topic": fresh_name("deleted")},
             "pools": {"engagement_topic": fresh_name("engagement"), "decisions_topic": fresh_name("decisions")},

@@ -71,6 +71,7 @@ def settings(server: GuardedKafkaServer, tmp_path: Path) -> Settings:
                 "secrets": {"sasl_plain_password": password},
                 "timeout_s": 5,
             },
+            "streamer": {"tuning_s": 0},
             "ranking": {"database_url": f"sqlite:///{tmp_path / 'view.db'}", "index_folder": tmp_path / "index"},
         }
     )

@@ -86,6 +86,7 @@ def config(
         scored_topic = "{fresh_name("scored")}"
         max_feature_bytes = {MAX_FEATURE_BYTES}
         inference_threads = 1
+        tuning_s = 0
         [ranking]
         database_url = "sqlite:///{tmp_path / "view.db"}"
         index_folder = "{tmp_path / "index"}"

@@ -81,6 +81,7 @@ def deployment(settings: Settings, tmp_path: Path) -> Deployment:
         uploads_topic = "{settings.streamer.uploads_topic}"
         scored_topic = "{settings.streamer.scored_topic}"
         max_in_flight_clips = 64
+        tuning_s = 0
         [ranking]
         database_url = "{settings.ranking.database_url}"
         index_folder = "{settings.ranking.index_folder}"

@@ -70,6 +70,7 @@ def settings(tmp_path: Path, own_kafka_server: KafkaServer) -> Settings:
                 "partitions": PARTITIONS,
                 "max_batch_bytes": LIMIT,
             },
+            "streamer": {"tuning_s": 0},
             "ranking": {"database_url": f"sqlite:///{tmp_path / 'view.db'}", "index_folder": tmp_path / "index"},
             "pools": {"round_interval_s": 1},
         }
