@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from fastapi import FastAPI
+from playwright.sync_api import expect
 
 from dancerank.policies import shipped_policy
 from ranking.serving.live.broadcast import DECISION, LiveEvent
@@ -178,6 +179,7 @@ def test_a_made_up_clip_is_tried_and_what_is_wrong_with_it_is_said(visit: Visits
     seen.page.get_by_label("Fused", exact=True).fill("")
     seen.page.get_by_role("button", name="Try", exact=True).click()
     seen.shows("give percentiles or scores of at least one dimension")
+    expect(seen.page.get_by_label("Fused", exact=True)).to_have_value("")
     assert seen.take("422")
 
 
@@ -197,6 +199,7 @@ def test_two_policies_are_compared_and_a_broken_one_is_named(visit: Visits, url:
     seen.heading("policy-1")
     asked = simulator.asked[-1]
     assert (asked.clips, asked.days, asked.seeds) == (300, 7.0, (1,))
+    expect(seen.page.get_by_label("Uploads")).to_have_value("300")  # what was asked for stays, to be changed
     assert asked.policies[1].endswith("# better")
     assert POLICY.version.replace('"', '\\"') in asked.policies[0]
 

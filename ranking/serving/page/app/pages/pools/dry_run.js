@@ -46,12 +46,12 @@ export function DryRun() {
   </section>`;
 }
 
-/** An input with its label and a hint that belongs to it. */
-export function Field({ name, label, hint = null, ...input }) {
+/** An input with its label and a hint that belongs to it; `value` is what stands in it at first. */
+export function Field({ name, label, hint = null, value = "", ...input }) {
   const id = useId();
   return html`<div class="field">
     <label for=${id}>${label}</label>
-    <input id=${id} name=${name} autocomplete="off" aria-describedby=${hint && `${id}-hint`} ...${input} />
+    <input id=${id} name=${name} defaultValue=${value} autocomplete="off" aria-describedby=${hint && `${id}-hint`} ...${input} />
     ${hint && html`<span class="hint" id="${id}-hint">${hint}</span>`}
   </div>`;
 }
