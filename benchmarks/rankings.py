@@ -2,11 +2,12 @@
 
     python -m benchmarks.rankings [--quick] [--sizes 10000 100000 1000000] [--databases sqlite postgresql] [--batch 500]
 
-For each size a database is filled through ``ScoreStore`` with clips of one challenge, uploaded evenly over the last
-eight days; the last 5,000 are written in batches as ``dancerank rank`` reads them, and timed. Then each question is
-asked on one thread, a clip drawn anew each time, by the store's own methods: from the call to the answer in Python.
-PostgreSQL is that of the tests, with its default settings; every commit is flushed. The figures go to
-``out/rankings.json``, after each size.
+For each size a database is filled (``benchmarks.rankings_filling``) with clips of one challenge, uploaded evenly over
+the last eight days. The last 20,000, at most half of them, are written through ``ScoreStore`` in batches as
+``dancerank rank`` reads them, and timed; with ``--writers 2`` by two threads, as two workers share the partitions. Then
+each question is asked on one thread, a clip drawn anew each time, by the store's own methods: from the call to the
+answer in Python. PostgreSQL is that of the tests, with its default settings but for those that ``--server`` names;
+every commit is flushed. The figures go to ``out/rankings.json``, after each size.
 
 Elapsed times are compared with the bars. Beside them stands the processor time, of this thread and of the server's
 process, which other work on the machine disturbs less: of a question the mean, of a clip that is written its inverse.
@@ -17,6 +18,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import pairwise
@@ -30,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Measured, write_figures
+from benchmarks.rankings_filling import fill
 from dancerank.console.progress import counted
 from ranking.database.connection import Database
 from ranking.scores.standings import standings
@@ -44,7 +47,7 @@ from tests.servers.postgresql import PostgresqlServer
 SIZES: Final = (10_000, 100_000, 1_000_000)
 QUICK: Final = (3000, 30_000)
 ASKED: Final = 1000
-TIMED: Final = 5000
+TIMED: Final = 20_000
 FILLED_AT_ONCE: Final = 20_000
 POOLED: Final = 25
 BAR_MS: Final = 1.0
@@ -84,10 +87,12 @@ def main() -> None:
     for name in arguments.databases:
         for size in arguments.sizes:
             console.print(f"{name}, {size:,} clips ...")
-            with database_of(name) as database:
-                found.append(measure(database, name, size, arguments.batch, arguments.questions))
+            with database_of(name, arguments.server) as database:
+                found.append(measure(database, name, size, arguments.batch, arguments.questions, arguments.writers))
             figures = list(measured(found))
-            path = write_figures("rankings", figures, batch=arguments.batch)
+            path = write_figures(
+                "rankings", figures, batch=arguments.batch, writers=arguments.writers, server=arguments.server
+            )
     console.print(table(found))
     bars = [each for each in figures if each.bar is not None]
     console.print(f"{sum(bool(each.met) for each in bars)} of {len(bars)} bars are met: {path}")
@@ -100,13 +105,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--databases", nargs="+", choices=["sqlite", "postgresql"], default=["sqlite", "postgresql"])
     parser.add_argument("--batch", type=int, default=BATCH_RECORDS, help="clips in a transaction")
     parser.add_argument("--questions", type=int, default=ASKED, help="of each sort")
+    parser.add_argument("--writers", type=int, default=1, help="threads that write at once")
+    parser.add_argument("--server", nargs="*", default=[], metavar="NAME=VALUE", help="settings of PostgreSQL")
     arguments = parser.parse_args()
     arguments.sizes = sorted(arguments.sizes or (QUICK if arguments.quick else SIZES))
     return arguments
 
 
 @contextmanager
-def database_of(name: str) -> Iterator[Database]:
+def database_of(name: str, settings: Sequence[str] = ()) -> Iterator[Database]:
     if name == "sqlite":
         with (
             tempfile.TemporaryDirectory(prefix="dancerank-bench-") as folder,
@@ -117,6 +124,7 @@ def database_of(name: str) -> Iterator[Database]:
         return
     server = PostgresqlServer()
     try:
+        server.configure(dict(setting.split("=", 1) for setting in settings))
         with closing(Database(server.new_database())) as database:
             database.migrate()
             yield database
@@ -124,35 +132,85 @@ def database_of(name: str) -> Iterator[Database]:
         server.stop()
 
 
-def measure(database: Database, name: str, size: int, batch: int, asked_times: int = ASKED) -> Found:
-    store, clip_ids = ScoreStore(database), list[str]()
+def measure(database: Database, name: str, size: int, batch: int, asked_times: int = ASKED, writers: int = 1) -> Found:
     first_ms = SystemClock().now_ms() - DAYS_MS
-    times_s: list[float] = []
-    processor_s, worked_s = processor_of(database), 0.0
     first_timed = max(size - TIMED, size // 2)
-    starts = [*range(0, first_timed, FILLED_AT_ONCE), *range(first_timed, size, batch), size]
-    for start, end in counted(pairwise(starts), f"{size:,} clips", len(starts) - 1):
-        clips = list(made(start, end - start, first_ms, size))
-        records = (Record(*AT, start + n, clip.uploaded_at_ms, None, b"") for n, clip in enumerate(clips))
-        entries = [ScoredRecord(record, clip) for record, clip in zip(records, clips, strict=True)]
-        started_s, before_s = time.perf_counter(), processor_s()
-        store.apply(entries, {AT: start + len(clips)})
-        if start >= first_timed:
-            times_s.append(time.perf_counter() - started_s)
-            worked_s += processor_s() - before_s
-        clip_ids += (clip.clip_id for clip in clips)
+    clip_ids: list[str] = []
+
+    def before() -> Iterator[list[ScoredRecord]]:
+        starts = [*range(0, first_timed, FILLED_AT_ONCE), first_timed]
+        for start, end in counted(pairwise(starts), f"{size:,} clips", len(starts) - 1):
+            entries = recorded(start, end - start, first_ms, size)
+            clip_ids.extend(entry.clip.clip_id for entry in entries)
+            yield entries
+
+    fill(database, before(), {AT: first_timed})
+    starts = [*range(first_timed, size, batch), size]
+    batches = [recorded(start, end - start, first_ms, size) for start, end in pairwise(starts)]
+    clip_ids += (entry.clip.clip_id for entries in batches for entry in entries)
+    written = write(database, batches, writers)
+    processor_s = processor_of(database)
+    store = ScoreStore(database)
     return Found(
         name,
         size,
-        (size - first_timed) / sum(times_s),
-        (size - first_timed) / worked_s,
-        1000 * max(times_s),
+        (size - first_timed) / written.elapsed_s,
+        (size - first_timed) / written.processor_s,
+        1000 * written.longest_s,
         disk(database) / size,
         {
             question: asked(ask, asked_times, processor_s)
             for question, ask in questions(store, database, clip_ids).items()
         },
     )
+
+
+class Written(NamedTuple):
+    """``processor_s``: of this process and of the server's processes for its connections."""
+
+    elapsed_s: float
+    processor_s: float
+    longest_s: float
+
+
+def write(database: Database, batches: Sequence[Sequence[ScoredRecord]], writers: int) -> Written:
+    """Write the batches through ``ScoreStore``, ``writers`` at once: each has a partition of its own."""
+    store = ScoreStore(database)
+
+    def one(at: int) -> float:
+        """The longest batch."""
+        longest_s = 0.0
+        for entries in batches[at::writers]:
+            started_s = time.perf_counter()
+            store.apply(entries, {TopicPartition(AT.topic, at): entries[-1].record.offset + 1})
+            longest_s = max(longest_s, time.perf_counter() - started_s)
+        return longest_s
+
+    served_s, started_s, worked_s = _served_s(database), time.perf_counter(), time.process_time()
+    with ThreadPoolExecutor(writers) as threads:
+        longest_s = max(threads.map(one, range(writers)))
+    elapsed_s = time.perf_counter() - started_s
+    return Written(elapsed_s, time.process_time() - worked_s + _served_s(database) - served_s, longest_s)
+
+
+def _served_s(database: Database) -> float:
+    """Processor seconds of the server's processes for all connections to this database."""
+    if database.dialect == "sqlite":
+        return 0.0
+    query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+    with database.reading() as connection:
+        return sum(_worked(psutil.Process(int(pid))) for pid in connection.scalars(sa.text(query)))
+
+
+def _worked(server: psutil.Process) -> float:
+    taken = server.cpu_times()
+    return float(taken.user + taken.system)
+
+
+def recorded(first: int, count: int, first_ms: int, size: int) -> list[ScoredRecord]:
+    """``count`` clips of ``size`` from the number ``first`` on, as the log has them."""
+    clips = enumerate(made(first, count, first_ms, size), first)
+    return [ScoredRecord(Record(*AT, number, clip.uploaded_at_ms, None, b""), clip) for number, clip in clips]
 
 
 def made(first: int, count: int, first_ms: int, size: int) -> Iterator[ClipScored]:
@@ -211,8 +269,7 @@ def processor_of(database: Database) -> Callable[[], float]:
 
 
 def _both(server: psutil.Process) -> float:
-    taken = server.cpu_times()
-    return time.thread_time() + float(taken.user + taken.system)
+    return time.thread_time() + _worked(server)
 
 
 def asked(ask: Callable[[], object], times: int, processor_s: Callable[[], float]) -> Latency:

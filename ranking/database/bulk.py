@@ -5,7 +5,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import exc
+
+from ranking.database.direct import raised_as
 
 _COPIED: Final = 50
 """Fewer rows are faster in one statement."""
@@ -54,11 +55,8 @@ def _copy(connection: sa.Connection, table: sa.Table, rows: Sequence[Sequence[An
         with cursor.copy(f"COPY {table.name} ({_columns(table)}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
-    except connection.dialect.loaded_dbapi.Error as error:  # as SQLAlchemy does for what goes through it
-        raw, dialect = connection.connection.dbapi_connection, connection.dialect
-        lost = dialect.is_disconnect(error, raw, cursor)
-        raised = exc.DBAPIError.instance("COPY", (), error, dialect.loaded_dbapi.Error, connection_invalidated=lost)
-        raise raised from error
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise raised_as(connection, error, cursor, "COPY") from error
 
 
 @lru_cache

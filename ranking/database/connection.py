@@ -42,7 +42,10 @@ _IMMEDIATE: Final = "begin_immediate"
 _UNLOOKED_S: Final = 0.25
 """A connection that was in use so recently is taken to work still. Whoever finds that it does not repeats what it did,
 as for one that breaks during a transaction."""
-_USED: Final = "used_s"
+_PLANNED_S: Final = 5.0
+"""A plan that PostgreSQL keeps for a statement is at most so old: one from when a table was empty reads all of it until
+the server has analyzed the table, which takes autovacuum a minute or more."""
+_USED, _PLANNED = "used_s", "planned_s"
 
 
 FRESH_PLANS: Final = sa.func.set_config("plan_cache_mode", "force_custom_plan", True)
@@ -234,7 +237,13 @@ def _open_engine(url: str, pool: Mapping[str, Any]) -> sa.Engine:
 
 
 def _looking(engine: sa.Engine) -> sa.Engine:
-    """``engine``, which looks whether a connection still works before it is used again, unless it just was."""
+    """``engine``, which looks whether a connection still works before it is used again, unless it just was; and lets
+    the server forget its plans from time to time.
+    """
+
+    @sa.event.listens_for(engine, "connect")
+    def opened(_connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        record.info[_PLANNED] = time.monotonic()
 
     @sa.event.listens_for(engine, "connect")
     @sa.event.listens_for(engine, "checkin")
@@ -243,15 +252,30 @@ def _looking(engine: sa.Engine) -> sa.Engine:
 
     @sa.event.listens_for(engine, "checkout")
     def look(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
-        is_fresh = time.monotonic() - record.info.get(_USED, float("-inf")) < _UNLOOKED_S
+        now_s = time.monotonic()
+        is_planned = now_s - record.info.get(_PLANNED, float("-inf")) < _PLANNED_S
+        is_fresh = is_planned and now_s - record.info.get(_USED, float("-inf")) < _UNLOOKED_S
         if is_fresh and not connection.closed:  # psycopg knows if it broke in use
             return
         try:
-            engine.dialect.do_ping(connection)
+            if is_planned:
+                engine.dialect.do_ping(connection)
+            else:
+                _discard_plans(connection)
+                record.info[_PLANNED] = now_s
         except engine.dialect.loaded_dbapi.Error as error:
             raise exc.InvalidatePoolError from error  # all of the pool are opened anew
 
     return engine
+
+
+def _discard_plans(connection: Any) -> None:
+    """Outside a transaction, as a ping is."""
+    was, connection.autocommit = connection.autocommit, True
+    try:
+        connection.execute("DISCARD PLANS").close()
+    finally:
+        connection.autocommit = was
 
 
 def is_in_memory(url: sa.URL) -> bool:

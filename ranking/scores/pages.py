@@ -1,17 +1,29 @@
 """Pages of a ranking: its two ends, and the clips around one; each clip with its place."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
+from ranking.database.connection import Database
+from ranking.database.direct import rows_of
 from ranking.database.tables import clips, scores
 from ranking.scores.ranks import place, places_from_bottom, places_from_top
 from ranking.scores.runs.periods import Since
 from ranking.scores.runs.places import place_of
-from ranking.scores.runs.reading import Counts, around_clip, around_score, counts_of, next_scores
+from ranking.scores.runs.reading import (
+    Counts,
+    PageRow,
+    Scored,
+    around_clip,
+    around_score,
+    counts_of,
+    next_scores,
+    page_around_clip,
+)
 from ranking.scores.runs.statements import parameters, uploaded_within
+from ranking.scores.runs.surroundings import NEAREST
 from schemas.questions.retrieval import Order, RankedClip
 
 
@@ -39,10 +51,10 @@ def end_of(
     connection: sa.Connection, of: RankingOf, order: Order, k: int, since: Since | None, style: str | None = None
 ) -> tuple[int, list[RankedClip]]:
     """Number of clips in a ranking, and the ``k`` at one end; of all clips, or of those of a ``style``."""
-    asked, counted, styled = _asked(of, k, since, style), of.of_style(style), style is not None
+    asked, counted, styled = _asked(of, since, style), of.of_style(style), style is not None
     if since is None:
-        rows = connection.execute(_end(order, within=False, styled=styled), asked).all()
-        last = counts_of(connection, *counted, rows[-1].score if rows else 0.0)
+        rows = rows_of(connection, _end(order, k, within=False, styled=styled), asked)
+        last = counts_of(connection, *counted, float(rows[-1][2]) if rows else 0.0)
         total, equal_to_last = last.total, last.equal
     else:
         beyond = float("inf") if order == "top" else float("-inf")
@@ -50,21 +62,22 @@ def end_of(
         found = next_scores(connection, counted, first, k, since, higher=order == "bottom")
         total, equal_to_last = counts.total, found[-1][1] if found else 0
         asked |= {"of_scores": [score for score, _ in found]}
-        rows = connection.execute(_end(order, within=True, styled=styled), asked).all() if found else []
-        if rows and rows[-1].score != found[-1][0]:
-            equal_to_last = dict(found)[float(rows[-1].score)]
-    values = [float(row.score) for row in rows]
+        query = _end(order, k, within=True, styled=styled)
+        rows = list(map(tuple, connection.execute(query, asked))) if found else []
+        if rows and rows[-1][2] != found[-1][0]:
+            equal_to_last = dict(found)[float(rows[-1][2])]
+    values = [float(score) for _, _, score in rows]
     places = (places_from_top if order == "top" else places_from_bottom)(
         values, total=total, equal_to_last=equal_to_last
     )
     return total, [
-        RankedClip(at.rank, at.percentile, row.clip_id, row.dancer_id, score)
-        for at, row, score in zip(places, rows, values, strict=True)
+        RankedClip(at.rank, at.percentile, clip_id, dancer_id, float(score))
+        for at, (clip_id, dancer_id, score) in zip(places, rows, strict=True)
     ]
 
 
-def around(
-    connection: sa.Connection,
+def neighbours_of(
+    database: Database,
     clip_id: str,
     dimension: str,
     generation: str,
@@ -73,8 +86,26 @@ def around(
     style: str | None = None,
 ) -> Around | None:
     """The ``k`` clips on either side of a clip, of its challenge or of those that show a ``style``; ``None`` if it is
-    not among these.
+    not among these. Where one statement can say it, no transaction is begun: each statement is a wait for the server.
     """
+    if since is None and style is None and k <= NEAREST:
+        with database.glancing() as connection:
+            found = _around_at_once(connection, clip_id, dimension, generation, k)
+        if found != "more":
+            return found
+    with database.reading() as connection:
+        return _around_in_steps(connection, clip_id, dimension, generation, k, since, style)
+
+
+def _around_in_steps(
+    connection: sa.Connection,
+    clip_id: str,
+    dimension: str,
+    generation: str,
+    k: int,
+    since: Since | None,
+    style: str | None = None,
+) -> Around | None:
     found = around_clip(connection, clip_id, generation, dimension, since, k, style)
     if found is None:
         return None
@@ -84,20 +115,45 @@ def around(
     higher = next_scores(connection, counted, surroundings, k, since, higher=True)
     lower = next_scores(connection, counted, surroundings, k, since, higher=False)
     counts = {own.score: own.counts} | _counts_beyond(own.counts, higher, lower)
-    asked = _asked(of, k, since, style) | {"of_clip": clip_id, "of_score": own.score}
+    asked = _asked(of, since, style) | {"of_clip": clip_id, "of_score": own.score}
+    query = _around(k, within=since is not None, styled=style is not None)
     if since is None:
         asked |= {"highest": (higher or [(own.score, 0)])[-1][0], "lowest": (lower or [(own.score, 0)])[-1][0]}
+        rows = rows_of(connection, query, asked)
     else:
         asked |= {"higher_scores": [score for score, _ in higher], "lower_scores": [score for score, _ in lower]}
+        rows = list(map(tuple, connection.execute(query, asked)))
+    page = (PageRow(side, found_id, dancer_id, float(score)) for side, found_id, dancer_id, score in rows)
+    return _between(own, counts, page, k)
+
+
+def _around_at_once(
+    connection: sa.Connection, clip_id: str, dimension: str, generation: str, k: int
+) -> Around | Literal["more"] | None:
+    """As ``around``, of all time and the whole challenge, from one statement; ``"more"`` if that does not suffice:
+    clips next to this one were deleted, and scores further away matter.
+    """
+    found = page_around_clip(connection, clip_id, generation, dimension, k)
+    if found is None:
+        return None
+    own, (lower, higher), page = found
+    for scores_beyond, bound in (lower, higher):
+        if bound is not None and sum(clips_of for _, clips_of in scores_beyond) < k:
+            return "more"
+    counts = {own.score: own.counts} | _counts_beyond(own.counts, higher.scores, lower.scores)
+    return _between(own, counts, page, k)
+
+
+def _between(own: Scored, counts: Mapping[float, Counts], page: Iterable[PageRow], k: int) -> Around:
+    """The clip with the ``k`` nearest of the ``page`` on either side."""
     sides: dict[str, list[RankedClip]] = {"above": [], "below": []}
-    for row in connection.execute(_around(within=since is not None, styled=style is not None), asked):
-        at = place(*counts[float(row.score)])
-        sides[row.side].append(RankedClip(*at, row.clip_id, row.dancer_id, float(row.score)))
+    for side, clip_id, dancer_id, score in page:
+        sides[side].append(RankedClip(*place(*counts[score]), clip_id, dancer_id, score))
     # Equal scores are listed by clip id, so the nearest above have the greatest.
     above = sorted(sides["above"], key=lambda clip: clip.clip_id, reverse=True)
     above.sort(key=lambda clip: clip.score)
     below = sorted(sides["below"], key=lambda clip: (-clip.score, clip.clip_id))
-    itself = RankedClip(*place(*own.counts), clip_id, own.dancer_id, own.score)
+    itself = RankedClip(*place(*own.counts), own.clip_id, own.dancer_id, own.score)
     return Around(own.challenge_id, own.counts.total, itself, above[:k], below[:k])
 
 
@@ -113,7 +169,7 @@ def after_clip(
     """Number of clips in a ranking, and the ``k`` that follow ``clip_id`` in the order of ``end_of``; ``None`` if it is
     not in this ranking.
     """
-    asked, counted = _asked(of, k, since, style) | {"of_clip": clip_id}, of.of_style(style)
+    asked, counted = _asked(of, since, style) | {"of_clip": clip_id}, of.of_style(style)
     score = connection.scalars(_score(within=since is not None, styled=style is not None), asked).one_or_none()
     if score is None:
         return None
@@ -122,16 +178,16 @@ def after_clip(
     higher, lower = (beyond, []) if order == "bottom" else ([], beyond)
     counts = {float(score): own} | _counts_beyond(own, higher, lower)
     asked |= {"of_score": score}
+    query = _after(order, k, within=since is not None, styled=style is not None)
     if since is None:
-        asked |= {"furthest": (beyond or [(score, 0)])[-1][0]}
+        rows = rows_of(connection, query, asked | {"furthest": (beyond or [(score, 0)])[-1][0]})
     else:
         asked |= {"next_scores": [each for each, _ in beyond]}
-    rows = sorted(
-        connection.execute(_after(order, within=since is not None, styled=style is not None), asked),
-        key=lambda row: (row.score if order == "bottom" else -row.score, row.clip_id),
-    )
+        rows = list(map(tuple, connection.execute(query, asked)))
+    found = [(float(score), found_id, dancer_id) for _, found_id, dancer_id, score in rows]
+    found.sort(key=lambda each: (each[0] if order == "bottom" else -each[0], each[1]))
     return own.total, [
-        RankedClip(*place(*counts[float(row.score)]), row.clip_id, row.dancer_id, float(row.score)) for row in rows[:k]
+        RankedClip(*place(*counts[score]), found_id, dancer_id, score) for score, found_id, dancer_id in found[:k]
     ]
 
 
@@ -151,9 +207,9 @@ def _counts_beyond(
     return found
 
 
-def _asked(of: RankingOf, k: int, since: Since | None, style: str | None) -> dict[str, Any]:
+def _asked(of: RankingOf, since: Since | None, style: str | None) -> dict[str, Any]:
     asked: dict[str, Any] = {"of_generation": of.generation, "of_challenge": of.challenge_id}
-    asked |= {"of_dimension": of.dimension, "most": k}
+    asked |= {"of_dimension": of.dimension}
     return asked | parameters(since) | ({} if style is None else {"of_style": style})
 
 
@@ -177,11 +233,13 @@ def _score(*, within: bool, styled: bool) -> sa.Select[Any]:
     return query.where(uploaded_within(table.generation, table.clip_id)) if within else query
 
 
-_MOST: Final = sa.bindparam("most", type_=sa.Integer)
+def _limit(most: int) -> sa.ColumnElement[int]:
+    """In the statement rather than a parameter: see ``ranking.database.direct``."""
+    return sa.literal_column(str(int(most)), sa.Integer)
 
 
 @lru_cache
-def _end(order: Order, *, within: bool, styled: bool) -> sa.Select[Any]:
+def _end(order: Order, most: int, *, within: bool, styled: bool) -> sa.Select[Any]:
     """The first ``most`` rows; ``within`` a window of those with one of ``of_scores``, the scores at that end."""
     table = scores.c
     query = sa.select(table.clip_id, table.score).where(_of(styled=styled))
@@ -189,7 +247,7 @@ def _end(order: Order, *, within: bool, styled: bool) -> sa.Select[Any]:
         named = table.score.in_(sa.bindparam("of_scores", expanding=True))
         query = query.where(named, uploaded_within(table.generation, table.clip_id))
     end = table.score.desc() if order == "top" else table.score
-    page = query.order_by(end, table.clip_id).limit(_MOST).subquery()
+    page = query.order_by(end, table.clip_id).limit(_limit(most)).subquery()
     return (
         sa.select(page.c.clip_id, clips.c.dancer_id, page.c.score)
         .join(clips, clips.c.clip_id == page.c.clip_id)
@@ -198,7 +256,7 @@ def _end(order: Order, *, within: bool, styled: bool) -> sa.Select[Any]:
 
 
 @lru_cache
-def _around(*, within: bool, styled: bool) -> sa.Select[Any]:
+def _around(most: int, *, within: bool, styled: bool) -> sa.Select[Any]:
     """Up to ``most`` rows of each: with the score ``of_score`` and a lower or higher id than ``of_clip``, with the next
     scores up to ``highest``, and down to ``lowest``. ``within`` a window other clips may lie between, and the next
     scores are named: ``higher_scores``, ``lower_scores``.
@@ -220,13 +278,14 @@ def _around(*, within: bool, styled: bool) -> sa.Select[Any]:
         (above, higher, [table.score, table.clip_id.desc()]),
         (below, sa.and_(own, table.clip_id > clip), [table.clip_id]),
         (below, lower, [table.score.desc(), table.clip_id]),
+        most=most,
         within=within,
         styled=styled,
     )
 
 
 @lru_cache
-def _after(order: Order, *, within: bool, styled: bool) -> sa.Select[Any]:
+def _after(order: Order, most: int, *, within: bool, styled: bool) -> sa.Select[Any]:
     """Up to ``most`` rows of each: with the score ``of_score`` and a higher id than ``of_clip``, and with the scores
     that follow up to ``furthest``; ``within`` a window those are named: ``next_scores``.
     """
@@ -244,6 +303,7 @@ def _after(order: Order, *, within: bool, styled: bool) -> sa.Select[Any]:
     return _united(
         (side, sa.and_(table.score == score, table.clip_id > clip), [table.clip_id]),
         (side, following, [table.score.desc() if order == "top" else table.score, table.clip_id]),
+        most=most,
         within=within,
         styled=styled,
     )
@@ -251,6 +311,7 @@ def _after(order: Order, *, within: bool, styled: bool) -> sa.Select[Any]:
 
 def _united(
     *parts: tuple[sa.ColumnElement[str], sa.ColumnElement[bool], Sequence[sa.ColumnElement[Any]]],
+    most: int,
     within: bool,
     styled: bool,
 ) -> sa.Select[Any]:
@@ -261,7 +322,7 @@ def _united(
         if within:
             query = query.where(uploaded_within(table.generation, table.clip_id))
         # SQLite takes an order within a union from a subquery only.
-        queries.append(sa.select(query.order_by(*order).limit(_MOST).subquery()))
+        queries.append(sa.select(query.order_by(*order).limit(_limit(most)).subquery()))
     page = sa.union_all(*queries).subquery()
     return sa.select(page.c.side, page.c.clip_id, clips.c.dancer_id, page.c.score).join(
         clips, clips.c.clip_id == page.c.clip_id

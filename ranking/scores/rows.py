@@ -128,7 +128,7 @@ def _write_scored(
     # Locks the clips, those too whose rows are newer than the records: from here on nobody else writes their scores.
     latest_ms = now_ms + LOG_AHEAD_MS
     insert_rows(
-        connection, clips, [_clip_row(newest_clips[key]) for key in sorted(newest_clips)], _IF_LATER, [latest_ms]
+        connection, clips, [clip_row(newest_clips[key]) for key in sorted(newest_clips)], _IF_LATER, [latest_ms]
     )
     held = {
         (clip.generation, clip.clip_id): clip
@@ -154,18 +154,25 @@ def _write_scored(
             unranked += ((*of, dimension, *pair) for dimension, pair in found.items())
         else:
             changes.gained(clip, found)
-            style = clip_style(clip).style
-            ranked += ((*of, dimension, clip.challenge_id, *pair, style) for dimension, pair in found.items())
-    insert_rows(connection, scored_clips, [_scored_row(entry) for entry in later])
+            ranked += score_rows(clip)
+    insert_rows(connection, scored_clips, [scored_row(entry) for entry in later])
     insert_rows(connection, scores, ranked)
-    add_scores(connection, _by_dimension(ranked))
+    add_scores(connection, by_dimension(ranked))
     insert_rows(connection, unranked_scores, unranked)
     insert_rows(connection, guided_clips, joints.gained(entry.clip for entry in later))
     attentions = (attended(entry.clip) for entry in later)
     insert_rows(connection, attended_clips, [row for row in attentions if row is not None])
 
 
-def _by_dimension(ranked: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], list[float]]:
+def score_rows(clip: ClipScored) -> list[tuple[Any, ...]]:
+    """The rows of ``scores`` of a clip that is in rankings."""
+    style = clip_style(clip).style
+    of = (clip.generation, clip.clip_id)
+    return [(*of, dimension, clip.challenge_id, *pair, style) for dimension, pair in scores_of(clip).items()]
+
+
+def by_dimension(ranked: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], list[float]]:
+    """Scores of rows of ``scores`` by generation and dimension."""
     found: dict[tuple[str, str], list[float]] = {}
     for generation, _clip, dimension, _challenge, score, *_ in ranked:
         found.setdefault((generation, dimension), []).append(score)
@@ -191,7 +198,8 @@ def _written(entry: ScoredRecord) -> tuple[int, int, int]:
     return entry.clip.uploaded_at_ms, entry.record.partition, entry.record.offset
 
 
-def _clip_row(entry: ScoredRecord) -> tuple[Any, ...]:
+def clip_row(entry: ScoredRecord) -> tuple[Any, ...]:
+    """The row of ``clips`` of a record."""
     clip, record = entry.clip, entry.record
     return (
         *(clip.clip_id, clip.dancer_id, clip.challenge_id, clip.uploaded_at_ms, clip.duration_s),
@@ -199,7 +207,8 @@ def _clip_row(entry: ScoredRecord) -> tuple[Any, ...]:
     )
 
 
-def _scored_row(entry: ScoredRecord) -> tuple[Any, ...]:
+def scored_row(entry: ScoredRecord) -> tuple[Any, ...]:
+    """The row of ``scored_clips`` of a record."""
     clip, record = entry.clip, entry.record
     return (
         *(clip.generation, clip.clip_id, clip.challenge_id, clip.uploaded_at_ms, clip.scored_at_ms),

@@ -11,7 +11,7 @@ from ranking.scores.content_hash import score_content
 from ranking.scores.generations import active_generation, clips_by_generation, generation_states
 from ranking.scores.moments import clip_moments
 from ranking.scores.observations import reception
-from ranking.scores.pages import RankingOf, after_clip, around, end_of
+from ranking.scores.pages import RankingOf, after_clip, end_of, neighbours_of
 from ranking.scores.percentile_range import PercentileRange
 from ranking.scores.ranks import place
 from ranking.scores.rows import Erasure, write_entries
@@ -180,8 +180,7 @@ class ScoreStore(WholeChallenges):
         if not 1 <= k <= MAX_HITS:
             raise QueryError(f"k is {k}; expected 1 to {MAX_HITS}", field="k")
         within = since(window, self._clock.now_ms())
-        with self._database.reading() as connection:
-            found = around(connection, clip_id, dimension, generation, k, within, style)
+        found = neighbours_of(self._database, clip_id, dimension, generation, k, within, style)
         if found is None:
             raise self._no_place(clip_id, dimension, generation, window, style)
         since_ms = None if within is None else within.at_ms
@@ -267,7 +266,7 @@ class ScoreStore(WholeChallenges):
         from before the window.
         """
         within = since(window, self._clock.now_ms())
-        with self._database.reading() as connection:
+        with self._database.glancing() as connection:
             if (found := scored(connection, clip_id, generation, dimension, within)) is not None:
                 return RankedClip(*place(*found.counts), clip_id, found.dancer_id, found.score)
         raise self._no_place(clip_id, dimension, generation, window)

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Self
@@ -81,6 +81,15 @@ class PostgresqlServer:
     def kill(self) -> None:
         """A crash: nothing is flushed and no client is notified."""
         os.kill(self._server.get_pid(), signal.SIGKILL)
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Change the server's settings, and start it again with them."""
+        if not settings:
+            return
+        for name, value in settings.items():
+            self._run(f"ALTER SYSTEM SET {name} = '{value}'")
+        os.kill(self._server.get_pid(), signal.SIGINT)
+        self.start()
 
     @contextmanager
     def down(self, harm: Literal["killed", "frozen"]) -> Iterator[None]:

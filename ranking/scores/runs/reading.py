@@ -4,11 +4,12 @@ One statement reads the runs of a challenge, and of each sorted run the part tha
 are of one moment in every transaction, and of a challenge of n clips O(log n) rows are read.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from ranking.database.direct import rows_of
 from ranking.database.tables import ranking_runs
 from ranking.scores.runs.content import (
     ChangeList,
@@ -76,10 +77,31 @@ class _Challenge:
         return self._dimensions[dimension]
 
 
+class PageRow(NamedTuple):
+    """A clip on one ``side`` of the one that was asked about: ``above`` or ``below``."""
+
+    side: str
+    clip_id: str
+    dancer_id: str
+    score: float
+
+
+class _Own(NamedTuple):
+    """A score that was asked about."""
+
+    clip_id: str
+    dancer_id: str
+    challenge_id: str
+    dimension: str
+    score: float
+    attention: float | None
+
+
 class _Found(NamedTuple):
     """What one statement read: scores asked about, runs by challenge, and parts by run, clip and dimension."""
 
-    own: list[Any]
+    own: list[_Own]
+    page: list[PageRow]
     challenges: dict[str, _Challenge]
     parts: dict[tuple[int, str, str], SortedParts]
 
@@ -103,14 +125,14 @@ def scored(
     """One score of one clip; ``None`` if it has none, or none since then."""
     asked = {"of_generation": generation, "of_clip": clip_id, "of_dimension": dimension}
     statement = of_clip(within=since is not None, around=False, styled=False)
-    found = _read(connection.execute(statement, asked | parameters(since)), since)
+    found = _read(rows_of(connection, statement, asked | parameters(since)), since)
     return _scored(found, found.own[0]) if found.own else None
 
 
 def counts_of(connection: sa.Connection, generation: str, challenge_id: str, dimension: str, score: float) -> Counts:
     """Counts for any score, which need not be there."""
     asked = {"of_generation": generation, "of_challenge": challenge_id, "of_dimension": dimension, "of_score": score}
-    found = _read(connection.execute(of_scores(within=False, around=False), asked), None)
+    found = _read(rows_of(connection, of_scores(within=False, around=False), asked), None)
     return _scored(found, found.own[0]).counts
 
 
@@ -145,11 +167,25 @@ def around_clip(
     asked = {"of_generation": generation, "of_clip": clip_id, "of_dimension": dimension}
     asked |= {} if style is None else {"of_style": style}
     statement = of_clip(within=since is not None, around=True, styled=style is not None)
-    found = _read(connection.execute(statement, asked | parameters(since)), since)
+    found = _read(rows_of(connection, statement, asked | parameters(since)), since)
     if not found.own:
         return None
     own = _scored(found, found.own[0])
     return own._replace(challenge_id=parsed(own.challenge_id)[0]), _surroundings(found, found.own[0], nearest)
+
+
+def page_around_clip(
+    connection: sa.Connection, clip_id: str, generation: str, dimension: str, k: int
+) -> tuple[Scored, Surroundings, list[PageRow]] | None:
+    """A clip's score, the ``k`` scores around it, and the ``k`` clips of each kind around it, in one statement: equal
+    scores with lower and with higher ids, higher and lower scores. ``None`` if it has none.
+    """
+    asked = {"of_generation": generation, "of_clip": clip_id, "of_dimension": dimension}
+    statement = of_clip(within=False, around=True, styled=False, page=k)
+    found = _read(rows_of(connection, statement, asked), None)
+    if not found.own:
+        return None
+    return _scored(found, found.own[0]), _surroundings(found, found.own[0], k), found.page
 
 
 def around_score(
@@ -163,7 +199,7 @@ def around_score(
     """Any score, which need not be there, and those around it; an infinite one has the highest or lowest beside it."""
     asked: dict[str, Any] = {"of_generation": generation, "of_challenge": challenge_id, "of_dimension": dimension}
     asked |= {"of_score": score} | parameters(since)
-    found = _read(connection.execute(of_scores(within=since is not None, around=True), asked), since)
+    found = _read(rows_of(connection, of_scores(within=since is not None, around=True), asked), since)
     return _scored(found, found.own[0]).counts, _surroundings(found, found.own[0], NEAREST)
 
 
@@ -240,13 +276,16 @@ def _totals(row: Any, since: Since | None) -> Totals:
     return ChangeList.decoded(row.content).since(since.minute).totals()
 
 
-def _read(rows: sa.CursorResult[Any], since: Since | None) -> _Found:
-    found = _Found([], {}, {})
+def _read(rows: Iterable[Sequence[Any]], since: Since | None) -> _Found:
+    found = _Found([], [], {}, {})
     for row in rows:
         # In the order of the statement's columns: to look each up by its name takes longer than all the rest.
-        clip_id, _, challenge_id, dimension, _, _, run, totals, content, before, after = tuple[Any, ...](row)
-        if run is None:
-            found.own.append(row)
+        clip_id, dancer_id, challenge_id, dimension, score, attention, run, totals, content, before, after = row
+        if run is None and challenge_id is None:
+            found.page.append(PageRow(dimension, clip_id, dancer_id, float(score)))
+        elif run is None:
+            attention = None if attention is None else float(attention)
+            found.own.append(_Own(clip_id, dancer_id, challenge_id, dimension, float(score), attention))
         elif totals is None:
             found.parts[run, clip_id, dimension] = SortedParts(before, content, after)
         else:
@@ -256,8 +295,8 @@ def _read(rows: sa.CursorResult[Any], since: Since | None) -> _Found:
     return found
 
 
-def _scored(found: _Found, row: Any) -> Scored:
-    score, runs = float(row.score), _runs(found, row)
+def _scored(found: _Found, row: _Own) -> Scored:
+    score, runs = row.score, _runs(found, row)
     higher = equal = total = 0
     for run, clips in runs.sorted:
         part = found.parts[run, row.clip_id, row.dimension].at
@@ -268,17 +307,15 @@ def _scored(found: _Found, row: Any) -> Scored:
         higher += int(clips_of_lists[scores > score].sum())
         equal += int(clips_of_lists[scores == score].sum())
         total += int(clips_of_lists.sum())
-    attention = None if row.attention is None else float(row.attention)
-    named = (row.clip_id, row.dancer_id, row.challenge_id, row.dimension)
-    return Scored(*named, score, attention, Counts(higher, equal, total))
+    return Scored(*row, Counts(higher, equal, total))
 
 
-def _surroundings(found: _Found, row: Any, nearest: int) -> Surroundings:
+def _surroundings(found: _Found, row: _Own, nearest: int) -> Surroundings:
     runs = _runs(found, row)
     parts = [found.parts[run, row.clip_id, row.dimension] for run, _ in runs.sorted]
-    return Surroundings.of(float(row.score), parts, runs.changes, nearest)
+    return Surroundings.of(row.score, parts, runs.changes, nearest)
 
 
-def _runs(found: _Found, row: Any) -> _ByDimension:
+def _runs(found: _Found, row: _Own) -> _ByDimension:
     challenge = found.challenges.get(row.challenge_id)
     return (_Challenge(None) if challenge is None else challenge).by(row.dimension)

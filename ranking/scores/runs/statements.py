@@ -1,5 +1,6 @@
 """Statements that read scores, the runs of their challenges, and the parts of runs that decide, as one."""
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
@@ -10,6 +11,9 @@ from ranking.scores.runs.periods import ALL_TIME, DAY, HOUR, MINUTE, Since
 from ranking.scores.runs.places import style_place
 
 _NONE: Final = sa.null()
+# Numbers of the statement, not parameters: PostgreSQL keeps one plan for all that is asked.
+_ONE: Final = sa.literal_column("1", sa.Integer)
+_ALL_TIME: Final = sa.literal_column(str(ALL_TIME), sa.Integer)
 
 
 def parameters(since: Since | None) -> dict[str, Any]:
@@ -23,7 +27,7 @@ def runs_within(within: bool) -> sa.ColumnElement[bool]:
     """The runs of all time; or those of the periods of a window, and short runs that were not divided by periods."""
     run = ranking_runs.c
     if not within:
-        return run.minutes == ALL_TIME
+        return run.minutes == _ALL_TIME
     minute, hour, day = (sa.bindparam(f"since_{name}", type_=sa.Integer) for name in ("minute", "hour", "day"))
     return sa.or_(
         sa.and_(run.minutes == ALL_TIME, run.content.is_not(None)),
@@ -49,9 +53,10 @@ def of_clips(*, within: bool) -> sa.CompoundSelect[Any]:
 
 
 @lru_cache
-def of_clip(*, within: bool, around: bool, styled: bool) -> sa.CompoundSelect[Any]:
+def of_clip(*, within: bool, around: bool, styled: bool, page: int = 0) -> sa.CompoundSelect[Any]:
     """For one score, by ``of_generation``, ``of_clip`` and ``of_dimension``; ``styled``: if the clip shows
-    ``of_style``, among those that do, whose place stands for the challenge in the rows found.
+    ``of_style``, among those that do, whose place stands for the challenge in the rows found. With a ``page`` that many
+    clips of each kind around it too, in rows without a challenge: of the whole challenge, of all time.
     """
     clip_id, dimension = (sa.bindparam(name, type_=sa.String) for name in ("of_clip", "of_dimension"))
     which = sa.and_(scores.c.clip_id == clip_id, scores.c.dimension == dimension)
@@ -59,7 +64,35 @@ def of_clip(*, within: bool, around: bool, styled: bool) -> sa.CompoundSelect[An
     if styled:
         which = sa.and_(which, scores.c.style == sa.bindparam("of_style", type_=sa.String))
         place = style_place(scores.c.challenge_id, scores.c.style)
-    return _with_runs(_own(which, place, within=within), within=within, around=around)
+    own = _own(which, place, within=within)
+    return _with_runs(own, _page(own, page) if page else (), within=within, around=around)
+
+
+def _page(own: sa.CTE, most: int) -> Iterator[sa.Select[Any]]:
+    """Up to ``most`` clips of each: with the score of ``own`` and a lower or higher id, with a higher or lower score;
+    the side stands in the place of the dimension.
+    """
+    of, clip = scores.c, sa.bindparam("of_clip", type_=sa.String)
+    score, challenge = (sa.select(own.c[name]).scalar_subquery() for name in ("score", "challenge_id"))
+    ranking = sa.and_(
+        of.generation == sa.bindparam("of_generation", type_=sa.String),
+        of.challenge_id == challenge,
+        of.dimension == sa.bindparam("of_dimension", type_=sa.String),
+    )
+    above, below = (sa.literal_column(f"'{side}'", sa.String) for side in ("above", "below"))
+    for side, which, order in (
+        (above, sa.and_(of.score == score, of.clip_id < clip), [of.clip_id.desc()]),
+        (above, of.score > score, [of.score, of.clip_id.desc()]),
+        (below, sa.and_(of.score == score, of.clip_id > clip), [of.clip_id]),
+        (below, of.score < score, [of.score.desc(), of.clip_id]),
+    ):
+        limit = sa.literal_column(str(int(most)), sa.Integer)
+        page = sa.select(of.clip_id, of.score).where(ranking, which).order_by(*order).limit(limit).subquery()
+        dancer = sa.select(clips.c.dancer_id).where(clips.c.clip_id == page.c.clip_id).scalar_subquery()
+        yield sa.select(
+            *(page.c.clip_id, dancer, sa.cast(_NONE, sa.String), side, page.c.score, sa.cast(_NONE, sa.Double)),
+            *(sa.cast(_NONE, sa.BigInteger), *(sa.cast(_NONE, sa.LargeBinary) for _ in range(4))),
+        )
 
 
 def _own(which: sa.ColumnElement[bool], place: sa.ColumnElement[str], *, within: bool) -> sa.CTE:
@@ -111,7 +144,9 @@ def of_many_scores(count: int, *, within: bool) -> sa.CompoundSelect[Any]:
     return _with_runs(sa.union_all(*asked).cte("own"), within=within, around=False)
 
 
-def _with_runs(own: sa.CTE, *, within: bool, around: bool) -> sa.CompoundSelect[Any]:
+def _with_runs(
+    own: sa.CTE, page: Iterable[sa.Select[Any]] = (), *, within: bool, around: bool
+) -> sa.CompoundSelect[Any]:
     """Rows of ``own`` (without a run), of the runs of their challenges (with totals), and of the parts of each sorted
     run (without totals).
     """
@@ -125,10 +160,10 @@ def _with_runs(own: sa.CTE, *, within: bool, around: bool) -> sa.CompoundSelect[
     real = sa.cast(_NONE, sa.Double)
     part, one = ranking_parts.c, own.c
     # Not a join, which could be planned as a scan of all parts.
-    of_part = sa.select(part.content).where(part.run == runs.c.run, part.dimension == one.dimension).limit(1)
+    of_part = sa.select(part.content).where(part.run == runs.c.run, part.dimension == one.dimension).limit(_ONE)
     up_to = of_part.where(part.first_score <= one.score).order_by(part.first_score.desc())
     above = of_part.where(part.first_score > one.score).order_by(part.first_score)
-    before, after = (up_to.offset(1).scalar_subquery(), above.scalar_subquery()) if around else (binary, binary)
+    before, after = (up_to.offset(_ONE).scalar_subquery(), above.scalar_subquery()) if around else (binary, binary)
     return sa.union_all(
         sa.select(
             *(one.clip_id, one.dancer_id, one.challenge_id, one.dimension, one.score, one.attention),
@@ -145,4 +180,5 @@ def _with_runs(own: sa.CTE, *, within: bool, around: bool) -> sa.CompoundSelect[
         )
         .join(runs, runs.c.challenge_id == one.challenge_id)
         .where(runs.c.content.is_(None)),
+        *page,
     )

@@ -10,7 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from ranking.database import connection as connections
+from ranking.database.bulk import insert_rows
 from ranking.database.connection import Database, clock_ms, lock_clips
+from ranking.database.direct import rows_of
+from ranking.database.tables import clips
 from ranking.scores.store import ScoreStore
 from ranking.serving.replicas import ALIVE_S, Replicas, ReplicaState
 from schemas.errors import ConfigurationError, DatabaseBusy, RetriableError
@@ -127,3 +130,33 @@ def test_a_connection_that_was_just_used_is_not_looked_at_again(
         monkeypatch.setattr(PGDialect_psycopg, "do_ping", lambda *_: pytest.fail("it was looked at"))
         with database.writing() as connection:
             assert connection.scalar(_OWN) == own
+
+
+@pytest.mark.postgresql
+def test_a_plan_that_was_made_for_an_empty_table_does_not_outlive_it(
+    postgresql_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether or not the server has analyzed the table: autovacuum needs a minute."""
+    wanted = sa.select(clips.c.dancer_id).where(clips.c.clip_id == sa.bindparam("id", type_=sa.String))
+    read = "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'clips'"
+    with postgresql_database.writing() as connection:
+        connection.execute(sa.text("ALTER TABLE clips SET (autovacuum_enabled = off)"))
+        connection.execute(sa.text("SET SESSION enable_indexscan = off"))  # as if the empty table were read at once
+        connection.execute(sa.text("SET SESSION enable_bitmapscan = off"))
+    for number in range(15):  # psycopg prepares after five, PostgreSQL keeps a plan after five more
+        with postgresql_database.glancing() as connection:
+            assert rows_of(connection, wanted, {"id": f"absent-{number}"}) == []
+    with postgresql_database.writing() as connection:
+        connection.execute(sa.text("RESET enable_indexscan"))
+        connection.execute(sa.text("RESET enable_bitmapscan"))
+        insert_rows(connection, clips, [(f"c{n:04d}", "d", "x", 0, 1.0, 0, n) for n in range(3000)])
+
+    def rows_read() -> int:
+        with postgresql_database.reading() as connection:
+            assert rows_of(connection, wanted, {"id": "c0007"}) == [("d",)]
+            return int(connection.scalars(sa.text(read)).one())
+
+    before = rows_read()
+    assert before >= 3000, "the plan is kept"
+    monkeypatch.setattr(connections, "_PLANNED_S", 0.0)
+    assert rows_read() <= before, "what was read before may still be counted"

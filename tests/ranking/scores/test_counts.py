@@ -263,3 +263,17 @@ def test_the_audit_names_what_differs_and_a_rebuild_mends_it(any_store: ScoreSto
     with any_database.writing() as connection:
         rebuild(connection, NOW_MS)
     assert list(damaged(any_store)) == []
+
+
+def test_neighbours_beyond_deleted_clips_are_found(any_store: ScoreStore) -> None:
+    """The part of a run beside a clip holds the nearest scores; where those were lost it takes more than one look."""
+    clips = [scored_clip(f"c{number:03d}", fused_score=number / 1000) for number in range(300)]
+    apply(any_store, clips)
+    gone = {*range(140, 150), *range(151, 163)}
+    apply_entries(any_store, *(deletion(f"c{number:03d}", number) for number in sorted(gone)))
+    found = any_store.neighbours("c150", Dimension.FUSED, "g1", k=5)
+    assert [clip.clip_id for clip in found.above] == [f"c{number:03d}" for number in range(163, 168)]
+    assert [clip.clip_id for clip in found.below] == [f"c{number:03d}" for number in range(139, 134, -1)]
+    assert [clip.rank for clip in found.above] == [300 - number for number in range(163, 168)]
+    assert found.clip.rank == 300 - 150 - 12
+    assert found.clips == 300 - len(gone)
