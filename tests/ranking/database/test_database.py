@@ -1,8 +1,9 @@
 """The connections of a process, and what a transaction asks besides rows: the time, and how statements are planned."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from ranking.database.direct import rows_of
 from ranking.database.tables import clips
 from ranking.scores.store import ScoreStore
 from ranking.serving.replicas import ALIVE_S, Replicas, ReplicaState
-from schemas.errors import ConfigurationError, DatabaseBusy, RetriableError
+from schemas.errors import ConfigurationError, DatabaseBusy, RetriableError, StoreRefused, StoreUnavailable
 from tests.ranking.databases import UNREACHABLE
 
 HOUR_MS = 3_600_000
@@ -160,3 +161,32 @@ def test_a_plan_that_was_made_for_an_empty_table_does_not_outlive_it(
     assert before >= 3000, "the plan is kept"
     monkeypatch.setattr(connections, "_PLANNED_S", 0.0)
     assert rows_read() <= before, "what was read before may still be counted"
+
+
+@pytest.mark.postgresql
+def test_a_connection_that_is_lost_during_a_question_is_an_outage_and_the_next_one_is_answered(
+    postgresql_url: str,
+) -> None:
+    one = sa.select(sa.bindparam("one", type_=sa.Integer).label("one"))
+    with closing(Database(postgresql_url)) as database, closing(Database(postgresql_url)) as other:
+
+        def end(connection: sa.Connection) -> None:
+            with other.writing() as ending:
+                ending.execute(sa.select(sa.func.pg_terminate_backend(connection.scalar(_OWN), 5000)))
+
+        def ask(opened: Callable[[], AbstractContextManager[sa.Connection]], *, lost: bool) -> object:
+            with opened() as connection:
+                if lost:
+                    end(connection)
+                return rows_of(connection, one, {"one": 1})
+
+        for opened in (database.glancing, database.reading):
+            with pytest.raises(StoreUnavailable):
+                ask(opened, lost=True)
+            assert ask(opened, lost=False) == [(1,)]
+
+
+def test_a_statement_that_the_database_refuses_is_an_error_of_ours(any_database: Database) -> None:
+    absent = sa.select(sa.column("x")).select_from(sa.table("absent"))
+    with pytest.raises(StoreRefused, match="run the migrations"), any_database.glancing() as connection:
+        rows_of(connection, absent, {})
