@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import exc
+from sqlalchemy.engine.interfaces import DBAPIModule
 
 
 class _Compiled(NamedTuple):
@@ -31,14 +32,14 @@ def rows_of(
     cursor = raw.cursor(binary=True) if connection.dialect.name == "postgresql" else raw.cursor()
     try:
         cursor.execute(text, {**fixed, **parameters})
-        return cursor.fetchall()
+        return [tuple(row) for row in cursor.fetchall()]
     except connection.dialect.loaded_dbapi.Error as error:
         raise raised_as(connection, error, cursor, text) from error
     finally:
         cursor.close()
 
 
-def raised_as(connection: sa.Connection, error: Exception, cursor: Any, text: str) -> exc.DBAPIError:
+def raised_as(connection: sa.Connection, error: DBAPIModule.Error, cursor: Any, text: str) -> exc.DBAPIError:
     """A driver's error as SQLAlchemy raises those that come through it; without the parameters."""
     dialect = connection.dialect
     lost = dialect.is_disconnect(error, connection.connection.dbapi_connection, cursor)

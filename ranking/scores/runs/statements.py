@@ -68,7 +68,7 @@ def of_clip(*, within: bool, around: bool, styled: bool, page: int = 0) -> sa.Co
     return _with_runs(own, _page(own, page) if page else (), within=within, around=around)
 
 
-def _page(own: sa.CTE, most: int) -> Iterator[sa.Select[Any]]:
+def _page(own: sa.CTE, most: int) -> Iterator[sa.SelectBase]:
     """Up to ``most`` clips of each: with the score of ``own`` and a lower or higher id, with a higher or lower score;
     the side stands in the place of the dimension.
     """
@@ -145,7 +145,7 @@ def of_many_scores(count: int, *, within: bool) -> sa.CompoundSelect[Any]:
 
 
 def _with_runs(
-    own: sa.CTE, page: Iterable[sa.Select[Any]] = (), *, within: bool, around: bool
+    own: sa.CTE, page: Iterable[sa.SelectBase] = (), *, within: bool, around: bool
 ) -> sa.CompoundSelect[Any]:
     """Rows of ``own`` (without a run), of the runs of their challenges (with totals), and of the parts of each sorted
     run (without totals).
