@@ -21,6 +21,7 @@ from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.questions.retrieval import SimilarHit, SimilarQuery
 from schemas.virality_target import EQ1
 from tests.extractors import fetched_model
+from tests.servers import free_port
 from tests.videos import fetched_video
 
 
@@ -66,10 +67,11 @@ def test_real_videos_are_extracted_streamed_and_found_again(tmp_path: Path, monk
                 seen = place.score(file.fileno(), None, movement=True)
             assert seen.skeleton is not None
             assert seen.guidance is not None
-            served.append(system.service.similar(SimilarQuery(embeddings=seen.embeddings, k=2)).hits)
+            query = SimilarQuery(embeddings=seen.embeddings, k=2)
+            served.append(system.service.similar(query, generation=seen.generation).hits)
 
     monkeypatch.setattr("dancerank.demo.filmed.keep_serving", ask_of_a_video)
-    monkeypatch.setenv("DANCERANK_SERVER__PORT", "0")
+    monkeypatch.setenv("DANCERANK_SERVER__PORT", str(free_port()))
     command = ["demo-video", *map(str, videos), "--folder", str(tmp_path / "out"), "--serve"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
