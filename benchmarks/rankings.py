@@ -55,6 +55,9 @@ BAR_CLIPS_PER_S: Final = 5000.0
 DAYS_MS: Final = 8 * 86_400_000
 GENERATION: Final = "0123456789abcdef"
 AT: Final = TopicPartition("clips.scored", 0)
+CLIENT_BACKENDS: Final = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+)
 _EMBEDDING: Final = embedding_bytes(np.array([1.0, 0.0]))
 
 
@@ -197,9 +200,8 @@ def _served_s(database: Database) -> float:
     """Processor seconds of the server's processes for all connections to this database."""
     if database.dialect == "sqlite":
         return 0.0
-    query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
     with database.reading() as connection:
-        return sum(_worked(psutil.Process(int(pid))) for pid in connection.scalars(sa.text(query)))
+        return sum(_worked(psutil.Process(int(pid))) for pid in connection.scalars(sa.text(CLIENT_BACKENDS)))
 
 
 def _worked(server: psutil.Process) -> float:

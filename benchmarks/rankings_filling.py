@@ -46,8 +46,8 @@ def fill(database: Database, batches: Iterable[Sequence[ScoredRecord]], position
         advance(connection, SCORES_VIEW, positions)
     if database.dialect == "postgresql":
         with database.autocommitting() as connection:
-            for statement in ("VACUUM ANALYZE", "CHECKPOINT"):
-                connection.execute(sa.text(statement))
+            connection.execute(sa.text("VACUUM ANALYZE"))
+            connection.execute(sa.text("CHECKPOINT"))
 
 
 def _without_indexes(connection: sa.Connection) -> None:
@@ -66,7 +66,7 @@ def _with_keys(connection: sa.Connection) -> None:
         connection.execute(sa.text("SET LOCAL maintenance_work_mem = '1GB'"))
         for table in _FILLED:
             connection.execute(AddConstraint(table.primary_key))
-            connection.execute(sa.text(f"ANALYZE {table.name}"))
+        connection.execute(sa.text("ANALYZE"))
 
 
 def _with_indexes(connection: sa.Connection) -> None:

@@ -13,7 +13,7 @@ from ranking.scores.runs.places import style_place
 _NONE: Final = sa.null()
 # Numbers of the statement, not parameters: PostgreSQL keeps one plan for all that is asked.
 _ONE: Final = sa.literal_column("1", sa.Integer)
-_ALL_TIME: Final = sa.literal_column(str(ALL_TIME), sa.Integer)
+_ALL_TIME: Final = sa.literal_column(str(int(ALL_TIME)), sa.Integer)
 
 
 def parameters(since: Since | None) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _page(own: sa.CTE, most: int) -> Iterator[sa.SelectBase]:
         of.challenge_id == challenge,
         of.dimension == sa.bindparam("of_dimension", type_=sa.String),
     )
-    above, below = (sa.literal_column(f"'{side}'", sa.String) for side in ("above", "below"))
+    above, below = sa.literal_column("'above'", sa.String), sa.literal_column("'below'", sa.String)
     for side, which, order in (
         (above, sa.and_(of.score == score, of.clip_id < clip), [of.clip_id.desc()]),
         (above, of.score > score, [of.score, of.clip_id.desc()]),
