@@ -243,6 +243,9 @@ def test_workers_at_once_overspend_no_budget_and_leave_no_gap(postgresql_databas
     with ThreadPoolExecutor(3) as pool:
         for done in [pool.submit(work, store) for store in stores]:
             done.result()
+    # Those that no worker had a lease for waited while they were observed: they are judged by what is observed next.
+    late = [observed(name, 41, 101, observed_at_ms=NOW_MS + 1) for name in names]
+    service.apply(service.entries(*late), service.another(scarce, store=stores[0]))
     owners = {name: Owner(f"d{n % 7}", "ch") for n, name in enumerate(names)}
     found = audit_database(postgresql_database, {scarce.version: scarce}, owners)
     assert {"nominated", "queued", "promoted", "held"} <= set(found.rules)
