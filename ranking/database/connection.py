@@ -1,5 +1,6 @@
 """The database of a process: one bounded pool of connections, and its failures as our own errors."""
 
+import select
 import sqlite3
 import threading
 import time
@@ -40,8 +41,8 @@ _PARAMETERS: Final = 10_000
 _CLIPS_LOCK: Final = 0x636C697073  # "clips"
 _IMMEDIATE: Final = "begin_immediate"
 _UNLOOKED_S: Final = 0.25
-"""A connection that was in use so recently is taken to work still. Whoever finds that it does not repeats what it did,
-as for one that breaks during a transaction."""
+"""A connection that was in use so recently is taken to work still, unless the server has said something since: it says
+so when it ends one. Whoever finds that it does not work repeats what it did, as for one that breaks in use."""
 _PLANNED_S: Final = 5.0
 """A plan that PostgreSQL keeps for a statement is at most so old: one from when a table was empty reads all of it until
 the server has analyzed the table, which takes autovacuum a minute or more."""
@@ -255,7 +256,7 @@ def _looking(engine: sa.Engine) -> sa.Engine:
         now_s = time.monotonic()
         is_planned = now_s - record.info.get(_PLANNED, float("-inf")) < _PLANNED_S
         is_fresh = is_planned and now_s - record.info.get(_USED, float("-inf")) < _UNLOOKED_S
-        if is_fresh and not connection.closed:  # psycopg knows if it broke in use
+        if is_fresh and not connection.closed and _is_silent(connection):  # psycopg knows if it broke in use
             return
         try:
             if is_planned:
@@ -267,6 +268,13 @@ def _looking(engine: sa.Engine) -> sa.Engine:
             raise exc.InvalidatePoolError from error  # all of the pool are opened anew
 
     return engine
+
+
+def _is_silent(connection: Any) -> bool:
+    """Whether nothing has come from the server that nobody asked for, such as that it ends the connection."""
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    return not waiting.poll(0)
 
 
 def _discard_plans(connection: Any) -> None:

@@ -106,15 +106,16 @@ def test_statements_that_write_clips_are_planned_for_the_tables_as_they_are(
 
 
 @pytest.mark.postgresql
+@pytest.mark.parametrize("unlooked_s", [0.05, 60.0])
 def test_a_connection_that_was_lost_while_nobody_used_it_is_replaced(
-    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch, unlooked_s: float
 ) -> None:
-    monkeypatch.setattr(connections, "_UNLOOKED_S", 0.05)
+    monkeypatch.setattr(connections, "_UNLOOKED_S", unlooked_s)
     with closing(Database(postgresql_url)) as database, closing(Database(postgresql_url)) as other:
         with database.glancing() as connection:
             lost = connection.scalar(_OWN)
         with other.writing() as connection:
-            connection.execute(sa.select(sa.func.pg_terminate_backend(lost)))
+            connection.execute(sa.select(sa.func.pg_terminate_backend(lost, 5000)))
         time.sleep(0.1)
         with database.glancing() as connection:
             assert connection.scalar(_OWN) not in (None, lost)

@@ -287,7 +287,7 @@ def test_connections_that_the_server_ended_are_replaced(url: str, backend: Pgvec
     with closing(Database(url)) as database, database.autocommitting() as connection:
         connection.execute(
             sa.text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         )
