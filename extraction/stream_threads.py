@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from heapq import heappop, heappush
+from heapq import heapify, heappush
 from itertools import count
 from threading import Condition
 from types import TracebackType
@@ -101,15 +101,18 @@ class _Turns:
         self._numbers = count()
 
     def take(self, urgency: int) -> None:
-        """Wait for a turn."""
+        """Wait for a turn. Whoever is interrupted meanwhile has none, and does not stand in the way of others."""
         with self._changed:
             place = (-urgency, next(self._numbers))
             heappush(self._waiting, place)
-            while not self._free or self._waiting[0] != place:
-                self._changed.wait()
-            heappop(self._waiting)
-            self._free -= 1
-            self._changed.notify_all()
+            try:
+                while not self._free or self._waiting[0] != place:
+                    self._changed.wait()
+                self._free -= 1
+            finally:
+                self._waiting.remove(place)
+                heapify(self._waiting)
+                self._changed.notify_all()
 
     def give(self) -> None:
         """One more turn is free."""

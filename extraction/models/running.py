@@ -111,8 +111,10 @@ def _opened(
     if halves is not None:
         try:
             first = PictureNetwork(halves.first, providers=providers, threads=threads)
+            if not first.floats.issuperset(halves.between):
+                raise GraphRefused("what crosses the cut is not known to be float32 with N in front")
             rest = LaterNetwork(halves.later(first.output_shapes), providers=providers, threads=threads)
             return first, _Later(rest, halves.between)
-        except GraphRefused:  # something crosses the cut that is no map of floats
+        except GraphRefused:
             pass
     return PictureNetwork(graph, providers=providers, threads=threads), None

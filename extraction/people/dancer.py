@@ -1,6 +1,7 @@
 """The dancer as the extractors see them, of what the landmark network gives."""
 
-from functools import cached_property
+from collections.abc import Callable
+from threading import Lock
 from typing import Final
 
 import cv2
@@ -23,19 +24,25 @@ class Dancer(Person):
 
     def __init__(self, body: Body, width: int, height: int) -> None:
         self.landmarks = body.landmarks
-        self.region, self._logits = body.region, body.mask
+        self.region = body.region
         self._size = width, height
+        self._logits: Float32 | Callable[[], Float32] | None = body.mask
+        self._made: Float32 | None = None
+        self._making = Lock()
 
-    @cached_property
     def _probabilities(self) -> Float32:
-        """(S, S) over the region."""
-        logits = self._logits
-        return sigmoid(logits() if callable(logits) else logits)
+        """(S, S) over the region, made once; then what made them is forgotten."""
+        with self._making:
+            if self._made is None and self._logits is not None:
+                self._made = sigmoid(self._logits() if callable(self._logits) else self._logits)
+                self._logits = None
+            assert self._made is not None
+            return self._made
 
     @property
     def mask(self) -> Float32:
         """(H, W)."""
-        return self.region.uncrop(self._probabilities, *self._size)
+        return self.region.uncrop(self._probabilities(), *self._size)
 
     @property
     def box(self) -> Box:
@@ -48,7 +55,7 @@ class Dancer(Person):
 
     def mask_at(self, height: int, width: int) -> Float32:
         """(height, width): the mask at another size of the whole picture, straight from the network's."""
-        return self.region.uncrop(self._probabilities, *self._size, (width, height))
+        return self.region.uncrop(self._probabilities(), *self._size, (width, height))
 
 
 __all__ = ["Dancer"]

@@ -26,9 +26,10 @@ class GraphRefused(Exception):
 class PictureNetwork:
     """One graph with one input, uint8 pictures with N free in front, and float32 outputs.
 
-    ``input_name``; ``input_shape`` and ``output_shapes`` without N, ``None`` where an axis is free; ``provider`` that
-    runs it (``CUDAExecutionProvider``). Raises ``GraphRefused`` for a graph that cannot be loaded or has other inputs,
-    and ``ConfigurationError`` for providers that are unknown, unavailable, or cannot be started.
+    ``input_name``; ``input_shape`` and ``output_shapes`` without N, ``None`` where an axis is free; ``floats``: the
+    outputs that are known to be float32 (N, …); ``provider`` that runs it (``CUDAExecutionProvider``). Raises
+    ``GraphRefused`` for a graph that cannot be loaded or has other inputs, and ``ConfigurationError`` for providers
+    that are unknown, unavailable, or cannot be started.
     """
 
     def __init__(self, graph: bytes, *, providers: Sequence[str], threads: int) -> None:
@@ -49,6 +50,9 @@ class PictureNetwork:
         self.input_name: str = inputs[0].name
         self.input_shape = _fixed(inputs[0].shape)
         self.output_shapes: Mapping[str, tuple[int | None, ...]] = {each.name: _fixed(each.shape) for each in outputs}
+        self.floats: frozenset[str] = frozenset(
+            each.name for each in outputs if each.type == "tensor(float)" and len(each.shape)
+        )
 
     def run(self, pictures: npt.NDArray[np.uint8]) -> dict[str, Float32]:
         """Every output by its name, for ``pictures`` (N, …). Raises ``InferenceFailed``."""

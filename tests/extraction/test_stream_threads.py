@@ -169,3 +169,20 @@ def test_the_stream_that_is_furthest_behind_goes_first():
     for thread in waiting:
         thread.join()
     assert order == ["far", "between", "near"]
+
+
+def test_who_is_interrupted_while_waiting_for_a_turn_does_not_stand_in_the_way(monkeypatch):
+    turns = _Turns(0)
+
+    def interrupted(timeout=None):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(turns._changed, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            turns.take(5)
+    turns.give()
+    taken = threading.Thread(target=turns.take, args=(1,), daemon=True)
+    taken.start()
+    taken.join(30)
+    assert not taken.is_alive()

@@ -133,7 +133,9 @@ class PoolWorker:
         self._ranked: dict[TopicPartition, int] = {}
 
     def positions(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
-        return self._store.positions(partitions)
+        found = self._store.positions(partitions)
+        self._ranked.clear()  # a database that was restored from a copy may hold less than before
+        return found
 
     def apply(self, entries: Sequence[PoolEntry], positions: Mapping[TopicPartition, int], /) -> Sequence[Refusal]:
         ahead = self._ahead_of_rankings(entries)
@@ -164,7 +166,11 @@ class PoolWorker:
             transaction.advance(positions)
             skipped[:] = intake.skipped
 
-        decisions = self._store.decide(self._policy, self._adoption, _batch(entries, at_ms), handle)
+        try:
+            decisions = self._store.decide(self._policy, self._adoption, _batch(entries, at_ms), handle)
+        except StoreUnavailable:
+            self._ranked.clear()
+            raise
         for topic, reason in skipped:
             self._observer.skipped(topic, reason)
         self._report(decisions)

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from extraction.assembly import early_of
-from extraction.models import open_model
+from extraction.models import open_model, running
 from extraction.models.splitting import split
 from tests.extraction.models.parity import pictures
 
@@ -63,3 +63,19 @@ def test_a_graph_with_graphs_in_its_nodes_is_not_cut():
     model = onnx.load_from_string(graph_of([("Exp", ["x"], "a"), ("Abs", ["a"], "late")], ["early", "late"]))
     model.graph.node.append(node)
     assert split(model.SerializeToString(), ["early"]) is None
+
+
+def test_a_graph_whose_parts_would_share_whole_numbers_stays_whole():
+    """ONNX Runtime would load both parts, and refuse the tensor when they run."""
+    casts = [("x", "whole", TensorProto.INT64), ("whole", "a", TensorProto.FLOAT), ("whole", "b", TensorProto.FLOAT)]
+    nodes = [helper.make_node("Cast", [given], [made], to=kind) for given, made, kind in casts]
+    nodes += [helper.make_node("Exp", ["a"], ["early"]), helper.make_node("Abs", ["b"], ["late"])]
+    given = helper.make_tensor_value_info("x", TensorProto.UINT8, ["N", 2])
+    made = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 2]) for name in ("early", "late")]
+    graph = helper.make_graph(nodes, "tiny", [given], made)
+    opsets = [helper.make_opsetid("", 18)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
+    assert split(model, ["early"]) is not None
+    network, later = running._opened(model, ("cpu",), 1, ["early"])
+    assert later is None
+    assert network.run(np.array([[0, 3]], np.uint8))["late"].tolist() == [[0.0, 3.0]]

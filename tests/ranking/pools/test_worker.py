@@ -141,6 +141,18 @@ def test_clips_that_the_rankings_lack_are_waited_for_by_name(service: Service) -
     assert service.rules("c1") == ["nominated"]
 
 
+def test_how_far_the_rankings_are_is_asked_again_when_reading_starts_again(service: Service) -> None:
+    """The database may be a copy by then that lacks the last of what it held."""
+    entries = service.entries(scored("c1", 0.9))
+    at, to = entries[0].record.topic_partition, entries[0].record.offset + 1
+    service.rank(entries)
+    assert service.worker.ranked_to({at: to})[at] == to
+    with service.database.writing() as connection:
+        connection.execute(sa.update(applied_offsets).values(next_offset=to - 1))
+    service.worker.positions([at])
+    assert service.worker.ranked_to({at: to})[at] == to - 1
+
+
 def test_what_comes_from_other_partitions_does_not_wait_for_the_rankings(service: Service) -> None:
     service.feed(scored("c1", 0.9))
     entries = service.entries(observed("c1", 30, 100), scored("c2", 0.9), observed("c2", 30, 100), deleted("c9"))
