@@ -104,8 +104,9 @@ def _around_in_steps(
     generation: str,
     k: int,
     since: Since | None,
-    style: str | None = None,
+    style: str | None,
 ) -> Around | None:
+    """In two statements, the second for the clips between the scores that the first found."""
     found = around_clip(connection, clip_id, generation, dimension, since, k, style)
     if found is None:
         return None
