@@ -42,6 +42,7 @@ def answer(task: Task) -> ComparisonAnswer:
     outcomes = compare(made, policies, lambda *_: None, most_reactions=MOST_REACTIONS)
     return ComparisonAnswer(
         clips=len(made[0]),
+        before=question.clips - len(made[0]),
         days=question.days,
         seeds=list(question.seeds),
         policies=[_outcome(of_policy) for of_policy in outcomes],

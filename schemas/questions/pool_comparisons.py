@@ -14,7 +14,9 @@ MOST_DAYS: Final = 28
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonQuestion:
-    """``policies``: TOML documents. ``seeds``: a world each, of ``clips`` uploads in ``days`` days."""
+    """``policies``: TOML documents. ``seeds``: a world each, of ``clips`` clips: a fifth is there before, the others
+    are uploaded within ``days``.
+    """
 
     policies: tuple[str, ...]
     seeds: tuple[int, ...] = (1,)
@@ -90,6 +92,8 @@ class ComparisonAnswer(Described):
 
     clips: int
     """Uploads in the simulated period, of each seed."""
+    before: int
+    """Clips that were there before it: a fifth of those asked for."""
     days: float
     """Its length."""
     seeds: list[int]

@@ -48,7 +48,7 @@ class Quick(Comparisons):
 
     def _made(self, question: ComparisonQuestion) -> ComparisonAnswer:
         seeds = list(question.seeds)
-        return ComparisonAnswer(clips=question.clips, days=question.days, seeds=seeds, policies=[])
+        return ComparisonAnswer(clips=question.clips, before=0, days=question.days, seeds=seeds, policies=[])
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class Simulator:
         if "broken" in question.policies[-1]:
             raise QueryError("policies.1, line 3: tiers[0].gate: 8 is refused", field="policies.1")
         outcomes = [outcome(f"policy-{number}") for number, _ in enumerate(question.policies)]
-        return ComparisonAnswer(clips=480, days=7.0, seeds=[1], policies=outcomes)
+        return ComparisonAnswer(clips=480, before=120, days=7.0, seeds=[1], policies=outcomes)
 
 
 def outcome(version: str) -> PolicyOutcome:
@@ -197,6 +197,7 @@ def test_two_policies_are_compared_and_a_broken_one_is_named(visit: Visits, url:
     seen.page.get_by_label("Uploads").fill("300")
     seen.page.get_by_role("button", name="Compare").click()
     seen.heading("policy-1")
+    seen.shows("480 clips uploaded in 7 days, 120 before them; seed 1.")
     asked = simulator.asked[-1]
     assert (asked.clips, asked.days, asked.seeds) == (300, 7.0, (1,))
     expect(seen.page.get_by_label("Uploads")).to_have_value("300")  # what was asked for stays, to be changed

@@ -10,7 +10,7 @@ const DASHES = { policy: null, "popularity only": "6,3", uniform: "2,3", oracle:
 const NAMES = Object.keys(COLOURS);
 
 export function Outcomes({ answer }) {
-  return html`<p>${plural(answer.clips, "clip")} in ${number(answer.days)} days, seed ${answer.seeds.join(", ")}.</p>
+  return html`<p>${plural(answer.clips, "clip")} uploaded in ${number(answer.days)} days, ${count(answer.before)} before them; seed ${answer.seeds.join(", ")}.</p>
     <${Legend} />
     <div class="grid" style="--least: 26rem">${answer.policies.map((each) => html`<${Outcome} key=${each.version} outcome=${each} days=${answer.days} />`)}</div>`;
 }
@@ -26,7 +26,7 @@ const Legend = () => html`<ul class="chart-legend" aria-label="Lines of the char
 function Outcome({ outcome, days }) {
   return html`<article class="outcome-of">
     <h3><bdi>${outcome.version}</bdi></h3>
-    <p class="hint">Every row gives out ${count(Math.round(outcome.granted))} impressions.</p>
+    <p class="hint">Every row gives out ${count(Math.round(outcome.granted))} impressions.${outcome.allocations.some(isTooSmall) ? " “–”: the challenges have too few clips for it." : ""}</p>
     <${Table} caption="Allocations under ${outcome.version}" isCaptionHidden rows=${outcome.allocations} columns=${ALLOCATIONS} rowKey=${(each) => each.allocation} />
     <${Exposure} outcome=${outcome} />
     <${ByTier} outcome=${outcome} days=${days} />
@@ -71,7 +71,7 @@ function ByTier({ outcome, days }) {
     marks: [
       Plot.rectY(rows, Plot.stackY({ x1: "from", x2: "to", y: "views", fill: (row) => tierColour(row.index), order: "index" })),
       Plot.ruleX([days], { stroke: "currentColor", strokeDasharray: "2,3" }),
-      Plot.text([days], { x: (day) => day, frameAnchor: "top", text: () => "last uploads", textAnchor: "end", dx: -4, fill: "currentColor" }),
+      Plot.text([days], { x: (day) => day, frameAnchor: "top", text: () => "last uploads", textAnchor: "end", dx: -4, dy: -14, fill: "currentColor" }),
       Plot.ruleY([0], { stroke: "currentColor" }),
     ],
   });
@@ -99,10 +99,13 @@ function Reactions({ outcome }) {
     rows=${rows} columns=${SHARES} rowKey=${(row) => `${row.allocation} ${row.day}`}>What comes of it<//>`;
 }
 
+const isTooSmall = ({ top_1, top_10 }) => top_1 === null || top_10 === null;
+const share = (part, lift) => (part === null ? "–" : `${percent(part, 1)} (${fixed(lift, 1)}×)`);
+
 const ALLOCATIONS = [
   { label: "Allocation", isHeader: true, value: (each) => html`<span class="whole">${each.allocation}</span>` },
-  { label: "To top 1 %", isNumber: true, value: (each) => `${percent(each.top_1, 1)} (${fixed(each.top_1_lift, 1)}×)` },
-  { label: "To top 10 %", isNumber: true, value: (each) => `${percent(each.top_10, 1)} (${fixed(each.top_10_lift, 1)}×)` },
+  { label: "To top\u00a01\u00a0%", isNumber: true, value: (each) => share(each.top_1, each.top_1_lift) },
+  { label: "To top\u00a010\u00a0%", isNumber: true, value: (each) => share(each.top_10, each.top_10_lift) },
   { label: "Regret", isNumber: true, value: (each) => percent(each.regret, 1) },
   { label: "Gini", isNumber: true, value: (each) => fixed(each.gini, 2) },
   { label: "Newcomers found", isNumber: true, value: (each) => percent(each.discovered) },
