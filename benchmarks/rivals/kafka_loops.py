@@ -34,6 +34,8 @@ class Model:
         sessions = [onnxruntime.InferenceSession(folder / s["file"], options) for s in manifest["streams"]]
         self._sessions = dict(zip([s["modality"] for s in manifest["streams"]], sessions, strict=True))
         self._fusion = onnxruntime.InferenceSession(folder / manifest["fusion"]["file"], options)
+        # The streams that are fused come first; the one of routines is not.
+        self._fused = next(each.shape[1] for each in self._fusion.get_inputs() if each.name == "scores")
 
     def score(self, uris: Sequence[str]) -> list[dict[str, Any]]:
         """The scores and embeddings of the clips whose feature files these are, in one batch."""
@@ -49,7 +51,11 @@ class Model:
                 embeddings[column][rows], scores[rows, column] = self._sessions[name].run(
                     ["embedding", "score"], inputs
                 )
-        joined = {"embeddings": np.concatenate(embeddings, axis=1), "scores": scores, "present": present}
+        joined = {
+            "embeddings": np.concatenate(embeddings[: self._fused], axis=1),
+            "scores": scores[:, : self._fused],
+            "present": present[:, : self._fused],
+        }
         attention, fused = self._fusion.run(["attention", "fused_score"], joined)
         return [
             {
@@ -60,7 +66,7 @@ class Model:
                         "attention": float(attention[row, column]),
                         "embedding": embeddings[column][row].astype("<f2").tobytes(),
                     }
-                    for column, (name, _, _) in enumerate(self.streams)
+                    for column, (name, _, _) in enumerate(self.streams[: self._fused])
                     if present[row, column]
                 },
             }
