@@ -21,7 +21,7 @@ POSES: Final = ("pose-landmarks-lite", "pose-landmarks-full")
 FACES: Final = ("face-features", "frame-features")
 """What is taken if the setting names no network: the first that is there. The second needs Python's index alone."""
 
-_METHOD_VERSION: Final = 5
+_METHOD_VERSION: Final = 6
 """Raised when other features come of the same networks and settings."""
 
 

@@ -18,20 +18,24 @@ def fill_holes(image: Image, missing: Mask) -> Image:
         return image
     weight = (~missing).astype(np.float32)
     weighted: Float32 = image.astype(np.float32) * weight[..., None]
-    colours = _filled(weighted, weight)
-    return np.where(missing[..., None], np.rint(colours).clip(0, 255).astype(np.uint8), image)
+    filled = image.copy()
+    filled[missing] = np.rint(_from_coarse(weighted, weight)[missing]).clip(0, 255).astype(np.uint8)
+    return filled
 
 
 def _filled(weighted: Float32, weight: Float32) -> Float32:
     """Colours (H, W, 3) of all pixels, from colours times weights; weights are 0 to 1."""
-    height, width = weight.shape
     known = weight > 0
     colours: Float32 = weighted / np.maximum(weight, np.float32(1e-30)).astype(np.float32)[..., None]
-    if known.all():
-        return colours
+    return colours if known.all() else np.where(known[..., None], colours, _from_coarse(weighted, weight))
+
+
+def _from_coarse(weighted: Float32, weight: Float32) -> Float32:
+    """Colours (H, W, 3) that are interpolated from the means over squares of 2 pixels."""
+    height, width = weight.shape
     half = (height + 1) // 2, (width + 1) // 2
     coarse = _filled(_scaled(weighted, *half, cv2.INTER_AREA), _scaled(weight, *half, cv2.INTER_AREA))
-    return np.where(known[..., None], colours, _scaled(coarse, height, width, cv2.INTER_LINEAR))
+    return _scaled(coarse, height, width, cv2.INTER_LINEAR)
 
 
 def _scaled(values: Float32, height: int, width: int, method: int) -> Float32:

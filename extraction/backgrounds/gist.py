@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from extraction import kernels
 from extraction.resizing import resized
 
 SCALES: Final = 4
@@ -44,20 +45,16 @@ def gist(image: Image) -> Float32:
     if high <= low:
         return np.zeros(WIDTH, np.float32)
     contrast = _prefiltered((grey - low) * np.float32(255 / (high - low)))
-    spectrum = np.fft.fft2(np.pad(contrast, _BORDER, mode="symmetric"))
-    filters = gabor_filters(SIDE + 2 * _BORDER)
-    return np.concatenate([_part_means(spectrum * each) for each in filters]).astype(np.float32)
-
-
-def _part_means(spectrum: npt.NDArray[np.complex64]) -> Float32:
-    """(16,): mean magnitudes in the parts of a filtered picture, by its spectrum (P, P), column after column."""
-    parts = spectrum.view(np.float32).reshape(*spectrum.shape, 2)
-    filtered = np.ascontiguousarray(cv2.idft(parts, flags=cv2.DFT_SCALE | cv2.DFT_COMPLEX_OUTPUT), np.float32)
-    # Not by cv2.magnitude, whose last bits depend on where its result lies in memory.
-    magnitudes = np.abs(filtered.view(np.complex64)[_BORDER:-_BORDER, _BORDER:-_BORDER, 0])
-    length = SIDE // PARTS
-    means: Float32 = magnitudes.reshape(PARTS, length, PARTS, length).mean(axis=(1, 3))
-    return means.T.ravel()
+    padded = np.pad(contrast, _BORDER, mode="symmetric")
+    spectrum: Float32 = np.asarray(cv2.dft(padded, flags=cv2.DFT_COMPLEX_OUTPUT), np.float32)
+    product, filtered = np.empty_like(spectrum), np.empty_like(spectrum)
+    means = np.empty((SCALES * ORIENTATIONS, PARTS, PARTS), np.float32)
+    for each, part_means in zip(gabor_filters(SIDE + 2 * _BORDER), means, strict=True):
+        kernels.weigh(spectrum, each, product)
+        cv2.idft(product, filtered, flags=cv2.DFT_SCALE | cv2.DFT_COMPLEX_OUTPUT)
+        # Not by cv2.magnitude, whose last bits depend on where its result lies in memory.
+        kernels.average_magnitudes(filtered, _BORDER, SIDE // PARTS, part_means)
+    return means.transpose(0, 2, 1).ravel()
 
 
 def square(image: Image, side: int) -> Image:
@@ -90,17 +87,23 @@ def _prefiltered(grey: Float32) -> Float32:
     padded: Float32 = np.pad(np.log1p(grey).astype(np.float32), _PREFILTER_BORDER, mode="symmetric")
     side = len(padded) + len(padded) % 2
     padded = np.pad(padded, (0, side - len(padded)), mode="symmetric")
-    low_pass = _low_pass(side)
-    whitened = padded - np.fft.ifft2(np.fft.fft2(padded) * low_pass).real.astype(np.float32)
-    deviation = np.sqrt(np.abs(np.fft.ifft2(np.fft.fft2(whitened**2) * low_pass))).astype(np.float32)
+    whitened = padded - _smoothed(padded)
+    deviation: Float32 = np.sqrt(np.abs(_smoothed(whitened**2)))
     inner = slice(_PREFILTER_BORDER, _PREFILTER_BORDER + len(grey))
     return (whitened / (np.float32(_LEAST_DEVIATION) + deviation))[inner, inner]
 
 
+def _smoothed(values: Float32) -> Float32:
+    """(S, S) real values without what changes faster than the prefilter's cut-off."""
+    smoothed: Float32 = np.fft.irfft2(np.fft.rfft2(values) * _low_pass(len(values)), values.shape).astype(np.float32)
+    return smoothed
+
+
 @cache
 def _low_pass(side: int) -> Float32:
+    """(S, S/2 + 1): of the spectrum of real values."""
     frequencies = np.fft.fftfreq(side, 1 / side)
-    fx, fy = np.meshgrid(frequencies, frequencies)
+    fx, fy = np.meshgrid(np.fft.rfftfreq(side, 1 / side), frequencies)
     cut_off = _CYCLES / np.sqrt(np.log(2))
     low_pass: Float32 = np.exp(-(fx**2 + fy**2) / cut_off**2).astype(np.float32)
     return low_pass

@@ -135,7 +135,7 @@ class _ViBePictures:
         known = self._vibe.known.copy()
         compared = known & ~forbidden
         background = self._vibe.update(image, forbidden)
-        if compared.any() and background[compared].mean() < CUT_SHARE:
+        if np.count_nonzero(background & compared) < CUT_SHARE * np.count_nonzero(compared):
             yield from self.finish()
             self._vibe.forget(np.ones_like(forbidden))
             self._vibe.update(image, forbidden)
@@ -176,7 +176,7 @@ class _ViBePictures:
         late = waiting.unseen & self._vibe.known
         if self._seen_at >= 0:
             late &= ~self._unguarded
-        image = np.where(late[..., None], self._vibe.latest, waiting.image)
+        image = np.where(late[..., None], self._vibe.latest, waiting.image) if late.any() else waiting.image
         unseen = waiting.unseen & ~late
         return BackgroundPicture(waiting.number / Modality.SCENIC.rate_hz, fill_holes(image, unseen), unseen)
 

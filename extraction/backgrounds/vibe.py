@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from extraction import kernels
+
 SAMPLES: Final = 20
 RADIUS: Final = 20
 FEWEST_MATCHES: Final = 2
@@ -21,17 +23,9 @@ SUBSAMPLING: Final = 16
 NEIGHBOURS: Final = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 """Offsets (y, x) of the 8-connected neighbourhood, by the number that three random bits give."""
 
-_EASY: Final = 4
-"""Samples that are compared for all pixels; most have their two matches then, and only the others go on."""
-_NEIGHBOUR_BITS: Final = np.arange(SAMPLES, dtype=np.uint64) * np.uint64(3)
-"""Where in a random word the number of a sample's neighbour begins."""
-_BEYOND: Final = np.array([RADIUS + 1], np.float64)
-"""Differences are cut here, so that the squares of three fit into 16 bits."""
-
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
-_Indices = npt.NDArray[np.intp]
-_Bits = npt.NDArray[np.uint64]
+_Colours = npt.NDArray[np.uint32]
 
 
 class ViBe:
@@ -49,13 +43,14 @@ class ViBe:
         self._shape = height, width
         self._random = np.random.PCG64(seed)
         pixels = height * width
-        self._samples = np.zeros((SAMPLES, 3, pixels), np.uint8)
+        self._samples = np.zeros((SAMPLES, pixels), np.uint32)
         self._known = np.zeros(pixels, np.bool_)
-        self._latest = np.zeros((3, pixels), np.uint8)
+        self._latest = np.zeros(pixels, np.uint32)
+        self._counts, self._spread = np.zeros(pixels, np.uint8), np.zeros(pixels, np.int32)
         y, x = np.divmod(np.arange(pixels), width)
         self._neighbours = np.stack(
             [np.clip(y + dy, 0, height - 1) * width + np.clip(x + dx, 0, width - 1) for dy, dx in NEIGHBOURS]
-        )
+        ).astype(np.int32)
 
     @property
     def known(self) -> Mask:
@@ -65,16 +60,17 @@ class ViBe:
     @property
     def samples(self) -> Image:
         """(N, H, W, 3): the samples, zeros where none are known."""
-        return self._samples.reshape(SAMPLES, 3, *self._shape).transpose(0, 2, 3, 1)
+        height, width = self._shape
+        return _image(self._samples.reshape(-1, width)).reshape(SAMPLES, height, width, 3)
 
     @property
     def latest(self) -> Image:
         """(H, W, 3): the latest value of each pixel that was background, zeros where none was."""
-        return self._latest.T.reshape(*self._shape, 3).copy()
+        return _image(self._latest.reshape(self._shape))
 
     def fits(self, image: Image, where: Mask) -> Mask:
         """(H, W): the pixels of ``where`` that the model would take for background."""
-        return self._matches(_planes(image), where.ravel() & self._known).reshape(self._shape)
+        return self._matches(_colours(image), where.ravel() & self._known).reshape(self._shape)
 
     def forget(self, where: Mask) -> None:
         """No samples are known ``where``, (H, W), any more: what is seen there next initialises them."""
@@ -85,77 +81,44 @@ class ViBe:
 
         A pixel that is seen for the first time is initialised from this frame, and is background.
         """
-        planes = _planes(image)
+        colours = _colours(image)
         allowed = ~forbidden.ravel()
-        background = self._matches(planes, allowed & self._known)
-        new = allowed & ~self._known
-        self._learn(planes, background)
-        np.copyto(self._latest, planes, where=background)
-        if new.any():
-            self._initialise(planes, np.flatnonzero(new), allowed)
-        return (background | new).reshape(self._shape)
+        background = self._matches(colours, allowed & self._known)
+        new = np.flatnonzero(allowed & ~self._known)
+        words = self._random.random_raw(len(colours))
+        kernels.learn(
+            self._samples,
+            colours,
+            self._latest,
+            background,
+            self._known,
+            words,
+            SUBSAMPLING,
+            self._neighbours,
+            self._spread,
+        )
+        if new.size:
+            words = self._random.random_raw(new.size)
+            kernels.initialise(self._samples, colours, self._latest, allowed, self._known, new, words, self._neighbours)
+            background[new] = True
+        return background.reshape(self._shape)
 
-    def _initialise(self, planes: Image, pixels: _Indices, allowed: Mask) -> None:
-        """Samples of ``pixels``, (K,), are their neighbours' values, or their own where the neighbour is forbidden."""
-        bits = self._words(len(pixels))
-        numbers = (bits >> _NEIGHBOUR_BITS[:, None]) & np.uint64(7)
-        neighbours = self._neighbours[numbers.astype(np.intp), pixels]
-        sources = np.where(allowed[neighbours], neighbours, pixels)
-        self._samples[:, :, pixels] = planes[:, sources].transpose(1, 0, 2)
-        self._known[pixels] = True
-        self._latest[:, pixels] = planes[:, pixels]
-
-    def _matches(self, planes: Image, compared: Mask) -> Mask:
+    def _matches(self, colours: _Colours, compared: Mask) -> Mask:
         """(P,): which of the pixels that are ``compared`` have ``FEWEST_MATCHES`` samples or more within the radius."""
-        counts = _within(self._samples[0], planes).astype(np.uint8)
-        for n in range(1, _EASY):
-            counts += _within(self._samples[n], planes)
-        hard = np.flatnonzero(compared & (counts < FEWEST_MATCHES))
-        if hard.size:
-            # All at once: they are few, and each call costs more than its pixels.
-            others = self._samples[_EASY:, :, hard].transpose(1, 0, 2).reshape(3, -1)
-            values = np.tile(planes[:, hard], (1, SAMPLES - _EASY))
-            counts[hard] += _within(others, values).reshape(-1, hard.size).sum(axis=0, dtype=np.uint8)
-        matches: Mask = compared & (counts >= FEWEST_MATCHES)
-        return matches
-
-    def _learn(self, planes: Image, learned: Mask) -> None:
-        bits = self._words(len(learned))
-        low = bits.astype(np.uint8)
-        own = np.flatnonzero(learned & ((low & (SUBSAMPLING - 1)) == 0))
-        self._replace(_sample_number(bits[own], 16), own, planes, own)
-        spread = np.flatnonzero(learned & ((low >> 4) == 0))
-        chosen = bits[spread]
-        neighbours = self._neighbours[((chosen >> np.uint64(8)) & np.uint64(7)).astype(np.intp), spread]
-        known = self._known[neighbours]
-        self._replace(_sample_number(chosen[known], 32), neighbours[known], planes, spread[known])
-
-    def _replace(self, numbers: _Indices, pixels: _Indices, planes: Image, sources: _Indices) -> None:
-        """Sample ``numbers[k]`` of ``pixels[k]`` becomes the value of ``sources[k]``."""
-        flat = self._samples.reshape(-1)
-        count = planes.shape[1]
-        for channel in range(3):
-            flat[(numbers * 3 + channel) * count + pixels] = planes[channel, sources]
-
-    def _words(self, count: int) -> _Bits:
-        return self._random.random_raw(count)
+        matching = np.empty_like(compared)
+        kernels.match(self._samples, colours, compared, RADIUS, FEWEST_MATCHES, self._counts, matching)
+        return matching
 
 
-def _planes(image: Image) -> Image:
-    return np.ascontiguousarray(image.reshape(-1, 3).T)
+def _colours(image: Image) -> _Colours:
+    """(P,) of an image (H, W, 3), as ``kernels`` take them."""
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)).view(np.uint32).ravel()
 
 
-def _within(samples: Image, planes: Image) -> Mask:
-    """(K,): whether the Euclidean distance of two colours, both (3, K), is at most ``RADIUS``."""
-    near = cv2.min(cv2.absdiff(samples, planes), _BEYOND)
-    squares: npt.NDArray[np.uint16] = near.astype(np.uint16)
-    squares *= squares
-    within: Mask = (squares[0] + squares[1] + squares[2]) <= RADIUS**2
-    return within
-
-
-def _sample_number(bits: _Bits, at: int) -> _Indices:
-    return ((((bits >> np.uint64(at)) & np.uint64(0xFFFF)) * np.uint64(SAMPLES)) >> np.uint64(16)).astype(np.intp)
+def _image(colours: _Colours) -> Image:
+    """(H, W, 3) of colours (H, W)."""
+    channels = colours[..., None].view(np.uint8)
+    return np.asarray(cv2.cvtColor(channels, cv2.COLOR_RGBA2RGB), np.uint8)
 
 
 __all__ = ["FEWEST_MATCHES", "NEIGHBOURS", "RADIUS", "SAMPLES", "SUBSAMPLING", "Image", "Mask", "ViBe"]
