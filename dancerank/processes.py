@@ -62,6 +62,7 @@ from transport.kafka_sink import KafkaSink
 log = logging.getLogger(__name__)
 
 _COMMIT_INTERVAL_S: Final = 1.0
+"""Of positions that the database keeps: Kafka is told for the tools that measure lag, and nothing waits for that."""
 
 
 class Processes:
@@ -208,7 +209,7 @@ class Processes:
             )
             topics, group = topics_read(settings)["ranking"], settings.kafka.ranking_group
             open_source = member_of(self.connection, settings.kafka, group, topics)
-            options = LoopOptions(max_records=settings.ranking.batch_records)
+            options = LoopOptions(max_records=settings.ranking.batch_records, commit_interval_s=_COMMIT_INTERVAL_S)
             loop = ViewLoop(
                 open_source,
                 view,

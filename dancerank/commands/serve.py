@@ -17,6 +17,7 @@ from dancerank.console.terminal import Console
 from dancerank.listening import answer, bound, metrics
 from dancerank.logs import configure_logs
 from dancerank.processes import Processes
+from dancerank.running.collector import leave_out_what_is_loaded
 from dancerank.running.live_events import ending
 from dancerank.running.signals import stop_on_signals
 from dancerank.settings import Settings, load_settings
@@ -52,6 +53,7 @@ def stream(config: Config = None) -> None:
         if runtime.manifest.trained_on_synthetic_clips:
             log.warning("generation %s: %s", runtime.manifest.generation, SYNTHETIC_WARNING)
         log.info("streaming %s to %s", settings.streamer.uploads_topic, settings.streamer.scored_topic)
+        leave_out_what_is_loaded()
         streamer.run(stop)
     log.info("drained and committed")
 
@@ -67,6 +69,7 @@ def rank(config: Config = None) -> None:
         processes.ranker() as loop,
     ):
         log.info("ranking %s", ", ".join(scored_topics(settings)))
+        leave_out_what_is_loaded()
         loop.run(stop)
     log.info("stopped")
 
@@ -86,6 +89,7 @@ def run_pools(config: Config = None) -> None:
         processes.pools() as loop,
     ):
         log.info("policy %s, decisions to %s", processes.policy.version, settings.pools.decisions_topic)
+        leave_out_what_is_loaded()
         loop.run(stop)
     log.info("stopped")
 
@@ -122,6 +126,7 @@ def serve(
             drawing=Drawings(),
             feedback=processes.feedback(scoring),
         )
+        leave_out_what_is_loaded()
         stop_on_signals()  # uvicorn handles the signal first, and raises it again once it has shut down
         answer(
             app,

@@ -31,7 +31,8 @@ class Step(NamedTuple):
 
 
 COMMIT: Final = Step(sa.text("COMMIT"))
-"""As the last of several steps, none of which is checked: they are committed in the same round trip."""
+"""After steps none of which is checked: they are committed in the same round trip. A step after it sees what others
+have committed until then."""
 
 
 def together(connection: sa.Connection, steps: Sequence[Step], *, prepared: bool = False) -> list[Sequence[Any]]:

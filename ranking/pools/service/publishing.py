@@ -34,9 +34,8 @@ class DecisionPublisher:
     def publish(self) -> None:
         """Send what was decided and not sent yet. If Kafka is unreachable, it stays in the database until next time."""
         try:
-            while self._store.publish(self._deliver, self._records) is not None:
-                if not self._store.has_unpublished():
-                    return
+            while (published := self._store.publish(self._deliver, self._records)) is not None and published.is_more:
+                pass
         except (TransportError, RecordRefused) as error:
             log.warning("decisions stay in the database until they can be sent: %s", error)
 

@@ -5,12 +5,12 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
-from ranking.database.connection import Database
+from ranking.database.connection import FRESH_PLANS, Database
 from ranking.database.round_trip import COMMIT, Step, among, together
 from ranking.database.tables import pool_clips, pool_counters, pool_decisions, pool_outbox, pool_policies, pool_workers
 from ranking.pools.policy import MS, Policy
@@ -52,7 +52,15 @@ _NEXT: Final = (
 """Decisions to publish, by their numbers. A clip's second decision is numbered after the transaction of the first has
 ended."""
 _UNPUBLISHED: Final = sa.select(pool_outbox.c.sequence).limit(1)
+_FRESH: Final = Step(sa.select(FRESH_PLANS))
 _encode_policy: Final = msgspec.msgpack.Encoder(order="deterministic").encode
+
+
+class Published(NamedTuple):
+    """How many decisions were published, and whether more wait."""
+
+    decisions: int
+    is_more: bool
 
 
 class PoolStore:
@@ -171,26 +179,27 @@ class PoolStore:
                 leases.wait_for_turn(connection)
                 leases.leave(connection, [self._name])
 
-    def publish(self, deliver: Callable[[Sequence[PoolDecision]], None], most: int) -> int | None:
+    def publish(self, deliver: Callable[[Sequence[PoolDecision]], None], most: int) -> Published | None:
         """Hand the next decisions, at most ``most``, to ``deliver``, which returns once they are safe or raises.
 
         Those about one clip come in the order in which they were made, and none is left out. After a crash some come
-        again. Returns how many there were; ``None`` while another worker publishes. Whoever got a number has to look
-        again, by ``has_unpublished``: what others decided meanwhile they have left to it.
+        again. Returns ``None`` while another worker publishes: what was decided meanwhile it has left to that one,
+        which finds it among what is left.
         """
         if self._database.dialect == "sqlite":
             return self._publish_unlocked(deliver, most)
         with self._database.writing() as connection:
-            (is_free,) = together(connection, [Step(_FREE)])
+            _, is_free, rows = together(connection, [_FRESH, Step(_FREE), Step(_NEXT, {"most": most})], prepared=True)
             if not is_free:
                 return None
-            rows = connection.execute(_NEXT, {"most": most}).all()
             if rows:
                 deliver([decode(row.content, PoolDecision) for row in rows])
-                together(connection, [_published(connection, rows), COMMIT])
-            return len(rows)
+            # Others look for what is left once the lock is free, so this one does as well.
+            done = [_published(connection, rows)] if rows else []
+            *_, left = together(connection, [*done, COMMIT, Step(_UNPUBLISHED)])
+            return Published(len(rows), bool(left))
 
-    def _publish_unlocked(self, deliver: Callable[[Sequence[PoolDecision]], None], most: int) -> int:
+    def _publish_unlocked(self, deliver: Callable[[Sequence[PoolDecision]], None], most: int) -> Published:
         """Without holding the one lock of all writers while Kafka is waited for; of two workers both may send."""
         with self._database.reading() as connection:
             rows = connection.execute(_NEXT, {"most": most}).all()
@@ -198,7 +207,7 @@ class PoolStore:
             deliver([decode(row.content, PoolDecision) for row in rows])
             with self._database.writing() as connection:
                 together(connection, [_published(connection, rows)])
-        return len(rows)
+        return Published(len(rows), self.has_unpublished())
 
     def has_unpublished(self) -> bool:
         """Whether there are decisions that were not published yet."""

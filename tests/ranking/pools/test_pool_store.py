@@ -1,6 +1,7 @@
 """One database coordinates workers: policies, turns, rounds, windows, and publication."""
 
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from ranking.database.connection import Database
+from ranking.database.round_trip import Step, together
 from ranking.database.tables import pool_budgets, pool_clips, pool_policies
 from ranking.pools.ledger import PoolLedger
 from ranking.pools.policy import Caps, Exploration, Policy
+from ranking.pools.service import store
 from ranking.pools.service.facts import Facts
 from ranking.pools.service.settings import PoolSettings
 from ranking.pools.service.store import PoolStore
@@ -145,11 +148,16 @@ def fed(service: Service, count: int, *, start: int = 0) -> None:
     service.pools.decide(POLICY, 1, Batch(NOW_MS), handle)
 
 
+def publish_all(service: Service, deliver: Callable[[Sequence[PoolDecision]], None]) -> None:
+    while (published := service.pools.publish(deliver, 3)) and published.is_more:
+        pass
+
+
 def test_decisions_are_handed_out_in_sequence_in_parts(service: Service) -> None:
     fed(service, 25)
     parts: list[list[PoolDecision]] = []
     counts = [service.pools.publish(lambda part: parts.append(list(part)), 10) for _ in range(4)]
-    assert counts == [10, 10, 5, 0]
+    assert counts == [(10, True), (10, True), (5, False), (0, False)]
     assert [decision for part in parts for decision in part] == stored_decisions(service.database)
 
 
@@ -164,8 +172,7 @@ def test_what_was_not_delivered_comes_again_and_nothing_is_left_out(service: Ser
         with pytest.raises(TransportError):
             service.pools.publish(refuses, 3)
     fed(service, 2, start=5)
-    while service.pools.publish(got.extend, 3):
-        pass
+    publish_all(service, got.extend)
     assert got == stored_decisions(service.database)
 
 
@@ -179,8 +186,7 @@ def test_a_crash_after_delivery_repeats_the_same_bytes(service: Service) -> None
 
     with pytest.raises(RuntimeError):
         service.pools.publish(crashes, 3)
-    while service.pools.publish(got.extend, 3):
-        pass
+    publish_all(service, got.extend)
     made = stored_decisions(service.database)
     assert got == made[:3] + made
 
@@ -192,12 +198,14 @@ def test_others_decide_while_kafka_is_waited_for(service: Service) -> None:
         with ThreadPoolExecutor(1) as other:
             other.submit(fed, service, 2, start=5).result(timeout=60)
 
-    assert service.pools.publish(slow, 5) == 5
-    assert service.pools.publish(lambda part: None, 5) == 2
+    assert service.pools.publish(slow, 5) == (5, True)
+    assert service.pools.publish(lambda part: None, 5) == (2, False)
 
 
 @pytest.mark.postgresql
-def test_what_is_decided_while_another_worker_publishes_is_published_too(postgresql_database: Database) -> None:
+def test_what_is_decided_while_another_worker_publishes_is_published_too(
+    postgresql_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between that worker's last look and its end; with nothing to do, no worker would look again until a round."""
     service = Service(postgresql_database)
     publishing = PoolStore(postgresql_database)
@@ -205,13 +213,15 @@ def test_what_is_decided_while_another_worker_publishes_is_published_too(postgre
     slow = service.publisher(store=publishing)
     interrupted = threading.Event()
 
-    def meanwhile(_c: object, _cursor: object, statement: str, *_: object) -> None:
-        if "FROM pool_decisions" in statement and not interrupted.is_set():
+    def meanwhile(connection: sa.Connection, steps: Sequence[Step], **options: bool) -> list[Sequence[Any]]:
+        found = together(connection, steps, **options)
+        if any(step.statement is store._NEXT for step in steps) and not interrupted.is_set():
             interrupted.set()
             with ThreadPoolExecutor(1) as other:
                 other.submit(service.feed, scored("c1", 0.9)).result()
+        return found
 
-    sa.event.listen(postgresql_database._engine, "after_cursor_execute", meanwhile)
+    monkeypatch.setattr(store, "together", meanwhile)
     slow.publish()
     assert interrupted.is_set()
     assert service.rules("c1") == ["nominated"]
