@@ -1,5 +1,6 @@
 """Pages of a ranking: its two ends, and the clips around one; each clip with its place."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
@@ -124,36 +125,50 @@ def _around_in_steps(
     else:
         asked |= {"higher_scores": [score for score, _ in higher], "lower_scores": [score for score, _ in lower]}
         rows = list(map(tuple, connection.execute(query, asked)))
-    page = (PageRow(side, found_id, dancer_id, float(score)) for side, found_id, dancer_id, score in rows)
+    page = (PageRow(found_id, dancer_id, float(score)) for found_id, dancer_id, score in rows)
     return _between(own, counts, page, k)
 
 
 def _around_at_once(
     connection: sa.Connection, clip_id: str, dimension: str, generation: str, k: int
 ) -> Around | Literal["more"] | None:
-    """As ``around``, of all time and the whole challenge, from one statement; ``"more"`` if that does not suffice:
-    clips next to this one were deleted, and scores further away matter.
+    """As ``around``, of all time and the whole challenge, from one statement; ``"more"`` if that does not suffice: of a
+    score that matters it did not give all clips.
     """
-    found = page_around_clip(connection, clip_id, generation, dimension, k)
+    most = k + 1  # one beyond those that are wanted tells whether the last score is there with all of its clips
+    found = page_around_clip(connection, clip_id, generation, dimension, most)
     if found is None:
         return None
-    own, (lower, higher), page = found
-    for scores_beyond, bound in (lower, higher):
-        if bound is not None and sum(clips_of for _, clips_of in scores_beyond) < k:
-            return "more"
-    counts = {own.score: own.counts} | _counts_beyond(own.counts, higher.scores, lower.scores)
-    return _between(own, counts, page, k)
+    own, page = found
+    equal = [row for row in page if row.score == own.score]
+    higher = _counted(sorted(row.score for row in page if row.score > own.score), k)
+    lower = _counted(sorted((row.score for row in page if row.score < own.score), reverse=True), k)
+    if len(equal) == 2 * most or higher is None or lower is None:
+        return "more"
+    counts = {own.score: own.counts} | _counts_beyond(own.counts, higher, lower)
+    return _between(own, counts, (row for row in page if row.score in counts), k)
+
+
+def _counted(ordered: Sequence[float], k: int) -> list[tuple[float, int]] | None:
+    """Distinct scores of the first ``k``, each with its clips; ``None`` if the next one equals the last of them."""
+    if len(ordered) > k and ordered[k] == ordered[k - 1]:
+        return None
+    return list(Counter(ordered[:k]).items())
 
 
 def _between(own: Scored, counts: Mapping[float, Counts], page: Iterable[PageRow], k: int) -> Around:
     """The clip with the ``k`` nearest of the ``page`` on either side."""
-    sides: dict[str, list[RankedClip]] = {"above": [], "below": []}
-    for side, clip_id, dancer_id, score in page:
-        sides[side].append(RankedClip(*place(*counts[score]), clip_id, dancer_id, score))
+    above: list[RankedClip] = []
+    below: list[RankedClip] = []
+    for clip_id, dancer_id, score in page:
+        if clip_id != own.clip_id:
+            is_above = score > own.score or (score == own.score and clip_id < own.clip_id)
+            clip = RankedClip(*place(*counts[score]), clip_id, dancer_id, score)
+            (above if is_above else below).append(clip)
     # Equal scores are listed by clip id, so the nearest above have the greatest.
-    above = sorted(sides["above"], key=lambda clip: clip.clip_id, reverse=True)
+    above.sort(key=lambda clip: clip.clip_id, reverse=True)
     above.sort(key=lambda clip: clip.score)
-    below = sorted(sides["below"], key=lambda clip: (-clip.score, clip.clip_id))
+    below.sort(key=lambda clip: (-clip.score, clip.clip_id))
     itself = RankedClip(*place(*own.counts), own.clip_id, own.dancer_id, own.score)
     return Around(own.challenge_id, own.counts.total, itself, above[:k], below[:k])
 
@@ -185,7 +200,7 @@ def after_clip(
     else:
         asked |= {"next_scores": [each for each, _ in beyond]}
         rows = list(map(tuple, connection.execute(query, asked)))
-    found = [(float(score), found_id, dancer_id) for _, found_id, dancer_id, score in rows]
+    found = [(float(score), found_id, dancer_id) for found_id, dancer_id, score in rows]
     found.sort(key=lambda each: (each[0] if order == "bottom" else -each[0], each[1]))
     return own.total, [
         RankedClip(*place(*counts[score]), found_id, dancer_id, score) for score, found_id, dancer_id in found[:k]
@@ -273,12 +288,11 @@ def _around(most: int, *, within: bool, styled: bool) -> sa.Select[Any]:
     else:
         higher = sa.and_(table.score > score, table.score <= sa.bindparam("highest", type_=sa.Double))
         lower = sa.and_(table.score < score, table.score >= sa.bindparam("lowest", type_=sa.Double))
-    above, below = sa.literal_column("'above'", sa.String), sa.literal_column("'below'", sa.String)
     return _united(
-        (above, sa.and_(own, table.clip_id < clip), [table.clip_id.desc()]),
-        (above, higher, [table.score, table.clip_id.desc()]),
-        (below, sa.and_(own, table.clip_id > clip), [table.clip_id]),
-        (below, lower, [table.score.desc(), table.clip_id]),
+        (sa.and_(own, table.clip_id < clip), [table.clip_id.desc()]),
+        (higher, [table.score, table.clip_id.desc()]),
+        (sa.and_(own, table.clip_id > clip), [table.clip_id]),
+        (lower, [table.score.desc(), table.clip_id]),
         most=most,
         within=within,
         styled=styled,
@@ -300,10 +314,9 @@ def _after(order: Order, most: int, *, within: bool, styled: bool) -> sa.Select[
         following = sa.and_(table.score < score, table.score >= furthest)
     else:
         following = sa.and_(table.score > score, table.score <= furthest)
-    side = sa.literal_column("'after'", sa.String)
     return _united(
-        (side, sa.and_(table.score == score, table.clip_id > clip), [table.clip_id]),
-        (side, following, [table.score.desc() if order == "top" else table.score, table.clip_id]),
+        (sa.and_(table.score == score, table.clip_id > clip), [table.clip_id]),
+        (following, [table.score.desc() if order == "top" else table.score, table.clip_id]),
         most=most,
         within=within,
         styled=styled,
@@ -311,20 +324,18 @@ def _after(order: Order, most: int, *, within: bool, styled: bool) -> sa.Select[
 
 
 def _united(
-    *parts: tuple[sa.ColumnElement[str], sa.ColumnElement[bool], Sequence[sa.ColumnElement[Any]]],
+    *parts: tuple[sa.ColumnElement[bool], Sequence[sa.ColumnElement[Any]]],
     most: int,
     within: bool,
     styled: bool,
 ) -> sa.Select[Any]:
-    """The first ``most`` clips of each part, which is a side, a condition and an order, with their dancers."""
+    """The first ``most`` clips of each part, which is a condition and an order, with their dancers."""
     table, queries = scores.c, []
-    for side, which, order in parts:
-        query = sa.select(side.label("side"), table.clip_id, table.score).where(_of(styled=styled), which)
+    for which, order in parts:
+        query = sa.select(table.clip_id, table.score).where(_of(styled=styled), which)
         if within:
             query = query.where(uploaded_within(table.generation, table.clip_id))
         # SQLite takes an order within a union from a subquery only.
         queries.append(sa.select(query.order_by(*order).limit(_limit(most)).subquery()))
     page = sa.union_all(*queries).subquery()
-    return sa.select(page.c.side, page.c.clip_id, clips.c.dancer_id, page.c.score).join(
-        clips, clips.c.clip_id == page.c.clip_id
-    )
+    return sa.select(page.c.clip_id, clips.c.dancer_id, page.c.score).join(clips, clips.c.clip_id == page.c.clip_id)

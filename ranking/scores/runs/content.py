@@ -65,6 +65,8 @@ class Sorted(NamedTuple):
     clips: NDArray[np.int64]
 
 
+NOTHING: Final = Sorted(np.empty(0), np.empty(0, np.int64))
+
 Totals = dict[str, Total]
 
 

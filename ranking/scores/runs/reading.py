@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from ranking.database.direct import rows_of
 from ranking.database.tables import ranking_runs
 from ranking.scores.runs.content import (
+    NOTHING,
     ChangeList,
     Sorted,
     Totals,
@@ -72,15 +73,15 @@ class _Challenge:
     def by(self, dimension: str) -> _ByDimension:
         if dimension not in self._dimensions:
             runs = [(run, totals[dimension][0]) for run, totals in self._sorted if dimension in totals]
-            changes = changed((each.by(dimension) for each in self._lists), self._since)
+            lists = [each.by(dimension) for each in self._lists]
+            changes = changed(lists, self._since) if lists else NOTHING
             self._dimensions[dimension] = _ByDimension(runs, changes)
         return self._dimensions[dimension]
 
 
 class PageRow(NamedTuple):
-    """A clip on one ``side`` of the one that was asked about: ``above`` or ``below``."""
+    """A clip around the one that was asked about, or itself."""
 
-    side: str
     clip_id: str
     dancer_id: str
     score: float
@@ -175,17 +176,15 @@ def around_clip(
 
 
 def page_around_clip(
-    connection: sa.Connection, clip_id: str, generation: str, dimension: str, k: int
-) -> tuple[Scored, Surroundings, list[PageRow]] | None:
-    """A clip's score, the ``k`` scores around it, and the ``k`` clips of each kind around it, in one statement: equal
-    scores with lower and with higher ids, higher and lower scores. ``None`` if it has none.
+    connection: sa.Connection, clip_id: str, generation: str, dimension: str, most: int
+) -> tuple[Scored, list[PageRow]] | None:
+    """A clip's score; and in one statement with it up to ``2 * most`` clips with that score, itself among them, and up
+    to ``most`` with a higher and with a lower one, the nearest scores first. ``None`` if it has none.
     """
     asked = {"of_generation": generation, "of_clip": clip_id, "of_dimension": dimension}
-    statement = of_clip(within=False, around=True, styled=False, page=k)
+    statement = of_clip(within=False, around=False, styled=False, page=most)
     found = _read(rows_of(connection, statement, asked), None)
-    if not found.own:
-        return None
-    return _scored(found, found.own[0]), _surroundings(found, found.own[0], k), found.page
+    return (_scored(found, found.own[0]), found.page) if found.own else None
 
 
 def around_score(
@@ -282,7 +281,7 @@ def _read(rows: Iterable[Sequence[Any]], since: Since | None) -> _Found:
         # In the order of the statement's columns: to look each up by its name takes longer than all the rest.
         clip_id, dancer_id, challenge_id, dimension, score, attention, run, totals, content, before, after = row
         if run is None and challenge_id is None:
-            found.page.append(PageRow(dimension, clip_id, dancer_id, float(score)))
+            found.page.append(PageRow(clip_id, dancer_id, score))
         elif run is None:
             attention = None if attention is None else float(attention)
             found.own.append(_Own(clip_id, dancer_id, challenge_id, dimension, float(score), attention))

@@ -1,6 +1,6 @@
 """Statements that read scores, the runs of their challenges, and the parts of runs that decide, as one."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -49,14 +49,15 @@ def of_clips(*, within: bool) -> sa.CompoundSelect[Any]:
     """For scores of clips, by ``of_generation``, ``of_clips`` and ``of_dimensions``."""
     of_clips = scores.c.clip_id.in_(sa.bindparam("of_clips", expanding=True))
     which = sa.and_(of_clips, scores.c.dimension.in_(sa.bindparam("of_dimensions", expanding=True)))
-    return _with_runs(_own(which, scores.c.challenge_id, within=within), within=within, around=False)
+    own = _own(which, scores.c.challenge_id, within=within)
+    return _with_runs(own, _challenges(own), within=within, around=False)
 
 
 @lru_cache
 def of_clip(*, within: bool, around: bool, styled: bool, page: int = 0) -> sa.CompoundSelect[Any]:
     """For one score, by ``of_generation``, ``of_clip`` and ``of_dimension``; ``styled``: if the clip shows
     ``of_style``, among those that do, whose place stands for the challenge in the rows found. With a ``page`` that many
-    clips of each kind around it too, in rows without a challenge: of the whole challenge, of all time.
+    clips on either side too, in rows without a challenge: see ``_page``; of the whole challenge, of all time.
     """
     clip_id, dimension = (sa.bindparam(name, type_=sa.String) for name in ("of_clip", "of_dimension"))
     which = sa.and_(scores.c.clip_id == clip_id, scores.c.dimension == dimension)
@@ -65,34 +66,37 @@ def of_clip(*, within: bool, around: bool, styled: bool, page: int = 0) -> sa.Co
         which = sa.and_(which, scores.c.style == sa.bindparam("of_style", type_=sa.String))
         place = style_place(scores.c.challenge_id, scores.c.style)
     own = _own(which, place, within=within)
-    return _with_runs(own, _page(own, page) if page else (), within=within, around=around)
+    return _with_runs(own, own, [_page(own, page)] if page else (), within=within, around=around)
 
 
-def _page(own: sa.CTE, most: int) -> Iterator[sa.SelectBase]:
-    """Up to ``most`` clips of each: with the score of ``own`` and a lower or higher id, with a higher or lower score;
-    the side stands in the place of the dimension.
+def _page(own: sa.CTE, most: int) -> sa.SelectBase:
+    """Up to ``2 * most`` clips with the score of ``own``, itself among them, and up to ``most`` with a higher and with
+    a lower one, the nearest scores first.
     """
-    of, clip = scores.c, sa.bindparam("of_clip", type_=sa.String)
+    of = scores.c
     score, challenge = (sa.select(own.c[name]).scalar_subquery() for name in ("score", "challenge_id"))
     ranking = sa.and_(
         of.generation == sa.bindparam("of_generation", type_=sa.String),
         of.challenge_id == challenge,
         of.dimension == sa.bindparam("of_dimension", type_=sa.String),
     )
-    above, below = sa.literal_column("'above'", sa.String), sa.literal_column("'below'", sa.String)
-    for side, which, order in (
-        (above, sa.and_(of.score == score, of.clip_id < clip), [of.clip_id.desc()]),
-        (above, of.score > score, [of.score, of.clip_id.desc()]),
-        (below, sa.and_(of.score == score, of.clip_id > clip), [of.clip_id]),
-        (below, of.score < score, [of.score.desc(), of.clip_id]),
+    queries = []
+    for which, order, count in (
+        (of.score == score, of.clip_id, 2 * most),
+        (of.score > score, of.score, most),
+        (of.score < score, of.score.desc(), most),
     ):
-        limit = sa.literal_column(str(int(most)), sa.Integer)
-        page = sa.select(of.clip_id, of.score).where(ranking, which).order_by(*order).limit(limit).subquery()
-        dancer = sa.select(clips.c.dancer_id).where(clips.c.clip_id == page.c.clip_id).scalar_subquery()
-        yield sa.select(
-            *(page.c.clip_id, dancer, sa.cast(_NONE, sa.String), side, page.c.score, sa.cast(_NONE, sa.Double)),
-            *(sa.cast(_NONE, sa.BigInteger), *(sa.cast(_NONE, sa.LargeBinary) for _ in range(4))),
-        )
+        limit = sa.literal_column(str(int(count)), sa.Integer)
+        # SQLite takes an order within a union from a subquery only.
+        query = sa.select(of.clip_id, of.score).where(ranking, which).order_by(order).limit(limit)
+        queries.append(sa.select(query.subquery()))
+    page = sa.union_all(*queries).subquery()
+    dancer = sa.select(clips.c.dancer_id).where(clips.c.clip_id == page.c.clip_id).scalar_subquery()
+    text, real = sa.cast(_NONE, sa.String), sa.cast(_NONE, sa.Double)
+    return sa.select(
+        *(page.c.clip_id, dancer, text, text, page.c.score, real),
+        *(sa.cast(_NONE, sa.BigInteger), *(sa.cast(_NONE, sa.LargeBinary) for _ in range(4))),
+    )
 
 
 def _own(which: sa.ColumnElement[bool], place: sa.ColumnElement[str], *, within: bool) -> sa.CTE:
@@ -121,7 +125,7 @@ def of_scores(*, within: bool, around: bool) -> sa.CompoundSelect[Any]:
         sa.cast(_NONE, sa.Double).label("attention"),
         sa.literal_column("''", sa.String).label("dancer_id"),
     ).cte("own")
-    return _with_runs(own, within=within, around=around)
+    return _with_runs(own, own, within=within, around=around)
 
 
 @lru_cache
@@ -141,17 +145,21 @@ def of_many_scores(count: int, *, within: bool) -> sa.CompoundSelect[Any]:
         )
         for number in range(count)
     )
-    return _with_runs(sa.union_all(*asked).cte("own"), within=within, around=False)
+    own = sa.union_all(*asked).cte("own")
+    return _with_runs(own, _challenges(own), within=within, around=False)
+
+
+def _challenges(own: sa.CTE) -> sa.CTE:
+    return sa.select(own.c.generation, own.c.challenge_id).distinct().cte("challenges")
 
 
 def _with_runs(
-    own: sa.CTE, page: Iterable[sa.SelectBase] = (), *, within: bool, around: bool
+    own: sa.CTE, challenges: sa.CTE, page: Iterable[sa.SelectBase] = (), *, within: bool, around: bool
 ) -> sa.CompoundSelect[Any]:
-    """Rows of ``own`` (without a run), of the runs of their challenges (with totals), and of the parts of each sorted
-    run (without totals).
+    """Rows of ``own`` (without a run), of the runs of their distinct ``challenges`` (with totals), and of the parts of
+    each sorted run (without totals).
     """
     run = ranking_runs.c
-    challenges = sa.select(own.c.generation, own.c.challenge_id).distinct().cte("challenges")
     of_run = sa.and_(
         run.generation == challenges.c.generation, run.challenge_id == challenges.c.challenge_id, runs_within(within)
     )

@@ -277,3 +277,23 @@ def test_neighbours_beyond_deleted_clips_are_found(any_store: ScoreStore) -> Non
     assert [clip.rank for clip in found.above] == [300 - number for number in range(163, 168)]
     assert found.clip.rank == 300 - 150 - 12
     assert found.clips == 300 - len(gone)
+
+
+def test_neighbours_among_equal_scores_are_the_nearest_in_the_order_of_the_ranking(any_store: ScoreStore) -> None:
+    """Also where more clips have a score than are asked for, on this side or at the end of it."""
+    of_score = {0.1: 2, 0.3: 5, 0.4: 1, 0.5: 7, 0.6: 2, 0.7: 1, 0.8: 3}
+    draw = random.Random(9)
+    scores_of = [score for score, count in of_score.items() for _ in range(count)]
+    clips = [scored_clip(f"c{draw.randrange(10**6):06d}", fused_score=score) for score in scores_of]
+    apply(any_store, clips)
+    ranked = sorted(clips, key=lambda clip: (-clip.fused_score, clip.clip_id))
+    rank = {score: 1 + sum(clip.fused_score > score for clip in clips) for score in of_score}
+    for at, clip in enumerate(ranked):
+        for k in (1, 3, 6):
+            found = any_store.neighbours(clip.clip_id, Dimension.FUSED, "g1", k=k)
+            above, below = ranked[max(0, at - k) : at][::-1], ranked[at + 1 : at + 1 + k]
+            assert [each.clip_id for each in found.above] == [each.clip_id for each in above]
+            assert [each.clip_id for each in found.below] == [each.clip_id for each in below]
+            assert [each.rank for each in found.above] == [rank[each.fused_score] for each in above]
+            assert [each.rank for each in found.below] == [rank[each.fused_score] for each in below]
+            assert found.clip.rank == rank[clip.fused_score]
