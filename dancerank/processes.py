@@ -69,7 +69,8 @@ class Processes:
     """Builds each process of the system: ``streamer``, ``ranker``, ``pools`` and ``replica``.
 
     Each is a context that closes what it opens. ``connection`` defaults to the brokers of ``settings``. Nothing is
-    connected, and no bundle is read, before a process needs it; the bundle is then read once.
+    connected, and no bundle is read, before a process needs it; the bundle is then read once, and dropped when the
+    streamer has opened it.
     """
 
     def __init__(
@@ -102,6 +103,9 @@ class Processes:
     @cached_property
     def bundle(self) -> Bundle:
         """The verified model bundle. Raises ``BundleError``."""
+        return self._read_bundle()
+
+    def _read_bundle(self) -> Bundle:
         return self._bundle or read_bundle(self.settings.bundle_folder)
 
     @cached_property
@@ -168,7 +172,7 @@ class Processes:
 
     def scoring(self) -> AbstractContextManager[OnRequest]:
         """Scores clips that were never uploaded. Raises ``NotOffered`` as ``scoring_on_request`` does."""
-        return scoring_on_request(self.settings, lambda: self.bundle, self.observer)
+        return scoring_on_request(self.settings, self._read_bundle, self.observer)
 
     def feedback(self, scoring: OnRequest) -> Feedback:
         """Says how clips would score higher, with the bundle that ``scoring`` loads."""
@@ -186,9 +190,11 @@ class Processes:
     def streamer(self, runtime: ModelRuntime) -> Iterator[Streamer]:
         """Scores uploads with ``runtime``, as a member of the streamer group; with an extractor, videos beside them."""
         streaming = Streaming(
-            self.settings, self.connection, runtime, self._schedule, self.bundle, self.observer, self.clock
+            self.settings, self.connection, runtime, self._schedule, lambda: self.bundle, self.observer, self.clock
         )
         with streaming.running(self._loops) as opened:
+            # What runs the graphs has its own copy of the weights: at the paper's width the files are 0.5 GB.
+            self.__dict__.pop("bundle", None)
             yield opened
 
     @contextmanager

@@ -158,8 +158,8 @@ def run_streamer(spec: Spec) -> None:
     settings = _settings(spec)
     connection, stop = KafkaConnection(servers=tuple(spec.servers)), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    bundle = read_bundle(Path(spec.bundle))
-    processes = Processes(settings, connection=connection, bundle=bundle, observer=Observer())
+    settings = settings.model_copy(update={"bundle": Path(spec.bundle)})
+    processes = Processes(settings, connection=connection, observer=Observer())
     with processes.runtime() as runtime, processes.streamer(runtime) as streamer:
         thread = threading.Thread(target=streamer.run, args=(stop,), name="loop")
         thread.start()

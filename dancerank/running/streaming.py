@@ -43,8 +43,8 @@ def extractor_of(settings: Settings, observer: Observer) -> FeatureExtractor | N
 
 
 class Streaming:
-    """Opens the streamers of one process, which share ``runtime``, which runs ``bundle``, and the bundle's gradient
-    graphs and style classifier.
+    """Opens the streamers of one process, which share ``runtime``, which runs the bundle of ``read_bundle``, and its
+    gradient graphs and style classifier. The bundle itself is not kept.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class Streaming:
         connection: KafkaConnection,
         runtime: ModelRuntime,
         schedule: Schedule | None,
-        bundle: Bundle,
+        read_bundle: Callable[[], Bundle],
         observer: Observer,
         clock: Clock,
     ) -> None:
         self._settings, self._connection = settings, connection
-        self._runtime, self._bundle = runtime, bundle
+        self._runtime, self._read_bundle = runtime, read_bundle
         self._schedule, self._observer, self._clock = schedule, observer, clock
 
     @contextmanager
@@ -72,10 +72,10 @@ class Streaming:
             extractor = extractor_of(settings, self._observer) if videos and settings.extraction.workers else None
             loops = open_loops()
             threads = settings.streamer.inference_threads if self._schedule is None else self._schedule.threads
-            gradients = open_gradients(settings.streamer, self._bundle, threads)
+            gradients = open_gradients(settings.streamer, self._read_bundle(), threads)
             if gradients is not None:
                 stack.enter_context(closing(gradients))
-            shared = {"gradients": gradients, "styles": style_network(self._bundle)}
+            shared = {"gradients": gradients, "styles": style_network(self._read_bundle())}
             opened = self._open(
                 settings.streamer, settings.kafka.streamer_group, uploads, moves_videos=bool(videos), **shared
             )

@@ -40,6 +40,7 @@ from streamer.runtimes.graph_signatures import (
     stream_signature,
 )
 from streamer.runtimes.limits import check_precisions, check_steps
+from streamer.runtimes.session_memory import forget_file
 
 Provider = tuple[str, dict[str, object]]
 """As ONNX Runtime takes it: its name and options."""
@@ -207,6 +208,8 @@ def open_session(bundle: Bundle, file: str, providers: Sequence[Provider], threa
         session = onnxruntime.InferenceSession(
             bundle.graphs[file], options, providers=providers, enable_fallback=falls_back
         )
+        if not falls_back:
+            forget_file(session)
         found = Signature(_tensors(session.get_inputs()), _tensors(session.get_outputs()))  # names may not be UTF-8
     except Exception as error:
         raise BundleError(

@@ -14,6 +14,7 @@ from schemas.errors import ConfigurationError, InferenceFailed
 from schemas.escaping import shortened
 from schemas.ports import Float32
 from streamer.runtimes.onnx_runtime import choose_providers
+from streamer.runtimes.session_memory import forget_file
 
 _MAX_QUOTED: Final = 1024
 _ERRORS_ONLY: Final = 3
@@ -80,9 +81,12 @@ def _opened(graph: bytes, providers: Sequence[str], threads: int) -> Any:
     options.log_severity_level = _ERRORS_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # decoding needs the cores meanwhile
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=chosen, enable_fallback=int(len(chosen) > 1))
+        session = onnxruntime.InferenceSession(graph, options, providers=chosen, enable_fallback=int(len(chosen) > 1))
     except Exception as error:  # ONNX Runtime's exceptions have no common base class but Exception
         raise GraphRefused(shortened(str(error), _MAX_QUOTED)) from error
+    if len(chosen) == 1:
+        forget_file(session)
+    return session
 
 
 def _outputs(

@@ -13,6 +13,7 @@ from schemas.escaping import shortened
 from schemas.ports import Float32, Int64
 from schemas.style_classifier import FAMILIARITY, LOGITS, StyleClassifier
 from streamer.runtimes.graph_signatures import FREE, Signature, Tensor, check_signature
+from streamer.runtimes.session_memory import forget_file
 
 _FLOAT: Final = "tensor(float)"
 _MAX_QUOTED: Final = 1024
@@ -42,6 +43,7 @@ class StyleNetwork:
         options.enable_mem_pattern = False  # a pattern is planned per input shape, and almost every batch has its own
         try:
             self._session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            forget_file(self._session)
             found = Signature(*(_tensors(nodes) for nodes in (self._session.get_inputs(), self._session.get_outputs())))
         except Exception as error:  # ONNX Runtime's exceptions have no common base class but Exception
             message = shortened(str(error), _MAX_QUOTED)

@@ -1,6 +1,7 @@
 """Missing prerequisites are reported before a process starts, one sentence each."""
 
 import logging
+import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -215,3 +216,23 @@ def test_each_file_of_the_bundle_is_read_and_hashed_once_until_the_streamer_runs
     assert reads == dict.fromkeys((path.name for path in folder.iterdir()), 1)
     for graph in folder.glob("*.onnx"):
         assert hashes[graph.stat().st_size] == 1
+
+
+@pytest.mark.usefixtures("groups_without_members")
+def test_no_content_of_the_bundles_files_is_kept_while_the_streamer_runs(
+    settings: Settings, embedded_broker: KafkaConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents, sha256_hex = list[bytes](), bundle_module.sha256_hex
+
+    def noted(content: bytes) -> str:
+        contents.append(content)
+        return sha256_hex(content)
+
+    folder = write_small_bundle(tmp_path / "bundle")
+    monkeypatch.setattr(bundle_module, "sha256_hex", noted)
+    processes = Processes(settings.model_copy(update={"bundle": folder}), connection=embedded_broker)
+    with processes.runtime() as runtime, processes.streamer(runtime):
+        graphs = [content for content in contents if content[:1] != b"{"]
+        contents.clear()
+        assert len(graphs) >= len(list(folder.glob("*.onnx")))
+        assert {sys.getrefcount(graph) for graph in graphs} == {3}  # the list, the loop, and the question itself
