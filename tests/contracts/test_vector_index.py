@@ -236,6 +236,12 @@ class CodesAgainstDict(IndexAgainstDict):
         self.upsert({f"base-{number}": (1 + number % 3, number % 5 - 2, number % 7 - 3) for number in range(48)})
 
 
+@pytest.mark.parametrize("among", [["", "a", "base-0"], None])
+def test_a_vector_whose_codes_estimate_the_least_is_found_too(among: list[str] | None) -> None:
+    coded = CodesAgainstDict()
+    coded.search(query=(1, 0, 0), k=1 if among else 48, among=among, at_least=None)
+
+
 class NumpyAgainstDict(IndexAgainstDict):
     make = NumpyBackend
 

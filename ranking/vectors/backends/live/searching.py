@@ -34,6 +34,7 @@ class Admitted:
     def __init__(self, rows: Int64) -> None:
         """``rows`` ascend."""
         self.count: Final = len(rows)
+        self._rows = rows
         admitted = np.zeros(int(rows[-1]) + 1 if len(rows) else 0, bool)
         admitted[rows] = True
         self._bits: Final = np.packbits(admitted, bitorder="little")
@@ -44,6 +45,13 @@ class Admitted:
         held = np.where(inside, rows, 0)
         contained: Bool = inside & ((self._bits[held >> 3] >> (held & 7).astype(np.uint8)) & 1).astype(bool)
         return contained
+
+    def places(self, rows: Int64) -> Int64:
+        """Where those that are admitted are in ``rows``, which ascend."""
+        at = np.searchsorted(rows, self._rows)
+        at, admitted = at[at < len(rows)], self._rows[at < len(rows)]
+        places: Int64 = at[rows[at] == admitted]
+        return places
 
     def selector(self) -> faiss.IDSelector:
         return _bitmap(self._bits)
@@ -161,12 +169,26 @@ def _estimated(
         estimates, slots = estimates[order], np.searchsorted(segment.rows, rows[order])
         held = segment.died[slots] > state.change
         exhausted = len(rows) < count  # the probed lists hold no more
-        if held.sum() >= k or (exhausted and probes >= codes.lists) or (count == segment.filled and not exhausted):
+        if held.sum() >= k or (count == segment.filled and not exhausted):
             return estimates[held], slots[held]
+        if exhausted and probes >= codes.lists:
+            return _with_least(estimates[held], slots[held], segment, state, admitted)
         if exhausted:
             probes *= _GROWTH
         else:
             count = min(count * _GROWTH, segment.filled)
+
+
+def _with_least(
+    estimates: Float32, slots: Int64, segment: Segment, state: State, admitted: Admitted | None
+) -> tuple[Float32, Int64]:
+    """Estimates and slots with those that FAISS leaves out of all lists, since their estimate is the least that its
+    tables hold.
+    """
+    held = np.arange(segment.filled) if admitted is None else admitted.places(segment.rows)
+    held = held[segment.died[held] > state.change]
+    left_out = held[~np.isin(held, slots, assume_unique=True)]
+    return np.append(estimates, np.full(len(left_out), -np.inf, np.float32)), np.append(slots, left_out)
 
 
 def _from_copy(segment: Segment, query: Float32, k: int, state: State) -> tuple[Float32, Int64] | None:
