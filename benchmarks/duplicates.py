@@ -26,8 +26,8 @@ from benchmarks.figures import Measured, write_figures
 from benchmarks.refusals import ends_with_a_sentence
 from dancerank.settings import DATA_VARIABLE, shipped_bundle
 from dancerank.synthetic import synthesize
-from ranking.vectors.backends.port import unit
 from ranking.vectors.duplicates import NEIGHBOUR, RATIO, SAME
+from ranking.vectors.unit_vectors import unit
 from schemas.bundle import BundleManifest, read_bundle
 from schemas.errors import FeaturesImplausible
 from schemas.events import ClipScored, ClipUploaded, InlineFeatures, embedding_array

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ranking.vectors.backends.port import unit
 from ranking.vectors.catalogue import Catalogue
 from ranking.vectors.profiles import IndexesByWidth, Profiles, mean_directions
+from ranking.vectors.unit_vectors import unit
 from schemas.errors import QueryError
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Float32

@@ -8,15 +8,16 @@ from typing import Final, NamedTuple, cast
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from ranking.vectors.backends.port import (
     FrozenIndex,
     IndexBackend,
     IndexedClip,
     RemoteBackend,
+    SnapshotBackend,
     SnapshotIndex,
     VectorIndex,
-    unit,
 )
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
 from ranking.vectors.conditions import Decisions, Undecided
@@ -24,9 +25,10 @@ from ranking.vectors.dancers import DancerSearch
 from ranking.vectors.manifest import IndexContents, SpaceContents
 from ranking.vectors.profiles import IndexesByWidth, Profiles, Unsummed
 from ranking.vectors.similarity import Reading, SimilaritySearch
+from ranking.vectors.unit_vectors import units
 from ranking.views.clip_styles import clip_style
 from schemas.errors import NotFound, StoreRefused, StoreUnavailable
-from schemas.events import embedding_array
+from schemas.events import ClipScored, embedding_array
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Float32, ScoredRecord
 from schemas.questions.dancers import SimilarDancersAnswer, SimilarDancersQuery
@@ -58,6 +60,8 @@ class EmbeddingSpace:
     def __init__(self, generation: str, backend: IndexBackend) -> None:
         self.generation: Final = generation
         self._backend = backend
+        # Asked about often, and it takes long to find out whether an object has all methods of a protocol.
+        self._remote = backend if isinstance(backend, RemoteBackend) else None
         self._catalogue = Catalogue()
         self._indexes: dict[Modality, dict[int, VectorIndex]] = {}
         self._incomplete: dict[tuple[Modality, int], str] = {}
@@ -129,12 +133,7 @@ class EmbeddingSpace:
         A clip that is held with an implausible time of upload at ``now_ms``, by an earlier release, gives way to any.
         """
         changes: dict[str, SpaceChange] = {}
-        for record, clip in scored:
-            vectors = {
-                m: vector
-                for m, result in clip.modalities.items()
-                if (vector := unit(embedding_array(result))) is not None
-            }
+        for (record, clip), vectors in zip(scored, _directions([clip for _, clip in scored]), strict=True):
             present = tuple(modality for modality in MODALITIES if modality in vectors)
             entry = CatalogueEntry(
                 clip_id=clip.clip_id,
@@ -224,7 +223,7 @@ class EmbeddingSpace:
         for (modality, width), vectors in self.vectors().items():
             # A SnapshotBackend makes no other index.
             index = cast(SnapshotIndex, self._indexes[modality][width])
-            each = None if isinstance(self._backend, RemoteBackend) else index.freeze()
+            each = None if self._remote is not None else index.freeze()
             segments = () if each is None else tuple(sorted(each.segments))
             contents.append(IndexContents(modality=modality, width=width, vectors=vectors, segments=segments))
             frozen.append(each)
@@ -250,7 +249,7 @@ class EmbeddingSpace:
     def indexes(self) -> list[SnapshotIndex]:
         """Those that live in this process."""
         # A SnapshotBackend makes no other index.
-        local = not isinstance(self._backend, RemoteBackend)
+        local = self._remote is None
         return [cast(SnapshotIndex, each) for of in self._indexes.values() for each in of.values() if local]
 
     @classmethod
@@ -304,15 +303,14 @@ class EmbeddingSpace:
     ) -> dict[tuple[Modality, int], dict[str, tuple[CatalogueEntry, Float32]]]:
         """By index, what the records have of clips, by clip id."""
         found: dict[tuple[Modality, int], dict[str, tuple[CatalogueEntry, Float32]]] = {}
-        for record, clip in scored:
+        for (record, clip), vectors in zip(scored, _directions([clip for _, clip in scored]), strict=True):
             held = self._catalogue.get(clip.clip_id)
             if held is None or _written(held) != (clip.uploaded_at_ms, record.partition, record.offset):
                 continue
             for modality, width in self._incomplete:
-                if modality in held.modalities and modality in clip.modalities:
-                    vector = unit(embedding_array(clip.modalities[modality]))
-                    if vector is not None and len(vector) == width:
-                        found.setdefault((modality, width), {})[clip.clip_id] = (held, vector)
+                vector = vectors.get(modality)
+                if modality in held.modalities and vector is not None and len(vector) == width:
+                    found.setdefault((modality, width), {})[clip.clip_id] = (held, vector)
         return found
 
     def _held(self) -> Iterator[tuple[Modality, int]]:
@@ -323,21 +321,21 @@ class EmbeddingSpace:
     def _count(self, modality: Modality, width: int) -> int:
         """Vectors held. A server counts them one by one; it is asked only if embeddings have several widths."""
         indexes = self._indexes[modality]
-        if isinstance(self._backend, RemoteBackend) and len(indexes) == 1:
+        if self._remote is not None and len(indexes) == 1:
             return self._catalogue.count_having(modality)
         return len(indexes[width])
 
     def _open(self, modality: Modality, dim: int) -> VectorIndex:
-        if isinstance(self._backend, RemoteBackend):
-            return self._backend.open(self.generation, modality, dim)
-        return self._backend.create(dim, self._catalogue)
+        if self._remote is not None:
+            return self._remote.open(self.generation, modality, dim)
+        return cast(SnapshotBackend, self._backend).create(dim, self._catalogue)  # a backend is one of the two
 
     def _indexed(self, entry: CatalogueEntry) -> IndexedClip:
         return IndexedClip(entry.clip_id, entry.challenge_id, entry.dancer_id, self._catalogue.reserve(entry.clip_id))
 
     def _drop(self, modality: Modality) -> None:
-        if isinstance(self._backend, RemoteBackend):
-            self._backend.drop(self.generation, modality)
+        if self._remote is not None:
+            self._remote.drop(self.generation, modality)
 
     def _drop_empty(self) -> None:
         # What is left must not depend on which widths there once were.
@@ -352,6 +350,21 @@ class EmbeddingSpace:
             else:
                 self._drop(modality)
                 del self._indexes[modality]
+
+
+def _directions(clips: Sequence[ClipScored]) -> list[dict[Modality, Float32]]:
+    """The unit vectors of each clip, without those that have no direction."""
+    found: list[dict[Modality, Float32]] = [{} for _ in clips]
+    alike = defaultdict[tuple[Modality, int], dict[int, npt.NDArray[np.float16]]](dict)
+    for number, clip in enumerate(clips):
+        for modality, result in clip.modalities.items():
+            embedding = embedding_array(result)
+            alike[modality, len(embedding)][number] = embedding
+    for (modality, _), embeddings in alike.items():
+        for number, direction in zip(embeddings, units(np.stack([*embeddings.values()])), strict=True):
+            if direction is not None:
+                found[number][modality] = direction
+    return found
 
 
 def _written(entry: CatalogueEntry) -> tuple[int, int, int]:

@@ -15,8 +15,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ranking.vectors.backends.port import VectorIndex, unit
+from ranking.vectors.backends.port import VectorIndex
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
+from ranking.vectors.unit_vectors import unit
 from schemas.modalities import MODALITIES, Modality
 from schemas.ports import Float32, Float64, Int64
 

@@ -141,7 +141,7 @@ class SimilaritySearch:
         ordering = Ordering(self._catalogue, query, at_ms, None if with_mmr else after)
         wanted = query.mmr_pool if with_mmr else query.k + 1  # one more tells whether there is another page
         fetch = max(_FIRST_FETCH, 2 * wanted)
-        rows, similarity, before = _NO_ROWS, np.empty(0), list[int]()
+        rows, similarity, before = _NO_ROWS, np.empty(0), _NO_ROWS
         searches = self._searches(question, indexes)
         while True:
             nearest = self._nearest(searches, fetch)
@@ -158,16 +158,25 @@ class SimilaritySearch:
                 rows, similarity = self._now(rows, similarity, question)
                 scores = ordering.scores(rows, similarity)
                 best, bound = ordering.best(rows, scores, wanted), nearest.bound
-                found = rows[best].tolist()
+                found = rows[best]
                 if (
                     bound is None
                     or (len(best) == wanted and scores[best[-1]] > bound + _ROUNDING)
-                    or (not nearest.exact and len(best) == wanted and found == before)
+                    or (not nearest.exact and len(best) == wanted and self._brought_nothing(before, found, question))
                 ):
                     shown = after.shown if with_mmr and after is not None else 0
                     return self._shown(rows[best], scores[best], question, at_ms, shown, approximate=not nearest.exact)
             before = found
             fetch *= _GROWTH if nearest.exact else _APPROXIMATE_GROWTH
+
+    def _brought_nothing(self, before: Int64, found: Int64, question: _Question) -> bool:
+        """Whether a round of longer lists left the best hits as they were, apart from clips that came, changed or went
+        meanwhile: those say nothing about the lists.
+        """
+        changed = self._catalogue.changed_since(question.began)
+        before, found = before[~contained(before, changed)], found[~contained(found, changed)]
+        both = min(len(before), len(found))
+        return both > 0 and bool((before[:both] == found[:both]).all())
 
     def _question(self, query: SimilarQuery, decisions: Decisions | None) -> _Question:
         asked = Directions(self._catalogue, self._indexes, self._profiles).asked(query)

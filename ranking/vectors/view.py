@@ -20,6 +20,7 @@ from ranking.vectors.restoring import DELETED_FILE, catalogue_file, restored
 from ranking.vectors.segments import SEGMENTS
 from ranking.vectors.snapshot_logs import SnapshotLogs
 from ranking.vectors.snapshots import is_erased, write_snapshot
+from ranking.vectors.turns import Turns
 from ranking.views.log_records import DELETED_CLIP, RETIRED_GENERATION, DeletedRecord, LogEntry
 from schemas.clock import Clock
 from schemas.errors import NotFound, NotReady, SnapshotError, SnapshotNotWritten
@@ -45,7 +46,8 @@ class IndexView:
     persists by itself and keeps the view's state, so that the folder is not used.
 
     ``apply`` belongs to one thread, ``save`` to another or the same; any number of others may query meanwhile. Queries
-    wait for a batch that is being applied, not for a snapshot; a batch waits for moments of queries only.
+    wait for a batch that is being applied, not for a snapshot; a batch waits for moments of queries, and for the end of
+    those under way as ``Turns`` has it.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class IndexView:
         self._retired: frozenset[str] = frozenset()
         self._deleted: set[str] = set()
         self._positions: dict[TopicPartition, int] = {}
-        self._lock = ReadWriteLock()
+        self._lock, self._turns = ReadWriteLock(), Turns()
         self._changing, self._saving = threading.Lock(), threading.Lock()
         self._intact: Path | None = None
         self._logs = SnapshotLogs()
@@ -85,8 +87,12 @@ class IndexView:
 
     def sizes(self) -> dict[Modality, int]:
         """Vectors held of each modality, of all generations."""
+        sizes: dict[Modality, int] = {}
         with self._lock.reading():
-            return self._sizes()
+            for space in self._spaces.values():
+                for modality, vectors in space.sizes().items():
+                    sizes[modality] = sizes.get(modality, 0) + vectors
+        return dict(sorted(sizes.items()))
 
     def clips(self) -> int:
         """Clips held, one under two generations counted twice."""
@@ -118,7 +124,8 @@ class IndexView:
         now_ms = self._clock.now_ms()
         space = self._space(generation)
         while True:
-            answer = space.similar(query, now_ms, decisions, self._lock.reading)
+            with self._turns.question():
+                answer = space.similar(query, now_ms, decisions, self._lock.reading)
             if isinstance(answer, SimilarAnswer):
                 return answer
             if isinstance(answer, Unsummed):
@@ -130,7 +137,8 @@ class IndexView:
         """The dancers most similar to one; raises as ``similar``."""
         space = self._space(generation)
         while True:
-            answer = space.similar_dancers(query, self._lock.reading)
+            with self._turns.question():
+                answer = space.similar_dancers(query, self._lock.reading)
             if isinstance(answer, SimilarDancersAnswer):
                 return answer
             self._sum_profiles(answer, space)
@@ -158,7 +166,9 @@ class IndexView:
         return {partition: held[partition] for partition in partitions if partition in held}
 
     def apply(self, entries: Sequence[LogEntry], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
-        with self._changing:
+        for index in [index for space in self._spaces.values() for index in space.indexes()]:
+            index.await_room()
+        with self._changing, self._turns.change(len(entries)):
             deleted = {entry.event.clip_id for entry in entries if isinstance(entry, DeletedRecord)}
             changes: dict[str, list[SpaceChange]] = {}
             spaces: dict[str, EmbeddingSpace] = {}
@@ -170,9 +180,6 @@ class IndexView:
             later = {at: max(offset, self._positions.get(at, 0)) for at, offset in positions.items()}
             if not isinstance(self._backend, RemoteBackend):
                 self._logs.declare(deleted - self._deleted)
-            for space in self._spaces.values():
-                for index in space.indexes():
-                    index.await_room()
             with self._lock.writing():
                 self._deleted |= deleted
                 if sum([space.delete(deleted) for space in self._spaces.values()]):
@@ -210,13 +217,6 @@ class IndexView:
                 else:
                     living[entry.clip.generation].append(entry)
         return living
-
-    def _sizes(self) -> dict[Modality, int]:
-        sizes: dict[Modality, int] = {}
-        for space in self._spaces.values():
-            for modality, vectors in space.sizes().items():
-                sizes[modality] = sizes.get(modality, 0) + vectors
-        return dict(sorted(sizes.items()))
 
     def _report(self, changes: Sequence[SpaceChange]) -> None:
         sizes = self.sizes()

@@ -16,7 +16,8 @@ from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.live.index import LiveIndex
 from ranking.vectors.backends.live.tiers import Shape
 from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
-from ranking.vectors.backends.port import Filter, IndexBackend, IndexedClip, RowNumbers, SnapshotBackend, unit
+from ranking.vectors.backends.port import Filter, IndexBackend, IndexedClip, RowNumbers, SnapshotBackend
+from ranking.vectors.unit_vectors import unit
 from tests.ranking.vectors.live.copies import OnTheHost
 from tests.ranking.vectors.own_backends import LossyBackend, LossyIndex, RemoteService, SegmentedBackend
 

@@ -19,8 +19,8 @@ from ranking.vectors.backends.port import (
     VectorIndex,
     cosines,
     row_search,
-    unit,
 )
+from ranking.vectors.unit_vectors import unit
 from schemas.modalities import Modality
 from schemas.ports import Float32, Int64
 

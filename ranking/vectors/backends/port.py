@@ -12,10 +12,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
 from schemas.errors import GenerationMismatch, SnapshotError
 from schemas.escaping import shortened
@@ -138,7 +137,6 @@ class RowSearch(Protocol):
         ...
 
 
-@runtime_checkable
 class SearchesRows(Protocol):
     """An index in this process that says which rows are near, so that no ids have to be looked up, and that compares
     its vectors with a query faster than ``vectors`` hands them out.
@@ -290,18 +288,6 @@ def reading(what: Path | str) -> Iterator[None]:
         raise SnapshotError(f"{what}: not the content of an index ({problem}); delete the snapshot") from error
 
 
-def unit(vector: npt.ArrayLike) -> Float32 | None:
-    """A vector (D,) at unit length, or ``None`` if it has no direction because it is zero."""
-    wide = np.asarray(vector, np.float64)
-    # Scaling by the largest value first keeps the squares of very large or small values in range.
-    largest = np.abs(wide).max(initial=0.0)
-    if largest == 0.0:
-        return None
-    scaled = wide / largest
-    direction: Float32 = (scaled / np.linalg.norm(scaled)).astype(np.float32)
-    return direction
-
-
 def checked_vectors(clips: Sequence[IndexedClip], vectors: Float32, dim: int) -> Float32:
     """``vectors`` (B, D) as contiguous float32.
 
@@ -347,9 +333,14 @@ def _lengths(vectors: Float32) -> Float32:
     return lengths
 
 
+def _searches_rows(index: VectorIndex) -> TypeGuard[SearchesRows]:
+    """As ``isinstance``, which looks at all methods of the protocol and takes as long as a short search."""
+    return hasattr(index, "row_search") and hasattr(index, "cosines")
+
+
 def row_search(index: VectorIndex, numbers: RowNumbers, query: Float32, among: Filter | None) -> RowSearch:
     """``SearchesRows.row_search`` of any index; -1 for a clip that has no row by now."""
-    if isinstance(index, SearchesRows):
+    if _searches_rows(index):
         return index.row_search(query, among=among)
     return _SearchById(index, numbers, query, among)
 
@@ -372,7 +363,7 @@ def cosines(index: VectorIndex, numbers: RowNumbers, rows: Int64, query: Float32
     """Cosines (B,) of the stored vectors of ``rows`` (B,) with the unit vector ``query`` (D,), NaN for each that is not
     held.
     """
-    if isinstance(index, SearchesRows):
+    if _searches_rows(index):
         return index.cosines(rows, query)
     # Not a matrix product: BLAS may round equal rows differently, and they have to tie.
     compared: Float32 = np.einsum("nd,d->n", index.vectors(numbers.clip_ids(rows)), query)

@@ -12,9 +12,10 @@ import ranking.vectors.dancers
 import ranking.vectors.profiles
 from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
-from ranking.vectors.backends.port import IndexedClip, unit
+from ranking.vectors.backends.port import IndexedClip
 from ranking.vectors.embedding_space import EmbeddingSpace
 from ranking.vectors.profiles import Profiles, Sum, Sums, Unsummed, mean_directions
+from ranking.vectors.unit_vectors import unit
 from ranking.vectors.view import IndexView
 from schemas.clock import ManualClock
 from schemas.errors import NotFound, QueryError, StoreUnavailable

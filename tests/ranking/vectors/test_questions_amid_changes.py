@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 import ranking.vectors.similarity
 from ranking.vectors.backends.faiss_live import FaissBackend
+from ranking.vectors.backends.live.tiers import Shape
 from ranking.vectors.backends.numpy_exact import NumpyBackend
 from ranking.vectors.backends.port import FoundRows, IndexBackend, RowSearch, VectorIndex
 from ranking.vectors.conditions import Decisions, Undecided
 from ranking.vectors.row_changes import ChangesForgotten, RowChanges
+from ranking.vectors.similarity import SimilaritySearch
 from schemas.errors import NotFound, StoreUnavailable
 from schemas.modalities import Modality
 from schemas.questions.dancers import SimilarDancersAnswer, SimilarDancersQuery
@@ -205,6 +207,34 @@ def test_a_question_ends_although_clips_of_which_a_database_knows_nothing_stream
     assert isinstance(answer, SimilarAnswer)
     assert {hit.clip_id for hit in answer.hits} == {clip.clip_id for clip in clips if clip.tier == "t1"}
     assert changes, "there were more changes than the question took"
+
+
+def test_lists_grow_no_longer_because_a_hit_comes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched = list[int]()
+    nearest = SimilaritySearch._nearest
+    monkeypatch.setattr(SimilaritySearch, "_nearest", lambda self, of, k: fetched.append(k) or nearest(self, of, k))
+    monkeypatch.setattr(ranking.vectors.similarity, "_FIRST_FETCH", 4)
+    clips = random_clips(400, 8, presence=1.0)
+    query = SimilarQuery(embeddings={m: each.tolist() for m, each in clips[0].embeddings.items()}, k=10)
+    changes: list[Change] = []
+    codes = Shape(capacity=64, ratio=2, exact_below=64, coded_from=64, scanned=8)
+    space = ChangingSpace(clips, FaissBackend(shape=codes, background=False), changes)
+
+    def longest(before: int) -> int:
+        """Of the lists that are fetched if a clip like the example comes after so many moments."""
+        fetched.clear()
+        changes[:] = [*[lambda: None] * before, lambda: space.put(clips[0]._replace(clip_id="new"))]
+        answer = space.space.similar(query, NOW_MS, None, space.reading)
+        assert isinstance(answer, SimilarAnswer)
+        assert answer.approximate
+        assert (not changes) == ("new" in {hit.clip_id for hit in answer.hits})
+        changes.clear()
+        space.delete("new")
+        return max(fetched)
+
+    undisturbed = longest(1000)
+    assert undisturbed > 22, "this question needs several rounds"
+    assert max(map(longest, range(60))) == undisturbed
 
 
 def test_dancers_who_go_while_they_are_compared_are_in_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:

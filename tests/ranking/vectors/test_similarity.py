@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 import ranking.vectors.similarity
 from ranking.vectors.backends.live.index import LiveIndex
 from ranking.vectors.backends.numpy_exact import NumpyIndex
-from ranking.vectors.backends.port import Filter, IndexedClip, RowNumbers, SearchResult, VectorIndex, unit
+from ranking.vectors.backends.port import Filter, IndexedClip, RowNumbers, SearchResult, VectorIndex
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
 from ranking.vectors.similarity import SimilaritySearch
+from ranking.vectors.unit_vectors import unit
 from schemas.errors import NotFound, QueryError
 from schemas.modalities import FUSED_MODALITIES, Modality
 from schemas.ports import Float32

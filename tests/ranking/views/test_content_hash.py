@@ -22,10 +22,11 @@ from ranking.scores.store import ScoreStore
 from ranking.vectors.backends.faiss_live import FaissBackend
 from ranking.vectors.backends.live.tiers import Shape
 from ranking.vectors.backends.numpy_exact import NumpyBackend, NumpyIndex
-from ranking.vectors.backends.port import IndexedClip, SnapshotBackend, VectorIndex, unit
+from ranking.vectors.backends.port import IndexedClip, SnapshotBackend, VectorIndex
 from ranking.vectors.catalogue import Catalogue, CatalogueEntry
 from ranking.vectors.content_hash import index_content
 from ranking.vectors.profiles import IndexesByWidth
+from ranking.vectors.unit_vectors import unit
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import LogEntry, positions_after
 from schemas.events import FeatureFile, VideoFile
@@ -203,8 +204,7 @@ class Held:
         self.catalogue.delete(clip_id)
 
     def content(self, generation: str = "g1", **others: "Held") -> str:
-        spaces = {name: each.parts() for name, each in {generation: self, **others}.items()}
-        return index_content(spaces, self.deleted)
+        return index_content({name: each.parts() for name, each in {generation: self, **others}.items()}, self.deleted)
 
     def parts(self) -> tuple[Catalogue, IndexesByWidth]:
         return self.catalogue, {modality: {index.dim: index} for modality, index in self.indexes.items()}

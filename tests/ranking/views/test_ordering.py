@@ -27,8 +27,8 @@ from ranking.database.tables import (
 )
 from ranking.scores.store import ScoreStore
 from ranking.vectors.backends.numpy_exact import NumpyBackend
-from ranking.vectors.backends.port import unit
 from ranking.vectors.embedding_space import EmbeddingSpace
+from ranking.vectors.unit_vectors import unit
 from ranking.vectors.view import IndexView
 from ranking.views.log_records import DeletedRecord, LogEntry, positions_after
 from schemas.clock import ManualClock

@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -37,12 +37,12 @@ class MergeThreads:
         self._running: dict[Lane, threading.Thread] = {}
         self._resting = False
 
-    def wake(self, index: Mergeable) -> None:
-        """Something may be due in ``index``."""
+    def wake(self, index: Mergeable, lanes: Iterable[Lane] = tuple(Lane)) -> None:
+        """Something may be due in these lanes of ``index``."""
         with self._lock:
-            for lane, queued in self._queued.items():
-                if index not in queued:
-                    queued.append(index)
+            for lane in lanes:
+                if index not in self._queued[lane]:
+                    self._queued[lane].append(index)
                 if lane not in self._running:
                     self._running[lane] = threading.Thread(target=self._run, args=(lane,), name=f"merge-{lane}")
                     self._running[lane].start()

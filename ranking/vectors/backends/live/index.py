@@ -163,8 +163,7 @@ class LiveIndex:
         """Carry out one merge of ``lane``; ``False`` if none is due. ``check`` may raise to end it."""
         with self._changed:
             state = self._state
-            free = [part for part, _ in state.shown[:-1] if part.number not in self._claimed]
-            merge = due(free, state.live, self._shape, lane)
+            merge = self._due(lane)
             if merge is None:
                 return False
             self._claimed.update(dict.fromkeys((part.number for part in merge.parts), state.change))
@@ -332,9 +331,17 @@ class LiveIndex:
                     yield part, at[own] & _SLOT, pending[own]
             pending = pending[gone]
 
+    def _due(self, lane: Lane) -> Merge | None:
+        """The next merge of a lane that none of the parts is in already."""
+        free = [part for part, _ in self._state.shown[:-1] if part.number not in self._claimed]
+        return due(free, self._state.live, self._shape, lane)
+
     def _merge_soon(self) -> None:
         if self._merges is not None:
-            self._merges.wake(self)
+            with self._changed:
+                lanes = [lane for lane in Lane if self._due(lane) is not None]
+            if lanes:  # most changes bring none, and a thread that is started for nothing takes what questions need
+                self._merges.wake(self, lanes)
         else:
             for lane in Lane:
                 while self.merge(lane):

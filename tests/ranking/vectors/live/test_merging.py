@@ -199,6 +199,22 @@ def test_a_large_merge_does_not_hold_up_small_ones(tmp_path: Path, monkeypatch: 
     beside.agree(range(row))
 
 
+def test_a_change_after_which_no_merge_is_due_starts_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = list[str]()
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda self: (started.append(self.name), start(self)))
+    backend = FaissBackend(shape=SHAPE, folder=tmp_path)
+    beside = Beside(backend.create(WIDTH, NAMES))
+    with resting_afterwards(backend):
+        beside.put(range(2 * SHAPE.capacity))
+        for row in range(8):
+            beside.remove([row])
+        assert started == []
+        beside.put(range(2 * SHAPE.capacity, 4 * SHAPE.capacity))
+        beside.index.settle()  # type: ignore[attr-defined]
+    assert "merge-small" in started
+
+
 def test_files_go_with_the_segments_and_with_the_process_that_made_them(tmp_path: Path) -> None:
     index = made(tmp_path)
     for start in range(0, 900, 30):
