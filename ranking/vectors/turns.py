@@ -45,16 +45,16 @@ class Turns:
         """Begins once no question is under way, and then none begins within; at the latest after ``PATIENCE_S``, and
         then others go on. A change of ``MANY`` records begins at once.
         """
-        with self._moved:
-            if records < MANY and self._questions:
-                self._is_awaited = True
-                self._moved.wait_for(lambda: self._is_changing, PATIENCE_S)
-                self._is_awaited = False
-            else:
-                self._is_changing = records < MANY
         try:
+            with self._moved:
+                if records < MANY and self._questions:
+                    self._is_awaited = True
+                    self._moved.wait_for(lambda: self._is_changing, PATIENCE_S)
+                    self._is_awaited = False
+                else:
+                    self._is_changing = records < MANY
             yield
         finally:
-            with self._moved:
-                self._is_changing = False
+            with self._moved:  # a change that is interrupted while it waits leaves no turn behind
+                self._is_awaited = self._is_changing = False
                 self._moved.notify_all()

@@ -89,6 +89,21 @@ def test_a_change_that_fails_leaves_its_turn() -> None:
         pass
 
 
+def test_a_change_that_is_interrupted_while_it_waits_leaves_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns()
+
+    def interrupted(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    with turns.question():
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(turns._moved, "wait_for", interrupted)
+            with turns.change(1):
+                pytest.fail("it has not begun")
+        assert not turns._is_awaited
+    assert not turns._is_changing
+
+
 @pytest.mark.usefixtures("patient")
 def test_a_question_that_fails_is_not_under_way_any_more() -> None:
     turns = Turns()
