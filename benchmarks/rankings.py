@@ -96,7 +96,7 @@ def main() -> None:
             path = write_figures(
                 "rankings", figures, batch=arguments.batch, writers=arguments.writers, server=arguments.server
             )
-    console.print(table(found))
+    console.print(table(found, setting(arguments)))
     bars = [each for each in figures if each.bar is not None]
     console.print(f"{sum(bool(each.met) for each in bars)} of {len(bars)} bars are met: {path}")
 
@@ -318,8 +318,15 @@ def measured(found: Sequence[Found]) -> Iterator[Measured]:
                 yield Measured(f"{name}: {question}, p50, most over fewest clips", ratio, "ratio")
 
 
-def table(found: Sequence[Found]) -> Table:
-    shown = Table("", *(f"{each.database}\n{each.clips:,} clips" for each in found), title="p50 / p99 / processor, ms")
+def setting(arguments: argparse.Namespace) -> str:
+    """Under which the figures were found."""
+    server = ", ".join(arguments.server) or "default settings"
+    return f"writers: {arguments.writers}, clips in a batch: {arguments.batch}, PostgreSQL: {server}"
+
+
+def table(found: Sequence[Found], caption: str) -> Table:
+    heads = (f"{each.database}\n{each.clips:,} clips" for each in found)
+    shown = Table("", *heads, title="p50 / p99 / processor, ms", caption=caption)
     for question in found[0].questions:
         cells = (each.questions[question] for each in found)
         shown.add_row(question, *(" / ".join(f"{ms:.2f}" for ms in cell) for cell in cells))

