@@ -96,9 +96,9 @@ def test_a_change_that_is_interrupted_while_it_waits_leaves_no_turn(monkeypatch:
         raise KeyboardInterrupt
 
     with turns.question():
-        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patched:
             patched.setattr(turns._moved, "wait_for", interrupted)
-            with turns.change(1):
+            with pytest.raises(KeyboardInterrupt), turns.change(1):
                 pytest.fail("it has not begun")
         assert not turns._is_awaited
     assert not turns._is_changing
