@@ -1,6 +1,7 @@
 """The scenic stream: an embedding of the background, four in a second."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
 import numpy as np
@@ -12,11 +13,17 @@ from extraction.backgrounds.pictures import BackgroundPicture, Backgrounds, open
 from extraction.frames import Frame
 from extraction.networks import Features, Network
 from extraction.resizing import fitted
+from extraction.stream_threads import cores
 from extraction.streams import ExtractedStream, NotExtracted, OpenStreamExtractor, Person
 from schemas.ports import Float32
 
 MOST_UNSEEN: Final = 0.95
 """If a person covers more of all pictures, nothing can be said of the scene."""
+
+
+_MANY: Final = 4
+"""Pictures that are embedded on all cores: those that waited for the end of the video, when nobody else has much to do.
+"""
 
 
 class SceneEmbedding(Protocol):
@@ -35,7 +42,10 @@ class Gist:
     extractor: str = gist.VERSION
 
     def embed(self, images: Sequence[npt.NDArray[np.uint8]]) -> Float32:
-        return np.stack([gist.gist(image) for image in images])
+        if len(images) < _MANY:
+            return np.stack([gist.gist(image) for image in images])
+        with ThreadPoolExecutor(cores(), "gist") as threads:
+            return np.stack(list(threads.map(gist.gist, images)))
 
 
 class SceneNetwork:

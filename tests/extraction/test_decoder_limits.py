@@ -1,6 +1,7 @@
 """A decoder that crashes, spins or hangs is ended and its video refused; no other video notices."""
 
 import errno
+import resource
 import select
 import signal
 import subprocess
@@ -142,3 +143,11 @@ def test_damaged_videos_are_decoded_or_refused(tmp_path: Path) -> None:
         path.unlink()
     assert {True, VideoUnreadable} <= outcomes
     assert [step_of(frame.image) for frame in decode(tmp_path / "v.mp4")[1]] == list(range(15))
+
+
+def test_the_decoder_takes_the_memory_of_a_picture_once_not_for_each(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "v.mp4", steady(3), lambda t: numbered(t, (520, 496)), codec="mpeg4")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
+    _, frames, _ = decode(video)
+    pages = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt - before
+    assert pages < sum(frame.image.nbytes for frame in frames) / resource.getpagesize(), "with all that Python imports"

@@ -67,3 +67,8 @@ def test_a_dancer_who_fills_every_picture_leaves_no_scene():
 
 def test_a_video_without_frames_has_no_scene():
     assert extracted([]) == NotExtracted("no frame was decoded")
+
+
+def test_many_pictures_at_once_have_the_bytes_of_each_alone():
+    images = street(6)
+    np.testing.assert_array_equal(Gist().embed(images), np.stack([gist(image) for image in images]))
