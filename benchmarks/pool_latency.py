@@ -8,7 +8,8 @@ scored clip, the others engagement of clips that are known, whose counts rise an
 or demotes its clip: each event has one decision. The latency is from the moment an event is handed to the producer
 until a process that reads ``clips.pool-decisions``, committed records only, has the decision. How much later than
 evenly the events were handed over is printed beside: where cores are few, this process waits for one too, and what it
-sends in bursts then is not what was asked for.
+sends in bursts then is not what was asked for. Events are sent, and decisions read, by clients that take little of the
+cores (``benchmarks.workloads.light_clients``): whoever does so in production has a machine of its own.
 
 *Bare*: the least that anyone would have to do, a process that reads a topic and writes each record to another, at the
 same rate, timed likewise, just before. The ratio of the 99th percentiles is printed beside the bar.
@@ -35,6 +36,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.workloads import light_clients
+from benchmarks.workloads.light_clients import LightSink
 from benchmarks.workloads.pool_load import POLICY, Key, Load
 from dancerank.processes import Processes
 from dancerank.settings import Settings, load_settings
@@ -45,7 +48,6 @@ from schemas.ports import OutgoingRecord, Record
 from tests.servers import free_port
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgresql import PostgresqlServer
-from transport.client_options import ProducerOptions
 from transport.connection import KafkaConnection
 from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
@@ -152,14 +154,11 @@ def copy(server: str, source: str, target: str, stop: StopEvent) -> None:
 
 def read(server: str, topic: str, results: Any, stop: StopEvent) -> None:
     """A process that notes when each record can be read; in the end it sends what it noted."""
-    connection = KafkaConnection(servers=(server,))
     seen: list[tuple[Sequence[Record], int]] = []
-    with closing(KafkaSource(connection, [topic], group=None)) as source:
-        source.poll(max_records=1, timeout_s=0.0)
+    with light_clients.reading(server, topic) as consumer:
         results.send("ready")
         while not stop.is_set():
-            records = source.poll(max_records=500, timeout_s=0.2)
-            if records:
+            if records := light_clients.poll(consumer, timeout_s=0.2):
                 seen.append((records, time.time_ns()))
                 results.send(len(records))
     results.send([(key_of(record), at_ns) for records, at_ns in seen for record in records])
@@ -207,7 +206,7 @@ class Reader:
 
 
 def steadily(
-    events: Iterator[tuple[Key, OutgoingRecord]], sink: KafkaSink, rate: float, seconds: float
+    events: Iterator[tuple[Key, OutgoingRecord]], sink: LightSink, rate: float, seconds: float
 ) -> tuple[dict[Key, int], list[float]]:
     """Send events evenly; when each was handed to the producer, in nanoseconds since the epoch, and how many
     milliseconds late.
@@ -248,7 +247,7 @@ def bare(connection: KafkaConnection, rate: float, seconds: float) -> list[float
     numbered = (
         ((BARE, n), OutgoingRecord(source, BARE.encode(), b"%d" % n, partition_by=str(n))) for n in range(sys.maxsize)
     )
-    with closing(KafkaSink(connection, ProducerOptions(linger_s=0.0))) as sink:
+    with closing(LightSink(server)) as sink:
         sent, _ = steadily(numbered, sink, rate, WARM_UP_S + seconds)
     reader.await_count(len(sent))
     found = latencies(sent, reader.finish(), round(rate * WARM_UP_S))
@@ -287,8 +286,9 @@ def pools(
         processes["pools run"] = stack.enter_context(running(folder, "pools", "run"))
         for _ in range(workers - 1):
             stack.enter_context(without_metrics(folder))
-        sink = stack.enter_context(closing(KafkaSink(connection, ProducerOptions(linger_s=0.0))))
-        reader = Reader(settings.kafka.bootstrap_servers[0], settings.pools.decisions_topic)
+        server = settings.kafka.bootstrap_servers[0]
+        sink = stack.enter_context(closing(LightSink(server)))
+        reader = Reader(server, settings.pools.decisions_topic)
         for _, record in load.known():
             sink.send(record)
         reader.await_count(KNOWN_CLIPS)

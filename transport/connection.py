@@ -149,6 +149,8 @@ def open_client(
         doing += " (a broker hangs up on a wrong user name or password)"
     try:
         with transport_errors(connection, doing):
+            # Its own measurements of every request and record nobody asks for.
+            unmeasured = {"metrics_enabled": False} if "metrics_enabled" in getattr(kind, "DEFAULT_CONFIG", ()) else {}
             client = kind(
                 bootstrap_servers=list(connection.servers),
                 api_version=connection.api_version,
@@ -158,6 +160,7 @@ def open_client(
                 metadata_max_age_ms=round(connection.metadata_refresh_s * 1000),
                 kafka_client=reach_a_broker,
                 **connection.security,
+                **unmeasured,
                 **settings,
             )
     except BaseException:

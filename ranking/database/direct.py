@@ -24,8 +24,8 @@ class _Compiled(NamedTuple):
 def rows_of(
     connection: sa.Connection, statement: sa.SelectBase, parameters: Mapping[str, Any]
 ) -> list[tuple[Any, ...]]:
-    """The rows of ``statement``, whose every parameter is one value: no list expands. The statement is kept for as long
-    as the process: construct it once.
+    """The rows of ``statement``, whose every parameter is one value: no list expands, an array of PostgreSQL is one.
+    The statement is kept for as long as the process: construct it once.
     """
     text, fixed = _compiled(connection.dialect.name, statement)
     raw = connection.connection

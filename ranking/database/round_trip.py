@@ -124,7 +124,7 @@ def _pipelined(connection: sa.Connection, steps: Sequence[Step], *, prepared: bo
         cursors = []
         with driver.pipeline():
             for step in steps:
-                cursor = driver.cursor(row_factory=namedtuple_row)
+                cursor = driver.cursor(binary=True, row_factory=namedtuple_row)
                 text, own = _compiled(step.statement)
                 cursor.execute(text, {**own, **_values(step.parameters)}, prepare=prepared)
                 cursors.append(cursor)

@@ -76,6 +76,7 @@ class PoolStore:
         self._lease_ms = round(lease_s * MS)
         self._name = ""
         self._granting: set[LaneWindow] = set()
+        self._generation: str | None = None
 
     def positions(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         with self._database.reading() as connection:
@@ -125,7 +126,7 @@ class PoolStore:
             worker = Worker(self._name, self._lease_ms, self._keeps_journal)
             try:
                 with self._database.writing() as connection:
-                    transaction = PoolTransaction(connection, policy, adoption, worker, batch.at_ms)
+                    transaction = PoolTransaction(connection, policy, adoption, worker, batch.at_ms, self._generation)
                     handle(transaction, transaction.open(batch))
                     transaction.finish()
             except LeaseShort as short:
@@ -136,6 +137,7 @@ class PoolStore:
                 time.sleep(min(_LOOK_AGAIN_S * attempt, _LONGEST_WAIT_S))
             else:
                 self._granting |= transaction.state.granted_lanes()
+                self._generation = transaction.active
                 return transaction.state.decisions
         raise StoreUnavailable(f"other workers of the pools were quicker {_ATTEMPTS} times; try again")
 

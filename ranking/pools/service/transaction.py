@@ -30,7 +30,7 @@ from ranking.pools.service.facts import Facts, UploadedTo, outside_training, upl
 from ranking.pools.service.journal import writing_events
 from ranking.pools.service.sql_state import Overtaken, SqlPoolState
 from ranking.scores.generations import ACTIVE, CHOSEN
-from ranking.scores.standings import Standing, standings
+from ranking.scores.standings import Standing, answered, asking, standings
 from ranking.views.applied_offsets import advancing
 from schemas.codec import encode
 from schemas.errors import FinalError
@@ -50,6 +50,9 @@ ADOPTED: Final = (
 )
 """The active policy, with the number of its adoption."""
 
+_FEW: Final = 200
+"""Scored clips of a batch whose ranks are asked for before it is known which of them the pools have already."""
+
 _KEPT_WINDOWS: Final = 2
 _NEARLY: Final = 0.9
 _CLIP_LOCKS: Final = 0x636C6970  # "clip"
@@ -58,9 +61,14 @@ _MOST_LOCKS: Final = 1000
 _FROZEN_MS: Final = 60_000
 """PostgreSQL ends a transaction that does nothing for so long: its process is frozen, or its host is lost."""
 
-_WORKER: Final = sa.select(pool_workers.c.batches).where(
-    pool_workers.c.worker == sa.bindparam("of_worker"), pool_workers.c.expires_at_ms.is_not(None)
+_STANDING: Final = sa.select(
+    sa.select(sa.func.max(pool_policies.c.adoption)).scalar_subquery().label("adoption"),
+    sa.select(pool_workers.c.batches)
+    .where(pool_workers.c.worker == sa.bindparam("of_worker"), pool_workers.c.expires_at_ms.is_not(None))
+    .scalar_subquery()
+    .label("batches"),
 )
+"""The number of the last adoption of a policy, and how many batches a worker has made, if it is among the workers."""
 _COUNTERS: Final = sa.select(pool_counters.c.name, pool_counters.c.value)
 _SET_COUNTER: Final = (
     sa.update(pool_counters)
@@ -131,12 +139,25 @@ class Worker(NamedTuple):
 class PoolTransaction:
     """One transaction: decides by ``state``, keeps observations by ``engagement``, advances positions."""
 
-    def __init__(self, connection: sa.Connection, policy: Policy, adoption: int, worker: Worker, at_ms: int) -> None:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        policy: Policy,
+        adoption: int,
+        worker: Worker,
+        at_ms: int,
+        expected: str | None = None,
+    ) -> None:
+        """``expected``: the generation that is likely active. Clips are ranked by it in the round trip that says
+        whether it is; if it is not, in one of their own.
+        """
         self._connection = connection
         self._policy = policy
         self._adoption = adoption
         self._worker = worker
         self._at_ms = at_ms
+        self._expected = self.active = expected
+        self._stands: Mapping[str, Mapping[Dimension, Standing]] | None = None
         self._batches = 0
         self._counters: dict[str, int] = {}
         self._advances: list[Step] = []
@@ -151,10 +172,10 @@ class PoolTransaction:
         if steps and claims and not is_alone:
             steps.append(Step(_CLAIM, {"keys": claims}))
         steps += [
-            Step(ADOPTED, check=self._check_policy),
-            Step(_WORKER, {"of_worker": self._worker.name}, check=self._check_joined),
-            Step(_COUNTERS, check=self._count),
+            Step(_STANDING, {"of_worker": self._worker.name}, check=self._check_standing),
         ]
+        if self._connection.dialect.name != POSTGRESQL:
+            steps.append(Step(_COUNTERS, check=self._count))
         return self._read(batch, steps)
 
     def read(self, clip_ids: Sequence[str]) -> Facts:
@@ -174,6 +195,9 @@ class PoolTransaction:
             facts = [Step(uploaded(dialect), {"clips": clip_ids})]
         if scored:
             facts += [Step(ACTIVE), Step(CHOSEN), Step(outside_training(dialect), {"clips": scored})]
+        asks_ahead = bool(scored) and len(scored) <= _FEW and self._expected is not None
+        if asks_ahead:
+            facts.append(asking(dialect, scored, str(self._expected)))
         rows = iter(together(self._connection, [*first, *clips_read, *observed, *facts], prepared=True)[len(first) :])
         if not clip_ids:
             return Facts()
@@ -182,26 +206,30 @@ class PoolTransaction:
         uploads = {row.clip_id: UploadedTo(row.challenge_id, int(row.uploaded_at_ms)) for row in next(rows)}
         if not scored:
             return Facts(uploads)
-        active, chosen, outside = ([row[0] for row in each] for each in rows)
-        return Facts(uploads, active[0] if active else None, frozenset(chosen), frozenset(outside))
+        active, chosen, outside = ([row[0] for row in next(rows)] for _ in range(3))
+        if asks_ahead:
+            self._stands = answered(next(rows))
+        self.active = active[0] if active else None
+        return Facts(uploads, self.active, frozenset(chosen), frozenset(outside))
 
-    def _check_policy(self, rows: Sequence[Any]) -> None:
-        if not rows or int(rows[0].adoption) != self._adoption:
+    def _check_standing(self, rows: Sequence[Any]) -> None:
+        (found,) = rows
+        if found.adoption != self._adoption:
             raise PolicyReplaced(
                 f"another policy became active after {self._policy.version}; start this worker again with that policy",
                 field="policy",
             )
-
-    def _check_joined(self, rows: Sequence[Any]) -> None:
-        if not rows:
+        if found.batches is None:
             raise NotJoined
-        self._batches = int(rows[0].batches)
+        self._batches = int(found.batches)
 
     def _count(self, rows: Sequence[Any]) -> None:
         self._counters = {row.name: int(row.value) for row in rows}
 
-    def standings(self, clip_ids: Collection[str], generation: str) -> dict[str, dict[Dimension, Standing]]:
+    def standings(self, clip_ids: Collection[str], generation: str) -> Mapping[str, Mapping[Dimension, Standing]]:
         """Ranks of clips that ``generation`` scored in their challenges."""
+        if generation == self._expected and self._stands is not None:
+            return self._stands
         return {
             clip_id: found
             for part in in_parts(clip_ids)
@@ -261,7 +289,7 @@ class PoolTransaction:
 
     def _made(self, decisions: Sequence[PoolDecision]) -> Iterable[Step]:
         """In sequence, numbered while the clips are locked, so that numbers of a clip rise."""
-        first = self._counters["decisions"] + 1
+        first = self._counters.get("decisions", 0) + 1  # PostgreSQL numbers them itself
         rows = [
             {
                 "clip_id": decision.clip_id,
@@ -282,7 +310,7 @@ class PoolTransaction:
         yield Step(_SET_COUNTER, {"counter": "decisions", "reached": first + len(decisions) - 1})
 
     def _journal(self, number: int) -> Iterable[Step]:
-        batch = self._counters["batches"] + 1
+        batch = self._counters.get("batches", 0) + 1
         if self._worker.keeps_journal:
             state = self.state
             yield writing_events(

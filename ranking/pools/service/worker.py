@@ -280,7 +280,7 @@ class Intake:
         self._facts = facts
         self.skipped: list[tuple[str, str]] = []
         """Topics of what was not counted, and why; to be reported once the transaction is done."""
-        self._standings: dict[str, dict[Dimension, Standing]] = {}
+        self._standings: Mapping[str, Mapping[Dimension, Standing]] = {}
 
     def take(self, entries: Sequence[PoolEntry]) -> None:
         """Handle ``entries``, which are those of the transaction's batch, in order."""

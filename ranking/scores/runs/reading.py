@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from ranking.database.direct import rows_of
+from ranking.database.round_trip import POSTGRESQL
 from ranking.database.tables import ranking_runs
 from ranking.scores.runs.content import (
     NOTHING,
@@ -115,8 +116,23 @@ def scored_of(
     since: Since | None = None,
 ) -> list[Scored]:
     """Every score of the clips in the dimensions, among all clips, or among those since then if they are of them."""
+    dialect = connection.dialect.name
+    statement, asked = asking_scored_of(dialect, clip_ids, generation, dimensions, since)
+    rows = rows_of(connection, statement, asked) if dialect == POSTGRESQL else connection.execute(statement, asked)
+    return scored_among(rows, since)
+
+
+def asking_scored_of(
+    dialect: str, clip_ids: Collection[str], generation: str, dimensions: Collection[str], since: Since | None = None
+) -> tuple[sa.CompoundSelect[Any], dict[str, Any]]:
+    """The statement of ``scored_of`` and its parameters; ``scored_among`` takes its rows."""
     asked = {"of_generation": generation, "of_clips": sorted(clip_ids), "of_dimensions": sorted(dimensions)}
-    found = _read(connection.execute(of_clips(within=since is not None), asked | parameters(since)), since)
+    return of_clips(dialect, within=since is not None), asked | parameters(since)
+
+
+def scored_among(rows: Iterable[Sequence[Any]], since: Since | None = None) -> list[Scored]:
+    """What ``asking_scored_of`` asked for."""
+    found = _read(rows, since)
     return [_scored(found, row) for row in found.own]
 
 

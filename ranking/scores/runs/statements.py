@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from ranking.database.round_trip import among
 from ranking.database.tables import clips, ranking_parts, ranking_runs, scored_clips, scores
 from ranking.scores.runs.periods import ALL_TIME, DAY, HOUR, MINUTE, Since
 from ranking.scores.runs.places import style_place
@@ -45,10 +46,9 @@ def uploaded_within(generation: sa.ColumnElement[str], clip_id: sa.ColumnElement
 
 
 @lru_cache
-def of_clips(*, within: bool) -> sa.CompoundSelect[Any]:
+def of_clips(dialect: str, *, within: bool) -> sa.CompoundSelect[Any]:
     """For scores of clips, by ``of_generation``, ``of_clips`` and ``of_dimensions``."""
-    of_clips = scores.c.clip_id.in_(sa.bindparam("of_clips", expanding=True))
-    which = sa.and_(of_clips, scores.c.dimension.in_(sa.bindparam("of_dimensions", expanding=True)))
+    which = sa.and_(among(dialect, scores.c.clip_id, "of_clips"), among(dialect, scores.c.dimension, "of_dimensions"))
     own = _own(which, scores.c.challenge_id, within=within)
     return _with_runs(own, _challenges(own), within=within, around=False)
 
