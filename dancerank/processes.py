@@ -188,7 +188,10 @@ class Processes:
 
     @contextmanager
     def streamer(self, runtime: ModelRuntime) -> Iterator[Streamer]:
-        """Scores uploads with ``runtime``, as a member of the streamer group; with an extractor, videos beside them."""
+        """Scores uploads with ``runtime``, as a member of the streamer group; with an extractor, videos beside them.
+
+        Entered once for a ``runtime``, whose bundle is dropped then.
+        """
         streaming = Streaming(
             self.settings, self.connection, runtime, self._schedule, lambda: self.bundle, self.observer, self.clock
         )

@@ -21,7 +21,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._moved = threading.Condition()
-        self._questions = 0
+        self._questions = self._waiting = 0
         self._is_awaited = False
         self._is_changing = False
 
@@ -29,7 +29,11 @@ class Turns:
     def question(self) -> Iterator[None]:
         """Within, a question is under way. It begins once no change has its turn."""
         with self._moved:
-            self._moved.wait_for(lambda: not self._is_changing)
+            self._waiting += 1
+            try:
+                self._moved.wait_for(lambda: not self._is_changing)
+            finally:
+                self._waiting -= 1
             self._questions += 1
         try:
             yield
@@ -42,12 +46,12 @@ class Turns:
 
     @contextmanager
     def change(self, records: int) -> Iterator[None]:
-        """Begins once no question is under way, and then none begins within; at the latest after ``PATIENCE_S``, and
-        then others go on. A change of ``MANY`` records begins at once.
+        """Begins once no question is under way, nor waits for the change before, and then none begins within; at the
+        latest after ``PATIENCE_S``, and then others go on. A change of ``MANY`` records begins at once.
         """
         try:
             with self._moved:
-                if records < MANY and self._questions:
+                if records < MANY and (self._questions or self._waiting):
                     self._is_awaited = True
                     self._moved.wait_for(lambda: self._is_changing, PATIENCE_S)
                     self._is_awaited = False

@@ -166,7 +166,9 @@ class IndexView:
         return {partition: held[partition] for partition in partitions if partition in held}
 
     def apply(self, entries: Sequence[LogEntry], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
-        for index in [index for space in self._spaces.values() for index in space.indexes()]:
+        with self._changing:  # a repair that ends meanwhile drops indexes
+            indexes = [index for space in self._spaces.values() for index in space.indexes()]
+        for index in indexes:
             index.await_room()
         with self._changing, self._turns.change(len(entries)):
             deleted = {entry.event.clip_id for entry in entries if isinstance(entry, DeletedRecord)}

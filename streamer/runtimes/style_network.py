@@ -42,7 +42,9 @@ class StyleNetwork:
         options.log_severity_level = _ERRORS_ONLY
         options.enable_mem_pattern = False  # a pattern is planned per input shape, and almost every batch has its own
         try:
-            self._session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self._session: Any = onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
             forget_file(self._session)
             found = Signature(*(_tensors(nodes) for nodes in (self._session.get_inputs(), self._session.get_outputs())))
         except Exception as error:  # ONNX Runtime's exceptions have no common base class but Exception

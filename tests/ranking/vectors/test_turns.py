@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -57,6 +57,23 @@ def test_a_change_goes_between_the_question_that_is_under_way_and_the_next() -> 
         with turns.question():
             order.append("next")
     assert order == ["beside", "change", "changed", "next"]
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_question_that_waited_for_a_change_comes_before_the_next_change() -> None:
+    turns, order = Turns(), list[str]()
+
+    def question() -> None:
+        with turns.question():
+            order.append("question")
+
+    with ExitStack() as stack:
+        with turns.change(1):
+            stack.enter_context(thread(question))
+            wait_until(lambda: turns._waiting, what="the question waits")
+        with turns.change(1):
+            order.append("change")
+    assert order == ["question", "change"]
 
 
 def test_a_change_begins_in_time_while_questions_never_end() -> None:
