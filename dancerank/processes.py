@@ -188,9 +188,8 @@ class Processes:
 
     @contextmanager
     def streamer(self, runtime: ModelRuntime) -> Iterator[Streamer]:
-        """Scores uploads with ``runtime``, as a member of the streamer group; with an extractor, videos beside them.
-
-        Entered once for a ``runtime``, whose bundle is dropped then.
+        """Scores uploads with ``runtime``, whose bundle is dropped, as a member of the streamer group; with an
+        extractor, videos beside them.
         """
         streaming = Streaming(
             self.settings, self.connection, runtime, self._schedule, lambda: self.bundle, self.observer, self.clock

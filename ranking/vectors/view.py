@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 
@@ -87,11 +87,10 @@ class IndexView:
 
     def sizes(self) -> dict[Modality, int]:
         """Vectors held of each modality, of all generations."""
-        sizes: dict[Modality, int] = {}
+        sizes = Counter[Modality]()
         with self._lock.reading():
             for space in self._spaces.values():
-                for modality, vectors in space.sizes().items():
-                    sizes[modality] = sizes.get(modality, 0) + vectors
+                sizes.update(space.sizes())
         return dict(sorted(sizes.items()))
 
     def clips(self) -> int:
@@ -167,7 +166,7 @@ class IndexView:
 
     def apply(self, entries: Sequence[LogEntry], positions: Mapping[TopicPartition, int]) -> Sequence[Refusal]:
         with self._changing:  # a repair that ends meanwhile drops indexes
-            indexes = [index for space in self._spaces.values() for index in space.indexes()]
+            indexes = [each for space in self._spaces.values() for each in space.indexes()]
         for index in indexes:
             index.await_room()
         with self._changing, self._turns.change(len(entries)):
