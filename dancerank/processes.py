@@ -188,9 +188,7 @@ class Processes:
 
     @contextmanager
     def streamer(self, runtime: ModelRuntime) -> Iterator[Streamer]:
-        """Scores uploads with ``runtime``, whose bundle is dropped, as a member of the streamer group; with an
-        extractor, videos beside them.
-        """
+        """Scores uploads with ``runtime`` as a member of the streamer group, and videos beside; drops the bundle."""
         streaming = Streaming(
             self.settings, self.connection, runtime, self._schedule, lambda: self.bundle, self.observer, self.clock
         )

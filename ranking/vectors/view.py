@@ -46,8 +46,7 @@ class IndexView:
     persists by itself and keeps the view's state, so that the folder is not used.
 
     ``apply`` belongs to one thread, ``save`` to another or the same; any number of others may query meanwhile. Queries
-    wait for a batch that is being applied, not for a snapshot; a batch waits for moments of queries, and for the end of
-    those under way as ``Turns`` has it.
+    wait for a batch that is being applied, not for a snapshot; a batch waits for queries as ``Turns`` has it.
     """
 
     def __init__(
