@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.schema import AddConstraint, CreateIndex, DropConstraint, DropIndex
 
 from ranking.database.bulk import insert_rows
-from ranking.database.connection import SQLITE_CACHE_KIB, Database
+from ranking.database.connection import Database
+from ranking.database.sqlite_files import CACHE_KIB
 from ranking.database.tables import clips, scored_clips, scores
 from ranking.scores.generations import activate_first
 from ranking.scores.rows import by_dimension, clip_row, score_rows, scored_row
@@ -74,4 +75,4 @@ def _with_indexes(connection: sa.Connection) -> None:
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
             connection.execute(CreateIndex(index))
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}")
+        connection.exec_driver_sql(f"PRAGMA cache_size=-{CACHE_KIB}")

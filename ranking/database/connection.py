@@ -1,7 +1,6 @@
 """The database of a process: one bounded pool of connections, and its failures as our own errors."""
 
 import select
-import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,24 +8,21 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
-import stamina
 from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from ranking.database.checkpoints import Checkpoints
 from ranking.database.failures import store_errors
 from ranking.database.limits import CONNECTION_WAIT_S, MOST_CONNECTIONS
 from ranking.database.migrations import current_revision, upgrade
+from ranking.database.sqlite_files import BEGIN_IMMEDIATE, open_sqlite, sqlite_file
 from schemas.errors import ConfigurationError, DatabaseBusy, ExtraMissing
 from schemas.local_files import exists, is_file
 
-SQLITE_BUSY_TIMEOUT_MS: Final = 10_000
-SQLITE_CACHE_KIB: Final = 32_768
-"""For each connection. A batch changes thousands of pages of an index; by default 2 MB are kept."""
 CONNECT_TIMEOUT_S: Final = 5
 # By default TCP waits a quarter of an hour for a server whose host vanished.
 _PATIENCE: Final = {
@@ -39,7 +35,6 @@ _PATIENCE: Final = {
 # SQLite takes 32,766 at most, PostgreSQL 65,535.
 _PARAMETERS: Final = 10_000
 _CLIPS_LOCK: Final = 0x636C697073  # "clips"
-_IMMEDIATE: Final = "begin_immediate"
 _UNLOOKED_S: Final = 0.25
 """A connection that was in use so recently is taken to work still, unless the server has said something since: it says
 so when it ends one. Whoever finds that it does not work repeats what it did, as for one that breaks in use."""
@@ -70,7 +65,7 @@ class Database:
         """
         self._connections, self._wait_s = connections, wait_s
         pool = {"pool_size": connections, "max_overflow": 0, "pool_timeout": wait_s}
-        self._engine = _open_engine(url, pool)
+        self._engine, self._checkpoints = _open_engine(url, pool)
         self._turns = threading.Lock() if isinstance(self._engine.pool, sa.StaticPool) else None
 
     @property
@@ -81,14 +76,14 @@ class Database:
     @property
     def missing_file(self) -> Path | None:
         """The SQLite file, if it does not exist yet; the first use creates it."""
-        file = _sqlite_file(self._engine.url)
+        file = sqlite_file(self._engine.url)
         return None if file is None or exists(file) else file
 
     def absence(self) -> str | None:
         """Why there is nothing to read in it, as the rest of a sentence; ``None`` once its tables exist. Unlike the
         first use, asking does not create it. Raises as ``store_errors`` says.
         """
-        file = _sqlite_file(self._engine.url)
+        file = sqlite_file(self._engine.url)
         if file is not None and not exists(file):
             return f"the file {file.absolute()} does not exist"
         if file is not None and is_file(file) and file.stat().st_size == 0:
@@ -119,7 +114,7 @@ class Database:
     def writing(self) -> Iterator[sa.Connection]:
         """A connection in a transaction that commits on leaving, and rolls back if left by an error."""
         with self._connected() as connection:
-            connection = connection.execution_options(**{_IMMEDIATE: True})
+            connection = connection.execution_options(**{BEGIN_IMMEDIATE: True})
             with connection.begin():
                 yield connection
 
@@ -184,6 +179,8 @@ class Database:
 
     def close(self) -> None:
         """Close all connections that are not in use."""
+        if self._checkpoints is not None:
+            self._checkpoints.wait()
         self._engine.dispose()
 
     @contextmanager
@@ -214,7 +211,7 @@ class Database:
             self._turns.release()
 
 
-def _open_engine(url: str, pool: Mapping[str, Any]) -> sa.Engine:
+def _open_engine(url: str, pool: Mapping[str, Any]) -> tuple[sa.Engine, Checkpoints | None]:
     try:
         parsed = sa.make_url(url)
     except (exc.ArgumentError, ValueError) as error:
@@ -225,13 +222,15 @@ def _open_engine(url: str, pool: Mapping[str, Any]) -> sa.Engine:
     if parsed.get_backend_name() == "postgresql":
         through_psycopg = parsed.set(drivername="postgresql+psycopg")
         try:
-            return _looking(sa.create_engine(through_psycopg, connect_args=_PATIENCE, **pool))
+            return _looking(sa.create_engine(through_psycopg, connect_args=_PATIENCE, **pool)), None
         except ModuleNotFoundError as error:
             raise ExtraMissing(
                 "PostgreSQL needs psycopg; install the extra: pip install 'dancerank[postgresql]'", field="database_url"
             ) from error
     if parsed.get_backend_name() == "sqlite":
-        return _open_sqlite(parsed, pool)
+        file = sqlite_file(parsed)
+        checkpoints = None if file is None else Checkpoints(file)
+        return open_sqlite(parsed, pool, checkpoints), checkpoints
     raise ConfigurationError(
         f"{parsed.get_backend_name()} databases are not supported; use sqlite or postgresql", field="database_url"
     )
@@ -284,50 +283,6 @@ def _discard_plans(connection: Any) -> None:
         connection.execute("DISCARD PLANS").close()
     finally:
         connection.autocommit = was
-
-
-def is_in_memory(url: sa.URL) -> bool:
-    """Whether an SQLite database lives in the memory of the process that opens it."""
-    named = url.database or ":memory:"
-    return ":memory:" in named or url.query.get("mode") == "memory"
-
-
-def _sqlite_file(url: sa.URL) -> Path | None:
-    """The file of an SQLite database; ``None`` for one in memory, and for another server."""
-    if url.get_backend_name() != "sqlite" or is_in_memory(url):
-        return None
-    named = str(url.database)
-    return Path(unquote(urlsplit(named).path) if named.startswith("file:") else named)
-
-
-def _open_sqlite(url: sa.URL, pool: Mapping[str, Any]) -> sa.Engine:
-    # An in-memory database exists as long as its one connection; every thread has to share it.
-    in_memory = is_in_memory(url)
-    shared = {"poolclass": sa.StaticPool} if in_memory else pool
-    engine = sa.create_engine(url, connect_args={"check_same_thread": False}, **shared)
-
-    @sa.event.listens_for(engine, "connect")
-    def configure(connection: DBAPIConnection, _record: object) -> None:
-        # By default the driver opens transactions late, and none for reads; a read has to see one state throughout.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT_MS}")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        # If several processes open a new file together, the switch to WAL fails without waiting for the busy timeout.
-        for attempt in stamina.retry_context(on=sqlite3.OperationalError, attempts=50, wait_initial=0.01, wait_max=0.2):
-            with attempt:
-                cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=NORMAL")
-        cursor.execute(f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}")
-        cursor.close()
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        # A writer that takes the lock at once waits for others; one that upgrades a read transaction fails instead.
-        immediate = connection.get_execution_options().get(_IMMEDIATE, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-    return engine
 
 
 def clock_ms(connection: sa.Connection) -> int:
