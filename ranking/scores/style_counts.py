@@ -47,7 +47,7 @@ def clips_of(totals: Totals) -> int:
 def check_style(style: str | None) -> None:
     """Raise ``QueryError`` for what no style can be called."""
     if style is not None and (not 1 <= len(style) <= MAX_STYLE_LENGTH or "\0" in style):
-        raise QueryError(f"a style has 1 to {MAX_STYLE_LENGTH} characters", field="style")
+        raise QueryError(f"a style has 1 to {MAX_STYLE_LENGTH} characters, and no NUL", field="style")
 
 
 def check_shown(connection: sa.Connection, generation: str, challenge_id: str, style: str | None) -> None:

@@ -1,7 +1,7 @@
 """Hooks of schemathesis: rules of the API that JSON Schema cannot say.
 
-They are what compares two parameters, cursors, the widths of embeddings, which are those of what is indexed, and what
-makes bytes a feature file.
+They are what compares two parameters, cursors, the widths of embeddings, which are those of what is indexed, the
+modalities that an indexed example has, and what makes bytes a feature file.
 
 Such a request is sent, and has to be refused by the parameter's name; that it is refused is no finding.
 """
@@ -29,8 +29,9 @@ def filter_failure(
     _: schemathesis.HookContext, failure: Exception, case: schemathesis.Case, response: schemathesis.Response
 ) -> bool:
     """Keep all failures but the refusal of a window whose end is before its beginning, of a made-up cursor, of an
-    embedding whose width is not that of any indexed one, of what is neither a feature file nor a video, nor Base64, of
-    a text that is not a policy, and of a format that pictures of the kind asked for do not have.
+    embedding whose width is not that of any indexed one, of weights for what an example lacks, of what is neither a
+    feature file nor a video, nor Base64, of a text that is not a policy, and of a format that pictures of the kind
+    asked for do not have.
     """
     if isinstance(failure, ServerError) and response.status_code == 501:
         return response.json()["error"]["code"] != NotOffered.code
@@ -45,6 +46,8 @@ def filter_failure(
     if response.status_code == 422 and (parameter or "").startswith("policies."):
         return False
     if "Base64 decoding error" in error["message"]:
+        return False
+    if parameter == "weights" and "weigh one that it has" in error["message"]:
         return False
     if parameter == "format" and "a picture of kind" in error["message"]:
         return False
@@ -61,4 +64,6 @@ def _is_reversed(sent: Mapping[str, Any], parameter: str) -> bool:
     if parameter not in _ENDS:
         return False
     other, reversed_ = _ENDS[parameter]
-    return reversed_(float(sent[other]), float(sent[parameter]))
+    # The query of what is posted holds neither.
+    start, end = sent.get(other), sent.get(parameter)
+    return start is not None and end is not None and reversed_(float(start), float(end))

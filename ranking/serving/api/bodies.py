@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from pydantic import ConfigDict, Field
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
@@ -15,6 +16,15 @@ from ranking.serving.api.refusals import MALFORMED_JSON, MALFORMED_REQUEST, UNSU
 
 _MOST_NAMES: Final = 100
 _UTF_8: Final = frozenset({"utf-8", "utf8"})
+
+
+LAX: Final = Field(strict=False)
+"""Of what is no type of JSON: enumerations, tuples and bytes."""
+
+
+def body_config(**described: Any) -> ConfigDict:
+    """Of the models of bodies: JSON has types, so neither "5" nor true is a number. ``described``: more JSON Schema."""
+    return ConfigDict(extra="forbid", strict=True, json_schema_extra=described)
 
 
 class JsonRequest(Request):
@@ -26,7 +36,7 @@ class JsonRequest(Request):
         except UnicodeDecodeError as error:
             raise _malformed(f"byte {error.start} is not UTF-8") from None
         try:
-            return json.loads(text, object_pairs_hook=_named_once)
+            return json.loads(text, object_pairs_hook=_named_once, parse_float=_number)
         except json.JSONDecodeError as error:
             raise _malformed(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
         except RecursionError:
@@ -68,6 +78,12 @@ def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise _Refused(f"{twice[:100]!r} is there more than once in one object")
     return found
+
+
+def _number(text: str) -> float:
+    """JSON has one kind of number: 5.0 is as whole as 5."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 async def _arrived(request: Request) -> bytes:

@@ -3,8 +3,9 @@
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from ranking.serving.api.bodies import body_config
 from ranking.serving.api.description import documented
 from ranking.serving.api.parameters import NoParameters
 from ranking.serving.service import RankingService
@@ -30,7 +31,7 @@ _Policy = Annotated[str, Field(min_length=1, max_length=_MOST_CHARACTERS)]
 class ComparisonRequest(BaseModel):
     """One policy beside the references, or two policies."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
+    model_config = body_config(examples=[_EXAMPLE])
 
     policies: Annotated[
         list[_Policy],
@@ -41,13 +42,11 @@ class ComparisonRequest(BaseModel):
         ),
     ]
     seeds: Annotated[
-        list[Annotated[int, Field(ge=0, lt=_SEED_BELOW, strict=True)]],
+        list[Annotated[int, Field(ge=0, lt=_SEED_BELOW)]],
         Field(min_length=1, max_length=MOST_SEEDS, description="A simulated world each; figures are their means."),
     ] = [1]
-    clips: Annotated[int, Field(ge=FEWEST_CLIPS, le=MOST_CLIPS, strict=True, description="Uploads in each world.")] = (
-        600
-    )
-    days: Annotated[float, Field(gt=0, le=MOST_DAYS, strict=True, description="Days in which they come.")] = 7.0
+    clips: Annotated[int, Field(ge=FEWEST_CLIPS, le=MOST_CLIPS, description="Uploads in each world.")] = 600
+    days: Annotated[float, Field(gt=0, le=MOST_DAYS, description="Days in which they come.")] = 7.0
 
 
 def add_comparisons(app: FastAPI, service: RankingService, comparisons: PolicyComparisons | None) -> None:

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from ranking.serving.api.bodies import LAX, body_config
 from ranking.serving.api.description import documented, pictured
 from ranking.serving.api.parameters import ClipId
 from ranking.serving.api.scoring_routes import Duration, FileSource, InlineSource, VideoSource
@@ -91,7 +92,9 @@ class GuidanceParameters(BaseModel):
 
 class PictureParameters(GuidanceParameters):
     kind: Annotated[
-        PictureKind, Field(description="`frames`: the critical frames side by side; `moving`: the whole clip, slowly.")
+        PictureKind,
+        LAX,
+        Field(description="`frames`: the critical frames side by side; `moving`: the whole clip, slowly."),
     ] = PictureKind.FRAMES
     format: Annotated[
         AnsweredFormat | None,
@@ -103,7 +106,7 @@ class PictureParameters(GuidanceParameters):
 class GuidanceRequest(GuidanceParameters):
     """A clip that was never uploaded, as an upload would name its features."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
+    model_config = body_config(examples=[_EXAMPLE])
 
     features: Annotated[
         InlineSource | FileSource | VideoSource,

@@ -83,6 +83,7 @@ Style = Annotated[
         ),
         min_length=1,
         max_length=MAX_STYLE_LENGTH,
+        json_schema_extra={"pattern": r"^[^\u0000]*$"},
     ),
 ]
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from ranking.serving.api.bodies import LAX, body_config
 from ranking.serving.api.description import documented
 from ranking.serving.api.nothing_yet import NOTHING_YET, OrNoneParameters, answer_or_none
 from ranking.serving.api.parameters import ClipId, GenerationParameters, Identifier, NoParameters, absent, given
@@ -52,20 +53,20 @@ class DecisionParameters(BaseModel):
 class PoolTryRequest(GenerationParameters):
     """A clip that is made up. Exactly one of `percentiles` and `scores` says how good it is."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE], **_RULES})
+    model_config = body_config(examples=[_EXAMPLE], **_RULES)
 
     challenge_id: Annotated[Identifier, Field(description="Its challenge, which may have no clips yet.")]
     dancer_id: Annotated[Identifier | None, Field(description="Its dancer. Default: a new one.")] = None
     percentiles: Annotated[
         Annotated[
-            dict[Dimension, Annotated[float, Field(json_schema_extra={"minimum": 0, "maximum": 100})]],
+            dict[Annotated[Dimension, LAX], Annotated[float, Field(json_schema_extra={"minimum": 0, "maximum": 100})]],
             Field(json_schema_extra=_AT_LEAST_ONE),
         ]
         | None,
         Field(description="Its percentiles within the challenge, 0 to 100, fused or by modality."),
     ] = None
     scores: Annotated[
-        Annotated[dict[Dimension, float], Field(json_schema_extra=_AT_LEAST_ONE)] | None,
+        Annotated[dict[Annotated[Dimension, LAX], float], Field(json_schema_extra=_AT_LEAST_ONE)] | None,
         Field(description="Its scores, fused or by modality; they are compared with the clips of its challenge."),
     ] = None
     challenge_clips: Annotated[

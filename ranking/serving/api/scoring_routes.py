@@ -12,6 +12,7 @@ from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from ranking.serving.api.bodies import LAX, body_config
 from ranking.serving.api.description import documented
 from ranking.serving.api.errors import RefusedRequest
 from ranking.serving.api.file_paths import SCORE_FILE
@@ -38,14 +39,14 @@ _Checksum = Annotated[
 
 
 class _Source(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = body_config()
 
 
 class InlineSource(_Source):
     """A feature file in the request itself."""
 
     kind: Literal["inline"]
-    content: Annotated[Base64Bytes, Field(description="The feature file (safetensors), in base64.")]
+    content: Annotated[Base64Bytes, LAX, Field(description="The feature file (safetensors), in base64.")]
 
     def source(self) -> FeatureSource:
         return InlineFeatures(self.content)
@@ -95,7 +96,7 @@ _Movement = Annotated[
 class ScoreRequest(BaseModel):
     """A clip that was never uploaded, as an upload would name its features."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
+    model_config = body_config(examples=[_EXAMPLE])
 
     features: Annotated[
         InlineSource | FileSource | VideoSource,
@@ -165,7 +166,7 @@ def _answer(service: RankingService, clip: UnseenClip) -> Response:
 
 
 def _described() -> dict[str, Any]:
-    binary = {"schema": {"type": "string", "format": "binary"}}
+    binary = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
     return {"video/mp4": binary} | dict.fromkeys(sorted(_FEATURE_TYPES), binary)
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from ranking.serving.api.bodies import LAX, body_config
 from ranking.serving.api.parameters import GenerationParameters, Identifier, Style, absent, given
 from ranking.vectors.weights import parse_weights
 from schemas.modalities import MODALITIES, Dimension, Modality
@@ -42,9 +43,10 @@ _WEIGHTS: Final[dict[str, Any]] = {
 _CURSOR: Final[dict[str, Any]] = {"pattern": "^[A-Za-z0-9_-]+$"}
 _Time = Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
 _Percentile = Annotated[float, Field(json_schema_extra={"minimum": 0, "maximum": 100})]
+_Modality = Annotated[Modality, LAX]
 _Embeddings = Annotated[
     dict[
-        Modality,
+        _Modality,
         Annotated[list[float], Field(max_length=_MAX_EMBEDDING_WIDTH, json_schema_extra={"minItems": 1})],
     ],
     Field(json_schema_extra={"minProperties": 1}),
@@ -80,7 +82,7 @@ class SearchParameters(GenerationParameters):
     percentile_to: Annotated[
         _Percentile | None, Field(description="Only clips of at most this percentile; not below `percentile_from`.")
     ] = None
-    percentile_by: Annotated[Dimension, Field(description="The dimension of these percentiles.")] = Dimension.FUSED
+    percentile_by: Annotated[Dimension, LAX, Field(description="The dimension of these percentiles.")] = Dimension.FUSED
     tier: Annotated[Identifier | None, Field(description="Only clips in this tier of the traffic pools.")] = None
     style: Style = None
     k: Annotated[int, Field(description="How many hits to return.", ge=1, le=MAX_HITS)] = 10
@@ -158,7 +160,7 @@ def _one_of(*names: str) -> dict[str, Any]:
 class ExampleRequest(BaseModel):
     """One example of several: exactly one of `clip_id`, `dancer_id` and `embeddings`."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=_one_of("clip_id", "dancer_id", "embeddings"))
+    model_config = body_config(**_one_of("clip_id", "dancer_id", "embeddings"))
 
     clip_id: Annotated[Identifier | None, Field(description="This clip.")] = None
     dancer_id: Annotated[Identifier | None, Field(description="The mean of this dancer's clips.")] = None
@@ -188,7 +190,7 @@ _RULES: Final[dict[str, Any]] = {
 class SimilarRequest(SearchParameters):
     """A search with any example: exactly one of `clip_id`, `dancer_id`, `embeddings` and `like`."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE], **_RULES})
+    model_config = body_config(examples=[_EXAMPLE], **_RULES)
 
     clip_id: Annotated[Identifier | None, Field(description="The example is this clip.")] = None
     dancer_id: Annotated[Identifier | None, Field(description="The example is the mean of this dancer's clips.")] = None
@@ -197,18 +199,19 @@ class SimilarRequest(SearchParameters):
         Field(description="The example is a clip with these embeddings; their length does not matter, only direction."),
     ] = None
     like: Annotated[
-        Annotated[tuple[ExampleRequest, ...], Field(min_length=1, max_length=MAX_EXAMPLES)] | None,
+        Annotated[tuple[ExampleRequest, ...], LAX, Field(min_length=1, max_length=MAX_EXAMPLES)] | None,
         Field(description="Several examples: in each modality their weighted mean."),
     ] = None
     unlike: Annotated[
         tuple[ExampleRequest, ...],
+        LAX,
         Field(max_length=MAX_EXAMPLES, description="Examples of what is not wanted, subtracted from the example."),
     ] = ()
     unlike_weight: Annotated[
         float, Field(ge=0, le=1, description="How much of the mean of `unlike` is subtracted (Rocchio), 0 to 1.")
     ] = UNLIKE_WEIGHT
     weights: Annotated[
-        dict[Modality, float],
+        dict[_Modality, float],
         Field(
             json_schema_extra={"anyOf": [_not_zero(name) for name in MODALITIES]},
             description=(
@@ -218,17 +221,19 @@ class SimilarRequest(SearchParameters):
         ),
     ] = Field(default_factory=uniform_weights)
     challenge_ids: Annotated[
-        tuple[Identifier, ...], Field(max_length=MAX_LISTED, description="Only clips of these challenges.")
+        tuple[Identifier, ...], LAX, Field(max_length=MAX_LISTED, description="Only clips of these challenges.")
     ] = ()
     among_dancer_ids: Annotated[
-        tuple[Identifier, ...], Field(max_length=MAX_LISTED, description="Only clips of these dancers.")
+        tuple[Identifier, ...], LAX, Field(max_length=MAX_LISTED, description="Only clips of these dancers.")
     ] = ()
     exclude_clip_ids: Annotated[
         tuple[Identifier, ...],
+        LAX,
         Field(max_length=MAX_EXCLUDED, description="No hits: clips that a user has seen. Unknown ones do not matter."),
     ] = ()
     exclude_dancer_ids: Annotated[
         tuple[Identifier, ...],
+        LAX,
         Field(max_length=MAX_LISTED, description="Dancers whose clips are no hits. Unknown ones do not matter."),
     ] = ()
 

@@ -1,6 +1,7 @@
 """Bodies at the edges of HTTP: each read in one way or refused by name."""
 
 import json
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -105,6 +106,59 @@ def test_a_body_is_read_in_one_way_or_refused_by_name(
     app: FastAPI, body: bytes, expected: tuple[int, str, str | None]
 ) -> None:
     assert refusal(request(app, "POST", "/v1/similar", JSON, body)) == expected
+
+
+FILE = {"kind": "file", "uri": "file:///a.safetensors"}
+MADE_UP = {"challenge_id": "ch", "percentiles": {"fused": 50}}
+
+
+@pytest.mark.parametrize("wrong", [True, "1"], ids=repr)
+@pytest.mark.parametrize(
+    ("path", "body", "place"),
+    [
+        ("/v1/similar", {"clip_id": "c1"}, "k"),
+        ("/v1/similar", {"clip_id": "c1"}, "half_life_s"),
+        ("/v1/similar", {"clip_id": "c1"}, "uploaded_from_ms"),
+        ("/v1/similar", {"clip_id": "c1", "weights": {}}, "weights.skeletal"),
+        ("/v1/similar", {"generation": "g", "embeddings": {"skeletal": [0.0]}}, "embeddings.skeletal.0"),
+        ("/v1/similar", {"like": [{"clip_id": "c1"}]}, "like.0.weight"),
+        ("/v1/pools/try", MADE_UP, "views"),
+        ("/v1/pools/try", {"challenge_id": "ch", "scores": {}}, "scores.fused"),
+        ("/v1/pools/comparison", {"policies": ["four-tiers"], "seeds": [0]}, "seeds.0"),
+        ("/v1/pools/comparison", {"policies": ["four-tiers"]}, "clips"),
+        ("/v1/pools/comparison", {"policies": ["four-tiers"]}, "days"),
+        ("/v1/score", {"features": FILE}, "duration_s"),
+        ("/v1/guidance", {"features": FILE}, "rate_hz"),
+    ],
+)
+@pytest.mark.tried(kind="HTTP edges", given='true or "1" in place of a number', outcome="422 invalid_query")
+def test_a_number_is_neither_a_boolean_nor_a_text(
+    app: FastAPI, path: str, body: dict[str, Any], place: str, wrong: object
+) -> None:
+    *outer, last = place.split(".")
+    made = json.loads(json.dumps(body))
+    inner: Any = made
+    for name in outer:
+        inner = inner[int(name) if name.isdigit() else name]
+    inner[int(last) if last.isdigit() else last] = wrong
+    answer = request(app, "POST", path, JSON, json.dumps(made).encode())
+    assert refusal(answer) == (422, "invalid_query", place)
+
+
+@pytest.mark.tried(kind="HTTP edges", given="1 in place of true", outcome="422 invalid_query")
+def test_a_number_is_no_boolean(app: FastAPI) -> None:
+    answer = request(app, "POST", "/v1/similar", JSON, b'{"clip_id": "c1", "include_own": 1}')
+    assert refusal(answer) == (422, "invalid_query", "include_own")
+
+
+@pytest.mark.tried(kind="HTTP edges", given="5.0 in place of 5", outcome="an answer")
+def test_a_number_is_whole_however_it_is_written(app: FastAPI) -> None:
+    bodies = (
+        b'{"clip_id": "c1", "k": 5.0, "half_life_s": 5}',
+        b'{"clip_id": "c1", "k": 5e0, "uploaded_from_ms": -0.0}',
+    )
+    for body in bodies:
+        assert request(app, "POST", "/v1/similar", JSON, body).status == 200
 
 
 def test_what_a_refusal_quotes_is_bounded(app: FastAPI) -> None:
