@@ -265,7 +265,7 @@ def test_a_file_is_dropped_scored_and_compared(
     field = seen.page.get_by_label("or choose one")
     field.set_input_files({"name": "dance.MOV", "mimeType": "", "buffer": b"1"})
     seen.shows("dance.MOV")
-    assert scores.kinds[-1] == "video"
+    wait_until(lambda: scores.kinds[-1] == "video", lambda: seen.page.wait_for_timeout(20))
     problem = seen.page.get_by_role("alert")
     for name, size, said in (
         ("notes.txt", 5, "is neither a video nor a feature file"),
