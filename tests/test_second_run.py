@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.second_run import AT_MOST
+from tests.second_run import AT_MOST, REPORT
 
 ROOT = Path(__file__).parents[1]
 BARE = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # plugins are what takes time
@@ -17,7 +17,7 @@ def test_fails_the_first_time():
     seen = Path("seen")
     first = not seen.exists()
     seen.touch()
-    assert not first
+    assert not first, "a port was taken"
 
 def test_fails_always():
     assert False
@@ -32,7 +32,8 @@ def runs(folder: Path, *chosen: str) -> tuple[int, int, str]:
     """The exit codes of a run and of the second, and what the second printed."""
     (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "test_some.py").write_text(TESTS.format(many=AT_MOST + 1))
-    first = subprocess.run([sys.executable, "-m", "pytest", "-q", *chosen], cwd=folder, env=BARE, capture_output=True)
+    command = [sys.executable, "-m", "pytest", "-q", "--junitxml", REPORT, *chosen]
+    first = subprocess.run(command, cwd=folder, env=BARE, capture_output=True)
     second = subprocess.run(
         [sys.executable, ROOT / "tests" / "second_run.py"], cwd=folder, env=BARE, capture_output=True, text=True
     )
@@ -42,7 +43,9 @@ def runs(folder: Path, *chosen: str) -> tuple[int, int, str]:
 def test_what_passes_alone_is_named_flaky(tmp_path: Path) -> None:
     first, second, said = runs(tmp_path, "test_some.py::test_fails_the_first_time")
     assert (first, second) == (1, 0)
-    assert said.splitlines()[-1] == "FLAKY (failed once, passed alone): test_some.py::test_fails_the_first_time"
+    named, reason = said.splitlines()[-2:]
+    assert named == "FLAKY (failed once, passed alone): test_some.py::test_fails_the_first_time"
+    assert reason.startswith("    at first: AssertionError: a port was taken")
 
 
 def test_what_fails_twice_fails_beside_what_passes_alone(tmp_path: Path) -> None:
