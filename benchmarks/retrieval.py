@@ -1,6 +1,6 @@
 """Retrieval: our index against other libraries, and a whole view at rest and while clips stream in.
 
-    python -m benchmarks.retrieval [--quick] [--clips 100000] [--race 20000] [--queries 200] [--folder FOLDER]
+    python -m benchmarks.retrieval [--quick] [--clips 100000] [--race 20000] [--queries 200] [--without RIVAL ...]
 
 **Vectors.** *networks*: what the shipped bundle makes of synthetic clips, 64 wide. *hard*: in the paper's widths
 (256 + 3 × 1,024), made up so that neighbours are hardly nearer than others (``benchmarks.workloads.vectors``). Their
@@ -106,6 +106,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--queries", type=int, default=200, help="queries of each measurement")
     parser.add_argument("--seconds", type=float, default=30.0, help="that clips stream in")
     parser.add_argument("--threads", type=int, default=2, help="to build with")
+    parser.add_argument(
+        "--without",
+        nargs="+",
+        default=[],
+        choices=[rival.name for rival in RIVALS],
+        metavar="RIVAL",
+        help="rivals to leave out, as pgvector, whose graph is built most slowly",
+    )
     parser.add_argument("--folder", type=Path, help="for segments and snapshots; default: a temporary one")
     arguments = parser.parse_args()
     if arguments.quick:
@@ -126,7 +134,7 @@ def race(console: Console, name: str, vectors: Vectors, arguments: argparse.Name
     with ExitStack() as stack:
         searches: dict[str, dict[int, Search]] = {}
         seconds: dict[str, float] = {}
-        for rival in (None, *RIVALS):
+        for rival in (None, *(each for each in RIVALS if each.name not in arguments.without)):
             named = OURS if rival is None else rival.name
             if rival is not None and not rival.is_installed:
                 rows.append(Row(named, 0, 0.0, 0.0, None))
