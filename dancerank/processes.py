@@ -55,7 +55,6 @@ from schemas.questions.readiness import ProcessState
 from schemas.unknown_modalities import UnknownModalities
 from streamer.pipeline import Streamer
 from streamer.tuning import Schedule, open_tuned
-from transport.client_options import ProducerOptions
 from transport.connection import KafkaConnection
 from transport.kafka_sink import KafkaSink
 
@@ -301,7 +300,7 @@ class Processes:
             sink = stack.enter_context(closing(KafkaSink(self.connection)))
             monitor = ModelMonitor(database, self.observer, self.clock, settings.monitoring)
             stack.enter_context(every(settings.monitoring.measure_interval_s, monitor.measure, name="model-monitor"))
-            results = stack.enter_context(closing(KafkaSink(self.connection, ProducerOptions(linger_s=0.0))))
+            results = stack.enter_context(closing(KafkaSink(self.connection)))
             store = PoolStore(database, keeps_journal=pools.journal, lease_s=pools.lease_s)
             look = PoolReader(database, self.clock).pools
             publisher = DecisionPublisher(store, results, self.observer, pools.decisions_topic)
@@ -327,7 +326,7 @@ class Processes:
                 self.observer,
                 self.clock,
                 options,
-                maintenance=worker.round,
+                maintenance=worker.round_in_parts,
                 dropped=self._dropped(database),
             )
             loops.add_view(loop, topics, group)

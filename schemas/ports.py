@@ -135,8 +135,11 @@ class RecordSource(Protocol):
 
     def resume(self) -> None: ...
 
-    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Store the next offset to read of each partition and wait for the broker. Raises ``TransportError``."""
+    def commit(self, positions: Mapping[TopicPartition, int], *, wait: bool = True) -> None:
+        """Store the next offset to read of each partition and wait for the broker. Raises ``TransportError``.
+
+        Without ``wait`` it returns at once, and a failure is logged: for positions that nobody starts from.
+        """
         ...
 
     def assignment(self) -> frozenset[TopicPartition]: ...

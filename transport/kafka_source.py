@@ -10,7 +10,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
-from kafka import KafkaConsumer, OffsetAndMetadata
+from kafka import KafkaConsumer
 from kafka import TopicPartition as KafkaTopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError, LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
@@ -21,6 +21,7 @@ from schemas.ports import RebalanceListener, Record, TopicPartition
 from transport.batches.unreadable import BatchReader
 from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection, open_client, transport_errors
+from transport.kafka_commits import commit
 from transport.kafka_internals import TopicIds, has_leader, known_partitions, next_to_return, read_batches_by
 from transport.kafka_partitions import listed, offsets_where_led, ours, theirs
 from transport.rebalances import Call, Rebalances
@@ -153,13 +154,12 @@ class KafkaSource:
         self._paused = False
         self._consumer.resume(*map(theirs, self._assigned))
 
-    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+    def commit(self, positions: Mapping[TopicPartition, int], *, wait: bool = True) -> None:
         if self._group is None:
             raise ConfigurationError("a source without a group cannot commit; its positions are kept by the listener")
         self._check_same_member()
-        offsets = {theirs(at): OffsetAndMetadata(offset) for at, offset in positions.items()}
         with transport_errors(self._connection, f"cannot commit {listed(positions)} for group {self._group}"):
-            self._consumer.commit(offsets, timeout_ms=self._connection.timeout_ms)
+            commit(self._consumer, positions, self._connection.timeout_ms if wait else None, self._group)
 
     def assignment(self) -> frozenset[TopicPartition]:
         return self._assigned

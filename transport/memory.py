@@ -219,7 +219,7 @@ class MemorySource:
     def resume(self) -> None:
         self._paused = False
 
-    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+    def commit(self, positions: Mapping[TopicPartition, int], *, wait: bool = True) -> None:  # noqa: ARG002 - memory never waits
         if self._group is None:
             raise ConfigurationError("a source without a group cannot commit; its positions are kept by the listener")
         with self._broker._changed:

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
@@ -29,14 +29,15 @@ Reader = Callable[[Iterable[Record]], tuple[list[Entry], list[Refusal]]]
 """Records into what a view applies, or into what is wrong with them."""
 
 TOMBSTONE: Final = "tombstone"
+_DONE: Final = object()
 
 
 class LoopOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How the loop reads and how patient it is.
 
-    ``commits``: the view's positions are committed to Kafka too, at most every ``commit_interval_s``, for lag tools; a
-    source without a group cannot. A batch that the view cannot apply for now is tried ``attempts`` times before the
-    loop reconnects.
+    ``commits``: the view's positions are committed to Kafka too, for lag tools; a source without a group cannot. With a
+    ``commit_interval_s`` at most that often, and only the last one is waited for. A batch that the view cannot apply
+    for now is tried ``attempts`` times before the loop reconnects.
     """
 
     max_records: int = BATCH_RECORDS
@@ -85,8 +86,9 @@ class ViewLoop(Generic[Entry]):
 
     ``open_source`` gets the listener that knows the view's positions; the loop closes what it opens, and opens another
     source after an outage. ``read`` makes entries of records. ``maintenance`` is what the view needs from time to time:
-    a round of the pools. Views that every replica builds from the whole log have no ``dead_letters``: the
-    one shared view dead-letters a bad record, the replicas only report that they skipped it.
+    a round of the pools. If it gives parts, there is a batch between one and the next. Views that every replica builds
+    from the whole log have no ``dead_letters``: the one shared view dead-letters a bad record, the replicas only report
+    that they skipped it.
     """
 
     def __init__(
@@ -99,7 +101,7 @@ class ViewLoop(Generic[Entry]):
         clock: Clock,
         options: LoopOptions | None = None,
         *,
-        maintenance: Callable[[], object] | None = None,
+        maintenance: Callable[[], Iterator[None] | None] | None = None,
         dropped: DroppedRecords | None = None,
     ) -> None:
         self._open_source = open_source
@@ -115,7 +117,10 @@ class ViewLoop(Generic[Entry]):
         self._maintenance = maintenance
         self._dropped = dropped or DroppedRecords(observer)
         self._maintained_at_s = clock.monotonic_s()
+        self._under_way: Iterator[None] | None = None
+        """What is left of the maintenance that was begun."""
         self._uncommitted: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
         self._committed_at_s = float("-inf")
         self._targets: dict[TopicPartition, int] | None = None
         self._catching_up = CatchingUp(type(view).__name__, clock)
@@ -161,6 +166,7 @@ class ViewLoop(Generic[Entry]):
         try:
             self._reconnecting.run(self._work, stop)
             self._maintain()
+            self._commit_last()
         finally:
             self._source.close()
 
@@ -170,6 +176,7 @@ class ViewLoop(Generic[Entry]):
 
     def _disconnect(self) -> None:
         self.progress.released()
+        self._uncommitted, self._committed = {}, {}
         close_quietly(self._source)
 
     def _connect(self) -> None:
@@ -184,7 +191,8 @@ class ViewLoop(Generic[Entry]):
     def step(self) -> int:
         """One batch, poll to commit; returns how many records it had."""
         self.progress.stepped(self._clock.monotonic_s(), is_member=self._source.is_member)
-        records = self._source.poll(max_records=self._options.max_records, timeout_s=self._options.poll_timeout_s)
+        wait_s = self._options.poll_timeout_s if self._under_way is None else 0.0
+        records = self._source.poll(max_records=self._options.max_records, timeout_s=wait_s)
         if records:
             self._dead_letter([Refusal(record, record.unreadable.error) for record in records if record.unreadable])
             entries, refused = self._read(self._without_tombstones(records))
@@ -234,23 +242,44 @@ class ViewLoop(Generic[Entry]):
         now_s = self._clock.monotonic_s()
         if not self._uncommitted or now_s - self._committed_at_s < self._options.commit_interval_s:
             return
-        held = {at: offset for at, offset in self._uncommitted.items() if at in self._source.assignment()}
-        self._committed_at_s, self._uncommitted = now_s, {}
+        due, self._committed_at_s, self._uncommitted = self._uncommitted, now_s, {}
+        self._committed = self._held(self._committed | due)
+        # The view's own positions count; the next commit tells Kafka the same and more.
+        self._commit_held(due, wait=self._options.commit_interval_s == 0.0)
+
+    def _commit_last(self) -> None:
+        """At the end, what was not committed yet, or not surely."""
+        last = self._held(self._committed | self._uncommitted)
+        if last and not self._source.is_unreachable:
+            self._commit_held(last, wait=True)
+
+    def _commit_held(self, positions: Mapping[TopicPartition, int], *, wait: bool) -> None:
         try:
-            self._source.commit(held)
+            self._source.commit(self._held(positions), wait=wait)
         except (TransportError, KafkaRefused) as error:
-            # The view's own positions count; the next commit tells Kafka the same and more.
             log.warning("offsets not committed: %s", error)
 
+    def _held(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        assigned = self._source.assignment()
+        return {at: offset for at, offset in positions.items() if at in assigned}
+
     def _maintain_if_due(self) -> None:
+        """One part of it, if it gives parts."""
         now_s = self._clock.monotonic_s()
-        if now_s - self._maintained_at_s >= self._options.maintenance_interval_s:
-            self._maintain()
+        if self._under_way is None:
+            if self._maintenance is None or now_s - self._maintained_at_s < self._options.maintenance_interval_s:
+                return
             self._maintained_at_s = now_s
+            self._under_way = iter(self._maintenance() or ())
+        if next(self._under_way, _DONE) is _DONE:
+            self._under_way = None
 
     def _maintain(self) -> None:
-        if self._maintenance is not None:
-            self._maintenance()
+        """All that is left of it, and once more."""
+        begun = () if self._maintenance is None else (self._under_way, self._maintenance())
+        for parts in begun:
+            for _ in parts or ():
+                pass
 
     def _report(self, records: Sequence[Record]) -> None:
         for topic, count in Counter(record.topic for record in records).items():

@@ -38,7 +38,7 @@ class Steps:
     def flush(self, timeout_s: float) -> None:
         self.happens("flush", timeout_s)
 
-    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+    def commit(self, positions: Mapping[TopicPartition, int], *, wait: bool = True) -> None:
         self.happens("commit", positions)
 
     def close(self) -> None:

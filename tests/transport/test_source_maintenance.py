@@ -9,6 +9,7 @@ import pytest
 from kafka import OffsetAndMetadata
 from kafka import TopicPartition as KafkaTopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import CommitFailedError
 from kafka.structs import ConsumerGroupMetadata
 
 from schemas.errors import MembershipLost, TransportError
@@ -92,6 +93,21 @@ def test_a_commit_has_the_time_of_one_request(source: KafkaSource, monkeypatch: 
     )
     source.commit({TopicPartition("clips", 1): 5})
     assert asked == [({KafkaTopicPartition("clips", 1): OffsetAndMetadata(5)}, source._connection.timeout_ms)]
+
+
+def test_a_commit_that_is_not_waited_for_is_logged_if_it_fails(
+    source: KafkaSource, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[tuple[object, Callable[[object, object], None]]] = []
+    monkeypatch.setattr(source, "_group", "streamers")
+    monkeypatch.setattr(source._consumer, "commit_async", lambda offsets, callback: asked.append((offsets, callback)))
+    source.commit({TopicPartition("clips", 1): 5}, wait=False)
+    ((offsets, answered),) = asked
+    assert offsets == {KafkaTopicPartition("clips", 1): OffsetAndMetadata(5)}
+    answered(offsets, None)
+    assert not caplog.records
+    answered(offsets, CommitFailedError("moved on"))
+    assert "offsets of group streamers not committed: CommitFailedError" in caplog.text
 
 
 @pytest.mark.parametrize(("member", "generation"), [("", 3), ("member-1", -1)])

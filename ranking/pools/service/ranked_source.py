@@ -12,8 +12,10 @@ _HOLD_S: Final = 1.0
 """Longest that a record is held. Then it is given out, and who handles it waits, and says what for."""
 _LOOK_AGAIN_S: Final = 0.005
 _FRESH_S: Final = 0.003
-"""For a second answer of the broker: Kafka's client asked for the first when it gave out the one before, so that it has
-what came by then, which may be little and a batch old."""
+"""For a second answer of the broker, if the first was there already: it has what came until the client asked for it,
+which may be little and a batch old."""
+_THERE_S: Final = 0.0005
+"""What is given out within so little was there."""
 
 RankedTo = Callable[[Mapping[TopicPartition, int]], Mapping[TopicPartition, int]]
 """How far the rankings have come, at least, in the partitions of positions to which they should have."""
@@ -63,8 +65,8 @@ class RankedSource:
         self._paused = False
         self._source.resume()
 
-    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
-        self._source.commit(positions)
+    def commit(self, positions: Mapping[TopicPartition, int], *, wait: bool = True) -> None:
+        self._source.commit(positions, wait=wait)
 
     def assignment(self) -> frozenset[TopicPartition]:
         return self._source.assignment()
@@ -98,6 +100,7 @@ class RankedSource:
         wait_s = 0.0 if self._ready else min(left_s, _LOOK_AGAIN_S) if self._held else left_s
         for timeout_s in (wait_s, _FRESH_S):
             room = max_records - len(self._ready)
+            asked_s = time.monotonic()
             # If this raises, what was read stays here for the next call.
             records = self._source.poll(max_records=room, timeout_s=timeout_s) if room > 0 else ()
             if not records:
@@ -108,6 +111,8 @@ class RankedSource:
                     self._held.setdefault(record.topic_partition, []).append((read_s, record))
                 else:
                     self._ready.append(record)
+            if read_s - asked_s > _THERE_S:
+                return
 
     def _release(self, max_records: int) -> None:
         """Move what the rankings have come to, and what was held for too long, to what is given out."""

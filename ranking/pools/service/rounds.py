@@ -1,9 +1,10 @@
 """Rounds over the clips of the database: planned from what is there, done in transactions of some clips each.
 
-So a round neither locks clips that it leaves as they are nor keeps batches of records waiting. Between plan and
-transaction a clip may change; each event looks at it again.
+So a round neither locks clips that it leaves as they are nor keeps batches of records waiting, which are handled
+between its parts. Between plan and transaction a clip may change; each event looks at it again.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from ranking.pools.policy import Policy
@@ -17,19 +18,23 @@ _CLIPS: Final = 200
 """In one transaction."""
 
 
-def hold_round(store: PoolStore, policy: Policy, adoption: int, at_ms: int) -> list[PoolDecision]:
-    """One round, as ``ranking.pools.rounds.round_events``; returns what was decided."""
-    decisions: list[PoolDecision] = []
+def hold_round(
+    store: PoolStore, policy: Policy, adoption: int, now_ms: Callable[[], int]
+) -> Iterator[Sequence[PoolDecision]]:
+    """One round, as ``ranking.pools.rounds.round_events``, in parts that are short; gives what was decided in each.
+    What a phase decides, it decides as of the moment at which it is planned.
+    """
     for phase_of in PHASES:
+        at_ms = now_ms()
         with store.looking(policy) as state:
             phase = phase_of(policy, state, at_ms)
             clip_ids = [clip_id for clip_id in phase.clip_ids if phase.is_room(state, clip_id)]
+        yield ()
         for start in range(0, len(clip_ids), _CLIPS):
             part = _Part(phase, clip_ids[start : start + _CLIPS])
-            decisions += store.decide(policy, adoption, Batch(at_ms, part.clip_ids), part.handle)
+            yield store.decide(policy, adoption, Batch(at_ms, part.clip_ids), part.handle)
             if part.is_end:
                 break
-    return decisions
 
 
 class _Part:

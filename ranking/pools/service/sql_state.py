@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from ranking.database.connection import in_parts
-from ranking.database.round_trip import Step, among, together, writing
+from ranking.database.round_trip import POSTGRESQL, Step, among, together, writing
 from ranking.database.tables import pool_budgets, pool_clips, pool_kinds, pool_leases
 from ranking.pools.budgets import lane_capacity
 from ranking.pools.machine import leaves_at_ms, transition
@@ -285,7 +285,11 @@ def _budgets_of_clips(dialect: str) -> sa.Select[Any]:
     clip = pool_clips.c
     here = among(dialect, clip.clip_id, "clips")
     holders = sa.union(sa.select(clip.dancer_id).where(here), sa.select(clip.challenge_id).where(here))
-    return _budgets().where(pool_budgets.c.holder.in_(holders))
+    holder = pool_budgets.c.holder
+    if dialect != POSTGRESQL:
+        return _budgets().where(holder.in_(holders))
+    # As an array they are looked up. Joined, all budgets of the window would be read while statistics lack.
+    return _budgets().where(holder == sa.any_(sa.func.array(holders.scalar_subquery())))
 
 
 def _budgets() -> sa.Select[Any]:

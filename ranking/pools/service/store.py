@@ -43,14 +43,14 @@ _LONGEST_WAIT_S: Final = 0.05
 _FREE: Final = (
     sa.select(pool_counters.c.value).where(pool_counters.c.name == "published").with_for_update(skip_locked=True)
 )
+_CONTENT: Final = sa.select(pool_decisions.c.content).where(pool_decisions.c.sequence == pool_outbox.c.sequence)
 _NEXT: Final = (
-    sa.select(pool_decisions.c.sequence, pool_decisions.c.content)
-    .join(pool_outbox, pool_outbox.c.sequence == pool_decisions.c.sequence)
+    sa.select(pool_outbox.c.sequence, _CONTENT.scalar_subquery().label("content"))
     .order_by(pool_outbox.c.sequence)
     .limit(sa.bindparam("most", type_=sa.Integer))
 )
 """Decisions to publish, by their numbers. A clip's second decision is numbered after the transaction of the first has
-ended."""
+ended. Each is looked up by itself: a join reads all decisions ever made while the tables have no statistics."""
 _UNPUBLISHED: Final = sa.select(pool_outbox.c.sequence).limit(1)
 _FRESH: Final = Step(sa.select(FRESH_PLANS))
 _encode_policy: Final = msgspec.msgpack.Encoder(order="deterministic").encode

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, cast
 
 from ranking.pools.machine import SKEW_MS
@@ -94,7 +94,8 @@ def read_pool_entries(
 
 
 class PoolWorker:
-    """``schemas.ports.View`` of the topics of scored clips, engagement and deletions; ``round`` is its maintenance.
+    """``schemas.ports.View`` of the topics of scored clips, engagement and deletions; its maintenance is
+    ``round_in_parts``.
 
     Whatever is handled, is handled in one transaction with the positions after it; what was decided is published from
     the database afterwards, so that a crash loses none. A clip is rated once the rankings hold it and all before it
@@ -180,6 +181,17 @@ class PoolWorker:
 
     def round(self) -> None:
         """Periodic work; if the database is unreachable, the next call retries."""
+        for _ in self.round_in_parts():
+            pass
+
+    def round_in_parts(self) -> Iterator[None]:
+        """``round``; what comes meanwhile is handled between its parts, each of which is about as long as a batch."""
+        try:
+            yield from self._round_in_parts()
+        except StoreUnavailable as error:
+            log.warning("a round of the pools failed: %s", error)
+
+    def _round_in_parts(self) -> Iterator[None]:
         at_ms = self._clock.now_ms()
         is_due = False
 
@@ -190,19 +202,23 @@ class PoolWorker:
                 Intake(transaction, at_ms, facts).take_due()
                 transaction.forget_windows(at_ms)
 
-        try:
-            self._report(self._store.decide(self._policy, self._adoption, Batch(at_ms), begin))
-            if is_due:
-                self._report(hold_round(self._store, self._policy, self._adoption, at_ms))
-            expired = self._store.tidy_leases(self._policy, at_ms)
-            if expired:
-                self._observer.pool_leases_expired(expired)
-            self._announce()
-            if self._store.take_snapshot(at_ms, interval_s=self._settings.snapshot_interval_s):
-                log.info("a snapshot of the pools has taken the place of their journal")
-            self._report_filling()
-        except StoreUnavailable as error:
-            log.warning("a round of the pools failed: %s", error)
+        self._report(self._store.decide(self._policy, self._adoption, Batch(at_ms), begin))
+        yield
+        if is_due:
+            for decisions in hold_round(self._store, self._policy, self._adoption, self._clock.now_ms):
+                self._report(decisions)
+                if decisions:
+                    self._announce()
+                yield
+        expired = self._store.tidy_leases(self._policy, self._clock.now_ms())
+        if expired:
+            self._observer.pool_leases_expired(expired)
+        self._announce()
+        yield
+        if self._store.take_snapshot(self._clock.now_ms(), interval_s=self._settings.snapshot_interval_s):
+            log.info("a snapshot of the pools has taken the place of their journal")
+        yield
+        self._report_filling()
 
     def leave(self) -> None:
         """Return what is leased, at the end. If the database is unreachable, the leases expire."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from ranking.database.round_trip import among
+from ranking.database.round_trip import POSTGRESQL, among
 from ranking.database.tables import clips, ranking_parts, ranking_runs, scored_clips, scores
 from ranking.scores.runs.periods import ALL_TIME, DAY, HOUR, MINUTE, Since
 from ranking.scores.runs.places import style_place
@@ -48,7 +48,11 @@ def uploaded_within(generation: sa.ColumnElement[str], clip_id: sa.ColumnElement
 @lru_cache
 def of_clips(dialect: str, *, within: bool) -> sa.CompoundSelect[Any]:
     """For scores of clips, by ``of_generation``, ``of_clips`` and ``of_dimensions``."""
-    which = sa.and_(among(dialect, scores.c.clip_id, "of_clips"), among(dialect, scores.c.dimension, "of_dimensions"))
+    dimension: sa.ColumnElement[str] = scores.c.dimension
+    if dialect == POSTGRESQL:
+        # A clip has few. By these alone, and each clip, PostgreSQL would rather read a whole index than find each pair.
+        dimension = dimension.concat("")
+    which = sa.and_(among(dialect, scores.c.clip_id, "of_clips"), among(dialect, dimension, "of_dimensions"))
     own = _own(which, scores.c.challenge_id, within=within)
     return _with_runs(own, _challenges(own), within=within, around=False)
 

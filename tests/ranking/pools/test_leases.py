@@ -141,7 +141,8 @@ class ManyWorkers(RuleBasedStateMachine):
 
     @rule(number=WORKERS)
     def round(self, number: int) -> None:
-        hold_round(self.workers.stores[number], SCARCE, self.workers.adoption, self.now_ms)
+        for _ in hold_round(self.workers.stores[number], SCARCE, self.workers.adoption, lambda: self.now_ms):
+            pass
 
     @rule(number=WORKERS)
     def tidy(self, number: int) -> None:
@@ -200,7 +201,8 @@ def test_several_workers_decide_as_one_where_no_budget_is_short(any_database: Da
         workers.decide(step % 3, events, at_ms)
         expected += [decision for event in events for decision in ledger.handle(event)]
         if step % 5 == 4:
-            made = hold_round(workers.stores[step % 2], PLENTY, workers.adoption, at_ms)
+            parts = hold_round(workers.stores[step % 2], PLENTY, workers.adoption, lambda at_ms=at_ms: at_ms)
+            made = [decision for part in parts for decision in part]
             again = ledger.round(at_ms)
             assert list(map(comparable, made)) == list(map(comparable, again))
             expected += again

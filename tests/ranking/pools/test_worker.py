@@ -308,7 +308,7 @@ def test_the_loop_dead_letters_bad_records_and_continues(sqlite_database: Databa
         service.reports,
         service.clock,
         LoopOptions(poll_timeout_s=0.0, maintenance_interval_s=1.0),
-        maintenance=service.worker.round,
+        maintenance=service.worker.round_in_parts,
     )
     while loop.step() or not loop.caught_up:
         pass

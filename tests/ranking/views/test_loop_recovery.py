@@ -1,7 +1,7 @@
 """What a loop does when its view, its broker or its disk fails: nothing is lost, and it resumes."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import pytest
@@ -54,7 +54,7 @@ def test_a_final_error_is_not_retried(setting: Setting, store: ScoreStore) -> No
 def test_a_failed_commit_is_not_a_failure_of_the_view(
     setting: Setting, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise TransportError("rebalancing")
 
     monkeypatch.setattr(MemorySource, "commit", refuse)
@@ -100,6 +100,69 @@ def test_maintenance_is_done_from_time_to_time_and_at_the_end(setting: Setting, 
     loop.run(stop)
     assert done == [2, 4, 5]  # after 60 s, after 120 s, and at the end
     assert store.generations() == {"g1": 1}
+
+
+def test_between_parts_of_the_maintenance_there_is_a_batch_that_nothing_is_waited_for(
+    setting: Setting, store: ScoreStore
+) -> None:
+    stop, happened = threading.Event(), list[object]()
+
+    class Polled(MemorySource):
+        def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
+            happened.append(timeout_s)
+            return super().poll(max_records=max_records, timeout_s=0.0)
+
+    def parts() -> Iterator[None]:
+        for part in ("first", "second"):
+            happened.append(part)
+            yield
+        happened.append("last")
+        if happened.count("last") == 2:
+            stop.set()
+
+    loop = ViewLoop(
+        lambda _: Polled(setting.broker, [TOPIC], group=None),
+        store,
+        READ,
+        None,
+        setting.reports,
+        setting.clock,
+        LoopOptions(commits=False, poll_timeout_s=0.5, maintenance_interval_s=0.0),
+        maintenance=parts,
+    )
+    loop.run(stop)
+    once = [0.5, "first", 0.0, "second", 0.0, "last"]
+    assert happened == [*once, *once, "first", "second", "last"]  # and all of it at the end
+
+
+def test_with_an_interval_only_the_last_commit_is_waited_for(setting: Setting, store: ScoreStore) -> None:
+    stop, commits = threading.Event(), list[tuple[dict[TopicPartition, int], bool]]()
+
+    class Committing(MemorySource):
+        def commit(self, positions: Mapping[TopicPartition, int], *, wait: bool = True) -> None:
+            commits.append((dict(positions), wait))
+
+    class Stepping(ViewLoop):
+        def step(self) -> int:
+            setting.clock.advance(0.4)
+            read = super().step()
+            if store.generations() == {"g1": 4}:
+                stop.set()
+            return read
+
+    setting.send(*(scored_clip(f"c{n}", challenge_id="same") for n in range(4)))
+    loop = Stepping(
+        opening(setting, Committing),
+        store,
+        READ,
+        None,
+        setting.reports,
+        setting.clock,
+        LoopOptions(poll_timeout_s=0.0, max_records=1, commit_interval_s=1.0),
+    )
+    loop.run(stop)
+    ends = [(next(iter(positions.values())), wait) for positions, wait in commits]
+    assert ends == [(1, False), (4, False), (4, True)]
 
 
 class Stumbling(MemorySource):

@@ -43,7 +43,7 @@ class Watched(MemorySource):
             raise error
         return super().poll(max_records=max_records, timeout_s=timeout_s)
 
-    def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+    def commit(self, positions: Mapping[TopicPartition, int], *, wait: bool = True) -> None:
         super().commit(positions)
         self.commits.append(dict(positions))
 
