@@ -69,8 +69,8 @@ scored_clips: Final = sa.Table(
     sa.Column("source_sha256", sa.String(64), nullable=True, comment="of that file, if the upload stated it"),
     sa.Column("style", _style, nullable=True, comment="unknown: none of the classifier's; null: not judged"),
     sa.Column("style_probability", sa.Double, nullable=True, comment="of the most probable style, calibrated"),
-    sa.Index(None, "clip_id"),
 )
+"""Of a clip under all generations: ``ranking.scores.held.scored_generations``."""
 
 scores: Final = sa.Table(
     "scores",

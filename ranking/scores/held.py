@@ -1,12 +1,13 @@
 """Rows of scored clips that are there, and what a challenge gains and loses when they change."""
 
 from collections.abc import Collection, Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
 from ranking.database.bulk import among
 from ranking.database.connection import in_parts
+from ranking.database.direct import rows_of
 from ranking.database.tables import attended_clips, guided_clips, scored_clips, scores, unranked_scores
 from ranking.scores.runs.content import Change
 from ranking.scores.runs.periods import minute_of
@@ -72,7 +73,7 @@ def held_clips(connection: sa.Connection, clip_ids: Collection[str]) -> list[Hel
     query = sa.select(
         *(of.generation, of.clip_id, of.challenge_id, of.style),
         *(of.uploaded_at_ms, of.log_partition, of.log_offset),
-    ).where(among(connection, of.clip_id, sorted(clip_ids)))
+    ).where(of.generation.in_(scored_generations(connection)), among(connection, of.clip_id, sorted(clip_ids)))
     found: dict[str, dict[str, HeldClip]] = {}
     for generation, clip_id, challenge_id, style, *written in connection.execute(query):
         at_ms, partition, offset = map(int, written)
@@ -86,6 +87,24 @@ def held_clips(connection: sa.Connection, clip_ids: Collection[str]) -> list[Hel
             attention = None if row.attention is None else float(row.attention)
             held_of[row.clip_id].scores[row.dimension] = (float(row.score), attention)
     return [held for held_of in found.values() for held in held_of.values()]
+
+
+def scored_generations(connection: sa.Connection) -> list[str]:
+    """Every generation that has rows of scored clips, from one row of the key for each. An index by clip alone, which
+    lists these rows of a clip too, is a page of its own to change with each clip.
+    """
+    return [generation for (generation,) in rows_of(connection, _GENERATIONS, {}) if generation is not None]
+
+
+def _each_generation() -> sa.Select[Any]:
+    of = scored_clips.c
+    first = sa.select(sa.func.min(of.generation).label("generation")).cte("held_generations", recursive=True)
+    after = sa.select(sa.func.min(of.generation)).where(of.generation > first.c.generation).scalar_subquery()
+    every = first.union_all(sa.select(after).where(first.c.generation.is_not(None)))
+    return sa.select(every.c.generation)
+
+
+_GENERATIONS: Final = _each_generation()
 
 
 def remove_scored(connection: sa.Connection, generation: str, clip_ids: Collection[str]) -> None:

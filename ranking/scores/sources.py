@@ -5,6 +5,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from ranking.database.tables import clips, scored_clips
+from ranking.scores.held import scored_generations
 from schemas.errors import NotFound
 from schemas.events import ClipScored, ClipScoredV3, FeatureFile, VideoFile
 from schemas.questions.feedback import FeaturesKept
@@ -38,7 +39,7 @@ def source_of(connection: sa.Connection, clip_id: str, generation: str | None) -
             table.source_sha256,
         )
         .outerjoin_from(scored_clips, clips, last.clip_id == table.clip_id)
-        .where(table.clip_id == clip_id)
+        .where(table.generation.in_(scored_generations(connection)), table.clip_id == clip_id)
         .order_by(table.uploaded_at_ms.desc(), table.generation)
     )
     rows = connection.execute(query).all()
