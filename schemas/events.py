@@ -289,9 +289,12 @@ def temporal_attention(clip: ClipScored) -> TemporalAttention | None:
     return clip.temporal_attention if isinstance(clip, ClipScoredV4) else None
 
 
+_WITH_DISTANCE: Final = (ClipScoredV2, ClipScoredV3)
+
+
 def training_distance(clip: ClipScored) -> float | None:
     """How far a clip is from the training distribution, over its limit; ``None`` where the bundle states none."""
-    return clip.training_distance if isinstance(clip, ClipScoredV2 | ClipScoredV3) else None
+    return clip.training_distance if isinstance(clip, _WITH_DISTANCE) else None
 
 
 def outside_training(distance: float | None) -> bool:

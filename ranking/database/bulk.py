@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
+import msgspec
 import sqlalchemy as sa
 
 from ranking.database.direct import raised_as
@@ -42,10 +43,13 @@ def insert_rows(
 
 
 def among(connection: sa.Connection, column: sa.ColumnElement[str], keys: Sequence[str]) -> sa.ColumnElement[bool]:
-    """Whether ``column`` has one of the ``keys``; on PostgreSQL they are one parameter, which takes no parsing."""
+    """Whether ``column`` has one of the ``keys``, which are one parameter: an array on PostgreSQL, JSON on SQLite. One
+    for each takes SQLAlchemy longer than the database takes to find the rows.
+    """
     if connection.dialect.name == "postgresql":
         return column == sa.any_(sa.bindparam(None, list(keys), type_=sa.ARRAY(sa.Text)))
-    return column.in_(keys)
+    listed = sa.bindparam(None, msgspec.json.encode(list(keys)).decode(), type_=sa.Text)
+    return column.in_(sa.select(sa.func.json_each(listed).table_valued("value").c.value))
 
 
 def _copy(connection: sa.Connection, table: sa.Table, rows: Sequence[Sequence[Any]]) -> None:

@@ -188,9 +188,9 @@ def _newest(scored: Iterable[ScoredRecord], key: Callable[[ClipScored], K]) -> d
     """The record written last for each key."""
     newest: dict[K, ScoredRecord] = {}
     for entry in scored:
-        held = newest.setdefault(key(entry.clip), entry)
-        if _written(entry) > _written(held):
-            newest[key(entry.clip)] = entry
+        of = key(entry.clip)
+        if of not in newest or _written(entry) > _written(newest[of]):
+            newest[of] = entry
     return newest
 
 
