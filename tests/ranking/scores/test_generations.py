@@ -19,6 +19,7 @@ from ranking.database.tables import clips, replicas, scored_clips, scores
 from ranking.monitoring.drift import samples_of
 from ranking.monitoring.samples import DriftSamples
 from ranking.scores.generations import Generations, activate_first, active_generation
+from ranking.scores.held import scored_generations
 from ranking.scores.rows import write_entries
 from ranking.scores.store import ScoreStore
 from ranking.serving.replicas import ALIVE_S, Replicas, ReplicaState, obstacles
@@ -62,6 +63,19 @@ def test_the_state_of_a_generation_says_what_its_scores_predict(any_store: Score
         "0123456789abcdef": Target.EQ1,
         "per-view-0123456789abcdef": Target.PER_VIEW,
     }
+
+
+def test_all_generations_that_have_scored_clips_are_found_by_their_key(
+    any_store: ScoreStore, any_database: Database
+) -> None:
+    def found() -> list[str]:
+        with any_database.reading() as connection:
+            return scored_generations(connection)
+
+    assert found() == []
+    for start, generation in enumerate(("g2", "g1", "g10")):
+        apply(any_store, [scored_clip(clip, generation=generation) for clip in "abc"], start=3 * start)
+    assert found() == ["g1", "g10", "g2"]
 
 
 def test_a_deleted_clip_activates_nothing(any_store: ScoreStore, generations: Generations) -> None:
