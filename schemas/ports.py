@@ -149,6 +149,11 @@ class RecordSource(Protocol):
         ...
 
     @property
+    def is_expecting(self) -> bool:
+        """Whether more records may be on their way: the brokers were asked, and have not answered yet."""
+        ...
+
+    @property
     def is_member(self) -> bool:
         """Whether it has been given its share of the partitions, which is empty if its group has more members than
         partitions; of a source without a group: whether it has its partitions.

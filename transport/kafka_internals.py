@@ -48,6 +48,7 @@ USED: Final = {
         "_fetcher._parse_fetched_data",
         "_fetcher._next_partition_records",
         "_fetcher._subscriptions.assignment",
+        "_fetcher.in_flight_fetches",
     ),
     KafkaProducer: (
         "_sender.force_close",
@@ -151,6 +152,11 @@ def next_to_return(consumer: KafkaConsumer, partitions: Iterable[TopicPartition]
     states = consumer._fetcher._subscriptions.assignment
     found = ((at, states.get(KafkaTopicPartition(*at))) for at in partitions)
     return {at: state.position.offset for at, state in found if state is not None and state.position is not None}
+
+
+def in_flight(consumer: KafkaConsumer) -> bool:
+    """Whether a broker was asked for records and has not answered yet."""
+    return bool(consumer._fetcher.in_flight_fetches())
 
 
 def read_batches_by(reader: BatchReader, consumer: KafkaConsumer) -> None:

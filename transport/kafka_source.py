@@ -22,7 +22,7 @@ from transport.batches.unreadable import BatchReader
 from transport.client_options import ConsumerOptions
 from transport.connection import KafkaConnection, open_client, transport_errors
 from transport.kafka_commits import commit
-from transport.kafka_internals import TopicIds, has_leader, known_partitions, next_to_return, read_batches_by
+from transport.kafka_internals import TopicIds, has_leader, in_flight, known_partitions, next_to_return, read_batches_by
 from transport.kafka_partitions import listed, offsets_where_led, ours, theirs
 from transport.rebalances import Call, Rebalances
 from transport.standstill import STANDSTILL_S, Standstill
@@ -32,8 +32,7 @@ log = logging.getLogger(__name__)
 
 _JOINING_POLL_S: Final = 1.0
 _ANYWHERE: Final[Mapping[TopicPartition, int]] = MappingProxyType({})
-
-_DEFAULTS = ConsumerOptions()
+_DEFAULTS: Final = ConsumerOptions()
 
 
 class KafkaSource:
@@ -42,16 +41,14 @@ class KafkaSource:
     With a ``group`` the members share the partitions and start at the committed offsets; without one this source reads
     all partitions of ``topics``, and cannot commit. Partitions that are added later are read from their beginning, once
     the client has refreshed its metadata. In both cases ``listener`` may name the positions to start at. It is called
-    on the thread that polls, where it may commit. Records of aborted transactions are skipped.
-
-    A partition without any position begins at its beginning. Kafka's client never chooses another position by itself:
-    records that were dropped before they were read are reported to ``listener``, at the start and while reading, and a
-    log that has lost its newest records, or was created again, is read again from there.
+    on the thread that polls, where it may commit. Records of aborted transactions are skipped. A partition without any
+    position begins at its beginning. Kafka's client never chooses another position by itself: records that were dropped
+    before they were read are reported to ``listener``, at the start and while reading, and a log that has lost its
+    newest records, or was created again, is read again from there.
 
     While the broker is unreachable ``poll`` returns nothing and ``commit`` raises within its time limit. If the client
-    cannot recover, ``poll`` raises ``TransportError``; open a new source. Not thread-safe.
-    Raises ``TransportError`` if no broker answers. ``poll`` raises ``PositionBeyondLog`` for a position of the listener
-    that its partition does not reach.
+    cannot recover, ``poll`` raises ``TransportError``; open a new source. Not thread-safe. Raises ``TransportError`` if
+    no broker answers; ``poll`` raises ``PositionBeyondLog`` for a position of the listener that is not in its log.
     """
 
     def __init__(
@@ -70,8 +67,7 @@ class KafkaSource:
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._next_offset: dict[TopicPartition, int] = {}
         self._passed: dict[TopicPartition, int] = {}
-        self._paused = False
-        self._closed = False
+        self._paused = self._closed = False
         self._is_dynamic = group is not None and options.instance is None
         self._member_id: str | None = None
         self.left_behind: str | None = None
@@ -190,6 +186,10 @@ class KafkaSource:
     def lag(self) -> Mapping[TopicPartition, int]:
         ends = {at: self._consumer.highwater(theirs(at)) for at in self._assigned}
         return {at: max(0, end - self._position(at)) for at, end in ends.items() if end is not None}
+
+    @property
+    def is_expecting(self) -> bool:
+        return in_flight(self._consumer)
 
     @property
     def is_member(self) -> bool:

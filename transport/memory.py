@@ -243,6 +243,10 @@ class MemorySource:
         return {at: max(0, ends[at] - offset) for at, offset in self._next_offset.items()}
 
     @property
+    def is_expecting(self) -> bool:
+        return False
+
+    @property
     def is_member(self) -> bool:
         return bool(self._next_offset) if self._group is None else not self._group.awaits(self)
 

@@ -139,26 +139,42 @@ def test_no_more_is_held_than_one_batch_has(scene: Scene) -> None:
     assert given == ["s0", "s1", "s2", "s3"]
 
 
-def test_if_the_second_answer_fails_what_the_first_had_is_given_out_next(scene: Scene) -> None:
-    answers: list[Sequence[Record] | Exception] = [[Record("other", 0, 0, 0, None, b"o0")], TransportError("gone"), []]
+def answering(scene: Scene, *answers: Sequence[Record] | Exception, expecting: bool) -> RankedSource:
+    """One whose reader has these answers, and, if ``expecting``, others on their way."""
+    left = list(answers)
 
-    class Failing(MemorySource):
+    class Answering(MemorySource):
+        is_expecting = expecting
+
         def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
-            answer = answers.pop(0)
+            answer = left.pop(0)
             if isinstance(answer, Exception):
                 raise answer
             return answer
 
-    source = RankedSource(
-        lambda listener: Failing(scene.broker, ["other"], group="f", listener=listener),
+    return RankedSource(
+        lambda listener: Answering(scene.broker, ["other"], group="f", listener=listener),
         FromTheBeginning(),
         [SCORED.topic],
         scene._ranked_to,
         Observer(),
     )
+
+
+FIRST, SECOND = ([Record("other", 0, offset, 0, None, b"o%d" % offset)] for offset in range(2))
+
+
+def test_if_the_second_answer_fails_what_the_first_had_is_given_out_next(scene: Scene) -> None:
+    source = answering(scene, FIRST, TransportError("gone"), [], expecting=True)
     with pytest.raises(TransportError):
         source.poll(max_records=9, timeout_s=0.0)
     assert values(source.poll(max_records=9, timeout_s=0.0)) == ["o0"]
+
+
+@pytest.mark.parametrize(("expecting", "given"), [(True, ["o0", "o1"]), (False, ["o0"])])
+def test_a_second_answer_is_waited_for_if_it_is_on_its_way(scene: Scene, expecting: bool, given: list[str]) -> None:
+    source = answering(scene, FIRST, SECOND, expecting=expecting)
+    assert values(source.poll(max_records=9, timeout_s=0.0)) == given
 
 
 def test_a_paused_source_gives_out_nothing(scene: Scene) -> None:
