@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -74,7 +75,9 @@ def open_sqlite(url: sa.URL, pool: Mapping[str, Any], checkpoints: Checkpoints |
     def written(connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         before = record.info.pop(_CHANGES, None)
         if connection is not None and checkpoints is not None and before is not None:
-            connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}").close()
+            # A connection that fails here is lost to the pool. Whoever uses it next says why.
+            with suppress(sqlite3.Error):
+                connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}").close()
             checkpoints.written(_changes(connection) - before)
 
     return engine

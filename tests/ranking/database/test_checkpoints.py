@@ -1,6 +1,7 @@
 """What SQLite's log holds is copied into the database beside the writer, and the log does not grow without end."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from ranking.database import checkpoints as copying
 from ranking.database.checkpoints import COPIED_ROWS, Checkpoints
 from ranking.database.connection import Database
+from schemas.errors import StoreRefused
 
 ROWS = 3000
 
@@ -93,17 +95,106 @@ def test_a_reader_that_stays_keeps_neither_the_writer_nor_the_copying_from_endin
     assert copied(file) == 3 * ROWS + 1
 
 
-def test_a_database_that_was_removed_is_not_made_again(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path / "gone.db")
-    checkpoints.written(ROWS)
-    checkpoints.wait()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_database_copies_what_its_connections_wrote_before_it_is_closed(
-    file: Path, writer: sqlite3.Connection
+def test_a_long_log_begins_anew_though_somebody_always_reads(
+    file: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(Database(f"sqlite:///{file}")) as database, database.writing() as connection:
-        rows = [{"number": number} for number in range(ROWS)]
-        connection.execute(sa.text("INSERT INTO numbers VALUES (:number, '')"), rows)
-    assert copied(file) == ROWS == writer.execute("SELECT count(*) FROM numbers").fetchone()[0]
+    log = file.with_name(f"{file.name}-wal")
+    write(writer, ROWS)
+    batch_bytes = log.stat().st_size
+    monkeypatch.setattr(copying, "LONG_PAGES", 2 * batch_bytes // 4096)
+    checkpoints, done = Checkpoints(file), threading.Event()
+
+    def read(offset_s: float) -> None:
+        with closing(sqlite3.connect(file, isolation_level=None)) as reader:
+            while not done.wait(offset_s):
+                reader.execute("BEGIN")
+                reader.execute("SELECT count(*) FROM numbers").fetchone()
+                done.wait(0.02)
+                reader.execute("COMMIT")
+
+    readers = [threading.Thread(target=read, args=(offset_s,)) for offset_s in (0.0, 0.001, 0.002)]
+    for reader in readers:
+        reader.start()
+    for _ in range(30):
+        checkpoints.make_room()
+        checkpoints.written(write(writer, ROWS))
+    done.set()
+    for reader in readers:
+        reader.join()
+    checkpoints.wait()
+    assert log.stat().st_size < 10 * batch_bytes
+
+
+def test_writers_wait_for_a_reader_that_stays_once_for_each_time_that_the_log_grew_long(
+    file: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "LONG_PAGES", 1000)
+    monkeypatch.setattr(copying, "_PATIENCE_S", 0.0)
+    waits = list[bool]()
+
+    class Noting(Checkpoints):
+        def _checkpoint(self, connection: sqlite3.Connection) -> None:
+            waits.append(self._is_long)
+            super()._checkpoint(connection)
+
+    checkpoints = Noting(file)
+    with closing(sqlite3.connect(file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM numbers").fetchone()
+        for _ in range(20):
+            checkpoints.make_room()
+            checkpoints.written(write(writer, ROWS))
+            checkpoints.wait()
+        pages = file.with_name(f"{file.name}-wal").stat().st_size // 4096
+    assert 1 <= sum(waits) <= pages // 1000
+
+
+def test_a_database_that_was_removed_is_not_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoints = Checkpoints(tmp_path / "gone.db")
+    for _ in range(3):
+        checkpoints.written(ROWS)
+        checkpoints.wait()
+    assert list(tmp_path.iterdir()) == []
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the log of {tmp_path / 'gone.db'} is not copied into it, and grows: unable to open database file"
+    ]
+
+
+def test_what_could_not_be_copied_is_tried_again_by_the_next_transaction(
+    file: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints, start = Checkpoints(file), threading.Thread.start
+
+    def no_more(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    checkpoints.written(write(writer, ROWS))
+    checkpoints.make_room()
+    checkpoints.wait()
+    assert copied(file) == 0
+    monkeypatch.setattr(threading.Thread, "start", start)
+    checkpoints.written(write(writer, 1))
+    checkpoints.wait()
+    assert copied(file) == ROWS + 1
+
+
+@pytest.mark.tried(
+    kind="leftovers",
+    given="an SQLite file that turns to garbage within a transaction that changed its schema",
+    outcome="an error that is named, and every connection goes back to the pool",
+)
+def test_a_connection_that_broke_goes_back_to_the_pool(file: Path) -> None:
+    with closing(Database(f"sqlite:///{file}", connections=1, wait_s=0.1)) as database:
+        for _ in range(2):  # a connection that was lost would be waited for
+            with pytest.raises(StoreRefused):
+                change_the_schema_of_garbage(database, file)
+
+
+def change_the_schema_of_garbage(database: Database, file: Path) -> None:
+    with database.writing() as connection:
+        connection.execute(sa.text("CREATE TABLE other (number INTEGER)"))
+        for part in (file, file.with_name(f"{file.name}-wal")):
+            with part.open("r+b") as opened:
+                opened.write(b"g" * part.stat().st_size)
+        connection.execute(sa.text("INSERT INTO missing VALUES (1)"))
