@@ -238,12 +238,13 @@ class ViewLoop(Generic[Entry]):
     def _commit(self, positions: Mapping[TopicPartition, int]) -> None:
         if not self._options.commits:
             return
-        self._uncommitted |= positions
+        # Of a partition that has gone, another member says how far it is.
+        self._uncommitted, self._committed = self._held({**self._uncommitted, **positions}), self._held(self._committed)
         now_s = self._clock.monotonic_s()
         if not self._uncommitted or now_s - self._committed_at_s < self._options.commit_interval_s:
             return
         due, self._committed_at_s, self._uncommitted = self._uncommitted, now_s, {}
-        self._committed = self._held(self._committed | due)
+        self._committed |= due
         # The view's own positions count; the next commit tells Kafka the same and more.
         self._commit_held(due, wait=self._options.commit_interval_s == 0.0)
 
@@ -271,8 +272,11 @@ class ViewLoop(Generic[Entry]):
                 return
             self._maintained_at_s = now_s
             self._under_way = iter(self._maintenance() or ())
-        if next(self._under_way, _DONE) is _DONE:
-            self._under_way = None
+        # Without partitions there is nothing to do between its parts, and polls take long: Kafka's group forms.
+        while next(self._under_way, _DONE) is not _DONE:
+            if self._source.assignment():
+                return
+        self._under_way = None
 
     def _maintain(self) -> None:
         """All that is left of it, and once more."""

@@ -135,6 +135,37 @@ def test_between_parts_of_the_maintenance_there_is_a_batch_that_nothing_is_waite
     assert happened == [*once, *once, "first", "second", "last"]  # and all of it at the end
 
 
+def test_a_member_without_partitions_does_the_whole_maintenance_at_once(setting: Setting, store: ScoreStore) -> None:
+    stop, happened = threading.Event(), list[str]()
+
+    class Standby(MemorySource):
+        def poll(self, *, max_records: int, timeout_s: float) -> Sequence[Record]:
+            happened.append("poll")
+            return ()
+
+        def assignment(self) -> frozenset[TopicPartition]:
+            return frozenset()
+
+    def parts() -> Iterator[None]:
+        for part in ("first", "second"):
+            happened.append(part)
+            yield
+        stop.set()
+
+    loop = ViewLoop(
+        lambda _: Standby(setting.broker, [TOPIC], group=None),
+        store,
+        READ,
+        None,
+        setting.reports,
+        setting.clock,
+        LoopOptions(commits=False, maintenance_interval_s=0.0),
+        maintenance=parts,
+    )
+    loop.run(stop)
+    assert happened == ["poll", "first", "second", "first", "second"]  # the second time at the end
+
+
 def test_with_an_interval_only_the_last_commit_is_waited_for(setting: Setting, store: ScoreStore) -> None:
     stop, commits = threading.Event(), list[tuple[dict[TopicPartition, int], bool]]()
 

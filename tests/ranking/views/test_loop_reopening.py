@@ -1,5 +1,6 @@
 """How a loop reconnects, and what it commits to Kafka: only its own partitions, and no more often than configured."""
 
+import threading
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -195,6 +196,23 @@ def test_partitions_given_up_meanwhile_are_not_committed(
     monkeypatch.setattr(source, "assignment", lambda: frozenset([BUSY]))
     loop.step()
     assert source.commits[1:] == [{BUSY: 2}]
+
+
+def test_of_a_partition_that_was_away_what_another_member_committed_stays(
+    setting: Setting, store: ScoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, source = committing(setting, store, 5.0)
+    send_to(setting, BUSY, "a")
+    send_to(setting, OTHER, "b")
+    loop.step()
+    assert source.commits == [{BUSY: 1, OTHER: 1}]
+    monkeypatch.setattr(source, "assignment", lambda: frozenset([BUSY]))
+    loop.step()
+    monkeypatch.setattr(source, "assignment", lambda: frozenset([BUSY, OTHER]))
+    stop = threading.Event()
+    stop.set()
+    loop.run(stop)
+    assert source.commits[1:] == [{BUSY: 1}]
 
 
 def test_a_member_has_caught_up_though_others_read_what_it_was_first_assigned(
