@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from ranking.database.direct import raised_as
+from ranking.database.round_trip import POSTGRESQL, Sending, Step, array_literal
 
 _COPIED: Final = 50
 """Fewer rows are faster in one statement."""
@@ -40,6 +41,38 @@ def insert_rows(
         connection.exec_driver_sql(statement, (*map(list, zip(*rows, strict=True)), *parameters))
     else:
         _copy(connection, table, rows)
+
+
+def adding(
+    sending: Sending,
+    table: sa.Table,
+    rows: Sequence[Sequence[Any]],
+    then: str = "",
+    parameters: Sequence[Any] = (),
+) -> None:
+    """``insert_rows`` with other statements. Many rows are copied at once, after all that waits."""
+    if not rows:
+        return
+    if sending.dialect != POSTGRESQL:
+        sending.add(Step(_insert(sending.dialect, table, then), [(*row, *parameters) for row in rows]))
+    elif then or len(rows) < _COPIED:
+        columns = map(array_literal, zip(*rows, strict=True))
+        sending.add(Step(_insert(sending.dialect, table, then), [*columns, *parameters]))
+    else:
+        sending.flush()
+        _copy(sending.connection, table, rows)
+
+
+def keyed(dialect: str, column: sa.ColumnElement[str], name: str) -> sa.ColumnElement[bool]:
+    """``among`` for a statement that is kept: the keys are the parameter ``name``, as ``keys_of`` gives them."""
+    if dialect == POSTGRESQL:
+        return column == sa.any_(sa.bindparam(name, type_=sa.ARRAY(sa.Text)))
+    return column.in_(sa.select(sa.func.json_each(sa.bindparam(name, type_=sa.Text)).table_valued("value").c.value))
+
+
+def keys_of(dialect: str, keys: Sequence[str]) -> list[str] | str:
+    """The parameter of ``keyed``."""
+    return list(keys) if dialect == POSTGRESQL else msgspec.json.encode(list(keys)).decode()
 
 
 def among(connection: sa.Connection, column: sa.ColumnElement[str], keys: Sequence[str]) -> sa.ColumnElement[bool]:

@@ -299,9 +299,17 @@ def lock_clips(connection: sa.Connection, *, alone: bool) -> None:
     ``alone``. Without it a removal would miss a clip that another transaction has not committed yet, and that
     transaction would not see the removal. SQLite has one writer at a time anyway.
     """
-    if connection.dialect.name == "postgresql":
-        lock = sa.func.pg_advisory_xact_lock if alone else sa.func.pg_advisory_xact_lock_shared
-        connection.execute(sa.select(lock(_CLIPS_LOCK), FRESH_PLANS))
+    for statement in locking_clips(connection.dialect.name, alone=alone):
+        connection.execute(statement)
+
+
+@lru_cache
+def locking_clips(dialect: str, *, alone: bool) -> tuple[sa.Select[Any], ...]:
+    """The statements of ``lock_clips``, to be sent with others; each but the first is planned anew from here on."""
+    if dialect != "postgresql":
+        return ()
+    lock = sa.func.pg_advisory_xact_lock if alone else sa.func.pg_advisory_xact_lock_shared
+    return (sa.select(lock(_CLIPS_LOCK).label("lock"), FRESH_PLANS.label("plans")),)
 
 
 def in_parts(keys: Iterable[str]) -> Iterator[list[str]]:

@@ -17,15 +17,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ranking.database.connection import insert_of
 
 POSTGRESQL: Final = "postgresql"
-Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Parameters = Mapping[str, Any] | Sequence[Any]
 
 
 class Step(NamedTuple):
-    """One statement of several. ``parameters`` of ``writing`` are rows; those of all others are values by name.
-    ``check`` gets the rows of the statement, and raises what its caller has to know.
+    """One statement of several. ``parameters`` of ``writing`` are rows; those of a text, in the driver's own SQL, what
+    the driver takes; those of all others are values by name. ``check`` gets the rows of the statement, and raises what
+    its caller has to know.
     """
 
-    statement: sa.Executable
+    statement: sa.Executable | str
     parameters: Parameters = MappingProxyType({})
     check: Callable[[Sequence[Any]], None] | None = None
 
@@ -33,6 +34,11 @@ class Step(NamedTuple):
 COMMIT: Final = Step(sa.text("COMMIT"))
 """After steps none of which is checked: they are committed in the same round trip. A step after it sees what others
 have committed until then."""
+
+
+def committing(connection: sa.Connection) -> list[Step]:
+    """``COMMIT`` where it saves a round trip; SQLite commits when the transaction is left."""
+    return [COMMIT] if connection.dialect.name == POSTGRESQL else []
 
 
 def together(connection: sa.Connection, steps: Sequence[Step], *, prepared: bool = False) -> list[Sequence[Any]]:
@@ -52,6 +58,38 @@ def together(connection: sa.Connection, steps: Sequence[Step], *, prepared: bool
         if step.check is not None:
             step.check(rows)
     return found
+
+
+class Sending:
+    """Statements of one transaction that go out in the order they are added, with the next of which the rows are asked
+    for: one round trip for all. The transaction has to begin with ``ranking.database.connection.FRESH_PLANS``.
+    """
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.connection: Final = connection
+        self._waiting: list[Step] = []
+
+    @property
+    def dialect(self) -> str:
+        return self.connection.dialect.name
+
+    def add(self, *steps: Step) -> None:
+        self._waiting += steps
+
+    def rows(self, *steps: Step) -> list[Sequence[Any]]:
+        """The rows of each of ``steps``, which come after all that wait; without any, nothing is sent. Raises as
+        ``together``.
+        """
+        return self._send(steps) if steps else []
+
+    def flush(self) -> None:
+        """Send what waits."""
+        if self._waiting:
+            self._send(())
+
+    def _send(self, steps: Sequence[Step]) -> list[Sequence[Any]]:
+        waiting, self._waiting = self._waiting, []
+        return together(self.connection, [*waiting, *steps], prepared=True)[len(waiting) :]
 
 
 def among(dialect: str, column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
@@ -110,6 +148,9 @@ def given_rows(columns: Sequence[sa.Column[Any]]) -> sa.TableValuedAlias:
 
 
 def _executed(connection: sa.Connection, step: Step) -> Sequence[Any]:
+    if isinstance(step.statement, str):
+        connection.exec_driver_sql(step.statement, step.parameters)
+        return []
     result = connection.execute(step.statement, step.parameters)
     return result.all() if result.returns_rows else []
 
@@ -125,21 +166,28 @@ def _pipelined(connection: sa.Connection, steps: Sequence[Step], *, prepared: bo
         with driver.pipeline():
             for step in steps:
                 cursor = driver.cursor(binary=True, row_factory=namedtuple_row)
-                text, own = _compiled(step.statement)
-                cursor.execute(text, {**own, **_values(step.parameters)}, prepare=prepared)
+                text, parameters = _as_driver_takes(step)
+                cursor.execute(text, parameters, prepare=prepared)
                 cursors.append(cursor)
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
     except Error as error:
         raise exc.DBAPIError.instance("", None, error, Error, connection_invalidated=driver.closed) from error
 
 
+def _as_driver_takes(step: Step) -> tuple[str, Parameters]:
+    if isinstance(step.statement, str):
+        return step.statement, step.parameters
+    text, own = _compiled(step.statement)
+    return text, {**own, **_values(step.parameters)}
+
+
 def _values(parameters: Parameters) -> Mapping[str, Any]:
     if not isinstance(parameters, Mapping):
         parameters = {name: [row[name] for row in parameters] for name in parameters[0]}
-    return {name: _array(value) if isinstance(value, list) else value for name, value in parameters.items()}
+    return {name: array_literal(value) if isinstance(value, list) else value for name, value in parameters.items()}
 
 
-def _array(values: Sequence[Any]) -> str:
+def array_literal(values: Sequence[Any]) -> str:
     """PostgreSQL's literal of an array. The driver's own way takes three times as long."""
     return "{" + ",".join([_element(value) for value in values]) + "}"
 

@@ -6,12 +6,14 @@ choice is one row: a transaction that adds it switches all processes at once. Th
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 import sqlalchemy as sa
 
 from ranking.database.connection import Database, insert_into, lock_clips
 from ranking.database.monitoring_tables import drift_samples
+from ranking.database.round_trip import Step, rows_into, together
 from ranking.database.tables import generation_choices, retired_generations, scored_clips
 from ranking.scores.held import remove_scored
 from ranking.scores.runs.writing import drop_runs
@@ -35,15 +37,29 @@ def active_generation(connection: sa.Connection) -> str | None:
     return connection.scalars(ACTIVE).one_or_none()
 
 
+RETIRED: Final = sa.select(retired_generations.c.generation)
+"""All that are no longer held."""
+
+
 def retired(connection: sa.Connection) -> set[str]:
-    return set(connection.scalars(sa.select(retired_generations.c.generation)))
+    return set(connection.scalars(RETIRED))
 
 
 def activate_first(connection: sa.Connection, generation: str, at_ms: int) -> None:
     """Activate ``generation`` if none is active; the first transaction decides."""
     if active_generation(connection) is None:
-        row = {"number": 1, "generation": generation, "chosen_at_ms": at_ms}
-        connection.execute(insert_into(connection, generation_choices).on_conflict_do_nothing(), row)
+        together(connection, [activating_first(connection.dialect.name, generation, at_ms)])
+
+
+def activating_first(dialect: str, generation: str, at_ms: int) -> Step:
+    """A step that activates ``generation`` if none is active."""
+    row = {"number": 1, "generation": generation, "chosen_at_ms": at_ms}
+    return Step(_first_choice(dialect), [row])
+
+
+@lru_cache
+def _first_choice(dialect: str) -> sa.Insert:
+    return rows_into(dialect, generation_choices).on_conflict_do_nothing()
 
 
 def clips_by_generation(connection: sa.Connection) -> dict[str, int]:

@@ -1,13 +1,15 @@
 """Rows of scored clips that are there, and what a challenge gains and loses when they change."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from ranking.database.bulk import among
+from ranking.database.bulk import keyed, keys_of
 from ranking.database.connection import in_parts
 from ranking.database.direct import rows_of
+from ranking.database.round_trip import Sending, Step, together
 from ranking.database.tables import attended_clips, guided_clips, scored_clips, scores, unranked_scores
 from ranking.scores.runs.content import Change
 from ranking.scores.runs.periods import minute_of
@@ -67,26 +69,52 @@ def scores_of(clip: ClipScored) -> ScoresOf:
     return found
 
 
-def held_clips(connection: sa.Connection, clip_ids: Collection[str]) -> list[HeldClip]:
-    """Rows of the clips, at most as many as one statement takes, under all generations."""
-    of, score = scored_clips.c, scores.c
-    query = sa.select(
-        *(of.generation, of.clip_id, of.challenge_id, of.style),
-        *(of.uploaded_at_ms, of.log_partition, of.log_offset),
-    ).where(of.generation.in_(scored_generations(connection)), among(connection, of.clip_id, sorted(clip_ids)))
+def held_clips(sending: Sending, clip_ids: Collection[str], generations: Collection[str]) -> list[HeldClip]:
+    """Rows of the clips under the ``generations``."""
+    dialect = sending.dialect
+    parts = [(generation, part) for generation in sorted(generations) for part in in_parts(clip_ids)]
+    rows = sending.rows(*(_step(_held(dialect), dialect, *each) for each in parts))
     found: dict[str, dict[str, HeldClip]] = {}
-    for generation, clip_id, challenge_id, style, *written in connection.execute(query):
-        at_ms, partition, offset = map(int, written)
-        held = HeldClip(generation, clip_id, challenge_id, (at_ms, partition, offset), {}, style)
-        found.setdefault(generation, {})[clip_id] = held
-    for generation, held_of in found.items():
-        query_of_scores = sa.select(score.clip_id, score.dimension, score.score, score.attention).where(
-            score.generation == generation, among(connection, score.clip_id, sorted(held_of))
-        )
-        for row in connection.execute(query_of_scores):
+    for row in (row for rows_of_part in rows for row in rows_of_part):
+        written = int(row.uploaded_at_ms), int(row.log_partition), int(row.log_offset)
+        held = HeldClip(row.generation, row.clip_id, row.challenge_id, written, {}, row.style)
+        found.setdefault(row.generation, {})[row.clip_id] = held
+    parts = [(generation, part) for generation, of in found.items() for part in in_parts(of)]
+    rows = sending.rows(*(_step(_scores(dialect), dialect, *each) for each in parts))
+    for (generation, _), rows_of_part in zip(parts, rows, strict=True):
+        for row in rows_of_part:
             attention = None if row.attention is None else float(row.attention)
-            held_of[row.clip_id].scores[row.dimension] = (float(row.score), attention)
+            found[generation][row.clip_id].scores[row.dimension] = (float(row.score), attention)
     return [held for held_of in found.values() for held in held_of.values()]
+
+
+def _step(statement: sa.Executable, dialect: str, generation: str, clip_ids: Sequence[str]) -> Step:
+    return Step(statement, {"of_generation": generation, "of_clips": keys_of(dialect, clip_ids)})
+
+
+def _these(dialect: str, table: sa.Table) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        table.c.generation == sa.bindparam("of_generation", type_=sa.String),
+        keyed(dialect, table.c.clip_id, "of_clips"),
+    )
+
+
+@lru_cache
+def _held(dialect: str) -> sa.Select[Any]:
+    of = scored_clips.c
+    columns = (of.generation, of.clip_id, of.challenge_id, of.style, of.uploaded_at_ms, of.log_partition, of.log_offset)
+    return sa.select(*columns).where(_these(dialect, scored_clips))
+
+
+@lru_cache
+def _scores(dialect: str) -> sa.Select[Any]:
+    of = scores.c
+    return sa.select(of.clip_id, of.dimension, of.score, of.attention).where(_these(dialect, scores))
+
+
+@lru_cache
+def _deleting(dialect: str, table: sa.Table) -> sa.Delete:
+    return sa.delete(table).where(_these(dialect, table))
 
 
 def scored_generations(connection: sa.Connection) -> list[str]:
@@ -111,7 +139,11 @@ def remove_scored(connection: sa.Connection, generation: str, clip_ids: Collecti
     """Delete the rows of scored clips, and of their scores, guidance and attention over time, under
     ``generation``.
     """
-    for part in in_parts(clip_ids):
-        for table in (scores, unranked_scores, guided_clips, attended_clips, scored_clips):
-            these = among(connection, table.c.clip_id, part)
-            connection.execute(sa.delete(table).where(table.c.generation == generation, these))
+    together(connection, removing_scored(connection.dialect.name, generation, clip_ids))
+
+
+def removing_scored(dialect: str, generation: str, clip_ids: Collection[str]) -> list[Step]:
+    """``remove_scored`` as steps beside others."""
+    tables = (scores, unranked_scores, guided_clips, attended_clips, scored_clips)
+    parts = list(in_parts(clip_ids))
+    return [_step(_deleting(dialect, table), dialect, generation, part) for part in parts for table in tables]

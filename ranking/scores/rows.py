@@ -1,14 +1,16 @@
 """Writing the SQL view: what the log says of clips into rows, within a transaction of the caller."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from ranking.database.bulk import among, insert_rows
-from ranking.database.connection import in_parts, insert_into, lock_clips
+from ranking.database.bulk import adding, keyed, keys_of
+from ranking.database.connection import in_parts, insert_into, locking_clips
+from ranking.database.round_trip import Sending, Step
 from ranking.database.tables import (
     attended_clips,
     clips,
@@ -18,12 +20,14 @@ from ranking.database.tables import (
     scores,
     unranked_scores,
 )
-from ranking.scores.generations import activate_first, retired
-from ranking.scores.held import Changes, HeldClip, held_clips, remove_scored, scores_of
+from ranking.scores.generations import ACTIVE, RETIRED, activating_first
+from ranking.scores.held import Changes, HeldClip, held_clips, removing_scored, scored_generations, scores_of
 from ranking.scores.moments import attended
 from ranking.scores.runs.periods import minute_of
-from ranking.scores.runs.writing import add_changes, drop_empty
-from ranking.scores.sketches import add_scores
+from ranking.scores.runs.writing import ChallengeOf, Due, add_runs, drop_empty, due_among, merge_runs
+from ranking.scores.runs.writing import asking_due as asking_due_runs
+from ranking.scores.sketches import add_scores, merge_sketches
+from ranking.scores.sketches import asking_due as asking_due_sketches
 from ranking.scores.sources import source_row
 from ranking.scores.tips.writing import JointChanges, add_joints, drop_empty_sums
 from ranking.views.clip_styles import clip_style
@@ -53,43 +57,93 @@ class Erasure(NamedTuple):
         return bool(self.deleted or self.late)
 
 
-def write_entries(connection: sa.Connection, entries: Sequence[LogEntry], now_ms: int) -> Erasure:
+class Written(NamedTuple):
+    """What is to be erased from the log, and what ``merge`` is to merge: ``sketches`` by generation, ``runs``, and the
+    runs of challenges ``divided`` by periods.
+    """
+
+    erasure: Erasure
+    sketches: Mapping[str, Sequence[str]]
+    runs: Sequence[Due]
+    divided: Collection[ChallengeOf]
+
+    @property
+    def is_due(self) -> bool:
+        return bool(self.sketches or self.runs or self.divided)
+
+
+def write_entries(
+    connection: sa.Connection, entries: Sequence[LogEntry], now_ms: int, last: Sequence[Step] = ()
+) -> Written:
     """Apply entries in any order; a deleted clip stays deleted, a retired generation retired.
 
     A row whose time of upload is implausible at ``now_ms``, kept by an earlier release, gives way to any record. The
     first clip ever scored activates its generation. Rows are locked in the order of their keys, so that workers
     cannot deadlock. What challenges gained and lost is added to the runs that ranks are counted from.
+
+    Statements go out with the next one whose rows decide what follows: of clips that are new, three round trips.
+    ``last`` goes out with the last of them, unless there is something to erase.
     """
+    sending = Sending(connection)
+    dialect = sending.dialect
     deletions = [entry for entry in entries if isinstance(entry, DeletedRecord)]
     scored = [entry for entry in entries if isinstance(entry, ScoredRecord)]
-    lock_clips(connection, alone=bool(deletions))
+    sending.add(*(Step(statement) for statement in locking_clips(dialect, alone=bool(deletions))))
     changes, joints = Changes(), JointChanges()
-    past = retired(connection)
-    _delete(connection, deletions, changes, joints, past)
-    gone = _deleted_among(connection, {entry.clip.clip_id for entry in scored})
+    _delete(sending, deletions, changes, joints)
+    asking = (
+        Step(_gone(dialect), {"of_clips": keys_of(dialect, part)})
+        for part in in_parts(entry.clip.clip_id for entry in scored)
+    )
+    past_rows, active, *gone_rows = sending.rows(Step(RETIRED), Step(ACTIVE), *asking)
+    past, gone = _first_column([past_rows]), _first_column(gone_rows)
     living = [e for e in scored if e.clip.clip_id not in gone and e.clip.generation not in past]
-    _write_scored(connection, living, changes, joints, now_ms)
-    add_joints(connection, joints)
-    if living:
-        activate_first(connection, living[0].clip.generation, living[0].clip.scored_at_ms)
-    add_changes(connection, changes.by_challenge, minute_of(now_ms))
+    generations = _write_scored(sending, living, changes, joints, now_ms)
+    add_joints(sending, joints)
+    if living and not active:
+        sending.add(activating_first(dialect, living[0].clip.generation, living[0].clip.scored_at_ms))
+    divided = add_runs(sending, changes.by_challenge, minute_of(now_ms))
     if deletions:
+        sending.flush()
         drop_empty(connection, changes.by_challenge)
         drop_empty_sums(connection, joints)
     late = [entry for entry in scored if entry.clip.clip_id in gone]
-    return Erasure(sorted({entry.event.clip_id for entry in deletions}), late)
+    erasure = Erasure(sorted({entry.event.clip_id for entry in deletions}), late)
+    due = [asking_due_sketches(generation) for generation in generations]
+    due += asking_due_runs(dialect, changes.by_challenge)
+    found = sending.rows(*due, *(() if erasure else last))
+    sending.flush()
+    sketches = {g: [row.dimension for row in rows] for g, rows in zip(generations, found, strict=False) if rows}
+    return Written(erasure, sketches, due_among(found[len(generations) : len(due)]), divided)
 
 
-def _delete(
-    connection: sa.Connection,
-    deletions: Sequence[DeletedRecord],
-    changes: Changes,
-    joints: JointChanges,
-    past: Collection[str],
-) -> None:
-    """Generations of the ``past`` have no ranks and no sums to keep."""
+def merge(connection: sa.Connection, written: Written, now_ms: int) -> None:
+    """Merge what became due, in a transaction of its own: nobody who waits for what was written waits for this. What
+    an interruption leaves is due again with the next clip of the challenge, or generation.
+    """
+    sending = Sending(connection)
+    sending.add(*(Step(statement) for statement in locking_clips(sending.dialect, alone=False)))
+    for generation, dimensions in sorted(written.sketches.items()):
+        merge_sketches(sending, generation, dimensions)
+    merge_runs(sending, written.runs, written.divided, minute_of(now_ms))
+    sending.flush()
+
+
+def _first_column(found: Iterable[Sequence[Any]]) -> set[str]:
+    return {row[0] for rows in found for row in rows}
+
+
+@lru_cache
+def _gone(dialect: str) -> sa.Select[Any]:
+    return sa.select(deleted_clips.c.clip_id).where(keyed(dialect, deleted_clips.c.clip_id, "of_clips"))
+
+
+def _delete(sending: Sending, deletions: Sequence[DeletedRecord], changes: Changes, joints: JointChanges) -> None:
+    """Retired generations have no ranks and no sums to keep."""
     if not deletions:
         return
+    (past_rows,) = sending.rows(Step(RETIRED))
+    past, connection = _first_column([past_rows]), sending.connection
     at_ms: dict[str, int] = {}
     for record, event in deletions:
         at_ms[event.clip_id] = max(record.timestamp_ms, at_ms.get(event.clip_id, 0))
@@ -101,48 +155,38 @@ def _delete(
     )
     connection.execute(statement, [{"clip_id": clip, "deleted_at_ms": at_ms[clip]} for clip in sorted(at_ms)])
     for part in in_parts(at_ms):
-        held = held_clips(connection, part)
+        held = held_clips(sending, part, scored_generations(connection))
         kept = [clip for clip in held if clip.generation not in past]
         changes.lost(kept)
-        joints.lost(connection, kept)
-        _remove(connection, held)
+        joints.lost(sending, kept)
+        _remove(sending, held)
+        sending.flush()
         connection.execute(sa.delete(clips).where(clips.c.clip_id.in_(part)))
 
 
-def _deleted_among(connection: sa.Connection, clip_ids: Collection[str]) -> set[str]:
-    gone: set[str] = set()
-    for part in in_parts(clip_ids):
-        query = sa.select(deleted_clips.c.clip_id).where(among(connection, deleted_clips.c.clip_id, part))
-        gone |= set(connection.scalars(query))
-    return gone
-
-
 def _write_scored(
-    connection: sa.Connection, scored: Sequence[ScoredRecord], changes: Changes, joints: JointChanges, now_ms: int
-) -> None:
-    """Scores of clips outside the training distribution are kept apart from the rankings."""
+    sending: Sending, scored: Sequence[ScoredRecord], changes: Changes, joints: JointChanges, now_ms: int
+) -> list[str]:
+    """Scores of clips outside the training distribution are kept apart from the rankings. Returns the generations that
+    have new sketches.
+    """
     if not scored:
-        return
+        return []
     newest = _newest(scored, lambda clip: (clip.generation, clip.clip_id))
     newest_clips = _newest(scored, lambda clip: clip.clip_id)
     # Locks the clips, those too whose rows are newer than the records: from here on nobody else writes their scores.
     latest_ms = now_ms + LOG_AHEAD_MS
-    insert_rows(
-        connection, clips, [clip_row(newest_clips[key]) for key in sorted(newest_clips)], _IF_LATER, [latest_ms]
-    )
-    held = {
-        (clip.generation, clip.clip_id): clip
-        for part in in_parts(newest_clips)
-        for clip in held_clips(connection, part)
-    }
+    adding(sending, clips, [clip_row(newest_clips[key]) for key in sorted(newest_clips)], _IF_LATER, [latest_ms])
+    generations = {generation for generation, _ in newest}
+    held = {(clip.generation, clip.clip_id): clip for clip in held_clips(sending, newest_clips, generations)}
     later = [
         newest[key]
         for key in sorted(newest)
         if key not in held or _written(newest[key]) > held[key].written or held[key].written[0] > latest_ms
     ]
     replaced = [held[key] for entry in later if (key := (entry.clip.generation, entry.clip.clip_id)) in held]
-    joints.lost(connection, replaced)
-    _remove(connection, replaced)
+    joints.lost(sending, replaced)
+    _remove(sending, replaced)
     changes.lost(replaced)
     ranked: list[tuple[Any, ...]] = []
     unranked: list[tuple[Any, ...]] = []
@@ -155,13 +199,15 @@ def _write_scored(
         else:
             changes.gained(clip, found)
             ranked += score_rows(clip)
-    insert_rows(connection, scored_clips, [scored_row(entry) for entry in later])
-    insert_rows(connection, scores, ranked)
-    add_scores(connection, by_dimension(ranked))
-    insert_rows(connection, unranked_scores, unranked)
-    insert_rows(connection, guided_clips, joints.gained(entry.clip for entry in later))
+    adding(sending, scored_clips, [scored_row(entry) for entry in later])
+    adding(sending, scores, ranked)
+    sketched = by_dimension(ranked)
+    add_scores(sending, sketched)
+    adding(sending, unranked_scores, unranked)
+    adding(sending, guided_clips, joints.gained(entry.clip for entry in later))
     attentions = (attended(entry.clip) for entry in later)
-    insert_rows(connection, attended_clips, [row for row in attentions if row is not None])
+    adding(sending, attended_clips, [row for row in attentions if row is not None])
+    return sorted({generation for generation, _ in sketched})
 
 
 def score_rows(clip: ClipScored) -> list[tuple[Any, ...]]:
@@ -179,9 +225,9 @@ def by_dimension(ranked: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], lis
     return found
 
 
-def _remove(connection: sa.Connection, held: Iterable[HeldClip]) -> None:
+def _remove(sending: Sending, held: Iterable[HeldClip]) -> None:
     for generation, of in groupby(sorted(held), attrgetter("generation")):
-        remove_scored(connection, generation, [clip.clip_id for clip in of])
+        sending.add(*removing_scored(sending.dialect, generation, [clip.clip_id for clip in of]))
 
 
 def _newest(scored: Iterable[ScoredRecord], key: Callable[[ClipScored], K]) -> dict[K, ScoredRecord]:

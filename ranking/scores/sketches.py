@@ -8,13 +8,15 @@ forgets nothing: scores of clips that were deleted or scored again still count.
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 import sqlalchemy as sa
 from datasketches import kll_doubles_sketch
 
-from ranking.database.bulk import insert_rows
+from ranking.database.bulk import adding
+from ranking.database.round_trip import Sending, Step, among
 from ranking.database.tables import score_sketches
 from schemas.modalities import Dimension
 from schemas.questions.challenges import PERCENTILES, Quantile, ScoreDistribution
@@ -27,16 +29,32 @@ Key = tuple[str, str]
 """Generation and dimension."""
 
 
-def add_scores(connection: sa.Connection, scores: Mapping[Key, Sequence[float]]) -> None:
+def add_scores(sending: Sending, scores: Mapping[Key, Sequence[float]]) -> None:
     """Add scores to the sketches of their generations and dimensions, within the transaction that writes the rows."""
     rows = []
     for (generation, dimension), values in sorted(scores.items()):
         sketch = kll_doubles_sketch(SIZE)
         sketch.update(np.asarray(values, np.float64))
         rows.append(_row(generation, dimension, sketch))
-    insert_rows(connection, score_sketches, rows)
-    for generation in sorted({generation for generation, _ in scores}):
-        _merge_due(connection, generation)
+    adding(sending, score_sketches, rows)
+
+
+def asking_due(generation: str) -> Step:
+    """For the dimensions of which a generation has sketches to merge, one in a row."""
+    return Step(_DUE, {"of_generation": generation})
+
+
+def merge_sketches(sending: Sending, generation: str, dimensions: Sequence[str]) -> None:
+    """Merge those of each dimension that no other transaction is merging."""
+    (rows,) = sending.rows(Step(_old(sending.dialect), {"of_generation": generation, "of_dimensions": dimensions}))
+    new = []
+    for dimension in dimensions:
+        old = [row for row in rows if row.dimension == dimension]
+        if len(old) > 1:
+            these = {"of_generation": generation, "of_dimension": dimension, "of_sketches": [row.sketch for row in old]}
+            sending.add(Step(_deleting(sending.dialect), these))
+            new.append(_row(generation, dimension, _merged(row.content for row in old)))
+    adding(sending, score_sketches, new)
 
 
 def drop_sketches(connection: sa.Connection, generation: str) -> None:
@@ -70,23 +88,28 @@ def distribution(
     )
 
 
-def _merge_due(connection: sa.Connection, generation: str) -> None:
-    table = score_sketches.c
-    due = (
-        sa.select(table.dimension)
-        .where(table.generation == generation)
-        .group_by(table.dimension)
-        .having(sa.func.count() >= _MERGED)
-        .order_by(table.dimension)
-    )
-    for dimension in connection.scalars(due).all():
-        of = sa.and_(table.generation == generation, table.dimension == dimension)
-        # Those that another transaction is merging are left to it.
-        query = sa.select(table.sketch, table.content).where(of).with_for_update(skip_locked=True)
-        old = connection.execute(query).all()
-        if len(old) > 1:
-            connection.execute(sa.delete(score_sketches).where(of, table.sketch.in_([row.sketch for row in old])))
-            insert_rows(connection, score_sketches, [_row(generation, dimension, _merged(row.content for row in old))])
+_GENERATION: Final = score_sketches.c.generation == sa.bindparam("of_generation", type_=sa.String)
+_DUE: Final = (
+    sa.select(score_sketches.c.dimension)
+    .where(_GENERATION)
+    .group_by(score_sketches.c.dimension)
+    .having(sa.func.count() >= _MERGED)
+    .order_by(score_sketches.c.dimension)
+)
+
+
+@lru_cache
+def _old(dialect: str) -> sa.Select[Any]:
+    of = score_sketches.c
+    which = among(dialect, of.dimension, "of_dimensions")
+    return sa.select(of.dimension, of.sketch, of.content).where(_GENERATION, which).with_for_update(skip_locked=True)
+
+
+@lru_cache
+def _deleting(dialect: str) -> sa.Delete:
+    of = score_sketches.c
+    dimension = of.dimension == sa.bindparam("of_dimension", type_=sa.String)
+    return sa.delete(score_sketches).where(_GENERATION, dimension, among(dialect, of.sketch, "of_sketches"))
 
 
 def _merged(contents: Iterable[bytes]) -> kll_doubles_sketch:

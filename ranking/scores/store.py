@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 
 from ranking.database.connection import Database, lock_clips
+from ranking.database.round_trip import committing
 from ranking.database.tables import clips, scored_clips, unranked_scores
 from ranking.scores.content_hash import score_content
 from ranking.scores.generations import active_generation, clips_by_generation, generation_states
@@ -14,7 +15,7 @@ from ranking.scores.observations import reception
 from ranking.scores.pages import RankingOf, after_clip, end_of, neighbours_of
 from ranking.scores.percentile_range import PercentileRange
 from ranking.scores.ranks import place
-from ranking.scores.rows import Erasure, write_entries
+from ranking.scores.rows import Erasure, merge, write_entries
 from ranking.scores.runs.audit import Difference, differences, rebuild
 from ranking.scores.runs.periods import Since, since
 from ranking.scores.runs.reading import scored
@@ -24,7 +25,7 @@ from ranking.scores.standings import standings
 from ranking.scores.style_counts import check_shown, check_style, styles_counted
 from ranking.scores.tips.audit import SumsDifference, rebuild_sums, sums_differences
 from ranking.scores.whole_challenges import WholeChallenges, challenge_totals
-from ranking.views.applied_offsets import advance, stored_positions
+from ranking.views.applied_offsets import advance, advancing, stored_positions
 from ranking.views.log_records import LogEntry
 from schemas.clock import Clock, SystemClock
 from schemas.errors import NotFound, QueryError
@@ -74,16 +75,19 @@ class ScoreStore(WholeChallenges):
         positions: Mapping[TopicPartition, int],
         erase: Callable[[Erasure], None] | None = None,
     ) -> Sequence[Refusal]:
-        """In one transaction, as long as nothing was deleted.
+        """In one transaction, as long as nothing was deleted. What is to be merged is in another one afterwards.
 
         Otherwise ``erase`` gets, once the transaction is over, what has to go from the log, and the positions pass
         in another when it returns. Without ``erase`` the log is left to others.
         """
+        now_ms = self._clock.now_ms()
         with self._database.writing() as connection:
-            erasure = write_entries(connection, entries, self._clock.now_ms())
-            if not erasure:
-                advance(connection, SCORES_VIEW, positions)
-        if erasure:
+            last = [*advancing(connection, SCORES_VIEW, positions), *committing(connection)]
+            written = write_entries(connection, entries, now_ms, last)
+        if written.is_due:
+            with self._database.writing() as connection:
+                merge(connection, written, now_ms)
+        if erasure := written.erasure:
             if erase is not None:
                 erase(erasure)
             with self._database.writing() as connection:

@@ -6,13 +6,15 @@ has O(log n) runs, and each score is written O(log n) times, most of the time as
 """
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from ranking.database.bulk import insert_rows
+from ranking.database.bulk import adding, keyed, keys_of
 from ranking.database.connection import in_parts
+from ranking.database.round_trip import Sending, Step, among
 from ranking.database.tables import ranking_parts, ranking_runs
 from ranking.scores.runs.content import (
     CLIPS,
@@ -50,6 +52,10 @@ class _Place(NamedTuple):
     period: Period
 
 
+Due = tuple[_Place, int]
+"""A place that has ``FANOUT`` runs of a level, and the level."""
+
+
 class _NewRun(NamedTuple):
     place: _Place
     entries: int
@@ -61,14 +67,28 @@ class _NewRun(NamedTuple):
 
 def add_changes(connection: sa.Connection, changes: Mapping[ChallengeOf, Sequence[Change]], minute: int) -> None:
     """Add ``changes`` and merge what became due. ``minute`` is now, since 1970."""
+    sending = Sending(connection)
+    divided = add_runs(sending, changes, minute)
+    due = due_among(sending.rows(*asking_due(sending.dialect, changes)))
+    merge_runs(sending, due, divided, minute)
+    sending.flush()
+
+
+def add_runs(sending: Sending, changes: Mapping[ChallengeOf, Sequence[Change]], minute: int) -> set[ChallengeOf]:
+    """Add ``changes``; returns the challenges whose runs were divided by periods. ``minute`` is now, since 1970."""
     lists = {challenge: ChangeList.of(changes[challenge]) for challenge in sorted(changes)}
     new = [run for challenge, added in lists.items() if len(added) for run in _runs_of(challenge, added, minute)]
-    _insert(connection, new)
-    if new:
-        divided = {run.place.challenge for run in new if run.place.period != ALL}
-        divided |= _merge_due(connection, lists, minute)
-        for challenge in sorted(divided):
-            _tidy_periods(connection, challenge, minute)
+    _insert(sending, new)
+    return {run.place.challenge for run in new if run.place.period != ALL}
+
+
+def merge_runs(sending: Sending, due: Sequence[Due], divided: Collection[ChallengeOf], minute: int) -> None:
+    """Merge what is ``due``, and then becomes so, and tidy the periods of challenges that were ``divided``. What is
+    written last may wait to be sent.
+    """
+    divided = {*divided, *_merge_due(sending, due, minute)}
+    for challenge in sorted(divided):
+        _tidy_periods(sending, challenge, minute)
 
 
 def drop_empty(connection: sa.Connection, challenges: Iterable[ChallengeOf]) -> None:
@@ -123,7 +143,7 @@ def _level(entries: int) -> int:
     return level
 
 
-def _insert(connection: sa.Connection, new: Iterable[_NewRun]) -> None:
+def _insert(sending: Sending, new: Iterable[_NewRun]) -> None:
     runs: list[tuple[Any, ...]] = []
     rows: list[tuple[Any, ...]] = []
     for place, entries, level, totals, changes, by_dimension in new:
@@ -131,32 +151,33 @@ def _insert(connection: sa.Connection, new: Iterable[_NewRun]) -> None:
         content = None if changes is None else changes.encoded()
         runs.append((*place.challenge, *place.period, number, entries, level, encode_totals(totals), content))
         rows += ((number, name, *part) for name, run in by_dimension.items() for part in parts(run))
-    insert_rows(connection, ranking_runs, runs)
-    insert_rows(connection, ranking_parts, rows)
+    adding(sending, ranking_runs, runs)
+    adding(sending, ranking_parts, rows)
 
 
-def _merge_due(connection: sa.Connection, challenges: Iterable[ChallengeOf], minute: int) -> set[ChallengeOf]:
+def _merge_due(sending: Sending, due: Sequence[Due], minute: int) -> set[ChallengeOf]:
     """Merge until nothing is due, or enough was done for one transaction: the next one does the rest. Returns the
     challenges of which short runs were divided by periods.
     """
     left = _MERGED_AT_ONCE
     divided: set[ChallengeOf] = set()
-    while due := _due(connection, challenges):
+    while due:
         grown: set[ChallengeOf] = set()
         for place, level in due:
-            if left > 0 and (entries := _merge(connection, place, level, minute)):
+            if left > 0 and (entries := _merge(sending, place, level, minute)):
                 left -= entries
                 grown.add(place.challenge)
                 if place.period == ALL and level == SORTED_LEVEL - 1:
                     divided.add(place.challenge)
-        challenges = grown
-        if not grown:  # other transactions are merging these
-            break
+        # Without any, other transactions are merging these.
+        due = due_among(sending.rows(*asking_due(sending.dialect, grown)))
     return divided
 
 
-def _tidy_periods(connection: sa.Connection, challenge: ChallengeOf, minute: int) -> None:
+def _tidy_periods(sending: Sending, challenge: ChallengeOf, minute: int) -> None:
     """Drop periods that no window needs any more, and make one run of each that is over, if that is worth it."""
+    sending.flush()
+    connection = sending.connection
     table = ranking_runs.c
     of = sa.and_(table.generation == challenge.generation, table.challenge_id == challenge.challenge_id)
     old = sa.or_(*(sa.and_(table.minutes == length, table.start < minute - kept) for length, kept in KEPT.items()))
@@ -175,61 +196,72 @@ def _tidy_periods(connection: sa.Connection, challenge: ChallengeOf, minute: int
         )
     )
     for minutes, start in connection.execute(over).all():
-        _merge_period(connection, _Place(challenge, Period(minutes, start)))
+        _merge_period(sending, _Place(challenge, Period(minutes, start)))
 
 
-def _due(connection: sa.Connection, challenges: Iterable[ChallengeOf]) -> list[tuple[_Place, int]]:
-    """Places with ``FANOUT`` runs of a level, the lowest level first."""
-    table = ranking_runs.c
+def asking_due(dialect: str, challenges: Iterable[ChallengeOf]) -> list[Step]:
+    """For the places of the challenges with ``FANOUT`` runs of a level; ``due_among`` takes their rows."""
     by_generation: dict[str, list[str]] = {}
     for generation, challenge_id in challenges:
         by_generation.setdefault(generation, []).append(challenge_id)
-    found = []
-    for generation, challenge_ids in by_generation.items():
-        for part in in_parts(challenge_ids):
-            query = (
-                sa.select(table.challenge_id, table.minutes, table.start, table.level)
-                .where(table.generation == generation, table.challenge_id.in_(part))
-                .group_by(table.challenge_id, table.minutes, table.start, table.level)
-                .having(sa.func.count() >= FANOUT)
-            )
-            found += [
-                (_Place(ChallengeOf(generation, row.challenge_id), Period(row.minutes, row.start)), int(row.level))
-                for row in connection.execute(query)
-            ]
-    return sorted(found, key=lambda each: (each[1], each[0]))
+    return [
+        Step(_due(dialect), {"of_generation": generation, "of_challenges": keys_of(dialect, part)})
+        for generation, challenge_ids in by_generation.items()
+        for part in in_parts(challenge_ids)
+    ]
 
 
-def _merge(connection: sa.Connection, place: _Place, level: int, minute: int) -> int:
+def due_among(found: Iterable[Sequence[Any]]) -> list[Due]:
+    """What ``asking_due`` asked for, the lowest level first."""
+    due = [
+        (_Place(ChallengeOf(row.generation, row.challenge_id), Period(row.minutes, row.start)), int(row.level))
+        for rows in found
+        for row in rows
+    ]
+    return sorted(due, key=lambda each: (each[1], each[0]))
+
+
+@lru_cache
+def _due(dialect: str) -> sa.Select[Any]:
+    table = ranking_runs.c
+    of = (table.generation, table.challenge_id, table.minutes, table.start, table.level)
+    generation = table.generation == sa.bindparam("of_generation", type_=sa.String)
+    return (
+        sa.select(*of)
+        .where(generation, keyed(dialect, table.challenge_id, "of_challenges"))
+        .group_by(*of)
+        .having(sa.func.count() >= FANOUT)
+    )
+
+
+def _merge(sending: Sending, place: _Place, level: int, minute: int) -> int:
     """Merge the runs of ``level`` that no other transaction is merging; returns how many entries they had."""
-    old = _locked(connection, place, level)
+    old = _locked(sending, place, level)
     if len(old) < FANOUT:
         return 0
     if level < SORTED_LEVEL and place.period == ALL:
         changes = ChangeList.joined([ChangeList.decoded(row.content) for row in old]).cancelled()
         new = list(_runs_of(place.challenge, changes, minute)) if len(changes) else []
     else:
-        new = _merged(connection, place, old)
-    _drop(connection, place, [row.run for row in old])
-    _insert(connection, new)
+        new = _merged(sending.connection, place, old)
+    _drop(sending, place, [row.run for row in old])
+    _insert(sending, new)
     return sum(int(row.entries) for row in old)
 
 
-def _merge_period(connection: sa.Connection, place: _Place) -> None:
+def _merge_period(sending: Sending, place: _Place) -> None:
     """Merge all runs of a period."""
-    old = _locked(connection, place, None)
+    old = _locked(sending, place, None)
     if len(old) > 1:
-        new = _merged(connection, place, old)
-        _drop(connection, place, [row.run for row in old])
-        _insert(connection, new)
+        new = _merged(sending.connection, place, old)
+        _drop(sending, place, [row.run for row in old])
+        _insert(sending, new)
 
 
-def _locked(connection: sa.Connection, place: _Place, level: int | None) -> Sequence[Any]:
-    table = ranking_runs.c
-    query = sa.select(table.run, table.entries, table.totals, table.content).where(
-        _at(place), sa.true() if level is None else table.level == level
-    )
-    return connection.execute(query.with_for_update(skip_locked=True)).all()
+def _locked(sending: Sending, place: _Place, level: int | None) -> Sequence[Any]:
+    of_level = {} if level is None else {"of_level": level}
+    (rows,) = sending.rows(Step(_locking(any_level=level is None), _values(place) | of_level))
+    return rows
 
 
 def _merged(connection: sa.Connection, place: _Place, old: Sequence[Any]) -> list[_NewRun]:
@@ -264,16 +296,43 @@ def read_sorted(connection: sa.Connection, runs: Sequence[int], dimensions: Iter
     }
 
 
-def _drop(connection: sa.Connection, place: _Place, runs: Sequence[int]) -> None:
-    connection.execute(sa.delete(ranking_parts).where(ranking_parts.c.run.in_(runs)))
-    connection.execute(sa.delete(ranking_runs).where(_at(place), ranking_runs.c.run.in_(runs)))
+def _drop(sending: Sending, place: _Place, runs: Sequence[int]) -> None:
+    these = {"of_runs": list(runs)}
+    sending.add(Step(_dropping_parts(sending.dialect), these))
+    sending.add(Step(_dropping(sending.dialect), _values(place) | these))
 
 
-def _at(place: _Place) -> sa.ColumnElement[bool]:
+def _values(place: _Place) -> dict[str, Any]:
+    """The parameters of ``_AT``."""
+    return {
+        "of_generation": place.challenge.generation,
+        "of_challenge": place.challenge.challenge_id,
+        "of_minutes": place.period.minutes,
+        "of_start": place.period.start,
+    }
+
+
+_AT: Final = sa.and_(
+    ranking_runs.c.generation == sa.bindparam("of_generation", type_=sa.String),
+    ranking_runs.c.challenge_id == sa.bindparam("of_challenge", type_=sa.String),
+    ranking_runs.c.minutes == sa.bindparam("of_minutes", type_=sa.Integer),
+    ranking_runs.c.start == sa.bindparam("of_start", type_=sa.Integer),
+)
+
+
+@lru_cache
+def _locking(*, any_level: bool) -> sa.Select[Any]:
     table = ranking_runs.c
-    return sa.and_(
-        table.generation == place.challenge.generation,
-        table.challenge_id == place.challenge.challenge_id,
-        table.minutes == place.period.minutes,
-        table.start == place.period.start,
-    )
+    level = sa.true() if any_level else table.level == sa.bindparam("of_level", type_=sa.Integer)
+    query = sa.select(table.run, table.entries, table.totals, table.content).where(_AT, level)
+    return query.with_for_update(skip_locked=True)
+
+
+@lru_cache
+def _dropping_parts(dialect: str) -> sa.Delete:
+    return sa.delete(ranking_parts).where(among(dialect, ranking_parts.c.run, "of_runs"))
+
+
+@lru_cache
+def _dropping(dialect: str) -> sa.Delete:
+    return sa.delete(ranking_runs).where(_AT, among(dialect, ranking_runs.c.run, "of_runs"))

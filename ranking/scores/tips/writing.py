@@ -5,12 +5,14 @@ their keys, after all rows of clips, so that workers cannot deadlock.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from ranking.database.bulk import among, insert_rows
+from ranking.database.bulk import adding, keyed, keys_of
 from ranking.database.connection import in_parts
+from ranking.database.round_trip import Sending, Step
 from ranking.database.tables import guided_clips, joint_sums
 from ranking.scores.held import HeldClip
 from ranking.scores.runs.places import places_of
@@ -52,20 +54,17 @@ class JointChanges:
                 rows.append(found)
         return rows
 
-    def lost(self, connection: sa.Connection, held: Iterable[HeldClip]) -> None:
+    def lost(self, sending: Sending, held: Iterable[HeldClip]) -> None:
         """Call it while their rows are there."""
         places: dict[str, dict[str, tuple[str, ...]]] = {}
         for clip in held:
             places.setdefault(clip.generation, {})[clip.clip_id] = places_of(clip.challenge_id, clip.style)
-        table = guided_clips.c
-        for generation, of in places.items():
-            for part in in_parts(of):
-                query = sa.select(guided_clips).where(
-                    table.generation == generation, among(connection, table.clip_id, part)
-                )
-                for row in connection.execute(query):
-                    found = GuidedClip(*row)
-                    self._add(found, of[found.clip_id], -1)
+        parts = [(generation, part) for generation, of in places.items() for part in in_parts(of)]
+        steps = (_step(_guided(sending.dialect), sending.dialect, *each) for each in parts)
+        for (generation, _), rows in zip(parts, sending.rows(*steps), strict=True):
+            for row in rows:
+                found = GuidedClip(*row)
+                self._add(found, places[generation][found.clip_id], -1)
 
     def _add(self, clip: GuidedClip, places: Iterable[str], sign: int) -> None:
         for place in places:
@@ -73,14 +72,14 @@ class JointChanges:
             self.by_sums.setdefault(key, []).append((clip, sign))
 
 
-def add_joints(connection: sa.Connection, changes: JointChanges) -> None:
+def add_joints(sending: Sending, changes: JointChanges) -> None:
     """Add ``changes`` to the sums."""
     keys = sorted(changes.by_sums)
     # Rows that are missing are made first: none can be locked before it is there.
-    insert_rows(connection, joint_sums, [(*key, *key.none().encoded()) for key in keys], _UNLESS_THERE)
-    found = _locked(connection, keys)
+    adding(sending, joint_sums, [(*key, *key.none().encoded()) for key in keys], _UNLESS_THERE)
+    found = _locked(sending, keys)
     changed = [(*key, *found[key].changed(changes.by_sums[key]).encoded()) for key in keys]
-    insert_rows(connection, joint_sums, changed, _IN_ITS_PLACE)
+    adding(sending, joint_sums, changed, _IN_ITS_PLACE)
 
 
 def drop_empty_sums(connection: sa.Connection, changes: JointChanges) -> None:
@@ -94,23 +93,41 @@ def drop_sums(connection: sa.Connection, generation: str) -> None:
     connection.execute(sa.delete(joint_sums).where(joint_sums.c.generation == generation))
 
 
-def _locked(connection: sa.Connection, keys: Sequence[SumsOf]) -> dict[SumsOf, Sums]:
-    found: dict[SumsOf, Sums] = {}
+def _locked(sending: Sending, keys: Sequence[SumsOf]) -> dict[SumsOf, Sums]:
     challenges: dict[str, list[str]] = {}
     for key in keys:
         challenges.setdefault(key.generation, []).append(key.challenge_id)
-    table = joint_sums.c
-    for generation, of in challenges.items():
-        for part in in_parts(of):
-            query = (
-                sa.select(joint_sums)
-                .where(table.generation == generation, among(connection, table.challenge_id, part))
-                .order_by(table.challenge_id, table.joint_layout)
-                .with_for_update()
-            )
-            for *of_row, clips, overall, temporal in connection.execute(query):
-                found[SumsOf(*of_row)] = Sums.decoded(int(clips), overall, temporal)
+    parts = [(generation, part) for generation, of in challenges.items() for part in in_parts(of)]
+    found: dict[SumsOf, Sums] = {}
+    for rows in sending.rows(*(_step(_locking(sending.dialect), sending.dialect, *each) for each in parts)):
+        for *of_row, clips, overall, temporal in rows:
+            found[SumsOf(*of_row)] = Sums.decoded(int(clips), overall, temporal)
     return found
+
+
+def _step(statement: sa.Executable, dialect: str, generation: str, keys: Sequence[str]) -> Step:
+    return Step(statement, {"of_generation": generation, "of_keys": keys_of(dialect, keys)})
+
+
+@lru_cache
+def _guided(dialect: str) -> sa.Select[Any]:
+    table = guided_clips.c
+    return sa.select(guided_clips).where(_under(table.generation), keyed(dialect, table.clip_id, "of_keys"))
+
+
+@lru_cache
+def _locking(dialect: str) -> sa.Select[Any]:
+    table = joint_sums.c
+    return (
+        sa.select(joint_sums)
+        .where(_under(table.generation), keyed(dialect, table.challenge_id, "of_keys"))
+        .order_by(table.challenge_id, table.joint_layout)
+        .with_for_update()
+    )
+
+
+def _under(column: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    return column == sa.bindparam("of_generation", type_=sa.String)
 
 
 def _at(key: SumsOf) -> sa.ColumnElement[bool]:

@@ -2,21 +2,34 @@
 
 import random
 import threading
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from ranking.database.connection import Database
+from ranking.database.connection import Database, lock_clips
+from ranking.database.round_trip import Sending
 from ranking.database.tables import score_sketches
 from ranking.scores.generations import Generations
-from ranking.scores.sketches import add_scores, distribution
+from ranking.scores.sketches import Key, add_scores, asking_due, distribution, merge_sketches
 from ranking.scores.store import ScoreStore
 from schemas.errors import NotFound
 from schemas.modalities import Dimension, Modality
 from tests.ranking.examples import NOW_MS, apply, scored_clip, with_scores
 
 FUSED = Dimension.FUSED
+
+
+def add(database: Database, scores: Mapping[Key, Sequence[float]]) -> None:
+    """To generation g1, and merge what is due."""
+    with database.writing() as connection:
+        lock_clips(connection, alone=False)
+        sending = Sending(connection)
+        add_scores(sending, scores)
+        (due,) = sending.rows(asking_due("g1"))
+        merge_sketches(sending, "g1", [row.dimension for row in due])
+        sending.flush()
 
 
 def rows(database: Database) -> int:
@@ -31,8 +44,7 @@ def test_percentiles_of_a_long_stream_are_within_the_stated_error(any_database: 
     start = 0
     while start < len(values):
         size = int(draw.choice([1, 7, 100, 2000]))
-        with any_database.writing() as connection:
-            add_scores(connection, {("g1", "fused"): values[start : start + size].tolist()})
+        add(any_database, {("g1", "fused"): values[start : start + size].tolist()})
         start += size
     assert rows(any_database) < 8
     with any_database.reading() as connection:
@@ -93,8 +105,7 @@ def test_workers_that_write_at_once_lose_no_score(any_database: Database) -> Non
         draw = random.Random(worker)
         try:
             for _ in range(30):
-                with any_database.writing() as connection:
-                    add_scores(connection, {("g1", name): [draw.random()] * 3 for name in ("facial", "fused")})
+                add(any_database, {("g1", name): [draw.random()] * 3 for name in ("facial", "fused")})
         except Exception as error:  # noqa: BLE001 - reported below
             failures.append(error)
 

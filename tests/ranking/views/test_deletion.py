@@ -201,7 +201,7 @@ class _Transaction(threading.Thread):
 
     def run(self) -> None:
         with self._database.writing() as connection:
-            self.erasure = write_entries(connection, self._entries, NOW_MS)
+            self.erasure = write_entries(connection, self._entries, NOW_MS).erasure
             self.written.set()
             self.may_commit.wait(30)
 
