@@ -2,14 +2,14 @@
 
 import gc
 
-from dancerank.running.collector import leave_out_what_is_loaded
+from dancerank.running.collector import FULL_AFTER, leave_out_what_is_loaded
 
 
 def test_the_collector_passes_over_what_was_there_and_frees_what_came_later() -> None:
     class Later:
         pass
 
-    kept = [Later()]
+    kept, thresholds = [Later()], gc.get_threshold()
     try:
         leave_out_what_is_loaded()
         looked_at = gc.get_objects()
@@ -19,5 +19,7 @@ def test_the_collector_passes_over_what_was_there_and_frees_what_came_later() ->
         later.itself = later  # type: ignore[attr-defined] # a cycle
         del later, looked_at
         assert gc.collect() > 0
+        assert gc.get_threshold() == (*thresholds[:2], FULL_AFTER)
     finally:
+        gc.set_threshold(*thresholds)
         gc.unfreeze()
