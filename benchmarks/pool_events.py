@@ -13,11 +13,9 @@ half candidates, and once over 10 % of them. Ten times the clips should cost abo
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from random import Random
 from typing import Final
 
@@ -25,6 +23,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import Measured, write_figures
 from dancerank.console.progress import counted
 from dancerank.policies import read_policy, shipped_policy
 from ranking.pools.ledger import PoolLedger
@@ -32,7 +31,6 @@ from ranking.pools.policy import Policy
 from ranking.pools.state import Cohort, Counts, Engaged, Rated
 from schemas.modalities import Dimension
 
-OUT: Final = Path("out/pool-events.json")
 WANTED: Final = 10_000
 """Events a second."""
 
@@ -93,7 +91,6 @@ def main() -> None:
     console.print(f"pools over bare counts: {ratio:.3f}", highlight=False)
     console.print(f"pools over the {WANTED:,}/s wanted: {speed / WANTED:.1f}; {reached}", highlight=False)
     console.print(rendered_rounds(costs))
-    OUT.parent.mkdir(parents=True, exist_ok=True)
     settings = {key: getattr(arguments, key) for key in ("events", "clips", "rounds", "waiting")}
     report = {
         **settings,
@@ -102,8 +99,13 @@ def main() -> None:
         "decisions": decisions,
         "pooled": pooled,
     }
-    OUT.write_text(json.dumps(report | {"round_s": costs}, indent=2) + "\n")
-    console.print(f"written to {OUT}")
+    figures = [
+        Measured("engagement events through the state machine", speed, "events/s", WANTED),
+        Measured("over bare counts", ratio, "ratio"),
+    ]
+    figures += [Measured(f"a round over {n:,} waiting clips", statistics.median(s), "s") for n, s in costs.items()]
+    path = write_figures("pool-events", figures, **report, round_s=costs)
+    console.print(f"figures in {path}", markup=False)
 
 
 def parse() -> argparse.Namespace:

@@ -1,6 +1,6 @@
 """How long after an event a decision of the traffic pools can be read, at a steady rate of events.
 
-    python -m benchmarks.pool_latency [--seconds 30] [--rate 500] [--workers 1] [--kafka HOST:PORT] [--database URL]
+    python -m benchmarks.pool_latency [--quick] [--seconds 30] [--workers 1] [--kafka HOST:PORT] [--database URL]
 
 ``dancerank rank`` and ``dancerank pools run`` run as they do in production, each a process, on a real Kafka and a real
 PostgreSQL; without ``--kafka`` and ``--database`` those of the tests are started. Of the events one in twenty is a
@@ -12,11 +12,12 @@ sends in bursts then is not what was asked for. Events are sent, and decisions r
 cores (``benchmarks.workloads.light_clients``): whoever does so in production has a machine of its own.
 
 *Bare*: the least that anyone would have to do, a process that reads a topic and writes each record to another, at the
-same rate, timed likewise, just before. The ratio of the 99th percentiles is printed beside the bar.
+same rate, timed likewise, just before. Both have handled records when the measurement begins. The ratio of the 99th
+percentiles is printed beside the bar.
 """
 
 import argparse
-import json
+import itertools
 import multiprocessing
 import subprocess
 import sys
@@ -36,6 +37,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import Measured, write_figures
 from benchmarks.workloads import light_clients
 from benchmarks.workloads.light_clients import LightSink
 from benchmarks.workloads.pool_load import POLICY, Key, Load
@@ -53,7 +55,6 @@ from transport.kafka_sink import KafkaSink
 from transport.kafka_source import KafkaSource
 from transport.topics import TopicSpec, ensure_topics
 
-OUT: Final = Path("out/pool-latency.json")
 BAR_MS: Final = 50.0
 """Wanted of the 99th percentile."""
 KNOWN_CLIPS: Final = 2000
@@ -63,6 +64,8 @@ PERCENTILES: Final = (50, 95, 99, 100)
 STAGES: Final = ("apply", "rankings")
 """Of the worker: handling a batch up to its commit; and how long scored clips were held back until the rankings had
 them, which is how long ``rank`` took, while others were decided about."""
+STARTED: Final = 100
+"""Records that the bare copy has copied when the measurement begins."""
 BARE, ENGAGED, SCORED = "bare copy", "engagement to decision", "scored to decision"
 LATE = "due until handed over"
 
@@ -91,19 +94,33 @@ def main() -> None:
     report["latency_ms"]["all decisions"] = every
     report["ratio_to_bare"] = every["p99"] / report["latency_ms"][BARE]["p99"]
     show(console, report)
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(json.dumps(report, indent=2) + "\n")
-    console.print(f"written to {OUT}")
+    console.print(f"figures in {write_figures('pool-latency', figures_of(report), **report)}", markup=False)
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0, help="how long to measure, after a warm-up")
     parser.add_argument("--rate", type=float, default=500.0, help="events a second")
+    parser.add_argument("--quick", action="store_true", help="ten seconds")
     parser.add_argument("--workers", type=int, default=1, help="processes of dancerank pools run")
     parser.add_argument("--kafka", metavar="HOST:PORT", help="a Kafka; default: one of its own")
     parser.add_argument("--database", metavar="URL", help="an empty PostgreSQL database; default: one of its own")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.seconds = 10.0
+    return arguments
+
+
+def figures_of(report: Mapping[str, Any]) -> list[Measured]:
+    of = report["latency_ms"]
+    figures = [
+        Measured("all decisions, p99", of["all decisions"]["p99"], "ms", BAR_MS, lower_is_better=True),
+        Measured("over the bare copy, p99", report["ratio_to_bare"], "ratio"),
+        Measured("decisions", report["handled_per_s"], "1/s"),
+    ]
+    for name in (ENGAGED, SCORED, BARE):
+        figures += [Measured(f"{name}, {what}", of[name][what], "ms") for what in ("p50", "p95", "p99")]
+    return figures
 
 
 @contextmanager
@@ -248,8 +265,12 @@ def bare(connection: KafkaConnection, rate: float, seconds: float) -> list[float
         ((BARE, n), OutgoingRecord(source, BARE.encode(), b"%d" % n, partition_by=str(n))) for n in range(sys.maxsize)
     )
     with closing(LightSink(server)) as sink:
+        for _, record in itertools.islice(numbered, STARTED):
+            sink.send(record)
+        sink.flush(PATIENCE_S)
+        reader.await_count(STARTED)
         sent, _ = steadily(numbered, sink, rate, WARM_UP_S + seconds)
-    reader.await_count(len(sent))
+    reader.await_count(STARTED + len(sent))
     found = latencies(sent, reader.finish(), round(rate * WARM_UP_S))
     stop.set()
     copier.join()

@@ -15,7 +15,6 @@ transactions waited for locks that others had, which would be left on any number
 """
 
 import argparse
-import json
 import multiprocessing
 import statistics
 import threading
@@ -24,13 +23,13 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, Final, Self
 
 import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import Measured, write_figures
 from benchmarks.workloads.pool_load import POLICY, Load
 from dancerank.console.progress import counted
 from dancerank.settings import Settings
@@ -47,7 +46,6 @@ from schemas.observation import Observer
 from schemas.ports import OutgoingRecord, Record, ScoredRecord
 from tests.servers.postgresql import PostgresqlServer
 
-OUT: Final = Path("out/pools.json")
 BAR: Final = 1.7
 """Wanted of the speed of two workers over that of one."""
 KNOWN_CLIPS: Final = 4000
@@ -76,10 +74,11 @@ def main() -> None:
     assert difference is None, difference
     report = summary(arguments.workers, found)
     show(console, arguments.workers, found, report)
-    OUT.parent.mkdir(parents=True, exist_ok=True)
     settings = {key: getattr(arguments, key) for key in ("rounds", "events", "batch", "workers")}
-    OUT.write_text(json.dumps(settings | report | {"runs": found}, indent=2) + "\n")
-    console.print(f"written to {OUT}")
+    figures = [Measured(f"{arguments.workers} workers over one", report["ratio"], "ratio", BAR)]
+    figures += [Measured(f"workers: {n}", each["events_per_s"], "events/s") for n, each in report["medians"].items()]
+    path = write_figures("pools", figures, **settings, **report, runs=found)
+    console.print(f"figures in {path}", markup=False)
 
 
 def parse() -> argparse.Namespace:

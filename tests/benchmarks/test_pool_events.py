@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import pool_events
+from benchmarks import figures, pool_events
 
 
 def test_bare_counts_are_those_that_the_pools_learn() -> None:
@@ -23,12 +23,11 @@ def test_bare_counts_are_those_that_the_pools_learn() -> None:
 def test_figures_and_their_ratio_are_printed_and_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "out" / "pools.json"
-    monkeypatch.setattr(pool_events, "OUT", out)
+    monkeypatch.setattr(figures, "OUT", tmp_path)
     command = ["pool_events", "--events", "500", "--clips", "50", "--rounds", "2", "--waiting", "100"]
     monkeypatch.setattr("sys.argv", command)
     pool_events.main()
-    printed, report = capsys.readouterr().out, json.loads(out.read_text())
+    printed, report = capsys.readouterr().out, json.loads((tmp_path / "pool-events.json").read_text())
     assert "pools over bare counts:" in printed
     assert "wanted:" in printed
     pools, bare = (report["events_per_s"][name] for name in (pool_events.POOLS, pool_events.BARE))

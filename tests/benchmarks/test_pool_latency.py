@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks import pool_latency
+from benchmarks import figures, pool_latency
 from benchmarks.workloads.pool_load import POLICY, SCORED_SHARE, Load
 from dancerank.settings import Settings
 from ranking.pools.ledger import PoolLedger
@@ -84,15 +84,17 @@ def test_a_short_run_tells_of_every_event(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    out = tmp_path / "out" / "latency.json"
-    monkeypatch.setattr(pool_latency, "OUT", out)
+    monkeypatch.setattr(figures, "OUT", tmp_path)
     monkeypatch.setattr(pool_latency, "WARM_UP_S", 0.5)
     monkeypatch.setattr(pool_latency, "KNOWN_CLIPS", 50)
     servers = ["--kafka", kafka_server.address, "--database", postgresql_url]
     monkeypatch.setattr("sys.argv", ["pool_latency", "--seconds", "2", "--rate", "50", *servers])
     pool_latency.main()
-    report = json.loads(out.read_text())
+    report = json.loads((tmp_path / "pool-latency.json").read_text())
     assert report["latency_ms"]["all decisions"]["events"] == report["latency_ms"][pool_latency.BARE]["events"] == 100
     assert 0 < report["latency_ms"][pool_latency.ENGAGED]["p50"] < 10_000
     assert report["stages"]["apply_times"] > 0
+    first = report["figures"][0]
+    assert (first["name"], first["bar"]) == ("all decisions, p99", 50.0)
+    assert first["value"] == report["latency_ms"]["all decisions"]["p99"]
     assert "wanted: at most 50 ms" in capsys.readouterr().out

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks import pools
+from benchmarks import figures, pools
 
 
 def run(events_per_s: float) -> dict[str, float]:
@@ -35,16 +35,17 @@ def test_the_ratio_is_taken_within_each_round_and_named_beside_the_bar(
 def test_a_short_run_measures_one_worker_and_two(
     postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "out" / "pools.json"
-    monkeypatch.setattr(pools, "OUT", out)
+    monkeypatch.setattr(figures, "OUT", tmp_path)
     monkeypatch.setattr(pools, "KNOWN_CLIPS", 100)
     command = ["pools", "--rounds", "1", "--events", "100", "--batch", "25", "--database", postgresql_url]
     monkeypatch.setattr("sys.argv", command)
     pools.main()
-    report = json.loads(out.read_text())
+    report = json.loads((tmp_path / "pools.json").read_text())
     assert set(report["runs"]) == {"1", "2"}
     assert report["ratio"] == pytest.approx(
         report["runs"]["2"][0]["events_per_s"] / report["runs"]["1"][0]["events_per_s"]
     )
+    first = report["figures"][0]
+    assert (first["value"], first["bar"]) == (report["ratio"], 1.7)
     assert 0 <= report["medians"]["2"]["waits_for_locks"] < 1
     assert "2 workers over one" in capsys.readouterr().out
