@@ -54,7 +54,9 @@ def adding(
     if not rows:
         return
     if sending.dialect != POSTGRESQL:
-        sending.add(Step(_insert(sending.dialect, table, then), [(*row, *parameters) for row in rows]))
+        sending.flush()
+        connection, statement = sending.connection, _insert(sending.dialect, table, then)
+        connection.exec_driver_sql(statement, [(*row, *parameters) for row in rows])
     elif then or len(rows) < _COPIED:
         columns = map(array_literal, zip(*rows, strict=True))
         sending.add(Step(_insert(sending.dialect, table, then), [*columns, *parameters]))

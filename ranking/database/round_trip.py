@@ -21,9 +21,9 @@ Parameters = Mapping[str, Any] | Sequence[Any]
 
 
 class Step(NamedTuple):
-    """One statement of several. ``parameters`` of ``writing`` are rows; those of a text, in the driver's own SQL, what
-    the driver takes; those of all others are values by name. ``check`` gets the rows of the statement, and raises what
-    its caller has to know.
+    """One statement of several. ``parameters`` of ``writing`` are rows; those of a text, in the SQL of PostgreSQL's
+    driver, what it takes; those of all others are values by name. ``check`` gets the rows of the statement, and raises
+    what its caller has to know.
     """
 
     statement: sa.Executable | str
@@ -148,9 +148,7 @@ def given_rows(columns: Sequence[sa.Column[Any]]) -> sa.TableValuedAlias:
 
 
 def _executed(connection: sa.Connection, step: Step) -> Sequence[Any]:
-    if isinstance(step.statement, str):
-        connection.exec_driver_sql(step.statement, step.parameters)
-        return []
+    assert not isinstance(step.statement, str)  # they are in PostgreSQL's SQL
     result = connection.execute(step.statement, step.parameters)
     return result.all() if result.returns_rows else []
 
