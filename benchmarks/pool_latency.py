@@ -210,6 +210,14 @@ class Reader:
             elif time.monotonic() > deadline_s:
                 raise SystemExit(f"{count - self.seen} of {count} records did not come within {PATIENCE_S:g} s")
 
+    @contextmanager
+    def counting(self, count: int) -> Iterator[None]:
+        """Meanwhile, as it waits where nobody takes what it says; at the end all have come."""
+        thread = threading.Thread(target=self.await_count, args=(count,))
+        thread.start()
+        yield
+        thread.join()
+
     def finish(self) -> dict[Key, int]:
         """When each was first readable, in nanoseconds since the epoch."""
         self._stop.set()
@@ -269,8 +277,8 @@ def bare(connection: KafkaConnection, rate: float, seconds: float) -> list[float
             sink.send(record)
         sink.flush(PATIENCE_S)
         reader.await_count(STARTED)
-        sent, _ = steadily(numbered, sink, rate, WARM_UP_S + seconds)
-    reader.await_count(STARTED + len(sent))
+        with reader.counting(STARTED + round(rate * (WARM_UP_S + seconds))):
+            sent, _ = steadily(numbered, sink, rate, WARM_UP_S + seconds)
     found = latencies(sent, reader.finish(), round(rate * WARM_UP_S))
     stop.set()
     copier.join()
@@ -313,13 +321,9 @@ def pools(
         for _, record in load.known():
             sink.send(record)
         reader.await_count(KNOWN_CLIPS)
-        counting = threading.Thread(
-            target=reader.await_count, args=(KNOWN_CLIPS + round(rate * (WARM_UP_S + seconds)),)
-        )
-        counting.start()
         before, worked_s, started_s = stage_sums(settings), worked(processes), time.monotonic()
-        sent, late_ms = steadily(load.mixture(), sink, rate, WARM_UP_S + seconds)
-        counting.join()
+        with reader.counting(KNOWN_CLIPS + round(rate * (WARM_UP_S + seconds))):
+            sent, late_ms = steadily(load.mixture(), sink, rate, WARM_UP_S + seconds)
         span_s = time.monotonic() - started_s
         after, cores = stage_sums(settings), {name: s - worked_s[name] for name, s in worked(processes).items()}
         read = reader.finish()
