@@ -32,15 +32,9 @@ def insert_rows(
     """Insert ``rows``, each with a value for every column of ``table`` in its order, in the order given. ``then`` is
     what follows in SQL, as ON CONFLICT does, with ``parameters`` in place of its question marks.
     """
-    if not rows:
-        return
-    statement = _insert(connection.dialect.name, table, then)
-    if connection.dialect.name != "postgresql":
-        connection.exec_driver_sql(statement, [(*row, *parameters) for row in rows])
-    elif then or len(rows) < _COPIED:
-        connection.exec_driver_sql(statement, (*map(list, zip(*rows, strict=True)), *parameters))
-    else:
-        _copy(connection, table, rows)
+    sending = Sending(connection)
+    adding(sending, table, rows, then, parameters)
+    sending.flush()
 
 
 def adding(
@@ -66,7 +60,9 @@ def adding(
 
 
 def keyed(dialect: str, column: sa.ColumnElement[str], name: str) -> sa.ColumnElement[bool]:
-    """``among`` for a statement that is kept: the keys are the parameter ``name``, as ``keys_of`` gives them."""
+    """Whether ``column`` has one of the keys, which are the parameter ``name`` as ``keys_of`` gives it: an array on
+    PostgreSQL, JSON on SQLite. One for each takes SQLAlchemy longer than the database takes to find the rows.
+    """
     if dialect == POSTGRESQL:
         return column == sa.any_(sa.bindparam(name, type_=sa.ARRAY(sa.Text)))
     return column.in_(sa.select(sa.func.json_each(sa.bindparam(name, type_=sa.Text)).table_valued("value").c.value))
@@ -75,16 +71,6 @@ def keyed(dialect: str, column: sa.ColumnElement[str], name: str) -> sa.ColumnEl
 def keys_of(dialect: str, keys: Sequence[str]) -> list[str] | str:
     """The parameter of ``keyed``."""
     return list(keys) if dialect == POSTGRESQL else msgspec.json.encode(list(keys)).decode()
-
-
-def among(connection: sa.Connection, column: sa.ColumnElement[str], keys: Sequence[str]) -> sa.ColumnElement[bool]:
-    """Whether ``column`` has one of the ``keys``, which are one parameter: an array on PostgreSQL, JSON on SQLite. One
-    for each takes SQLAlchemy longer than the database takes to find the rows.
-    """
-    if connection.dialect.name == "postgresql":
-        return column == sa.any_(sa.bindparam(None, list(keys), type_=sa.ARRAY(sa.Text)))
-    listed = sa.bindparam(None, msgspec.json.encode(list(keys)).decode(), type_=sa.Text)
-    return column.in_(sa.select(sa.func.json_each(listed).table_valued("value").c.value))
 
 
 def _copy(connection: sa.Connection, table: sa.Table, rows: Sequence[Sequence[Any]]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from ranking.database.bulk import among, insert_rows
+from ranking.database.bulk import insert_rows, keyed, keys_of
 from ranking.database.connection import Database
 from ranking.database.tables import clips, ranking_runs, scored_clips
 from schemas.errors import StoreRefused, StoreUnavailable
@@ -46,8 +46,9 @@ def test_keys_are_found_and_no_others(any_database: Database) -> None:
     with any_database.writing() as connection:
         insert_rows(connection, clips, [(each, "d", "c", 1, 1.0, 0, 1) for each in ODD])
         for keys in ([], ["a"], ODD[1:9], [*ODD, "none"]):
-            query = sa.select(clips.c.clip_id).where(among(connection, clips.c.clip_id, keys))
-            assert set(connection.scalars(query)) == set(keys) & set(ODD)
+            query = sa.select(clips.c.clip_id).where(keyed(connection.dialect.name, clips.c.clip_id, "keys"))
+            given = {"keys": keys_of(connection.dialect.name, keys)}
+            assert set(connection.scalars(query, given)) == set(keys) & set(ODD)
 
 
 @pytest.mark.parametrize("count", [2, 200])

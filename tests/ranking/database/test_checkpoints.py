@@ -40,6 +40,15 @@ def write(connection: sqlite3.Connection, rows: int) -> int:
     return rows
 
 
+def long_at_two_batches(file: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, int]:
+    """The log, which is long from two batches on, and the bytes of the one batch that it has."""
+    log = file.with_name(f"{file.name}-wal")
+    write(writer, ROWS)
+    batch_bytes = log.stat().st_size
+    monkeypatch.setattr(copying, "LONG_PAGES", 2 * batch_bytes // 4096)
+    return log, batch_bytes
+
+
 def copied(file: Path) -> int:
     """Rows in the database's own file, whatever its log holds."""
     with closing(sqlite3.connect(f"{file.as_uri()}?immutable=1", uri=True)) as connection:
@@ -64,10 +73,7 @@ def test_what_a_large_transaction_wrote_is_copied_and_of_small_ones_once_they_ar
 def test_a_long_log_begins_anew_while_batches_follow_each_other(
     file: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = file.with_name(f"{file.name}-wal")
-    write(writer, ROWS)
-    batch_bytes = log.stat().st_size
-    monkeypatch.setattr(copying, "LONG_PAGES", 2 * batch_bytes // 4096)
+    log, batch_bytes = long_at_two_batches(file, writer, monkeypatch)
     checkpoints = Checkpoints(file)
     for _ in range(20):
         checkpoints.make_room()
@@ -98,10 +104,7 @@ def test_a_reader_that_stays_keeps_neither_the_writer_nor_the_copying_from_endin
 def test_a_long_log_begins_anew_though_somebody_always_reads(
     file: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = file.with_name(f"{file.name}-wal")
-    write(writer, ROWS)
-    batch_bytes = log.stat().st_size
-    monkeypatch.setattr(copying, "LONG_PAGES", 2 * batch_bytes // 4096)
+    log, batch_bytes = long_at_two_batches(file, writer, monkeypatch)
     checkpoints, done = Checkpoints(file), threading.Event()
 
     def read(offset_s: float) -> None:
